@@ -1,0 +1,1 @@
+"""Ready-made settings: `--config NAME` finds them."""

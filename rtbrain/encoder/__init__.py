@@ -1,0 +1,1 @@
+"""5. Spectrogram to Embedding: BrainBERT, Population Transformer, their compiled form."""

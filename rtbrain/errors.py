@@ -1,0 +1,65 @@
+"""Every error that rtbrain raises on purpose.
+
+::
+
+    RtbrainError
+     ├── SettingsError      a setting or a flag that cannot work
+     ├── MontageError       channels, labels or positions that do not fit
+     ├── RecordingError     a file of signals that cannot be read as one
+     ├── StreamError        a live stream: absent, ambiguous, or not what was asked for
+     │    └── StreamLostError    the stream was there and is gone
+     ├── CheckpointError    weights that are foreign, broken or unsafe
+     ├── BundleError        a decoder bundle that is incomplete or was altered
+     └── ArtefactError      a compiled model that differs from its source, or a wrong shape
+
+The message is one line: what was expected, what was got, where, what to do. The command line
+prints it and exits with code 2.
+"""
+
+__all__ = [
+    "ArtefactError",
+    "BundleError",
+    "CheckpointError",
+    "MontageError",
+    "RecordingError",
+    "RtbrainError",
+    "SettingsError",
+    "StreamError",
+    "StreamLostError",
+]
+
+
+class RtbrainError(Exception):
+    """The user, a file or a stream asked for something that cannot be done."""
+
+
+class SettingsError(RtbrainError):
+    """A setting or a flag that cannot work."""
+
+
+class MontageError(RtbrainError):
+    """Channels, labels or positions that do not fit."""
+
+
+class RecordingError(RtbrainError):
+    """A file of signals that cannot be read as one."""
+
+
+class StreamError(RtbrainError):
+    """A live stream that is absent, ambiguous, or not what was asked for."""
+
+
+class StreamLostError(StreamError):
+    """A live stream that was there and is gone."""
+
+
+class CheckpointError(RtbrainError):
+    """Weights that are foreign, broken or unsafe."""
+
+
+class BundleError(RtbrainError):
+    """A decoder bundle that is incomplete or was altered."""
+
+
+class ArtefactError(RtbrainError):
+    """A compiled model that differs from its source, or a shape it was not made for."""

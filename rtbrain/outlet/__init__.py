@@ -1,0 +1,1 @@
+"""7. Results out: decode, status and signal streams over LSL."""

@@ -1,0 +1,1 @@
+"""2. Chunk to Chunk: causal filters, references and resampling, state carried."""

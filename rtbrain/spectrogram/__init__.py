@@ -1,0 +1,1 @@
+"""4. Window to Spectrogram: STFT in two forms, superlets, normalisation."""

@@ -1,0 +1,1 @@
+"""1. Samples in: live LSL streams, replayed recordings, a synthetic patient."""

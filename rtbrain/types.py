@@ -1,0 +1,335 @@
+"""What flows between the stages: frozen records of numpy arrays, their shapes checked once, here.
+
+Axes are always channels first. Signals are float32 in microvolts, times float64 in seconds on
+the LSL clock of the machine that decodes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import MontageError
+
+__all__ = [
+    "Chunk",
+    "Decode",
+    "Embedding",
+    "Floats",
+    "Montage",
+    "Quality",
+    "Spectrogram",
+    "Times",
+    "Window",
+    "samples",
+]
+
+Floats = npt.NDArray[np.float32]
+Times = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+def samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
+    """Whole number of samples in a duration, refused where it is not whole.
+
+    Parameters
+    ----------
+    duration_s : float
+        Duration in seconds.
+    sfreq_hz : float
+        Sampling rate in Hz.
+    what : str
+        Name of the quantity, for the message.
+
+    Raises
+    ------
+    ValueError
+        The duration is more than a thousandth of a sample away from a whole number of samples.
+    """
+    exact = duration_s * sfreq_hz
+    n_samples: int = round(exact)
+    if abs(exact - n_samples) > 1e-3:
+        raise ValueError(
+            f"{what} of {duration_s} s is {exact:.3f} samples at {sfreq_hz} Hz, not a whole "
+            f"number: the nearest that fits is {n_samples / sfreq_hz:.9g} s"
+        )
+    return n_samples
+
+
+def _check(name: str, array: npt.NDArray[Any], ndim: int, dtype: type[np.generic]) -> None:
+    if array.ndim != ndim or array.dtype != dtype:
+        raise ValueError(
+            f"{name}: expected {ndim}-dimensional {np.dtype(dtype).name}, "
+            f"got shape {array.shape} {array.dtype.name}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Montage:
+    """The channels of a signal, in order.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One label a channel, unique.
+    kinds : tuple of str
+        One a channel, in lower case: ``seeg``, ``ecog``, ``dbs``, ``misc``, ...
+    sfreq_hz : float
+        Nominal sampling rate in Hz.
+    positions : ndarray, float32 [n_channels, 3], or None
+        Contact positions in `space`; a row of NaN where a position is unknown.
+    space : str or None
+        Name of the axes and the unit of `positions`, such as ``"LIP voxels"``, ``"MNI mm"``,
+        ``"RAS mm"``.
+
+    Raises
+    ------
+    MontageError
+        Labels repeat or lengths disagree.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sfreq_hz: float
+    positions: Floats | None = None
+    space: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise MontageError(f"channel labels repeat: {', '.join(twice)}; labels must be unique")
+        if len(self.kinds) != len(self.names):
+            raise MontageError(f"{len(self.names)} channel labels but {len(self.kinds)} kinds")
+        if not (np.isfinite(self.sfreq_hz) and self.sfreq_hz > 0):
+            raise MontageError(f"sampling rate must be above 0 Hz, got {self.sfreq_hz}")
+        if self.positions is None:
+            return
+        _check("positions", self.positions, 2, np.float32)
+        if self.positions.shape != (len(self.names), 3):
+            raise MontageError(
+                f"positions: expected shape ({len(self.names)}, 3), got {self.positions.shape}"
+            )
+        if not self.space:
+            raise MontageError("positions need a named space and unit, such as 'MNI mm'")
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels there are."""
+        return len(self.names)
+
+    def pick(self, names: Sequence[str]) -> "Montage":
+        """Montage of these channels, in the order asked for.
+
+        Raises
+        ------
+        MontageError
+            A label is not in the montage.
+        """
+        rows = self.rows(names)
+        positions = None if self.positions is None else self.positions[rows]
+        kinds = tuple(self.kinds[row] for row in rows)
+        return replace(self, names=tuple(names), kinds=kinds, positions=positions)
+
+    def rows(self, names: Sequence[str]) -> list[int]:
+        """Row of each label.
+
+        Raises
+        ------
+        MontageError
+            A label is not in the montage.
+        """
+        row_of = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in row_of]
+        if missing:
+            known = ", ".join(self.names[:8]) + (", ..." if self.n_channels > 8 else "")
+            raise MontageError(f"no channel {', '.join(missing)}: there are {known}")
+        return [row_of[name] for name in names]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Consecutive samples, as they arrive.
+
+    Attributes
+    ----------
+    data : ndarray, float32 [n_channels, n_samples]
+        Microvolts.
+    timestamps : ndarray, float64 [n_samples]
+        Seconds, LSL clock.
+    first_sample : int
+        Number of the first sample, counted at this chunk's rate since the stream began, lost
+        samples included.
+    gap : int
+        Samples lost just before this chunk, at this chunk's rate.
+    """
+
+    data: Floats
+    timestamps: Times
+    first_sample: int = 0
+    gap: int = 0
+
+    def __post_init__(self) -> None:
+        _check("chunk data", self.data, 2, np.float32)
+        _check("chunk timestamps", self.timestamps, 1, np.float64)
+        if self.data.shape[1] != self.timestamps.shape[0]:
+            raise ValueError(
+                f"chunk has {self.data.shape[1]} samples but {self.timestamps.shape[0]} timestamps"
+            )
+
+    @property
+    def n_samples(self) -> int:
+        """Samples a channel."""
+        return self.data.shape[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """What a piece of signal, and all that is computed from it, is worth.
+
+    Attributes
+    ----------
+    good : ndarray, bool [n_channels]
+        Channels that may be believed.
+    lost_samples : int
+        Samples lost since the stream began, at the rate of the front end's output.
+    valid : bool
+        Whether a decode made from it may be acted on.
+    reason : str
+        Why it is not valid; empty where it is.
+    """
+
+    good: Mask
+    lost_samples: int = 0
+    valid: bool = True
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _check("good", self.good, 1, np.bool_)
+
+    @property
+    def coverage(self) -> float:
+        """Share of channels that are good, 0 to 1."""
+        return float(self.good.mean()) if self.good.size else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A stretch of signal of fixed length that ends at `t_stop`.
+
+    Attributes
+    ----------
+    data : ndarray, float32 [n_channels, n_samples]
+        Microvolts; a read-only view that is valid until the next window is cut. NaN where no
+        sample has arrived yet.
+    t_stop : float
+        Time stamp of the last sample, s.
+    first_sample : int
+        Number of the first sample.
+    quality : Quality
+        Its worth.
+    """
+
+    data: Floats
+    t_stop: float
+    first_sample: int
+    quality: Quality
+
+    def __post_init__(self) -> None:
+        _check("window data", self.data, 2, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrogram:
+    """Time-frequency picture of a window.
+
+    Attributes
+    ----------
+    data : ndarray, float32 [n_channels, n_frames, n_freqs]
+        Z-scores.
+    t_stop : float
+        End of the window, s.
+    quality : Quality
+        Its worth.
+    """
+
+    data: Floats
+    t_stop: float
+    quality: Quality
+
+    def __post_init__(self) -> None:
+        _check("spectrogram data", self.data, 3, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What the encoder makes of a spectrogram.
+
+    Attributes
+    ----------
+    channels : ndarray, float32 [n_channels, n_features]
+        One vector a channel; zeros where a channel is not good.
+    population : ndarray, float32 [n_population_features]
+        One vector for all channels: what the readout reads.
+    t_neural : float
+        The moment of the brain that it describes, s: the middle of the pooled frames.
+    t_stop : float
+        End of the window, s.
+    quality : Quality
+        Its worth.
+    """
+
+    channels: Floats
+    population: Floats
+    t_neural: float
+    t_stop: float
+    quality: Quality
+
+    def __post_init__(self) -> None:
+        _check("channel embeddings", self.channels, 2, np.float32)
+        _check("population embedding", self.population, 1, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decode:
+    """A decision, with its age and worth.
+
+    ``age = (t_stop - t_neural) + (t_received - t_stop) + (t_ready - t_received)``: the
+    algorithmic, transport and compute parts.
+
+    Attributes
+    ----------
+    values : ndarray, float32 [n_outputs]
+        A probability a class, or a value an output; NaN where the window could not be decoded.
+    t_neural : float
+        The moment of the brain that it describes, s.
+    t_stop : float
+        End of the window, s.
+    quality : Quality
+        Its worth.
+    t_received : float
+        When the window's last sample was in our hands, s; NaN offline.
+    t_ready : float
+        When the values were ready, s; NaN offline.
+    """
+
+    values: Floats
+    t_neural: float
+    t_stop: float
+    quality: Quality
+    t_received: float = float("nan")
+    t_ready: float = float("nan")
+
+    def __post_init__(self) -> None:
+        _check("decode values", self.values, 1, np.float32)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds between the moment described and the moment the values were ready."""
+        return self.t_ready - self.t_neural
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds from the last sample in hand to the values: the compute part of the age."""
+        return self.t_ready - self.t_received

@@ -1,0 +1,71 @@
+"""Fixtures for all: brain-like signals, the reference folder, an isolated LSL."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbrain.types import Chunk, Floats, Montage
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# liblsl reads its settings once, when it is loaded: loopback only, before anything imports pylsl.
+_LSL_SETTINGS = Path(__file__).with_name("lsl_api.cfg")
+os.environ["LSLAPICFG"] = str(_LSL_SETTINGS)
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with a plain reason, what needs the reference folder where it is absent."""
+    if SHARED.is_dir():
+        return
+    skip = pytest.mark.skip(reason="the folder of reference recordings, ../shared, is absent")
+    for item in items:
+        if "shared" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of reference recordings and goldens."""
+    return SHARED
+
+
+def brain_like(n_channels: int, n_samples: int, sfreq_hz: float, seed: int = 0) -> Floats:
+    """1/f background, mains with a harmonic, an offset a channel: float32 [n_channels, n_samples] µV."""
+    rng = np.random.default_rng(seed)
+    freqs = np.fft.rfftfreq(n_samples, 1 / sfreq_hz)
+    shape = np.zeros_like(freqs)
+    shape[1:] = 1 / np.maximum(freqs[1:], 0.5)
+    spectrum = shape * (
+        rng.standard_normal((n_channels, freqs.size))
+        + 1j * rng.standard_normal((n_channels, freqs.size))
+    )
+    signal = np.fft.irfft(spectrum, n_samples, axis=1)
+    signal *= 40 / signal.std(axis=1, keepdims=True)
+    t = np.arange(n_samples) / sfreq_hz
+    signal += 15 * np.sin(2 * np.pi * 60 * t) + 4 * np.sin(2 * np.pi * 120 * t + 1)
+    signal += rng.normal(0, 200, (n_channels, 1))
+    return signal.astype(np.float32)
+
+
+def montage_of(n_channels: int, sfreq_hz: float, kind: str = "seeg") -> Montage:
+    """Contacts A1, A2, ... B1, ... eight a shaft, with positions."""
+    names = tuple(f"{chr(65 + i // 8)}{i % 8 + 1}" for i in range(n_channels))
+    rng = np.random.default_rng(n_channels)
+    positions = rng.integers(50, 200, (n_channels, 3)).astype(np.float32)
+    return Montage(names, (kind,) * n_channels, sfreq_hz, positions, "LIP voxels")
+
+
+def cut(data: Floats, sizes: list[int], sfreq_hz: float, start_s: float = 100.0) -> list[Chunk]:
+    """Chunks of these sizes (the last takes the rest), stamped from `start_s`."""
+    edges = [0]
+    for size in sizes:
+        edges.append(min(edges[-1] + size, data.shape[1]))
+    edges.append(data.shape[1])
+    stamps = start_s + np.arange(data.shape[1]) / sfreq_hz
+    return [
+        Chunk(np.ascontiguousarray(data[:, a:b]), stamps[a:b], a)
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
