@@ -49,7 +49,7 @@ def samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> in
         The duration is more than a thousandth of a sample away from a whole number of samples.
     """
     exact = duration_s * sfreq_hz
-    n_samples: int = round(exact)
+    n_samples = round(exact)
     if abs(exact - n_samples) > 1e-3:
         raise ValueError(
             f"{what} of {duration_s} s is {exact:.3f} samples at {sfreq_hz} Hz, not a whole "
@@ -181,7 +181,7 @@ class Chunk:
     @property
     def n_samples(self) -> int:
         """Samples a channel."""
-        return self.data.shape[1]
+        return int(self.data.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

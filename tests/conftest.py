@@ -1,5 +1,6 @@
 """Fixtures for all: brain-like signals, the reference folder, an isolated LSL."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def shared() -> Path:
 
 
 def brain_like(n_channels: int, n_samples: int, sfreq_hz: float, seed: int = 0) -> Floats:
-    """1/f background, mains with a harmonic, an offset a channel: float32 [n_channels, n_samples] µV."""
+    """1/f background, mains with a harmonic, offsets: float32 [n_channels, n_samples] µV."""
     rng = np.random.default_rng(seed)
     freqs = np.fft.rfftfreq(n_samples, 1 / sfreq_hz)
     shape = np.zeros_like(freqs)
@@ -67,5 +68,5 @@ def cut(data: Floats, sizes: list[int], sfreq_hz: float, start_s: float = 100.0)
     stamps = start_s + np.arange(data.shape[1]) / sfreq_hz
     return [
         Chunk(np.ascontiguousarray(data[:, a:b]), stamps[a:b], a)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
