@@ -1,1 +1,6 @@
 """6. Embedding to Decode: readouts, and the bundle that carries a fitted decoder."""
+
+from rtbrain.decoder.bundle import Bundle, Manifest, read_bundle, write_bundle
+from rtbrain.decoder.readout import LinearReadout, Readout
+
+__all__ = ["Bundle", "LinearReadout", "Manifest", "Readout", "read_bundle", "write_bundle"]

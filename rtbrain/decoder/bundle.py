@@ -1,0 +1,222 @@
+"""A decoder bundle: the folder that carries a fitted decoder from one run to the next.
+
+::
+
+    BUNDLE/
+      manifest.json        what it is, and the SHA-256 of each other file
+      weights.safetensors  encoder, normaliser statistics, readout
+      montage.tsv          the channels it was fitted on (columns of BIDS electrodes.tsv)
+      report.json          its scores, with their controls
+
+Every file is verified against the manifest before anything is built from it.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from rtbrain.errors import BundleError, MontageError
+from rtbrain.types import Floats, Montage
+
+__all__ = ["Bundle", "Manifest", "read_bundle", "write_bundle"]
+
+_FILES = ("weights.safetensors", "montage.tsv", "report.json")
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself.
+
+    Attributes
+    ----------
+    recipe : dict
+        Front end and encoder, as in the settings: window, hop, spectrogram, sizes.
+    sfreq_hz : float
+        Rate of the stream that it was fitted on, Hz.
+    labels : tuple of str
+        One name an output.
+    encoder_state : str
+        ``none``, ``untrained`` or ``pretrained``.
+    files : dict
+        SHA-256 of each other file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = 1
+    mode: str
+    task: Literal["classification", "regression"]
+    labels: tuple[str, ...]
+    sfreq_hz: PositiveFloat
+    space: str | None = None
+    recipe: dict[str, Any]
+    encoder_state: Literal["none", "untrained", "pretrained"]
+    trained_on: str
+    trained_by: str
+    licence: str
+    files: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        What it is.
+    montage : Montage
+        Channels that it was fitted on.
+    tensors : dict
+        Arrays by name: ``brainbert.*``, ``popt.*``, ``normaliser.*``, ``readout.*``.
+    report : dict
+        Scores with their controls.
+    id : str
+        SHA-256 of the manifest: names the bundle, since the manifest names every other file.
+    """
+
+    manifest: Manifest
+    montage: Montage
+    tensors: dict[str, Floats]
+    report: dict[str, Any]
+    id: str
+
+    def part(self, prefix: str) -> dict[str, Floats]:
+        """Arrays under ``prefix.``, the prefix taken off."""
+        start = prefix + "."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def write_bundle(
+    folder: Path,
+    manifest: Manifest,
+    montage: Montage,
+    tensors: Mapping[str, Floats],
+    report: Mapping[str, Any],
+) -> str:
+    """Write a bundle, whole or not at all.
+
+    Returns
+    -------
+    str
+        The bundle's id.
+
+    Raises
+    ------
+    BundleError
+        The folder exists already.
+    """
+    if folder.exists():
+        raise BundleError(f"{folder.name} exists already: name a new folder for the bundle")
+    contents = {
+        "weights.safetensors": save_tensors(
+            {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        ),
+        "montage.tsv": _montage_to_tsv(montage).encode(),
+        "report.json": (json.dumps(report, indent=2) + "\n").encode(),
+    }
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifest = manifest.model_copy(
+        update={"files": hashes, "space": montage.space, "sfreq_hz": montage.sfreq_hz}
+    )
+    contents["manifest.json"] = (manifest.model_dump_json(indent=2) + "\n").encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
+        part = Path(scratch) / "bundle"
+        part.mkdir()
+        for name, content in contents.items():
+            (part / name).write_bytes(content)
+        os.replace(part, folder)
+    return hashlib.sha256(contents["manifest.json"]).hexdigest()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises
+    ------
+    BundleError
+        A file is missing, was altered, or does not hold what the manifest says.
+    """
+    raw = _read(folder, "manifest.json")
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BundleError(
+            f"{folder.name}/manifest.json: {key or 'file'}: {first['msg']}; "
+            "the bundle is broken or from another version: fit it again"
+        ) from error
+    contents = {name: _verified(folder, name, manifest.files) for name in _FILES}
+    try:
+        tensors = load_tensors(contents["weights.safetensors"])
+        report = json.loads(contents["report.json"])
+        montage = _montage_from_tsv(contents["montage.tsv"].decode(), manifest)
+    except (SafetensorError, ValueError, KeyError, MontageError) as error:
+        raise BundleError(f"{folder.name}: {' '.join(str(error).split())}: fit it again") from error
+    return Bundle(manifest, montage, tensors, report, hashlib.sha256(raw).hexdigest())
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BundleError(
+            f"{folder.name}/{name}: {reason}; a bundle is a folder with manifest.json, "
+            f"{', '.join(_FILES)}"
+        ) from error
+
+
+def _verified(folder: Path, name: str, hashes: Mapping[str, str]) -> bytes:
+    content = _read(folder, name)
+    got = hashlib.sha256(content).hexdigest()
+    expected = hashes.get(name, "none")
+    if got != expected:
+        raise BundleError(
+            f"{folder.name}/{name} was altered: expected SHA-256 {expected}, got {got}; "
+            "use an unaltered copy, or fit it again"
+        )
+    return content
+
+
+def _montage_to_tsv(montage: Montage) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow(["name", "x", "y", "z", "size", "type"])
+    for row, (name, kind) in enumerate(zip(montage.names, montage.kinds, strict=True)):
+        position = ["n/a"] * 3
+        if montage.positions is not None and np.isfinite(montage.positions[row]).all():
+            position = [repr(float(value)) for value in montage.positions[row]]
+        writer.writerow([name, *position, "n/a", kind])
+    return out.getvalue()
+
+
+def _montage_from_tsv(text: str, manifest: Manifest) -> Montage:
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    positions = None
+    if manifest.space is not None:
+        positions = np.array(
+            [[np.nan if row[a] == "n/a" else float(row[a]) for a in "xyz"] for row in rows],
+            np.float32,
+        ).reshape(len(rows), 3)
+    return Montage(
+        tuple(row["name"] for row in rows),
+        tuple(row["type"] for row in rows),
+        manifest.sfreq_hz,
+        positions,
+        manifest.space,
+    )
