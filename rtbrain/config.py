@@ -219,7 +219,9 @@ def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        problems = error.errors(include_url=False)
+        # A misspelt key also leaves the right one missing: tell of the misspelling.
+        first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             names = _keys_beside(model, first["loc"])

@@ -1,0 +1,87 @@
+"""The bundle: what is written is what is read, and nothing altered is used."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbrain.decoder import Manifest, read_bundle, write_bundle
+from rtbrain.errors import BundleError
+from rtbrain.types import Montage
+from tests.conftest import montage_of
+
+MANIFEST = Manifest(
+    mode="linear",
+    task="classification",
+    labels=("rest", "speech"),
+    sfreq_hz=1.0,
+    recipe={"mode": "linear"},
+    encoder_state="none",
+    trained_on="synthetic",
+    trained_by="test",
+    licence="BSD-3-Clause",
+)
+TENSORS = {
+    "readout.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "readout.bias": np.zeros(2, np.float32),
+    "normaliser.mean": np.ones(3, np.float32),
+}
+
+
+def written(tmp_path: Path, montage: Montage | None = None) -> Path:
+    montage = montage or montage_of(3, 512.0)
+    write_bundle(tmp_path / "mine", MANIFEST, montage, TENSORS, {"score": 0.5})
+    return tmp_path / "mine"
+
+
+def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
+    montage = montage_of(3, 512.0)
+    bundle = read_bundle(written(tmp_path, montage))
+    assert bundle.montage.names == montage.names
+    assert bundle.montage.kinds == montage.kinds
+    assert bundle.montage.sfreq_hz == 512.0
+    assert bundle.montage.space == "LIP voxels"
+    np.testing.assert_array_equal(bundle.montage.positions, montage.positions)
+    np.testing.assert_array_equal(bundle.part("readout")["weight"], TENSORS["readout.weight"])
+    assert bundle.report == {"score": 0.5}
+
+
+def test_a_montage_without_positions_stays_without(tmp_path: Path) -> None:
+    montage = Montage(("A1", "A2"), ("seeg", "ecog"), 100.0)
+    assert read_bundle(written(tmp_path, montage)).montage.positions is None
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "montage.tsv", "report.json"])
+def test_one_changed_byte_is_refused_with_both_hashes(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=rf"{name} was altered: expected SHA-256 .{{64}}, got"):
+        read_bundle(path.parent)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "montage.tsv"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    folder = written(tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        read_bundle(folder)
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"format_version": 9}))
+    with pytest.raises(BundleError, match="format_version"):
+        read_bundle(path.parent)
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(BundleError, match="exists already"):
+        write_bundle(folder, MANIFEST, montage_of(2, 10.0), TENSORS, {})
+    assert (folder / "manifest.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
