@@ -1,0 +1,173 @@
+"""The published spectrogram: STFT magnitudes, z-scored in the window, computed frame by frame."""
+
+import numpy as np
+
+from rtbrain.errors import SettingsError
+from rtbrain.spectrogram.frames import FrameMagnitudes, check_frames, check_window, frames_of
+from rtbrain.spectrogram.normalise import WindowZScore, spectrogram_of
+from rtbrain.types import Floats, Spectrogram, Times, Window
+
+__all__ = ["PublishedStft"]
+
+
+class PublishedStft:
+    """BrainBERT's STFT of a window, at the cost of its new frames.
+
+    Equals the magnitude of ``scipy.signal.stft`` (Hann, zero-padded at both ends), its lowest
+    bins, z-scored per bin over all frames and then clipped. Frames that lie wholly inside the
+    window are shared with the window before, where that overlaps and this one starts a multiple
+    of `hop_samples` later; only the new ones and the zero-padded ones at both ends are computed.
+    In all other cases all are. The result is the same to the bit.
+
+    A dead channel (all samples 0) gives zeros. A channel that is not good in the window's
+    quality, or that has a non-finite sample, gives zeros and is not good in the spectrogram's.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the windows.
+    length_samples : int
+        Length of the windows.
+    frame_samples : int
+        Length of a frame.
+    hop_samples : int
+        From one frame to the next.
+    n_freqs : int
+        Bins kept, from 0 Hz up.
+    clip_frames : int
+        Frames left out at each end, after the z-score.
+
+    Attributes
+    ----------
+    n_frames : int
+        Frames of a spectrogram: 186 for 10,240 samples.
+    n_freqs : int
+        Bins of a spectrogram.
+    frame_centres_samples : ndarray, float64 [n_frames]
+        Centre of each frame relative to the window's end: below 0.
+
+    Raises
+    ------
+    SettingsError
+        The window is too short for a frame, or for the frames that are clipped.
+
+    References
+    ----------
+    Wang et al., BrainBERT, ICLR 2023, arXiv:2302.14367.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        length_samples: int,
+        *,
+        frame_samples: int = 400,
+        hop_samples: int = 50,
+        n_freqs: int = 40,
+        clip_frames: int = 10,
+    ) -> None:
+        check_frames(n_channels, frame_samples, hop_samples)
+        half = frame_samples // 2
+        n_all = -(-(length_samples + 2 * half - frame_samples) // hop_samples) + 1
+        # Frame i starts at i * hop - half; those from `before` to `after` lie inside the window.
+        before = -(-half // hop_samples)
+        after = (length_samples - frame_samples + half) // hop_samples + 1
+        if after <= before or not 0 <= 2 * clip_frames < n_all:
+            raise SettingsError(
+                f"a window of {length_samples} samples has no room for frames of {frame_samples} "
+                f"every {hop_samples} samples with {clip_frames} clipped at each end: lengthen it"
+            )
+        self.n_frames = n_all - 2 * clip_frames
+        self.n_freqs = n_freqs
+        self.frame_centres_samples: Times = (
+            np.arange(clip_frames, n_all - clip_frames, dtype=np.float64) * hop_samples
+            - length_samples
+        )
+        self._n_channels = n_channels
+        self._length_samples = length_samples
+        self._frame_samples = frame_samples
+        self._hop_samples = hop_samples
+        self._magnitudes = FrameMagnitudes(frame_samples, n_freqs)
+        self._z_score = WindowZScore(n_all, n_freqs, clip_frames=clip_frames)
+
+        # Inner frames in a ring, the oldest at `_head`; it is at 0 while no window is kept.
+        self._n_inner = after - before
+        self._inner = np.empty((n_channels, self._n_inner, n_freqs), np.float32)
+        self._inner_start = before * hop_samples - half
+        self._head = 0
+        self._kept_first_sample: int | None = None
+        self._kept_lost_samples = 0
+
+        # The window's two ends between zeros that are written once, and their frames.
+        self._pad = half
+        self._left_stop = (before - 1) * hop_samples - half + frame_samples
+        self._right_start = after * hop_samples - half
+        right_stop = (n_all - 1) * hop_samples - half + frame_samples
+        self._left_signal = np.zeros((n_channels, half + self._left_stop), np.float32)
+        self._right_signal = np.zeros((n_channels, right_stop - self._right_start), np.float32)
+        self._left = np.empty((n_channels, before, n_freqs), np.float32)
+        self._right = np.empty((n_channels, n_all - after, n_freqs), np.float32)
+
+    def __call__(self, item: Window) -> Spectrogram:
+        """Spectrogram of a window.
+
+        Parameters
+        ----------
+        item : Window
+            float32 [n_channels, length_samples].
+
+        Returns
+        -------
+        Spectrogram
+            float32 [n_channels, n_frames, n_freqs], a new array.
+
+        Raises
+        ------
+        MontageError
+            The window has another number of channels.
+        SettingsError
+            The window has another length.
+        """
+        check_window(item, self._n_channels, self._length_samples)
+        self._compute_inner(item.data, self._n_new(item))
+        self._compute_ends(item.data)
+        self._kept_first_sample = item.first_sample
+        self._kept_lost_samples = item.quality.lost_samples
+        head = self._head
+        parts = (self._left, self._inner[:, head:], self._inner[:, :head], self._right)
+        return spectrogram_of(item, *self._z_score(parts))
+
+    def reset(self) -> None:
+        """Forget the frames kept."""
+        self._kept_first_sample = None
+
+    def _n_new(self, window: Window) -> int:
+        """How many of the inner frames are not in the ring."""
+        if (
+            self._kept_first_sample is None
+            or window.quality.lost_samples != self._kept_lost_samples
+        ):
+            return self._n_inner
+        frames, off_grid = divmod(window.first_sample - self._kept_first_sample, self._hop_samples)
+        return frames if not off_grid and 0 <= frames < self._n_inner else self._n_inner
+
+    def _compute_inner(self, data: Floats, n_new: int) -> None:
+        if n_new == self._n_inner:
+            self._head = 0
+        start = self._inner_start + (self._n_inner - n_new) * self._hop_samples
+        stop = start + (n_new - 1) * self._hop_samples + self._frame_samples
+        if n_new == 0:
+            return
+        frames = frames_of(data[:, start:stop], self._frame_samples, self._hop_samples)
+        n_before_wrap = min(n_new, self._n_inner - self._head)
+        tail = slice(self._head, self._head + n_before_wrap)
+        self._magnitudes(frames[:, :n_before_wrap], out=self._inner[:, tail])
+        self._magnitudes(frames[:, n_before_wrap:], out=self._inner[:, : n_new - n_before_wrap])
+        self._head = (self._head + n_new) % self._n_inner
+
+    def _compute_ends(self, data: Floats) -> None:
+        rest = data[:, self._right_start :]
+        self._left_signal[:, self._pad :] = data[:, : self._left_stop]
+        self._right_signal[:, : rest.shape[1]] = rest
+        for signal, out in ((self._left_signal, self._left), (self._right_signal, self._right)):
+            self._magnitudes(frames_of(signal, self._frame_samples, self._hop_samples), out)
