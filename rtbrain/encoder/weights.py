@@ -1,0 +1,290 @@
+"""Weights on disk: a folder of ``weights.safetensors`` and ``encoder.json``, and how to get one.
+
+Released checkpoints are converted once; from then on nothing that could run code is read.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from rtbrain.encoder.brainbert import BrainBERT, BrainBERTSizes
+from rtbrain.encoder.checkpoint import Archive
+from rtbrain.encoder.inert import StoredTensor
+from rtbrain.encoder.popt import PopT, PopTSizes
+from rtbrain.errors import CheckpointError
+
+__all__ = ["import_checkpoint", "load_encoder", "random_encoder", "save_encoder"]
+
+Kind = Literal["brainbert", "popt"]
+
+_FORMAT = 1
+_WEIGHTS, _NOTE = "weights.safetensors", "encoder.json"
+_CONFIG_NAME = {"brainbert": "masked_tf_model", "popt": "pt_model_custom"}
+# Heads of fine-tuned checkpoints, which are a decoder's business; named in the note, not kept.
+_NOT_ENCODER = ("linear_out.", "final_layer.")
+
+
+def import_checkpoint(kind: Kind, file: Path, out_folder: Path) -> str:
+    """Convert a released checkpoint to a folder of safetensors, without running it.
+
+    Parameters
+    ----------
+    kind : {"brainbert", "popt"}
+        Which model the checkpoint holds.
+    file : Path
+        The released `.pth`, or one fine-tuned from it (its names under ``upstream.``).
+    out_folder : Path
+        Where the weights go; absent or empty.
+
+    Returns
+    -------
+    str
+        SHA-256 of `file`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is truncated or foreign, its pickle names anything but tensors and settings, a
+        tensor is missing, left over or of another shape, or `out_folder` is not empty.
+    """
+    out_folder = Path(out_folder)
+    file = Path(file)
+    _refuse_content(out_folder)
+    archive = Archive(file)
+    try:
+        stored, left_out = _model_tensors(archive)
+        sizes = _sizes_of(kind, archive, stored)
+        module = _empty(kind, sizes)
+        _refuse_foreign(file, module, {name: item.shape for name, item in stored.items()})
+        tensors = {name: archive.read(name, item) for name, item in stored.items()}
+    finally:
+        archive.close()
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{file}: tensor {name} holds NaN or infinity: fetch it again")
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    _write(out_folder, kind, sizes, tensors, {"source_sha256": sha256, "left_out": left_out})
+    return sha256
+
+
+def save_encoder(module: BrainBERT | PopT, folder: Path) -> None:
+    """Write weights and sizes to a folder.
+
+    Parameters
+    ----------
+    module : BrainBERT or PopT
+        What to write.
+    folder : Path
+        Where; absent or empty.
+
+    Raises
+    ------
+    CheckpointError
+        The folder is not empty.
+    """
+    folder = Path(folder)
+    _refuse_content(folder)
+    kind: Kind = "brainbert" if isinstance(module, BrainBERT) else "popt"
+    tensors = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    _write(folder, kind, module.sizes, tensors, {})
+
+
+def load_encoder(folder: Path) -> BrainBERT | PopT:
+    """Encoder from a folder that `import_checkpoint` or `save_encoder` wrote, in eval mode.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``weights.safetensors`` and ``encoder.json``.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing, was altered, or its tensors do not fit its sizes.
+    """
+    folder = Path(folder)
+    note = _read_note(folder / _NOTE)
+    kind, path = note["kind"], folder / _WEIGHTS
+    try:
+        sizes = (BrainBERTSizes if kind == "brainbert" else PopTSizes)(**note["sizes"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / _NOTE}: sizes do not make a {kind}: {error}") from error
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != note.get("weights_sha256"):
+        raise CheckpointError(
+            f"{path}: SHA-256 differs from the one in {_NOTE}: truncated or altered, make it again"
+        )
+    try:
+        tensors = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    module = _empty(kind, sizes)
+    _refuse_foreign(path, module, {name: tuple(item.shape) for name, item in tensors.items()})
+    module.load_state_dict(tensors, assign=True)
+    return module.eval()
+
+
+@overload
+def random_encoder(kind: Literal["brainbert"], sizes: BrainBERTSizes, seed: int) -> BrainBERT: ...
+@overload
+def random_encoder(kind: Literal["popt"], sizes: PopTSizes, seed: int) -> PopT: ...
+def random_encoder(kind: Kind, sizes: BrainBERTSizes | PopTSizes, seed: int) -> BrainBERT | PopT:
+    """Encoder with random weights, in eval mode: the control beside a trained one.
+
+    Parameters
+    ----------
+    kind : {"brainbert", "popt"}
+        Which model.
+    sizes : BrainBERTSizes or PopTSizes
+        Its sizes.
+    seed : int
+        The same seed gives the same weights; the global generator is neither read nor moved.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _made(kind, sizes).eval()
+
+
+def _made(kind: str, sizes: BrainBERTSizes | PopTSizes) -> BrainBERT | PopT:
+    return BrainBERT(sizes) if isinstance(sizes, BrainBERTSizes) else PopT(sizes)
+
+
+def _empty(kind: str, sizes: BrainBERTSizes | PopTSizes) -> BrainBERT | PopT:
+    with torch.device("meta"):  # shapes only: a hostile size costs no memory
+        return _made(kind, sizes)
+
+
+def _model_tensors(archive: Archive) -> tuple[dict[str, StoredTensor], list[str]]:
+    """Tensors of the encoder under the names of this package, and the names left out."""
+    model = archive.content.get("model")
+    if not isinstance(model, dict) or not model:
+        raise CheckpointError(f"{archive.file}: expected tensors under 'model', found none")
+    stored: dict[str, StoredTensor] = {}
+    left_out: list[str] = []
+    for key, item in model.items():
+        if not isinstance(key, str) or not isinstance(item, StoredTensor):
+            raise CheckpointError(
+                f"{archive.file}: 'model' holds {type(item).__name__} under {key!r:.60}, "
+                f"expected tensors only"
+            )
+        if key.startswith(_NOT_ENCODER):
+            left_out.append(key)
+            continue
+        name = key.removeprefix("upstream.").replace("input_embedding.", "input_encoding.", 1)
+        stored[name] = item
+    return stored, left_out
+
+
+def _sizes_of(
+    kind: Kind, archive: Archive, stored: Mapping[str, StoredTensor]
+) -> BrainBERTSizes | PopTSizes:
+    config = archive.config("model_cfg")
+    name = config.get("name", _CONFIG_NAME[kind])
+    if name != _CONFIG_NAME[kind]:
+        raise CheckpointError(
+            f"{archive.file}: model_cfg names '{name}', a {kind} is named "
+            f"'{_CONFIG_NAME[kind]}': pass the kind that the checkpoint holds"
+        )
+    if config.get("layer_activation", "gelu") != "gelu":
+        raise CheckpointError(
+            f"{archive.file}: layer_activation is {config['layer_activation']!r}, expected 'gelu'"
+        )
+    kinds = BrainBERTSizes if kind == "brainbert" else PopTSizes
+    if kind == "popt" and "layer_dim_feedforward" not in config:
+        # The published class has a default that its settings do not repeat.
+        linear1 = stored.get("transformer_encoder.layers.0.linear1.weight")
+        if linear1 is not None and linear1.shape:
+            config["layer_dim_feedforward"] = linear1.shape[0]
+    sizes = {}
+    for field in dataclasses.fields(kinds):
+        value = config.get(field.name)
+        if type(value) is not int or not 1 <= value <= 1_000_000:
+            raise CheckpointError(
+                f"{archive.file}: model_cfg.{field.name} is {value!r:.40}, expected a count"
+            )
+        sizes[field.name] = value
+    if max(sizes.get("encoder_num_layers", 0), sizes.get("n_layers", 0)) > len(stored):
+        raise CheckpointError(f"{archive.file}: model_cfg names more layers than there are tensors")
+    try:
+        return kinds(**sizes)
+    except ValueError as error:
+        raise CheckpointError(f"{archive.file}: model_cfg: {error}") from error
+
+
+def _refuse_foreign(
+    file: Path, module: BrainBERT | PopT, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name, shape in expected.items():
+        if name not in shapes:
+            raise CheckpointError(f"{file}: tensor {name} is missing, expected shape {shape}")
+        if shapes[name] != shape:
+            raise CheckpointError(
+                f"{file}: tensor {name} has shape {shapes[name]}, its sizes say {shape}"
+            )
+    for name in shapes:
+        if name not in expected:
+            raise CheckpointError(
+                f"{file}: tensor {name} of shape {shapes[name]} is not part of the model"
+            )
+
+
+def _refuse_content(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(
+            f"{folder}: already has content, and is not overwritten: pass another"
+        )
+
+
+def _write(
+    folder: Path,
+    kind: str,
+    sizes: BrainBERTSizes | PopTSizes,
+    tensors: Mapping[str, Tensor],
+    origin: Mapping[str, Any],
+) -> None:
+    data = safetensors.torch.save({name: item.contiguous() for name, item in tensors.items()})
+    note = {
+        "format": _FORMAT,
+        "kind": kind,
+        "sizes": dataclasses.asdict(sizes),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        **origin,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _WEIGHTS).write_bytes(data)
+    # Last, so that a folder with a note is complete.
+    (folder / _NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: {error.strerror}: make it with rtbrain import-checkpoint"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if (
+        not isinstance(note, dict)
+        or note.get("format") != _FORMAT
+        or note.get("kind") not in _CONFIG_NAME
+        or not isinstance(note.get("sizes"), dict)
+    ):
+        raise CheckpointError(
+            f"{path}: expected format {_FORMAT} with kind and sizes: make it again"
+        )
+    return note
