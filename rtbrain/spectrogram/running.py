@@ -257,4 +257,9 @@ def _start(
             f"statistics of shapes {got} do not fit {n_channels} channels and {n_freqs} bins: "
             "give those of the same montage and spectrogram"
         )
-    return statistics.copy()
+    # A bundle may hold them in single precision.
+    return RunningStatistics(
+        statistics.mean.astype(np.float64),
+        statistics.variance.astype(np.float64),
+        statistics.count.astype(np.int64),
+    )
