@@ -1,0 +1,182 @@
+"""Causal filters, first in the signal chain: the mains comb and the high-pass.
+
+Both run sample by sample with their state carried in float64, so that a recording filtered in
+chunks equals the recording filtered whole.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import butter, iirnotch, sosfilt
+
+from rtbrain.errors import SettingsError
+from rtbrain.types import Chunk, Floats, Montage
+
+__all__ = ["HighPass", "NotchComb"]
+
+Doubles = npt.NDArray[np.float64]
+
+
+class NotchComb:
+    """Removes mains hum and its harmonics with a chain of narrow notches.
+
+    The notches of ``scipy.signal.iirnotch`` follow one another as in chained causal
+    ``scipy.signal.lfilter`` calls from zero state, which is the published front end of BrainBERT
+    [1]_. From zero state a constant offset rings for the first second or so; nothing is hidden.
+
+    A sample that is not finite comes out as NaN and the filter coasts on the channel's last
+    finite value, so that one lost sample does not silence a channel for good.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks that come in.
+    mains_hz : float
+        Mains frequency, 50 or 60 Hz in most of the world.
+    q : float
+        Quality factor of each notch: its frequency over its -3 dB width.
+    up_to_hz : float
+        Highest harmonic to remove; those at or above the Nyquist rate are left out.
+
+    Attributes
+    ----------
+    frequencies_hz : tuple of float
+        The notches, in Hz.
+    sos : ndarray, float64 [n_notches, 6]
+        Their second-order sections.
+
+    Raises
+    ------
+    SettingsError
+        No harmonic lies in range, or `mains_hz` or `q` is not above 0.
+
+    References
+    ----------
+    .. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
+       recordings", ICLR 2023, arXiv:2302.14367.
+    """
+
+    def __init__(
+        self, montage: Montage, mains_hz: float, *, q: float = 30.0, up_to_hz: float = 360.0
+    ) -> None:
+        if not (mains_hz > 0 and q > 0):
+            raise SettingsError(
+                f"notch: mains_hz and q must be above 0, got mains_hz {mains_hz} and q {q}"
+            )
+        self.montage = montage
+        self.frequencies_hz = _harmonics(mains_hz, up_to_hz, montage.sfreq_hz / 2)
+        if not self.frequencies_hz:
+            raise SettingsError(
+                f"notch: no harmonic of {mains_hz} Hz lies below both up_to_hz {up_to_hz} Hz and "
+                f"the Nyquist rate {montage.sfreq_hz / 2} Hz: leave the notch out"
+            )
+        # One row (b0 b1 b2 a0 a1 a2) a notch: the biquads themselves, so no root is found again.
+        self.sos = np.asarray(
+            [np.r_[iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz]
+        )
+        self._cascade = _Cascade(self.sos, montage.n_channels, from_first=False)
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk without mains hum, as many samples as came in."""
+        return self._cascade(chunk)
+
+    def reset(self) -> None:
+        """Start again from zero state."""
+        self._cascade.reset()
+
+
+class HighPass:
+    """Removes drift and offset with a causal Butterworth high-pass.
+
+    The filter starts in the steady state of each channel's first finite sample, as if that value
+    had lasted forever: an amplifier's offset of millivolts leaves no transient. Samples that are
+    not finite are treated as `NotchComb` treats them.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks that come in.
+    cutoff_hz : float
+        The -3 dB frequency in Hz.
+    order : int
+        Order of the Butterworth filter.
+
+    Raises
+    ------
+    SettingsError
+        The cutoff is not between 0 and the Nyquist rate, or the order is below 1.
+    """
+
+    def __init__(self, montage: Montage, cutoff_hz: float, *, order: int = 2) -> None:
+        nyquist_hz = montage.sfreq_hz / 2
+        if not 0 < cutoff_hz < nyquist_hz:
+            raise SettingsError(
+                f"high-pass: cutoff_hz must lie between 0 and the Nyquist rate {nyquist_hz} Hz, "
+                f"got {cutoff_hz}"
+            )
+        if order < 1:
+            raise SettingsError(f"high-pass: order must be 1 or more, got {order}")
+        self.montage = montage
+        sos = butter(order, cutoff_hz, "highpass", fs=montage.sfreq_hz, output="sos")
+        self._cascade = _Cascade(np.asarray(sos), montage.n_channels, from_first=True)
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk without drift, as many samples as came in."""
+        return self._cascade(chunk)
+
+    def reset(self) -> None:
+        """Start again from the steady state of the next sample."""
+        self._cascade.reset()
+
+
+def _harmonics(mains_hz: float, up_to_hz: float, nyquist_hz: float) -> tuple[float, ...]:
+    n_harmonics = int(up_to_hz // mains_hz)
+    found = (mains_hz * k for k in range(1, n_harmonics + 1))
+    return tuple(f for f in found if f < nyquist_hz)
+
+
+class _Cascade:
+    """Second-order sections with carried state; restarts by itself after a gap."""
+
+    def __init__(self, sos: Doubles, n_channels: int, *, from_first: bool) -> None:
+        self._sos = sos  # [n_sections, 6]
+        self._n_channels = n_channels
+        self._from_first = from_first
+        self.reset()
+
+    def reset(self) -> None:
+        self._state = np.zeros((len(self._sos), self._n_channels, 2))
+        # The value that each channel is measured from. A high-pass gives 0 for a constant, so
+        # taking the first sample off and starting from zero state is its steady state.
+        self._origin = np.full(self._n_channels, np.nan if self._from_first else 0.0)
+        self._held = np.zeros(self._n_channels)  # last finite value, less the origin
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        if chunk.gap > 0:
+            self.reset()
+        if chunk.n_samples == 0:
+            return chunk
+        signal = chunk.data.astype(np.float64)
+        finite = np.isfinite(signal)
+        whole = bool(finite.all())
+        if self._from_first:
+            self._take_origins(signal, finite)
+            signal -= np.where(np.isnan(self._origin), 0.0, self._origin)[:, None]
+        if not whole:
+            self._bridge(signal, finite)
+        self._held = signal[:, -1].copy()
+        filtered, self._state = sosfilt(self._sos, signal, axis=1, zi=self._state)
+        data: Floats = filtered.astype(np.float32)
+        if not whole:
+            data[~finite] = np.nan
+        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+
+    def _take_origins(self, signal: Doubles, finite: npt.NDArray[np.bool_]) -> None:
+        fresh = np.isnan(self._origin) & finite.any(axis=1)
+        rows = np.flatnonzero(fresh)
+        self._origin[rows] = signal[rows, finite[rows].argmax(axis=1)]
+
+    def _bridge(self, signal: Doubles, finite: npt.NDArray[np.bool_]) -> None:
+        """Put the last finite value in place of each sample that is not finite."""
+        for row in np.flatnonzero(~finite.all(axis=1)):
+            latest = np.maximum.accumulate(np.where(finite[row], np.arange(len(finite[row])), -1))
+            signal[row] = np.where(latest >= 0, signal[row, latest], self._held[row])

@@ -1,0 +1,147 @@
+"""References against arithmetic by hand, labels as clinics write them."""
+
+import numpy as np
+import pytest
+
+from rtbrain.errors import MontageError
+from rtbrain.signal import Bipolar, CommonAverage, Laplacian
+from rtbrain.types import Montage
+from tests.conftest import brain_like, montage_of
+from tests.signal.recording import whole
+
+
+def labelled(*names, kinds=None):
+    return Montage(names, kinds or ("seeg",) * len(names), 1000.0)
+
+
+def test_the_common_average_is_taken_off_every_contact():
+    data = brain_like(5, 100, 1000)
+    got = CommonAverage(montage_of(5, 1000))(whole(data, 1000))
+    np.testing.assert_allclose(got.data, data - data.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(got.data.mean(axis=0), 0, atol=1e-3)
+
+
+def test_a_nan_contact_stays_nan_and_leaves_the_common_average():
+    data = brain_like(4, 50, 1000)
+    data[2, 10:20] = np.nan
+    data[:, 30] = np.nan
+    got = CommonAverage(montage_of(4, 1000))(whole(data, 1000)).data
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(data))
+    rest = data[[0, 1, 3], 10:20]
+    np.testing.assert_allclose(got[[0, 1, 3], 10:20], rest - rest.mean(axis=0), atol=1e-3)
+
+
+def test_channels_that_are_no_contacts_take_part_in_no_reference():
+    montage = labelled("A1", "A2", "A3", "F1", kinds=("seeg", "seeg", "seeg", "misc"))
+    data = brain_like(4, 20, 1000)
+    average = CommonAverage(montage)
+    assert average.dropped == ("F1",)
+    np.testing.assert_allclose(
+        average(whole(data, 1000)).data, data[:3] - data[:3].mean(axis=0), atol=1e-3
+    )
+    assert "F1" in Bipolar(montage).dropped
+    assert Laplacian(montage).dropped == ("A1", "A3", "F1")
+
+
+def test_bipolar_pairs_are_neighbours_named_and_placed_between_them():
+    montage = montage_of(10, 1000)  # A1..A8, B1, B2
+    stage = Bipolar(montage)
+    assert stage.montage.names == (*(f"A{i}-A{i + 1}" for i in range(1, 8)), "B1-B2")
+    data = brain_like(10, 30, 1000)
+    got = stage(whole(data, 1000)).data
+    np.testing.assert_array_equal(got[0], data[0] - data[1])
+    np.testing.assert_array_equal(got[-1], data[8] - data[9])
+    assert stage.montage.positions is not None
+    assert montage.positions is not None
+    np.testing.assert_allclose(
+        stage.montage.positions[-1], montage.positions[8:].mean(axis=0), atol=1e-4
+    )
+    assert stage.montage.space == "LIP voxels"
+    assert stage.dropped == ()
+
+
+def test_an_unknown_position_makes_the_midpoint_unknown():
+    positions = np.array([[1, 2, 3], [np.nan] * 3, [3, 2, 1]], np.float32)
+    montage = Montage(("A1", "A2", "A3"), ("ecog",) * 3, 500.0, positions, "MNI mm")
+    got = Bipolar(montage).montage.positions
+    assert got is not None
+    assert np.isnan(got).all()
+
+
+def test_the_laplacian_keeps_contacts_with_both_neighbours_in_the_montages_order():
+    montage = labelled("A3", "B1", "A1", "A2", "A4", "B2", "A6")
+    stage = Laplacian(montage)
+    assert stage.montage.names == ("A3", "A2")
+    assert stage.dropped == ("B1", "A1", "A4", "B2", "A6")
+    data = brain_like(7, 30, 1000)
+    got = stage(whole(data, 1000)).data
+    np.testing.assert_allclose(got[0], data[0] - (data[3] + data[4]) / 2, atol=1e-4)
+    np.testing.assert_allclose(got[1], data[3] - (data[2] + data[0]) / 2, atol=1e-4)
+
+
+def test_a_nan_neighbour_makes_a_reference_nan():
+    data = brain_like(5, 10, 1000)
+    data[0] = np.nan
+    chunk = whole(data, 1000)
+    bipolar = Bipolar(montage_of(5, 1000))(chunk).data
+    laplacian = Laplacian(montage_of(5, 1000))(chunk).data
+    assert list(np.isnan(bipolar).all(axis=1)) == [True, False, False, False]
+    assert list(np.isnan(laplacian).all(axis=1)) == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("LA9", "LA10", "LA11"),
+        ("A'2", "A'3", "A'4"),
+        ("LT1Ha3", "LT1Ha4", "LT1Ha5"),
+        ("GRID_1", "GRID_2", "GRID_3"),
+        ("ECOG_RIGHT_0", "ECOG_RIGHT_1", "ECOG_RIGHT_2"),
+        ("*T1aIb1", "T1aIb2", "#T1aIb3"),
+        ("POL B 01", "POL B 02", "POL B 03"),
+    ],
+)
+def test_labels_of_many_clinics_are_read(names):
+    stage = Laplacian(labelled(*names))
+    assert stage.montage.names == (names[1],)
+    assert len(Bipolar(labelled(*names)).montage.names) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("A1", "A'2", "B3"),
+        ("A1", "A3", "A5"),
+        ("G1_2", "G13", "G1_4"),
+        ("1", "2", "3"),
+        ("A", "B", "C"),
+        ("A1-A2", "A2-A3", "A3-A4"),
+        ("A1a", "A2a", "A3a"),
+    ],
+)
+def test_contacts_that_are_no_neighbours_are_refused_in_one_line(names):
+    for make in (Bipolar, Laplacian):
+        with pytest.raises(MontageError, match=names[1]) as caught:
+            make(labelled(*names))
+        assert "\n" not in str(caught.value)
+
+
+def test_labels_that_cannot_be_read_are_dropped_and_named():
+    stage = Bipolar(labelled("A1", "DC", "A2", "12", "B1"))
+    assert stage.montage.names == ("A1-A2",)
+    assert stage.dropped == ("DC", "12", "B1")
+
+
+def test_two_contacts_in_one_place_are_refused():
+    with pytest.raises(MontageError, match="A1 and A01 are both number 1 of shaft A"):
+        Bipolar(labelled("A1", "A01", "A2"))
+
+
+def test_a_common_average_of_one_contact_is_refused():
+    with pytest.raises(MontageError, match="two or more contacts"):
+        CommonAverage(labelled("A1", "F1", kinds=("seeg", "misc")))
+
+
+def test_a_montage_without_channels_is_refused():
+    with pytest.raises(MontageError, match="got no channels"):
+        Laplacian(labelled())
