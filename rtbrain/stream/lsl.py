@@ -1,0 +1,200 @@
+"""Samples in over LSL: a live signal stream as a Source.
+
+The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
+dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
+stays off too: it accepts a stream of another rate with other labels. A lost stream is an error
+here, and whoever supervises looks for it anew.
+"""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+from pylsl.util import LostError
+
+from rtbrain.errors import SettingsError
+from rtbrain.stream.lsl_connect import (
+    StreamRow,
+    full_info,
+    list_streams,
+    lost,
+    new_inlet,
+    open_inlet,
+    resolve_one,
+    wanted,
+)
+from rtbrain.stream.lsl_header import read_header
+from rtbrain.stream.lsl_markers import MarkerSource
+from rtbrain.types import Chunk, Floats, Montage, Times
+
+__all__ = ["LslSource", "MarkerSource", "StreamRow", "list_streams"]
+
+GAP_TOLERANCE_S = 0.05
+
+_CHUNK_S = 0.25
+_SIMULATED = frozenset({"synthetic", "replay"})
+
+
+class LslSource:
+    """A live LSL stream of numbers at a regular rate.
+
+    Making one finds the stream and reads its whole header; no data flows before the first pull.
+
+    Lost samples are read from the time stamps: where a sample is stamped more than 0.05 s later
+    than the one before it allows at the nominal rate, the samples between them are counted as
+    lost. A smaller loss cannot be told from the jitter of senders that stamp by arrival.
+
+    Parameters
+    ----------
+    name, stream_type, source_id : str or None
+        What the stream must be called; each one given must match.
+    timeout_s : float
+        How long to wait for the stream, its header and its data connection, s each.
+    max_buffer_s : int
+        Longest signal that waits here unread, s; older samples are then dropped.
+    scale : float
+        Factor on top of the header's units, for senders whose header is silent or wrong.
+    raw : bool
+        Leave units and kinds as they are sent, for streams that are no voltage.
+
+    Attributes
+    ----------
+    montage : Montage
+        Channels and nominal rate.
+    name, source_id : str
+        As its sender announces them.
+    session : dict of str to str
+        Of ``origin``, ``version`` and ``bundle_id``, those that rtbrain's outlets wrote.
+    simulated : bool
+        Whether the sender says that no patient is behind the signal now.
+    notes : tuple of str
+        What had to be assumed about the header, one sentence each.
+
+    Raises
+    ------
+    SettingsError
+        The scale is 0 or not finite, or the buffer is under 1 s.
+    StreamError
+        No stream or several match, or the header cannot be used.
+    StreamLostError
+        The stream went away while its header was read.
+    MontageError
+        Labels repeat.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        stream_type: str | None = None,
+        source_id: str | None = None,
+        timeout_s: float = 10.0,
+        max_buffer_s: int = 30,
+        scale: float = 1.0,
+        raw: bool = False,
+    ) -> None:
+        if not math.isfinite(scale) or scale == 0:
+            raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
+        if max_buffer_s < 1:
+            raise SettingsError(f"max_buffer_s: expected 1 s or more, got {max_buffer_s}")
+        found = resolve_one(wanted(name, stream_type, source_id), timeout_s)
+        self._inlet: Any = new_inlet(found, max_buffer_s)
+        header = read_header(full_info(self._inlet, found, timeout_s), raw=raw)
+        self.montage: Montage = header.montage
+        self.name: str = found.name()
+        self.source_id: str = found.source_id()
+        self.session = header.session
+        self.simulated = header.session.get("origin") in _SIMULATED
+        self.notes = header.notes
+        self._factors = header.factors * scale
+        self._timeout_s = timeout_s
+        n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
+        self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
+        self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
+        self._open = False
+        self._next_sample = 0
+        self._last_stamp: float | None = None
+        self._waiting: tuple[Floats, Times] | None = None
+        # An inlet destroyed while another thread pulls from it brings the process down.
+        self._lock = threading.Lock()
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples, as soon as there is one; at most 0.25 s of them.
+
+        The first call opens the data connection and drops what came while it opened.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first sample, s.
+
+        Returns
+        -------
+        Chunk or None
+            Empty if nothing came in time; None once closed.
+
+        Raises
+        ------
+        StreamLostError
+            The stream was there and is gone.
+        StreamError
+            The data connection did not open.
+        """
+        with self._lock:
+            if self._inlet is None:
+                return None
+            if self._waiting is None:
+                self._waiting = self._receive(timeout_s)
+            return self._take(*self._waiting)
+
+    def close(self) -> None:
+        """Let go of the stream, after a pull under way in another thread; safe to call twice."""
+        with self._lock:
+            self._inlet = None
+
+    def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
+        if not self._open:
+            open_inlet(self._inlet, self.name, self.source_id, self._timeout_s)
+            self._inlet.flush()
+            self._open = True
+        try:
+            values, stamps = self._inlet.pull_chunk(
+                timeout=timeout_s,
+                max_samples=self._buffer.shape[0],
+                dest_obj=self._buffer,
+                min_samples=1,
+                as_numpy=True,
+            )
+        except LostError as error:
+            raise lost(self.name, self.source_id) from error
+        return self._microvolts(values), stamps
+
+    def _microvolts(self, values: Any) -> Floats:
+        if self._as_sent:
+            return np.array(values.T, order="C")  # [C, T]
+        # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
+        with np.errstate(over="ignore"):
+            scaled: Floats = np.multiply(values.T, self._factors[:, None], dtype=np.float64).astype(
+                np.float32, order="C"
+            )
+        return scaled  # [C, T]
+
+    def _take(self, data: Floats, stamps: Times) -> Chunk:
+        """Samples up to the first gap; what follows it waits for the next pull."""
+        self._waiting = None
+        if not stamps.size:
+            return Chunk(data, stamps, self._next_sample)
+        sfreq_hz = self.montage.sfreq_hz
+        before = stamps[0] - 1 / sfreq_hz if self._last_stamp is None else self._last_stamp
+        late_s = np.diff(stamps, prepend=before) - 1 / sfreq_hz
+        n_lost = np.where(late_s > GAP_TOLERANCE_S, np.rint(late_s * sfreq_hz), 0)
+        inside = np.flatnonzero(n_lost[1:])
+        stop = int(inside[0]) + 1 if inside.size else stamps.size
+        if stop < stamps.size:
+            self._waiting = data[:, stop:], stamps[stop:]
+        gap = int(n_lost[0])
+        first_sample = self._next_sample + gap
+        self._next_sample = first_sample + stop
+        self._last_stamp = float(stamps[stop - 1])
+        return Chunk(np.ascontiguousarray(data[:, :stop]), stamps[:stop], first_sample, gap)

@@ -1,0 +1,218 @@
+"""Find the one LSL stream that is meant and connect, or say what is there instead."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pylsl
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
+
+from rtbrain.errors import StreamError, StreamLostError
+
+__all__ = [
+    "StreamRow",
+    "full_info",
+    "list_streams",
+    "lost",
+    "new_inlet",
+    "open_inlet",
+    "resolve_one",
+    "shown",
+    "wanted",
+]
+
+_TEXT_LIMIT = 80
+# liblsl asks anew every 0.5 s: whoever answers the same query has answered by then.
+_SETTLE_S = 0.5
+_FORGET_S = 1.5
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """What a message says of a stream.
+
+    Attributes
+    ----------
+    name, stream_type, source_id, host : str
+        As its sender announces them.
+    n_channels : int
+        Number of channels.
+    sfreq_hz : float
+        Nominal rate in Hz; 0 for an irregular stream.
+    """
+
+    name: str
+    stream_type: str
+    source_id: str
+    host: str
+    n_channels: int
+    sfreq_hz: float
+
+    def __str__(self) -> str:
+        rate = f"at {self.sfreq_hz:g} Hz" if self.sfreq_hz > 0 else "irregular"
+        return (
+            f"{shown(self.name)} (type {shown(self.stream_type)}, source_id "
+            f"{shown(self.source_id)}, on {shown(self.host)}, {self.n_channels} channels {rate})"
+        )
+
+
+def shown(text: str) -> str:
+    """Text of a sender, quoted, escaped and cut, so that it fits a one-line message."""
+    return repr(text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "...")
+
+
+def list_streams(timeout_s: float = 1.0) -> list[StreamRow]:
+    """Streams that answer within a time, in order of name.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long to listen, s; below 0.5 s some streams may be missed.
+    """
+    return _rows(pylsl.resolve_streams(timeout_s))
+
+
+def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
+    """The only stream that has every property wanted, as a `pylsl.StreamInfo` without desc.
+
+    Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
+    streams that do not match are known for the message.
+
+    Parameters
+    ----------
+    properties : mapping of str to str
+        Value of ``name``, ``type``, ``source_id``; those absent match anything.
+    timeout_s : float
+        How long to wait for it, s.
+
+    Raises
+    ------
+    StreamError
+        None matches in time, or more than one does.
+    """
+    resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
+    deadline = time.monotonic() + timeout_s
+    settled = None
+    while True:
+        there = resolver.results()
+        matching = [info for info in there if _matches(info, properties)]
+        now = time.monotonic()
+        if not matching:
+            settled = None
+        elif settled is None:
+            settled = now + _SETTLE_S
+        if now >= (deadline if settled is None else settled):
+            break
+        time.sleep(_POLL_S)
+    asked = " and ".join(f"{key} {shown(value)}" for key, value in properties.items()) or "any name"
+    if not matching:
+        raise StreamError(f"no LSL stream with {asked} within {timeout_s:g} s: {_advice(there)}")
+    if len(matching) > 1:
+        listed = ", ".join(str(row) for row in _rows(matching))
+        raise StreamError(
+            f"{len(matching)} LSL streams have {asked}: {listed}; pass the source_id of the one "
+            "that is meant, or stop the other"
+        )
+    return matching[0]
+
+
+def wanted(name: str | None, stream_type: str | None, source_id: str | None) -> dict[str, str]:
+    """Properties that were given, under liblsl's names."""
+    given = {"name": name, "type": stream_type, "source_id": source_id}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def new_inlet(found: Any, max_buffer: int) -> Any:
+    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
+
+    Parameters
+    ----------
+    found : pylsl.StreamInfo
+        The stream.
+    max_buffer : int
+        What may wait unread: seconds, or hundreds of samples of an irregular stream.
+    """
+    return pylsl.StreamInlet(
+        found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
+    )
+
+
+def full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
+    """Header with its desc, as a `pylsl.StreamInfo`.
+
+    Raises
+    ------
+    StreamLostError
+        The stream has gone.
+    StreamError
+        The header did not come in time.
+    """
+    try:
+        return inlet.info(timeout_s)
+    except LostError as error:
+        raise lost(found.name(), found.source_id()) from error
+    except LslTimeoutError as error:
+        raise _unreachable(found.name(), "send its header", timeout_s) from error
+
+
+def open_inlet(inlet: Any, name: str, source_id: str, timeout_s: float) -> None:
+    """Connect, and learn the sender's clock now rather than inside the first pull.
+
+    Raises
+    ------
+    StreamLostError
+        The stream has gone.
+    StreamError
+        The data connection did not open in time.
+    """
+    try:
+        inlet.open_stream(timeout_s)
+        inlet.time_correction(timeout_s)
+    except LostError as error:
+        raise lost(name, source_id) from error
+    except LslTimeoutError as error:
+        raise _unreachable(name, "open its data connection", timeout_s) from error
+
+
+def lost(name: str, source_id: str) -> StreamLostError:
+    """Error for a stream that was there and is gone."""
+    return StreamLostError(
+        f"stream {shown(name)} (source_id {shown(source_id)}) was there and is gone: "
+        "restart its sender"
+    )
+
+
+def _unreachable(name: str, what: str, timeout_s: float) -> StreamError:
+    return StreamError(
+        f"stream {shown(name)} did not {what} within {timeout_s:g} s: "
+        "is a firewall between this machine and the sender?"
+    )
+
+
+def _matches(info: Any, properties: Mapping[str, str]) -> bool:
+    return all(getattr(info, key)() == value for key, value in properties.items())
+
+
+def _advice(there: list[Any]) -> str:
+    if not there:
+        return "there are no streams at all; start the sender, or widen the LSL scope"
+    listed = ", ".join(str(row) for row in _rows(there))
+    return f"there are {listed}; start the sender, or ask for one of these"
+
+
+def _rows(infos: list[Any]) -> list[StreamRow]:
+    rows = [
+        StreamRow(
+            info.name(),
+            info.type(),
+            info.source_id(),
+            info.hostname(),
+            int(info.channel_count()),
+            float(info.nominal_srate()),
+        )
+        for info in infos
+    ]
+    return sorted(rows, key=lambda row: (row.name, row.source_id, row.host))

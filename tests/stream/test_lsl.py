@@ -1,0 +1,358 @@
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.errors import SettingsError, StreamError, StreamLostError
+from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.stream.lsl import LslSource, list_streams
+from rtbrain.types import Chunk, Montage
+from tests.conftest import brain_like, cut, montage_of
+
+pytestmark = pytest.mark.lsl
+
+SFREQ_HZ = 512.0
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def source_id():
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def opened():
+    """Make and open a source, so that all that is pushed afterwards arrives."""
+    sources = []
+
+    def make(**kwargs):
+        source = LslSource(**kwargs)
+        sources.append(source)
+        assert source.pull(0.0).n_samples == 0
+        return source
+
+    yield make
+    for source in sources:
+        source.close()
+
+
+@pytest.fixture
+def outlet(source_id):
+    made = SignalOutlet(
+        f"sig-{source_id}", montage_of(4, SFREQ_HZ), source_id=source_id, origin="synthetic"
+    )
+    yield made
+    made.close()
+
+
+def receive(source, n_samples):
+    """Chunks until so many samples are there."""
+    chunks, n_received, end = [], 0, time.monotonic() + DEADLINE_S
+    while n_received < n_samples:
+        assert time.monotonic() < end, f"{n_received} of {n_samples} samples in {DEADLINE_S} s"
+        chunk = source.pull(0.2)
+        if chunk.n_samples:
+            chunks.append(chunk)
+            n_received += chunk.n_samples
+    return chunks
+
+
+def joined(chunks):
+    return np.concatenate([c.data for c in chunks], 1), np.concatenate(
+        [c.timestamps for c in chunks]
+    )
+
+
+@pytest.mark.parametrize("unit", ["nanovolts", "microvolts", "millivolts", "volts"])
+def test_what_went_out_comes_in_whatever_the_unit(unit, source_id, opened):
+    montage = Montage(
+        ("A1", "B'2", "Ωµ 3"),
+        ("seeg", "ecog", "dbs"),
+        SFREQ_HZ,
+        np.array([[1.25, -2, 1 / 3], [np.nan] * 3, [1e-8, 7, 9]], np.float32),
+        "MNI mm",
+    )
+    sent = SignalOutlet(
+        f"sig-{source_id}", montage, source_id=source_id, origin="replay", unit=unit
+    )
+    source = opened(source_id=source_id)
+    assert source.montage.names == montage.names
+    assert source.montage.kinds == montage.kinds
+    assert source.montage.sfreq_hz == SFREQ_HZ
+    assert source.montage.space == "MNI mm"
+    np.testing.assert_array_equal(source.montage.positions, montage.positions)
+    assert source.simulated
+    assert source.session["origin"] == "replay"
+    assert not [note for note in source.notes if "unit" in note]
+    data = brain_like(3, 300, SFREQ_HZ)
+    for chunk in cut(data, [1, 7, 200], SFREQ_HZ, pylsl.local_clock()):
+        sent.push(chunk)
+    received, _ = joined(receive(source, 300))
+    np.testing.assert_allclose(received, data, rtol=2e-7)
+    if unit == "microvolts":
+        np.testing.assert_array_equal(received, data)
+    source.close()
+    sent.close()
+
+
+@pytest.mark.parametrize("fmt", ["float32", "double64", "int64", "int32", "int16", "int8"])
+def test_every_numeric_format_of_senders_is_read(fmt, source_id, opened):
+    info = pylsl.StreamInfo("other", "EEG", 2, SFREQ_HZ, fmt, source_id)
+    sent = pylsl.StreamOutlet(info)
+    source = opened(source_id=source_id, scale=0.5)
+    values = np.arange(-20, 20).reshape(20, 2)
+    sent.push_chunk(values, pylsl.local_clock())
+    received, _ = joined(receive(source, 20))
+    assert received.dtype == np.float32
+    assert received.flags.c_contiguous
+    np.testing.assert_array_equal(received, values.T / 2)
+    source.close()
+    del sent
+
+
+def test_samples_and_stamps_do_not_depend_on_chunking(outlet, source_id, opened):
+    source = opened(source_id=source_id)
+    data = brain_like(4, 3000, SFREQ_HZ)
+    start = pylsl.local_clock()
+    rng = np.random.default_rng(1)
+    for chunk in cut(data, [int(n) for n in rng.integers(0, 90, 80)], SFREQ_HZ, start):
+        outlet.push(chunk)
+    chunks = receive(source, 3000)
+    received, stamps = joined(chunks)
+    np.testing.assert_array_equal(received, data)
+    np.testing.assert_allclose(stamps, start + np.arange(3000) / SFREQ_HZ, rtol=0, atol=1e-3)
+    edges = np.cumsum([0] + [chunk.n_samples for chunk in chunks])
+    assert [chunk.first_sample for chunk in chunks] == edges[:-1].tolist()
+    assert {chunk.gap for chunk in chunks} == {0}
+    assert max(chunk.n_samples for chunk in chunks) <= SFREQ_HZ / 4
+    before = chunks[0].data.copy()
+    outlet.push(Chunk(np.ones((4, 100), np.float32), start + 6 + np.arange(100) / SFREQ_HZ))
+    receive(source, 100)
+    np.testing.assert_array_equal(chunks[0].data, before)
+
+
+def test_nothing_old_is_served_at_the_first_pull(outlet, source_id):
+    source = LslSource(source_id=source_id)
+    stop = threading.Event()
+
+    def send():
+        number = 0
+        while not stop.is_set():
+            stamps = pylsl.local_clock() + np.arange(-7, 1) / SFREQ_HZ
+            outlet.push(Chunk(np.full((4, 8), number, np.float32), stamps))
+            number += 1
+            stop.wait(8 / SFREQ_HZ)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    asked = pylsl.local_clock()
+    assert outlet.wait_for_listeners(0.0) is False
+    first = source.pull(5.0)
+    answered = pylsl.local_clock()
+    stop.set()
+    sender.join()
+    source.close()
+    assert first.n_samples
+    assert first.first_sample == 0
+    assert first.timestamps[0] > asked
+    assert answered - first.timestamps[-1] < 0.3
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["between pulls", "inside one pull"])
+def test_lost_samples_are_counted_from_the_stamps(inside, outlet, source_id, opened):
+    source = opened(source_id=source_id)
+    start = pylsl.local_clock()
+    data = brain_like(4, 90, SFREQ_HZ)
+    numbers = np.concatenate([np.arange(0, 30), np.arange(130, 160), np.arange(4130, 4160)])
+    chunks = []
+    for part in [slice(0, 90)] if inside else [slice(0, 30), slice(30, 60), slice(60, 90)]:
+        outlet.push(Chunk(data[:, part], start + numbers[part] / SFREQ_HZ))
+        chunks += receive(source, data[:, part].shape[1])
+    assert [(c.first_sample, c.gap) for c in chunks if c.gap] == [(130, 100), (4130, 3970)]
+    seen = np.concatenate([c.first_sample + np.arange(c.n_samples) for c in chunks])
+    np.testing.assert_array_equal(seen, numbers)
+    np.testing.assert_array_equal(joined(chunks)[0], data)
+    assert source.pull(0.0).first_sample == 4160
+
+
+def test_jitter_below_the_tolerance_is_no_gap(outlet, source_id, opened):
+    source = opened(source_id=source_id)
+    start = pylsl.local_clock()
+    stamps = start + np.arange(200) / SFREQ_HZ
+    stamps[100:150] += 0.045
+    outlet.push(Chunk(brain_like(4, 200, SFREQ_HZ), stamps))
+    chunks = receive(source, 200)
+    assert {chunk.gap for chunk in chunks} == {0}
+    assert chunks[-1].first_sample + chunks[-1].n_samples == 200
+
+
+def test_two_streams_of_one_name_are_both_named_and_none_is_taken(source_id):
+    montage = montage_of(2, SFREQ_HZ)
+    ids = [f"{source_id}-{letter}" for letter in "ab"]
+    name = f"twin '\" {source_id}"
+    made = [SignalOutlet(name, montage, source_id=one, origin="synthetic") for one in ids]
+    host = next(row.host for row in list_streams() if row.source_id == ids[0])
+    with pytest.raises(StreamError) as caught:
+        LslSource(name=name)
+    message = str(caught.value)
+    assert message.startswith("2 LSL streams have name")
+    assert all(one in message for one in ids)
+    assert message.count(host) == 2
+    assert "pass the source_id" in message
+    only = LslSource(name=name, stream_type="EEG", source_id=ids[1])
+    assert only.source_id == ids[1]
+    only.close()
+    for one in made:
+        one.close()
+
+
+def test_a_stream_that_does_not_come_is_told_with_those_that_are_there(outlet, source_id):
+    started = time.monotonic()
+    with pytest.raises(StreamError) as caught:
+        LslSource(name=f"sig-{source_id}", stream_type="no such type", timeout_s=0.7)
+    assert 0.6 < time.monotonic() - started < 3
+    message = str(caught.value)
+    assert f"no LSL stream with name 'sig-{source_id}' and type 'no such type'" in message
+    assert f"'sig-{source_id}' (type 'EEG', source_id '{source_id}', on " in message
+    assert "4 channels at 512 Hz" in message
+
+
+def test_a_stream_that_comes_while_waiting_is_taken(source_id):
+    made = []
+
+    def come():
+        made.append(
+            SignalOutlet("late", montage_of(2, SFREQ_HZ), source_id=source_id, origin="synthetic")
+        )
+
+    timer = threading.Timer(0.7, come)
+    timer.start()
+    source = LslSource(source_id=source_id, timeout_s=DEADLINE_S)
+    timer.join()
+    assert source.montage.n_channels == 2
+    source.close()
+    made[0].close()
+
+
+def test_a_lost_stream_is_an_error_that_names_it(outlet, source_id, opened):
+    source = opened(source_id=source_id)
+    outlet.close()
+    with pytest.raises(StreamLostError, match=f"'{source_id}'.*was there and is gone"):
+        receive(source, 1)
+
+
+def test_a_megabyte_of_header_with_control_characters_is_read(source_id):
+    info = pylsl.StreamInfo("big\x02", "EEG", 2, SFREQ_HZ, "float32", source_id)
+    info.desc().append_child_value("junk", "<&>\x07" * 250_000)
+    sent = pylsl.StreamOutlet(info)
+    source = LslSource(source_id=source_id)
+    assert source.montage.names == ("1", "2")
+    source.close()
+    del sent
+
+
+def test_a_closed_source_is_at_its_end_and_closes_twice(outlet, source_id):
+    source = LslSource(source_id=source_id)
+    source.close()
+    source.close()
+    assert source.pull(0.0) is None
+
+
+def test_closing_during_a_pull_waits_for_it(outlet, source_id, opened):
+    source = opened(source_id=source_id)
+    pulls = []
+    puller = threading.Thread(target=lambda: pulls.append(source.pull(1.0)))
+    puller.start()
+    source.close()
+    puller.join(DEADLINE_S)
+    assert not puller.is_alive()
+    assert source.pull(0.0) is None
+
+
+@pytest.mark.parametrize("kwargs", [{"scale": 0.0}, {"scale": float("nan")}, {"max_buffer_s": 0}])
+def test_settings_that_cannot_work_are_refused_before_looking(kwargs):
+    with pytest.raises(SettingsError, match=f"{next(iter(kwargs))}: expected"):
+        LslSource(name="never", **kwargs)
+
+
+SENDER = """
+    import sys, time
+    import numpy as np, pylsl
+    from rtbrain.outlet.lsl import SignalOutlet
+    from rtbrain.types import Chunk, Montage
+
+    rate, source_id = 2048.0, sys.argv[1]
+    names = tuple(f"A{i}" for i in range(32))
+    montage = Montage(names, ("seeg",) * 32, rate)
+    outlet = SignalOutlet("other process", montage, source_id=source_id, origin="synthetic")
+    print("ready", flush=True)
+    assert outlet.wait_for_listeners(30)
+    start, sent = pylsl.local_clock(), 0
+    while sys.stdin.readable() and sent < 2048 * 30:
+        due = int((pylsl.local_clock() - start) * rate)
+        if due > sent:
+            numbers = np.arange(sent, due)
+            data = np.tile(numbers.astype(np.float32), (32, 1))
+            outlet.push(Chunk(data, start + numbers / rate, sent))
+            sent = due
+        time.sleep(0.005)
+"""
+
+
+def test_no_sample_is_lost_from_another_process(source_id):
+    sender = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SENDER), source_id],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert sender.stdout.readline() == "ready\n"
+        source = LslSource(source_id=source_id)
+        chunks = receive(source, 3 * 2048)
+        numbers = np.concatenate([chunk.data[0] for chunk in chunks])
+        np.testing.assert_array_equal(np.diff(numbers), 1)
+        counted = np.concatenate([c.first_sample + np.arange(c.n_samples) for c in chunks])
+        np.testing.assert_array_equal(counted, numbers - numbers[0])
+        sender.kill()
+        with pytest.raises(StreamLostError):
+            receive(source, 100_000)
+        source.close()
+    finally:
+        sender.kill()
+        sender.communicate()
+
+
+LEFT_OPEN = """
+    import sys
+    import numpy as np
+    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
+    from rtbrain.stream.lsl import LslSource, MarkerSource
+    from rtbrain.types import Montage
+
+    montage = Montage(("A1",), ("seeg",), 512.0)
+    outlet = SignalOutlet("left", montage, source_id=sys.argv[1], origin="synthetic")
+    markers = MarkerOutlet("left", source_id=sys.argv[1] + "-markers")
+    source = LslSource(source_id=sys.argv[1])
+    source.pull(0.0)
+    reader = MarkerSource(source_id=sys.argv[1] + "-markers")
+    print("done", flush=True)
+"""
+
+
+def test_a_process_that_closes_nothing_ends_cleanly(source_id):
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(LEFT_OPEN), source_id],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout == "done\n"
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr
