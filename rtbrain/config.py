@@ -102,8 +102,8 @@ class EncoderSettings(_Settings):
 
     pool: Literal["centre", "last"] = "last"
     n_pooled: PositiveInt = 10
-    brainbert: str = "compact"
-    popt: str | None = "compact"
+    brainbert: str | dict[str, PositiveInt] = "compact"
+    popt: str | dict[str, PositiveInt] | None = "compact"
     seed: NonNegativeInt = 0
 
 

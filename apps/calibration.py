@@ -1,0 +1,87 @@
+"""A decoder fitted on a stretch of a synthetic patient, run faster than real time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtbrain.config import Recipe
+    from rtbrain.stream.patient import Patient
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What fitting gave.
+
+    Attributes
+    ----------
+    validation_score : float
+        Balanced accuracy over time blocks held out of the calibration.
+    neural_delay_s : float
+        Algorithmic part of a decode's age, s.
+    hop_s : float
+        Between decodes, s.
+    n_windows : int
+        Windows that it was fitted on.
+    """
+
+    validation_score: float
+    neural_delay_s: float
+    hop_s: float
+    n_windows: int
+
+
+def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path) -> Calibration:
+    """Fit a readout on the patient's first seconds and write the bundle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Front end and encoder; the encoder's weights are random and seeded.
+    patient : Patient
+        Whose signal.
+    seconds : float
+        How much of it.
+    folder : Path
+        The bundle; must not exist.
+    """
+    import numpy as np
+
+    from rtbrain.build import build_encoding, bundle_parts, untrained_model
+    from rtbrain.decoder import write_bundle
+    from rtbrain.offline.embedding import embed_recording
+    from rtbrain.offline.fitting import fit_logistic
+    from rtbrain.stream.synthetic import SyntheticSource
+
+    model = untrained_model(recipe)
+    encoding = build_encoding(recipe, patient.montage, model=model)
+    source = SyntheticSource(patient, duration_s=seconds)
+    embedded = embed_recording(source, encoding.cut, encoding.spectrogram, encoding.encoder)
+    at = np.rint(embedded.t_neural * patient.sfreq_hz).astype(np.int64)
+    fitted = fit_logistic(
+        embedded.population,
+        patient.state_at(at),
+        n_classes=len(patient.classes),
+        embargo_windows=round(recipe.window.length_s / recipe.window.hop_s),
+    )
+    report = {
+        "balanced_accuracy_blocked": fitted.validation_score,
+        "windows": len(embedded.embeddings),
+        "c": fitted.c,
+    }
+    manifest, tensors = bundle_parts(
+        recipe,
+        model,
+        encoding,
+        fitted.readout,
+        patient.classes,
+        patient.montage,
+        trained_on=f"synthetic patient {patient.seed} of family {patient.family}, {seconds:g} s",
+    )
+    write_bundle(folder, manifest, patient.montage, tensors, report)
+    return Calibration(
+        fitted.validation_score,
+        encoding.neural_delay_s,
+        recipe.window.hop_s,
+        len(embedded.embeddings),
+    )

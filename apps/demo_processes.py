@@ -1,0 +1,142 @@
+"""The demo's parts: fit the decoders, start patient and decoders, listen as a third process."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .calibration import Calibration, calibrate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtbrain.stream.lsl import LslSource, MarkerSource
+    from rtbrain.stream.patient import Patient
+
+CALIBRATION_S = 60.0
+SFREQ_HZ = 2048.0
+_START_S = 60.0  # longest that a process may take to show up, or a decoder to be valid
+_CLASSES = ("rest", "speech")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the demo was asked for."""
+
+    folder: Path
+    seed: int
+    n_channels: int
+    difficulty: str
+    duration_s: float
+    modes: tuple[str, ...]
+    token: str = field(default_factory=lambda: uuid4().hex[:8])
+
+    @property
+    def patient(self) -> "Patient":
+        """The patient, the same in calibration and live."""
+        from rtbrain.stream.patient import Patient
+
+        return Patient(
+            self.seed,
+            n_channels=self.n_channels,
+            sfreq_hz=SFREQ_HZ,
+            difficulty=self.difficulty,
+            classes=_CLASSES,
+        )
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What the scorer heard of one decoder.
+
+    Attributes
+    ----------
+    rows : list of (t_stop, t_arrived, values)
+        One a decode; `values` as the stream sends them.
+    markers : list of (seconds, text)
+        Of the patient.
+    lost, skipped : int
+        As the decoder's status stream tells.
+    """
+
+    rows: list[tuple[float, float, list[float]]] = field(default_factory=list)
+    markers: list[tuple[float, str]] = field(default_factory=list)
+    lost: int = 0
+    skipped: int = 0
+    start: float = float("nan")
+
+
+def fit_all(plan: Plan, console: "Console") -> dict[str, Calibration]:
+    """Fit a decoder a mode on the patient's first minute, faster than real time."""
+    from rtbrain.config import Recipe, load_settings
+
+    fitted = {}
+    for mode in plan.modes:
+        began = time.perf_counter()
+        with console.status(f"calibrating {mode} on {CALIBRATION_S:g} simulated seconds"):
+            recipe = load_settings(mode, Recipe)
+            fitted[mode] = calibrate(recipe, plan.patient, CALIBRATION_S, plan.folder / mode)
+        console.print(
+            f"calibrated [bold]{mode}[/] on {fitted[mode].n_windows} windows in "
+            f"{time.perf_counter() - began:.1f} s: balanced accuracy "
+            f"{fitted[mode].validation_score:.3f} on held-out time blocks"
+        )
+    return fitted
+
+
+def run_live(plan: Plan, console: "Console") -> dict[str, Recorded]:
+    """Start patient and decoders, listen for the duration, end them."""
+    from .demo_listen import listen
+
+    name = f"rtbrain-demo-{plan.token}"
+    patient = ["simulate", "--name", name, "--seed", str(plan.seed)]
+    patient += ["--channels", str(plan.n_channels), "--difficulty", plan.difficulty]
+    patient += ["--start", str(CALIBRATION_S), "--sfreq", str(SFREQ_HZ)]
+    with _process(plan, "simulate", patient) as simulating:
+        processes = {"simulate": simulating}
+        with _decoders(plan, name, processes):
+            return listen(plan, name, console, lambda: _refuse_dead(plan, processes))
+
+
+@contextmanager
+def _decoders(plan: Plan, name: str, processes: dict[str, Any]) -> Iterator[None]:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        for mode in plan.modes:
+            arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", name]
+            arguments += ["--name", f"{name}-{mode}"]
+            processes[mode] = stack.enter_context(_process(plan, mode, arguments))
+        yield
+
+
+@contextmanager
+def _process(plan: Plan, label: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `rtbrain ...` until the block ends; its words go to a file of the demo's folder."""
+    command = [sys.executable, "-m", "rtbrain.apps.main", *arguments]
+    with (plan.folder / f"{label}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _refuse_dead(plan: Plan, processes: dict[str, Any]) -> None:
+    from rtbrain.errors import RtbrainError
+
+    for label, process in processes.items():
+        if process.poll() is not None:
+            words = (plan.folder / f"{label}.log").read_text(errors="replace").split("\n")
+            last = next((line for line in reversed(words) if line.strip()), "without a word")
+            raise RtbrainError(f"the demo's {label} process ended early: {last.strip()}")

@@ -1,0 +1,211 @@
+"""`rtbrain embed`: a recording through the live pipeline's stages, to arrays in a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rtbrain.config import Recipe
+    from rtbrain.decoder import Readout
+    from rtbrain.encoder import EncoderModel
+    from rtbrain.pipeline import Encoding
+    from rtbrain.stage import Source
+
+
+def command(
+    recording: Annotated[Path, typer.Argument(help="Recording: a file, or a BIDS-iEEG folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the arrays go, an .npz file.")],
+    encoder: Annotated[
+        Path | None, typer.Option("--encoder", help="BrainBERT, a folder of import-checkpoint.")
+    ] = None,
+    popt: Annotated[
+        Path | None, typer.Option("--popt", help="Population Transformer, a folder likewise.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Decoder bundle, instead of the two.")
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Also every frame's hidden state.")
+    ] = False,
+    length: Annotated[float, typer.Option("--length", help="Window, s.")] = 5.0,
+    hop: Annotated[
+        float | None, typer.Option("--hop", help="Between windows, s; as published: 500/2048.")
+    ] = None,
+    reference: Annotated[
+        Literal["none", "car", "bipolar", "laplacian"], typer.Option("--reference")
+    ] = "none",
+    notch: Annotated[Literal["none", "50", "60"], typer.Option("--notch", help="Mains, Hz.")] = "none",
+    pool: Annotated[Literal["centre", "last"], typer.Option("--pool")] = "centre",
+    form: Annotated[
+        Literal["published", "running", "superlet"], typer.Option("--form", help="Spectrogram.")
+    ] = "published",
+    channels: Annotated[
+        str | None, typer.Option("--channels", help="Labels, separated by commas.")
+    ] = None,
+    start: Annotated[float | None, typer.Option("--start", help="From here, s.")] = None,
+    stop: Annotated[float | None, typer.Option("--stop", help="To here, s.")] = None,
+    scale: Annotated[float, typer.Option("--scale", help="Factor on every sample.")] = 1.0,
+    sfreq: Annotated[
+        float | None, typer.Option("--sfreq", help="Rate of an .npy file, Hz.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Which stream of an XDF file.")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", help='Names the axes of the positions, such as "MNI mm".'),
+    ] = None,
+) -> None:
+    """Embed a recording offline, by the very stages that run live."""
+    from dataclasses import replace
+
+    from rtbrain.build import build_decoder, build_encoding, model_of_bundle
+    from rtbrain.decoder import read_bundle
+    from rtbrain.errors import MontageError, SettingsError
+    from rtbrain.stream.recording import read_recording
+    from rtbrain.stream.replay import ReplaySource
+
+    if out.exists():
+        raise SettingsError(f"{out} exists already: name a new file")
+    if (bundle is None) == (encoder is None):
+        raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
+    found = None if bundle is None else read_bundle(bundle)
+    model = load_model(encoder, popt, pool) if encoder else None
+    replayed = ReplaySource(
+        read_recording(recording, sfreq_hz=sfreq, stream=stream),
+        names=None if channels is None else [name.strip() for name in channels.split(",")],
+        start_s=start,
+        stop_s=stop,
+        scale=scale,
+    )
+    montage = replayed.montage
+    if space is not None:
+        if montage.positions is None:
+            raise MontageError(f"{recording.name} holds no positions that --space could name")
+        montage = replace(montage, space=space)
+    readout = None
+    if found is not None:
+        model = model_of_bundle(found)
+        encoding, readout = build_decoder(found, montage)
+    elif model is not None:
+        recipe = recipe_of(length, hop, reference, notch, pool, form, model)
+        encoding = build_encoding(recipe, montage, model=model)
+    if hidden and model is None:
+        raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
+    arrays = _arrays(encoding, readout, model if hidden else None, replayed)
+    _save(out, arrays)
+
+
+def load_model(encoder: Path, popt: Path | None, pool: str) -> "EncoderModel":
+    """Encoders of imported folders, joined.
+
+    Raises
+    ------
+    CheckpointError
+        A folder holds the other kind, or the two do not fit.
+    """
+    from rtbrain.encoder import BrainBERT, EncoderModel, PopT, load_encoder
+    from rtbrain.errors import CheckpointError
+
+    brainbert = load_encoder(encoder)
+    if not isinstance(brainbert, BrainBERT):
+        raise CheckpointError(f"--encoder {encoder}: expected a BrainBERT, found a PopT")
+    population = None
+    if popt is not None:
+        population = load_encoder(popt)
+        if not isinstance(population, PopT):
+            raise CheckpointError(f"--popt {popt}: expected a PopT, found a BrainBERT")
+    return EncoderModel(brainbert, population, pool)
+
+
+def recipe_of(
+    length_s: float,
+    hop_s: float | None,
+    reference: str,
+    notch: str,
+    pool: str,
+    form: str,
+    model: "EncoderModel",
+) -> "Recipe":
+    """Recipe of these flags; rates and frames as published."""
+    from rtbrain.config import Recipe, load_settings, parse_settings
+
+    published = load_settings("published", Recipe)
+    signal: list[dict[str, Any]] = []
+    for step in published.signal:
+        values = step.model_dump(mode="json", exclude_unset=True)
+        if "notch" in values and notch != "none":
+            signal.append({"notch": values["notch"] | {"mains_hz": int(notch)}})
+        elif "reference" in values and reference != "none":
+            signal.append({"reference": reference})
+        elif "pick" in values or "resample_hz" in values:
+            signal.append(values)
+    values = {
+        "mode": "published" if pool == "centre" and form != "running" else "edge",
+        "signal": signal,
+        "window": {"length_s": length_s, "hop_s": hop_s or published.window.hop_s},
+        "spectrogram": {"form": form, "n_freqs": model.brainbert.sizes.input_dim},
+        "encoder": {"pool": pool},
+    }
+    return parse_settings(values, Recipe, where="flags")
+
+
+def _arrays(
+    encoding: "Encoding",
+    readout: "Readout | None",
+    hidden_of: "EncoderModel | None",
+    source: "Source",
+) -> dict[str, Any]:
+    import numpy as np
+    from rich.progress import Progress
+
+    from rtbrain.errors import RecordingError
+    from rtbrain.offline.embedding import embed_recording
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task("embedding", total=source.n_samples)
+        embedded = embed_recording(
+            source,
+            encoding.cut,
+            encoding.spectrogram,
+            encoding.encoder,
+            keep_spectrograms=True,
+            on_progress=lambda n_samples: progress.advance(task, n_samples),
+        )
+    if not embedded.embeddings:
+        raise RecordingError(
+            "the recording holds no whole window: shorten --length, or record for longer"
+        )
+    arrays: dict[str, Any] = {
+        "spectrogram": np.stack(embedded.spectrograms),
+        "embedding": embedded.channels,
+        "t_stop": embedded.t_stop,
+        "t_neural": embedded.t_neural,
+        "channels": np.array(encoding.signal.montage.names),
+    }
+    arrays["population"] = embedded.population
+    if readout is not None:
+        arrays["decode"] = np.stack([readout(item).values for item in embedded.embeddings])
+    if hidden_of is not None:
+        arrays["hidden"] = np.stack([hidden_of.hidden(item) for item in embedded.spectrograms])
+    return arrays
+
+
+def _save(out: Path, arrays: dict[str, Any]) -> None:
+    """Write all or nothing."""
+    import os
+
+    import numpy as np
+    from rich.console import Console
+
+    part = out.with_name(out.name + ".part")
+    try:
+        with part.open("xb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    console = Console()
+    for key, array in arrays.items():
+        console.print(f"{key:12} {list(array.shape)}")

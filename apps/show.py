@@ -1,0 +1,49 @@
+"""`rtbrain show`: what a decoder bundle is, and what it is worth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Decoder bundle, a folder.")],
+) -> None:
+    """Verify a decoder bundle and show what it holds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rtbrain.build import recipe_of_bundle
+    from rtbrain.decoder import read_bundle
+
+    found = read_bundle(bundle)
+    manifest, recipe = found.manifest, recipe_of_bundle(found)
+    table = Table(title=f"{bundle.name}: verified", show_header=False)
+    for key, value in {
+        "id": found.id,
+        "mode": f"{manifest.mode}, encoder {manifest.encoder_state}",
+        "outputs": f"{', '.join(manifest.labels)} ({manifest.task})",
+        "channels": f"{found.montage.n_channels}: {_some(found.montage.names)}",
+        "positions": found.montage.space or "none",
+        "rate": f"{manifest.sfreq_hz:g} Hz",
+        "window": f"{recipe.window.length_s:g} s, hop {recipe.window.hop_s:g} s",
+        "signal chain": " > ".join(_step(step) for step in manifest.recipe.get("signal", ())),
+        "spectrogram": recipe.spectrogram.form,
+        "trained on": manifest.trained_on,
+        "trained by": manifest.trained_by,
+        "licence": manifest.licence,
+        **{f"report: {key}": str(value) for key, value in found.report.items()},
+    }.items():
+        table.add_row(key, value)
+    Console().print(table)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def _step(step: dict[str, object]) -> str:
+    (key, value), *_ = step.items()
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {part}" for name, part in value.items())
+    return f"{key} ({value})"

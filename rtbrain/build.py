@@ -1,0 +1,374 @@
+"""Settings to pipeline: the one place where stages meet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from rtbrain import __version__
+from rtbrain.buffer import Windows
+from rtbrain.config import DecodeSettings, Recipe, SignalStep, parse_settings
+from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout
+from rtbrain.encoder import (
+    BRAINBERT_SIZES,
+    POPT_SIZES,
+    BrainBERT,
+    BrainBERTSizes,
+    EncoderModel,
+    EncoderStage,
+    FrameMean,
+    PopT,
+    PopTSizes,
+    TorchScriptRuntime,
+    compile_artefact,
+    encoder_of_tensors,
+    lip_positions,
+    random_encoder,
+    tensors_of_encoder,
+)
+from rtbrain.errors import MontageError, SettingsError, StreamError
+from rtbrain.pipeline import Encoding, Pipeline
+from rtbrain.signal import (
+    Bipolar,
+    Chain,
+    CommonAverage,
+    HighPass,
+    Laplacian,
+    NotchComb,
+    Pick,
+    Resample,
+)
+from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
+from rtbrain.stage import SignalStage, Sink, Source
+from rtbrain.types import Decode, Floats, Montage, samples
+
+__all__ = [
+    "build_decoder",
+    "build_encoding",
+    "build_live",
+    "build_signal",
+    "bundle_parts",
+    "model_of_bundle",
+    "recipe_of_bundle",
+    "untrained_model",
+]
+
+_REFERENCES = {"car": CommonAverage, "bipolar": Bipolar, "laplacian": Laplacian}
+
+
+def build_signal(steps: Sequence[SignalStep], montage: Montage) -> Chain:
+    """Signal chain of these steps, each made for the montage that the one before gives.
+
+    Raises
+    ------
+    MontageError
+        A step leaves no channel.
+    """
+    stages: list[SignalStage] = []
+    last = montage
+    for step in steps:
+        stage = _signal_stage(step, last)
+        if stage is not None:
+            stages.append(stage)
+            last = stage.montage
+    return Chain(montage, stages)
+
+
+def _signal_stage(step: SignalStep, montage: Montage) -> SignalStage | None:
+    if step.pick is not None:
+        return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
+    if step.notch is not None:
+        return NotchComb(
+            montage, step.notch.mains_hz, q=step.notch.q, up_to_hz=step.notch.up_to_hz
+        )
+    if step.highpass_hz is not None:
+        return HighPass(montage, step.highpass_hz)
+    if step.reference is not None:
+        return _REFERENCES[step.reference](montage)
+    if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
+        return Resample(montage, step.resample_hz)
+    return None
+
+
+def build_encoding(
+    recipe: Recipe,
+    montage: Montage,
+    *,
+    model: EncoderModel | None = None,
+    statistics: RunningStatistics | None = None,
+    threads: int = 1,
+) -> Encoding:
+    """All stages from chunks to embeddings.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to build.
+    montage : Montage
+        Channels and rate of the source.
+    model : EncoderModel, optional
+        Encoder; without it the linear mode's mean over frames.
+    statistics : RunningStatistics, optional
+        What the running normaliser begins with.
+    threads : int
+        Threads of the encoder.
+
+    Raises
+    ------
+    SettingsError
+        A duration does not fit the rate.
+    MontageError
+        Channels or positions do not fit.
+    """
+    signal = build_signal(recipe.signal, montage)
+    sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
+    length, hop = _window_samples(recipe, sfreq_hz)
+    windows = Windows(signal.montage, length_samples=length, hop_samples=hop)
+    spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
+    pooled = _pooled(recipe, spectrogram.n_frames)
+    # Relative to the window's last sample, which t_stop stamps: hence the one sample.
+    centre = float(spectrogram.frame_centres_samples[pooled].mean()) + 1
+    delay_s = -centre / sfreq_hz
+    encoder: EncoderStage | FrameMean
+    if model is None:
+        encoder = FrameMean(recipe.encoder.n_pooled, neural_delay_s=delay_s)
+    else:
+        if model.popt is None:
+            positions = np.zeros((n_channels, 3), np.int64)
+        else:
+            positions = lip_positions(signal.montage)
+        artefact = compile_artefact(model, n_channels, spectrogram.n_frames, spectrogram.n_freqs)
+        runtime = TorchScriptRuntime(artefact, positions, threads=threads)
+        encoder = EncoderStage(runtime, neural_delay_s=delay_s)
+    return Encoding(signal, windows, spectrogram, encoder, delay_s)
+
+
+def _window_samples(recipe: Recipe, sfreq_hz: float) -> tuple[int, int]:
+    try:
+        length = samples(recipe.window.length_s, sfreq_hz, what="window.length_s")
+        hop = samples(recipe.window.hop_s, sfreq_hz, what="window.hop_s")
+        frame_hop = samples(recipe.spectrogram.frame_hop_s, sfreq_hz, what="frame_hop_s")
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    if hop % frame_hop:
+        nearest = max(1, round(hop / frame_hop)) * frame_hop
+        raise SettingsError(
+            f"window.hop_s of {recipe.window.hop_s} s is {hop} samples at {sfreq_hz:g} Hz, no "
+            f"multiple of the STFT hop of {frame_hop} samples: the nearest that fits is "
+            f"{nearest / sfreq_hz:.9g} s"
+        )
+    return length, hop
+
+
+def _spectrogram(
+    recipe: Recipe,
+    n_channels: int,
+    length_samples: int,
+    sfreq_hz: float,
+    statistics: RunningStatistics | None,
+) -> PublishedStft | RunningStft | Superlet:
+    settings = recipe.spectrogram
+    if settings.form == "superlet":
+        return Superlet(n_channels, length_samples, sfreq_hz)
+    try:
+        frame = samples(settings.frame_s, sfreq_hz, what="spectrogram.frame_s")
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    frame_hop = samples(settings.frame_hop_s, sfreq_hz)
+    shape = {"frame_samples": frame, "hop_samples": frame_hop, "n_freqs": settings.n_freqs}
+    if settings.form == "published":
+        return PublishedStft(n_channels, length_samples, **shape)
+    return RunningStft(
+        n_channels,
+        length_samples,
+        **shape,
+        time_constant_frames=settings.time_constant_s / settings.frame_hop_s,
+        statistics=statistics,
+        frozen=settings.frozen and statistics is not None,
+    )
+
+
+def _pooled(recipe: Recipe, n_frames: int) -> slice:
+    n_pooled = recipe.encoder.n_pooled
+    if n_pooled > n_frames:
+        raise SettingsError(
+            f"encoder.n_pooled is {n_pooled} but the window has {n_frames} frames: lengthen it"
+        )
+    start = n_frames - n_pooled
+    if recipe.encoder.pool == "centre":
+        start = n_frames // 2 - n_pooled // 2
+    return slice(start, start + n_pooled)
+
+
+def untrained_model(recipe: Recipe) -> EncoderModel | None:
+    """Encoder of the recipe's sizes with seeded random weights; None for the linear mode."""
+    if recipe.mode == "linear":
+        return None
+    settings = recipe.encoder
+    brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
+    popt = None
+    if settings.popt is not None:
+        popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
+    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+
+
+def _brainbert_sizes(sizes: str | dict[str, int]) -> BrainBERTSizes:
+    if isinstance(sizes, str):
+        return _named("encoder.brainbert", sizes, BRAINBERT_SIZES)
+    return BrainBERTSizes(**sizes)
+
+
+def _popt_sizes(sizes: str | dict[str, int]) -> PopTSizes:
+    return _named("encoder.popt", sizes, POPT_SIZES) if isinstance(sizes, str) else PopTSizes(**sizes)
+
+
+def _named(key: str, name: str, table: dict[str, Any]) -> Any:
+    if name not in table:
+        raise SettingsError(f"{key}: no sizes {name!r}; known are {', '.join(table)}")
+    return table[name]
+
+
+def bundle_parts(
+    recipe: Recipe,
+    model: EncoderModel | None,
+    encoding: Encoding,
+    readout: LinearReadout,
+    labels: Sequence[str],
+    montage: Montage,
+    trained_on: str,
+) -> tuple[Manifest, dict[str, Floats]]:
+    """Manifest and arrays of a bundle for a decoder that was fitted just now.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels of the source that it was fitted on.
+    """
+    if model is not None:  # names of sizes may change; the numbers in a bundle may not
+        sizes = {"brainbert": asdict(model.brainbert.sizes)}
+        popt = None if model.popt is None else asdict(model.popt.sizes)
+        encoder = recipe.encoder.model_copy(update=sizes | {"popt": popt})
+        recipe = recipe.model_copy(update={"encoder": encoder})
+    tensors = dict(readout.as_tensors())
+    if isinstance(encoding.spectrogram, RunningStft):
+        statistics = encoding.spectrogram.statistics
+        tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
+    if model is not None:
+        tensors |= tensors_of_encoder("brainbert", model.brainbert)
+        if model.popt is not None:
+            tensors |= tensors_of_encoder("popt", model.popt)
+    manifest = Manifest(
+        mode=recipe.mode,
+        task=readout.task,
+        labels=tuple(labels),
+        sfreq_hz=montage.sfreq_hz,
+        recipe=recipe.model_dump(mode="json", exclude_unset=True),
+        encoder_state="none" if model is None else "untrained",
+        trained_on=trained_on,
+        trained_by=f"rtbrain {__version__}",
+        licence="BSD-3-Clause",
+    )
+    return manifest, tensors
+
+
+def recipe_of_bundle(bundle: Bundle) -> Recipe:
+    """Recipe that the bundle carries.
+
+    Raises
+    ------
+    SettingsError
+        It was written by a version with other settings.
+    """
+    return parse_settings(bundle.manifest.recipe, Recipe, where="manifest.json: recipe")
+
+
+def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
+    """Encoder with the bundle's weights; None for the linear mode.
+
+    Raises
+    ------
+    CheckpointError
+        Tensors do not fit the sizes in the recipe.
+    """
+    recipe = recipe_of_bundle(bundle)
+    if recipe.mode == "linear":
+        return None
+    settings = recipe.encoder
+    brainbert = BrainBERT(_brainbert_sizes(settings.brainbert))
+    encoder_of_tensors(brainbert, bundle.part("brainbert"))
+    popt = None
+    if settings.popt is not None:
+        popt = PopT(_popt_sizes(settings.popt))
+        encoder_of_tensors(popt, bundle.part("popt"))
+    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+
+
+def build_decoder(
+    bundle: Bundle, montage: Montage, *, threads: int = 1
+) -> tuple[Encoding, Readout]:
+    """Decoder of a bundle for a stream of these channels, re-bound by label.
+
+    Raises
+    ------
+    StreamError
+        The stream lacks a channel of the bundle, or has another rate.
+    """
+    _refuse_unlike(bundle, montage)
+    recipe = recipe_of_bundle(bundle)
+    encoding = build_encoding(
+        recipe,
+        bundle.montage,
+        model=model_of_bundle(bundle),
+        statistics=_statistics(bundle),
+        threads=threads,
+    )
+    pick = Pick(montage, names=bundle.montage.names)
+    encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
+    smoothing = 0.0
+    if recipe.smoothing_s:
+        smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
+    weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
+    return encoding, Readout(weights, smoothing=smoothing)
+
+
+def build_live(
+    settings: DecodeSettings,
+    decoder: tuple[Encoding, Readout],
+    source: Source,
+    sinks: Sequence[Sink[Decode]],
+    *,
+    clock: Callable[[], float],
+    on_skipped: Callable[[int], None],
+) -> Pipeline:
+    """Pipeline of a live session.
+
+    Parameters
+    ----------
+    decoder : tuple
+        As `build_decoder` gives it, for the source's montage.
+    """
+    encoding, readout = decoder
+    newest_only = settings.late == "newest"
+    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, on_skipped)
+
+
+def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:
+    fitted = bundle.montage
+    missing = [name for name in fitted.names if name not in montage.names]
+    if missing:
+        some = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+        raise StreamError(
+            f"stream has {montage.n_channels} channels but not {some}: the decoder was fitted on "
+            f"{fitted.n_channels}, and finds them by label; rename them at the amplifier, or refit"
+        )
+    if abs(montage.sfreq_hz - fitted.sfreq_hz) > 1e-6 * fitted.sfreq_hz:
+        raise StreamError(
+            f"stream has {montage.sfreq_hz:g} Hz, the decoder was fitted on {fitted.sfreq_hz:g} Hz: "
+            "set the amplifier to that rate, or refit"
+        )
+
+
+def _statistics(bundle: Bundle) -> RunningStatistics | None:
+    arrays = bundle.part("normaliser")
+    return RunningStatistics(**arrays) if arrays else None
