@@ -1,0 +1,189 @@
+"""`rtbrain replay`: a recording as a live stream, with its events as markers."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
+    from rtbrain.stream.recording import Recording
+    from rtbrain.stream.replay import ReplaySource
+    from rtbrain.types import Chunk
+
+_ASK_AGAIN_S = 0.2
+# Closing an outlet drops what its threads have not sent yet.
+_LAST_SENDING_S = 0.5
+
+
+def command(
+    recording: Annotated[
+        Path,
+        typer.Argument(help="A .vhdr, .edf, .bdf, .fif, .xdf or .npy file, or a BIDS folder."),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-replay",
+    speed: Annotated[float, typer.Option("--speed", help="Times faster than life.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    channels: Annotated[
+        str | None, typer.Option("--channels", help="Labels to play, as A1,A2,A3; else all.")
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option("--start", help="Second of the recording to begin at.")
+    ] = None,
+    stop: Annotated[
+        float | None, typer.Option("--stop", help="Second of the recording to end at.")
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", help="Multiplies the signal.")] = 1.0,
+    sfreq: Annotated[
+        float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
+    ] = False,
+    chunk_ms: Annotated[
+        float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
+    ] = 20.0,
+    chunk_seed: Annotated[
+        int | None, typer.Option("--chunk-seed", help="Pieces of random lengths, from this seed.")
+    ] = None,
+) -> None:
+    """Stream a recording over LSL: NAME, and NAME-markers at each of its events."""
+    from rich.console import Console
+
+    from rtbrain.errors import SettingsError
+    from rtbrain.stream.recording import read_recording
+    from rtbrain.stream.replay import ReplaySource
+
+    from .shutdown import stop_on_signals
+
+    stopping = stop_on_signals()
+    if not chunk_ms > 0:
+        raise SettingsError(f"--chunk-ms must be above 0, got {chunk_ms:g}")
+    if not 0 < speed < math.inf:
+        raise SettingsError(f"--speed must be a number above 0, got {speed:g}")
+    console = Console(stderr=True)
+    opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
+    labels = None if channels is None else [label.strip() for label in channels.split(",")]
+    # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
+    chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
+    try:
+        source = ReplaySource(
+            opened,
+            chunk_samples=chunk_samples,
+            names=labels,
+            start_s=start,
+            stop_s=stop,
+            scale=scale,
+            loop=loop,
+            chunk_seed=chunk_seed,
+        )
+        _tell(console, recording, opened, source, scale)
+        _stream(console, source, name, speed, loop, wait, stopping)
+    finally:
+        opened.close()
+
+
+def _tell(
+    console: "Console", path: Path, recording: "Recording", source: "ReplaySource", scale: float
+) -> None:
+    from rtbrain.stream.recording import amplitude_note, missing_note
+
+    montage = source.montage
+    console.print(
+        f"replaying {path.name}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "
+        f"{source.n_samples / montage.sfreq_hz:.1f} s, {len(recording.events)} events",
+        highlight=False,
+        markup=False,
+    )
+    warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
+    for note in (*recording.notes, *filter(None, warnings)):
+        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+
+
+def _stream(
+    console: "Console",
+    source: "ReplaySource",
+    name: str,
+    speed: float,
+    loop: bool,
+    wait: bool,
+    stopping: Callable[[], bool],
+) -> None:
+    import time
+    from dataclasses import replace
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
+    from rtbrain.stream.lsl import lsl_clock
+    from rtbrain.stream.pace import play
+
+    sfreq_hz = source.montage.sfreq_hz
+    # The rate that is announced is the rate at which samples leave.
+    announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    signal = SignalOutlet(name, announced, source_id=name, origin="replay")
+    try:
+        markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("waiting" if wait else "pass 1", total=source.n_samples)
+            while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
+                pass
+
+            def show(n_pushed: int) -> None:
+                passes, within = divmod(n_pushed, source.n_samples)
+                description = f"pass {passes + 1}" if loop else "playing"
+                completed = within if loop else n_pushed
+                progress.update(task, description=description, completed=completed)
+
+            n_samples = play(
+                _chunks(source),
+                _pusher(source, signal, markers, show),
+                sfreq_hz=sfreq_hz,
+                speed=speed,
+                clock=lsl_clock,
+                wait=time.sleep,
+                stop=stopping,
+            )
+        if signal.has_listeners and not stopping():
+            time.sleep(_LAST_SENDING_S)
+        markers.close()
+    finally:
+        signal.close()
+    console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
+
+
+def _chunks(source: "ReplaySource") -> Iterator["Chunk"]:
+    while (chunk := source.pull(0.0)) is not None:
+        yield chunk
+
+
+def _pusher(
+    source: "ReplaySource",
+    signal: "SignalOutlet",
+    markers: "MarkerOutlet",
+    show: Callable[[int], None],
+) -> Callable[["Chunk"], None]:
+    """Push a chunk and the events within it, each with the very stamp of its sample."""
+    events = source.events()
+    due = next(events, None)
+    n_pushed = 0
+
+    def push(chunk: "Chunk") -> None:
+        nonlocal due, n_pushed
+        while due is not None and due[0] < chunk.first_sample + chunk.n_samples:
+            number, event = due
+            markers.push(event.text, float(chunk.timestamps[number - chunk.first_sample]))
+            due = next(events, None)
+        signal.push(chunk)
+        n_pushed += chunk.n_samples
+        show(n_pushed)
+
+    return push

@@ -1,0 +1,210 @@
+"""Recordings in BrainVision, EDF, BDF and FIF files, read through MNE-Python."""
+
+import configparser
+import struct
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtbrain.errors import RecordingError
+from rtbrain.stream.bids import Sidecars, read_sidecars
+from rtbrain.stream.recording import Event, Recording
+from rtbrain.stream.units import in_microvolts
+from rtbrain.types import Floats, Montage, Times
+
+__all__ = ["read_mne"]
+
+# What the parsers of foreign files raise where a file is truncated or is none of theirs.
+_UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    configparser.Error,
+    struct.error,
+)
+_SPACES = {"mni_tal": "MNI mm", "head": "head mm", "mri": "MRI mm"}
+_MILLIMETRES_IN_METRE = 1e3
+_EDF_HEADER = 256
+
+
+def read_mne(path: Path) -> Recording:
+    """Open a BrainVision, EDF, BDF or FIF file, with the BIDS sidecars beside it.
+
+    Nothing is read but the header, until samples are asked for.
+
+    Raises
+    ------
+    RecordingError
+        The file or one of its sidecars cannot be read.
+    """
+    notes: list[str] = []
+    exclude = _slower_channels(path, notes)
+    raw = _opened(path, exclude, notes)
+    sidecars = read_sidecars(path)
+    names = tuple(raw.ch_names)
+    kinds = tuple(
+        sidecars.kinds.get(name, kind)
+        for name, kind in zip(names, raw.get_channel_types(), strict=True)
+    )
+    factors = _factors(raw, path, sidecars, notes)
+    positions, space = _positions(raw, names, sidecars)
+    montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
+
+    def read(start: int, stop: int) -> Floats:
+        try:
+            data = raw.get_data(start=start, stop=stop, verbose="ERROR")
+        except _UNREADABLE as error:
+            raise RecordingError(f"{path}: samples {start} to {stop}: {_line(error)}") from error
+        scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
+        return scaled
+
+    events = _annotations(raw) if sidecars.events is None else sidecars.events
+    return Recording(
+        montage,
+        int(raw.n_times),
+        read,
+        events=events,
+        notes=(*notes, *sidecars.notes),
+        closer=raw.close,
+    )
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
+    # Imported here: MNE-Python takes seconds to load, and what runs live does not need it.
+    import mne
+
+    options = {"exclude": exclude} if exclude else {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            raw = mne.io.read_raw(path, preload=False, verbose="ERROR", **options)
+        except _UNREADABLE as error:
+            raise RecordingError(f"{path} cannot be read as a recording: {_line(error)}") from error
+    for warning in caught:
+        text = _line(warning.message)
+        # MNE-Python's own wishes for file names are no news for whoever replays the file.
+        if issubclass(warning.category, UserWarning | RuntimeWarning) and "naming" not in text:
+            notes.append(f"{path.name}: {text}")
+    return raw
+
+
+def _slower_channels(path: Path, notes: list[str]) -> list[str]:
+    """Channels of an EDF or BDF file that have another rate than most.
+
+    MNE-Python would upsample them piece by piece, so that what is read depended on where the
+    pieces begin.
+    """
+    if path.suffix.lower() not in {".edf", ".bdf"}:
+        return []
+    with path.open("rb") as file:
+        try:
+            n_channels = int(file.read(_EDF_HEADER)[252:256])
+            header = file.read(_EDF_HEADER * n_channels)
+            labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
+            counts = header[216 * n_channels :]
+            per_record = [int(counts[8 * i : 8 * i + 8]) for i in range(n_channels)]
+        except ValueError as error:
+            raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
+    rate_of = {
+        label.decode("latin-1").strip(): rate
+        for label, rate in zip(labels, per_record, strict=True)
+        if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
+    }
+    if len(set(rate_of.values())) < 2:
+        return []
+    tally = Counter(rate_of.values())
+    common = max(tally, key=lambda rate: (tally[rate], rate))
+    others = [name for name, rate in rate_of.items() if rate != common]
+    notes.append(f"channels of another sampling rate than most are left out: {', '.join(others)}")
+    return others
+
+
+def _factors(raw: Any, path: Path, sidecars: Sidecars, notes: list[str]) -> Times:
+    """What each channel of MNE-Python's numbers is multiplied by: float64 [n_channels, 1]."""
+    from mne.io.constants import FIFF
+
+    # MNE-Python keeps the header's units here and nowhere else; FIF files have none.
+    headers: dict[str, str] = raw._orig_units or {}
+    factors = np.ones((len(raw.ch_names), 1))
+    unitless, disagreeing = [], []
+    for row, channel in enumerate(raw.info["chs"]):
+        name = channel["ch_name"]
+        volts = channel["unit"] == FIFF.FIFF_UNIT_V
+        header = headers.get(name, "V" if volts else "")
+        beside = sidecars.units.get(name, "")
+        in_header, in_sidecar = in_microvolts(header), in_microvolts(beside)
+        if in_header is None:
+            factors[row] = in_sidecar or 1.0
+            if volts and in_sidecar is None:
+                unitless.append(name)
+            continue
+        # MNE-Python converts every unit of voltage to volts, but in EDF files not nanovolts.
+        unconverted = header.lower() == "nv" and path.suffix.lower() in {".edf", ".bdf"}
+        factors[row] = in_header if unconverted else in_microvolts("V")
+        if in_sidecar not in {None, in_header} and name in headers:
+            disagreeing.append(f"{name} {header} not {beside}")
+    if unitless:
+        notes.append(
+            f"the header gives no unit of voltage for {_some(unitless)}: values are taken as "
+            "microvolts"
+        )
+    if disagreeing:
+        notes.append(
+            f"channels.tsv and the header disagree on units, the header is believed: "
+            f"{_some(disagreeing)}"
+        )
+    return factors
+
+
+def _some(words: list[str]) -> str:
+    more = len(words) - 4
+    return ", ".join(words[:4]) + (f" and {more} more" if more > 0 else "")
+
+
+def _positions(
+    raw: Any, names: tuple[str, ...], sidecars: Sidecars
+) -> tuple[Floats | None, str | None]:
+    placed: dict[str, Any] = dict(sidecars.positions)
+    space = sidecars.space
+    if not placed:
+        montage = raw.get_montage()
+        if montage is None:
+            return None, None
+        described = montage.get_positions()
+        placed = {
+            name: np.asarray(at) * _MILLIMETRES_IN_METRE for name, at in described["ch_pos"].items()
+        }
+        space = _SPACES.get(described["coord_frame"], "unnamed mm")
+    positions = np.full((len(names), 3), np.nan, np.float32)
+    for row, name in enumerate(names):
+        if name in placed:
+            positions[row] = placed[name]
+    if np.isnan(positions).all():
+        return None, None
+    return positions, space
+
+
+def _annotations(raw: Any) -> tuple[Event, ...]:
+    # Onsets count from the start of the acquisition, of which a FIF file may hold a later part.
+    events = [
+        Event(float(onset) - raw.first_time, float(duration), str(text))
+        for onset, duration, text in zip(
+            raw.annotations.onset,
+            raw.annotations.duration,
+            raw.annotations.description,
+            strict=True,
+        )
+    ]
+    return tuple(sorted(events, key=lambda event: event.onset_s))
