@@ -19,6 +19,7 @@ from rtbrain.encoder.brainbert import BrainBERT, BrainBERTSizes
 from rtbrain.encoder.checkpoint import Archive
 from rtbrain.encoder.inert import StoredTensor
 from rtbrain.encoder.popt import PopT, PopTSizes
+from rtbrain.encoder.tensors import refuse_foreign
 from rtbrain.errors import CheckpointError
 
 __all__ = ["import_checkpoint", "load_encoder", "random_encoder", "save_encoder"]
@@ -63,7 +64,7 @@ def import_checkpoint(kind: Kind, file: Path, out_folder: Path) -> str:
         stored, left_out = _model_tensors(archive)
         sizes = _sizes_of(kind, archive, stored)
         module = _empty(kind, sizes)
-        _refuse_foreign(file, module, {name: item.shape for name, item in stored.items()})
+        refuse_foreign(file, module, {name: item.shape for name, item in stored.items()})
         tensors = {name: archive.read(name, item) for name, item in stored.items()}
     finally:
         archive.close()
@@ -131,7 +132,7 @@ def load_encoder(folder: Path) -> BrainBERT | PopT:
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
     module = _empty(kind, sizes)
-    _refuse_foreign(path, module, {name: tuple(item.shape) for name, item in tensors.items()})
+    refuse_foreign(path, module, {name: tuple(item.shape) for name, item in tensors.items()})
     module.load_state_dict(tensors, assign=True)
     return module.eval()
 
@@ -221,24 +222,6 @@ def _sizes_of(
         return kinds(**sizes)
     except ValueError as error:
         raise CheckpointError(f"{archive.file}: model_cfg: {error}") from error
-
-
-def _refuse_foreign(
-    file: Path, module: BrainBERT | PopT, shapes: Mapping[str, tuple[int, ...]]
-) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    for name, shape in expected.items():
-        if name not in shapes:
-            raise CheckpointError(f"{file}: tensor {name} is missing, expected shape {shape}")
-        if shapes[name] != shape:
-            raise CheckpointError(
-                f"{file}: tensor {name} has shape {shapes[name]}, its sizes say {shape}"
-            )
-    for name in shapes:
-        if name not in expected:
-            raise CheckpointError(
-                f"{file}: tensor {name} of shape {shapes[name]} is not part of the model"
-            )
 
 
 def _refuse_content(folder: Path) -> None:
