@@ -99,6 +99,7 @@ def test_a_nan_neighbour_makes_a_reference_nan():
         ("ECOG_RIGHT_0", "ECOG_RIGHT_1", "ECOG_RIGHT_2"),
         ("*T1aIb1", "T1aIb2", "#T1aIb3"),
         ("POL B 01", "POL B 02", "POL B 03"),
+        ("A1", "A_2", "A-3"),
     ],
 )
 def test_labels_of_many_clinics_are_read(names):

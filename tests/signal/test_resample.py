@@ -101,6 +101,13 @@ def test_counters_stay_exact_over_many_gaps(gaps, start):
     assert first + n_given + lost == (at * 125 - 1 - 1280 + 125 - 125) // 128 + 1
 
 
+def test_what_was_lost_before_the_first_sample_is_told_at_the_output_rate():
+    stage = Resample(montage_of(1, 1000), 500)
+    data = brain_like(1, 100, 1000)
+    got = stage(Chunk(data, np.arange(100) / 1000, first_sample=60, gap=60))
+    assert (got.first_sample, got.gap) == (30, 30)
+
+
 def test_nan_spreads_no_further_than_the_filter_reaches():
     data = brain_like(2, 400, 1000)
     data[1, 200] = np.nan

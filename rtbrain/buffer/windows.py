@@ -1,0 +1,147 @@
+"""Windows of fixed length, cut at a fixed hop from the chunks that the signal chain gives."""
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.buffer.ring import Ring
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.types import Chunk, Floats, Montage, Quality, Window
+
+__all__ = ["Windows"]
+
+
+class Windows:
+    """Cuts overlapping windows whose ends lie on a grid of the hop.
+
+    With `first` the number of the first sample seen (or the first after a gap or a reset),
+    windows end just before samples ``first + length + k * hop`` for all whole ``k``, negative
+    ones too, whose end lies after `first`. A recording of just one length gives one full window,
+    its last. No window spans a gap.
+
+    Windows that are not yet full come out as well: NaN where no sample has arrived, their
+    ``first_sample`` before `first` and so maybe negative, their quality not valid and saying how
+    far they are. A channel is good where the window holds finite samples only, hence none is
+    while it fills.
+
+    The windows of a chunk are cut one by one as they are asked for. A window's data stay as they
+    are until the next but one is cut, so the newest window of an exhausted iterator may be kept
+    while more chunks come, until they give windows of their own; after a gap it may be kept for
+    good. An iterator that is not exhausted costs windows, never samples: the next chunk takes in
+    what is left first, and the old iterator ends.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks.
+    length_samples : int
+        Samples a window.
+    hop_samples : int
+        Samples from the end of one window to the end of the next.
+
+    Raises
+    ------
+    SettingsError
+        The length or the hop is below 1 sample.
+    """
+
+    def __init__(self, montage: Montage, *, length_samples: int, hop_samples: int) -> None:
+        if length_samples < 1 or hop_samples < 1:
+            raise SettingsError(
+                f"windows: length and hop must be 1 sample or more, got a length of "
+                f"{length_samples} and a hop of {hop_samples}"
+            )
+        self._montage = montage
+        self._length = length_samples
+        self._hop = hop_samples
+        # One hop more than a window, so that cutting the next leaves the last one as it is.
+        self._ring = Ring(montage.n_channels, length_samples + hop_samples)
+        self._pending: Generator[Window, None, None] = _none()
+        self._lost = 0
+        self._started = False  # whether a sample came since the start, a gap or a reset
+        self._first = 0  # its number
+        self._count = 0  # samples since `first`
+        # Number since `first` of each channel's last sample that was not finite. What came
+        # before `first` never arrived, so -1 makes every window that is not full not good.
+        self._last_bad = np.full(montage.n_channels, -1, np.int64)
+
+    def __call__(self, chunk: Chunk) -> Iterator[Window]:
+        """Windows that end within the chunk, oldest first.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Read as the windows are asked for: leave it unchanged until the iterator is exhausted.
+
+        Raises
+        ------
+        StreamError
+            The chunk does not begin where the one before ended, and declares no gap.
+        """
+        for _ in self._pending:
+            pass
+        if chunk.gap > 0:
+            self._lost += chunk.gap
+            self._restart()
+        if chunk.n_samples:
+            if not self._started:
+                self._started, self._first = True, chunk.first_sample
+            self._check(chunk, self._first + self._count)
+        self._pending = self._cut(chunk)
+        return self._pending
+
+    def reset(self) -> None:
+        """Forget all samples and losses; what the last iterator had not given is given up."""
+        self._pending.close()
+        self._lost = 0
+        self._restart()
+
+    def _restart(self) -> None:
+        if self._started:
+            self._ring.reset()
+        self._started = False
+        self._first = 0
+        self._count = 0
+        self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
+
+    def _check(self, chunk: Chunk, expected: int) -> None:
+        if chunk.first_sample != expected:
+            raise StreamError(
+                f"windows: expected sample {expected} next, got a chunk that begins at sample "
+                f"{chunk.first_sample} and declares no gap: the source must count what it lost"
+            )
+
+    def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
+        start = 0
+        while start < chunk.n_samples:
+            n_to_end = (self._length - self._count - 1) % self._hop + 1
+            stop = min(start + n_to_end, chunk.n_samples)
+            self._take(chunk.data[:, start:stop])
+            if stop - start == n_to_end:
+                yield self._window(float(chunk.timestamps[stop - 1]))
+            start = stop
+
+    def _take(self, data: Floats) -> None:
+        self._ring.push(data)
+        bad = ~np.isfinite(data)
+        if bad.any():
+            rows = np.flatnonzero(bad.any(axis=1))
+            n_after = bad[rows, ::-1].argmax(axis=1)
+            self._last_bad[rows] = self._count + data.shape[1] - 1 - n_after
+        self._count += data.shape[1]
+
+    def _window(self, t_stop: float) -> Window:
+        start = self._count - self._length
+        good: npt.NDArray[np.bool_] = self._last_bad < start
+        reason = "" if start >= 0 else self._filling()
+        quality = Quality(good, self._lost, valid=start >= 0, reason=reason)
+        return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
+
+    def _filling(self) -> str:
+        rate_hz = self._montage.sfreq_hz
+        return f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
+
+
+def _none() -> Generator[Window, None, None]:
+    yield from ()
