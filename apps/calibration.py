@@ -47,7 +47,8 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     """
     import numpy as np
 
-    from rtbrain.build import build_encoding, bundle_parts, untrained_model
+    from rtbrain.build import build_encoding
+    from rtbrain.bundling import bundle_parts, untrained_model
     from rtbrain.decoder import write_bundle
     from rtbrain.offline.embedding import embed_recording
     from rtbrain.offline.fitting import fit_logistic

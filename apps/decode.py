@@ -84,7 +84,8 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from rtbrain.build import build_decoder, build_live, recipe_of_bundle
+    from rtbrain.build import build_decoder, build_live
+    from rtbrain.bundling import recipe_of_bundle
     from rtbrain.outlet import DecodeOutlet, StatusReport
     from rtbrain.stream.lsl import LslSource, lsl_clock
 

@@ -35,7 +35,9 @@ def command(
     reference: Annotated[
         Literal["none", "car", "bipolar", "laplacian"], typer.Option("--reference")
     ] = "none",
-    notch: Annotated[Literal["none", "50", "60"], typer.Option("--notch", help="Mains, Hz.")] = "none",
+    notch: Annotated[
+        Literal["none", "50", "60"], typer.Option("--notch", help="Mains, Hz.")
+    ] = "none",
     pool: Annotated[Literal["centre", "last"], typer.Option("--pool")] = "centre",
     form: Annotated[
         Literal["published", "running", "superlet"], typer.Option("--form", help="Spectrogram.")
@@ -60,7 +62,8 @@ def command(
     """Embed a recording offline, by the very stages that run live."""
     from dataclasses import replace
 
-    from rtbrain.build import build_decoder, build_encoding, model_of_bundle
+    from rtbrain.build import build_decoder, build_encoding
+    from rtbrain.bundling import model_of_bundle
     from rtbrain.decoder import read_bundle
     from rtbrain.errors import MontageError, SettingsError
     from rtbrain.stream.recording import read_recording

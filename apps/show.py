@@ -13,7 +13,7 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from rtbrain.build import recipe_of_bundle
+    from rtbrain.bundling import recipe_of_bundle
     from rtbrain.decoder import read_bundle
 
     found = read_bundle(bundle)

@@ -1,33 +1,23 @@
 """Settings to pipeline: the one place where stages meet."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from rtbrain import __version__
 from rtbrain.buffer import Windows
-from rtbrain.config import DecodeSettings, Recipe, SignalStep, parse_settings
-from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout
+from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
+from rtbrain.config import DecodeSettings, Recipe, SignalStep
+from rtbrain.decoder import Bundle, LinearReadout, Readout
 from rtbrain.encoder import (
-    BRAINBERT_SIZES,
-    POPT_SIZES,
-    BrainBERT,
-    BrainBERTSizes,
     EncoderModel,
     EncoderStage,
     FrameMean,
-    PopT,
-    PopTSizes,
     TorchScriptRuntime,
     compile_artefact,
-    encoder_of_tensors,
     lip_positions,
-    random_encoder,
-    tensors_of_encoder,
 )
-from rtbrain.errors import MontageError, SettingsError, StreamError
+from rtbrain.errors import SettingsError, StreamError
 from rtbrain.pipeline import Encoding, Pipeline
 from rtbrain.signal import (
     Bipolar,
@@ -41,20 +31,14 @@ from rtbrain.signal import (
 )
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
-from rtbrain.types import Decode, Floats, Montage, samples
+from rtbrain.types import Decode, Montage, samples
 
 __all__ = [
     "build_decoder",
     "build_encoding",
     "build_live",
     "build_signal",
-    "bundle_parts",
-    "model_of_bundle",
-    "recipe_of_bundle",
-    "untrained_model",
 ]
-
-_REFERENCES = {"car": CommonAverage, "bipolar": Bipolar, "laplacian": Laplacian}
 
 
 def build_signal(steps: Sequence[SignalStep], montage: Montage) -> Chain:
@@ -79,16 +63,20 @@ def _signal_stage(step: SignalStep, montage: Montage) -> SignalStage | None:
     if step.pick is not None:
         return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
     if step.notch is not None:
-        return NotchComb(
-            montage, step.notch.mains_hz, q=step.notch.q, up_to_hz=step.notch.up_to_hz
-        )
+        return NotchComb(montage, step.notch.mains_hz, q=step.notch.q, up_to_hz=step.notch.up_to_hz)
     if step.highpass_hz is not None:
         return HighPass(montage, step.highpass_hz)
     if step.reference is not None:
-        return _REFERENCES[step.reference](montage)
+        return _reference(step.reference, montage)
     if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
         return Resample(montage, step.resample_hz)
     return None
+
+
+def _reference(name: str, montage: Montage) -> SignalStage:
+    if name == "car":
+        return CommonAverage(montage)
+    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)
 
 
 def build_encoding(
@@ -169,13 +157,16 @@ def _spectrogram(
     statistics: RunningStatistics | None,
 ) -> PublishedStft | RunningStft | Superlet:
     settings = recipe.spectrogram
+    frame_hop = samples(settings.frame_hop_s, sfreq_hz)
     if settings.form == "superlet":
-        return Superlet(n_channels, length_samples, sfreq_hz)
+        n_freqs = settings.n_freqs
+        return Superlet(
+            n_channels, length_samples, sfreq_hz, hop_samples=frame_hop, n_freqs=n_freqs
+        )
     try:
         frame = samples(settings.frame_s, sfreq_hz, what="spectrogram.frame_s")
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    frame_hop = samples(settings.frame_hop_s, sfreq_hz)
     shape = {"frame_samples": frame, "hop_samples": frame_hop, "n_freqs": settings.n_freqs}
     if settings.form == "published":
         return PublishedStft(n_channels, length_samples, **shape)
@@ -201,109 +192,6 @@ def _pooled(recipe: Recipe, n_frames: int) -> slice:
     return slice(start, start + n_pooled)
 
 
-def untrained_model(recipe: Recipe) -> EncoderModel | None:
-    """Encoder of the recipe's sizes with seeded random weights; None for the linear mode."""
-    if recipe.mode == "linear":
-        return None
-    settings = recipe.encoder
-    brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
-    popt = None
-    if settings.popt is not None:
-        popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
-    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
-
-
-def _brainbert_sizes(sizes: str | dict[str, int]) -> BrainBERTSizes:
-    if isinstance(sizes, str):
-        return _named("encoder.brainbert", sizes, BRAINBERT_SIZES)
-    return BrainBERTSizes(**sizes)
-
-
-def _popt_sizes(sizes: str | dict[str, int]) -> PopTSizes:
-    return _named("encoder.popt", sizes, POPT_SIZES) if isinstance(sizes, str) else PopTSizes(**sizes)
-
-
-def _named(key: str, name: str, table: dict[str, Any]) -> Any:
-    if name not in table:
-        raise SettingsError(f"{key}: no sizes {name!r}; known are {', '.join(table)}")
-    return table[name]
-
-
-def bundle_parts(
-    recipe: Recipe,
-    model: EncoderModel | None,
-    encoding: Encoding,
-    readout: LinearReadout,
-    labels: Sequence[str],
-    montage: Montage,
-    trained_on: str,
-) -> tuple[Manifest, dict[str, Floats]]:
-    """Manifest and arrays of a bundle for a decoder that was fitted just now.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels of the source that it was fitted on.
-    """
-    if model is not None:  # names of sizes may change; the numbers in a bundle may not
-        sizes = {"brainbert": asdict(model.brainbert.sizes)}
-        popt = None if model.popt is None else asdict(model.popt.sizes)
-        encoder = recipe.encoder.model_copy(update=sizes | {"popt": popt})
-        recipe = recipe.model_copy(update={"encoder": encoder})
-    tensors = dict(readout.as_tensors())
-    if isinstance(encoding.spectrogram, RunningStft):
-        statistics = encoding.spectrogram.statistics
-        tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
-    if model is not None:
-        tensors |= tensors_of_encoder("brainbert", model.brainbert)
-        if model.popt is not None:
-            tensors |= tensors_of_encoder("popt", model.popt)
-    manifest = Manifest(
-        mode=recipe.mode,
-        task=readout.task,
-        labels=tuple(labels),
-        sfreq_hz=montage.sfreq_hz,
-        recipe=recipe.model_dump(mode="json", exclude_unset=True),
-        encoder_state="none" if model is None else "untrained",
-        trained_on=trained_on,
-        trained_by=f"rtbrain {__version__}",
-        licence="BSD-3-Clause",
-    )
-    return manifest, tensors
-
-
-def recipe_of_bundle(bundle: Bundle) -> Recipe:
-    """Recipe that the bundle carries.
-
-    Raises
-    ------
-    SettingsError
-        It was written by a version with other settings.
-    """
-    return parse_settings(bundle.manifest.recipe, Recipe, where="manifest.json: recipe")
-
-
-def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
-    """Encoder with the bundle's weights; None for the linear mode.
-
-    Raises
-    ------
-    CheckpointError
-        Tensors do not fit the sizes in the recipe.
-    """
-    recipe = recipe_of_bundle(bundle)
-    if recipe.mode == "linear":
-        return None
-    settings = recipe.encoder
-    brainbert = BrainBERT(_brainbert_sizes(settings.brainbert))
-    encoder_of_tensors(brainbert, bundle.part("brainbert"))
-    popt = None
-    if settings.popt is not None:
-        popt = PopT(_popt_sizes(settings.popt))
-        encoder_of_tensors(popt, bundle.part("popt"))
-    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
-
-
 def build_decoder(
     bundle: Bundle, montage: Montage, *, threads: int = 1
 ) -> tuple[Encoding, Readout]:
@@ -320,7 +208,7 @@ def build_decoder(
         recipe,
         bundle.montage,
         model=model_of_bundle(bundle),
-        statistics=_statistics(bundle),
+        statistics=statistics_of_bundle(bundle),
         threads=threads,
     )
     pick = Pick(montage, names=bundle.montage.names)
@@ -364,11 +252,6 @@ def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:
         )
     if abs(montage.sfreq_hz - fitted.sfreq_hz) > 1e-6 * fitted.sfreq_hz:
         raise StreamError(
-            f"stream has {montage.sfreq_hz:g} Hz, the decoder was fitted on {fitted.sfreq_hz:g} Hz: "
+            f"stream has {montage.sfreq_hz:g} Hz, the decoder was fitted on {fitted.sfreq_hz:g}: "
             "set the amplifier to that rate, or refit"
         )
-
-
-def _statistics(bundle: Bundle) -> RunningStatistics | None:
-    arrays = bundle.part("normaliser")
-    return RunningStatistics(**arrays) if arrays else None

@@ -38,7 +38,7 @@ class Source(Protocol):
 class Stage(Protocol[In_contra, Out_co]):
     """A step of the way from samples to decodes."""
 
-    def __call__(self, item: In_contra) -> Out_co:
+    def __call__(self, item: In_contra, /) -> Out_co:
         """Take one item in, give what it made complete."""
         ...
 
@@ -59,7 +59,7 @@ class SignalStage(Stage[Chunk, Chunk], Protocol):
 class Sink(Protocol[In_contra]):
     """Where results go."""
 
-    def push(self, item: In_contra) -> None:
+    def push(self, item: In_contra, /) -> None:
         """Take one result; never blocks for long."""
         ...
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rtbrain.errors import BundleError, MontageError
-from rtbrain.types import Floats, Montage
+from rtbrain.types import Montage
 
 __all__ = ["Bundle", "Manifest", "read_bundle", "write_bundle"]
 
@@ -89,11 +90,11 @@ class Bundle:
 
     manifest: Manifest
     montage: Montage
-    tensors: dict[str, Floats]
+    tensors: dict[str, npt.NDArray[Any]]
     report: dict[str, Any]
     id: str
 
-    def part(self, prefix: str) -> dict[str, Floats]:
+    def part(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
         """Arrays under ``prefix.``, the prefix taken off."""
         start = prefix + "."
         return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
@@ -103,7 +104,7 @@ def write_bundle(
     folder: Path,
     manifest: Manifest,
     montage: Montage,
-    tensors: Mapping[str, Floats],
+    tensors: Mapping[str, npt.NDArray[Any]],
     report: Mapping[str, Any],
 ) -> str:
     """Write a bundle, whole or not at all.

@@ -9,6 +9,7 @@ from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
 from rtbrain.encoder.stage import EncoderStage, FrameMean
 from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
 from rtbrain.encoder.weights import (
+    encoder_of_arrays,
     import_checkpoint,
     load_encoder,
     random_encoder,
@@ -28,6 +29,7 @@ __all__ = [
     "Runtime",
     "TorchScriptRuntime",
     "compile_artefact",
+    "encoder_of_arrays",
     "encoder_of_tensors",
     "import_checkpoint",
     "lip_positions",

@@ -1,0 +1,154 @@
+"""A fitted decoder to a bundle and back: recipe, weights, and what the normaliser had seen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+
+from rtbrain import __version__
+from rtbrain.config import Recipe, parse_settings
+from rtbrain.decoder import Bundle, LinearReadout, Manifest
+from rtbrain.encoder import (
+    BRAINBERT_SIZES,
+    POPT_SIZES,
+    BrainBERT,
+    BrainBERTSizes,
+    EncoderModel,
+    PopT,
+    PopTSizes,
+    encoder_of_arrays,
+    random_encoder,
+)
+from rtbrain.errors import SettingsError
+from rtbrain.pipeline import Encoding
+from rtbrain.spectrogram import RunningStatistics, RunningStft
+from rtbrain.types import Montage
+
+__all__ = [
+    "bundle_parts",
+    "model_of_bundle",
+    "recipe_of_bundle",
+    "statistics_of_bundle",
+    "untrained_model",
+]
+
+SizesT = TypeVar("SizesT")
+
+
+def untrained_model(recipe: Recipe) -> EncoderModel | None:
+    """Encoder of the recipe's sizes with seeded random weights; None for the linear mode."""
+    if recipe.mode == "linear":
+        return None
+    settings = recipe.encoder
+    brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
+    popt = None
+    if settings.popt is not None:
+        popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
+    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+
+
+def _brainbert_sizes(sizes: str | dict[str, int]) -> BrainBERTSizes:
+    return _sizes("encoder.brainbert", sizes, BRAINBERT_SIZES, BrainBERTSizes)
+
+
+def _popt_sizes(sizes: str | dict[str, int]) -> PopTSizes:
+    return _sizes("encoder.popt", sizes, POPT_SIZES, PopTSizes)
+
+
+def _sizes(
+    key: str, sizes: str | dict[str, int], named: dict[str, SizesT], make: Callable[..., SizesT]
+) -> SizesT:
+    """Sizes by name, or of the numbers themselves."""
+    if isinstance(sizes, str):
+        if sizes not in named:
+            raise SettingsError(f"{key}: no sizes {sizes!r}; known are {', '.join(named)}")
+        return named[sizes]
+    try:
+        return make(**sizes)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{key}: {error}") from error
+
+
+def bundle_parts(
+    recipe: Recipe,
+    model: EncoderModel | None,
+    encoding: Encoding,
+    readout: LinearReadout,
+    labels: Sequence[str],
+    montage: Montage,
+    trained_on: str,
+) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
+    """Manifest and arrays of a bundle for a decoder that was fitted just now.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels of the source that it was fitted on.
+    """
+    if model is not None:  # names of sizes may change; the numbers in a bundle may not
+        sizes = {"brainbert": asdict(model.brainbert.sizes)}
+        popt = None if model.popt is None else asdict(model.popt.sizes)
+        encoder = recipe.encoder.model_copy(update=sizes | {"popt": popt})
+        recipe = recipe.model_copy(update={"encoder": encoder})
+    tensors = dict(readout.as_tensors())
+    if isinstance(encoding.spectrogram, RunningStft):
+        statistics = encoding.spectrogram.statistics
+        tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
+    if model is not None:
+        tensors |= _prefixed("brainbert", model.brainbert)
+        if model.popt is not None:
+            tensors |= _prefixed("popt", model.popt)
+    manifest = Manifest(
+        mode=recipe.mode,
+        task=readout.task,
+        labels=tuple(labels),
+        sfreq_hz=montage.sfreq_hz,
+        recipe=recipe.model_dump(mode="json", exclude_unset=True),
+        encoder_state="none" if model is None else "untrained",
+        trained_on=trained_on,
+        trained_by=f"rtbrain {__version__}",
+        licence="BSD-3-Clause",
+    )
+    return manifest, tensors
+
+
+def _prefixed(prefix: str, encoder: BrainBERT | PopT) -> dict[str, npt.NDArray[Any]]:
+    tensors = encoder.state_dict()
+    return {f"{prefix}.{name}": tensor.detach().numpy() for name, tensor in tensors.items()}
+
+
+def recipe_of_bundle(bundle: Bundle) -> Recipe:
+    """Recipe that the bundle carries.
+
+    Raises
+    ------
+    SettingsError
+        It was written by a version with other settings.
+    """
+    return parse_settings(bundle.manifest.recipe, Recipe, where="manifest.json: recipe")
+
+
+def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
+    """Encoder with the bundle's weights; None for the linear mode.
+
+    Raises
+    ------
+    CheckpointError
+        Tensors do not fit the sizes in the recipe.
+    """
+    recipe = recipe_of_bundle(bundle)
+    if recipe.mode == "linear":
+        return None
+    settings = recipe.encoder
+    brainbert = encoder_of_arrays(_brainbert_sizes(settings.brainbert), bundle.part("brainbert"))
+    popt = None
+    if settings.popt is not None:
+        popt = encoder_of_arrays(_popt_sizes(settings.popt), bundle.part("popt"))
+    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+
+
+def statistics_of_bundle(bundle: Bundle) -> RunningStatistics | None:
+    """What the running normaliser had seen when the decoder was fitted; None without one."""
+    arrays = bundle.part("normaliser")
+    return RunningStatistics(**arrays) if arrays else None
