@@ -1,0 +1,180 @@
+"""Random processes of the synthetic patient, made block by block in any order.
+
+Every block has its own seed and every process a memory of at most one block, so a block comes out
+the same whether it is the first asked for or the thousandth.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.stream.draws import Draw, generator
+from rtbrain.types import Floats
+
+__all__ = ["Bumps", "FilteredNoise", "band_amplitude", "kernel_response", "power_law_amplitude"]
+
+Reals = npt.NDArray[np.float64]
+Complexes = npt.NDArray[np.complexfloating]
+
+
+class FilteredNoise:
+    """White noise, mixed over rows and sent through finite kernels, by overlap and save.
+
+    Parameters
+    ----------
+    draw : Draw
+        What is drawn.
+    seed : int
+        Seed of the patient.
+    mixing : ndarray, float32 [n_rows, n_rows]
+        What the rows have in common: its product with its transpose is their covariance.
+    responses : sequence of ndarray, complex64 [n_rows or 1, n_samples + 1]
+        Frequency responses of causal kernels of at most one block, at twice the block's length.
+    """
+
+    def __init__(
+        self, draw: Draw, seed: int, mixing: Floats, responses: Sequence[Complexes]
+    ) -> None:
+        self._draw = draw
+        self._seed = seed
+        self._mixing = mixing
+        self._responses = tuple(responses)
+        self._n_samples = responses[0].shape[1] - 1
+        self._latest: tuple[int, Floats] | None = None
+
+    def block(self, number: int) -> list[Floats]:
+        """The same noise through each kernel: a list of float32 [n_rows, n_samples]."""
+        before = self._white(number - 1)
+        here = self._white(number)
+        self._latest = (number, here)
+        spectrum = np.fft.rfft(np.concatenate([before, here], axis=1))
+        length = 2 * self._n_samples
+        return [
+            np.fft.irfft(spectrum * response, length)[:, self._n_samples :].astype(np.float32)
+            for response in self._responses
+        ]
+
+    def _white(self, number: int) -> Floats:
+        if self._latest is not None and self._latest[0] == number:
+            return self._latest[1]
+        rng = generator(self._draw, self._seed, number + 1)
+        white = rng.standard_normal((self._mixing.shape[0], self._n_samples), np.float32)
+        return self._mixing @ white
+
+
+class Bumps:
+    """Hann-shaped bumps at random moments: the envelope of bursts, blinks and movements.
+
+    Parameters
+    ----------
+    draw : Draw
+        What is drawn.
+    seed : int
+        Seed of the patient.
+    rate_hz : float
+        Mean number of bumps a second, all rows together.
+    length_s : tuple of float
+        Shortest and longest bump; the longest lasts no longer than a block.
+    n_rows : int
+        Number of sites; each bump happens at one.
+    block_samples : int
+        Length of a block.
+    sfreq_hz : float
+        Sampling rate in Hz.
+    """
+
+    def __init__(
+        self,
+        draw: Draw,
+        seed: int,
+        *,
+        rate_hz: float,
+        length_s: tuple[float, float],
+        n_rows: int,
+        block_samples: int,
+        sfreq_hz: float,
+    ) -> None:
+        self._draw = draw
+        self._seed = seed
+        self._mean_count = rate_hz * block_samples / sfreq_hz
+        self._length_samples = tuple(round(length * sfreq_hz) for length in length_s)
+        self._n_rows = n_rows
+        self._n_samples = block_samples
+
+    def block(self, number: int) -> Floats:
+        """Sum of the bumps in this block, heights 0.5 to 1: float32 [n_rows, n_samples]."""
+        two = np.zeros((self._n_rows, 2 * self._n_samples), np.float32)
+        for half in (0, 1):
+            if number - 1 + half >= 0:
+                self._add(two, number - 1 + half, half * self._n_samples)
+        return two[:, self._n_samples :]
+
+    def _add(self, out: Floats, number: int, offset: int) -> None:
+        rng = generator(self._draw, self._seed, number)
+        for _ in range(rng.poisson(self._mean_count)):
+            row = rng.integers(self._n_rows)
+            start = offset + int(rng.integers(self._n_samples))
+            shortest, longest = self._length_samples
+            length = int(rng.integers(shortest, longest, endpoint=True))
+            bump = rng.uniform(0.5, 1.0) * np.hanning(length)
+            out[row, start : start + length] += bump[: out.shape[1] - start]
+
+
+def power_law_amplitude(
+    exponents: Reals, rms_uv: Reals, floor_uv: float, n_samples: int, sfreq_hz: float
+) -> Reals:
+    """Amplitudes that turn white noise into a 1/f background over an amplifier's noise floor.
+
+    Parameters
+    ----------
+    exponents : ndarray, float64 [n_rows]
+        Exponents of the power spectrum, flat below 1 Hz.
+    rms_uv : ndarray, float64 [n_rows]
+        Root mean square of the background, µV.
+    floor_uv : float
+        Noise floor, µV per square root of Hz.
+    n_samples : int
+        Length of a block.
+    sfreq_hz : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    amplitude : ndarray, float64 [n_rows, n_samples + 1]
+    """
+    freqs_hz = np.fft.rfftfreq(2 * n_samples, 1 / sfreq_hz)
+    power = np.maximum(freqs_hz, 1.0) ** -exponents[:, np.newaxis]
+    power *= (rms_uv**2 / (power.sum(axis=1) * freqs_hz[1]))[:, np.newaxis]
+    # White noise of unit variance has a one-sided density of 2 / sfreq.
+    return np.asarray(np.sqrt((power + floor_uv**2) * sfreq_hz / 2))
+
+
+def band_amplitude(
+    band_hz: tuple[float, float], n_samples: int, sfreq_hz: float
+) -> npt.NDArray[np.float64]:
+    """Amplitudes that keep one band: float64 [n_samples + 1], 1 within and 0 outside."""
+    freqs_hz = np.fft.rfftfreq(2 * n_samples, 1 / sfreq_hz)
+    return ((freqs_hz >= band_hz[0]) & (freqs_hz <= band_hz[1])).astype(np.float64)
+
+
+def kernel_response(amplitude: Reals) -> Complexes:
+    """Response of a kernel with these amplitudes that fits one block.
+
+    The kernel is symmetric about half a block, so that what two kernels make of one noise stays
+    aligned, and tapers by a Hann window, which rounds the amplitudes by 1 to 2 Hz.
+
+    Parameters
+    ----------
+    amplitude : ndarray, float64 [n_rows, n_samples + 1]
+        At the frequencies of twice a block.
+
+    Returns
+    -------
+    response : ndarray, complex64 [n_rows, n_samples + 1]
+    """
+    n_samples = amplitude.shape[1] - 1
+    kernel = np.roll(np.fft.irfft(amplitude), n_samples // 2, axis=1)
+    kernel[:, :n_samples] *= np.hanning(n_samples + 1)[:-1]
+    kernel[:, n_samples:] = 0.0
+    return np.fft.rfft(kernel).astype(np.complex64)
