@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rtbrain.errors import RecordingError
 from rtbrain.stream.recording import MNE_SUFFIXES, Event
@@ -18,6 +19,8 @@ from rtbrain.stream.recording import MNE_SUFFIXES, Event
 __all__ = ["Sidecars", "find_recording", "read_sidecars"]
 
 _LISTED = 8
+# Modality, session, subject, dataset.
+_FOLDERS_UP = 4
 _MILLIMETRES = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _NOT_STATED = {"", "n/a", "none"}
 # Copies and results of the recordings live here, not recordings.
@@ -123,7 +126,7 @@ def _beside(path: Path, suffix: str) -> list[Path]:
     own = _entities(path)
     if not path.name.startswith("sub-"):
         return []
-    for folder in path.parents:
+    for folder in path.parents[:_FOLDERS_UP]:
         fitting = [
             candidate
             for candidate in sorted(folder.glob(f"*{suffix}"))
@@ -180,12 +183,14 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
     """Name of the space with its unit, and what a coordinate is multiplied by."""
     wanted = {part for part in _entities(electrodes) if part.startswith("space-")}
     files = [file for file in _beside(path, "coordsystem.json") if wanted <= _entities(file)]
-    described: dict[str, object] = {}
+    described: Any = {}
     if files:
         try:
             described = json.loads(files[0].read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise RecordingError(f"{files[0]} cannot be read as JSON: {error}") from error
+        if not isinstance(described, dict):
+            raise RecordingError(f"{files[0]} cannot be read as JSON: it holds no object")
     system = str(described.get("iEEGCoordinateSystem") or "")
     unit = str(described.get("iEEGCoordinateUnits") or "").lower()
     # Only the declared system names the space: file names say MNI of positions that are not.

@@ -2,7 +2,6 @@
 
 import configparser
 import struct
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from rtbrain.errors import RecordingError
 from rtbrain.stream.bids import Sidecars, read_sidecars
+from rtbrain.stream.quiet import quietly
 from rtbrain.stream.recording import Event, Recording
 from rtbrain.stream.units import in_microvolts
 from rtbrain.types import Floats, Montage, Times
@@ -30,7 +30,6 @@ _UNREADABLE = (
     configparser.Error,
     struct.error,
 )
-_SPACES = {"mni_tal": "MNI mm", "head": "head mm", "mri": "MRI mm"}
 _MILLIMETRES_IN_METRE = 1e3
 _EDF_HEADER = 256
 
@@ -62,10 +61,15 @@ def read_mne(path: Path) -> Recording:
         try:
             data = raw.get_data(start=start, stop=stop, verbose="ERROR")
         except _UNREADABLE as error:
-            raise RecordingError(f"{path}: samples {start} to {stop}: {_line(error)}") from error
+            raise RecordingError(
+                f"{path} is truncated or damaged at samples {start} to {stop}: {_line(error)}"
+            ) from error
         scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
         return scaled
 
+    if raw.n_times:
+        # A FIF file that was cut off shows only when its last samples are asked for.
+        read(int(raw.n_times) - 1, int(raw.n_times))
     events = _annotations(raw) if sidecars.events is None else sidecars.events
     return Recording(
         montage,
@@ -82,22 +86,32 @@ def _line(error: object) -> str:
 
 
 def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
-    # Imported here: MNE-Python takes seconds to load, and what runs live does not need it.
+    # Imported here: what runs live does not need MNE-Python, nor the time to load it.
     import mne
 
     options = {"exclude": exclude} if exclude else {}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with quietly("mne") as lines:
         try:
-            raw = mne.io.read_raw(path, preload=False, verbose="ERROR", **options)
+            # Not less: below this level MNE-Python warns of nothing.
+            raw = mne.io.read_raw(path, preload=False, verbose="WARNING", **options)
         except _UNREADABLE as error:
-            raise RecordingError(f"{path} cannot be read as a recording: {_line(error)}") from error
-    for warning in caught:
-        text = _line(warning.message)
-        # MNE-Python's own wishes for file names are no news for whoever replays the file.
-        if issubclass(warning.category, UserWarning | RuntimeWarning) and "naming" not in text:
-            notes.append(f"{path.name}: {text}")
+            raise RecordingError(
+                f"{path} cannot be read, it is truncated, incomplete or foreign: {_line(error)}"
+            ) from error
+    # MNE-Python's own wishes for file names are no news for whoever replays the file.
+    notes += [f"{path.name}: {line}" for line in lines if "naming conventions" not in line]
+    if _ends_within_a_sample(raw, path):
+        notes.append(f"the data of {path.name} end within a sample: they were probably cut off")
     return raw
+
+
+def _ends_within_a_sample(raw: Any, path: Path) -> bool:
+    n_bytes = {"short": 2, "int": 4, "single": 4}.get(raw.orig_format)
+    if path.suffix.lower() != ".vhdr" or n_bytes is None:
+        return False
+    frame = n_bytes * len(raw.ch_names)
+    # Data written as text have another length altogether.
+    return 0 < Path(raw.filenames[0]).stat().st_size - frame * int(raw.n_times) < frame
 
 
 def _slower_channels(path: Path, notes: list[str]) -> list[str]:
@@ -176,17 +190,11 @@ def _some(words: list[str]) -> str:
 def _positions(
     raw: Any, names: tuple[str, ...], sidecars: Sidecars
 ) -> tuple[Floats | None, str | None]:
-    placed: dict[str, Any] = dict(sidecars.positions)
-    space = sidecars.space
-    if not placed:
-        montage = raw.get_montage()
-        if montage is None:
-            return None, None
-        described = montage.get_positions()
-        placed = {
-            name: np.asarray(at) * _MILLIMETRES_IN_METRE for name, at in described["ch_pos"].items()
-        }
-        space = _SPACES.get(described["coord_frame"], "unnamed mm")
+    if sidecars.positions:
+        placed: dict[str, Any] = dict(sidecars.positions)
+        space = sidecars.space
+    else:
+        placed, space = _positions_in_header(raw)
     positions = np.full((len(names), 3), np.nan, np.float32)
     for row, name in enumerate(names):
         if name in placed:
@@ -194,6 +202,32 @@ def _positions(
     if np.isnan(positions).all():
         return None, None
     return positions, space
+
+
+def _positions_in_header(raw: Any) -> tuple[dict[str, Any], str | None]:
+    """Positions in mm of the channels that have one, and the space of the first one's frame."""
+    from mne.io.constants import FIFF
+
+    spaces = {
+        FIFF.FIFFV_MNE_COORD_MNI_TAL: "MNI mm",
+        FIFF.FIFFV_COORD_HEAD: "head mm",
+        FIFF.FIFFV_COORD_MRI: "MRI mm",
+    }
+    # Three zeros are how the format writes that a position is not known.
+    located = [
+        channel
+        for channel in raw.info["chs"]
+        if np.isfinite(channel["loc"][:3]).all() and np.any(channel["loc"][:3])
+    ]
+    if not located:
+        return {}, None
+    frame = located[0]["coord_frame"]
+    placed = {
+        channel["ch_name"]: channel["loc"][:3] * _MILLIMETRES_IN_METRE
+        for channel in located
+        if channel["coord_frame"] == frame
+    }
+    return placed, spaces.get(frame, "unnamed mm")
 
 
 def _annotations(raw: Any) -> tuple[Event, ...]:

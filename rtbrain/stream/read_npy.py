@@ -35,7 +35,9 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise RecordingError(f"{path} cannot be read as an array: {error}") from error
+        raise RecordingError(
+            f"{path} is no array of numbers: it is truncated, foreign or a pickle"
+        ) from error
     if (
         not isinstance(array, np.ndarray)
         or array.ndim not in {1, 2}

@@ -5,10 +5,7 @@ References
 XDF specification, https://github.com/sccn/xdf/wiki/Specifications
 """
 
-import logging
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -16,6 +13,7 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 
 from rtbrain.errors import RecordingError
+from rtbrain.stream.quiet import quietly
 from rtbrain.stream.recording import Event, Recording
 from rtbrain.stream.units import in_microvolts
 from rtbrain.types import Floats, Montage, Times
@@ -72,38 +70,14 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     )
 
 
-class _Notes(logging.Handler):
-    """Log records, kept as lines."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = " ".join(record.getMessage().split())
-        # Said of every stream when stamps are not to be smoothed: it says nothing of the file.
-        if "Segments and clock-segments differ" not in line:
-            self.lines.append(line)
-
-
-@contextmanager
-def _log_kept(name: str) -> Iterator[_Notes]:
-    """Keep what a library logs off the terminal."""
-    logger, kept = logging.getLogger(name), _Notes()
-    propagates, logger.propagate = logger.propagate, False
-    logger.addHandler(kept)
-    try:
-        yield kept
-    finally:
-        logger.removeHandler(kept)
-        logger.propagate = propagates
-
-
 def _loaded(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     import pyxdf
 
     # Opened here: pyxdf leaves a file that it refuses open.
-    with _log_kept("pyxdf") as kept, path.open("rb") as file:
+    with quietly("pyxdf") as lines, path.open("rb") as file:
+        if file.read(4) != b"XDF:":
+            raise RecordingError(f"{path} is no XDF file: it does not begin with 'XDF:'")
+        file.seek(0)
         try:
             streams, _ = pyxdf.load_xdf(
                 file, synchronize_clocks=True, handle_clock_resets=True, dejitter_timestamps=False
@@ -111,7 +85,9 @@ def _loaded(path: Path, notes: list[str]) -> list[dict[str, Any]]:
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RecordingError(f"{path} cannot be read as XDF: {reason}") from error
-    notes += [f"{path.name}: {line}" for line in kept.lines]
+    # Said of every stream whose stamps are not to be smoothed: it says nothing of the file.
+    usual = "Segments and clock-segments differ"
+    notes += [f"{path.name}: {line}" for line in lines if usual not in line]
     return list(streams)
 
 

@@ -112,7 +112,7 @@ def test_nothing_numeric_and_regular_is_one_clear_line(tmp_path):
 def test_a_foreign_or_broken_file_is_one_line_and_silence(tmp_path, capfd):
     foreign = tmp_path / "foreign.xdf"
     foreign.write_bytes(b"RIFF0000WAVE")
-    with pytest.raises(RecordingError, match=r"foreign\.xdf cannot be read as XDF") as caught:
+    with pytest.raises(RecordingError, match=r"foreign\.xdf is no XDF file") as caught:
         read_recording(foreign)
     assert "\n" not in str(caught.value)
     broken = tmp_path / "broken.xdf"
