@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from .demo_processes import Plan, Recorded
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rtbrain.stream.lsl import LslSource, MarkerSource
+
+SourceT = TypeVar("SourceT")
 
 _START_S = 90.0  # longest from the processes' start to the first valid decode of each
 _BAR = 24
@@ -39,9 +42,9 @@ def listen(
     from rtbrain.stream.lsl import lsl_clock
 
     with console.status("starting the patient and the decoders"):
-        markers = _patiently(lambda: _marker_source(f"{name}-markers"), check)
+        markers = _patiently(partial(_marker_source, f"{name}-markers"), check)
         decoders = {
-            mode: _patiently(lambda mode=mode: _decode_source(f"{name}-{mode}"), check)
+            mode: _patiently(partial(_decode_source, f"{name}-{mode}"), check)
             for mode in plan.modes
         }
         events = {mode: _marker_source(f"{name}-{mode}-status") for mode in plan.modes}
@@ -62,8 +65,10 @@ def listen(
                     raise StreamError(f"no valid decode within {_START_S:g} s of the start")
     for each in recorded.values():
         each.start, each.markers = start, heard
-    for closing in (markers, *decoders.values(), *events.values()):
-        closing.close()
+    for source in decoders.values():
+        source.close()
+    for heard_from in (markers, *events.values()):
+        heard_from.close()
     return recorded
 
 
@@ -79,7 +84,7 @@ def _decode_source(name: str) -> "LslSource":
     return LslSource(name=f"{name}-decode", timeout_s=2.0, raw=True)
 
 
-def _patiently(connect: Callable[[], object], check: Callable[[], None]) -> object:
+def _patiently(connect: Callable[[], SourceT], check: Callable[[], None]) -> SourceT:
     """Connect as soon as the stream is there: processes take seconds to load."""
     from rtbrain.errors import StreamError
     from rtbrain.stream.lsl import lsl_clock
@@ -120,9 +125,7 @@ def _all_valid_since(recorded: dict[str, Recorded]) -> float:
     return max(firsts)
 
 
-def _table(
-    plan: Plan, recorded: dict[str, Recorded], markers: list[tuple[float, str]]
-) -> "Table":
+def _table(plan: Plan, recorded: dict[str, Recorded], markers: list[tuple[float, str]]) -> "Table":
     from rich.table import Table
 
     state = markers[-1][1] if markers else "?"

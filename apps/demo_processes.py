@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,6 @@ from .calibration import Calibration, calibrate
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtbrain.stream.lsl import LslSource, MarkerSource
     from rtbrain.stream.patient import Patient
 
 CALIBRATION_S = 60.0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rtbrain.decoder import Readout
     from rtbrain.encoder import EncoderModel
     from rtbrain.pipeline import Encoding
-    from rtbrain.stage import Source
+    from rtbrain.stream.replay import ReplaySource
 
 
 def command(
@@ -75,8 +75,10 @@ def command(
         raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
     found = None if bundle is None else read_bundle(bundle)
     model = load_model(encoder, popt, pool) if encoder else None
+    played = read_recording(recording, sfreq_hz=sfreq, stream=stream)
     replayed = ReplaySource(
-        read_recording(recording, sfreq_hz=sfreq, stream=stream),
+        played,
+        chunk_samples=max(1, round(played.montage.sfreq_hz)),
         names=None if channels is None else [name.strip() for name in channels.split(",")],
         start_s=start,
         stop_s=stop,
@@ -114,11 +116,11 @@ def load_model(encoder: Path, popt: Path | None, pool: str) -> "EncoderModel":
     brainbert = load_encoder(encoder)
     if not isinstance(brainbert, BrainBERT):
         raise CheckpointError(f"--encoder {encoder}: expected a BrainBERT, found a PopT")
-    population = None
-    if popt is not None:
-        population = load_encoder(popt)
-        if not isinstance(population, PopT):
-            raise CheckpointError(f"--popt {popt}: expected a PopT, found a BrainBERT")
+    if popt is None:
+        return EncoderModel(brainbert, None, pool)
+    population = load_encoder(popt)
+    if not isinstance(population, PopT):
+        raise CheckpointError(f"--popt {popt}: expected a PopT, found a BrainBERT")
     return EncoderModel(brainbert, population, pool)
 
 
@@ -135,18 +137,14 @@ def recipe_of(
     from rtbrain.config import Recipe, load_settings, parse_settings
 
     published = load_settings("published", Recipe)
-    signal: list[dict[str, Any]] = []
-    for step in published.signal:
-        values = step.model_dump(mode="json", exclude_unset=True)
-        if "notch" in values and notch != "none":
-            signal.append({"notch": values["notch"] | {"mains_hz": int(notch)}})
-        elif "reference" in values and reference != "none":
-            signal.append({"reference": reference})
-        elif "pick" in values or "resample_hz" in values:
-            signal.append(values)
+    pick, *_, resample = (
+        step.model_dump(mode="json", exclude_unset=True) for step in published.signal
+    )
+    notches = [] if notch == "none" else [{"notch": {"mains_hz": int(notch)}}]
+    references = [] if reference == "none" else [{"reference": reference}]
     values = {
         "mode": "published" if pool == "centre" and form != "running" else "edge",
-        "signal": signal,
+        "signal": [pick, *notches, *references, resample],
         "window": {"length_s": length_s, "hop_s": hop_s or published.window.hop_s},
         "spectrogram": {"form": form, "n_freqs": model.brainbert.sizes.input_dim},
         "encoder": {"pool": pool},
@@ -158,7 +156,7 @@ def _arrays(
     encoding: "Encoding",
     readout: "Readout | None",
     hidden_of: "EncoderModel | None",
-    source: "Source",
+    source: "ReplaySource",
 ) -> dict[str, Any]:
     import numpy as np
     from rich.progress import Progress
@@ -191,8 +189,18 @@ def _arrays(
     if readout is not None:
         arrays["decode"] = np.stack([readout(item).values for item in embedded.embeddings])
     if hidden_of is not None:
-        arrays["hidden"] = np.stack([hidden_of.hidden(item) for item in embedded.spectrograms])
+        arrays["hidden"] = _hidden(hidden_of, arrays["spectrogram"])
     return arrays
+
+
+def _hidden(model: "EncoderModel", spectrograms: Any) -> Any:
+    """Hidden state of every frame, float32 [n_windows, n_channels, n_frames, n_features]."""
+    import numpy as np
+    import torch
+
+    with torch.inference_mode():
+        windows = [model.brainbert(torch.from_numpy(item)).numpy() for item in spectrograms]
+    return np.stack(windows)
 
 
 def _save(out: Path, arrays: dict[str, Any]) -> None:

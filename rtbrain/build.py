@@ -27,6 +27,7 @@ from rtbrain.signal import (
     Laplacian,
     NotchComb,
     Pick,
+    PublishedLaplacian,
     Resample,
 )
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
@@ -62,8 +63,12 @@ def build_signal(steps: Sequence[SignalStep], montage: Montage) -> Chain:
 def _signal_stage(step: SignalStep, montage: Montage) -> SignalStage | None:
     if step.pick is not None:
         return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
-    if step.notch is not None:
-        return NotchComb(montage, step.notch.mains_hz, q=step.notch.q, up_to_hz=step.notch.up_to_hz)
+    for settings, make in (
+        (step.notch, NotchComb),
+        (step.published_laplacian, PublishedLaplacian),
+    ):
+        if settings is not None:
+            return make(montage, settings.mains_hz, q=settings.q, up_to_hz=settings.up_to_hz)
     if step.highpass_hz is not None:
         return HighPass(montage, step.highpass_hz)
     if step.reference is not None:

@@ -69,6 +69,7 @@ class SignalStep(_Settings):
     notch: NotchSettings | None = None
     highpass_hz: PositiveFloat | None = None
     reference: Literal["car", "bipolar", "laplacian"] | None = None
+    published_laplacian: NotchSettings | None = None
     resample_hz: PositiveFloat | None = None
 
     @model_validator(mode="after")

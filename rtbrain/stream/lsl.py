@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import numpy as np
+import pylsl
 from pylsl.util import LostError
 
 from rtbrain.errors import SettingsError
@@ -28,12 +29,17 @@ from rtbrain.stream.lsl_header import read_header
 from rtbrain.stream.lsl_markers import MarkerSource
 from rtbrain.types import Chunk, Floats, Montage, Times
 
-__all__ = ["LslSource", "MarkerSource", "StreamRow", "list_streams"]
+__all__ = ["LslSource", "MarkerSource", "StreamRow", "list_streams", "lsl_clock"]
 
 GAP_TOLERANCE_S = 0.05
 
 _CHUNK_S = 0.25
 _SIMULATED = frozenset({"synthetic", "replay"})
+
+
+def lsl_clock() -> float:
+    """Seconds on this machine's LSL clock, the one that every time stamp is told in."""
+    return float(pylsl.local_clock())
 
 
 class LslSource:
