@@ -221,8 +221,8 @@ class SyntheticSource:
             raise SettingsError(f"a chunk has 1 sample or more, got {chunk_samples}")
         if start_sample < 0:
             raise SettingsError(f"samples count from 0, got a start at {start_sample}")
-        if duration_s is not None and not duration_s >= 0:
-            raise SettingsError(f"duration must be 0 s or more, got {duration_s}")
+        if duration_s is not None and not 0 <= duration_s < np.inf:
+            raise SettingsError(f"duration must be a number of 0 s or more, got {duration_s}")
         self._patient = patient
         self._synthesis = Synthesis(patient)
         self._chunk_samples = chunk_samples

@@ -1,0 +1,131 @@
+"""`rtbrain simulate`: a synthetic patient as a live stream, with the markers of its task."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rtbrain.stream.patient import Patient
+    from rtbrain.stream.synthetic import SyntheticSource
+    from rtbrain.types import Chunk
+
+_ASK_AGAIN_S = 0.2
+# Closing an outlet drops what its threads have not sent yet.
+_LAST_SENDING_S = 0.5
+
+
+def command(
+    name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-sim",
+    seed: Annotated[int, typer.Option("--seed", help="Electrodes, noise, course of the task.")] = 0,
+    family: Annotated[int, typer.Option("--family", help="Where the task drives the brain.")] = 0,
+    channels: Annotated[int, typer.Option("--channels", help="Contacts, 6 to 256.")] = 32,
+    sfreq: Annotated[float, typer.Option("--sfreq", help="Sampling rate, Hz.")] = 2048.0,
+    mains: Annotated[float, typer.Option("--mains", help="Mains, 50 or 60 Hz.")] = 60.0,
+    difficulty: Annotated[
+        str, typer.Option("--difficulty", help="easy, default or hard.")
+    ] = "default",
+    duration: Annotated[
+        float | None, typer.Option("--duration", min=0, help="Seconds of signal; else for ever.")
+    ] = None,
+    speed: Annotated[float, typer.Option("--speed", help="Times faster than life.")] = 1.0,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
+    ] = False,
+    start: Annotated[
+        float, typer.Option("--start", min=0, help="Second of the recording to begin at.")
+    ] = 0.0,
+    chunk_ms: Annotated[
+        float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
+    ] = 20.0,
+) -> None:
+    """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
+    from rtbrain.errors import SettingsError
+    from rtbrain.stream.patient import Patient
+    from rtbrain.stream.synthetic import SyntheticSource
+
+    from .shutdown import stop_on_signals
+
+    if not 0 < chunk_ms < math.inf:
+        raise SettingsError(f"--chunk-ms must be a number above 0, got {chunk_ms:g}")
+    if not 0 < speed < math.inf:
+        raise SettingsError(f"--speed must be a number above 0, got {speed:g}")
+    if not 0 <= start < math.inf:
+        raise SettingsError(f"--start must be a number of 0 s or more, got {start:g}")
+    patient = Patient(
+        seed,
+        family=family,
+        n_channels=channels,
+        sfreq_hz=sfreq,
+        mains_hz=mains,
+        difficulty=difficulty,
+    )
+    # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
+    source = SyntheticSource(
+        patient,
+        duration_s=duration,
+        chunk_samples=max(1, round(chunk_ms / 1000 * sfreq)),
+        start_sample=round(start * sfreq),
+    )
+    _stream(patient, source, name, speed, wait, round(start * sfreq), stop_on_signals())
+
+
+def _stream(
+    patient: "Patient",
+    source: "SyntheticSource",
+    name: str,
+    speed: float,
+    wait: bool,
+    start_sample: int,
+    stopping: Callable[[], bool],
+) -> None:
+    import time
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
+    from rtbrain.stream.lsl import lsl_clock
+    from rtbrain.stream.pace import play
+
+    console = Console(stderr=True)
+    # The rate that is announced is the rate at which samples leave.
+    montage = replace(patient.montage, sfreq_hz=patient.sfreq_hz * speed)
+    identity = f"{name}-{patient.family}-{patient.seed}"
+    signal = SignalOutlet(name, montage, source_id=identity, origin="synthetic")
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{identity}-markers")
+
+    def push(chunk: "Chunk") -> None:
+        first = start_sample + chunk.first_sample
+        for sample, text in patient.markers(first, first + chunk.n_samples):
+            markers.push(text, float(chunk.timestamps[sample - first]))
+        signal.push(chunk)
+
+    console.print(
+        f"streaming [bold]{name}[/] ({patient.n_channels} channels, {patient.sfreq_hz:g} Hz) "
+        f"and [bold]{name}-markers[/]; Ctrl-C ends it"
+    )
+    try:
+        while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
+            pass
+        n_samples = play(
+            _chunks(source),
+            push,
+            sfreq_hz=patient.sfreq_hz,
+            speed=speed,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=stopping,
+        )
+        if signal.has_listeners and not stopping():
+            time.sleep(_LAST_SENDING_S)
+    finally:
+        signal.close()
+        markers.close()
+    console.print(f"{n_samples} samples sent, {n_samples / patient.sfreq_hz:.1f} s of signal")
+
+
+def _chunks(source: "SyntheticSource") -> Iterator["Chunk"]:
+    while (chunk := source.pull(0.0)) is not None:
+        yield chunk
