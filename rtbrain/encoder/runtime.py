@@ -34,18 +34,12 @@ class Runtime(Protocol):
         Widths of what it gives.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def n_channels(self) -> int: ...  # noqa: D102
-    @property
-    def n_frames(self) -> int: ...  # noqa: D102
-    @property
-    def n_freqs(self) -> int: ...  # noqa: D102
-    @property
-    def n_features(self) -> int: ...  # noqa: D102
-    @property
-    def n_population_features(self) -> int: ...  # noqa: D102
+    name: str
+    n_channels: int
+    n_frames: int
+    n_freqs: int
+    n_features: int
+    n_population_features: int
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window.
