@@ -24,8 +24,9 @@ __all__ = [
 ]
 
 _TEXT_LIMIT = 80
-# liblsl asks anew every 0.5 s: whoever answers the same query has answered by then.
-_SETTLE_S = 0.5
+# On one machine a single stream answers at once and all others to the query of 0.5 s later
+# (measured): a second match must be given the time to show itself.
+_SETTLE_S = 1.0
 _FORGET_S = 1.5
 _POLL_S = 0.02
 
@@ -70,7 +71,7 @@ def list_streams(timeout_s: float = 1.0) -> list[StreamRow]:
     Parameters
     ----------
     timeout_s : float
-        How long to listen, s; below 0.5 s some streams may be missed.
+        How long to listen, s; below 1 s some streams may be missed.
     """
     return _rows(pylsl.resolve_streams(timeout_s))
 

@@ -21,6 +21,12 @@ SFREQ_HZ = 512.0
 DEADLINE_S = 20.0
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Do not wait for a second stream to show itself: every name here is unique."""
+    monkeypatch.setattr("rtbrain.stream.lsl_connect._SETTLE_S", 0.0)
+
+
 @pytest.fixture
 def source_id():
     return uuid.uuid4().hex
@@ -192,7 +198,8 @@ def test_jitter_below_the_tolerance_is_no_gap(outlet, source_id, opened):
     assert chunks[-1].first_sample + chunks[-1].n_samples == 200
 
 
-def test_two_streams_of_one_name_are_both_named_and_none_is_taken(source_id):
+def test_two_streams_of_one_name_are_both_named_and_none_is_taken(source_id, monkeypatch):
+    monkeypatch.undo()
     montage = montage_of(2, SFREQ_HZ)
     ids = [f"{source_id}-{letter}" for letter in "ab"]
     name = f"twin '\" {source_id}"

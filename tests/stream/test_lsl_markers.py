@@ -14,6 +14,12 @@ pytestmark = pytest.mark.lsl
 DEADLINE_S = 20.0
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Do not wait for a second stream to show itself: every name here is unique."""
+    monkeypatch.setattr("rtbrain.stream.lsl_connect._SETTLE_S", 0.0)
+
+
 @pytest.fixture
 def source_id():
     return uuid.uuid4().hex
