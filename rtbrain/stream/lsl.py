@@ -128,7 +128,7 @@ class LslSource:
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
-        The first call opens the data connection and drops what came while it opened.
+        The first call opens the data connection, so no sample is older than that call.
 
         Parameters
         ----------
@@ -162,7 +162,6 @@ class LslSource:
     def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
         if not self._open:
             open_inlet(self._inlet, self.name, self.source_id, self._timeout_s)
-            self._inlet.flush()
             self._open = True
         try:
             values, stamps = self._inlet.pull_chunk(

@@ -170,8 +170,9 @@ def open_inlet(inlet: Any, name: str, source_id: str, timeout_s: float) -> None:
         The data connection did not open in time.
     """
     try:
-        inlet.open_stream(timeout_s)
+        # The clock first, for it takes a second: samples queue from the moment of opening on.
         inlet.time_correction(timeout_s)
+        inlet.open_stream(timeout_s)
     except LostError as error:
         raise lost(name, source_id) from error
     except LslTimeoutError as error:

@@ -1,0 +1,137 @@
+"""What comes out live over LSL is what the same file gives offline, in every mode."""
+
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.build import build_decoder, build_encoding, build_live
+from rtbrain.bundling import bundle_parts, untrained_model
+from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
+from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
+from rtbrain.offline.embedding import embed_recording
+from rtbrain.outlet import DecodeOutlet, SignalOutlet
+from rtbrain.stream.lsl import LslSource, lsl_clock
+from rtbrain.stream.pace import play
+from rtbrain.stream.recording import read_recording
+from rtbrain.stream.replay import ReplaySource
+from rtbrain.types import Montage
+from tests.conftest import brain_like, montage_of
+
+SFREQ_HZ = 2048.0
+SMALL = {
+    "brainbert": {
+        "hidden_dim": 32,
+        "layer_dim_feedforward": 64,
+        "nhead": 2,
+        "encoder_num_layers": 2,
+        "input_dim": 40,
+    },
+    "popt": {
+        "input_dim": 32,
+        "hidden_dim": 32,
+        "layer_dim_feedforward": 64,
+        "n_head": 2,
+        "n_layers": 2,
+    },
+}
+
+
+def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
+    """A bundle of a ready-made recipe with small random encoders and a random readout."""
+    ready = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
+    if mode != "linear":
+        ready["encoder"] |= SMALL
+    recipe = parse_settings(ready, Recipe, where="test")
+    model = untrained_model(recipe)
+    encoding = build_encoding(recipe, montage, model=model)
+    n_features = 32 if model else 40 * encoding.signal.montage.n_channels
+    rng = np.random.default_rng(5)
+    readout = LinearReadout(
+        rng.normal(0, n_features**-0.5, (2, n_features)).astype(np.float32),
+        np.zeros(2, np.float32),
+        "classification",
+    )
+    manifest, tensors = bundle_parts(
+        recipe, model, encoding, readout, ("rest", "speech"), montage, "nothing"
+    )
+    tensors = {name: array for name, array in tensors.items() if "normaliser" not in name}
+    write_bundle(folder, manifest, montage, tensors, {})
+    return read_bundle(folder)
+
+
+def replay_of(path: Path, montage: Montage, *, seed: int | None = None) -> ReplaySource:
+    source = ReplaySource(
+        read_recording(path, sfreq_hz=SFREQ_HZ), chunk_samples=300, chunk_seed=seed
+    )
+    assert source.montage.n_channels == montage.n_channels
+    return source
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("mode", ["linear", "edge", "published"])
+def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mode: str) -> None:
+    montage = montage_of(8, SFREQ_HZ)
+    path = tmp_path / "recording.npy"
+    np.save(path, brain_like(8, int(7.3 * SFREQ_HZ), SFREQ_HZ, seed=2))
+    bundle = bundle_of(mode, montage, tmp_path / "bundle")
+
+    encoding, readout = build_decoder(bundle, montage)
+    offline = embed_recording(
+        replay_of(path, montage), encoding.cut, encoding.spectrogram, encoding.encoder
+    )
+    expected = np.stack([readout(item).values for item in offline.embeddings])
+    assert expected.std(axis=0).min() > 1e-4, "a constant would prove nothing"
+
+    name = f"test-{uuid4().hex}"
+    signal = SignalOutlet(name, montage, source_id=name, origin="replay")
+    decodes = DecodeOutlet(
+        name, ("rest", "speech"), hop_s=0.25, montage=montage, bundle_id="b", source_id=name + "d"
+    )
+    (info,) = pylsl.resolve_byprop("name", f"{name}-decode", 1, 10)
+    listener = pylsl.StreamInlet(info)
+    listener.open_stream(10)
+    settings = DecodeSettings.model_validate({"stream": {"name": name}, "late": "every"})
+    source = LslSource(name=name, source_id=name)
+    pipeline = build_live(
+        settings,
+        build_decoder(bundle, source.montage),
+        source,
+        (decodes,),
+        clock=lsl_clock,
+        on_skipped=lambda n_windows: None,
+    )
+    done = threading.Event()
+    decoding = threading.Thread(target=pipeline.run, args=(done.is_set,))
+    decoding.start()
+    rows: list[list[float]] = []
+    try:
+        assert signal.wait_for_listeners(10)
+        replayed = replay_of(path, montage, seed=11)
+        play(
+            iter(lambda: replayed.pull(0.0), None),
+            signal.push,
+            sfreq_hz=SFREQ_HZ,
+            speed=4.0,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=done.is_set,
+        )
+        valid: list[list[float]] = []
+        while len(valid) < len(expected):
+            row, _ = listener.pull_sample(timeout=10)
+            assert row is not None, f"{len(valid)} of {len(expected)} decodes came"
+            rows.append(row)
+            valid = [row for row in rows if row[2] == 1]
+    finally:
+        done.set()
+        decoding.join(10)
+        pipeline.close()
+        signal.close()
+    np.testing.assert_allclose(np.array(valid)[:, :2], expected, atol=1e-5, rtol=0)
+    unfilled = np.array([row for row in rows if row[2] == 0])
+    assert np.isnan(unfilled[:, :2]).all(), "before the window is full there is no decode"
