@@ -98,7 +98,8 @@ def command(
         encoding = build_encoding(recipe, montage, model=model)
     if hidden and model is None:
         raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
-    arrays = _arrays(encoding, readout, model if hidden else None, replayed)
+    with_population = popt is not None or readout is not None
+    arrays = _arrays(encoding, readout, model if hidden else None, with_population, replayed)
     _save(out, arrays)
 
 
@@ -156,6 +157,7 @@ def _arrays(
     encoding: "Encoding",
     readout: "Readout | None",
     hidden_of: "EncoderModel | None",
+    with_population: bool,
     source: "ReplaySource",
 ) -> dict[str, Any]:
     import numpy as np
@@ -185,7 +187,8 @@ def _arrays(
         "t_neural": embedded.t_neural,
         "channels": np.array(encoding.signal.montage.names),
     }
-    arrays["population"] = embedded.population
+    if with_population:
+        arrays["population"] = embedded.population
     if readout is not None:
         arrays["decode"] = np.stack([readout(item).values for item in embedded.embeddings])
     if hidden_of is not None:

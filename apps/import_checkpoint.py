@@ -17,7 +17,7 @@ class Kind(StrEnum):
 def command(
     kind: Annotated[Kind, typer.Argument(help="What the checkpoint holds.")],
     file: Annotated[Path, typer.Argument(help="The released .pth.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to make; absent or empty.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make; absent or empty.")],
 ) -> None:
     """Convert a released BrainBERT or PopT checkpoint; code inside it is refused, not run."""
     from rich.console import Console

@@ -17,8 +17,9 @@ from rtbrain.encoder import (
     EncoderModel,
     PopT,
     PopTSizes,
-    encoder_of_arrays,
+    encoder_of_tensors,
     random_encoder,
+    tensors_of_encoder,
 )
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import Encoding
@@ -96,9 +97,9 @@ def bundle_parts(
         statistics = encoding.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
-        tensors |= _prefixed("brainbert", model.brainbert)
+        tensors |= tensors_of_encoder("brainbert", model.brainbert)
         if model.popt is not None:
-            tensors |= _prefixed("popt", model.popt)
+            tensors |= tensors_of_encoder("popt", model.popt)
     manifest = Manifest(
         mode=recipe.mode,
         task=readout.task,
@@ -111,11 +112,6 @@ def bundle_parts(
         licence="BSD-3-Clause",
     )
     return manifest, tensors
-
-
-def _prefixed(prefix: str, encoder: BrainBERT | PopT) -> dict[str, npt.NDArray[Any]]:
-    tensors = encoder.state_dict()
-    return {f"{prefix}.{name}": tensor.detach().numpy() for name, tensor in tensors.items()}
 
 
 def recipe_of_bundle(bundle: Bundle) -> Recipe:
@@ -141,10 +137,12 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    brainbert = encoder_of_arrays(_brainbert_sizes(settings.brainbert), bundle.part("brainbert"))
+    brainbert = BrainBERT(_brainbert_sizes(settings.brainbert))
+    encoder_of_tensors(brainbert, bundle.part("brainbert"))
     popt = None
     if settings.popt is not None:
-        popt = encoder_of_arrays(_popt_sizes(settings.popt), bundle.part("popt"))
+        popt = PopT(_popt_sizes(settings.popt))
+        encoder_of_tensors(popt, bundle.part("popt"))
     return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
 
 

@@ -9,7 +9,6 @@ from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
 from rtbrain.encoder.stage import EncoderStage, FrameMean
 from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
 from rtbrain.encoder.weights import (
-    encoder_of_arrays,
     import_checkpoint,
     load_encoder,
     random_encoder,
@@ -29,7 +28,6 @@ __all__ = [
     "Runtime",
     "TorchScriptRuntime",
     "compile_artefact",
-    "encoder_of_arrays",
     "encoder_of_tensors",
     "import_checkpoint",
     "lip_positions",

@@ -47,12 +47,13 @@ def lip_positions(montage: Montage) -> npt.NDArray[np.int64]:
     if montage.positions is None:
         raise MontageError(
             f"the montage has no positions for its {montage.n_channels} channels "
-            f"({_some(list(montage.names))}): pass an electrodes table with x, y, z"
+            f"({_some(list(montage.names))}), which the Population Transformer needs: use a "
+            f"recording with positions (electrodes.tsv of BIDS, or LSL's location), or leave it out"
         )
     if montage.space not in (*_LIP, *_RAS):
         raise MontageError(
             f"positions are in '{montage.space}', expected one of {', '.join((*_LIP, *_RAS))}: "
-            f"convert the electrodes table and name its space"
+            f"if they are in one of these all the same, name it with --space"
         )
     lost = np.flatnonzero(~np.isfinite(montage.positions).all(axis=1))
     if lost.size:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
-import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import torch
@@ -24,7 +23,6 @@ from rtbrain.encoder.tensors import refuse_foreign
 from rtbrain.errors import CheckpointError
 
 __all__ = [
-    "encoder_of_arrays",
     "import_checkpoint",
     "load_encoder",
     "random_encoder",
@@ -140,37 +138,6 @@ def load_encoder(folder: Path) -> BrainBERT | PopT:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
     module = _empty(kind, sizes)
     refuse_foreign(path, module, {name: tuple(item.shape) for name, item in tensors.items()})
-    module.load_state_dict(tensors, assign=True)
-    return module.eval()
-
-
-@overload
-def encoder_of_arrays(
-    sizes: BrainBERTSizes, arrays: Mapping[str, npt.NDArray[Any]]
-) -> BrainBERT: ...
-@overload
-def encoder_of_arrays(sizes: PopTSizes, arrays: Mapping[str, npt.NDArray[Any]]) -> PopT: ...
-def encoder_of_arrays(
-    sizes: BrainBERTSizes | PopTSizes, arrays: Mapping[str, npt.NDArray[Any]]
-) -> BrainBERT | PopT:
-    """Encoder with the weights of a decoder bundle, in eval mode.
-
-    Parameters
-    ----------
-    sizes : BrainBERTSizes or PopTSizes
-        Its sizes.
-    arrays : mapping
-        Arrays by the names of the state dict.
-
-    Raises
-    ------
-    CheckpointError
-        An array is missing, left over or of another shape.
-    """
-    kind = "brainbert" if isinstance(sizes, BrainBERTSizes) else "popt"
-    module = _empty(kind, sizes)
-    refuse_foreign(Path(kind), module, {name: item.shape for name, item in arrays.items()})
-    tensors = {name: torch.from_numpy(item.copy()) for name, item in arrays.items()}
     module.load_state_dict(tensors, assign=True)
     return module.eval()
 

@@ -29,7 +29,7 @@ def checkpoint(file: Path, model: object) -> Path:
 
 def test_hash_and_sizes_are_printed(tmp_path):
     file = checkpoint(tmp_path / "a.pth", random_encoder("brainbert", SIZES, 0).state_dict())
-    result = invoke("brainbert", file, "--out", tmp_path / "out")
+    result = invoke("brainbert", file, tmp_path / "out")
     assert result.exit_code == 0
     note = json.loads((tmp_path / "out" / "encoder.json").read_text())
     assert f"SHA-256 of a.pth: {note['source_sha256']}\n" in result.output
@@ -43,7 +43,7 @@ def test_a_checkpoint_with_code_in_it_ends_in_one_error(tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     result = invoke(
-        "brainbert", checkpoint(tmp_path / "bad.pth", Payload()), "--out", tmp_path / "out"
+        "brainbert", checkpoint(tmp_path / "bad.pth", Payload()), tmp_path / "out"
     )
     assert isinstance(result.exception, CheckpointError)
     assert "mkdir" in str(result.exception)
@@ -54,6 +54,6 @@ def test_a_checkpoint_with_code_in_it_ends_in_one_error(tmp_path):
 @pytest.mark.parametrize("kind", ["brainbert", "popt"])
 def test_released_layouts_are_imported(shared, tmp_path, kind):
     file = shared / "golden" / f"{kind}_tiny.pth"
-    result = invoke(kind, file, "--out", tmp_path / "out")
+    result = invoke(kind, file, tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    assert invoke(kind, file, "--out", tmp_path / "out").exit_code == 1
+    assert invoke(kind, file, tmp_path / "out").exit_code == 1
