@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
     from rtbrain.stream.recording import Recording
@@ -85,6 +86,8 @@ def command(
             chunk_seed=chunk_seed,
         )
         _tell(console, recording, opened, source, scale)
+        if wait:
+            console.print("waiting until somebody listens")
         _stream(console, source, name, speed, loop, wait, stopping)
     finally:
         opened.close()
@@ -119,45 +122,63 @@ def _stream(
     import time
     from dataclasses import replace
 
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
-    from rtbrain.stream.lsl import lsl_clock
-    from rtbrain.stream.pace import play
 
     sfreq_hz = source.montage.sfreq_hz
     # The rate that is announced is the rate at which samples leave.
     announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     signal = SignalOutlet(name, announced, source_id=name, origin="replay")
     try:
         markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("waiting" if wait else "pass 1", total=source.n_samples)
-            while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
-                pass
-
-            def show(n_pushed: int) -> None:
-                passes, within = divmod(n_pushed, source.n_samples)
-                description = f"pass {passes + 1}" if loop else "playing"
-                completed = within if loop else n_pushed
-                progress.update(task, description=description, completed=completed)
-
-            n_samples = play(
-                _chunks(source),
-                _pusher(source, signal, markers, show),
-                sfreq_hz=sfreq_hz,
-                speed=speed,
-                clock=lsl_clock,
-                wait=time.sleep,
-                stop=stopping,
-            )
+        while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
+            pass
+        n_samples = _play(console, source, signal, markers, speed, loop, stopping)
         if signal.has_listeners and not stopping():
             time.sleep(_LAST_SENDING_S)
         markers.close()
     finally:
         signal.close()
     console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
+
+
+def _play(
+    console: "Console",
+    source: "ReplaySource",
+    signal: "SignalOutlet",
+    markers: "MarkerOutlet",
+    speed: float,
+    loop: bool,
+    stopping: Callable[[], bool],
+) -> int:
+    import time
+    from functools import partial
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from rtbrain.stream.lsl import lsl_clock
+    from rtbrain.stream.pace import play
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("playing", total=source.n_samples)
+        show = partial(_show, progress, task, loop, source.n_samples)
+        return play(
+            _chunks(source),
+            _pusher(source, signal, markers, show),
+            sfreq_hz=source.montage.sfreq_hz,
+            speed=speed,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=stopping,
+        )
+
+
+def _show(progress: "Progress", task: "TaskID", loop: bool, n_samples: int, n_pushed: int) -> None:
+    passes, within = divmod(n_pushed, n_samples)
+    if loop:
+        progress.update(task, description=f"pass {passes + 1}", completed=within)
+    else:
+        progress.update(task, description="playing", completed=n_pushed)
 
 
 def _chunks(source: "ReplaySource") -> Iterator["Chunk"]:

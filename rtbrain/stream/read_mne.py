@@ -3,6 +3,7 @@
 import configparser
 import struct
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,7 @@ def read_mne(path: Path) -> Recording:
     factors = _factors(raw, path, sidecars, notes)
     positions, space = _positions(raw, names, sidecars)
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
-
-    def read(start: int, stop: int) -> Floats:
-        try:
-            data = raw.get_data(start=start, stop=stop, verbose="ERROR")
-        except _UNREADABLE as error:
-            raise RecordingError(
-                f"{path} is truncated or damaged at samples {start} to {stop}: {_line(error)}"
-            ) from error
-        scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
-        return scaled
-
+    read = partial(_samples, raw, path, factors)
     if raw.n_times:
         # A FIF file that was cut off shows only when its last samples are asked for.
         read(int(raw.n_times) - 1, int(raw.n_times))
@@ -79,6 +70,17 @@ def read_mne(path: Path) -> Recording:
         notes=(*notes, *sidecars.notes),
         closer=raw.close,
     )
+
+
+def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:
+    try:
+        data = raw.get_data(start=start, stop=stop, verbose="ERROR")
+    except _UNREADABLE as error:
+        raise RecordingError(
+            f"{path} is truncated or damaged at samples {start} to {stop}: {_line(error)}"
+        ) from error
+    scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
+    return scaled
 
 
 def _line(error: object) -> str:

@@ -1,8 +1,10 @@
 """Recordings that are a plain array in microvolts."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.stream.recording import Recording
@@ -32,6 +34,24 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
         raise SettingsError(f"{path.name} does not hold its sampling rate: pass --sfreq, in Hz")
     if not (np.isfinite(sfreq_hz) and sfreq_hz > 0):
         raise SettingsError(f"--sfreq: expected a rate above 0 Hz, got {sfreq_hz:g}")
+    data = np.atleast_2d(_array(path))
+    n_channels, n_samples = data.shape
+
+    def read(start: int, stop: int) -> Floats:
+        return np.array(data[:, start:stop], np.float32, order="C")
+
+    notes = [f"{path.name} names no channels: numbered from 1, taken as sEEG in microvolts"]
+    if n_channels > n_samples:
+        notes.append(
+            f"{path.name} has {n_channels} channels of {n_samples} samples: the axes must be "
+            "[channels, samples]"
+        )
+    names = tuple(str(number) for number in range(1, n_channels + 1))
+    montage = Montage(names, ("seeg",) * n_channels, float(sfreq_hz))
+    return Recording(montage, n_samples, read, notes=tuple(notes))
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -47,18 +67,4 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
         raise RecordingError(
             f"{path}: expected real numbers, one channel or [channels, samples], got {got}"
         )
-    data = np.atleast_2d(array)
-    n_channels, n_samples = data.shape
-
-    def read(start: int, stop: int) -> Floats:
-        return np.array(data[:, start:stop], np.float32, order="C")
-
-    notes = [f"{path.name} names no channels: numbered from 1, taken as sEEG in microvolts"]
-    if n_channels > n_samples:
-        notes.append(
-            f"{path.name} has {n_channels} channels of {n_samples} samples: the axes must be "
-            "[channels, samples]"
-        )
-    names = tuple(str(number) for number in range(1, n_channels + 1))
-    montage = Montage(names, ("seeg",) * n_channels, float(sfreq_hz))
-    return Recording(montage, n_samples, read, notes=tuple(notes))
+    return array

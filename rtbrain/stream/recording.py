@@ -141,13 +141,8 @@ def read_recording(
         from rtbrain.stream.bids import find_recording
 
         path = find_recording(path)
-    suffix = path.suffix.lower()
-    if sfreq_hz is not None and suffix != ".npy":
-        raise SettingsError(f"{path.name} holds its own sampling rate: leave --sfreq out")
-    if stream is not None and suffix != ".xdf":
-        raise SettingsError(f"{path.name} has no streams to choose from: leave --stream out")
     try:
-        recording = _read(path, suffix, sfreq_hz, stream)
+        recording = _read(path, sfreq_hz, stream)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
     if recording.n_samples == 0 or recording.montage.n_channels == 0:
@@ -159,7 +154,12 @@ def read_recording(
     return recording
 
 
-def _read(path: Path, suffix: str, sfreq_hz: float | None, stream: str | None) -> Recording:
+def _read(path: Path, sfreq_hz: float | None, stream: str | None) -> Recording:
+    suffix = path.suffix.lower()
+    if sfreq_hz is not None and suffix != ".npy":
+        raise SettingsError(f"{path.name} holds its own sampling rate: leave --sfreq out")
+    if stream is not None and suffix != ".xdf":
+        raise SettingsError(f"{path.name} has no streams to choose from: leave --stream out")
     # The readers build a Recording, so they import this module; it imports them here.
     if suffix in MNE_SUFFIXES:
         from rtbrain.stream.read_mne import read_mne

@@ -184,8 +184,12 @@ def test_events_come_again_in_every_pass_counted_on():
 def test_events_of_a_recording_with_gaps_stay_with_their_samples():
     stamps = with_losses({200: 80})
     events = (Event(0.2, 0, "before"), Event(0.45, 0, "within"), Event(float(stamps[400]), 0, "x"))
-    source = ReplaySource(recording_of(stamps=stamps, events=events), chunk_samples=50)
+    recording = recording_of(stamps=stamps, events=events)
+    source = ReplaySource(recording, chunk_samples=50)
     assert [number for number, _ in source.events()] == [100, 199, 480]
+    looped = ReplaySource(recording, chunk_samples=50, loop=True)
+    again = [number for number, _ in itertools.islice(looped.events(), 6)]
+    assert again[3:] == [number + N_SAMPLES + 80 for number in again[:3]]
 
 
 def test_a_looped_recording_keeps_its_pace_on_a_virtual_clock():
