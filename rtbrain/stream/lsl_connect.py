@@ -28,6 +28,7 @@ _TEXT_LIMIT = 80
 # (measured): a second match must be given the time to show itself.
 _SETTLE_S = 1.0
 _FORGET_S = 1.5
+_FLICKER_S = 1.0
 _POLL_S = 0.02
 
 
@@ -97,10 +98,13 @@ def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
     resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
     deadline = time.monotonic() + timeout_s
     settled = None
+    seen: dict[str, tuple[float, Any]] = {}
     while True:
-        there = resolver.results()
-        matching = [info for info in there if _matches(info, properties)]
         now = time.monotonic()
+        seen |= {info.uid(): (now, info) for info in resolver.results()}
+        # liblsl's answers flicker: a live stream may be absent from a round of them.
+        there = [info for at, info in seen.values() if now - at < _FLICKER_S]
+        matching = [info for info in there if _matches(info, properties)]
         if not matching:
             settled = None
         elif settled is None:
@@ -110,7 +114,8 @@ def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
         time.sleep(_POLL_S)
     asked = " and ".join(f"{key} {shown(value)}" for key, value in properties.items()) or "any name"
     if not matching:
-        raise StreamError(f"no LSL stream with {asked} within {timeout_s:g} s: {_advice(there)}")
+        all_seen = [info for _, info in seen.values()]
+        raise StreamError(f"no LSL stream with {asked} within {timeout_s:g} s: {_advice(all_seen)}")
     if len(matching) > 1:
         listed = ", ".join(str(row) for row in _rows(matching))
         raise StreamError(

@@ -42,9 +42,7 @@ def test_a_checkpoint_with_code_in_it_ends_in_one_error(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
-    result = invoke(
-        "brainbert", checkpoint(tmp_path / "bad.pth", Payload()), tmp_path / "out"
-    )
+    result = invoke("brainbert", checkpoint(tmp_path / "bad.pth", Payload()), tmp_path / "out")
     assert isinstance(result.exception, CheckpointError)
     assert "mkdir" in str(result.exception)
     assert not (tmp_path / "ran").exists()

@@ -1,0 +1,28 @@
+"""`rtbrain demo`: real processes, real LSL, a short session."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.lsl
+def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    command = [sys.executable, "-m", "rtbrain.apps.main", "demo", "--duration", "5"]
+    command += ["--channels", "12", "--report", str(report)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
+    assert done.returncode == 0, done.stderr
+    assert "untrained" in done.stdout
+    figures = json.loads(report.read_text())
+    for each in (figures, figures["controls"]["linear"]):
+        assert each["decodes"] >= 0.95 * each["expected_decodes"] > 0
+        assert each["lost_samples"] == 0
+        parts_s = (
+            each["algorithmic_s"] + (each["transport_ms"]["p50"] + each["compute_ms"]["p50"]) / 1000
+        )
+        assert each["age_s"]["p50"] == pytest.approx(parts_s, abs=0.03)
+    assert figures["mode"] == "edge"
+    assert figures["runtime"] == "torchscript"

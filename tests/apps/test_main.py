@@ -1,0 +1,124 @@
+"""The program as a whole: mistakes, versions, what a bundle shows, live sessions that cannot be."""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+import rtbrain as package
+from rtbrain.outlet import SignalOutlet
+from rtbrain.types import Montage
+from tests.apps.program import refused, rtbrain
+from tests.conftest import montage_of
+from tests.test_live_equals_offline import bundle_of
+
+
+def test_the_version_is_told() -> None:
+    assert rtbrain("--version").stdout == f"rtbrain {package.__version__}\n"
+
+
+def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "-m", "rtbrain.apps.main", "show", "no-such-bundle"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("rtbrain: no-such-bundle/manifest.json: No such file")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback_of_a_mistake() -> None:
+    command = [sys.executable, "-m", "rtbrain.apps.main", "--debug", "show", "no-such-bundle"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr
+    assert done.returncode
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dekode",),
+        ("demo", "--duration", "soon"),
+        ("demo", "--mode", "magic"),
+        ("demo", "--channels", "2"),
+        ("decode", "--config", "linaer"),
+        ("decode",),
+        ("bench", "kitchen"),
+        ("simulate", "--difficulty", "absurd"),
+        ("replay", "no-such-file.vhdr"),
+        ("import-checkpoint", "brainbert", "no-such.pth", "out"),
+    ],
+)
+def test_wrong_flags_and_files_get_one_line(arguments: tuple[str, ...]) -> None:
+    assert len(refused(*arguments)) > 20
+
+
+def test_a_bundle_is_shown_verified(tmp_path: Path) -> None:
+    bundle = bundle_of("edge", montage_of(8, 2048.0), tmp_path / "mine")
+    shown = rtbrain("show", tmp_path / "mine").stdout
+    for part in ("mine: verified", "edge", "rest, speech", "2048 Hz", "laplacian"):
+        assert part in shown
+    assert bundle.id[:40] in shown.replace("\n", "")
+
+
+def test_an_altered_bundle_is_not_shown(tmp_path: Path) -> None:
+    bundle_of("linear", montage_of(8, 2048.0), tmp_path / "mine")
+    with (tmp_path / "mine" / "weights.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert "was altered" in refused("show", tmp_path / "mine")
+
+
+@pytest.mark.lsl
+def test_a_stream_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    bundle_of("linear", montage_of(8, 2048.0), tmp_path / "mine")
+    name = f"other-{uuid4().hex}"
+    outlet = SignalOutlet(name, montage_of(8, 2048.0), source_id=name, origin="replay")
+    settings = tmp_path / "live.yaml"
+    settings.write_text(f"stream: {{name: absent-{uuid4().hex}, timeout_s: 2}}\n")
+    line = refused("decode", "--config", settings, "--bundle", tmp_path / "mine")
+    outlet.close()
+    assert "absent-" in line
+    assert name in line
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (montage_of(8, 1000.0), "1000 Hz"),
+        (montage_of(5, 2048.0), "not A6, A7, A8"),
+        (Montage(("x", "y"), ("seeg", "seeg"), 2048.0), "not A1, A2"),
+    ],
+)
+def test_a_stream_that_does_not_fit_the_bundle_is_refused(
+    tmp_path: Path, sent: Montage, told: str
+) -> None:
+    bundle_of("linear", montage_of(8, 2048.0), tmp_path / "mine")
+    name = f"unfit-{uuid4().hex}"
+    outlet = SignalOutlet(name, sent, source_id=name, origin="replay")
+    line = refused(
+        "decode", "--bundle", tmp_path / "mine", "--stream", name, "--name", f"t-{uuid4().hex}"
+    )
+    outlet.close()
+    assert told in line
+
+
+def test_live_decodes_follow_labels_not_places(tmp_path: Path) -> None:
+    from rtbrain.build import build_decoder
+    from rtbrain.types import Chunk
+    from tests.conftest import brain_like
+
+    montage = montage_of(8, 2048.0)
+    bundle = bundle_of("linear", montage, tmp_path / "mine")
+    signal = brain_like(8, 3000, 2048.0)
+    stamps = np.arange(3000) / 2048.0
+    order = [3, 1, 7, 0, 2, 6, 5, 4]
+    shuffled = montage.pick([montage.names[row] for row in order])
+    straight, _ = build_decoder(bundle, montage)
+    rebound, _ = build_decoder(bundle, shuffled)
+    np.testing.assert_array_equal(
+        straight.signal(Chunk(signal, stamps)).data,
+        rebound.signal(Chunk(np.ascontiguousarray(signal[order]), stamps)).data,
+    )
