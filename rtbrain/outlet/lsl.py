@@ -1,8 +1,7 @@
 """Results out over LSL: signals, markers, decodes and status.
 
 Pushing hands samples to liblsl's own threads and returns; a listener that stopped reading costs
-a bounded queue and never the caller's time. Closing destroys the outlet at once: what was pushed
-in the last moment may not reach a listener.
+a bounded queue and never the caller's time.
 """
 
 import math
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
+from rtbrain.outlet.lsl_close import close_outlet
 from rtbrain.outlet.lsl_events import MarkerOutlet, StatusOutlet
 from rtbrain.outlet.lsl_header import (
     describe_channels,
@@ -119,7 +119,8 @@ class SignalOutlet:
         outlet.push_chunk(np.ascontiguousarray(values), item.timestamps.tolist())
 
     def close(self) -> None:
-        """End the stream; safe to call twice."""
+        """End the stream, in under 0.6 s; safe to call twice."""
+        close_outlet(self._outlet)
         self._outlet = None
 
 
@@ -203,5 +204,6 @@ class DecodeOutlet:
         outlet.push_sample([*item.values.tolist(), *worth], item.t_stop)
 
     def close(self) -> None:
-        """End the stream; safe to call twice."""
+        """End the stream, in under 0.6 s; safe to call twice."""
+        close_outlet(self._outlet)
         self._outlet = None

@@ -4,6 +4,7 @@ import sys
 import textwrap
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pylsl
@@ -149,10 +150,14 @@ def test_a_listener_that_stopped_reading_costs_bounded_memory_and_no_time(source
         assert outlet.has_listeners
         assert _grown_mib(outlet, chunk, 120) < 20  # 120 s are 60 MiB, if they were kept
         assert time.monotonic() - started < DEADLINE_S
+        handle = outlet._outlet
+        started = time.monotonic()
+        outlet.close()
+        assert time.monotonic() - started < 2
+        assert not handle.have_consumers()
     finally:
         listener.kill()
         listener.communicate()
-        outlet.close()
 
 
 def _grown_mib(outlet, chunk, n_pushes):
@@ -244,6 +249,20 @@ def test_a_burst_of_markers_before_anybody_reads_is_whole(source_id, listen):
     values, stamps = receive(inlet, 5000)
     assert [text for (text,) in values] == [str(number) for number in range(5000)]
     np.testing.assert_array_equal(stamps, 100.0 + np.arange(5000))
+
+
+def test_what_was_pushed_just_before_the_close_still_arrives(source_id, listen):
+    outlet = StatusOutlet("bed", source_id=source_id)
+    inlet = listen()
+    end = time.monotonic() + DEADLINE_S
+    while not outlet._outlet.have_consumers():
+        assert time.monotonic() < end
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(inlet.pull_sample, DEADLINE_S)
+        outlet.emit("stopped")
+        outlet.close()
+        values, _ = waiting.result(DEADLINE_S)
+    assert json.loads(values[0]) == {"event": "stopped"}
 
 
 def test_a_closed_outlet_refuses_and_closes_twice(source_id):

@@ -273,13 +273,33 @@ def test_a_closed_source_is_at_its_end_and_closes_twice(outlet, source_id):
 
 def test_closing_during_a_pull_waits_for_it(outlet, source_id, opened):
     source = opened(source_id=source_id)
-    pulls = []
-    puller = threading.Thread(target=lambda: pulls.append(source.pull(1.0)))
+    puller = threading.Thread(target=source.pull, args=(1.0,))
     puller.start()
+    end = time.monotonic() + DEADLINE_S
+    while not source._lock.locked():
+        assert time.monotonic() < end
+    started = time.monotonic()
     source.close()
+    assert time.monotonic() - started > 0.5
     puller.join(DEADLINE_S)
     assert not puller.is_alive()
     assert source.pull(0.0) is None
+
+
+def test_a_chunk_of_one_channel_is_not_overwritten_by_the_next(source_id, opened):
+    montage = montage_of(1, SFREQ_HZ)
+    sent = SignalOutlet("one", montage, source_id=source_id, origin="synthetic")
+    source = opened(source_id=source_id)
+    start = pylsl.local_clock()
+    stamps = start + np.arange(20) / SFREQ_HZ
+    sent.push(Chunk(np.zeros((1, 20), np.float32), stamps))
+    zeros = receive(source, 20)
+    sent.push(Chunk(np.ones((1, 20), np.float32), stamps + 20 / SFREQ_HZ))
+    ones = receive(source, 20)
+    assert not joined(zeros)[0].any()
+    assert joined(ones)[0].all()
+    source.close()
+    sent.close()
 
 
 @pytest.mark.parametrize("kwargs", [{"scale": 0.0}, {"scale": float("nan")}, {"max_buffer_s": 0}])
