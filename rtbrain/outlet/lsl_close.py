@@ -1,8 +1,8 @@
 """End an LSL outlet without liblsl's crash.
 
 liblsl up to 1.18.0 frees an outlet's memory of samples while the threads that feed its listeners
-may still give samples back, and the process dies of it: 5 times in about 2000 closes with a
-listener connected and samples on their way (upstream: sccn/liblsl issue 218). So the listeners
+may still give samples back, and the process dies of it: 3 times in 2400 closes with listeners
+connected and samples on their way (upstream: sccn/liblsl issue 218). So the listeners
 are hung up on first, and the outlet is destroyed when their threads have ended; needed until
 liblsl joins those threads itself.
 """
