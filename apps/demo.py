@@ -28,7 +28,8 @@ def command(
 
     from rtbrain.errors import SettingsError
 
-    from .demo_processes import Plan, fit_all, run_live
+    from .demo_listen import listen
+    from .demo_processes import Plan, fit_all, running
     from .demo_report import closing_table, report_of
 
     if report is not None and not report.parent.is_dir():
@@ -38,7 +39,8 @@ def command(
     with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
         plan = Plan(Path(folder), seed, channels, difficulty, duration, modes)
         calibrations = fit_all(plan, console)
-        recorded = run_live(plan, console)
+        with running(plan) as check:
+            recorded = listen(plan, console, check)
     figures = {m: report_of(plan, m, calibrations[m], recorded[m]) for m in modes}
     console.print(closing_table(plan, figures))
     if report is not None:

@@ -19,15 +19,11 @@ _START_S = 90.0  # longest from the processes' start to the first valid decode o
 _BAR = 24
 
 
-def listen(
-    plan: Plan, name: str, console: "Console", check: Callable[[], None]
-) -> dict[str, Recorded]:
+def listen(plan: Plan, console: "Console", check: Callable[[], None]) -> dict[str, Recorded]:
     """Record every decoder for the plan's duration, from when all of them are valid.
 
     Parameters
     ----------
-    name : str
-        Of the patient's stream; its decoders append their mode.
     check : callable
         Raises if a process has died.
 
@@ -42,12 +38,12 @@ def listen(
     from rtbrain.stream.lsl import lsl_clock
 
     with console.status("starting the patient and the decoders"):
-        markers = _patiently(partial(_marker_source, f"{name}-markers"), check)
+        markers = _patiently(partial(_marker_source, f"{plan.name}-markers"), check)
         decoders = {
-            mode: _patiently(partial(_decode_source, f"{name}-{mode}"), check)
+            mode: _patiently(partial(_decode_source, f"{plan.name}-{mode}"), check)
             for mode in plan.modes
         }
-        events = {mode: _marker_source(f"{name}-{mode}-status") for mode in plan.modes}
+        events = {mode: _marker_source(f"{plan.name}-{mode}-status") for mode in plan.modes}
     recorded = {mode: Recorded() for mode in plan.modes}
     heard: list[tuple[float, str]] = []
     gave_up, start = lsl_clock() + _START_S, float("inf")

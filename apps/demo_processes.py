@@ -1,13 +1,13 @@
-"""The demo's parts: fit the decoders, start patient and decoders, listen as a third process."""
+"""The demo's parts: the decoders, fitted; patient and decoders, each a process."""
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from .calibration import Calibration, calibrate
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 CALIBRATION_S = 60.0
 SFREQ_HZ = 2048.0
-_START_S = 60.0  # longest that a process may take to show up, or a decoder to be valid
 _CLASSES = ("rest", "speech")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the demo was asked for."""
+    """What the demo was asked for.
+
+    `name` is that of the patient's stream; its decoders append their mode.
+    """
 
     folder: Path
     seed: int
@@ -33,7 +35,7 @@ class Plan:
     difficulty: str
     duration_s: float
     modes: tuple[str, ...]
-    token: str = field(default_factory=lambda: uuid4().hex[:8])
+    name: str = field(default_factory=lambda: f"rtbrain-demo-{uuid4().hex[:8]}")
 
     @property
     def patient(self) -> "Patient":
@@ -88,30 +90,25 @@ def fit_all(plan: Plan, console: "Console") -> dict[str, Calibration]:
     return fitted
 
 
-def run_live(plan: Plan, console: "Console") -> dict[str, Recorded]:
-    """Start patient and decoders, listen for the duration, end them."""
-    from .demo_listen import listen
+@contextmanager
+def running(plan: Plan) -> Iterator[Callable[[], None]]:
+    """Patient and decoders as processes, until the block ends.
 
-    name = f"rtbrain-demo-{plan.token}"
-    patient = ["simulate", "--name", name, "--seed", str(plan.seed)]
+    Yields
+    ------
+    callable
+        Raises RtbrainError with its last words if one of them has died.
+    """
+    patient = ["simulate", "--name", plan.name, "--seed", str(plan.seed)]
     patient += ["--channels", str(plan.n_channels), "--difficulty", plan.difficulty]
     patient += ["--start", str(CALIBRATION_S), "--sfreq", str(SFREQ_HZ)]
-    with _process(plan, "simulate", patient) as simulating:
-        processes = {"simulate": simulating}
-        with _decoders(plan, name, processes):
-            return listen(plan, name, console, lambda: _refuse_dead(plan, processes))
-
-
-@contextmanager
-def _decoders(plan: Plan, name: str, processes: dict[str, Any]) -> Iterator[None]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
+        processes = {"simulate": stack.enter_context(_process(plan, "simulate", patient))}
         for mode in plan.modes:
-            arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", name]
-            arguments += ["--name", f"{name}-{mode}"]
+            arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", plan.name]
+            arguments += ["--name", f"{plan.name}-{mode}"]
             processes[mode] = stack.enter_context(_process(plan, mode, arguments))
-        yield
+        yield lambda: _refuse_dead(plan, processes)
 
 
 @contextmanager
@@ -131,7 +128,7 @@ def _process(plan: Plan, label: str, arguments: list[str]) -> Iterator["subproce
                 process.wait()
 
 
-def _refuse_dead(plan: Plan, processes: dict[str, Any]) -> None:
+def _refuse_dead(plan: Plan, processes: dict[str, "subprocess.Popen[bytes]"]) -> None:
     from rtbrain.errors import RtbrainError
 
     for label, process in processes.items():

@@ -57,6 +57,8 @@ def _options(
     ] = False,
 ) -> None:
     context.obj.debug = debug
+    if not debug:
+        sys.excepthook = _one_line  # here, since typer puts its own hook in place at each call
 
 
 def main() -> None:
@@ -66,7 +68,6 @@ def main() -> None:
     scope = resources.files("rtbrain.configs") / "lsl-machine.cfg"
     os.environ.setdefault("LSLAPICFG", str(scope))
     flags = SimpleNamespace(debug=False)
-    sys.excepthook = _one_line_hook(flags)
     try:
         sys.exit(app(standalone_mode=False, obj=flags))
     except RtbrainError as error:
@@ -87,14 +88,8 @@ def _say(message: str) -> None:
     typer.echo(f"rtbrain: {' '.join(message.split())}", err=True)
 
 
-def _one_line_hook(flags: SimpleNamespace):  # type: ignore[no-untyped-def]
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if flags.debug:
-            sys.__excepthook__(kind, error, trace)
-        else:
-            _say(f"unexpected {kind.__name__}: {error}; --debug before the command shows where")
-
-    return hook
+def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _say(f"unexpected {kind.__name__}: {error}; rtbrain --debug COMMAND shows where")
 
 
 if __name__ == "__main__":

@@ -122,3 +122,20 @@ def test_live_decodes_follow_labels_not_places(tmp_path: Path) -> None:
         straight.signal(Chunk(signal, stamps)).data,
         rebound.signal(Chunk(np.ascontiguousarray(signal[order]), stamps)).data,
     )
+
+
+def test_an_unexpected_error_is_one_line_unless_debug() -> None:
+    code = (
+        "import sys; from rtbrain.apps import main\n"
+        "from rtbrain.decoder import bundle\n"
+        "def broken(raw): raise ZeroDivisionError('oops')\n"
+        "bundle.Manifest.model_validate_json = broken\n"
+        "bundle._read = lambda folder, name: b''\n"
+        "sys.argv = ['rtbrain', *sys.argv[1:]]; main.main()\n"
+    )
+    for debug in ((), ("--debug",)):
+        command = [sys.executable, "-c", code, *debug, "show", "x"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == bool(debug)
+        assert "ZeroDivisionError: oops" in done.stderr
