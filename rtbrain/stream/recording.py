@@ -7,20 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from rtbrain.errors import MontageError, RecordingError, SettingsError
+from rtbrain.stream.amplitude import SIGNAL_KINDS, amplitude_uv, wrong_unit
 from rtbrain.types import Floats, Montage, Times
 
 __all__ = ["Event", "Recording", "amplitude_note", "missing_note", "read_recording"]
 
 MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
-SIGNAL_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 
 _FORMATS = ".vhdr .edf .bdf .fif .xdf .npy, or a BIDS folder"
 _LOOKED_AT_S = 10.0
-_SMALLEST_UV = 0.1
-_LARGEST_UV = 20_000.0
-_TYPICAL_UV = 50.0
-# Standard deviation of a normal distribution, in its median absolute deviations.
-_STD_IN_MAD = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,22 +196,14 @@ def amplitude_note(recording: Recording, *, scale: float = 1.0) -> str | None:
     """
     kinds = recording.montage.kinds
     rows = [row for row, kind in enumerate(kinds) if kind in SIGNAL_KINDS]
-    data = _beginning(recording)[rows or slice(None)].astype(np.float64) * scale
-    data = data[:, np.isfinite(data).all(axis=0)]
-    if data.shape[1] < 2:
-        return None
-    middle = np.median(data, axis=1, keepdims=True)
-    size_uv = float(np.median(_STD_IN_MAD * np.median(np.abs(data - middle), axis=1)))
-    if _SMALLEST_UV <= size_uv <= _LARGEST_UV:
-        return None
+    size_uv = abs(scale) * amplitude_uv(_beginning(recording)[rows or slice(None)])
     if size_uv == 0:
         return "the signal is flat: most channels do not change over the first seconds"
-    # Wrong units are wrong by thousands: volts, millivolts and microvolts taken for each other.
-    thousands = round(np.log10(_TYPICAL_UV / size_uv) / 3)
-    return (
-        f"the signal's standard deviation is {size_uv:.3g} µV, a brain's is {_SMALLEST_UV:g} to "
-        f"{_LARGEST_UV:g} µV: its unit is probably wrong, try --scale {scale * 1000.0**thousands:g}"
-    )
+    found = wrong_unit(size_uv)
+    if found is None:
+        return None
+    text, factor = found
+    return f"{text}, try --scale {scale * factor:g}"
 
 
 def missing_note(recording: Recording) -> str | None:
