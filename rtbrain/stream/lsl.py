@@ -63,6 +63,8 @@ class LslSource:
         Factor on top of the header's units, for senders whose header is silent or wrong.
     raw : bool
         Leave units and kinds as they are sent, for streams that are no voltage.
+    found : pylsl.StreamInfo, optional
+        The stream, where it is known already; nothing is looked for then.
 
     Attributes
     ----------
@@ -99,12 +101,14 @@ class LslSource:
         max_buffer_s: int = 30,
         scale: float = 1.0,
         raw: bool = False,
+        found: Any = None,
     ) -> None:
         if not math.isfinite(scale) or scale == 0:
             raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
         if max_buffer_s < 1:
             raise SettingsError(f"max_buffer_s: expected 1 s or more, got {max_buffer_s}")
-        found = resolve_one(wanted(name, stream_type, source_id), timeout_s)
+        if found is None:
+            found = resolve_one(wanted(name, stream_type, source_id), timeout_s)
         self._inlet: Any = new_inlet(found, max_buffer_s)
         header = read_header(full_info(self._inlet, found, timeout_s), raw=raw)
         self.montage: Montage = header.montage

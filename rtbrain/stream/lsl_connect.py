@@ -1,7 +1,7 @@
 """Find the one LSL stream that is meant and connect, or say what is there instead."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,13 @@ __all__ = [
     "StreamRow",
     "full_info",
     "list_streams",
+    "look_for",
     "lost",
     "new_inlet",
     "open_inlet",
     "resolve_one",
+    "row_of",
+    "several",
     "shown",
     "wanted",
 ]
@@ -77,8 +80,12 @@ def list_streams(timeout_s: float = 1.0) -> list[StreamRow]:
     return _rows(pylsl.resolve_streams(timeout_s))
 
 
-def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
-    """The only stream that has every property wanted, as a `pylsl.StreamInfo` without desc.
+def look_for(
+    properties: Mapping[str, str],
+    timeout_s: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[list[Any], list[Any]]:
+    """Streams that have every property wanted, and all streams that were seen.
 
     Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
     streams that do not match are known for the message.
@@ -88,12 +95,14 @@ def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
     properties : mapping of str to str
         Value of ``name``, ``type``, ``source_id``; those absent match anything.
     timeout_s : float
-        How long to wait for it, s.
+        How long to wait for the first, s; others then get 1 s to show themselves.
+    stop : callable
+        Whether to give up at once.
 
-    Raises
-    ------
-    StreamError
-        None matches in time, or more than one does.
+    Returns
+    -------
+    tuple of list of pylsl.StreamInfo
+        Those that match, and all; without desc.
     """
     resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
     deadline = time.monotonic() + timeout_s
@@ -109,20 +118,49 @@ def resolve_one(properties: Mapping[str, str], timeout_s: float) -> Any:
             settled = None
         elif settled is None:
             settled = now + _SETTLE_S
-        if now >= (deadline if settled is None else settled):
-            break
+        if stop() or now >= (deadline if settled is None else settled):
+            return matching, [info for _, info in seen.values()]
         time.sleep(_POLL_S)
-    asked = " and ".join(f"{key} {shown(value)}" for key, value in properties.items()) or "any name"
+
+
+def resolve_one(
+    properties: Mapping[str, str],
+    timeout_s: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> Any:
+    """The only stream that has every property wanted, as a `pylsl.StreamInfo` without desc.
+
+    Parameters
+    ----------
+    properties : mapping of str to str
+        Value of ``name``, ``type``, ``source_id``; those absent match anything.
+    timeout_s : float
+        How long to wait for it, s.
+    stop : callable
+        Whether to give up at once.
+
+    Raises
+    ------
+    StreamError
+        None matches in time, or more than one does.
+    """
+    matching, seen = look_for(properties, timeout_s, stop)
     if not matching:
-        all_seen = [info for _, info in seen.values()]
-        raise StreamError(f"no LSL stream with {asked} within {timeout_s:g} s: {_advice(all_seen)}")
-    if len(matching) > 1:
-        listed = ", ".join(str(row) for row in _rows(matching))
         raise StreamError(
-            f"{len(matching)} LSL streams have {asked}: {listed}; pass the source_id of the one "
-            "that is meant, or stop the other"
+            f"no LSL stream with {_asked(properties)} within {timeout_s:g} s: {_advice(seen)}"
         )
+    if len(matching) > 1:
+        raise several(properties, _rows(matching))
     return matching[0]
+
+
+def several(properties: Mapping[str, str], rows: Sequence[StreamRow]) -> StreamError:
+    """Error for several streams of which any might be meant."""
+    listed = ", ".join(map(str, rows))
+    return StreamError(
+        f"{len(rows)} LSL streams have {_asked(properties)}: {listed}; pass the source_id of the "
+        "one that is meant, or stop the other"
+    )
 
 
 def wanted(name: str | None, stream_type: str | None, source_id: str | None) -> dict[str, str]:
@@ -210,16 +248,21 @@ def _advice(there: list[Any]) -> str:
     return f"there are {listed}; start the sender, or ask for one of these"
 
 
+def _asked(properties: Mapping[str, str]) -> str:
+    return " and ".join(f"{key} {shown(value)}" for key, value in properties.items()) or "any name"
+
+
+def row_of(info: Any) -> StreamRow:
+    """What a message says of a stream that was found, a `pylsl.StreamInfo`."""
+    return StreamRow(
+        info.name(),
+        info.type(),
+        info.source_id(),
+        info.hostname(),
+        int(info.channel_count()),
+        float(info.nominal_srate()),
+    )
+
+
 def _rows(infos: list[Any]) -> list[StreamRow]:
-    rows = [
-        StreamRow(
-            info.name(),
-            info.type(),
-            info.source_id(),
-            info.hostname(),
-            int(info.channel_count()),
-            float(info.nominal_srate()),
-        )
-        for info in infos
-    ]
-    return sorted(rows, key=lambda row: (row.name, row.source_id, row.host))
+    return sorted(map(row_of, infos), key=lambda row: (row.name, row.source_id, row.host))
