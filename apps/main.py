@@ -17,6 +17,7 @@ from . import (
     decode,
     demo,
     embed,
+    faults,
     import_checkpoint,
     replay,
     show,
@@ -37,6 +38,7 @@ app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
 app.command("show")(show.command)
 app.command("bench")(bench.command)
+app.command("faults")(faults.command)
 
 USER_MISTAKE = 2
 INTERRUPTED = 130

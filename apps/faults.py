@@ -1,0 +1,87 @@
+"""`rtbrain faults`: every fault of the bedside done to this installation, and what it did."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rtbrain.offline.fault_matrix import Case, Row
+
+
+def command(
+    lsl: Annotated[
+        bool, typer.Option("--lsl", help="Also over real LSL, with processes; takes minutes.")
+    ] = False,
+    row: Annotated[
+        list[int] | None, typer.Option("--row", help="Only this fault; may be repeated.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the rows to this file as well.")
+    ] = None,
+) -> None:
+    """Run the matrix of faults and print what was observed; exit code 1 if a row fails."""
+    import tempfile
+
+    from rich.console import Console
+
+    from rtbrain.errors import SettingsError
+    from rtbrain.offline.fault_matrix import run, table
+
+    from .fault_rig import new_bench
+
+    if json is not None and not json.parent.is_dir():
+        raise SettingsError(f"--json {json}: there is no folder {json.parent}, make it first")
+    console = Console()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder:
+        bench = new_bench(Path(folder))
+        with console.status("running the rows") as status:
+            for done in run(all_cases(), bench.rig, lsl=lsl, numbers=row or ()):
+                rows.append(done)
+                status.update(f"{len(rows)} rows done, the last was {done.number}")
+    console.print(table(rows))
+    if json is not None:
+        write(json, rows)
+    n_failed = sum(each.passed is False for each in rows)
+    n_passed = sum(each.passed is True for each in rows)
+    console.print(
+        f"{n_passed} passed, {n_failed} failed, {len(rows) - n_passed - n_failed} not run"
+    )
+    if n_failed:
+        raise typer.Exit(1)
+
+
+def all_cases() -> "list[Case]":
+    """Every case of the matrix."""
+    from rtbrain.offline import fault_rows_files, fault_rows_running
+
+    from . import fault_rows_headers, fault_rows_overload, fault_rows_program
+
+    return [
+        case
+        for rows in (
+            fault_rows_files,
+            fault_rows_running,
+            fault_rows_headers,
+            fault_rows_overload,
+            fault_rows_program,
+        )
+        for case in rows.CASES
+    ]
+
+
+def write(file: Path, rows: "list[Row]") -> None:
+    """Write the rows as JSON, with the versions that they were observed with."""
+    import json
+    import platform
+
+    import rtbrain
+
+    content = {
+        "rtbrain": rtbrain.__version__,
+        "python": platform.python_version(),
+        "platform": platform.system(),
+        "rows": [row.as_dict() for row in rows],
+    }
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
