@@ -14,6 +14,7 @@ _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
 _MOST_PULLS = 100  # in one drain of a backlog, so that a stop is seen then too
+_STALL_S = 1.0  # without a sample, after which the last decode is taken back
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ class Encoding:
 
     def encode(self, window: Window) -> Embedding:
         """Embed a window; one that is not valid costs nothing and holds nothing."""
-        if window.quality.valid:
-            return self.encoder(self.spectrogram(window))
-        t_stop = window.t_stop
-        return Embedding(
-            _NO_CHANNELS, _NO_FEATURES, t_stop - self.neural_delay_s, t_stop, window.quality
-        )
+        quality = window.quality
+        if quality.valid:
+            spectrogram = self.spectrogram(window)
+            if spectrogram.quality.good.any():
+                return self.encoder(spectrogram)
+            quality = replace(spectrogram.quality, valid=False, reason="no good channel")
+        t_neural = window.t_stop - self.neural_delay_s
+        return Embedding(_NO_CHANNELS, _NO_FEATURES, t_neural, window.t_stop, quality)
 
     def reset(self) -> None:
         """Forget all that was seen."""
@@ -77,38 +80,63 @@ class Pipeline:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
+        last: Decode | None = None
+        t_last = self.clock()
         while not stop():
             chunk = self.source.pull(_PULL_S)
             if chunk is None:
                 return
-            if self.newest_only:
-                self._decode_newest(chunk)
-            else:
-                for window in self.encoding.cut(chunk):
-                    self._decode(window, self.clock())
+            t_received = self.clock()
+            if chunk.n_samples:
+                t_last = t_received
+                last = self._take(chunk, t_received) or last
+            elif last is not None and last.quality.valid and t_received - t_last > _STALL_S:
+                last = self._give(_stalled(last, t_received), t_received)
 
-    def _decode_newest(self, chunk: Chunk | None) -> None:
-        newest, n_windows, t_received = None, 0, self.clock()
+    def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
+        """Decode what a chunk completes; the last decode, if any."""
+        decode = None
+        if self.newest_only:
+            window, t_received, n_windows = self._newest(chunk, t_received)
+            if window is not None:
+                decode = self._decode(window, t_received)
+            if n_windows > 1:
+                self.on_skipped(n_windows - 1)
+            return decode
+        for window in self.encoding.cut(chunk):
+            decode = self._decode(window, t_received)
+        return decode
+
+    def _newest(self, chunk: Chunk | None, t_received: float) -> tuple[Window | None, float, int]:
+        """Newest window of all that waits, when its last sample was in hand, how many came."""
+        newest, t_newest, n_windows = None, t_received, 0
         for _ in range(_MOST_PULLS):
             if chunk is None or not chunk.n_samples:
                 break
-            t_received = self.clock()
             for newest in self.encoding.cut(chunk):  # noqa: B007
+                t_newest = t_received
                 n_windows += 1
             chunk = self.source.pull(0.0)
-        if newest is not None:
-            self._decode(newest, t_received)
-        if n_windows > 1:
-            self.on_skipped(n_windows - 1)
+            t_received = self.clock()
+        return newest, t_newest, n_windows
 
-    def _decode(self, window: Window, t_received: float) -> None:
-        decode = self.readout(self.encoding.encode(window))
+    def _decode(self, window: Window, t_received: float) -> Decode:
+        return self._give(self.readout(self.encoding.encode(window)), t_received)
+
+    def _give(self, decode: Decode, t_received: float) -> Decode:
         decode = replace(decode, t_received=t_received, t_ready=self.clock())
         for sink in self.sinks:
             sink.push(decode)
+        return decode
 
     def close(self) -> None:
         """Let go of the source and the sinks."""
         self.source.close()
         for sink in self.sinks:
             sink.close()
+
+
+def _stalled(last: Decode, now: float) -> Decode:
+    """What holds of the brain once nothing has come for a while: nothing."""
+    quality = replace(last.quality, valid=False, reason=f"no samples for {_STALL_S:g} s")
+    return replace(last, values=np.full_like(last.values, np.nan), t_stop=now, quality=quality)

@@ -15,6 +15,9 @@ __all__ = ["RunningStatistics", "RunningStft"]
 Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
+_KNOWN_FRAMES = 100
+_MOST_DEVIATIONS = 5.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningStatistics:
@@ -47,6 +50,8 @@ class RunningStft:
     variance, exponentially weighted, with the weight ``max(1 / n, 1 / time_constant_frames)`` of
     the nth frame (at first the plain mean and variance of all so far), and is normalised by
     them; a deviation of 0 is taken as 1. The result is kept: later windows show the same values.
+    After a channel's first 100 frames, a frame feeds at most 5 deviations from the mean, so that
+    an artefact does not hide the brain behind it for minutes.
 
     **Time is fed once.** A frame feeds the statistics only if it ends at least `hop_samples`
     after the last one that was fed. A window that starts a multiple of `hop_samples` after the
@@ -227,6 +232,11 @@ class RunningStft:
         weight = np.maximum(1 / np.maximum(count, 1), self._least_weight)
         weight = np.where(feeding, weight, 0)[:, None]  # [C, 1]
         delta = np.where(feeding[:, None], frame - mean, 0)
+        # An artefact of 1 mV would own the variance for minutes: once a channel is known, a frame
+        # counts for no more than so many deviations.
+        bound = _MOST_DEVIATIONS * np.sqrt(variance)
+        bound[(count <= _KNOWN_FRAMES)[:, None] | (variance == 0)] = np.inf
+        np.clip(delta, -bound, bound, out=delta)
         step = weight * delta
         mean += step
         # (1 - w) (variance + w delta²), which for w = 1/n is the plain variance of n frames.
