@@ -1,0 +1,313 @@
+"""A live stream that is supervised: lost, refused and found again without the loop ever waiting.
+
+liblsl's own recovery stays off: it accepts a stream of another rate with other labels, and its
+watchdog needs 15 to 30 s.
+"""
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rtbrain.errors import MontageError, StreamLostError
+from rtbrain.stream.amplitude import AmplitudeCheck
+from rtbrain.stream.contract import Binding, StreamContract
+from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.search import Connecting, Failed, Link, News, Opened, Ready, Refused, Search
+from rtbrain.stream.states import State, StateMachine
+from rtbrain.stream.wanted import Candidate, Inlet, Wanted
+from rtbrain.types import Chunk, Montage
+
+__all__ = ["SupervisedSource"]
+
+# A stall ends as a loss after this many stall times, which leaves a loop that pulls every
+# 0.1 s time to tell of it within 1.5 s.
+_LOST_AFTER = 1.35
+# A sender that was connected to but sends nothing is then dropped and looked for anew: the
+# connection may be half open.
+_FIRST_SAMPLE_S = 5.0
+_CLOSE_S = 1.0
+_POLL_S = 0.05
+
+
+class SupervisedSource:
+    """A live stream as a Source that outlives its sender.
+
+    A pull gives empty chunks while there is no stream. When one is back that keeps the contract,
+    its samples go on in the numbers of the old ones: the first chunk's `gap` counts exactly the
+    samples that were lost in between, so that filters and windows begin anew.
+
+    ``on_event`` is told, in the thread that pulls, each change of state (`State`: ``waiting``,
+    ``connecting``, ``warming``, ``live``, ``stalled``, ``lost``, ``refused``, ``stopping``) and
+    besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
+    ``recovered`` (``gap``: samples lost) and ``amplitude`` (the unit is probably wrong).
+
+    Parameters
+    ----------
+    wanted : Wanted
+        The stream: `WantedLsl` over LSL.
+    contract : StreamContract
+        What the decoder needs of it.
+    montage : Montage
+        What comes out: the contract's names and rate.
+    on_event : callable
+        ``on_event(event, **fields)``, as `StatusOutlet.emit`.
+    stall_s : float
+        Without a sample for this long the stream is stalled, and lost soon after, s.
+    clock : callable
+        LSL clock, s.
+
+    Attributes
+    ----------
+    montage : Montage
+        Channels and nominal rate of the chunks.
+
+    Raises
+    ------
+    MontageError
+        The montage has other names or another rate than the contract.
+    """
+
+    def __init__(
+        self,
+        *,
+        wanted: Wanted,
+        contract: StreamContract,
+        montage: Montage,
+        on_event: Callable[..., None],
+        stall_s: float = 1.0,
+        clock: Callable[[], float] = lsl_clock,
+    ) -> None:
+        if (montage.names, montage.sfreq_hz) != (contract.names, contract.sfreq_hz):
+            raise MontageError(
+                f"the contract asks for {len(contract.names)} channels at {contract.sfreq_hz:g} "
+                f"Hz, the montage has {montage.n_channels} at {montage.sfreq_hz:g} Hz or other "
+                "labels: make both from one bundle"
+            )
+        self.montage = montage
+        self._contract = contract
+        self._machine = StateMachine(on_event)
+        self._amplitude = AmplitudeCheck(montage)
+        self._search = Search(wanted, self._bind)
+        self._stall_s = stall_s
+        self._clock = clock
+        self._ready: Link | None = None
+        self._link: Link | None = None
+        self._searching = False
+        self._was_live = False
+        self._told: Link | None = None
+        self._last_at = clock()
+        self._next_sample = 0
+        self._offset_samples: int | None = None
+        self._last_stamp: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the stream stands."""
+        return self._machine.state
+
+    def connect(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Find the stream and read its header, so that a mistake is told before data flow.
+
+        Without this call, the first pull begins to look, and waits for a stream however long.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the stream, s.
+        stop : callable
+            Whether to give up at once.
+
+        Returns
+        -------
+        bool
+            False where `stop()` ended it.
+
+        Raises
+        ------
+        StreamError
+            No stream or several match, it does not answer, or it does not keep the contract.
+        MontageError
+            Its labels repeat.
+        SettingsError
+            The scale is 0 or not finite.
+        """
+        self._machine.tell(State.WAITING.value)
+        self._search.first(timeout_s)
+        while self._ready is None:
+            if stop() or self.state is State.STOPPING:
+                return False
+            news = self._wait(_POLL_S)
+            if news is not None:
+                self._hear(news)
+            if isinstance(news, Failed | Refused):
+                raise news.error
+        self._searching = True
+        self._tell_connected(self._ready)
+        return True
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples; never takes longer than `timeout_s`, whatever the stream does.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first sample, s.
+
+        Returns
+        -------
+        Chunk or None
+            data: float32 [n_channels, n_samples], µV, in the contract's order; NaN in the rows
+            that the stream lacks. Empty if nothing came in time; None once closed.
+        """
+        if self.state is State.STOPPING:
+            return None
+        self._begin()
+        link = self._link
+        chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
+        if chunk is None or self._link is None or not chunk.n_samples:
+            empty = np.empty((self.montage.n_channels, 0), np.float32)
+            return Chunk(empty, np.empty(0), self._next_sample)
+        return self._arrived(self._link.binding.apply(chunk))
+
+    def close(self) -> None:
+        """Let go of the stream within about 1 s, in any state; safe to call twice."""
+        if self.state is State.STOPPING:
+            return
+        self._machine.to(State.STOPPING)
+        link, self._link, self._ready = self._link or self._ready, None, None
+        self._search.end(None if link is None else link.inlet, _CLOSE_S)
+
+    def _begin(self) -> None:
+        """Let samples flow, from the first pull on."""
+        if self._ready is not None:
+            self._search.open(self._ready)
+            self._ready = None
+        elif not self._searching:
+            self._machine.tell(State.WAITING.value)
+            self._searching = True
+            self._search.anew(None)
+
+    def _bind(self, candidate: Candidate, inlet: Inlet) -> Binding:
+        return self._contract.check(
+            inlet.montage,
+            stream=repr(candidate.row.name),
+            source_id=candidate.row.source_id,
+            sample_format=candidate.sample_format,
+        )
+
+    def _wait(self, timeout_s: float) -> News | None:
+        try:
+            return self._search.news.get(timeout=max(timeout_s, 1e-3))
+        except queue.Empty:
+            if not self._search.alive and self.state is not State.STOPPING:
+                raise RuntimeError("the thread that looks for the stream has died") from None
+            return None
+
+    def _await_opened(self, timeout_s: float) -> Chunk | None:
+        end = time.monotonic() + timeout_s
+        while (news := self._wait(end - time.monotonic())) is not None:
+            self._hear(news)
+            if isinstance(news, Opened):
+                return news.chunk
+        return None
+
+    def _hear(self, news: News) -> None:
+        """Turn what the search reports into the state of the stream."""
+        match news:
+            case Connecting(candidate):
+                self._machine.to(State.CONNECTING, stream=str(candidate.row))
+            case Failed(error):
+                self._machine.to(State.LOST if self._was_live else State.WAITING, why=str(error))
+            case Refused(error):
+                self._machine.to(State.REFUSED, why=str(error))
+            case Ready(link):
+                self._ready = link
+            case Opened(link, _):
+                self._link = link
+                self._last_at = self._clock()
+                self._amplitude.reset()
+                self._offset_samples = None
+                if link is not self._told:
+                    self._tell_connected(link)
+                self._machine.to(State.WARMING)
+
+    def _tell_connected(self, link: Link) -> None:
+        self._told = link
+        row, montage = link.candidate.row, link.inlet.montage
+        # From now on, what a reconnect changes is told.
+        self._contract = replace(
+            self._contract, source_id=row.source_id, sample_format=link.candidate.sample_format
+        )
+        self._machine.tell(
+            "connected",
+            stream=row.name,
+            source_id=row.source_id,
+            host=row.host,
+            channels=montage.n_channels,
+            rate_hz=montage.sfreq_hz,
+            missing=list(link.binding.missing),
+            notes=[*link.inlet.notes, *link.binding.notes],
+        )
+
+    def _receive(self, link: Link, timeout_s: float) -> Chunk | None:
+        patience_s = self._last_at + self._patience_s() - self._clock()
+        try:
+            chunk = link.inlet.pull(max(0.0, min(timeout_s, patience_s)))
+        except StreamLostError as error:
+            self._lose(link, str(error))
+            return None
+        if chunk is not None and not chunk.n_samples:
+            self._watch(link)
+        return chunk
+
+    def _patience_s(self) -> float:
+        """How long a silence may last before the next thing is said of it, s."""
+        if self.state is State.WARMING:
+            return max(_FIRST_SAMPLE_S, _LOST_AFTER * self._stall_s)
+        return self._stall_s * (_LOST_AFTER if self.state is State.STALLED else 1.0)
+
+    def _watch(self, link: Link) -> None:
+        silent_s = self._clock() - self._last_at
+        if silent_s < self._patience_s():
+            return
+        if self.state is State.LIVE:
+            self._machine.to(State.STALLED, silent_s=silent_s)
+        else:
+            self._lose(link, f"the stream is there, but sent no sample for {silent_s:.2f} s")
+
+    def _lose(self, link: Link, why: str) -> None:
+        """Leave the inlet to the search: dropping it may block."""
+        self._link = None
+        self._machine.to(State.LOST if self._was_live else State.WAITING, why=why)
+        self._search.anew(link.inlet)
+
+    def _arrived(self, chunk: Chunk) -> Chunk:
+        self._last_at = self._clock()
+        recovered = self._was_live and self._offset_samples is None
+        chunk = self._numbered(chunk)
+        if self.state is not State.LIVE:
+            self._machine.to(State.LIVE)
+            self._was_live = True
+        if recovered:
+            self._machine.tell("recovered", gap=chunk.gap)
+        wrong = self._amplitude(chunk)
+        if wrong is not None:
+            why, factor = wrong
+            self._machine.tell("amplitude", why=why, factor=factor)
+        return chunk
+
+    def _numbered(self, chunk: Chunk) -> Chunk:
+        """Chunk in the numbers that run on over reconnects."""
+        gap = chunk.gap
+        if self._offset_samples is None:
+            if self._last_stamp is not None:
+                late_s = float(chunk.timestamps[0]) - self._last_stamp
+                gap += max(0, round(late_s * self.montage.sfreq_hz) - 1)
+            self._offset_samples = self._next_sample + gap - chunk.first_sample
+        first_sample = chunk.first_sample + self._offset_samples
+        self._next_sample = first_sample + chunk.n_samples
+        self._last_stamp = float(chunk.timestamps[-1])
+        return replace(chunk, first_sample=first_sample, gap=gap)
