@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .target import refuse_target, write_whole
+
 if TYPE_CHECKING:
     from rtbrain.offline.timing import Row
 
@@ -29,11 +31,10 @@ def command(
     """Measure the speed of a part; the front end on one thread."""
     from rich.console import Console
 
-    from rtbrain.errors import SettingsError
     from rtbrain.offline.timing import table
 
-    if json is not None and not json.parent.is_dir():
-        raise SettingsError(f"--json {json}: there is no folder {json.parent}, make it first")
+    if json is not None:
+        refuse_target(json, "--json")
     rows = _front_end(channels) if what is Part.FRONT_END else _encoder(channels)
     Console().print(table(rows, f"{what.value}, {channels} channels"))
     if json is not None:
@@ -58,7 +59,6 @@ def _encoder(n_channels: int) -> "list[Row]":
 def _write(path: Path, what: Part, n_channels: int, rows: "list[Row]") -> None:
     """Write the figures whole or not at all."""
     import json
-    import os
     import platform
 
     from rtbrain import __version__
@@ -71,9 +71,5 @@ def _write(path: Path, what: Part, n_channels: int, rows: "list[Row]") -> None:
         "machine": platform.machine(),
         "rows": [row.as_dict() for row in rows],
     }
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    text = json.dumps(report, indent=1) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from .shutdown import end_on_sigterm
+from .target import refuse_target, write_whole
+
 
 def command(
     duration: Annotated[float, typer.Option("--duration", min=3, help="Seconds to score.")] = 30.0,
@@ -26,14 +29,13 @@ def command(
 
     from rich.console import Console
 
-    from rtbrain.errors import SettingsError
-
     from .demo_listen import listen
     from .demo_processes import Plan, fit_all, running
     from .demo_report import closing_table, report_of
 
-    if report is not None and not report.parent.is_dir():
-        raise SettingsError(f"--report: there is no folder {report.parent}")
+    if report is not None:
+        refuse_target(report, "--report")
+    end_on_sigterm()
     console = Console()
     modes = (mode,) if mode == "linear" else (mode, "linear")
     with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
@@ -45,6 +47,7 @@ def command(
     console.print(closing_table(plan, figures))
     if report is not None:
         whole = figures[mode] | {"controls": {m: figures[m] for m in modes if m != mode}}
-        report.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(whole, indent=2) + "\n"
+        write_whole(report, lambda file: file.write(text.encode()))
     if any(not figures[m]["decodes"] for m in modes):
         raise typer.Exit(1)

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .target import refuse_target, write_whole
+
 if TYPE_CHECKING:
     from rtbrain.config import Recipe
     from rtbrain.decoder import Readout
     from rtbrain.encoder import EncoderModel
     from rtbrain.pipeline import Encoding
     from rtbrain.stream.replay import ReplaySource
+    from rtbrain.types import Montage
 
 
 def command(
@@ -60,23 +63,25 @@ def command(
     ] = None,
 ) -> None:
     """Embed a recording offline, by the very stages that run live."""
-    from dataclasses import replace
-
-    from rtbrain.build import build_decoder, build_encoding
-    from rtbrain.bundling import model_of_bundle
-    from rtbrain.decoder import read_bundle
-    from rtbrain.errors import MontageError, SettingsError
+    from rtbrain.errors import SettingsError
     from rtbrain.stream.recording import read_recording
     from rtbrain.stream.replay import ReplaySource
 
+    from .notes import tell_notes
+
+    refuse_target(out, "--out")
     if out.exists():
         raise SettingsError(f"{out} exists already: name a new file")
     if (bundle is None) == (encoder is None):
         raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
-    found = None if bundle is None else read_bundle(bundle)
-    model = load_model(encoder, popt, pool) if encoder else None
+    front_end = (popt, length, hop, reference, notch, pool, form)
+    if bundle is not None and front_end != (None, 5.0, None, "none", "none", "centre", "published"):
+        raise SettingsError(
+            "--bundle brings its own encoder, window and filters: leave out --popt, --length, "
+            "--hop, --reference, --notch, --pool and --form"
+        )
     played = read_recording(recording, sfreq_hz=sfreq, stream=stream)
-    replayed = ReplaySource(
+    source = ReplaySource(
         played,
         chunk_samples=max(1, round(played.montage.sfreq_hz)),
         names=None if channels is None else [name.strip() for name in channels.split(",")],
@@ -84,23 +89,48 @@ def command(
         stop_s=stop,
         scale=scale,
     )
-    montage = replayed.montage
-    if space is not None:
-        if montage.positions is None:
-            raise MontageError(f"{recording.name} holds no positions that --space could name")
-        montage = replace(montage, space=space)
-    readout = None
-    if found is not None:
-        model = model_of_bundle(found)
-        encoding, readout = build_decoder(found, montage)
-    elif model is not None:
+    tell_notes(played, scale)
+    montage = _named(source.montage, space)
+    if bundle is not None:
+        encoding, readout, model = _of_bundle(bundle, montage)
+    elif encoder is not None:
+        model = load_model(encoder, popt, pool)
         recipe = recipe_of(length, hop, reference, notch, pool, form, model)
-        encoding = build_encoding(recipe, montage, model=model)
+        encoding, readout = _encoding(recipe, montage, model), None
     if hidden and model is None:
         raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
     with_population = popt is not None or readout is not None
-    arrays = _arrays(encoding, readout, model if hidden else None, with_population, replayed)
-    _save(out, arrays)
+    _save(out, _arrays(encoding, readout, model if hidden else None, with_population, source))
+
+
+def _named(montage: "Montage", space: str | None) -> "Montage":
+    """Montage whose positions are in a space that the user names."""
+    from dataclasses import replace
+
+    from rtbrain.errors import MontageError
+
+    if space is None:
+        return montage
+    if montage.positions is None:
+        raise MontageError("the recording holds no positions that --space could name")
+    return replace(montage, space=space)
+
+
+def _of_bundle(
+    folder: Path, montage: "Montage"
+) -> "tuple[Encoding, Readout | None, EncoderModel | None]":
+    from rtbrain.build import build_decoder
+    from rtbrain.bundling import model_of_bundle
+    from rtbrain.decoder import read_bundle
+
+    bundle = read_bundle(folder)
+    return (*build_decoder(bundle, montage), model_of_bundle(bundle))
+
+
+def _encoding(recipe: "Recipe", montage: "Montage", model: "EncoderModel") -> "Encoding":
+    from rtbrain.build import build_encoding
+
+    return build_encoding(recipe, montage, model=model)
 
 
 def load_model(encoder: Path, popt: Path | None, pool: str) -> "EncoderModel":
@@ -141,12 +171,13 @@ def recipe_of(
     pick, *_, resample = (
         step.model_dump(mode="json", exclude_unset=True) for step in published.signal
     )
+    hop = published.window.hop_s if hop_s is None else hop_s
     notches = [] if notch == "none" else [{"notch": {"mains_hz": int(notch)}}]
     references = [] if reference == "none" else [{"reference": reference}]
     values = {
         "mode": "published" if pool == "centre" and form != "running" else "edge",
         "signal": [pick, *notches, *references, resample],
-        "window": {"length_s": length_s, "hop_s": hop_s or published.window.hop_s},
+        "window": {"length_s": length_s, "hop_s": hop},
         "spectrogram": {"form": form, "n_freqs": model.brainbert.sizes.input_dim},
         "encoder": {"pool": pool},
     }
@@ -174,6 +205,7 @@ def _arrays(
             encoding.spectrogram,
             encoding.encoder,
             keep_spectrograms=True,
+            tail_s=encoding.signal_delay_s,
             on_progress=lambda n_samples: progress.advance(task, n_samples),
         )
     if not embedded.embeddings:
@@ -207,19 +239,10 @@ def _hidden(model: "EncoderModel", spectrograms: Any) -> Any:
 
 
 def _save(out: Path, arrays: dict[str, Any]) -> None:
-    """Write all or nothing."""
-    import os
-
     import numpy as np
     from rich.console import Console
 
-    part = out.with_name(out.name + ".part")
-    try:
-        with part.open("xb") as file:
-            np.savez(file, **arrays)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(out, lambda file: np.savez(file, **arrays))
     console = Console()
     for key, array in arrays.items():
         console.print(f"{key:12} {list(array.shape)}")

@@ -52,7 +52,8 @@ def command(
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
     ] = 20.0,
     chunk_seed: Annotated[
-        int | None, typer.Option("--chunk-seed", help="Pieces of random lengths, from this seed.")
+        int | None,
+        typer.Option("--chunk-seed", min=0, help="Pieces of random lengths, from this seed."),
     ] = None,
 ) -> None:
     """Stream a recording over LSL: NAME, and NAME-markers at each of its events."""
@@ -65,8 +66,8 @@ def command(
     from .shutdown import stop_on_signals
 
     stopping = stop_on_signals()
-    if not chunk_ms > 0:
-        raise SettingsError(f"--chunk-ms must be above 0, got {chunk_ms:g}")
+    if not 0 < chunk_ms < math.inf:
+        raise SettingsError(f"--chunk-ms must be a number above 0, got {chunk_ms:g}")
     if not 0 < speed < math.inf:
         raise SettingsError(f"--speed must be a number above 0, got {speed:g}")
     console = Console(stderr=True)
@@ -96,7 +97,7 @@ def command(
 def _tell(
     console: "Console", path: Path, recording: "Recording", source: "ReplaySource", scale: float
 ) -> None:
-    from rtbrain.stream.recording import amplitude_note, missing_note
+    from .notes import tell_notes
 
     montage = source.montage
     console.print(
@@ -105,9 +106,7 @@ def _tell(
         highlight=False,
         markup=False,
     )
-    warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
-    for note in (*recording.notes, *filter(None, warnings)):
-        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+    tell_notes(recording, scale)
 
 
 def _stream(

@@ -21,3 +21,12 @@ def stop_on_signals() -> Callable[[], bool]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
     return asked.is_set
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind as Ctrl-C does, so that whoever started processes ends them."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

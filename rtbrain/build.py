@@ -17,7 +17,7 @@ from rtbrain.encoder import (
     compile_artefact,
     lip_positions,
 )
-from rtbrain.errors import SettingsError, StreamError
+from rtbrain.errors import BundleError, SettingsError, StreamError
 from rtbrain.pipeline import Encoding, Pipeline
 from rtbrain.signal import (
     Bipolar,
@@ -126,6 +126,7 @@ def build_encoding(
     encoder: EncoderStage | FrameMean
     if model is None:
         encoder = FrameMean(recipe.encoder.n_pooled, neural_delay_s=delay_s)
+        n_features = n_channels * spectrogram.n_freqs
     else:
         if model.popt is None:
             positions = np.zeros((n_channels, 3), np.int64)
@@ -134,7 +135,8 @@ def build_encoding(
         artefact = compile_artefact(model, n_channels, spectrogram.n_frames, spectrogram.n_freqs)
         runtime = TorchScriptRuntime(artefact, positions, threads=threads)
         encoder = EncoderStage(runtime, neural_delay_s=delay_s)
-    return Encoding(signal, windows, spectrogram, encoder, delay_s)
+        n_features = runtime.n_population_features
+    return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
 
 
 def _window_samples(recipe: Recipe, sfreq_hz: float) -> tuple[int, int]:
@@ -222,6 +224,11 @@ def build_decoder(
     if recipe.smoothing_s:
         smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
+    if weights.weight.shape[1] != encoding.n_features:
+        raise BundleError(
+            f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
+            f"{encoding.n_features}: fit it again"
+        )
     return encoding, Readout(weights, smoothing=smoothing)
 
 

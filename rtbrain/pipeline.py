@@ -27,6 +27,10 @@ class Encoding:
         In the order of the flow.
     neural_delay_s : float
         From the moment that an embedding describes to the end of its window, s.
+    signal_delay_s : float
+        How far the signal chain lags behind its input, s.
+    n_features : int
+        Length of the population embedding.
     """
 
     signal: SignalStage
@@ -34,6 +38,8 @@ class Encoding:
     spectrogram: Stage[Window, Spectrogram]
     encoder: Stage[Spectrogram, Embedding]
     neural_delay_s: float
+    signal_delay_s: float
+    n_features: int
 
     def cut(self, chunk: Chunk) -> Iterator[Window]:
         """Filter a chunk and cut the windows that it completes."""

@@ -168,7 +168,25 @@ def read_bundle(folder: Path) -> Bundle:
         montage = _montage_from_tsv(contents["montage.tsv"].decode(), manifest)
     except (SafetensorError, ValueError, KeyError, MontageError) as error:
         raise BundleError(f"{folder.name}: {' '.join(str(error).split())}: fit it again") from error
+    _refuse_other_outputs(folder, manifest, tensors)
     return Bundle(manifest, montage, tensors, report, hashlib.sha256(raw).hexdigest())
+
+
+def _refuse_other_outputs(
+    folder: Path, manifest: Manifest, tensors: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    bias = tensors.get("readout.bias")
+    n_outputs = 0 if bias is None else bias.size
+    if n_outputs != len(manifest.labels):
+        raise BundleError(
+            f"{folder.name}: manifest.json names {len(manifest.labels)} outputs "
+            f"({', '.join(manifest.labels)}), the readout has {n_outputs}: fit it again"
+        )
+    if manifest.recipe.get("mode") != manifest.mode:
+        raise BundleError(
+            f"{folder.name}: manifest.json says mode {manifest.mode}, its recipe "
+            f"{manifest.recipe.get('mode')}: fit it again"
+        )
 
 
 def _read(folder: Path, name: str) -> bytes:

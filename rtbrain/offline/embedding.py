@@ -1,5 +1,6 @@
 """A recording through the pipeline's own stages, every window kept."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -55,6 +56,7 @@ def embed_recording(
     encoder: Stage[Spectrogram, Embedding],
     *,
     keep_spectrograms: bool = False,
+    tail_s: float = 0.0,
     on_progress: Callable[[int], None] = lambda n_samples: None,
 ) -> Embedded:
     """Embed every valid window of a source.
@@ -69,6 +71,9 @@ def embed_recording(
         The rest of the way.
     keep_spectrograms : bool
         Whether to keep a copy of each window's spectrogram.
+    tail_s : float
+        How long to hold the last sample at the end, s: a filter's delay, so that what it still
+        keeps back comes out and a recording of one window gives one.
     on_progress : callable
         Told how many samples were read, after each chunk.
 
@@ -78,8 +83,7 @@ def embed_recording(
         A sample is NaN or infinite: offline, bad data is the user's to cut out, not ours to hide.
     """
     kept = Embedded()
-    while (chunk := source.pull(0.0)) is not None:
-        _refuse_not_finite(chunk, source)
+    for chunk in _chunks(source, tail_s):
         for window in cut(chunk):
             if not window.quality.valid:
                 continue
@@ -89,6 +93,21 @@ def embed_recording(
             kept.embeddings.append(encoder(item))
         on_progress(chunk.n_samples)
     return kept
+
+
+def _chunks(source: Source, tail_s: float) -> Iterator[Chunk]:
+    """Chunks of a source, then its last sample held for a while."""
+    last: Chunk | None = None
+    while (chunk := source.pull(0.0)) is not None:
+        _refuse_not_finite(chunk, source)
+        last = chunk if chunk.n_samples else last
+        yield chunk
+    n_tail = math.ceil(tail_s * source.montage.sfreq_hz)
+    if last is None or not n_tail:
+        return
+    data = np.repeat(last.data[:, -1:], n_tail, axis=1)
+    stamps = last.timestamps[-1] + np.arange(1, n_tail + 1) / source.montage.sfreq_hz
+    yield Chunk(data, stamps, last.first_sample + last.n_samples)
 
 
 def _refuse_not_finite(chunk: Chunk, source: Source) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rtbrain.signal.resample import Resample
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage
 
@@ -22,11 +23,15 @@ class Chain:
     ----------
     montage : Montage
         Channels and rate of the chunks that come out.
+    delay_s : float
+        How far what comes out lags behind what came in, s: that of resampling.
     """
 
     def __init__(self, montage: Montage, stages: Sequence[SignalStage]) -> None:
         self._stages = tuple(stages)
         self.montage = self._stages[-1].montage if self._stages else montage
+        delays = [stage.delay_s for stage in stages if isinstance(stage, Resample | Chain)]
+        self.delay_s: float = sum(delays, start=0.0)
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk after every stage."""

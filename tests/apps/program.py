@@ -38,6 +38,7 @@ def refused(*arguments: object) -> str:
     done = rtbrain(*arguments)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    (line,) = done.stderr.splitlines()
+    said = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    (line,) = said
     assert line.startswith("rtbrain: ")
     return line

@@ -20,6 +20,7 @@ def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path)
     for each in (figures, figures["controls"]["linear"]):
         assert each["decodes"] >= 0.95 * each["expected_decodes"] > 0
         assert each["lost_samples"] == 0
+        assert each["balanced_accuracy"] > 0.7
         parts_s = (
             each["algorithmic_s"] + (each["transport_ms"]["p50"] + each["compute_ms"]["p50"]) / 1000
         )

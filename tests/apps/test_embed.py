@@ -119,6 +119,17 @@ def test_a_recording_of_exactly_one_window_gives_one(tmp_path: Path, encoder: Pa
     assert embedded(tmp_path / "o.npz", tmp_path / "one.npy", *flags)["t_stop"].shape == (1,)
 
 
+@pytest.mark.parametrize("sfreq_hz", [1000, 2000, 2048])
+def test_five_seconds_at_any_rate_give_one_window(
+    tmp_path: Path, encoder: Path, sfreq_hz: int
+) -> None:
+    np.save(tmp_path / "five.npy", brain_like(2, 5 * sfreq_hz, sfreq_hz))
+    flags = ("--sfreq", sfreq_hz, "--encoder", encoder)
+    got = embedded(tmp_path / "o.npz", tmp_path / "five.npy", *flags)
+    assert got["t_stop"].shape == (1,)
+    assert got["t_stop"][0] == pytest.approx(5.0, abs=1.1 / 2048)
+
+
 def test_bad_flags_and_files_get_one_line_and_write_nothing(
     tmp_path: Path, encoder: Path, recording: Path
 ) -> None:
@@ -135,6 +146,9 @@ def test_bad_flags_and_files_get_one_line_and_write_nothing(
     assert "absent.npy" in refused("embed", absent, *good[2:])
     assert "--encoder" in refused("embed", recording, "--sfreq", SFREQ_HZ, "--out", out)
     assert "encoder.json" in refused(*good[:5], tmp_path, "--out", out)
+    assert "above" in refused(*good, "--hop", 0) or "greater" in refused(*good, "--hop", 0)
+    assert "no folder" in refused(*good[:-1], tmp_path / "absent" / "o.npz")
+    assert "is a folder" in refused(*good[:-1], tmp_path)
     assert not out.exists()
     out.write_text("precious")
     assert "exists already" in refused(*good)

@@ -78,6 +78,17 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
         read_bundle(path.parent)
 
 
+def test_outputs_that_the_readout_does_not_have_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"labels": ["rest", "speech", "song"]}))
+    with pytest.raises(BundleError, match=r"names 3 outputs .* the readout has 2"):
+        read_bundle(path.parent)
+    path.write_text(json.dumps(manifest | {"mode": "edge"}))
+    with pytest.raises(BundleError, match="says mode edge, its recipe linear"):
+        read_bundle(path.parent)
+
+
 def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     folder = written(tmp_path)
     before = (folder / "manifest.json").read_bytes()

@@ -1,0 +1,39 @@
+"""Where a command writes its result: looked at before the work, written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def refuse_target(path: Path, flag: str) -> None:
+    """Refuse a file that could not be written, before any work is done.
+
+    Raises
+    ------
+    SettingsError
+        The folder is not there or cannot be written to, or the path is a folder.
+    """
+    from rtbrain.errors import SettingsError
+
+    folder = path.parent
+    if not folder.is_dir():
+        raise SettingsError(f"{flag} {path}: there is no folder {folder}; make it first")
+    if path.is_dir():
+        raise SettingsError(f"{flag} {path} is a folder: name a file in it")
+    if not os.access(folder, os.W_OK):
+        raise SettingsError(f"{flag} {path}: the folder cannot be written to")
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside its place, then put it there in one step."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(number, "wb") as file:
+            write(file)
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

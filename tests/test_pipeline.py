@@ -1,0 +1,144 @@
+"""The loop on a virtual clock: what it decodes, what it skips, and where it books the time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rtbrain.buffer import Windows
+from rtbrain.decoder import LinearReadout, Readout
+from rtbrain.encoder import FrameMean
+from rtbrain.pipeline import Encoding, Pipeline
+from rtbrain.signal import Chain
+from rtbrain.spectrogram import PublishedStft
+from rtbrain.types import Chunk, Decode, Floats, Montage
+from tests.conftest import brain_like, cut, montage_of
+
+SFREQ_HZ, LENGTH, HOP = 2048.0, 4096, 500
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 103.0  # just after the last stamp of `session`
+
+    def clock(self) -> float:
+        return self.now
+
+
+class SlowFilter:
+    """Lets chunks through after a while."""
+
+    def __init__(self, montage: Montage, time: Time, cost_s: float) -> None:
+        self.montage, self._time, self._cost_s = montage, time, cost_s
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        self._time.now += self._cost_s
+        return chunk
+
+    def reset(self) -> None:
+        pass
+
+
+class Script:
+    """A source that gives what it was told to, an empty chunk for None."""
+
+    def __init__(self, montage: Montage, time: Time, chunks: list[Chunk | None]) -> None:
+        self.montage, self._time, self._chunks = montage, time, iter(chunks)
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        try:
+            chunk = next(self._chunks)
+        except StopIteration:
+            return None
+        if chunk is None:
+            self._time.now += timeout_s
+            return Chunk(np.zeros((self.montage.n_channels, 0), np.float32), np.zeros(0))
+        return chunk
+
+    def close(self) -> None:
+        pass
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.decodes: list[Decode] = []
+
+    def push(self, item: Decode) -> None:
+        self.decodes.append(item)
+
+    def close(self) -> None:
+        pass
+
+
+def ran(
+    chunks: list[Chunk | None], *, newest_only: bool, cost_s: float = 0.0, skipped: list[int]
+) -> list[Decode]:
+    montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
+    spectrogram = PublishedStft(4, LENGTH)
+    weights = np.zeros((2, 160), np.float32)
+    encoding = Encoding(
+        Chain(montage, [SlowFilter(montage, time, cost_s)]),
+        Windows(montage, length_samples=LENGTH, hop_samples=HOP),
+        spectrogram,
+        FrameMean(10, neural_delay_s=0.2),
+        0.2,
+        0.0,
+        160,
+    )
+    readout = Readout(LinearReadout(weights, np.zeros(2, np.float32), "classification"))
+    pipeline = Pipeline(
+        Script(montage, time, chunks),
+        encoding,
+        readout,
+        (heard,),
+        time.clock,
+        newest_only,
+        skipped.append,
+    )
+    pipeline.run(lambda: False)
+    return heard.decodes
+
+
+def session(data: Floats | None = None) -> Iterator[Chunk]:
+    data = brain_like(4, LENGTH + 4 * HOP, SFREQ_HZ) if data is None else data
+    return iter(cut(data, [LENGTH, HOP, HOP, HOP], SFREQ_HZ))
+
+
+def test_the_time_of_the_filters_is_compute_not_transport() -> None:
+    for newest_only in (False, True):
+        chunks: list[Chunk | None] = []
+        for chunk in session():
+            chunks += [chunk, None]
+        decodes = ran(chunks, newest_only=newest_only, cost_s=0.25, skipped=[])
+        assert {round(decode.compute_s, 6) for decode in decodes if decode.quality.valid} <= {
+            0.25,
+            0.35,
+        }
+
+
+def test_after_a_delay_the_newest_window_is_decoded_and_the_rest_counted() -> None:
+    skipped: list[int] = []
+    chunks = list(session())
+    (decode,) = ran(chunks, newest_only=True, skipped=skipped)
+    assert decode.t_stop == chunks[-1].timestamps[-1]
+    assert skipped == [8 + 4]  # the window fills in 8 hops and a part, then 4 more are whole
+
+
+def test_every_window_is_decoded_where_every_one_is_asked_for() -> None:
+    decodes = ran(list(session()), newest_only=False, skipped=[])
+    assert [decode.quality.valid for decode in decodes] == [False] * 8 + [True] * 5
+
+
+def test_without_a_good_channel_nothing_is_decoded() -> None:
+    data = brain_like(4, LENGTH + 4 * HOP, SFREQ_HZ)
+    data[:] = np.nan
+    for decode in ran(list(session(data)), newest_only=False, skipped=[]):
+        assert not decode.quality.valid
+        assert np.isnan(decode.values).all()
+
+
+def test_a_second_without_samples_takes_the_last_decode_back_once() -> None:
+    chunks: list[Chunk | None] = [*session(), *[None] * 30]
+    decodes = ran(chunks, newest_only=False, skipped=[])
+    assert [decode.quality.valid for decode in decodes[-2:]] == [True, False]
+    assert decodes[-1].quality.reason == "no samples for 1 s"
+    assert decodes[-1].age_s > 1.0
