@@ -175,6 +175,24 @@ def test_two_at_once_are_refused_by_name_until_one_is_left(bedside):
     assert bedside.events.count("refused") == 1
 
 
+def test_a_sender_that_dies_as_the_next_one_comes_is_no_twin(bedside):
+    bedside.live()
+    bedside.lose()
+    bedside.world.put("b")
+    bedside.world.put("c")
+    look = bedside.world.all
+
+    def once(stop):
+        found = look(stop)
+        bedside.world.there.pop("b", None)
+        return found
+
+    bedside.world.all = once
+    bedside.until_state(State.WARMING)
+    assert bedside.world.inlets[-1].uid == "c"
+    assert "refused" not in bedside.events
+
+
 def test_a_sender_that_does_not_answer_is_tried_again(bedside):
     bedside.live()
     bedside.lose()
