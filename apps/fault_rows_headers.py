@@ -42,6 +42,19 @@ def malformed_headers(rig: Rig) -> Finding:
     return "; ".join([*said, *wrong]), not wrong
 
 
+def units_in_headers(rig: Rig) -> Finding:
+    """Announce one signal in volts, millivolts and nanovolts, and in no unit."""
+    from rtbrain.stream.lsl_header import read_header
+
+    said, passed = [], True
+    for unit, factor in (("volts", 1e6), ("millivolts", 1e3), ("nV", 1e-3), ("µV", 1.0), ("", 1.0)):
+        header = read_header(_info(rig, rig.montage.names, unit=unit))
+        passed &= bool((header.factors == factor).all()) and bool(header.notes) == (not unit)
+        note = f" ({header.notes[0][:60]}...)" if header.notes else ""
+        said.append(f"{unit or 'no unit'} x {header.factors[0]:g}{note}")
+    return "; ".join(said), passed
+
+
 def _read(info: Any) -> str:
     from rtbrain.stream.lsl_header import read_header
 
@@ -79,4 +92,4 @@ def _info(
     return info
 
 
-CASES = (Case(23, malformed_headers),)
+CASES = (Case(12, units_in_headers), Case(23, malformed_headers))

@@ -85,13 +85,16 @@ class _Stalling:
 
 def stalled_consumer(rig: Rig) -> Finding:
     """Stall the loop for 10 s, which the queue holds, and for 40 s, which overflow its 30 s."""
+    import numpy as np
+
     from rtbrain.offline.fault_rows_running import resident_kib
 
-    _stalled(rig, 10.0)
+    data = np.tile(rig.signal(60.0), (1, 2))
+    _stalled(rig, 10.0, data)
     before_kib = resident_kib()
     said, passed = [], True
     for stall_s in (10.0, 40.0):
-        observed, fine = _stalled(rig, stall_s)
+        observed, fine = _stalled(rig, stall_s, data)
         said.append(f"{stall_s:g} s: {observed}")
         passed &= fine
     grown_kib = resident_kib() - before_kib
@@ -100,16 +103,13 @@ def stalled_consumer(rig: Rig) -> Finding:
     )
 
 
-def _stalled(rig: Rig, stall_s: float) -> Finding:
-    import numpy as np
-
+def _stalled(rig: Rig, stall_s: float, data: "Floats") -> Finding:
     from rtbrain.build import build_decoder
     from rtbrain.decoder import read_bundle
     from rtbrain.pipeline import Pipeline
 
     sfreq_hz, clock = rig.montage.sfreq_hz, _Clock()
     skipped: list[int] = []
-    data = np.tile(rig.signal(60.0), (1, 2))
     source = _Amplifier(rig.montage, data, clock, round(30 * sfreq_hz))
     encoding, readout = build_decoder(read_bundle(rig.bundle("linear")), rig.montage)
     sink = _Stalling(clock, stall_at=60, stall_s=stall_s)

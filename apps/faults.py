@@ -21,6 +21,7 @@ def command(
     ] = None,
 ) -> None:
     """Run the matrix of faults and print what was observed; exit code 1 if a row fails."""
+    import logging
     import tempfile
 
     from rich.console import Console
@@ -32,6 +33,8 @@ def command(
 
     if json is not None and not json.parent.is_dir():
         raise SettingsError(f"--json {json}: there is no folder {json.parent}, make it first")
+    # What the stages log while they are maltreated is theirs; the rows say what it came to.
+    logging.getLogger("rtbrain").addHandler(logging.NullHandler())
     console = Console()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder:
@@ -54,7 +57,12 @@ def command(
 
 def all_cases() -> "list[Case]":
     """Every case of the matrix."""
-    from rtbrain.offline import fault_rows_files, fault_rows_running
+    from rtbrain.offline import (
+        fault_rows_files,
+        fault_rows_running,
+        fault_rows_signal,
+        fault_rows_stream,
+    )
 
     from . import fault_rows_headers, fault_rows_overload, fault_rows_program
 
@@ -63,6 +71,8 @@ def all_cases() -> "list[Case]":
         for rows in (
             fault_rows_files,
             fault_rows_running,
+            fault_rows_signal,
+            fault_rows_stream,
             fault_rows_headers,
             fault_rows_overload,
             fault_rows_program,
