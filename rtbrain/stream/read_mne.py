@@ -16,7 +16,7 @@ from rtbrain.stream.recording import Event, Recording
 from rtbrain.stream.units import in_microvolts
 from rtbrain.types import Floats, Montage, Times
 
-__all__ = ["read_mne"]
+__all__ = ["montage_of", "read_mne"]
 
 # What the parsers of foreign files raise where a file is truncated or is none of theirs.
 _UNREADABLE = (
@@ -70,6 +70,26 @@ def read_mne(path: Path) -> Recording:
         notes=(*notes, *sidecars.notes),
         closer=raw.close,
     )
+
+
+def montage_of(info: Any) -> Montage:
+    """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them.
+
+    Raises
+    ------
+    MontageError
+        Labels repeat.
+    """
+    names = tuple(info["ch_names"])
+    placed, space = _positions_in(info)
+    positions = None
+    if placed:
+        positions = np.full((len(names), 3), np.nan, np.float32)
+        for row, name in enumerate(names):
+            if name in placed:
+                positions[row] = placed[name]
+    kinds = tuple(info.get_channel_types())
+    return Montage(names, kinds, float(info["sfreq"]), positions, space)
 
 
 def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:
@@ -196,7 +216,7 @@ def _positions(
         placed: dict[str, Any] = dict(sidecars.positions)
         space = sidecars.space
     else:
-        placed, space = _positions_in_header(raw)
+        placed, space = _positions_in(raw.info)
     positions = np.full((len(names), 3), np.nan, np.float32)
     for row, name in enumerate(names):
         if name in placed:
@@ -206,7 +226,7 @@ def _positions(
     return positions, space
 
 
-def _positions_in_header(raw: Any) -> tuple[dict[str, Any], str | None]:
+def _positions_in(info: Any) -> tuple[dict[str, Any], str | None]:
     """Positions in mm of the channels that have one, and the space of the first one's frame."""
     from mne.io.constants import FIFF
 
@@ -218,7 +238,7 @@ def _positions_in_header(raw: Any) -> tuple[dict[str, Any], str | None]:
     # Three zeros are how the format writes that a position is not known.
     located = [
         channel
-        for channel in raw.info["chs"]
+        for channel in info["chs"]
         if np.isfinite(channel["loc"][:3]).all() and np.any(channel["loc"][:3])
     ]
     if not located:
