@@ -164,7 +164,6 @@ def _play(
         return play(
             _chunks(source),
             _pusher(source, signal, markers, show),
-            sfreq_hz=source.montage.sfreq_hz,
             speed=speed,
             clock=lsl_clock,
             wait=time.sleep,

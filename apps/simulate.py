@@ -112,7 +112,6 @@ def _stream(
         n_samples = play(
             _chunks(source),
             push,
-            sfreq_hz=patient.sfreq_hz,
             speed=speed,
             clock=lsl_clock,
             wait=time.sleep,

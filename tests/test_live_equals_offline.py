@@ -115,7 +115,6 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         play(
             iter(lambda: replayed.pull(0.0), None),
             signal.push,
-            sfreq_hz=SFREQ_HZ,
             speed=4.0,
             clock=lsl_clock,
             wait=time.sleep,

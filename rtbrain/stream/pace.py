@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-import numpy as np
-
 from rtbrain.errors import SettingsError
 from rtbrain.types import Chunk
 
@@ -20,7 +18,6 @@ def play(
     chunks: Iterable[Chunk],
     push: Callable[[Chunk], None],
     *,
-    sfreq_hz: float,
     clock: Callable[[], float],
     wait: Callable[[float], object],
     stop: Callable[[], bool],
@@ -28,12 +25,11 @@ def play(
 ) -> int:
     """Push chunks in real time, stamped and numbered anew.
 
-    Sample number ``n`` is due ``n / (sfreq_hz * speed)`` after the start. The due time comes
-    from the counter and is never summed up, so the pace cannot drift: after a late push the next
-    ones follow at once until the pace is met. Numbers run on from 0 whatever the chunks say of
-    themselves, so a recording may start anywhere and be looped; the samples that a chunk
-    announces as lost are counted, and the stamps jump over them. A gap before the first chunk
-    came before the start and counts for nothing.
+    A sample that the chunks stamp ``t`` after the first one is due, and stamped, ``t / speed``
+    after the start: irregular stamps stay irregular, and the pace cannot drift, for nothing is
+    summed up; after a late push the next ones follow at once until the pace is met. Numbers run
+    on from 0 whatever the chunks say of themselves, those that a chunk announces as lost
+    included. A gap before the first chunk came before the start and counts for nothing.
 
     Parameters
     ----------
@@ -41,8 +37,6 @@ def play(
         Taken one at a time, each when the one before it is out.
     push : callable
         Takes each chunk when its last sample is due.
-    sfreq_hz : float
-        Sampling rate of the chunks, Hz.
     clock : callable
         The LSL clock, s.
     wait : callable
@@ -60,24 +54,23 @@ def play(
     Raises
     ------
     SettingsError
-        Rate or speed is not a finite number above 0.
+        Speed is not a finite number above 0.
     """
-    for name, value in (("sfreq_hz", sfreq_hz), ("speed", speed)):
-        if not (math.isfinite(value) and value > 0):
-            raise SettingsError(f"{name}: expected a finite number above 0, got {value}")
-    pace_hz = sfreq_hz * speed
-    start = None
+    if not (math.isfinite(speed) and speed > 0):
+        raise SettingsError(f"speed: expected a finite number above 0, got {speed}")
+    start = origin = None
     counter = n_pushed = 0
     for chunk in chunks:
-        if start is None:
-            start = clock()
-            gap = 0
-        else:
-            gap = chunk.gap
+        if not chunk.n_samples:
+            if stop():
+                return n_pushed
+            continue
+        gap = chunk.gap
+        if start is None or origin is None:
+            start, origin, gap = clock(), float(chunk.timestamps[0]), 0
         counter += gap
-        stamps = start + np.arange(counter, counter + chunk.n_samples) / pace_hz
-        due = float(stamps[-1]) if chunk.n_samples else start + counter / pace_hz
-        if not _reached(due, clock, wait, stop):
+        stamps = start + (chunk.timestamps - origin) / speed
+        if not _reached(float(stamps[-1]), clock, wait, stop):
             return n_pushed
         push(replace(chunk, timestamps=stamps, first_sample=counter, gap=gap))
         counter += chunk.n_samples

@@ -206,7 +206,6 @@ def test_a_looped_recording_keeps_its_pace_on_a_virtual_clock():
     play(
         iter(lambda: source.pull(0.0), None),
         push,
-        sfreq_hz=SFREQ_HZ,
         clock=lambda: now[0],
         wait=wait,
         stop=lambda: now[0] > 100 + passes * N_SAMPLES / SFREQ_HZ,
