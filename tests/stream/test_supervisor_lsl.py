@@ -100,6 +100,12 @@ class Ward:
 
 
 @pytest.fixture
+def hasty(monkeypatch):
+    """Do not wait for a second stream to show itself: there is none."""
+    monkeypatch.setattr("rtbrain.stream.lsl_connect._SETTLE_S", 0.0)
+
+
+@pytest.fixture
 def ward():
     made = Ward()
     yield made
@@ -125,7 +131,7 @@ def test_a_stream_that_returns_is_lost_at_once_and_its_gap_is_exact(ward):
     assert max(ward.waits) < 0.5
 
 
-def test_a_sender_that_hangs_is_stalled_then_lost_within_time_and_found_again(ward):
+def test_a_sender_that_hangs_is_stalled_then_lost_within_time_and_found_again(ward, hasty):
     ward.send()
     ward.source.connect(10.0)
     ward.until_live()
@@ -141,7 +147,7 @@ def test_a_sender_that_hangs_is_stalled_then_lost_within_time_and_found_again(wa
     assert max(ward.waits) < 0.5
 
 
-def test_a_stream_of_another_rate_is_never_decoded_and_the_right_one_found(ward):
+def test_a_stream_of_another_rate_is_never_decoded_and_the_right_one_found(ward, hasty):
     ward.send()
     ward.source.connect(10.0)
     ward.until_live()
@@ -158,7 +164,7 @@ def test_a_stream_of_another_rate_is_never_decoded_and_the_right_one_found(ward)
     ward.assert_true()
 
 
-def test_permuted_more_and_fewer_channels_are_bound_by_label(ward):
+def test_permuted_more_and_fewer_channels_are_bound_by_label(ward, hasty):
     ward.send()
     ward.source.connect(10.0)
     ward.until_live()
@@ -214,7 +220,7 @@ def test_a_name_that_is_not_there_is_told_with_what_is(ward):
     unwanted.close()
 
 
-def test_close_is_quick_while_waiting_connecting_live_and_lost(ward):
+def test_close_is_quick_while_waiting_connecting_live_and_lost(ward, hasty):
     ward.send()
     ward.source.connect(10.0)
     ward.until_live(1)
