@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rtbrain.config import DecodeSettings
+    from rich.console import Console
+
+    from rtbrain.config import DecodeSettings, Recipe
     from rtbrain.decoder import Bundle
-    from rtbrain.outlet import StatusOutlet
+    from rtbrain.outlet import StatusOutlet, StatusReport
+    from rtbrain.stream.supervisor import SupervisedSource
 
 
 def command(
@@ -62,77 +65,119 @@ def use_lsl_scope(scope: str) -> None:
 
 def _decode(settings: "DecodeSettings", folder: Path, duration_s: float | None) -> None:
     from rtbrain.decoder import read_bundle
-    from rtbrain.errors import StreamError, StreamLostError
-    from rtbrain.outlet import StatusOutlet
+    from rtbrain.errors import RtbrainError
+    from rtbrain.outlet import StatusOutlet, StatusReport
 
+    from .shutdown import stop_on_signals
+
+    stopping = stop_on_signals()
     bundle = read_bundle(folder)
-    status = StatusOutlet(settings.outlet.name, source_id=f"{settings.outlet.name}-status")
+    name = settings.outlet.name
+    _refuse_taken(name)
+    status = StatusOutlet(name, source_id=f"{name}-status")
+    report = StatusReport(status)
     try:
-        _run(settings, bundle, status, duration_s)
-    except StreamLostError as error:
-        status.emit("lost", why=str(error))
-        raise
-    except StreamError as error:
-        status.emit("refused", why=str(error))
+        _run(settings, bundle, status, report, stopping, duration_s)
+    except RtbrainError as error:
+        status.emit("failed", why=str(error))
         raise
     finally:
+        report.tell_totals()
         status.close()
 
 
+def _refuse_taken(name: str) -> None:
+    """Two decoders of one name could not be told apart by whoever listens."""
+    from rtbrain.errors import SettingsError
+    from rtbrain.stream.lsl import list_streams
+
+    if any(row.name == f"{name}-decode" for row in list_streams()):
+        raise SettingsError(
+            f"there is a stream {name}-decode already: end that decoder, or give --name another"
+        )
+
+
 def _run(
-    settings: "DecodeSettings", bundle: "Bundle", status: "StatusOutlet", duration_s: float | None
+    settings: "DecodeSettings",
+    bundle: "Bundle",
+    status: "StatusOutlet",
+    report: "StatusReport",
+    stopping: Callable[[], bool],
+    duration_s: float | None,
 ) -> None:
     from rich.console import Console
 
     from rtbrain.build import build_decoder, build_live
     from rtbrain.bundling import recipe_of_bundle
-    from rtbrain.outlet import DecodeOutlet, StatusReport
-    from rtbrain.stream.lsl import LslSource, lsl_clock
-
-    from .shutdown import stop_on_signals
+    from rtbrain.outlet import DecodeOutlet
+    from rtbrain.stream.lsl import lsl_clock
 
     console = Console(stderr=True)
-    manifest, wanted, name = bundle.manifest, settings.stream, settings.outlet.name
-    status.emit("connecting", stream=wanted.name or wanted.type or wanted.source_id)
-    source = LslSource(
-        name=wanted.name,
-        stream_type=wanted.type,
-        source_id=wanted.source_id,
-        timeout_s=wanted.timeout_s,
-        scale=wanted.scale,
-    )
-    for note in source.notes:
-        console.print(f"[yellow]note[/] {note}")
-    status.emit("connected", channels=source.montage.n_channels, rate_hz=source.montage.sfreq_hz)
-    status.emit("warming")
-    decoder = build_decoder(bundle, source.montage, threads=settings.threads)
-    outlet = DecodeOutlet(
-        name,
-        manifest.labels,
-        hop_s=recipe_of_bundle(bundle).window.hop_s,
-        montage=bundle.montage,
-        bundle_id=bundle.id,
-        source_id=f"{name}-decode",
-        unit="probability" if manifest.task == "classification" else "value",
-    )
-    report = StatusReport(status, decoder[0].signal.montage.names)
-    pipeline = build_live(
-        settings, decoder, source, (outlet, report), clock=lsl_clock, on_skipped=report.late
-    )
-    status.emit("live", mode=manifest.mode)
-    console.print(
-        f"decoding [bold]{source.name}[/] ({source.montage.n_channels} channels, "
-        f"{source.montage.sfreq_hz:g} Hz) in mode {manifest.mode} to [bold]{name}-decode[/]; "
-        "Ctrl-C ends it"
-    )
+    manifest, name, recipe = bundle.manifest, settings.outlet.name, recipe_of_bundle(bundle)
+    source = _source(settings, bundle, recipe, _telling(status, console))
     try:
-        pipeline.run(_until(stop_on_signals(), duration_s, lsl_clock))
+        if not source.connect(settings.stream.timeout_s, stopping):
+            return
+        decoder = build_decoder(bundle, source.montage, threads=settings.threads)
+        outlet = DecodeOutlet(
+            name,
+            manifest.labels,
+            hop_s=recipe.window.hop_s,
+            montage=bundle.montage,
+            bundle_id=bundle.id,
+            source_id=f"{name}-decode",
+            unit="probability" if manifest.task == "classification" else "value",
+        )
+        report.watch(decoder[0].signal.montage.names)
+        pipeline = build_live(settings, decoder, source, (outlet, report), report)
+        console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
+        try:
+            pipeline.run(_until(stopping, duration_s, lsl_clock))
+        finally:
+            outlet.close()
     finally:
-        pipeline.close()
+        source.close()
     console.print(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
         f"{report.n_skipped} windows skipped"
     )
+
+
+def _source(
+    settings: "DecodeSettings",
+    bundle: "Bundle",
+    recipe: "Recipe",
+    on_event: Callable[..., None],
+) -> "SupervisedSource":
+    from rtbrain.stream.contract import StreamContract
+    from rtbrain.stream.supervisor import SupervisedSource
+    from rtbrain.stream.wanted import WantedLsl
+
+    wanted, montage = settings.stream, bundle.montage
+    return SupervisedSource(
+        wanted=WantedLsl(
+            name=wanted.name,
+            stream_type=wanted.type,
+            source_id=wanted.source_id,
+            scale=wanted.scale,
+        ),
+        contract=StreamContract(
+            montage.sfreq_hz, montage.names, least_coverage=recipe.coverage_floor
+        ),
+        montage=montage,
+        on_event=on_event,
+    )
+
+
+def _telling(status: "StatusOutlet", console: "Console") -> Callable[..., None]:
+    """Events to the status stream, and to the screen in a line each."""
+
+    def tell(event: str, **fields: object) -> None:
+        status.emit(event, **fields)
+        said = ", ".join(f"{key} {value}" for key, value in fields.items() if value not in ("", []))
+        console.print(f"{event}: {said}" if said else event, markup=False, soft_wrap=True)
+
+    return tell
 
 
 def _until(

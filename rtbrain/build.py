@@ -1,6 +1,6 @@
 """Settings to pipeline: the one place where stages meet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from rtbrain.encoder import (
     lip_positions,
 )
 from rtbrain.errors import BundleError, SettingsError, StreamError
-from rtbrain.pipeline import Encoding, Pipeline
+from rtbrain.pipeline import Encoding, Pipeline, Watcher
 from rtbrain.signal import (
     Bipolar,
     Chain,
@@ -32,6 +32,7 @@ from rtbrain.signal import (
 )
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
+from rtbrain.stream.lsl import lsl_clock
 from rtbrain.types import Decode, Montage, samples
 
 __all__ = [
@@ -237,9 +238,7 @@ def build_live(
     decoder: tuple[Encoding, Readout],
     source: Source,
     sinks: Sequence[Sink[Decode]],
-    *,
-    clock: Callable[[], float],
-    on_skipped: Callable[[int], None],
+    watcher: Watcher,
 ) -> Pipeline:
     """Pipeline of a live session.
 
@@ -250,7 +249,7 @@ def build_live(
     """
     encoding, readout = decoder
     newest_only = settings.late == "newest"
-    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, on_skipped)
+    return Pipeline(source, encoding, readout, tuple(sinks), lsl_clock, newest_only, watcher)
 
 
 def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:

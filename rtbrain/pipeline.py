@@ -1,14 +1,15 @@
 """The loop: pull samples, cut windows, decode, push. Offline code uses its first half alone."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 
-__all__ = ["Encoding", "Pipeline"]
+__all__ = ["Encoding", "Pipeline", "Watcher"]
 
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
@@ -62,6 +63,18 @@ class Encoding:
             stage.reset()
 
 
+class Watcher(Protocol):
+    """Who wants to know what the loop could not decode."""
+
+    def gap(self, n_samples: int) -> None:
+        """Take how many samples of the stream were lost."""
+        ...
+
+    def late(self, n_windows: int) -> None:
+        """Take how many windows were skipped, for decoding was late."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A source, the stages, the sinks and the loop that joins them.
@@ -72,8 +85,8 @@ class Pipeline:
         After a delay, decode the newest window and skip the rest; else decode every window.
     clock : callable
         LSL clock, s.
-    on_skipped : callable
-        Told how many windows were skipped, each time that some were.
+    watcher : Watcher
+        Told of samples that were lost and of windows that were skipped.
     """
 
     source: Source
@@ -81,8 +94,8 @@ class Pipeline:
     readout: Stage[Embedding, Decode]
     sinks: tuple[Sink[Decode], ...]
     clock: Callable[[], float]
-    newest_only: bool = True
-    on_skipped: Callable[[int], None] = field(default=lambda n_windows: None)
+    newest_only: bool
+    watcher: Watcher
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
@@ -107,9 +120,9 @@ class Pipeline:
             if window is not None:
                 decode = self._decode(window, t_received)
             if n_windows > 1:
-                self.on_skipped(n_windows - 1)
+                self.watcher.late(n_windows - 1)
             return decode
-        for window in self.encoding.cut(chunk):
+        for window in self._cut(chunk):
             decode = self._decode(window, t_received)
         return decode
 
@@ -119,12 +132,17 @@ class Pipeline:
         for _ in range(_MOST_PULLS):
             if chunk is None or not chunk.n_samples:
                 break
-            for newest in self.encoding.cut(chunk):  # noqa: B007
+            for newest in self._cut(chunk):  # noqa: B007
                 t_newest = t_received
                 n_windows += 1
             chunk = self.source.pull(0.0)
             t_received = self.clock()
         return newest, t_newest, n_windows
+
+    def _cut(self, chunk: Chunk) -> Iterator[Window]:
+        if chunk.gap:
+            self.watcher.gap(chunk.gap)
+        return self.encoding.cut(chunk)
 
     def _decode(self, window: Window, t_received: float) -> Decode:
         return self._give(self.readout(self.encoding.encode(window)), t_received)
@@ -134,12 +152,6 @@ class Pipeline:
         for sink in self.sinks:
             sink.push(decode)
         return decode
-
-    def close(self) -> None:
-        """Let go of the source and the sinks."""
-        self.source.close()
-        for sink in self.sinks:
-            sink.close()
 
 
 def _stalled(last: Decode, now: float) -> Decode:

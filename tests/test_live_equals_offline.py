@@ -14,7 +14,7 @@ from rtbrain.bundling import bundle_parts, untrained_model
 from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
 from rtbrain.offline.embedding import embed_recording
-from rtbrain.outlet import DecodeOutlet, SignalOutlet
+from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
 from rtbrain.stream.lsl import LslSource, lsl_clock
 from rtbrain.stream.pace import play
 from rtbrain.stream.recording import read_recording
@@ -102,8 +102,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         build_decoder(bundle, source.montage),
         source,
         (decodes,),
-        clock=lsl_clock,
-        on_skipped=lambda n_windows: None,
+        StatusReport(StatusOutlet(name, source_id=name + "s")),
     )
     done = threading.Event()
     decoding = threading.Thread(target=pipeline.run, args=(done.is_set,))
@@ -129,7 +128,8 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     finally:
         done.set()
         decoding.join(10)
-        pipeline.close()
+        source.close()
+        decodes.close()
         signal.close()
     np.testing.assert_allclose(np.array(valid)[:, :2], expected, atol=1e-5, rtol=0)
     unfilled = np.array([row for row in rows if row[2] == 0])

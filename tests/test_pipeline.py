@@ -69,6 +69,14 @@ class Heard:
         pass
 
 
+class Counts:
+    def __init__(self, skipped: list[int]) -> None:
+        self.late = skipped.append
+
+    def gap(self, n_samples: int) -> None:
+        raise AssertionError("nothing was lost")
+
+
 def ran(
     chunks: list[Chunk | None], *, newest_only: bool, cost_s: float = 0.0, skipped: list[int]
 ) -> list[Decode]:
@@ -92,7 +100,7 @@ def ran(
         (heard,),
         time.clock,
         newest_only,
-        skipped.append,
+        Counts(skipped),
     )
     pipeline.run(lambda: False)
     return heard.decodes

@@ -14,37 +14,45 @@ class _Events(Protocol):
 
 
 class StatusReport:
-    """Sink that turns changes of quality into events.
+    """Sink that turns changes of quality into events, and counts.
 
-    ``gap`` with the samples lost, ``valid`` and ``invalid`` with the reason, ``channel_bad`` and
-    ``channel_good`` by label. `late` is called by the loop.
+    ``valid`` and ``invalid`` with the reason, ``channel_bad`` and ``channel_good`` by label;
+    the loop tells it of gaps (``gap`` with the samples lost) and of windows that were skipped
+    (``late``).
 
     Parameters
     ----------
     events : StatusOutlet
         Where the events go.
-    names : tuple of str
-        Labels of the channels that quality speaks of.
+
+    Attributes
+    ----------
+    n_decodes, n_lost, n_skipped : int
+        Valid decodes, samples lost, windows skipped.
     """
 
-    def __init__(self, events: _Events, names: tuple[str, ...]) -> None:
+    def __init__(self, events: _Events) -> None:
         self._events = events
-        self._names = names
-        self._good = set(names)
-        self._valid: bool | None = None
+        self._names: tuple[str, ...] = ()
+        self._good: set[str] = set()
+        self._said: tuple[bool, str] | None = None
         self.n_lost = 0
         self.n_skipped = 0
         self.n_decodes = 0
 
+    def watch(self, names: tuple[str, ...]) -> None:
+        """Take the labels of the channels that quality will speak of."""
+        self._names = names
+        self._good = set(names)
+
     def push(self, item: Decode) -> None:
         """Look at a decode and tell what changed."""
         quality = item.quality
-        self.n_decodes += 1
-        if quality.lost_samples > self.n_lost:
-            self._events.emit("gap", lost=quality.lost_samples - self.n_lost)
-            self.n_lost = quality.lost_samples
-        if quality.valid != self._valid:
-            self._valid = quality.valid
+        self.n_decodes += quality.valid
+        # While a window fills, its reason counts up: that it fills is told once.
+        said = (quality.valid, quality.reason.split(":")[0])
+        if said != self._said:
+            self._said = said
             self._events.emit("valid" if quality.valid else "invalid", reason=quality.reason)
         if not quality.valid:
             return
@@ -55,13 +63,21 @@ class StatusReport:
             self._events.emit("channel_good", channel=name)
         self._good = good
 
+    def gap(self, n_samples: int) -> None:
+        """Tell that samples of the stream were lost."""
+        self.n_lost += n_samples
+        self._events.emit("gap", lost=n_samples)
+
     def late(self, n_windows: int) -> None:
         """Tell that windows were skipped because decoding was late."""
         self.n_skipped += n_windows
         self._events.emit("late", skipped=n_windows)
 
-    def close(self) -> None:
-        """Tell the totals."""
+    def tell_totals(self) -> None:
+        """Tell the end, and what was counted."""
         self._events.emit(
             "stopped", decodes=self.n_decodes, lost=self.n_lost, skipped=self.n_skipped
         )
+
+    def close(self) -> None:
+        """Do nothing: whoever made it tells the totals at the very end."""
