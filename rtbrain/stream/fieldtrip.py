@@ -41,7 +41,7 @@ class FieldTripSource:
     Only the protocol code of `mne_realtime.FieldTripClient` is used, its
     ``externals.FieldTrip.Client``. The client itself (version 0.3.0) waits without limit for
     whole blocks, spins for ever when the server hangs up, guesses the channels to be MEG ones,
-    fails on labels without a letter or a digit, and gives no sample numbers.
+    fails on labels that do not end in a number, and gives no sample numbers.
 
     Given `on_event`, the source supervises itself: while the buffer is away or silent `pull`
     gives empty chunks, and it tells ``lost`` (`reason`), ``recovered`` (`lost`: samples) and
