@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rtbrain.offline.fault_matrix import Case, Row
+
+    from .fault_peers import Observation
 
 
 def command(
@@ -19,6 +23,12 @@ def command(
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file as well.")
     ] = None,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="Instead: what liblsl's recovery and MNE-LSL do in 1, 2, 6, 9."
+        ),
+    ] = False,
 ) -> None:
     """Run the matrix of faults and print what was observed; exit code 1 if a row fails."""
     import logging
@@ -29,6 +39,7 @@ def command(
     from rtbrain.errors import SettingsError
     from rtbrain.offline.fault_matrix import run, table
 
+    from . import fault_peers
     from .fault_rig import new_bench
 
     if json is not None and not json.parent.is_dir():
@@ -36,6 +47,13 @@ def command(
     # What the stages log while they are maltreated is theirs; the rows say what it came to.
     logging.getLogger("rtbrain").addHandler(logging.NullHandler())
     console = Console()
+    if peers:
+        with console.status("observing the peers, for about a minute"):
+            observed = fault_peers.observe()
+        console.print(fault_peers.table(observed))
+        if json is not None:
+            write(json, observed)
+        return
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder:
         bench = new_bench(Path(folder))
@@ -81,8 +99,9 @@ def all_cases() -> "list[Case]":
     ]
 
 
-def write(file: Path, rows: "list[Row]") -> None:
+def write(file: Path, rows: "Sequence[Row | Observation]") -> None:
     """Write the rows as JSON, with the versions that they were observed with."""
+    import dataclasses
     import json
     import platform
 
@@ -92,6 +111,6 @@ def write(file: Path, rows: "list[Row]") -> None:
         "rtbrain": rtbrain.__version__,
         "python": platform.python_version(),
         "platform": platform.system(),
-        "rows": [row.as_dict() for row in rows],
+        "rows": [dataclasses.asdict(row) for row in rows],
     }
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
