@@ -18,6 +18,9 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
     ] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="New folder for the decoder bundles.")
+    ] = None,
     channels: Annotated[int, typer.Option("--channels", min=6, max=256, help="Contacts.")] = 32,
     difficulty: Annotated[
         str, typer.Option("--difficulty", help="How much the task stands out.")
@@ -25,9 +28,12 @@ def command(
 ) -> None:
     """Decode a synthetic patient live, and score the decodes against its markers."""
     import json
+    import shutil
     import tempfile
 
     from rich.console import Console
+
+    from rtbrain.errors import SettingsError
 
     from .demo_listen import listen
     from .demo_processes import Plan, fit_all, running
@@ -35,6 +41,10 @@ def command(
 
     if report is not None:
         refuse_target(report, "--report")
+    if keep is not None:
+        refuse_target(keep, "--keep")
+        if keep.exists():
+            raise SettingsError(f"--keep {keep} exists already: name a new folder")
     end_on_sigterm()
     console = Console()
     modes = (mode,) if mode == "linear" else (mode, "linear")
@@ -43,6 +53,9 @@ def command(
         calibrations = fit_all(plan, console)
         with running(plan) as check:
             recorded = listen(plan, console, check)
+        if keep is not None:
+            for fitted in modes:
+                shutil.copytree(plan.folder / fitted, keep / fitted)
     figures = {m: report_of(plan, m, calibrations[m], recorded[m]) for m in modes}
     console.print(closing_table(plan, figures))
     if report is not None:

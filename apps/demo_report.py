@@ -38,7 +38,7 @@ def report_of(
         "mode": mode,
         "seed": plan.seed,
         "decodes": int(valid.sum()),
-        "expected_decodes": int(np.ceil(plan.duration_s / calibration.hop_s)),
+        "expected_decodes": int(np.floor(plan.duration_s / calibration.hop_s)),
         "lost_samples": recorded.lost,
         "skipped_windows": recorded.skipped,
         "invalid": int((~valid).sum()),
