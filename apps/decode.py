@@ -9,10 +9,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtbrain.config import DecodeSettings, Recipe
+    from rtbrain.config import DecodeSettings, StreamSettings
     from rtbrain.decoder import Bundle
     from rtbrain.outlet import StatusOutlet, StatusReport
-    from rtbrain.stream.supervisor import SupervisedSource
+    from rtbrain.stage import Source
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     settings = load_settings(config, DecodeSettings)
     if stream:
         selected = settings.stream.model_copy(
-            update={"name": stream, "type": None, "source_id": None}
+            update={"name": stream, "type": None, "source_id": None, "fieldtrip": None}
         )
         settings = settings.model_copy(update={"stream": selected})
     if name:
@@ -114,10 +114,10 @@ def _run(
 
     console = Console(stderr=True)
     manifest, name, recipe = bundle.manifest, settings.outlet.name, recipe_of_bundle(bundle)
-    source = _source(settings, bundle, recipe, _telling(status, console))
+    source = _source(settings, bundle, _telling(status, console), stopping)
+    if source is None:
+        return
     try:
-        if not source.connect(settings.stream.timeout_s, stopping):
-            return
         decoder = build_decoder(bundle, source.montage, threads=settings.threads)
         outlet = DecodeOutlet(
             name,
@@ -146,15 +146,19 @@ def _run(
 def _source(
     settings: "DecodeSettings",
     bundle: "Bundle",
-    recipe: "Recipe",
     on_event: Callable[..., None],
-) -> "SupervisedSource":
+    stopping: Callable[[], bool],
+) -> "Source | None":
+    """Connected source of the settings; None where the user ended it before."""
+    from rtbrain.bundling import recipe_of_bundle
     from rtbrain.stream.contract import StreamContract
     from rtbrain.stream.supervisor import SupervisedSource
     from rtbrain.stream.wanted import WantedLsl
 
     wanted, montage = settings.stream, bundle.montage
-    return SupervisedSource(
+    if wanted.fieldtrip is not None:
+        return _fieldtrip(wanted, on_event)
+    source = SupervisedSource(
         wanted=WantedLsl(
             name=wanted.name,
             stream_type=wanted.type,
@@ -162,11 +166,36 @@ def _source(
             scale=wanted.scale,
         ),
         contract=StreamContract(
-            montage.sfreq_hz, montage.names, least_coverage=recipe.coverage_floor
+            montage.sfreq_hz,
+            montage.names,
+            least_coverage=recipe_of_bundle(bundle).coverage_floor,
         ),
         montage=montage,
         on_event=on_event,
     )
+    connected = False
+    try:
+        connected = source.connect(wanted.timeout_s, stopping)
+    finally:
+        if not connected:
+            source.close()
+    return source if connected else None
+
+
+def _fieldtrip(wanted: "StreamSettings", on_event: Callable[..., None]) -> "Source":
+    from rtbrain.stream.fieldtrip import FieldTripSource
+
+    host, port = (wanted.fieldtrip or "").rsplit(":", 1)
+    source = FieldTripSource(
+        host=host,
+        port=int(port),
+        names=wanted.names,
+        unit=wanted.unit,
+        timeout_s=wanted.timeout_s,
+        on_event=on_event,
+    )
+    on_event("connected", stream=wanted.fieldtrip, notes=list(source.notes))
+    return source
 
 
 def _telling(status: "StatusOutlet", console: "Console") -> Callable[..., None]:

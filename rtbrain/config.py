@@ -129,18 +129,43 @@ class Recipe(_Settings):
 
 
 class StreamSettings(_Settings):
-    """Which live stream to decode; every property that is given must match."""
+    """Which live stream to decode: an LSL stream, or a FieldTrip buffer.
+
+    Attributes
+    ----------
+    name, type, source_id : str or None
+        Of the LSL stream; every one that is given must match.
+    fieldtrip : str or None
+        ``host:port`` of a FieldTrip buffer, instead of those.
+    timeout_s : float
+        How long to look for it at the start, s.
+    scale : float
+        Factor on top of the header's units.
+    unit : str
+        Unit of a FieldTrip buffer, whose header does not say.
+    names : tuple of str or None
+        Labels of a FieldTrip buffer whose header has none.
+    """
 
     name: str | None = None
     type: str | None = None
     source_id: str | None = None
+    fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     timeout_s: PositiveFloat = 10.0
     scale: PositiveFloat = 1.0
+    unit: str = "microvolts"
+    names: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "StreamSettings":
-        if not (self.name or self.type or self.source_id):
-            raise ValueError("give at least one of name, type, source_id")
+    def _one_stream(self) -> "StreamSettings":
+        lsl = bool(self.name or self.type or self.source_id)
+        if lsl == bool(self.fieldtrip):
+            raise ValueError("give at least one of name, type, source_id, or else fieldtrip")
+        of_fieldtrip = {"unit", "names"} & self.model_fields_set
+        if lsl and of_fieldtrip:
+            raise ValueError(f"{', '.join(sorted(of_fieldtrip))} is for fieldtrip only")
+        if self.fieldtrip and self.scale != 1:
+            raise ValueError("scale is for LSL streams; a FieldTrip buffer has unit")
         return self
 
 

@@ -1,0 +1,75 @@
+"""`rtbrain decode` on a FieldTrip buffer, as a process, from first sample to SIGTERM."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from rtbrain.stream.lsl import LslSource
+from tests.apps.program import refused
+from tests.conftest import brain_like, montage_of
+from tests.stream.fieldtrip_server import FieldTripServer
+from tests.test_live_equals_offline import bundle_of
+
+SFREQ_HZ = 2048.0
+
+
+@pytest.mark.lsl
+def test_a_fieldtrip_buffer_is_decoded_and_sigterm_ends_it(tmp_path: Path) -> None:
+    montage = montage_of(8, SFREQ_HZ)
+    bundle_of("linear", montage, tmp_path / "bundle")
+    server = FieldTripServer()
+    server.put_header(8, SFREQ_HZ, names=montage.names)
+    signal_uv = brain_like(8, 2 * int(SFREQ_HZ), SFREQ_HZ)
+    settings = tmp_path / "live.yaml"
+    name = f"ft-{uuid4().hex}"
+    settings.write_text(
+        f'stream: {{fieldtrip: "127.0.0.1:{server.port}"}}\noutlet: {{name: {name}}}\n'
+    )
+    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    process = subprocess.Popen([*command, "--bundle", str(tmp_path / "bundle")])
+    done = threading.Event()
+
+    def feed() -> None:
+        at = 0
+        while not done.wait(0.02):
+            server.put(np.take(signal_uv, range(at, at + 82), axis=1, mode="wrap"))
+            at += 82
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    try:
+        source = LslSource(name=f"{name}-decode", timeout_s=60, raw=True)
+        row = None
+        while row is None or not row[2]:
+            chunk = source.pull(20)
+            assert chunk is not None
+            assert chunk.n_samples
+            row = chunk.data[:, -1]
+        assert row[0] + row[1] == pytest.approx(1, abs=1e-5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+        source.close()
+    finally:
+        done.set()
+        feeding.join()
+        process.kill()
+        process.wait()
+        server.stop()
+
+
+def test_a_buffer_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    bundle_of("linear", montage_of(8, SFREQ_HZ), tmp_path / "bundle")
+    settings = tmp_path / "live.yaml"
+    settings.write_text('stream: {fieldtrip: "127.0.0.1:9", timeout_s: 1}\n')
+    flags = ("--bundle", tmp_path / "bundle", "--name", f"n{uuid4().hex}")
+    assert "127.0.0.1:9" in refused("decode", "--config", settings, *flags)
+    settings.write_text('stream: {fieldtrip: "nowhere"}\n')
+    assert "stream.fieldtrip" in refused("decode", "--config", settings, *flags)
+    settings.write_text("stream: {name: a, unit: volts}\n")
+    assert "for fieldtrip only" in refused("decode", "--config", settings, *flags)
