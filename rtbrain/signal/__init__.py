@@ -4,12 +4,14 @@ from rtbrain.signal.chain import Chain
 from rtbrain.signal.filters import HighPass, NotchComb
 from rtbrain.signal.pick import Pick
 from rtbrain.signal.published import PublishedLaplacian
+from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian
 from rtbrain.signal.resample import Resample
 
 __all__ = [
     "Bipolar",
     "Chain",
+    "ChannelQuality",
     "CommonAverage",
     "HighPass",
     "Laplacian",

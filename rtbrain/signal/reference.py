@@ -15,11 +15,19 @@ import numpy.typing as npt
 from rtbrain.errors import MontageError
 from rtbrain.types import Chunk, Floats, Montage
 
-__all__ = ["Bipolar", "CommonAverage", "Laplacian", "between_neighbours"]
+__all__ = [
+    "Bipolar",
+    "CommonAverage",
+    "Laplacian",
+    "between_neighbours",
+    "contact_rows",
+    "shaft_pairs",
+]
 
 Rows = npt.NDArray[np.int64]
 
 _CONTACT_KINDS = frozenset({"dbs", "ecog", "eeg", "seeg"})
+_LONGEST_SHAFT = 18  # contacts, of the depth electrodes that are made
 _LABEL = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)")
 
 
@@ -27,7 +35,8 @@ class CommonAverage:
     """Subtracts the mean of all contacts from each of them, at every sample.
 
     The mean is over the contacts that are finite at that sample: a contact that is NaN stays NaN
-    and leaves the others be. A sample at which none is finite stays as it is.
+    and leaves the others be, but for its share of the mean: no result is the same to the bit as
+    with it. A sample at which none is finite stays as it is.
 
     Parameters
     ----------
@@ -47,7 +56,7 @@ class CommonAverage:
     """
 
     def __init__(self, montage: Montage) -> None:
-        rows = _contact_rows(montage)
+        rows = contact_rows(montage)
         if len(rows) < 2:
             raise MontageError(
                 f"common average: expected two or more contacts of kind "
@@ -132,6 +141,10 @@ class Laplacian:
     its released code does is `rtbrain.signal.PublishedLaplacian`. Contacts keep their labels,
     positions and order.
 
+    Good neighbours only, sample by sample: where one of the two is not finite, the other stands
+    alone, ``x[i] - x[i+1]``; where neither is, or the contact itself is not, the result is NaN.
+    Contacts with three finite samples are not touched by it, to the bit.
+
     Parameters
     ----------
     montage : Montage
@@ -160,16 +173,28 @@ class Laplacian:
         self.dropped = _without(montage, [int(row) for row in self._centre])
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        """Chunk of the contacts against their neighbours; NaN where any of the three is NaN."""
-        around = chunk.data[self._below]
-        around += chunk.data[self._above]
+        """Chunk of the contacts against their finite neighbours; NaN without any."""
+        below, above = chunk.data[self._below], chunk.data[self._above]
+        around = below + above
         around *= np.float32(0.5)
+        if not np.isfinite(around).all():
+            _fill_from_one(around, below, above)
         data: Floats = chunk.data[self._centre]
-        data -= around
+        # An infinite contact minus an infinite neighbour is NaN, and no cause to warn.
+        with np.errstate(invalid="ignore"):
+            data -= around
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""
+
+
+def _fill_from_one(around: Floats, below: Floats, above: Floats) -> None:
+    """Where one neighbour alone is finite, put it in the place of the mean; NaN for neither."""
+    has_below, has_above = np.isfinite(below), np.isfinite(above)
+    np.copyto(around, below, where=has_below & ~has_above)
+    np.copyto(around, above, where=has_above & ~has_below)
+    around[~has_below & ~has_above] = np.nan
 
 
 def between_neighbours(montage: Montage) -> tuple[Rows, Rows, Rows]:
@@ -202,7 +227,49 @@ def between_neighbours(montage: Montage) -> tuple[Rows, Rows, Rows]:
     return centre, below, above
 
 
-def _contact_rows(montage: Montage) -> list[int]:
+def shaft_pairs(montage: Montage, reach: int) -> tuple[Rows, Rows]:
+    """Rows of contacts that lie on one shaft within `reach` places of each other.
+
+    Contacts whose labels cannot be read, or that claim one place, form no pair; nor do those of
+    more than 18 contacts with one stem, which are a grid: next in number is not next in place.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels to look among.
+    reach : int
+        Largest difference of their numbers, 1 for neighbours only.
+
+    Returns
+    -------
+    first, second : ndarray, int64 [n_pairs]
+        Each pair once.
+    """
+    shafts: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for row in contact_rows(montage):
+        label = _parsed(montage.names[row])
+        if label is not None:
+            shafts.setdefault((montage.kinds[row], label[0]), []).append((row, label[1]))
+    pairs = [
+        (row, other)
+        for shaft in shafts.values()
+        if len(shaft) <= _LONGEST_SHAFT
+        for row, number in shaft
+        for other, other_number in shaft
+        if 1 <= other_number - number <= reach
+    ]
+    first, second = np.asarray(pairs, np.int64).reshape(-1, 2).T
+    return first, second
+
+
+def contact_rows(montage: Montage) -> list[int]:
+    """Rows of the channels that are contacts in the brain or on the head.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels to look among.
+    """
     return [row for row, kind in enumerate(montage.kinds) if kind in _CONTACT_KINDS]
 
 
@@ -224,7 +291,7 @@ def _parsed(label: str) -> tuple[str, int] | None:
 def _places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
     """Row of each contact by its shaft (kind and stem) and number, in the montage's order."""
     places: dict[tuple[tuple[str, str], int], int] = {}
-    for row in _contact_rows(montage):
+    for row in contact_rows(montage):
         parsed = _parsed(montage.names[row])
         if parsed is None:
             continue

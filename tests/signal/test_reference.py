@@ -5,6 +5,7 @@ import pytest
 
 from rtbrain.errors import MontageError
 from rtbrain.signal import Bipolar, CommonAverage, Laplacian
+from rtbrain.signal.reference import shaft_pairs
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 from tests.signal.recording import whole
@@ -79,14 +80,41 @@ def test_the_laplacian_keeps_contacts_with_both_neighbours_in_the_montages_order
     np.testing.assert_allclose(got[1], data[3] - (data[2] + data[0]) / 2, atol=1e-4)
 
 
-def test_a_nan_neighbour_makes_a_reference_nan():
+def test_a_nan_contact_makes_its_bipolar_pairs_nan():
     data = brain_like(5, 10, 1000)
     data[0] = np.nan
-    chunk = whole(data, 1000)
-    bipolar = Bipolar(montage_of(5, 1000))(chunk).data
-    laplacian = Laplacian(montage_of(5, 1000))(chunk).data
+    bipolar = Bipolar(montage_of(5, 1000))(whole(data, 1000)).data
     assert list(np.isnan(bipolar).all(axis=1)) == [True, False, False, False]
-    assert list(np.isnan(laplacian).all(axis=1)) == [True, False, False]
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf])
+def test_the_laplacian_of_one_finite_neighbour_is_the_difference_from_it(junk):
+    clean = brain_like(8, 60, 1000)
+    data = clean.copy()
+    data[2, 10:30] = junk  # A3: neighbour of A2 and A4
+    data[4, 20:40] = junk  # A5: the other neighbour of A4
+    stage = Laplacian(montage_of(8, 1000))  # gives A2 to A7
+    wanted = stage(whole(clean, 1000)).data
+    wanted[0, 10:30] = clean[1, 10:30] - clean[0, 10:30]
+    wanted[2, 10:20] = clean[3, 10:20] - clean[4, 10:20]
+    wanted[2, 30:40] = clean[3, 30:40] - clean[2, 30:40]
+    wanted[4, 20:40] = clean[5, 20:40] - clean[6, 20:40]
+    wanted[2, 20:30] = np.nan  # A4 has neither
+    got = stage(whole(data, 1000)).data
+    bad = ~np.isfinite(data[1:7])
+    assert not np.isfinite(got[bad]).any()
+    np.testing.assert_array_equal(got[~bad], wanted[~bad])
+
+
+def test_pairs_on_a_shaft_are_within_reach_and_of_one_kind_and_a_grid_has_none():
+    names = ("A1", "A4", "A2", "DC", "A3", "B1")
+    montage = labelled(*names, kinds=("seeg",) * 4 + ("ecog", "seeg"))
+    first, second = shaft_pairs(montage, 2)
+    assert {(names[i], names[j]) for i, j in zip(first, second, strict=True)} == {
+        ("A1", "A2"),
+        ("A2", "A4"),
+    }
+    assert shaft_pairs(labelled(*(f"G{i}" for i in range(1, 65))), 2)[0].size == 0
 
 
 @pytest.mark.parametrize(

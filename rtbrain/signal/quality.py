@@ -1,0 +1,195 @@
+"""Channel quality, first in the signal chain: contacts that cannot be believed become NaN."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rtbrain.errors import SettingsError
+from rtbrain.signal.quality_measures import BlockMeasures
+from rtbrain.signal.quality_rules import (
+    ABSOLUTE,
+    REASONS,
+    AbsoluteRules,
+    Codes,
+    RelativeRules,
+    ShaftCorrelation,
+)
+from rtbrain.signal.reference import contact_rows, shaft_pairs
+from rtbrain.types import Chunk, Floats, Mask, Montage
+
+__all__ = ["ChannelQuality"]
+
+_BLOCK_S = 0.25
+# Two places: the last contact of a shaft must not be judged by one neighbour that may be dead.
+_REACH = 2
+# Blocks looked back on, 2 s, and how many of them must be bad. What no living contact does needs
+# 0.5 s; what a blink or a movement (0.3 to 1 s) might do needs more than those last.
+_BLOCKS = 8
+_BAD_ABSOLUTE = 2
+_BAD_RELATIVE = 4
+# Blocks without a fault before a contact is believed again, 5 s: longer than those looked back
+# on, so that a loose plug does not come and go.
+_CLEAN_BLOCKS = 20
+
+
+class ChannelQuality:
+    """Sets to NaN what bad contacts send, and every sample that is not finite.
+
+    Raw samples are measured in blocks of 0.25 s of the sample counter. A contact goes bad when 2
+    of its last 8 blocks break an absolute rule (not finite, flat, saturated) or 4 a relative one
+    (mains, noisy, quiet, uncorrelated with its shaft), and is good again after 20 blocks, 5 s,
+    without a fault. A verdict holds from the sample after its block on: nothing is taken back. A
+    sample that is not finite is NaN at once.
+
+    Relative rules compare contacts of one kind, at least 4 that are good. Where more than half of
+    all contacts break one in the same block, none of them counts: a reference that moved is not
+    so many bad contacts.
+
+    A gap ends the block that it falls into; what is known of the contacts stays.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks. Channels that are no contacts (of another kind than
+        seeg, ecog, dbs or eeg) pass as they are.
+    mains_hz : float or None
+        Mains frequency, Hz; None to look for 50 and 60 Hz.
+    on_event : callable or None
+        Told ``("channel_bad", channel=label, reason=text)`` and ``("channel_good", ...)``, the
+        reason being the one that is over.
+
+    Raises
+    ------
+    SettingsError
+        The mains frequency is not above 0, or a block has less than 8 samples.
+    """
+
+    def __init__(
+        self,
+        montage: Montage,
+        *,
+        mains_hz: float | None = None,
+        on_event: Callable[..., None] | None = None,
+    ) -> None:
+        if mains_hz is not None and not mains_hz > 0:
+            raise SettingsError(f"quality: mains_hz must be above 0, got {mains_hz}: set 50 or 60")
+        self._block_samples = round(_BLOCK_S * montage.sfreq_hz)
+        if self._block_samples < 8:
+            raise SettingsError(
+                f"quality: a rate of {montage.sfreq_hz} Hz is too low to judge contacts by, "
+                "expected 32 Hz or more: leave quality out"
+            )
+        self.montage = montage
+        self._on_event = on_event
+        rows = contact_rows(montage)
+        self._rows = np.asarray(rows, np.int64)
+        self._all = len(rows) == montage.n_channels
+        contacts = montage.pick([montage.names[row] for row in rows])
+        self._names = contacts.names
+        self._pairs = shaft_pairs(contacts, _REACH)
+        self._measure = BlockMeasures(self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs)
+        self._absolute = AbsoluteRules()
+        self._relative = RelativeRules(contacts.kinds)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was seen; every contact is good again, and no event tells it."""
+        n_contacts = len(self._names)
+        self._correlation = ShaftCorrelation(n_contacts, *self._pairs)
+        self._block = np.empty((n_contacts, self._block_samples), np.float32)
+        self._n_held: int | None = None  # samples of the block so far; None until one begins
+        self._expected: int | None = None  # number of the next sample
+        self._broke_absolute = np.zeros((_BLOCKS, n_contacts), np.bool_)
+        self._broke_relative = np.zeros((_BLOCKS, n_contacts), np.bool_)
+        self._at = 0
+        self._latest = np.zeros(n_contacts, np.int8)  # last rule that each contact broke
+        self._clean = np.zeros(n_contacts, np.int64)  # blocks without a fault
+        self._reason = np.zeros(n_contacts, np.int8)  # why it is bad; 0 where it is good
+
+    @property
+    def bad(self) -> dict[str, str]:
+        """Labels of the contacts that are bad now, and why."""
+        return {self._names[row]: REASONS[self._reason[row]] for row in self._reason.nonzero()[0]}
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk with NaN for what cannot be believed; the same chunk where all can be."""
+        if chunk.gap > 0 or chunk.first_sample != self._expected:
+            self._n_held = None
+        self._expected = chunk.first_sample + chunk.n_samples
+        raw = chunk.data if self._all else chunk.data[self._rows]
+        data: Floats | None = None
+        finite = np.isfinite(raw)
+        if not finite.all():
+            data = np.where(finite, raw, np.float32(np.nan))
+        start = 0
+        while start < chunk.n_samples:
+            at = (chunk.first_sample + start) % self._block_samples
+            stop = min(start + self._block_samples - at, chunk.n_samples)
+            bad = self._reason > 0
+            if bad.any():
+                data = raw.copy() if data is None else data
+                data[bad, start:stop] = np.nan
+            self._hold(raw[:, start:stop], at)
+            start = stop
+        if data is None:
+            return chunk
+        return Chunk(self._placed(data, chunk), chunk.timestamps, chunk.first_sample, chunk.gap)
+
+    def _placed(self, data: Floats, chunk: Chunk) -> Floats:
+        """Contacts back among the channels that are none."""
+        if self._all:
+            return data
+        whole = chunk.data.copy()
+        whole[self._rows] = data
+        return whole
+
+    def _hold(self, samples: Floats, at: int) -> None:
+        """Put samples into the block, from place `at` on; judge it when it is full."""
+        if at == 0:
+            self._n_held = 0
+        if self._n_held is None:
+            return
+        self._n_held = at + samples.shape[1]
+        self._block[:, at : self._n_held] = samples
+        if self._n_held == self._block_samples and self._names:
+            self._judge()
+
+    def _judge(self) -> None:
+        measured = self._measure(self._block)
+        absolute = self._absolute(measured)
+        alive = absolute == 0
+        good = alive & (self._reason == 0)
+        correlation = self._correlation(measured.correlation, good)
+        relative, judged = self._relative(measured, correlation, alive, good)
+        relative[~alive] = 0
+        if 2 * np.count_nonzero(relative) > len(self._names):
+            relative[:] = 0
+            judged[:] = False
+        self._remember(absolute, relative, judged)
+        self._decide()
+
+    def _remember(self, absolute: Codes, relative: Codes, judged: Mask) -> None:
+        self._broke_absolute[self._at] = absolute > 0
+        self._broke_relative[self._at] = relative > 0
+        self._at = (self._at + 1) % _BLOCKS
+        codes = absolute + relative  # one of them is 0
+        broken = codes > 0
+        self._latest[broken] = codes[broken]
+        # Where the relative rules are silent they have cleared nobody of theirs either.
+        cleared = ~broken & (judged | np.isin(self._reason, list(ABSOLUTE)))
+        self._clean[cleared] += 1
+        self._clean[broken] = 0
+
+    def _decide(self) -> None:
+        many = self._broke_absolute.sum(axis=0) >= _BAD_ABSOLUTE
+        many |= self._broke_relative.sum(axis=0) >= _BAD_RELATIVE
+        for row in np.flatnonzero(many & (self._reason == 0)):
+            self._reason[row] = self._latest[row]
+            self._tell("channel_bad", int(row), self._latest[row])
+        for row in np.flatnonzero((self._clean >= _CLEAN_BLOCKS) & (self._reason > 0)):
+            reason, self._reason[row] = self._reason[row], 0
+            self._tell("channel_good", int(row), reason)
+
+    def _tell(self, event: str, row: int, reason: int) -> None:
+        if self._on_event is not None:
+            self._on_event(event, channel=self._names[row], reason=REASONS[reason])
