@@ -1,0 +1,326 @@
+"""Windows placed relative to markers, cut from the chunks that the signal chain gives."""
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtbrain.buffer.ring import Ring
+from rtbrain.buffer.stamps import StampRing
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
+
+__all__ = ["EventWindows", "Marker"]
+
+# Further ahead of the signal than this a marker is not waited for: its clock is another one.
+_FURTHEST_AHEAD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A moment that somebody named.
+
+    Attributes
+    ----------
+    t : float
+        Time stamp, s, LSL clock.
+    text : str
+        Its name, maybe empty.
+    """
+
+    t: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Placed:
+    """A marker with its place; positions count the samples since the start, lost ones too."""
+
+    stop: int  # position just after its window
+    order: int
+    marker: Marker
+    anchor: int  # position of the marker's sample
+    reason: str  # why its window cannot be valid; empty where it may be
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Samples without a gap."""
+
+    begin: int  # position of the first
+    gap: int  # positions lost before it
+    shift: int  # number of a sample less its position
+    lost: int  # samples lost since the start
+
+
+class EventWindows:
+    """Cuts one window a marker, a fixed offset from the sample nearest to the marker's time.
+
+    The window of a marker is given as soon as its last sample and the sample after the marker
+    are here, and in the order of their ends. Markers may be told before their samples or up to
+    `patience_s` after the end of their window; one told late is given by the next call, be its
+    chunk empty. Where stamps jitter backwards, the highest so far counts; where they go back by
+    more than 1 s, the clock was set, and the newest stretch that holds the time is meant.
+
+    Every marker gives one window, in bursts too. It is not valid, all NaN, no channel good, and
+    says why where it holds a lost sample, begins before the stream or is no longer held, and
+    where the marker's own sample was lost: its place is then but an estimate. So it is for a marker
+    that no sample belongs to: its time is no number, before the stream or what is held of it
+    (told after `patience_s` more, since a clock may be set back), or more than 60 s ahead of
+    signal that came after it.
+
+    Windows own their data. An iterator that is not exhausted costs windows, never samples: the
+    next chunk takes in what is left first, and the old iterator ends.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks.
+    length_samples : int
+        Samples a window.
+    offset_samples : int
+        From the sample nearest to a marker to the first of its window; may be negative.
+    texts : collection of str, optional
+        Markers of other texts are ignored; None takes all.
+    patience_s : float
+        How late a marker may be told, s.
+
+    Raises
+    ------
+    SettingsError
+        The length is below 1 sample, or the patience not a finite time above 0.
+    """
+
+    def __init__(
+        self,
+        montage: Montage,
+        *,
+        length_samples: int,
+        offset_samples: int,
+        texts: Collection[str] | None = None,
+        patience_s: float = 2.0,
+    ) -> None:
+        if length_samples < 1:
+            raise SettingsError(
+                f"event windows: length must be 1 sample or more, got {length_samples}"
+            )
+        if not (math.isfinite(patience_s) and patience_s > 0):
+            raise SettingsError(
+                f"event windows: patience must be a finite time above 0 s, got {patience_s}"
+            )
+        self._montage = montage
+        self._length = length_samples
+        self._offset = offset_samples
+        self._texts = None if texts is None else frozenset(texts)
+        self._patience = math.ceil(patience_s * montage.sfreq_hz)
+        self._longest_wait = self._patience + math.ceil(_FURTHEST_AHEAD_S * montage.sfreq_hz)
+        # A window that ends before its marker is known that much later, and the marker's sample
+        # not before the next one is here.
+        after = offset_samples + length_samples
+        self._capacity = length_samples + self._patience + max(0, -after) + 2
+        self._stamp_capacity = self._capacity + max(0, offset_samples)
+        self._pending: Generator[Window, None, None] = _none()
+        self._restart()
+
+    @property
+    def marker(self) -> Marker | None:
+        """Marker of the window given last; None before the first."""
+        return self._given
+
+    def mark(self, t: float, text: str) -> None:
+        """Tell a marker; its window comes from the calls that follow.
+
+        Parameters
+        ----------
+        t : float
+            Its time stamp, s, LSL clock.
+        text : str
+            Its name.
+        """
+        if self._texts is None or text in self._texts:
+            told = (next(self._order), Marker(float(t), text), self._n_received)
+            self._waiting.append(told)
+
+    def __call__(self, chunk: Chunk) -> Iterator[Window]:
+        """Windows that are complete with this chunk, by the order of their ends.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Read as the windows are asked for: leave it unchanged until the iterator is exhausted.
+
+        Raises
+        ------
+        StreamError
+            The chunk does not begin where the one before ended, and declares no gap.
+        """
+        for _ in self._pending:
+            pass
+        if not (self._fresh or chunk.gap) and chunk.n_samples:
+            expected = self._stamps.count + self._segments[-1].shift
+            if chunk.first_sample != expected:
+                raise StreamError(
+                    f"windows: expected sample {expected} next, got a chunk that begins at sample "
+                    f"{chunk.first_sample} and declares no gap: the source must count what it lost"
+                )
+        self._pending = self._cut(chunk)
+        return self._pending
+
+    def reset(self) -> None:
+        """Forget all samples, losses and markers; what the last iterator had left is given up."""
+        self._pending.close()
+        self._restart()
+
+    def _restart(self) -> None:
+        self._ring = Ring(self._montage.n_channels, self._capacity)
+        self._stamps = StampRing(self._stamp_capacity, self._montage.sfreq_hz)
+        self._n_received = 0
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, Marker, int]] = []  # order, marker, received when told
+        self._placed: list[_Placed] = []  # a heap
+        self._given: Marker | None = None
+        self._segments = deque([_Segment(0, 0, 0, 0)])
+        self._fresh = True  # whether no sample came since the start or a gap
+
+    def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
+        yield from self._due()
+        if chunk.gap > 0:
+            self._lose(chunk.gap, chunk.first_sample)
+            yield from self._due()
+        if chunk.n_samples and self._fresh:
+            shift = chunk.first_sample - self._stamps.count
+            self._segments[-1] = replace(self._segments[-1], shift=shift)
+            self._fresh = False
+        start = 0
+        while start < chunk.n_samples:
+            stop = start + self._n_until_decision(chunk.timestamps[start:])
+            self._ring.push(chunk.data[:, start:stop])
+            self._stamps.push(chunk.timestamps[start:stop])
+            self._n_received += stop - start
+            yield from self._due()
+            start = stop
+
+    def _n_until_decision(self, stamps: Times) -> int:
+        """How many samples may be taken in before markers must be looked at.
+
+        What is decided of a marker must not hang on where chunks end.
+        """
+        # At a set-back, since markers are sought in the newest stretch first.
+        n_samples = min(self._stamps.one_stretch(stamps), self._patience)
+        for _, _, n_when_told in self._waiting:
+            n_waited = self._n_received - n_when_told
+            limits = (1, self._patience, self._longest_wait)
+            n_left = min((limit - n_waited for limit in limits if limit > n_waited), default=1)
+            n_samples = min(n_samples, n_left)
+        return n_samples
+
+    def _lose(self, gap: int, first_sample: int) -> None:
+        lost = self._segments[-1].lost + gap
+        if self._n_received:
+            n_held = min(gap, self._capacity)
+            self._ring.push(np.full((self._montage.n_channels, n_held), np.nan, np.float32))
+            self._stamps.lose(gap)
+            count = self._stamps.count
+            self._segments.append(_Segment(count, gap, first_sample - count, lost))
+        else:
+            self._segments[-1] = replace(self._segments[-1], lost=lost)
+        self._fresh = True
+        while len(self._segments) > 1 and self._segments[1].begin < self._stamps.oldest:
+            self._segments.popleft()
+
+    def _due(self) -> Iterator[Window]:
+        if self._waiting and self._n_received:
+            self._place_all()
+        while self._placed and self._placed[0].stop <= self._stamps.count:
+            placed = heapq.heappop(self._placed)
+            self._given = placed.marker
+            yield self._window(placed)
+
+    def _place_all(self) -> None:
+        stretches = self._stamps.stretches()
+        left = []
+        for told in self._waiting:
+            order, marker, n_when_told = told
+            place = self._place(marker.t, n_when_told, stretches)
+            if place is None:
+                left.append(told)
+            else:
+                heapq.heappush(self._placed, _Placed(place[0], order, marker, *place[1:]))
+        self._waiting = left
+
+    def _place(
+        self, t: float, n_when_told: int, stretches: list[tuple[int, Times]]
+    ) -> tuple[int, int, str] | None:
+        """When a marker's window is given, where the marker is, and why not; None: it waits."""
+        stamps = self._stamps
+        if not math.isfinite(t):
+            return stamps.count, stamps.count - 1, f"the marker's time is {t}"
+        found = stamps.find(t, stretches)
+        if found is not None:
+            return found[0] + self._offset + self._length, *found
+        n_waited = self._n_received - n_when_told
+        ahead_s = t - stamps.newest
+        if ahead_s <= 0:
+            # A clock that is about to be set back may still make it a moment to come.
+            late = n_waited >= self._patience
+            return (stamps.count, *stamps.before(t, stretches)) if late else None
+        if n_waited and ahead_s > _FURTHEST_AHEAD_S:
+            reason = f"the marker is {ahead_s:.3g} s ahead of the signal"
+        elif n_waited >= self._longest_wait:
+            waited_s = n_waited / self._montage.sfreq_hz
+            reason = f"the signal did not reach the marker within {waited_s:.3g} s"
+        else:
+            return None
+        return stamps.count, stamps.after(t), reason
+
+    def _window(self, placed: _Placed) -> Window:
+        start = placed.anchor + self._offset
+        stop = start + self._length
+        at_stop = shift_of = self._segments[0]
+        n_missing = 0
+        for segment in self._segments:
+            if segment.begin - segment.gap < stop:
+                at_stop = segment
+                overlap = min(stop, segment.begin) - max(start, segment.begin - segment.gap)
+                n_missing += max(0, overlap)
+            if segment.begin <= placed.anchor:
+                shift_of = segment
+        reason = placed.reason or self._flaw(start, n_missing)
+        data = self._data(start, valid=not reason)
+        good = np.asarray(np.isfinite(data).all(axis=1))
+        quality = Quality(good, at_stop.lost, valid=not reason, reason=reason)
+        return Window(data, self._t_stop(placed, stop), start + shift_of.shift, quality)
+
+    def _t_stop(self, placed: _Placed, stop: int) -> float:
+        """Stamp of the last sample; where it has none, what the nominal rate makes of it."""
+        stamp = self._stamps.at(stop - 1)
+        if not math.isnan(stamp):
+            return stamp
+        t = placed.marker.t if math.isfinite(placed.marker.t) else self._stamps.newest
+        return t + (stop - 1 - placed.anchor) / self._montage.sfreq_hz
+
+    def _flaw(self, start: int, n_missing: int) -> str:
+        rate_hz = self._montage.sfreq_hz
+        if start < 0:
+            return f"begins {-start / rate_hz:.3g} s before the stream"
+        if n_missing > 0:
+            return f"holds a gap of {n_missing} samples"
+        late = self._stamps.count - self._capacity - start
+        if late > 0:
+            return f"the marker came {late / rate_hz:.3g} s too late: its window is overwritten"
+        return ""
+
+    def _data(self, start: int, *, valid: bool) -> Floats:
+        data = np.full((self._montage.n_channels, self._length), np.nan, np.float32)
+        if valid:
+            data[:] = self._ring.last(self._stamps.count - start)[:, : self._length]
+        data.flags.writeable = False
+        return data
+
+
+def _none() -> Generator[Window, None, None]:
+    yield from ()
