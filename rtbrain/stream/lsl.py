@@ -8,6 +8,7 @@ here, and whoever supervises looks for it anew.
 
 import math
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pylsl
 from pylsl.util import LostError
 
 from rtbrain.errors import SettingsError
+from rtbrain.stream.ledger import Ledger
 from rtbrain.stream.lsl_connect import (
     StreamRow,
     full_info,
@@ -31,8 +33,6 @@ from rtbrain.types import Chunk, Floats, Montage, Times
 
 __all__ = ["LslSource", "MarkerSource", "StreamRow", "list_streams", "lsl_clock"]
 
-GAP_TOLERANCE_S = 0.05
-
 _CHUNK_S = 0.25
 _SIMULATED = frozenset({"synthetic", "replay"})
 
@@ -47,9 +47,9 @@ class LslSource:
 
     Making one finds the stream and reads its whole header; no data flows before the first pull.
 
-    Lost samples are read from the time stamps: where a sample is stamped more than 0.05 s later
-    than the one before it allows at the nominal rate, the samples between them are counted as
-    lost. A smaller loss cannot be told from the jitter of senders that stamp by arrival.
+    A `Ledger` numbers the samples by their time stamps and by when they were here: it counts
+    those that are lost, be it by the network or by liblsl's queue when nobody pulled for long,
+    drops those that come twice or late, and lets time go on where the sender's clock steps.
 
     Parameters
     ----------
@@ -65,6 +65,9 @@ class LslSource:
         Leave units and kinds as they are sent, for streams that are no voltage.
     found : pylsl.StreamInfo, optional
         The stream, where it is known already; nothing is looked for then.
+    ledger : Ledger, optional
+        The one of the inlets before, so that what is lost between them is counted; a new one by
+        default.
 
     Attributes
     ----------
@@ -78,11 +81,13 @@ class LslSource:
         Whether the sender says that no patient is behind the signal now.
     notes : tuple of str
         What had to be assumed about the header, one sentence each.
+    ledger : Ledger
+        What became of the samples.
 
     Raises
     ------
     SettingsError
-        The scale is 0 or not finite, or the buffer is under 1 s.
+        The scale is 0 or not finite, the buffer is under 1 s, or the ledger has another rate.
     StreamError
         No stream or several match, or the header cannot be used.
     StreamLostError
@@ -102,6 +107,7 @@ class LslSource:
         scale: float = 1.0,
         raw: bool = False,
         found: Any = None,
+        ledger: Ledger | None = None,
     ) -> None:
         if not math.isfinite(scale) or scale == 0:
             raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
@@ -123,9 +129,8 @@ class LslSource:
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
         self._open = False
-        self._next_sample = 0
-        self._last_stamp: float | None = None
-        self._waiting: tuple[Floats, Times] | None = None
+        self.ledger = _fitting(ledger, self.montage.sfreq_hz)
+        self._waiting: deque[Chunk] = deque()
         # An inlet destroyed while another thread pulls from it brings the process down.
         self._lock = threading.Lock()
 
@@ -154,9 +159,10 @@ class LslSource:
         with self._lock:
             if self._inlet is None:
                 return None
-            if self._waiting is None:
-                self._waiting = self._receive(timeout_s)
-            return self._take(*self._waiting)
+            if not self._waiting:
+                values, stamps = self._receive(timeout_s)
+                self._waiting.extend(self.ledger.take(values, stamps, lsl_clock()))
+            return self._waiting.popleft() if self._waiting else self._nothing()
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -189,21 +195,17 @@ class LslSource:
             )
         return scaled  # [C, T]
 
-    def _take(self, data: Floats, stamps: Times) -> Chunk:
-        """Samples up to the first gap; what follows it waits for the next pull."""
-        self._waiting = None
-        if not stamps.size:
-            return Chunk(data, stamps, self._next_sample)
-        sfreq_hz = self.montage.sfreq_hz
-        before = stamps[0] - 1 / sfreq_hz if self._last_stamp is None else self._last_stamp
-        late_s = np.diff(stamps, prepend=before) - 1 / sfreq_hz
-        n_lost = np.where(late_s > GAP_TOLERANCE_S, np.rint(late_s * sfreq_hz), 0)
-        inside = np.flatnonzero(n_lost[1:])
-        stop = int(inside[0]) + 1 if inside.size else stamps.size
-        if stop < stamps.size:
-            self._waiting = data[:, stop:], stamps[stop:]
-        gap = int(n_lost[0])
-        first_sample = self._next_sample + gap
-        self._next_sample = first_sample + stop
-        self._last_stamp = float(stamps[stop - 1])
-        return Chunk(np.ascontiguousarray(data[:, :stop]), stamps[:stop], first_sample, gap)
+    def _nothing(self) -> Chunk:
+        data = np.empty((self.montage.n_channels, 0), np.float32)
+        return Chunk(data, np.empty(0), self.ledger.next_sample)
+
+
+def _fitting(ledger: Ledger | None, sfreq_hz: float) -> Ledger:
+    if ledger is None:
+        return Ledger(sfreq_hz)
+    if ledger.sfreq_hz != sfreq_hz:
+        raise SettingsError(
+            f"ledger: expected one of the stream's rate, {sfreq_hz:g} Hz, got one of "
+            f"{ledger.sfreq_hz:g} Hz: begin a new one for another stream"
+        )
+    return ledger
