@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rtbrain.errors import RtbrainError, StreamError, StreamLostError
 from rtbrain.stream.contract import Binding
+from rtbrain.stream.ledger import Ledger
 from rtbrain.stream.wanted import Candidate, Inlet, Wanted
 from rtbrain.types import Chunk
 
@@ -86,6 +87,8 @@ class Search:
         The stream.
     bind : callable
         Binding of a connected candidate; raises StreamError where it does not fit.
+    ledger : Ledger
+        Numbers the samples of every connection; one connection at a time is open.
 
     Attributes
     ----------
@@ -93,8 +96,11 @@ class Search:
         What happened, in order.
     """
 
-    def __init__(self, wanted: Wanted, bind: Callable[[Candidate, Inlet], Binding]) -> None:
+    def __init__(
+        self, wanted: Wanted, bind: Callable[[Candidate, Inlet], Binding], ledger: Ledger
+    ) -> None:
         self._wanted = wanted
+        self._ledger = ledger
         self._bind = bind
         self.news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -185,11 +191,14 @@ class Search:
             self._refuse(candidate, error)
             return None
         try:
-            return Link(candidate, inlet, self._bind(candidate, inlet))
+            binding = self._bind(candidate, inlet)
         except StreamError as error:
             inlet.close()
             self._refuse(candidate, error)
             return None
+        # Only now: a ledger is of one rate, and the rate has been checked.
+        inlet.ledger = self._ledger
+        return Link(candidate, inlet, binding)
 
     def _refuse(self, candidate: Candidate, error: RtbrainError) -> None:
         # A header does not change while its sender runs: it is judged once.

@@ -14,6 +14,7 @@ import numpy as np
 from rtbrain.errors import MontageError, StreamLostError
 from rtbrain.stream.amplitude import AmplitudeCheck
 from rtbrain.stream.contract import Binding, StreamContract
+from rtbrain.stream.ledger import Ledger
 from rtbrain.stream.lsl import lsl_clock
 from rtbrain.stream.search import Connecting, Failed, Link, News, Opened, Ready, Refused, Search
 from rtbrain.stream.states import State, StateMachine
@@ -63,6 +64,8 @@ class SupervisedSource:
     ----------
     montage : Montage
         Channels and nominal rate of the chunks.
+    ledger : Ledger
+        Numbers the samples of every connection.
 
     Raises
     ------
@@ -90,7 +93,8 @@ class SupervisedSource:
         self._contract = contract
         self._machine = StateMachine(on_event)
         self._amplitude = AmplitudeCheck(montage)
-        self._search = Search(wanted, self._bind)
+        self.ledger = Ledger(contract.sfreq_hz)
+        self._search = Search(wanted, self._bind, self.ledger)
         self._stall_s = stall_s
         self._clock = clock
         self._ready: Link | None = None
@@ -98,10 +102,8 @@ class SupervisedSource:
         self._searching = False
         self._was_live = False
         self._told: Link | None = None
+        self._fresh = False
         self._last_at = clock()
-        self._next_sample = 0
-        self._offset_samples: int | None = None
-        self._last_stamp: float | None = None
 
     @property
     def state(self) -> State:
@@ -169,7 +171,7 @@ class SupervisedSource:
         chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
             empty = np.empty((self.montage.n_channels, 0), np.float32)
-            return Chunk(empty, np.empty(0), self._next_sample)
+            return Chunk(empty, np.empty(0), self.ledger.next_sample)
         return self._arrived(self._link.binding.apply(chunk))
 
     def close(self) -> None:
@@ -229,7 +231,7 @@ class SupervisedSource:
                 self._link = link
                 self._last_at = self._clock()
                 self._amplitude.reset()
-                self._offset_samples = None
+                self._fresh = True
                 if link is not self._told:
                     self._tell_connected(link)
                 self._machine.to(State.WARMING)
@@ -286,8 +288,7 @@ class SupervisedSource:
 
     def _arrived(self, chunk: Chunk) -> Chunk:
         self._last_at = self._clock()
-        recovered = self._was_live and self._offset_samples is None
-        chunk = self._numbered(chunk)
+        recovered, self._fresh = self._was_live and self._fresh, False
         if self.state is not State.LIVE:
             self._machine.to(State.LIVE)
             self._was_live = True
@@ -298,16 +299,3 @@ class SupervisedSource:
             why, factor = wrong
             self._machine.tell("amplitude", why=why, factor=factor)
         return chunk
-
-    def _numbered(self, chunk: Chunk) -> Chunk:
-        """Chunk in the numbers that run on over reconnects."""
-        gap = chunk.gap
-        if self._offset_samples is None:
-            if self._last_stamp is not None:
-                late_s = float(chunk.timestamps[0]) - self._last_stamp
-                gap += max(0, round(late_s * self.montage.sfreq_hz) - 1)
-            self._offset_samples = self._next_sample + gap - chunk.first_sample
-        first_sample = chunk.first_sample + self._offset_samples
-        self._next_sample = first_sample + chunk.n_samples
-        self._last_stamp = float(chunk.timestamps[-1])
-        return replace(chunk, first_sample=first_sample, gap=gap)

@@ -9,6 +9,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.stage import Source
+from rtbrain.stream.ledger import Ledger
 from rtbrain.stream.lsl import LslSource
 from rtbrain.stream.lsl_connect import (
     StreamRow,
@@ -48,9 +49,18 @@ class Candidate:
 
 
 class Inlet(Source, Protocol):
-    """A source that knows what had to be assumed about its stream."""
+    """A source that numbers its samples by a ledger.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What had to be assumed about its header, one sentence each.
+    ledger : Ledger
+        May be set before the first pull: the one of the connections before.
+    """
 
     notes: tuple[str, ...]
+    ledger: Ledger
 
 
 class Wanted(Protocol):
