@@ -23,7 +23,8 @@ class Windows:
     Windows that are not yet full come out as well: NaN where no sample has arrived, their
     ``first_sample`` before `first` and so maybe negative, their quality not valid and saying how
     far they are. A channel is good where the window holds finite samples only, hence none is
-    while it fills.
+    while it fills. A full window without a good channel, or with fewer than the floor, is not
+    valid either, and says so.
 
     The windows of a chunk are cut one by one as they are asked for. A window's data stay as they
     are until the next but one is cut, so the newest window of an exhausted iterator may be kept
@@ -39,20 +40,35 @@ class Windows:
         Samples a window.
     hop_samples : int
         Samples from the end of one window to the end of the next.
+    coverage_floor : float
+        Share of channels, 0 to 1, that must be good for a full window to be valid.
 
     Raises
     ------
     SettingsError
-        The length or the hop is below 1 sample.
+        The length or the hop is below 1 sample, or the floor is not a share.
     """
 
-    def __init__(self, montage: Montage, *, length_samples: int, hop_samples: int) -> None:
+    def __init__(
+        self,
+        montage: Montage,
+        *,
+        length_samples: int,
+        hop_samples: int,
+        coverage_floor: float = 0.0,
+    ) -> None:
         if length_samples < 1 or hop_samples < 1:
             raise SettingsError(
                 f"windows: length and hop must be 1 sample or more, got a length of "
                 f"{length_samples} and a hop of {hop_samples}"
             )
+        if not 0 <= coverage_floor <= 1:
+            raise SettingsError(
+                f"windows: coverage_floor is a share of the channels, expected 0 to 1, got "
+                f"{coverage_floor}"
+            )
         self._montage = montage
+        self._coverage_floor = coverage_floor
         self._length = length_samples
         self._hop = hop_samples
         # One hop more than a window, so that cutting the next leaves the last one as it is.
@@ -134,13 +150,22 @@ class Windows:
     def _window(self, t_stop: float) -> Window:
         start = self._count - self._length
         good: npt.NDArray[np.bool_] = self._last_bad < start
-        reason = "" if start >= 0 else self._filling()
-        quality = Quality(good, self._lost, valid=start >= 0, reason=reason)
+        reason = self._filling() if start < 0 else self._uncovered(good)
+        quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
 
     def _filling(self) -> str:
         rate_hz = self._montage.sfreq_hz
         return f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
+
+    def _uncovered(self, good: npt.NDArray[np.bool_]) -> str:
+        """Why too few channels are good; empty where there are enough."""
+        if not good.any():
+            return "no good channel"
+        coverage = np.count_nonzero(good) / good.size
+        if coverage >= self._coverage_floor:
+            return ""
+        return f"coverage {coverage:.2f} is below {self._coverage_floor:.2f}"
 
 
 def _none() -> Generator[Window, None, None]:

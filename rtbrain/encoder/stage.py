@@ -49,23 +49,37 @@ class FrameMean:
         Frames that are averaged, counted from the end of the window.
     neural_delay_s : float
         From the middle of these frames to the end of the window, s.
+    fill : ndarray, float32 [n_channels, n_freqs], optional
+        What a channel that is not good gets: its mean over the windows that the readout was
+        fitted on, so that it speaks for no class. Without it zeros, the mean of z-scores.
+
+    Raises
+    ------
+    ArtefactError
+        No frame is to be averaged, or `fill` is not finite.
     """
 
-    def __init__(self, n_frames_pooled: int, *, neural_delay_s: float) -> None:
+    def __init__(
+        self, n_frames_pooled: int, *, neural_delay_s: float, fill: Floats | None = None
+    ) -> None:
         if n_frames_pooled < 1:
             raise ArtefactError(f"frames to average: expected 1 or more, got {n_frames_pooled}")
+        if fill is not None and not np.isfinite(fill).all():
+            raise ArtefactError("fill of bad channels: expected finite means, got NaN: fit again")
         self._n_frames_pooled = n_frames_pooled
+        self._fill = None if fill is None else fill.astype(np.float32)
         self._neural_delay_s = neural_delay_s
 
     def __call__(self, item: Spectrogram) -> Embedding:
         """Mean frame of each channel [n_channels, n_freqs] and all of them in a row.
 
-        A channel that is not good gets zeros, the mean of z-scores.
+        A channel that is not good gets its fill.
 
         Raises
         ------
         ArtefactError
-            The spectrogram has fewer frames than are averaged.
+            The spectrogram has fewer frames than are averaged, or other channels or frequencies
+            than the fill.
         """
         n_frames = item.data.shape[1]
         if n_frames < self._n_frames_pooled:
@@ -74,7 +88,15 @@ class FrameMean:
                 f"lengthen the window or average fewer"
             )
         channels = item.data[:, n_frames - self._n_frames_pooled :].mean(axis=1, dtype=np.float32)
-        channels[~item.quality.good] = 0
+        if self._fill is None:
+            channels[~item.quality.good] = 0
+        elif self._fill.shape == channels.shape:
+            channels[~item.quality.good] = self._fill[~item.quality.good]
+        else:
+            raise ArtefactError(
+                f"fill of bad channels has shape {self._fill.shape}, the spectrogram gives "
+                f"{channels.shape}: expected one mean a channel and frequency; fit again"
+            )
         return _embedding(channels, channels.reshape(-1), item, self._neural_delay_s)
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ import scipy.signal
 
 from rtbrain.buffer import Windows
 from rtbrain.offline.timing import Row, Timing, measure
-from rtbrain.signal import CommonAverage, NotchComb
+from rtbrain.signal import ChannelQuality, CommonAverage, NotchComb
 from rtbrain.spectrogram import PublishedStft, RunningStft, Superlet
 from rtbrain.types import Chunk, Floats, Montage, Quality, Window
 
@@ -106,6 +106,11 @@ def _live(signal: Floats) -> list[Row]:
             for _ in buffer(chunk):
                 pass
 
+    for n_bad in (0, max(1, len(signal) // 8)):
+        chunks = _chunks(_with_dead(signal, n_bad))
+        judged = measure(_quality_hop(len(signal), chunks), repeats=200, warmup=25)
+        add(f"channel quality, {n_bad} bad, a hop", judged)
+    chunks = _chunks(signal)
     add("filters, a hop", measure(filter_hop, repeats=100, warmup=5))
     chunks = _chunks(signal)
     add("ring and windows, a hop", measure(buffer_hop, repeats=100, warmup=25))
@@ -113,6 +118,29 @@ def _live(signal: Floats) -> list[Row]:
         hop = _front_end(signal, stage)
         add(f"filters + ring + {form} STFT, a hop", measure(hop, repeats=200, warmup=25))
     return rows
+
+
+def _quality_hop(n_channels: int, chunks: Iterator[Chunk]) -> Callable[[], None]:
+    """Quality of shafts of 8 contacts, events kept."""
+    names = tuple(
+        f"S{chr(65 + row // 8 % 26)}{chr(65 + row // 208)}{row % 8 + 1}"
+        for row in range(n_channels)
+    )
+    montage = Montage(names, ("seeg",) * n_channels, _SFREQ_HZ)
+    events: list[str] = []
+    quality = ChannelQuality(montage, on_event=lambda event, **fields: events.append(event))
+
+    def hop() -> None:
+        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
+            quality(chunk)
+
+    return hop
+
+
+def _with_dead(signal: Floats, n_dead: int) -> Floats:
+    signal = signal.copy()
+    signal[:n_dead] = 0
+    return signal
 
 
 def _front_end(signal: Floats, stage: _Stft) -> Callable[[], None]:

@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, strongest penalty first
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FittedReadout:
     """A readout and how it was chosen.
 
@@ -33,11 +33,14 @@ class FittedReadout:
         Inverse penalty chosen inside the training data.
     validation_score : float
         Mean balanced accuracy of that choice over the held-out blocks.
+    feature_mean : ndarray, float32 [n_features]
+        Mean of the features that it was fitted on: what stands in for those of a bad channel.
     """
 
     readout: LinearReadout
     c: float
     validation_score: float
+    feature_mean: Floats
 
 
 def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Rows, Rows]]:
@@ -102,7 +105,8 @@ def fit_logistic(
     if n_classes == 2:  # scikit-learn gives one logit: split it over the two rows
         weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
     readout = _folded(weight, bias, scaler, task="classification")
-    return FittedReadout(readout, _PENALTIES[best], float(scores[best]))
+    mean = scaler.mean_.astype(np.float32)
+    return FittedReadout(readout, _PENALTIES[best], float(scores[best]), mean)
 
 
 def fit_ridge(features: Floats, targets: Floats, *, alpha: float = 1.0) -> LinearReadout:

@@ -228,3 +228,32 @@ def test_a_jump_of_the_counter_without_a_gap_is_refused():
 def test_windows_of_nothing_are_refused(length, hop):
     with pytest.raises(SettingsError, match="1 sample or more"):
         Windows(MONTAGE, length_samples=length, hop_samples=hop)
+
+
+@pytest.mark.parametrize(
+    ("floor", "n_bad", "reason"),
+    [
+        (0.0, 2, ""),
+        (0.0, 3, "no good channel"),
+        (0.3, 2, ""),
+        (0.34, 2, "coverage 0.33 is below 0.34"),
+        (2 / 3, 1, ""),
+        (1.0, 1, "coverage 0.67 is below 1.00"),
+        (1.0, 0, ""),
+    ],
+)
+def test_a_full_window_needs_its_share_of_good_channels(floor, n_bad, reason):
+    data = brain_like(3, 60, SFREQ_HZ)
+    data[:n_bad, 30] = np.nan
+    windows = Windows(MONTAGE, length_samples=60, hop_samples=30, coverage_floor=floor)
+    got = taken(windows, cut(data, [17], SFREQ_HZ))
+    assert got[0][6].startswith("filling")
+    assert got[-1][5] == (not reason)
+    assert got[-1][6] == reason
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1.1, float("nan")])
+def test_a_floor_that_is_no_share_is_refused(floor):
+    with pytest.raises(SettingsError, match=r"0 to 1, got") as caught:
+        Windows(MONTAGE, length_samples=60, hop_samples=30, coverage_floor=floor)
+    assert "\n" not in str(caught.value)

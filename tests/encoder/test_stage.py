@@ -125,3 +125,20 @@ def test_frame_mean_refuses_what_it_cannot_average() -> None:
         FrameMean(0, neural_delay_s=0.0)
     with pytest.raises(ArtefactError, match="26 frames of a spectrogram with 25"):
         FrameMean(26, neural_delay_s=0.0)(spectrogram(0))
+
+
+def test_frame_mean_fills_bad_channels_with_their_training_mean() -> None:
+    fill = np.random.default_rng(8).standard_normal((N_CHANNELS, N_FREQS), np.float32)
+    item = spectrogram(0, (True, False, True, False))
+    plain = FrameMean(6, neural_delay_s=0.0)(item)
+    filled = FrameMean(6, neural_delay_s=0.0, fill=fill)(item)
+    assert np.array_equal(filled.channels[[1, 3]], fill[[1, 3]])
+    assert np.array_equal(filled.channels[[0, 2]], plain.channels[[0, 2]])
+    assert np.array_equal(filled.population, filled.channels.ravel())
+
+
+def test_a_fill_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ArtefactError, match=r"\(4, 39\).*\(4, 40\)"):
+        FrameMean(6, neural_delay_s=0.0, fill=np.zeros((4, 39), np.float32))(spectrogram(0))
+    with pytest.raises(ArtefactError, match="NaN"):
+        FrameMean(6, neural_delay_s=0.0, fill=np.full((4, 40), np.nan, np.float32))

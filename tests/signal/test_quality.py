@@ -213,6 +213,17 @@ def test_verdicts_do_not_depend_on_chunking(sizes):
     assert {NAMES[1], NAMES[9]} <= set(stages[0].bad)
 
 
+@pytest.mark.parametrize("start", [0, 50, 127, 1000])
+def test_verdicts_lie_on_the_grid_of_the_sample_counter(start):
+    data = healthy(6)
+    data[5, second(2) :] = 0
+    stamps = np.arange(data.shape[1]) / SFREQ_HZ
+    got = ChannelQuality(PATIENT.montage)(Chunk(data, stamps, start)).data
+    first_masked = start + int(np.isnan(got[5]).argmax())
+    assert first_masked % BLOCK == 0
+    assert second(2.25) <= first_masked - start <= second(2.75)
+
+
 def test_the_future_changes_nothing_already_given():
     chunk = spoiled()[0]
     half = chunk.n_samples // 2
