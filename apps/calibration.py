@@ -78,6 +78,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
         patient.classes,
         patient.montage,
         trained_on=f"synthetic patient {patient.seed} of family {patient.family}, {seconds:g} s",
+        feature_mean=fitted.feature_mean,
     )
     write_bundle(folder, manifest, patient.montage, tensors, report)
     return Calibration(

@@ -114,11 +114,12 @@ def _run(
 
     console = Console(stderr=True)
     manifest, name, recipe = bundle.manifest, settings.outlet.name, recipe_of_bundle(bundle)
-    source = _source(settings, bundle, _telling(status, console), stopping)
+    tell = _telling(status, console)
+    source = _source(settings, bundle, tell, stopping)
     if source is None:
         return
     try:
-        decoder = build_decoder(bundle, source.montage, threads=settings.threads)
+        decoder = build_decoder(bundle, source.montage, on_event=tell, threads=settings.threads)
         outlet = DecodeOutlet(
             name,
             manifest.labels,
@@ -128,7 +129,6 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
-        report.watch(decoder[0].signal.montage.names)
         pipeline = build_live(settings, decoder, source, (outlet, report), report)
         console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
         try:

@@ -1,6 +1,6 @@
 """Settings to pipeline: the one place where stages meet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from rtbrain.pipeline import Encoding, Pipeline, Watcher
 from rtbrain.signal import (
     Bipolar,
     Chain,
+    ChannelQuality,
     CommonAverage,
     HighPass,
     Laplacian,
@@ -33,7 +34,7 @@ from rtbrain.signal import (
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
 from rtbrain.stream.lsl import lsl_clock
-from rtbrain.types import Decode, Montage, samples
+from rtbrain.types import Decode, Floats, Montage, samples
 
 __all__ = [
     "build_decoder",
@@ -43,8 +44,15 @@ __all__ = [
 ]
 
 
-def build_signal(steps: Sequence[SignalStep], montage: Montage) -> Chain:
+def build_signal(
+    steps: Sequence[SignalStep], montage: Montage, on_event: Callable[..., None] | None = None
+) -> Chain:
     """Signal chain of these steps, each made for the montage that the one before gives.
+
+    Parameters
+    ----------
+    on_event : callable, optional
+        Told by the quality step of contacts that go bad or good.
 
     Raises
     ------
@@ -54,14 +62,18 @@ def build_signal(steps: Sequence[SignalStep], montage: Montage) -> Chain:
     stages: list[SignalStage] = []
     last = montage
     for step in steps:
-        stage = _signal_stage(step, last)
+        stage = _signal_stage(step, last, on_event)
         if stage is not None:
             stages.append(stage)
             last = stage.montage
     return Chain(montage, stages)
 
 
-def _signal_stage(step: SignalStep, montage: Montage) -> SignalStage | None:
+def _signal_stage(
+    step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
+) -> SignalStage | None:
+    if step.quality is not None:
+        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
     if step.pick is not None:
         return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
     for settings, make in (
@@ -91,6 +103,8 @@ def build_encoding(
     *,
     model: EncoderModel | None = None,
     statistics: RunningStatistics | None = None,
+    feature_mean: Floats | None = None,
+    on_event: Callable[..., None] | None = None,
     threads: int = 1,
 ) -> Encoding:
     """All stages from chunks to embeddings.
@@ -105,6 +119,10 @@ def build_encoding(
         Encoder; without it the linear mode's mean over frames.
     statistics : RunningStatistics, optional
         What the running normaliser begins with.
+    feature_mean : ndarray, float32 [n_features], optional
+        Mean of the training features: what a bad channel gets in the linear mode.
+    on_event : callable, optional
+        Told of contacts that go bad or good.
     threads : int
         Threads of the encoder.
 
@@ -115,10 +133,15 @@ def build_encoding(
     MontageError
         Channels or positions do not fit.
     """
-    signal = build_signal(recipe.signal, montage)
+    signal = build_signal(recipe.signal, montage, on_event)
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length, hop = _window_samples(recipe, sfreq_hz)
-    windows = Windows(signal.montage, length_samples=length, hop_samples=hop)
+    windows = Windows(
+        signal.montage,
+        length_samples=length,
+        hop_samples=hop,
+        coverage_floor=recipe.coverage_floor,
+    )
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
     pooled = _pooled(recipe, spectrogram.n_frames)
     # Relative to the window's last sample, which t_stop stamps: hence the one sample.
@@ -126,7 +149,8 @@ def build_encoding(
     delay_s = -centre / sfreq_hz
     encoder: EncoderStage | FrameMean
     if model is None:
-        encoder = FrameMean(recipe.encoder.n_pooled, neural_delay_s=delay_s)
+        fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
+        encoder = FrameMean(recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill)
         n_features = n_channels * spectrogram.n_freqs
     else:
         if model.popt is None:
@@ -201,7 +225,11 @@ def _pooled(recipe: Recipe, n_frames: int) -> slice:
 
 
 def build_decoder(
-    bundle: Bundle, montage: Montage, *, threads: int = 1
+    bundle: Bundle,
+    montage: Montage,
+    *,
+    on_event: Callable[..., None] | None = None,
+    threads: int = 1,
 ) -> tuple[Encoding, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
 
@@ -217,6 +245,8 @@ def build_decoder(
         bundle.montage,
         model=model_of_bundle(bundle),
         statistics=statistics_of_bundle(bundle),
+        feature_mean=bundle.tensors.get("readout.feature_mean"),
+        on_event=on_event,
         threads=threads,
     )
     pick = Pick(montage, names=bundle.montage.names)

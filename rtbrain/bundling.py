@@ -24,7 +24,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import Encoding
 from rtbrain.spectrogram import RunningStatistics, RunningStft
-from rtbrain.types import Montage
+from rtbrain.types import Floats, Montage
 
 __all__ = [
     "bundle_parts",
@@ -79,6 +79,7 @@ def bundle_parts(
     labels: Sequence[str],
     montage: Montage,
     trained_on: str,
+    feature_mean: Floats | None = None,
 ) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
     """Manifest and arrays of a bundle for a decoder that was fitted just now.
 
@@ -86,13 +87,17 @@ def bundle_parts(
     ----------
     montage : Montage
         Channels of the source that it was fitted on.
+    feature_mean : ndarray, float32 [n_features], optional
+        Mean of the training features.
     """
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
         sizes = {"brainbert": asdict(model.brainbert.sizes)}
         popt = None if model.popt is None else asdict(model.popt.sizes)
         encoder = recipe.encoder.model_copy(update=sizes | {"popt": popt})
         recipe = recipe.model_copy(update={"encoder": encoder})
-    tensors = dict(readout.as_tensors())
+    tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
+    if model is None and feature_mean is not None:
+        tensors["readout.feature_mean"] = feature_mean
     if isinstance(encoding.spectrogram, RunningStft):
         statistics = encoding.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}

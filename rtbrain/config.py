@@ -62,10 +62,17 @@ class NotchSettings(_Settings):
     up_to_hz: PositiveFloat = 360.0
 
 
+class QualitySettings(_Settings):
+    """Masking of contacts that cannot be believed; first in the chain, on raw signals."""
+
+    mains_hz: Literal[50, 60] | None = None
+
+
 class SignalStep(_Settings):
     """One step of the signal chain: exactly one of its keys is set."""
 
     pick: PickSettings | None = None
+    quality: QualitySettings | None = None
     notch: NotchSettings | None = None
     highpass_hz: PositiveFloat | None = None
     reference: Literal["car", "bipolar", "laplacian"] | None = None

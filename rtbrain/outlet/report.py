@@ -16,9 +16,8 @@ class _Events(Protocol):
 class StatusReport:
     """Sink that turns changes of quality into events, and counts.
 
-    ``valid`` and ``invalid`` with the reason, ``channel_bad`` and ``channel_good`` by label;
-    the loop tells it of gaps (``gap`` with the samples lost) and of windows that were skipped
-    (``late``).
+    ``valid`` and ``invalid`` with the reason; the loop tells it of gaps (``gap`` with the samples
+    lost) and of windows that were skipped (``late``).
 
     Parameters
     ----------
@@ -33,17 +32,10 @@ class StatusReport:
 
     def __init__(self, events: _Events) -> None:
         self._events = events
-        self._names: tuple[str, ...] = ()
-        self._good: set[str] = set()
         self._said: tuple[bool, str] | None = None
         self.n_lost = 0
         self.n_skipped = 0
         self.n_decodes = 0
-
-    def watch(self, names: tuple[str, ...]) -> None:
-        """Take the labels of the channels that quality will speak of."""
-        self._names = names
-        self._good = set(names)
 
     def push(self, item: Decode) -> None:
         """Look at a decode and tell what changed."""
@@ -54,14 +46,6 @@ class StatusReport:
         if said != self._said:
             self._said = said
             self._events.emit("valid" if quality.valid else "invalid", reason=quality.reason)
-        if not quality.valid:
-            return
-        good = {name for name, is_good in zip(self._names, quality.good, strict=True) if is_good}
-        for name in sorted(self._good - good):
-            self._events.emit("channel_bad", channel=name)
-        for name in sorted(good - self._good):
-            self._events.emit("channel_good", channel=name)
-        self._good = good
 
     def gap(self, n_samples: int) -> None:
         """Tell that samples of the stream were lost."""
