@@ -1,16 +1,16 @@
 """The demo's parts: the decoders, fitted; patient and decoders, each a process."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from .calibration import Calibration, calibrate
+from .processes import last_words, running_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,21 +111,10 @@ def running(plan: Plan) -> Iterator[Callable[[], None]]:
         yield lambda: _refuse_dead(plan, processes)
 
 
-@contextmanager
-def _process(plan: Plan, label: str, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `rtbrain ...` until the block ends; its words go to a file of the demo's folder."""
-    command = [sys.executable, "-m", "rtbrain.apps.main", *arguments]
-    with (plan.folder / f"{label}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def _process(
+    plan: Plan, label: str, arguments: list[str]
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    return running_command(arguments, plan.folder / f"{label}.log")
 
 
 def _refuse_dead(plan: Plan, processes: dict[str, "subprocess.Popen[bytes]"]) -> None:
@@ -133,6 +122,5 @@ def _refuse_dead(plan: Plan, processes: dict[str, "subprocess.Popen[bytes]"]) ->
 
     for label, process in processes.items():
         if process.poll() is not None:
-            words = (plan.folder / f"{label}.log").read_text(errors="replace").split("\n")
-            last = next((line for line in reversed(words) if line.strip()), "without a word")
-            raise RtbrainError(f"the demo's {label} process ended early: {last.strip()}")
+            last = last_words(plan.folder / f"{label}.log")
+            raise RtbrainError(f"the demo's {label} process ended early: {last}")

@@ -80,9 +80,16 @@ def all_cases() -> "list[Case]":
         fault_rows_running,
         fault_rows_signal,
         fault_rows_stream,
+        fault_rows_time,
     )
 
-    from . import fault_rows_headers, fault_rows_overload, fault_rows_program
+    from . import (
+        fault_rows_headers,
+        fault_rows_lsl,
+        fault_rows_overload,
+        fault_rows_processes,
+        fault_rows_program,
+    )
 
     return [
         case
@@ -91,9 +98,12 @@ def all_cases() -> "list[Case]":
             fault_rows_running,
             fault_rows_signal,
             fault_rows_stream,
+            fault_rows_time,
             fault_rows_headers,
             fault_rows_overload,
             fault_rows_program,
+            fault_rows_lsl,
+            fault_rows_processes,
         )
         for case in rows.CASES
     ]

@@ -10,7 +10,7 @@ from rtbrain.apps.fault_rig import Bench, new_bench
 
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.offline import fault_rows_files, fault_rows_running
-from rtbrain.offline.fault_matrix import Case, Row, run
+from rtbrain.offline.fault_matrix import FAULTS, Case, Row, run
 from tests.apps.program import refused, rtbrain
 
 VIRTUAL = [case for case in faults.all_cases() if not case.lsl]
@@ -19,6 +19,7 @@ FAILING = {
     "hostile_settings": "settings nested 5000 deep end in RecursionError",
     "altered_bundles": "a byte of manifest.json itself may change without being seen",
     "stalled_consumer": "a backlog over 25 s loses the chunk pulled last",
+    "another_true_rate": "a rate off by up to 0.5 % is decoded as it is, not resampled",
     "bad_channels": "only what is not finite is masked",
     "every_channel": "only what is not finite is masked",
 }
@@ -46,6 +47,11 @@ def test_a_row_of_the_matrix_holds(
     assert row.passed, row.observed
 
 
+def test_every_fault_that_is_not_about_recording_has_a_row() -> None:
+    assert {case.number for case in faults.all_cases()} == set(FAULTS)
+    assert set(FAULTS) == set(range(1, 25)) - {21, 22}
+
+
 def seen(case: Case, bench: Bench, *, lsl: bool = False) -> Row:
     (row,) = run([case], bench.rig, lsl=lsl)
     return row
@@ -70,7 +76,7 @@ def test_a_row_over_lsl_waits_to_be_asked_for(bench: Bench) -> None:
 
 
 def test_a_fault_that_is_not_in_the_matrix_is_refused(bench: Bench) -> None:
-    with pytest.raises(SettingsError, match=r"--row: no fault 21; there are .*23, 24"):
+    with pytest.raises(SettingsError, match=r"--row: no fault 21; there are .*20, 23, 24"):
         list(run(faults.all_cases(), bench.rig, lsl=False, numbers=[21]))
 
 

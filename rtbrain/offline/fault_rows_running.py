@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rtbrain.offline.fault_matrix import Case, Finding, Rig, chunks_of
-from rtbrain.types import Chunk, Floats
+from rtbrain.stream.ledger import Ledger
+from rtbrain.types import Floats
 
 __all__ = ["CASES", "resident_kib"]
 
@@ -60,7 +61,7 @@ def an_hour(rig: Rig) -> Finding:
     Samples go through the ledger, the front end and the linear decoder, 0.25 s at a time.
     """
     sfreq_hz = rig.montage.sfreq_hz
-    decoder = rig.decoder("linear", rig.montage)
+    decoder, ledger = rig.decoder("linear", rig.montage), Ledger(sfreq_hz)
     minute = rig.signal(60.0)
     pieces = [minute[:, at : at + 512].copy() for at in range(0, minute.shape[1] - 511, 512)]
     rng = np.random.default_rng(24)
@@ -72,12 +73,12 @@ def an_hour(rig: Rig) -> Finding:
         piece: Floats = pieces[(n_pushed // 512) % len(pieces)]
         truth = n_pushed + np.arange(piece.shape[1])
         stamps = 1000.0 + truth / sfreq_hz + rng.normal(0, 1e-3)
-        for window in decoder.cut(Chunk(piece, stamps, n_pushed)):
-            decode = decoder.readout(decoder.encode(window))
-            n_decodes += 1
-            n_valid += decode.quality.valid
-            stop = window.first_sample + window.data.shape[1] - 1
-            off_s = max(off_s, abs(decode.t_stop - 1000.0 - stop / sfreq_hz))
+        for chunk in ledger.take(piece, stamps, float(truth[-1] / sfreq_hz + 1000.02)):
+            for decode in decoder.decode([chunk]):
+                n_decodes += 1
+                n_valid += decode.quality.valid
+            stop = chunk.first_sample + chunk.n_samples - 1
+            off_s = max(off_s, abs(chunk.timestamps[-1] - 1000.0 - stop / sfreq_hz))
         if n_pushed % (512 * 240) == 0:
             sampled.append((n_pushed / sfreq_hz, resident_kib()))
             threads.add(threading.active_count())
@@ -85,11 +86,13 @@ def an_hour(rig: Rig) -> Finding:
     settled = np.array([each for each in sampled if each[0] >= SETTLED_S])
     slope = float(np.polyfit(settled[:, 0] / 3600, settled[:, 1], 1)[0])
     passed = slope < _LEVEL_KIB and len(threads) == 1 and n_valid > 0.99 * n_decodes
-    passed &= off_s < 0.01
+    report = ledger.report
+    passed &= off_s < 0.01 and report.lost == 0 and abs(report.drift_ppm) < 5
     return (
-        f"{n_decodes} decodes, {n_valid} valid; memory "
+        f"{n_decodes} decodes, {n_valid} valid, {report.lost} samples lost; memory "
         f"{slope / 1024:+.2f} MiB an hour, {', '.join(map(str, threads))} threads; counter and "
-        f"clock at most {1000 * off_s:.1f} ms apart",
+        f"clock at most {1000 * off_s:.1f} ms apart, effective "
+        f"rate {report.effective_rate_hz:.3f} Hz",
         passed,
     )
 

@@ -123,7 +123,10 @@ def missing_channels(rig: Rig) -> Finding:
         before = seen.valid_between(START_S, _GONE_S)[-1].quality.coverage
         finite = bool(valid) and all(np.isfinite(one.values).all() for one in valid)
         coverage = valid[-1].quality.coverage if valid else float("nan")
-        passed &= finite and before == 1 and coverage <= 0.75
+        names = rig.decoder(kind, rig.montage).signal.montage.names
+        gone = [names.index(name) for name in rig.montage.names[:3] if name in names]
+        passed &= finite and before == 1 and coverage <= 1 - len(gone) / len(names)
+        passed &= all(not one.quality.good[gone].any() for one in valid)
         said.append(
             f"{kind}, 3 missing: {len(valid)} valid decodes, coverage {before:.2f} to "
             f"{coverage:.2f}"

@@ -5,6 +5,7 @@ the network are made up. Its search has a thread of its own, so a row takes the 
 looking for a stream takes, and no more.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.offline.fault_matrix import Decoder
 from rtbrain.stream.contract import StreamContract
+from rtbrain.stream.ledger import Ledger
 from rtbrain.stream.lsl_connect import StreamRow
 from rtbrain.stream.supervisor import SupervisedSource
 from rtbrain.stream.wanted import Candidate
@@ -124,13 +126,16 @@ class World:
 
 
 class _Inlet:
+    """An inlet that pulls from the world as the one over LSL pulls from the network."""
+
     def __init__(self, world: World, sender: Sender) -> None:
         self.montage = sender.montage
         self.notes: tuple[str, ...] = ()
+        self.ledger = Ledger(sender.montage.sfreq_hz)
         self._world = world
         self._sender = sender
         self._next: int | None = None
-        self._count = 0
+        self._waiting: deque[Chunk] = deque()
 
     def pull(self, timeout_s: float) -> Chunk | None:
         now_s, sfreq_hz = self._world.clock(), self.montage.sfreq_hz
@@ -143,8 +148,10 @@ class _Inlet:
         first, self._next = self._next, max(made, self._next)
         data = self._world.samples(self.montage, first, self._next)
         stamps = START_S + np.arange(first, self._next) / sfreq_hz
-        self._count += self._next - first
-        return Chunk(data, stamps, self._count - (self._next - first))
+        self._waiting.extend(self.ledger.take(data, stamps, now_s))
+        if self._waiting:
+            return self._waiting.popleft()
+        return Chunk(data[:, :0], stamps[:0], self.ledger.next_sample)
 
     def close(self) -> None:
         """Nothing is held."""
