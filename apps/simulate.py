@@ -2,15 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rtbrain.stream.fault_grammar import KINDS, parse_fault
+
+from .faulty_outlet import FaultyOutlet
 
 if TYPE_CHECKING:
     from rtbrain.stream.patient import Patient
     from rtbrain.stream.synthetic import SyntheticSource
     from rtbrain.types import Chunk
 
+_FAULT_HELP = (
+    "What goes wrong and at which second of the signal; may be repeated. "
+    f"Forms: {', '.join(KINDS.values())}. Channels: labels with commas, or * for all."
+)
 _ASK_AGAIN_S = 0.2
 # Closing an outlet drops what its threads have not sent yet.
 _LAST_SENDING_S = 0.5
@@ -39,6 +48,7 @@ def command(
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
     ] = 20.0,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help=_FAULT_HELP)] = None,
 ) -> None:
     """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
     from rtbrain.errors import SettingsError
@@ -68,7 +78,18 @@ def command(
         chunk_samples=max(1, round(chunk_ms / 1000 * sfreq)),
         start_sample=round(start * sfreq),
     )
-    _stream(patient, source, name, speed, wait, round(start * sfreq), stop_on_signals())
+    faults = [parse_fault(text) for text in fault or ()]
+    outlet = partial(
+        FaultyOutlet,
+        name,
+        patient.montage,
+        faults,
+        source_id=f"{name}-{family}-{seed}",
+        origin="fault injection" if faults else "synthetic",
+        speed=speed,
+        mains_hz=mains,
+    )
+    _stream(patient, source, name, speed, wait, round(start * sfreq), outlet, stop_on_signals())
 
 
 def _stream(
@@ -78,22 +99,20 @@ def _stream(
     speed: float,
     wait: bool,
     start_sample: int,
+    outlet: Callable[[], FaultyOutlet],
     stopping: Callable[[], bool],
 ) -> None:
     import time
-    from dataclasses import replace
 
     from rich.console import Console
 
-    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
+    from rtbrain.outlet.lsl import MarkerOutlet
     from rtbrain.stream.lsl import lsl_clock
     from rtbrain.stream.pace import play
 
     console = Console(stderr=True)
-    # The rate that is announced is the rate at which samples leave.
-    montage = replace(patient.montage, sfreq_hz=patient.sfreq_hz * speed)
     identity = f"{name}-{patient.family}-{patient.seed}"
-    signal = SignalOutlet(name, montage, source_id=identity, origin="synthetic")
+    signal = outlet()
     markers = MarkerOutlet(f"{name}-markers", source_id=f"{identity}-markers")
 
     def push(chunk: "Chunk") -> None:
@@ -117,6 +136,7 @@ def _stream(
             wait=time.sleep,
             stop=stopping,
         )
+        signal.finish()
         if signal.has_listeners and not stopping():
             time.sleep(_LAST_SENDING_S)
     finally:

@@ -34,7 +34,7 @@ from rtbrain.types import Chunk, Floats, Montage, Times
 __all__ = ["LslSource", "MarkerSource", "StreamRow", "list_streams", "lsl_clock"]
 
 _CHUNK_S = 0.25
-_SIMULATED = frozenset({"synthetic", "replay"})
+_SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
 
 
 def lsl_clock() -> float:
