@@ -50,10 +50,14 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     from rtbrain.build import build_encoding
     from rtbrain.bundling import bundle_parts, untrained_model
     from rtbrain.decoder import write_bundle
+    from rtbrain.errors import SettingsError
     from rtbrain.offline.embedding import embed_recording
     from rtbrain.offline.fitting import fit_logistic
     from rtbrain.stream.synthetic import SyntheticSource
 
+    hop_s = recipe.window.hop_s
+    if hop_s is None:
+        raise SettingsError("a patient is calibrated on sliding windows: give window.hop_s")
     model = untrained_model(recipe)
     encoding = build_encoding(recipe, patient.montage, model=model)
     source = SyntheticSource(patient, duration_s=seconds)
@@ -63,7 +67,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
         embedded.population,
         patient.state_at(at),
         n_classes=len(patient.classes),
-        embargo_windows=round(recipe.window.length_s / recipe.window.hop_s),
+        embargo_windows=round(recipe.window.length_s / hop_s),
     )
     report = {
         "balanced_accuracy_blocked": fitted.validation_score,
@@ -84,6 +88,6 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     return Calibration(
         fitted.validation_score,
         encoding.neural_delay_s,
-        recipe.window.hop_s,
+        hop_s,
         len(embedded.embeddings),
     )

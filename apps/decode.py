@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rtbrain.decoder import Bundle
     from rtbrain.outlet import StatusOutlet, StatusReport
     from rtbrain.stage import Source
+    from rtbrain.stream.lsl import MarkerSource
 
 
 def command(
@@ -129,7 +130,16 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
-        pipeline = build_live(settings, decoder, source, (outlet, report), report)
+        pipeline = build_live(
+            settings,
+            decoder,
+            source,
+            (outlet, report),
+            report,
+            coverage_floor=recipe.coverage_floor,
+            markers=_markers(settings),
+            refusal=_rate_refusal(source),
+        )
         console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
         try:
             pipeline.run(_until(stopping, duration_s, lsl_clock))
@@ -196,6 +206,23 @@ def _fieldtrip(wanted: "StreamSettings", on_event: Callable[..., None]) -> "Sour
     )
     on_event("connected", stream=wanted.fieldtrip, notes=list(source.notes))
     return source
+
+
+def _markers(settings: "DecodeSettings") -> "MarkerSource | None":
+    from rtbrain.stream.lsl import MarkerSource
+
+    name = settings.stream.markers
+    return None if name is None else MarkerSource(name=name, timeout_s=settings.stream.timeout_s)
+
+
+def _rate_refusal(source: "Source") -> Callable[[], str]:
+    """Whether the stream's true rate is so far from the nominal one that no decode holds."""
+    from rtbrain.stream.ledger_report import effective_rate_verdict
+    from rtbrain.stream.supervisor import SupervisedSource
+
+    if not isinstance(source, SupervisedSource):
+        return lambda: ""
+    return lambda: effective_rate_verdict(source.ledger.report)
 
 
 def _telling(status: "StatusOutlet", console: "Console") -> Callable[..., None]:

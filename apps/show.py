@@ -1,9 +1,12 @@
 """`rtbrain show`: what a decoder bundle is, and what it is worth."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rtbrain.config import WindowSettings
 
 
 def command(
@@ -26,7 +29,7 @@ def command(
         "channels": f"{found.montage.n_channels}: {_some(found.montage.names)}",
         "positions": found.montage.space or "none",
         "rate": f"{manifest.sfreq_hz:g} Hz",
-        "window": f"{recipe.window.length_s:g} s, hop {recipe.window.hop_s:g} s",
+        "window": _window(recipe.window),
         "signal chain": " > ".join(_step(step) for step in manifest.recipe.get("signal", ())),
         "spectrogram": recipe.spectrogram.form,
         "trained on": manifest.trained_on,
@@ -47,3 +50,9 @@ def _step(step: dict[str, object]) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{name} {part}" for name, part in value.items())
     return f"{key} ({value})"
+
+
+def _window(window: "WindowSettings") -> str:
+    if window.hop_s is not None:
+        return f"{window.length_s:g} s, hop {window.hop_s:g} s"
+    return f"{window.length_s:g} s, from {window.offset_s:g} s after each marker"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtbrain.buffer import Windows
+from rtbrain.buffer import CuedWindows, EventWindows, Windows
 from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
 from rtbrain.config import DecodeSettings, Recipe, SignalStep
 from rtbrain.decoder import Bundle, LinearReadout, Readout
@@ -33,7 +33,7 @@ from rtbrain.signal import (
 )
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
-from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.lsl import MarkerSource, lsl_clock
 from rtbrain.types import Decode, Floats, Montage, samples
 
 __all__ = [
@@ -135,13 +135,8 @@ def build_encoding(
     """
     signal = build_signal(recipe.signal, montage, on_event)
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
-    length, hop = _window_samples(recipe, sfreq_hz)
-    windows = Windows(
-        signal.montage,
-        length_samples=length,
-        hop_samples=hop,
-        coverage_floor=recipe.coverage_floor,
-    )
+    length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
+    windows = _windows(recipe, signal.montage, length)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
     pooled = _pooled(recipe, spectrogram.n_frames)
     # Relative to the window's last sample, which t_stop stamps: hence the one sample.
@@ -164,21 +159,37 @@ def build_encoding(
     return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
 
 
-def _window_samples(recipe: Recipe, sfreq_hz: float) -> tuple[int, int]:
+def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
     try:
-        length = samples(recipe.window.length_s, sfreq_hz, what="window.length_s")
-        hop = samples(recipe.window.hop_s, sfreq_hz, what="window.hop_s")
-        frame_hop = samples(recipe.spectrogram.frame_hop_s, sfreq_hz, what="frame_hop_s")
+        return samples(duration_s, sfreq_hz, what=key)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def _windows(recipe: Recipe, montage: Montage, length_samples: int) -> Windows | EventWindows:
+    settings, sfreq_hz = recipe.window, montage.sfreq_hz
+    if settings.hop_s is None:
+        return EventWindows(
+            montage,
+            length_samples=length_samples,
+            offset_samples=_whole(settings.offset_s, sfreq_hz, "window.offset_s"),
+            texts=settings.texts,
+        )
+    hop = _whole(settings.hop_s, sfreq_hz, "window.hop_s")
+    frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
     if hop % frame_hop:
         nearest = max(1, round(hop / frame_hop)) * frame_hop
         raise SettingsError(
-            f"window.hop_s of {recipe.window.hop_s} s is {hop} samples at {sfreq_hz:g} Hz, no "
+            f"window.hop_s of {settings.hop_s} s is {hop} samples at {sfreq_hz:g} Hz, no "
             f"multiple of the STFT hop of {frame_hop} samples: the nearest that fits is "
             f"{nearest / sfreq_hz:.9g} s"
         )
-    return length, hop
+    return Windows(
+        montage,
+        length_samples=length_samples,
+        hop_samples=hop,
+        coverage_floor=recipe.coverage_floor,
+    )
 
 
 def _spectrogram(
@@ -189,16 +200,13 @@ def _spectrogram(
     statistics: RunningStatistics | None,
 ) -> PublishedStft | RunningStft | Superlet:
     settings = recipe.spectrogram
-    frame_hop = samples(settings.frame_hop_s, sfreq_hz)
+    frame_hop = _whole(settings.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
     if settings.form == "superlet":
         n_freqs = settings.n_freqs
         return Superlet(
             n_channels, length_samples, sfreq_hz, hop_samples=frame_hop, n_freqs=n_freqs
         )
-    try:
-        frame = samples(settings.frame_s, sfreq_hz, what="spectrogram.frame_s")
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    frame = _whole(settings.frame_s, sfreq_hz, "spectrogram.frame_s")
     shape = {"frame_samples": frame, "hop_samples": frame_hop, "n_freqs": settings.n_freqs}
     if settings.form == "published":
         return PublishedStft(n_channels, length_samples, **shape)
@@ -252,7 +260,7 @@ def build_decoder(
     pick = Pick(montage, names=bundle.montage.names)
     encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
     smoothing = 0.0
-    if recipe.smoothing_s:
+    if recipe.smoothing_s and recipe.window.hop_s is not None:
         smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
     if weights.weight.shape[1] != encoding.n_features:
@@ -269,6 +277,10 @@ def build_live(
     source: Source,
     sinks: Sequence[Sink[Decode]],
     watcher: Watcher,
+    *,
+    coverage_floor: float,
+    markers: MarkerSource | None = None,
+    refusal: Callable[[], str] = lambda: "",
 ) -> Pipeline:
     """Pipeline of a live session.
 
@@ -276,10 +288,32 @@ def build_live(
     ----------
     decoder : tuple
         As `build_decoder` gives it, for the source's montage.
+    coverage_floor : float
+        Of the decoder's recipe.
+    markers : MarkerSource, optional
+        Where the markers of event windows come from.
+    refusal : callable
+        Why the stream as a whole cannot be decoded; empty where it can.
+
+    Raises
+    ------
+    SettingsError
+        Event windows have no markers.
     """
     encoding, readout = decoder
     newest_only = settings.late == "newest"
-    return Pipeline(source, encoding, readout, tuple(sinks), lsl_clock, newest_only, watcher)
+    if isinstance(encoding.windows, EventWindows):
+        if markers is None:
+            raise SettingsError(
+                "the decoder's windows are cut at markers: give stream.markers, the name of the "
+                "marker stream"
+            )
+        newest_only = False  # each event is decoded once, late or not
+        cued = CuedWindows(encoding.windows, markers.pull, coverage_floor=coverage_floor)
+        encoding = replace(encoding, windows=cued)
+    return Pipeline(
+        source, encoding, readout, tuple(sinks), lsl_clock, newest_only, watcher, refusal
+    )
 
 
 def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:

@@ -88,10 +88,38 @@ class SignalStep(_Settings):
 
 
 class WindowSettings(_Settings):
-    """Length of the decoded window and the hop between windows, s."""
+    """Windows that slide, or one window a marker.
+
+    Attributes
+    ----------
+    length_s : float
+        Length, s.
+    hop_s : float or None
+        From one sliding window to the next, s.
+    mode : str
+        ``sliding``, or ``event``: cut relative to the markers of the stream's marker stream.
+    offset_s : float
+        From a marker to the start of its window, s.
+    texts : tuple of str or None
+        Markers that cut a window; None takes all.
+    """
 
     length_s: PositiveFloat = 5.0
-    hop_s: PositiveFloat
+    hop_s: PositiveFloat | None = None
+    mode: Literal["sliding", "event"] = "sliding"
+    offset_s: float = 0.0
+    texts: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> "WindowSettings":
+        if self.mode == "sliding" and self.hop_s is None:
+            raise ValueError("sliding windows need hop_s")
+        of_events = {"offset_s", "texts"} & self.model_fields_set
+        if self.mode == "sliding" and of_events:
+            raise ValueError(f"{', '.join(sorted(of_events))} is for mode event only")
+        if self.mode == "event" and self.hop_s is not None:
+            raise ValueError("mode event cuts at markers: leave hop_s out")
+        return self
 
 
 class SpectrogramSettings(_Settings):
@@ -130,6 +158,8 @@ class Recipe(_Settings):
     def _mode_fits(self) -> "Recipe":
         if self.mode == "published" and self.encoder.pool != "centre":
             raise ValueError("mode published pools the centre: set encoder.pool to centre")
+        if self.window.mode == "event" and self.smoothing_s:
+            raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
         if self.mode == "published" and self.spectrogram.form == "running":
             raise ValueError("mode published takes spectrogram.form published or superlet")
         return self
@@ -142,6 +172,8 @@ class StreamSettings(_Settings):
     ----------
     name, type, source_id : str or None
         Of the LSL stream; every one that is given must match.
+    markers : str or None
+        Name of the LSL marker stream, for windows of mode event.
     fieldtrip : str or None
         ``host:port`` of a FieldTrip buffer, instead of those.
     timeout_s : float
@@ -157,6 +189,7 @@ class StreamSettings(_Settings):
     name: str | None = None
     type: str | None = None
     source_id: str | None = None
+    markers: str | None = None
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     timeout_s: PositiveFloat = 10.0
     scale: PositiveFloat = 1.0

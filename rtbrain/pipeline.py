@@ -16,6 +16,7 @@ _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
 _MOST_PULLS = 100  # in one drain of a backlog, so that a stop is seen then too
 _STALL_S = 1.0  # without a sample, after which the last decode is taken back
+_STALLED = f"no samples for {_STALL_S:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Pipeline:
         LSL clock, s.
     watcher : Watcher
         Told of samples that were lost and of windows that were skipped.
+    refusal : callable
+        Why the stream as a whole cannot be decoded now; empty where it can.
     """
 
     source: Source
@@ -96,6 +99,7 @@ class Pipeline:
     clock: Callable[[], float]
     newest_only: bool
     watcher: Watcher
+    refusal: Callable[[], str] = lambda: ""
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
@@ -110,7 +114,8 @@ class Pipeline:
                 t_last = t_received
                 last = self._take(chunk, t_received) or last
             elif last is not None and last.quality.valid and t_received - t_last > _STALL_S:
-                last = self._give(_stalled(last, t_received), t_received)
+                last = replace(_taken_back(last, _STALLED), t_stop=t_received)
+                self._give(last, t_received)
 
     def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
         """Decode what a chunk completes; the last decode, if any."""
@@ -145,7 +150,10 @@ class Pipeline:
         return self.encoding.cut(chunk)
 
     def _decode(self, window: Window, t_received: float) -> Decode:
-        return self._give(self.readout(self.encoding.encode(window)), t_received)
+        decode = self.readout(self.encoding.encode(window))
+        if decode.quality.valid and (why := self.refusal()):
+            decode = _taken_back(decode, why)
+        return self._give(decode, t_received)
 
     def _give(self, decode: Decode, t_received: float) -> Decode:
         decode = replace(decode, t_received=t_received, t_ready=self.clock())
@@ -154,7 +162,6 @@ class Pipeline:
         return decode
 
 
-def _stalled(last: Decode, now: float) -> Decode:
-    """What holds of the brain once nothing has come for a while: nothing."""
-    quality = replace(last.quality, valid=False, reason=f"no samples for {_STALL_S:g} s")
-    return replace(last, values=np.full_like(last.values, np.nan), t_stop=now, quality=quality)
+def _taken_back(decode: Decode, why: str) -> Decode:
+    quality = replace(decode.quality, valid=False, reason=why)
+    return replace(decode, values=np.full_like(decode.values, np.nan), quality=quality)

@@ -103,6 +103,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         source,
         (decodes,),
         StatusReport(StatusOutlet(name, source_id=name + "s")),
+        coverage_floor=0.5,
     )
     done = threading.Event()
     decoding = threading.Thread(target=pipeline.run, args=(done.is_set,))

@@ -136,8 +136,9 @@ class DecodeOutlet:
         Name of the stream, less ``-decode``.
     labels : tuple of str
         Labels of the outputs.
-    hop_s : float
-        Time between decodes, s; the nominal rate is 1 / `hop_s`.
+    hop_s : float or None
+        Time between decodes, s; the nominal rate is 1 / `hop_s`. None where they come with
+        events: the stream is then irregular.
     montage : Montage
         The contacts that the decoder reads.
     bundle_id : str
@@ -161,18 +162,19 @@ class DecodeOutlet:
         name: str,
         labels: tuple[str, ...],
         *,
-        hop_s: float,
+        hop_s: float | None,
         montage: Montage,
         bundle_id: str,
         source_id: str,
         unit: str = "probability",
     ) -> None:
-        if not (math.isfinite(hop_s) and hop_s > 0):
+        if hop_s is not None and not (math.isfinite(hop_s) and hop_s > 0):
             raise SettingsError(f"hop_s: expected a finite time above 0 s, got {hop_s}")
         names = (*labels, *_WORTH)
         units = (*(unit for _ in labels), *_WORTH.values())
         self._name = f"{name}-decode"
-        info = new_info(self._name, "Decode", len(names), 1 / hop_s, "float32", source_id)
+        rate_hz = 0.0 if hop_s is None else 1 / hop_s
+        info = new_info(self._name, "Decode", len(names), rate_hz, "float32", source_id)
         # MISC is the one type of channel that every reader of LSL takes for what is no voltage.
         describe_channels(info, names, ("misc",) * len(names), units)
         describe_contacts(info, montage)

@@ -1,0 +1,117 @@
+"""Cue-locked decoding: one decode a marker, of the samples that the marker points to."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.build import build_encoding
+from rtbrain.bundling import bundle_parts
+from rtbrain.config import Recipe, parse_settings
+from rtbrain.decoder import LinearReadout, write_bundle
+from rtbrain.outlet import MarkerOutlet, SignalOutlet
+from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.pace import play
+from rtbrain.types import Montage
+from tests.apps.program import refused
+from tests.conftest import brain_like, cut, montage_of
+
+SFREQ_HZ = 2048.0
+RECIPE = {
+    "mode": "linear",
+    "window": {"mode": "event", "length_s": 1.0, "offset_s": 0.25, "texts": ["go"]},
+    "spectrogram": {"form": "published"},
+}
+
+
+def event_bundle(folder: Path, montage: Montage) -> None:
+    recipe = parse_settings(RECIPE, Recipe, where="test")
+    encoding = build_encoding(recipe, montage)
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 0.1, (2, encoding.n_features)).astype(np.float32)
+    readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
+    manifest, tensors = bundle_parts(
+        recipe, None, encoding, readout, ("no", "yes"), montage, "nothing"
+    )
+    write_bundle(folder, manifest, montage, tensors, {})
+
+
+@pytest.mark.lsl
+def test_each_marker_gives_one_decode_at_its_own_place(tmp_path: Path) -> None:
+    montage = montage_of(4, SFREQ_HZ)
+    event_bundle(tmp_path / "bundle", montage)
+    name = f"cue-{uuid4().hex}"
+    outlet = SignalOutlet(name, montage, source_id=name, origin="replay")
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+    settings = tmp_path / "live.yaml"
+    settings.write_text(
+        f"stream: {{name: {name}, markers: {name}-markers, timeout_s: 30}}\n"
+        f"outlet: {{name: {name}}}\nbundle: {tmp_path / 'bundle'}\n"
+    )
+    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    process = subprocess.Popen(command)
+    cues_s: list[float] = []
+    done = threading.Event()
+
+    def push(chunk) -> None:
+        outlet.push(chunk)
+        for at in (2.0, 2.4, 3.3, 4.0):
+            sample = round(at * SFREQ_HZ)
+            if chunk.first_sample <= sample < chunk.first_sample + chunk.n_samples:
+                stamp = float(chunk.timestamps[sample - chunk.first_sample])
+                markers.push("other", stamp)
+                markers.push("go", stamp)
+                cues_s.append(stamp)
+
+    def send() -> None:
+        assert outlet.wait_for_listeners(90)
+        assert markers.wait_for_listeners(30)
+        data = brain_like(4, int(7 * SFREQ_HZ), SFREQ_HZ)
+        play(
+            cut(data, [41] * 340, SFREQ_HZ),
+            push,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=done.is_set,
+        )
+
+    sending = threading.Thread(target=send)
+    try:
+        infos = pylsl.resolve_byprop("name", f"{name}-decode", 1, 90)
+        listener = pylsl.StreamInlet(infos[0])
+        listener.open_stream(10)
+        assert infos[0].nominal_srate() == 0
+        sending.start()
+        rows = [listener.pull_sample(timeout=60) for _ in range(4)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        done.set()
+        if sending.ident is not None:
+            sending.join()
+        process.kill()
+        process.wait()
+        outlet.close()
+        markers.close()
+    assert all(values[2] == 1 for values, _ in rows)
+    stamps = np.array([stamp for _, stamp in rows])
+    expected = np.array(cues_s) + 0.25 + 1.0 - 1 / SFREQ_HZ
+    np.testing.assert_allclose(stamps, expected, atol=1 / SFREQ_HZ)
+
+
+@pytest.mark.lsl
+def test_event_windows_without_markers_are_refused(tmp_path: Path) -> None:
+    montage = montage_of(4, SFREQ_HZ)
+    event_bundle(tmp_path / "bundle", montage)
+    name = f"cue-{uuid4().hex}"
+    outlet = SignalOutlet(name, montage, source_id=name, origin="replay")
+    flags = ("--stream", name, "--bundle", tmp_path / "bundle", "--name", name)
+    assert "stream.markers" in refused("decode", *flags)
+    outlet.close()
