@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from rtbrain.types import Times
 
-__all__ = ["ClockFit", "Line"]
+__all__ = ["MEMORY_S", "ClockFit", "Line"]
 
 _BLOCK_S = 0.25
-_MEMORY_S = 60.0
+MEMORY_S = 60.0
 _LEAST_BLOCKS = 4
 # Blocks further off than this many robust standard deviations are left out of the line.
 _OUTLYING = 5.0
@@ -71,7 +71,7 @@ class ClockFit:
     def __init__(self, sfreq_hz: float) -> None:
         self._sfreq_hz = sfreq_hz
         self._block_samples = max(1, round(_BLOCK_S * sfreq_hz))
-        n_blocks = round(_MEMORY_S / _BLOCK_S)
+        n_blocks = round(MEMORY_S / _BLOCK_S)
         # Means of number and time, counted from the first sample to keep the digits.
         self._blocks: deque[tuple[float, float]] = deque(maxlen=n_blocks)
         self._first_number = 0

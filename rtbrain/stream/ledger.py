@@ -24,9 +24,10 @@ _WHOLE_SHARE = 0.002
 _EXACT_AFTER_S = 1.0
 _EXACT_AGAIN_AFTER_S = 10.0
 # Jumps of stamps up to this, or 1.5 times the largest jump seen, are the jitter of senders that
-# stamp by arrival. Back they may go further: no loss moves stamps back.
+# stamp by arrival. So is a jump no longer than the even stretch before it, which may be a chunk,
+# of up to 0.25 s; and one back by that, since no loss moves stamps back.
 _JITTER_S = 0.1
-_JITTER_BACK_S = 0.25
+_CHUNK_S = 0.25
 _STEP_BACK_S = 0.05
 _JITTER_MARGIN = 1.5
 # A jump forward is a loss where the samples could be here by then, to within this.
@@ -54,9 +55,9 @@ class Ledger:
 
     Losses are exact to the sample where stamps are exact: whole samples apart for the last 1 s.
     Stamps that jump by parts of samples are jitter; from then until 10 s without, only jumps of
-    more than 0.1 s and 1.5 times the largest one before are losses, counted to the nearest
-    sample of the line that is fitted to the stamps. A step forward of less than 0.25 s, or in a
-    backlog, cannot be told from a loss and is counted as one.
+    more than 0.1 s, 1.5 times the largest one before and the sender's chunk (up to 0.25 s) are
+    losses, counted to the nearest sample of the line that is fitted to the stamps. A step forward
+    of less than 0.25 s, or in a backlog, cannot be told from a loss and is counted as one.
 
     However the samples are cut into calls, their numbers and counts are the same. Memory is
     bounded.
@@ -208,7 +209,8 @@ class Ledger:
         self, stamp: float, late: float, t_arrived: float, *, whole: bool
     ) -> int | None:
         time_s, jump_s = stamp - self._shift_s, late / self._rate_hz()
-        if not whole and jump_s <= max(_JITTER_S, _JITTER_MARGIN * self._jitter_s):
+        stretch_s = min(self._n_clean / self.sfreq_hz, _CHUNK_S)
+        if not whole and jump_s <= max(_JITTER_S, _JITTER_MARGIN * self._jitter_s, stretch_s):
             return self._jitter(jump_s)
         known = t_arrived - self._t_first >= _KNOWN_AFTER_S
         if time_s > t_arrived - (self._delay_s if known else 0.0) + _ARRIVAL_S:
@@ -223,7 +225,7 @@ class Ledger:
         jump_s = -late / self._rate_hz()
         limit_s = _STEP_BACK_S
         if self._jittery or not self._exact:
-            limit_s = max(_JITTER_BACK_S, _JITTER_MARGIN * self._jitter_s)
+            limit_s = max(_CHUNK_S, _JITTER_MARGIN * self._jitter_s)
         if (whole or jump_s > limit_s) and self._recent.skipped(self._next + round(late)):
             self._reordered += 1
             return None

@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from rtbrain.stream.clock_fit import MEMORY_S
+
 __all__ = ["LedgerReport", "effective_rate_verdict"]
 
 _VERDICT_AFTER_S = 10.0
+_STANDARD_ERRORS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ def effective_rate_verdict(report: LedgerReport, tolerance: float = 0.005) -> st
 
     A rate that is off by a share shifts every frequency by that share, since bins are counted in
     samples: 0.005 moves the highest bin of the spectrogram, 39 * 5.12 = 199.7 Hz, by 1 Hz or a
-    fifth of a bin, and all others by less.
+    fifth of a bin, and all others by less. What jittery stamps leave unsure of the rate, three
+    standard errors, is allowed on top.
 
     Parameters
     ----------
@@ -72,7 +76,10 @@ def effective_rate_verdict(report: LedgerReport, tolerance: float = 0.005) -> st
     nominal_hz, effective_hz = report.nominal_rate_hz, report.effective_rate_hz
     if report.given < _VERDICT_AFTER_S * nominal_hz or math.isnan(effective_hz):
         return ""
-    if abs(effective_hz / nominal_hz - 1) <= tolerance:
+    fitted_s = min(report.given / nominal_hz, MEMORY_S)
+    # A line's error at its end is that of its slope times its length, over the root of 3.
+    unsure = _STANDARD_ERRORS * math.sqrt(3) * report.uncertainty_s / fitted_s
+    if abs(effective_hz / nominal_hz - 1) <= tolerance + unsure:
         return ""
     return (
         f"true rate is {effective_hz:.2f} Hz, the header says {nominal_hz:g} Hz: "

@@ -115,7 +115,7 @@ def test_a_gap_inside_a_burst_is_a_loss():
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
 
 
-@pytest.mark.parametrize("chunk", [1, 16, 50])
+@pytest.mark.parametrize("chunk", [4, 16, 50, 128])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_jitter_of_a_sender_that_stamps_by_arrival_is_no_loss(chunk, seed):
     sent = steady(15_000, chunk=chunk)
@@ -127,7 +127,8 @@ def test_the_jitter_of_a_sender_that_stamps_by_arrival_is_no_loss(chunk, seed):
     ledger, _ = run(sent)
     assert ledger.report.lost == 0
     assert ledger.report.duplicated == ledger.report.reordered == ledger.report.clock_steps == 0
-    assert abs(ledger.report.drift_ppm) < 500
+    assert abs(ledger.report.drift_ppm) < 2500
+    assert effective_rate_verdict(ledger.report) == ""
 
 
 def test_a_loss_under_jitter_is_counted_to_within_the_jitter():
@@ -257,18 +258,36 @@ def test_a_sender_whose_clock_is_not_ours_drifts_for_an_hour_and_losses_are_stil
     assert counts(ledger)[2:] == (200, 0, 0, 0)
     stepped = steady(230_000, sfreq_hz, chunk=16)
     stepped.arrived = START_S + (stepped.arrived - START_S) * (1 + 2e-4)
-    stepped.stamps[220_000:] += 1.5
+    stepped.stamps[220_000:] += 0.8
     ledger, _ = run(stepped, sfreq_hz=sfreq_hz)
     assert counts(ledger)[2:] == (0, 0, 0, 1)
 
 
-def test_single_late_stamps_do_not_bend_the_rate():
+def test_late_stamps_do_not_bend_the_rate():
     sent = steady(30_000)
     sent.stamps[5000:25_000:2500] += 0.04
-    sent.arrived += 0.05
+    sent.stamps[29_000:29_300] += 0.0907
+    sent.arrived += 0.1
     ledger, _ = run(sent)
-    assert abs(ledger.report.drift_ppm) < 20
-    assert ledger.report.clock_steps == 0
+    assert abs(ledger.report.drift_ppm) < 5
+    assert counts(ledger)[2:] == (0, 0, 0, 0)
+
+
+def test_jitter_that_grows_is_followed():
+    sent = steady(30_000)
+    sway = np.sin(np.arange(938)) * np.linspace(0.01, 0.2, 938)
+    sent.stamps += np.repeat(sway, 32)[:30_000]
+    sent.arrived += 0.2
+    ledger, _ = run(sent)
+    assert counts(ledger)[2:] == (0, 0, 0, 0)
+
+
+def test_a_loss_of_few_samples_is_seen_under_the_noise_of_a_synchronised_clock():
+    sent = steady(3000)
+    sent.stamps += np.random.default_rng(3).normal(0, 5e-5, 3000)
+    ledger, chunks = run(without(sent, 1000, 1003))
+    assert [(c.first_sample, c.gap) for c in chunks if c.gap] == [(1003, 3)]
+    assert ledger.report.lost == 3
 
 
 def test_the_verdict_on_the_rate_names_both_and_waits_for_10_s():
@@ -284,6 +303,16 @@ def test_the_verdict_on_the_rate_names_both_and_waits_for_10_s():
     assert "2048 Hz" in said
     ledger, _ = run(steady(21_000, 2048.0, true_hz=2040.0, chunk=64), sfreq_hz=2048.0)
     assert effective_rate_verdict(ledger.report, tolerance=0.003)
+
+
+def test_jitter_of_stamps_is_not_taken_for_another_rate():
+    for seed in range(10):
+        sent = steady(5500, chunk=128)
+        late = np.random.default_rng(seed).uniform(-0.125, 0.125, 43)
+        sent.stamps += np.repeat(late, 128)[:5500]
+        sent.arrived += 0.25
+        ledger, _ = run(sent)
+        assert effective_rate_verdict(ledger.report) == ""
 
 
 def test_one_ledger_counts_over_two_connections():
