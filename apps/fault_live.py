@@ -268,6 +268,6 @@ def session(rig: "Rig", kind: str = "linear") -> Iterator[Session]:
         with running_command(arguments, log) as process:
             if not ears.until(lambda: len(ears.valid_after(0.0)) > 3, _START_S):
                 raise StreamError(f"no valid decode within {_START_S:g} s: {last_words(log)}")
-            yield Session(sender, ears, process, window.length_s, window.hop_s)
+            yield Session(sender, ears, process, window.length_s, window.hop_s or window.length_s)
     finally:
         sender.end()

@@ -152,7 +152,7 @@ class Recipe(_Settings):
     spectrogram: SpectrogramSettings
     encoder: EncoderSettings = EncoderSettings()
     smoothing_s: float = Field(default=0.0, ge=0)
-    coverage_floor: float = Field(default=0.5, gt=0, le=1)
+    coverage_floor: float = Field(default=0.3, gt=0, le=1)
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":

@@ -198,6 +198,8 @@ class EventWindows:
         start = 0
         while start < chunk.n_samples:
             stop = start + self._n_until_decision(chunk.timestamps[start:])
+            if chunk.gap > 0 and start == 0:
+                stop = 1  # markers inside the gap are placed while its edges are still held
             self._ring.push(chunk.data[:, start:stop])
             self._stamps.push(chunk.timestamps[start:stop])
             self._n_received += stop - start
