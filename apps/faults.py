@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from rtbrain.offline.fault_matrix import Case, Row
 
     from .fault_peers import Observation
@@ -31,46 +33,53 @@ def command(
     ] = False,
 ) -> None:
     """Run the matrix of faults and print what was observed; exit code 1 if a row fails."""
+    from rich.console import Console
+
+    from .target import refuse_target
+
+    if json is not None:
+        refuse_target(json, "--json")
+    console = Console()
+    rows = _observe_peers(console) if peers else _run_matrix(console, lsl, row or ())
+    if json is not None:
+        write(json, rows)
+    if any(getattr(each, "passed", None) is False for each in rows):
+        raise typer.Exit(1)
+
+
+def _observe_peers(console: "Console") -> "Sequence[Observation]":
+    from . import fault_peers
+
+    with console.status("observing the peers, for about a minute"):
+        observed = fault_peers.observe()
+    console.print(fault_peers.table(observed))
+    return observed
+
+
+def _run_matrix(console: "Console", lsl: bool, numbers: "Sequence[int]") -> "Sequence[Row]":
     import logging
     import tempfile
 
-    from rich.console import Console
-
-    from rtbrain.errors import SettingsError
     from rtbrain.offline.fault_matrix import run, table
 
-    from . import fault_peers
     from .fault_rig import new_bench
 
-    if json is not None and not json.parent.is_dir():
-        raise SettingsError(f"--json {json}: there is no folder {json.parent}, make it first")
     # What the stages log while they are maltreated is theirs; the rows say what it came to.
     logging.getLogger("rtbrain").addHandler(logging.NullHandler())
-    console = Console()
-    if peers:
-        with console.status("observing the peers, for about a minute"):
-            observed = fault_peers.observe()
-        console.print(fault_peers.table(observed))
-        if json is not None:
-            write(json, observed)
-        return
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder:
         bench = new_bench(Path(folder))
         with console.status("running the rows") as status:
-            for done in run(all_cases(), bench.rig, lsl=lsl, numbers=row or ()):
+            for done in run(all_cases(), bench.rig, lsl=lsl, numbers=numbers):
                 rows.append(done)
                 status.update(f"{len(rows)} rows done, the last was {done.number}")
     console.print(table(rows))
-    if json is not None:
-        write(json, rows)
-    n_failed = sum(each.passed is False for each in rows)
-    n_passed = sum(each.passed is True for each in rows)
+    verdicts = [each.passed for each in rows]
     console.print(
-        f"{n_passed} passed, {n_failed} failed, {len(rows) - n_passed - n_failed} not run"
+        f"{verdicts.count(True)} passed, {verdicts.count(False)} failed, "
+        f"{verdicts.count(None)} not run"
     )
-    if n_failed:
-        raise typer.Exit(1)
+    return rows
 
 
 def all_cases() -> "list[Case]":

@@ -10,7 +10,8 @@ from rtbrain.apps.fault_rig import Bench, new_bench
 
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.offline import fault_rows_files, fault_rows_running
-from rtbrain.offline.fault_matrix import FAULTS, Case, Row, run
+from rtbrain.offline.fault_list import FAULTS
+from rtbrain.offline.fault_matrix import Case, Row, run
 from tests.apps.program import refused, rtbrain
 
 VIRTUAL = [case for case in faults.all_cases() if not case.lsl]
@@ -20,8 +21,6 @@ FAILING = {
     "altered_bundles": "a byte of manifest.json itself may change without being seen",
     "stalled_consumer": "a backlog over 25 s loses the chunk pulled last",
     "another_true_rate": "a rate off by up to 0.5 % is decoded as it is, not resampled",
-    "bad_channels": "only what is not finite is masked",
-    "every_channel": "only what is not finite is masked",
 }
 
 
@@ -50,6 +49,14 @@ def test_a_row_of_the_matrix_holds(
 def test_every_fault_that_is_not_about_recording_has_a_row() -> None:
     assert {case.number for case in faults.all_cases()} == set(FAULTS)
     assert set(FAULTS) == set(range(1, 25)) - {21, 22}
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize("number", [5, 15])
+def test_a_row_over_lsl_holds(bench: Bench, number: int) -> None:
+    cases = [case for case in faults.all_cases() if case.lsl and case.number == number]
+    (row,) = run(cases, bench.rig, lsl=True)
+    assert row.passed, row.observed
 
 
 def seen(case: Case, bench: Bench, *, lsl: bool = False) -> Row:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from rtbrain.offline.fault_matrix import Case, Finding, Rig, chunks_of
+from rtbrain.signal import ChannelQuality
 from rtbrain.types import Decode, Floats, Window
 
 __all__ = ["CASES"]
@@ -53,12 +54,7 @@ def not_finite(rig: Rig) -> Finding:
         ]
         masked = all(not one.quality.good[bad_at] for one in during)
         others_good = all(one.quality.good[others].all() for one in during)
-        finite = all(
-            np.isfinite(one.values).all()
-            for run in runs.values()
-            for one in run.decodes
-            if one.quality.valid
-        )
+        finite = all(map(_finite, runs.values()))
         back = all(run.decodes[-1].quality.good.all() for run in runs.values())
         passed &= same and masked and others_good and finite and back
         said.append(
@@ -99,12 +95,28 @@ def bad_channels(rig: Rig) -> Finding:
             said.append(f"{what}: {len(changes)} changes of the channel, expected bad then good")
             continue
         noticed_s, back_s = ends_s[changes[0] + 1] - _FROM_S, ends_s[changes[1] + 1] - _FROM_S - 6
+        told = _told(rig, spoilt)
         passed &= bool(noticed_s < _NOTICED_S and 0 < back_s < _READMITTED_S and others)
+        passed &= [event for event, _ in told] == ["channel_bad", "channel_good"]
         said.append(
-            f"{what}: bad after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
+            f"{what}: told {', '.join(f'{event} ({reason})' for event, reason in told)}; bad "
+            f"after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
             f"{'' if others else ', OTHERS ALSO BAD'}"
         )
     return "; ".join(said), passed
+
+
+def _told(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
+    """What the first stage of the front end tells of its channels: events, each with a reason."""
+    told: list[tuple[str, object]] = []
+
+    def on_event(event: str, **fields: object) -> None:
+        told.append((event, fields["reason"]))
+
+    quality = ChannelQuality(rig.montage, on_event=on_event)
+    for chunk in chunks_of(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
+        quality(chunk)
+    return told
 
 
 def every_channel(rig: Rig) -> Finding:
@@ -153,6 +165,11 @@ def _spoilt(rig: Rig, bad: Floats) -> Floats:
 def _touched(decode: Decode, from_s: float, to_s: float) -> bool:
     """Whether the window's end is within the fault."""
     return from_s < decode.t_stop - _START_S < to_s
+
+
+def _finite(run: _Run) -> bool:
+    """Whether every valid decode is a number."""
+    return all(np.isfinite(one.values).all() for one in run.decodes if one.quality.valid)
 
 
 def _equal(one: _Run, two: _Run, rows: list[int]) -> bool:
