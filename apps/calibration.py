@@ -51,6 +51,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     from rtbrain.bundling import bundle_parts, untrained_model
     from rtbrain.decoder import write_bundle
     from rtbrain.errors import SettingsError
+    from rtbrain.offline.dropout import ChannelDropout
     from rtbrain.offline.embedding import embed_recording
     from rtbrain.offline.fitting import fit_logistic
     from rtbrain.stream.synthetic import SyntheticSource
@@ -61,17 +62,22 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     model = untrained_model(recipe)
     encoding = build_encoding(recipe, patient.montage, model=model)
     source = SyntheticSource(patient, duration_s=seconds)
-    embedded = embed_recording(source, encoding.cut, encoding.spectrogram, encoding.encoder)
-    at = np.rint(embedded.t_neural * patient.sfreq_hz).astype(np.int64)
+    thinning = ChannelDropout(encoding.encoder)
+    with_popt = model is not None and model.popt is not None
+    encoder = thinning if with_popt else encoding.encoder
+    whole = embed_recording(source, encoding.cut, encoding.spectrogram, encoder).embeddings
+    rows = thinning.rows(whole) if with_popt else whole
+    at = np.rint(np.array([row.t_neural for row in rows]) * patient.sfreq_hz).astype(np.int64)
+    n_shared = round(recipe.window.length_s / hop_s)
     fitted = fit_logistic(
-        embedded.population,
+        np.stack([row.population for row in rows]),
         patient.state_at(at),
         n_classes=len(patient.classes),
-        embargo_windows=round(recipe.window.length_s / hop_s),
+        embargo_windows=n_shared * len(rows) // len(whole),
     )
     report = {
         "balanced_accuracy_blocked": fitted.validation_score,
-        "windows": len(embedded.embeddings),
+        "windows": len(whole),
         "c": fitted.c,
     }
     manifest, tensors = bundle_parts(
@@ -89,5 +95,5 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
         fitted.validation_score,
         encoding.neural_delay_s,
         hop_s,
-        len(embedded.embeddings),
+        len(whole),
     )

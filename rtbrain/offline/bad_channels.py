@@ -11,12 +11,14 @@ from rich.table import Table
 from sklearn.metrics import balanced_accuracy_score
 
 from rtbrain.decoder import LinearReadout
+from rtbrain.offline.dropout import ChannelDropout
 from rtbrain.offline.fitting import fit_logistic
 from rtbrain.signal import ChannelQuality
 from rtbrain.spectrogram import RunningStatistics, RunningStft
+from rtbrain.stage import Stage
 from rtbrain.stream.patient import Patient
 from rtbrain.stream.synthetic import SyntheticSource
-from rtbrain.types import Chunk, Embedding, Floats, Window
+from rtbrain.types import Chunk, Embedding, Floats, Spectrogram, Window
 
 __all__ = ["Builder", "Row", "measure_bad_channels", "table"]
 
@@ -34,6 +36,11 @@ class Encodes(Protocol):
     @property
     def spectrogram(self) -> object:
         """Stage whose running statistics are carried from fitting to decoding."""
+        ...
+
+    @property
+    def encoder(self) -> Stage[Spectrogram, Embedding]:
+        """Stage that embeds."""
         ...
 
     def cut(self, chunk: Chunk) -> Iterator[Window]:
@@ -104,6 +111,7 @@ def measure_bad_channels(
     train_s: float = 120.0,
     test_s: float = 120.0,
     n_draws: int = 2,
+    dropout: bool = False,
 ) -> list[Row]:
     """Fit on a healthy stretch of a patient, then let contacts go bad in the next.
 
@@ -124,11 +132,13 @@ def measure_bad_channels(
         Length of the stretches, s; the second counts from the fault on.
     n_draws : int
         Draws of bad contacts a row.
+    dropout : bool
+        Fit with `ChannelDropout`, as decoders with a Population Transformer are.
     """
     n_train = round(train_s * patient.sfreq_hz)
     n_healthy = round(_HEALTHY_S * patient.sfreq_hz)
     n_test = n_healthy + round(test_s * patient.sfreq_hz)
-    decoder = _fitted(patient, build, _signal(patient, 0, n_train), embargo_windows)
+    decoder = _fitted(patient, build, _signal(patient, 0, n_train), embargo_windows, dropout)
     signal = _signal(patient, n_train, n_test)
     clean, _ = _score(patient, decoder, signal, n_train, n_healthy, None)
     rows = []
@@ -181,19 +191,25 @@ def _states(patient: Patient, t_neural: Sequence[float]) -> npt.NDArray[np.int64
     return patient.state_at(np.rint(np.asarray(t_neural) * patient.sfreq_hz).astype(np.int64))
 
 
-def _fitted(patient: Patient, build: Builder, signal: Floats, embargo_windows: int) -> _Decoder:
-    encoding = build(None, None)
+def _fitted(
+    patient: Patient, build: Builder, signal: Floats, embargo_windows: int, dropout: bool
+) -> _Decoder:
+    encoding: Any = build(None, None)
+    thinning = ChannelDropout(encoding.encoder)
+    if dropout:
+        encoding = dataclasses.replace(encoding, encoder=thinning)
     found = [
         encoding.encode(window)
         for chunk in _chunks(signal, 0, patient.sfreq_hz)
         for window in encoding.cut(chunk)
         if window.quality.valid
     ]
+    rows = thinning.rows(found) if dropout else found
     fitted = fit_logistic(
-        np.stack([embedding.population for embedding in found]),
-        _states(patient, [embedding.t_neural for embedding in found]),
+        np.stack([embedding.population for embedding in rows]),
+        _states(patient, [embedding.t_neural for embedding in rows]),
         n_classes=len(patient.classes),
-        embargo_windows=embargo_windows,
+        embargo_windows=embargo_windows * len(rows) // len(found),
     )
     spectrogram = encoding.spectrogram
     statistics = spectrogram.statistics if isinstance(spectrogram, RunningStft) else None
