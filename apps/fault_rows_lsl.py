@@ -146,7 +146,7 @@ def _offline(
 
 
 def missing_channels(rig: Rig) -> Finding:
-    """Let the stream return without 3 of 12 channels, then without 8, to the edge decoder."""
+    """Let the stream return without 3 of 12 channels, then without 10, to the edge decoder."""
     from rtbrain.stream.lsl import lsl_clock
 
     with session(rig, "edge") as live:
@@ -157,7 +157,7 @@ def missing_channels(rig: Rig) -> Finding:
         live.ears.until(lambda: len(live.ears.valid_after(back)) > 3, _BACK_WITHIN_S)
         valid = live.ears.valid_after(back)
         gone = live.sender.end()
-        live.sender.begin(rig.montage.pick(rig.montage.names[8:]))
+        live.sender.begin(rig.montage.pick(rig.montage.names[10:]))
         live.ears.until(lambda: live.ears.event("refused", gone) is not None, _BACK_WITHIN_S)
         live.ears.during(live.window_s + 1)
         n_below = len(live.ears.valid_after(gone + 0.1))
@@ -168,7 +168,7 @@ def missing_channels(rig: Rig) -> Finding:
     passed &= n_below == 0 and refused is not None
     return (
         f"3 missing: {len(valid)} valid decodes, coverage {before:.2f} to {coverage:.2f}; "
-        f"8 missing: {n_below} valid decodes, "
+        f"10 missing: {n_below} valid decodes, "
         f"{'nothing told' if refused is None else str(refused[1].get('why'))[:90]}",
         passed,
     )

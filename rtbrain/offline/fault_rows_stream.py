@@ -115,7 +115,7 @@ def another_order(rig: Rig) -> Finding:
 
 
 def missing_channels(rig: Rig) -> Finding:
-    """Let the stream return without 3 of 12 channels, then without 8 of them."""
+    """Let the stream return without 3 of 12 channels, then without 10 of them."""
     said, passed = [], True
     for kind in ("linear", "edge"):
         seen = _watched(rig, kind, _returning_without(rig, 3), _END_S)
@@ -131,11 +131,11 @@ def missing_channels(rig: Rig) -> Finding:
             f"{kind}, 3 missing: {len(valid)} valid decodes, coverage {before:.2f} to "
             f"{coverage:.2f}"
         )
-    seen = _watched(rig, "linear", _returning_without(rig, 8), _BACK_S + 6.0)
+    seen = _watched(rig, "linear", _returning_without(rig, 10), _BACK_S + 6.0)
     refused = seen.event("refused", _BACK_S)
     n_valid = len(seen.valid_between(_BACK_S, _FOR_EVER))
     told = "none" if refused is None else str(refused[1].get("why", ""))[:110]
-    said.append(f"8 missing: {n_valid} valid decodes, refusal: {told}")
+    said.append(f"10 missing: {n_valid} valid decodes, refusal: {told}")
     return "; ".join(said), passed and n_valid == 0 and refused is not None
 
 
