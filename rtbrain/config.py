@@ -268,7 +268,7 @@ def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
     path = find_settings(name_or_path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise SettingsError(f"{path.name}: not readable as YAML: {_one_line(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path.name}: expected keys and values, got {type(values).__name__}")

@@ -1,5 +1,6 @@
 """The loop: pull samples, cut windows, decode, push. Offline code uses its first half alone."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,7 +15,7 @@ __all__ = ["Encoding", "Pipeline", "Watcher"]
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
-_MOST_PULLS = 100  # in one drain of a backlog, so that a stop is seen then too
+_MOST_PULLS = 1000  # in one drain of a backlog, so that a stop is seen then too
 _STALL_S = 1.0  # without a sample, after which the last decode is taken back
 _STALLED = f"no samples for {_STALL_S:g} s"
 
@@ -131,17 +132,19 @@ class Pipeline:
             decode = self._decode(window, t_received)
         return decode
 
-    def _newest(self, chunk: Chunk | None, t_received: float) -> tuple[Window | None, float, int]:
+    def _newest(self, chunk: Chunk, t_received: float) -> tuple[Window | None, float, int]:
         """Newest window of all that waits, when its last sample was in hand, how many came."""
         newest, t_newest, n_windows = None, t_received, 0
-        for _ in range(_MOST_PULLS):
-            if chunk is None or not chunk.n_samples:
-                break
+        for n_pulls in itertools.count(1):
             for newest in self._cut(chunk):  # noqa: B007
                 t_newest = t_received
                 n_windows += 1
-            chunk = self.source.pull(0.0)
-            t_received = self.clock()
+            if n_pulls == _MOST_PULLS:
+                break
+            following = self.source.pull(0.0)
+            if following is None or not following.n_samples:
+                break
+            chunk, t_received = following, self.clock()
         return newest, t_newest, n_windows
 
     def _cut(self, chunk: Chunk) -> Iterator[Window]:

@@ -17,9 +17,6 @@ from tests.apps.program import refused, rtbrain
 VIRTUAL = [case for case in faults.all_cases() if not case.lsl]
 # A defect of the system that a row shows; the mark goes when the row passes.
 FAILING = {
-    "hostile_settings": "settings nested 5000 deep end in RecursionError",
-    "altered_bundles": "a byte of manifest.json itself may change without being seen",
-    "stalled_consumer": "a backlog over 25 s loses the chunk pulled last",
     "another_true_rate": "a rate off by up to 0.5 % is decoded as it is, not resampled",
 }
 

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from rtbrain.types import Montage
 
 __all__ = ["Bundle", "Manifest", "read_bundle", "write_bundle"]
 
+_ZEROS = b"0" * 64
+_OWN_HASH = re.compile(rb'("sha256": ")([0-9a-f]{64})(?=")')
 _FILES = ("weights.safetensors", "montage.tsv", "report.json")
 
 
@@ -52,6 +55,8 @@ class Manifest(BaseModel):
         ``none``, ``untrained`` or ``pretrained``.
     files : dict
         SHA-256 of each other file.
+    sha256 : str
+        That of the manifest's own bytes, with zeros in its place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +73,7 @@ class Manifest(BaseModel):
     trained_by: str
     licence: str
     files: dict[str, str] = {}
+    sha256: str = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +138,8 @@ def write_bundle(
     manifest = manifest.model_copy(
         update={"files": hashes, "space": montage.space, "sfreq_hz": montage.sfreq_hz}
     )
-    contents["manifest.json"] = (manifest.model_dump_json(indent=2) + "\n").encode()
+    unsigned = (manifest.model_dump_json(indent=2) + "\n").encode()
+    contents["manifest.json"] = unsigned.replace(_ZEROS, _own_hash(unsigned).encode())
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
         part = Path(scratch) / "bundle"
@@ -152,6 +159,7 @@ def read_bundle(folder: Path) -> Bundle:
         A file is missing, was altered, or does not hold what the manifest says.
     """
     raw = _read(folder, "manifest.json")
+    _verify_manifest(folder, raw)
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
@@ -200,15 +208,28 @@ def _read(folder: Path, name: str) -> bytes:
         ) from error
 
 
-def _verified(folder: Path, name: str, hashes: Mapping[str, str]) -> bytes:
-    content = _read(folder, name)
-    got = hashlib.sha256(content).hexdigest()
-    expected = hashes.get(name, "none")
+def _own_hash(manifest: bytes) -> str:
+    return hashlib.sha256(_OWN_HASH.sub(b"\\g<1>" + _ZEROS, manifest)).hexdigest()
+
+
+def _verify_manifest(folder: Path, raw: bytes) -> None:
+    found = _OWN_HASH.findall(raw)
+    expected = found[0][1].decode() if len(found) == 1 else "none"
+    _refuse_altered(folder, "manifest.json", expected, _own_hash(raw))
+
+
+def _refuse_altered(folder: Path, name: str, expected: str, got: str) -> None:
     if got != expected:
         raise BundleError(
             f"{folder.name}/{name} was altered: expected SHA-256 {expected}, got {got}; "
             "use an unaltered copy, or fit it again"
         )
+
+
+def _verified(folder: Path, name: str, hashes: Mapping[str, str]) -> bytes:
+    content = _read(folder, name)
+    got = hashlib.sha256(content).hexdigest()
+    _refuse_altered(folder, name, hashes.get(name, "none"), got)
     return content
 
 

@@ -1,5 +1,6 @@
 """The bundle: what is written is what is read, and nothing altered is used."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -70,21 +71,38 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         read_bundle(folder)
 
 
+def test_any_changed_byte_of_the_manifest_is_refused_with_both_hashes(tmp_path: Path) -> None:
+    path = written(tmp_path) / "manifest.json"
+    content = path.read_bytes()
+    for at in range(0, len(content), 7):
+        altered = bytearray(content)
+        altered[at] ^= 1
+        path.write_bytes(altered)
+        with pytest.raises(BundleError, match=r"manifest.json was altered: expected SHA-256 .*got"):
+            read_bundle(path.parent)
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    """Change a manifest and sign it anew, as another version of the program might."""
+    manifest = json.loads(path.read_text()) | changes | {"sha256": "0" * 64}
+    text = json.dumps(manifest, indent=2)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(text.replace("0" * 64, digest))
+
+
 def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path) / "manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"format_version": 9}))
+    rewritten(path, format_version=9)
     with pytest.raises(BundleError, match="format_version"):
         read_bundle(path.parent)
 
 
 def test_outputs_that_the_readout_does_not_have_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path) / "manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"labels": ["rest", "speech", "song"]}))
+    rewritten(path, labels=["rest", "speech", "song"])
     with pytest.raises(BundleError, match=r"names 3 outputs .* the readout has 2"):
         read_bundle(path.parent)
-    path.write_text(json.dumps(manifest | {"mode": "edge"}))
+    rewritten(path, labels=["rest", "speech"], mode="edge")
     with pytest.raises(BundleError, match="says mode edge, its recipe linear"):
         read_bundle(path.parent)
 
