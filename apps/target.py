@@ -34,6 +34,5 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
         Path(name).chmod(0o644)
         os.replace(name, path)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise

@@ -1,76 +1,17 @@
 import threading
 import time
-import uuid
 
 import numpy as np
 import pylsl
 import pytest
 
 from rtbrain.errors import SettingsError
-from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.stream.ledger import Ledger
-from rtbrain.stream.lsl import LslSource
 from rtbrain.types import Chunk
-from tests.conftest import brain_like, montage_of
+from tests.conftest import brain_like
+from tests.stream.receiving import DEADLINE_S, SFREQ_HZ, joined, receive
 
-pytestmark = pytest.mark.lsl
-
-SFREQ_HZ = 512.0
-DEADLINE_S = 20.0
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    """Do not wait for a second stream to show itself: every name here is unique."""
-    monkeypatch.setattr("rtbrain.stream.lsl_connect._SETTLE_S", 0.0)
-
-
-@pytest.fixture
-def source_id():
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def opened():
-    """Make and open a source, so that all that is pushed afterwards arrives."""
-    sources = []
-
-    def make(**kwargs):
-        source = LslSource(**kwargs)
-        sources.append(source)
-        assert source.pull(0.0).n_samples == 0
-        return source
-
-    yield make
-    for source in sources:
-        source.close()
-
-
-@pytest.fixture
-def outlet(source_id):
-    made = SignalOutlet(
-        f"sig-{source_id}", montage_of(4, SFREQ_HZ), source_id=source_id, origin="synthetic"
-    )
-    yield made
-    made.close()
-
-
-def receive(source, n_samples):
-    """Chunks until so many samples are there."""
-    chunks, n_received, end = [], 0, time.monotonic() + DEADLINE_S
-    while n_received < n_samples:
-        assert time.monotonic() < end, f"{n_received} of {n_samples} samples in {DEADLINE_S} s"
-        chunk = source.pull(0.2)
-        if chunk.n_samples:
-            chunks.append(chunk)
-            n_received += chunk.n_samples
-    return chunks
-
-
-def joined(chunks):
-    return np.concatenate([c.data for c in chunks], 1), np.concatenate(
-        [c.timestamps for c in chunks]
-    )
+pytestmark = [pytest.mark.lsl, pytest.mark.usefixtures("hasty")]
 
 
 def test_a_step_of_the_senders_clock_is_no_gap_and_no_sample_is_from_the_future(

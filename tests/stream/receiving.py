@@ -1,0 +1,26 @@
+"""What a test has received so far, gathered until it is enough."""
+
+import time
+
+import numpy as np
+
+SFREQ_HZ = 512.0
+DEADLINE_S = 20.0
+
+
+def receive(source, n_samples):
+    """Chunks until so many samples are there."""
+    chunks, n_received, end = [], 0, time.monotonic() + DEADLINE_S
+    while n_received < n_samples:
+        assert time.monotonic() < end, f"{n_received} of {n_samples} samples in {DEADLINE_S} s"
+        chunk = source.pull(0.2)
+        if chunk.n_samples:
+            chunks.append(chunk)
+            n_received += chunk.n_samples
+    return chunks
+
+
+def joined(chunks):
+    return np.concatenate([c.data for c in chunks], 1), np.concatenate(
+        [c.timestamps for c in chunks]
+    )
