@@ -18,7 +18,7 @@ SEED = 0
 N_CHANNELS = 12
 _SFREQ_HZ = 2048.0
 _CALIBRATION_S = 40.0
-_SMALL = {
+SMALL = {
     "brainbert": {
         "hidden_dim": 32,
         "layer_dim_feedforward": 64,
@@ -104,7 +104,7 @@ def _fitted(kind: str, patient: "Patient", folder: Path) -> Path:
     recipe = load_settings("edge" if kind == "edge" else "linear", Recipe)
     plain = recipe.model_dump(mode="json", exclude_unset=True)
     if kind == "edge":
-        plain["encoder"] |= _SMALL
+        plain["encoder"] |= SMALL
     if kind == "car":
         plain["signal"] = [
             {"reference": "car"} if "reference" in step else step for step in plain["signal"]

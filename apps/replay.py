@@ -1,11 +1,13 @@
 """`rtbrain replay`: a recording as a live stream, with its events as markers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .playing import chunks_of, let_out, wait_for_anybody
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
     from rtbrain.stream.recording import Recording
     from rtbrain.stream.replay import ReplaySource
     from rtbrain.types import Chunk
-
-_ASK_AGAIN_S = 0.2
-# Closing an outlet drops what its threads have not sent yet.
-_LAST_SENDING_S = 0.5
 
 
 def command(
@@ -118,7 +116,6 @@ def _stream(
     wait: bool,
     stopping: Callable[[], bool],
 ) -> None:
-    import time
     from dataclasses import replace
 
     from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
@@ -129,11 +126,10 @@ def _stream(
     signal = SignalOutlet(name, announced, source_id=name, origin="replay")
     try:
         markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
-        while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
-            pass
+        if wait:
+            wait_for_anybody(signal, stopping)
         n_samples = _play(console, source, signal, markers, speed, loop, stopping)
-        if signal.has_listeners and not stopping():
-            time.sleep(_LAST_SENDING_S)
+        let_out(signal, stopping)
         markers.close()
     finally:
         signal.close()
@@ -162,7 +158,7 @@ def _play(
         task = progress.add_task("playing", total=source.n_samples)
         show = partial(_show, progress, task, loop, source.n_samples)
         return play(
-            _chunks(source),
+            chunks_of(source),
             _pusher(source, signal, markers, show),
             speed=speed,
             clock=lsl_clock,
@@ -177,11 +173,6 @@ def _show(progress: "Progress", task: "TaskID", loop: bool, n_samples: int, n_pu
         progress.update(task, description=f"pass {passes + 1}", completed=within)
     else:
         progress.update(task, description="playing", completed=n_pushed)
-
-
-def _chunks(source: "ReplaySource") -> Iterator["Chunk"]:
-    while (chunk := source.pull(0.0)) is not None:
-        yield chunk
 
 
 def _pusher(

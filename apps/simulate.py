@@ -1,7 +1,7 @@
 """`rtbrain simulate`: a synthetic patient as a live stream, with the markers of its task."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 from rtbrain.stream.fault_grammar import KINDS, parse_fault
 
 from .faulty_outlet import FaultyOutlet
+from .playing import chunks_of, let_out, wait_for_anybody
 
 if TYPE_CHECKING:
     from rtbrain.stream.patient import Patient
@@ -20,9 +21,6 @@ _FAULT_HELP = (
     "What goes wrong and at which second of the signal; may be repeated. "
     f"Forms: {', '.join(KINDS.values())}. Channels: labels with commas, or * for all."
 )
-_ASK_AGAIN_S = 0.2
-# Closing an outlet drops what its threads have not sent yet.
-_LAST_SENDING_S = 0.5
 
 
 def command(
@@ -126,10 +124,10 @@ def _stream(
         f"and [bold]{name}-markers[/]; Ctrl-C ends it"
     )
     try:
-        while wait and not stopping() and not signal.wait_for_listeners(_ASK_AGAIN_S):
-            pass
+        if wait:
+            wait_for_anybody(signal, stopping)
         n_samples = play(
-            _chunks(source),
+            chunks_of(source),
             push,
             speed=speed,
             clock=lsl_clock,
@@ -137,14 +135,8 @@ def _stream(
             stop=stopping,
         )
         signal.finish()
-        if signal.has_listeners and not stopping():
-            time.sleep(_LAST_SENDING_S)
+        let_out(signal, stopping)
     finally:
         signal.close()
         markers.close()
     console.print(f"{n_samples} samples sent, {n_samples / patient.sfreq_hz:.1f} s of signal")
-
-
-def _chunks(source: "SyntheticSource") -> Iterator["Chunk"]:
-    while (chunk := source.pull(0.0)) is not None:
-        yield chunk

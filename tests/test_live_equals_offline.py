@@ -8,6 +8,7 @@ from uuid import uuid4
 import numpy as np
 import pylsl
 import pytest
+from rtbrain.apps.fault_rig import SMALL
 
 from rtbrain.build import build_decoder, build_encoding, build_live
 from rtbrain.bundling import bundle_parts, untrained_model
@@ -23,22 +24,6 @@ from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 2048.0
-SMALL = {
-    "brainbert": {
-        "hidden_dim": 32,
-        "layer_dim_feedforward": 64,
-        "nhead": 2,
-        "encoder_num_layers": 2,
-        "input_dim": 40,
-    },
-    "popt": {
-        "input_dim": 32,
-        "hidden_dim": 32,
-        "layer_dim_feedforward": 64,
-        "n_head": 2,
-        "n_layers": 2,
-    },
-}
 
 
 def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:

@@ -11,6 +11,7 @@ import pylsl
 
 from rtbrain.errors import MontageError, StreamError
 from rtbrain.stream.lsl_connect import shown
+from rtbrain.stream.units import in_microvolts
 from rtbrain.types import Floats, Montage, Times
 
 __all__ = ["Header", "read_header"]
@@ -20,12 +21,8 @@ _NAMED_IN_NOTES = 4
 _SESSION_KEYS = ("origin", "version", "bundle_id")
 
 # Microvolts a unit. The bare numbers are the powers of ten of a volt that MNE-LSL writes.
-_MICROVOLTS = {
-    **dict.fromkeys(("nanovolt", "nanovolts", "nv", "-9"), 1e-3),
-    **dict.fromkeys(("microvolt", "microvolts", "uv", "-6"), 1.0),
-    **dict.fromkeys(("millivolt", "millivolts", "mv", "-3"), 1e3),
-    **dict.fromkeys(("volt", "volts", "v", "0"), 1e6),
-}
+# MNE-LSL writes the unit of volts as its power of ten.
+_BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,10 +160,9 @@ def _factors(units: Sequence[str], names: Sequence[str], notes: list[str]) -> Ti
     factors = np.ones(len(units))
     without: dict[str, list[str]] = {}
     for row, (unit, name) in enumerate(zip(units, names, strict=True)):
-        # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
-        plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
-        if plain in _MICROVOLTS:
-            factors[row] = _MICROVOLTS[plain]
+        factor = in_microvolts(_BY_POWER.get(unit.strip(), unit))
+        if factor is not None:
+            factors[row] = factor
         else:
             without.setdefault(unit.strip(), []).append(name)
     for unit, who in without.items():
