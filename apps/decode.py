@@ -230,6 +230,8 @@ def _telling(status: "StatusOutlet", console: "Console") -> Callable[..., None]:
 
     def tell(event: str, **fields: object) -> None:
         status.emit(event, **fields)
+        if event == "clock":  # every 10 s: for those who watch, not for a log
+            return
         said = ", ".join(f"{key} {value}" for key, value in fields.items() if value not in ("", []))
         console.print(f"{event}: {said}" if said else event, markup=False, soft_wrap=True)
 

@@ -33,6 +33,7 @@ from rtbrain.signal import (
 )
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
+from rtbrain.stream.drift import DriftCorrection
 from rtbrain.stream.lsl import MarkerSource, lsl_clock
 from rtbrain.types import Decode, Floats, Montage, samples
 
@@ -122,7 +123,7 @@ def build_encoding(
     feature_mean : ndarray, float32 [n_features], optional
         Mean of the training features: what a bad channel gets in the linear mode.
     on_event : callable, optional
-        Told of contacts that go bad or good.
+        Told of contacts that go bad or good, and of a stream whose true rate is off.
     threads : int
         Threads of the encoder.
 
@@ -133,7 +134,8 @@ def build_encoding(
     MontageError
         Channels or positions do not fit.
     """
-    signal = build_signal(recipe.signal, montage, on_event)
+    steps = build_signal(recipe.signal, montage, on_event)
+    signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
     windows = _windows(recipe, signal.montage, length)

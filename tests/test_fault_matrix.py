@@ -15,10 +15,6 @@ from rtbrain.offline.fault_matrix import Case, Row, run
 from tests.apps.program import refused, rtbrain
 
 VIRTUAL = [case for case in faults.all_cases() if not case.lsl]
-# A defect of the system that a row shows; the mark goes when the row passes.
-FAILING = {
-    "another_true_rate": "a rate off by up to 0.5 % is decoded as it is, not resampled",
-}
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +23,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return new_bench(tmp_path_factory.mktemp("faults"))
 
 
-def marked(case: Case) -> object:
-    name = case.check.__name__
-    marks = [pytest.mark.xfail(reason=FAILING[name], strict=True)] if name in FAILING else []
-    return pytest.param(case, marks=marks, id=f"{case.number}-{name}")
-
-
-@pytest.mark.parametrize("case", [marked(case) for case in VIRTUAL])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=f"{case.number}-{case.check.__name__}") for case in VIRTUAL]
+)
 def test_a_row_of_the_matrix_holds(
     case: Case, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from rtbrain.buffer import EventWindows, Windows
 from rtbrain.offline.fault_matrix import Case, Finding, Rig
+from rtbrain.stream.drift import DriftCorrection
 from rtbrain.stream.ledger import Ledger, effective_rate_verdict
+from rtbrain.stream.ledger_report import RATE_TOLERANCE
 from rtbrain.types import Chunk, Floats, Montage, Times
 
 __all__ = ["CASES"]
@@ -19,6 +21,7 @@ _START_S = 1000.0
 _DELAY_S = 0.01  # from the last sample of a packet to its arrival
 _N_PACKETS = 2000
 _PACKET = 64
+_KNOWN_AFTER_S = 6.0  # by then a rate that is off is known to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +99,29 @@ def another_true_rate(rig: Rig) -> Finding:
         stamps = _START_S + numbers / true_hz
         ledger, chunks = _taken(rig, _packets(numbers, true_hz, stamps=stamps))
         report = ledger.report
-        verdict = effective_rate_verdict(report)
         exact = abs(report.effective_rate_hz - true_hz) < 0.05 and report.lost == 0
-        given_hz = sum(chunk.n_samples for chunk in chunks) / 30
-        resampled = abs(given_hz - nominal_hz) < 0.5
-        passed &= exact and (resampled or bool(verdict))
-        done = "refused" if verdict else ("resampled" if resampled else "DECODED AS IT IS")
+        refused = effective_rate_verdict(report)
+        if refused:
+            done = "refused"
+        else:
+            given_hz, off_samples = _at_nominal_rate(rig, chunks, true_hz)
+            done = f"resampled to {given_hz:.2f} Hz, at most {off_samples:.3f} samples off"
+            passed &= abs(given_hz - nominal_hz) < 0.05 and off_samples < 0.01
+        passed &= exact and bool(refused) == (abs(true_hz / nominal_hz - 1) > RATE_TOLERANCE)
         said.append(f"{true_hz:g}: measured {report.effective_rate_hz:.2f} Hz, {done}")
     return "; ".join(said), passed
+
+
+def _at_nominal_rate(rig: Rig, chunks: Sequence[Chunk], true_hz: float) -> tuple[float, float]:
+    """Rate of what comes out once the true one is known, and its error against its stamps."""
+    stage = DriftCorrection(rig.montage)
+    made = [stage(chunk) for chunk in chunks]
+    stamps = np.concatenate([chunk.timestamps for chunk in made])
+    values = np.concatenate([chunk.data[0] for chunk in made])
+    known = stamps > _START_S + _KNOWN_AFTER_S
+    stamps, values = stamps[known], values[known]
+    off = np.abs(values - (stamps - _START_S) * true_hz)
+    return (stamps.size - 1) / (stamps[-1] - stamps[0]), float(off.max())
 
 
 def uneven_markers(rig: Rig) -> Finding:

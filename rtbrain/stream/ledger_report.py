@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from rtbrain.stream.clock_fit import MEMORY_S
 
-__all__ = ["LedgerReport", "effective_rate_verdict"]
+__all__ = ["RATE_TOLERANCE", "LedgerReport", "effective_rate_verdict"]
+
+# Share of the nominal rate that the true one may be off.
+RATE_TOLERANCE = 0.005
 
 _VERDICT_AFTER_S = 10.0
 _STANDARD_ERRORS = 3.0
@@ -58,13 +61,12 @@ class LedgerReport:
     nominal_rate_hz: float
 
 
-def effective_rate_verdict(report: LedgerReport, tolerance: float = 0.005) -> str:
+def effective_rate_verdict(report: LedgerReport, tolerance: float = RATE_TOLERANCE) -> str:
     """Why the stream's true rate cannot be decoded at; empty where it can.
 
-    A rate that is off by a share shifts every frequency by that share, since bins are counted in
-    samples: 0.005 moves the highest bin of the spectrogram, 39 * 5.12 = 199.7 Hz, by 1 Hz or a
-    fifth of a bin, and all others by less. What jittery stamps leave unsure of the rate, three
-    standard errors, is allowed on top.
+    Up to the tolerance the stream is resampled (`rtbrain.stream.drift`). An amplifier that is
+    further off than 0.5 %, a hundred times what a poor crystal is, does not send what its header
+    says. What jittery stamps leave unsure of the rate, three standard errors, is allowed on top.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ watchdog needs 15 to 30 s.
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -30,6 +30,7 @@ _LOST_AFTER = 1.35
 # connection may be half open.
 _FIRST_SAMPLE_S = 5.0
 _CLOSE_S = 1.0
+_TELL_CLOCK_S = 10.0
 _POLL_S = 0.05
 
 
@@ -43,7 +44,8 @@ class SupervisedSource:
     ``on_event`` is told, in the thread that pulls, each change of state (`State`: ``waiting``,
     ``connecting``, ``warming``, ``live``, ``stalled``, ``lost``, ``refused``, ``stopping``) and
     besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
-    ``recovered`` (``gap``: samples lost) and ``amplitude`` (the unit is probably wrong).
+    ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong) and, every
+    10 s of samples, ``clock`` (the ledger's counts and the effective rate).
 
     Parameters
     ----------
@@ -104,6 +106,7 @@ class SupervisedSource:
         self._told: Link | None = None
         self._fresh = False
         self._last_at = clock()
+        self._clock_due = round(_TELL_CLOCK_S * contract.sfreq_hz)
 
     @property
     def state(self) -> State:
@@ -298,4 +301,9 @@ class SupervisedSource:
         if wrong is not None:
             why, factor = wrong
             self._machine.tell("amplitude", why=why, factor=factor)
+        if self.ledger.next_sample >= self._clock_due:
+            self._clock_due = self.ledger.next_sample + round(
+                _TELL_CLOCK_S * self._contract.sfreq_hz
+            )
+            self._machine.tell("clock", **asdict(self.ledger.report))
         return chunk
