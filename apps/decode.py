@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(
     config: Annotated[
         str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-    ] = "decode",
+    ] = "bedside",
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Decoder bundle, a folder.")
     ] = None,

@@ -10,21 +10,27 @@ from .target import refuse_target, write_whole
 
 
 def command(
-    duration: Annotated[float, typer.Option("--duration", min=3, help="Seconds to score.")] = 30.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the patient.")] = 0,
+    config: Annotated[
+        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
+    ] = "demo",
+    duration: Annotated[
+        float | None, typer.Option("--duration", help="Seconds to score, 3 or more.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the patient.")] = None,
     mode: Annotated[
-        Literal["edge", "linear"], typer.Option("--mode", help="Decoder; linear is the control.")
-    ] = "edge",
+        Literal["edge", "linear"] | None,
+        typer.Option("--mode", help="Decoder; linear is the control."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
     ] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="New folder for the decoder bundles.")
     ] = None,
-    channels: Annotated[int, typer.Option("--channels", min=6, max=256, help="Contacts.")] = 32,
+    channels: Annotated[int | None, typer.Option("--channels", help="Contacts, 6 to 256.")] = None,
     difficulty: Annotated[
-        str, typer.Option("--difficulty", help="How much the task stands out.")
-    ] = "default",
+        str | None, typer.Option("--difficulty", help="How much the task stands out.")
+    ] = None,
 ) -> None:
     """Decode a synthetic patient live, and score the decodes against its markers."""
     import json
@@ -33,12 +39,23 @@ def command(
 
     from rich.console import Console
 
+    from rtbrain.config import DemoSettings, parse_settings, read_settings
     from rtbrain.errors import SettingsError
 
     from .demo_listen import listen
     from .demo_processes import Plan, fit_all, running
     from .demo_report import closing_table, report_of
 
+    flags = {
+        "duration_s": duration,
+        "seed": seed,
+        "mode": mode,
+        "channels": channels,
+        "difficulty": difficulty,
+    }
+    values, where = read_settings(config)
+    values |= {key: value for key, value in flags.items() if value is not None}
+    settings = parse_settings(values, DemoSettings, where=where)
     if report is not None:
         refuse_target(report, "--report")
     if keep is not None:
@@ -47,9 +64,17 @@ def command(
             raise SettingsError(f"--keep {keep} exists already: name a new folder")
     end_on_sigterm()
     console = Console()
-    modes = (mode,) if mode == "linear" else (mode, "linear")
+    chosen = settings.mode
+    modes = ("linear",) if chosen == "linear" else (chosen, "linear")
     with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
-        plan = Plan(Path(folder), seed, channels, difficulty, duration, modes)
+        plan = Plan(
+            Path(folder),
+            settings.seed,
+            settings.channels,
+            settings.difficulty,
+            settings.duration_s,
+            modes,
+        )
         calibrations = fit_all(plan, console)
         with running(plan) as check:
             recorded = listen(plan, console, check)
@@ -59,7 +84,7 @@ def command(
     figures = {m: report_of(plan, m, calibrations[m], recorded[m]) for m in modes}
     console.print(closing_table(plan, figures))
     if report is not None:
-        whole = figures[mode] | {"controls": {m: figures[m] for m in modes if m != mode}}
+        whole = figures[chosen] | {"controls": {m: figures[m] for m in modes if m != chosen}}
         text = json.dumps(whole, indent=2) + "\n"
         write_whole(report, lambda file: file.write(text.encode()))
     if any(not figures[m]["decodes"] for m in modes):

@@ -15,6 +15,7 @@ from rtbrain.errors import RtbrainError
 
 from . import (
     bench,
+    config,
     decode,
     demo,
     embed,
@@ -40,6 +41,7 @@ app.command("import-checkpoint")(import_checkpoint.command)
 app.command("show")(show.command)
 app.command("bench")(bench.command)
 app.command("faults")(faults.command)
+app.add_typer(config.app, name="config")
 
 USER_MISTAKE = 2
 INTERRUPTED = 130

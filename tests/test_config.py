@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from rtbrain.config import DecodeSettings, Recipe, load_settings
+from rtbrain.config import (
+    KINDS,
+    DecodeSettings,
+    FitSettings,
+    Recipe,
+    find_settings,
+    kind_of,
+    load_settings,
+    parse_settings,
+    read_settings,
+)
 from rtbrain.errors import SettingsError
 
 
@@ -14,7 +24,42 @@ def test_ready_made_recipes_are_found_by_name_and_are_valid(name: str) -> None:
 
 
 def test_the_ready_made_live_settings_are_valid() -> None:
-    assert load_settings("decode", DecodeSettings).stream.name == "rtbrain-sim"
+    assert load_settings("bedside", DecodeSettings).stream.name == "rtbrain-sim"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("bedside", "decode"), ("fit", "fit"), ("demo", "demo"), ("edge", "recipe")],
+)
+def test_ready_made_settings_are_known_by_their_keys(name: str, kind: str) -> None:
+    values, where = read_settings(name)
+    assert kind_of(values) == kind
+    parse_settings(values, KINDS[kind], where=where)
+
+
+@pytest.mark.parametrize("name", ["bedside", "fit", "demo"])
+def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
+    lines = find_settings(name).read_text().splitlines()
+    told = [line for line in lines if line.strip() and not line.endswith(":")]
+    assert all("#" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        ("{}", "exactly one of classes, events, channel"),
+        ("{classes: [a, b], channel: x}", "exactly one of"),
+        ("{events: [go]}", "one event is one class"),
+        ("{classes: [a, b], rest: true}", "rest is for events"),
+        ("{classes: [a, b], threshold: 1}", "threshold is for channel"),
+    ],
+)
+def test_labels_that_mean_nothing_are_refused(tmp_path: Path, labels: str, part: str) -> None:
+    assert part in refused(tmp_path, f"labels: {labels}\n", FitSettings)
+
+
+def test_popt_is_tuned_only_where_there_is_one(tmp_path: Path) -> None:
+    assert "tune popt needs" in refused(tmp_path, "tune: popt\n", FitSettings)
 
 
 def refused(tmp_path: Path, text: str, model: type = Recipe) -> str:

@@ -1,0 +1,42 @@
+"""Settings: YAML of plain values, validated before any data flow.
+
+A `Recipe` says how signals become decodes (it travels inside a decoder bundle), a
+`DecodeSettings` where live samples come from and where decodes go, a `FitSettings` how a decoder
+is fitted, a `DemoSettings` what the demo shows. Durations are seconds, frequencies Hz. A key that
+is not known is refused, with the nearest that is.
+"""
+
+from rtbrain.config.files import find_settings, load_settings, parse_settings, read_settings
+from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
+from rtbrain.config.kinds import KINDS, kind_of
+from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
+from rtbrain.config.recipe import (
+    EncoderSettings,
+    PickSettings,
+    Recipe,
+    SignalStep,
+    SpectrogramSettings,
+    WindowSettings,
+)
+
+__all__ = [
+    "KINDS",
+    "DecodeSettings",
+    "DemoSettings",
+    "EncoderSettings",
+    "FitSettings",
+    "LabelSettings",
+    "OutletSettings",
+    "PickSettings",
+    "Recipe",
+    "SignalStep",
+    "SpectrogramSettings",
+    "SplitSettings",
+    "StreamSettings",
+    "WindowSettings",
+    "find_settings",
+    "kind_of",
+    "load_settings",
+    "parse_settings",
+    "read_settings",
+]

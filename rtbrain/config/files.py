@@ -1,0 +1,130 @@
+"""Settings from YAML: found by name or path, read and validated, told in one line where wrong."""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rtbrain.errors import SettingsError
+
+__all__ = ["find_settings", "load_settings", "parse_settings", "read_settings"]
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+def find_settings(name_or_path: str) -> Path:
+    """File of ready-made settings by name, or the path itself.
+
+    Raises
+    ------
+    SettingsError
+        Neither a ready-made name nor a file.
+    """
+    folder = resources.files("rtbrain.configs")
+    ready = sorted(Path(str(item)).stem for item in folder.iterdir() if item.name.endswith("yaml"))
+    if name_or_path in ready:
+        return Path(str(folder / f"{name_or_path}.yaml"))
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise SettingsError(
+        f"no settings {name_or_path!r}: give a file, or one of {', '.join(ready)}"
+        f"{_nearest(name_or_path, ready)}"
+    )
+
+
+def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
+    """Read and validate a file of settings.
+
+    Parameters
+    ----------
+    name_or_path : str
+        Name of ready-made settings, or a YAML file.
+    model : type
+        One of `KINDS`.
+
+    Raises
+    ------
+    SettingsError
+        The file is absent, is not YAML, or holds a key or value that cannot work.
+    """
+    values, where = read_settings(name_or_path)
+    return parse_settings(values, model, where=where)
+
+
+def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
+    """Keys and values of a file of settings, not validated, and what a message calls the file.
+
+    Raises
+    ------
+    SettingsError
+        The file is absent or is no YAML of keys and values.
+    """
+    path = find_settings(name_or_path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        raise SettingsError(f"{path.name}: not readable as YAML: {_one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path.name}: expected keys and values, got {type(values).__name__}")
+    return values, path.name
+
+
+def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: str) -> SettingsT:
+    """Validate settings that were read already.
+
+    Raises
+    ------
+    SettingsError
+        A key is not known or a value cannot work; the message names the first of them.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        # A misspelt key also leaves the right one missing: tell of the misspelling.
+        first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            names = _keys_beside(model, first["loc"])
+            hint = _nearest(str(first["loc"][-1]), names)
+            raise SettingsError(
+                f"{where}: unknown key {key}{hint or '; known are ' + ', '.join(names)}"
+            ) from error
+        got = "" if first["type"] == "missing" else f", got {first['input']!r:.80}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where}: {key or 'settings'}: {message}{got}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Keys known at the place of the last part of `loc`."""
+    for part in loc[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """Settings class inside an annotation such as ``tuple[SignalStep, ...]`` or ``X | None``."""
+    if inspect.isclass(annotation):
+        return annotation if issubclass(annotation, BaseModel) else None
+    for inner in typing.get_args(annotation):
+        found = _model_in(inner)
+        if found:
+            return found
+    return None

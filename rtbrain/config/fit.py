@@ -1,0 +1,121 @@
+"""A fit: recordings and labels to a decoder bundle."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from rtbrain.config.base import Settings
+
+__all__ = ["FitSettings", "LabelSettings", "SplitSettings"]
+
+
+class LabelSettings(Settings):
+    """What each window is labelled with: by exactly one of `classes`, `events`, `channel`.
+
+    Attributes
+    ----------
+    classes : tuple of str or None
+        Markers that begin a state, which holds until the next of them: sliding windows.
+    events : tuple of str or None
+        Markers that a window is cut at; each text is a class.
+    rest : bool
+        With `events`: windows away from all events are a class of their own, ``rest``.
+    channel : str or None
+        Channel of the recording that is the target; it is left out of the signal.
+    threshold : float, "half" or None
+        With `channel`: above it is class ``on``, else ``off``; half is the middle of its range.
+        Without it the channel's value is predicted.
+    """
+
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    events: tuple[str, ...] | None = Field(default=None, min_length=1)
+    rest: bool = False
+    channel: str | None = None
+    threshold: float | Literal["half"] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "LabelSettings":
+        given = [key for key in ("classes", "events", "channel") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of classes, events, channel")
+        if self.rest and self.events is None:
+            raise ValueError("rest is for events")
+        if self.threshold is not None and self.channel is None:
+            raise ValueError("threshold is for channel")
+        if self.events is not None and len(self.events) + self.rest < 2:
+            raise ValueError("one event is one class: name two, or set rest")
+        return self
+
+
+class SplitSettings(Settings):
+    """What is held out of training to be scored.
+
+    Attributes
+    ----------
+    kind : str
+        ``blocks`` of time within each recording; ``sessions``: a recording at a time;
+        ``subjects``: a subject at a time.
+    n_folds : int
+        Folds of blocks.
+    embargo_s : float or None
+        Kept free between training and test, s; None takes the window and the filters' settling.
+    unsafe_random : bool
+        Windows at random, as in much published work: scores leak, and the report says so.
+    """
+
+    kind: Literal["blocks", "sessions", "subjects"] = "blocks"
+    n_folds: int = Field(default=5, ge=2)
+    embargo_s: PositiveFloat | None = None
+    unsafe_random: bool = False
+
+
+class FitSettings(Settings):
+    """How a decoder is fitted and scored.
+
+    Attributes
+    ----------
+    recordings : tuple of Path
+        Files or BIDS folders; may be given by command instead.
+    stream : str or None
+        Stream of an XDF file that has several.
+    scale : float
+        Factor on the signals.
+    recipe : str or dict
+        Ready-made settings by name, a file, or the settings themselves.
+    labels : LabelSettings
+        What to decode.
+    splits : SplitSettings
+        What to hold out.
+    encoder, popt : Path or None
+        Folders of imported weights; None: seeded random ones.
+    tune : str
+        ``readout`` alone, or ``popt`` as well.
+    seeds : int
+        Runs of what is random, for the spread.
+    shifts : int
+        Runs with labels shifted in time, for the interval that chance gives.
+    most_windows : int
+        More are thinned evenly: neighbours overlap and tell little.
+    """
+
+    recordings: tuple[Path, ...] = ()
+    stream: str | None = None
+    scale: float = Field(default=1.0)
+    recipe: str | dict[str, Any] = "linear"
+    labels: LabelSettings | None = None
+    splits: SplitSettings = SplitSettings()
+    encoder: Path | None = None
+    popt: Path | None = None
+    tune: Literal["readout", "popt"] = "readout"
+    seeds: PositiveInt = 3
+    shifts: NonNegativeInt = 100
+    most_windows: PositiveInt = 20_000
+
+    @model_validator(mode="after")
+    def _tunable(self) -> "FitSettings":
+        if self.tune == "popt" and self.recipe == "linear":
+            raise ValueError("tune popt needs a recipe with PopT, such as edge")
+        if self.scale == 0:
+            raise ValueError("scale must not be 0")
+        return self

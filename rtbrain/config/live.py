@@ -1,0 +1,95 @@
+"""A live session: where samples come from and where decodes go; and the demo's patient."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from rtbrain.config.base import Settings
+
+__all__ = ["DecodeSettings", "DemoSettings", "OutletSettings", "StreamSettings"]
+
+
+class StreamSettings(Settings):
+    """Which live stream to decode: an LSL stream, or a FieldTrip buffer.
+
+    Attributes
+    ----------
+    name, type, source_id : str or None
+        Of the LSL stream; every one that is given must match.
+    markers : str or None
+        Name of the LSL marker stream, for windows of mode event.
+    fieldtrip : str or None
+        ``host:port`` of a FieldTrip buffer, instead of those.
+    timeout_s : float
+        How long to look for it at the start, s.
+    scale : float
+        Factor on top of the header's units.
+    unit : str
+        Unit of a FieldTrip buffer, whose header does not say.
+    names : tuple of str or None
+        Labels of a FieldTrip buffer whose header has none.
+    """
+
+    name: str | None = None
+    type: str | None = None
+    source_id: str | None = None
+    markers: str | None = None
+    fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
+    timeout_s: PositiveFloat = 10.0
+    scale: PositiveFloat = 1.0
+    unit: str = "microvolts"
+    names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_stream(self) -> "StreamSettings":
+        lsl = bool(self.name or self.type or self.source_id)
+        if lsl == bool(self.fieldtrip):
+            raise ValueError("give at least one of name, type, source_id, or else fieldtrip")
+        of_fieldtrip = {"unit", "names"} & self.model_fields_set
+        if lsl and of_fieldtrip:
+            raise ValueError(f"{', '.join(sorted(of_fieldtrip))} is for fieldtrip only")
+        if self.fieldtrip and self.scale != 1:
+            raise ValueError("scale is for LSL streams; a FieldTrip buffer has unit")
+        return self
+
+
+class OutletSettings(Settings):
+    """Name of the outgoing streams: NAME-decode and NAME-status."""
+
+    name: str = Field(default="rtbrain", min_length=1)
+
+
+class DecodeSettings(Settings):
+    """A live session: stream in, bundle, streams out."""
+
+    stream: StreamSettings
+    bundle: Path | None = None
+    outlet: OutletSettings = OutletSettings()
+    late: Literal["newest", "every"] = "newest"
+    threads: PositiveInt = 1
+    lsl_scope: Literal["machine", "link", "site"] = "machine"
+
+
+class DemoSettings(Settings):
+    """A synthetic patient and what decodes it.
+
+    Attributes
+    ----------
+    duration_s : float
+        How long to score, s.
+    seed : int
+        Of the patient.
+    mode : str
+        The decoder; linear runs beside edge as its control.
+    channels : int
+        Contacts.
+    difficulty : str
+        How much the task stands out.
+    """
+
+    duration_s: float = Field(default=30.0, ge=3)
+    seed: NonNegativeInt = 0
+    mode: Literal["edge", "linear"] = "edge"
+    channels: int = Field(default=32, ge=6, le=256)
+    difficulty: str = "default"

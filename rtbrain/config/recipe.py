@@ -1,0 +1,136 @@
+"""A recipe: how signals become decodes. It travels inside a decoder bundle."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from rtbrain.config.base import Settings
+
+__all__ = [
+    "EncoderSettings",
+    "NotchSettings",
+    "PickSettings",
+    "QualitySettings",
+    "Recipe",
+    "SignalStep",
+    "SpectrogramSettings",
+    "WindowSettings",
+]
+
+
+class PickSettings(Settings):
+    """Which channels to keep, by label or by kind."""
+
+    names: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+
+
+class NotchSettings(Settings):
+    """Mains frequency and how far its harmonics are removed."""
+
+    mains_hz: Literal[50, 60]
+    q: PositiveFloat = 30.0
+    up_to_hz: PositiveFloat = 360.0
+
+
+class QualitySettings(Settings):
+    """Masking of contacts that cannot be believed; first in the chain, on raw signals."""
+
+    mains_hz: Literal[50, 60] | None = None
+
+
+class SignalStep(Settings):
+    """One step of the signal chain: exactly one of its keys is set."""
+
+    pick: PickSettings | None = None
+    quality: QualitySettings | None = None
+    notch: NotchSettings | None = None
+    highpass_hz: PositiveFloat | None = None
+    reference: Literal["car", "bipolar", "laplacian"] | None = None
+    published_laplacian: NotchSettings | None = None
+    resample_hz: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_step(self) -> "SignalStep":
+        if len(self.model_fields_set) != 1:
+            known = ", ".join(type(self).model_fields)
+            raise ValueError(f"a step is exactly one of {known}")
+        return self
+
+
+class WindowSettings(Settings):
+    """Windows that slide, or one window a marker.
+
+    Attributes
+    ----------
+    length_s : float
+        Length, s.
+    hop_s : float or None
+        From one sliding window to the next, s.
+    mode : str
+        ``sliding``, or ``event``: cut relative to the markers of the stream's marker stream.
+    offset_s : float
+        From a marker to the start of its window, s.
+    texts : tuple of str or None
+        Markers that cut a window; None takes all.
+    """
+
+    length_s: PositiveFloat = 5.0
+    hop_s: PositiveFloat | None = None
+    mode: Literal["sliding", "event"] = "sliding"
+    offset_s: float = 0.0
+    texts: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> "WindowSettings":
+        if self.mode == "sliding" and self.hop_s is None:
+            raise ValueError("sliding windows need hop_s")
+        of_events = {"offset_s", "texts"} & self.model_fields_set
+        if self.mode == "sliding" and of_events:
+            raise ValueError(f"{', '.join(sorted(of_events))} is for mode event only")
+        if self.mode == "event" and self.hop_s is not None:
+            raise ValueError("mode event cuts at markers: leave hop_s out")
+        return self
+
+
+class SpectrogramSettings(Settings):
+    """Form of the spectrogram and its frames, s."""
+
+    form: Literal["published", "running", "superlet"]
+    frame_s: PositiveFloat = 400 / 2048
+    frame_hop_s: PositiveFloat = 50 / 2048
+    n_freqs: PositiveInt = 40
+    time_constant_s: PositiveFloat = 60.0
+    frozen: bool = False
+
+
+class EncoderSettings(Settings):
+    """Which frames are pooled, and the sizes of the encoder where it is not read from a file."""
+
+    pool: Literal["centre", "last"] = "last"
+    n_pooled: PositiveInt = 10
+    brainbert: str | dict[str, PositiveInt] = "compact"
+    popt: str | dict[str, PositiveInt] | None = "compact"
+    seed: NonNegativeInt = 0
+
+
+class Recipe(Settings):
+    """How samples become embeddings: the part of the settings that a bundle carries."""
+
+    mode: Literal["linear", "published", "edge"]
+    signal: tuple[SignalStep, ...] = ()
+    window: WindowSettings
+    spectrogram: SpectrogramSettings
+    encoder: EncoderSettings = EncoderSettings()
+    smoothing_s: float = Field(default=0.0, ge=0)
+    coverage_floor: float = Field(default=0.3, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _mode_fits(self) -> "Recipe":
+        if self.mode == "published" and self.encoder.pool != "centre":
+            raise ValueError("mode published pools the centre: set encoder.pool to centre")
+        if self.window.mode == "event" and self.smoothing_s:
+            raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
+        if self.mode == "published" and self.spectrogram.form == "running":
+            raise ValueError("mode published takes spectrogram.form published or superlet")
+        return self
