@@ -29,6 +29,9 @@ _LOST_AFTER = 1.35
 # A sender that was connected to but sends nothing is then dropped and looked for anew: the
 # connection may be half open.
 _FIRST_SAMPLE_S = 5.0
+# Time that the loop was away for (a computer that slept, a process that was stopped) is no
+# silence of the sender's: its samples may wait unread.
+_AWAY_S = 0.25
 _CLOSE_S = 1.0
 _TELL_CLOCK_S = 10.0
 _POLL_S = 0.05
@@ -105,7 +108,7 @@ class SupervisedSource:
         self._was_live = False
         self._told: Link | None = None
         self._fresh = False
-        self._last_at = clock()
+        self._last_at = self._left_at = clock()
         self._clock_due = round(_TELL_CLOCK_S * contract.sfreq_hz)
 
     @property
@@ -232,7 +235,7 @@ class SupervisedSource:
                 self._ready = link
             case Opened(link, _):
                 self._link = link
-                self._last_at = self._clock()
+                self._last_at = self._left_at = self._clock()
                 self._amplitude.reset()
                 self._fresh = True
                 if link is not self._told:
@@ -258,15 +261,24 @@ class SupervisedSource:
         )
 
     def _receive(self, link: Link, timeout_s: float) -> Chunk | None:
-        patience_s = self._last_at + self._patience_s() - self._clock()
+        came_at = self._clock()
+        self._forgive(came_at - self._left_at)
+        patience_s = self._last_at + self._patience_s() - came_at
+        wait_s = max(0.0, min(timeout_s, patience_s))
         try:
-            chunk = link.inlet.pull(max(0.0, min(timeout_s, patience_s)))
+            chunk = link.inlet.pull(wait_s)
         except StreamLostError as error:
             self._lose(link, str(error))
             return None
+        self._left_at = self._clock()
+        self._forgive(self._left_at - came_at - wait_s)
         if chunk is not None and not chunk.n_samples:
             self._watch(link)
         return chunk
+
+    def _forgive(self, away_s: float) -> None:
+        if away_s > _AWAY_S:
+            self._last_at += away_s
 
     def _patience_s(self) -> float:
         """How long a silence may last before the next thing is said of it, s."""

@@ -126,6 +126,13 @@ class Bedside:
                 chunks.append(chunk)
         return chunks
 
+    def wait(self, seconds):
+        """Let time pass while the loop pulls, as it does every 0.1 s."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.source.pull(0.1)
+            self.clock.now += min(0.1, end - self.clock.now)
+
     def until_state(self, state):
         return self.until(lambda: self.source.state is state)
 

@@ -102,7 +102,7 @@ def test_silence_is_a_stall_then_a_loss_within_one_and_a_half_seconds(bedside):
 
 def test_a_stall_that_ends_is_no_loss(bedside):
     bedside.live()
-    bedside.clock.now += 1.1
+    bedside.wait(1.1)
     bedside.until_state(State.STALLED)
     bedside.give(20)
     (chunk,) = bedside.until_state(State.LIVE)
@@ -119,14 +119,27 @@ def test_a_consumer_that_was_away_finds_its_samples_and_no_stall(bedside):
     assert bedside.source.state is State.LIVE
 
 
+def test_a_consumer_that_was_away_waits_for_samples_that_are_slow_to_be_handed_on(bedside):
+    bedside.live()
+    bedside.clock.now += 30
+    bedside.source.pull(0.1)
+    bedside.wait(0.5)
+    assert bedside.source.state is State.LIVE
+    bedside.give(20)
+    assert bedside.source.pull(0.0).n_samples == 20
+    bedside.clock.now += 30
+    bedside.wait(2.0)
+    assert "lost" in bedside.events
+
+
 def test_a_sender_without_samples_is_dropped_and_tried_again(bedside):
     bedside.world.put("a")
     bedside.source.connect(1.0)
     bedside.until_state(State.WARMING)
-    bedside.clock.now += 4
+    bedside.wait(4)
     bedside.source.pull(0.0)
     assert bedside.source.state is State.WARMING
-    bedside.clock.now += 1.1
+    bedside.wait(1.1)
     bedside.until_state(State.WAITING)
     bedside.until_state(State.WARMING)
     assert bedside.world.inlets[0].closed
