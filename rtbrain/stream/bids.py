@@ -16,7 +16,7 @@ from typing import Any
 from rtbrain.errors import RecordingError
 from rtbrain.stream.recording import MNE_SUFFIXES, Event
 
-__all__ = ["Sidecars", "find_recording", "read_sidecars"]
+__all__ = ["Sidecars", "entity", "find_recording", "read_sidecars"]
 
 _LISTED = 8
 # Modality, session, subject, dataset.
@@ -111,6 +111,13 @@ def read_sidecars(path: Path) -> Sidecars:
     files = _beside(path, "events.tsv")
     events = _events(files[0], notes) if files else None
     return Sidecars(kinds, units, tuple(bad), positions, space, events, tuple(notes))
+
+
+def entity(path: Path, key: str) -> str:
+    """Value of an entity in a file's name, as ``01`` of ``sub-01_ieeg.edf``; empty if absent."""
+    parts = path.name.split(".")[0].split("_")
+    found = [part.removeprefix(f"{key}-") for part in parts if part.startswith(f"{key}-")]
+    return found[0] if found else ""
 
 
 def _entities(path: Path) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError
-from rtbrain.stream.bids import Sidecars, read_sidecars
+from rtbrain.stream.bids import Sidecars, entity, read_sidecars
 from rtbrain.stream.quiet import quietly
 from rtbrain.stream.recording import Event, Recording
 from rtbrain.stream.units import in_microvolts
@@ -69,6 +69,9 @@ def read_mne(path: Path) -> Recording:
         events=events,
         notes=(*notes, *sidecars.notes),
         closer=raw.close,
+        bad=tuple(name for name in names if name in {*sidecars.bad, *raw.info["bads"]}),
+        subject=entity(path, "sub"),
+        session=entity(path, "ses"),
     )
 
 

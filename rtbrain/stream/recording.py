@@ -58,6 +58,10 @@ class Recording:
         What the user should know about the file, one line each.
     closer : callable or None
         Lets go of the file.
+    bad : tuple of str
+        Channels that the file's makers mark as bad; they are read like all others.
+    subject, session : str
+        Labels in the file's name, by which recordings are told apart; empty where it has none.
     """
 
     montage: Montage
@@ -67,6 +71,9 @@ class Recording:
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
     closer: Callable[[], None] | None = None
+    bad: tuple[str, ...] = ()
+    subject: str = ""
+    session: str = ""
 
     def read(self, start: int, stop: int) -> Floats:
         """Samples `start` up to, not including, `stop`.
