@@ -89,6 +89,8 @@ def test_the_one_recording_is_found_and_takes_its_sidecars(named, tree):
         Event(1.5, 0.25, "speech"),
     )
     assert any("marked bad" in note and note.endswith("A2") for note in recording.notes)
+    assert recording.bad == ("A2",)
+    assert (recording.subject, recording.session) == ("01", "a")
     assert any("1 events" in note for note in recording.notes)
 
 
