@@ -21,7 +21,7 @@ from rtbrain.outlet.xdf_disk import Disk, LocalDisk, Whole
 from rtbrain.outlet.xdf_header import HeaderFacts, facts_of, identity_of, readable
 from rtbrain.types import Times
 
-__all__ = ["StreamCount", "XdfWriter", "identity_of", "open_xdf", "readable"]
+__all__ = ["StreamCount", "XdfWriter", "facts_of", "identity_of", "open_xdf", "readable"]
 
 # What may wait in memory for a disk that takes nothing; older samples are then dropped.
 HELD_BYTES = 256 * 1024**2

@@ -3,7 +3,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from rtbrain.outlet.xdf_header import facts_of, identity_of, readable
-from tests.outlet.test_xdf import header
+from tests.outlet.xdf_fakes import header
 
 
 def test_a_header_that_readers_take_is_left_byte_for_byte():
