@@ -130,14 +130,16 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
+        markers = _markers(settings)
         pipeline = build_live(
-            settings,
             decoder,
             source,
             (outlet, report),
             report,
+            newest_only=settings.late == "newest",
             coverage_floor=recipe.coverage_floor,
-            markers=_markers(settings),
+            clock=lsl_clock,
+            markers=None if markers is None else markers.pull,
             refusal=_rate_refusal(source),
         )
         console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")

@@ -7,7 +7,7 @@ import numpy as np
 
 from rtbrain.buffer import CuedWindows, EventWindows, Windows
 from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
-from rtbrain.config import DecodeSettings, Recipe, SignalStep
+from rtbrain.config import Recipe, SignalStep
 from rtbrain.decoder import Bundle, LinearReadout, Readout
 from rtbrain.encoder import (
     EncoderModel,
@@ -34,7 +34,6 @@ from rtbrain.signal import (
 from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
 from rtbrain.stream.drift import DriftCorrection
-from rtbrain.stream.lsl import MarkerSource, lsl_clock
 from rtbrain.types import Decode, Floats, Montage, samples
 
 __all__ = [
@@ -274,26 +273,31 @@ def build_decoder(
 
 
 def build_live(
-    settings: DecodeSettings,
     decoder: tuple[Encoding, Readout],
     source: Source,
     sinks: Sequence[Sink[Decode]],
     watcher: Watcher,
     *,
+    newest_only: bool,
     coverage_floor: float,
-    markers: MarkerSource | None = None,
+    clock: Callable[[], float],
+    markers: Callable[[float], list[tuple[float, str]]] | None = None,
     refusal: Callable[[], str] = lambda: "",
 ) -> Pipeline:
-    """Pipeline of a live session.
+    """Pipeline of a live session, or of a recording that is played as one.
 
     Parameters
     ----------
     decoder : tuple
         As `build_decoder` gives it, for the source's montage.
+    newest_only : bool
+        After a delay, decode the newest sliding window and skip the rest.
     coverage_floor : float
         Of the decoder's recipe.
-    markers : MarkerSource, optional
-        Where the markers of event windows come from.
+    clock : callable
+        The clock that the source's stamps are of, s.
+    markers : callable, optional
+        ``markers(timeout_s)`` gives the markers that came, as (s, text): for event windows.
     refusal : callable
         Why the stream as a whole cannot be decoded; empty where it can.
 
@@ -303,7 +307,6 @@ def build_live(
         Event windows have no markers.
     """
     encoding, readout = decoder
-    newest_only = settings.late == "newest"
     if isinstance(encoding.windows, EventWindows):
         if markers is None:
             raise SettingsError(
@@ -311,11 +314,9 @@ def build_live(
                 "marker stream"
             )
         newest_only = False  # each event is decoded once, late or not
-        cued = CuedWindows(encoding.windows, markers.pull, coverage_floor=coverage_floor)
+        cued = CuedWindows(encoding.windows, markers, coverage_floor=coverage_floor)
         encoding = replace(encoding, windows=cued)
-    return Pipeline(
-        source, encoding, readout, tuple(sinks), lsl_clock, newest_only, watcher, refusal
-    )
+    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, watcher, refusal)
 
 
 def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:

@@ -12,7 +12,7 @@ from rtbrain.apps.fault_rig import SMALL
 
 from rtbrain.build import build_decoder, build_encoding, build_live
 from rtbrain.bundling import bundle_parts, untrained_model
-from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
+from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
 from rtbrain.offline.embedding import embed_recording
 from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
@@ -80,15 +80,15 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     (info,) = pylsl.resolve_byprop("name", f"{name}-decode", 1, 10)
     listener = pylsl.StreamInlet(info)
     listener.open_stream(10)
-    settings = DecodeSettings.model_validate({"stream": {"name": name}, "late": "every"})
     source = LslSource(name=name, source_id=name)
     pipeline = build_live(
-        settings,
         build_decoder(bundle, source.montage),
         source,
         (decodes,),
         StatusReport(StatusOutlet(name, source_id=name + "s")),
+        newest_only=False,
         coverage_floor=0.5,
+        clock=lsl_clock,
     )
     done = threading.Event()
     decoding = threading.Thread(target=pipeline.run, args=(done.is_set,))

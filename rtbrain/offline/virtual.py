@@ -1,0 +1,61 @@
+"""A recording as a live session without the wait: its samples are the clock."""
+
+from collections.abc import Sequence
+
+from rtbrain.stage import Source
+from rtbrain.stream.recording import Event
+from rtbrain.types import Chunk, Montage
+
+__all__ = ["VirtualSession"]
+
+
+class VirtualSession:
+    """A source whose clock stands at its newest sample, and markers that come when they are due.
+
+    What runs on it sees of each moment what a live decoder would have seen by then, and no more.
+
+    Parameters
+    ----------
+    source : Source
+        The recording, from its first sample on; stamped from 0.
+    events : sequence of Event
+        Those of the recording; any order.
+
+    Attributes
+    ----------
+    montage : Montage
+        The source's.
+    n_read : int
+        Samples pulled so far.
+    """
+
+    def __init__(self, source: Source, events: Sequence[Event] = ()) -> None:
+        self.montage: Montage = source.montage
+        self.n_read = 0
+        self._source = source
+        self._due = sorted(events, key=lambda event: event.onset_s)[::-1]
+        self._now_s = 0.0
+
+    def clock(self) -> float:
+        """Stamp of the newest sample, s."""
+        return self._now_s
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next chunk, at once; None at the end."""
+        chunk = self._source.pull(timeout_s)
+        if chunk is not None and chunk.n_samples:
+            self._now_s = max(self._now_s, float(chunk.timestamps[-1]))
+            self.n_read += chunk.n_samples
+        return chunk
+
+    def markers(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Events up to now that were not given before, as (seconds, text); at once."""
+        given = []
+        while self._due and self._due[-1].onset_s <= self._now_s:
+            event = self._due.pop()
+            given.append((event.onset_s, event.text))
+        return given
+
+    def close(self) -> None:
+        """Let go of the recording; safe to call twice."""
+        self._source.close()

@@ -1,0 +1,108 @@
+"""A recording as a live session, and the rows that are kept of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rtbrain.build import build_encoding
+from rtbrain.config import Recipe, load_settings
+from rtbrain.offline.embedding import embed_recording
+from rtbrain.offline.features import Features, gather, joined
+from rtbrain.offline.virtual import VirtualSession
+from rtbrain.stream.recording import Event, Recording
+from rtbrain.stream.replay import ReplaySource
+from rtbrain.types import Window
+from tests.conftest import brain_like, montage_of
+
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(6, SFREQ_HZ)
+DATA = brain_like(6, int(9 * SFREQ_HZ), SFREQ_HZ)
+
+
+def session(events: tuple[Event, ...] = (), data: np.ndarray = DATA) -> VirtualSession:
+    recording = Recording(MONTAGE, data.shape[1], lambda a, b: data[:, a:b].copy(), events=events)
+    return VirtualSession(ReplaySource(recording, chunk_samples=400), events)
+
+
+def recipe() -> Recipe:
+    ready = load_settings("linear", Recipe)
+    return ready.model_copy(
+        update={"signal": tuple(step for step in ready.signal if step.quality is None)}
+    )
+
+
+def features(*, every: int = 1, data: np.ndarray = DATA) -> Features:
+    encoding = build_encoding(recipe(), MONTAGE)
+    return gather(
+        session(data=data),
+        encoding,
+        {"main": encoding.encoder},
+        raw={"power": lambda window: window.data.std(axis=1)},
+        every=every,
+        keep_channels="main",
+    )
+
+
+def test_the_rows_are_those_of_the_stages_run_by_hand() -> None:
+    encoding = build_encoding(recipe(), MONTAGE)
+    by_hand = embed_recording(session(), encoding.cut, encoding.spectrogram, encoding.encoder)
+    got = features()
+    np.testing.assert_array_equal(got.rows["main"], by_hand.population)
+    np.testing.assert_array_equal(got.channels, by_hand.channels)
+    np.testing.assert_array_equal(got.t_stop, by_hand.t_stop)
+    np.testing.assert_array_equal(got.t_neural, by_hand.t_neural)
+    n_laplacian = got.good.shape[1]
+    assert got.rows["power"].shape == (got.t_stop.size, n_laplacian)
+    assert n_laplacian < MONTAGE.n_channels
+
+
+def test_every_third_window_is_what_it_is_among_all() -> None:
+    got, whole = features(every=3), features()
+    np.testing.assert_array_equal(got.rows["main"], whole.rows["main"][::3])
+    np.testing.assert_array_equal(got.t_stop, whole.t_stop[::3])
+
+
+def test_what_a_live_decoder_would_call_invalid_is_counted_and_left_out() -> None:
+    broken = DATA.copy()
+    broken[:, -200:] = np.nan
+    quality = load_settings("linear", Recipe)
+    encoding = build_encoding(quality, MONTAGE)
+    got = gather(session(data=broken), encoding, {"main": encoding.encoder})
+    assert np.isfinite(got.rows["main"]).all()
+    assert got.n_invalid > 0
+
+
+def test_recordings_are_joined_and_numbered() -> None:
+    one, two = features(), features(every=2)
+    both = joined([one, two])
+    assert both.rows["main"].shape[0] == one.t_stop.size + two.t_stop.size
+    np.testing.assert_array_equal(np.bincount(both.recording), [one.t_stop.size, two.t_stop.size])
+    assert joined([one]) is one
+
+
+def test_markers_come_when_their_time_has_come_and_once() -> None:
+    events = (Event(2.0, 0, "b"), Event(0.5, 0, "a"), Event(8.9, 0, "c"))
+    virtual = session(events)
+    heard = []
+    while virtual.pull(0.0) is not None:
+        for t, text in virtual.markers(0.0):
+            assert t <= virtual.clock() < t + 400 / SFREQ_HZ
+            heard.append(text)
+    assert heard == ["a", "b", "c"]
+    assert virtual.n_read == DATA.shape[1]
+
+
+def test_windows_that_were_kept_do_not_change_later() -> None:
+    seen: list[np.ndarray] = []
+
+    def keep(window: Window) -> np.ndarray:
+        seen.append(window.data.mean(axis=1))
+        return seen[-1]
+
+    encoding = build_encoding(recipe(), MONTAGE)
+    got = gather(session(), encoding, {}, raw={"mean": keep})
+    np.testing.assert_array_equal(got.rows["mean"], np.stack(seen))
+    assert dataclasses.is_dataclass(got)
+    assert got.channels is None
+    assert got.t_neural[0] == pytest.approx(got.t_stop[0])
