@@ -6,21 +6,28 @@ XDF specification, https://github.com/sccn/xdf/wiki/Specifications
 """
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
+import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
 from rtbrain.stream.quiet import quietly
+from rtbrain.stream.read_xdf_clock import to_recorder_clock
+from rtbrain.stream.read_xdf_header import XdfStream, choose, montage_of
+from rtbrain.stream.read_xdf_index import StreamIndex, XdfIndex, index_xdf
+from rtbrain.stream.read_xdf_samples import FORMATS, NumericSamples, read_texts
 from rtbrain.stream.recording import Event, Recording
-from rtbrain.stream.units import in_microvolts
-from rtbrain.types import Floats, Montage, Times
+from rtbrain.types import Floats, Times
 
 __all__ = ["read_xdf"]
 
-# What pyxdf raises where a file is truncated or is none of its own.
+# Whole files up to this size are pyxdf's to read, which holds all samples in memory.
+_SMALL_BYTES = 2**28
+# What pyxdf raises where a file is none of its own.
 _UNREADABLE = (
     ArithmeticError,
     LookupError,
@@ -32,13 +39,88 @@ _UNREADABLE = (
     struct.error,
 )
 _RATE_TOLERANCE = 0.01
+_RATE_SAMPLES = 2**20
+
+Texts = list[tuple[float, str]]
+
+
+class _Signal(NamedTuple):
+    """Stamps on the recorder's clock, and a reader of values [n_samples, n_channels]."""
+
+    stamps: Times
+    read: Callable[[int, int], npt.NDArray[Any]]
+    close: Callable[[], None] | None
+
+
+class _Whole:
+    """A file that pyxdf has read into memory."""
+
+    def __init__(self, path: Path, notes: list[str]) -> None:
+        loaded = _loaded(path, notes)
+        self.streams = [XdfStream(one["info"], len(one["time_stamps"])) for one in loaded]
+        self._loaded = {id(one["info"]): one for one in loaded}
+
+    def signal(self, stream: XdfStream) -> _Signal:
+        one = self._loaded[id(stream.info)]
+        values = np.asarray(one["time_series"])
+        stamps = np.array(one["time_stamps"], np.float64)
+        return _Signal(stamps, lambda start, stop: values[start:stop], None)
+
+    def texts(self, stream: XdfStream) -> Texts:
+        one = self._loaded[id(stream.info)]
+        pairs = zip(one["time_stamps"], one["time_series"], strict=True)
+        return [(float(stamp), str(texts[0])) for stamp, texts in pairs]
+
+
+class _InPlace:
+    """A file whose samples stay in it until they are asked for."""
+
+    def __init__(self, path: Path, index: XdfIndex, notes: list[str]) -> None:
+        self.streams = [XdfStream(one.info, one.n_samples) for one in index.streams.values()]
+        self._indexed = {id(one.info): one for one in index.streams.values()}
+        self._path = path
+        self._notes = notes
+
+    def signal(self, stream: XdfStream) -> _Signal:
+        one = self._indexed[id(stream.info)]
+        value_format = stream.text("channel_format")
+        if value_format not in FORMATS:
+            raise RecordingError(
+                f"{self._path}: stream {stream.shown} has format {value_format!r}, there are "
+                f"{', '.join(FORMATS)}"
+            )
+        samples = NumericSamples(
+            self._path, one.pieces, stream.n_channels, value_format, stream.period_s
+        )
+        self._tell_broken(stream, samples.n_broken)
+        self._correct(samples.stamps, one)
+        return _Signal(samples.stamps, samples.read, samples.close)
+
+    def texts(self, stream: XdfStream) -> Texts:
+        one = self._indexed[id(stream.info)]
+        found, n_broken = read_texts(self._path, one.pieces, stream.n_channels, stream.period_s)
+        self._tell_broken(stream, n_broken)
+        stamps = np.array([stamp for stamp, _ in found], np.float64)
+        self._correct(stamps, one)
+        return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
+
+    def _correct(self, stamps: Times, one: StreamIndex) -> None:
+        to_recorder_clock(stamps, one.offset_times, one.offset_values)
+
+    def _tell_broken(self, stream: XdfStream, n_broken: int) -> None:
+        if n_broken:
+            self._notes.append(
+                f"{self._path.name}: {n_broken} chunks of stream {stream.shown} are damaged and "
+                "left out"
+            )
 
 
 def read_xdf(path: Path, stream: str | None) -> Recording:
-    """Open an XDF file; it is read whole, its stamps are kept as they were taken.
+    """Open an XDF file; its stamps are kept as they were taken.
 
     Clock offsets and clock resets are corrected for, so that all streams share one time. Stamps
-    are not smoothed: a gap stays a gap.
+    are not smoothed: a gap stays a gap. Small files are read by pyxdf; of large ones, and of
+    those that end within a chunk, only headers and stamps are read before samples are asked for.
 
     Parameters
     ----------
@@ -52,21 +134,35 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     RecordingError
         The file is foreign, or holds no such stream, or more than one.
     """
-    notes: list[str] = []
-    streams = _loaded(path, notes)
-    chosen = _chosen(path, streams, stream, notes)
-    stamps = np.asarray(chosen["time_stamps"], np.float64)
-    montage, factors = _montage(path, chosen, notes)
-    values = np.asarray(chosen["time_series"])
-    data: Floats = np.multiply(values.T, factors, dtype=np.float64).astype(np.float32)  # [C, T]
+    index = index_xdf(path)
+    notes = index.notes(path.name)
+    small = index.n_bytes <= _SMALL_BYTES and not index.damages
+    file = _Whole(path, notes) if small else _InPlace(path, index, notes)
+    chosen = choose(path, file.streams, stream, notes)
+    montage, factors = montage_of(path, chosen, notes)
+    events = [event for one in file.streams if one.is_text for event in file.texts(one)]
+    stamps, values, close = file.signal(chosen)
+    if not stamps.size:
+        if close is not None:
+            close()
+        raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")
     _note_rate(stamps, montage.sfreq_hz, notes)
+    origin_s = float(stamps[0])
+    stamps -= origin_s
 
     def read(start: int, stop: int) -> Floats:
-        return data[:, start:stop].copy()
+        microvolts = np.multiply(values(start, stop).T, factors, dtype=np.float64)  # [C, T]
+        data: Floats = microvolts.astype(np.float32)
+        return data
 
-    events = _events(streams, float(stamps[0]))
     return Recording(
-        montage, data.shape[1], read, stamps - stamps[0], events=events, notes=tuple(notes)
+        montage,
+        stamps.size,
+        read,
+        stamps,
+        events=_events(events, origin_s),
+        notes=tuple(notes),
+        closer=close,
     )
 
 
@@ -75,9 +171,6 @@ def _loaded(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
     # Opened here: pyxdf leaves a file that it refuses open.
     with quietly("pyxdf") as lines, path.open("rb") as file:
-        if file.read(4) != b"XDF:":
-            raise RecordingError(f"{path} is no XDF file: it does not begin with 'XDF:'")
-        file.seek(0)
         try:
             streams, _ = pyxdf.load_xdf(
                 file, synchronize_clocks=True, handle_clock_resets=True, dejitter_timestamps=False
@@ -91,117 +184,11 @@ def _loaded(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     return list(streams)
 
 
-def _text(node: Any, *keys: str) -> str:
-    """Text at the end of a path through pyxdf's lists and dictionaries; empty where it ends."""
-    for key in keys:
-        node = node[key] if isinstance(node, dict) and key in node else None
-        if isinstance(node, list):
-            node = node[0] if node else None
-    return node.strip() if isinstance(node, str) else ""
-
-
-def _is_text(stream: dict[str, Any]) -> bool:
-    return _text(stream, "info", "channel_format") == "string"
-
-
-def _shown(stream: dict[str, Any]) -> str:
-    return repr(_text(stream, "info", "name"))
-
-
-def _listed(streams: list[dict[str, Any]]) -> str:
-    return ", ".join(
-        f"{_shown(stream)} (source id {_text(stream, 'info', 'source_id')!r}, type "
-        f"{_text(stream, 'info', 'type')!r}, {_text(stream, 'info', 'channel_count')} channels, "
-        f"{float(_text(stream, 'info', 'nominal_srate') or 0):g} Hz)"
-        for stream in streams
-    )
-
-
-def _chosen(
-    path: Path, streams: list[dict[str, Any]], wanted: str | None, notes: list[str]
-) -> dict[str, Any]:
-    empty = [stream for stream in streams if not len(stream["time_stamps"])]
-    if empty:
-        names = ", ".join(map(_shown, empty))
-        notes.append(f"{path.name}: streams without samples are passed over: {names}")
-    fit = [
-        stream
-        for stream in streams
-        if len(stream["time_stamps"])
-        and not _is_text(stream)
-        and float(_text(stream, "info", "nominal_srate") or 0) > 0
-    ]
-    if not fit:
-        there = _listed(streams) or "no stream at all"
-        raise RecordingError(
-            f"{path} holds no regular numeric stream with samples, there is {there}"
-        )
-    if wanted is not None:
-        named = [stream for stream in fit if _text(stream, "info", "name") == wanted]
-        fit_by_id = [stream for stream in fit if _text(stream, "info", "source_id") == wanted]
-        matching = named or fit_by_id
-        if not matching:
-            raise RecordingError(
-                f"{path} has no stream {wanted!r} to play: there is {_listed(fit)}"
-            )
-        fit = matching
-    if len(fit) > 1:
-        raise RecordingError(
-            f"{path} holds {len(fit)} streams that could be played, choose with --stream (a name "
-            f"or a source id): {_listed(fit)}"
-        )
-    return fit[0]
-
-
-def _montage(path: Path, stream: dict[str, Any], notes: list[str]) -> tuple[Montage, Times]:
-    """Montage from the header, and what each channel is multiplied by to be in µV."""
-    n_channels = int(_text(stream, "info", "channel_count"))
-    desc = (stream["info"].get("desc") or [None])[0] or {}
-    group = (desc.get("channels") or [None])[0] or {}
-    nodes = [node for node in group.get("channel", []) if isinstance(node, dict)]
-    names = tuple(_text(node, "label") for node in nodes)
-    if not any(names):
-        notes.append(f"{path.name} has no channel labels: channels are named 1 to {n_channels}")
-        names = tuple(str(number) for number in range(1, n_channels + 1))
-        nodes = [{}] * n_channels
-    if len(names) != n_channels or not all(names):
-        raise RecordingError(
-            f"{path}: stream {_shown(stream)} has {n_channels} channels, but its header labels "
-            f"{sum(map(bool, names))}"
-        )
-    content = _text(stream, "info", "type") or "misc"
-    kinds = tuple((_text(node, "type") or content).lower() for node in nodes)
-    units = [_text(node, "unit") for node in nodes]
-    unknown = [name for name, unit in zip(names, units, strict=True) if not in_microvolts(unit)]
-    if unknown:
-        notes.append(
-            f"{path.name} gives no unit of voltage for {', '.join(unknown)}: taken as microvolts"
-        )
-    factors = np.array([[in_microvolts(unit) or 1.0] for unit in units])
-    positions = _positions(nodes)
-    space = _text(desc, "montage", "space")
-    if positions is not None and not space:
-        notes.append(f"{path.name} does not name the space of its positions: they are not used")
-        positions = None
-    rate = float(_text(stream, "info", "nominal_srate"))
-    return Montage(names, kinds, rate, positions, space if positions is not None else None), factors
-
-
-def _positions(nodes: list[dict[str, Any]]) -> Floats | None:
-    positions = np.full((len(nodes), 3), np.nan, np.float32)
-    for row, node in enumerate(nodes):
-        try:
-            positions[row] = [float(_text(node, "location", axis)) for axis in "XYZ"]
-        except ValueError:
-            continue
-    return None if np.isnan(positions).all() else positions
-
-
 def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:
     if stamps.size < 2:
         return
     # The median: a gap is no matter of the rate.
-    period_s = float(np.median(np.diff(stamps)))
+    period_s = float(np.median(np.diff(stamps[:_RATE_SAMPLES])))
     if period_s > 0 and abs(period_s * sfreq_hz - 1) > _RATE_TOLERANCE:
         notes.append(
             f"samples were stamped at about {1 / period_s:.4g} Hz, the header says "
@@ -209,11 +196,6 @@ def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:
         )
 
 
-def _events(streams: list[dict[str, Any]], first_stamp_s: float) -> tuple[Event, ...]:
-    events = [
-        Event(float(stamp) - first_stamp_s, 0.0, str(text[0]))
-        for stream in streams
-        if _is_text(stream)
-        for stamp, text in zip(stream["time_stamps"], stream["time_series"], strict=True)
-    ]
+def _events(texts: Texts, origin_s: float) -> tuple[Event, ...]:
+    events = [Event(stamp - origin_s, 0.0, text) for stamp, text in texts]
     return tuple(sorted(events, key=lambda event: event.onset_s))
