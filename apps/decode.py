@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .recording_target import refuse_recording
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,6 +34,10 @@ def command(
     duration: Annotated[
         float | None, typer.Option("--duration", min=0, help="Stop after so many seconds.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", help="Record stream, markers and decodes into OUT.xdf beside it."),
+    ] = None,
 ) -> None:
     """Decode a live LSL stream."""
     from rtbrain.config import DecodeSettings, load_settings
@@ -49,8 +55,10 @@ def command(
     folder = bundle or settings.bundle
     if folder is None:
         raise SettingsError("no decoder: give --bundle FOLDER, or bundle in the settings")
+    if record is not None:
+        refuse_recording(record)
     use_lsl_scope(settings.lsl_scope)
-    _decode(settings, folder, duration)
+    _decode(settings, folder, duration, record)
 
 
 def use_lsl_scope(scope: str) -> None:
@@ -64,11 +72,15 @@ def use_lsl_scope(scope: str) -> None:
         os.environ["LSLAPICFG"] = str(ours / f"lsl-{scope}.cfg")
 
 
-def _decode(settings: "DecodeSettings", folder: Path, duration_s: float | None) -> None:
-    from rtbrain.decoder import read_bundle
-    from rtbrain.errors import RtbrainError
-    from rtbrain.outlet import StatusOutlet, StatusReport
+def _decode(
+    settings: "DecodeSettings", folder: Path, duration_s: float | None, record: Path | None
+) -> None:
+    from rich.console import Console
 
+    from rtbrain.decoder import read_bundle
+    from rtbrain.outlet import StatusOutlet
+
+    from .recording_child import recording_beside
     from .shutdown import stop_on_signals
 
     stopping = stop_on_signals()
@@ -76,6 +88,33 @@ def _decode(settings: "DecodeSettings", folder: Path, duration_s: float | None) 
     name = settings.outlet.name
     _refuse_taken(name)
     status = StatusOutlet(name, source_id=f"{name}-status")
+    console = Console(stderr=True)
+    tell = _telling(status, console)
+    about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
+    with recording_beside(record, settings, about, tell, _saying(console)) as look:
+        _run_and_report(settings, bundle, status, _looking(look, stopping), duration_s)
+
+
+def _looking(look: Callable[[], None], stopping: Callable[[], bool]) -> Callable[[], bool]:
+    """Question of the loop, which looks after the recorder whenever it is asked."""
+
+    def stop() -> bool:
+        look()
+        return stopping()
+
+    return stop
+
+
+def _run_and_report(
+    settings: "DecodeSettings",
+    bundle: "Bundle",
+    status: "StatusOutlet",
+    stopping: Callable[[], bool],
+    duration_s: float | None,
+) -> None:
+    from rtbrain.errors import RtbrainError
+    from rtbrain.outlet import StatusReport
+
     report = StatusReport(status)
     try:
         _run(settings, bundle, status, report, stopping, duration_s)
@@ -225,6 +264,10 @@ def _rate_refusal(source: "Source") -> Callable[[], str]:
     if not isinstance(source, SupervisedSource):
         return lambda: ""
     return lambda: effective_rate_verdict(source.ledger.report)
+
+
+def _saying(console: "Console") -> Callable[[str], None]:
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _telling(status: "StatusOutlet", console: "Console") -> Callable[..., None]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .recording_target import refuse_recording
+
 if TYPE_CHECKING:
     from rtbrain.outlet import StatusOutlet
     from rtbrain.outlet.xdf import XdfWriter
@@ -34,6 +36,12 @@ def command(
         list[str] | None,
         typer.Option("--decodes", help="Name of a decoder: NAME-decode and NAME-status."),
     ] = None,
+    source_id: Annotated[
+        list[str] | None, typer.Option("--source-id", help="Source id of a stream.")
+    ] = None,
+    content: Annotated[
+        list[str] | None, typer.Option("--type", help="Type of streams, such as EEG.")
+    ] = None,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Every stream there is; also what no selection means."),
@@ -59,14 +67,12 @@ def command(
     from .recording_screen import Screen
     from .recording_side import SideFile, parse_notes
     from .shutdown import stop_on_signals
-    from .target import refuse_target
 
     asked = stop_on_signals()
-    if out.suffix != ".xdf":
-        raise SettingsError(f"{out}: expected a file that ends in .xdf")
-    refuse_target(out, "OUT")
+    refuse_recording(out)
     notes = parse_notes(note or ())
-    names = selected(stream or (), markers or (), decodes or ())
+    names = [] if everything else selected(stream or (), markers or (), decodes or ())
+    others = () if everything else (*(source_id or ()), *(content or ()))
     _refuse_taken(name)
     writer = open_xdf(out)
     try:
@@ -76,8 +82,8 @@ def command(
         out.unlink()
         raise
     status = StatusOutlet(name, source_id=f"{name}-status")
-    screen = Screen(Console(stderr=True), () if everything else names)
-    wanted = chosen(() if everything else names, own=f"{name}-status")
+    screen = Screen(Console(stderr=True), names)
+    wanted = chosen(names, others, own=f"{name}-status")
     stopping = _until(asked, duration, parent)
     try:
         clean = _record(out, writer, side, status, screen, wanted, stopping)
@@ -94,13 +100,27 @@ def selected(stream: Sequence[str], markers: Sequence[str], decodes: Sequence[st
     return list(dict.fromkeys([*stream, *markers, *of_decoders]))
 
 
-def chosen(names: Sequence[str], *, own: str) -> "Callable[[StreamRow], bool]":
-    """Whether a stream is recorded: by its name, or any if none is named; never our own status."""
+def chosen(
+    names: Sequence[str], others: Sequence[str], *, own: str
+) -> "Callable[[StreamRow], bool]":
+    """Whether a stream is recorded: any where nothing is named, but never our own status.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of streams.
+    others : sequence of str
+        Source ids and types of streams.
+    own : str
+        Name and source id of the recorder's status stream.
+    """
 
     def wanted(row: "StreamRow") -> bool:
         if row.name == own and row.source_id == own:
             return False
-        return not names or row.name in names
+        if not names and not others:
+            return True
+        return row.name in names or row.source_id in others or row.stream_type in others
 
     return wanted
 

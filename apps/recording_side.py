@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .recording_session import Recording
+from .recording_target import side_path
 
 _FORMAT = 1
-
-
-def side_path(recording: Path) -> Path:
-    """Where the side file of a recording is."""
-    return recording.with_suffix(".json")
 
 
 def parse_notes(notes: Sequence[str]) -> dict[str, Any]:

@@ -255,10 +255,14 @@ def test_a_selection_is_by_name_and_never_of_its_own_status():
     def row(name, source_id="x"):
         return StreamRow(name, "EEG", source_id, "here", 1, 1.0)
 
-    wanted = chosen(names, own="rec-status")
+    wanted = chosen(names, (), own="rec-status")
     assert wanted(row("task"))
     assert not wanted(row("other"))
-    everything = chosen((), own="rec-status")
+    everything = chosen((), (), own="rec-status")
     assert everything(row("other"))
     assert everything(row("rec-status", "of another"))
     assert not everything(row("rec-status", "rec-status"))
+    by_kind = chosen(["task"], ["amp-1", "EEG"], own="rec-status")
+    assert by_kind(row("any", "amp-1"))
+    assert by_kind(row("any"))
+    assert not chosen(["task"], ["ECoG"], own="rec-status")(row("any"))
