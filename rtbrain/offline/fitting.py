@@ -1,24 +1,57 @@
-"""Readouts fitted by scikit-learn, given back as one linear layer."""
+"""Readouts fitted on labelled windows, given back as one linear layer.
+
+The penalty is chosen on blocks of time inside the training windows. For that choice, windows are
+thinned evenly to 1000, and for the fit to `most_windows`: windows overlap, and the ones
+between add no data, only time. The penalty is scaled so that it weighs the same against the mean
+loss.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import balanced_accuracy_score
+from scipy.special import softmax
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from rtbrain.decoder import LinearReadout
+from rtbrain.offline.calibrated import cooled, fit_temperature
+from rtbrain.offline.fitting_inside import (
+    Folds,
+    Inside,
+    blocked_folds,
+    blocks_inside,
+    consecutive_blocks,
+)
+from rtbrain.offline.fitting_logistic import (
+    Standardiser,
+    balanced_weights,
+    fit_softmax,
+    row_space,
+)
+from rtbrain.offline.labels import Labelled
+from rtbrain.offline.scoring import balanced_accuracy, r_squared, roc_auc
+from rtbrain.offline.splits import thinned
 from rtbrain.types import Floats
 
-__all__ = ["FittedReadout", "blocked_folds", "fit_logistic", "fit_ridge"]
+__all__ = [
+    "FittedReadout",
+    "blocked_folds",
+    "fit_classifier",
+    "fit_logistic",
+    "fit_regressor",
+    "fit_ridge",
+]
 
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
-
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, strongest penalty first
+Doubles = npt.NDArray[np.float64]
+_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
+_ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
+_DEFAULT_C, _DEFAULT_ALPHA = 1e-2, 1e2
+_MOST_ROTATED = 2000  # of more, the decomposition costs more than it saves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,44 +61,23 @@ class FittedReadout:
     Attributes
     ----------
     readout : LinearReadout
-        The standardiser is folded into its weights.
+        The standardiser, and the temperature, are folded into its weights.
     c : float
-        Inverse penalty chosen inside the training data.
+        Inverse penalty chosen inside the training data: C of classes, 1/alpha of values.
     validation_score : float
-        Mean balanced accuracy of that choice over the held-out blocks.
+        Mean of that choice over the held-out blocks: balanced accuracy of classes, R² of values;
+        NaN where the training data had too few stretches of a class to hold any out.
     feature_mean : ndarray, float32 [n_features]
         Mean of the features that it was fitted on: what stands in for those of a bad channel.
+    temperature : float
+        What the logits were divided by, so that probabilities are calibrated; 1 if they were not.
     """
 
     readout: LinearReadout
     c: float
     validation_score: float
     feature_mean: Floats
-
-
-def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Rows, Rows]]:
-    """Contiguous test blocks, training rows kept an embargo away from them.
-
-    Parameters
-    ----------
-    n_windows : int
-        Consecutive windows.
-    n_folds : int
-        Blocks.
-    embargo_windows : int
-        Windows left out on both sides of a test block: no sample may be seen on both sides.
-
-    Returns
-    -------
-    list of (train, test)
-        Row numbers.
-    """
-    rows = np.arange(n_windows)
-    folds = []
-    for block in np.array_split(rows, n_folds):
-        far = (rows < block[0] - embargo_windows) | (rows > block[-1] + embargo_windows)
-        folds.append((rows[far], block))
-    return folds
+    temperature: float = 1.0
 
 
 def fit_logistic(
@@ -76,7 +88,7 @@ def fit_logistic(
     embargo_windows: int,
     n_folds: int = 4,
 ) -> FittedReadout:
-    """Multinomial logistic readout, its penalty chosen on time blocks.
+    """Multinomial logistic readout of consecutive windows, its penalty chosen on time blocks.
 
     Parameters
     ----------
@@ -97,16 +109,76 @@ def fit_logistic(
     absent = sorted(set(range(n_classes)) - set(labels.tolist()))
     if absent:
         raise ValueError(f"no window is labelled {absent}: record more of these classes")
-    folds = blocked_folds(features.shape[0], n_folds=n_folds, embargo_windows=embargo_windows)
-    scores = [np.mean(_fold_scores(features, labels, folds, c)) for c in _PENALTIES]
-    best = int(np.argmax(scores))
-    scaler, model = _logistic(features, labels, _PENALTIES[best])
-    weight, bias = model.coef_, model.intercept_
-    if n_classes == 2:  # scikit-learn gives one logit: split it over the two rows
-        weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
-    readout = _folded(weight, bias, scaler, task="classification")
-    mean = scaler.mean_.astype(np.float32)
-    return FittedReadout(readout, _PENALTIES[best], float(scores[best]), mean)
+    inside = consecutive_blocks(labels, n_folds=n_folds, embargo_windows=embargo_windows)
+    everything = np.arange(labels.size)
+    return _fit_classes(features, everything, labels, n_classes, inside, calibrate=False)
+
+
+def fit_classifier(
+    features: Floats,
+    labelled: Labelled,
+    *,
+    embargo_s: float,
+    train: Rows | None = None,
+    recordings: Sequence[str] = (),
+    most_windows: int = 20_000,
+) -> FittedReadout:
+    """Calibrated logistic readout, its penalty and temperature chosen inside the training windows.
+
+    Parameters
+    ----------
+    features : ndarray, float32 [n_windows, n_features]
+        Of all windows; never copied whole.
+    labelled : Labelled
+        Classes.
+    embargo_s : float
+        As in `block_folds`.
+    train : ndarray, int64 [n_train], optional
+        Row numbers into `labelled`; all without it.
+    recordings : sequence of str [n_labelled]
+        As in `block_folds`.
+    most_windows : int
+        More are thinned evenly.
+    """
+    kept = thinned(np.arange(labelled.rows.size) if train is None else train, most_windows)
+    inside = blocks_inside(labelled, kept, embargo_s=embargo_s, recordings=recordings)
+    rows, targets = labelled.rows[kept], labelled.targets[kept]
+    return _fit_classes(features, rows, targets, len(labelled.names), inside, calibrate=True)
+
+
+def fit_regressor(
+    features: Floats,
+    labelled: Labelled,
+    *,
+    embargo_s: float,
+    train: Rows | None = None,
+    recordings: Sequence[str] = (),
+    most_windows: int = 20_000,
+) -> FittedReadout:
+    """Ridge readout of values, its penalty chosen inside the training windows.
+
+    Parameters
+    ----------
+    features, labelled, embargo_s, train, recordings, most_windows
+        As in `fit_classifier`; the targets are values.
+    """
+    kept = thinned(np.arange(labelled.rows.size) if train is None else train, most_windows)
+    inside = blocks_inside(labelled, kept, embargo_s=embargo_s, recordings=recordings)
+    rows, targets = labelled.rows[kept], labelled.targets[kept].astype(np.float64)
+    scaler = Standardiser.of(features, rows)
+    alpha, score = _DEFAULT_ALPHA, float("nan")
+    if inside.folds:
+        space = row_space(scaler(features, rows[inside.rows])).coordinates
+        thinning = inside.rows.size / rows.size
+        scores = [
+            _ridge_score(space, targets[inside.rows], inside.folds, alpha * thinning)
+            for alpha in _ALPHAS
+        ]
+        alpha, score = _ALPHAS[int(np.argmax(scores))], max(scores)
+    model = Ridge(alpha=alpha).fit(scaler(features, rows), targets)
+    weight, mean = np.atleast_2d(model.coef_), scaler.mean.astype(np.float32)
+    readout = _folded(weight, model.intercept_, scaler, task="regression")
+    return FittedReadout(readout, 1 / alpha, score, mean)
 
 
 def fit_ridge(features: Floats, targets: Floats, *, alpha: float = 1.0) -> LinearReadout:
@@ -123,31 +195,78 @@ def fit_ridge(features: Floats, targets: Floats, *, alpha: float = 1.0) -> Linea
     """
     scaler = StandardScaler().fit(features)
     model = Ridge(alpha=alpha).fit(scaler.transform(features), targets)
-    return _folded(np.atleast_2d(model.coef_), model.intercept_, scaler, task="regression")
+    standard = Standardiser(scaler.mean_, scaler.scale_)
+    return _folded(np.atleast_2d(model.coef_), model.intercept_, standard, task="regression")
 
 
-def _logistic(features: Floats, labels: Labels, c: float) -> tuple[Any, Any]:
-    scaler = StandardScaler().fit(features)
-    model = LogisticRegression(C=c, max_iter=2000, class_weight="balanced")
-    return scaler, model.fit(scaler.transform(features), labels)
+def _fit_classes(
+    features: Floats,
+    rows: Rows,
+    targets: Labels,
+    n_classes: int,
+    inside: Inside,
+    *,
+    calibrate: bool,
+) -> FittedReadout:
+    scaler = Standardiser.of(features, rows)
+    c, temperature, score = _DEFAULT_C, 1.0, float("nan")
+    if inside.folds:
+        space = row_space(scaler(features, rows[inside.rows])).coordinates
+        thinning = rows.size / inside.rows.size
+        c, logits = _chosen_penalty(space, targets[inside.rows], n_classes, inside.folds, thinning)
+        truth = targets[inside.rows]
+        score = np.mean(
+            [balanced_accuracy(logits[test], truth[test]) for _, test in inside.folds], dtype=float
+        )
+        if calibrate:
+            temperature = fit_temperature(logits, truth, balanced_weights(truth, n_classes))
+    whole = row_space(scaler(features, rows)) if rows.size <= _MOST_ROTATED else None
+    z = scaler(features, rows) if whole is None else whole.coordinates
+    found = fit_softmax(z, targets, n_classes=n_classes, c=c, tolerance=1e-6)
+    weight = found[:, :-1] if whole is None else whole.weights(found[:, :-1])
+    readout = cooled(_folded(weight, found[:, -1], scaler, task="classification"), temperature)
+    return FittedReadout(readout, c, score, scaler.mean.astype(np.float32), temperature)
 
 
-def _fold_scores(
-    features: Floats, labels: Labels, folds: Sequence[tuple[Rows, Rows]], c: float
-) -> list[float]:
+def _chosen_penalty(
+    space: Floats, targets: Labels, n_classes: int, folds: Folds, thinning: float
+) -> tuple[float, Doubles]:
+    """C with the best mean AUC over the folds, and the held-out logits that it gave."""
+    best_c, best_auc, best_logits = _DEFAULT_C, -1.0, np.empty((0, n_classes))
+    starts: list[Doubles | None] = [None] * len(folds)
+    for c in _PENALTIES:
+        logits = np.full((targets.size, n_classes), np.nan)
+        aucs = []
+        for number, (train, test) in enumerate(folds):
+            found = fit_softmax(
+                space[train],
+                targets[train],
+                n_classes=n_classes,
+                c=c * thinning,
+                start=starts[number],
+            )
+            starts[number] = found
+            logits[test] = space[test] @ found[:, :-1].T + found[:, -1]
+            aucs.append(roc_auc(softmax(logits[test], axis=1), targets[test]))
+        if np.mean(aucs) > best_auc:
+            best_c, best_auc, best_logits = c, float(np.mean(aucs)), logits
+    return best_c, best_logits
+
+
+def _ridge_score(space: Floats, targets: Doubles, folds: Folds, alpha: float) -> float:
+    """Mean R² over folds and outputs."""
     scores = []
     for train, test in folds:
-        if len(set(labels[train].tolist())) < 2 or len(set(labels[test].tolist())) < 2:
-            continue
-        scaler, model = _logistic(features[train], labels[train], c)
-        predicted = model.predict(scaler.transform(features[test]))
-        scores.append(float(balanced_accuracy_score(labels[test], predicted)))
-    return scores or [0.0]
+        found = Ridge(alpha=alpha).fit(space[train], targets[train]).predict(space[test])
+        scores.append(r_squared(found.reshape(targets[test].shape), targets[test]).mean())
+    return float(np.mean(scores))
 
 
-def _folded(weight: Any, bias: Any, scaler: Any, *, task: Any) -> LinearReadout:
+def _folded(
+    weight: Any, bias: Any, scaler: Standardiser, *, task: Literal["classification", "regression"]
+) -> LinearReadout:
     """Readout of raw features: w·((x − m)/s) + b = (w/s)·x + (b − (w/s)·m)."""
-    scaled = weight / scaler.scale_
+    scaled = weight / scaler.scale
     return LinearReadout(
-        scaled.astype(np.float32), (bias - scaled @ scaler.mean_).astype(np.float32), task
+        scaled.astype(np.float32), (bias - scaled @ scaler.mean).astype(np.float32), task
     )

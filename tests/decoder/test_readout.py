@@ -1,4 +1,4 @@
-"""Readouts: fitted by scikit-learn, run as one linear layer."""
+"""Readouts: fitted, and run as one linear layer."""
 
 import numpy as np
 import pytest
@@ -25,11 +25,10 @@ def test_the_folded_readout_gives_scikit_learns_probabilities(n_classes: int) ->
     labels = RNG.integers(0, n_classes, 240)
     features = (RNG.normal(5, 30, (240, 6)) + 20 * labels[:, None]).astype(np.float32)
     fitted = fit_logistic(features, labels, n_classes=n_classes, embargo_windows=2)
-    model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=fitted.c, max_iter=2000, class_weight="balanced")
-    ).fit(features, labels)
+    solver = LogisticRegression(C=fitted.c, max_iter=2000, tol=1e-9, class_weight="balanced")
+    model = make_pipeline(StandardScaler(), solver).fit(features.astype(np.float64), labels)
     ours = np.stack([fitted.readout(row) for row in features])
-    np.testing.assert_allclose(ours, model.predict_proba(features), atol=1e-5)
+    np.testing.assert_allclose(ours, model.predict_proba(features), atol=5e-5)
 
 
 def test_the_folded_ridge_gives_scikit_learns_values() -> None:
