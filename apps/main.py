@@ -19,8 +19,10 @@ from . import (
     decode,
     demo,
     embed,
+    evaluate,
     faults,
     import_checkpoint,
+    record,
     replay,
     show,
     simulate,
@@ -35,7 +37,9 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("simulate")(simulate.command)
 app.command("replay")(replay.command)
+app.command("record")(record.command)
 app.command("decode")(decode.command)
+app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
 app.command("show")(show.command)

@@ -47,7 +47,7 @@ def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "part"),
     [
-        ("{}", "exactly one of classes, events, channel"),
+        ("{}", "exactly one of classes, events, channel, task"),
         ("{classes: [a, b], channel: x}", "exactly one of"),
         ("{events: [go]}", "one event is one class"),
         ("{classes: [a, b], rest: true}", "rest is for events"),

@@ -11,7 +11,7 @@ __all__ = ["FitSettings", "LabelSettings", "SplitSettings"]
 
 
 class LabelSettings(Settings):
-    """What each window is labelled with: by exactly one of `classes`, `events`, `channel`.
+    """What a window is labelled with, by exactly one of `classes`, `events`, `channel`, `task`.
 
     Attributes
     ----------
@@ -26,6 +26,8 @@ class LabelSettings(Settings):
     threshold : float, "half" or None
         With `channel`: above it is class ``on``, else ``off``; half is the middle of its range.
         Without it the channel's value is predicted.
+    task : str or None
+        A task of the Brain Treebank, whose events follow from its transcripts.
     """
 
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
@@ -33,12 +35,13 @@ class LabelSettings(Settings):
     rest: bool = False
     channel: str | None = None
     threshold: float | Literal["half"] | None = None
+    task: str | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "LabelSettings":
-        given = [key for key in ("classes", "events", "channel") if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of classes, events, channel")
+        kinds = ("classes", "events", "channel", "task")
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise ValueError(f"give exactly one of {', '.join(kinds)}")
         if self.rest and self.events is None:
             raise ValueError("rest is for events")
         if self.threshold is not None and self.channel is None:
@@ -75,14 +78,19 @@ class FitSettings(Settings):
 
     Attributes
     ----------
-    recordings : tuple of Path
-        Files or BIDS folders; may be given by command instead.
+    recordings : tuple of str
+        Files, BIDS folders or ``synthetic:SEED``; may be given by command instead.
     stream : str or None
         Stream of an XDF file that has several.
     scale : float
         Factor on the signals.
+    sfreq_hz : float or None
+        Sampling rate of what does not hold it: .npy arrays, synthetic patients.
     recipe : str or dict
         Ready-made settings by name, a file, or the settings themselves.
+    window : tuple of float or None
+        From and to, s from each event, instead of the recipe's window; for `labels.events` and
+        `labels.task`.
     labels : LabelSettings
         What to decode.
     splits : SplitSettings
@@ -99,10 +107,12 @@ class FitSettings(Settings):
         More are thinned evenly: neighbours overlap and tell little.
     """
 
-    recordings: tuple[Path, ...] = ()
+    recordings: tuple[str, ...] = ()
     stream: str | None = None
-    scale: float = Field(default=1.0)
+    scale: float = 1.0
+    sfreq_hz: PositiveFloat | None = None
     recipe: str | dict[str, Any] = "linear"
+    window: tuple[float, float] | None = None
     labels: LabelSettings | None = None
     splits: SplitSettings = SplitSettings()
     encoder: Path | None = None
@@ -118,4 +128,6 @@ class FitSettings(Settings):
             raise ValueError("tune popt needs a recipe with PopT, such as edge")
         if self.scale == 0:
             raise ValueError("scale must not be 0")
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError("window: expected its end after its start")
         return self

@@ -7,6 +7,8 @@
       weights.safetensors  encoder, normaliser statistics, readout
       montage.tsv          the channels it was fitted on (columns of BIDS electrodes.tsv)
       report.json          its scores, with their controls
+      figures/             the scores as pictures, where it has some
+      controls/            bundles of the decoders that it is held against, where it has some
 
 Every file is verified against the manifest before anything is built from it.
 """
@@ -112,8 +114,25 @@ def write_bundle(
     montage: Montage,
     tensors: Mapping[str, npt.NDArray[Any]],
     report: Mapping[str, Any],
+    *,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a bundle, whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it must not exist.
+    manifest : Manifest
+        What it is; hashes, rate and space are filled in here.
+    montage : Montage
+        Channels that it was fitted on.
+    tensors : mapping of str to ndarray
+        Arrays by name.
+    report : mapping
+        Scores with their controls.
+    pictures : mapping of str to bytes, optional
+        Files of ``figures/`` by name. They are for people: nothing is built from them.
 
     Returns
     -------
@@ -146,6 +165,9 @@ def write_bundle(
         part.mkdir()
         for name, content in contents.items():
             (part / name).write_bytes(content)
+        for name, picture in (pictures or {}).items():
+            (part / "figures").mkdir(exist_ok=True)
+            (part / "figures" / name).write_bytes(picture)
         os.replace(part, folder)
     return hashlib.sha256(contents["manifest.json"]).hexdigest()
 

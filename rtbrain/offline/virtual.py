@@ -1,10 +1,13 @@
 """A recording as a live session without the wait: its samples are the clock."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from rtbrain.stage import Source
 from rtbrain.stream.recording import Event
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import Chunk, Floats, Montage, Times
 
 __all__ = ["VirtualSession"]
 
@@ -20,18 +23,32 @@ class VirtualSession:
         The recording, from its first sample on; stamped from 0.
     events : sequence of Event
         Those of the recording; any order.
+    target : str, optional
+        Channel that is to be decoded: it is taken out of the signal and kept.
 
     Attributes
     ----------
     montage : Montage
-        The source's.
+        The source's, less the target.
     n_read : int
         Samples pulled so far.
+
+    Raises
+    ------
+    MontageError
+        There is no channel of the target's name.
     """
 
-    def __init__(self, source: Source, events: Sequence[Event] = ()) -> None:
-        self.montage: Montage = source.montage
+    def __init__(
+        self, source: Source, events: Sequence[Event] = (), *, target: str | None = None
+    ) -> None:
+        whole = source.montage
+        self._target_row = None if target is None else whole.rows([target])[0]
+        self._others = [row for row in range(whole.n_channels) if row != self._target_row]
+        self.montage: Montage = whole.pick([whole.names[row] for row in self._others])
         self.n_read = 0
+        self._values: list[Floats] = []
+        self._stamps: list[Times] = []
         self._source = source
         self._due = sorted(events, key=lambda event: event.onset_s)[::-1]
         self._now_s = 0.0
@@ -46,7 +63,17 @@ class VirtualSession:
         if chunk is not None and chunk.n_samples:
             self._now_s = max(self._now_s, float(chunk.timestamps[-1]))
             self.n_read += chunk.n_samples
-        return chunk
+        if chunk is None or self._target_row is None:
+            return chunk
+        self._values.append(chunk.data[self._target_row].copy())
+        self._stamps.append(chunk.timestamps.copy())
+        return replace(chunk, data=chunk.data[self._others])
+
+    def target(self) -> tuple[Floats, Times]:
+        """Values of the target so far, float32 [n_read], and their stamps, s."""
+        if not self._values:
+            return np.empty(0, np.float32), np.empty(0)
+        return np.concatenate(self._values), np.concatenate(self._stamps)
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
         """Events up to now that were not given before, as (seconds, text); at once."""

@@ -93,6 +93,22 @@ def test_markers_come_when_their_time_has_come_and_once() -> None:
     assert virtual.n_read == DATA.shape[1]
 
 
+def test_the_channel_to_decode_is_taken_out_of_the_signal_and_kept() -> None:
+    recording = Recording(MONTAGE, DATA.shape[1], lambda a, b: DATA[:, a:b].copy())
+    source = ReplaySource(recording, chunk_samples=1000)
+    virtual = VirtualSession(source, target=MONTAGE.names[2])
+    assert virtual.target()[0].size == 0
+    others = [row for row in range(6) if row != 2]
+    assert virtual.montage.names == tuple(MONTAGE.names[row] for row in others)
+    seen = []
+    while (chunk := virtual.pull(0.0)) is not None:
+        seen.append(chunk.data)
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), DATA[others])
+    values, stamps = virtual.target()
+    np.testing.assert_array_equal(values, DATA[2])
+    np.testing.assert_allclose(stamps, np.arange(values.size) / SFREQ_HZ)
+
+
 def test_windows_that_were_kept_do_not_change_later() -> None:
     seen: list[np.ndarray] = []
 

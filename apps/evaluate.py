@@ -1,0 +1,186 @@
+"""`rtbrain evaluate`: a held-out recording through the live pipeline at full speed, and scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .target import refuse_target, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtbrain.config import LabelSettings
+    from rtbrain.decoder import Bundle
+    from rtbrain.offline.labels import Labelled
+    from rtbrain.stream.recording import Recording
+    from rtbrain.types import Decode
+
+
+@dataclass(slots=True)
+class Kept:
+    """Sink and watcher that keep everything.
+
+    Attributes
+    ----------
+    decodes : list of Decode
+        In the order of time, invalid ones too.
+    n_lost : int
+        Samples that the recording says were lost.
+    """
+
+    decodes: "list[Decode]" = field(default_factory=list)
+    n_lost: int = 0
+
+    def push(self, item: "Decode") -> None:
+        """Keep a decode."""
+        self.decodes.append(item)
+
+    def gap(self, n_samples: int) -> None:
+        """Count lost samples."""
+        self.n_lost += n_samples
+
+    def late(self, n_windows: int) -> None:
+        """Never told: the clock of a recording waits."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Decoder bundle, a folder.")],
+    recording: Annotated[str, typer.Argument(help="A recording that it was not fitted on.")],
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
+    sfreq: Annotated[
+        float | None, typer.Option("--sfreq", help="Rate of an .npy file or a synthetic patient.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Probability above which a class is an event.")
+    ] = 0.5,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
+    ] = None,
+) -> None:
+    """Replay a recording through the live decoder, as fast as it goes, and score its decodes."""
+    import json
+
+    from rich.console import Console
+
+    from rtbrain.decoder import read_bundle
+
+    from .evaluate_report import closing_table
+    from .fit_inputs import opened
+
+    if report is not None:
+        refuse_target(report, "--report")
+    console = Console()
+    found = read_bundle(bundle)
+    labels = _labels(found, classes)
+    with opened((recording,), stream=stream, sfreq_hz=sfreq, scale=scale) as (read,):
+        figures = {"decoder": _scored(console, found, read, labels, scale, threshold)}
+        for control in _controls(bundle):
+            figures[control.name] = _scored(
+                console, read_bundle(control), read, labels, scale, threshold
+            )
+    console.print(closing_table(figures))
+    if report is not None:
+        text = json.dumps({"bundle": found.id, **figures}, indent=2) + "\n"
+        write_whole(report, lambda file: file.write(text.encode()))
+
+
+def _controls(bundle: Path) -> list[Path]:
+    folder = bundle / "controls"
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _labels(bundle: "Bundle", classes: str | None) -> "LabelSettings":
+    """How the decoder's windows were labelled, or as the user says."""
+    from rtbrain.config import LabelSettings, parse_settings
+
+    if classes is not None:
+        values: dict[str, Any] = {"classes": [part.strip() for part in classes.split(",")]}
+    else:
+        values = bundle.report.get("labels") or {"classes": list(bundle.manifest.labels)}
+    return parse_settings(values, LabelSettings, where="labels")
+
+
+def _scored(
+    console: "Console",
+    bundle: "Bundle",
+    recording: "Recording",
+    labels: "LabelSettings",
+    scale: float,
+    threshold: float,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from rtbrain.bundling import recipe_of_bundle
+
+    from .evaluate_report import figures_of
+    from .fit_inputs import as_session, channels_to_use, labelled_windows, rest_cues
+
+    recipe = recipe_of_bundle(bundle)
+    session = as_session(
+        recording,
+        channels_to_use(recording, labels.channel),
+        scale=scale,
+        target=labels.channel,
+        extra=rest_cues(recording, labels, recipe.window),
+    )
+    kept, delay_s = _played(console, bundle, session, recording.n_samples)
+    valid = [decode for decode in kept.decodes if decode.quality.valid]
+    t_stop = np.array([decode.t_stop for decode in valid])
+    labelled = labelled_windows(recording, session, labels, recipe.window, t_stop, delay_s)
+    _refuse_other_outputs(bundle, labelled)
+    return figures_of(kept.decodes, valid, labelled, threshold) | {"lost_samples": kept.n_lost}
+
+
+def _played(
+    console: "Console", bundle: "Bundle", session: Any, n_samples: int
+) -> tuple[Kept, float]:
+    """Every decode of a session, and how long after its moment a window ends, s."""
+    from rich.progress import Progress
+
+    from rtbrain.build import build_decoder, build_live
+    from rtbrain.bundling import recipe_of_bundle
+
+    decoder = build_decoder(bundle, session.montage)
+    kept = Kept()
+    pipeline = build_live(
+        decoder,
+        session,
+        (kept,),
+        kept,
+        newest_only=False,
+        coverage_floor=recipe_of_bundle(bundle).coverage_floor,
+        clock=session.clock,
+        markers=session.markers,
+    )
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("decoding", total=n_samples)
+
+        def go_on() -> bool:
+            progress.update(task, completed=session.n_read)
+            return False
+
+        pipeline.run(go_on)
+    return kept, decoder[0].neural_delay_s
+
+
+def _refuse_other_outputs(bundle: "Bundle", labelled: "Labelled") -> None:
+    from rtbrain.errors import SettingsError
+
+    fitted: Sequence[str] = bundle.manifest.labels
+    if tuple(fitted) != labelled.names:
+        raise SettingsError(
+            f"the decoder tells {', '.join(fitted)} apart, the labels are "
+            f"{', '.join(labelled.names)}: give the same, in the same order, with --classes"
+        )

@@ -1,0 +1,153 @@
+"""What `fit` and `evaluate` read: recordings, opened and labelled, as virtual live sessions."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtbrain.config import LabelSettings, WindowSettings
+    from rtbrain.offline.labels import Labelled
+    from rtbrain.offline.virtual import VirtualSession
+    from rtbrain.stream.recording import Event, Recording
+    from rtbrain.types import Montage, Times
+
+_CHUNK_S = 0.25
+
+
+@contextmanager
+def opened(
+    sources: "Sequence[str | Path]",
+    *,
+    stream: str | None,
+    sfreq_hz: float | None,
+    scale: float,
+) -> "Iterator[list[Recording]]":
+    """Recordings, their notes told, closed at the end.
+
+    Raises
+    ------
+    SettingsError
+        There is none, or they differ in rate or share no channels.
+    """
+    from contextlib import ExitStack
+
+    from rtbrain.errors import SettingsError
+    from rtbrain.offline.datasets import open_dataset
+
+    from .notes import tell_notes
+
+    if not sources:
+        raise SettingsError("no recording: name one or more, files or BIDS folders")
+    with ExitStack() as stack:
+        recordings = []
+        for source in sources:
+            recordings.append(open_dataset(source, stream=stream, sfreq_hz=sfreq_hz))
+            stack.callback(recordings[-1].close)
+            tell_notes(recordings[-1], scale)
+        first = recordings[0].montage
+        for source, recording in zip(sources, recordings, strict=True):
+            _refuse_unlike(str(sources[0]), first, str(source), recording.montage)
+        yield recordings
+
+
+def _refuse_unlike(first_name: str, first: "Montage", name: str, montage: "Montage") -> None:
+    from rtbrain.errors import SettingsError
+
+    if montage.sfreq_hz != first.sfreq_hz:
+        raise SettingsError(
+            f"{Path(name).name} has {montage.sfreq_hz:g} Hz, {Path(first_name).name} "
+            f"{first.sfreq_hz:g} Hz: fit on recordings of one rate"
+        )
+    missing = [label for label in first.names if label not in montage.names]
+    if missing:
+        raise SettingsError(
+            f"{Path(name).name} lacks {len(missing)} channels of {Path(first_name).name}, "
+            f"{', '.join(missing[:6])}: fit on recordings of one montage, or leave them out with "
+            "pick in the recipe"
+        )
+
+
+def channels_to_use(recording: "Recording", target: str | None) -> list[str]:
+    """Labels of a recording without those marked bad; the target is among them."""
+    return [name for name in recording.montage.names if name not in recording.bad or name == target]
+
+
+def as_session(
+    recording: "Recording",
+    names: Sequence[str],
+    *,
+    scale: float,
+    target: str | None = None,
+    extra: "Sequence[Event]" = (),
+) -> "VirtualSession":
+    """A recording as a virtual live session; `extra` are events besides its own."""
+    from rtbrain.offline.virtual import VirtualSession
+    from rtbrain.stream.replay import ReplaySource
+
+    source = ReplaySource(
+        recording,
+        chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
+        names=names,
+        scale=scale,
+    )
+    return VirtualSession(source, (*recording.events, *extra), target=target)
+
+
+def rest_cues(
+    recording: "Recording", labels: "LabelSettings", window: "WindowSettings"
+) -> "list[Event]":
+    """Events that cut the windows of rest, where the labels ask for them."""
+    from rtbrain.offline.labels import REST, cue_times
+    from rtbrain.stream.recording import Event
+
+    if labels.events is None or not labels.rest:
+        return []
+    cues = cue_times(
+        recording.events,
+        labels.events,
+        window_s=(window.offset_s, window.offset_s + window.length_s),
+        rest=True,
+        duration_s=recording.n_samples / recording.montage.sfreq_hz,
+    )
+    ends = cues.t_stop[cues.targets == len(labels.events)]
+    return [Event(float(end) - window.offset_s - window.length_s, 0.0, REST) for end in ends]
+
+
+def labelled_windows(
+    recording: "Recording",
+    session: "VirtualSession",
+    labels: "LabelSettings",
+    window: "WindowSettings",
+    t_stop: "Times",
+    lag_s: float,
+) -> "Labelled":
+    """Labels of the windows that end at these times.
+
+    A state is that of the moment which a decode describes, `lag_s` before the window's end, in
+    fitting as in scoring: windows that straddle a change are neither left out nor forgiven.
+    """
+    from rtbrain.offline.labels import (
+        cue_times,
+        labels_at_events,
+        states_from_markers,
+        targets_from_channel,
+    )
+
+    if labels.classes is not None:
+        return states_from_markers(
+            t_stop, recording.events, labels.classes, span_s=0.0, lag_s=lag_s
+        )
+    if labels.events is not None:
+        sfreq_hz = recording.montage.sfreq_hz
+        cues = cue_times(
+            recording.events,
+            labels.events,
+            window_s=(window.offset_s, window.offset_s + window.length_s),
+            rest=labels.rest,
+            duration_s=recording.n_samples / sfreq_hz,
+        )
+        return labels_at_events(t_stop, cues, tolerance_s=2 / sfreq_hz)
+    values, stamps = session.target()
+    name = labels.channel or ""
+    return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)

@@ -1,0 +1,59 @@
+"""`rtbrain evaluate`: a decoder on a stretch that it has not seen, as if live."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rtbrain.apps.calibration import calibrate
+
+from rtbrain.config import Recipe, load_settings
+from rtbrain.stream.patient import Patient
+from tests.apps.program import refused, rtbrain
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fitted") / "bundle"
+    patient = Patient(3, n_channels=12, sfreq_hz=2048.0, classes=("rest", "speech"))
+    calibrate(load_settings("linear", Recipe), patient, 40.0, folder)
+    return folder
+
+
+HELD_OUT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
+
+
+def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Path) -> None:
+    done = rtbrain("evaluate", bundle, *HELD_OUT, "--report", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    assert "as if live" in done.stdout
+    figures = json.loads((tmp_path / "report.json").read_text())["decoder"]
+    assert figures["valid"] > 200
+    assert figures["balanced_accuracy"] > 0.75
+    low, high = figures["by_chance"]["balanced_accuracy"]
+    assert low < 0.5 < high < figures["balanced_accuracy"]
+    events = figures["events"]["speech"]
+    assert events["n_events"] > 10
+    assert 0.5 < events["hit_rate"] <= 1
+    assert np.isfinite(events["delay_s"])
+
+
+def test_a_control_beside_the_decoder_is_scored_too(bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    twin = tmp_path / "twin"
+    shutil.copytree(bundle, twin)
+    shutil.copytree(bundle, twin / "controls" / "same")
+    rtbrain("evaluate", twin, *HELD_OUT, "--report", tmp_path / "report.json")
+    figures = json.loads((tmp_path / "report.json").read_text())
+    assert figures["same"] == figures["decoder"]
+
+
+def test_labels_that_the_decoder_does_not_know_are_refused(bundle: Path) -> None:
+    assert "speech" in refused("evaluate", bundle, *HELD_OUT, "--classes", "rest,music")
+    assert "same order" in refused("evaluate", bundle, *HELD_OUT, "--classes", "speech,rest")
+
+
+def test_a_recording_of_another_montage_is_refused(bundle: Path) -> None:
+    line = refused("evaluate", bundle, "synthetic:3,duration_s=20,n_channels=6", "--sfreq", "2048")
+    assert "channels" in line
