@@ -98,6 +98,7 @@ def all_cases() -> "list[Case]":
         fault_rows_overload,
         fault_rows_processes,
         fault_rows_program,
+        fault_rows_recording,
     )
 
     return [
@@ -113,6 +114,7 @@ def all_cases() -> "list[Case]":
             fault_rows_program,
             fault_rows_lsl,
             fault_rows_processes,
+            fault_rows_recording,
         )
         for case in rows.CASES
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rtbrain.apps import fault_rows_program, faults
+from rtbrain.apps import fault_rows_program, fault_rows_recording, faults
 from rtbrain.apps.fault_rig import Bench, new_bench
 
 from rtbrain.errors import SettingsError, StreamError
@@ -35,14 +35,15 @@ def test_a_row_of_the_matrix_holds(
     assert row.passed, row.observed
 
 
-def test_every_fault_that_is_not_about_recording_has_a_row() -> None:
+def test_every_fault_has_a_row() -> None:
     assert {case.number for case in faults.all_cases()} == set(FAULTS)
-    assert set(FAULTS) == set(range(1, 25)) - {21, 22}
+    assert set(FAULTS) == set(range(1, 25))
 
 
 @pytest.mark.lsl
-@pytest.mark.parametrize("number", [5, 15])
-def test_a_row_over_lsl_holds(bench: Bench, number: int) -> None:
+@pytest.mark.parametrize("number", [5, 15, 22])
+def test_a_row_over_lsl_holds(bench: Bench, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fault_rows_recording, "KILLED_AFTER_S", (0.7,))
     cases = [case for case in faults.all_cases() if case.lsl and case.number == number]
     (row,) = run(cases, bench.rig, lsl=True)
     assert row.passed, row.observed
@@ -72,8 +73,8 @@ def test_a_row_over_lsl_waits_to_be_asked_for(bench: Bench) -> None:
 
 
 def test_a_fault_that_is_not_in_the_matrix_is_refused(bench: Bench) -> None:
-    with pytest.raises(SettingsError, match=r"--row: no fault 21; there are .*20, 23, 24"):
-        list(run(faults.all_cases(), bench.rig, lsl=False, numbers=[21]))
+    with pytest.raises(SettingsError, match=r"--row: no fault 25; there are .*20, 21, 22, 23, 24"):
+        list(run(faults.all_cases(), bench.rig, lsl=False, numbers=[25]))
 
 
 def test_the_command_prints_writes_and_judges(

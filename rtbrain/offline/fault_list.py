@@ -1,4 +1,4 @@
-"""The faults of the matrix and what must hold in each; 21 and 22 are about recording."""
+"""The faults of the matrix and what must hold in each."""
 
 __all__ = ["FAULTS"]
 
@@ -82,6 +82,15 @@ FAULTS = {
     20: (
         "SIGINT and SIGTERM in every state (waiting, connecting, warming up, decoding)",
         "exit under 2 s, no orphan process or thread, files closed",
+    ),
+    21: (
+        "disk full; folder read-only",
+        "alarm within 2 s, the decoder goes on, the file stays readable, what waits is written "
+        "when there is room; a folder that cannot be written to is refused at the start",
+    ),
+    22: (
+        "kill -9 while recording",
+        "pyxdf reads the file; at most 1 s is lost",
     ),
     23: (
         "malformed stream header: 0 channels, labels fewer than channels, no units, 1 MB of XML, "
