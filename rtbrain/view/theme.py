@@ -1,0 +1,103 @@
+"""8. What the live window looks like: two themes whose colours the colour-blind tell apart."""
+
+from dataclasses import dataclass, replace
+
+__all__ = ["DARK", "LIGHT", "Theme", "large", "style_sheet"]
+
+_LARGER = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours as ``#rrggbb`` and the size of type.
+
+    `good`, `warn` and `bad` differ in lightness too, and no panel tells anything by colour alone.
+
+    Attributes
+    ----------
+    name : str
+        ``dark`` or ``light``.
+    background, foreground : str
+        Of plots, and of lines and text on them.
+    faint : str
+        Text that matters less, and what is out of date or switched off.
+    grid : str
+        Lines of grids and borders.
+    good, warn, bad : str
+        States.
+    classes : tuple of str
+        One a class, an output or a shaft, in order, and again from the start.
+    font_pt : float
+        Size of plain text, pt.
+    large : bool
+        Whether it is the large type.
+
+    References
+    ----------
+    Okabe and Ito, "Color universal design", 2008, https://jfly.uni-koeln.de/color/; Wong, Nature
+    Methods 8 (2011), doi:10.1038/nmeth.1618.
+    """
+
+    name: str
+    background: str
+    foreground: str
+    faint: str
+    grid: str
+    good: str
+    warn: str
+    bad: str
+    classes: tuple[str, ...]
+    font_pt: float = 10.0
+    large: bool = False
+
+
+# Okabe and Ito's colours. On white their yellow cannot be read and is left out; on black, where
+# lines are thin, blue and vermilion are lighter than theirs (contrast above 4.5 to 1).
+DARK = Theme(
+    name="dark",
+    background="#101418",
+    foreground="#e8e8e8",
+    faint="#9aa3ab",
+    grid="#3a434b",
+    good="#1fb589",
+    warn="#e69f00",
+    bad="#f0703c",
+    classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#4a9fdc", "#f0703c", "#d98cb8"),
+)
+LIGHT = Theme(
+    name="light",
+    background="#ffffff",
+    foreground="#16191c",
+    faint="#5f6a73",
+    grid="#c3cad0",
+    good="#007a5a",
+    warn="#9a6a00",
+    bad="#c04a00",
+    classes=("#b97f00", "#2b86bd", "#007a5a", "#0072b2", "#c04a00", "#a8527f", "#16191c"),
+)
+
+
+def large(theme: Theme) -> Theme:
+    """Theme with type half as large again, to be read from across the room."""
+    return replace(theme, font_pt=theme.font_pt * _LARGER, large=True)
+
+
+def style_sheet(theme: Theme) -> str:
+    """Qt style sheet of a window: panels add none of their own for plain text and controls."""
+    raised = "#1c2329" if theme.name == "dark" else "#eef1f3"
+    return f"""
+    * {{ font-size: {theme.font_pt:g}pt; }}
+    QWidget {{ background: {theme.background}; color: {theme.foreground}; }}
+    QToolTip {{ background: {raised}; color: {theme.foreground}; border: 1px solid {theme.grid}; }}
+    QMenuBar, QMenu, QStatusBar, QDockWidget::title, QPushButton, QComboBox, QLineEdit,
+    QHeaderView::section {{ background: {raised}; color: {theme.foreground}; }}
+    QMenuBar::item:selected, QMenu::item:selected, QPushButton:checked,
+    QAbstractItemView::item:selected {{ background: {theme.classes[1]}; color: #000000; }}
+    QMenu::item:disabled, QPushButton:disabled, QComboBox:disabled {{ color: {theme.faint}; }}
+    QPushButton, QComboBox, QLineEdit {{ border: 1px solid {theme.grid}; padding: 2px 6px; }}
+    QPushButton:focus, QComboBox:focus, QLineEdit:focus {{ border-color: {theme.foreground}; }}
+    QMainWindow::separator {{ background: {theme.grid}; width: 3px; height: 3px; }}
+    QDockWidget::title {{ padding: 3px 6px; }}
+    QTabBar::tab {{ background: {raised}; padding: 3px 8px; border: 1px solid {theme.grid}; }}
+    QTabBar::tab:selected {{ background: {theme.background}; border-bottom-color: transparent; }}
+    """
