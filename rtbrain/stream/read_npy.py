@@ -34,11 +34,11 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
         raise SettingsError(f"{path.name} does not hold its sampling rate: pass --sfreq, in Hz")
     if not (np.isfinite(sfreq_hz) and sfreq_hz > 0):
         raise SettingsError(f"--sfreq: expected a rate above 0 Hz, got {sfreq_hz:g}")
-    data = np.atleast_2d(_array(path))
-    n_channels, n_samples = data.shape
+    n_channels, n_samples = np.atleast_2d(_array(path)).shape
 
     def read(start: int, stop: int) -> Floats:
-        return np.array(data[:, start:stop], np.float32, order="C")
+        # Mapped anew: a mapping that stays keeps every page that was ever read in memory.
+        return np.array(np.atleast_2d(_array(path))[:, start:stop], np.float32, order="C")
 
     notes = [f"{path.name} names no channels: numbered from 1, taken as sEEG in microvolts"]
     if n_channels > n_samples:

@@ -1,0 +1,70 @@
+"""`rtbrain export`: a recording as BIDS, FIF or EDF, for the tools of others."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    BIDS = "bids"
+    FIF = "fif"
+    EDF = "edf"
+
+
+def command(
+    recording: Annotated[
+        str, typer.Argument(help="A recording, as for replay; a Brain Treebank or NWB file.")
+    ],
+    to: Annotated[Format, typer.Option("--to", help="What is written.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File, or folder for bids; else beside it.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+    ] = None,
+    sfreq: Annotated[
+        float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
+    ] = None,
+    bad: Annotated[
+        str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="BIDS label, no name: 01 if none is known.")
+    ] = None,
+    session: Annotated[str | None, typer.Option("--session", help="BIDS label.")] = None,
+    task: Annotated[str, typer.Option("--task", help="BIDS label.")] = "decoding",
+) -> None:
+    """Write a recording anew, without names or dates; nothing is written over."""
+    from rich.console import Console
+
+    from rtbrain.offline.datasets import open_dataset
+    from rtbrain.offline.export import default_path, export_recording
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    opened = open_dataset(recording, sfreq_hz=sfreq, stream=stream)
+    try:
+        for note in opened.notes:
+            console.print(note)
+        written, notes = export_recording(
+            opened,
+            out or default_path(Path(recording), to.value),
+            to.value,
+            bad=[label.strip() for label in bad.split(",")] if bad else [],
+            subject=subject or opened.subject or "01",
+            session=session if session is not None else opened.session,
+            task=task,
+        )
+    finally:
+        opened.close()
+    for note in notes:
+        console.print(note)
+    montage = opened.montage
+    console.print(
+        f"{written}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "
+        f"{opened.n_samples / montage.sfreq_hz:.1f} s, {len(opened.events)} events, no names, no "
+        "date of the recording"
+    )
