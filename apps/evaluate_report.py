@@ -58,7 +58,8 @@ def _by_chance(values: Any, labelled: "Labelled") -> dict[str, list[float]]:
 
     n_windows = labelled.targets.size
     # The first and last twentieth of the shifts leave labels near their own windows.
-    shifts = np.unique(np.linspace(n_windows // 20 + 1, n_windows - n_windows // 20 - 1, 200, int))
+    nearest = n_windows // 20 + 1
+    shifts = np.unique(np.rint(np.linspace(nearest, n_windows - nearest, 200)).astype(np.int64))
     scores = [score_classes(values, np.roll(labelled.targets, shift)) for shift in shifts]
     return {
         name: np.nanquantile([getattr(score, name) for score in scores], (0.025, 0.975)).tolist()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtbrain.config import LabelSettings, WindowSettings
+    from rtbrain.config import FitSettings, LabelSettings, WindowSettings
     from rtbrain.offline.labels import Labelled
     from rtbrain.offline.virtual import VirtualSession
     from rtbrain.stream.recording import Event, Recording
@@ -151,3 +151,39 @@ def labelled_windows(
     values, stamps = session.target()
     name = labels.channel or ""
     return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)
+
+
+def with_tasks(
+    settings: "FitSettings", recordings: "Sequence[Recording]"
+) -> "tuple[Sequence[Recording], LabelSettings]":
+    """Recordings whose events are those of a Brain Treebank task, where the labels name one.
+
+    Raises
+    ------
+    SettingsError
+        There are no labels, or a recording is no trial of the Brain Treebank.
+    """
+    from dataclasses import replace
+
+    from rtbrain.errors import SettingsError
+    from rtbrain.offline.datasets import labelled_events, open_trial
+    from rtbrain.stream.recording import Event
+
+    labels = settings.labels
+    if labels is None:
+        raise SettingsError("no labels: name classes, events, a channel or a task")
+    if labels.task is None:
+        return recordings, labels
+    names = (f"no {labels.task}", labels.task)
+    told = []
+    for source, recording in zip(settings.recordings, recordings, strict=True):
+        if not source.endswith((".h5", ".hdf5")):
+            raise SettingsError(f"{Path(source).name}: --task is for trials of the Brain Treebank")
+        found = labelled_events(open_trial(Path(source)), labels.task, labels.rules, seed=0)
+        onsets = found.samples / recording.montage.sfreq_hz
+        events = tuple(
+            Event(float(onset), 0.0, names[label])
+            for onset, label in zip(onsets, found.labels, strict=True)
+        )
+        told.append(replace(recording, events=events))
+    return told, labels.model_copy(update={"task": None, "events": names})

@@ -21,6 +21,7 @@ from . import (
     embed,
     evaluate,
     faults,
+    fit,
     import_checkpoint,
     record,
     replay,
@@ -39,6 +40,7 @@ app.command("simulate")(simulate.command)
 app.command("replay")(replay.command)
 app.command("record")(record.command)
 app.command("decode")(decode.command)
+app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)

@@ -28,6 +28,9 @@ class LabelSettings(Settings):
         Without it the channel's value is predicted.
     task : str or None
         A task of the Brain Treebank, whose events follow from its transcripts.
+    rules : str
+        Whose rules the events and windows of a task follow: ``neuroprobe``, [0, 1] s after a
+        word, or ``published``, 5 s around it.
     """
 
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
@@ -36,6 +39,7 @@ class LabelSettings(Settings):
     channel: str | None = None
     threshold: float | Literal["half"] | None = None
     task: str | None = None
+    rules: Literal["neuroprobe", "published"] = "neuroprobe"
 
     @model_validator(mode="after")
     def _one_kind(self) -> "LabelSettings":

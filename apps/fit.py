@@ -1,0 +1,127 @@
+"""`rtbrain fit`: recordings and labels to a decoder bundle, with scores that hold."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def command(
+    recordings: Annotated[
+        list[str] | None, typer.Argument(help="Files or BIDS folders; several are sessions.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder for the decoder bundle.")
+    ] = None,
+    config: Annotated[
+        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
+    ] = "fit",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="linear, edge, published, or a YAML file.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Markers that begin a state: rest,speech.")
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", help="Markers that a window is cut at: go,stop.")
+    ] = None,
+    rest: Annotated[
+        bool, typer.Option("--rest", help="With --event: stretches without, as a class.")
+    ] = False,
+    window: Annotated[
+        str | None, typer.Option("--window", help="With --event: from and to, s, as 0:1.")
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="Channel of the recording to decode.")
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option("--threshold", help="With --channel: half, or a number.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="A task of the Brain Treebank: onset, volume.")
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option("--rules", help="With --task: neuroprobe or published.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="Multiplies the signals.")] = None,
+    sfreq: Annotated[
+        float | None, typer.Option("--sfreq", help="Rate of .npy files and synthetic patients.")
+    ] = None,
+    unsafe_random_split: Annotated[
+        bool,
+        typer.Option("--unsafe-random-split", help="Windows at random: scores that leak."),
+    ] = False,
+    folds: Annotated[int | None, typer.Option("--folds", help="Folds of blocks of time.")] = None,
+) -> None:
+    """Fit a decoder on labelled recordings and score it on held-out time."""
+    from rtbrain.config import FitSettings, parse_settings, read_settings
+    from rtbrain.errors import SettingsError
+
+    from .fit_run import fit
+
+    values, where = read_settings(config)
+    labels = _labels(classes, event, rest, channel, threshold, task, rules)
+    splits = dict(values.get("splits") or {})
+    splits |= {"unsafe_random": True} if unsafe_random_split else {}
+    splits |= {} if folds is None else {"n_folds": folds}
+    flags: dict[str, Any] = {
+        "recordings": list(recordings or ()) or None,
+        "recipe": recipe,
+        "labels": labels,
+        "stream": stream,
+        "scale": scale,
+        "sfreq_hz": sfreq,
+        "splits": splits or None,
+        "window": _window(window),
+    }
+    values |= {key: value for key, value in flags.items() if value is not None}
+    settings = parse_settings(values, FitSettings, where=where)
+    if settings.labels is None:
+        raise SettingsError(f"{where}: no labels: give --classes, --event, --channel or --task")
+    if out is None:
+        raise SettingsError("no bundle to write: give --out FOLDER")
+    if out.exists():
+        raise SettingsError(f"--out {out} exists already: name a new folder")
+    fit(settings, out)
+
+
+def _labels(
+    classes: str | None,
+    event: str | None,
+    rest: bool,
+    channel: str | None,
+    threshold: str | None,
+    task: str | None,
+    rules: str | None,
+) -> dict[str, Any] | None:
+    """Labels as the flags say; None where no flag does."""
+    given: dict[str, Any] = {
+        "classes": _listed(classes),
+        "events": _listed(event),
+        "rest": rest or None,
+        "channel": channel,
+        "threshold": threshold,
+        "task": task,
+        "rules": rules,
+    }
+    labels = {key: value for key, value in given.items() if value is not None}
+    return labels or None
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def _window(text: str | None) -> tuple[float, float] | None:
+    from rtbrain.errors import SettingsError
+
+    if text is None:
+        return None
+    try:
+        start, stop = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(f"--window {text}: expected two times as 0:1, in seconds") from None
+    return start, stop

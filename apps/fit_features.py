@@ -1,0 +1,283 @@
+"""From recordings to labelled rows of features: a decoder's own, and those of its controls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from rtbrain.config import FitSettings, LabelSettings, Recipe
+    from rtbrain.encoder import EncoderModel
+    from rtbrain.offline.features import Features
+    from rtbrain.offline.labels import Labelled
+    from rtbrain.offline.virtual import VirtualSession
+    from rtbrain.pipeline import Encoding
+    from rtbrain.stream.recording import Recording
+    from rtbrain.types import Montage
+
+# The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
+_SETTLING_S = 1.0
+MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """All that is fitted on.
+
+    Attributes
+    ----------
+    features : Features
+        Rows of the decoder and of each control.
+    labelled : Labelled
+        Which rows have labels, and which.
+    recordings : list of str
+        Which recording each labelled row is of, by its number.
+    groups : dict of str to list of str
+        The same by session and by subject.
+    montage : Montage
+        Channels that went in.
+    encoding : Encoding
+        The decoder's stages, as the last recording left them.
+    """
+
+    features: "Features"
+    labelled: "Labelled"
+    recordings: list[str]
+    groups: dict[str, list[str]]
+    montage: "Montage"
+    encoding: "Encoding"
+
+
+def recipe_of(settings: "FitSettings") -> "Recipe":
+    """Recipe that the settings name, with their window where they give one."""
+    from rtbrain.config import Recipe, load_settings, parse_settings
+
+    if isinstance(settings.recipe, str):
+        recipe = load_settings(settings.recipe, Recipe)
+    else:
+        recipe = parse_settings(settings.recipe, Recipe, where="recipe")
+    labels = settings.labels
+    if labels is None or (labels.events is None and labels.task is None):
+        return recipe
+    if settings.window is not None:
+        start_s, stop_s = settings.window
+    elif labels.task is not None:
+        from rtbrain.offline.datasets.braintreebank_tasks import WINDOWS_S
+
+        start_s, stop_s = WINDOWS_S[labels.rules]
+    else:
+        start_s, stop_s = 0.0, recipe.window.length_s
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    values["window"] = {"mode": "event", "length_s": stop_s - start_s, "offset_s": start_s}
+    values.pop("smoothing_s", None)
+    return parse_settings(values, Recipe, where="recipe")
+
+
+def embargo_s(settings: "FitSettings", recipe: "Recipe") -> float:
+    """What is kept free between training and test, s."""
+    return settings.splits.embargo_s or recipe.window.length_s + _SETTLING_S
+
+
+def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel | None, str]":
+    """Encoder of the settings and its state: none, untrained or pretrained."""
+    from rtbrain.bundling import untrained_model
+
+    from .embed import load_model
+
+    if recipe.mode == "linear":
+        return None, "none"
+    if settings.encoder is None:
+        return untrained_model(recipe), "untrained"
+    return load_model(settings.encoder, settings.popt, recipe.encoder.pool), "pretrained"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """What is the same for every recording."""
+
+    settings: "FitSettings"
+    recipe: "Recipe"
+    labels: "LabelSettings"
+    names: list[str]
+    encoding: "Encoding"
+    encoders: dict[str, Any]
+    every: int
+
+    def over(
+        self, recording: "Recording", on_progress: Callable[[int], None]
+    ) -> "tuple[Features, Labelled]":
+        """Features and labels of a recording, from its first sample to its last."""
+        from rtbrain.errors import RecordingError
+        from rtbrain.offline.features import gather
+        from rtbrain.offline.linear_stft import LinearStft
+        from rtbrain.types import samples
+
+        from .fit_inputs import as_session, labelled_windows, rest_cues
+
+        window = self.recipe.window
+        session = as_session(
+            recording,
+            self.names,
+            scale=self.settings.scale,
+            target=self.labels.channel,
+            extra=rest_cues(recording, self.labels, window),
+        )
+        filtered = self.encoding.signal.montage
+        length = samples(window.length_s, filtered.sfreq_hz, what="window.length_s")
+        self.encoding.reset()
+        features = gather(
+            session,
+            self._cued(session),
+            self.encoders,
+            raw={STFT: LinearStft(filtered, length_samples=length)},
+            every=self.every,
+            on_progress=on_progress,
+        )
+        if not features.t_stop.size:
+            raise RecordingError(
+                f"no valid window of {window.length_s:g} s in a recording of "
+                f"{recording.n_samples / recording.montage.sfreq_hz:.1f} s ({features.n_invalid} "
+                "were invalid): record for longer, or shorten the window"
+            )
+        delay_s = self.encoding.neural_delay_s
+        return features, labelled_windows(
+            recording, session, self.labels, window, features.t_stop, delay_s
+        )
+
+    def _cued(self, session: "VirtualSession") -> "Encoding":
+        """The stages; windows at events get the session's markers."""
+        from dataclasses import replace
+
+        from rtbrain.buffer import CuedWindows, EventWindows
+
+        windows = self.encoding.windows
+        if not isinstance(windows, EventWindows):
+            return self.encoding
+        floor = self.recipe.coverage_floor
+        return replace(
+            self.encoding, windows=CuedWindows(windows, session.markers, coverage_floor=floor)
+        )
+
+
+def gather_all(
+    console: "Console",
+    settings: "FitSettings",
+    recipe: "Recipe",
+    model: "EncoderModel | None",
+    recordings: "Sequence[Recording]",
+    labels: "LabelSettings",
+) -> Gathered:
+    """Run every recording through the live stages and label its windows."""
+    from functools import partial
+
+    from rich.progress import Progress
+
+    from rtbrain.offline.features import joined
+
+    names = _channels(recordings, labels.channel)
+    montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
+    encoding, encoders = _encoders(recipe, model, montage, settings.seeds)
+    every = _every(settings, recipe, recordings)
+    one_pass = _Pass(settings, recipe, labels, names, encoding, encoders, every)
+    parts, labelled = [], []
+    with Progress(console=console, transient=True) as progress:
+        for number, recording in enumerate(recordings):
+            title = f"recording {number + 1} of {len(recordings)}"
+            task = progress.add_task(title, total=recording.n_samples)
+            part, labels_of_part = one_pass.over(recording, partial(_show, progress, task))
+            parts.append(part)
+            labelled.append(labels_of_part)
+    of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
+    groups = {
+        "sessions": [_session_of(recordings[int(n)], n) for n in of],
+        "subjects": [recordings[int(n)].subject or n for n in of],
+    }
+    return Gathered(joined(parts), _joined(parts, labelled), of, groups, montage, encoding)
+
+
+def _show(progress: "Progress", task: "TaskID", n_samples: int) -> None:
+    progress.update(task, completed=n_samples)
+
+
+def _session_of(recording: "Recording", number: str) -> str:
+    return f"{recording.subject} {recording.session or number}".strip()
+
+
+def _channels(recordings: "Sequence[Recording]", target: str | None) -> list[str]:
+    """Labels that no recording marks as bad, in the order of the first."""
+    from .fit_inputs import channels_to_use
+
+    usable = [set(channels_to_use(recording, target)) for recording in recordings]
+    return [name for name in recordings[0].montage.names if all(name in one for one in usable)]
+
+
+def _every(settings: "FitSettings", recipe: "Recipe", recordings: "Sequence[Recording]") -> int:
+    """Of how many sliding windows one is kept, so that there are not more than asked for."""
+    if recipe.window.hop_s is None:
+        return 1
+    seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
+    return -(-round(seconds / recipe.window.hop_s) // settings.most_windows)
+
+
+def _encoders(
+    recipe: "Recipe", model: "EncoderModel | None", montage: "Montage", n_seeds: int
+) -> "tuple[Encoding, dict[str, Any]]":
+    """The decoder's stages, and every maker of features."""
+    from rtbrain.build import build_encoding
+    from rtbrain.offline.dropout import FewerChannels
+
+    encoding = build_encoding(recipe, montage, model=model)
+    encoders: dict[str, Any] = {MAIN: encoding.encoder}
+    if model is None:
+        return encoding, encoders
+    if model.popt is not None:
+        encoders[FEWER] = FewerChannels(encoding.encoder)
+    encoders[LINEAR] = build_encoding(linear_recipe(recipe), montage).encoder
+    for number in range(n_seeds):
+        twin = random_twin(recipe, model, number)
+        encoders[f"{RANDOM} {number}"] = build_encoding(recipe, montage, model=twin).encoder
+    return encoding, encoders
+
+
+def linear_recipe(recipe: "Recipe") -> "Recipe":
+    """The same front end without an encoder."""
+    from rtbrain.config import Recipe, parse_settings
+
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    values["mode"] = "linear"
+    values["encoder"] = {"pool": "last", "n_pooled": recipe.encoder.n_pooled}
+    return parse_settings(values, Recipe, where="recipe")
+
+
+def random_twin(recipe: "Recipe", model: "EncoderModel", number: int) -> "EncoderModel":
+    """An encoder of the same architecture with random weights of a seed of their own."""
+    from dataclasses import asdict
+
+    from rtbrain.bundling import untrained_model
+
+    sizes = {
+        "brainbert": asdict(model.brainbert.sizes),
+        "popt": None if model.popt is None else asdict(model.popt.sizes),
+        "seed": recipe.encoder.seed + 1000 * (number + 1),
+    }
+    encoder = recipe.encoder.model_copy(update=sizes)
+    made = untrained_model(recipe.model_copy(update={"encoder": encoder}))
+    if made is None:
+        raise ValueError("a linear recipe has no encoder")
+    return made
+
+
+def _joined(parts: "Sequence[Features]", labelled: "Sequence[Labelled]") -> "Labelled":
+    import numpy as np
+
+    from rtbrain.offline.labels import Labelled
+
+    starts = np.cumsum([0, *(part.t_stop.size for part in parts)])
+    return Labelled(
+        np.concatenate([one.rows + start for one, start in zip(labelled, starts, strict=False)]),
+        np.concatenate([one.targets for one in labelled]),
+        labelled[0].names,
+        np.concatenate([one.t_s for one in labelled]),
+    )

@@ -1,0 +1,172 @@
+"""From settings to a bundle with its report, its pictures and its controls."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .fit_features import (
+    LINEAR,
+    MAIN,
+    Gathered,
+    embargo_s,
+    gather_all,
+    linear_recipe,
+    model_of,
+    recipe_of,
+)
+from .fit_scores import Scored, fit_rows, named_scores, rows_of, score_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rtbrain.config import FitSettings, LabelSettings, Recipe
+    from rtbrain.encoder import EncoderModel
+    from rtbrain.stream.recording import Recording
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """All that a bundle is written from."""
+
+    settings: "FitSettings"
+    labels: "LabelSettings"
+    recipe: "Recipe"
+    model: "EncoderModel | None"
+    encoder_state: str
+    gathered: Gathered
+    scored: Scored
+    trained_on: str
+
+
+def fit(settings: "FitSettings", out: Path) -> None:
+    """Fit, score and write a decoder.
+
+    Raises
+    ------
+    RtbrainError
+        Settings, labels or recordings do not do.
+    """
+    from rich.console import Console
+
+    from .fit_inputs import opened, with_tasks
+    from .fit_report import closing_table
+
+    console, started = Console(), time.monotonic()
+    recipe = recipe_of(settings)
+    model, state = model_of(settings, recipe)
+    with opened(
+        settings.recordings,
+        stream=settings.stream,
+        sfreq_hz=settings.sfreq_hz,
+        scale=settings.scale,
+    ) as found:
+        recordings, labels = with_tasks(settings, found)
+        gathered = gather_all(console, settings, recipe, model, recordings, labels)
+        told = _told(recordings)
+    free_s = embargo_s(settings, recipe)
+    scored = score_all(
+        console, gathered, settings.splits, free_s, settings.shifts, settings.most_windows
+    )
+    done = Fit(settings, labels, recipe, model, state, gathered, scored, told)
+    report = _report(done, free_s)
+    _write(done, report, free_s, out)
+    console.print(closing_table(report))
+    console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
+
+
+def _told(recordings: "Sequence[Recording]") -> str:
+    seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
+    synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
+    kind = "synthetic recording" if synthetic else "recording"
+    return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"
+
+
+def _report(done: Fit, free_s: float) -> dict[str, Any]:
+    gathered, scored, splits = done.gathered, done.scored, done.settings.splits
+    labelled = gathered.labelled
+    report: dict[str, Any] = {
+        "task": labelled.task,
+        "labels": done.labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        "windows": int(labelled.rows.size),
+        "windows_invalid": gathered.features.n_invalid,
+        "split": {
+            "kind": splits.kind,
+            "folds": [fold.name for fold in scored.folds],
+            "embargo_s": free_s,
+        },
+        "scores": named_scores(scored),
+    }
+    if labelled.task == "classification":
+        report["windows_by_class"] = labelled.counts
+    if scored.chance is not None:
+        report["shifted_labels"] = _chance(scored)
+    if scored.unsafe is not None:
+        report["unsafe_random_split"] = {
+            "pooled": scored.unsafe.pooled,
+            "why_not": "windows at random share samples and slow drift with the windows that they "
+            "are tested on: what this scores above the blocks of time is leakage",
+        }
+    return report
+
+
+def _chance(scored: Scored) -> dict[str, Any]:
+    chance, pooled = scored.chance, scored.validated[MAIN].pooled
+    if chance is None:
+        return {}
+    return {
+        name: {
+            "interval_95": chance.interval(name),
+            "p": chance.p_value(name, pooled[name]),
+            "shifts": int(values.size),
+        }
+        for name, values in chance.pooled.items()
+    }
+
+
+def _write(done: Fit, report: Mapping[str, Any], free_s: float, out: Path) -> None:
+    from rtbrain.bundling import bundle_parts
+    from rtbrain.decoder import write_bundle
+
+    from .fit_figures import pictures_of
+
+    gathered, most = done.gathered, done.settings.most_windows
+    fitted = fit_rows(rows_of(gathered, MAIN), free_s, most)
+    report = dict(report) | {"c": fitted.c, "temperature": fitted.temperature}
+    manifest, tensors = bundle_parts(
+        done.recipe,
+        done.model,
+        gathered.encoding,
+        fitted.readout,
+        gathered.labelled.names,
+        gathered.montage,
+        done.trained_on,
+        feature_mean=fitted.feature_mean,
+    )
+    manifest = manifest.model_copy(update={"encoder_state": done.encoder_state})
+    pictures = pictures_of(gathered, done.scored, fitted.readout, linear=done.model is None)
+    write_bundle(out, manifest, gathered.montage, tensors, report, pictures=pictures)
+    if done.model is not None:
+        _write_linear(done, free_s, out / "controls" / LINEAR)
+
+
+def _write_linear(done: Fit, free_s: float, folder: Path) -> None:
+    """The control that `rtbrain evaluate` decodes beside the decoder."""
+    from rtbrain.bundling import bundle_parts
+    from rtbrain.decoder import write_bundle
+
+    gathered = done.gathered
+    fitted = fit_rows(rows_of(gathered, LINEAR), free_s, done.settings.most_windows)
+    recipe = linear_recipe(done.recipe)
+    manifest, tensors = bundle_parts(
+        recipe,
+        None,
+        gathered.encoding,
+        fitted.readout,
+        gathered.labelled.names,
+        gathered.montage,
+        done.trained_on,
+        feature_mean=fitted.feature_mean,
+    )
+    write_bundle(folder, manifest, gathered.montage, tensors, {"control_of": done.recipe.mode})
