@@ -50,33 +50,8 @@ def write_bids(recording: Recording, raw: Any, root: Path, labels: tuple[str, st
     RecordingError
         mne-bids or pybv is not installed, or the recording cannot be written so.
     """
-    for what, label in zip(("subject", "session", "task"), labels, strict=True):
-        if not label.isalnum() and (label or what != "session"):
-            raise SettingsError(f"--{what}: BIDS labels are letters and digits, got {label!r}")
-    try:
-        # Extras: loaded by name, so that nothing needs them but this.
-        mne_bids = importlib.import_module("mne_bids")
-        importlib.import_module("pybv")
-    except ModuleNotFoundError as error:
-        raise RecordingError(
-            "BIDS is written by mne-bids and pybv: pip install 'rtbrain[bids]' pybv"
-        ) from error
-    subject, session, task = labels
-    datatype = "ieeg" if _INTRACRANIAL & set(recording.montage.kinds) else "eeg"
-    place = mne_bids.BIDSPath(
-        subject=subject,
-        session=session or None,
-        task=task,
-        datatype=datatype,
-        suffix=datatype,
-        extension=".vhdr",
-        root=root,
-    )
-    if place.fpath.exists():
-        raise SettingsError(
-            f"{place.fpath} is there already and is not written over: pass another --out, "
-            "--subject, --session or --task"
-        )
+    mne_bids = _mne_bids()
+    place = _place(mne_bids, recording, root, labels)
     tables = _position_tables(recording, Path(place.fpath))
     raw.load_data(verbose="WARNING")
     with quietly("mne"):
@@ -95,6 +70,40 @@ def write_bids(recording: Recording, raw: Any, root: Path, labels: tuple[str, st
         # MNE-BIDS wrote the same without the space, and with no positions in it.
         path.with_name(path.name.replace(f"_{_SPACE}", "")).unlink(missing_ok=True)
     return Path(place.fpath)
+
+
+def _mne_bids() -> Any:
+    try:
+        # Extras: loaded by name, so that nothing needs them but this.
+        importlib.import_module("pybv")
+        return importlib.import_module("mne_bids")
+    except ModuleNotFoundError as error:
+        raise RecordingError(
+            "BIDS is written by mne-bids and pybv: pip install 'rtbrain[bids]' pybv"
+        ) from error
+
+
+def _place(mne_bids: Any, recording: Recording, root: Path, labels: tuple[str, str, str]) -> Any:
+    for what, label in zip(("subject", "session", "task"), labels, strict=True):
+        if not label.isalnum() and (label or what != "session"):
+            raise SettingsError(f"--{what}: BIDS labels are letters and digits, got {label!r}")
+    subject, session, task = labels
+    datatype = "ieeg" if _INTRACRANIAL & set(recording.montage.kinds) else "eeg"
+    place = mne_bids.BIDSPath(
+        subject=subject,
+        session=session or None,
+        task=task,
+        datatype=datatype,
+        suffix=datatype,
+        extension=".vhdr",
+        root=root,
+    )
+    if place.fpath.exists():
+        raise SettingsError(
+            f"{place.fpath} is there already and is not written over: pass another --out, "
+            "--subject, --session or --task"
+        )
+    return place
 
 
 def _position_tables(recording: Recording, header: Path) -> dict[Path, str]:
