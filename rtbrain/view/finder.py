@@ -1,0 +1,235 @@
+"""Looks for the window's streams and opens them, in a thread: the window itself never waits."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pylsl
+
+from rtbrain.errors import RtbrainError
+from rtbrain.stream.ledger import Ledger
+from rtbrain.view.feeds import Link, SignalLink
+from rtbrain.view.feeds_events import DecodeLink, TextLink
+
+__all__ = ["Finder", "choose"]
+
+_LOOK_EVERY_S = 0.1
+_FORGET_S = 1.5
+_FLICKER_S = 1.0
+# On one machine a single stream answers at once and all others to the query of 0.5 s later: a
+# second match must be given the time to show itself.
+_SETTLE_S = 0.8
+# A stream that broke off or did not answer is still announced for a while.
+_AGAIN_S = 2.0
+_CLOCK_EVERY_S = 5.0
+_END_S = 1.0
+_BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
+_MARKER_LIMIT = 8
+
+
+def choose(
+    infos: Sequence[Any], stream: str | None, decode: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Which stream is which.
+
+    Parameters
+    ----------
+    infos : sequence of pylsl.StreamInfo
+        Those that are announced.
+    stream : str or None
+        Name of the signal; None takes the only one that there is, of a brain's type if any.
+    decode : str or None
+        Name of the decodes, with or without ``-decode``; None takes the only stream of type
+        ``Decode``.
+
+    Returns
+    -------
+    chosen : dict
+        Stream of each of ``signal``, ``decode``, ``status``, ``record``, ``markers:NAME`` that
+        is there.
+    troubles : dict of str to str
+        What may not be chosen, and why.
+    """
+    texts = [info for info in infos if info.channel_format() == pylsl.cf_string]
+    texts = [info for info in texts if info.channel_count() == 1]
+    decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
+    asked = None if decode is None else decode.removesuffix("-decode")
+    if asked is not None:
+        decodes = [info for info in decodes if info.name().removesuffix("-decode") == asked]
+    candidates = {"signal": _signals(infos, stream), "decode": decodes}
+    base = decodes[0].name().removesuffix("-decode") if len(decodes) == 1 else asked
+    records = [info for info in texts if info.name().endswith("-record-status")]
+    statuses = [info for info in texts if info.name().endswith("-status") and info not in records]
+    if base is not None:
+        statuses = [info for info in statuses if info.name() == f"{base}-status"]
+    candidates |= {"status": statuses, "record": records}
+    signals = candidates["signal"]
+    name = signals[0].name() if len(signals) == 1 else stream
+    for info in texts:
+        if info.name().endswith("-marks") or info.name() == f"{name}-markers":
+            candidates.setdefault(f"markers:{info.name()}", []).append(info)
+    chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
+    troubles = {
+        key: f"{len(found)} streams: {', '.join(sorted(info.name() for info in found)[:4])}"
+        for key, found in candidates.items()
+        if len(found) > 1
+    }
+    return chosen, troubles
+
+
+def _signals(infos: Sequence[Any], stream: str | None) -> list[Any]:
+    numbers = [
+        info
+        for info in infos
+        if info.channel_format() != pylsl.cf_string
+        and info.nominal_srate() > 0
+        and info.type() not in {"Decode", "Markers"}
+    ]
+    if stream is not None:
+        return [info for info in numbers if info.name() == stream]
+    return [info for info in numbers if info.type().lower() in _BRAIN_TYPES] or numbers
+
+
+class Finder:
+    """Finds, opens and closes streams, and measures their clocks, in one daemon thread.
+
+    Parameters
+    ----------
+    stream, decode : str or None
+        As for `choose`.
+    clock : callable
+        LSL clock, s.
+
+    Attributes
+    ----------
+    opened : queue.Queue
+        ``(key, link)`` of each stream that was opened.
+    connecting : str
+        Key of the stream that is being opened; empty if none.
+    troubles : dict of str to str
+        Why a stream that is there is not taken, by key; replaced, never changed.
+    """
+
+    def __init__(self, stream: str | None, decode: str | None, clock: Callable[[], float]) -> None:
+        self.opened: queue.Queue[tuple[str, Link]] = queue.Queue()
+        self.connecting = ""
+        self.troubles: dict[str, str] = {}
+        self._stream, self._decode, self._clock = stream, decode, clock
+        self._lock = threading.Lock()
+        self._held: dict[str, Link] = {}
+        self._retired: list[Link] = []
+        self._not_before: dict[str, float] = {}
+        self._seen: dict[str, tuple[float, Any]] = {}
+        self._since: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        self._ledger: Ledger | None = None
+        self._clock_at = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rtbrain-view-finder", daemon=True)
+        self._thread.start()
+
+    def release(self, key: str) -> None:
+        """Close a stream that is lost, and look for it anew."""
+        with self._lock:
+            link = self._held.pop(key, None)
+            if link is not None:
+                self._retired.append(link)
+                self._not_before[link.uid] = time.monotonic() + _AGAIN_S
+
+    def close(self) -> None:
+        """End the thread, then close every stream; safe to call twice."""
+        self._stop.set()
+        # A sender that does not answer holds the thread up: what it then opens it closes itself.
+        self._thread.join(_END_S)
+        with self._lock:
+            links = [*self._held.values(), *self._retired]
+            self._held.clear()
+            self._retired.clear()
+        for link in links:
+            link.close()
+
+    def announced(self, link: Link) -> bool:
+        """Whether this run of the sender has answered a query of late."""
+        with self._lock:
+            return link.uid in self._seen
+
+    def _work(self) -> None:
+        resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
+        while not self._stop.wait(_LOOK_EVERY_S):
+            self._close_retired()
+            chosen, ambiguous = choose(self._look(resolver.results()), self._stream, self._decode)
+            self.troubles = {**self._refused, **ambiguous}
+            for key, found in self._due(chosen):
+                if self._stop.is_set():
+                    return
+                self._open(key, found)
+            self._measure_clocks()
+
+    def _look(self, results: Sequence[Any]) -> list[Any]:
+        now = time.monotonic()
+        with self._lock:
+            self._seen |= {info.uid(): (now, info) for info in results}
+            # liblsl's answers flicker: a live stream may be absent from a round of them.
+            self._seen = {uid: it for uid, it in self._seen.items() if now - it[0] < _FLICKER_S}
+            self._not_before = {uid: t for uid, t in self._not_before.items() if t > now}
+            return [info for uid, (_, info) in self._seen.items() if uid not in self._not_before]
+
+    def _due(self, chosen: dict[str, Any]) -> list[tuple[str, Any]]:
+        now = time.monotonic()
+        self._since = {key: self._since.get(key, now) for key in chosen}
+        with self._lock:
+            free = [key for key in chosen if key not in self._held]
+        n_markers = sum(key.startswith("markers:") for key in self._held)
+        due = []
+        for key in free:
+            n_markers += key.startswith("markers:")
+            if key.startswith("markers:") and n_markers > _MARKER_LIMIT:
+                continue
+            if now - self._since[key] >= _SETTLE_S:
+                due.append((key, chosen[key]))
+        return due
+
+    def _open(self, key: str, found: Any) -> None:
+        self.connecting = key
+        try:
+            link = self._link(key, found)
+        except RtbrainError as error:
+            self._refused = {**self._refused, key: str(error)}
+            with self._lock:
+                self._not_before[found.uid()] = time.monotonic() + _AGAIN_S
+        else:
+            self._refused = {k: why for k, why in self._refused.items() if k != key}
+            with self._lock:
+                self._held[key] = link
+            self.opened.put((key, link))
+            if self._stop.is_set():
+                self.release(key)
+                self._close_retired()
+        finally:
+            self.connecting = ""
+
+    def _link(self, key: str, found: Any) -> Link:
+        if key == "signal":
+            link = SignalLink(found, self._clock, self._ledger)
+            self._ledger = link.ledger
+            return link
+        return (DecodeLink if key == "decode" else TextLink)(found, self._clock)
+
+    def _close_retired(self) -> None:
+        with self._lock:
+            links, self._retired = self._retired, []
+        for link in links:
+            link.close()
+
+    def _measure_clocks(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            links = list(self._held.values())
+        unknown = any(link.clock_offset_s != link.clock_offset_s for link in links)
+        if now < self._clock_at + (1.0 if unknown else _CLOCK_EVERY_S):
+            return
+        self._clock_at = now
+        for link in links:
+            link.measure_clock()

@@ -1,0 +1,280 @@
+"""What the window knows: the signal, the decodes and what is told, taken from LSL at each poll.
+
+An LSL client only. Finding and opening streams is the work of a thread (`rtbrain.view.finder`);
+a poll takes what has arrived and returns. Whatever comes or goes, nothing here grows.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtbrain.stream.lsl import lsl_clock
+from rtbrain.types import Chunk, Montage
+from rtbrain.view.feeds import Link, SignalLink
+from rtbrain.view.feeds_events import DecodeInfo, DecodeLink, DecodeRow, TextLink, Told, told
+from rtbrain.view.finder import Finder
+
+__all__ = ["DecodeInfo", "DecodeRow", "Feed", "Session", "Told", "Update"]
+
+_STALL_S = 1.0
+_STALL_HOPS = 2.5
+# A stream that is silent and no longer announced is gone, though its connection did not break.
+_GONE_S = 3.0
+_BY_HAND = "by hand"
+_BAD_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A stream that is expected, and how it does.
+
+    Attributes
+    ----------
+    name : str
+        As announced; before it is found what was asked for, or why none is taken.
+    kind : str
+        ``signal``, ``decode``, ``status``, ``markers`` or ``record``.
+    state : str
+        ``absent``, ``connecting``, ``live``, ``stalled`` (nothing for 1 s) or ``lost``.
+    origin : str
+        ``replay``, ``synthetic``, ``fault injection``, as its header says; empty otherwise.
+    nominal_hz, effective_hz : float
+        Samples a second as announced (0: irregular) and as measured (NaN: not yet).
+    received, lost : int
+        Samples.
+    clock_offset_s, clock_uncertainty_s : float
+        Of the sender's clock, s; NaN before it is known.
+    t_last : float
+        Newest time stamp, s, LSL clock; NaN before the first.
+    """
+
+    name: str
+    kind: str
+    state: str
+    origin: str
+    nominal_hz: float
+    effective_hz: float
+    received: int
+    lost: int
+    clock_offset_s: float
+    clock_uncertainty_s: float
+    t_last: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Update:
+    """What one poll brought.
+
+    Attributes
+    ----------
+    now : float
+        LSL clock, s.
+    chunks : tuple of Chunk
+        Signal in µV, rows in the order of ``session.montage``.
+    decodes : tuple of DecodeRow
+        In order of arrival.
+    told : tuple of Told
+        What the decoder and the recorder said.
+    markers : tuple of (float, str)
+        Time, s on the LSL clock, and text.
+    new_montage : bool
+        ``session.montage`` has changed: begin anew.
+    """
+
+    now: float
+    chunks: tuple[Chunk, ...] = ()
+    decodes: tuple[DecodeRow, ...] = ()
+    told: tuple[Told, ...] = ()
+    markers: tuple[tuple[float, str], ...] = ()
+    new_montage: bool = False
+
+
+class Session:
+    """The streams of a window, found whenever they come.
+
+    Parameters
+    ----------
+    stream : str or None
+        Name of the signal stream; None takes the only one that there is.
+    decode : str or None
+        Name of the decode stream, with or without ``-decode``; None takes the only one.
+    clock : callable
+        LSL clock, s.
+
+    Attributes
+    ----------
+    montage : Montage or None
+        Of the signal; None before it was first found, kept while it is lost.
+    decode : DecodeInfo or None
+        Of the decodes; as `montage`.
+    feeds : tuple of Feed
+        Every stream that is expected.
+    bad : dict of str to str
+        Reason why a channel is bad, by label: told by the decoder, or marked by hand.
+    notes : tuple of str
+        What had to be assumed about the signal's header, one sentence each.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: str | None,
+        decode: str | None,
+        clock: Callable[[], float] = lsl_clock,
+    ) -> None:
+        self.montage: Montage | None = None
+        self.decode: DecodeInfo | None = None
+        self.bad: dict[str, str] = {}
+        self.notes: tuple[str, ...] = ()
+        self._stream, self._clock = stream, clock
+        self._decode_name = None if decode is None else decode.removesuffix("-decode")
+        self._told_bad: dict[str, str] = {}
+        self._by_hand: dict[str, str] = {}
+        self._links: dict[str, Link] = {}
+        self._last: dict[str, Feed] = {}
+        self._finder = Finder(stream, decode, clock)
+        self.feeds: tuple[Feed, ...] = self._feeds(clock())
+
+    def poll(self) -> Update:
+        """Take what has come since the last poll; never waits."""
+        new_montage = self._welcome()
+        chunks: list[Chunk] = []
+        decodes: list[DecodeRow] = []
+        events: list[Told] = []
+        markers: list[tuple[float, str]] = []
+        for key, link in self._links.items():
+            if isinstance(link, SignalLink):
+                chunks += link.pull()
+            elif isinstance(link, DecodeLink):
+                decodes += link.pull()
+            elif isinstance(link, TextLink) and key.startswith("markers:"):
+                markers += link.pull()
+            elif isinstance(link, TextLink):
+                events += [told(t, line, link.name) for t, line in link.pull()]
+        for event in events:
+            self._note_quality(event)
+        now = self._clock()
+        self.feeds = self._feeds(now)
+        self._part(now)
+        return Update(
+            now, tuple(chunks), tuple(decodes), tuple(events), tuple(markers), new_montage
+        )
+
+    def mark(self, label: str, bad: bool) -> None:
+        """Call a channel bad, or no longer bad, by hand."""
+        if bad:
+            self._by_hand[label] = _BY_HAND
+        else:
+            self._by_hand.pop(label, None)
+        self._merge_bad()
+
+    def close(self) -> None:
+        """Let go of every stream; safe to call twice."""
+        self._links.clear()
+        self._finder.close()
+
+    def _welcome(self) -> bool:
+        """Take over what the thread has opened; whether the montage is another one."""
+        new_montage = False
+        for _ in range(self._finder.opened.qsize()):
+            key, link = self._finder.opened.get_nowait()
+            self._links[key] = link
+            if isinstance(link, SignalLink):
+                self.notes = link.notes
+                if not _same(self.montage, link.montage):
+                    self.montage = link.montage
+                    self._by_hand = {
+                        label: why
+                        for label, why in self._by_hand.items()
+                        if label in link.montage.names
+                    }
+                    new_montage = True
+            elif isinstance(link, DecodeLink):
+                self.decode = link.info
+            elif key == "status":
+                # Another run of the decoder tells anew what it finds bad.
+                self._told_bad.clear()
+            self._merge_bad()
+        return new_montage
+
+    def _note_quality(self, event: Told) -> None:
+        channel = event.fields.get("channel")
+        if not isinstance(channel, str):
+            return
+        if event.event == "channel_bad" and len(self._told_bad) < _BAD_LIMIT:
+            self._told_bad[channel] = str(event.fields.get("reason", "bad"))
+        elif event.event == "channel_good":
+            self._told_bad.pop(channel, None)
+        self._merge_bad()
+
+    def _merge_bad(self) -> None:
+        self.bad = {**self._told_bad, **self._by_hand}
+
+    def _part(self, now: float) -> None:
+        """Give back the links that are lost."""
+        for key, link in list(self._links.items()):
+            silent = now - link.t_arrived > _GONE_S
+            if link.lost or (silent and not self._finder.announced(link)):
+                del self._links[key]
+                self._finder.release(key)
+
+    def _feeds(self, now: float) -> tuple[Feed, ...]:
+        for key, link in self._links.items():
+            self._last[key] = self._feed(key, link, now)
+        for key, feed in self._last.items():
+            if key not in self._links and feed.state != "lost":
+                self._last[key] = replace(feed, state="lost")
+        keys = ["signal", "decode", "status", "record"]
+        keys += sorted(key for key in self._last if key.startswith("markers:"))
+        return tuple(self._expected(key) for key in keys)
+
+    def _feed(self, key: str, link: Link, now: float) -> Feed:
+        return Feed(
+            link.name,
+            key.split(":")[0],
+            self._state(link, now),
+            "" if link.origin in {"decoder", "amplifier"} else link.origin,
+            link.nominal_hz,
+            link.effective_hz,
+            link.received,
+            link.n_lost,
+            link.clock_offset_s,
+            link.clock_uncertainty_s,
+            link.t_last,
+        )
+
+    def _state(self, link: Link, now: float) -> str:
+        if link.lost:
+            return "lost"
+        if link.nominal_hz <= 0:
+            return "live"
+        if not link.received and now - link.t_arrived <= _STALL_S:
+            return "connecting"
+        limit_s = max(_STALL_S, _STALL_HOPS / link.nominal_hz)
+        return "stalled" if now - link.t_arrived > limit_s else "live"
+
+    def _expected(self, key: str) -> Feed:
+        last = self._last.get(key)
+        connecting = self._finder.connecting == key
+        if last is not None and key in self._links:
+            return last
+        if last is not None:
+            return replace(last, state="connecting") if connecting else last
+        asked = {
+            "signal": self._stream,
+            "decode": self._decode_name and f"{self._decode_name}-decode",
+            "status": self._decode_name and f"{self._decode_name}-status",
+        }.get(key)
+        name = self._finder.troubles.get(key, asked or "")
+        state = "connecting" if connecting else "absent"
+        return Feed(name, key, state, "", 0.0, math.nan, 0, 0, math.nan, math.nan, math.nan)
+
+
+def _same(old: Montage | None, new: Montage) -> bool:
+    if old is None or (old.names, old.kinds, old.sfreq_hz) != (new.names, new.kinds, new.sfreq_hz):
+        return False
+    if old.positions is None or new.positions is None:
+        return old.positions is new.positions
+    return old.space == new.space and np.array_equal(old.positions, new.positions, equal_nan=True)
