@@ -24,29 +24,29 @@ def closing_table(report: Mapping[str, Any]) -> "Table":
     table = Table(
         title=f"held out by {split['kind']}: {len(split['folds'])} folds, embargo "
         f"{split['embargo_s']:g} s, {report['windows']} windows",
-        caption="pooled over folds [95 % over blocks of time]; mean and SD by fold",
+        caption="first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by "
+        "fold",
+        show_lines=True,
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for key in keys:
-        table.add_column(_TITLES[key], justify="right")
-        table.add_column("by fold", justify="right")
+        table.add_column(_TITLES[key], justify="right", no_wrap=True)
     for name, scores in report["scores"].items():
-        cells = []
-        for key in keys:
-            cells += [_pooled(scores, key), _by_fold(scores["by_fold"][key])]
+        cells = [f"{_pooled(scores, key)}\n{_by_fold(scores['by_fold'][key])}" for key in keys]
         table.add_row(name, *cells)
     if "shifted_labels" in report:
-        cells = []
-        for key in keys:
-            low, high = report["shifted_labels"][key]["interval_95"]
-            cells += [f"{low:.3f} to {high:.3f}", f"p {report['shifted_labels'][key]['p']:.3f}"]
-        table.add_row("labels shifted in time", *cells)
+        table.add_row("labels shifted", *(_shifted(report["shifted_labels"][key]) for key in keys))
     if "unsafe_random_split" in report:
-        cells = []
-        for key in keys:
-            cells += [f"{report['unsafe_random_split']['pooled'][key]:.3f}", "leaks"]
-        table.add_row("UNSAFE random split", *cells, style="red")
+        leaky = report["unsafe_random_split"]["pooled"]
+        table.add_row(
+            "UNSAFE random split", *(f"{leaky[key]:.3f}\nleaks" for key in keys), style="red"
+        )
     return table
+
+
+def _shifted(chance: Mapping[str, Any]) -> str:
+    low, high = chance["interval_95"]
+    return f"{low:.3f} to {high:.3f}\np {chance['p']:.3f}"
 
 
 def _pooled(scores: Mapping[str, Any], key: str) -> str:

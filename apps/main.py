@@ -20,6 +20,7 @@ from . import (
     demo,
     embed,
     evaluate,
+    export,
     faults,
     fit,
     import_checkpoint,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.command)
 app.command("simulate")(simulate.command)
+app.command("export")(export.command)
 app.command("replay")(replay.command)
 app.command("record")(record.command)
 app.command("decode")(decode.command)

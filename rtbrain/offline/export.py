@@ -138,7 +138,7 @@ def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
         # Loaded by name: nothing needs it but MNE-Python's export, which says this less plainly.
         importlib.import_module("edfio")
     except ModuleNotFoundError as error:
-        raise RecordingError("EDF is written by edfio: pip install edfio") from error
+        raise RecordingError("EDF is written by edfio: pip install 'rtbrain[edf]'") from error
     raw.load_data(verbose="WARNING")
     missing = np.flatnonzero(~np.isfinite(raw.get_data()).all(axis=1))
     if missing.size:

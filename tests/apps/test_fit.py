@@ -1,0 +1,114 @@
+"""`rtbrain fit`: recordings in, a decoder with scores that hold out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbrain.decoder import read_bundle
+from tests.apps.program import refused, rtbrain
+
+PATIENT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
+QUICK = """
+recipe: linear
+labels: {classes: [rest, speech]}
+splits: {n_folds: 3}
+shifts: 20
+"""
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "quick.yaml"
+    path.write_text(QUICK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
+    folder = tmp_path_factory.mktemp("fitted") / "bundle"
+    done = rtbrain("fit", *PATIENT, "--config", quick, "--out", folder, "--unsafe-random-split")
+    assert done.returncode == 0, done.stderr
+    assert "UNSAFE random split" in done.stdout
+    return folder
+
+
+def test_the_report_holds_the_score_its_controls_and_what_chance_gives(fitted: Path) -> None:
+    report = read_bundle(fitted).report
+    decoder = report["scores"]["decoder"]
+    assert decoder["pooled"]["balanced_accuracy"] > 0.75
+    low, high = decoder["pooled_interval_95"]["balanced_accuracy"]
+    assert low < decoder["pooled"]["balanced_accuracy"] < high
+    assert len(report["split"]["folds"]) == 3
+    assert report["split"]["embargo_s"] == 6.0
+    assert report["scores"]["STFT"]["pooled"]["auc"] < 1
+    low, high = report["shifted_labels"]["auc"]["interval_95"]
+    assert low < 0.5 < high < decoder["pooled"]["auc"]
+    assert "leakage" in report["unsafe_random_split"]["why_not"]
+    assert report["labels"] == {"classes": ["rest", "speech"]}
+
+
+def test_a_fitted_decoder_scores_on_a_stretch_held_out_as_it_did_across_blocks(
+    fitted: Path, tmp_path: Path
+) -> None:
+    held_out = "synthetic:3,duration_s=120,n_channels=12"
+    report = tmp_path / "report.json"
+    done = rtbrain("evaluate", fitted, held_out, "--sfreq", "2048", "--report", report)
+    assert done.returncode == 0, done.stderr
+    live = json.loads(report.read_text())["decoder"]["balanced_accuracy"]
+    validated = read_bundle(fitted).report["scores"]["decoder"]["pooled"]["balanced_accuracy"]
+    assert abs(live - validated) < 0.08
+
+
+def test_windows_at_events_with_rest_between_become_classes(tmp_path: Path, quick: Path) -> None:
+    folder = tmp_path / "cued"
+    done = rtbrain(
+        "fit", *PATIENT, "--config", quick, "--out", folder, "--event", "speech,rest",
+        "--window", "0:1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    bundle = read_bundle(folder)
+    assert bundle.manifest.recipe["window"] == {"mode": "event", "length_s": 1.0, "offset_s": 0.0}
+    assert bundle.manifest.labels == ("speech", "rest")
+
+
+def test_a_channel_of_the_recording_is_decoded_and_not_fed_to_its_decoder(
+    tmp_path: Path, quick: Path
+) -> None:
+    folder = tmp_path / "regression"
+    done = rtbrain("fit", *PATIENT, "--config", quick, "--out", folder, "--channel", "RA1")
+    assert done.returncode == 0, done.stderr
+    bundle = read_bundle(folder)
+    assert bundle.manifest.task == "regression"
+    assert "RA1" not in bundle.montage.names
+    assert np.isfinite(bundle.report["scores"]["decoder"]["pooled"]["r2"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (("--classes", "rest,music"), "speech"),
+        (("--classes", "rest"), "labels.classes"),
+        (("--event", "go"), "one event is one class"),
+        (("--channel", "GRIP"), "GRIP"),
+        (("--classes", "rest,speech", "--folds", "40"), "stretches of each class"),
+        (("--recipe", "linaer"), "did you mean linear?"),
+        (("--task", "onset"), "Brain Treebank"),
+        (("--window", "now"), "--window now"),
+        (("--classes", "rest,speech", "--channel", "RA1"), "exactly one of"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_one_line(
+    tmp_path: Path, quick: Path, flags: tuple[str, ...], part: str
+) -> None:
+    out = tmp_path / "none"
+    line = refused("fit", *PATIENT, "--config", quick, "--out", out, *flags)
+    assert part in line
+    assert not out.exists()
+
+
+def test_nothing_is_overwritten_and_nothing_is_guessed(fitted: Path, quick: Path) -> None:
+    assert "exists already" in refused("fit", *PATIENT, "--config", quick, "--out", fitted)
+    assert "--out" in refused("fit", *PATIENT, "--config", quick)
+    assert "no recording" in refused("fit", "--config", quick, "--out", fitted.parent / "new")
