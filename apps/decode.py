@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtbrain.outlet import StatusOutlet, StatusReport
     from rtbrain.stage import Source
     from rtbrain.stream.lsl import MarkerSource
+    from rtbrain.stream.lsl_hands import HandMarks
 
 
 def command(
@@ -158,8 +159,11 @@ def _run(
     source = _source(settings, bundle, tell, stopping)
     if source is None:
         return
+    hands = _hands(settings, tell)
     try:
-        decoder = build_decoder(bundle, source.montage, on_event=tell, threads=settings.threads)
+        decoder = build_decoder(
+            bundle, source.montage, on_event=tell, hands=hands, threads=settings.threads
+        )
         outlet = DecodeOutlet(
             name,
             manifest.labels,
@@ -187,6 +191,8 @@ def _run(
         finally:
             outlet.close()
     finally:
+        if hands is not None:
+            hands.close()
         source.close()
     console.print(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
@@ -254,6 +260,13 @@ def _markers(settings: "DecodeSettings") -> "MarkerSource | None":
 
     name = settings.stream.markers
     return None if name is None else MarkerSource(name=name, timeout_s=settings.stream.timeout_s)
+
+
+def _hands(settings: "DecodeSettings", on_event: Callable[..., None]) -> "HandMarks | None":
+    from rtbrain.stream.lsl_hands import HandMarks
+
+    name = settings.stream.hands
+    return None if name is None else HandMarks(name, on_event=on_event)
 
 
 def _rate_refusal(source: "Source") -> Callable[[], str]:

@@ -20,6 +20,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import BundleError, SettingsError, StreamError
 from rtbrain.pipeline import Encoding, Pipeline, Watcher
 from rtbrain.signal import (
+    BadByHand,
     Bipolar,
     Chain,
     ChannelQuality,
@@ -36,16 +37,14 @@ from rtbrain.stage import SignalStage, Sink, Source
 from rtbrain.stream.drift import DriftCorrection
 from rtbrain.types import Decode, Floats, Montage, samples
 
-__all__ = [
-    "build_decoder",
-    "build_encoding",
-    "build_live",
-    "build_signal",
-]
+__all__ = ["build_decoder", "build_encoding", "build_live", "build_signal"]
 
 
 def build_signal(
-    steps: Sequence[SignalStep], montage: Montage, on_event: Callable[..., None] | None = None
+    steps: Sequence[SignalStep],
+    montage: Montage,
+    on_event: Callable[..., None] | None = None,
+    hands: Callable[[], Sequence[str]] | None = None,
 ) -> Chain:
     """Signal chain of these steps, each made for the montage that the one before gives.
 
@@ -53,12 +52,20 @@ def build_signal(
     ----------
     on_event : callable, optional
         Told by the quality step of contacts that go bad or good.
+    hands : callable, optional
+        Gives the latest marks by hand: masked behind the quality step, or first without one.
 
     Raises
     ------
     MontageError
         A step leaves no channel.
     """
+    if hands is not None:
+        behind = max((n for n, step in enumerate(steps, 1) if step.quality is not None), default=0)
+        first = build_signal(steps[:behind], montage, on_event)
+        rest = build_signal(steps[behind:], first.montage, on_event)
+        by_hand = BadByHand(first.montage, heard=hands, on_event=on_event)
+        return Chain(montage, [first, by_hand, rest])
     stages: list[SignalStage] = []
     last = montage
     for step in steps:
@@ -105,6 +112,7 @@ def build_encoding(
     statistics: RunningStatistics | None = None,
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
+    hands: Callable[[], Sequence[str]] | None = None,
     threads: int = 1,
 ) -> Encoding:
     """All stages from chunks to embeddings.
@@ -123,6 +131,8 @@ def build_encoding(
         Mean of the training features: what a bad channel gets in the linear mode.
     on_event : callable, optional
         Told of contacts that go bad or good, and of a stream whose true rate is off.
+    hands : callable, optional
+        Gives the latest marks by hand.
     threads : int
         Threads of the encoder.
 
@@ -133,7 +143,7 @@ def build_encoding(
     MontageError
         Channels or positions do not fit.
     """
-    steps = build_signal(recipe.signal, montage, on_event)
+    steps = build_signal(recipe.signal, montage, on_event, hands)
     signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
@@ -238,6 +248,7 @@ def build_decoder(
     montage: Montage,
     *,
     on_event: Callable[..., None] | None = None,
+    hands: Callable[[], Sequence[str]] | None = None,
     threads: int = 1,
 ) -> tuple[Encoding, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
@@ -256,6 +267,7 @@ def build_decoder(
         statistics=statistics_of_bundle(bundle),
         feature_mean=bundle.tensors.get("readout.feature_mean"),
         on_event=on_event,
+        hands=hands,
         threads=threads,
     )
     pick = Pick(montage, names=bundle.montage.names)

@@ -19,6 +19,9 @@ class StreamSettings(Settings):
         Of the LSL stream; every one that is given must match.
     markers : str or None
         Name of the LSL marker stream, for windows of mode event.
+    hands : str or None
+        Name of the LSL marker streams by which windows mark contacts bad by hand, whenever there
+        are such; None listens to nobody.
     fieldtrip : str or None
         ``host:port`` of a FieldTrip buffer, instead of those.
     timeout_s : float
@@ -35,6 +38,7 @@ class StreamSettings(Settings):
     type: str | None = None
     source_id: str | None = None
     markers: str | None = None
+    hands: str | None = Field(default="rtbrain-view-marks", min_length=1)
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     timeout_s: PositiveFloat = 10.0
     scale: PositiveFloat = 1.0

@@ -2,6 +2,7 @@
 
 from rtbrain.signal.chain import Chain
 from rtbrain.signal.filters import HighPass, NotchComb
+from rtbrain.signal.hands import BadByHand
 from rtbrain.signal.pick import Pick
 from rtbrain.signal.published import PublishedLaplacian
 from rtbrain.signal.quality import ChannelQuality
@@ -9,6 +10,7 @@ from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian
 from rtbrain.signal.resample import Resample
 
 __all__ = [
+    "BadByHand",
     "Bipolar",
     "Chain",
     "ChannelQuality",
