@@ -20,7 +20,7 @@ __all__ = ["Reliability", "cooled", "fit_temperature", "reliability"]
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
-_LOG_BOUND = float(np.log(20.0))  # held-out logits that tell nothing would want it infinite
+_LOWEST, _HIGHEST = 0.01, 10.0  # held-out logits that tell nothing would want it infinite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ def fit_temperature(
 ) -> float:
     """The number that held-out logits are to be divided by.
 
-    Minimises the cross-entropy of ``softmax(logits / T)``; from 1/20 to 20.
+    Minimises the cross-entropy of ``softmax(logits / T)``; from 0.01 (a strong penalty makes small logits) to 10.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ def fit_temperature(
         scores = log_softmax(logits / np.exp(log_temperature), axis=1)[rows, targets]
         return -float(np.average(scores, weights=weights))
 
-    found = minimize_scalar(loss, bounds=(-_LOG_BOUND, _LOG_BOUND), method="bounded")
+    bounds = (np.log(_LOWEST), np.log(_HIGHEST))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded")
     return float(np.exp(found.x))
 
 

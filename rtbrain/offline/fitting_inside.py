@@ -18,7 +18,7 @@ Rows = npt.NDArray[np.int64]
 Folds = Sequence[tuple[Rows, Rows]]
 
 _MOST = 1000  # windows to choose on; overlapping neighbours tell nothing more
-_FOLDS = (4, 3, 2)
+_FOLDS = (4, 3)  # two blocks cannot tell penalties or temperatures apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ def consecutive_blocks(labels: Labels, *, n_folds: int, embargo_windows: int) ->
 def blocks_inside(
     labelled: Labelled, train: Rows, *, embargo_s: float, recordings: Sequence[str] = ()
 ) -> Inside:
-    """Blocks of the training windows: four, three or two folds, the most that hold every class.
+    """Blocks of the training windows: four folds, or three, or none that each hold every class.
 
     Parameters
     ----------

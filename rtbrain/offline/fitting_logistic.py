@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from rtbrain.types import Floats
 
@@ -175,7 +174,9 @@ def fit_softmax(
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         found = flat.reshape(n_classes, D + 1)
         weight = found[:, :D]
-        scores = log_softmax(z @ weight.astype(np.float32).T + found[:, D], axis=1)  # [N, K]
+        scores = z @ weight.astype(np.float32).T + found[:, D]  # [N, K]
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
         wrong = np.exp(scores)
         wrong[rows, targets] -= 1
         wrong *= share[:, np.newaxis]

@@ -19,7 +19,15 @@ import numpy.typing as npt
 from rtbrain.errors import SettingsError
 from rtbrain.types import Times
 
-__all__ = ["Fold", "block_folds", "group_folds", "thinned", "time_blocks", "unsafe_random_folds"]
+__all__ = [
+    "Fold",
+    "block_folds",
+    "group_folds",
+    "recording_parts",
+    "thinned",
+    "time_blocks",
+    "unsafe_random_folds",
+]
 
 Rows = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int64]
@@ -55,11 +63,13 @@ def block_folds(
 ) -> list[Fold]:
     """Folds of contiguous blocks of time within each recording.
 
-    A recording is cut in as many blocks of equal counts as there are folds. An edge moves to the
-    nearest change of class within half a block, if there is one: a stretch of one class that is
-    cut puts its slow drift on both sides. Where a fold then lacks a class in training or test, two
-    to six shorter blocks a fold are tried, dealt in turn, then to and fro. A training window is
-    left out if a test window of the same recording ends within `embargo_s` of its own end.
+    A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
+    lacks a class in training or test, two to six shorter blocks a fold are tried, dealt in turn,
+    then to and fro. A training window is left out if a test window of the same recording ends
+    within `embargo_s` of its end.
+
+    Edges do not follow changes of class: the windows across an edge would then always be of the
+    other class, and slow drift alone would score below chance.
 
     Parameters
     ----------
@@ -84,7 +94,7 @@ def block_folds(
     """
     if n_folds < 2:
         raise SettingsError(f"folds: expected 2 or more, got {n_folds}")
-    parts = _parts(recordings, t_s.size)
+    parts = recording_parts(recordings, t_s.size)
     classes = targets if targets.dtype == np.int64 else np.zeros(t_s.size, np.int64)
     stretches = _stretches(classes, parts)
     stratified = classes is targets
@@ -94,7 +104,7 @@ def block_folds(
         for there_and_back in (False, True):
             fold_of = np.empty(t_s.size, np.int64)
             for part in parts:
-                fold_of[part] = _dealt(classes[part], n_folds, n_blocks, there_and_back)
+                fold_of[part] = _dealt(part.size, n_folds, n_blocks, there_and_back)
             folds = [
                 _fold(f"block {k + 1}", fold_of == k, t_s, parts, embargo_s) for k in range(n_folds)
             ]
@@ -203,43 +213,45 @@ def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> N
     """
     blocks = np.zeros(t_s.size, np.int64)
     first = 0
-    for part in _parts(recordings, t_s.size):
+    for part in recording_parts(recordings, t_s.size):
         number = np.floor((t_s[part] - t_s[part].min()) / block_s).astype(np.int64)
         blocks[part] = first + np.unique(number, return_inverse=True)[1]
         first = int(blocks[part].max()) + 1
     return blocks
 
 
-def _parts(recordings: Sequence[str], n_labelled: int) -> list[Rows]:
-    """Rows of each recording."""
+def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Rows]:
+    """Rows of each recording, in the order that the recordings first appear.
+
+    Parameters
+    ----------
+    recordings : sequence of str [n_labelled]
+        Which one each window is of; empty for one recording.
+    n_labelled : int
+        Labelled windows.
+    """
     if not len(recordings):
         return [np.arange(n_labelled)]
     labels = np.asarray(recordings)
     return [np.flatnonzero(labels == name) for name in dict.fromkeys(recordings)]
 
 
-def _changes(classes: Numbers) -> Rows:
-    return np.flatnonzero(classes[1:] != classes[:-1]) + 1
-
-
 def _stretches(classes: Numbers, parts: Sequence[Rows]) -> dict[int, int]:
     """How many contiguous stretches each class comes in."""
     counts: dict[int, int] = dict.fromkeys(np.unique(classes).tolist(), 0)
     for part in parts:
-        for first in [0, *_changes(classes[part]).tolist()]:
-            counts[int(classes[part[first]])] += 1
+        inside = classes[part]
+        first = np.append(True, inside[1:] != inside[:-1])
+        for number in inside[first].tolist():
+            counts[number] += 1
     return counts
 
 
-def _dealt(classes: Numbers, n_folds: int, n_blocks: int, there_and_back: bool) -> Numbers:
+def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Numbers:
     """Fold of each row of a recording, as blocks that are dealt to the folds."""
     n_all = n_folds * n_blocks
-    even = np.rint(np.arange(1, n_all) * classes.size / n_all).astype(np.int64)
-    changes = _changes(classes)
-    if changes.size:
-        near = changes[np.abs(changes[np.newaxis] - even[:, np.newaxis]).argmin(axis=1)]
-        even = np.where(np.abs(near - even) <= classes.size / n_all / 2, near, even)
-    block = np.searchsorted(even, np.arange(classes.size), side="right")
+    edges = np.rint(np.arange(1, n_all) * n_rows / n_all).astype(np.int64)
+    block = np.searchsorted(edges, np.arange(n_rows), side="right")
     turn, fold = np.divmod(block, n_folds)
     if there_and_back:
         fold = np.where(turn % 2, n_folds - 1 - fold, fold)
