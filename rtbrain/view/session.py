@@ -170,6 +170,11 @@ class Session:
             self._by_hand.pop(label, None)
         self._merge_bad()
 
+    @property
+    def marked(self) -> frozenset[str]:
+        """Channels that were called bad by hand."""
+        return frozenset(self._by_hand)
+
     def close(self) -> None:
         """Let go of every stream; safe to call twice."""
         self._links.clear()
