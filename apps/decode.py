@@ -29,6 +29,10 @@ def command(
     stream: Annotated[
         str | None, typer.Option("--stream", help="Name of the LSL stream to decode.")
     ] = None,
+    markers: Annotated[
+        str | None,
+        typer.Option("--markers", help="Marker stream: cuts windows at events; is recorded."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Gives NAME-decode and NAME-status.")
     ] = None,
@@ -49,6 +53,9 @@ def command(
         selected = settings.stream.model_copy(
             update={"name": stream, "type": None, "source_id": None, "fieldtrip": None}
         )
+        settings = settings.model_copy(update={"stream": selected})
+    if markers:
+        selected = settings.stream.model_copy(update={"markers": markers})
         settings = settings.model_copy(update={"stream": selected})
     if name:
         outlet = settings.outlet.model_copy(update={"name": name})
@@ -173,7 +180,7 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
-        markers = _markers(settings)
+        markers = _markers(settings) if recipe.window.hop_s is None else None
         pipeline = build_live(
             decoder,
             source,

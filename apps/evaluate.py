@@ -65,6 +65,10 @@ def command(
     threshold: Annotated[
         float, typer.Option("--threshold", help="Probability above which a class is an event.")
     ] = 0.5,
+    decodes: Annotated[
+        str | None,
+        typer.Option("--decodes", help="Score this decode stream of the .xdf file too, as it was."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
     ] = None,
@@ -76,6 +80,7 @@ def command(
 
     from rtbrain.decoder import read_bundle
 
+    from .evaluate_recorded import recorded_figures
     from .evaluate_report import closing_table
     from .fit_inputs import opened
 
@@ -90,6 +95,8 @@ def command(
             figures[control.name] = _scored(
                 console, read_bundle(control), read, labels, scale, threshold
             )
+    if decodes is not None:
+        figures["as decoded live"] = recorded_figures(recording, decodes, found, labels, threshold)
     console.print(closing_table(figures))
     if report is not None:
         text = json.dumps({"bundle": found.id, **figures}, indent=2) + "\n"

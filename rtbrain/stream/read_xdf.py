@@ -140,7 +140,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     file = _Whole(path, notes) if small else _InPlace(path, index, notes)
     chosen = choose(path, file.streams, stream, notes)
     montage, factors = montage_of(path, chosen, notes)
-    events = [event for one in file.streams if one.is_text for event in file.texts(one)]
+    events = [event for one in file.streams if one.tells_events for event in file.texts(one)]
     stamps, values, close = file.signal(chosen)
     if not stamps.size:
         if close is not None:

@@ -38,6 +38,11 @@ class XdfStream:
         return self.text("channel_format") == "string"
 
     @property
+    def tells_events(self) -> bool:
+        """Whether its samples are events of the session, not what a program says of itself."""
+        return self.is_text and not self.text("name").endswith("-status")
+
+    @property
     def n_channels(self) -> int:
         """Values a sample."""
         return int(self.text("channel_count"))

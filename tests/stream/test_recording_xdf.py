@@ -140,3 +140,11 @@ def test_files_that_readers_must_survive(shared, capfd):
     np.testing.assert_array_equal(empty.read(0, 10), np.arange(10, dtype=np.float32)[None])
     assert any("Empty marker stream" in note for note in empty.notes)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_programs_say_of_themselves_is_no_event_of_the_session(tmp_path):
+    path = tmp_path / "session.xdf"
+    told = markers([4000.2], ['{"event": "live"}'], name="ward-status")
+    write_xdf(path, [signal(), markers([4000.1], ["speech"]), told])
+    recording = read_recording(path)
+    assert [event.text for event in recording.events] == ["speech"]
