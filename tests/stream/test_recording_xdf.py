@@ -145,6 +145,6 @@ def test_files_that_readers_must_survive(shared, capfd):
 def test_what_programs_say_of_themselves_is_no_event_of_the_session(tmp_path):
     path = tmp_path / "session.xdf"
     told = markers([4000.2], ['{"event": "live"}'], name="ward-status")
-    write_xdf(path, [signal(), markers([4000.1], ["speech"]), told])
+    write_xdf(path, signal(), markers([4000.1], ["speech"]), told)
     recording = read_recording(path)
     assert [event.text for event in recording.events] == ["speech"]
