@@ -3,6 +3,7 @@
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from rtbrain.view.theme import Theme
+from rtbrain.view.trace_lanes import Lanes
 from rtbrain.view.trace_lines import Lines
 from rtbrain.view.trace_paint import paint_frame, paint_page, paint_scales
 from rtbrain.view.trace_scene import Scene
@@ -34,6 +35,7 @@ class TraceCanvas(QtWidgets.QWidget):
         super().__init__()
         self.scene = Scene(theme)
         self._lines: dict[str, Lines] = {}
+        self._gutter: tuple[Lanes | None, float] = (None, 0.0)
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
@@ -47,17 +49,19 @@ class TraceCanvas(QtWidgets.QWidget):
         font = QtGui.QFont(self.font())
         font.setPointSizeF(theme.font_pt)
         self.setFont(font)
+        self._gutter = (None, self.fontMetrics().horizontalAdvance("A10"))
         self.update()
 
     @property
     def gutter_px(self) -> float:
         """Room for labels."""
         lanes = self.scene.lanes
-        names = ["A10"] if lanes is None else lanes.names
-        longest = max((len(name) for name in names), default=3)
-        wide = max(names, key=len)[:_LABEL_LETTERS]
-        metrics = self.fontMetrics()
-        return _PAD_PX + metrics.horizontalAdvance(wide + ("W" if longest < 4 else ""))
+        if self._gutter[0] is not lanes:
+            metrics = self.fontMetrics()
+            names = ("A10",) if lanes is None else lanes.names
+            widest = max(metrics.horizontalAdvance(name[:_LABEL_LETTERS]) for name in names)
+            self._gutter = (lanes, _PAD_PX + float(widest))
+        return self._gutter[1]
 
     @property
     def plot(self) -> QtCore.QRectF:
