@@ -53,7 +53,8 @@ def fit_temperature(
 ) -> float:
     """The number that held-out logits are to be divided by.
 
-    Minimises the cross-entropy of ``softmax(logits / T)``; from 0.01 (a strong penalty makes small logits) to 10.
+    Minimises the cross-entropy of ``softmax(logits / T)``; from 0.01 (a strong penalty makes small
+    logits) to 10.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ class LinearStft:
     """Stage from Window to features that a linear model reads: no encoder, no memory.
 
     Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over the end of
-    the window; frames lie against its end, so that the newest sample counts. On the public benchmark
-    a linear model on such magnitudes beats pretrained encoders.
+    the window; frames lie against its end, so that the newest sample counts. On the public
+    benchmark a linear model on such magnitudes beats pretrained encoders.
 
     Parameters
     ----------
