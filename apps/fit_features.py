@@ -22,6 +22,7 @@ _SETTLING_S = 1.0
 # What the plain control reads of a window's end, as on the public benchmark.
 _STFT_S = 1.0
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
+FROZEN = "frozen PopT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +136,7 @@ class _Pass:
             self.encoders,
             raw={STFT: LinearStft(filtered, length_samples=length)},
             every=self.every,
+            keep_channels=MAIN if self.settings.tune == "popt" else None,
             on_progress=on_progress,
         )
         if not features.t_stop.size:

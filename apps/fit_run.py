@@ -16,7 +16,8 @@ from .fit_features import (
     model_of,
     recipe_of,
 )
-from .fit_scores import Scored, fit_rows, named_scores, rows_of, score_all
+from .fit_scores import Scored, fit_rows, named_scores, rows_of, score_all, with_tuned
+from .fit_tuned import Tuned, tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ class Fit:
     encoder_state: str
     gathered: Gathered
     scored: Scored
+    tuned: Tuned | None
     trained_on: str
 
 
@@ -49,6 +51,8 @@ def fit(settings: "FitSettings", out: Path) -> None:
         Settings, labels or recordings do not do.
     """
     from rich.console import Console
+
+    from rtbrain.encoder import EncoderModel
 
     from .fit_inputs import opened, with_tasks
     from .fit_report import closing_table
@@ -69,7 +73,12 @@ def fit(settings: "FitSettings", out: Path) -> None:
     scored = score_all(
         console, gathered, settings.splits, free_s, settings.shifts, settings.most_windows
     )
-    done = Fit(settings, labels, recipe, model, state, gathered, scored, told)
+    tuned = None
+    if settings.tune == "popt" and model is not None:
+        tuned = tune(console, gathered, model, scored.folds, free_s, settings.tune_steps)
+        scored = with_tuned(gathered, scored, tuned.validated, free_s)
+        model = EncoderModel(model.brainbert, tuned.whole.popt, model.pool, model.n_pooled)
+    done = Fit(settings, labels, recipe, model, state, gathered, scored, tuned, told)
     report = _report(done, free_s)
     _write(done, report, free_s, out)
     console.print(closing_table(report))
@@ -131,21 +140,25 @@ def _write(done: Fit, report: Mapping[str, Any], free_s: float, out: Path) -> No
 
     from .fit_figures import pictures_of
 
-    gathered, most = done.gathered, done.settings.most_windows
-    fitted = fit_rows(rows_of(gathered, MAIN), free_s, most)
-    report = dict(report) | {"c": fitted.c, "temperature": fitted.temperature}
+    gathered = done.gathered
+    if done.tuned is None:
+        fitted = fit_rows(rows_of(gathered, MAIN), free_s, done.settings.most_windows)
+        readout, feature_mean = fitted.readout, fitted.feature_mean
+        report = dict(report) | {"c": fitted.c, "temperature": fitted.temperature}
+    else:
+        readout, feature_mean = done.tuned.whole.readout, done.tuned.whole.feature_mean
     manifest, tensors = bundle_parts(
         done.recipe,
         done.model,
         gathered.encoding,
-        fitted.readout,
+        readout,
         gathered.labelled.names,
         gathered.montage,
         done.trained_on,
-        feature_mean=fitted.feature_mean,
+        feature_mean=feature_mean,
     )
     manifest = manifest.model_copy(update={"encoder_state": done.encoder_state})
-    pictures = pictures_of(gathered, done.scored, fitted.readout, linear=done.model is None)
+    pictures = pictures_of(gathered, done.scored, readout, linear=done.model is None)
     write_bundle(out, manifest, gathered.montage, tensors, report, pictures=pictures)
     if done.model is not None:
         _write_linear(done, free_s, out / "controls" / LINEAR)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .fit_features import FEWER, LINEAR, MAIN, RANDOM, STFT, Gathered
+from .fit_features import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, Gathered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +158,6 @@ def score_all(
     from rich.progress import Progress
 
     from rtbrain.offline.chance import shifted_labels
-    from rtbrain.offline.cross_validation import block_bootstrap
     from rtbrain.offline.splits import unsafe_random_folds
 
     folds = folds_of(gathered, splits, embargo_s)
@@ -193,17 +192,40 @@ def score_all(
                 gathered.labelled.rows.size, n_folds=splits.n_folds, seed=_SEED
             )
             unsafe = _validated(rows_of(gathered, MAIN), random, embargo_s, most_windows, step)
-    intervals = {
-        name: block_bootstrap(
-            one.outputs,
-            gathered.labelled,
-            block_s=embargo_s,
-            seed=_SEED,
-            recordings=gathered.recordings,
-        )
-        for name, one in validated.items()
-    }
+    intervals = {name: interval_of(gathered, one, embargo_s) for name, one in validated.items()}
     return Scored(folds, validated, intervals, chance, unsafe)
+
+
+def interval_of(
+    gathered: Gathered, one: "CrossValidated", block_s: float
+) -> dict[str, tuple[float, float]]:
+    """Middle 95 % of pooled scores over draws of blocks of time."""
+    from rtbrain.offline.cross_validation import block_bootstrap
+
+    return block_bootstrap(
+        one.outputs,
+        gathered.labelled,
+        block_s=block_s,
+        seed=_SEED,
+        recordings=gathered.recordings,
+    )
+
+
+def with_tuned(
+    gathered: Gathered, scored: Scored, tuned: "CrossValidated", embargo_s: float
+) -> Scored:
+    """Scores in which the tuned PopT is the decoder, and the frozen one a control."""
+    from dataclasses import replace
+
+    validated = {MAIN: tuned, FROZEN: scored.validated[MAIN]} | {
+        name: one for name, one in scored.validated.items() if name != MAIN
+    }
+    intervals = {
+        **scored.intervals,
+        FROZEN: scored.intervals[MAIN],
+        MAIN: interval_of(gathered, tuned, embargo_s),
+    }
+    return replace(scored, validated=validated, intervals=intervals)
 
 
 def _validated(
@@ -234,7 +256,7 @@ def named_scores(scored: Scored) -> dict[str, Any]:
     from rtbrain.offline.cross_validation import spread
 
     told: dict[str, Any] = {}
-    for name in (MAIN, LINEAR, STFT):
+    for name in (MAIN, FROZEN, LINEAR, STFT):
         if name in scored.validated:
             one = scored.validated[name]
             told[name] = {

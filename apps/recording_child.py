@@ -58,6 +58,7 @@ class RecorderChild:
         self._rest = b""
         self._look_at = 0.0
         self._told_of_end = False
+        self._ending = False
         command = [sys.executable, "-m", "rtbrain.apps.main", "record", str(out), *flags]
         command += ["--parent", str(os.getpid())]
         self._process = subprocess.Popen(  # noqa: S603
@@ -83,6 +84,7 @@ class RecorderChild:
 
     def end(self) -> None:
         """Ask it to end, and wait for that up to 2 s; it never takes the decoder with it."""
+        self._ending = True
         self._process.terminate()
         deadline = time.monotonic() + _END_S
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -100,7 +102,8 @@ class RecorderChild:
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
             text = line.decode("utf-8", "replace")
-            if text.startswith(_ALARMS):
+            # That our own streams are gone at the end alarms nobody.
+            if text.startswith(_ALARMS) and not (self._ending and text.startswith("stream_lost")):
                 self._say(f"record: {text}")
 
 

@@ -103,6 +103,8 @@ class FitSettings(Settings):
         Folders of imported weights; None: seeded random ones.
     tune : str
         ``readout`` alone, or ``popt`` as well.
+    tune_steps : int
+        At most, of tuning PopT.
     seeds : int
         Runs of what is random, for the spread.
     shifts : int
@@ -122,6 +124,7 @@ class FitSettings(Settings):
     encoder: Path | None = None
     popt: Path | None = None
     tune: Literal["readout", "popt"] = "readout"
+    tune_steps: PositiveInt = 2000
     seeds: PositiveInt = 3
     shifts: NonNegativeInt = 100
     most_windows: PositiveInt = 20_000
