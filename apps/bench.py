@@ -17,6 +17,7 @@ class Part(StrEnum):
 
     FRONT_END = "front-end"
     ENCODER = "encoder"
+    VIEW = "view"
 
 
 def command(
@@ -24,21 +25,31 @@ def command(
     channels: Annotated[
         int, typer.Option("--channels", min=2, help="Channels of the signal.")
     ] = 128,
+    minutes: Annotated[
+        float,
+        typer.Option("--minutes", min=0, help="Watch the window's process so long (view only)."),
+    ] = 0.0,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
 ) -> None:
-    """Measure the speed of a part; the front end on one thread."""
+    """Measure the speed of a part; the front end on one thread, the view without a screen."""
     from rich.console import Console
 
     from rtbrain.offline.timing import table
 
     if json is not None:
         refuse_target(json, "--json")
-    rows = _front_end(channels) if what is Part.FRONT_END else _encoder(channels)
+    if minutes and what is not Part.VIEW:
+        from rtbrain.errors import SettingsError
+
+        raise SettingsError(f"--minutes watches the window: leave it out for bench {what.value}")
+    measure = {Part.FRONT_END: _front_end, Part.ENCODER: _encoder, Part.VIEW: _view}[what]
+    rows = measure(channels)
     Console().print(table(rows, f"{what.value}, {channels} channels"))
+    more = _watch(channels, minutes) if minutes else {}
     if json is not None:
-        _write(json, what, channels, rows)
+        _write(json, what, channels, rows, more)
 
 
 def _front_end(n_channels: int) -> "list[Row]":
@@ -56,7 +67,29 @@ def _encoder(n_channels: int) -> "list[Row]":
     return bench_encoder.run(n_channels)
 
 
-def _write(path: Path, what: Part, n_channels: int, rows: "list[Row]") -> None:
+def _view(n_channels: int) -> "list[Row]":
+    from .bench_view import redraws
+
+    return redraws(n_channels)
+
+
+def _watch(n_channels: int, minutes: float) -> dict[str, object]:
+    """What the window's process takes, printed, and by name."""
+    import tempfile
+
+    from rich.console import Console
+
+    from .bench_view import upkeep
+
+    with tempfile.TemporaryDirectory() as folder:
+        taken = upkeep(n_channels, minutes, Path(folder))
+    Console().print(str(taken))
+    return {"process": taken.as_dict()}
+
+
+def _write(
+    path: Path, what: Part, n_channels: int, rows: "list[Row]", more: dict[str, object]
+) -> None:
     """Write the figures whole or not at all."""
     import json
     import platform
@@ -70,6 +103,7 @@ def _write(path: Path, what: Part, n_channels: int, rows: "list[Row]") -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "rows": [row.as_dict() for row in rows],
+        **more,
     }
     text = json.dumps(report, indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,137 @@
+"""`rtbrain bench view`: redraws a second, and what the window's process takes while it runs."""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .processes import last_words, running_command
+
+if TYPE_CHECKING:
+    from rtbrain.offline.timing import Row
+
+_REPEATS, _PLAIN_REPEATS = 100, 5
+_SETTLE_S = 15.0
+_LOOK_EVERY_S = 0.5
+_OPEN_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a window's process took while it showed a live signal at its own rate.
+
+    Attributes
+    ----------
+    cores : float
+        CPU time over wall time: 1 is one core.
+    memory_mib : float
+        Resident at the end, MiB.
+    slope_mib_per_min : float
+        Of the resident memory, by a line fitted to all but the first 15 s.
+    minutes : float
+        How long it was watched after that.
+    """
+
+    cores: float
+    memory_mib: float
+    slope_mib_per_min: float
+    minutes: float
+
+    def __str__(self) -> str:
+        return (
+            f"window process: {self.cores:.2f} cores, {self.memory_mib:.0f} MiB resident, "
+            f"{self.slope_mib_per_min:+.2f} MiB a minute over {self.minutes:g} minutes"
+        )
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def redraws(n_channels: int) -> "list[Row]":
+    """Times of a redraw of 10 s, in software, of so many channels and of half as many.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels.
+    """
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    from rtbrain.offline.timing import Row, measure
+    from rtbrain.view.bench import Redraws
+
+    rows = []
+    for n in dict.fromkeys((n_channels, max(1, n_channels // 2))):
+        pages = Redraws(n)
+        plain = f"a PlotDataItem a channel, {n} channels"
+        reference = measure(pages.plain(), repeats=_PLAIN_REPEATS, warmup=1)
+        rows.append(Row.of(plain, reference))
+        for mode in ("sweep", "scroll"):
+            redraw = pages.traces(scrolling=mode == "scroll")
+            timing = measure(redraw, repeats=_REPEATS, warmup=10)
+            name = f"traces, {mode}, {n} channels: {1e3 / timing.median_ms:.0f} redraws a second"
+            rows.append(Row.of(name, timing, plain, reference.median_ms))
+    return rows
+
+
+def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
+    """Run the window on a simulated signal, and watch its process.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels, 6 to 256.
+    minutes : float
+        How long to watch.
+    folder : Path
+        For logs and the window's picture.
+
+    Raises
+    ------
+    SettingsError
+        A process ended early, or this system does not tell what processes take.
+    """
+    from rtbrain.errors import SettingsError
+
+    if not Path("/proc/self/stat").exists():
+        raise SettingsError("bench view --minutes: needs /proc, as Linux has it: leave it out")
+    name = f"rtbrain-bench-{os.getpid()}"
+    shown_s = _SETTLE_S + 60 * minutes
+    sender = ["simulate", "--name", name, "--channels", str(n_channels)]
+    # It must still be there at the end of the watch, however slowly it starts.
+    after_s = shown_s + _OPEN_WITHIN_S
+    window = ["view", "--stream", name, "--headless-png", str(folder / "view.png")]
+    window += ["--after", f"{after_s:g}"]
+    with running_command(sender, folder / "simulate.log") as sending:
+        log = folder / "view.log"
+        with running_command(window, log) as showing:
+            seen = []
+            end = time.monotonic() + shown_s
+            while time.monotonic() < end:
+                for process, words in ((sending, folder / "simulate.log"), (showing, log)):
+                    if process.poll() is not None:
+                        raise SettingsError(f"bench view: a process ended: {last_words(words)}")
+                seen.append((time.monotonic(), *_taken(showing.pid)))
+                time.sleep(_LOOK_EVERY_S)
+    return _fitted(seen, minutes)
+
+
+def _taken(pid: int) -> tuple[float, float]:
+    """CPU time, s, and resident memory, MiB, of a process."""
+    # The name of the process, in brackets, may hold blanks.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _fitted(seen: list[tuple[float, float, float]], minutes: float) -> Upkeep:
+    import numpy as np
+
+    table = np.array(seen)
+    table = table[table[:, 0] >= table[0, 0] + _SETTLE_S]
+    t, cpu_s, memory_mib = table.T
+    slope = np.polyfit(t - t[0], memory_mib, 1)[0] * 60
+    cores = (cpu_s[-1] - cpu_s[0]) / (t[-1] - t[0])
+    return Upkeep(float(cores), float(memory_mib[-1]), float(slope), minutes)
