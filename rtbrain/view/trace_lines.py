@@ -36,17 +36,22 @@ def segments(
     ndarray, float64 [n_lines, 4]
         ``x1, y1, x2, y2`` of each.
     """
+    there = np.isfinite(top)
+    kept = there.any(axis=0)
+    if not kept.all():  # gaps and the blank ahead of a sweep: without them nothing else is to do
+        joined = joined.copy()
+        joined[1:] &= kept[:-1]
+        top, bottom, there, x = top[:, kept], bottom[:, kept], there[:, kept], x[kept]
+        joined = joined[kept]
     upright_top, upright_bottom = top, bottom
     if not wide:
         upright_top, upright_bottom = top.copy(), bottom.copy()
-        to = np.flatnonzero(joined[1:]) + 1 if not joined[1:].all() else slice(1, None)
-        before = to - 1 if isinstance(to, np.ndarray) else slice(0, -1)
-        upright_top[:, to] = np.fmin(top[:, to], bottom[:, before])
-        upright_bottom[:, to] = np.fmax(bottom[:, to], top[:, before])
+        np.fmin(top[:, 1:], bottom[:, :-1], out=upright_top[:, 1:])
+        np.fmax(bottom[:, 1:], top[:, :-1], out=upright_bottom[:, 1:])
+        upright_top[:, ~joined], upright_bottom[:, ~joined] = top[:, ~joined], bottom[:, ~joined]
     lines = np.empty((*top.shape, 4))
     lines[..., 0] = lines[..., 2] = x
     lines[..., 1], lines[..., 3] = upright_top, upright_bottom
-    there = np.isfinite(top)
     flat: Doubles = lines.reshape(-1, 4) if there.all() else lines[there]
     if not wide:
         return flat

@@ -127,6 +127,26 @@ def test_no_line_is_drawn_across_a_gap_and_the_gap_is_hatched(panel):
     assert has(gap, DARK.warn).mean() > 0.05
 
 
+def test_a_short_gap_and_the_sweep_break_every_trace(panel):
+    data = brain_like(16, 6000, SFREQ_HZ)
+    panel.take(update(data[:, :5000], 0))
+    panel.take(update(data[:, 5000:], 5001, gap=1))
+    panel.draw(112.0)
+    scene = panel.canvas.scene
+    cache = scene.cache
+    for scrolling in (False, True):
+        scene.scrolling = scrolling
+        after = scene.place(cache.column_of(5001), cache)
+        oldest = scene.place(cache.newest - cache.n_columns + 1, cache)
+        assert set(np.flatnonzero(~scene.joined(cache))) == {after, oldest}
+    scene.scrolling = False
+    top, _ = scene.ends([0, 1], cache, 20.0)
+    newest = scene.place(cache.newest, cache)
+    ahead = (newest + 1 + np.arange(12)) % cache.n_columns
+    assert np.isnan(top[:, ahead]).all()
+    assert np.isfinite(top).sum() >= 2 * (cache.n_columns - 20)
+
+
 def test_a_lost_signal_turns_grey_and_says_how_old_it_is(panel, heard):
     play(panel)
     heard.state = "lost"
