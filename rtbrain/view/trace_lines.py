@@ -36,8 +36,8 @@ def segments(
     ndarray, float64 [n_lines, 4]
         ``x1, y1, x2, y2`` of each.
     """
-    there = np.isfinite(top)
-    kept = there.any(axis=0)
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(top))
+    kept: npt.NDArray[np.bool_] = np.asarray(there.any(axis=0))
     if not kept.all():  # gaps and the blank ahead of a sweep: without them nothing else is to do
         joined = joined.copy()
         joined[1:] &= kept[:-1]
