@@ -1,11 +1,13 @@
 """`rtbrain show`: what a decoder bundle is, and what it is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rtbrain.config import WindowSettings
 
 
@@ -35,10 +37,27 @@ def command(
         "trained on": manifest.trained_on,
         "trained by": manifest.trained_by,
         "licence": manifest.licence,
-        **{f"report: {key}": str(value) for key, value in found.report.items()},
+        **_reported(found.report),
     }.items():
         table.add_row(key, value)
     Console().print(table)
+
+
+def _reported(report: "Mapping[str, Any]") -> dict[str, str]:
+    """A report in lines: of each maker of features its pooled scores, of the rest what is plain."""
+    lines = {
+        f"report: {key}": str(value)
+        for key, value in report.items()
+        if not isinstance(value, dict | list)
+    }
+    for name, scores in report.get("scores", {}).items():
+        told = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
+        lines[f"held out: {name}"] = ", ".join(told).replace("_", " ")
+    for key, chance in report.get("shifted_labels", {}).items():
+        low, high = chance["interval_95"]
+        title = f"labels shifted: {key.replace('_', ' ')}"
+        lines[title] = f"{low:.3f} to {high:.3f}, p {chance['p']:.3f}"
+    return lines
 
 
 def _some(names: tuple[str, ...]) -> str:

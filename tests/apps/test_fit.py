@@ -112,3 +112,46 @@ def test_nothing_is_overwritten_and_nothing_is_guessed(fitted: Path, quick: Path
     assert "exists already" in refused("fit", *PATIENT, "--config", quick, "--out", fitted)
     assert "--out" in refused("fit", *PATIENT, "--config", quick)
     assert "no recording" in refused("fit", "--config", quick, "--out", fitted.parent / "new")
+
+
+TUNED = """
+recipe:
+  mode: edge
+  signal: [{reference: laplacian}]
+  window: {length_s: 1.25, hop_s: 0.25}
+  spectrogram: {form: running, frame_s: 0.1953125, frame_hop_s: 0.0244140625}
+  encoder:
+    n_pooled: 10
+    brainbert: {hidden_dim: 32, layer_dim_feedforward: 64, nhead: 2, encoder_num_layers: 2,
+                input_dim: 40}
+    popt: {input_dim: 32, hidden_dim: 32, layer_dim_feedforward: 64, n_head: 2, n_layers: 2}
+labels: {classes: [rest, speech]}
+splits: {n_folds: 2}
+tune: popt
+tune_steps: 40
+shifts: 0
+seeds: 2
+"""
+
+
+def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: Path) -> None:
+    settings, out = tmp_path / "tuned.yaml", tmp_path / "tuned"
+    settings.write_text(TUNED.replace("hop_s: 0.25}", "hop_s: 0.244140625}"))
+    done = rtbrain("fit", *PATIENT, "--config", settings, "--out", out)
+    assert done.returncode == 0, done.stderr
+    bundle = read_bundle(out)
+    assert set(bundle.report["scores"]) == {
+        "decoder", "frozen PopT", "linear", "STFT", "random init",
+    }  # fmt: skip
+    over = bundle.report["scores"]["random init"]["pooled_over_seeds"]["auc"]
+    assert over["lowest"] < over["highest"]
+    assert sorted(path.name for path in (out / "figures").iterdir()) == [
+        "confusion.png", "reliability.png", "roc.png",
+    ]  # fmt: skip
+    assert read_bundle(out / "controls" / "linear").manifest.mode == "linear"
+    shown = rtbrain("show", out).stdout
+    assert "held out: decoder" in shown
+    report = tmp_path / "evaluated.json"
+    held_out = "synthetic:3,duration_s=90,n_channels=12"
+    assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0
+    assert set(json.loads(report.read_text())) == {"bundle", "decoder", "linear"}
