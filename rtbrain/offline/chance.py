@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rtbrain.errors import SettingsError
 from rtbrain.offline.cross_validation import CrossValidated, scores_of, spread
-from rtbrain.offline.fitting_logistic import Standardiser, fit_softmax, row_space
+from rtbrain.offline.fitting_logistic import Standardiser, fit_softmax, row_coordinates
 from rtbrain.offline.labels import Labelled
 from rtbrain.offline.splits import Fold, recording_parts, thinned
 from rtbrain.types import Floats
@@ -97,7 +97,8 @@ def shifted_labels(
     """Fit and score again with the labels of each recording shifted round in time.
 
     A shift keeps how long states last and how slowly the signal drifts, which shuffling destroys;
-    it is longer than the embargo either way round. Only the last layer is fitted again, with the
+    it is longer than the embargo either way round. States that alternate with one period come to
+    lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
 
     Parameters
@@ -153,7 +154,7 @@ def shifted_labels(
 def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Rows, c: float) -> _Prepared:
     train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
     scaler = Standardiser.of(features, labelled.rows[train])
-    z = row_space(scaler(features, labelled.rows[np.concatenate((train, test))])).coordinates
+    z = row_coordinates(scaler(features, labelled.rows[np.concatenate((train, test))]))
     thinning = fold.train.size / train.size
     return _Prepared(train, test, z[: train.size], z[train.size :], c * thinning)
 

@@ -30,7 +30,7 @@ from rtbrain.offline.fitting_logistic import (
     Standardiser,
     balanced_weights,
     fit_softmax,
-    row_space,
+    row_coordinates,
 )
 from rtbrain.offline.labels import Labelled
 from rtbrain.offline.scoring import balanced_accuracy, r_squared, roc_auc
@@ -52,7 +52,7 @@ Doubles = npt.NDArray[np.float64]
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
 _ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
 _DEFAULT_C, _DEFAULT_ALPHA = 1e-3, 1e3
-_MOST_ROTATED = 2000  # of more, the decomposition costs more than it saves
+_WIDE = 4  # features a window from where a decomposition costs less than it saves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +170,7 @@ def fit_regressor(
     scaler = Standardiser.of(features, rows)
     alpha, score = _DEFAULT_ALPHA, float("nan")
     if inside.folds:
-        space = row_space(scaler(features, rows[inside.rows])).coordinates
+        space = _rotated(scaler(features, rows[inside.rows]))
         thinning = inside.rows.size / rows.size
         scores = [
             _ridge_score(space, targets[inside.rows], inside.folds, alpha * thinning)
@@ -213,23 +213,26 @@ def _fit_classes(
     scaler = Standardiser.of(features, rows)
     c, temperature, score = _DEFAULT_C, 1.0, float("nan")
     if inside.folds:
-        space = row_space(scaler(features, rows[inside.rows])).coordinates
+        space = _rotated(scaler(features, rows[inside.rows]))
         thinning = rows.size / inside.rows.size
         truth = targets[inside.rows]
         # On busy cores, threads that wait for each other cost small products more than they save.
         with threadpool_limits(1):
             c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, thinning)
-        score = np.mean(
-            [balanced_accuracy(logits[test], truth[test]) for _, test in inside.folds], dtype=float
-        )
+        held_out = [balanced_accuracy(logits[test], truth[test]) for _, test in inside.folds]
+        score = float(np.mean(held_out))
         if calibrate:
             temperature = fit_temperature(logits, truth, balanced_weights(truth, n_classes))
-    whole = row_space(scaler(features, rows)) if rows.size <= _MOST_ROTATED else None
-    z = scaler(features, rows) if whole is None else whole.coordinates
+    z = scaler(features, rows)
     found = fit_softmax(z, targets, n_classes=n_classes, c=c, tolerance=1e-6)
-    weight = found[:, :-1] if whole is None else whole.weights(found[:, :-1])
-    readout = cooled(_folded(weight, found[:, -1], scaler, task="classification"), temperature)
+    readout = cooled(
+        _folded(found[:, :-1], found[:, -1], scaler, task="classification"), temperature
+    )
     return FittedReadout(readout, c, score, scaler.mean.astype(np.float32), temperature)
+
+
+def _rotated(z: Floats) -> Floats:
+    return row_coordinates(z) if z.shape[1] > _WIDE * z.shape[0] else z
 
 
 def _chosen_penalty(

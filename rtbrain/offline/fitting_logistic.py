@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from rtbrain.types import Floats
 
-__all__ = ["RowSpace", "Standardiser", "balanced_weights", "fit_softmax", "row_space"]
+__all__ = ["Standardiser", "balanced_weights", "fit_softmax", "row_coordinates"]
 
 Rows = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -70,36 +70,23 @@ class Standardiser:
         return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RowSpace:
-    """Windows as coordinates in the space that they span.
+def row_coordinates(z: Floats) -> Floats:
+    """Windows as coordinates in an orthonormal basis of the space that they span.
 
-    Attributes
-    ----------
-    coordinates : ndarray, float32 [n_windows, n_coordinates]
-        Same products between windows as the features have.
-    basis : ndarray, float32 [n_coordinates, n_features], or None
-        None where the coordinates are the features themselves.
-    """
-
-    coordinates: Floats
-    basis: Floats | None
-
-    def weights(self, found: Doubles) -> Doubles:
-        """Weights [K, D] of the features from weights [K, R] of the coordinates."""
-        return found if self.basis is None else found @ self.basis
-
-
-def row_space(z: Floats) -> RowSpace:
-    """Coordinates of the windows in an orthonormal basis of their row space.
-
-    A penalty on the length of the weights keeps them within the row space, so that nothing is
-    lost where there are more features than windows. It holds for any part of the windows too.
+    A penalty on the length of the weights keeps them within that space, so that nothing is lost
+    where there are more features than windows; it holds for any part of the windows too. It pays
+    where many readouts are fitted on the same windows.
 
     Parameters
     ----------
     z : ndarray, float32 [n_windows, n_features]
         Standardised features.
+
+    Returns
+    -------
+    ndarray, float32 [n_windows, n_coordinates]
+        Same products between windows as the features have; `z` where it has no more features
+        than windows.
 
     References
     ----------
@@ -107,14 +94,13 @@ def row_space(z: Floats) -> RowSpace:
     doi:10.1093/biostatistics/kxh010.
     """
     if z.shape[1] <= z.shape[0]:
-        return RowSpace(z, None)
+        return z
     values, vectors = eigh((z @ z.T).astype(np.float64))
     kept = values > _NOISE * values[-1]
     if not kept.any():  # all windows are alike
-        return RowSpace(z, None)
-    lengths = np.sqrt(values[kept])
-    basis = (vectors[:, kept] / lengths).T.astype(np.float32) @ z
-    return RowSpace((vectors[:, kept] * lengths).astype(np.float32), basis)
+        return z
+    coordinates: Floats = (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32)
+    return coordinates
 
 
 def balanced_weights(targets: Rows, n_classes: int) -> Doubles:

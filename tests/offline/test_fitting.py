@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from rtbrain.offline.calibrated import cooled, fit_temperature, reliability
 from rtbrain.offline.fitting import fit_classifier, fit_logistic, fit_regressor
 from rtbrain.offline.fitting_inside import blocks_inside
-from rtbrain.offline.fitting_logistic import Standardiser, fit_softmax, row_space
+from rtbrain.offline.fitting_logistic import Standardiser, fit_softmax, row_coordinates
 from rtbrain.offline.labels import Labelled
 from rtbrain.types import Floats
 
@@ -54,19 +54,19 @@ def test_the_logistic_fit_is_scikit_learns_in_features_and_in_coordinates(
     theirs = LogisticRegression(C=c, class_weight="balanced", tol=1e-10, max_iter=10_000)
     expected = theirs.fit(scaled, targets).predict_proba(scaled)
     scaler = Standardiser.of(features, np.arange(targets.size))
-    space = row_space(scaler(features, np.arange(targets.size)))
-    found = fit_softmax(space.coordinates, targets, n_classes=n_classes, c=c, tolerance=1e-8)
-    logits = scaled @ space.weights(found[:, :-1]).T + found[:, -1]
+    space = row_coordinates(scaler(features, np.arange(targets.size)))
+    found = fit_softmax(space, targets, n_classes=n_classes, c=c, tolerance=1e-8)
+    logits = space @ found[:, :-1].T + found[:, -1]
     np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=2e-4)
 
 
 def test_coordinates_keep_every_product_between_windows_and_are_no_more_than_windows() -> None:
     z = np.random.default_rng(0).standard_normal((40, 300)).astype(np.float32)
     z[7] = z[3]
-    space = row_space(z)
-    assert space.coordinates.shape == (40, 39)
-    np.testing.assert_allclose(space.coordinates @ space.coordinates.T, z @ z.T, atol=2e-3)
-    assert row_space(z.T.copy()).basis is None
+    space = row_coordinates(z)
+    assert space.shape == (40, 39)
+    np.testing.assert_allclose(space @ space.T, z @ z.T, atol=2e-3)
+    np.testing.assert_array_equal(row_coordinates(z.T), z.T)
 
 
 def test_the_standardiser_is_that_of_its_rows_and_leaves_constants_alone() -> None:
