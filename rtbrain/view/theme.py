@@ -52,7 +52,7 @@ class Theme:
 
 
 # Okabe and Ito's colours. On white their yellow cannot be read and is left out; on black, where
-# lines are thin, blue and vermilion are lighter than theirs (contrast above 4.5 to 1).
+# lines are thin, blue and vermilion are lighter than theirs; all are 3.4 to 1 or more in contrast.
 DARK = Theme(
     name="dark",
     background="#101418",
@@ -62,7 +62,7 @@ DARK = Theme(
     good="#1fb589",
     warn="#e69f00",
     bad="#f0703c",
-    classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#4a9fdc", "#f0703c", "#d98cb8"),
+    classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#8f9bff", "#f0703c", "#d98cb8"),
 )
 LIGHT = Theme(
     name="light",
@@ -73,7 +73,7 @@ LIGHT = Theme(
     good="#007a5a",
     warn="#9a6a00",
     bad="#c04a00",
-    classes=("#b97f00", "#2b86bd", "#007a5a", "#0072b2", "#c04a00", "#a8527f", "#16191c"),
+    classes=("#b97f00", "#2b86bd", "#007a5a", "#a8527f", "#00457c", "#c04a00", "#16191c"),
 )
 
 
@@ -96,6 +96,8 @@ def style_sheet(theme: Theme) -> str:
     QMenu::item:disabled, QPushButton:disabled, QComboBox:disabled {{ color: {theme.faint}; }}
     QPushButton, QComboBox, QLineEdit {{ border: 1px solid {theme.grid}; padding: 2px 6px; }}
     QPushButton:focus, QComboBox:focus, QLineEdit:focus {{ border-color: {theme.foreground}; }}
+    QStatusBar::item {{ border: none; }}
+    QStatusBar QLabel {{ background: {raised}; padding: 0 6px; }}
     QMainWindow::separator {{ background: {theme.grid}; width: 3px; height: 3px; }}
     QDockWidget::title {{ padding: 3px 6px; }}
     QTabBar::tab {{ background: {raised}; padding: 3px 8px; border: 1px solid {theme.grid}; }}

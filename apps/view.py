@@ -1,0 +1,138 @@
+"""`rtbrain view`: the live window, in a process of its own."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rtbrain.stage import SignalStage
+    from rtbrain.types import Montage
+
+# A screen of more lines is taken for one of the same size with smaller pixels.
+_LINES = 1080
+
+
+def command(
+    config: Annotated[
+        str | None, typer.Option("--config", help="Settings of the session: names of its streams.")
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Name of the signal; else the only one.")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="Name of the decodes; else the only ones.")
+    ] = None,
+    headless_png: Annotated[
+        Path | None,
+        typer.Option("--headless-png", help="No screen: save a picture to OUT.png and end."),
+    ] = None,
+    after: Annotated[
+        float, typer.Option("--after", min=0.1, help="Seconds until that picture.")
+    ] = 10.0,
+    size: Annotated[
+        str, typer.Option("--size", help="Of that picture, in pixels, as 1280x800.")
+    ] = "1280x800",
+    theme: Annotated[
+        Literal["dark", "light"] | None, typer.Option("--theme", help="Else as last time.")
+    ] = None,
+) -> None:
+    """Show signal, decodes and their worth live; closing it touches nothing else."""
+    from .decode import use_lsl_scope
+
+    width_px, height_px = _pixels(size)
+    scope = "machine"
+    if config is not None:
+        from rtbrain.config import DecodeSettings, load_settings
+
+        settings = load_settings(config, DecodeSettings)
+        stream = stream or settings.stream.name
+        decode = decode or settings.outlet.name
+        scope = settings.lsl_scope
+    use_lsl_scope(scope)
+    if headless_png is not None:
+        _refuse_unwritable(headless_png)
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+        os.environ["QT_SCALE_FACTOR"] = f"{max(1.0, height_px / _LINES):g}"
+    else:
+        _refuse_without_display()
+    from rtbrain.view.run import Picture, run_window
+
+    picture = None
+    if headless_png is not None:
+        picture = Picture(headless_png, after, width_px, height_px)
+    run_window(stream, decode, make_chain=make_chain, theme=theme, picture=picture)
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    """Width and height of a picture.
+
+    Raises
+    ------
+    SettingsError
+        The text is not two numbers of pixels, or they make no window.
+    """
+    from rtbrain.errors import SettingsError
+
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 640 <= int(width) <= 8192):
+        raise SettingsError(f"--size: expected WIDTHxHEIGHT such as 1280x800, got {size!r}")
+    if not 480 <= int(height) <= 8192:
+        raise SettingsError(f"--size: expected a height of 480 to 8192 pixels, got {size!r}")
+    return int(width), int(height)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    from rtbrain.errors import SettingsError
+
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise SettingsError(
+            f"--headless-png: there is no folder {path.parent} that can be written: make it first"
+        )
+
+
+def _refuse_without_display() -> None:
+    """Qt would abort the process with a page of its own where there is no display.
+
+    Raises
+    ------
+    SettingsError
+        There is no display.
+    """
+    from rtbrain.errors import SettingsError
+
+    chosen = os.environ.get("QT_QPA_PLATFORM", "")
+    if sys.platform != "linux" or chosen:
+        return
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise SettingsError("no display: use --headless-png OUT.png, or set DISPLAY")
+
+
+def make_chain(reference: str, notch_hz: float | None, montage: "Montage") -> "SignalStage":
+    """What the traces go through on their way to the eye; the decoder has its own.
+
+    Parameters
+    ----------
+    reference : str
+        ``none``, ``car``, ``bipolar`` or ``laplacian``.
+    notch_hz : float or None
+        Mains frequency, Hz; None for no notch.
+    montage : Montage
+        Channels and rate of the signal.
+
+    Raises
+    ------
+    MontageError
+        The labels leave no neighbours to refer to.
+    """
+    from rtbrain.build import build_signal
+    from rtbrain.config import SignalStep
+
+    steps = []
+    if notch_hz is not None:
+        steps.append(SignalStep.model_validate({"notch": {"mains_hz": round(notch_hz)}}))
+    if reference != "none":
+        steps.append(SignalStep.model_validate({"reference": reference}))
+    return build_signal(steps, montage)

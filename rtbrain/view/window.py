@@ -1,0 +1,273 @@
+"""The live window: panels in docks, a poll, a draw, and the operator's hands."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from rtbrain.errors import SettingsError
+from rtbrain.view.banner import Banner
+from rtbrain.view.decodes import DecodePanel
+from rtbrain.view.docks import add_docks, place_docks
+from rtbrain.view.electrodes import ElectrodePanel
+from rtbrain.view.hands import Hands
+from rtbrain.view.health import HealthBar
+from rtbrain.view.marks import MarkLabels, MarkOutlet
+from rtbrain.view.menus import Menus
+from rtbrain.view.pace import DrawPace
+from rtbrain.view.session import Session, Update
+from rtbrain.view.snapshot import new_picture_path, save_picture
+from rtbrain.view.spectra import SpectraPanel
+from rtbrain.view.status_line import StatusLine
+from rtbrain.view.theme import DARK, LIGHT, Theme, large, style_sheet
+from rtbrain.view.traces import MakeChain, Traces
+
+__all__ = ["Panel", "Window"]
+
+_POLL_MS = 33
+_DRAW_HZ = 20.0
+_SAID_MS = 8000
+# What stands still in a pause. Whether the signal is there and what is decoded never does.
+_PAUSABLE = ("traces", "spectra", "electrodes")
+
+
+class Panel(Protocol):
+    """A part of the window."""
+
+    def take(self, update: Update) -> None:
+        """Take what a poll brought."""
+        ...
+
+    def draw(self, now: float) -> None:
+        """Redraw from what was taken."""
+        ...
+
+    def restyle(self, theme: Theme) -> None:
+        """Take on another theme."""
+        ...
+
+
+class Window(QMainWindow):
+    """The window of a session.
+
+    Parameters
+    ----------
+    session : Session
+        What it shows; closed with the window.
+    marks : MarkOutlet
+        Where marks by hand go.
+    settings : QSettings
+        Where theme, layout and texts of keys are remembered.
+    make_chain : callable
+        ``make_chain(reference, notch_hz, montage)`` gives what the traces are prepared by.
+    theme : str or None
+        ``dark`` or ``light``; None takes the one remembered.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        marks: MarkOutlet,
+        settings: QSettings,
+        *,
+        make_chain: MakeChain,
+        theme: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._session = session
+        self._settings = settings
+        self._paused_at: float | None = None
+        self._theme = self._remembered_theme(theme)
+        self.setWindowTitle("rtbrain: research use only")
+        self.resize(1280, 800)
+        self.spectra = SpectraPanel(session, self._theme)
+        self.panels: dict[str, QWidget] = {
+            "traces": Traces(session, self._theme, make_chain),
+            "banner": Banner(session, self._theme),
+            "health": HealthBar(session, self._theme),
+            "decodes": DecodePanel(session, self._theme),
+            "spectra": self.spectra,
+            "electrodes": ElectrodePanel(session, self._theme),
+        }
+        self._compose()
+        self.status_line = StatusLine(self.statusBar(), session)
+        self.hands = Hands(self, session, marks, MarkLabels(settings), self.say)
+        self.menus = Menus(self, self.docks, self._commands(), self.hands, self.panels.values())
+        self._connect()
+        self._restore()
+        self._pace = DrawPace(_DRAW_HZ)
+        self._polling = QTimer(self, interval=_POLL_MS)
+        self._polling.timeout.connect(self._poll)
+        self._drawing = QTimer(self, singleShot=True)
+        self._drawing.timeout.connect(self._draw)
+        self._polling.start()
+        self._drawing.start(0)
+        self.setFocus()  # so that keys are commands, and no menu's letters
+
+    @property
+    def theme(self) -> Theme:
+        """Theme that is on."""
+        return self._theme
+
+    @property
+    def paused(self) -> bool:
+        """Whether the picture stands still."""
+        return self._paused_at is not None
+
+    def say(self, text: str) -> None:
+        """Say something in the status line for some seconds."""
+        self.statusBar().showMessage(text, _SAID_MS)
+
+    def save_picture(self, path: Path) -> None:
+        """Save the window as a PNG, drawn anew.
+
+        Raises
+        ------
+        SettingsError
+            The file cannot be written.
+        """
+        save_picture(self, path)
+
+    def event(self, event: QEvent) -> bool:
+        """Take the time of painting, which Qt does when it is asked for a new picture."""
+        if event.type() != QEvent.Type.UpdateRequest:
+            return super().event(event)
+        began = time.monotonic()
+        done = super().event(event)
+        self._pace.painted(time.monotonic() - began)
+        return done
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """Remember the layout and let go of the streams."""
+        self._polling.stop()
+        self._drawing.stop()
+        self._settings.setValue("window/geometry", self.saveGeometry())
+        self._settings.setValue("window/state", self.saveState())
+        self._settings.setValue("window/contact", self.spectra.contact)
+        self._settings.sync()
+        self._session.close()
+        super().closeEvent(event)
+
+    def _compose(self) -> None:
+        self._waiting = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._waiting)
+        self._pages.addWidget(self.panels["traces"])
+        self._sign = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        self._sign.hide()
+        centre = QWidget()
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._sign)
+        layout.addWidget(self._pages, 1)
+        self.setCentralWidget(centre)
+        docked = {name: panel for name, panel in self.panels.items() if name != "traces"}
+        self.docks = add_docks(self, docked)
+
+    def _commands(self) -> dict[str, Callable[[], object]]:
+        return {
+            "screenshot": self._picture,
+            "quit": self.close,
+            "pause": self._toggle_pause,
+            "theme": self._toggle_theme,
+            "large": self._toggle_large,
+            "next": lambda: self.spectra.step(1),
+            "previous": lambda: self.spectra.step(-1),
+            "layout": lambda: place_docks(self, self.docks),
+        }
+
+    def _connect(self) -> None:
+        self.panels["traces"].marked.connect(self.hands.call)  # type: ignore[attr-defined]
+        self.panels["electrodes"].selected.connect(  # type: ignore[attr-defined]
+            self.spectra.choose
+        )
+        self.spectra.chosen.connect(self.hands.choose)
+        self.hands.choose(self.spectra.contact)
+
+    def _remembered_theme(self, name: str | None) -> Theme:
+        name = name or str(self._settings.value("window/theme", DARK.name))
+        theme = LIGHT if name == LIGHT.name else DARK
+        return large(theme) if self._settings.value("window/large") in (True, "true") else theme
+
+    def _restore(self) -> None:
+        for key, restore in (("geometry", self.restoreGeometry), ("state", self.restoreState)):
+            kept = self._settings.value(f"window/{key}")
+            if kept is not None:
+                restore(kept)
+        self._apply()
+
+    def _apply(self) -> None:
+        """Put the theme on everything."""
+        theme = self._theme
+        self.setStyleSheet(style_sheet(theme))
+        for panel in self._all():
+            panel.restyle(theme)
+        self._waiting.setStyleSheet(f"font-size: {1.4 * theme.font_pt}pt; color: {theme.faint};")
+        self._sign.setStyleSheet(
+            f"font-size: {1.3 * theme.font_pt}pt; font-weight: bold; padding: 3px;"
+            f"background: {DARK.warn}; color: #000000;"
+        )
+        self.status_line.restyle(theme)
+        self.menus.checked("theme", theme.name == LIGHT.name)
+        self.menus.checked("large", theme.large)
+        self._settings.setValue("window/theme", theme.name)
+        self._settings.setValue("window/large", theme.large)
+
+    def _all(self) -> list[Panel]:
+        return list(self.panels.values())  # type: ignore[arg-type]
+
+    def _poll(self) -> None:
+        update = self._session.poll()
+        for panel in self._all():
+            panel.take(update)
+        self.status_line.take(update)
+        self.hands.take(update)
+        if update.new_montage:
+            self.spectra.choose(str(self._settings.value("window/contact", "")))
+
+    def _draw(self) -> None:
+        began = time.monotonic()
+        now = self.status_line.now
+        for name, panel in zip(self.panels, self._all(), strict=True):
+            if not (self.paused and name in _PAUSABLE):
+                panel.draw(now)
+        self._pages.setCurrentIndex(int(self._session.montage is not None))
+        self._waiting.setText(self.status_line.waiting)
+        if self._paused_at is not None:
+            self._sign.setText(
+                f"PAUSED for {now - self._paused_at:.0f} s: traces, spectra and map stand still, "
+                "data and decoder go on (Space)"
+            )
+        self.status_line.draw(self._pace.text)
+        took_s = time.monotonic() - began
+        self._pace.drawn(took_s)
+        self._drawing.start(max(1, round(1000 * (self._pace.interval_s - took_s))))
+
+    def _toggle_pause(self) -> None:
+        self._paused_at = None if self.paused else self.status_line.now
+        self._sign.setVisible(self.paused)
+        self.menus.checked("pause", self.paused)
+
+    def _toggle_theme(self) -> None:
+        other = LIGHT if self._theme.name == DARK.name else DARK
+        self._theme = large(other) if self._theme.large else other
+        self._apply()
+
+    def _toggle_large(self) -> None:
+        plain = LIGHT if self._theme.name == LIGHT.name else DARK
+        self._theme = plain if self._theme.large else large(plain)
+        self._apply()
+
+    def _picture(self) -> None:
+        try:
+            path = new_picture_path(str(self._settings.value("window/pictures", "")))
+            save_picture(self, path)
+        except (SettingsError, OSError) as error:
+            self.say(f"no picture: {error}")
+        else:
+            self.say(f"saved {path}")

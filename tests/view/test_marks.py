@@ -1,0 +1,165 @@
+"""Marks by hand leave as markers, and tell decoders which contacts are bad."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pylsl
+import pytest
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QLineEdit, QWidget
+from pytestqt.qtbot import QtBot
+
+from rtbrain.stream.lsl_hands import HandMarks
+from rtbrain.view.hands import Hands, labels_dialog
+from rtbrain.view.marks import DEFAULT_LABELS, MarkLabels, MarkOutlet
+from rtbrain.view.session import Feed, Told, Update
+
+
+class Listening:
+    """What the hands know of a session."""
+
+    def __init__(self) -> None:
+        self.bad: dict[str, str] = {}
+        self.feeds: tuple[Feed, ...] = ()
+
+    @property
+    def marked(self) -> frozenset[str]:
+        return frozenset(self.bad)
+
+    def mark(self, label: str, bad: bool) -> None:
+        if bad:
+            self.bad[label] = "by hand"
+        else:
+            self.bad.pop(label, None)
+
+
+class Sent:
+    """An outlet without LSL."""
+
+    name = "test-marks"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def send(self, text: str) -> str:
+        self.texts.append(text)
+        return text
+
+    call = MarkOutlet.call
+    repeat = MarkOutlet.repeat
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> QSettings:
+    return QSettings(str(tmp_path / "view.ini"), QSettings.Format.IniFormat)
+
+
+@pytest.fixture
+def hands(qtbot: QtBot, settings: QSettings) -> Hands:
+    window = QWidget()
+    qtbot.addWidget(window)
+    hands = Hands(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
+    hands.window = window  # type: ignore[attr-defined]  # kept alive
+    return hands
+
+
+def texts(hands: Hands) -> list[str]:
+    return hands._marks.texts  # type: ignore[attr-defined,no-any-return]
+
+
+def status(state: str) -> Feed:
+    nan = float("nan")
+    return Feed("rtbrain-status", "status", state, "", 0.0, nan, 0, 0, nan, nan, nan)
+
+
+@pytest.mark.lsl
+def test_a_decoder_hears_marks_with_their_time_and_in_one_line() -> None:
+    name = f"view-{uuid4().hex}"
+    told: list[str] = []
+    listener = HandMarks(f"{name}-marks", on_event=lambda event, **_: told.append(event))
+    outlet = MarkOutlet(name)
+    assert outlet.name == f"{name}-marks"
+    try:
+        (found,) = pylsl.resolve_byprop("name", outlet.name, timeout=10)
+        inlet = pylsl.StreamInlet(found, recover=False)
+        inlet.open_stream(10)
+        while "hands" not in told:
+            assert listener() == []
+        before = pylsl.local_clock()
+        assert outlet.send("  speech\n starts  ") == "speech starts"
+        assert outlet.send(" \n") == ""
+        outlet.call("LA3", True)
+        outlet.call("LA3", False)
+        outlet.repeat(["LA4"])
+        heard: list[str] = []
+        while len(heard) < 5:
+            heard += listener()
+        assert heard == ["speech starts", "bad LA3", "good LA3", "bad LA4", "bad?"]
+        sample, stamp = inlet.pull_sample(5)
+        assert sample == ["speech starts"]
+        assert before <= stamp <= pylsl.local_clock()
+        assert len(outlet.send("x" * 500)) == 200
+    finally:
+        listener.close()
+
+
+def test_the_texts_of_the_keys_are_remembered_and_an_empty_one_is_the_first_again(
+    settings: QSettings,
+) -> None:
+    labels = MarkLabels(settings)
+    assert tuple(labels) == DEFAULT_LABELS
+    labels[2] = " stim\nleft "
+    assert MarkLabels(settings)[2] == "stim left"
+    labels[2] = ""
+    assert labels[2] == DEFAULT_LABELS[2]
+
+
+def test_the_dialog_changes_the_texts_of_the_keys(qtbot: QtBot, settings: QSettings) -> None:
+    labels = MarkLabels(settings)
+    dialog = labels_dialog(labels)
+    qtbot.addWidget(dialog)
+    fields = dialog.findChildren(QLineEdit)
+    fields[0].setText("drug given")
+    dialog.reject()
+    assert labels[0] == DEFAULT_LABELS[0]
+    dialog = labels_dialog(labels)
+    qtbot.addWidget(dialog)
+    dialog.open()
+    dialog.findChildren(QLineEdit)[7].setText("drug given")
+    qtbot.keyClick(dialog.findChildren(QLineEdit)[7], "\r")
+    assert labels[7] == "drug given"
+
+
+def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(hands: Hands) -> None:
+    changes: list[bool] = []
+    hands.on_change = lambda: changes.append(hands.chosen_is_bad)
+    hands.toggle_bad()
+    assert texts(hands) == []
+    hands.choose("A1")
+    hands.toggle_bad()
+    hands.toggle_bad()
+    assert texts(hands) == ["bad A1", "good A1"]
+    assert changes == [False, True, False]
+
+
+def test_a_decoder_that_begins_to_listen_is_told_all_again(hands: Hands) -> None:
+    hands.call("A2", True)
+    session = hands._session
+    session.feeds = (status("absent"),)
+    hands.take(Update(0.0))
+    assert texts(hands) == ["bad A2"]
+    session.feeds = (status("live"),)
+    hands.take(Update(0.0))
+    hands.take(Update(0.1))
+    assert texts(hands) == ["bad A2", "bad A2", "bad?"]
+    hands.take(Update(0.2, told=(Told(0.2, "hands", {"stream": "rtbrain-status"}),)))
+    assert texts(hands)[3:] == ["bad A2", "bad?"]
+
+
+def test_a_mark_of_ones_own_words_is_sent_when_it_is_given(qtbot: QtBot, hands: Hands) -> None:
+    hands.ask()
+    (field,) = hands.window.findChildren(QLineEdit)  # type: ignore[attr-defined]
+    qtbot.keyClicks(field, "patient asleep")
+    qtbot.keyClick(field, "\r")
+    hands.press(0)
+    assert texts(hands) == ["patient asleep", DEFAULT_LABELS[0]]
