@@ -36,7 +36,7 @@ class Link:
     lost : bool
         Whether the stream has gone.
     received : int
-        Samples that came.
+        Samples that came over this connection.
     t_arrived : float
         When something last came, s; the moment of opening before that.
     t_last : float
@@ -65,6 +65,11 @@ class Link:
         recent = [t for t in self._times if t > self._times[-1] - _RATE_OVER_S]
         spanned_s = recent[-1] - recent[0] if recent else 0.0
         return (len(recent) - 1) / spanned_s if spanned_s > 0 else math.nan
+
+    @property
+    def n_received(self) -> int:
+        """Samples that came, over all connections that `n_lost` is of."""
+        return self.received
 
     @property
     def n_lost(self) -> int:
@@ -145,6 +150,11 @@ class SignalLink(Link):
     def effective_hz(self) -> float:
         """True rate by the ledger's line; NaN before 1 s of samples."""
         return self._report.effective_rate_hz
+
+    @property
+    def n_received(self) -> int:
+        """Samples that came since the stream was first found."""
+        return self._report.received
 
     @property
     def n_lost(self) -> int:

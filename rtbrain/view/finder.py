@@ -1,4 +1,4 @@
-"""Looks for the window's streams and opens them, in a thread: the window itself never waits."""
+"""Looks for the window's streams and opens them, in threads: the window itself never waits."""
 
 import queue
 import threading
@@ -18,6 +18,8 @@ __all__ = ["Finder", "choose"]
 _LOOK_EVERY_S = 0.1
 _FORGET_S = 1.5
 _FLICKER_S = 1.0
+# Looks and not seconds: while a stream is being opened nobody looks.
+_GONE_AFTER_LOOKS = 30
 # On one machine a single stream answers at once and all others to the query of 0.5 s later: a
 # second match must be given the time to show itself.
 _SETTLE_S = 0.8
@@ -93,7 +95,10 @@ def _signals(infos: Sequence[Any], stream: str | None) -> list[Any]:
 
 
 class Finder:
-    """Finds, opens and closes streams, and measures their clocks, in one daemon thread.
+    """Finds and closes streams, and measures their clocks, in one daemon thread.
+
+    Each is opened in a daemon thread of its own: one behind a firewall, which answers queries and
+    nothing else, must not hold up the others.
 
     Parameters
     ----------
@@ -106,15 +111,15 @@ class Finder:
     ----------
     opened : queue.Queue
         ``(key, link)`` of each stream that was opened.
-    connecting : str
-        Key of the stream that is being opened; empty if none.
+    connecting : frozenset of str
+        Keys of the streams that are being opened; replaced, never changed.
     troubles : dict of str to str
         Why a stream that is there is not taken, by key; replaced, never changed.
     """
 
     def __init__(self, stream: str | None, decode: str | None, clock: Callable[[], float]) -> None:
         self.opened: queue.Queue[tuple[str, Link]] = queue.Queue()
-        self.connecting = ""
+        self.connecting: frozenset[str] = frozenset()
         self.troubles: dict[str, str] = {}
         self._stream, self._decode, self._clock = stream, decode, clock
         self._lock = threading.Lock()
@@ -122,8 +127,9 @@ class Finder:
         self._retired: list[Link] = []
         self._not_before: dict[str, float] = {}
         self._seen: dict[str, tuple[float, Any]] = {}
+        self._misses: dict[str, int] = {}
         self._since: dict[str, float] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
         self._ledger: Ledger | None = None
         self._clock_at = 0.0
         self._stop = threading.Event()
@@ -151,26 +157,38 @@ class Finder:
             link.close()
 
     def announced(self, link: Link) -> bool:
-        """Whether this run of the sender has answered a query of late."""
+        """Whether this run of the sender has answered one of the last queries."""
         with self._lock:
-            return link.uid in self._seen
+            return self._misses.get(link.uid, 0) < _GONE_AFTER_LOOKS
 
     def _work(self) -> None:
         resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
         while not self._stop.wait(_LOOK_EVERY_S):
             self._close_retired()
             chosen, ambiguous = choose(self._look(resolver.results()), self._stream, self._decode)
-            self.troubles = {**self._refused, **ambiguous}
+            with self._lock:
+                # What is announced no more, after its time out, has no trouble any more.
+                waiting = self._not_before.keys()
+                self._refused = {
+                    key: (uid, why) for key, (uid, why) in self._refused.items() if uid in waiting
+                }
+                refused = {key: why for key, (_, why) in self._refused.items()}
+            self.troubles = {**refused, **ambiguous}
             for key, found in self._due(chosen):
-                if self._stop.is_set():
-                    return
-                self._open(key, found)
+                with self._lock:
+                    self.connecting |= {key}
+                threading.Thread(target=self._open, args=(key, found), daemon=True).start()
             self._measure_clocks()
 
     def _look(self, results: Sequence[Any]) -> list[Any]:
         now = time.monotonic()
         with self._lock:
-            self._seen |= {info.uid(): (now, info) for info in results}
+            there = {info.uid(): (now, info) for info in results}
+            held = [link.uid for link in self._held.values()]
+            self._misses = {
+                uid: 0 if uid in there else self._misses.get(uid, 0) + 1 for uid in held
+            }
+            self._seen |= there
             # liblsl's answers flicker: a live stream may be absent from a round of them.
             self._seen = {uid: it for uid, it in self._seen.items() if now - it[0] < _FLICKER_S}
             self._not_before = {uid: t for uid, t in self._not_before.items() if t > now}
@@ -180,8 +198,9 @@ class Finder:
         now = time.monotonic()
         self._since = {key: self._since.get(key, now) for key in chosen}
         with self._lock:
-            free = [key for key in chosen if key not in self._held]
-        n_markers = sum(key.startswith("markers:") for key in self._held)
+            taken = self.connecting | self._held.keys()
+        free = [key for key in chosen if key not in taken]
+        n_markers = sum(key.startswith("markers:") for key in taken)
         due = []
         for key in free:
             n_markers += key.startswith("markers:")
@@ -192,23 +211,24 @@ class Finder:
         return due
 
     def _open(self, key: str, found: Any) -> None:
-        self.connecting = key
+        link: Link | None = None
+        why = ""
         try:
             link = self._link(key, found)
-        except RtbrainError as error:
-            self._refused = {**self._refused, key: str(error)}
-            with self._lock:
+        except (RtbrainError, RuntimeError) as error:  # pylsl: an inlet that cannot be made
+            why = str(error)
+        with self._lock:
+            self.connecting -= {key}
+            self._refused = {k: said for k, said in self._refused.items() if k != key}
+            if link is None:
+                self._refused[key] = (found.uid(), why)
                 self._not_before[found.uid()] = time.monotonic() + _AGAIN_S
-        else:
-            self._refused = {k: why for k, why in self._refused.items() if k != key}
-            with self._lock:
-                self._held[key] = link
-            self.opened.put((key, link))
-            if self._stop.is_set():
-                self.release(key)
-                self._close_retired()
-        finally:
-            self.connecting = ""
+                return
+            self._held[key] = link
+        self.opened.put((key, link))
+        if self._stop.is_set():
+            self.release(key)
+            self._close_retired()
 
     def _link(self, key: str, found: Any) -> Link:
         if key == "signal":

@@ -1,6 +1,6 @@
 """What the window knows: the signal, the decodes and what is told, taken from LSL at each poll.
 
-An LSL client only. Finding and opening streams is the work of a thread (`rtbrain.view.finder`);
+An LSL client only. Finding and opening streams is the work of threads (`rtbrain.view.finder`);
 a poll takes what has arrived and returns. Whatever comes or goes, nothing here grows.
 """
 
@@ -24,6 +24,7 @@ _STALL_HOPS = 2.5
 _GONE_S = 3.0
 _BY_HAND = "by hand"
 _BAD_LIMIT = 4096
+_GONE_MARKERS_SHOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,9 @@ class Session:
         for key, feed in self._last.items():
             if key not in self._links and feed.state != "lost":
                 self._last[key] = replace(feed, state="lost")
+        gone = [key for key in self._last if key not in self._links and key.startswith("markers:")]
+        for key in gone[:-_GONE_MARKERS_SHOWN]:
+            del self._last[key]
         keys = ["signal", "decode", "status", "record"]
         keys += sorted(key for key in self._last if key.startswith("markers:"))
         return tuple(self._expected(key) for key in keys)
@@ -243,7 +247,7 @@ class Session:
             "" if link.origin in {"decoder", "amplifier"} else link.origin,
             link.nominal_hz,
             link.effective_hz,
-            link.received,
+            link.n_received,
             link.n_lost,
             link.clock_offset_s,
             link.clock_uncertainty_s,
@@ -262,7 +266,7 @@ class Session:
 
     def _expected(self, key: str) -> Feed:
         last = self._last.get(key)
-        connecting = self._finder.connecting == key
+        connecting = key in self._finder.connecting
         if last is not None and key in self._links:
             return last
         if last is not None:

@@ -13,7 +13,8 @@ __all__ = ["SCALES_UV", "Lanes", "bad_reason", "fitting_scale_uv", "next_scale_u
 
 # µV from one trace to the next.
 SCALES_UV = tuple(float(digit * 10**power) for power in range(-1, 6) for digit in (1, 2, 5))
-_NUMBERED = re.compile(r"^(.*?)\d+")
+# A contact, or a pair or a contact with its reference, which go by the first: A1, A1-A2, A1-REF.
+_NUMBERED = re.compile(r"^(.*?)\d+(?:-.*)?$")
 
 
 @dataclass(frozen=True, slots=True)

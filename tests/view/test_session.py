@@ -189,6 +189,28 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     poll_until(session, is_state(session, "decode", "lost"))
 
 
+@pytest.mark.lsl
+def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_told(session, name):
+    made = pylsl.StreamInfo(name, "EEG", 2, SFREQ_HZ, "float32", name)
+    channels = made.desc().append_child("channels")
+    for _ in range(2):
+        channels.append_child("channel").append_child_value("label", "A1")
+    outlet = pylsl.StreamOutlet(made)
+    poll_until(session, lambda _: "repeat" in feed_of(session, "signal").name)
+    assert feed_of(session, "signal").state == "absent"
+    assert session.montage is None
+    del outlet
+
+
+@pytest.mark.lsl
+def test_marker_streams_that_come_and_go_are_not_kept_for_ever(session):
+    (lost,) = [feed for feed in session.feeds if feed.kind == "record"]
+    for number in range(50):
+        session._last[f"markers:{number}-marks"] = lost
+    session.poll()
+    assert len(session.feeds) <= 4 + 8 + 2
+
+
 def info(name, kind="EEG", rate=SFREQ_HZ, fmt="float32"):
     return pylsl.StreamInfo(name, kind, 1, rate, fmt, name)
 

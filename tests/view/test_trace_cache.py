@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtbrain.types import Montage
 from rtbrain.view.trace_cache import TraceCache
 from rtbrain.view.trace_lanes import (
     SCALES_UV,
@@ -185,6 +186,20 @@ def test_shafts_stay_together_and_labels_are_found():
     assert lanes.names[lanes.find("a")] == "A1"
     assert lanes.find("zz") is None
     assert lanes.find(" ") is None
+
+
+def test_a_shaft_is_what_stands_before_the_contact_s_number():
+    names = ("LA'3", "S0E1", "A1-A2", "G12-REF", "Fz", "7")
+    lanes = Lanes.of(Montage(names, ("seeg",) * 6, SFREQ_HZ))
+    shafts = dict(zip(lanes.names, lanes.shafts, strict=True))
+    assert shafts == {
+        "LA'3": "LA'",
+        "S0E1": "S0E",
+        "A1-A2": "A",
+        "G12-REF": "G",
+        "Fz": "seeg",
+        "7": "seeg",
+    }
 
 
 def test_a_pair_is_as_bad_as_either_contact():

@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+import typer
+from rtbrain.apps import bench, bench_view
+from typer.testing import CliRunner
+
+from rtbrain.errors import SettingsError
+from rtbrain.offline.timing import Row
+from rtbrain.view import bench as view_bench
+from rtbrain.view.trace_lines import Lines
+
+ROWS = [Row("plain", 100.0, 110.0, 1.0, "plain"), Row("traces", 10.0, 12.0, 10.0, "plain")]
+
+
+def invoke(*arguments):
+    app = typer.Typer()
+    app.command()(bench.command)
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize("scrolling", [False, True])
+def test_every_measured_redraw_paints_every_trace(qtbot, monkeypatch, scrolling):
+    painted = []
+    draw = Lines.draw
+    monkeypatch.setattr(
+        Lines, "draw", lambda self, *rest: painted.append(len(rest[1])) or draw(self, *rest)
+    )
+    redraw = view_bench.Redraws(16).traces(scrolling=scrolling)
+    painted.clear()
+    for _ in range(3):
+        redraw()
+    assert len(painted) == 3 * 2  # a call a shaft
+    assert min(painted) > 8 * 1100
+
+
+def test_plain_items_are_given_the_whole_page(qtbot, monkeypatch):
+    given = []
+    redraw = view_bench.Redraws(4).plain()
+    monkeypatch.setattr("pyqtgraph.PlotDataItem.setData", lambda _, *xy: given.append(xy))
+    redraw()
+    assert len(given) == 4
+    assert all(x.shape == y.shape == (20480,) for x, y in given)
+
+
+def test_the_command_prints_and_writes_what_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_view, "redraws", lambda n_channels: ROWS)
+    taken = bench_view.Upkeep(0.5, 200.0, 0.1, 10.0)
+    monkeypatch.setattr(bench_view, "upkeep", lambda *_: taken)
+    path = tmp_path / "view.json"
+    done = invoke("view", "--channels", "8", "--minutes", "10", "--json", str(path))
+    assert done.exit_code == 0, done.output
+    assert "0.50 cores" in done.output
+    assert "+0.10 MiB a minute over 10 minutes" in done.output
+    report = json.loads(path.read_text())
+    assert [Row(**row) for row in report["rows"]] == ROWS
+    assert report["process"]["slope_mib_per_min"] == 0.1
+
+
+def test_only_the_window_can_be_watched():
+    done = invoke("encoder", "--minutes", "1")
+    assert isinstance(done.exception, SettingsError)
+
+
+def test_upkeep_leaves_the_first_seconds_out():
+    t = np.arange(0, 120, 0.5)
+    memory = np.where(t < 15, 10 * t, 150 + 2 * (t - 15) / 60)
+    taken = bench_view._fitted(list(zip(t, 0.4 * t, memory, strict=True)), 1.75)
+    assert taken.cores == pytest.approx(0.4)
+    assert taken.slope_mib_per_min == pytest.approx(2)
