@@ -172,10 +172,11 @@ def fit_regressor(
     if inside.folds:
         space = _rotated(scaler(features, rows[inside.rows]))
         thinning = inside.rows.size / rows.size
-        scores = [
-            _ridge_score(space, targets[inside.rows], inside.folds, alpha * thinning)
-            for alpha in _ALPHAS
-        ]
+        with threadpool_limits(1):
+            scores = [
+                _ridge_score(space, targets[inside.rows], inside.folds, alpha * thinning)
+                for alpha in _ALPHAS
+            ]
         alpha, score = _ALPHAS[int(np.argmax(scores))], max(scores)
     model = Ridge(alpha=alpha).fit(scaler(features, rows), targets)
     weight, mean = np.atleast_2d(model.coef_), scaler.mean.astype(np.float32)

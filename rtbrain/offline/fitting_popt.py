@@ -5,7 +5,7 @@ K classes.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,47 +131,29 @@ def tune_popt(
     """
     rows = np.arange(labelled.rows.size) if train is None else train
     fitting, held_out = _validation(labelled, rows, embargo_s, recordings)
-    n_classes = len(labelled.names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = copy.deepcopy(popt)
-        head = nn.Linear(body.sizes.hidden_dim, n_classes)
-        order = np.random.default_rng(seed)
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": list(body.parameters()), "lr": _BODY_LR},
-                {"params": list(head.parameters()), "lr": _HEAD_LR},
-            ]
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _rate(k, n_steps))
-        weights = balanced_weights(labelled.targets[fitting], n_classes)
+        head = nn.Linear(body.sizes.hidden_dim, len(labelled.names))
+        batches = _batches(labelled.targets[fitting], len(labelled.names), seed)
+        learn = _Learner(body, head, n_steps)
         every = max(1, n_steps // _EVALUATIONS)
-        best: tuple[float, int, Any] = (-1.0, 0, None)
-        step = 0
-        while step < n_steps and (step - best[1]) < _PATIENCE * every:
-            picks = order.choice(fitting.size, min(_BATCH, fitting.size), replace=False)
-            share = torch.from_numpy(weights[picks].astype(np.float32))
-            _learn(body, head, embeddings, labelled, fitting[picks], share, optimiser)
-            schedule.step()
-            step += 1
+        best = _Best(-1.0, 0, {}, {})
+        while learn.step < min(n_steps, best.step + _PATIENCE * every):
+            picks, weights = next(batches)
+            at = fitting[picks]
+            learn(embeddings, labelled.rows[at], labelled.targets[at], weights)
             on_step()
-            if step % every == 0 or step == n_steps:
+            if learn.step % every == 0 or learn.step == n_steps:
                 logits = _logits(body, head, embeddings, labelled.rows[held_out])
                 auc = roc_auc(softmax(logits, axis=1), labelled.targets[held_out])
-                if auc > best[0]:
-                    best = auc, step, copy.deepcopy((body.state_dict(), head.state_dict()))
-    body.load_state_dict(best[2][0])
-    head.load_state_dict(best[2][1])
-    logits = _logits(body, head, embeddings, labelled.rows[held_out])
-    truth = labelled.targets[held_out]
-    temperature = fit_temperature(logits, truth, balanced_weights(truth, n_classes))
-    readout = LinearReadout(
-        head.weight.numpy(force=True), head.bias.numpy(force=True), "classification"
-    )
+                if auc > best.auc:
+                    best = _Best.of(auc, learn.step, body, head)
+    body.load_state_dict(best.body)
+    head.load_state_dict(best.head)
+    readout = _calibrated(body, head, embeddings, labelled, held_out)
     mean = population_of(body, embeddings, labelled.rows[rows]).mean(axis=0, dtype=np.float64)
-    return TunedPopT(
-        body, cooled(readout, temperature), best[0], best[1], step, mean.astype(np.float32)
-    )
+    return TunedPopT(body, readout, best.auc, best.step, learn.step, mean.astype(np.float32))
 
 
 def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Rows) -> Floats:
@@ -218,24 +200,79 @@ def _validation(
     raise SettingsError(f"PopT needs a block of the training windows to stop on: {why}")
 
 
-def _learn(
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The weights with the best AUC so far."""
+
+    auc: float
+    step: int
+    body: dict[str, Any]
+    head: dict[str, Any]
+
+    @classmethod
+    def of(cls, auc: float, step: int, body: nn.Module, head: nn.Module) -> "_Best":
+        return cls(auc, step, copy.deepcopy(body.state_dict()), copy.deepcopy(head.state_dict()))
+
+
+class _Learner:
+    """Steps of the optimiser on body and head."""
+
+    def __init__(self, body: PopT, head: nn.Linear, n_steps: int) -> None:
+        self.step = 0
+        self._body, self._head = body, head
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": list(body.parameters()), "lr": _BODY_LR},
+                {"params": list(head.parameters()), "lr": _HEAD_LR},
+            ]
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: _rate(step, n_steps)
+        )
+
+    def __call__(
+        self,
+        embeddings: ChannelEmbeddings,
+        rows: Rows,
+        targets: Rows,
+        weights: npt.NDArray[np.float64],
+    ) -> None:
+        self._body.train()
+        logits = self._head(_population(self._body, embeddings, rows))  # [B, K]
+        losses = functional.cross_entropy(logits, torch.from_numpy(targets), reduction="none")
+        loss = (torch.from_numpy(weights.astype(np.float32)) * losses).mean()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for module in (self._body, self._head):
+            nn.utils.clip_grad_norm_(module.parameters(), _LONGEST_GRADIENT)
+        self._optimiser.step()
+        self._schedule.step()
+        self.step += 1
+
+
+def _batches(
+    targets: Rows, n_classes: int, seed: int
+) -> Iterator[tuple[Rows, npt.NDArray[np.float64]]]:
+    """Rows drawn for each step, and their weights, so that every class weighs the same."""
+    order = np.random.default_rng(seed)
+    weights = balanced_weights(targets, n_classes)
+    while True:
+        picks = order.choice(targets.size, min(_BATCH, targets.size), replace=False)
+        yield picks, weights[picks]
+
+
+def _calibrated(
     body: PopT,
     head: nn.Linear,
     embeddings: ChannelEmbeddings,
     labelled: Labelled,
-    picked: Rows,
-    share: Tensor,
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    body.train()
-    logits = head(_population(body, embeddings, labelled.rows[picked]))  # [B, K]
-    targets = torch.from_numpy(labelled.targets[picked])
-    loss = (share * functional.cross_entropy(logits, targets, reduction="none")).mean()
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    for module in (body, head):
-        nn.utils.clip_grad_norm_(module.parameters(), _LONGEST_GRADIENT)
-    optimiser.step()
+    held_out: Rows,
+) -> LinearReadout:
+    logits = _logits(body, head, embeddings, labelled.rows[held_out])
+    truth = labelled.targets[held_out]
+    temperature = fit_temperature(logits, truth, balanced_weights(truth, len(labelled.names)))
+    weight, bias = (value.numpy(force=True) for value in (head.weight, head.bias))
+    return cooled(LinearReadout(weight, bias, "classification"), temperature)
 
 
 def _logits(
