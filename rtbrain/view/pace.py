@@ -23,16 +23,10 @@ class DrawPace:
         self._wished_s = 1 / wished_hz
         self._took_s: deque[float] = deque(maxlen=_OVER)
         self._began: deque[float] = deque(maxlen=_OVER)
-        self._painted_s = 0.0
-
-    def painted(self, took_s: float) -> None:
-        """Take the time that the toolkit used for painting, s, for the draw before it."""
-        self._painted_s += took_s
 
     def drawn(self, took_s: float) -> None:
-        """Take the time of a draw, s, that has just ended."""
-        self._took_s.append(took_s + self._painted_s)
-        self._painted_s = 0.0
+        """Take the time of a draw and its painting, s, that have just ended."""
+        self._took_s.append(took_s)
         self._began.append(time.monotonic())
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from PySide6 import QtCore, QtWidgets
 
 from rtbrain.errors import RtbrainError
@@ -197,6 +198,8 @@ class Traces(QtWidgets.QWidget):
                 self.controls.without_chain()
         scene = self.canvas.scene
         scene.pages, scene.lanes = TracePages(montage), Lanes.of(montage)
+        # Qt may paint before the next draw.
+        scene.offsets = np.zeros(montage.n_channels, np.float32)
         scene.highlighted, self._bad = None, None
         self._t_first, self._offsets_at = None, -float("inf")
         kinds = self._kinds()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
+from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -81,6 +81,7 @@ class Window(QMainWindow):
         self._session = session
         self._settings = settings
         self._paused_at: float | None = None
+        self._began = time.monotonic()
         self._theme = self._remembered_theme(theme)
         self.setWindowTitle("rtbrain: research use only")
         self.resize(1280, 800)
@@ -131,15 +132,6 @@ class Window(QMainWindow):
             The file cannot be written.
         """
         save_picture(self, path)
-
-    def event(self, event: QEvent) -> bool:
-        """Take the time of painting, which Qt does when it is asked for a new picture."""
-        if event.type() != QEvent.Type.UpdateRequest:
-            return super().event(event)
-        began = time.monotonic()
-        done = super().event(event)
-        self._pace.painted(time.monotonic() - began)
-        return done
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Remember the layout and let go of the streams."""
@@ -231,8 +223,18 @@ class Window(QMainWindow):
             self.spectra.choose(str(self._settings.value("window/contact", "")))
 
     def _draw(self) -> None:
-        began = time.monotonic()
-        now = self.status_line.now
+        self._began = time.monotonic()
+        # Qt paints before its timers run again. Whatever fails here, the next draw comes: a
+        # picture that stood still would look live.
+        QTimer.singleShot(0, self._drawn)
+        self._draw_all(self.status_line.now)
+
+    def _drawn(self) -> None:
+        took_s = time.monotonic() - self._began
+        self._pace.drawn(took_s)
+        self._drawing.start(max(1, round(1000 * (self._pace.interval_s - took_s))))
+
+    def _draw_all(self, now: float) -> None:
         for name, panel in zip(self.panels, self._all(), strict=True):
             if not (self.paused and name in _PAUSABLE):
                 panel.draw(now)
@@ -244,9 +246,6 @@ class Window(QMainWindow):
                 "data and decoder go on (Space)"
             )
         self.status_line.draw(self._pace.text)
-        took_s = time.monotonic() - began
-        self._pace.drawn(took_s)
-        self._drawing.start(max(1, round(1000 * (self._pace.interval_s - took_s))))
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else self.status_line.now
