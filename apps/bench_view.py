@@ -58,6 +58,8 @@ def redraws(n_channels: int) -> "list[Row]":
         Channels.
     """
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    # That platform warns of every window that it is of no size to a screen.
+    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
     from rtbrain.offline.timing import Row, measure
     from rtbrain.view.bench import Redraws
 
