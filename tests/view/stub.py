@@ -1,0 +1,46 @@
+"""What a session knows, made up: for panels, which only read it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from rtbrain.view.feeds_events import DecodeRow, Told
+from rtbrain.view.session import Feed
+
+NEVER = math.nan
+
+
+def feed(kind, state="live", name=None, **fields):
+    """Feed of a kind, its name made of it."""
+    made = Feed(
+        f"x-{kind}" if name is None else name, kind, state, "", 0.0, NEVER, 0, 0, 1e-4, 5e-5, 100.0
+    )
+    return replace(made, **fields)
+
+
+class StubSession:
+    """Session with the streams that a test gives it."""
+
+    def __init__(self, montage=None, decode=None, feeds=()):
+        self.montage, self.decode, self.bad, self.notes = montage, decode, {}, ()
+        given = {made.kind: made for made in feeds}
+        kinds = ("signal", "decode", "status", "record")
+        self.feeds = tuple(given.get(kind, feed(kind)) for kind in kinds)
+
+    def set(self, kind, **fields):
+        """Change a feed."""
+        self.feeds = tuple(
+            replace(each, **fields) if each.kind == kind else each for each in self.feeds
+        )
+
+
+def row(t_stop, values, valid=True, **fields):
+    """Decode that arrived 0.05 s after the end of its window."""
+    made = DecodeRow(t_stop, t_stop + 0.05, np.asarray(values, np.float32), valid, 0.9, 0.04, 0.02)
+    return replace(made, **fields)
+
+
+def told(event, t=0.0, stream="x-status", **fields):
+    """Line of a status stream."""
+    return Told(t, event, {**fields, "stream": stream})
