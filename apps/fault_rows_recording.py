@@ -108,6 +108,8 @@ def full_disk(rig: Rig) -> Finding:
         try:
             with running_command([*arguments, "--record", str(path)], log) as process:
                 _wait(ears, lambda: len(ears.valid_after(0.0)) > 3, "decoding", log)
+                # Whoever listens from later on may miss the alarm.
+                _wait(recorder, lambda: recorder.listens_to_status, "recording", log)
                 _wait(recorder, lambda: bool(_read(path, name)), "recording", log)
                 (child,) = _children(process.pid)
                 observed, passed = _filled(disk, path, name, ears, recorder, child)
@@ -126,16 +128,18 @@ def _filled(
 ) -> Finding:
     from rtbrain.stream.lsl import lsl_clock
 
+    # The recorder may meet the last free page before the filler does.
+    filling = lsl_clock()
     disk.fill(child)
     full = lsl_clock()
-    recorder.until(lambda: recorder.event("disk_full", full) is not None, _FULL_S)
+    recorder.until(lambda: recorder.event("disk_full", filling) is not None, _FULL_S)
     ears.during(_FULL_S)
     n_meanwhile = len(_read(path, name))
     disk.empty(child)
     room = lsl_clock()
     recorder.until(lambda: recorder.event("write_resumed", room) is not None, _READY_S)
     ears.during(1.0)
-    alarm, resumed = recorder.event("disk_full", full), recorder.event("write_resumed", room)
+    alarm, resumed = recorder.event("disk_full", filling), recorder.event("write_resumed", room)
     n_decodes = sum(full < one.t_arrived < room and one.valid for one in ears.decodes)
     if alarm is None or resumed is None:
         return f"told {[event['event'] for _, event in recorder.events]}", False
