@@ -20,6 +20,9 @@ _FORGET_S = 1.5
 _FLICKER_S = 1.0
 # Looks and not seconds: while a stream is being opened nobody looks.
 _GONE_AFTER_LOOKS = 30
+# Markers may be rare: a silent stream of them is well. Where there are more outlets than ports in
+# liblsl's range (32, two an outlet) a live one answers one query in seven (measured).
+_SILENT_GONE_AFTER_LOOKS = 300
 # On one machine a single stream answers at once and all others to the query of 0.5 s later: a
 # second match must be given the time to show itself.
 _SETTLE_S = 0.8
@@ -158,8 +161,9 @@ class Finder:
 
     def announced(self, link: Link) -> bool:
         """Whether this run of the sender has answered one of the last queries."""
+        limit = _GONE_AFTER_LOOKS if link.nominal_hz > 0 else _SILENT_GONE_AFTER_LOOKS
         with self._lock:
-            return self._misses.get(link.uid, 0) < _GONE_AFTER_LOOKS
+            return self._misses.get(link.uid, 0) < limit
 
     def _work(self) -> None:
         resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)

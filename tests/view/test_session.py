@@ -268,3 +268,17 @@ def test_two_montages_differ_when_their_places_do():
     assert _same(montage, montage_of(2, SFREQ_HZ))
     assert not _same(montage, Montage(montage.names, montage.kinds, SFREQ_HZ))
     assert not _same(None, montage)
+
+
+@pytest.mark.lsl
+def test_a_silent_stream_of_markers_is_not_given_up_while_its_answers_flicker(session, name):
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-m")
+    finder, key = session._finder, f"markers:{name}-markers"
+    poll_until(session, lambda _: key in session._links)
+    link = session._links[key]
+    finder.close()  # so that nobody looks meanwhile
+    finder._misses[link.uid] = 200
+    assert finder.announced(link)
+    finder._misses[link.uid] = 10**6
+    assert not finder.announced(link)
+    markers.close()
