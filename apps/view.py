@@ -77,10 +77,11 @@ def _pixels(size: str) -> tuple[int, int]:
     from rtbrain.errors import SettingsError
 
     width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 640 <= int(width) <= 8192):
-        raise SettingsError(f"--size: expected WIDTHxHEIGHT such as 1280x800, got {size!r}")
-    if not 480 <= int(height) <= 8192:
-        raise SettingsError(f"--size: expected a height of 480 to 8192 pixels, got {size!r}")
+    numbers = width.isdecimal() and height.isdecimal()
+    if not (numbers and 1024 <= int(width) <= 8192 and 640 <= int(height) <= 8192):
+        raise SettingsError(
+            f"--size: expected WIDTHxHEIGHT from 1024x640 to 8192x8192 pixels, got {size!r}"
+        )
     return int(width), int(height)
 
 
