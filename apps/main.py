@@ -28,6 +28,7 @@ from . import (
     replay,
     show,
     simulate,
+    view,
 )
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
 app.command("show")(show.command)
+app.command("view")(view.command)
 app.command("bench")(bench.command)
 app.command("faults")(faults.command)
 app.add_typer(config.app, name="config")

@@ -15,6 +15,27 @@ SHARED = Path(__file__).parents[2] / "shared"
 _LSL_SETTINGS = Path(__file__).with_name("lsl_api.cfg")
 os.environ["LSLAPICFG"] = str(_LSL_SETTINGS)
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["PYTEST_QT_API"] = "pyside6"
+
+
+def _why_no_qt() -> str:
+    """Why Qt cannot be loaded on this machine, as where libEGL is absent; empty where it can."""
+    try:
+        import PySide6.QtWidgets  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+NO_QT = _why_no_qt()
+# pytest-qt ends pytest where Qt cannot be loaded: it is kept from loading itself (pyproject.toml).
+pytest_plugins = [] if NO_QT else ["pytestqt.plugin"]
+collect_ignore_glob = ["view/*", "apps/test_view*.py"] if NO_QT else []
+
+
+def pytest_report_header() -> str:
+    """Say at the top what is left out."""
+    return f"the window's tests are left out: {NO_QT}" if NO_QT else ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

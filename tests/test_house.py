@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import NO_QT
+
 ROOT = Path(__file__).parents[1]
 ROOMS = {"stream", "signal", "buffer", "spectrogram", "encoder", "decoder", "outlet", "view"}
 CORE = {"types", "errors", "stage"}
@@ -120,3 +122,8 @@ def test_the_top_level_holds_only_what_is_agreed() -> None:
     tops = {line.split("/")[0] for line in done.stdout.splitlines()}
     agreed = {"rtbrain", "apps", "tests", "configs", "pyproject.toml", "README.md"}
     assert {top for top in tops if not top.startswith(".")} <= agreed
+
+
+def test_the_window_can_be_tested_here() -> None:
+    if NO_QT:
+        pytest.skip(f"{NO_QT}: apt-get install libegl1 libgl1 libxkbcommon0, then run again")
