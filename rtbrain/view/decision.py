@@ -122,7 +122,6 @@ class Card(QWidget):
         super().__init__()
         self._theme = theme
         self.shown = Decision("", "", "none")
-        self._n_legend = 0
         self.lie(False)
 
     def lie(self, above: bool) -> None:
@@ -134,9 +133,9 @@ class Card(QWidget):
         """Show this, if it is not what is shown already."""
         if decision == self.shown:
             return
+        before = self.sizeHint()
         self.shown = decision
-        if len(decision.legend) != self._n_legend:
-            self._n_legend = len(decision.legend)
+        if self.sizeHint() != before:
             self.updateGeometry()
         self.setToolTip("\n".join(filter(None, (decision.title, decision.detail, *decision.worth))))
         self.update()

@@ -29,7 +29,7 @@ _SPARK_LETTERS = 16
 _OLD_HOPS = 2.0
 _LEAST_OLD_S = 0.3
 _LEAST_HIGH_S = 1e-3
-_MOST_LETTERS = 60
+_MOST_LETTERS = 80
 _TIP = (
     "Age of the newest decode when it was ready: {age.total:.3f} s after the moment it describes\n"
     "algorithm {age.algorithm:.3f} s: from that moment to the end of the window\n"
@@ -142,6 +142,8 @@ class HealthBar(QWidget):
         hop_s = None if decode is None else decode.hop_s
         if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _LEAST_OLD_S):
             return Word(f"{text}, and no decode for {since_s:.1f} s", "bad", tip)
+        if not math.isfinite(age.algorithm):
+            return Word(text, "warn", f"{text}; its parts are told of a valid decode only")
         parts = f"algorithm {age.algorithm:.2f}, transport {age.transport:.2f}"
         return Word(f"{text}: {parts}, compute {age.compute:.2f}", "good", tip)
 

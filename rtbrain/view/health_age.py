@@ -46,7 +46,8 @@ class Ages:
     ``t_arrived - t_stop``, compute aside, is transport and the way to this window: the smallest
     that way can be is 0. So the algorithm's part is the largest of
     ``age - (t_arrived - t_stop)`` in the last minute, too small by the fastest delivery in it,
-    which is milliseconds on one machine and is counted as transport.
+    which is milliseconds on one machine and is counted as transport. Decodes that are not valid
+    have no part in that: one that is taken back when samples stop is stamped with that moment.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Ages:
         """Take a decode; one without an age tells nothing."""
         if not math.isfinite(row.age_s):
             return
-        bound = row.age_s - (row.t_arrived - row.t_stop)
+        bound = row.age_s - (row.t_arrived - row.t_stop) if row.valid else math.nan
         self._rows.append((row.t_arrived, row.age_s, row.compute_s, bound))
         while self._rows[0][0] < row.t_arrived - KEPT_S:
             self._rows.popleft()
@@ -71,10 +72,11 @@ class Ages:
         """Age of the newest decode."""
         if not self._rows:
             return Age(math.nan, math.nan, math.nan, math.nan)
-        _, total, compute, _ = self._rows[-1]
+        _, total, compute, bound = self._rows[-1]
+        if not math.isfinite(bound):
+            return Age(total, math.nan, math.nan, compute)
         known = compute if math.isfinite(compute) else 0.0
-        algorithm = max(0.0, max(bound for *_, bound in self._rows))
-        algorithm = min(algorithm, max(0.0, total - known))
+        algorithm = min(max(0.0, self._largest_bound), max(0.0, total - known))
         return Age(total, algorithm, total - known - algorithm, compute)
 
     @property
@@ -86,7 +88,12 @@ class Ages:
         if not self._rows:
             return math.nan
         *_, bound = self._rows[-1]
-        return max(row[-1] for row in self._rows) - bound
+        return self._largest_bound - bound
+
+    @property
+    def _largest_bound(self) -> float:
+        bounds = [bound for *_, bound in self._rows if math.isfinite(bound)]
+        return max(bounds, default=math.nan)
 
     def line(self, now: float) -> list[tuple[float, float]]:
         """Ages of the last minute: seconds before `now`, and age in s."""

@@ -9,6 +9,7 @@ from rtbrain.view.session import Feed
 __all__ = ["DecoderTold", "RecorderTold", "Word", "feed_word", "is_of_recorder", "load_word"]
 
 _RECORDER = "-record-status"
+_BY_HAND = "-marks"
 _KINDS = {"decode": "decodes", "record": "recorder"}
 _STATES = {
     "live": "good",
@@ -58,6 +59,8 @@ class Word:
 def feed_word(feed: Feed) -> Word:
     """How a stream does: its state, rates, losses and clock."""
     kind = _KINDS.get(feed.kind, feed.kind)
+    if feed.name.endswith(_BY_HAND):
+        kind = "marks by hand"
     severity = _STATES.get(feed.state, "warn")
     trouble = feed.state == "absent" and ": " in feed.name  # why none is taken, for a name
     if trouble:

@@ -7,6 +7,8 @@ import pylsl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PySide6.QtCore import QPointF
+from PySide6.QtWidgets import QApplication
 
 from rtbrain.outlet.lsl import DecodeOutlet
 from rtbrain.types import Decode, Quality
@@ -198,7 +200,6 @@ def test_invalid_stretches_are_hatched_and_tell_why(panel_of):
     assert "window filling" in panel._canvas.toolTip()
     image = panel._canvas.grab().toImage()
     at = panel._lanes[0].plot.vb.mapViewToScene
-    from PySide6.QtCore import QPointF
 
     def shades(t):
         corner = at(QPointF(t, 0.5)).toPoint()
@@ -263,6 +264,18 @@ def test_card_and_plot_share_any_room_without_overlap(panel_of, theme, size):
     panel.grab()
     assert not panel._card.geometry().intersects(panel._canvas.geometry())
     assert panel._card.width() >= panel._card.minimumSizeHint().width()
+
+
+def test_a_card_above_the_plot_grows_with_what_it_says(panel_of):
+    panel, _ = panel_of(size=(300, 500))
+    panel.take(Update(0.0))
+    panel.draw(0.0)
+    QApplication.processEvents()
+    height = panel._card.height()
+    panel.take(Update(0.0, decodes=tuple(rows(4))))
+    panel.draw(100.8)
+    QApplication.processEvents()
+    assert panel._card.height() == panel._card.sizeHint().height() > height
 
 
 def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):

@@ -96,6 +96,19 @@ def test_an_age_that_is_not_known_is_left_out():
     assert ages.line(100.0) == []
 
 
+def test_a_decode_that_is_taken_back_does_not_change_the_parts():
+    ages = Ages()
+    for i in range(20):
+        ages.push(row(100 + 0.25 * i, [0, 1], age_s=0.12, compute_s=0.01))
+    before = ages.newest
+    assert before.algorithm == pytest.approx(0.07)
+    ages.push(row(106.0, [NEVER] * 2, valid=False, age_s=1.4, t_arrived=106.0))
+    assert ages.newest.total == 1.4
+    assert math.isnan(ages.newest.algorithm)
+    ages.push(row(107.0, [0, 1], age_s=0.12, compute_s=0.01))
+    assert ages.newest == before
+
+
 def test_ages_hold_a_minute():
     ages = Ages()
     for i in range(2000):
@@ -230,9 +243,10 @@ def test_a_stream_more_gets_a_word_more(shown):
     session = StubSession()
     bar = shown(HealthBar, session)
     bar.draw(0.0)
-    session.feeds += (feed("markers", name="x-marks"),)
+    session.feeds += (feed("markers"), feed("markers", name="x-marks"))
     bar.draw(1.0)
-    assert "markers live" in bar._streams[-1].text()
+    assert "markers live" in bar._streams[-2].text()
+    assert "marks by hand live" in bar._streams[-1].text()
 
 
 def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
