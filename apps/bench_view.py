@@ -1,6 +1,7 @@
 """`rtbrain bench view`: redraws a second, and what the window's process takes while it runs."""
 
 import os
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
     Raises
     ------
     SettingsError
-        A process ended early, or this system does not tell what processes take.
+        A process ended early, no signal reached the window, or this system does not tell what
+        processes take.
     """
     from rtbrain.errors import SettingsError
 
@@ -100,7 +102,8 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
         raise SettingsError("bench view --minutes: needs /proc, as Linux has it: leave it out")
     name = f"rtbrain-bench-{os.getpid()}"
     shown_s = _SETTLE_S + 60 * minutes
-    sender = ["simulate", "--name", name, "--channels", str(n_channels)]
+    # With --wait it sends only to a window that has found it.
+    sender = ["simulate", "--name", name, "--channels", str(n_channels), "--wait"]
     # It must still be there at the end of the watch, however slowly it starts.
     after_s = shown_s + _OPEN_WITHIN_S
     window = ["view", "--stream", name, "--headless-png", str(folder / "view.png")]
@@ -116,7 +119,19 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
                         raise SettingsError(f"bench view: a process ended: {last_words(words)}")
                 seen.append((time.monotonic(), *_taken(showing.pid)))
                 time.sleep(_LOOK_EVERY_S)
+    sent_s = _sent_s(last_words(folder / "simulate.log"))
+    if sent_s < 60 * minutes:
+        raise SettingsError(
+            f"bench view: the window had {sent_s:g} s of signal in {minutes:g} minutes: are there "
+            "too many LSL streams on this machine to find one more?"
+        )
     return _fitted(seen, minutes)
+
+
+def _sent_s(words: str) -> float:
+    """Seconds of signal that were sent, by the last line of `rtbrain simulate`."""
+    found = re.search(r"([0-9.]+) s of signal", words)
+    return float(found.group(1)) if found else 0.0
 
 
 def _taken(pid: int) -> tuple[float, float]:

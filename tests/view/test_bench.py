@@ -69,3 +69,8 @@ def test_upkeep_leaves_the_first_seconds_out():
     taken = bench_view._fitted(list(zip(t, 0.4 * t, memory, strict=True)), 1.75)
     assert taken.cores == pytest.approx(0.4)
     assert taken.slope_mib_per_min == pytest.approx(2)
+
+
+def test_a_window_that_had_no_signal_is_not_measured():
+    assert bench_view._sent_s("33907 samples sent, 16.6 s of signal") == 16.6
+    assert bench_view._sent_s("rtbrain: something else") == 0
