@@ -21,6 +21,9 @@ def command(
         Literal["edge", "linear"] | None,
         typer.Option("--mode", help="Decoder; linear is the control."),
     ] = None,
+    view: Annotated[
+        bool, typer.Option("--view", help="Show it in the live window meanwhile.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Where the figures go, a JSON file.")
     ] = None,
@@ -45,6 +48,7 @@ def command(
     from .demo_listen import listen
     from .demo_processes import Plan, fit_all, running
     from .demo_report import closing_table, report_of
+    from .view import refuse_without_display
 
     flags = {
         "duration_s": duration,
@@ -56,6 +60,8 @@ def command(
     values, where = read_settings(config)
     values |= {key: value for key, value in flags.items() if value is not None}
     settings = parse_settings(values, DemoSettings, where=where)
+    if view:
+        refuse_without_display()
     if report is not None:
         refuse_target(report, "--report")
     if keep is not None:
@@ -74,6 +80,7 @@ def command(
             settings.difficulty,
             settings.duration_s,
             modes,
+            view,
         )
         calibrations = fit_all(plan, console)
         with running(plan) as check:

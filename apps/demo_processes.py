@@ -35,6 +35,7 @@ class Plan:
     difficulty: str
     duration_s: float
     modes: tuple[str, ...]
+    view: bool = False
     name: str = field(default_factory=lambda: f"rtbrain-demo-{uuid4().hex[:8]}")
 
     @property
@@ -108,6 +109,9 @@ def running(plan: Plan) -> Iterator[Callable[[], None]]:
             arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", plan.name]
             arguments += ["--name", f"{plan.name}-{mode}"]
             processes[mode] = stack.enter_context(_process(plan, mode, arguments))
+        if plan.view:  # not among those that must live: the window may be closed
+            arguments = ["view", "--stream", plan.name, "--decode", f"{plan.name}-{plan.modes[0]}"]
+            stack.enter_context(_process(plan, "view", arguments))
         yield lambda: _refuse_dead(plan, processes)
 
 

@@ -57,7 +57,7 @@ def command(
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         os.environ["QT_SCALE_FACTOR"] = f"{max(1.0, height_px / _LINES):g}"
     else:
-        _refuse_without_display()
+        refuse_without_display()
     from rtbrain.view.run import Picture, run_window
 
     picture = None
@@ -94,7 +94,7 @@ def _refuse_unwritable(path: Path) -> None:
         )
 
 
-def _refuse_without_display() -> None:
+def refuse_without_display() -> None:
     """Qt would abort the process with a page of its own where there is no display.
 
     Raises
