@@ -125,7 +125,9 @@ class DecoderTold:
 
     def hear(self, event: Told) -> None:
         """Take what the decoder told."""
-        if event.event in _DECODER_STATES and not is_of_recorder(event):
+        if event.event == "standing":
+            self._state = str(event.fields.get("state") or self._state)
+        elif event.event in _DECODER_STATES and not is_of_recorder(event):
             self._state = event.event
             why = event.fields.get("why") or event.fields.get("reason") or ""
             self._why = str(why)[:_TEXT_LIMIT]

@@ -206,6 +206,13 @@ class Session:
         return new_montage
 
     def _note_quality(self, event: Told) -> None:
+        if event.event == "standing":
+            bad = event.fields.get("bad")
+            if isinstance(bad, dict):
+                first = list(bad.items())[:_BAD_LIMIT]
+                self._told_bad = {str(channel): str(why) for channel, why in first}
+                self._merge_bad()
+            return
         channel = event.fields.get("channel")
         if not isinstance(channel, str):
             return

@@ -133,6 +133,12 @@ def test_the_decoder_is_what_it_told_last(event, severity):
     assert "because" in word.tip
 
 
+def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
+    heard = DecoderTold()
+    heard.hear(told("standing", state="stalled", bad={}))
+    assert heard.word(feed("decode"), feed("status")).text == "decoder: stalled"
+
+
 def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
     heard = DecoderTold()
     assert heard.word(feed("decode"), feed("status")).text == "decoder: running"

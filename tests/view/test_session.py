@@ -184,6 +184,10 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     assert session.bad == {"A2": "by hand"}
     session.mark("A2", False)
     assert not session.bad
+    # What was told before anybody listened is told again.
+    status.emit("standing", state="live", bad={"A1": "mains"})
+    poll_until(session, lambda updates: any(update.told for update in updates))
+    assert session.bad == {"A1": "mains"}
     for outlet in (decode, status, markers):
         outlet.close()
     poll_until(session, is_state(session, "decode", "lost"))
