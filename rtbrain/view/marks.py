@@ -7,10 +7,11 @@ from uuid import uuid4
 import pylsl
 from PySide6.QtCore import QSettings
 
-__all__ = ["DEFAULT_LABELS", "MarkLabels", "MarkOutlet"]
+__all__ = ["ASK", "DEFAULT_LABELS", "MarkLabels", "MarkOutlet"]
 
 _HELD = 360  # hundreds of marks kept for a listener that stopped reading
 _LONGEST = 200
+ASK = "bad?"
 DEFAULT_LABELS = (
     "event",
     "seizure",
@@ -80,7 +81,7 @@ class MarkOutlet:
         """Tell a decoder that has just begun to listen which contacts are bad, and ask it."""
         for label in labels:
             self.call(label, True)
-        self.send("bad?")
+        self.send(ASK)
 
 
 class MarkLabels:

@@ -17,7 +17,13 @@ __all__ = ["SpectraPanel"]
 
 _MAINS_HZ = (50, 60)
 _POWER_UV2 = (1e-4, 1e5)
+_TITLES = {
+    False: ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s"),
+    True: ("encoder, z", "all, dB", "power"),
+}
 _EMPTY_HZ = 200.0  # highest frequency of the axes before there is a signal
+_OLD_S = 1.5
+_OLD_OPACITY = 0.4
 # Wider than so many heights, the three plots lie side by side.
 _SIDE_BY_SIDE = 1.6
 
@@ -46,6 +52,7 @@ class SpectraPanel(QWidget):
         self._theme = theme
         self._cache: SpectraCache | None = None
         self._wide_layout: bool | None = None
+        self._old = False
         self._contacts = QComboBox()
         self._contacts.setToolTip("Contact whose spectra are shown  (, and .)")
         self._contacts.setAccessibleName("contact")
@@ -103,9 +110,8 @@ class SpectraPanel(QWidget):
         cache = self._cache
         if cache is None or not self.isVisible():
             return
-        why = self._session.bad.get(self.contact)
-        self._note.setText(f"bad: {why}, not fed to the encoder" if why else "")
         behind_s = now - cache.t_stop if np.isfinite(cache.t_stop) else PAGE_S
+        self._say(behind_s)
         pictures = (
             (self._encoder_image, cache.encoder(), cache.frame_s, cache.highest_hz),
             (self._wide_image, cache.wide(), cache.wide_frame_s, cache.wide_highest_hz),
@@ -127,8 +133,8 @@ class SpectraPanel(QWidget):
         table[NO_DATA] = pg.mkColor(theme.grid).getRgb()
         font = QFont(self.font().family())
         font.setPointSizeF(theme.font_pt * 0.85)
-        titles = ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s")
-        for plot, title in zip(self._plots, titles, strict=True):
+        # A plot is at least as wide as its title.
+        for plot, title in zip(self._plots, _TITLES[theme.large], strict=True):
             plot.setTitle(title, color=theme.foreground, size=f"{theme.font_pt * 0.9:g}pt")
             for side in ("left", "bottom"):
                 self._style_axis(plot.getAxis(side), font)
@@ -138,17 +144,35 @@ class SpectraPanel(QWidget):
             self._style_axis(bar.axis, font)
             # As high as the picture beside it, so that its end labels have room.
             bar.layout.setContentsMargins(0, 1.9 * theme.font_pt, 0, 3.6 * theme.font_pt)
-        self._curve.setPen(pg.mkPen(theme.classes[1], width=1))
+        self._style_curve()
         for line, hertz in zip(self._mains, _MAINS_HZ, strict=True):
             line.setPen(pg.mkPen(theme.faint, width=1, style=Qt.PenStyle.DashLine))
             line.label.setColor(theme.faint)
             line.label.setFormat(f"{hertz}")
             line.label.setFont(font)
+            line.label.fill = pg.mkBrush(theme.background)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Lie the plots side by side or below each other, as the room is."""
         super().resizeEvent(event)
         self._lay_out(self.width() > _SIDE_BY_SIDE * self.height())
+
+    def _say(self, behind_s: float) -> None:
+        """Whether what is shown can be believed: grey where it is old."""
+        old = behind_s > _OLD_S
+        why = self._session.bad.get(self.contact)
+        said = [f"newest sample {behind_s:.0f} s ago"] if old else []
+        said += [f"bad: {why}, not fed to the encoder"] if why else []
+        self._note.setText("; ".join(said))
+        if old != self._old:
+            self._old = old
+            self._style_curve()
+
+    def _style_curve(self) -> None:
+        colour = self._theme.faint if self._old else self._theme.classes[1]
+        self._curve.setPen(pg.mkPen(colour, width=1))
+        for image in (self._encoder_image, self._wide_image):
+            image.setOpacity(_OLD_OPACITY if self._old else 1.0)
 
     def _style_axis(self, axis: pg.AxisItem, font: QFont) -> None:
         axis.setTickFont(font)
@@ -176,14 +200,17 @@ class SpectraPanel(QWidget):
         power.showGrid(x=True, y=True, alpha=0.25)
         self._curve = pg.PlotDataItem()
         power.addItem(self._curve)
-        # The label of 50 stands left of its line, that of 60 right of it.
+        decades = [(place, str(10**place)) for place in range(6)]
+        between = [(place + np.log10(part), "") for place, _ in decades for part in range(2, 10)]
+        power.getAxis("bottom").setTicks([decades, between])
+        # Both labels left of their lines, where a low rate leaves no room on the right.
         self._mains = [
             pg.InfiniteLine(
                 np.log10(hertz),
                 label=f"{hertz}",
-                labelOpts={"position": 0.93, "anchors": [(side, 0.5), (side, 0.5)]},
+                labelOpts={"position": height, "anchors": [(1, 0.5), (1, 0.5)]},
             )
-            for hertz, side in zip(_MAINS_HZ, (1, 0), strict=True)
+            for hertz, height in zip(_MAINS_HZ, (0.86, 0.68), strict=True)
         ]
         for line in self._mains:
             power.addItem(line)

@@ -22,11 +22,17 @@ class StatusLine:
         Where it is shown.
     session : Session
         What the window knows.
+    theme : Theme
+        Colours.
     """
 
-    def __init__(self, bar: QStatusBar, session: Session) -> None:
+    def __init__(self, bar: QStatusBar, session: Session, theme: Theme) -> None:
         self._session = session
         self._wrong = ""
+        self._ended: set[str] = set()
+        self._theme = theme
+        self._is_wrong: bool | None = None
+        bar.setSizeGripEnabled(False)
         self._error = QLabel()
         self._rate = QLabel()
         self._rate.setToolTip("The window draws less often where it cannot keep up")
@@ -58,6 +64,12 @@ class StatusLine:
                 self._wrong = f"{told.fields.get('stream', 'decoder')} {told.event}: {why}"
             elif told.event in _RIGHT:
                 self._wrong = ""
+            # A recorder or decoder that said that it ends is not lost.
+            stream = _base(str(told.fields.get("stream", "")))
+            if told.event == "stopped":
+                self._ended.add(stream)
+            else:
+                self._ended.discard(stream)
 
     def draw(self, rate: str) -> None:
         """Show it all.
@@ -67,15 +79,32 @@ class StatusLine:
         rate : str
             How often the window draws, where that is too seldom.
         """
-        lost = [feed.name for feed in self._session.feeds if feed.state == "lost"]
+        feeds = self._session.feeds
+        self._ended &= {_base(feed.name) for feed in feeds}
+        gone = [feed.name for feed in feeds if feed.state == "lost"]
+        lost = [name for name in gone if _base(name) not in self._ended]
         said = self._wrong.rstrip(": ") or self.waiting.replace("\n", "; ")
         if lost:
             said = "; ".join(filter(None, [f"lost: {', '.join(lost)}", said]))
+        self._colour(bool(lost or self._wrong))
         self._error.setText(said)
         self._error.setToolTip(said)
         self._rate.setText(rate)
 
     def restyle(self, theme: Theme) -> None:
         """Take on another theme."""
-        self._error.setStyleSheet(f"color: {theme.bad};")
+        self._theme = theme
         self._rate.setStyleSheet(f"color: {theme.warn};")
+        wrong, self._is_wrong = self._is_wrong, None
+        self._colour(bool(wrong))
+
+    def _colour(self, wrong: bool) -> None:
+        # Qt lays a whole window out anew for a style sheet: only where it changes.
+        if wrong != self._is_wrong:
+            self._is_wrong = wrong
+            self._error.setStyleSheet(f"color: {self._theme.bad if wrong else self._theme.faint};")
+
+
+def _base(name: str) -> str:
+    """What the streams of one program have in common."""
+    return name.removesuffix("-status").removesuffix("-decode")

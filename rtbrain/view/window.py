@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from rtbrain.view.docks import add_docks, place_docks
 from rtbrain.view.electrodes import ElectrodePanel
 from rtbrain.view.hands import Hands
 from rtbrain.view.health import HealthBar
-from rtbrain.view.marks import MarkLabels, MarkOutlet
+from rtbrain.view.marks import ASK, MarkLabels, MarkOutlet
 from rtbrain.view.menus import Menus
 from rtbrain.view.pace import DrawPace
 from rtbrain.view.session import Session, Update
@@ -95,7 +96,7 @@ class Window(QMainWindow):
             "electrodes": ElectrodePanel(session, self._theme),
         }
         self._compose()
-        self.status_line = StatusLine(self.statusBar(), session)
+        self.status_line = StatusLine(self.statusBar(), session, self._theme)
         self.hands = Hands(self, session, marks, MarkLabels(settings), self.say)
         self.menus = Menus(self, self.docks, self._commands(), self.hands, self.panels.values())
         self._connect()
@@ -215,6 +216,9 @@ class Window(QMainWindow):
 
     def _poll(self) -> None:
         update = self._session.poll()
+        # What windows ask of decoders happened to nobody.
+        markers = tuple(marker for marker in update.markers if marker[1] != ASK)
+        update = replace(update, markers=markers)
         for panel in self._all():
             panel.take(update)
         self.status_line.take(update)

@@ -170,5 +170,8 @@ def test_the_panel_draws_side_by_side_or_in_a_column_in_every_theme(qtbot: QtBot
         panel.draw(104.0)
         assert not panel.grab().isNull()
     assert "flat" in panel._note.text()
+    assert "ago" not in panel._note.text()
+    panel.draw(111.0)
+    assert panel._note.text().startswith("newest sample 7 s ago")
     panel.step(1)
     assert chosen == ["A2"]

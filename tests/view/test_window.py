@@ -137,7 +137,7 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
     session.start()
     qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
     qtbot.waitUntil(lambda: foot(window) == "")
-    assert window.spectra.contact == "A1"
+    qtbot.waitUntil(lambda: window.spectra.contact == "A1")
 
 
 def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line(
@@ -151,6 +151,18 @@ def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line
     session.told.append(Told(0.0, "live", {}))
     session.feeds = session.all_feeds("live", "live")
     qtbot.waitUntil(lambda: foot(window) == "")
+
+
+def test_a_decoder_that_said_that_it_ends_is_not_lost(
+    qtbot: QtBot, window: Window, session: Playing
+) -> None:
+    session.start()
+    session.told.append(Told(0.0, "stopped", {"stream": "test-status"}))
+    session.feeds = (*session.all_feeds("live", "lost")[:3], session.feed("record", "live"))
+    qtbot.waitUntil(lambda: window.status_line._ended == {"test"})
+    qtbot.waitUntil(lambda: foot(window) == "")
+    session.feeds = session.all_feeds("live", "lost")
+    qtbot.waitUntil(lambda: foot(window) == "lost: test-record")
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
@@ -324,3 +336,18 @@ def test_a_panel_that_fails_does_not_freeze_the_others(
         qtbot.waitUntil(lambda: len(failures) > 2)
         monkeypatch.undo()
     assert len(drawn) > 2
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_wider_than_the_window_in_large_type(
+    qtbot: QtBot, session: Playing, settings: QSettings, theme: str
+) -> None:
+    settings.setValue("window/theme", theme)
+    settings.setValue("window/large", True)
+    window = opened(qtbot, session, settings)
+    session.start()
+    qtbot.waitUntil(lambda: window.spectra.contact == "A1")
+    qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
+    assert (window.width(), window.height()) == (1280, 800)
+    canvas = window.spectra._canvas
+    assert canvas.ci.effectiveSizeHint(Qt.SizeHint.MinimumSize).width() <= canvas.width()
