@@ -1,10 +1,7 @@
 """The window composes the panels, obeys keys, remembers, and never shows the old as the new."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QDialog, QLineEdit, QMessageBox
@@ -12,78 +9,15 @@ from pytestqt.qtbot import QtBot
 from rtbrain.apps.view import make_chain
 
 from rtbrain.stream.lsl import lsl_clock
-from rtbrain.types import Chunk, Montage
 from rtbrain.view.about import versions
 from rtbrain.view.keys import KEYS, KeysDialog
 from rtbrain.view.marks import MarkOutlet
-from rtbrain.view.pace import DrawPace
-from rtbrain.view.session import DecodeInfo, DecodeRow, Feed, Told, Update
+from rtbrain.view.session import Told
 from rtbrain.view.window import Window
-from tests.conftest import brain_like, montage_of
+from tests.view.playing import Playing
 from tests.view.test_marks import Sent
 
-SFREQ_HZ = 512.0
-MONTAGE = montage_of(16, SFREQ_HZ)
-SIGNAL = brain_like(16, 4096, SFREQ_HZ)
-NAN = float("nan")
 CONTROL = Qt.KeyboardModifier.ControlModifier
-
-
-class Playing:
-    """A session that plays a signal as fast as it is polled, until it is told to stop."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.montage: Montage | None = None
-        self.decode: DecodeInfo | None = None
-        self.bad: dict[str, str] = {}
-        self.notes: tuple[str, ...] = ()
-        self.feeds = self.all_feeds("absent")
-        self.told: list[Told] = []
-        self.playing = False
-        self.closed = False
-        self._clock = clock
-        self._at = 0
-        self._new = False
-
-    @staticmethod
-    def feed(kind: str, state: str) -> Feed:
-        return Feed(f"test-{kind}", kind, state, "synthetic", 512.0, 512.0, 1, 0, 0.0, 0.0, NAN)
-
-    @classmethod
-    def all_feeds(cls, signal: str, others: str = "absent") -> tuple[Feed, ...]:
-        rest = (cls.feed(kind, others) for kind in ("decode", "status", "record"))
-        return (cls.feed("signal", signal), *rest)
-
-    @property
-    def marked(self) -> frozenset[str]:
-        return frozenset(label for label, why in self.bad.items() if why == "by hand")
-
-    def mark(self, label: str, bad: bool) -> None:
-        kept = {name: why for name, why in self.bad.items() if name != label}
-        self.bad = kept | ({label: "by hand"} if bad else {})
-
-    def start(self) -> None:
-        self.montage, self.playing, self._new = MONTAGE, True, True
-        self.decode = DecodeInfo("test-decode", ("rest", "speech"), "probability", 0.25, 0)
-        self.feeds = self.all_feeds("live", "live")
-
-    def poll(self) -> Update:
-        now, new, told = self._clock(), self._new, tuple(self.told)
-        self._new = False
-        self.told.clear()
-        if not self.playing:
-            return Update(now, told=told, new_montage=new)
-        n_samples = 17
-        rows = np.arange(self._at, self._at + n_samples)
-        stamps = now - (n_samples - 1 - np.arange(n_samples)) / SFREQ_HZ
-        chunk = Chunk(np.take(SIGNAL, rows, axis=1, mode="wrap"), stamps, self._at)
-        self._at += n_samples
-        values = np.array([0.25, 0.75], np.float32)
-        row = DecodeRow(now, now, values, True, 1.0, 0.2, 0.01)
-        return Update(now, (chunk,), (row,), told, ((now, "go"),), new)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture
@@ -301,24 +235,6 @@ def test_a_picture_that_cannot_be_saved_is_said_in_the_status_line(
     settings.setValue("window/pictures", str(tmp_path / "file" / "folder"))
     press(qtbot, window, "Ctrl+S")
     assert window.statusBar().currentMessage().startswith("no picture: ")
-
-
-def test_where_drawing_is_slow_it_is_done_less_often_and_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = DrawPace(20.0)
-    assert (pace.interval_s, pace.text) == (0.05, "")
-    for _ in range(30):
-        pace.drawn(0.02)
-        now[0] += pace.interval_s
-    assert (pace.interval_s, pace.text) == (0.05, "")
-    for _ in range(60):
-        pace.drawn(0.08)
-        now[0] += pace.interval_s
-    assert pace.interval_s == pytest.approx(0.08 / 0.7)
-    assert pace.text == "drawing at 9 of 20 Hz"
 
 
 def test_a_real_outlet_of_marks_can_be_had_twice_under_one_name() -> None:
