@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -73,6 +73,7 @@ class ElectrodeMap(QWidget):
         self._chosen = -1
         self._fitted: list[Fitted] = []
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.installEventFilter(self)
         self.setAccessibleName("Map of the contacts")
 
     def set_montage(self, montage: Montage) -> None:
@@ -131,16 +132,20 @@ class ElectrodeMap(QWidget):
         last = self._montage.n_channels - 1
         self._tell(min(last, max(0, self._chosen + step)))
 
-    def event(self, event: QEvent) -> bool:
-        """Tell of the contact under the mouse."""
-        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            row = self._row_at(QPointF(event.pos()))
-            if row is None or row >= len(self._shades):
-                QToolTip.hideText()
-            else:
-                QToolTip.showText(event.globalPos(), self._shades[row].tip, self)
-            return True
-        return super().event(event)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Tell of the contact under the mouse.
+
+        A filter, not `event`: where `event` is overridden, PySide6 6.11 crashes at an exception
+        of numpy's that is raised while painting, in place of telling it.
+        """
+        if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
+            return super().eventFilter(watched, event)
+        row = self._row_at(QPointF(event.pos()))
+        if row is None or row >= len(self._shades):
+            QToolTip.hideText()
+        else:
+            QToolTip.showText(event.globalPos(), self._shades[row].tip, self)
+        return True
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint it."""

@@ -229,6 +229,17 @@ def test_hovering_tells_label_quality_place_and_power(panel_of, monkeypatch):
     assert "z = " in text
 
 
+def test_a_failure_while_painting_is_told_and_does_not_end_the_process(
+    panel_of, qtbot, monkeypatch
+):
+    panel, _ = panel_of(montage_of(4, SFREQ_HZ))
+    monkeypatch.setattr(panel.map, "_paint_shafts", lambda *_: np.empty((1, -1)))
+    with qtbot.captureExceptions() as told:
+        panel.map.update()
+        QApplication.processEvents()
+    assert told[0][0] is ValueError
+
+
 def test_quality_is_a_sign_and_a_number_as_well_as_a_colour(panel_of):
     panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat", "B1": "by hand"})
     assert panel._key.text == "● good 14 ✕ bad 2"
