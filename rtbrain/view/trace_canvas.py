@@ -40,6 +40,7 @@ class TraceCanvas(QtWidgets.QWidget):
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setMinimumSize(240, 160)
+        self.installEventFilter(self)
         self.restyle(theme)
 
     def restyle(self, theme: Theme) -> None:
@@ -143,14 +144,18 @@ class TraceCanvas(QtWidgets.QWidget):
             self.wheeled.emit(-1 if turned > 0 else 1)
         event.accept()
 
-    def event(self, event: QtCore.QEvent) -> bool:
-        """Show what is known of the channel under the mouse."""
-        if isinstance(event, QtGui.QHelpEvent):
-            lane = self.lane_at(event.pos().y())
-            tip = "" if lane is None else self.tip(lane)
-            QtWidgets.QToolTip.showText(event.globalPos(), tip, self)
-            return True
-        return super().event(event)
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:  # noqa: N802
+        """Show what is known of the channel under the mouse.
+
+        A filter, not `event`: where `event` is overridden, PySide6 6.11 crashes at an exception
+        of numpy's that is raised while painting, in place of telling it.
+        """
+        if not (isinstance(event, QtGui.QHelpEvent) and event.type() == QtCore.QEvent.Type.ToolTip):
+            return super().eventFilter(watched, event)
+        lane = self.lane_at(event.pos().y())
+        tip = "" if lane is None else self.tip(lane)
+        QtWidgets.QToolTip.showText(event.globalPos(), tip, self)
+        return True
 
     def tip(self, lane: int) -> str:
         """What is known of a channel, in a line."""

@@ -53,7 +53,7 @@ def segments(
     lines[..., 0] = lines[..., 2] = x
     lines[..., 1], lines[..., 3] = upright_top, upright_bottom
     flat: Doubles = lines.reshape(-1, 4) if there.all() else lines[there]
-    if not wide:
+    if not wide or top.shape[1] < 2:
         return flat
     between = np.empty((top.shape[0], top.shape[1] - 1, 4))
     between[..., 0], between[..., 2] = x[:-1], x[1:]

@@ -216,3 +216,11 @@ def test_scales_go_by_one_two_five_and_stop_at_the_ends():
     low = np.tile(np.float32([[-40], [-45], [-1e4]]), (1, 30))
     assert fitting_scale_uv(low, -low) == 100
     assert fitting_scale_uv(low * np.nan, low) is None
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("n_columns", [0, 1, 5])
+def test_a_page_on_which_nothing_is_there_has_no_lines(wide, n_columns):
+    nothing = np.full((2, n_columns), np.nan)
+    joined = np.ones(n_columns, bool)
+    assert segments(nothing, nothing, np.arange(n_columns) * 3.0, joined, wide=wide).shape == (0, 4)

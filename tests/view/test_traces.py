@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from PySide6 import QtCore, QtGui
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from rtbrain.errors import MontageError
 from rtbrain.types import Chunk, Montage
@@ -193,6 +193,11 @@ def test_a_tip_shows_why_a_channel_is_bad(qtbot, panel, heard):
     panel.draw(105.0)
     assert "B2 (seeg), bad: flat" in panel.canvas.tip(9)
     assert "A1 (seeg), good" in panel.canvas.tip(0)
+    place = panel.canvas.rect().center()
+    told = panel.canvas.tip(panel.canvas.lane_at(place.y()))
+    help_event = QtGui.QHelpEvent(QtCore.QEvent.Type.ToolTip, place, place)
+    QtWidgets.QApplication.sendEvent(panel.canvas, help_event)
+    assert QtWidgets.QToolTip.text() == told
     assert "1 bad" in panel.canvas.scene.message
 
 
