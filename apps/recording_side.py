@@ -30,15 +30,16 @@ def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
             raise SettingsError(f"--note {note!r}: expected KEY=VALUE")
         if key in parsed:
             raise SettingsError(f"--note: {key!r} is given twice")
-        if re.search(r"[/\\]", text):
-            raise SettingsError(
-                f"--note {key}: {text!r} looks like a path, and a recording is passed on: "
-                "give a plain word"
-            )
         try:
             parsed[key] = json.loads(text)
         except json.JSONDecodeError:
             parsed[key] = text
+        # Settings hold names of streams, which may have any sign in them.
+        if isinstance(parsed[key], str) and re.search(r"[/\\]", parsed[key]):
+            raise SettingsError(
+                f"--note {key}: {text!r} looks like a path, and a recording is passed on: "
+                "give a plain word"
+            )
     return parsed
 
 

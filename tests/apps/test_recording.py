@@ -2,15 +2,18 @@
 
 import errno
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rtbrain.apps.record import chosen, selected
+from rtbrain.apps.recording_child import flags_of
 from rtbrain.apps.recording_disk import FLOOR_BYTES, DiskGuard
 from rtbrain.apps.recording_session import Recording
 from rtbrain.apps.recording_side import SideFile, parse_notes
 
+from rtbrain.config import DecodeSettings, StreamSettings
 from rtbrain.errors import SettingsError
 from rtbrain.outlet.xdf import XdfWriter
 from rtbrain.stream.lsl_connect import StreamRow
@@ -241,11 +244,19 @@ def test_the_side_file_is_there_from_the_start_and_completed_at_the_end(bedside,
         (["a=1", "a=2"], "twice"),
         (["a=/home/x"], "looks like a path"),
         (["a=C:\\x"], "looks like a path"),
+        (['a="/home/x"'], "looks like a path"),
     ],
 )
 def test_notes_that_cannot_be_taken_are_refused(notes, says):
     with pytest.raises(SettingsError, match=says):
         parse_notes(notes)
+
+
+def test_settings_whose_stream_has_any_sign_in_its_name_are_no_path():
+    stream = StreamSettings(name="EEG/1 Müller", markers="task\\left")
+    flags = flags_of(DecodeSettings(stream=stream), {"mode": "linear"})
+    notes = [flag for before, flag in pairwise(flags) if before == "--note"]
+    assert parse_notes(notes)["settings"]["stream"]["name"] == "EEG/1 Müller"
 
 
 def test_a_selection_is_by_name_and_never_of_its_own_status():
