@@ -63,7 +63,10 @@ def command(
         float | None, typer.Option("--sfreq", help="Rate of an .npy file or a synthetic patient.")
     ] = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", help="Probability above which a class is an event.")
+        float,
+        typer.Option(
+            "--threshold", min=0, max=1, help="Probability above which a class is an event."
+        ),
     ] = 0.5,
     decodes: Annotated[
         str | None,
@@ -104,8 +107,7 @@ def command(
 
 
 def _controls(bundle: Path) -> list[Path]:
-    folder = bundle / "controls"
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return sorted(manifest.parent for manifest in bundle.glob("controls/*/manifest.json"))
 
 
 def _labels(bundle: "Bundle", classes: str | None) -> "LabelSettings":
@@ -130,20 +132,26 @@ def _scored(
     import numpy as np
 
     from rtbrain.bundling import recipe_of_bundle
+    from rtbrain.errors import RecordingError
 
     from .evaluate_report import figures_of
-    from .fit_inputs import as_session, channels_to_use, labelled_windows, rest_cues
+    from .fit_inputs import as_session, labelled_windows, rest_cues
 
     recipe = recipe_of_bundle(bundle)
     session = as_session(
         recording,
-        channels_to_use(recording, labels.channel),
+        recording.montage.names,
         scale=scale,
         target=labels.channel,
         extra=rest_cues(recording, labels, recipe.window),
     )
-    kept, delay_s = _played(console, bundle, session, recording.n_samples)
+    kept, delay_s = _played(console, bundle, session, recording)
     valid = [decode for decode in kept.decodes if decode.quality.valid]
+    if not valid:
+        raise RecordingError(
+            f"none of the {len(kept.decodes)} decodes is valid: the recording is shorter than a "
+            "window, has no event to cut at, or too few of its contacts are good"
+        )
     t_stop = np.array([decode.t_stop for decode in valid])
     labelled = labelled_windows(recording, session, labels, recipe.window, t_stop, delay_s)
     _refuse_other_outputs(bundle, labelled)
@@ -151,15 +159,19 @@ def _scored(
 
 
 def _played(
-    console: "Console", bundle: "Bundle", session: Any, n_samples: int
+    console: "Console", bundle: "Bundle", session: Any, recording: "Recording"
 ) -> tuple[Kept, float]:
-    """Every decode of a session, and how long after its moment a window ends, s."""
+    """Every decode of a session, and how long after its moment a window ends, s.
+
+    Contacts that the recording marks bad are masked as those that an operator marks live.
+    """
     from rich.progress import Progress
 
     from rtbrain.build import build_decoder, build_live
     from rtbrain.bundling import recipe_of_bundle
 
-    decoder = build_decoder(bundle, session.montage)
+    bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
+    decoder = build_decoder(bundle, session.montage, hands=(lambda: bad) if bad else None)
     kept = Kept()
     pipeline = build_live(
         decoder,
@@ -172,7 +184,7 @@ def _played(
         markers=session.markers,
     )
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("decoding", total=n_samples)
+        task = progress.add_task("decoding", total=recording.n_samples)
 
         def go_on() -> bool:
             progress.update(task, completed=session.n_read)

@@ -57,3 +57,34 @@ def test_labels_that_the_decoder_does_not_know_are_refused(bundle: Path) -> None
 def test_a_recording_of_another_montage_is_refused(bundle: Path) -> None:
     line = refused("evaluate", bundle, "synthetic:3,duration_s=20,n_channels=6", "--sfreq", "2048")
     assert "channels" in line
+
+
+def test_a_contact_that_went_bad_since_is_masked_as_it_would_be_live(
+    bundle: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad_raw.fif"
+    done = rtbrain("export", *HELD_OUT, "--to", "fif", "--out", bad, "--bad", "RA3")
+    assert done.returncode == 0, done.stderr
+    done = rtbrain("evaluate", bundle, bad, "--report", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    masked = json.loads((tmp_path / "report.json").read_text())["decoder"]
+    rtbrain("evaluate", bundle, *HELD_OUT, "--report", tmp_path / "whole.json")
+    whole = json.loads((tmp_path / "whole.json").read_text())["decoder"]
+    assert masked["valid"] == whole["valid"]
+    assert masked["auc"] != whole["auc"]
+
+
+def test_what_a_fit_that_was_cut_off_left_is_no_control(bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    twin = tmp_path / "twin"
+    shutil.copytree(bundle, twin)
+    (twin / "controls" / ".bundle-half").mkdir(parents=True)
+    done = rtbrain("evaluate", twin, *HELD_OUT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:
+    line = refused("evaluate", bundle, "synthetic:3,duration_s=2,n_channels=12", "--sfreq", "2048")
+    assert "is valid" in line
+    assert "threshold" in refused("evaluate", bundle, *HELD_OUT, "--threshold", "7")
