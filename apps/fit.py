@@ -61,12 +61,14 @@ def command(
     from rtbrain.errors import SettingsError
 
     from .fit_run import fit
+    from .target import refuse_folder
 
     values, where = read_settings(config)
     labels = _labels(classes, event, rest, channel, threshold, task, rules)
-    splits = dict(values.get("splits") or {})
-    splits |= {"unsafe_random": True} if unsafe_random_split else {}
-    splits |= {} if folds is None else {"n_folds": folds}
+    splits = values.get("splits") or {}
+    if isinstance(splits, dict):  # else it is refused with the rest
+        splits |= {"unsafe_random": True} if unsafe_random_split else {}
+        splits |= {} if folds is None else {"n_folds": folds}
     flags: dict[str, Any] = {
         "recordings": list(recordings or ()) or None,
         "recipe": recipe,
@@ -81,10 +83,11 @@ def command(
     settings = parse_settings(values, FitSettings, where=where)
     if settings.labels is None:
         raise SettingsError(f"{where}: no labels: give --classes, --event, --channel or --task")
+    if settings.window and settings.labels.events is None and settings.labels.task is None:
+        raise SettingsError("--window is for --event and --task: states have the recipe's window")
     if out is None:
         raise SettingsError("no bundle to write: give --out FOLDER")
-    if out.exists():
-        raise SettingsError(f"--out {out} exists already: name a new folder")
+    refuse_folder(out, "--out")
     fit(settings, out)
 
 

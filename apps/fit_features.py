@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rtbrain.encoder import EncoderModel
     from rtbrain.offline.features import Features
     from rtbrain.offline.labels import Labelled
+    from rtbrain.offline.linear_stft import LinearStft
     from rtbrain.offline.virtual import VirtualSession
     from rtbrain.pipeline import Encoding
     from rtbrain.stream.recording import Recording
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
 _SETTLING_S = 1.0
-# What the plain control reads of a window's end, as on the public benchmark.
+# What the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
 FROZEN = "frozen PopT"
@@ -79,8 +80,22 @@ def recipe_of(settings: "FitSettings") -> "Recipe":
 
 
 def embargo_s(settings: "FitSettings", recipe: "Recipe") -> float:
-    """What is kept free between training and test, s."""
-    return settings.splits.embargo_s or recipe.window.length_s + _SETTLING_S
+    """What is kept free between training and test, s.
+
+    Raises
+    ------
+    SettingsError
+        It is shorter than a window: training and test would share samples.
+    """
+    from rtbrain.errors import SettingsError
+
+    asked_s, length_s = settings.splits.embargo_s, recipe.window.length_s
+    if asked_s is not None and asked_s < length_s:
+        raise SettingsError(
+            f"splits.embargo_s: {asked_s:g} s is shorter than the window of {length_s:g} s, so "
+            "that training and test would share samples: lengthen it, or leave it out"
+        )
+    return asked_s or length_s + _SETTLING_S
 
 
 def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel | None, str]":
@@ -114,8 +129,6 @@ class _Pass:
         """Features and labels of a recording, from its first sample to its last."""
         from rtbrain.errors import RecordingError
         from rtbrain.offline.features import gather
-        from rtbrain.offline.linear_stft import LinearStft
-        from rtbrain.types import samples
 
         from .fit_inputs import as_session, labelled_windows, rest_cues
 
@@ -127,14 +140,12 @@ class _Pass:
             target=self.labels.channel,
             extra=rest_cues(recording, self.labels, window),
         )
-        filtered = self.encoding.signal.montage
-        length = samples(min(window.length_s, _STFT_S), filtered.sfreq_hz, what="STFT control")
         self.encoding.reset()
         features = gather(
             session,
             self._cued(session),
             self.encoders,
-            raw={STFT: LinearStft(filtered, length_samples=length)},
+            raw={STFT: _stft(self.recipe, self.encoding.signal.montage)},
             every=self.every,
             keep_channels=MAIN if self.settings.tune == "popt" else None,
             on_progress=on_progress,
@@ -163,6 +174,20 @@ class _Pass:
         return replace(
             self.encoding, windows=CuedWindows(windows, session.markers, coverage_floor=floor)
         )
+
+
+def _stft(recipe: "Recipe", filtered: "Montage") -> "LinearStft":
+    """The plain control: all of a window at an event, of others a second where the frames are."""
+    from rtbrain.offline.linear_stft import LinearStft
+    from rtbrain.types import samples
+
+    window, sfreq_hz = recipe.window, filtered.sfreq_hz
+    whole = samples(window.length_s, sfreq_hz, what="window.length_s")
+    if window.hop_s is None:
+        return LinearStft(filtered, length_samples=whole)
+    length = samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
+    newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
+    return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
 
 
 def gather_all(
@@ -246,12 +271,12 @@ def _encoders(
 
 
 def linear_recipe(recipe: "Recipe") -> "Recipe":
-    """The same front end without an encoder."""
+    """The same front end without an encoder; it reads the frames that the encoder pools."""
     from rtbrain.config import Recipe, parse_settings
 
     values = recipe.model_dump(mode="json", exclude_unset=True)
     values["mode"] = "linear"
-    values["encoder"] = {"pool": "last", "n_pooled": recipe.encoder.n_pooled}
+    values["encoder"] = {"pool": recipe.encoder.pool, "n_pooled": recipe.encoder.n_pooled}
     return parse_settings(values, Recipe, where="recipe")
 
 

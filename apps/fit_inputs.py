@@ -28,7 +28,7 @@ def opened(
     Raises
     ------
     SettingsError
-        There is none, or they differ in rate or share no channels.
+        There is none, one comes twice, or they differ in rate or lack channels of the first.
     """
     from contextlib import ExitStack
 
@@ -39,6 +39,9 @@ def opened(
 
     if not sources:
         raise SettingsError("no recording: name one or more, files or BIDS folders")
+    twice = next((one for number, one in enumerate(sources) if one in sources[:number]), None)
+    if twice is not None:
+        raise SettingsError(f"{twice} is named twice: what is trained on would be tested on")
     with ExitStack() as stack:
         recordings = []
         for source in sources:
@@ -63,8 +66,7 @@ def _refuse_unlike(first_name: str, first: "Montage", name: str, montage: "Monta
     if missing:
         raise SettingsError(
             f"{Path(name).name} lacks {len(missing)} channels of {Path(first_name).name}, "
-            f"{', '.join(missing[:6])}: fit on recordings of one montage, or leave them out with "
-            "pick in the recipe"
+            f"{', '.join(missing[:6])}: fit on recordings of one montage"
         )
 
 

@@ -1,5 +1,7 @@
 """From settings to a bundle with its report, its pictures and its controls."""
 
+import os
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,13 +55,19 @@ def fit(settings: "FitSettings", out: Path) -> None:
     from rich.console import Console
 
     from rtbrain.encoder import EncoderModel
+    from rtbrain.errors import SettingsError
 
     from .fit_inputs import opened, with_tasks
     from .fit_report import closing_table
 
     console, started = Console(), time.monotonic()
     recipe = recipe_of(settings)
+    free_s = embargo_s(settings, recipe)
     model, state = model_of(settings, recipe)
+    if settings.tune == "popt" and (model is None or model.popt is None):
+        raise SettingsError(
+            "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
+        )
     with opened(
         settings.recordings,
         stream=settings.stream,
@@ -69,7 +77,6 @@ def fit(settings: "FitSettings", out: Path) -> None:
         recordings, labels = with_tasks(settings, found)
         gathered = gather_all(console, settings, recipe, model, recordings, labels)
         told = _told(recordings)
-    free_s = embargo_s(settings, recipe)
     scored = score_all(
         console, gathered, settings.splits, free_s, settings.shifts, settings.most_windows
     )
@@ -159,9 +166,14 @@ def _write(done: Fit, report: Mapping[str, Any], free_s: float, out: Path) -> No
     )
     manifest = manifest.model_copy(update={"encoder_state": done.encoder_state})
     pictures = pictures_of(gathered, done.scored, readout, linear=done.model is None)
-    write_bundle(out, manifest, gathered.montage, tensors, report, pictures=pictures)
-    if done.model is not None:
-        _write_linear(done, free_s, out / "controls" / LINEAR)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # In one step: a decoder without its control would be scored alone.
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".fit-") as scratch:
+        part = Path(scratch) / out.name
+        write_bundle(part, manifest, gathered.montage, tensors, report, pictures=pictures)
+        if done.model is not None:
+            _write_linear(done, free_s, part / "controls" / LINEAR)
+        os.replace(part, out)
 
 
 def _write_linear(done: Fit, free_s: float, folder: Path) -> None:

@@ -26,6 +26,23 @@ def refuse_target(path: Path, flag: str) -> None:
         raise SettingsError(f"{flag} {path}: the folder cannot be written to")
 
 
+def refuse_folder(folder: Path, flag: str) -> None:
+    """Refuse a folder that is there already or could not be made, before any work is done.
+
+    Raises
+    ------
+    SettingsError
+        It exists, or the nearest folder above it cannot be written to.
+    """
+    from rtbrain.errors import SettingsError
+
+    if folder.exists():
+        raise SettingsError(f"{flag} {folder} exists already: name a new folder")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise SettingsError(f"{flag} {folder}: nothing can be written into {above}")
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file beside its place, then put it there in one step."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

@@ -156,7 +156,10 @@ def build_encoding(
     encoder: EncoderStage | FrameMean
     if model is None:
         fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
-        encoder = FrameMean(recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill)
+        n_newer = spectrogram.n_frames - pooled.stop
+        encoder = FrameMean(
+            recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill, n_newer_frames=n_newer
+        )
         n_features = n_channels * spectrogram.n_freqs
     else:
         if model.popt is None:

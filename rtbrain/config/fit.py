@@ -46,6 +46,10 @@ class LabelSettings(Settings):
         kinds = ("classes", "events", "channel", "task")
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise ValueError(f"give exactly one of {', '.join(kinds)}")
+        for kind in ("classes", "events"):
+            texts = getattr(self, kind) or ()
+            if len(set(texts)) < len(texts):
+                raise ValueError(f"{kind}: one text comes twice")
         if self.rest and self.events is None:
             raise ValueError("rest is for events")
         if self.threshold is not None and self.channel is None:

@@ -41,17 +41,19 @@ class EncoderStage:
 
 
 class FrameMean:
-    """Stand-in of the linear mode: the mean of the newest frames, a channel after the other.
+    """Stand-in of the linear mode: the mean of a few frames, a channel after the other.
 
     Parameters
     ----------
     n_frames_pooled : int
-        Frames that are averaged, counted from the end of the window.
+        Frames that are averaged.
     neural_delay_s : float
         From the middle of these frames to the end of the window, s.
     fill : ndarray, float32 [n_channels, n_freqs], optional
         What a channel that is not good gets: its mean over the windows that the readout was
         fitted on, so that it speaks for no class. Without it zeros, the mean of z-scores.
+    n_newer_frames : int
+        Frames of the window's end that are not averaged.
 
     Raises
     ------
@@ -60,13 +62,19 @@ class FrameMean:
     """
 
     def __init__(
-        self, n_frames_pooled: int, *, neural_delay_s: float, fill: Floats | None = None
+        self,
+        n_frames_pooled: int,
+        *,
+        neural_delay_s: float,
+        fill: Floats | None = None,
+        n_newer_frames: int = 0,
     ) -> None:
         if n_frames_pooled < 1:
             raise ArtefactError(f"frames to average: expected 1 or more, got {n_frames_pooled}")
         if fill is not None and not np.isfinite(fill).all():
             raise ArtefactError("fill of bad channels: expected finite means, got NaN: fit again")
         self._n_frames_pooled = n_frames_pooled
+        self._n_newer_frames = n_newer_frames
         self._fill = None if fill is None else fill.astype(np.float32)
         self._neural_delay_s = neural_delay_s
 
@@ -82,12 +90,14 @@ class FrameMean:
             than the fill.
         """
         n_frames = item.data.shape[1]
-        if n_frames < self._n_frames_pooled:
+        stop = n_frames - self._n_newer_frames
+        if stop < self._n_frames_pooled:
             raise ArtefactError(
                 f"cannot average {self._n_frames_pooled} frames of a spectrogram with {n_frames}: "
                 f"lengthen the window or average fewer"
             )
-        channels = item.data[:, n_frames - self._n_frames_pooled :].mean(axis=1, dtype=np.float32)
+        pooled = item.data[:, stop - self._n_frames_pooled : stop]
+        channels = pooled.mean(axis=1, dtype=np.float32)
         if self._fill is None:
             channels[~item.quality.good] = 0
         elif self._fill.shape == channels.shape:

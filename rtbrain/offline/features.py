@@ -119,7 +119,7 @@ def gather(
     return Features(
         {name: _stacked(rows) for name, rows in kept.items()},
         _stacked(channels) if keep_channels else None,
-        np.array(good, bool).reshape(n_windows, -1),
+        np.array(good, bool).reshape(n_windows, -1 if n_windows else 0),
         np.array(t_stop),
         np.array(t_neural),
         np.zeros(n_windows, np.int64),

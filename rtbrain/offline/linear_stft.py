@@ -17,8 +17,8 @@ _HIGHEST_HZ = 150.0
 class LinearStft:
     """Stage from Window to features that a linear model reads: no encoder, no memory.
 
-    Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over the end of
-    the window; frames lie against its end, so that the newest sample counts. On the public
+    Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over a stretch
+    of the window; frames lie against its end, so that the newest sample counts. On the public
     benchmark a linear model on such magnitudes beats pretrained encoders.
 
     Parameters
@@ -26,8 +26,10 @@ class LinearStft:
     montage : Montage
         Of the windows.
     length_samples : int
-        How much of the window's end is read: 1 s on the benchmark. States that are shorter than
-        a window would drown in more.
+        How much of the window is read: 1 s on the benchmark. States that are shorter than a
+        window would drown in more.
+    n_newer_samples : int
+        Samples of the window's end that are not read, for a decoder that pools its centre.
 
     Raises
     ------
@@ -39,7 +41,7 @@ class LinearStft:
     Zahorodnii et al. 2025, Neuroprobe, arXiv:2509.21671.
     """
 
-    def __init__(self, montage: Montage, *, length_samples: int) -> None:
+    def __init__(self, montage: Montage, *, length_samples: int, n_newer_samples: int = 0) -> None:
         self._frame = round(_FRAME_S * montage.sfreq_hz)
         if length_samples < self._frame:
             raise SettingsError(
@@ -47,6 +49,7 @@ class LinearStft:
                 f"than its frames of {_FRAME_S:g} s: lengthen the window"
             )
         self._length = length_samples
+        self._newer = n_newer_samples
         self._hop = max(1, self._frame // _OVERLAP)
         freqs = np.arange(self._frame // 2 + 1) * montage.sfreq_hz / self._frame
         self._n_freqs = int(np.searchsorted(freqs, _HIGHEST_HZ, side="right"))
@@ -57,8 +60,9 @@ class LinearStft:
 
         Channels that are not good are read as they are.
         """
-        end = item.data[:, -self._length :]
-        frames = np.lib.stride_tricks.sliding_window_view(end, self._frame, axis=1)
+        stop = item.data.shape[1] - self._newer
+        read = item.data[:, max(stop - self._length, 0) : stop]
+        frames = np.lib.stride_tricks.sliding_window_view(read, self._frame, axis=1)
         newest_first = frames[:, :: -self._hop]
         magnitudes = np.abs(scipy.fft.rfft(newest_first * self._taper, axis=-1))
         mean: Floats = magnitudes[..., : self._n_freqs].mean(axis=1, dtype=np.float32)

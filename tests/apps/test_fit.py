@@ -96,6 +96,9 @@ def test_a_channel_of_the_recording_is_decoded_and_not_fed_to_its_decoder(
         (("--recipe", "linaer"), "did you mean linear?"),
         (("--task", "onset"), "Brain Treebank"),
         (("--window", "now"), "--window now"),
+        (("--window", "0:1"), "--window is for --event"),
+        (("--classes", "rest,speech,rest"), "comes twice"),
+        ((PATIENT[0],), "named twice"),
         (("--classes", "rest,speech", "--channel", "RA1"), "exactly one of"),
     ],
 )
@@ -112,6 +115,42 @@ def test_nothing_is_overwritten_and_nothing_is_guessed(fitted: Path, quick: Path
     assert "exists already" in refused("fit", *PATIENT, "--config", quick, "--out", fitted)
     assert "--out" in refused("fit", *PATIENT, "--config", quick)
     assert "no recording" in refused("fit", "--config", quick, "--out", fitted.parent / "new")
+    inside = fitted / "report.json" / "new"
+    assert "can be written" in refused("fit", *PATIENT, "--config", quick, "--out", inside)
+    assert not list(fitted.parent.glob(".*"))
+
+
+def test_an_embargo_shorter_than_the_window_is_refused(tmp_path: Path) -> None:
+    settings = tmp_path / "leaks.yaml"
+    settings.write_text(QUICK.replace("n_folds: 3", "n_folds: 3, embargo_s: 4.9"))
+    line = refused("fit", *PATIENT, "--config", settings, "--out", tmp_path / "none")
+    assert "share samples" in line
+
+
+@pytest.mark.parametrize(
+    ("was", "wrong", "part"),
+    [
+        ("splits: {n_folds: 3}", "splits: 3", "splits"),
+        (
+            "recipe: linear",
+            "recipe: {mode: linear, window: {length_s: 5, hop_s: 0.244140625}, "
+            "spectrogram: {form: running}}\ntune: popt",
+            "has no PopT",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_one_line(
+    tmp_path: Path, was: str, wrong: str, part: str
+) -> None:
+    settings = tmp_path / "wrong.yaml"
+    settings.write_text(QUICK.replace(was, wrong))
+    flags = ("--folds", "3", "--out", tmp_path / "none")
+    assert part in refused("fit", *PATIENT, "--config", settings, *flags)
+
+
+def test_a_recording_shorter_than_a_window_is_refused(tmp_path: Path, quick: Path) -> None:
+    short = ("synthetic:3,duration_s=2,n_channels=12", "--sfreq", "2048")
+    assert "no valid window" in refused("fit", *short, "--config", quick, "--out", tmp_path / "x")
 
 
 TUNED = """

@@ -120,6 +120,14 @@ def test_frame_mean_is_numpys_mean_of_the_last_frames(seed: int, n_pooled: int) 
     assert np.array_equal(embedding.population, embedding.channels.ravel())
 
 
+def test_frame_mean_can_leave_the_newest_frames_out() -> None:
+    item = spectrogram(0)
+    embedding = FrameMean(5, neural_delay_s=0.0, n_newer_frames=10)(item)
+    np.testing.assert_allclose(embedding.channels, item.data[:, 10:15].mean(axis=1), atol=1e-6)
+    with pytest.raises(ArtefactError, match="lengthen"):
+        FrameMean(5, neural_delay_s=0.0, n_newer_frames=21)(item)
+
+
 def test_frame_mean_refuses_what_it_cannot_average() -> None:
     with pytest.raises(ArtefactError, match="1 or more, got 0"):
         FrameMean(0, neural_delay_s=0.0)

@@ -1,5 +1,6 @@
 """Held-out scores tell what is there: nothing where there is nothing, and what chance gives."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,9 @@ def test_the_linear_control_is_the_mean_of_torchs_stft_up_to_the_newest_sample(
     expected = expected.abs().mean(dim=2).numpy()[:, kept]
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-2)
     np.testing.assert_array_equal(data, before)
+    later = replace(window, data=np.concatenate((data, data[:, :frame]), axis=1))
+    centred = LinearStft(montage, length_samples=n_samples, n_newer_samples=frame)
+    np.testing.assert_array_equal(centred(later).reshape(3, -1), found)
     with pytest.raises(SettingsError, match="shorter than its frames"):
         LinearStft(montage, length_samples=frame - 1)
 

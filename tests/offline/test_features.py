@@ -73,6 +73,28 @@ def test_what_a_live_decoder_would_call_invalid_is_counted_and_left_out() -> Non
     assert got.n_invalid > 0
 
 
+def test_a_recording_shorter_than_a_window_gives_no_row() -> None:
+    got = features(data=DATA[:, : int(2 * SFREQ_HZ)])
+    assert got.t_stop.size == 0
+    assert len(got.good) == 0
+
+
+def test_a_linear_decoder_that_pools_the_centre_reads_the_moment_that_it_is_stamped_with() -> None:
+    ready = recipe()
+    centred = ready.model_copy(
+        update={"encoder": ready.encoder.model_copy(update={"pool": "centre"})}
+    )
+    encoding = build_encoding(centred, MONTAGE)
+    assert encoding.neural_delay_s == pytest.approx(2.5, abs=0.1)
+    live = session()
+    chunks = iter(lambda: live.pull(0.0), None)
+    window = next(window for chunk in chunks for window in encoding.cut(chunk))
+    spectrogram = encoding.spectrogram(window)
+    middle = spectrogram.data.shape[1] // 2
+    expected = spectrogram.data[:, middle - 5 : middle + 5].mean(axis=1)
+    np.testing.assert_allclose(encoding.encoder(spectrogram).channels, expected, atol=1e-6)
+
+
 def test_recordings_are_joined_and_numbered() -> None:
     one, two = features(), features(every=2)
     both = joined([one, two])
