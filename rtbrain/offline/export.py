@@ -156,6 +156,9 @@ def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
             raise RecordingError(
                 f"EDF cannot hold this recording: {_line(error)}; export to fif"
             ) from error
+        except OSError as error:
+            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
+            raise RecordingError(f"{out} cannot be written as EDF: {_line(error)}") from error
     return lines
 
 

@@ -1,5 +1,6 @@
 """`rtbrain export`: what is read back is what was exported, and says nothing of anybody."""
 
+import errno
 import importlib.util
 import json
 import os
@@ -222,3 +223,14 @@ def test_exports_go_beside_the_recording():
     assert default_path(Path("a/one.xdf"), "fif") == Path("a/one_raw.fif")
     assert default_path(Path("a/one.xdf"), "edf") == Path("a/one.edf")
     assert default_path(Path("a/one.xdf"), "bids") == Path("a/one-bids")
+
+
+def test_an_edf_file_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch):
+    def full(path, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mne.export.export_raw", full)
+    with pytest.raises(RecordingError, match="No space left"):
+        export_recording(recording_of(), tmp_path / "x.edf", "edf")
+    assert not list(tmp_path.iterdir())
