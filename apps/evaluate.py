@@ -77,22 +77,21 @@ def command(
     ] = None,
 ) -> None:
     """Replay a recording through the live decoder, as fast as it goes, and score its decodes."""
-    import json
-
     from rich.console import Console
 
-    from rtbrain.decoder import read_bundle
+    from rtbrain.decoder import read_bundle, strict_json
 
     from .evaluate_recorded import recorded_figures
     from .evaluate_report import closing_table
-    from .fit_inputs import opened
+    from .fit_inputs import opened, with_tasks
 
     if report is not None:
         refuse_target(report, "--report")
     console = Console()
     found = read_bundle(bundle)
     labels = _labels(found, classes)
-    with opened((recording,), stream=stream, sfreq_hz=sfreq, scale=scale) as (read,):
+    with opened((recording,), stream=stream, sfreq_hz=sfreq, scale=scale) as found_recordings:
+        (read,), labels = with_tasks(labels, (recording,), found_recordings)
         figures = {"decoder": _scored(console, found, read, labels, scale, threshold)}
         for control in _controls(bundle):
             figures[control.name] = _scored(
@@ -102,7 +101,7 @@ def command(
         figures["as decoded live"] = recorded_figures(recording, decodes, found, labels, threshold)
     console.print(closing_table(figures))
     if report is not None:
-        text = json.dumps({"bundle": found.id, **figures}, indent=2) + "\n"
+        text = strict_json({"bundle": found.id, **figures})
         write_whole(report, lambda file: file.write(text.encode()))
 
 
@@ -155,7 +154,8 @@ def _scored(
     t_stop = np.array([decode.t_stop for decode in valid])
     labelled = labelled_windows(recording, session, labels, recipe.window, t_stop, delay_s)
     _refuse_other_outputs(bundle, labelled)
-    return figures_of(kept.decodes, valid, labelled, threshold) | {"lost_samples": kept.n_lost}
+    alarm = None if labels.events is not None else threshold
+    return figures_of(kept.decodes, valid, labelled, alarm) | {"lost_samples": kept.n_lost}
 
 
 def _played(

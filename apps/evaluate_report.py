@@ -16,7 +16,7 @@ def figures_of(
     decodes: "Sequence[Decode]",
     valid: "Sequence[Decode]",
     labelled: "Labelled",
-    threshold: float,
+    threshold: float | None,
 ) -> dict[str, Any]:
     """Scores of every decode against its label, and of classes as events.
 
@@ -28,8 +28,9 @@ def figures_of(
         The valid ones: what `labelled` numbers.
     labelled : Labelled
         Labels.
-    threshold : float
-        Probability above which a class is an event.
+    threshold : float or None
+        Probability above which a class is an event; None where windows are cut at events, so that
+        there is nothing to detect.
     """
     from dataclasses import asdict
 
@@ -42,12 +43,10 @@ def figures_of(
     if labelled.task == "regression":
         return counts | asdict(score_values(values, labelled.targets))
     scores = asdict(score_classes(values, labelled.targets))
-    return (
-        counts
-        | scores
-        | {"by_chance": _by_chance(values, labelled)}
-        | {"events": _events(valid, values, labelled, threshold)}
-    )
+    figures = counts | scores | {"by_chance": _by_chance(values, labelled)}
+    if threshold is not None:
+        figures["events"] = _events(valid, values, labelled, threshold)
+    return figures
 
 
 def _by_chance(values: Any, labelled: "Labelled") -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rtbrain.offline.virtual import VirtualSession
     from rtbrain.pipeline import Encoding
     from rtbrain.stream.recording import Recording
-    from rtbrain.types import Montage
+    from rtbrain.types import Floats, Montage
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
 _SETTLING_S = 1.0
@@ -44,6 +44,8 @@ class Gathered:
         Channels that went in.
     encoding : Encoding
         The decoder's stages, as the last recording left them.
+    threshold : float
+        Middle of the range of the channel that is decoded, in the last recording; NaN without one.
     """
 
     features: "Features"
@@ -52,6 +54,7 @@ class Gathered:
     groups: dict[str, list[str]]
     montage: "Montage"
     encoding: "Encoding"
+    threshold: float
 
 
 def recipe_of(settings: "FitSettings") -> "Recipe":
@@ -76,6 +79,11 @@ def recipe_of(settings: "FitSettings") -> "Recipe":
     values = recipe.model_dump(mode="json", exclude_unset=True)
     values["window"] = {"mode": "event", "length_s": stop_s - start_s, "offset_s": start_s}
     values.pop("smoothing_s", None)
+    if isinstance(settings.recipe, str) and recipe.spectrogram.form == "running":
+        # Ready-made recipes read the newest frames; at an event its whole window is meant.
+        frames = recipe.spectrogram
+        n_frames = int((stop_s - start_s - frames.frame_s) / frames.frame_hop_s + 1e-6) + 1
+        values["encoder"] = values.get("encoder", {}) | {"n_pooled": max(1, n_frames)}
     return parse_settings(values, Recipe, where="recipe")
 
 
@@ -125,8 +133,8 @@ class _Pass:
 
     def over(
         self, recording: "Recording", on_progress: Callable[[int], None]
-    ) -> "tuple[Features, Labelled]":
-        """Features and labels of a recording, from its first sample to its last."""
+    ) -> "tuple[Features, Labelled, float]":
+        """Features and labels of a recording, and the middle of its target's range."""
         from rtbrain.errors import RecordingError
         from rtbrain.offline.features import gather
 
@@ -157,9 +165,10 @@ class _Pass:
                 "were invalid): record for longer, or shorten the window"
             )
         delay_s = self.encoding.neural_delay_s
-        return features, labelled_windows(
+        labelled = labelled_windows(
             recording, session, self.labels, window, features.t_stop, delay_s
         )
+        return features, labelled, _half(session.target()[0])
 
     def _cued(self, session: "VirtualSession") -> "Encoding":
         """The stages; windows at events get the session's markers."""
@@ -215,7 +224,7 @@ def gather_all(
         for number, recording in enumerate(recordings):
             title = f"recording {number + 1} of {len(recordings)}"
             task = progress.add_task(title, total=recording.n_samples)
-            part, labels_of_part = one_pass.over(recording, partial(_show, progress, task))
+            part, labels_of_part, half = one_pass.over(recording, partial(_show, progress, task))
             parts.append(part)
             labelled.append(labels_of_part)
     of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
@@ -223,7 +232,16 @@ def gather_all(
         "sessions": [_session_of(recordings[int(n)], n) for n in of],
         "subjects": [recordings[int(n)].subject or n for n in of],
     }
-    return Gathered(joined(parts), _joined(parts, labelled), of, groups, montage, encoding)
+    whole = _joined(parts, labelled)
+    return Gathered(joined(parts), whole, of, groups, montage, encoding, half)
+
+
+def _half(values: "Floats") -> float:
+    """Middle of the range, as `rtbrain.offline.labels.targets_from_channel` has it."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()) + float(finite.max())) / 2 if finite.size else float("nan")
 
 
 def _show(progress: "Progress", task: "TaskID", n_samples: int) -> None:

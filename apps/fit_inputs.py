@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtbrain.config import FitSettings, LabelSettings, WindowSettings
+    from rtbrain.config import LabelSettings, WindowSettings
     from rtbrain.offline.labels import Labelled
     from rtbrain.offline.virtual import VirtualSession
     from rtbrain.stream.recording import Event, Recording
@@ -156,14 +156,14 @@ def labelled_windows(
 
 
 def with_tasks(
-    settings: "FitSettings", recordings: "Sequence[Recording]"
+    labels: "LabelSettings", sources: Sequence[str], recordings: "Sequence[Recording]"
 ) -> "tuple[Sequence[Recording], LabelSettings]":
     """Recordings whose events are those of a Brain Treebank task, where the labels name one.
 
     Raises
     ------
     SettingsError
-        There are no labels, or a recording is no trial of the Brain Treebank.
+        A recording is no trial of the Brain Treebank.
     """
     from dataclasses import replace
 
@@ -171,14 +171,11 @@ def with_tasks(
     from rtbrain.offline.datasets import labelled_events, open_trial
     from rtbrain.stream.recording import Event
 
-    labels = settings.labels
-    if labels is None:
-        raise SettingsError("no labels: name classes, events, a channel or a task")
     if labels.task is None:
         return recordings, labels
     names = (f"no {labels.task}", labels.task)
     told = []
-    for source, recording in zip(settings.recordings, recordings, strict=True):
+    for source, recording in zip(sources, recordings, strict=True):
         if not source.endswith((".h5", ".hdf5")):
             raise SettingsError(f"{Path(source).name}: --task is for trials of the Brain Treebank")
         found = labelled_events(open_trial(Path(source)), labels.task, labels.rules, seed=0)

@@ -35,7 +35,9 @@ def closing_table(report: Mapping[str, Any]) -> "Table":
         cells = [f"{_pooled(scores, key)}\n{_by_fold(scores['by_fold'][key])}" for key in keys]
         table.add_row(name, *cells)
     if "shifted_labels" in report:
-        table.add_row("labels shifted", *(_shifted(report["shifted_labels"][key]) for key in keys))
+        of_readout = " (readout)" if "frozen PopT" in report["scores"] else ""
+        told = (_shifted(report["shifted_labels"][key]) for key in keys)
+        table.add_row(f"labels shifted{of_readout}", *told)
     if "unsafe_random_split" in report:
         leaky = report["unsafe_random_split"]["pooled"]
         table.add_row(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .fit_features import (
+    FROZEN,
     LINEAR,
     MAIN,
     Gathered,
@@ -74,9 +75,15 @@ def fit(settings: "FitSettings", out: Path) -> None:
         sfreq_hz=settings.sfreq_hz,
         scale=settings.scale,
     ) as found:
-        recordings, labels = with_tasks(settings, found)
+        asked = settings.labels
+        if asked is None:
+            raise SettingsError("no labels: name classes, events, a channel or a task")
+        recordings, labels = with_tasks(asked, settings.recordings, found)
         gathered = gather_all(console, settings, recipe, model, recordings, labels)
         told = _told(recordings)
+    if labels.threshold == "half" and len(recordings) == 1:
+        # Half of what was fitted on, whatever the range of the next recording.
+        asked = asked.model_copy(update={"threshold": gathered.threshold})
     scored = score_all(
         console, gathered, settings.splits, free_s, settings.shifts, settings.most_windows
     )
@@ -85,7 +92,7 @@ def fit(settings: "FitSettings", out: Path) -> None:
         tuned = tune(console, gathered, model, scored.folds, free_s, settings.tune_steps)
         scored = with_tuned(gathered, scored, tuned.validated, free_s)
         model = EncoderModel(model.brainbert, tuned.whole.popt, model.pool, model.n_pooled)
-    done = Fit(settings, labels, recipe, model, state, gathered, scored, tuned, told)
+    done = Fit(settings, asked, recipe, model, state, gathered, scored, tuned, told)
     report = _report(done, free_s)
     _write(done, report, free_s, out)
     console.print(closing_table(report))
@@ -128,9 +135,11 @@ def _report(done: Fit, free_s: float) -> dict[str, Any]:
 
 
 def _chance(scored: Scored) -> dict[str, Any]:
-    chance, pooled = scored.chance, scored.validated[MAIN].pooled
+    """What the readout scores on shifted labels: PopT is not tuned again for each of them."""
+    chance = scored.chance
     if chance is None:
         return {}
+    pooled = scored.validated[FROZEN if FROZEN in scored.validated else MAIN].pooled
     return {
         name: {
             "interval_95": chance.interval(name),

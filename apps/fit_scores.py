@@ -88,7 +88,7 @@ def rows_of(gathered: Gathered, name: str) -> Rows:
     import numpy as np
 
     made, labelled = gathered.features.rows, gathered.labelled
-    rows = _filled(made[name])
+    rows = _filled(_unmasked(gathered, name))
     if name != MAIN or FEWER not in made:
         return Rows(rows, labelled, gathered.recordings, 1)
     both = np.empty((2 * rows.shape[0], rows.shape[1]), np.float32)
@@ -100,6 +100,18 @@ def rows_of(gathered: Gathered, name: str) -> Rows:
         t_s=np.repeat(labelled.t_s, 2),
     )
     return Rows(both, twice, [name for name in gathered.recordings for _ in range(2)], 2)
+
+
+def _unmasked(gathered: Gathered, name: str) -> "Floats":
+    """Rows of a maker; where they are contacts in a row, those that were masked are NaN."""
+    import numpy as np
+
+    made, good = gathered.features.rows[name], gathered.features.good
+    of_contacts = name == LINEAR or (name == MAIN and LINEAR not in gathered.features.rows)
+    if not of_contacts or good.all():
+        return made
+    by_contact = made.reshape(*good.shape, -1)
+    return np.where(good[..., None], by_contact, np.float32(np.nan)).reshape(made.shape)
 
 
 def _filled(rows: "Floats") -> "Floats":
@@ -172,7 +184,7 @@ def score_all(
             name: _validated(rows_of(gathered, name), folds, embargo_s, most_windows, step)
             for name in names
         }
-        plain = Rows(gathered.features.rows[MAIN], gathered.labelled, gathered.recordings, 1)
+        plain = Rows(_unmasked(gathered, MAIN), gathered.labelled, gathered.recordings, 1)
         chance = None
         if n_shifts:
             chance = shifted_labels(

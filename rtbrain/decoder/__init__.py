@@ -1,6 +1,20 @@
 """6. Embedding to Decode: readouts, and the bundle that carries a fitted decoder."""
 
-from rtbrain.decoder.bundle import Bundle, Manifest, read_bundle, write_bundle
+from rtbrain.decoder.bundle import (
+    Bundle,
+    Manifest,
+    read_bundle,
+    strict_json,
+    write_bundle,
+)
 from rtbrain.decoder.readout import LinearReadout, Readout
 
-__all__ = ["Bundle", "LinearReadout", "Manifest", "Readout", "read_bundle", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "LinearReadout",
+    "Manifest",
+    "Readout",
+    "read_bundle",
+    "strict_json",
+    "write_bundle",
+]

@@ -17,6 +17,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import tempfile
@@ -35,7 +36,7 @@ from safetensors.numpy import save as save_tensors
 from rtbrain.errors import BundleError, MontageError
 from rtbrain.types import Montage
 
-__all__ = ["Bundle", "Manifest", "read_bundle", "write_bundle"]
+__all__ = ["Bundle", "Manifest", "read_bundle", "strict_json", "write_bundle"]
 
 _ZEROS = b"0" * 64
 _OWN_HASH = re.compile(rb'("sha256": ")([0-9a-f]{64})(?=")')
@@ -108,6 +109,25 @@ class Bundle:
         return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
 
 
+def strict_json(values: Mapping[str, Any]) -> str:
+    """JSON that every reader takes: a number that is not finite is null.
+
+    Parameters
+    ----------
+    values : mapping
+        Plain values.
+    """
+    return json.dumps(_finite(values), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_bundle(
     folder: Path,
     manifest: Manifest,
@@ -151,7 +171,7 @@ def write_bundle(
             {name: np.ascontiguousarray(array) for name, array in tensors.items()}
         ),
         "montage.tsv": _montage_to_tsv(montage).encode(),
-        "report.json": (json.dumps(report, indent=2) + "\n").encode(),
+        "report.json": strict_json(report).encode(),
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     manifest = manifest.model_copy(

@@ -194,3 +194,18 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     held_out = "synthetic:3,duration_s=90,n_channels=12"
     assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0
     assert set(json.loads(report.read_text())) == {"bundle", "decoder", "linear"}
+
+
+def test_half_the_range_of_the_fit_is_the_threshold_of_the_evaluation(
+    tmp_path: Path, quick: Path
+) -> None:
+    out, report = tmp_path / "half", tmp_path / "half.json"
+    flags = ("--channel", "RA1", "--threshold", "half")
+    done = rtbrain("fit", *PATIENT, "--config", quick, "--out", out, *flags)
+    assert done.returncode == 0, done.stderr
+    threshold = read_bundle(out).report["labels"]["threshold"]
+    assert isinstance(threshold, float)
+    held_out = "synthetic:3,duration_s=90,n_channels=12"
+    done = rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["decoder"]["auc"] > 0.5

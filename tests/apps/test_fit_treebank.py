@@ -1,5 +1,6 @@
 """A Brain Treebank trial by command: loud words drive two contacts, and the decoder says so."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,19 @@ def test_loud_words_are_told_from_quiet_ones_by_either_rules(
     assert bundle.manifest.labels == ("no volume", "volume")
     assert bundle.report["scores"]["STFT"]["pooled"]["auc"] > 0.7
     assert bundle.report["windows"] == 2 * 29  # strictly beyond the quartiles
+
+
+def test_a_decoder_of_a_task_reads_its_whole_window_and_is_evaluated_on_a_trial(
+    trial: Path, tmp_path: Path
+) -> None:
+    out, report = tmp_path / "bundle", tmp_path / "report.json"
+    settings = tmp_path / "quick.yaml"
+    settings.write_text("shifts: 0\nsplits: {n_folds: 3}\nrecipe: linear\n")
+    done = rtbrain("fit", trial, "--task", "volume", "--config", settings, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert read_bundle(out).manifest.recipe["encoder"]["n_pooled"] == 33
+    done = rtbrain("evaluate", out, trial, "--report", report)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(report.read_text())["decoder"]
+    assert figures["labelled"] == 2 * 29
+    assert "events" not in figures
