@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from rtbrain.config import LabelSettings
     from rtbrain.decoder import Bundle
     from rtbrain.offline.labels import Labelled
+    from rtbrain.offline.virtual import VirtualSession
+    from rtbrain.stream.contract import Binding
     from rtbrain.stream.recording import Recording
-    from rtbrain.types import Decode
+    from rtbrain.types import Chunk, Decode, Montage
 
 
 @dataclass(slots=True)
@@ -158,8 +160,26 @@ def _scored(
     return figures_of(kept.decodes, valid, labelled, alarm) | {"lost_samples": kept.n_lost}
 
 
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A session in the channels of the decoder, as a live stream is bound; missing ones are NaN."""
+
+    session: "VirtualSession"
+    binding: "Binding"
+    montage: "Montage"
+
+    def pull(self, timeout_s: float) -> "Chunk | None":
+        """Next chunk; None at the end."""
+        chunk = self.session.pull(timeout_s)
+        return None if chunk is None else self.binding.apply(chunk)
+
+    def close(self) -> None:
+        """Let go of the recording."""
+        self.session.close()
+
+
 def _played(
-    console: "Console", bundle: "Bundle", session: Any, recording: "Recording"
+    console: "Console", bundle: "Bundle", session: "VirtualSession", recording: "Recording"
 ) -> tuple[Kept, float]:
     """Every decode of a session, and how long after its moment a window ends, s.
 
@@ -169,17 +189,22 @@ def _played(
 
     from rtbrain.build import build_decoder, build_live
     from rtbrain.bundling import recipe_of_bundle
+    from rtbrain.stream.contract import StreamContract
 
+    floor = recipe_of_bundle(bundle).coverage_floor
+    fitted = bundle.montage
+    contract = StreamContract(fitted.sfreq_hz, fitted.names, least_coverage=floor)
+    binding = contract.check(session.montage, stream="of the recording")
     bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
-    decoder = build_decoder(bundle, session.montage, hands=(lambda: bad) if bad else None)
+    decoder = build_decoder(bundle, fitted, hands=(lambda: bad) if bad else None)
     kept = Kept()
     pipeline = build_live(
         decoder,
-        session,
+        _Bound(session, binding, fitted),
         (kept,),
         kept,
         newest_only=False,
-        coverage_floor=recipe_of_bundle(bundle).coverage_floor,
+        coverage_floor=floor,
         clock=session.clock,
         markers=session.markers,
     )

@@ -86,7 +86,7 @@ def command(
     wanted = chosen(names, others, own=f"{name}-status")
     stopping = _until(asked, duration, parent)
     try:
-        clean = _record(out, writer, side, status, screen, wanted, stopping)
+        clean = _record(out, writer, side, status, screen, wanted, names, stopping)
     finally:
         screen.close()
         status.close()
@@ -144,6 +144,7 @@ def _record(
     status: "StatusOutlet",
     screen: "Screen",
     wanted: "Callable[[StreamRow], bool]",
+    names: Sequence[str],
     stopping: Callable[[], bool],
 ) -> bool:
     from rtbrain.stream.tap import Taps
@@ -159,7 +160,10 @@ def _record(
         screen.show(recording)
         time.sleep(_STEP_S)
     clean = recording.close()
-    return _finish(recording, side, tell, clean)
+    missing = sorted(set(names) - {entry.name for entry in recording.entries})
+    if missing:
+        tell("stream_missing", streams=missing, why="asked for by name, and never there")
+    return _finish(recording, side, tell, clean) and not missing
 
 
 def _finish(

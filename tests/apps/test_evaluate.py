@@ -54,9 +54,14 @@ def test_labels_that_the_decoder_does_not_know_are_refused(bundle: Path) -> None
     assert "same order" in refused("evaluate", bundle, *HELD_OUT, "--classes", "speech,rest")
 
 
-def test_a_recording_of_another_montage_is_refused(bundle: Path) -> None:
-    line = refused("evaluate", bundle, "synthetic:3,duration_s=20,n_channels=6", "--sfreq", "2048")
-    assert "channels" in line
+def test_a_recording_of_another_rate_or_of_other_contacts_is_refused(
+    bundle: Path, tmp_path: Path
+) -> None:
+    line = refused("evaluate", bundle, "synthetic:3,duration_s=20,n_channels=12", "--sfreq", "1024")
+    assert "1024 Hz" in line
+    np.save(tmp_path / "others.npy", np.zeros((12, 40960), np.float32))
+    line = refused("evaluate", bundle, tmp_path / "others.npy", "--sfreq", "2048")
+    assert "0 of the decoder's 12 channels" in line
 
 
 def test_a_contact_that_went_bad_since_is_masked_as_it_would_be_live(
@@ -88,3 +93,18 @@ def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:
     line = refused("evaluate", bundle, "synthetic:3,duration_s=2,n_channels=12", "--sfreq", "2048")
     assert "is valid" in line
     assert "threshold" in refused("evaluate", bundle, *HELD_OUT, "--threshold", "7")
+
+
+def test_a_recording_that_lacks_a_contact_is_decoded_as_it_would_be_live(
+    bundle: Path, tmp_path: Path
+) -> None:
+    import mne
+
+    whole, fewer = tmp_path / "whole_raw.fif", tmp_path / "fewer_raw.fif"
+    assert rtbrain("export", *HELD_OUT, "--to", "fif", "--out", whole).returncode == 0
+    raw = mne.io.read_raw_fif(whole, verbose="ERROR").drop_channels(["RA3"])
+    raw.save(fewer, verbose="ERROR")
+    raw.close()
+    done = rtbrain("evaluate", bundle, fewer, "--report", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["decoder"]["auc"] > 0.7

@@ -145,11 +145,12 @@ def _state(pid):
 
 
 @pytest.mark.lsl
-def test_a_recording_of_a_set_length_ends_by_itself(tmp_path, name):
+def test_a_recording_of_a_set_length_ends_by_itself_and_tells_what_never_came(tmp_path, name):
     path = tmp_path / "short.xdf"
     done = rtbrain("record", path, "--stream", "none", "--name", name, "--duration", 0.2)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert "waiting for none" in done.stderr
+    assert "stream_missing: streams ['none']" in done.stderr
     assert read(path.read_bytes()) == []
 
 
