@@ -128,6 +128,7 @@ def _write_fif(raw: Any, out: Path) -> Path:
         try:
             return Path(raw.save(out, fmt="single", verbose="WARNING")[0])
         except (OSError, ValueError) as error:
+            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
             raise RecordingError(f"{out} cannot be written as FIF: {_line(error)}") from error
 
 

@@ -225,12 +225,17 @@ def test_exports_go_beside_the_recording():
     assert default_path(Path("a/one.xdf"), "bids") == Path("a/one-bids")
 
 
-def test_an_edf_file_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch):
-    def full(path, *_, **__):
-        path.write_bytes(b"half")
+@pytest.mark.parametrize(
+    ("to", "writer"), [("edf", "mne.export.export_raw"), ("fif", "mne.io.BaseRaw.save")]
+)
+def test_a_file_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch, to, writer):
+    out = tmp_path / f"x_raw.{to}"
+
+    def full(*_, **__):
+        out.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mne.export.export_raw", full)
+    monkeypatch.setattr(writer, full)
     with pytest.raises(RecordingError, match="No space left"):
-        export_recording(recording_of(), tmp_path / "x.edf", "edf")
+        export_recording(recording_of(), out, to)
     assert not list(tmp_path.iterdir())
