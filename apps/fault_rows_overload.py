@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 _PULL_S = 0.25
 _LEVEL_KIB = 2048
 _N_PUSHED = 100_000
-_PUSH_LIMIT_S = 0.05
+# A push that took a hop would hold up the next decode; one in 100,000 may wait for its turn on a
+# busy machine, but not one in a hundred.
+_PUSH_LIMIT_S = 0.25
+_PUSH_P99_S = 0.005
 
 
 @dataclass(slots=True)
@@ -198,7 +201,7 @@ def pushed(outlet: "DecodeOutlet", rig: Rig) -> Finding:
     return (
         f"{_N_PUSHED} pushes: p99 {1e6 * p99_s:.0f} µs, slowest {1e3 * most_s:.1f} ms; memory "
         f"{grown_kib / 1024:+.1f} MiB",
-        most_s < _PUSH_LIMIT_S and grown_kib < _LEVEL_KIB,
+        most_s < _PUSH_LIMIT_S and p99_s < _PUSH_P99_S and grown_kib < _LEVEL_KIB,
     )
 
 
