@@ -85,6 +85,7 @@ def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line
     session.told.append(Told(0.0, "live", {}))
     session.feeds = session.all_feeds("live", "live")
     qtbot.waitUntil(lambda: foot(window) == "")
+    assert window.isVisible()
 
 
 def test_a_decoder_that_said_that_it_ends_is_not_lost(
@@ -97,6 +98,7 @@ def test_a_decoder_that_said_that_it_ends_is_not_lost(
     qtbot.waitUntil(lambda: foot(window) == "")
     session.feeds = session.all_feeds("live", "lost")
     qtbot.waitUntil(lambda: foot(window) == "lost: test-record")
+    assert window.status_line._ended == {"test"}
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
