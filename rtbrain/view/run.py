@@ -11,6 +11,7 @@ from PySide6.QtCore import QMessageLogContext, QSettings, QTimer, QtMsgType, qIn
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.errors import SettingsError
+from rtbrain.view.heap import keep_to_one_heap
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.session import Session
 from rtbrain.view.traces import MakeChain
@@ -65,6 +66,7 @@ def run_window(
     SettingsError
         The picture cannot be written.
     """
+    keep_to_one_heap()
     if picture is not None:
         qInstallMessageHandler(_complain)
     application = QApplication.instance() or QApplication(["rtbrain view"])
