@@ -88,7 +88,7 @@ def rows_of(gathered: Gathered, name: str) -> Rows:
     import numpy as np
 
     made, labelled = gathered.features.rows, gathered.labelled
-    rows = _filled(_unmasked(gathered, name))
+    rows = _filled(_masked_as_missing(gathered, name))
     if name != MAIN or FEWER not in made:
         return Rows(rows, labelled, gathered.recordings, 1)
     both = np.empty((2 * rows.shape[0], rows.shape[1]), np.float32)
@@ -102,7 +102,7 @@ def rows_of(gathered: Gathered, name: str) -> Rows:
     return Rows(both, twice, [name for name in gathered.recordings for _ in range(2)], 2)
 
 
-def _unmasked(gathered: Gathered, name: str) -> "Floats":
+def _masked_as_missing(gathered: Gathered, name: str) -> "Floats":
     """Rows of a maker; where they are contacts in a row, those that were masked are NaN."""
     import numpy as np
 
@@ -184,7 +184,7 @@ def score_all(
             name: _validated(rows_of(gathered, name), folds, embargo_s, most_windows, step)
             for name in names
         }
-        plain = Rows(_unmasked(gathered, MAIN), gathered.labelled, gathered.recordings, 1)
+        plain = Rows(_masked_as_missing(gathered, MAIN), gathered.labelled, gathered.recordings, 1)
         chance = None
         if n_shifts:
             chance = shifted_labels(

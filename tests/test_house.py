@@ -127,3 +127,4 @@ def test_the_top_level_holds_only_what_is_agreed() -> None:
 def test_the_window_can_be_tested_here() -> None:
     if NO_QT:
         pytest.skip(f"{NO_QT}: apt-get install libegl1 libgl1 libxkbcommon0, then run again")
+    assert "PySide6.QtWidgets" in sys.modules

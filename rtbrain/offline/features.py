@@ -43,8 +43,6 @@ class Features:
         Channels that were believed.
     t_stop, t_neural : ndarray, float64 [n_windows]
         End of each window, and the moment that it describes, s.
-    recording : ndarray, int64 [n_windows]
-        Which recording each is of.
     n_invalid : int
         Windows that a live decoder would have called invalid; they are left out.
     """
@@ -54,7 +52,6 @@ class Features:
     good: npt.NDArray[np.bool_]
     t_stop: Times
     t_neural: Times
-    recording: npt.NDArray[np.int64]
     n_invalid: int
 
 
@@ -122,13 +119,12 @@ def gather(
         np.array(good, bool).reshape(n_windows, -1 if n_windows else 0),
         np.array(t_stop),
         np.array(t_neural),
-        np.zeros(n_windows, np.int64),
         n_invalid,
     )
 
 
 def joined(parts: "list[Features]") -> Features:
-    """Features of several recordings, one after the other and numbered so."""
+    """Features of several recordings, one after the other."""
     if len(parts) == 1:
         return parts[0]
 
@@ -142,7 +138,6 @@ def joined(parts: "list[Features]") -> Features:
         all_of([part.good for part in parts]),
         all_of([part.t_stop for part in parts]),
         all_of([part.t_neural for part in parts]),
-        np.repeat(np.arange(len(parts)), [part.t_stop.size for part in parts]),
         sum(part.n_invalid for part in parts),
     )
 
