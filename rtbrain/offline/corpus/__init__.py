@@ -1,0 +1,1 @@
+"""Windows of many recordings on disk, read by memory map."""

@@ -1,0 +1,5 @@
+"""Pretraining objectives, one a file, the equation in its docstring."""
+
+from rtbrain.offline.objectives.objective import Batch, Examples, Objective
+
+__all__ = ["Batch", "Examples", "Objective"]
