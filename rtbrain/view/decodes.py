@@ -61,7 +61,10 @@ class DecodePanel(QWidget):
     def take(self, update: Update) -> None:
         """Keep the decodes, and the reasons why some are not valid."""
         info = self._session.decode
-        if info is not None and info != self._info:
+        if info is None:
+            # None was found yet, or the one that was is of other channels.
+            self._info = self._history = None
+        elif info != self._info:
             self._begin(info)
         if self._history is None or self._info is None:
             return
@@ -148,7 +151,7 @@ def _what_is_missing(feed: Feed) -> str:
     if not feed.name:
         return f"○ There is no decode stream.\n{start}"
     if ": " in feed.name:  # why it is not taken, in place of a name
-        return f"○ No decode stream is taken.\n{feed.name}\nName one with --decode"
+        return f"▲ No decode stream is taken.\n{feed.name}\nName another with --decode"
     return f"○ There is no decode stream {feed.name}.\n{start}"
 
 

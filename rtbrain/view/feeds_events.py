@@ -13,7 +13,7 @@ from rtbrain.stream.lsl_connect import full_info, new_inlet, open_inlet, shown
 from rtbrain.types import Floats
 from rtbrain.view.feeds import Link
 
-__all__ = ["DecodeInfo", "DecodeLink", "DecodeRow", "TextLink", "Told", "told"]
+__all__ = ["DecodeInfo", "DecodeLink", "DecodeRow", "TextLink", "Told", "contacts_of", "told"]
 
 _ANSWER_S = 3.0
 _BUFFER_S = 30
@@ -21,6 +21,7 @@ _MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _ITEMS_A_PULL = 256
 _LINE_LIMIT = 65536
 _TEXT_LIMIT = 200
+_CONTACT_LIMIT = 4096
 _WORTH = ("valid", "coverage", "age_s", "compute_s")
 
 
@@ -71,6 +72,8 @@ class DecodeInfo:
         Time between decodes, s; None where they come with events.
     attention : int
         Channels after the four that every decode stream has after its outputs.
+    contacts : tuple of str
+        Labels that the decoder reads; empty where the header does not say.
     """
 
     name: str
@@ -78,6 +81,7 @@ class DecodeInfo:
     unit: str
     hop_s: float | None
     attention: int
+    contacts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +215,15 @@ def _decode_info(header: Any) -> DecodeInfo:
         units[0] or "value",
         1 / rate_hz if rate_hz > 0 else None,
         len(labels) - n_outputs - len(_WORTH),
+        contacts_of(header),
     )
+
+
+def contacts_of(header: Any) -> tuple[str, ...]:
+    """Labels that a decoder reads, by the full header of its decodes; empty if it does not say."""
+    contacts: list[str] = []
+    node = header.desc().child("montage").child("contacts").child("contact")
+    while not node.empty() and len(contacts) < _CONTACT_LIMIT:
+        contacts.append(node.child_value("label").strip()[:_TEXT_LIMIT])
+        node = node.next_sibling("contact")
+    return tuple(filter(None, contacts))

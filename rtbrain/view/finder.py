@@ -3,7 +3,8 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pylsl
@@ -12,6 +13,7 @@ from rtbrain.errors import RtbrainError
 from rtbrain.stream.ledger import Ledger
 from rtbrain.view.feeds import Link, SignalLink
 from rtbrain.view.feeds_events import DecodeLink, TextLink
+from rtbrain.view.finder_decodes import DecodeHeaders, told_by
 
 __all__ = ["Finder", "choose"]
 
@@ -35,7 +37,10 @@ _MARKER_LIMIT = 8
 
 
 def choose(
-    infos: Sequence[Any], stream: str | None, decode: str | None
+    infos: Sequence[Any],
+    stream: str | None,
+    decode: str | None,
+    foreign: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Which stream is which.
 
@@ -47,7 +52,10 @@ def choose(
         Name of the signal; None takes the only one that there is, of a brain's type if any.
     decode : str or None
         Name of the decodes, with or without ``-decode``; None takes the only stream of type
-        ``Decode``.
+        ``Decode`` that is not foreign.
+    foreign : mapping of str to str
+        Names of the decode streams that are not of the signal, and why: neither they nor the
+        status of their decoders are taken.
 
     Returns
     -------
@@ -58,11 +66,14 @@ def choose(
         What may not be chosen, and why.
     """
     texts = [info for info in infos if info.channel_format() == pylsl.cf_string]
-    texts = [info for info in texts if info.channel_count() == 1]
+    theirs = frozenset[str]().union(*map(told_by, foreign))
+    texts = [info for info in texts if info.channel_count() == 1 and info.name() not in theirs]
     decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
     asked = None if decode is None else decode.removesuffix("-decode")
     if asked is not None:
         decodes = [info for info in decodes if info.name().removesuffix("-decode") == asked]
+    refused = [foreign[info.name()] for info in decodes if info.name() in foreign]
+    decodes = [info for info in decodes if info.name() not in foreign]
     candidates = {"signal": _signals(infos, stream), "decode": decodes}
     base = decodes[0].name().removesuffix("-decode") if len(decodes) == 1 else asked
     records = [info for info in texts if info.name().endswith("-record-status")]
@@ -81,6 +92,8 @@ def choose(
         for key, found in candidates.items()
         if len(found) > 1
     }
+    if refused and not decodes:
+        troubles["decode"] = "; ".join(sorted(refused))
     return chosen, troubles
 
 
@@ -118,13 +131,19 @@ class Finder:
         Keys of the streams that are being opened; replaced, never changed.
     troubles : dict of str to str
         Why a stream that is there is not taken, by key; replaced, never changed.
+    foreign : frozenset of str
+        Names of the status streams of decoders of other channels and of their recorders;
+        replaced, never changed.
     """
 
     def __init__(self, stream: str | None, decode: str | None, clock: Callable[[], float]) -> None:
         self.opened: queue.Queue[tuple[str, Link]] = queue.Queue()
         self.connecting: frozenset[str] = frozenset()
         self.troubles: dict[str, str] = {}
+        self.foreign: frozenset[str] = frozenset()
         self._stream, self._decode, self._clock = stream, decode, clock
+        self._headers = DecodeHeaders()
+        self._labels: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._held: dict[str, Link] = {}
         self._retired: list[Link] = []
@@ -139,12 +158,13 @@ class Finder:
         self._thread = threading.Thread(target=self._work, name="rtbrain-view-finder", daemon=True)
         self._thread.start()
 
-    def release(self, key: str) -> None:
-        """Close a stream that is lost, and look for it anew."""
+    def release(self, key: str, *, lost: bool = True) -> None:
+        """Close a stream that is lost, or of another signal, and look for one anew."""
         with self._lock:
             link = self._held.pop(key, None)
             if link is not None:
                 self._retired.append(link)
+            if link is not None and lost:
                 self._not_before[link.uid] = time.monotonic() + _AGAIN_S
 
     def close(self) -> None:
@@ -169,7 +189,7 @@ class Finder:
         resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
         while not self._stop.wait(_LOOK_EVERY_S):
             self._close_retired()
-            chosen, ambiguous = choose(self._look(resolver.results()), self._stream, self._decode)
+            chosen, ambiguous = self._choose(self._look(resolver.results()))
             with self._lock:
                 # What is announced no more, after its time out, has no trouble any more.
                 waiting = self._not_before.keys()
@@ -183,6 +203,20 @@ class Finder:
                     self.connecting |= {key}
                 threading.Thread(target=self._open, args=(key, found), daemon=True).start()
             self._measure_clocks()
+
+    def _choose(self, infos: list[Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        decodes = [info for info in infos if info.type() == "Decode"]
+        self._headers.look(decodes)
+        with self._lock:
+            labels = self._labels
+        foreign = self._headers.foreign(decodes, labels, self._decode is not None)
+        self.foreign = frozenset[str]().union(*map(told_by, foreign))
+        chosen, troubles = choose(infos, self._stream, self._decode, foreign)
+        if not self._headers.complete(decodes) or ("signal" in chosen and not labels):
+            # Which decoder is the signal's is not known yet.
+            for key in ("decode", "status", "record"):
+                chosen.pop(key, None)
+        return chosen, troubles
 
     def _look(self, results: Sequence[Any]) -> list[Any]:
         now = time.monotonic()
@@ -229,6 +263,8 @@ class Finder:
                 self._not_before[found.uid()] = time.monotonic() + _AGAIN_S
                 return
             self._held[key] = link
+            if isinstance(link, SignalLink):
+                self._labels = link.montage.names
         self.opened.put((key, link))
         if self._stop.is_set():
             self.release(key)

@@ -76,6 +76,13 @@ class HealthBar(QWidget):
 
     def take(self, update: Update) -> None:
         """Keep what was told, and the ages of the decodes."""
+        if update.other_decoder:
+            self._decoder = DecoderTold()
+            self._ages.clear()
+            if any(
+                feed.kind == "record" and feed.state == "absent" for feed in self._session.feeds
+            ):
+                self._recorder = RecorderTold()
         for event in update.told:
             self._decoder.hear(event)
             self._recorder.hear(event)

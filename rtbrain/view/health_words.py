@@ -65,7 +65,7 @@ def feed_word(feed: Feed) -> Word:
     trouble = feed.state == "absent" and ": " in feed.name  # why none is taken, for a name
     if trouble:
         severity = "warn"
-    text = f"{kind} {feed.state}"
+    text = f"{kind} not taken: {feed.name}" if trouble else f"{kind} {feed.state}"
     if feed.state == "live" and feed.nominal_hz > 0:
         text = f"{kind} {_rates(feed)}"
     if feed.lost:

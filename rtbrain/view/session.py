@@ -6,7 +6,7 @@ a poll takes what has arrived and returns. Whatever comes or goes, nothing here 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from rtbrain.types import Chunk, Montage
 from rtbrain.view.feeds import Link, SignalLink
 from rtbrain.view.feeds_events import DecodeInfo, DecodeLink, DecodeRow, TextLink, Told, told
 from rtbrain.view.finder import Finder
+from rtbrain.view.finder_decodes import misfit, told_by
+from rtbrain.view.update import Feed, Update
 
 __all__ = ["DecodeInfo", "DecodeRow", "Feed", "Session", "Told", "Update"]
 
@@ -25,71 +27,6 @@ _GONE_S = 3.0
 _BY_HAND = "by hand"
 _BAD_LIMIT = 4096
 _GONE_MARKERS_SHOWN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """A stream that is expected, and how it does.
-
-    Attributes
-    ----------
-    name : str
-        As announced; before it is found what was asked for, or why none is taken.
-    kind : str
-        ``signal``, ``decode``, ``status``, ``markers`` or ``record``.
-    state : str
-        ``absent``, ``connecting``, ``live``, ``stalled`` (nothing for 1 s) or ``lost``.
-    origin : str
-        ``replay``, ``synthetic``, ``fault injection``, as its header says; empty otherwise.
-    nominal_hz, effective_hz : float
-        Samples a second as announced (0: irregular) and as measured (NaN: not yet).
-    received, lost : int
-        Samples.
-    clock_offset_s, clock_uncertainty_s : float
-        Of the sender's clock, s; NaN before it is known.
-    t_last : float
-        Newest time stamp, s, LSL clock; NaN before the first.
-    """
-
-    name: str
-    kind: str
-    state: str
-    origin: str
-    nominal_hz: float
-    effective_hz: float
-    received: int
-    lost: int
-    clock_offset_s: float
-    clock_uncertainty_s: float
-    t_last: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Update:
-    """What one poll brought.
-
-    Attributes
-    ----------
-    now : float
-        LSL clock, s.
-    chunks : tuple of Chunk
-        Signal in µV, rows in the order of ``session.montage``.
-    decodes : tuple of DecodeRow
-        In order of arrival.
-    told : tuple of Told
-        What the decoder and the recorder said.
-    markers : tuple of (float, str)
-        Time, s on the LSL clock, and text.
-    new_montage : bool
-        ``session.montage`` has changed: begin anew.
-    """
-
-    now: float
-    chunks: tuple[Chunk, ...] = ()
-    decodes: tuple[DecodeRow, ...] = ()
-    told: tuple[Told, ...] = ()
-    markers: tuple[tuple[float, str], ...] = ()
-    new_montage: bool = False
 
 
 class Session:
@@ -109,7 +46,7 @@ class Session:
     montage : Montage or None
         Of the signal; None before it was first found, kept while it is lost.
     decode : DecodeInfo or None
-        Of the decodes; as `montage`.
+        Of the decodes; as `montage`, but None again where the signal has become another one.
     feeds : tuple of Feed
         Every stream that is expected.
     bad : dict of str to str
@@ -141,6 +78,7 @@ class Session:
     def poll(self) -> Update:
         """Take what has come since the last poll; never waits."""
         new_montage = self._welcome()
+        other_decoder = self._part_with_foreign()
         chunks: list[Chunk] = []
         decodes: list[DecodeRow] = []
         events: list[Told] = []
@@ -160,7 +98,13 @@ class Session:
         self.feeds = self._feeds(now)
         self._part(now)
         return Update(
-            now, tuple(chunks), tuple(decodes), tuple(events), tuple(markers), new_montage
+            now,
+            tuple(chunks),
+            tuple(decodes),
+            tuple(events),
+            tuple(markers),
+            new_montage,
+            other_decoder,
         )
 
     def mark(self, label: str, bad: bool) -> None:
@@ -204,6 +148,28 @@ class Session:
                 self._told_bad.clear()
             self._merge_bad()
         return new_montage
+
+    def _part_with_foreign(self) -> bool:
+        """Give back decodes and status of a decoder of other channels; whether there were any."""
+        decode, foreign = self.decode, set(self._finder.foreign)
+        names = () if self.montage is None else self.montage.names
+        asked = self._decode_name is not None
+        parted = []
+        if decode is not None and misfit(decode.name, decode.contacts, names, asked):
+            self.decode = None
+            foreign |= told_by(decode.name)
+            parted.append("decode")
+        for key in ("status", "record"):
+            if key in self._links and self._links[key].name in foreign:
+                parted.append(key)
+        if "status" in parted:
+            self._told_bad.clear()
+            self._merge_bad()
+        for key in parted:
+            self._last.pop(key, None)
+            if self._links.pop(key, None) is not None:
+                self._finder.release(key, lost=False)
+        return bool(parted)
 
     def _note_quality(self, event: Told) -> None:
         if event.event == "standing":

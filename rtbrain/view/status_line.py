@@ -58,6 +58,8 @@ class StatusLine:
 
     def take(self, update: Update) -> None:
         """Take what was told."""
+        if update.other_decoder:
+            self._wrong = ""
         for told in update.told:
             if told.event in _WRONG:
                 why = told.fields.get("why") or told.fields.get("reason") or ""

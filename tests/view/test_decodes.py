@@ -170,6 +170,19 @@ def test_the_panel_says_what_is_missing_and_what_to_do(panel_of):
     assert "--decode" in panel._missing.text()
 
 
+def test_the_panel_forgets_the_decodes_of_other_channels_and_says_why_it_shows_none(panel_of):
+    panel, session = panel_of()
+    panel.take(Update(0.0, decodes=tuple(rows(8))))
+    panel.draw(102.0)
+    why = "x-decode is of other channels: B1 is not in this signal"
+    session.decode = None
+    session.set("decode", state="absent", name=why)
+    panel.take(Update(0.0, other_decoder=True))
+    panel.draw(102.0)
+    assert panel._stack.currentIndex() == 0
+    assert why in panel._missing.text()
+
+
 def test_lines_turn_grey_when_old_and_coloured_again_when_live(panel_of):
     panel, _ = panel_of()
     panel.take(Update(0.0, decodes=tuple(rows(8))))

@@ -220,6 +220,20 @@ def test_an_old_decode_is_told_in_the_bar(shown):
     assert "no decode for 3.0 s" in bar._cells["age"].text()
 
 
+def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
+    session = StubSession(decode=INFO)
+    bar = shown(HealthBar, session)
+    bar.take(Update(0.0, decodes=(row(100.0, [0, 1]),), told=(told("refused"),)))
+    bar.draw(100.1)
+    assert "decoder: refused" in bar._cells["decoder"].text()
+    session.decode = None
+    session.set("decode", state="absent")
+    bar.take(Update(0.0, other_decoder=True))
+    bar.draw(101.0)
+    assert "decoder: unknown" in bar._cells["decoder"].text()
+    assert not bar._spark.isVisible()
+
+
 def test_without_decodes_the_age_is_the_signals(shown):
     bar = shown(HealthBar, StubSession())
     bar.draw(100.02)
