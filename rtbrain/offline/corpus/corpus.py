@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain.errors import RecordingError
+from rtbrain.offline.corpus.manifest import (
+    CorpusManifest,
+    FileEntry,
+    Form,
+    SessionEntry,
+    read_manifest,
+)
 from rtbrain.stream.recording import Event
 from rtbrain.types import Floats, Montage, Times
 
-__all__ = ["CorpusSession"]
+__all__ = ["Corpus", "CorpusSession", "open_corpus"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -63,3 +73,126 @@ class CorpusSession:
         """All channels of one window, float32 [n_channels, ...]."""
         n_channels = self.montage.n_channels
         return self.read(np.full(n_channels, number), np.arange(n_channels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Sessions of one form, made by one recipe.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    manifest : CorpusManifest
+        What it says of itself.
+    sessions : tuple of CorpusSession
+        In the order of the settings that asked for them.
+    """
+
+    folder: Path
+    manifest: CorpusManifest
+    sessions: tuple[CorpusSession, ...]
+
+    @property
+    def form(self) -> Form:
+        """What an item is: spectrogram, waveform, patches or embedding."""
+        return self.manifest.form
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one window of one channel."""
+        return self.manifest.item_shape
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values of the recipe whose front end made the windows."""
+        return self.manifest.recipe
+
+    @property
+    def hop_s(self) -> float:
+        """From one window to the next, s."""
+        return self.manifest.hop_s
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Labels, each once, in the order of the sessions."""
+        return tuple(dict.fromkeys(session.subject for session in self.sessions))
+
+    def of(self, subjects: Sequence[str]) -> tuple[CorpusSession, ...]:
+        """Sessions of these subjects.
+
+        Raises
+        ------
+        RecordingError
+            There is no such subject.
+        """
+        missing = [subject for subject in subjects if subject not in self.subjects]
+        if missing:
+            some = ", ".join(self.subjects[:8]) + (", ..." if len(self.subjects) > 8 else "")
+            raise RecordingError(
+                f"{self.folder.name} has no subject {', '.join(missing)}: there are {some}"
+            )
+        return tuple(session for session in self.sessions if session.subject in set(subjects))
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus; its shards are memory-mapped, not read.
+
+    Parameters
+    ----------
+    folder : Path
+        As ``rtbrain corpus build`` or ``rtbrain corpus embed`` left it.
+
+    Raises
+    ------
+    RecordingError
+        It is no corpus, is not complete, holds nothing, or a file is missing or was altered in
+        its size or its shape.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if not manifest.complete:
+        raise RecordingError(
+            f"{folder} is not complete: run the command that began it again, and it goes on"
+        )
+    if not manifest.sessions:
+        raise RecordingError(f"{folder} holds no session: rtbrain corpus show tells why")
+    sessions = tuple(_session(folder, manifest, entry) for entry in manifest.sessions)
+    return Corpus(folder, manifest, sessions)
+
+
+def _session(folder: Path, manifest: CorpusManifest, entry: SessionEntry) -> CorpusSession:
+    shards = [_array(folder, file, mapped=True) for file in entry.shards]
+    t_stop, good = _array(folder, entry.t_stop), _array(folder, entry.good)
+    row = (len(entry.names), *manifest.item_shape)
+    fits = (
+        sum(len(shard) for shard in shards) == entry.n_windows
+        and t_stop.shape == (entry.n_windows,)
+        and good.shape == (entry.n_windows, len(entry.names))
+        and t_stop.dtype == np.float64
+        and good.dtype == np.bool_
+        and all(shard.shape[1:] == row and shard.dtype == manifest.dtype for shard in shards)
+    )
+    if not fits:
+        raise RecordingError(
+            f"{folder}: session {entry.number:04d} does not have the shapes that the manifest "
+            "says: build it again"
+        )
+    return CorpusSession(
+        entry.subject, entry.session, entry.montage, entry.recorded_events, t_stop, good, shards
+    )
+
+
+def _array(folder: Path, entry: FileEntry, *, mapped: bool = False) -> npt.NDArray[Any]:
+    path = folder / entry.file
+    if not entry.whole(folder, hashed=False):
+        raise RecordingError(
+            f"{path} is missing or has not the {entry.n_bytes} bytes that the manifest says: "
+            "copy it again, or build the corpus again"
+        )
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None)
+    except (OSError, ValueError) as error:
+        hint = "raise the limit of open files (ulimit -n), or build the corpus again"
+        raise RecordingError(f"{path}: {' '.join(str(error).split())}: {hint}") from error
+    return array
