@@ -3,9 +3,12 @@
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from .processes import last_words, running_command
 
@@ -13,7 +16,8 @@ if TYPE_CHECKING:
     from rtbrain.offline.timing import Row
 
 _REPEATS, _PLAIN_REPEATS = 100, 5
-_SETTLE_S = 15.0
+# Caches fill, modules are loaded late, and each thread takes its first memory.
+_SETTLE_S = 120.0
 _LOOK_EVERY_S = 0.5
 _OPEN_WITHIN_S = 60.0
 
@@ -29,23 +33,28 @@ class Upkeep:
     memory_mib : float
         Resident at the end, MiB.
     slope_mib_per_min : float
-        Of the resident memory, by a line fitted to all but the first 15 s.
+        Of the resident memory, by a line fitted to all but the first 2 minutes.
     minutes : float
         How long it was watched after that.
+    by_minute_mib : tuple of float
+        Resident at the start of each minute of that time and at its end, MiB.
     """
 
     cores: float
     memory_mib: float
     slope_mib_per_min: float
     minutes: float
+    by_minute_mib: tuple[float, ...] = ()
 
     def __str__(self) -> str:
+        table = ", ".join(f"{mib:.1f}" for mib in self.by_minute_mib)
         return (
             f"window process: {self.cores:.2f} cores, {self.memory_mib:.0f} MiB resident, "
             f"{self.slope_mib_per_min:+.2f} MiB a minute over {self.minutes:g} minutes"
+            + (f" (minute by minute: {table} MiB)" if table else "")
         )
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return asdict(self)
 
@@ -81,6 +90,9 @@ def redraws(n_channels: int) -> "list[Row]":
 def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
     """Run the window on a simulated signal, and watch its process.
 
+    Both have an LSL session of their own, so that the streams of others, which come and go, cost
+    the window nothing; but not where the user has set LSL up himself.
+
     Parameters
     ----------
     n_channels : int
@@ -108,17 +120,20 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
     after_s = shown_s + _OPEN_WITHIN_S
     window = ["view", "--stream", name, "--headless-png", str(folder / "view.png")]
     window += ["--after", f"{after_s:g}"]
-    with running_command(sender, folder / "simulate.log") as sending:
-        log = folder / "view.log"
-        with running_command(window, log) as showing:
-            seen = []
-            end = time.monotonic() + shown_s
-            while time.monotonic() < end:
-                for process, words in ((sending, folder / "simulate.log"), (showing, log)):
-                    if process.poll() is not None:
-                        raise SettingsError(f"bench view: a process ended: {last_words(words)}")
-                seen.append((time.monotonic(), *_taken(showing.pid)))
-                time.sleep(_LOOK_EVERY_S)
+    log = folder / "view.log"
+    with (
+        _lsl_session(folder),
+        running_command(sender, folder / "simulate.log") as sending,
+        running_command(window, log) as showing,
+    ):
+        seen = []
+        end = time.monotonic() + shown_s
+        while time.monotonic() < end:
+            for process, words in ((sending, folder / "simulate.log"), (showing, log)):
+                if process.poll() is not None:
+                    raise SettingsError(f"bench view: a process ended: {last_words(words)}")
+            seen.append((time.monotonic(), *_taken(showing.pid)))
+            time.sleep(_LOOK_EVERY_S)
     sent_s = _sent_s(last_words(folder / "simulate.log"))
     if sent_s < 60 * minutes:
         raise SettingsError(
@@ -126,6 +141,28 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
             "too many LSL streams on this machine to find one more?"
         )
     return _fitted(seen, minutes)
+
+
+@contextmanager
+def _lsl_session(folder: Path) -> Iterator[None]:
+    """Let processes begun meanwhile see no streams but each other's."""
+    from importlib import resources
+
+    ours = Path(str(resources.files("rtbrain.configs"))) / "lsl-machine.cfg"
+    before = os.environ.get("LSLAPICFG")
+    if before and Path(before).parent != ours.parent:
+        yield
+        return
+    settings = folder / "lsl.cfg"
+    settings.write_text(f"{ours.read_text()}\n[lab]\nSessionID = {uuid4().hex}\n")
+    os.environ["LSLAPICFG"] = str(settings)
+    try:
+        yield
+    finally:
+        if before:
+            os.environ["LSLAPICFG"] = before
+        else:
+            del os.environ["LSLAPICFG"]
 
 
 def _sent_s(words: str) -> float:
@@ -151,4 +188,6 @@ def _fitted(seen: list[tuple[float, float, float]], minutes: float) -> Upkeep:
     t, cpu_s, memory_mib = table.T
     slope = np.polyfit(t - t[0], memory_mib, 1)[0] * 60
     cores = (cpu_s[-1] - cpu_s[0]) / (t[-1] - t[0])
-    return Upkeep(float(cores), float(memory_mib[-1]), float(slope), minutes)
+    starts = np.searchsorted(t - t[0], np.arange(0, t[-1] - t[0], 60))
+    by_minute = (*memory_mib[starts].tolist(), float(memory_mib[-1]))
+    return Upkeep(float(cores), float(memory_mib[-1]), float(slope), minutes, by_minute)

@@ -1,4 +1,7 @@
 import json
+import os
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +49,7 @@ def test_plain_items_are_given_the_whole_page(qtbot, monkeypatch):
 
 def test_the_command_prints_and_writes_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_view, "redraws", lambda n_channels: ROWS)
-    taken = bench_view.Upkeep(0.5, 200.0, 0.1, 10.0)
+    taken = bench_view.Upkeep(0.5, 200.0, 0.1, 10.0, (199.0, 200.0))
     monkeypatch.setattr(bench_view, "upkeep", lambda *_: taken)
     path = tmp_path / "view.json"
     done = invoke("view", "--channels", "8", "--minutes", "10", "--json", str(path))
@@ -55,6 +58,7 @@ def test_the_command_prints_and_writes_what_was_measured(tmp_path, monkeypatch):
     assert "+0.10 MiB a minute over 10 minutes" in done.output
     report = json.loads(path.read_text())
     assert [Row(**row) for row in report["rows"]] == ROWS
+    assert "minute by minute: 199.0, 200.0 MiB" in done.output
     assert report["process"]["slope_mib_per_min"] == 0.1
 
 
@@ -63,12 +67,28 @@ def test_only_the_window_can_be_watched():
     assert isinstance(done.exception, SettingsError)
 
 
-def test_upkeep_leaves_the_first_seconds_out():
-    t = np.arange(0, 120, 0.5)
-    memory = np.where(t < 15, 10 * t, 150 + 2 * (t - 15) / 60)
-    taken = bench_view._fitted(list(zip(t, 0.4 * t, memory, strict=True)), 1.75)
+def test_upkeep_leaves_the_first_two_minutes_out_and_tells_each_of_the_others():
+    t = np.arange(0, 300, 0.5)
+    memory = np.where(t < 120, 10 * t, 1200 + 2 * (t - 120) / 60)
+    taken = bench_view._fitted(list(zip(t, 0.4 * t, memory, strict=True)), 3.0)
     assert taken.cores == pytest.approx(0.4)
     assert taken.slope_mib_per_min == pytest.approx(2)
+    assert taken.by_minute_mib == pytest.approx((1200, 1202, 1204, 1206), abs=0.02)
+
+
+def test_the_window_is_watched_in_an_lsl_session_of_its_own(tmp_path, monkeypatch):
+    ours = resources.files("rtbrain.configs") / "lsl-machine.cfg"
+    monkeypatch.setenv("LSLAPICFG", str(ours))
+    seen = []
+    for _ in range(2):
+        with bench_view._lsl_session(tmp_path):
+            seen.append(Path(os.environ["LSLAPICFG"]).read_text())
+    assert os.environ["LSLAPICFG"] == str(ours)
+    assert seen[0] != seen[1]
+    assert all(text.startswith(ours.read_text()) and "SessionID = " in text for text in seen)
+    monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
+    with bench_view._lsl_session(tmp_path):
+        assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
 
 
 def test_a_window_that_had_no_signal_is_not_measured():
