@@ -23,12 +23,15 @@ class Calibration:
         Between decodes, s.
     n_windows : int
         Windows that it was fitted on.
+    encoder : str
+        Which one, as `rtbrain.bundling.encoder_told` has it.
     """
 
     validation_score: float
     neural_delay_s: float
     hop_s: float
     n_windows: int
+    encoder: str
 
 
 def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path) -> Calibration:
@@ -37,7 +40,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     Parameters
     ----------
     recipe : Recipe
-        Front end and encoder; the encoder's weights are random and seeded.
+        Front end and encoder.
     patient : Patient
         Whose signal.
     seconds : float
@@ -48,7 +51,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     import numpy as np
 
     from rtbrain.build import build_encoding
-    from rtbrain.bundling import bundle_parts, untrained_model
+    from rtbrain.bundling import bundle_parts, encoder_of_recipe, encoder_told
     from rtbrain.decoder import write_bundle
     from rtbrain.errors import SettingsError
     from rtbrain.offline.dropout import ChannelDropout
@@ -59,7 +62,7 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
     hop_s = recipe.window.hop_s
     if hop_s is None:
         raise SettingsError("a patient is calibrated on sliding windows: give window.hop_s")
-    model = untrained_model(recipe)
+    model = encoder_of_recipe(recipe)
     encoding = build_encoding(recipe, patient.montage, model=model)
     source = SyntheticSource(patient, duration_s=seconds)
     thinning = ChannelDropout(encoding.encoder)
@@ -75,7 +78,9 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
         n_classes=len(patient.classes),
         embargo_windows=n_shared * len(rows) // len(whole),
     )
+    encoder_name = encoder_told(recipe)
     report = {
+        "encoder": encoder_name,
         "balanced_accuracy_blocked": fitted.validation_score,
         "windows": len(whole),
         "c": fitted.c,
@@ -96,4 +101,5 @@ def calibrate(recipe: "Recipe", patient: "Patient", seconds: float, folder: Path
         encoding.neural_delay_s,
         hop_s,
         len(whole),
+        encoder_name,
     )

@@ -21,6 +21,10 @@ def command(
         Literal["edge", "linear"] | None,
         typer.Option("--mode", help="Decoder; linear is the control."),
     ] = None,
+    encoder: Annotated[
+        Literal["trained", "untrained"] | None,
+        typer.Option("--encoder", help="Weights of edge: as they ship, or random."),
+    ] = None,
     view: Annotated[
         bool, typer.Option("--view", help="Show it in the live window meanwhile.")
     ] = False,
@@ -56,6 +60,7 @@ def command(
         "mode": mode,
         "channels": channels,
         "difficulty": difficulty,
+        "encoder": encoder,
     }
     values, where = read_settings(config)
     values |= {key: value for key, value in flags.items() if value is not None}
@@ -81,6 +86,7 @@ def command(
             settings.duration_s,
             modes,
             view,
+            settings.encoder == "trained",
         )
         calibrations = fit_all(plan, console)
         with running(plan) as check:

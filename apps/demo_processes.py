@@ -15,11 +15,13 @@ from .processes import last_words, running_command
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rtbrain.config import Recipe
     from rtbrain.stream.patient import Patient
 
 CALIBRATION_S = 60.0
 SFREQ_HZ = 2048.0
 _CLASSES = ("rest", "speech")
+_SIZES = "compact"  # of the random encoder: those of the one that ships
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Plan:
     duration_s: float
     modes: tuple[str, ...]
     view: bool = False
+    trained: bool = False
     name: str = field(default_factory=lambda: f"rtbrain-demo-{uuid4().hex[:8]}")
 
     @property
@@ -75,13 +78,11 @@ class Recorded:
 
 def fit_all(plan: Plan, console: "Console") -> dict[str, Calibration]:
     """Fit a decoder a mode on the patient's first minute, faster than real time."""
-    from rtbrain.config import Recipe, load_settings
-
     fitted = {}
     for mode in plan.modes:
         began = time.perf_counter()
         with console.status(f"calibrating {mode} on {CALIBRATION_S:g} simulated seconds"):
-            recipe = load_settings(mode, Recipe)
+            recipe = _recipe(mode, plan.trained)
             fitted[mode] = calibrate(recipe, plan.patient, CALIBRATION_S, plan.folder / mode)
         console.print(
             f"calibrated [bold]{mode}[/] on {fitted[mode].n_windows} windows in "
@@ -89,6 +90,20 @@ def fit_all(plan: Plan, console: "Console") -> dict[str, Calibration]:
             f"{fitted[mode].validation_score:.3f} on held-out time blocks"
         )
     return fitted
+
+
+def _recipe(mode: str, trained: bool) -> "Recipe":
+    """Ready-made recipe of a mode, with the encoder that ships or a random one."""
+    from rtbrain.config import Recipe, load_settings, parse_settings
+    from rtbrain.encoder.shipped import SHIPPED
+
+    ready = load_settings(mode, Recipe)
+    if mode == "linear":
+        return ready
+    values = ready.model_dump(mode="json", exclude_unset=True)
+    of_frames = {key: values["encoder"][key] for key in ("pool", "n_pooled")}
+    which = {"weights": SHIPPED} if trained else dict.fromkeys(("brainbert", "popt"), _SIZES)
+    return parse_settings(values | {"encoder": of_frames | which}, Recipe, where=mode)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def report_of(
         "compute_ms": _percentiles(1000 * compute_s),
         "listener_ms": _percentiles(1000 * heard_s),
         "runtime": "none" if mode == "linear" else "torchscript",
-        "encoder": "none" if mode == "linear" else "untrained",
+        "encoder": calibration.encoder,
         "versions": {
             "rtbrain": rtbrain.__version__,
             "python": platform.python_version(),
@@ -76,7 +76,7 @@ def closing_table(plan: Plan, figures: dict[str, dict[str, Any]]) -> "Table":
 
     table = Table(
         title=f"synthetic patient {plan.seed}, {plan.duration_s:g} s live",
-        caption="edge: compact BrainBERT + PopT with untrained weights and a fitted readout. "
+        caption="edge: compact BrainBERT + PopT under a fitted readout. "
         "Synthetic data say nothing about patients.",
     )
     table.add_column("")

@@ -106,17 +106,33 @@ def embargo_s(settings: "FitSettings", recipe: "Recipe") -> float:
     return asked_s or length_s + _SETTLING_S
 
 
-def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel | None, str]":
-    """Encoder of the settings and its state: none, untrained or pretrained."""
-    from rtbrain.bundling import untrained_model
+def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel | None, str, str]":
+    """Encoder of the settings, its state (none, untrained or pretrained), and which one it is.
+
+    Raises
+    ------
+    SettingsError
+        The recipe names weights, and the settings name others.
+    """
+    from rtbrain.bundling import encoder_of_recipe, encoder_told
+    from rtbrain.encoder import weights_sha256
+    from rtbrain.errors import SettingsError
 
     from .embed import load_model
 
-    if recipe.mode == "linear":
-        return None, "none"
-    if settings.encoder is None:
-        return untrained_model(recipe), "untrained"
-    return load_model(settings.encoder, settings.popt, recipe.encoder.pool), "pretrained"
+    if recipe.mode == "linear" or settings.encoder is None:
+        state = "untrained" if recipe.encoder.weights is None else "pretrained"
+        model = encoder_of_recipe(recipe)
+        return model, "none" if model is None else state, encoder_told(recipe)
+    if recipe.encoder.weights is not None:
+        raise SettingsError(
+            f"encoder {settings.encoder} and the recipe's encoder.weights "
+            f"{recipe.encoder.weights}: two encoders; leave one out"
+        )
+    model = load_model(settings.encoder, settings.popt, recipe.encoder.pool)
+    folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
+    told = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
+    return model, "pretrained", told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -300,20 +316,14 @@ def linear_recipe(recipe: "Recipe") -> "Recipe":
 
 def random_twin(recipe: "Recipe", model: "EncoderModel", number: int) -> "EncoderModel":
     """An encoder of the same architecture with random weights of a seed of their own."""
-    from dataclasses import asdict
+    from rtbrain.encoder import EncoderModel, random_encoder
 
-    from rtbrain.bundling import untrained_model
-
-    sizes = {
-        "brainbert": asdict(model.brainbert.sizes),
-        "popt": None if model.popt is None else asdict(model.popt.sizes),
-        "seed": recipe.encoder.seed + 1000 * (number + 1),
-    }
-    encoder = recipe.encoder.model_copy(update=sizes)
-    made = untrained_model(recipe.model_copy(update={"encoder": encoder}))
-    if made is None:
-        raise ValueError("a linear recipe has no encoder")
-    return made
+    seed = recipe.encoder.seed + 1000 * (number + 1)
+    brainbert = random_encoder("brainbert", model.brainbert.sizes, seed)
+    popt = None
+    if model.popt is not None:
+        popt = random_encoder("popt", model.popt.sizes, seed + 1)
+    return EncoderModel(brainbert, popt, model.pool, model.n_pooled)
 
 
 def _joined(parts: "Sequence[Features]", labelled: "Sequence[Labelled]") -> "Labelled":

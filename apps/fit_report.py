@@ -25,7 +25,7 @@ def closing_table(report: Mapping[str, Any]) -> "Table":
         title=f"held out by {split['kind']}: {len(split['folds'])} folds, embargo "
         f"{split['embargo_s']:g} s, {report['windows']} windows",
         caption="first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by "
-        "fold",
+        f"fold. Encoder: {report['encoder']}",
         show_lines=True,
     )
     table.add_column("", no_wrap=True)

@@ -39,6 +39,7 @@ class Fit:
     recipe: "Recipe"
     model: "EncoderModel | None"
     encoder_state: str
+    encoder: str
     gathered: Gathered
     scored: Scored
     tuned: Tuned | None
@@ -64,7 +65,7 @@ def fit(settings: "FitSettings", out: Path) -> None:
     console, started = Console(), time.monotonic()
     recipe = recipe_of(settings)
     free_s = embargo_s(settings, recipe)
-    model, state = model_of(settings, recipe)
+    model, state, which = model_of(settings, recipe)
     if settings.tune == "popt" and (model is None or model.popt is None):
         raise SettingsError(
             "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
@@ -92,7 +93,7 @@ def fit(settings: "FitSettings", out: Path) -> None:
         tuned = tune(console, gathered, model, scored.folds, free_s, settings.tune_steps)
         scored = with_tuned(gathered, scored, tuned.validated, free_s)
         model = EncoderModel(model.brainbert, tuned.whole.popt, model.pool, model.n_pooled)
-    done = Fit(settings, asked, recipe, model, state, gathered, scored, tuned, told)
+    done = Fit(settings, asked, recipe, model, state, which, gathered, scored, tuned, told)
     report = _report(done, free_s)
     _write(done, report, free_s, out)
     console.print(closing_table(report))
@@ -111,6 +112,7 @@ def _report(done: Fit, free_s: float) -> dict[str, Any]:
     labelled = gathered.labelled
     report: dict[str, Any] = {
         "task": labelled.task,
+        "encoder": done.encoder,
         "labels": done.labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -18,8 +19,11 @@ from rtbrain.encoder import (
     PopT,
     PopTSizes,
     encoder_of_tensors,
+    load_trained,
     random_encoder,
     tensors_of_encoder,
+    trained_folders,
+    weights_sha256,
 )
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import Encoding
@@ -28,25 +32,51 @@ from rtbrain.types import Floats, Montage
 
 __all__ = [
     "bundle_parts",
+    "encoder_of_recipe",
+    "encoder_told",
     "model_of_bundle",
     "recipe_of_bundle",
     "statistics_of_bundle",
-    "untrained_model",
 ]
 
 SizesT = TypeVar("SizesT")
 
 
-def untrained_model(recipe: Recipe) -> EncoderModel | None:
-    """Encoder of the recipe's sizes with seeded random weights; None for the linear mode."""
+def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
+    """Encoder of the recipe, with trained or seeded random weights; None for the linear mode.
+
+    Raises
+    ------
+    CheckpointError
+        The recipe's weights are absent, broken or of another kind.
+    SettingsError
+        There are no sizes of that name.
+    """
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
     popt = None
-    if settings.popt is not None:
-        popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
+    if settings.weights is not None:
+        brainbert, popt = load_trained(settings.weights)
+        popt = None if settings.popt is None else popt
+    else:
+        brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
+        if settings.popt is not None:
+            popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
     return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+
+
+def encoder_told(recipe: Recipe) -> str:
+    """Which encoder `encoder_of_recipe` gives, as ``trained compact (sha 0123456789ab)``."""
+    if recipe.mode == "linear":
+        return "none"
+    settings = recipe.encoder
+    if settings.weights is None:
+        return f"random, seed {settings.seed}"
+    folders = [folder for folder in trained_folders(settings.weights) if folder is not None]
+    # The name alone: where the weights lie is nobody's business who gets the bundle.
+    name = Path(settings.weights).resolve().name
+    return f"trained {name} (sha {weights_sha256(folders)[:12]})"
 
 
 def _brainbert_sizes(sizes: str | dict[str, int]) -> BrainBERTSizes:
@@ -90,10 +120,13 @@ def bundle_parts(
     feature_mean : ndarray, float32 [n_features], optional
         Mean of the training features.
     """
+    trained = recipe.encoder.weights is not None
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
-        sizes = {"brainbert": asdict(model.brainbert.sizes)}
-        popt = None if model.popt is None else asdict(model.popt.sizes)
-        encoder = recipe.encoder.model_copy(update=sizes | {"popt": popt})
+        update: dict[str, Any] = {"brainbert": asdict(model.brainbert.sizes)}
+        update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
+        if trained:  # the bundle brings them
+            update["weights"] = None
+        encoder = recipe.encoder.model_copy(update=update)
         recipe = recipe.model_copy(update={"encoder": encoder})
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:
@@ -111,7 +144,7 @@ def bundle_parts(
         labels=tuple(labels),
         sfreq_hz=montage.sfreq_hz,
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
-        encoder_state="none" if model is None else "untrained",
+        encoder_state="none" if model is None else "pretrained" if trained else "untrained",
         trained_on=trained_on,
         trained_by=f"rtbrain {__version__}",
         licence="BSD-3-Clause",

@@ -11,7 +11,7 @@ import pytest
 from rtbrain.apps.fault_rig import SMALL
 
 from rtbrain.build import build_decoder, build_encoding, build_live
-from rtbrain.bundling import bundle_parts, untrained_model
+from rtbrain.bundling import bundle_parts, encoder_of_recipe
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
 from rtbrain.offline.embedding import embed_recording
@@ -32,7 +32,7 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
     if mode != "linear":
         ready["encoder"] |= SMALL
     recipe = parse_settings(ready, Recipe, where="test")
-    model = untrained_model(recipe)
+    model = encoder_of_recipe(recipe)
     encoding = build_encoding(recipe, montage, model=model)
     n_features = 32 if model else 40 * encoding.signal.montage.n_channels
     rng = np.random.default_rng(5)

@@ -90,6 +90,8 @@ class DemoSettings(Settings):
         Contacts.
     difficulty : str
         How much the task stands out.
+    encoder : str
+        Of edge: ``trained``, as it ships in the package, or ``untrained``, random.
     """
 
     duration_s: float = Field(default=30.0, ge=3)
@@ -97,3 +99,4 @@ class DemoSettings(Settings):
     mode: Literal["edge", "linear"] = "edge"
     channels: int = Field(default=32, ge=6, le=256)
     difficulty: str = "default"
+    encoder: Literal["trained", "untrained"] = "untrained"

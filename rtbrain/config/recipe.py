@@ -105,13 +105,37 @@ class SpectrogramSettings(Settings):
 
 
 class EncoderSettings(Settings):
-    """Which frames are pooled, and the sizes of the encoder where it is not read from a file."""
+    """Which frames are pooled, and the encoder: its trained weights, or sizes and a seed.
+
+    Attributes
+    ----------
+    pool, n_pooled : str, int
+        Which frames are averaged, and how many.
+    weights : str or None
+        ``compact``, the trained encoders that ship in the package, or a folder that holds
+        ``brainbert/`` and ``popt/``. None: random weights.
+    brainbert, popt : str, dict or None
+        Sizes of the random encoder, by name or number; popt None leaves the Population
+        Transformer out, of trained weights too.
+    seed : int
+        Of the random weights.
+    """
 
     pool: Literal["centre", "last"] = "last"
     n_pooled: PositiveInt = 10
+    weights: str | None = Field(default=None, min_length=1)
     brainbert: str | dict[str, PositiveInt] = "compact"
     popt: str | dict[str, PositiveInt] | None = "compact"
     seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _weights_or_sizes(self) -> "EncoderSettings":
+        given = {"brainbert", "popt", "seed"} & self.model_fields_set
+        given -= {"popt"} if self.popt is None else set()
+        if self.weights is not None and given:
+            told = ", ".join(sorted(given))
+            raise ValueError(f"weights bring their sizes and need no seed: leave out {told}")
+        return self
 
 
 class Recipe(Settings):

@@ -6,6 +6,7 @@ from rtbrain.encoder.model import EncoderModel
 from rtbrain.encoder.popt import POPT_SIZES, PopT, PopTSizes
 from rtbrain.encoder.positions import lip_positions
 from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
+from rtbrain.encoder.shipped import load_trained, trained_folders, weights_sha256
 from rtbrain.encoder.stage import EncoderStage, FrameMean
 from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
 from rtbrain.encoder.weights import (
@@ -32,7 +33,10 @@ __all__ = [
     "import_checkpoint",
     "lip_positions",
     "load_encoder",
+    "load_trained",
     "random_encoder",
     "save_encoder",
     "tensors_of_encoder",
+    "trained_folders",
+    "weights_sha256",
 ]

@@ -1,0 +1,105 @@
+"""Trained encoders by name: those that ship in the package, or a folder of one's own."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtbrain.encoder.brainbert import BrainBERT
+from rtbrain.encoder.popt import PopT
+from rtbrain.encoder.weights import load_encoder
+from rtbrain.errors import CheckpointError
+
+__all__ = ["SHIPPED", "load_trained", "trained_folders", "weights_sha256"]
+
+SHIPPED = "compact"
+"""Name of the encoders that ship in the package."""
+
+_SHIPPED_FOLDER = Path(__file__).with_name("shipped")
+_WEIGHTS = "weights.safetensors"
+
+
+def trained_folders(weights: str) -> tuple[Path, Path | None]:
+    """Folders of a trained BrainBERT and of the Population Transformer that reads it.
+
+    Parameters
+    ----------
+    weights : str
+        ``"compact"``, or a folder that holds ``brainbert/`` and, where there is one, ``popt/``, as
+        `rtbrain.encoder.save_encoder` wrote them.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such folder, or no ``brainbert/`` in it.
+    """
+    folder = _SHIPPED_FOLDER if weights == SHIPPED else Path(weights)
+    brainbert, popt = folder / "brainbert", folder / "popt"
+    if brainbert.is_dir():
+        return brainbert, popt if popt.is_dir() else None
+    if weights == SHIPPED:
+        raise CheckpointError(
+            f"weights {weights}: this installation ships no trained encoders: give a folder with "
+            "brainbert/ and popt/, or leave weights out for random ones"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"weights {weights}: no such folder: give {SHIPPED}, or a folder with brainbert/ and "
+            "popt/ as rtbrain pretrain leaves them"
+        )
+    # A PopT alone is of no use: it reads the embeddings of the BrainBERT it was trained with.
+    found = ", ".join(sorted(part.name for part in folder.iterdir())[:6]) or "nothing"
+    raise CheckpointError(
+        f"weights {weights}: expected a folder brainbert/ in it (and popt/), found {found}: "
+        "put what rtbrain pretrain left there under these names"
+    )
+
+
+def load_trained(weights: str) -> tuple[BrainBERT, PopT | None]:
+    """Trained BrainBERT, and the Population Transformer beside it where there is one.
+
+    Parameters
+    ----------
+    weights : str
+        As in `trained_folders`.
+
+    Raises
+    ------
+    CheckpointError
+        A folder is absent, broken, or holds the other kind.
+    """
+    first, second = trained_folders(weights)
+    brainbert = load_encoder(first)
+    if not isinstance(brainbert, BrainBERT):
+        raise CheckpointError(f"{first}: expected a BrainBERT, found a {type(brainbert).__name__}")
+    if second is None:
+        return brainbert, None
+    popt = load_encoder(second)
+    if not isinstance(popt, PopT):
+        raise CheckpointError(f"{second}: expected a PopT, found a {type(popt).__name__}")
+    return brainbert, popt
+
+
+def weights_sha256(folders: Sequence[Path]) -> str:
+    """SHA-256 over the weights of these folders, one file after the other.
+
+    ``cat brainbert/weights.safetensors popt/weights.safetensors | sha256sum`` gives the same.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        As `rtbrain.encoder.save_encoder` wrote them.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for folder in folders:
+        try:
+            digest.update((folder / _WEIGHTS).read_bytes())
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder / _WEIGHTS}: cannot be read: {error.strerror}"
+            ) from error
+    return digest.hexdigest()
