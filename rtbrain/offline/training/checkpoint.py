@@ -1,0 +1,207 @@
+"""What a training needs to go on: weights, moments, the step; in safetensors and JSON."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from rtbrain.errors import CheckpointError
+
+__all__ = ["Checkpoint", "last_checkpoint", "restore", "save_checkpoint", "write_safely"]
+
+_FORMAT = 1
+_WEIGHTS, _MOMENTS, _NOTE = "weights.safetensors", "optimiser.safetensors", "checkpoint.json"
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A place to go on from.
+
+    Attributes
+    ----------
+    folder : Path
+        Its files.
+    step : int
+        Steps that were done.
+    time_s : float
+        Time that they took, s.
+    """
+
+    folder: Path
+    step: int
+    time_s: float
+
+
+def save_checkpoint(
+    folder: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    step: int,
+    time_s: float,
+    identity: Mapping[str, Any],
+) -> Path:
+    """Write a checkpoint whole, on the disk for good, and drop all but the last two.
+
+    Parameters
+    ----------
+    folder : Path
+        That holds the checkpoints of this training.
+    module, optimiser
+        What to write.
+    step : int
+        Steps done.
+    time_s : float
+        Time that they took, s.
+    identity : mapping
+        Plain values that must be the same to go on: settings, and the corpus's hash.
+
+    Returns
+    -------
+    Path
+        The checkpoint's own folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part, place = folder / ".part", folder / f"step-{step:09d}"
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed in here
+    part.mkdir()
+    files = {
+        _WEIGHTS: safetensors.torch.save(_on_cpu(module.state_dict())),
+        _MOMENTS: safetensors.torch.save(_on_cpu(_moments(module, optimiser))),
+    }
+    note = {
+        "format": _FORMAT,
+        "step": step,
+        "time_s": time_s,
+        "identity": identity,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    files[_NOTE] = (json.dumps(note, indent=2) + "\n").encode()
+    for name, data in files.items():
+        write_safely(part / name, data)
+    _sync(part)
+    if place.exists():  # the same step, done again after going back
+        shutil.rmtree(place)
+    os.replace(part, place)
+    _sync(folder)
+    for old in _found(folder)[:-_KEPT]:
+        shutil.rmtree(old)
+    return place
+
+
+def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest checkpoint, or None where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        That holds the checkpoints of this training.
+    identity : mapping
+        As given to `save_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        It is of other settings or of another corpus, or was altered.
+    """
+    found = _found(folder)
+    if not found:
+        return None
+    place = found[-1]
+    try:
+        note = json.loads((place / _NOTE).read_text(encoding="utf-8"))
+        sums = {name: _sha256(place / name) for name in (_WEIGHTS, _MOMENTS)}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_broken(place, str(error))) from error
+    if not isinstance(note, dict) or note.get("format") != _FORMAT:
+        raise CheckpointError(_broken(place, f"its note is not of format {_FORMAT}"))
+    if sums != note["sha256"]:
+        raise CheckpointError(_broken(place, "its SHA-256 differs from its note"))
+    _refuse_other(place, note["identity"], json.loads(json.dumps(identity)))
+    return Checkpoint(place, int(note["step"]), float(note["time_s"]))
+
+
+def restore(checkpoint: Checkpoint, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's weights and moments in place.
+
+    Raises
+    ------
+    CheckpointError
+        Its tensors are not those of this model.
+    """
+    device = next(module.parameters()).device
+    try:
+        weights = safetensors.torch.load_file(checkpoint.folder / _WEIGHTS, device=str(device))
+        moments = safetensors.torch.load_file(checkpoint.folder / _MOMENTS, device=str(device))
+        module.load_state_dict(weights)
+        numbers = {name: number for number, (name, _) in enumerate(module.named_parameters())}
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in moments.items():
+            name, kind = key.rsplit("/", 1)
+            state.setdefault(numbers[name], {})[kind] = tensor
+    except (OSError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise CheckpointError(_broken(checkpoint.folder, str(error))) from error
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def write_safely(path: Path, data: bytes) -> None:
+    """Write a file, and come back when the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _found(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def _moments(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of each weight by its name; the learning rate follows from the step."""
+    return {
+        f"{name}/{kind}": tensor
+        for name, weight in module.named_parameters()
+        for kind, tensor in optimiser.state.get(weight, {}).items()
+    }
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _broken(place: Path, why: str) -> str:
+    return f"{place}: this checkpoint is broken ({why}): delete it to go on from the one before"
+
+
+def _refuse_other(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key in sorted(then.keys() | now.keys()):
+        if then.get(key) != now.get(key):
+            raise CheckpointError(
+                f"{place}: was trained with {key} {json.dumps(then.get(key))}, now it is "
+                f"{json.dumps(now.get(key))}: go on with the same, or name another folder"
+            )

@@ -1,0 +1,238 @@
+"""The training loop, to be read aloud."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtbrain.errors import SettingsError
+from rtbrain.offline.objectives.objective import Batch, Examples, Objective
+from rtbrain.offline.training.checkpoint import last_checkpoint, restore, save_checkpoint
+from rtbrain.offline.training.grains import Grain, draw_ahead, share, validation_batches
+from rtbrain.offline.training.logbook import Logbook, StepRecord
+from rtbrain.offline.training.plan import Plan
+from rtbrain.offline.training.ranks import Ranks
+
+__all__ = ["Progress", "train", "validate"]
+
+
+class Progress:
+    """How far a training is.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    time_s : float
+        Time that they took, s, of all the runs it was done in.
+    """
+
+    def __init__(self, step: int, time_s: float) -> None:
+        self.step = step
+        self._begun_s = time.monotonic() - time_s
+
+    @property
+    def time_s(self) -> float:
+        """Time so far, s."""
+        return time.monotonic() - self._begun_s
+
+
+def train(
+    objective: Objective,
+    examples: Examples,
+    held_out: Examples | None,
+    plan: Plan,
+    *,
+    folder: Path,
+    identity: Mapping[str, Any],
+    ranks: Ranks,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[StepRecord], None] = lambda record: None,
+) -> Progress:
+    """Train an objective from its last checkpoint, or from the start where there is none.
+
+    Parameters
+    ----------
+    objective : Objective
+        Changed in place.
+    examples : Examples
+        To train on.
+    held_out : Examples or None
+        To validate on: other subjects.
+    plan : Plan
+        What to do.
+    folder : Path
+        Of the training: log, tensorboard, checkpoints.
+    identity : mapping
+        Plain values that a checkpoint must agree with to go on from it.
+    ranks : Ranks
+        This process among those that train together.
+    stop : callable
+        Asked after each step; where it says so a checkpoint is written and the loop left.
+    tell : callable
+        Given each step's record.
+
+    Returns
+    -------
+    Progress
+        `step` is below `plan.steps` where it was stopped.
+
+    Raises
+    ------
+    CheckpointError
+        The last checkpoint is broken, or of other settings.
+    SettingsError
+        The loss is no number, or the grains do not divide among the processes.
+    """
+    objective.to(ranks.device)
+    optimiser = plan.optimiser_of(objective.parameters())
+    checkpoints = folder / "checkpoints"
+    last = last_checkpoint(checkpoints, identity)
+    if last:
+        restore(last, objective, optimiser)
+    progress = Progress(last.step, last.time_s) if last else Progress(0, 0.0)
+
+    def save() -> None:
+        if ranks.first:
+            save_checkpoint(
+                checkpoints,
+                objective,
+                optimiser,
+                step=progress.step,
+                time_s=progress.time_s,
+                identity=identity,
+            )
+
+    model = ranks.spread(objective)
+    numbers = share(plan, ranks.rank, ranks.n_ranks)
+    grains = draw_ahead(examples, plan, numbers, progress.step, ranks.device)
+    with contextlib.closing(grains), _book(folder, progress.step, ranks) as book:
+        if progress.step == 0:
+            _look(objective, held_out, plan, progress, book)
+        while progress.step < plan.steps:
+            lr = plan.lr_at(progress.step)
+            means, grad_norm = _step(model, optimiser, grains, len(numbers), plan, lr, ranks, stop)
+            progress.step += 1
+            stopped, loss = means.pop("stop") > 0, means.pop("loss")
+            _refuse_no_number(loss, progress.step)
+            record = StepRecord(progress.step, loss, means, lr, grad_norm)
+            if book:
+                book.step(record)
+                tell(record)
+            ended = progress.step == plan.steps
+            if ended or progress.step % plan.validate_every == 0:
+                _look(objective, held_out, plan, progress, book)
+            if ended or stopped or progress.step % plan.checkpoint_every == 0:
+                save()
+            if stopped:
+                break
+    ranks.wait()
+    return progress
+
+
+def _step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    grains: Iterator[Grain],
+    n_grains: int,
+    plan: Plan,
+    lr: float,
+    ranks: Ranks,
+    stop: Callable[[], bool],
+) -> tuple[dict[str, float], float]:
+    """One step of the optimiser: means over all grains of all processes, and the gradient."""
+    model.train()
+    told: list[dict[str, Tensor]] = []
+    for number in range(n_grains):
+        grain = next(grains)
+        batch = _moved(grain.batch, ranks.device)
+        torch.manual_seed(grain.seed)
+        with ranks.exchange(model, last=number == n_grains - 1):
+            with _autocast(plan, ranks.device):
+                loss, measures = model(batch)
+            (loss / n_grains).backward()
+        told.append({"loss": loss.detach(), **measures})
+    norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    optimiser.step()
+    optimiser.zero_grad()
+    names = list(told[0])
+    rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in told])
+    asked = torch.full((1,), float(stop()), device=ranks.device)
+    means = ranks.mean(torch.cat((rows.mean(0), asked))).tolist()
+    return dict(zip([*names, "stop"], means, strict=True)), float(norm)
+
+
+def validate(
+    objective: Objective, held_out: Examples, plan: Plan, device: torch.device
+) -> dict[str, float]:
+    """Figures of the objective over held-out items, always the same ones.
+
+    Parameters
+    ----------
+    objective : Objective
+        Left in training mode.
+    held_out : Examples
+        Of subjects that are not trained on.
+    plan : Plan
+        Seed, precision, how many items.
+    device : torch.device
+        Where the objective is.
+    """
+    objective.eval()
+    batches = (_moved(batch, device) for batch in validation_batches(held_out, plan))
+    with torch.no_grad(), _autocast(plan, device):
+        figures = objective.score(batches)
+    objective.train()
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _look(
+    objective: Objective,
+    held_out: Examples | None,
+    plan: Plan,
+    progress: Progress,
+    book: Logbook | None,
+) -> None:
+    """Validate and draw, in the process that writes; the others wait at the next step."""
+    if book is None or held_out is None:
+        return
+    device = next(objective.parameters()).device
+    figures = validate(objective, held_out, plan, device)
+    objective.eval()
+    first = _moved(next(validation_batches(held_out, plan)), device)
+    with torch.no_grad(), _autocast(plan, device):
+        pictures = objective.pictures(first)
+    objective.train()
+    book.validation(progress.step, figures, pictures)
+
+
+@contextlib.contextmanager
+def _book(folder: Path, step: int, ranks: Ranks) -> Iterator[Logbook | None]:
+    if not ranks.first:
+        yield None
+        return
+    with contextlib.closing(Logbook(folder, step)) as book:
+        yield book
+
+
+def _autocast(plan: Plan, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    return {name: item.to(device, non_blocking=True) for name, item in batch.items()}
+
+
+def _refuse_no_number(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise SettingsError(
+            f"the loss of step {step} is {loss}: expected a number; lower lr or clip, or look for "
+            f"NaN in the corpus; --resume goes on from the last checkpoint"
+        )
