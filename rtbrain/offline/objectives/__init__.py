@@ -1,5 +1,6 @@
 """Pretraining objectives, one a file, the equation in its docstring."""
 
+from rtbrain.offline.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.offline.objectives.objective import Batch, Examples, Objective
 
-__all__ = ["Batch", "Examples", "Objective"]
+__all__ = ["Batch", "Examples", "MaskedSpectrogram", "MaskedSpectrograms", "Objective"]
