@@ -8,7 +8,7 @@ import numpy as np
 from rtbrain.buffer import CuedWindows, EventWindows, Windows
 from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
 from rtbrain.config import Recipe, SignalStep
-from rtbrain.decoder import Bundle, LinearReadout, Readout
+from rtbrain.decoder import Bundle, LinearReadout, Readout, refuse_unlike
 from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
@@ -17,7 +17,7 @@ from rtbrain.encoder import (
     compile_artefact,
     lip_positions,
 )
-from rtbrain.errors import BundleError, SettingsError, StreamError
+from rtbrain.errors import BundleError, SettingsError
 from rtbrain.pipeline import Encoding, Pipeline, Watcher
 from rtbrain.signal import (
     BadByHand,
@@ -32,7 +32,7 @@ from rtbrain.signal import (
     PublishedLaplacian,
     Resample,
 )
-from rtbrain.spectrogram import PublishedStft, RunningStatistics, RunningStft, Superlet
+from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source
 from rtbrain.stream.drift import DriftCorrection
 from rtbrain.types import Decode, Floats, Montage, samples
@@ -190,7 +190,9 @@ def _windows(recipe: Recipe, montage: Montage, length_samples: int) -> Windows |
             texts=settings.texts,
         )
     hop = _whole(settings.hop_s, sfreq_hz, "window.hop_s")
-    frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+    frame_hop = 1  # patches are cut from each window anew
+    if recipe.spectrogram.form != "patches":
+        frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
     if hop % frame_hop:
         nearest = max(1, round(hop / frame_hop)) * frame_hop
         raise SettingsError(
@@ -212,8 +214,11 @@ def _spectrogram(
     length_samples: int,
     sfreq_hz: float,
     statistics: RunningStatistics | None,
-) -> PublishedStft | RunningStft | Superlet:
+) -> PublishedStft | RunningStft | Superlet | Patches:
     settings = recipe.spectrogram
+    if settings.form == "patches":
+        patch = _whole(settings.frame_s, sfreq_hz, "spectrogram.frame_s")
+        return Patches(n_channels, length_samples, patch_samples=patch)
     frame_hop = _whole(settings.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
     if settings.form == "superlet":
         n_freqs = settings.n_freqs
@@ -261,7 +266,7 @@ def build_decoder(
     StreamError
         The stream lacks a channel of the bundle, or has another rate.
     """
-    _refuse_unlike(bundle, montage)
+    refuse_unlike(bundle, montage)
     recipe = recipe_of_bundle(bundle)
     encoding = build_encoding(
         recipe,
@@ -332,19 +337,3 @@ def build_live(
         cued = CuedWindows(encoding.windows, markers, coverage_floor=coverage_floor)
         encoding = replace(encoding, windows=cued)
     return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, watcher, refusal)
-
-
-def _refuse_unlike(bundle: Bundle, montage: Montage) -> None:
-    fitted = bundle.montage
-    missing = [name for name in fitted.names if name not in montage.names]
-    if missing:
-        some = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-        raise StreamError(
-            f"stream has {montage.n_channels} channels but not {some}: the decoder was fitted on "
-            f"{fitted.n_channels}, and finds them by label; rename them at the amplifier, or refit"
-        )
-    if abs(montage.sfreq_hz - fitted.sfreq_hz) > 1e-6 * fitted.sfreq_hz:
-        raise StreamError(
-            f"stream has {montage.sfreq_hz:g} Hz, the decoder was fitted on {fitted.sfreq_hz:g}: "
-            "set the amplifier to that rate, or refit"
-        )

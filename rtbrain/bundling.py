@@ -8,17 +8,24 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from rtbrain import __version__
-from rtbrain.config import Recipe, parse_settings
+from rtbrain.config import EncoderSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, Manifest
 from rtbrain.encoder import (
+    BIOFAME_SIZES,
     BRAINBERT_SIZES,
+    NEUROBERT_SIZES,
     POPT_SIZES,
-    BrainBERT,
+    BioFAMESizes,
     BrainBERTSizes,
+    ChannelEncoder,
+    ChannelSizes,
     EncoderModel,
+    NeuroBERTSizes,
     PopT,
     PopTSizes,
+    encoder_of_sizes,
     encoder_of_tensors,
+    kind_of,
     load_trained,
     random_encoder,
     tensors_of_encoder,
@@ -55,15 +62,17 @@ def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
+    channel: ChannelEncoder
     popt = None
     if settings.weights is not None:
-        brainbert, popt = load_trained(settings.weights)
+        channel, popt = load_trained(settings.weights)
         popt = None if settings.popt is None else popt
     else:
-        brainbert = random_encoder("brainbert", _brainbert_sizes(settings.brainbert), settings.seed)
+        sizes = _channel_sizes(settings)
+        channel = random_encoder(kind_of(sizes), sizes, settings.seed)
         if settings.popt is not None:
             popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
-    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+    return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
 def encoder_told(recipe: Recipe) -> str:
@@ -79,7 +88,12 @@ def encoder_told(recipe: Recipe) -> str:
     return f"trained {name} (sha {weights_sha256(folders)[:12]})"
 
 
-def _brainbert_sizes(sizes: str | dict[str, int]) -> BrainBERTSizes:
+def _channel_sizes(settings: EncoderSettings) -> ChannelSizes:
+    kind, sizes = settings.channel_encoder
+    if kind == "neurobert":
+        return _sizes("encoder.neurobert", sizes, NEUROBERT_SIZES, NeuroBERTSizes)
+    if kind == "biofame":
+        return _sizes("encoder.biofame", sizes, BIOFAME_SIZES, BioFAMESizes)
     return _sizes("encoder.brainbert", sizes, BRAINBERT_SIZES, BrainBERTSizes)
 
 
@@ -122,7 +136,7 @@ def bundle_parts(
     """
     trained = recipe.encoder.weights is not None
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
-        update: dict[str, Any] = {"brainbert": asdict(model.brainbert.sizes)}
+        update: dict[str, Any] = {kind_of(model.brainbert.sizes): asdict(model.brainbert.sizes)}
         update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
         if trained:  # the bundle brings them
             update["weights"] = None
@@ -175,13 +189,14 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    brainbert = BrainBERT(_brainbert_sizes(settings.brainbert))
-    encoder_of_tensors(brainbert, bundle.part("brainbert"))
+    # Of whichever kind: bundles hold the encoder of a channel under this name.
+    channel = encoder_of_sizes(_channel_sizes(settings))
+    encoder_of_tensors(channel, bundle.part("brainbert"))
     popt = None
     if settings.popt is not None:
         popt = PopT(_popt_sizes(settings.popt))
         encoder_of_tensors(popt, bundle.part("popt"))
-    return EncoderModel(brainbert, popt, settings.pool, settings.n_pooled)
+    return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
 def statistics_of_bundle(bundle: Bundle) -> RunningStatistics | None:

@@ -94,14 +94,21 @@ class WindowSettings(Settings):
 
 
 class SpectrogramSettings(Settings):
-    """Form of the spectrogram and its frames, s."""
+    """Form of the spectrogram and its frames, s; of form patches, `frame_s` is a patch."""
 
-    form: Literal["published", "running", "superlet"]
+    form: Literal["published", "running", "superlet", "patches"]
     frame_s: PositiveFloat = 400 / 2048
     frame_hop_s: PositiveFloat = 50 / 2048
     n_freqs: PositiveInt = 40
     time_constant_s: PositiveFloat = 60.0
     frozen: bool = False
+
+    @model_validator(mode="after")
+    def _patches_have_a_length_alone(self) -> "SpectrogramSettings":
+        others = sorted(self.model_fields_set - {"form", "frame_s"})
+        if self.form == "patches" and others:
+            raise ValueError(f"form patches takes frame_s alone: leave out {', '.join(others)}")
+        return self
 
 
 class EncoderSettings(Settings):
@@ -114,9 +121,10 @@ class EncoderSettings(Settings):
     weights : str or None
         ``compact``, the trained encoders that ship in the package, or a folder that holds
         ``brainbert/`` and ``popt/``. None: random weights.
-    brainbert, popt : str, dict or None
-        Sizes of the random encoder, by name or number; popt None leaves the Population
-        Transformer out, of trained weights too.
+    brainbert, neurobert, biofame : str, dict or None
+        Sizes of the random encoder of a channel, by name or number: one of the three.
+    popt : str, dict or None
+        Sizes of the random Population Transformer; None leaves it out, of trained weights too.
     seed : int
         Of the random weights.
     """
@@ -125,17 +133,29 @@ class EncoderSettings(Settings):
     n_pooled: PositiveInt = 10
     weights: str | None = Field(default=None, min_length=1)
     brainbert: str | dict[str, PositiveInt] = "compact"
+    neurobert: str | dict[str, PositiveInt] | None = None
+    biofame: str | dict[str, PositiveInt] | None = None
     popt: str | dict[str, PositiveInt] | None = "compact"
     seed: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _weights_or_sizes(self) -> "EncoderSettings":
-        given = {"brainbert", "popt", "seed"} & self.model_fields_set
-        given -= {"popt"} if self.popt is None else set()
+        given = {"brainbert", "neurobert", "biofame", "popt", "seed"} & self.model_fields_set
+        given = {name for name in given if getattr(self, name) is not None}
         if self.weights is not None and given:
             told = ", ".join(sorted(given))
             raise ValueError(f"weights bring their sizes and need no seed: leave out {told}")
+        channel = given & {"brainbert", "neurobert", "biofame"}
+        if len(channel) > 1:
+            raise ValueError(f"a channel has one encoder: keep one of {', '.join(sorted(channel))}")
         return self
+
+    @property
+    def channel_encoder(self) -> tuple[str, str | dict[str, PositiveInt]]:
+        """Kind and sizes of the encoder of a channel."""
+        if self.neurobert is not None:
+            return "neurobert", self.neurobert
+        return ("brainbert", self.brainbert) if self.biofame is None else ("biofame", self.biofame)
 
 
 class Recipe(Settings):
@@ -155,6 +175,6 @@ class Recipe(Settings):
             raise ValueError("mode published pools the centre: set encoder.pool to centre")
         if self.window.mode == "event" and self.smoothing_s:
             raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
-        if self.mode == "published" and self.spectrogram.form == "running":
+        if self.mode == "published" and self.spectrogram.form in ("running", "patches"):
             raise ValueError("mode published takes spectrogram.form published or superlet")
         return self

@@ -7,6 +7,7 @@ from rtbrain.decoder.bundle import (
     strict_json,
     write_bundle,
 )
+from rtbrain.decoder.fitted_on import refuse_unlike
 from rtbrain.decoder.readout import LinearReadout, Readout
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Manifest",
     "Readout",
     "read_bundle",
+    "refuse_unlike",
     "strict_json",
     "write_bundle",
 ]

@@ -1,8 +1,11 @@
-"""5. Spectrogram to Embedding: BrainBERT, Population Transformer, their compiled form."""
+"""5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
 
 from rtbrain.encoder.artefact import compile_artefact
+from rtbrain.encoder.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
 from rtbrain.encoder.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
+from rtbrain.encoder.kinds import ChannelEncoder, ChannelSizes, encoder_of_sizes, kind_of
 from rtbrain.encoder.model import EncoderModel
+from rtbrain.encoder.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.popt import POPT_SIZES, PopT, PopTSizes
 from rtbrain.encoder.positions import lip_positions
 from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
@@ -17,20 +20,30 @@ from rtbrain.encoder.weights import (
 )
 
 __all__ = [
+    "BIOFAME_SIZES",
     "BRAINBERT_SIZES",
+    "NEUROBERT_SIZES",
     "POPT_SIZES",
+    "BioFAME",
+    "BioFAMESizes",
     "BrainBERT",
     "BrainBERTSizes",
+    "ChannelEncoder",
+    "ChannelSizes",
     "EncoderModel",
     "EncoderStage",
     "FrameMean",
+    "NeuroBERT",
+    "NeuroBERTSizes",
     "PopT",
     "PopTSizes",
     "Runtime",
     "TorchScriptRuntime",
     "compile_artefact",
+    "encoder_of_sizes",
     "encoder_of_tensors",
     "import_checkpoint",
+    "kind_of",
     "lip_positions",
     "load_encoder",
     "load_trained",

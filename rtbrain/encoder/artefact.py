@@ -30,7 +30,15 @@ _FORMAT = 1
 _STAMP = "rtbrain.json"
 _LARGEST_DIFFERENCE = 1e-5
 # A change in these changes what a compiled model computes.
-_CODE = ("layers.py", "brainbert.py", "popt.py", "model.py", "artefact.py")
+_CODE = (
+    "layers.py",
+    "brainbert.py",
+    "neurobert.py",
+    "biofame.py",
+    "popt.py",
+    "model.py",
+    "artefact.py",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,11 +205,12 @@ def _refuse_shape(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: 
             f"the encoder reads {expected} frequencies, the spectrogram has {n_freqs}: "
             f"set the spectrogram that the weights were trained on"
         )
-    n_positions = model.brainbert.input_encoding.n_positions
-    if not model.n_pooled <= n_frames <= n_positions:
+    most = model.brainbert.most_frames
+    if n_frames < model.n_pooled or (most is not None and n_frames > most):
+        has = "" if most is None else f" and has {most} positions"
         raise ArtefactError(
-            f"the encoder pools {model.n_pooled} frames and has {n_positions} positions, the "
-            f"spectrogram has {n_frames} frames: change the length of the window"
+            f"the encoder pools {model.n_pooled} frames{has}, the spectrogram has {n_frames} "
+            f"frames: change the length of the window"
         )
     if n_channels < 1:
         raise ArtefactError(f"expected 1 or more channels, got {n_channels}")

@@ -14,6 +14,7 @@ from rtbrain.encoder.layers import (
     PositionTable,
     PredictionHead,
     TransformerStack,
+    pooled_rows,
 )
 
 __all__ = ["BRAINBERT_SIZES", "BrainBERT", "BrainBERTSizes"]
@@ -98,6 +99,7 @@ class BrainBERT(nn.Module):
     def __init__(self, sizes: BrainBERTSizes) -> None:
         super().__init__()
         self.sizes = sizes
+        self.most_frames = N_POSITIONS
         self.input_encoding = _InputEncoding(sizes.input_dim, sizes.hidden_dim)
         self.transformer = TransformerStack(
             sizes.encoder_num_layers, sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward
@@ -166,16 +168,8 @@ class BrainBERT(nn.Module):
         ValueError
             `pool` is neither, or there are fewer frames than are pooled.
         """
-        n_frames = spectrogram.shape[1]
-        if pool == "centre":
-            start = n_frames // 2 - n_pooled // 2
-        elif pool == "last":
-            start = n_frames - n_pooled
-        else:
-            raise ValueError(f"pool must be 'centre' or 'last', got '{pool}'")
-        if start < 0 or start + n_pooled > n_frames or n_pooled < 1:
-            raise ValueError(f"cannot pool {n_pooled} of {n_frames} frames")
-        rows = self.transformer.rows(self._tokens(spectrogram), start, start + n_pooled)
+        start, stop = pooled_rows(spectrogram.shape[1], pool, n_pooled)
+        rows = self.transformer.rows(self._tokens(spectrogram), start, stop)
         return torch.mean(rows, dim=1)
 
     def _tokens(self, spectrogram: Tensor) -> Tensor:

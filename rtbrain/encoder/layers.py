@@ -1,4 +1,4 @@
-"""The parts that BrainBERT and the Population Transformer share.
+"""The parts that the encoders share.
 
 Legend: B batch, T tokens, N queries, H heads, D features, E features a head. Parameters carry the
 names of :class:`torch.nn.TransformerEncoder`, so that released weights fit without renaming; the
@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["N_POSITIONS", "EncoderLayer", "PositionTable", "PredictionHead", "TransformerStack"]
+__all__ = [
+    "N_POSITIONS",
+    "EncoderLayer",
+    "PositionTable",
+    "PredictionHead",
+    "TransformerStack",
+    "pooled_rows",
+]
 
 N_POSITIONS = 5000
 DROPOUT = 0.1
@@ -180,3 +187,32 @@ class PredictionHead(nn.Module):
         """[..., D] to [..., n_outputs]."""
         out: Tensor = self.output(self.layer_norm(functional.gelu(self.hidden_layer(hidden))))
         return out
+
+
+def pooled_rows(n_frames: int, pool: str, n_pooled: int) -> tuple[int, int]:
+    """First frame that is pooled, and the one after the last.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames there are.
+    pool : str
+        ``"centre"``: the middle frames, as published for BrainBERT (T // 2 - 5 up to
+        T // 2 + 5); ``"last"``: the newest frames.
+    n_pooled : int
+        Frames that are averaged.
+
+    Raises
+    ------
+    ValueError
+        `pool` is neither, or there are fewer frames than are pooled.
+    """
+    if pool == "centre":
+        start = n_frames // 2 - n_pooled // 2
+    elif pool == "last":
+        start = n_frames - n_pooled
+    else:
+        raise ValueError(f"pool must be 'centre' or 'last', got '{pool}'")
+    if start < 0 or start + n_pooled > n_frames or n_pooled < 1:
+        raise ValueError(f"cannot pool {n_pooled} of {n_frames} frames")
+    return start, start + n_pooled

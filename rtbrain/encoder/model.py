@@ -1,4 +1,4 @@
-"""BrainBERT and the Population Transformer joined: all channels of a window in one call.
+"""A channel encoder and the Population Transformer joined: a window's channels in one call.
 
 Legend: C channels, T frames, F freqs, D features, P features of the population.
 """
@@ -6,7 +6,7 @@ Legend: C channels, T frames, F freqs, D features, P features of the population.
 import torch
 from torch import Tensor, nn
 
-from rtbrain.encoder.brainbert import BrainBERT
+from rtbrain.encoder.kinds import ChannelEncoder
 from rtbrain.encoder.popt import PopT
 from rtbrain.errors import CheckpointError, SettingsError
 
@@ -18,8 +18,8 @@ class EncoderModel(nn.Module):
 
     Parameters
     ----------
-    brainbert : BrainBERT
-        Encoder of one channel.
+    brainbert : BrainBERT, NeuroBERT or BioFAME
+        Encoder of one channel; named for the first, as its tensors are in decoder bundles.
     popt : PopT or None
         Encoder of the population; without it the population is all channels in a row.
     pool : str
@@ -36,7 +36,11 @@ class EncoderModel(nn.Module):
     """
 
     def __init__(
-        self, brainbert: BrainBERT, popt: PopT | None, pool: str = "centre", n_pooled: int = 10
+        self,
+        brainbert: ChannelEncoder,
+        popt: PopT | None,
+        pool: str = "centre",
+        n_pooled: int = 10,
     ) -> None:
         super().__init__()
         if pool not in ("centre", "last"):
@@ -46,7 +50,8 @@ class EncoderModel(nn.Module):
         if popt is not None and popt.sizes.input_dim != brainbert.sizes.hidden_dim:
             raise CheckpointError(
                 f"the Population Transformer reads embeddings of {popt.sizes.input_dim} features, "
-                f"BrainBERT gives {brainbert.sizes.hidden_dim}: pass weights trained together"
+                f"{type(brainbert).__name__} gives {brainbert.sizes.hidden_dim}: pass weights "
+                f"trained together"
             )
         self.brainbert = brainbert
         self.popt = popt
@@ -61,7 +66,8 @@ class EncoderModel(nn.Module):
         Parameters
         ----------
         spectrogram : Tensor, float32 [C, T, F]
-            Z-scores; whatever a channel that is not good holds, NaN included, reaches no other.
+            Z-scores, or T patches of F samples; whatever a channel that is not good holds, NaN
+            included, reaches no other.
         positions : Tensor, int64 [C, 3]
             L, I, P voxels; read by the Population Transformer only.
         good : Tensor, bool [C]

@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from rtbrain.encoder.biofame import BioFAME
 from rtbrain.encoder.brainbert import BrainBERT
+from rtbrain.encoder.kinds import ChannelEncoder
+from rtbrain.encoder.neurobert import NeuroBERT
 from rtbrain.encoder.popt import PopT
 from rtbrain.encoder.weights import load_encoder
 from rtbrain.errors import CheckpointError
@@ -16,26 +19,28 @@ SHIPPED = "compact"
 
 _SHIPPED_FOLDER = Path(__file__).with_name("shipped")
 _WEIGHTS = "weights.safetensors"
+_CHANNEL = {"brainbert": BrainBERT, "neurobert": NeuroBERT, "biofame": BioFAME}
 
 
 def trained_folders(weights: str) -> tuple[Path, Path | None]:
-    """Folders of a trained BrainBERT and of the Population Transformer that reads it.
+    """Folders of a trained channel encoder and of the Population Transformer that reads it.
 
     Parameters
     ----------
     weights : str
-        ``"compact"``, or a folder that holds ``brainbert/`` and, where there is one, ``popt/``, as
-        `rtbrain.encoder.save_encoder` wrote them.
+        ``"compact"``, or a folder that holds ``brainbert/`` (or ``neurobert/``, or ``biofame/``)
+        and, where there is one, ``popt/``, as `rtbrain.encoder.save_encoder` wrote them.
 
     Raises
     ------
     CheckpointError
-        There is no such folder, or no ``brainbert/`` in it.
+        There is no such folder, or not one channel encoder in it.
     """
     folder = _SHIPPED_FOLDER if weights == SHIPPED else Path(weights)
-    brainbert, popt = folder / "brainbert", folder / "popt"
-    if brainbert.is_dir():
-        return brainbert, popt if popt.is_dir() else None
+    channel, popt = [folder / kind for kind in _CHANNEL], folder / "popt"
+    there = [each for each in channel if each.is_dir()]
+    if len(there) == 1:
+        return there[0], popt if popt.is_dir() else None
     if weights == SHIPPED:
         raise CheckpointError(
             f"weights {weights}: this installation ships no trained encoders: give a folder with "
@@ -46,16 +51,17 @@ def trained_folders(weights: str) -> tuple[Path, Path | None]:
             f"weights {weights}: no such folder: give {SHIPPED}, or a folder with brainbert/ and "
             "popt/ as rtbrain pretrain leaves them"
         )
-    # A PopT alone is of no use: it reads the embeddings of the BrainBERT it was trained with.
+    # A PopT alone is of no use: it reads the embeddings of the encoder it was trained with.
     found = ", ".join(sorted(part.name for part in folder.iterdir())[:6]) or "nothing"
     raise CheckpointError(
-        f"weights {weights}: expected a folder brainbert/ in it (and popt/), found {found}: "
+        f"weights {weights}: expected a folder brainbert/ in it, or neurobert/, or biofame/ (and "
+        f"popt/), found {found}: "
         "put what rtbrain pretrain left there under these names"
     )
 
 
-def load_trained(weights: str) -> tuple[BrainBERT, PopT | None]:
-    """Trained BrainBERT, and the Population Transformer beside it where there is one.
+def load_trained(weights: str) -> tuple[ChannelEncoder, PopT | None]:
+    """Trained channel encoder, and the Population Transformer beside it where there is one.
 
     Parameters
     ----------
@@ -68,15 +74,18 @@ def load_trained(weights: str) -> tuple[BrainBERT, PopT | None]:
         A folder is absent, broken, or holds the other kind.
     """
     first, second = trained_folders(weights)
-    brainbert = load_encoder(first)
-    if not isinstance(brainbert, BrainBERT):
-        raise CheckpointError(f"{first}: expected a BrainBERT, found a {type(brainbert).__name__}")
+    channel = load_encoder(first)
+    expected = _CHANNEL[first.name]
+    if isinstance(channel, PopT) or not isinstance(channel, expected):
+        raise CheckpointError(
+            f"{first}: expected a {expected.__name__}, found a {type(channel).__name__}"
+        )
     if second is None:
-        return brainbert, None
+        return channel, None
     popt = load_encoder(second)
     if not isinstance(popt, PopT):
         raise CheckpointError(f"{second}: expected a PopT, found a {type(popt).__name__}")
-    return brainbert, popt
+    return channel, popt
 
 
 def weights_sha256(folders: Sequence[Path]) -> str:

@@ -4,22 +4,21 @@ from collections.abc import Mapping
 
 import torch
 
-from rtbrain.encoder.brainbert import BrainBERT
-from rtbrain.encoder.popt import PopT
+from rtbrain.encoder.kinds import Encoder
 from rtbrain.errors import CheckpointError
 from rtbrain.types import Floats
 
 __all__ = ["encoder_of_tensors", "refuse_foreign", "tensors_of_encoder"]
 
 
-def tensors_of_encoder(prefix: str, module: BrainBERT | PopT) -> dict[str, Floats]:
+def tensors_of_encoder(prefix: str, module: Encoder) -> dict[str, Floats]:
     """Weights as arrays, each under ``prefix.name``.
 
     Parameters
     ----------
     prefix : str
         Put before each name, to tell the parts of a bundle apart.
-    module : BrainBERT or PopT
+    module : BrainBERT, NeuroBERT, BioFAME or PopT
         Whose weights.
     """
     return {
@@ -28,12 +27,12 @@ def tensors_of_encoder(prefix: str, module: BrainBERT | PopT) -> dict[str, Float
     }
 
 
-def encoder_of_tensors(module: BrainBERT | PopT, tensors: Mapping[str, Floats]) -> None:
+def encoder_of_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
     """Put these weights into a model, and the model into eval mode.
 
     Parameters
     ----------
-    module : BrainBERT or PopT
+    module : BrainBERT, NeuroBERT, BioFAME or PopT
         Changed in place.
     tensors : mapping of str to ndarray, float32
         Its weights, by their names without a prefix; copied.
@@ -49,16 +48,14 @@ def encoder_of_tensors(module: BrainBERT | PopT, tensors: Mapping[str, Floats]) 
     module.eval()
 
 
-def refuse_foreign(
-    where: object, module: BrainBERT | PopT, shapes: Mapping[str, tuple[int, ...]]
-) -> None:
+def refuse_foreign(where: object, module: Encoder, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse tensors that are not exactly those of a model, naming the first that differs.
 
     Parameters
     ----------
     where : Path or str
         Where they come from, for the message.
-    module : BrainBERT or PopT
+    module : BrainBERT, NeuroBERT, BioFAME or PopT
         The model; its values are not read.
     shapes : mapping of str to tuple of int
         Shape of each tensor that was found.

@@ -15,9 +15,21 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from rtbrain.encoder.biofame import BioFAME, BioFAMESizes
 from rtbrain.encoder.brainbert import BrainBERT, BrainBERTSizes
 from rtbrain.encoder.checkpoint import Archive
 from rtbrain.encoder.inert import StoredTensor
+from rtbrain.encoder.kinds import (
+    SIZES,
+    ChannelEncoder,
+    ChannelSizes,
+    Encoder,
+    Kind,
+    Sizes,
+    encoder_of_sizes,
+    kind_of,
+)
+from rtbrain.encoder.neurobert import NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.popt import PopT, PopTSizes
 from rtbrain.encoder.tensors import refuse_foreign
 from rtbrain.errors import CheckpointError
@@ -29,7 +41,8 @@ __all__ = [
     "save_encoder",
 ]
 
-Kind = Literal["brainbert", "popt"]
+# Kinds of which there are released checkpoints.
+Released = Literal["brainbert", "popt"]
 
 _FORMAT = 1
 _WEIGHTS, _NOTE = "weights.safetensors", "encoder.json"
@@ -38,7 +51,7 @@ _CONFIG_NAME = {"brainbert": "masked_tf_model", "popt": "pt_model_custom"}
 _NOT_ENCODER = ("linear_out.", "final_layer.")
 
 
-def import_checkpoint(kind: Kind, file: Path, out_folder: Path) -> str:
+def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
     """Convert a released checkpoint to a folder of safetensors, without running it.
 
     Parameters
@@ -68,7 +81,7 @@ def import_checkpoint(kind: Kind, file: Path, out_folder: Path) -> str:
     try:
         stored, left_out = _model_tensors(archive)
         sizes = _sizes_of(kind, archive, stored)
-        module = _empty(kind, sizes)
+        module = _empty(sizes)
         refuse_foreign(file, module, {name: item.shape for name, item in stored.items()})
         tensors = {name: archive.read(name, item) for name, item in stored.items()}
     finally:
@@ -82,12 +95,12 @@ def import_checkpoint(kind: Kind, file: Path, out_folder: Path) -> str:
     return sha256
 
 
-def save_encoder(module: BrainBERT | PopT, folder: Path) -> None:
+def save_encoder(module: Encoder, folder: Path) -> None:
     """Write weights and sizes to a folder.
 
     Parameters
     ----------
-    module : BrainBERT or PopT
+    module : BrainBERT, NeuroBERT, BioFAME or PopT
         What to write.
     folder : Path
         Where; absent or empty.
@@ -99,12 +112,11 @@ def save_encoder(module: BrainBERT | PopT, folder: Path) -> None:
     """
     folder = Path(folder)
     _refuse_content(folder)
-    kind: Kind = "brainbert" if isinstance(module, BrainBERT) else "popt"
     tensors = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
-    _write(folder, kind, module.sizes, tensors, {})
+    _write(folder, kind_of(module.sizes), module.sizes, tensors, {})
 
 
-def load_encoder(folder: Path) -> BrainBERT | PopT:
+def load_encoder(folder: Path) -> Encoder:
     """Encoder from a folder that `import_checkpoint` or `save_encoder` wrote, in eval mode.
 
     Parameters
@@ -121,7 +133,7 @@ def load_encoder(folder: Path) -> BrainBERT | PopT:
     note = _read_note(folder / _NOTE)
     kind, path = note["kind"], folder / _WEIGHTS
     try:
-        sizes = (BrainBERTSizes if kind == "brainbert" else PopTSizes)(**note["sizes"])
+        sizes = SIZES[kind](**note["sizes"])
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / _NOTE}: sizes do not make a {kind}: {error}") from error
     try:
@@ -136,7 +148,7 @@ def load_encoder(folder: Path) -> BrainBERT | PopT:
         tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
-    module = _empty(kind, sizes)
+    module = _empty(sizes)
     refuse_foreign(path, module, {name: tuple(item.shape) for name, item in tensors.items()})
     module.load_state_dict(tensors, assign=True)
     return module.eval()
@@ -145,31 +157,33 @@ def load_encoder(folder: Path) -> BrainBERT | PopT:
 @overload
 def random_encoder(kind: Literal["brainbert"], sizes: BrainBERTSizes, seed: int) -> BrainBERT: ...
 @overload
+def random_encoder(kind: Literal["neurobert"], sizes: NeuroBERTSizes, seed: int) -> NeuroBERT: ...
+@overload
+def random_encoder(kind: Literal["biofame"], sizes: BioFAMESizes, seed: int) -> BioFAME: ...
+@overload
 def random_encoder(kind: Literal["popt"], sizes: PopTSizes, seed: int) -> PopT: ...
-def random_encoder(kind: Kind, sizes: BrainBERTSizes | PopTSizes, seed: int) -> BrainBERT | PopT:
+@overload
+def random_encoder(kind: Kind, sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
+def random_encoder(kind: Kind, sizes: Sizes, seed: int) -> Encoder:
     """Encoder with random weights, in eval mode: the control beside a trained one.
 
     Parameters
     ----------
-    kind : {"brainbert", "popt"}
+    kind : {"brainbert", "neurobert", "biofame", "popt"}
         Which model.
-    sizes : BrainBERTSizes or PopTSizes
+    sizes : BrainBERTSizes, NeuroBERTSizes, BioFAMESizes or PopTSizes
         Its sizes.
     seed : int
         The same seed gives the same weights; the global generator is neither read nor moved.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _made(kind, sizes).eval()
+        return encoder_of_sizes(sizes).eval()
 
 
-def _made(kind: str, sizes: BrainBERTSizes | PopTSizes) -> BrainBERT | PopT:
-    return BrainBERT(sizes) if isinstance(sizes, BrainBERTSizes) else PopT(sizes)
-
-
-def _empty(kind: str, sizes: BrainBERTSizes | PopTSizes) -> BrainBERT | PopT:
+def _empty(sizes: Sizes) -> Encoder:
     with torch.device("meta"):  # shapes only: a hostile size costs no memory
-        return _made(kind, sizes)
+        return encoder_of_sizes(sizes)
 
 
 def _model_tensors(archive: Archive) -> tuple[dict[str, StoredTensor], list[str]]:
@@ -194,7 +208,7 @@ def _model_tensors(archive: Archive) -> tuple[dict[str, StoredTensor], list[str]
 
 
 def _sizes_of(
-    kind: Kind, archive: Archive, stored: Mapping[str, StoredTensor]
+    kind: Released, archive: Archive, stored: Mapping[str, StoredTensor]
 ) -> BrainBERTSizes | PopTSizes:
     config = archive.config("model_cfg")
     name = config.get("name", _CONFIG_NAME[kind])
@@ -239,7 +253,7 @@ def _refuse_content(folder: Path) -> None:
 def _write(
     folder: Path,
     kind: str,
-    sizes: BrainBERTSizes | PopTSizes,
+    sizes: Sizes,
     tensors: Mapping[str, Tensor],
     origin: Mapping[str, Any],
 ) -> None:
@@ -269,7 +283,7 @@ def _read_note(path: Path) -> dict[str, Any]:
     if (
         not isinstance(note, dict)
         or note.get("format") != _FORMAT
-        or note.get("kind") not in _CONFIG_NAME
+        or note.get("kind") not in tuple(SIZES)
         or not isinstance(note.get("sizes"), dict)
     ):
         raise CheckpointError(

@@ -1,0 +1,51 @@
+"""The encoders that there are, and which sizes make which."""
+
+from typing import Literal, overload
+
+from rtbrain.encoder.biofame import BioFAME, BioFAMESizes
+from rtbrain.encoder.brainbert import BrainBERT, BrainBERTSizes
+from rtbrain.encoder.neurobert import NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.popt import PopT, PopTSizes
+
+__all__ = [
+    "SIZES",
+    "ChannelEncoder",
+    "ChannelSizes",
+    "Encoder",
+    "Kind",
+    "Sizes",
+    "encoder_of_sizes",
+    "kind_of",
+]
+
+ChannelEncoder = BrainBERT | NeuroBERT | BioFAME
+ChannelSizes = BrainBERTSizes | NeuroBERTSizes | BioFAMESizes
+Encoder = ChannelEncoder | PopT
+Sizes = ChannelSizes | PopTSizes
+Kind = Literal["brainbert", "neurobert", "biofame", "popt"]
+
+SIZES: dict[Kind, type[Sizes]] = {
+    "brainbert": BrainBERTSizes,
+    "neurobert": NeuroBERTSizes,
+    "biofame": BioFAMESizes,
+    "popt": PopTSizes,
+}
+
+
+def kind_of(sizes: Sizes) -> Kind:
+    """Name of the encoder that these sizes are of, as recipes and files have it."""
+    (kind,) = (kind for kind, each in SIZES.items() if isinstance(sizes, each))
+    return kind
+
+
+@overload
+def encoder_of_sizes(sizes: ChannelSizes) -> ChannelEncoder: ...
+@overload
+def encoder_of_sizes(sizes: Sizes) -> Encoder: ...
+def encoder_of_sizes(sizes: Sizes) -> Encoder:
+    """Encoder of these sizes, with weights from the global generator."""
+    if isinstance(sizes, BrainBERTSizes):
+        return BrainBERT(sizes)
+    if isinstance(sizes, NeuroBERTSizes):
+        return NeuroBERT(sizes)
+    return BioFAME(sizes) if isinstance(sizes, BioFAMESizes) else PopT(sizes)
