@@ -16,6 +16,7 @@ from rtbrain.errors import RtbrainError
 from . import (
     bench,
     config,
+    corpus,
     decode,
     demo,
     embed,
@@ -24,6 +25,7 @@ from . import (
     faults,
     fit,
     import_checkpoint,
+    probe,
     record,
     replay,
     show,
@@ -47,11 +49,13 @@ app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
+app.command("probe")(probe.command)
 app.command("show")(show.command)
 app.command("view")(view.command)
 app.command("bench")(bench.command)
 app.command("faults")(faults.command)
 app.add_typer(config.app, name="config")
+app.add_typer(corpus.app, name="corpus")
 
 USER_MISTAKE = 2
 INTERRUPTED = 130

@@ -2,10 +2,12 @@
 
 A `Recipe` says how signals become decodes (it travels inside a decoder bundle), a
 `DecodeSettings` where live samples come from and where decodes go, a `FitSettings` how a decoder
-is fitted, a `DemoSettings` what the demo shows. Durations are seconds, frequencies Hz. A key that
-is not known is refused, with the nearest that is.
+is fitted, a `DemoSettings` what the demo shows, a `CorpusSettings` which recordings become
+windows on disk. Durations are seconds, frequencies Hz. A key that is not known is refused, with
+the nearest that is.
 """
 
+from rtbrain.config.corpus import CorpusSettings, SourceSettings
 from rtbrain.config.files import find_settings, load_settings, parse_settings, read_settings
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
 from rtbrain.config.kinds import KINDS, kind_of
@@ -21,6 +23,7 @@ from rtbrain.config.recipe import (
 
 __all__ = [
     "KINDS",
+    "CorpusSettings",
     "DecodeSettings",
     "DemoSettings",
     "EncoderSettings",
@@ -30,6 +33,7 @@ __all__ = [
     "PickSettings",
     "Recipe",
     "SignalStep",
+    "SourceSettings",
     "SpectrogramSettings",
     "SplitSettings",
     "StreamSettings",

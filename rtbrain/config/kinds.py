@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rtbrain.config.base import Settings
+from rtbrain.config.corpus import CorpusSettings
 from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
 from rtbrain.config.recipe import Recipe
@@ -12,7 +13,13 @@ from rtbrain.config.recipe import Recipe
 __all__ = ["KINDS", "kind_of"]
 
 KINDS: Mapping[str, type[Settings]] = MappingProxyType(
-    {"decode": DecodeSettings, "fit": FitSettings, "recipe": Recipe, "demo": DemoSettings}
+    {
+        "decode": DecodeSettings,
+        "fit": FitSettings,
+        "recipe": Recipe,
+        "demo": DemoSettings,
+        "corpus": CorpusSettings,
+    }
 )
 
 

@@ -54,7 +54,7 @@ def read_mne(path: Path) -> Recording:
         sidecars.kinds.get(name, kind)
         for name, kind in zip(names, raw.get_channel_types(), strict=True)
     )
-    factors = _factors(raw, path, sidecars, notes)
+    factors, unitless = _factors(raw, path, sidecars, notes)
     positions, space = _positions(raw, names, sidecars)
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
     read = partial(_samples, raw, path, factors)
@@ -72,6 +72,7 @@ def read_mne(path: Path) -> Recording:
         bad=tuple(name for name in names if name in {*sidecars.bad, *raw.info["bads"]}),
         subject=entity(path, "sub"),
         session=entity(path, "ses"),
+        unitless=unitless,
     )
 
 
@@ -170,8 +171,10 @@ def _slower_channels(path: Path, notes: list[str]) -> list[str]:
     return others
 
 
-def _factors(raw: Any, path: Path, sidecars: Sidecars, notes: list[str]) -> Times:
-    """What each channel of MNE-Python's numbers is multiplied by: float64 [n_channels, 1]."""
+def _factors(
+    raw: Any, path: Path, sidecars: Sidecars, notes: list[str]
+) -> tuple[Times, tuple[str, ...]]:
+    """What MNE-Python's numbers are multiplied by, float64 [n_channels, 1]; who has no unit."""
     from mne.io.constants import FIFF
 
     # MNE-Python keeps the header's units here and nowhere else; FIF files have none.
@@ -204,7 +207,7 @@ def _factors(raw: Any, path: Path, sidecars: Sidecars, notes: list[str]) -> Time
             f"channels.tsv and the header disagree on units, the header is believed: "
             f"{_some(disagreeing)}"
         )
-    return factors
+    return factors, tuple(unitless)
 
 
 def _some(words: list[str]) -> str:

@@ -139,7 +139,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     small = index.n_bytes <= _SMALL_BYTES and not index.damages
     file = _Whole(path, notes) if small else _InPlace(path, index, notes)
     chosen = choose(path, file.streams, stream, notes)
-    montage, factors = montage_of(path, chosen, notes)
+    montage, factors, unitless = montage_of(path, chosen, notes)
     events = [event for one in file.streams if one.tells_events for event in file.texts(one)]
     stamps, values, close = file.signal(chosen)
     if not stamps.size:
@@ -163,6 +163,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
         events=_events(events, origin_s),
         notes=tuple(notes),
         closer=close,
+        unitless=unitless,
     )
 
 

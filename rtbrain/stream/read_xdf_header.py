@@ -118,7 +118,9 @@ def choose(path: Path, streams: list[XdfStream], wanted: str | None, notes: list
     return fit[0]
 
 
-def montage_of(path: Path, stream: XdfStream, notes: list[str]) -> tuple[Montage, Times]:
+def montage_of(
+    path: Path, stream: XdfStream, notes: list[str]
+) -> tuple[Montage, Times, tuple[str, ...]]:
     """Montage from the header, and what each channel is multiplied by to be in µV.
 
     Returns
@@ -127,6 +129,8 @@ def montage_of(path: Path, stream: XdfStream, notes: list[str]) -> tuple[Montage
         Labels, kinds, nominal rate, positions where their space is named.
     factors : ndarray, float64 [n_channels, 1]
         Microvolts in a unit of each.
+    unitless : tuple of str
+        Channels of which no unit of voltage is told.
 
     Raises
     ------
@@ -152,7 +156,7 @@ def montage_of(path: Path, stream: XdfStream, notes: list[str]) -> tuple[Montage
     content = stream.text("type") or "misc"
     kinds = tuple((_text(node, "type") or content).lower() for node in nodes)
     units = [_text(node, "unit") for node in nodes]
-    unknown = [name for name, unit in zip(names, units, strict=True) if not in_microvolts(unit)]
+    unknown = tuple(n for n, unit in zip(names, units, strict=True) if not in_microvolts(unit))
     if unknown:
         notes.append(
             f"{path.name} gives no unit of voltage for {', '.join(unknown)}: taken as microvolts"
@@ -164,7 +168,7 @@ def montage_of(path: Path, stream: XdfStream, notes: list[str]) -> tuple[Montage
         notes.append(f"{path.name} does not name the space of its positions: they are not used")
         positions = None
     space = space if positions is not None else ""
-    return Montage(names, kinds, stream.sfreq_hz, positions, space or None), factors
+    return Montage(names, kinds, stream.sfreq_hz, positions, space or None), factors, unknown
 
 
 def _positions(nodes: list[dict[str, Any]]) -> Floats | None:

@@ -62,6 +62,8 @@ class Recording:
         Channels that the file's makers mark as bad; they are read like all others.
     subject, session : str
         Labels in the file's name, by which recordings are told apart; empty where it has none.
+    unitless : tuple of str
+        Channels of which the file tells no unit of voltage: their numbers are taken as microvolts.
     """
 
     montage: Montage
@@ -74,6 +76,7 @@ class Recording:
     bad: tuple[str, ...] = ()
     subject: str = ""
     session: str = ""
+    unitless: tuple[str, ...] = ()
 
     def read(self, start: int, stop: int) -> Floats:
         """Samples `start` up to, not including, `stop`.

@@ -60,6 +60,8 @@ class CorpusWriter:
                 f"--out {self.folder} is complete already: look at it with rtbrain corpus show, "
                 "or name another folder"
             )
+        if not found.sessions:
+            return header  # nothing of it is lost by beginning anew, with other settings as well
         if found.asked_sha256 != header.asked_sha256:
             raise SettingsError(
                 f"--out {self.folder} was begun with other settings: give those to go on, or name "

@@ -137,8 +137,11 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     write_corpus(tmp_path / "done", [session_of(2)])
     with pytest.raises(SettingsError, match="complete already"):
         CorpusWriter(tmp_path / "done", header_of())
-    CorpusWriter(tmp_path / "begun", header_of())
-    CorpusWriter(tmp_path / "begun", header_of())
+    values = json.loads((tmp_path / "done/manifest.json").read_text())
+    (tmp_path / "done").rename(tmp_path / "begun")
+    values |= {"complete": False, "asked_sha256": "a"}
+    (tmp_path / "begun/manifest.json").write_text(json.dumps(values))
+    assert len(CorpusWriter(tmp_path / "begun", header_of()).manifest.sessions) == 1
     with pytest.raises(SettingsError, match="begun with other settings"):
         CorpusWriter(tmp_path / "begun", header_of("b"))
     (tmp_path / "other").mkdir()
