@@ -25,6 +25,7 @@ from . import (
     faults,
     fit,
     import_checkpoint,
+    pretrain,
     probe,
     record,
     replay,
@@ -49,6 +50,7 @@ app.command("fit")(fit.command)
 app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
+app.command("pretrain")(pretrain.command)
 app.command("probe")(probe.command)
 app.command("show")(show.command)
 app.command("view")(view.command)

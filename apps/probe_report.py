@@ -1,0 +1,146 @@
+"""What a probe shows at its end: rows of scores, their differences, and dimensions."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .probe_rows import PRETRAINED, RANDOM
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rtbrain.offline.probing_figures import Curve
+
+    from .probe_run import Probed
+
+_INTERVAL = "95 %: bootstrap of subjects, and of seeds within them (2000 draws)"
+_ONE_SUBJECT = "95 %: bootstrap of seeds; of one subject, it says nothing of others (2000 draws)"
+
+
+def report_of(probed: "Probed") -> dict[str, Any]:
+    """All figures as plain values."""
+    n_subjects = len(probed.told["windows"])
+    subjects = list(probed.told["windows"])
+    return {
+        **probed.told,
+        "labels": list(probed.counts),
+        "labels_left_out": {str(count): why for count, why in probed.left_out.items()},
+        "interval": _INTERVAL if n_subjects > 1 else _ONE_SUBJECT,
+        "scores": {
+            name: {metric: _by_count(values) for metric, values in scores.items()}
+            for name, scores in probed.scores.items()
+        },
+        "auc_by_subject": {
+            name: {
+                subject: [_mean(scores["auc"][k, :, c]) for c in range(len(probed.counts))]
+                for k, subject in enumerate(subjects)
+            }
+            for name, scores in probed.scores.items()
+        },
+        "pretrained_minus_random": {
+            family: {
+                metric: _by_count(
+                    probed.scores[f"{family}, {PRETRAINED}"][metric]
+                    - probed.scores[f"{family}, {RANDOM}"][metric]
+                )
+                for metric in probed.scores[f"{family}, {PRETRAINED}"]
+            }
+            for family in _families(probed.scores)
+        },
+        "intrinsic_dimension": {
+            name: _spread(counts) for name, counts in probed.dimensions.items()
+        },
+    }
+
+
+def curves_of(probed: "Probed") -> "list[Curve]":
+    """Lines of the picture: AUC of every row."""
+    from rtbrain.offline.probing import estimate
+    from rtbrain.offline.probing_figures import Curve
+
+    families = list(dict.fromkeys(name.split(", ")[0] for name in probed.scores))
+    return [
+        Curve(
+            name,
+            families.index(name.split(", ")[0]),
+            name.endswith(RANDOM),
+            [estimate(scores["auc"][:, :, k]) for k in range(len(probed.counts))],
+        )
+        for name, scores in probed.scores.items()
+    ]
+
+
+def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
+    """Scores by row and count of labels; dimensions by encoder."""
+    from rich.table import Table
+
+    left_out = report["labels_left_out"]
+    missing = "".join(f"; {count} left out: {why}" for count, why in left_out.items())
+    scores = Table(
+        title="AUC on held-out time of held-out subjects, by labelled windows",
+        caption=f"{report['interval']}; {report['seeds']} seeds, embargo "
+        f"{report['embargo_s']:g} s{missing}",
+        show_lines=True,
+    )
+    scores.add_column("")
+    for count in report["labels"]:
+        scores.add_column(str(count), justify="right", no_wrap=True)
+    for name, by_metric in report["scores"].items():
+        scores.add_row(name, *map(_cell, by_metric["auc"]))
+    for family, by_metric in report["pretrained_minus_random"].items():
+        scores.add_row(f"{family}, difference", *map(_signed, by_metric["auc"]), style="bold")
+    yield scores
+    dimensions = Table(
+        title="Principal components to 95 % of the variance, by contact",
+        caption="of the mean over frames of the first 500 windows",
+    )
+    for heading in ("", "median", "range", "contacts"):
+        dimensions.add_column(heading, justify="right" if heading else "left")
+    for name, found in report["intrinsic_dimension"].items():
+        told = "-", "-"
+        if found["contacts"]:
+            told = f"{found['median']:g}", f"{found['lowest']} to {found['highest']}"
+        dimensions.add_row(name, *told, str(found["contacts"]))
+    yield dimensions
+
+
+def _families(names: Mapping[str, Any]) -> list[str]:
+    """Rows that come pretrained and random."""
+    ending = f", {PRETRAINED}"
+    return [name.removesuffix(ending) for name in names if name.endswith(ending)]
+
+
+def _by_count(scores: Any) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from rtbrain.offline.probing import estimate
+
+    return [asdict(estimate(scores[:, :, k])) for k in range(scores.shape[2])]
+
+
+def _mean(values: Any) -> float:
+    import numpy as np
+
+    kept = values[np.isfinite(values)]
+    return float(kept.mean()) if kept.size else float("nan")
+
+
+def _spread(counts: Any) -> dict[str, Any]:
+    import numpy as np
+
+    if not counts.size:
+        return {"contacts": 0}
+    return {
+        "contacts": int(counts.size),
+        "median": float(np.median(counts)),
+        "lowest": int(counts.min()),
+        "highest": int(counts.max()),
+    }
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    missing = f"\n{found['n_missing']} not fitted" if found["n_missing"] else ""
+    return f"{found['mean']:.3f}\n{found['low']:.3f} to {found['high']:.3f}{missing}"
+
+
+def _signed(found: Mapping[str, Any]) -> str:
+    return f"{found['mean']:+.3f}\n{found['low']:+.3f} to {found['high']:+.3f}"

@@ -1,0 +1,97 @@
+"""Picture of a probe: score against the number of labelled windows, a line a row of the table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtbrain.offline.probing import Estimate
+
+__all__ = ["Curve", "draw_label_efficiency"]
+
+_DPI = 150
+_QUIET = "#9a9a9a"
+# Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_DODGE = 0.012  # of the axis between lines, so that their bars do not hide each other
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A line of the picture.
+
+    Attributes
+    ----------
+    label : str
+        In the legend.
+    group : int
+        Lines of one group share a colour: trained is drawn whole, its control broken.
+    is_control : bool
+        Whether it is the control of its group.
+    estimates : sequence of Estimate
+        One a count of labels.
+    """
+
+    label: str
+    group: int
+    is_control: bool
+    estimates: Sequence[Estimate]
+
+
+def draw_label_efficiency(
+    path: Path, counts: Sequence[int], curves: Sequence[Curve], *, title: str
+) -> None:
+    """Draw AUC against labelled windows, with 95 % intervals.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    counts : sequence of int
+        Labelled windows, ascending.
+    curves : sequence of Curve
+        Lines.
+    title : str
+        What was probed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    figure = Figure(figsize=(8.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0.5, color=_QUIET, linestyle=":", label="chance")
+    width = np.log10(counts[-1] / counts[0]) if len(counts) > 1 else 1.0
+    for place, curve in enumerate(curves):
+        shift = 10 ** (_DODGE * width * (place - (len(curves) - 1) / 2))
+        means = np.array([one.mean for one in curve.estimates])
+        below = means - [one.low for one in curve.estimates]
+        above = [one.high for one in curve.estimates] - means
+        colour = _COLOURS[curve.group % len(_COLOURS)]
+        axes.errorbar(
+            np.array(counts) * shift,
+            means,
+            yerr=np.maximum([below, above], 0),
+            color=colour,
+            linestyle="--" if curve.is_control else "-",
+            marker="os^D"[curve.group % 4],
+            markerfacecolor="white" if curve.is_control else colour,
+            markersize=5,
+            linewidth=1.6,
+            elinewidth=0.9,
+            capsize=2,
+            label=curve.label,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(counts)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(list(counts), [str(count) for count in counts])
+    axes.set(xlabel="labelled windows", ylabel="AUC, held-out time of held-out subjects")
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    # Without the date and the version, the same probe gives the same bytes.
+    figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})

@@ -1,0 +1,223 @@
+"""The labelled windows of one subject in a corpus, and what every probe of them reads.
+
+Legend: N windows, C channels, T frames, F freqs, D features.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtbrain.errors import SettingsError
+from rtbrain.offline.corpus.corpus import CorpusSession
+from rtbrain.offline.labels import Labelled, states_from_markers
+from rtbrain.offline.splits import thinned
+from rtbrain.types import Floats, Mask
+
+__all__ = ["EncodesChannels", "SubjectWindows", "embedded", "filled", "labelled_windows", "pooled"]
+
+Rows = npt.NDArray[np.int64]
+
+_ITEMS = 256  # spectrograms of channels in one call of an encoder
+
+
+class EncodesChannels(Protocol):
+    """An encoder of single channels, as `rtbrain.encoder.BrainBERT` is one."""
+
+    def embed(self, spectrogram: Tensor, pool: str, n_pooled: int) -> Tensor:
+        """Embeddings [B, D] of spectrograms [B, T, F]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubjectWindows:
+    """Labelled windows of one subject, a session after the other.
+
+    Attributes
+    ----------
+    subject : str
+        Label.
+    sessions : tuple of CorpusSession
+        All with the same channels.
+    session_of, windows : ndarray, int64 [n_windows]
+        Session of each window, and its number therein.
+    labelled : Labelled
+        Class of each; its rows count these windows.
+    """
+
+    subject: str
+    sessions: tuple[CorpusSession, ...]
+    session_of: Rows
+    windows: Rows
+    labelled: Labelled
+
+    @property
+    def recordings(self) -> list[str]:
+        """Which recording each window is of, by its number."""
+        return [str(number) for number in self.session_of]
+
+    @property
+    def good(self) -> Mask:
+        """Channels that may be believed, bool [n_windows, n_channels]."""
+        return np.stack(
+            [
+                self.sessions[session].good[window]
+                for session, window in zip(self.session_of, self.windows, strict=True)
+            ]
+        )
+
+    def read(self, rows: Rows) -> Floats:
+        """Spectrograms, float32 [n_rows, n_channels, n_frames, n_freqs]; zeros where not good."""
+        n_channels = self.sessions[0].montage.n_channels
+        channels = np.arange(n_channels)
+        parts = []
+        for session, window in zip(self.session_of[rows], self.windows[rows], strict=True):
+            item = self.sessions[session].read(np.full(n_channels, window), channels)
+            item[~self.sessions[session].good[window]] = 0
+            parts.append(item)
+        return np.stack(parts)
+
+
+def labelled_windows(
+    sessions: Sequence[CorpusSession],
+    classes: Sequence[str],
+    *,
+    neural_delay_s: float,
+    most_windows: int = 4000,
+) -> SubjectWindows:
+    """Label the windows of a subject with the states that its markers began.
+
+    The state of a window is that of the moment which an embedding of it describes, as in fitting.
+
+    Parameters
+    ----------
+    sessions : sequence of CorpusSession
+        Of one subject.
+    classes : sequence of str
+        Markers that begin a state, one a class.
+    neural_delay_s : float
+        From that moment to the end of the window, s.
+    most_windows : int
+        More are thinned evenly.
+
+    Raises
+    ------
+    SettingsError
+        Sessions differ in their channels, or a class has no window in one.
+    """
+    first = sessions[0]
+    for session in sessions[1:]:
+        if session.montage.names != first.montage.names:
+            raise SettingsError(
+                f"subject {first.subject}: sessions {first.session or 1} and "
+                f"{session.session or 'another'} have other channels, and a readout reads them in "
+                "a row: probe subjects of one montage"
+            )
+    parts = []
+    for session in sessions:
+        try:
+            parts.append(
+                states_from_markers(
+                    session.t_stop, session.events, classes, span_s=0.0, lag_s=neural_delay_s
+                )
+            )
+        except SettingsError as error:
+            raise SettingsError(f"subject {session.subject}: {error}") from error
+    session_of = np.repeat(np.arange(len(parts)), [part.rows.size for part in parts])
+    kept = thinned(np.arange(session_of.size), most_windows)
+    windows = np.concatenate([part.rows for part in parts])[kept]
+    targets = np.concatenate([part.targets for part in parts])[kept]
+    t_s = np.concatenate([part.t_s for part in parts])[kept]
+    labelled = Labelled(np.arange(kept.size), targets, tuple(classes), t_s)
+    return SubjectWindows(first.subject, tuple(sessions), session_of[kept], windows, labelled)
+
+
+def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:
+    """Frames that an encoder averages, as in `rtbrain.encoder.BrainBERT.embed`."""
+    start = n_frames // 2 - n_pooled // 2 if pool == "centre" else n_frames - n_pooled
+    return slice(start, start + n_pooled)
+
+
+def embedded(
+    windows: SubjectWindows,
+    encoders: Mapping[str, EncodesChannels],
+    *,
+    pool: str,
+    n_pooled: int,
+    device: torch.device,
+    on_window: Callable[[int], None] = lambda n_windows: None,
+) -> tuple[dict[str, Floats], Floats]:
+    """Channel embeddings by each encoder, and the mean spectrogram of the frames that they pool.
+
+    The corpus is read once for all of them.
+
+    Parameters
+    ----------
+    windows : SubjectWindows
+        What to embed.
+    encoders : mapping of str to encoder
+        On `device`, in evaluation mode.
+    pool, n_pooled
+        As in `rtbrain.encoder.BrainBERT.embed`.
+    device : torch.device
+        Where the encoders compute.
+    on_window : callable
+        Told how many windows were done since.
+
+    Returns
+    -------
+    channels : dict of str to ndarray, float32 [n_windows, n_channels, n_features]
+        Zeros where a channel is not good.
+    frames : ndarray, float32 [n_windows, n_channels, n_freqs]
+        Likewise: what the linear mode reads live.
+    """
+    good = windows.good
+    channels: dict[str, list[Floats]] = {name: [] for name in encoders}
+    frames: list[Floats] = []
+    for rows in _batches(good.shape):
+        items = windows.read(rows)  # [N, C, T, F]
+        B, C, T, F = items.shape
+        frames.append(items[:, :, pooled(T, pool, n_pooled)].mean(axis=2, dtype=np.float32))
+        flat = torch.from_numpy(items.reshape(B * C, T, F)).to(device)
+        for name, encoder in encoders.items():
+            with torch.inference_mode():
+                found = encoder.embed(flat, pool, n_pooled).float().cpu().numpy()  # [B*C, D]
+            found = found.reshape(B, C, -1)
+            found[~good[rows]] = 0
+            channels[name].append(found)
+        on_window(rows.size)
+    return {name: np.concatenate(parts) for name, parts in channels.items()}, np.concatenate(frames)
+
+
+def filled(channels: Floats, good: Mask) -> Floats:
+    """All channels in a row; one that is not good gets its mean over the other windows.
+
+    It then speaks for no class. Zeros would tell the readout which windows were masked.
+
+    Parameters
+    ----------
+    channels : ndarray, float32 [n_windows, n_channels, n_features]
+        As of `embedded`.
+    good : ndarray, bool [n_windows, n_channels]
+        Channels that may be believed.
+
+    Returns
+    -------
+    ndarray, float32 [n_windows, n_channels * n_features]
+    """
+    if not good.all():
+        counts = np.maximum(good.sum(axis=0), 1)[:, np.newaxis]
+        means = channels.sum(axis=0, where=good[..., np.newaxis], dtype=np.float64) / counts
+        channels = np.where(good[..., np.newaxis], channels, means.astype(np.float32))
+    return channels.reshape(channels.shape[0], -1)
+
+
+def _batches(shape: tuple[int, ...]) -> Iterator[Rows]:
+    n_windows, n_channels = shape
+    length = max(1, _ITEMS // n_channels)
+    for first in range(0, n_windows, length):
+        yield np.arange(first, min(first + length, n_windows))
