@@ -2,5 +2,14 @@
 
 from rtbrain.offline.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.offline.objectives.objective import Batch, Examples, Objective
+from rtbrain.offline.objectives.popt import Population, PopulationPairs
 
-__all__ = ["Batch", "Examples", "MaskedSpectrogram", "MaskedSpectrograms", "Objective"]
+__all__ = [
+    "Batch",
+    "Examples",
+    "MaskedSpectrogram",
+    "MaskedSpectrograms",
+    "Objective",
+    "Population",
+    "PopulationPairs",
+]

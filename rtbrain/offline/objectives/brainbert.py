@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from rtbrain.encoder import BrainBERT
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
 from rtbrain.offline.objectives.masks import SpanMask, adaptive_mask, fixed_mask
 from rtbrain.offline.objectives.objective import Batch, Objective
+from rtbrain.offline.objectives.reading import read_good
 from rtbrain.offline.objectives.reconstruction import Reconstruction, picture
 from rtbrain.types import Floats
 
@@ -115,15 +116,7 @@ class MaskedSpectrograms:
             session, rows = self._sessions[number], np.flatnonzero(of == number)
             good = self._good[number][items[rows] - self._starts[number]]
             windows, channels = np.divmod(good, session.montage.n_channels)
-            out[rows] = session.read(windows, channels)
-            broken = np.flatnonzero(~np.isfinite(out[rows]).all(axis=(1, 2)))
-            if broken.size:
-                window, channel = windows[broken[0]], channels[broken[0]]
-                raise RecordingError(
-                    f"session {session.session} of {session.subject}: window {window} of channel "
-                    f"{session.montage.names[channel]} is called good but is not finite: build "
-                    f"the corpus again"
-                )
+            out[rows] = read_good(session, windows, channels)
         return out
 
 
