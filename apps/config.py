@@ -7,7 +7,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Check settings, or print their schema for editors.")
 
-Kind = Literal["decode", "fit", "recipe", "demo", "corpus"]
+Kind = Literal["decode", "fit", "recipe", "demo", "corpus", "pretrain"]
 
 
 @app.command("check")

@@ -3,8 +3,8 @@
 A `Recipe` says how signals become decodes (it travels inside a decoder bundle), a
 `DecodeSettings` where live samples come from and where decodes go, a `FitSettings` how a decoder
 is fitted, a `DemoSettings` what the demo shows, a `CorpusSettings` which recordings become
-windows on disk. Durations are seconds, frequencies Hz. A key that is not known is refused, with
-the nearest that is.
+windows on disk, a `PretrainSettings` what is learned from them. Durations are seconds,
+frequencies Hz. A key that is not known is refused, with the nearest that is.
 """
 
 from rtbrain.config.corpus import CorpusSettings, SourceSettings
@@ -12,6 +12,7 @@ from rtbrain.config.files import find_settings, load_settings, parse_settings, r
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
 from rtbrain.config.kinds import KINDS, kind_of
 from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
+from rtbrain.config.pretrain import PretrainSettings
 from rtbrain.config.recipe import (
     EncoderSettings,
     PickSettings,
@@ -31,6 +32,7 @@ __all__ = [
     "LabelSettings",
     "OutletSettings",
     "PickSettings",
+    "PretrainSettings",
     "Recipe",
     "SignalStep",
     "SourceSettings",

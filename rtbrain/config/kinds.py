@@ -8,6 +8,7 @@ from rtbrain.config.base import Settings
 from rtbrain.config.corpus import CorpusSettings
 from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
+from rtbrain.config.pretrain import PretrainSettings
 from rtbrain.config.recipe import Recipe
 
 __all__ = ["KINDS", "kind_of"]
@@ -19,6 +20,7 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "recipe": Recipe,
         "demo": DemoSettings,
         "corpus": CorpusSettings,
+        "pretrain": PretrainSettings,
     }
 )
 

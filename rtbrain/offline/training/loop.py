@@ -18,7 +18,7 @@ from rtbrain.offline.training.logbook import Logbook, StepRecord
 from rtbrain.offline.training.plan import Plan
 from rtbrain.offline.training.ranks import Ranks
 
-__all__ = ["Progress", "train", "validate"]
+__all__ = ["Progress", "autocast", "moved", "take_step", "train", "validate"]
 
 
 class Progress:
@@ -116,7 +116,9 @@ def train(
             _look(objective, held_out, plan, progress, book)
         while progress.step < plan.steps:
             lr = plan.lr_at(progress.step)
-            means, grad_norm = _step(model, optimiser, grains, len(numbers), plan, lr, ranks, stop)
+            means, grad_norm = take_step(
+                model, optimiser, grains, len(numbers), plan, lr, ranks, stop
+            )
             progress.step += 1
             stopped, loss = means.pop("stop") > 0, means.pop("loss")
             _refuse_no_number(loss, progress.step)
@@ -135,7 +137,7 @@ def train(
     return progress
 
 
-def _step(
+def take_step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     grains: Iterator[Grain],
@@ -145,15 +147,43 @@ def _step(
     ranks: Ranks,
     stop: Callable[[], bool],
 ) -> tuple[dict[str, float], float]:
-    """One step of the optimiser: means over all grains of all processes, and the gradient."""
+    """One step of the optimiser.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The objective, or what `Ranks.spread` made of it.
+    optimiser : torch.optim.Optimizer
+        Of its weights.
+    grains : iterator of Grain
+        The next are taken.
+    n_grains : int
+        How many of the step are this process's.
+    plan : Plan
+        Clip and precision.
+    lr : float
+        Learning rate.
+    ranks : Ranks
+        Device, and over which processes means are taken.
+    stop : callable
+        Whether this process was asked to stop.
+
+    Returns
+    -------
+    means : dict of str to float
+        Over all grains of all processes: ``loss``, what the objective tells beside it, and
+        ``stop``, above 0 where any process was asked.
+    grad_norm : float
+        Length of the gradient before it was clipped.
+    """
     model.train()
     told: list[dict[str, Tensor]] = []
     for number in range(n_grains):
         grain = next(grains)
-        batch = _moved(grain.batch, ranks.device)
+        batch = moved(grain.batch, ranks.device)
         torch.manual_seed(grain.seed)
         with ranks.exchange(model, last=number == n_grains - 1):
-            with _autocast(plan, ranks.device):
+            with autocast(plan, ranks.device):
                 loss, measures = model(batch)
             (loss / n_grains).backward()
         told.append({"loss": loss.detach(), **measures})
@@ -186,8 +216,8 @@ def validate(
         Where the objective is.
     """
     objective.eval()
-    batches = (_moved(batch, device) for batch in validation_batches(held_out, plan))
-    with torch.no_grad(), _autocast(plan, device):
+    batches = (moved(batch, device) for batch in validation_batches(held_out, plan))
+    with torch.no_grad(), autocast(plan, device):
         figures = objective.score(batches)
     objective.train()
     return {name: float(value) for name, value in figures.items()}
@@ -206,8 +236,8 @@ def _look(
     device = next(objective.parameters()).device
     figures = validate(objective, held_out, plan, device)
     objective.eval()
-    first = _moved(next(validation_batches(held_out, plan)), device)
-    with torch.no_grad(), _autocast(plan, device):
+    first = moved(next(validation_batches(held_out, plan)), device)
+    with torch.no_grad(), autocast(plan, device):
         pictures = objective.pictures(first)
     objective.train()
     book.validation(progress.step, figures, pictures)
@@ -222,11 +252,13 @@ def _book(folder: Path, step: int, ranks: Ranks) -> Iterator[Logbook | None]:
         yield book
 
 
-def _autocast(plan: Plan, device: torch.device) -> torch.autocast:
+def autocast(plan: Plan, device: torch.device) -> torch.autocast:
+    """Around a forward pass: products of matrices in the precision of the plan."""
     return torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch where it is used."""
     return {name: item.to(device, non_blocking=True) for name, item in batch.items()}
 
 

@@ -44,13 +44,8 @@ class Ranks:
         if self.n_ranks == 1:
             return objective
         cuda = self.device.type == "cuda"
-        # An encoder may hold a head that its objective does not read, as released PopT does.
-        return DistributedDataParallel(
-            objective,
-            device_ids=[self.device.index] if cuda else None,
-            broadcast_buffers=False,
-            find_unused_parameters=True,
-        )
+        # Every weight that asks for a gradient gets one: objectives freeze heads they do not read.
+        return DistributedDataParallel(objective, device_ids=[self.device.index] if cuda else None)
 
     def exchange(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Around forward and backward: gradients meet once a step, behind its last grain."""

@@ -45,7 +45,7 @@ class Bottleneck(Objective):
                 nn.Linear(N_FEATURES, 8), nn.GELU(), nn.Dropout(0.1), nn.LayerNorm(8)
             )
             self.head = nn.Linear(8, N_FEATURES)
-            self.unread = nn.Linear(3, 3)
+            self.unread = nn.Linear(3, 3).requires_grad_(False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         error = self.head(self.encoder(batch["input"])) - batch["target"]

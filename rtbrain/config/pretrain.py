@@ -1,0 +1,195 @@
+"""Pretraining: what is learned from a corpus without labels, and how."""
+
+from typing import Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from rtbrain.config.base import Settings
+
+__all__ = [
+    "BioFAMEObjective",
+    "BrainBERTObjective",
+    "NeuroBERTObjective",
+    "ObjectiveSettings",
+    "PopTObjective",
+    "PretrainSettings",
+]
+
+Sizes = str | dict[str, PositiveInt]
+
+
+class BrainBERTObjective(Settings):
+    """Masked spectrograms, from a corpus of form spectrogram.
+
+    Attributes
+    ----------
+    sizes : str or dict
+        Of the encoder, by name or by number.
+    n_frames : int
+        Frames of a window that --dry-run prices without a corpus.
+    masking : str
+        ``fixed``, or ``adaptive`` for superlets.
+    upstream_mask_labels : bool
+        Labels of masked cells as the released code has them, by a slip.
+    alpha, gamma : float
+        Weight of the cells that stand out, and by how much they do, in z-scores.
+    """
+
+    sizes: Sizes = "large"
+    n_frames: PositiveInt = 186
+    masking: Literal["fixed", "adaptive"] = "fixed"
+    upstream_mask_labels: bool = False
+    alpha: NonNegativeFloat = 2.0
+    gamma: NonNegativeFloat = 1.0
+
+
+class PopTObjective(Settings):
+    """Whether windows follow each other and channels were replaced, from embeddings.
+
+    Attributes
+    ----------
+    sizes : str or dict
+        Of the encoder, by name or by number.
+    subset_sizes : tuple of int
+        How many channels an example has, drawn evenly.
+    replace_share : float
+        Of the channels, that are asked about; half of them are replaced.
+    blur_voxels : float
+        Standard deviation of noise on positions.
+    upstream_negatives : bool
+        Pairs that do not follow may be the same window, as in the released code.
+    """
+
+    sizes: Sizes = "published"
+    subset_sizes: tuple[PositiveInt, ...] = Field(
+        default=(10, 20, 30, 40, 50, 60, 70, 80, 90, 100), min_length=1
+    )
+    replace_share: float = Field(default=0.1, gt=0, lt=1)
+    blur_voxels: NonNegativeFloat = 0.0
+    upstream_negatives: bool = False
+
+
+class NeuroBERTObjective(Settings):
+    """Waveforms behind masked patches by way of their spectrum, from a corpus of form patches.
+
+    Attributes
+    ----------
+    sizes : str or dict
+        Of the encoder, by name or by number.
+    n_frames : int
+        Patches of a window that --dry-run prices without a corpus.
+    """
+
+    sizes: Sizes = "published"
+    n_frames: PositiveInt = 100
+
+
+class BioFAMEObjective(Settings):
+    """Waveforms from latents of which half are hidden, from a corpus of form patches.
+
+    Attributes
+    ----------
+    sizes : str or dict
+        Of the encoder, by name or by number.
+    n_frames : int
+        Patches of a window that --dry-run prices without a corpus.
+    """
+
+    sizes: Sizes = "published"
+    n_frames: PositiveInt = 100
+
+
+class ObjectiveSettings(Settings):
+    """What is learned: exactly one of its keys is set."""
+
+    brainbert: BrainBERTObjective | None = None
+    popt: PopTObjective | None = None
+    neurobert: NeuroBERTObjective | None = None
+    biofame: BioFAMEObjective | None = None
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "ObjectiveSettings":
+        if sum(chosen is not None for _, chosen in self) != 1:
+            raise ValueError(f"give exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class OptimiserSettings(Settings):
+    """How a gradient becomes a step."""
+
+    name: Literal["lamb", "adamw"] = "lamb"
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+
+
+class DecaySettings(Settings):
+    """The learning rate behind the warm-up: times `factor` every share `every` of the steps."""
+
+    factor: float = Field(default=0.99, gt=0, le=1)
+    every: float = Field(default=0.01, gt=0, le=1)
+
+
+class PretrainSettings(Settings):
+    """An encoder from a corpus.
+
+    Attributes
+    ----------
+    objective : ObjectiveSettings
+        What is learned.
+    upstream_layer_norm_bias : bool
+        Biases of LayerNorm start at 1, as in the released code, by a slip; else at 0.
+    held_out : tuple of str, or int
+        Subjects to validate on, by label, or how many of the corpus's last.
+    optimiser : OptimiserSettings
+        LAMB or AdamW.
+    warm_up : float
+        Share of the steps in which the learning rate rises.
+    decay : DecaySettings
+        How it falls from there.
+    clip : float
+        Longest gradient.
+    steps, batch : int
+        Steps of the optimiser, and items a step.
+    micro_batch : int
+        Items that go through the model at once: as many as the memory holds.
+    precision : str
+        Of the products of matrices; ``bfloat16`` helps GPUs, and CPUs that have it.
+    seed : int
+        Of everything that is random.
+    validate_every, validate_items : int
+        Steps between validations, and held-out items to score, at most.
+    checkpoint_every : int
+        Steps between checkpoints.
+    prefetch : int
+        Micro-batches that are drawn ahead.
+    """
+
+    objective: ObjectiveSettings
+    upstream_layer_norm_bias: bool = False
+    held_out: NonNegativeInt | tuple[str, ...] = 1
+    optimiser: OptimiserSettings
+    warm_up: float = Field(default=0.025, ge=0, lt=1)
+    decay: DecaySettings = DecaySettings()
+    clip: PositiveFloat = 1.0
+    steps: PositiveInt
+    batch: PositiveInt = 256
+    micro_batch: PositiveInt = 32
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: NonNegativeInt = 0
+    validate_every: PositiveInt = 1000
+    validate_items: PositiveInt = 1024
+    checkpoint_every: PositiveInt = 1000
+    prefetch: NonNegativeInt = 2
+
+    @model_validator(mode="after")
+    def _whole_grains(self) -> "PretrainSettings":
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        return self

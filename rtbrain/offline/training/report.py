@@ -1,0 +1,132 @@
+"""What a finished training leaves: the encoder, a report, and its curve as a picture."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rtbrain.encoder import save_encoder
+from rtbrain.offline.objectives.objective import Objective
+from rtbrain.offline.training.checkpoint import write_safely
+from rtbrain.offline.training.logbook import read_log
+from rtbrain.offline.training.loop import Progress
+from rtbrain.offline.training.ranks import Ranks
+
+__all__ = ["finish"]
+
+_VERSIONS = ("rtbrain", "torch", "numpy")
+_SMOOTHED = 50  # points of the curve, each a mean of the steps around it
+
+
+def finish(
+    folder: Path,
+    objective: Objective,
+    progress: Progress,
+    *,
+    settings: Mapping[str, Any],
+    corpus: Mapping[str, Any],
+    ranks: Ranks,
+) -> dict[str, float | None]:
+    """Write the encoder, ``report.json`` and ``curve.png``.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the training.
+    objective : Objective
+        Trained.
+    progress : Progress
+        Steps and time.
+    settings, corpus : mapping
+        Plain values: what was asked for, and of which windows; for the report.
+    ranks : Ranks
+        Processes and device, for the report.
+
+    Returns
+    -------
+    dict of str to float or None
+        Figures of the last validation; empty where nothing was held out.
+    """
+    _put_encoder(folder, objective)
+    rows = read_log(folder)
+    steps = [row for row in rows if "loss" in row]
+    looks = [(row["step"], row["validation"]) for row in rows if "validation" in row]
+    figures: dict[str, float | None] = looks[-1][1] if looks else {}
+    tail = steps[-max(1, len(steps) // _SMOOTHED) :]
+    report = {
+        "settings": settings,
+        "corpus": corpus,
+        "steps": progress.step,
+        "loss": {"first": steps[0]["loss"], "last": sum(row["loss"] for row in tail) / len(tail)},
+        "validation": {"first": looks[0][1], "last": figures} if looks else None,
+        "time_s": round(progress.time_s, 1),
+        "machine": {
+            "device": _device_name(ranks.device),
+            "processes": ranks.n_ranks,
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _VERSIONS},
+        },
+    }
+    _draw(folder / "curve.png", steps, looks)
+    text = json.dumps(report, indent=2) + "\n"
+    write_safely(folder / ".report.json", text.encode())
+    os.replace(folder / ".report.json", folder / "report.json")
+    return figures
+
+
+def _put_encoder(folder: Path, objective: Objective) -> None:
+    part = folder / ".encoder"
+    shutil.rmtree(part, ignore_errors=True)
+    save_encoder(objective.encoder, part)  # type: ignore[arg-type]
+    # The note last, so that a folder with a note is complete.
+    for path in sorted(part.iterdir(), key=lambda path: path.suffix == ".json"):
+        os.replace(path, folder / path.name)
+    part.rmdir()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _draw(
+    path: Path, steps: list[dict[str, Any]], looks: list[tuple[int, dict[str, float | None]]]
+) -> None:
+    """Loss of each step, its running mean, and every figure of the validations in a panel."""
+    from matplotlib.figure import Figure
+
+    names = list(looks[0][1]) if looks else []
+    n_columns = min(3, 1 + len(names))
+    n_rows = -(-(1 + len(names)) // n_columns)
+    figure = Figure(figsize=(4.2 * n_columns, 2.8 * n_rows), layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).flatten()
+    at, losses = [row["step"] for row in steps], [row["loss"] for row in steps]
+    length = max(1, len(steps) // _SMOOTHED)
+    means = [
+        sum(losses[first : first + length]) / len(losses[first : first + length])
+        for first in range(0, len(losses), length)
+    ]
+    panels[0].plot(at, losses, color="0.8", linewidth=0.8, label="each step")
+    panels[0].plot(at[::length], means, color="C0", label=f"mean of {length}")
+    panels[0].set_title("training loss", fontsize=9)
+    panels[0].legend(fontsize=7, frameon=False)
+    for panel, name in zip(panels[1:], names, strict=False):
+        values = [float("nan") if look[name] is None else look[name] for _, look in looks]
+        panel.plot([step for step, _ in looks], values, color="C1", marker=".")
+        panel.set_title(f"held out: {name}", fontsize=9)
+    for panel in panels[: 1 + len(names)]:
+        panel.set_xlabel("step", fontsize=8)
+        panel.tick_params(labelsize=7)
+    for panel in panels[1 + len(names) :]:
+        panel.set_visible(False)
+    figure.savefig(path, dpi=110)
