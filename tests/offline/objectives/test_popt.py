@@ -1,7 +1,5 @@
 """Pairs of windows against what their tokens say, and that something is learned from them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from rtbrain.encoder import PopT, PopTSizes, lip_positions
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.offline.objectives import Population, PopulationPairs
-from rtbrain.offline.objectives.pairing import Pairing
 from tests.conftest import brain_like
 from tests.offline.objectives.sessions import numbered, session_of
 
@@ -128,20 +125,6 @@ def test_a_token_is_replaced_half_of_the_times_that_it_is_asked_for() -> None:
     assert apart / n == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / n))
 
 
-def test_upstream_negatives_are_as_noisy_as_a_uniform_draw() -> None:
-    # Over n windows a uniform partner is the item itself once in n draws, and the window that
-    # follows it once in n. Of 40,000 draws over 10 windows: 10.0 +- 0.15 % each.
-    pairing = Pairing(session_of(numbered(10, 4, (8,))), HOP_S)
-    rng = np.random.default_rng(1)
-    first = rng.choice(pairing.items, 40_000)
-    partner = pairing.anywhere(rng.random(first.size))
-    spread = 4 * np.sqrt(0.1 * 0.9 / first.size)
-    assert np.mean(partner == first) == pytest.approx(1 / 10, abs=spread)
-    assert np.mean(partner == first + 1) == pytest.approx(1 / 10, abs=spread)
-    right = pairing.apart(first, rng.random(first.size))
-    assert not np.isin(right - first, (-1, 0, 1)).any()
-
-
 def test_the_flag_lets_negatives_be_the_window_itself() -> None:
     sessions = [session_of(numbered(10, 12, (8,)))]
     for upstream in (False, True):
@@ -161,41 +144,6 @@ def test_the_flag_lets_negatives_be_the_window_itself() -> None:
         expected = 1 / 10 if upstream else 0
         assert same / n == pytest.approx(expected, abs=4 * np.sqrt(0.09 / n) * upstream)
         assert following / n == pytest.approx(expected, abs=4 * np.sqrt(0.09 / n) * upstream)
-
-
-@given(st.integers(0, 10**6), st.integers(4, 12), st.floats(0.2, 1))
-@settings(max_examples=60, deadline=None)
-def test_negatives_are_uniform_over_the_windows_that_may_be_drawn(
-    seed: int, n_windows: int, share: float
-) -> None:
-    rng = np.random.default_rng(seed)
-    session = session_of(numbered(n_windows, 4, (8,)))
-    session.good[:] = (rng.random(n_windows) < share)[:, None]
-    pairing = Pairing(session, HOP_S)
-    kept = [window for window in range(n_windows) if session.good[window].all()]
-    assert pairing.windows.tolist() == kept
-    expected_items = [
-        place for place, window in enumerate(kept) if window + 1 in kept and len(kept) > 3
-    ]
-    assert pairing.items.tolist() == expected_items
-    for place in expected_items:
-        allowed = [p for p, w in enumerate(kept) if abs(w - kept[place]) > 1]
-        dice = (np.arange(len(allowed)) + 0.5) / len(allowed)
-        assert pairing.apart(np.full(len(allowed), place), dice).tolist() == allowed
-        for partner in (place, place + 1, allowed[0]):
-            rest = [p for p in range(len(kept)) if p not in (place, partner)]
-            dice = (np.arange(len(rest)) + 0.5) / len(rest)
-            drawn = pairing.third(np.full(len(rest), place), np.full(len(rest), partner), dice)
-            assert drawn.tolist() == rest
-
-
-def test_no_item_spans_a_gap() -> None:
-    session = session_of(numbered(8, 12, (8,)))
-    t_stop = session.t_stop.copy()
-    t_stop[4:] += 0.25
-    gap = replace(session, t_stop=t_stop)
-    assert Pairing(gap, HOP_S).items.tolist() == [0, 1, 2, 4, 5, 6]
-    assert len(pairs([session])) == 7
 
 
 def test_draws_depend_on_the_items_and_the_generator_alone() -> None:
