@@ -49,14 +49,15 @@ def command(
 
 def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
     """Print the sessions of a corpus, what was left out, and how it was made."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     state = "" if manifest.complete else ", not complete: run the command that began it again"
-    table = Table(title=f"{folder.name}{state}")
+    table = Table(title=f"{folder.name}{state}", box=SIMPLE_HEAD)
     table.add_column("subject", no_wrap=True)
     table.add_column("session", no_wrap=True)
     table.add_column("source", no_wrap=True, overflow="ellipsis", max_width=_NARROW)
-    for title in ("contacts", "windows", "items", "good", "MB"):
+    for title in ("contacts", "windows", "good", "MB"):
         table.add_column(title, justify="right", no_wrap=True)
     for entry in manifest.sessions:
         n_all = entry.n_windows * len(entry.names)
@@ -67,13 +68,16 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
             entry.source,
             str(len(entry.names)),
             f"{entry.n_windows:,}",
-            f"{entry.n_items:,}",
             f"{entry.n_items / n_all:.1%}",
-            f"{n_bytes / 1e6:,.1f}",
+            f"{n_bytes / 1e6:,.0f}",
         )
     console.print(table)
     _tell_left_out(console, manifest)
-    notes = [f"note: {entry.source}: {note}" for entry in manifest.sessions for note in entry.notes]
+    notes = [
+        f"note: {note}" if entry.source in note else f"note: {entry.source}: {note}"
+        for entry in manifest.sessions
+        for note in entry.notes
+    ]
     if len(notes) > _MOST_NOTES:
         notes[_MOST_NOTES:] = [f"and {len(notes) - _MOST_NOTES} notes more, in manifest.json"]
     for line in (*notes, *summary(manifest).splitlines()):
@@ -81,11 +85,12 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
 
 
 def _tell_left_out(console: "Console", manifest: "CorpusManifest") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     if not manifest.left_out:
         return
-    table = Table(title="left out")
+    table = Table(title="left out", box=SIMPLE_HEAD)
     table.add_column("source", no_wrap=True, overflow="ellipsis", max_width=_WIDTH)
     table.add_column("what", overflow="fold")
     table.add_column("why", overflow="fold")

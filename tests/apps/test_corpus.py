@@ -1,0 +1,200 @@
+"""`rtbrain corpus`: what it builds, what it leaves out, and how it goes on after a kill."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import edfio
+import mne
+import numpy as np
+import pybv
+import pytest
+import yaml
+
+from rtbrain.config import CorpusSettings, load_settings
+from rtbrain.encoder import BRAINBERT_SIZES, random_encoder, save_encoder
+from rtbrain.offline.corpus.corpus import open_corpus
+from tests.apps.program import refused, rtbrain
+from tests.conftest import brain_like
+from tests.offline.corpus.small import RECIPE, SFREQ_HZ, contents
+
+NAMES = [f"A{number}" for number in range(1, 9)]
+SYNTHETIC = "synthetic:{},duration_s={},n_channels=8"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings_file(folder: Path, sources: list, **changes: object) -> Path:
+    path = folder / "corpus.yaml"
+    values = {"recipe": RECIPE, "sfreq_hz": SFREQ_HZ, "sources": sources}
+    path.write_text(yaml.safe_dump(values | changes))
+    return path
+
+
+def write_vhdr(folder: Path, data: np.ndarray) -> Path:
+    pybv.write_brainvision(
+        data=data * 1e-6, sfreq=SFREQ_HZ, ch_names=NAMES, fname_base="cut", folder_out=folder
+    )
+    return folder / "cut.vhdr"
+
+
+def write_edf(path: Path, data: np.ndarray, unit: str = "uV") -> Path:
+    signals = [
+        edfio.EdfSignal(row.astype(float), SFREQ_HZ, label=name, physical_dimension=unit)
+        for row, name in zip(data, NAMES, strict=True)
+    ]
+    edfio.Edf(signals).write(path)
+    return path
+
+
+def write_fif(path: Path, data: np.ndarray) -> Path:
+    info = mne.create_info(NAMES, SFREQ_HZ, "seeg", verbose="ERROR")
+    mne.io.RawArray(data * 1e-6, info, verbose="ERROR").save(path, verbose="ERROR")
+    return path
+
+
+def cut_short(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:.*unit:RuntimeWarning")
+def test_what_cannot_be_used_is_named_and_the_rest_is_built(tmp_path: Path) -> None:
+    private = tmp_path / "Jane Doe"
+    private.mkdir()
+    data = brain_like(8, 8 * 512, SFREQ_HZ)
+    flat = data.copy()
+    flat[2] = 0
+    cut_short(write_vhdr(private, data).with_suffix(".eeg"), 0.5001)
+    sources: list = [
+        SYNTHETIC.format(1, 10),
+        str(cut_short(write_edf(private / "no-header.edf", data), 0.001)),
+        str(private / "cut.vhdr"),
+        str(cut_short(write_fif(private / "cut_raw.fif", data), 0.5)),
+        str(write_fif(private / "dead_raw.fif", flat)),
+        str(write_fif(private / "short_raw.fif", data[:, :768])),
+        str(write_edf(private / "unit.edf", data, "furlong")),
+        {"recording": str(write_edf(private / "scaled.edf", data, "furlong")), "scale": 1},
+        str(private / "absent.vhdr"),
+    ]
+    out = tmp_path / "c"
+    done = rtbrain("corpus", "build", "--config", settings_file(tmp_path, sources), "--out", out)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert "Jane" not in (out / "manifest.json").read_text()
+    built = [session["source"] for session in manifest["sessions"]]
+    assert built == [sources[0], "cut.vhdr", "dead_raw.fif", "scaled.edf"]
+    why = {(one["source"], one["what"]): one["why"] for one in manifest["left_out"]}
+    assert "truncated" in why["no-header.edf", "recording"]
+    assert "truncated" in why["cut_raw.fif", "recording"]
+    assert why["dead_raw.fif", "channel A3"].endswith("windows: flat")
+    assert why["short_raw.fif", "recording"] == "1.5 s are shorter than a window"
+    assert "no unit of voltage" in why["unit.edf", "recording"]
+    assert "no file or folder absent.vhdr" in why["absent.vhdr", "recording"]
+    (notes,) = (one["notes"] for one in manifest["sessions"] if one["source"] == "cut.vhdr")
+    assert "cut off" in notes[0]
+    assert [session.n_windows for session in open_corpus(out).sessions] == [17, 5, 13, 13]
+    shown = rtbrain("corpus", "show", out, "--verify", "--picture", tmp_path / "look.png")
+    assert "verified" in shown.stdout
+    assert "no unit of voltage" in " ".join(shown.stdout.split())
+    assert (tmp_path / "look.png").stat().st_size > 10_000
+
+
+def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
+    config = settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
+    command = [sys.executable, "-m", "rtbrain.apps.main", "corpus", "build", "--config"]
+    with subprocess.Popen([*command, config, "--out", "c"], stdout=subprocess.DEVNULL) as process:
+        while not (tmp_path / "c/sessions/0001.part/shard-000.npy").exists():
+            assert process.poll() is None, "the build ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+    assert (tmp_path / "c/sessions/0001.part").is_dir()
+    assert "not complete" in rtbrain("corpus", "show", "c").stdout
+    other = settings_file(tmp_path, [SYNTHETIC.format(seed, 31) for seed in range(3)])
+    line = refused("corpus", "build", "--config", other, "--out", "c")
+    assert "begun with other settings" in line
+    settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
+    done = rtbrain("corpus", "build", "--config", config, "--out", "c")
+    assert "going on: 1 of 3 sources are done" in done.stdout
+    assert rtbrain("corpus", "build", "--config", config, "--out", "whole").returncode == 0
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+    assert "complete already" in refused("corpus", "build", "--config", config, "--out", "c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"sources": []}, "sources"),
+        ({"sources": [{"recrding": "x"}]}, "did you mean recording?"),
+        ({"sources": ["synthetic:1,colour=red"]}, "no property 'colour'"),
+        ({"sources": [SYNTHETIC.format(1, 4)] * 2}, "is there twice"),
+        ({"sfreq_hz": None}, "no sampling rate"),
+        ({"store": "patches"}, "set store to spectrogram"),
+        ({"recipe": "edgy"}, "did you mean edge?"),
+        ({"recipe": "edge", "hop_s": 0.1}, "hop_s"),
+        ({"recipe": RECIPE | {"window": {"mode": "event", "length_s": 2}}}, "sliding windows"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_one_line(
+    changes: dict, part: str, tmp_path: Path
+) -> None:
+    config = settings_file(tmp_path, **{"sources": [SYNTHETIC.format(1, 4)]} | changes)
+    assert part in refused("corpus", "build", "--config", config, "--out", "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_ready_made_corpus_trains_on_other_subjects_than_it_holds_out() -> None:
+    settings = load_settings("corpus-compact", CorpusSettings)
+    seeds = [int(one.recording.split(":")[1].split(",")[0]) for one in settings.sources]
+    assert seeds == [*range(100, 112), *range(200, 204)]
+
+
+def test_embeddings_are_those_of_the_encoder_at_every_good_item(tmp_path: Path) -> None:
+    import torch
+
+    sizes = BRAINBERT_SIZES["compact"]
+    recipe = RECIPE | {
+        "spectrogram": RECIPE["spectrogram"] | {"n_freqs": sizes.input_dim},
+        "encoder": {"pool": "last", "n_pooled": 5},
+    }
+    data = brain_like(8, 8 * 512, SFREQ_HZ)
+    data[1] = 0
+    sources = [SYNTHETIC.format(2, 6), str(write_fif(tmp_path / "dead_raw.fif", data))]
+    config = settings_file(tmp_path, sources, recipe=recipe)
+    rtbrain("corpus", "build", "--config", config, "--out", "c")
+    encoder = random_encoder("brainbert", sizes, seed=0)
+    save_encoder(encoder, tmp_path / "encoder")
+    done = rtbrain("corpus", "embed", "c", "encoder", "--out", "e", "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    whole, embedded = open_corpus(tmp_path / "c"), open_corpus(tmp_path / "e")
+    assert (embedded.form, embedded.item_shape) == ("embedding", (sizes.hidden_dim,))
+    assert embedded.recipe == whole.recipe
+    for pictures, vectors in zip(whole.sessions, embedded.sessions, strict=True):
+        np.testing.assert_array_equal(vectors.t_stop, pictures.t_stop)
+        np.testing.assert_array_equal(vectors.good, pictures.good)
+        assert (vectors.subject, vectors.events) == (pictures.subject, pictures.events)
+        rows = np.nonzero(pictures.good)
+        with torch.inference_mode():
+            expected = encoder.embed(torch.from_numpy(pictures.read(*rows)), "last", 5).numpy()
+        np.testing.assert_allclose(vectors.read(*rows), expected, atol=2e-5)
+        assert not vectors.read(*np.nonzero(~pictures.good)).any()
+    assert not embedded.sessions[1].good[:, 1].any()
+    note = json.loads((tmp_path / "encoder/encoder.json").read_text())
+    assert embedded.manifest.settings["encoder_sha256"] == note["weights_sha256"]
+    assert "reads spectrograms or patches" in refused(
+        "corpus", "embed", "e", "encoder", "--out", "f"
+    )
+
+
+def test_an_encoder_of_other_frequencies_is_refused(tmp_path: Path) -> None:
+    config = settings_file(tmp_path, [SYNTHETIC.format(2, 4)])
+    rtbrain("corpus", "build", "--config", config, "--out", "c")
+    encoder = random_encoder("brainbert", BRAINBERT_SIZES["compact"], seed=0)
+    save_encoder(encoder, tmp_path / "encoder")
+    line = refused("corpus", "embed", "c", "encoder", "--out", "e")
+    assert "the encoder does not take items of [29, 20]" in line
