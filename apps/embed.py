@@ -146,12 +146,16 @@ def load_model(encoder: Path, popt: Path | None, pool: str) -> "EncoderModel":
 
     brainbert = load_encoder(encoder)
     if not isinstance(brainbert, BrainBERT):
-        raise CheckpointError(f"--encoder {encoder}: expected a BrainBERT, found a PopT")
+        raise CheckpointError(
+            f"--encoder {encoder}: expected a BrainBERT, found a {type(brainbert).__name__}"
+        )
     if popt is None:
         return EncoderModel(brainbert, None, pool)
     population = load_encoder(popt)
     if not isinstance(population, PopT):
-        raise CheckpointError(f"--popt {popt}: expected a PopT, found a BrainBERT")
+        raise CheckpointError(
+            f"--popt {popt}: expected a PopT, found a {type(population).__name__}"
+        )
     return EncoderModel(brainbert, population, pool)
 
 

@@ -120,7 +120,7 @@ class EncoderSettings(Settings):
         Which frames are averaged, and how many.
     weights : str or None
         ``compact``, the trained encoders that ship in the package, or a folder that holds
-        ``brainbert/`` and ``popt/``. None: random weights.
+        ``brainbert/`` (``neurobert/``, ``biofame/``) and ``popt/``. None: random weights.
     brainbert, neurobert, biofame : str, dict or None
         Sizes of the random encoder of a channel, by name or number: one of the three.
     popt : str, dict or None

@@ -1,0 +1,176 @@
+"""Patches of waveforms of which some are hidden, and how well they were found again.
+
+Legend: B items (a window of one channel), T patches, F samples of a patch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtbrain.errors import SettingsError
+from rtbrain.offline.corpus.corpus import CorpusSession
+from rtbrain.offline.objectives.objective import Batch
+from rtbrain.offline.objectives.reading import read_good
+from rtbrain.offline.objectives.reconstruction import picture
+from rtbrain.types import Floats
+
+__all__ = ["HiddenPatches", "patch_figures", "patch_pictures"]
+
+
+class HiddenPatches:
+    """Windows of single channels in patches, an equal number of each hidden.
+
+    Items are numbered over the sessions, and within one by window and channel; those that are
+    not good are passed over.
+
+    Parameters
+    ----------
+    sessions : sequence of CorpusSession
+        Of form "patches".
+    mask_share : float
+        Share of an item's patches that is hidden: at least one, at most all but one.
+
+    Raises
+    ------
+    SettingsError
+        The share is not between 0 and 1, items are not of two patches or more, or none is good.
+    """
+
+    def __init__(self, sessions: Sequence[CorpusSession], mask_share: float) -> None:
+        if not 0 < mask_share < 1:
+            raise SettingsError(
+                f"mask_share must lie between 0 and 1, got {mask_share}: set it there"
+            )
+        self._sessions = tuple(sessions)
+        self._good = [np.flatnonzero(session.good) for session in self._sessions]
+        self._starts = np.cumsum([0, *(good.size for good in self._good)])
+        if not len(self):
+            raise SettingsError(
+                f"expected windows with a good channel, got none in {len(self._sessions)} "
+                f"sessions: see what the corpus left out and why with rtbrain corpus show"
+            )
+        self._shape = self._sessions[0].shards[0].shape[2:]
+        if len(self._shape) != 2 or self._shape[0] < 2:
+            raise SettingsError(
+                f"expected items of two or more patches, got items of shape {self._shape}: build "
+                f"a corpus of form patches, its windows longer than a patch"
+            )
+        n_patches = self._shape[0]
+        self._n_hidden = min(max(1, round(mask_share * n_patches)), n_patches - 1)
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return int(self._starts[-1])
+
+    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Patches with fresh masks.
+
+        Parameters
+        ----------
+        items : ndarray, int64 [B]
+            Numbers of the items.
+        rng : numpy.random.Generator
+            All that the masks depend on.
+
+        Returns
+        -------
+        dict of Tensor
+            ``patches`` float32 [B, T, F], what is true; ``mask`` bool [B, T], the patches that
+            are hidden, any set of them with equal chance.
+
+        Raises
+        ------
+        RecordingError
+            A window that the corpus calls good is not finite.
+        """
+        order = rng.random((len(items), self._shape[0])).argsort(axis=1)
+        mask = np.zeros(order.shape, np.bool_)
+        np.put_along_axis(mask, order[:, : self._n_hidden], True, axis=1)
+        return {"patches": torch.from_numpy(self._read(items)), "mask": torch.from_numpy(mask)}
+
+    def _read(self, items: npt.NDArray[np.int64]) -> Floats:
+        of = np.searchsorted(self._starts, items, side="right") - 1
+        out = np.empty((len(items), *self._shape), np.float32)
+        for number in np.unique(of).tolist():
+            session, rows = self._sessions[number], np.flatnonzero(of == number)
+            good = self._good[number][items[rows] - self._starts[number]]
+            out[rows] = read_good(session, *np.divmod(good, session.montage.n_channels))
+        return out
+
+
+def patch_figures(
+    batches: Iterable[Batch], reconstruct: Callable[[Batch], Tensor]
+) -> dict[str, float]:
+    """Error over hidden patches, beside predictors that learned nothing.
+
+    Parameters
+    ----------
+    batches : iterable of dict
+        Of `HiddenPatches`.
+    reconstruct : callable
+        Gives the hidden patches of a batch, float32 [n_hidden, F].
+
+    Returns
+    -------
+    dict of float
+        Mean squared errors over the samples of hidden patches: ``mse`` of the model,
+        ``mse_of_zero`` of saying 0, the mean of a window, ``mse_of_line`` of a straight line from
+        the last sample before a hidden stretch to the first behind it; and ``r2``, the share of
+        the variance that the model explains. NaN without batches.
+    """
+    n_samples = 0
+    squared = dict.fromkeys(("mse", "mse_of_zero", "mse_of_line"), 0.0)
+    total = 0.0
+    for batch in batches:
+        true = batch["patches"][batch["mask"]].double()
+        guesses = (reconstruct(batch), torch.zeros_like(true), _lines(batch).to(true.device))
+        for name, guess in zip(squared, guesses, strict=True):
+            squared[name] += float((true - guess.double()).square().sum())
+        n_samples += true.numel()
+        total += float(true.sum())
+    if not n_samples:
+        return dict.fromkeys((*squared, "r2"), float("nan"))
+    spread = squared["mse_of_zero"] - total**2 / n_samples
+    r2 = 1 - squared["mse"] / spread if spread > 0 else float("nan")
+    return {name: value / n_samples for name, value in squared.items()} | {"r2": r2}
+
+
+def patch_pictures(batch: Batch, reconstruct: Callable[[Batch], Tensor]) -> dict[str, Floats]:
+    """What was seen, what was true and what was made of it, of the first two items.
+
+    Parameters
+    ----------
+    batch : dict of Tensor
+        Of `HiddenPatches`.
+    reconstruct : callable
+        Gives the hidden patches of a batch, float32 [n_hidden, F].
+
+    Returns
+    -------
+    dict of ndarray, float32 [3 * F + 2, T]
+        Standard deviations: a patch is a column, its first sample below; seen above true above
+        reconstructed, a line between.
+    """
+    two = {name: values[:2] for name, values in batch.items()}
+    true, mask = two["patches"], two["mask"]
+    seen = true.masked_fill(mask[:, :, None], 0.0)
+    made = true.clone()
+    made[mask] = reconstruct(two).to(made.dtype)
+    items = zip(*(part.numpy(force=True) for part in (seen, true, made)), strict=True)
+    return {f"seen_true_reconstructed_{n}": picture(*item) for n, item in enumerate(items)}
+
+
+def _lines(batch: Batch) -> Tensor:
+    """Hidden patches as straight lines between what is seen on both sides, [n_hidden, F]."""
+    patches, mask = batch["patches"].numpy(force=True), batch["mask"].numpy(force=True)
+    n_samples = patches.shape[1] * patches.shape[2]
+    time = np.arange(n_samples)
+    out = []
+    for item, hidden in zip(patches, mask, strict=True):
+        seen = np.repeat(~hidden, patches.shape[2])
+        line = np.interp(time, time[seen], item.reshape(-1)[seen])
+        out.append(line.reshape(item.shape)[hidden])
+    return torch.from_numpy(np.concatenate(out))
