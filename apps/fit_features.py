@@ -316,14 +316,15 @@ def linear_recipe(recipe: "Recipe") -> "Recipe":
 
 def random_twin(recipe: "Recipe", model: "EncoderModel", number: int) -> "EncoderModel":
     """An encoder of the same architecture with random weights of a seed of their own."""
-    from rtbrain.encoder import EncoderModel, random_encoder
+    from rtbrain.encoder import EncoderModel, kind_of, random_encoder
 
     seed = recipe.encoder.seed + 1000 * (number + 1)
-    brainbert = random_encoder("brainbert", model.brainbert.sizes, seed)
+    sizes = model.brainbert.sizes
+    channel = random_encoder(kind_of(sizes), sizes, seed)
     popt = None
     if model.popt is not None:
         popt = random_encoder("popt", model.popt.sizes, seed + 1)
-    return EncoderModel(brainbert, popt, model.pool, model.n_pooled)
+    return EncoderModel(channel, popt, model.pool, model.n_pooled)
 
 
 def _joined(parts: "Sequence[Features]", labelled: "Sequence[Labelled]") -> "Labelled":

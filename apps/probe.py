@@ -27,7 +27,7 @@ def command(
     ] = 5,
     tune_steps: Annotated[
         int, typer.Option("--tune-steps", min=0, help="Of fine-tuning PopT; 0 leaves it out.")
-    ] = 200,
+    ] = 500,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the report and the picture.")
     ] = None,

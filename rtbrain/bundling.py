@@ -138,9 +138,10 @@ def bundle_parts(
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
         update: dict[str, Any] = {kind_of(model.brainbert.sizes): asdict(model.brainbert.sizes)}
         update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
-        if trained:  # the bundle brings them
-            update["weights"] = None
         encoder = recipe.encoder.model_copy(update=update)
+        recipe = recipe.model_copy(update={"encoder": encoder})
+    if trained:  # the bundle brings them; where they lay is not told
+        encoder = recipe.encoder.model_copy(update={"weights": None})
         recipe = recipe.model_copy(update={"encoder": encoder})
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:

@@ -93,6 +93,15 @@ def test_a_bundle_tells_nothing_of_where_its_weights_lay(weights: Path, tmp_path
     assert encoder_told(recipe_with(weights=str(weights))).startswith("trained mine (sha ")
 
 
+def test_a_linear_bundle_forgets_weights_that_its_recipe_names(weights: Path) -> None:
+    recipe = recipe_with(weights=str(weights)).model_copy(update={"mode": "linear"})
+    encoding = build_encoding(recipe, MONTAGE)
+    readout = LinearReadout(np.zeros((2, 8), np.float32), np.zeros(2, np.float32), "regression")
+    manifest, _ = bundle_parts(recipe, None, encoding, readout, ("x", "y"), MONTAGE, "nothing")
+    assert manifest.recipe["encoder"]["weights"] is None
+    assert manifest.encoder_state == "none"
+
+
 def test_random_encoders_are_told_by_their_seed(tmp_path: Path) -> None:
     small = {"brainbert": {"hidden_dim": 16, "layer_dim_feedforward": 32}, "popt": None}
     small["brainbert"] |= {"nhead": 2, "encoder_num_layers": 1}

@@ -1,0 +1,114 @@
+"""`rtbrain probe`: a corpus and an encoder in, tables, a report and a picture out."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtbrain.encoder import BrainBERTSizes, PopTSizes, random_encoder, save_encoder
+from tests.apps.program import refused, rtbrain
+from tests.offline.corpus.tiny import write_corpus
+from tests.offline.planted import HOP_S, LENGTH_S, N_FREQS, N_POOLED, planted_session
+
+# 15 frames in 2 s.
+RECIPE = {
+    "window": {"length_s": LENGTH_S, "hop_s": HOP_S},
+    "spectrogram": {
+        "form": "running",
+        "frame_s": 0.25,
+        "frame_hop_s": 0.125,
+        "n_freqs": N_FREQS,
+    },
+    "encoder": {"pool": "last", "n_pooled": N_POOLED},
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpora") / "tiny"
+    sessions = [
+        planted_session(f"s{seed}", n_windows=180, strength=2.0, seed=seed) for seed in (1, 2)
+    ]
+    return write_corpus(folder, sessions, hop_s=HOP_S, recipe=RECIPE).folder
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoders")
+    brainbert = random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1)
+    save_encoder(brainbert, folder / "brainbert")
+    save_encoder(random_encoder("popt", PopTSizes(16, 16, 32, 2, 1), 2), folder / "popt")
+    wide = random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, 40), 1)
+    save_encoder(wide, folder / "wide")
+    return folder
+
+
+def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    torch.set_num_threads(1)
+    out = tmp_path / "probe"
+    done = rtbrain(
+        "probe", encoders / "brainbert", "--popt", encoders / "popt", "--corpus", corpus,
+        "--subjects", "s1,s2", "--labels", "20,60,4000", "--seeds", "2", "--tune-steps", "4",
+        "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["labels"] == [20, 60]
+    assert "labelled windows to draw" in report["labels_left_out"]["4000"]
+    assert report["classes"] == ["a", "b"]
+    families = ["BrainBERT + PopT", "BrainBERT", "PopT tuned"]
+    names = [f"{name}, {state}" for name in families for state in ("pretrained", "random")]
+    assert list(report["scores"]) == [*names, "mean spectrogram"]
+    # The state is planted in the frames themselves, from its marker up to the window's end; what
+    # is scored is that of the pooled frames, a little earlier.
+    assert report["scores"]["mean spectrogram"]["auc"][1]["mean"] > 0.85
+    assert list(report["pretrained_minus_random"]) == families
+    for family in families:
+        left, right, paired = (
+            report["scores"][f"{family}, pretrained"]["auc"][0]["mean"],
+            report["scores"][f"{family}, random"]["auc"][0]["mean"],
+            report["pretrained_minus_random"][family]["auc"][0]["mean"],
+        )
+        assert paired == pytest.approx(left - right)
+    assert report["intrinsic_dimension"]["pretrained"]["contacts"] == 8
+    assert (out / "label-efficiency.png").stat().st_size > 10_000
+    assert "4000 left out" in " ".join(done.stdout.split())
+
+
+def test_without_a_population_transformer_channels_are_read_in_a_row(
+    corpus: Path, encoders: Path
+) -> None:
+    done = rtbrain(
+        "probe", encoders / "brainbert", "--corpus", corpus, "--subjects", "s2",
+        "--labels", "20", "--seeds", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "PopT" not in done.stdout
+    assert "BrainBERT, pretrained" in " ".join(done.stdout.split())
+
+
+def test_what_cannot_be_probed_is_refused_in_one_line(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    sessions = [planted_session("s1", n_windows=20)]
+    waveform = write_corpus(tmp_path / "waves", sessions, form="waveform", recipe=RECIPE).folder
+    brainbert = encoders / "brainbert"
+    given = ("--corpus", corpus, "--subjects")
+    wrong = {
+        (brainbert, *given, "s9"): "no subject s9",
+        (brainbert, *given, "s1,s1"): "each once",
+        (brainbert, *given, "s1", "--labels", "few"): "expected counts",
+        (brainbert, *given, "s1", "--labels", "5000"): "ask for fewer",
+        (brainbert, *given, "s1", "--classes", "a,c"): "no event 'c'",
+        (brainbert, *given, "s1", "--out", corpus): "exists already",
+        (brainbert, "--corpus", waveform, "--subjects", "s1"): "of form waveform",
+        (brainbert, "--corpus", encoders, "--subjects", "s1"): "manifest.json",
+        (encoders / "wide", *given, "s1"): "reads frames of 40 values",
+        (encoders / "popt", *given, "s1"): "found a PopT",
+        (encoders, *given, "s1"): "encoder.json",
+    }
+    for arguments, part in wrong.items():
+        assert part in refused("probe", *arguments)
