@@ -64,6 +64,7 @@ class Redraws:
         updates = self._updates()
         for update in itertools.islice(updates, samples(_PAGE_S, _REDRAWS_HZ)):
             panel.take(update)
+        panel.see(len(self._signal))
 
         def redraw() -> None:
             update = next(updates)

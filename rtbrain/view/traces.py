@@ -15,6 +15,7 @@ from rtbrain.view.trace_controls import TraceControls, add_key
 from rtbrain.view.trace_lanes import Lanes, bad_reason, fitting_scale_uv, next_scale_uv
 from rtbrain.view.trace_lines import offsets
 from rtbrain.view.trace_pages import TracePages
+from rtbrain.view.trace_words import what_is_seen, why_stale
 
 __all__ = ["MakeChain", "Traces"]
 
@@ -25,13 +26,17 @@ _SCALE_UV = 200.0
 _OFFSET_EVERY_S = 0.5
 _FIT_AFTER_S = 2.0
 _LEAST_LANES = 4
+# Lines of type that a trace needs: less, and all of them are one block of colour. A page that all
+# fit on need not be turned, for which they may be somewhat closer.
+_LEAST_LANE_LINES, _LEAST_OF_ALL_LINES = 0.5, 0.35
 
 
 class Traces(QtWidgets.QWidget):
     """Traces of all channels, as a sweep or a scrolling page of 5 to 30 s.
 
     The offset of each trace, its median over the page, is taken off; a trace that leaves its
-    lane is cut 1.5 lanes from its middle. Reference and notch change what is seen here and
+    lane is cut 1.5 lanes from its middle. Where there are more channels than are legible, as many
+    as are make a page of lanes. Reference and notch change what is seen here and
     nothing else; after a change, as after a change of channels, the page begins anew.
 
     Parameters
@@ -62,6 +67,7 @@ class Traces(QtWidgets.QWidget):
         self._t_first: float | None = None
         self._offsets_at = -float("inf")
         self._to_fit = True
+        self._to_page = True
         self._bad: dict[str, str] | None = None
         self.controls = TraceControls()
         self.canvas = TraceCanvas(theme)
@@ -93,6 +99,8 @@ class Traces(QtWidgets.QWidget):
     def draw(self, now: float) -> None:
         """Draw the page anew from its cache."""
         scene = self.canvas.scene
+        if self._to_page and scene.n_lanes != self._legible():
+            self._see(self._legible())
         if self._bad is not self._session.bad and scene.lanes is not None:
             self._bad = self._session.bad
             reasons = {name: bad_reason(name, self._bad) for name in scene.lanes.names}
@@ -100,8 +108,10 @@ class Traces(QtWidgets.QWidget):
         if now >= self._offsets_at + _OFFSET_EVERY_S:
             self._offsets_at = now
             self._follow_offsets()
-        scene.stale = self._why_stale(now)
-        scene.message = self._message()
+        (feed,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
+        newest = None if scene.pages is None else scene.pages.t_newest
+        scene.stale = why_stale(feed, self._session.montage is not None, newest, now)
+        scene.message = self._refused or what_is_seen(scene)
         self.canvas.update()
 
     def restyle(self, theme: Theme) -> None:
@@ -169,8 +179,11 @@ class Traces(QtWidgets.QWidget):
         self.scrollbar.valueChanged.connect(self._show_from)
         for name, keys, effect in [
             *self.controls.keys(),
-            ("Fewer channels", "PgDown", lambda: self._see(self.canvas.scene.n_lanes // 2)),
-            ("More channels", "PgUp", lambda: self._see(2 * self.canvas.scene.n_lanes)),
+            ("Next page of channels", "PgDown", lambda: self._turn_page(1)),
+            ("Page of channels before", "PgUp", lambda: self._turn_page(-1)),
+            ("Fewer channels", "Shift+PgDown", lambda: self.see(self.canvas.scene.n_lanes // 2)),
+            ("More channels", "Shift+PgUp", lambda: self.see(2 * self.canvas.scene.n_lanes)),
+            ("As many channels as are legible", "Home", self._page_anew),
             ("Channels further up", "Up", lambda: self._show_from(self._first - 1)),
             ("Channels further down", "Down", lambda: self._show_from(self._first + 1)),
             ("Bad, or no longer bad", "B", self._toggle_found),
@@ -206,7 +219,7 @@ class Traces(QtWidgets.QWidget):
         scene.scales_uv = {kind: scene.scales_uv.get(kind, _SCALE_UV) for kind in kinds}
         self.controls.offer_kinds(kinds)
         scene.first_lane = 0
-        self._see(montage.n_channels)
+        self._page_anew()
 
     def _through_chain(self, chunk: Chunk) -> Chunk:
         if self._chain is None:
@@ -233,8 +246,28 @@ class Traces(QtWidgets.QWidget):
         self._to_fit = False
         self.canvas.update()
 
+    def see(self, n_lanes: int) -> None:
+        """Show so many channels at once, or as many as there are, legible or not."""
+        self._to_page = False
+        self._see(n_lanes)
+
+    def _legible(self) -> int:
+        """Lanes that are legible in the room that there is."""
+        lanes = self.canvas.scene.lanes
+        n_all = 0 if lanes is None else len(lanes.rows)
+        n_lines = self.canvas.plot.height() / self.canvas.fontMetrics().height()
+        if n_all <= n_lines / _LEAST_OF_ALL_LINES:
+            return n_all
+        return max(_LEAST_LANES, int(n_lines / _LEAST_LANE_LINES))
+
+    def _page_anew(self) -> None:
+        self._to_page = True
+        self._see(self._legible())
+
+    def _turn_page(self, by: int) -> None:
+        self._show_from(self._first + by * self.canvas.scene.n_lanes)
+
     def _see(self, n_lanes: int) -> None:
-        """Show so many lanes at once."""
         scene = self.canvas.scene
         if scene.lanes is None:
             return
@@ -267,31 +300,3 @@ class Traces(QtWidgets.QWidget):
         if self._to_fit and newest is not None and newest - (first or newest) >= _FIT_AFTER_S:
             self._to_fit = False
             self.fit_scale()
-
-    def _why_stale(self, now: float) -> str:
-        (feed,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
-        if self._session.montage is None:
-            asked = f": {feed.name}" if feed.name else ""
-            doing = "connecting" if feed.state == "connecting" else "waiting for a signal"
-            return f"{doing}{asked}"
-        if feed.state == "live":
-            return ""
-        pages = self.canvas.scene.pages
-        newest = None if pages is None else pages.t_newest
-        if newest is None:
-            return f"signal {feed.state}"
-        return f"signal {feed.state}: newest sample {max(0.0, now - newest):.0f} s ago"
-
-    def _message(self) -> str:
-        scene = self.canvas.scene
-        if self._refused:
-            return self._refused
-        if scene.lanes is None:
-            return ""
-        said = ["1 s a division"]
-        if scene.n_lanes < len(scene.lanes.rows):
-            seen = scene.seen
-            said.append(f"channels {seen.start + 1} to {seen.stop} of {len(scene.lanes.rows)}")
-        if scene.bad:
-            said.append(f"{len(scene.bad)} bad")
-        return ", ".join(said)

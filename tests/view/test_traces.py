@@ -220,8 +220,12 @@ def test_every_key_does_what_its_tip_says(qtbot, panel):
     scene.scales_uv["seeg"] = 1e5
     press(qtbot, panel, key.Key_A)
     assert 50 <= scene.scales_uv["seeg"] <= 1000
-    press(qtbot, panel, key.Key_PageDown)
+    shift = QtCore.Qt.KeyboardModifier.ShiftModifier
+    press(qtbot, panel, key.Key_PageDown, shift)
     assert (len(scene.seen), panel.scrollbar.isVisible()) == (8, True)
+    press(qtbot, panel, key.Key_PageDown)
+    assert scene.seen == range(8, 16)
+    press(qtbot, panel, key.Key_PageUp)
     press(qtbot, panel, key.Key_Down)
     assert scene.seen == range(1, 9)
     press(qtbot, panel, key.Key_Up)
@@ -232,7 +236,10 @@ def test_every_key_does_what_its_tip_says(qtbot, panel):
     with qtbot.waitSignal(panel.marked) as told:
         press(qtbot, panel, key.Key_B)
     assert told.args == ["B3", True]
-    press(qtbot, panel, key.Key_PageUp)
+    press(qtbot, panel, key.Key_PageUp, shift)
+    assert len(scene.seen) == 16
+    press(qtbot, panel, key.Key_PageDown, shift)
+    press(qtbot, panel, key.Key_Home)
     assert len(scene.seen) == 16
     press(qtbot, panel, key.Key_F, QtCore.Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(controls.wanted.hasFocus)
@@ -291,6 +298,7 @@ def test_labels_never_touch_and_each_shaft_has_one(qtbot):
     heard = Heard(montage_of(128, SFREQ_HZ))
     panel = shown(qtbot, Traces(heard, DARK))
     play(panel, 128, 300)
+    panel.see(128)
     scene = panel.canvas.scene
     lane_px = panel.canvas.plot.height() / 128
     text_px = panel.canvas.fontMetrics().height() * 0.9
