@@ -1,5 +1,6 @@
 """The plots of the decodes: a line an output, hatched where there is no valid decode."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ _LINE_PX = 2
 _LABELS = 3
 _LEAST_LABEL_PX = 110
 _MARGIN = 0.06
+# Numbers on the vertical axis, as close as they may stand, in lines of type from one to the next.
+_TICK_LINES = 1.5
+_FREE_TICK_LINES = 3.0
 # A scale that fits is kept: it is narrowed only where less than a third of it is used.
 _USED_AT_LEAST = 0.33
 
@@ -69,6 +73,7 @@ class Lane:
         self._texts = [pg.TextItem(anchor=(0.5, 0)) for _ in range(_LABELS)]
         for item in (*self._hatches.values(), *self._curves, *self._dots, *self._texts):
             plot.addItem(item, ignoreBounds=True)
+        self._label = label
         self._name = pg.TextItem("" if self._fixed else label, anchor=(0, 0))
         self._name.setVisible(not self._fixed)
         plot.addItem(self._name, ignoreBounds=True)
@@ -79,6 +84,7 @@ class Lane:
         plot.setMouseEnabled(x=False, y=False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
+        self._few, self._n_parts = math.nan, 0
         self._font = QFont()
         self._metrics = QFontMetricsF(self._font)
 
@@ -108,6 +114,7 @@ class Lane:
                 else:
                     curve.clear()
             dots.setData(t[alone], y[alone])
+        self._tick()
         if not self._fixed:
             self._fit(values[:, self._outputs])
         self._hatch(spans, now)
@@ -140,6 +147,28 @@ class Lane:
         axis.setWidth(
             round(self._metrics.height() * 1.4 + self._metrics.horizontalAdvance("-0.00"))
         )
+
+    def _tick(self) -> None:
+        """As many numbers and letters at the vertical axis as there is room for."""
+        lines = self.plot.vb.height() / max(1.0, self._metrics.height())
+        axis = self.plot.getAxis("left")
+        if not self._fixed:
+            few = min(1.0, lines / (2 * _FREE_TICK_LINES))
+            if few != self._few:
+                self._few = few
+                axis.setStyle(maxTextLevel=0)
+                axis.setTickDensity(few)
+            return
+        low, high = self._limits
+        fits = self._metrics.horizontalAdvance(self._label) < self.plot.vb.height()
+        label = self._label if fits else self._label[:1]
+        if label != axis.labelText:
+            axis.setLabel(label)
+        n_parts = next((n for n in (4, 2) if lines > n * _TICK_LINES), 1)
+        if n_parts != self._n_parts:
+            self._n_parts = n_parts
+            values = np.linspace(low, high, n_parts + 1).tolist()
+            axis.setTicks([[(value, f"{value:g}") for value in values]])
 
     def _fit(self, values: Floats) -> None:
         finite = values[np.isfinite(values)]

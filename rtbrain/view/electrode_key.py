@@ -51,9 +51,20 @@ class ColourKey(QWidget):
         """All its words."""
         return " ".join(text for text, _ in self._shown.words)
 
-    def show_quality(self, n_good: int, n_bad: int) -> None:
-        """Explain good and bad."""
-        self._show(_Shown(((f"● good {n_good}", "good"), (f"✕ bad {n_bad}", "bad")), None))
+    def show_quality(self, n_good: int, n_bad: int, amiss: str) -> None:
+        """Explain good and bad.
+
+        Parameters
+        ----------
+        n_good, n_bad : int
+            How many contacts.
+        amiss : str
+            Why they are grey; empty where they are not.
+        """
+        colours = ("faint", "faint") if amiss else ("good", "bad")
+        words = [(f"▲ {amiss}", "warn")] if amiss else []
+        words += zip((f"● good {n_good}", f"✕ bad {n_bad}"), colours, strict=True)
+        self._show(_Shown(tuple(words), None))
 
     def show_scale(self, unit: str, amiss: str, limit: float, n_bad: int) -> None:
         """Explain the colour scale.

@@ -42,11 +42,14 @@ class Shade:
         Whether it is bad: a cross in place of a disc.
     tip : str
         What is said of it on asking.
+    old : bool
+        Whether that is no longer so: the cross is grey.
     """
 
     colour: str
     crossed: bool
     tip: str
+    old: bool = False
 
 
 class ElectrodeMap(QWidget):
@@ -201,7 +204,8 @@ class ElectrodeMap(QWidget):
         theme, radius = self._theme, fitted.radius_px
         outline = QPen(QColor(theme.background), 1)
         hollow = QPen(QColor(theme.faint), 1)
-        cross = QPen(QColor(theme.bad), max(1.5, radius / 2.5))
+        old = any(shade.old for shade in self._shades)
+        cross = QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5))
         arm = radius * 0.8
         crossed = []
         for place in np.argsort(fitted.pane.depth, kind="stable").tolist():

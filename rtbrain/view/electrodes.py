@@ -26,6 +26,8 @@ _NO_ATTENTION = "The decode stream carries no attention of the Population Transf
 class ElectrodePanel(QWidget):
     """Contacts by position or by shaft, coloured by quality or by high-gamma power.
 
+    They are grey while the signal is not live.
+
     Parameters
     ----------
     session : Session
@@ -48,6 +50,7 @@ class ElectrodePanel(QWidget):
         self._session, self._theme = session, theme
         self._montage: Montage | None = None
         self._power: HighGamma | None = None
+        self._stale = ""
         self._drawn_at = -np.inf
         table = pg.colormap.get("viridis").getLookupTable(nPts=_N_COLOURS, alpha=False)
         self._colours: list[str] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
@@ -90,12 +93,14 @@ class ElectrodePanel(QWidget):
             return
         self._drawn_at = now
         chosen = self._choice.currentIndex()
+        (signal,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
+        self._stale = "" if signal.state == "live" else f"signal {signal.state}: as it was"
         reasons = [bad_reason(name, self._session.bad) for name in self._montage.names]
         n_bad = sum(bool(reason) for reason in reasons)
         if chosen == _HIGH_GAMMA:
             self._key.show_scale(*self._scale_words(), _LIMIT_Z, n_bad)
         else:
-            self._key.show_quality(len(reasons) - n_bad, n_bad)
+            self._key.show_quality(len(reasons) - n_bad, n_bad, self._stale)
         self.map.shade([self._shade(row, why, chosen) for row, why in enumerate(reasons)])
 
     def choose(self, label: str) -> None:
@@ -133,6 +138,8 @@ class ElectrodePanel(QWidget):
         """What the scale is of, and what is amiss with it."""
         unit = "z of 70-150 Hz power over 1 min"
         power = self._power
+        if self._stale:
+            return unit, self._stale
         if power is None or self._montage is None:
             return unit, ""
         if not power.possible:
@@ -160,7 +167,10 @@ class ElectrodePanel(QWidget):
         colour = self._theme.good
         if chosen == _HIGH_GAMMA:
             colour = self._colour_of(z)
-        return Shade(colour, bool(reason), "\n".join(lines))
+        if self._stale:
+            colour = colour and self._theme.faint
+            lines.append(self._stale)
+        return Shade(colour, bool(reason), "\n".join(lines), bool(self._stale))
 
     def _colour_of(self, z: float) -> str:
         if not np.isfinite(z):

@@ -21,6 +21,8 @@ _TITLES = {
     False: ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s"),
     True: ("encoder, z", "all, dB", "power"),
 }
+# Up to here an axis of decades has room for 3, 30 and 300 between them.
+_FEW_DECADES_HZ = 300.0
 _EMPTY_HZ = 200.0  # highest frequency of the axes before there is a signal
 _OLD_S = 1.5
 _OLD_OPACITY = 0.4
@@ -196,13 +198,11 @@ class SpectraPanel(QWidget):
         power.setLabel("bottom", "Hz")
         power.setLabel("left", "µV²/Hz")
         power.setXRange(0, np.log10(_EMPTY_HZ), padding=0)
+        power.getAxis("bottom").setTicks(_decade_ticks(_EMPTY_HZ))
         power.setYRange(*np.log10(_POWER_UV2), padding=0)
         power.showGrid(x=True, y=True, alpha=0.25)
         self._curve = pg.PlotDataItem()
         power.addItem(self._curve)
-        decades = [(place, str(10**place)) for place in range(6)]
-        between = [(place + np.log10(part), "") for place, _ in decades for part in range(2, 10)]
-        power.getAxis("bottom").setTicks([decades, between])
         # Both labels left of their lines, where a low rate leaves no room on the right.
         self._mains = [
             pg.InfiniteLine(
@@ -243,6 +243,7 @@ class SpectraPanel(QWidget):
         self._plots[0].setYRange(0, self._cache.highest_hz, padding=0)
         self._plots[1].setYRange(0, self._cache.wide_highest_hz, padding=0)
         self._plots[2].setXRange(0, np.log10(montage.sfreq_hz / 2), padding=0)
+        self._plots[2].getAxis("bottom").setTicks(_decade_ticks(montage.sfreq_hz / 2))
         self._contacts.blockSignals(True)
         self._contacts.clear()
         self._contacts.addItems(montage.names)
@@ -254,3 +255,16 @@ class SpectraPanel(QWidget):
         if self._cache is not None and row >= 0:
             self._cache.choose(row)
             self.chosen.emit(self._contacts.itemText(row))
+
+
+def _decade_ticks(highest_hz: float) -> list[list[tuple[float, str]]]:
+    """Ticks of an axis of the logarithm, in Hz: with a number, and without."""
+    decades = [10**place for place in range(6)]
+    shown = {hz * part for hz in decades for part in (1, 3)}
+    if highest_hz > _FEW_DECADES_HZ:
+        shown = set(decades)
+    others = {hz * part for hz in decades for part in range(2, 10)} - shown
+    return [
+        [(float(np.log10(hz)), f"{hz}") for hz in sorted(shown)],
+        [(float(np.log10(hz)), "") for hz in sorted(others)],
+    ]

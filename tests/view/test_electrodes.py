@@ -252,6 +252,28 @@ def test_quality_is_a_sign_and_a_number_as_well_as_a_colour(panel_of):
     assert panel._key.text == "● good 16 ✕ bad 0"
 
 
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_the_map_of_a_signal_that_is_lost_is_grey_and_says_so(panel_of, chosen):
+    panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat"})
+    panel._choice.setCurrentIndex(chosen)
+    data = brain_like(16, round(12 * SFREQ_HZ), SFREQ_HZ)
+    panel.take(Update(1.0, chunks=tuple(cut(data, [], SFREQ_HZ))))
+    session.set("signal", state="lost")
+    panel.draw(2.0)
+    assert {shade.colour for shade in panel.map._shades} == {DARK.faint}
+    assert "signal lost: as it was" in panel._key.text
+    picture = panel.map.grab().toImage()
+    seen = {
+        picture.pixelColor(x, y).name()
+        for x in range(picture.width())
+        for y in range(picture.height())
+    }
+    assert not seen & {DARK.good, DARK.bad, *DARK.classes}
+    session.set("signal", state="live")
+    panel.draw(3.0)
+    assert DARK.faint not in {shade.colour for shade in panel.map._shades}
+
+
 def test_power_colours_the_contacts_once_there_is_enough(panel_of):
     panel, _ = panel_of(montage_of(4, SFREQ_HZ))
     panel._choice.setCurrentIndex(1)

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Montage, Quality, Window
 from rtbrain.view.session import Update
-from rtbrain.view.spectra import SpectraPanel
+from rtbrain.view.spectra import SpectraPanel, _decade_ticks
 from rtbrain.view.spectra_cache import NO_DATA, POWER_DB, Z_SCORES, SpectraCache, codes_of
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
@@ -131,6 +131,17 @@ def test_other_rates_have_the_nearest_frames(sfreq_hz: float) -> None:
     freqs, power = cache.power()
     assert freqs[-1] == sfreq_hz / 2
     assert np.isfinite(power).all()
+
+
+@pytest.mark.parametrize("rate_hz", [160.0, 250.0, 500.0, 512.0, 2048.0])
+def test_the_axis_of_the_power_has_numbers_at_every_rate(rate_hz: float) -> None:
+    shown, others = _decade_ticks(rate_hz / 2)
+    seen = [int(text) for at, text in shown if 0 < at < np.log10(rate_hz / 2)]
+    assert len(seen) >= 2
+    assert all(10**at == pytest.approx(int(text)) for at, text in shown)
+    apart = np.diff(np.log10([1, *seen])) / np.log10(rate_hz / 2)
+    assert apart.min() > 0.18  # of the axis: room for three digits
+    assert not {at for at, _ in shown} & {at for at, _ in others}
 
 
 def test_the_panel_works_before_there_is_a_signal_and_when_the_montage_changes(
