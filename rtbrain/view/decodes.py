@@ -16,6 +16,7 @@ from rtbrain.view.theme import Theme
 
 __all__ = ["DecodePanel"]
 
+_GONE = frozenset({"lost", "ended"})
 _MOST_LANES = 6
 _TIP_SPANS = 6
 # Narrower than so many cards, plot and card share the width badly.
@@ -83,7 +84,7 @@ class DecodePanel(QWidget):
             self._stack.setCurrentIndex(0)
             return
         self._stack.setCurrentIndex(1)
-        decision = decision_of(self._info, self._history, now, feed.state == "lost")
+        decision = decision_of(self._info, self._history, now, feed.state in _GONE)
         self._card.show_decision(decision)
         if (decision.state == "old") != self._old:
             self._old = decision.state == "old"

@@ -60,7 +60,8 @@ def choose(
     Returns
     -------
     chosen : dict
-        Stream of each of ``signal``, ``decode``, ``status``, ``record``, ``markers:NAME`` that
+        Stream of each of ``signal``, ``decode``, ``status``, ``record``, ``markers:NAME`` and, of
+        marks by hand, ``markers:NAME:SOURCE_ID`` that
         is there.
     troubles : dict of str to str
         What may not be chosen, and why.
@@ -84,7 +85,11 @@ def choose(
     signals = candidates["signal"]
     name = signals[0].name() if len(signals) == 1 else stream
     for info in texts:
-        if info.name().endswith("-marks") or info.name() == f"{name}-markers":
+        if info.name().endswith("-marks"):
+            # Windows send under one name, and are told apart by their source_id.
+            key = f"markers:{info.name()}:{info.source_id()}"
+            candidates.setdefault(key, []).append(info)
+        elif info.name() == f"{name}-markers":
             candidates.setdefault(f"markers:{info.name()}", []).append(info)
     chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
     troubles = {

@@ -97,7 +97,8 @@ class HealthBar(QWidget):
         if self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
             return
         self._drawn_at = now
-        feeds = self._session.feeds
+        # Windows send marks under one name: one word for all of them.
+        feeds = {(feed.kind, feed.name, feed.state): feed for feed in self._session.feeds}.values()
         while len(self._streams) < len(feeds):
             self._streams.append(_Cell())
             self._upper.addWidget(self._streams[-1])
@@ -105,10 +106,10 @@ class HealthBar(QWidget):
             cell.say(feed_word(feed), self._theme)
         for cell in self._streams[len(feeds) :]:
             cell.hide()
-        of_kind = {feed.kind: feed for feed in reversed(feeds)}
+        of_kind = {feed.kind: feed for feed in reversed(self._session.feeds)}
         words = {
             "decoder": self._decoder.word(of_kind["decode"], of_kind["status"]),
-            "age": self._age_word(now, of_kind["signal"]),
+            "age": self._age_word(now, of_kind["signal"], of_kind["decode"]),
             "cpu": load_word(self._load.look(now)),
             "disk": self._recorder.disk_word(),
             "recording": self._recorder.word(of_kind["record"]),
@@ -136,8 +137,10 @@ class HealthBar(QWidget):
         lines = self._upper, self._lower
         self.setFixedHeight(sum(line.heightForWidth(self.width()) for line in lines))
 
-    def _age_word(self, now: float, signal: Feed) -> Word:
+    def _age_word(self, now: float, signal: Feed, decode_feed: Feed) -> Word:
         age = self._ages.newest
+        if decode_feed.state == "ended":
+            return Word("age -", "faint", "The decoder has ended")
         if not math.isfinite(age.total):
             if signal.state != "live" or not math.isfinite(signal.t_last):
                 return Word("age -", "faint", "Neither decodes nor signal come")
@@ -223,7 +226,7 @@ class _Spark(QWidget):
         painter.setPen(QColor(self._theme.grid))
         painter.drawLine(0, self.height() - 1, self.width(), self.height() - 1)
         if self._line:
-            highest = max(max(age for _, age in self._line), _LEAST_HIGH_S)
+            highest = 1.25 * max(max(age for _, age in self._line), _LEAST_HIGH_S)
             room = self.height() - 3
             painter.setPen(QPen(QColor(self._theme.foreground), 1))
             painter.drawPolyline(

@@ -17,6 +17,7 @@ _STATES = {
     "lost": "bad",
     "connecting": "warn",
     "absent": "faint",
+    "ended": "faint",
 }
 _DECODER_STATES = {
     "waiting": "warn",
@@ -127,6 +128,8 @@ class DecoderTold:
         """Take what the decoder told."""
         if event.event == "standing":
             self._state = str(event.fields.get("state") or self._state)
+        elif event.event == "stopped" and self._state == "failed":
+            return  # a decoder that failed tells its totals as well
         elif event.event in _DECODER_STATES and not is_of_recorder(event):
             self._state = event.event
             why = event.fields.get("why") or event.fields.get("reason") or ""

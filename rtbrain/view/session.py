@@ -27,6 +27,8 @@ _GONE_S = 3.0
 _BY_HAND = "by hand"
 _BAD_LIMIT = 4096
 _GONE_MARKERS_SHOWN = 2
+# What tells its end, or ends with what does.
+_TELLING = frozenset({"decode", "status", "record"})
 
 
 class Session:
@@ -69,6 +71,7 @@ class Session:
         self._stream, self._clock = stream, clock
         self._decode_name = None if decode is None else decode.removesuffix("-decode")
         self._told_bad: dict[str, str] = {}
+        self._ends: dict[str, str] = {}
         self._by_hand: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._last: dict[str, Feed] = {}
@@ -94,6 +97,7 @@ class Session:
                 events += [told(t, line, link.name) for t, line in link.pull()]
         for event in events:
             self._note_quality(event)
+            self._note_end(event)
         now = self._clock()
         self.feeds = self._feeds(now)
         self._part(now)
@@ -171,6 +175,21 @@ class Session:
                 self._finder.release(key, lost=False)
         return bool(parted)
 
+    def _note_end(self, event: Told) -> None:
+        """Whether a decoder or recorder ends in order; one that failed tells its end as well."""
+        base = _base(str(event.fields["stream"]))
+        if event.event == "failed":
+            self._ends[base] = "lost"
+        elif event.event == "stopped":
+            self._ends.setdefault(base, "ended")
+        else:
+            self._ends.pop(base, None)
+
+    def _how_gone(self, feed: Feed) -> str:
+        if feed.kind not in _TELLING:
+            return "lost"
+        return self._ends.get(_base(feed.name), "lost")
+
     def _note_quality(self, event: Told) -> None:
         if event.event == "standing":
             bad = event.fields.get("bad")
@@ -203,10 +222,22 @@ class Session:
         for key, link in self._links.items():
             self._last[key] = self._feed(key, link, now)
         for key, feed in self._last.items():
-            if key not in self._links and feed.state != "lost":
-                self._last[key] = replace(feed, state="lost")
-        gone = [key for key in self._last if key not in self._links and key.startswith("markers:")]
-        for key in gone[:-_GONE_MARKERS_SHOWN]:
+            if key not in self._links:
+                self._last[key] = replace(feed, state=self._how_gone(feed))
+        self._ends = {
+            base: end
+            for base, end in self._ends.items()
+            if any(base == _base(feed.name) for feed in self._last.values())
+        }
+        gone = [
+            key
+            for key, feed in self._last.items()
+            if key.startswith("markers:") and (feed.state == "lost" or key not in self._links)
+        ]
+        # A window that is closed takes its marks with it: they are nobody's loss.
+        hands = [key for key in gone if self._last[key].name.endswith("-marks")]
+        others = [key for key in gone if key not in hands]
+        for key in hands + others[:-_GONE_MARKERS_SHOWN]:
             del self._last[key]
         keys = ["signal", "decode", "status", "record"]
         keys += sorted(key for key in self._last if key.startswith("markers:"))
@@ -252,6 +283,11 @@ class Session:
         name = self._finder.troubles.get(key, asked or "")
         state = "connecting" if connecting else "absent"
         return Feed(name, key, state, "", 0.0, math.nan, 0, 0, math.nan, math.nan, math.nan)
+
+
+def _base(name: str) -> str:
+    """What the streams of one program have in common."""
+    return name.removesuffix("-status").removesuffix("-decode")
 
 
 def _same(old: Montage | None, new: Montage) -> bool:

@@ -29,7 +29,6 @@ class StatusLine:
     def __init__(self, bar: QStatusBar, session: Session, theme: Theme) -> None:
         self._session = session
         self._wrong = ""
-        self._ended: set[str] = set()
         self._theme = theme
         self._is_wrong: bool | None = None
         bar.setSizeGripEnabled(False)
@@ -66,12 +65,6 @@ class StatusLine:
                 self._wrong = f"{told.fields.get('stream', 'decoder')} {told.event}: {why}"
             elif told.event in _RIGHT:
                 self._wrong = ""
-            # A recorder or decoder that said that it ends is not lost.
-            stream = _base(str(told.fields.get("stream", "")))
-            if told.event == "stopped":
-                self._ended.add(stream)
-            else:
-                self._ended.discard(stream)
 
     def draw(self, rate: str) -> None:
         """Show it all.
@@ -82,9 +75,7 @@ class StatusLine:
             How often the window draws, where that is too seldom.
         """
         feeds = self._session.feeds
-        self._ended &= {_base(feed.name) for feed in feeds}
-        gone = [feed.name for feed in feeds if feed.state == "lost"]
-        lost = [name for name in gone if _base(name) not in self._ended]
+        lost = [feed.name for feed in feeds if feed.state == "lost"]
         said = self._wrong.rstrip(": ") or self.waiting.replace("\n", "; ")
         if lost:
             said = "; ".join(filter(None, [f"lost: {', '.join(lost)}", said]))
@@ -105,8 +96,3 @@ class StatusLine:
         if wrong != self._is_wrong:
             self._is_wrong = wrong
             self._error.setStyleSheet(f"color: {self._theme.bad if wrong else self._theme.faint};")
-
-
-def _base(name: str) -> str:
-    """What the streams of one program have in common."""
-    return name.removesuffix("-status").removesuffix("-decode")

@@ -19,7 +19,8 @@ class Feed:
     kind : str
         ``signal``, ``decode``, ``status``, ``markers`` or ``record``.
     state : str
-        ``absent``, ``connecting``, ``live``, ``stalled`` (nothing for 1 s) or ``lost``.
+        ``absent``, ``connecting``, ``live``, ``stalled`` (nothing for 1 s), ``lost``, or
+        ``ended`` where its sender said that it ends.
     origin : str
         ``replay``, ``synthetic``, ``fault injection``, as its header says; empty otherwise.
     nominal_hz, effective_hz : float

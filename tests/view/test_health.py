@@ -139,6 +139,13 @@ def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
     assert heard.word(feed("decode"), feed("status")).text == "decoder: stalled"
 
 
+def test_a_decoder_that_failed_and_then_told_its_totals_has_failed():
+    heard = DecoderTold()
+    heard.hear(told("failed", why="no room"))
+    heard.hear(told("stopped"))
+    assert heard.word(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
+
+
 def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
     heard = DecoderTold()
     assert heard.word(feed("decode"), feed("status")).text == "decoder: running"
@@ -267,6 +274,14 @@ def test_a_stream_more_gets_a_word_more(shown):
     bar.draw(1.0)
     assert "markers live" in bar._streams[-2].text()
     assert "marks by hand live" in bar._streams[-1].text()
+
+
+def test_marks_of_several_windows_are_one_word(shown):
+    session = StubSession()
+    bar = shown(HealthBar, session)
+    session.feeds += (feed("markers", name="x-marks"),) * 3
+    bar.draw(1.0)
+    assert [cell.text() for cell in bar._streams].count(bar._streams[-1].text()) == 1
 
 
 def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):

@@ -215,6 +215,37 @@ def test_marker_streams_that_come_and_go_are_not_kept_for_ever(session):
     assert len(session.feeds) <= 4 + 8 + 2
 
 
+@pytest.mark.lsl
+@pytest.mark.parametrize(
+    ("last_words", "state"), [(["stopped"], "ended"), (["failed", "stopped"], "lost"), ([], "lost")]
+)
+def test_a_decoder_that_said_that_it_ends_has_ended_and_is_not_lost(
+    session, name, last_words, state
+):
+    montage = montage_of(4, SFREQ_HZ)
+    decode = DecodeOutlet(
+        name, ("rest", "move"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d"
+    )
+    status = StatusOutlet(name, source_id=f"{name}-s")
+    poll_until(session, is_state(session, "status", "live"))
+    poll_until(session, lambda _: session.decode is not None)
+    for event in ("live", *last_words):
+        status.emit(event)
+    poll_until(session, lambda seen: sum(len(each.told) for each in seen) == 1 + len(last_words))
+    decode.close()
+    status.close()
+    poll_until(session, is_state(session, "status", state))
+    poll_until(session, is_state(session, "decode", state))
+
+
+@pytest.mark.lsl
+def test_the_marks_of_a_window_that_was_closed_are_nobodys_loss(session, name):
+    there = MarkerOutlet(f"{name}-marks", source_id=f"{name}-1")
+    poll_until(session, lambda _: any(f.name == f"{name}-marks" for f in session.feeds))
+    there.close()
+    poll_until(session, lambda _: all(f.name != f"{name}-marks" for f in session.feeds))
+
+
 def info(name, kind="EEG", rate=SFREQ_HZ, fmt="float32"):
     return pylsl.StreamInfo(name, kind, 1, rate, fmt, name)
 
@@ -253,8 +284,15 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(asked):
         "status": "x-status",
         "record": "r-record-status",
         "markers:a-markers": "a-markers",
-        "markers:op-marks": "op-marks",
+        "markers:op-marks:op-marks": "op-marks",
     }
+    assert not troubles
+
+
+def test_two_windows_marks_of_one_name_are_kept_apart():
+    there = [pylsl.StreamInfo("w-marks", "Markers", 1, 0, "string", each) for each in "ab"]
+    chosen, troubles = choose(there, None, None)
+    assert chosen.keys() == {"markers:w-marks:a", "markers:w-marks:b"}
     assert not troubles
 
 

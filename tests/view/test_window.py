@@ -92,13 +92,12 @@ def test_a_decoder_that_said_that_it_ends_is_not_lost(
     qtbot: QtBot, window: Window, session: Playing
 ) -> None:
     session.start()
-    session.told.append(Told(0.0, "stopped", {"stream": "test-status"}))
-    session.feeds = (*session.all_feeds("live", "lost")[:3], session.feed("record", "live"))
-    qtbot.waitUntil(lambda: window.status_line._ended == {"test"})
+    session.feeds = session.all_feeds("live", "ended")
+    qtbot.waitUntil(lambda: "decodes ended" in window.panels["health"]._streams[1].text())  # type: ignore[attr-defined]
     qtbot.waitUntil(lambda: foot(window) == "")
+    assert not window.panels["banner"].gone.isVisible()  # type: ignore[attr-defined]
     session.feeds = session.all_feeds("live", "lost")
-    qtbot.waitUntil(lambda: foot(window) == "lost: test-record")
-    assert window.status_line._ended == {"test"}
+    qtbot.waitUntil(lambda: foot(window) == "lost: test-decode, test-status, test-record")
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
