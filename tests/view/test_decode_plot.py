@@ -26,7 +26,7 @@ def test_numbers_and_name_of_the_probability_have_room(qtbot, theme, height):
     (lane,) = panel._lanes
     axis, room_px = lane.plot.getAxis("left"), lane.plot.vb.height()
     (ticks,) = axis._tickLevels
-    assert room_px / (len(ticks) - 1) > lane._metrics.height()
+    assert room_px / (len(ticks) - 1) > 1.4 * lane._metrics.height()
     assert [text for _, text in ticks][:: len(ticks) - 1] == ["0", "1"]
     assert lane._metrics.horizontalAdvance(axis.labelText) < room_px
     assert axis.labelText == ("probability" if height == 500 else axis.labelText)
