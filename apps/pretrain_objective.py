@@ -124,10 +124,12 @@ def examples_of(
     if chosen.neurobert is not None:
         from rtbrain.offline.objectives.neurobert import MaskedPatches
 
-        return MaskedPatches(sessions)
-    from rtbrain.offline.objectives.biofame import Patches
+        return MaskedPatches(sessions, mask_share=chosen.neurobert.mask_share)
+    if chosen.biofame is not None:
+        from rtbrain.offline.objectives.biofame import Patches
 
-    return Patches(sessions)
+        return Patches(sessions, mask_share=chosen.biofame.mask_share)
+    raise AssertionError("settings hold exactly one objective")
 
 
 def refuse_corpus(settings: "PretrainSettings", corpus: "Corpus") -> None:

@@ -85,10 +85,13 @@ class NeuroBERTObjective(Settings):
         Of the encoder, by name or by number.
     n_frames : int
         Patches of a window that --dry-run prices without a corpus.
+    mask_share : float
+        Share of the patches that is hidden.
     """
 
     sizes: Sizes = "published"
     n_frames: PositiveInt = 100
+    mask_share: float = Field(default=0.3, gt=0, lt=1)
 
 
 class BioFAMEObjective(Settings):
@@ -100,10 +103,13 @@ class BioFAMEObjective(Settings):
         Of the encoder, by name or by number.
     n_frames : int
         Patches of a window that --dry-run prices without a corpus.
+    mask_share : float
+        Share of the patches that is hidden.
     """
 
     sizes: Sizes = "published"
     n_frames: PositiveInt = 100
+    mask_share: float = Field(default=0.5, gt=0, lt=1)
 
 
 class ObjectiveSettings(Settings):

@@ -1,0 +1,205 @@
+"""`rtbrain pretrain`: what it leaves, what it costs, what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtbrain.apps import pretrain_price
+from rtbrain.apps.pretrain_objective import examples_of, objective_of, plan_of
+from rtbrain.config import PretrainSettings, load_settings
+from rtbrain.encoder import load_encoder
+from rtbrain.offline.corpus.corpus import open_corpus
+from rtbrain.offline.training.grains import draw_ahead
+from tests.apps.pretraining import FORMS, OBJECTIVES, corpus_of, settings_of
+from tests.apps.program import refused, rtbrain
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("corpora")
+    return {form: corpus_of(folder / form, form) for form in sorted(set(FORMS.values()))}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_every_objective_leaves_an_encoder_a_report_and_a_curve(
+    tmp_path: Path, corpora: dict[str, Path], name: str
+) -> None:
+    mine, out = settings_of(tmp_path / "mine.yaml", name), tmp_path / "out"
+    done = rtbrain("pretrain", "--config", mine, "--corpus", corpora[FORMS[name]], "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "held out: s3" in done.stderr
+    assert not load_encoder(out).training
+    assert (out / "curve.png").stat().st_size > 1000
+    report = json.loads((out / "report.json").read_text())
+    assert report["steps"] == 6
+    assert report["settings"]["objective"][name]["sizes"] == OBJECTIVES[name]["sizes"]
+    assert report["corpus"]["learned"] == ["s1", "s2"]
+    assert report["corpus"]["held_out"] == ["s3"]
+    assert len(report["corpus"]["manifest_sha256"]) == 64
+    assert report["validation"]["last"].keys() == report["validation"]["first"].keys()
+    assert {"torch", "python", "rtbrain", "numpy"} <= report["versions"].keys()
+    for figure in report["validation"]["last"]:
+        assert figure in done.stdout
+    again = rtbrain(
+        *("pretrain", "--config", mine, "--corpus", corpora[FORMS[name]], "--out", out, "--resume")
+    )
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_every_weight_that_asks_for_a_gradient_gets_one(
+    tmp_path: Path, corpora: dict[str, Path], name: str
+) -> None:
+    """Processes that share a batch wait for the gradient of each."""
+    settings = load_settings(str(settings_of(tmp_path / "mine.yaml", name)), PretrainSettings)
+    corpus = open_corpus(corpora[FORMS[name]])
+    objective = objective_of(settings)
+    examples = examples_of(settings, corpus.sessions, corpus.hop_s)
+    grain = next(draw_ahead(examples, plan_of(settings), range(1), 0, torch.device("cpu")))
+    objective(grain.batch)[0].backward()
+    without = [
+        name
+        for name, weight in objective.named_parameters()
+        if weight.requires_grad and weight.grad is None
+    ]
+    assert without == []
+
+
+def test_weights_follow_from_the_seed_and_the_global_generator_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    def weights(seed: int, **more: object) -> dict[str, torch.Tensor]:
+        mine = settings_of(tmp_path / "mine.yaml", seed=seed, **more)
+        return objective_of(load_settings(str(mine), PretrainSettings)).state_dict()
+
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    one, same, other = weights(1), weights(1), weights(2)
+    assert torch.equal(torch.rand(1), expected)
+    key = "encoder.input_encoding.in_proj.weight"
+    assert torch.equal(one[key], same[key])
+    assert not torch.equal(one[key], other[key])
+    slip = weights(1, upstream_layer_norm_bias=True)
+    norms = [name for name in one if "norm" in name and name.endswith("bias")]
+    assert len(norms) == 4
+    assert all((one[name] == 0).all() and (slip[name] == 1).all() for name in norms)
+    assert all(torch.equal(one[name], slip[name]) for name in one if name not in norms)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_a_dry_run_prices_without_a_corpus_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(pretrain_price, "_MEASURE_S", 0.02)
+    mine = settings_of(tmp_path / "mine.yaml", name)
+    done = rtbrain("pretrain", "--config", mine, "--dry-run", "--steps", 1000)
+    assert done.returncode == 0, done.stderr
+    for word in ("weights", "forward", "training", "memory", "this machine", "NVIDIA H100"):
+        assert word in done.stdout
+    assert "1000 steps x 8 items" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_dry_run_looks_at_the_corpus_that_is_given(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    mine = settings_of(tmp_path / "mine.yaml", "popt")
+    arguments = ("pretrain", "--config", mine, "--corpus", corpora["patches"], "--dry-run")
+    assert "form embedding, this is of form patches" in refused(*arguments)
+
+
+def refusal(tmp_path: Path, corpus: Path, *flags: object, **changed: object) -> str:
+    name = str(changed.pop("name", "brainbert"))
+    mine = settings_of(tmp_path / "mine.yaml", name, **changed)
+    out = ("--out", tmp_path / "out")
+    message = refused("pretrain", "--config", mine, "--corpus", corpus, *out, *flags)
+    assert not (tmp_path / "out").exists()
+    return message
+
+
+def test_a_corpus_that_the_objective_cannot_learn_from_is_refused(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    message = refusal(tmp_path, corpora["spectrogram"], name="popt")
+    assert "form embedding, this is of form spectrogram" in message
+    assert "rtbrain corpus embed" in message
+    wide = {"brainbert": {"sizes": "compact"}}
+    message = refusal(tmp_path, corpora["spectrogram"], objective=wide)
+    assert "items have 8 features, objective.brainbert is for 40" in message
+    assert "huge" in refusal(
+        tmp_path, corpora["spectrogram"], objective={"brainbert": {"sizes": "huge"}}
+    )
+
+
+def test_held_out_subjects_must_be_there_and_leave_some(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    corpus = corpora["spectrogram"]
+    message = refusal(tmp_path, corpus, "--held-out", "s2,s9")
+    assert "no subject s9: there are s1, s2, s3" in message
+    assert "none is left to learn from" in refusal(tmp_path, corpus, held_out=3)
+    assert "none is left" in refusal(tmp_path, corpus, "--held-out", "s3,s1,s2")
+
+
+def test_nobody_held_out_is_said_and_nothing_is_validated(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    mine, out = settings_of(tmp_path / "mine.yaml", held_out=0, steps=2), tmp_path / "out"
+    done = rtbrain("pretrain", "--config", mine, "--corpus", corpora["spectrogram"], "--out", out)
+    assert "nobody held out" in done.stderr
+    assert json.loads((out / "report.json").read_text())["validation"] is None
+
+
+def test_what_was_trained_before_is_not_overwritten(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    mine, out = settings_of(tmp_path / "mine.yaml"), tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    arguments = ("pretrain", "--config", mine, "--corpus", corpora["spectrogram"], "--out", out)
+    assert "has content" in refused(*arguments)
+    assert rtbrain(*arguments, "--resume", "--steps", 5).returncode == 0
+    message = refused(*arguments, "--resume")
+    assert "was trained with steps 5, now it is 6" in message
+    other = settings_of(tmp_path / "mine.yaml", steps=5, optimiser={"lr": 0.5})
+    message = refused(*arguments[:2], other, *arguments[3:], "--resume")
+    assert "was trained with optimiser.lr 0.01, now it is 0.5" in message
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ({"objective": {"brainbert": {}, "popt": {}}}, "exactly one of brainbert, popt"),
+        ({"objective": {"popt": {"subset_szes": [3]}}}, "did you mean subset_sizes?"),
+        ({"batch": 9}, "no multiple of micro_batch"),
+        ({"optimiser": {"name": "sgd", "lr": 1}}, "optimiser.name"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_their_key(
+    tmp_path: Path, changed: dict[str, object], part: str
+) -> None:
+    mine = settings_of(tmp_path / "mine.yaml", **changed)
+    assert part in refused("pretrain", "--config", mine, "--corpus", tmp_path, "--out", "x")
+    assert "pretrain" in rtbrain("config", "schema", "pretrain").stdout.lower()
+
+
+def test_the_ready_made_settings_are_valid_and_explain_every_line() -> None:
+    from rtbrain.config import find_settings, kind_of, read_settings
+
+    folder = find_settings("fit").parent
+    names = sorted(path.stem for path in folder.glob("pretrain-*.yaml"))
+    assert {"pretrain-brainbert-large", "pretrain-popt-published"} <= set(names)
+    for name in names:
+        assert kind_of(read_settings(name)[0]) == "pretrain"
+        settings = load_settings(name, PretrainSettings)
+        objective_of(settings.model_copy(update={"seed": 1})) if "compact" in name else None
+        for line in find_settings(name).read_text().splitlines():
+            assert "#" in line or line.endswith(":") or not line.strip() or "optimiser" in line
