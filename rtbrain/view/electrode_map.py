@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QKeyEvent,
     QMouseEvent,
     QPainter,
+    QPainterPath,
     QPaintEvent,
     QPen,
     QResizeEvent,
@@ -27,6 +28,7 @@ from rtbrain.view.theme import Theme
 __all__ = ["ElectrodeMap", "Shade"]
 
 _REACH_PX = 6.0
+_HALO_PX = 4.0
 _UNPLACED_SHARE = 0.3
 
 
@@ -247,7 +249,6 @@ class ElectrodeMap(QWidget):
     def _paint_shafts(self, painter: QPainter, fitted: Fitted, taken: list[QRectF]) -> None:
         """Name each shaft beside its first contact, where there is room."""
         metrics = QFontMetricsF(self._font())
-        painter.setPen(QColor(self._theme.foreground))
         for shaft, place in fitted.pane.shafts:
             name = shaft
             x, y = fitted.px[place].tolist()
@@ -262,8 +263,19 @@ class ElectrodeMap(QWidget):
                 box.moveCenter(QPointF(x, y - fitted.radius_px - box.height() / 2))
                 box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
             if box.left() >= 0 and not any(box.intersects(other) for other in taken):
-                painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), name)
+                self._paint_haloed(painter, box, name)
                 taken.append(box)
+
+    def _paint_haloed(self, painter: QPainter, box: QRectF, text: str) -> None:
+        """Text that can be read on contacts as well, and hides few of them."""
+        metrics = QFontMetricsF(self._font())
+        left = box.center().x() - metrics.horizontalAdvance(text) / 2
+        path = QPainterPath()
+        path.addText(left, box.top() + metrics.ascent(), self._font(), text)
+        halo = QPen(QColor(self._theme.background), _HALO_PX)
+        halo.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.strokePath(path, halo)
+        painter.fillPath(path, QColor(self._theme.foreground))
 
     def _font(self) -> QFont:
         font = QFont(self.font())
