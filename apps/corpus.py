@@ -22,6 +22,7 @@ def build(
     from rich.console import Console
 
     from rtbrain.config import CorpusSettings, load_settings
+    from rtbrain.errors import RecordingError
     from rtbrain.offline.corpus.building import build_corpus
     from rtbrain.offline.corpus.writing import CorpusWriter
 
@@ -35,8 +36,12 @@ def build(
     names = {number: source.name for number, source in enumerate(sources)}
     with writing(out):
         writer = CorpusWriter(out, header_of(settings, recipe))
-        with shown(console, names, len(writer.manifest.done)) as bars:
-            build_corpus(writer, sources, front_end_of(recipe), bars)
+        try:
+            with shown(console, names, len(writer.manifest.done)) as bars:
+                build_corpus(writer, sources, front_end_of(recipe), bars)
+        except RecordingError:
+            corpus_show.tell_left_out(console, writer.manifest)
+            raise
     corpus_show.tell(console, out, writer.manifest)
 
 

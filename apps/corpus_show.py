@@ -72,7 +72,7 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
             f"{n_bytes / 1e6:,.0f}",
         )
     console.print(table)
-    _tell_left_out(console, manifest)
+    tell_left_out(console, manifest)
     notes = [
         f"note: {note}" if entry.source in note else f"note: {entry.source}: {note}"
         for entry in manifest.sessions
@@ -84,7 +84,8 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _tell_left_out(console: "Console", manifest: "CorpusManifest") -> None:
+def tell_left_out(console: "Console", manifest: "CorpusManifest") -> None:
+    """Print what is not in a corpus and why; nothing where nothing was left out."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

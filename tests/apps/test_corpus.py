@@ -154,9 +154,15 @@ def test_the_ready_made_corpus_trains_on_other_subjects_than_it_holds_out() -> N
     assert seeds == [*range(100, 112), *range(200, 204)]
 
 
-def test_embeddings_are_those_of_the_encoder_at_every_good_item(tmp_path: Path) -> None:
+def test_embeddings_are_those_of_the_encoder_at_every_good_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
+    from rtbrain.offline.corpus import embedding
+
+    monkeypatch.setattr(embedding, "_READ_ITEMS", 40)  # 5 windows of 13
+    monkeypatch.setattr(embedding, "_BATCH_ITEMS", 7)
     sizes = BRAINBERT_SIZES["compact"]
     recipe = RECIPE | {
         "spectrogram": RECIPE["spectrogram"] | {"n_freqs": sizes.input_dim},
