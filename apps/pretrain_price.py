@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _MEASURE_S = 8.0
 _HOP_S = 0.5
-_CPU_MICRO_BATCH = 8  # a larger one gains nothing on a CPU
+# Of a micro-batch on a CPU, that is to be measured within seconds: a larger one gains nothing.
+_CPU_FLOP = 4e11
 
 
 def price(settings: "PretrainSettings", folder: Path | None) -> None:
@@ -42,8 +43,9 @@ def price(settings: "PretrainSettings", folder: Path | None) -> None:
     with joined_ranks() as ranks:
         length = plan.micro_batch
         if ranks.device.type == "cpu":
-            length = min(length, _CPU_MICRO_BATCH)
-        few = replace(plan, batch=length, micro_batch=length)
+            most = max(1, int(_CPU_FLOP / (3 * cost.forward_flop)))
+            length = next(n for n in range(min(length, most), 0, -1) if plan.batch % n == 0)
+        few = replace(plan, micro_batch=length)
         rate = measure_rate(objective, examples, few, ranks, most_s=_MEASURE_S)
         _tell_rate(cost, rate, plan, str(ranks.device))
 
@@ -104,7 +106,7 @@ def _tell_rate(cost: "Cost", rate: "Rate", plan: "Plan", device: str) -> None:
 
 def _hours(hours: float) -> str:
     if hours < 1:
-        return f"{60 * hours:.1f} min"
+        return f"{60 * hours:.1f} min" if hours > 1 / 60 else f"{3600 * hours:.1f} s"
     return f"{hours:.1f} h" if hours < 100 else f"{hours:.0f} h"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from rtbrain.apps import pretrain_price
 from rtbrain.apps.pretrain_objective import examples_of, objective_of, plan_of
+
 from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder
 from rtbrain.offline.corpus.corpus import open_corpus

@@ -142,7 +142,7 @@ def restore(checkpoint: Checkpoint, module: nn.Module, optimiser: torch.optim.Op
     device = next(module.parameters()).device
     try:
         weights = safetensors.torch.load_file(checkpoint.folder / _WEIGHTS, device=str(device))
-        moments = safetensors.torch.load_file(checkpoint.folder / _MOMENTS, device=str(device))
+        moments = safetensors.torch.load_file(checkpoint.folder / _MOMENTS)
         module.load_state_dict(weights)
         numbers = {name: number for number, (name, _) in enumerate(module.named_parameters())}
         state: dict[int, dict[str, Tensor]] = {}

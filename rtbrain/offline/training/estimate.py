@@ -1,5 +1,6 @@
 """What a training will cost, before it is begun: counted where it can be, else measured."""
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 
@@ -165,7 +166,7 @@ def count_cost(objective: Objective, examples: Examples, plan: Plan) -> Cost:
 def measure_rate(
     objective: Objective, examples: Examples, plan: Plan, ranks: Ranks, *, most_s: float
 ) -> Rate:
-    """Train a few steps, of one micro-batch each, and tell how fast that went.
+    """Train a few steps, and tell how fast that went.
 
     Parameters
     ----------
@@ -174,7 +175,8 @@ def measure_rate(
     examples : Examples
         To train on.
     plan : Plan
-        Its micro-batch, precision and optimiser.
+        Its micro-batch, precision and optimiser, and how many micro-batches a step has; where
+        these would take longer than `most_s`, fewer are taken.
     ranks : Ranks
         The device.
     most_s : float
@@ -182,19 +184,24 @@ def measure_rate(
     """
     objective.to(ranks.device)
     optimiser = plan.optimiser_of(objective.parameters())
-    steps = replace(plan, batch=plan.micro_batch, steps=1_000_000)
-    grains = draw_ahead(examples, steps, range(1), 0, ranks.device)
-    n_steps, begun_s, took_s = 0, 0.0, 0.0
-    while took_s < most_s:
-        take_step(objective, optimiser, grains, 1, plan, plan.lr, ranks, lambda: False)
-        if n_steps == 0:  # memory and kernels are chosen in the first
-            begun_s = time.perf_counter()
-        n_steps += 1
-        took_s = time.perf_counter() - begun_s if n_steps > 1 else 0.0
-    grains.close()
+    endless = replace(plan, steps=1_000_000_000)
+    grains = draw_ahead(examples, endless, range(plan.n_grains), 0, ranks.device)
+
+    def step(n_grains: int) -> float:
+        begun_s = time.perf_counter()
+        take_step(objective, optimiser, grains, n_grains, plan, plan.lr, ranks, lambda: False)
+        return time.perf_counter() - begun_s
+
+    with contextlib.closing(grains):
+        step(1)  # memory and kernels are chosen in the first
+        n_grains = max(1, min(plan.n_grains, int(most_s / step(1))))
+        n_steps, took_s = 0, 0.0
+        while took_s < most_s:
+            took_s += step(n_grains)
+            n_steps += 1
     cuda = ranks.device.type == "cuda"
     return Rate(
-        (n_steps - 1) * plan.micro_batch / took_s,
+        n_steps * n_grains * plan.micro_batch / took_s,
         plan.micro_batch,
         torch.cuda.max_memory_allocated(ranks.device) if cuda else 0,
     )
