@@ -152,7 +152,7 @@ def _what_is_missing(feed: Feed) -> str:
     if not feed.name:
         return f"○ There is no decode stream.\n{start}"
     if ": " in feed.name:  # why it is not taken, in place of a name
-        return f"▲ No decode stream is taken.\n{feed.name}\nName another with --decode"
+        return f"▲ No decode stream is taken.\n{feed.name}\nName the one to take with --decode"
     return f"○ There is no decode stream {feed.name}.\n{start}"
 
 
