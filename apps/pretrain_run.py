@@ -72,24 +72,24 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
                 shown,
                 plan,
                 folder=out,
-                identity=_flat(settings.model_dump(mode="json", exclude=_FREE))
-                | {"corpus": sums, "held_out": list(held_out)},
+                identity=_identity(settings, sums, held_out),
                 ranks=ranks,
                 stop=stop,
                 tell=tell,
             )
         finished = progress.step == plan.steps
         if ranks.first and finished:
-            told = {"name": folder.resolve().name, "manifest_sha256": sums, "learned": learned}
-            figures = finish(
-                out,
-                objective,
-                progress,
-                settings=settings.model_dump(mode="json"),
-                corpus=told | {"held_out": list(held_out), "items": len(examples)},
-                ranks=ranks,
+            values = settings.model_dump(mode="json")
+            told = {
+                "name": folder.resolve().name,
+                "manifest_sha256": sums,
+                "learned": learned,
+                "held_out": list(held_out),
+                "items": len(examples),
+            }
+            _tell_end(
+                out, finish(out, objective, progress, settings=values, corpus=told, ranks=ranks)
             )
-            _tell_end(out, figures)
         elif ranks.first:
             typer.echo(
                 f"stopped at step {progress.step} of {plan.steps}: --resume goes on", err=True
@@ -137,6 +137,12 @@ def _open_folder(out: Path, resume: bool, ranks: "Ranks") -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _identity(settings: "PretrainSettings", sums: str, held_out: tuple[str, ...]) -> dict[str, Any]:
+    """What must be the same for a training to go on."""
+    values = _flat(settings.model_dump(mode="json", exclude=_FREE))
+    return values | {"corpus": sums, "held_out": list(held_out)}
 
 
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -97,17 +97,6 @@ def train(
         restore(last, objective, optimiser)
     progress = Progress(last.step, last.time_s) if last else Progress(0, 0.0)
 
-    def save() -> None:
-        if ranks.first:
-            save_checkpoint(
-                checkpoints,
-                objective,
-                optimiser,
-                step=progress.step,
-                time_s=progress.time_s,
-                identity=identity,
-            )
-
     model = ranks.spread(objective)
     numbers = share(plan, ranks.rank, ranks.n_ranks)
     grains = draw_ahead(examples, plan, numbers, progress.step, ranks.device)
@@ -129,8 +118,12 @@ def train(
             ended = progress.step == plan.steps
             if ended or progress.step % plan.validate_every == 0:
                 _look(objective, held_out, plan, progress, book)
-            if ended or stopped or progress.step % plan.checkpoint_every == 0:
-                save()
+            due = ended or stopped or progress.step % plan.checkpoint_every == 0
+            if due and ranks.first:
+                step, time_s = progress.step, progress.time_s
+                save_checkpoint(
+                    checkpoints, objective, optimiser, step=step, time_s=time_s, identity=identity
+                )
             if stopped:
                 break
     ranks.wait()
