@@ -102,10 +102,15 @@ def _device_name(device: torch.device) -> str:
 def _draw(
     path: Path, steps: list[dict[str, Any]], looks: list[tuple[int, dict[str, float | None]]]
 ) -> None:
-    """Loss of each step, its running mean, and every figure of the validations in a panel."""
+    """Loss of each step, its running mean, and the figures of the validations.
+
+    A figure has a panel, in which those that it is held against, such as ``l1_of_zero`` beside
+    ``l1``, are dashed.
+    """
     from matplotlib.figure import Figure
 
-    names = list(looks[0][1]) if looks else []
+    every = list(looks[0][1]) if looks else []
+    names = [name for name in every if name.split("_of_")[0] not in every or "_of_" not in name]
     n_columns = min(3, 1 + len(names))
     n_rows = -(-(1 + len(names)) // n_columns)
     figure = Figure(figsize=(4.2 * n_columns, 2.8 * n_rows), layout="constrained")
@@ -121,8 +126,12 @@ def _draw(
     panels[0].set_title("training loss", fontsize=9)
     panels[0].legend(fontsize=7, frameon=False)
     for panel, name in zip(panels[1:], names, strict=False):
-        values = [float("nan") if look[name] is None else look[name] for _, look in looks]
-        panel.plot([step for step, _ in looks], values, color="C1", marker=".")
+        for other in (name, *(each for each in every if each.startswith(f"{name}_of_"))):
+            values = [float("nan") if look[other] is None else look[other] for _, look in looks]
+            style = "-" if other == name else "--"
+            label = other.removeprefix(f"{name}_")
+            panel.plot([step for step, _ in looks], values, style, marker=".", label=label)
+        panel.legend(fontsize=7, frameon=False)
         panel.set_title(f"held out: {name}", fontsize=9)
     for panel in panels[: 1 + len(names)]:
         panel.set_xlabel("step", fontsize=8)
