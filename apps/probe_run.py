@@ -101,6 +101,7 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     corpus = open_corpus(asked.corpus)
     model = _model(asked, corpus)
     sessions = {subject: corpus.of([subject]) for subject in asked.subjects}
+    _refuse_learned(asked)
     classes = asked.classes or _classes(sessions)
     embargo_s, delay_s = corpus.recipe["window"]["length_s"], _delay_s(corpus)
     windows = {
@@ -170,6 +171,30 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
             f"{asked.corpus.name} pools {n_pooled} frames of {n_frames}: build it anew"
         )
     return EncoderModel(loaded.brainbert, loaded.popt, pool, n_pooled)
+
+
+def _refuse_learned(asked: Asked) -> None:
+    """Refuse subjects that an encoder was trained on, where its report names them."""
+    import json
+
+    from rtbrain.errors import SettingsError
+
+    for folder in filter(None, (asked.encoder, asked.popt)):
+        path = folder / "report.json"
+        if not path.is_file():  # imported, or saved by hand
+            continue
+        try:
+            learned = json.loads(path.read_text(encoding="utf-8"))["corpus"]["learned"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsError(
+                f"{path}: does not tell on which subjects the encoder was trained: train it again"
+            ) from error
+        known = [subject for subject in asked.subjects if subject in learned]
+        if known:
+            raise SettingsError(
+                f"--subjects {','.join(known)}: {folder.name} was trained on them: name subjects "
+                "that were held out"
+            )
 
 
 def _pooling(corpus: "Corpus") -> tuple[str, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
@@ -116,6 +117,8 @@ class TunedRow:
         positions = lip_positions(windows.sessions[0].montage)
         channels = self.channels[draw.seed % len(self.channels)]
         embeddings = ChannelEmbeddings(channels, positions, windows.good)
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # on busy cores, products this small wait longer than they take
         try:
             tuned = tune_popt(
                 self.popts[draw.seed % len(self.popts)],
@@ -129,6 +132,8 @@ class TunedRow:
             )
         except SettingsError:  # told by the caller, as a count of NaN
             return dict.fromkeys(METRICS, math.nan)
+        finally:
+            torch.set_num_threads(n_threads)
         population = population_of(tuned.popt, embeddings, draw.test)
         outputs = outputs_of(tuned.readout, population, np.arange(draw.test.size))
         return scores_of(outputs, windows.labelled.targets[draw.test])

@@ -112,3 +112,17 @@ def test_what_cannot_be_probed_is_refused_in_one_line(
     }
     for arguments, part in wrong.items():
         assert part in refused("probe", *arguments)
+
+
+def test_subjects_that_an_encoder_was_trained_on_are_refused(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    trained = tmp_path / "trained"
+    brainbert = random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1)
+    save_encoder(brainbert, trained)
+    report = trained / "report.json"
+    report.write_text(json.dumps({"corpus": {"learned": ["s2", "s7"]}}))
+    given = ("--corpus", corpus, "--subjects", "s1,s2")
+    assert "s2: trained was trained on them" in refused("probe", trained, *given)
+    report.write_text("{}")
+    assert "does not tell on which subjects" in refused("probe", trained, *given)

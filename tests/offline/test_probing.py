@@ -188,6 +188,7 @@ def test_embeddings_are_those_of_each_window_alone_and_bad_channels_reach_none()
         assert not found["it"][row][~good].any()
         mean = session.window(number)[good, -N_POOLED:].mean(axis=1)
         np.testing.assert_allclose(frames[row][good], mean, atol=1e-5)
+        assert not frames[row][~good].any()
 
 
 def test_a_bad_channel_gets_its_mean_over_the_windows_where_it_is_good() -> None:
