@@ -64,6 +64,7 @@ def objective_of(settings: "PretrainSettings") -> "Objective":
     import torch
 
     from rtbrain.encoder.kinds import encoder_of_sizes
+    from rtbrain.encoder.layers import set_dropout
 
     sizes = sizes_of(settings)
     with torch.random.fork_rng(devices=[]):
@@ -73,7 +74,10 @@ def objective_of(settings: "PretrainSettings") -> "Objective":
             for module in encoder.modules():
                 if isinstance(module, torch.nn.LayerNorm):
                     torch.nn.init.ones_(module.bias)
-        return _around(settings, encoder)
+        objective = _around(settings, encoder)
+    if settings.dropout is not None:
+        set_dropout(objective, settings.dropout)
+    return objective
 
 
 def _around(settings: "PretrainSettings", encoder: Any) -> "Objective":

@@ -18,6 +18,7 @@ __all__ = [
     "PredictionHead",
     "TransformerStack",
     "pooled_rows",
+    "set_dropout",
 ]
 
 N_POSITIONS = 5000
@@ -187,6 +188,23 @@ class PredictionHead(nn.Module):
         """[..., D] to [..., n_outputs]."""
         out: Tensor = self.output(self.layer_norm(functional.gelu(self.hidden_layer(hidden))))
         return out
+
+
+def set_dropout(module: nn.Module, share: float) -> None:
+    """Set how much is dropped in training, everywhere in a module.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An encoder, or what holds one; changed in place. Its weights stay as they are.
+    share : float
+        0 up to 1. At 0, attention takes the fused kernels, which CPUs have without dropout alone.
+    """
+    for part in module.modules():
+        if isinstance(part, SelfAttention):
+            part.dropout = share
+        elif isinstance(part, nn.Dropout):
+            part.p = share
 
 
 def pooled_rows(n_frames: int, pool: str, n_pooled: int) -> tuple[int, int]:

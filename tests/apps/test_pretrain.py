@@ -95,6 +95,24 @@ def test_weights_follow_from_the_seed_and_the_global_generator_is_left_alone(
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_dropout_of_none_makes_training_as_sure_as_use(
+    tmp_path: Path, corpora: dict[str, Path], name: str
+) -> None:
+    corpus, losses = open_corpus(corpora[FORMS[name]]), {}
+    for share in (None, 0.0, 0.5):
+        mine = settings_of(tmp_path / "mine.yaml", name, dropout=share)
+        settings = load_settings(str(mine), PretrainSettings)
+        objective = objective_of(settings)
+        examples = examples_of(settings, corpus.sessions, corpus.hop_s)
+        grain = next(draw_ahead(examples, plan_of(settings), range(1), 0, torch.device("cpu")))
+        used = objective.eval()(grain.batch)[0].item()
+        torch.manual_seed(0)
+        losses[share] = objective.train()(grain.batch)[0].item()
+        assert (losses[share] == pytest.approx(used, rel=1e-5)) == (share == 0.0)
+    assert losses[None] != losses[0.5]
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
 def test_a_dry_run_prices_without_a_corpus_and_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -169,6 +187,9 @@ def test_what_was_trained_before_is_not_overwritten(
     assert rtbrain(*arguments, "--resume", "--steps", 5).returncode == 0
     message = refused(*arguments, "--resume")
     assert "was trained with steps 5, now it is 6" in message
+    undropped = settings_of(tmp_path / "mine.yaml", steps=5, dropout=0.0)
+    message = refused(*arguments[:2], undropped, *arguments[3:], "--resume")
+    assert "was trained with dropout null, now it is 0.0" in message
     other = settings_of(tmp_path / "mine.yaml", steps=5, optimiser={"lr": 0.5})
     message = refused(*arguments[:2], other, *arguments[3:], "--resume")
     assert "was trained with optimiser.lr 0.01, now it is 0.5" in message
@@ -179,6 +200,7 @@ def test_what_was_trained_before_is_not_overwritten(
     [
         ({"objective": {"brainbert": {}, "popt": {}}}, "exactly one of brainbert, popt"),
         ({"objective": {"popt": {"subset_szes": [3]}}}, "did you mean subset_sizes?"),
+        ({"dropout": 1.0}, "dropout"),
         ({"batch": 9}, "no multiple of micro_batch"),
         ({"optimiser": {"name": "sgd", "lr": 1}}, "optimiser.name"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtbrain.offline.corpus.corpus import CorpusSession
@@ -121,7 +122,7 @@ def stand_in(item_shape: tuple[int, ...], n_channels: int, hop_s: float = 0.5) -
 
 
 def count_cost(objective: Objective, examples: Examples, plan: Plan) -> Cost:
-    """Count weights, FLOP and activations by one forward pass of one item on the CPU.
+    """Count weights, FLOP and activations by forward passes of one item on the CPU.
 
     Parameters
     ----------
@@ -143,11 +144,13 @@ def count_cost(objective: Objective, examples: Examples, plan: Plan) -> Cost:
             kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    # In training mode: attention is counted whichever kernel will do it.
     objective.train()
     counter = FlopCounterMode(display=False)
+    # The counter does not know the fused attention of CPUs.
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad(), autocast(plan, cpu):
+        objective(batch)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with counter, autocast(plan, cpu), hooks:
+    with autocast(plan, cpu), hooks:
         loss, _ = objective(batch)
     counts = counter.get_flop_counts()
     encoder = counts.get(f"{type(objective).__name__}.encoder", {})

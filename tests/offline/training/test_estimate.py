@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rtbrain.encoder import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
+from rtbrain.encoder.layers import set_dropout
 from rtbrain.offline.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.offline.training.estimate import count_cost, measure_rate, stand_in
 from rtbrain.offline.training.ranks import Ranks
@@ -37,6 +38,17 @@ def test_flop_are_those_of_the_formula(name: str) -> None:
     if name == "large":
         assert cost.n_weights / 1e6 == pytest.approx(43.18, abs=0.01)
         assert cost.encoder_flop / 1e9 == pytest.approx(16.45, abs=0.01)
+
+
+def test_fused_attention_costs_the_same_flop_and_keeps_less() -> None:
+    objective = MaskedSpectrogram(BrainBERT(BRAINBERT_SIZES["compact"]))
+    examples = MaskedSpectrograms([stand_in((N_FRAMES, N_FREQS), 2)])
+    published = count_cost(objective, examples, PUBLISHED)
+    set_dropout(objective, 0.0)
+    fused = count_cost(objective, examples, PUBLISHED)
+    assert fused.forward_flop == published.forward_flop
+    assert fused.encoder_flop == published.encoder_flop
+    assert fused.activation_bytes < published.activation_bytes
 
 
 def test_the_rate_is_measured_on_real_steps() -> None:
