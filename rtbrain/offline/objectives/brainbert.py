@@ -16,7 +16,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
 from rtbrain.offline.objectives.masks import SpanMask, adaptive_mask, fixed_mask
 from rtbrain.offline.objectives.objective import Batch, Objective
-from rtbrain.offline.objectives.reading import read_good
+from rtbrain.offline.objectives.reading import GoodItems
 from rtbrain.offline.objectives.reconstruction import Reconstruction, picture
 from rtbrain.types import Floats
 
@@ -57,20 +57,13 @@ class MaskedSpectrograms:
                 "upstream_mask_labels is a slip of the fixed masks, got masking 'adaptive': "
                 "leave it out, or take masking 'fixed'"
             )
-        self._sessions = tuple(sessions)
+        self._items = GoodItems(sessions)
         self._masking = masking
         self._upstream_mask_labels = upstream_mask_labels
-        self._good = [np.flatnonzero(session.good) for session in self._sessions]
-        self._starts = np.cumsum([0, *(good.size for good in self._good)])
-        if not len(self):
-            raise SettingsError(
-                f"expected windows with a good channel, got none in {len(self._sessions)} "
-                f"sessions: see what the corpus left out and why with rtbrain corpus show"
-            )
 
     def __len__(self) -> int:
         """How many items there are."""
-        return int(self._starts[-1])
+        return len(self._items)
 
     def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         """Spectrograms with fresh masks.
@@ -93,7 +86,7 @@ class MaskedSpectrograms:
         RecordingError
             A window that the corpus calls good is not finite.
         """
-        target = self._read(items)
+        target = self._items.read(items)
         mask = self._mask(rng, target.shape)
         return {
             "input": torch.from_numpy(mask.corrupt(target)),
@@ -108,16 +101,6 @@ class MaskedSpectrograms:
         return fixed_mask(
             rng, n_items, n_frames, n_freqs, upstream_labels=self._upstream_mask_labels
         )
-
-    def _read(self, items: npt.NDArray[np.int64]) -> Floats:
-        of = np.searchsorted(self._starts, items, side="right") - 1
-        out = np.empty((len(items), *self._sessions[0].shards[0].shape[2:]), np.float32)
-        for number in np.unique(of).tolist():
-            session, rows = self._sessions[number], np.flatnonzero(of == number)
-            good = self._good[number][items[rows] - self._starts[number]]
-            windows, channels = np.divmod(good, session.montage.n_channels)
-            out[rows] = read_good(session, windows, channels)
-        return out
 
 
 class MaskedSpectrogram(Objective):

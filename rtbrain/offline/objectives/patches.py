@@ -13,7 +13,7 @@ from torch import Tensor
 from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
 from rtbrain.offline.objectives.objective import Batch
-from rtbrain.offline.objectives.reading import read_good
+from rtbrain.offline.objectives.reading import GoodItems
 from rtbrain.offline.objectives.reconstruction import picture
 from rtbrain.types import Floats
 
@@ -44,26 +44,19 @@ class HiddenPatches:
             raise SettingsError(
                 f"mask_share must lie between 0 and 1, got {mask_share}: set it there"
             )
-        self._sessions = tuple(sessions)
-        self._good = [np.flatnonzero(session.good) for session in self._sessions]
-        self._starts = np.cumsum([0, *(good.size for good in self._good)])
-        if not len(self):
+        self._items = GoodItems(sessions)
+        shape = self._items.shape
+        if len(shape) != 2 or shape[0] < 2:
             raise SettingsError(
-                f"expected windows with a good channel, got none in {len(self._sessions)} "
-                f"sessions: see what the corpus left out and why with rtbrain corpus show"
-            )
-        self._shape = self._sessions[0].shards[0].shape[2:]
-        if len(self._shape) != 2 or self._shape[0] < 2:
-            raise SettingsError(
-                f"expected items of two or more patches, got items of shape {self._shape}: build "
+                f"expected items of two or more patches, got items of shape {shape}: build "
                 f"a corpus of form patches, its windows longer than a patch"
             )
-        n_patches = self._shape[0]
+        n_patches = shape[0]
         self._n_hidden = min(max(1, round(mask_share * n_patches)), n_patches - 1)
 
     def __len__(self) -> int:
         """How many items there are."""
-        return int(self._starts[-1])
+        return len(self._items)
 
     def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
         """Patches with fresh masks.
@@ -86,19 +79,13 @@ class HiddenPatches:
         RecordingError
             A window that the corpus calls good is not finite.
         """
-        order = rng.random((len(items), self._shape[0])).argsort(axis=1)
+        order = rng.random((len(items), self._items.shape[0])).argsort(axis=1)
         mask = np.zeros(order.shape, np.bool_)
         np.put_along_axis(mask, order[:, : self._n_hidden], True, axis=1)
-        return {"patches": torch.from_numpy(self._read(items)), "mask": torch.from_numpy(mask)}
-
-    def _read(self, items: npt.NDArray[np.int64]) -> Floats:
-        of = np.searchsorted(self._starts, items, side="right") - 1
-        out = np.empty((len(items), *self._shape), np.float32)
-        for number in np.unique(of).tolist():
-            session, rows = self._sessions[number], np.flatnonzero(of == number)
-            good = self._good[number][items[rows] - self._starts[number]]
-            out[rows] = read_good(session, *np.divmod(good, session.montage.n_channels))
-        return out
+        return {
+            "patches": torch.from_numpy(self._items.read(items)),
+            "mask": torch.from_numpy(mask),
+        }
 
 
 def patch_figures(
