@@ -80,6 +80,18 @@ def objective_of(settings: "PretrainSettings") -> "Objective":
     return objective
 
 
+def begin(
+    settings: "PretrainSettings", objective: "Objective", sessions: "Sequence[CorpusSession]"
+) -> None:
+    """Fit the first weights of an objective to what it will learn from, where that is asked for."""
+    from rtbrain.offline.objectives.popt import Population
+    from rtbrain.offline.objectives.standardise import standardise_inputs
+
+    popt = settings.objective.popt
+    if popt is not None and popt.standardise and isinstance(objective, Population):
+        standardise_inputs(objective.encoder, sessions, seed=settings.seed)
+
+
 def _around(settings: "PretrainSettings", encoder: Any) -> "Objective":
     chosen = settings.objective
     if chosen.brainbert is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .pretrain_objective import examples_of, objective_of, plan_of, refuse_corpus
+from .pretrain_objective import begin, examples_of, objective_of, plan_of, refuse_corpus
 from .shutdown import stop_on_signals
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
     shown = examples_of(settings, corpus.of(held_out), corpus.hop_s) if held_out else None
     sums = _sha256(folder / "manifest.json")
     objective = objective_of(settings)
+    begin(settings, objective, corpus.of(learned))
     with joined_ranks() as ranks:
         _open_folder(out, resume, ranks)
         if ranks.first:

@@ -65,6 +65,9 @@ class PopTObjective(Settings):
         Standard deviation of noise on positions.
     upstream_negatives : bool
         Pairs that do not follow may be the same window, as in the released code.
+    standardise : bool
+        Begin with a projection that takes each feature to its z-score over the subjects that are
+        trained on; as published it begins with weights that know nothing of the features.
     """
 
     sizes: Sizes = "published"
@@ -74,6 +77,7 @@ class PopTObjective(Settings):
     replace_share: float = Field(default=0.1, gt=0, lt=1)
     blur_voxels: NonNegativeFloat = 0.0
     upstream_negatives: bool = False
+    standardise: bool = False
 
 
 class NeuroBERTObjective(Settings):

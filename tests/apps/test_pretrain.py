@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rtbrain.apps import pretrain_price
@@ -165,6 +166,23 @@ def test_held_out_subjects_must_be_there_and_leave_some(
     assert "no subject s9: there are s1, s2, s3" in message
     assert "none is left to learn from" in refusal(tmp_path, corpus, held_out=3)
     assert "none is left" in refusal(tmp_path, corpus, "--held-out", "s3,s1,s2")
+
+
+def test_z_scores_to_begin_with_are_those_of_the_subjects_that_are_learned_from(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    popt = OBJECTIVES["popt"] | {"standardise": True}
+    still: dict[str, object] = {"steps": 1, "optimiser": {"lr": 1e-12}, "held_out": ["s1"]}
+    mine = settings_of(tmp_path / "mine.yaml", "popt", objective={"popt": popt}, **still)
+    out = tmp_path / "out"
+    done = rtbrain("pretrain", "--config", mine, "--corpus", corpora["embedding"], "--out", out)
+    assert done.returncode == 0, done.stderr
+    plain = objective_of(load_settings(str(mine), PretrainSettings)).encoder.state_dict()
+    learned = open_corpus(corpora["embedding"]).of(["s2", "s3"])
+    rows = np.concatenate([session.shards[0].reshape(-1, 8) for session in learned])
+    name = "input_encoding.in_proj.weight"
+    expected = plain[name] / torch.from_numpy(rows.std(axis=0))
+    torch.testing.assert_close(load_encoder(out).state_dict()[name], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_nobody_held_out_is_said_and_nothing_is_validated(

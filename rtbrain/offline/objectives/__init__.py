@@ -5,6 +5,7 @@ from rtbrain.offline.objectives.brainbert import MaskedSpectrogram, MaskedSpectr
 from rtbrain.offline.objectives.neurobert import FourierInversion, MaskedPatches
 from rtbrain.offline.objectives.objective import Batch, Examples, Objective
 from rtbrain.offline.objectives.popt import Population, PopulationPairs
+from rtbrain.offline.objectives.standardise import standardise_inputs
 
 __all__ = [
     "Batch",
@@ -18,4 +19,5 @@ __all__ = [
     "Patches",
     "Population",
     "PopulationPairs",
+    "standardise_inputs",
 ]
