@@ -87,7 +87,7 @@ def train(
     CheckpointError
         The last checkpoint is broken, or of other settings.
     SettingsError
-        The loss is no number, or the grains do not divide among the processes.
+        The loss or the gradient is no number, or the grains do not divide among the processes.
     """
     objective.to(ranks.device)
     optimiser = plan.optimiser_of(objective.parameters())
@@ -110,7 +110,7 @@ def train(
             )
             progress.step += 1
             stopped, loss = means.pop("stop") > 0, means.pop("loss")
-            _refuse_no_number(loss, progress.step)
+            _refuse_no_number(loss, grad_norm, progress.step)
             record = StepRecord(progress.step, loss, means, lr, grad_norm)
             if book:
                 book.step(record)
@@ -255,9 +255,11 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     return {name: item.to(device, non_blocking=True) for name, item in batch.items()}
 
 
-def _refuse_no_number(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise SettingsError(
-            f"the loss of step {step} is {loss}: expected a number; lower lr or clip, or look for "
-            f"NaN in the corpus; --resume goes on from the last checkpoint"
-        )
+def _refuse_no_number(loss: float, grad_norm: float, step: int) -> None:
+    """Refuse a step before it is kept: a gradient that is no number has spoiled the weights."""
+    for name, value in (("loss", loss), ("gradient", grad_norm)):
+        if not math.isfinite(value):
+            raise SettingsError(
+                f"the {name} of step {step} is {value}: expected a number; lower lr or clip, or "
+                f"look for NaN in the corpus; --resume goes on from the last checkpoint"
+            )

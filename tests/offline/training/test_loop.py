@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from rtbrain.errors import CheckpointError, SettingsError
+from rtbrain.offline.objectives.objective import Batch
 from rtbrain.offline.training.logbook import read_log
 from rtbrain.offline.training.loop import Progress, train, validate
 from rtbrain.offline.training.plan import Plan
@@ -138,6 +140,18 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
         objective.head.bias[0] = float("nan")
     with pytest.raises(SettingsError, match="the loss of step 1 is nan"):
         trained(tmp_path, plan_of(), objective=objective)
+
+
+def test_a_gradient_that_is_no_number_leaves_no_checkpoint(tmp_path: Path) -> None:
+    class Cliff(Bottleneck):
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, measures = super().forward(batch)
+            # A root at 0 is a number, its slope is none.
+            return loss + 0 * (0 * self.head.weight).sum().sqrt(), measures
+
+    with pytest.raises(SettingsError, match="the gradient of step 1 is nan"):
+        trained(tmp_path, plan_of(steps=1), objective=Cliff())
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_validation_is_the_same_whatever_was_drawn_before() -> None:
