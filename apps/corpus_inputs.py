@@ -105,8 +105,10 @@ def _source(settings: "CorpusSettings", source: "SourceSettings") -> "CorpusSour
     if source.recording.startswith(_SYNTHETIC) or source.recording.lower().endswith(".npy"):
         sfreq_hz = source.sfreq_hz or settings.sfreq_hz
     if not source.recording.startswith(_SYNTHETIC):
-        folders = (Path(source.recording).parent, Path(source.recording).resolve().parent)
-        hidden = tuple(f"{folder}/" for folder in folders if str(folder) not in (".", "/"))
+        path = Path(source.recording)
+        folders = {f"{each.parent}/" for each in (path, path.absolute(), path.resolve())}
+        # The longest first: a relative folder is a part of the whole path.
+        hidden = tuple(sorted(folders - {"./", "//"}, key=len, reverse=True))
     return CorpusSource(
         name=name_of(source.recording),
         opened=partial(open_dataset, source.recording, sfreq_hz=sfreq_hz),

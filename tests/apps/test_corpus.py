@@ -13,7 +13,8 @@ import pybv
 import pytest
 import yaml
 
-from rtbrain.config import CorpusSettings, load_settings
+from apps.corpus_inputs import sources_of
+from rtbrain.config import CorpusSettings, load_settings, parse_settings
 from rtbrain.encoder import BRAINBERT_SIZES, random_encoder, save_encoder
 from rtbrain.offline.corpus.corpus import open_corpus
 from tests.apps.program import refused, rtbrain
@@ -104,6 +105,15 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_built(tmp_path: Path) -> N
     assert "verified" in shown.stdout
     assert "no unit of voltage" in " ".join(shown.stdout.split())
     assert (tmp_path / "look.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("spelled", ["Jane Doe/a.vhdr", "./Jane Doe/a.vhdr", "link/a.vhdr"])
+def test_folders_are_not_told_however_a_path_is_spelled(spelled: str, tmp_path: Path) -> None:
+    (tmp_path / "Jane Doe").mkdir()
+    (tmp_path / "link").symlink_to("Jane Doe")
+    (source,) = sources_of(parse_settings({"sources": [spelled]}, CorpusSettings, where="test"))
+    for path in (Path(spelled), Path(spelled).absolute(), Path(spelled).resolve()):
+        assert source.plainly(f"no interval in {path}") == "no interval in a.vhdr"
 
 
 def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
