@@ -19,6 +19,7 @@ __all__ = ["SessionWriter"]
 
 # A rank of a large training reads whole shards; a small machine maps a few at a time.
 _MOST_SHARD_BYTES = 256 * 2**20
+_SHARD = "shard-{:03d}.npy"
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -128,7 +129,7 @@ class SessionWriter:
         if not self._shards or self._shards[-1].n_rows >= most:
             if self._shards:
                 self._shards[-1].close()
-            path = self._part / f"shard-{len(self._shards):03d}.npy"
+            path = self._part / _SHARD.format(len(self._shards))
             self._shards.append(_Shard(path, items.shape, self._dtype))
         # What is not good may be anything, too large for float16 as well.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -173,7 +174,8 @@ class SessionWriter:
         np.save(self._part / "t_stop.npy", np.array(self._t_stop, np.float64))
         np.save(self._part / "good.npy", good)
         os.replace(self._part, self._folder)
-        shards = sorted(self._folder.glob("shard-*.npy"))
+        # By count: sorted by name, shard 1000 would come before shard 101.
+        shards = [self._folder / _SHARD.format(k) for k in range(len(self._shards))]
         return SessionEntry(
             number=number,
             source=source,

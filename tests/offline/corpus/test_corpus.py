@@ -61,6 +61,22 @@ def test_a_session_is_read_as_it_was_written_whatever_its_shards(
     assert_same(read, written)
 
 
+def test_a_session_of_more_than_a_thousand_shards_keeps_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_writer, "_MOST_SHARD_BYTES", 1)
+    n_windows = 1002
+    written = replace(
+        session_of(1),
+        t_stop=0.5 * np.arange(n_windows),
+        good=np.ones((n_windows, 3), np.bool_),
+        shards=[np.repeat(np.arange(n_windows, dtype=np.float32), 3).reshape(-1, 3, 1)],
+    )
+    (read,) = write_corpus(tmp_path / "c", [written], form="embedding").sessions
+    windows = np.arange(n_windows)
+    np.testing.assert_array_equal(read.read(windows, 0 * windows)[:, 0], windows)
+
+
 def test_items_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
     written = session_of(9)
     (read,) = write_corpus(tmp_path / "c", [written]).sessions
