@@ -86,18 +86,22 @@ def sources_of(settings: "CorpusSettings") -> "list[CorpusSource]":
     from rtbrain.errors import SettingsError
     from rtbrain.offline.datasets import open_dataset
 
-    seen = set()
-    for source in settings.sources:
+    seen, first = set(), dict[Path, int]()
+    for number, source in enumerate(settings.sources):
+        first.setdefault(Path(source.recording).resolve(), number)
         key = (source.recording, source.start_s, source.stop_s)
         if key in seen:
             raise SettingsError(f"sources: {source.recording} is there twice: leave one out")
         seen.add(key)
         if source.recording.startswith(_SYNTHETIC):
             open_dataset(source.recording, sfreq_hz=source.sfreq_hz or settings.sfreq_hz).close()
-    return [_source(settings, source) for source in settings.sources]
+    return [
+        _source(settings, source, first[Path(source.recording).resolve()])
+        for source in settings.sources
+    ]
 
 
-def _source(settings: "CorpusSettings", source: "SourceSettings") -> "CorpusSource":
+def _source(settings: "CorpusSettings", source: "SourceSettings", first: int) -> "CorpusSource":
     from rtbrain.offline.corpus.sources import CorpusSource
     from rtbrain.offline.datasets import open_dataset
 
@@ -119,6 +123,7 @@ def _source(settings: "CorpusSettings", source: "SourceSettings") -> "CorpusSour
         stop_s=source.stop_s,
         channels=source.channels,
         scale=source.scale,
+        first_of_file=first,
     )
 
 

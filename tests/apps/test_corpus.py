@@ -116,6 +116,29 @@ def test_folders_are_not_told_however_a_path_is_spelled(spelled: str, tmp_path: 
         assert source.plainly(f"no interval in {path}") == "no interval in a.vhdr"
 
 
+def test_stretches_of_a_file_that_tells_no_subject_are_of_one_subject(tmp_path: Path) -> None:
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, brain_like(8, 12 * 512, SFREQ_HZ))
+    sources: list = [
+        {"recording": "a.npy", "stop_s": 6},
+        "b.npy",
+        {"recording": str(tmp_path / "a.npy"), "start_s": 6},
+        {"recording": "b.npy", "start_s": 6, "subject": "s07"},
+    ]
+    out = tmp_path / "c"
+    done = rtbrain("corpus", "build", "--config", settings_file(tmp_path, sources), "--out", out)
+    assert done.returncode == 0, done.stderr
+    sessions = open_corpus(out).manifest.sessions
+    subjects = [session.subject for session in sessions]
+    assert subjects == ["source-0000", "source-0001", "source-0000", "s07"]
+    assert [any("tells no subject" in note for note in one.notes) for one in sessions] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
     config = settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
     command = [sys.executable, "-m", "rtbrain.apps.main", "corpus", "build", "--config"]

@@ -141,7 +141,7 @@ class _Build:
                 return part.finish(
                     number=self.number,
                     source=self.source.name,
-                    subject=self.source.subject or recording.subject or f"source-{self.number:04d}",
+                    subject=self._subject(recording),
                     session=self.source.session or recording.session or f"{self.number:04d}",
                     montage=stages.signal.montage,
                     events=recording.events,
@@ -149,6 +149,19 @@ class _Build:
                 )
         finally:
             recording.close()
+
+    def _subject(self, recording: Recording) -> str:
+        """Label by which subjects are held out; where none is known, the file is one."""
+        known = self.source.subject or recording.subject
+        if known:
+            return known
+        first = self.source.first_of_file
+        made = f"source-{self.number if first is None else first:04d}"
+        self.notes.append(
+            f"{self.source.name} tells no subject: taken for one of its own, {made}; set subject, "
+            "or who is trained on may be held out as well"
+        )
+        return made
 
     def _played(self, recording: Recording, names: list[str]) -> ReplaySource:
         source = self.source

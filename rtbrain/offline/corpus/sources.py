@@ -34,6 +34,9 @@ class CorpusSource:
         Which to take.
     scale : float or None
         Factor to microvolts, for who knows it.
+    first_of_file : int or None
+        Number of the first source of the same file, of which this is another stretch: where no
+        subject is known, both are of one.
     """
 
     name: str
@@ -45,6 +48,7 @@ class CorpusSource:
     stop_s: float | None = None
     channels: tuple[str, ...] | None = None
     scale: float | None = None
+    first_of_file: int | None = None
 
     def offset_s(self, recording: Recording) -> float:
         """Seconds of the recording before the stretch's first sample."""
