@@ -35,6 +35,7 @@ def test_the_ready_made_live_settings_are_valid() -> None:
         ("demo", "demo"),
         ("edge", "recipe"),
         ("corpus-compact", "corpus"),
+        ("corpus-patches-compact", "corpus"),
     ],
 )
 def test_ready_made_settings_are_known_by_their_keys(name: str, kind: str) -> None:
@@ -43,7 +44,9 @@ def test_ready_made_settings_are_known_by_their_keys(name: str, kind: str) -> No
     parse_settings(values, KINDS[kind], where=where)
 
 
-@pytest.mark.parametrize("name", ["bedside", "fit", "demo", "corpus-compact"])
+@pytest.mark.parametrize(
+    "name", ["bedside", "fit", "demo", "corpus-compact", "corpus-patches-compact"]
+)
 def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
     lines = find_settings(name).read_text().splitlines()
     told = [line for line in lines if line.strip() and not line.endswith(":")]

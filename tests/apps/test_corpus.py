@@ -14,7 +14,14 @@ import pytest
 import yaml
 
 from apps.corpus_inputs import sources_of
-from rtbrain.config import CorpusSettings, load_settings, parse_settings
+from apps.pretrain_objective import refuse_corpus
+from rtbrain.config import (
+    CorpusSettings,
+    PretrainSettings,
+    load_settings,
+    parse_settings,
+    read_settings,
+)
 from rtbrain.encoder import BRAINBERT_SIZES, random_encoder, save_encoder
 from rtbrain.offline.corpus.corpus import open_corpus
 from tests.apps.program import refused, rtbrain
@@ -181,10 +188,30 @@ def test_settings_that_cannot_work_are_refused_in_one_line(
     assert not (tmp_path / "c").exists()
 
 
-def test_the_ready_made_corpus_trains_on_other_subjects_than_it_holds_out() -> None:
-    settings = load_settings("corpus-compact", CorpusSettings)
+@pytest.mark.parametrize("name", ["corpus-compact", "corpus-patches-compact"])
+def test_the_ready_made_corpora_train_on_other_subjects_than_they_hold_out(name: str) -> None:
+    settings = load_settings(name, CorpusSettings)
     seeds = [int(one.recording.split(":")[1].split(",")[0]) for one in settings.sources]
     assert seeds == [*range(100, 112), *range(200, 204)]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "objectives"),
+    [
+        ("corpus-compact", ["brainbert"]),
+        ("corpus-patches-compact", ["neurobert", "biofame"]),
+    ],
+)
+def test_the_compact_encoders_read_what_the_compact_corpora_hold(
+    tmp_path: Path, corpus: str, objectives: list[str]
+) -> None:
+    values, _ = read_settings(corpus)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(values | {"sources": ["synthetic:1,duration_s=8,n_channels=6"]}))
+    assert rtbrain("corpus", "build", "--config", mine, "--out", tmp_path / "c").returncode == 0
+    for name in objectives:
+        settings = load_settings(f"pretrain-{name}-compact", PretrainSettings)
+        refuse_corpus(settings, open_corpus(tmp_path / "c"))
 
 
 def test_embeddings_are_those_of_the_encoder_at_every_good_item(
