@@ -10,8 +10,8 @@ from .target import refuse_folder
 
 
 def command(
-    encoder: Annotated[Path, typer.Argument(help="Pretrained BrainBERT, a folder of weights.")],
-    corpus: Annotated[Path, typer.Option("--corpus", help="Corpus of spectrograms.")],
+    encoder: Annotated[Path, typer.Argument(help="Pretrained channel encoder, a folder.")],
+    corpus: Annotated[Path, typer.Option("--corpus", help="Of spectrograms or patches.")],
     subjects: Annotated[str, typer.Option("--subjects", help="Held out of pretraining: a,b,c.")],
     popt: Annotated[
         Path | None, typer.Option("--popt", help="Population Transformer, a folder likewise.")

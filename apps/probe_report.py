@@ -75,6 +75,10 @@ def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
 
     left_out = report["labels_left_out"]
     missing = "".join(f"; {count} left out: {why}" for count, why in left_out.items())
+    missing += "".join(
+        f"; {name} has no report: whether it learned from these subjects is not known"
+        for name in report["learned_unknown"]
+    )
     scores = Table(
         title="AUC on held-out time of held-out subjects, by labelled windows",
         caption=f"{report['interval']}; {report['seeds']} seeds, embargo "

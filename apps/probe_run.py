@@ -101,9 +101,9 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     corpus = open_corpus(asked.corpus)
     model = _model(asked, corpus)
     sessions = {subject: corpus.of([subject]) for subject in asked.subjects}
-    _refuse_learned(asked)
+    unknown = _refuse_learned(asked)
     classes = asked.classes or _classes(sessions)
-    embargo_s, delay_s = corpus.recipe["window"]["length_s"], _delay_s(corpus)
+    embargo_s, delay_s = _length_and_delay_s(corpus)
     windows = {
         subject: labelled_windows(found, classes, neural_delay_s=delay_s)
         for subject, found in sessions.items()
@@ -138,7 +138,7 @@ def _probed(asked: Asked, console: "Console") -> Probed:
         for name in names
     }
     joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
-    told = _told(asked, classes, windows, embargo_s, delay_s)
+    told = _told(asked, classes, windows, embargo_s, delay_s) | {"learned_unknown": unknown}
     return Probed(scores, joined, counts, left_out, told)
 
 
@@ -147,10 +147,8 @@ def _step(progress: Any, task: Any) -> Callable[[int], None]:
 
 
 def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
-    from rtbrain.encoder import EncoderModel
+    from rtbrain.encoder import EncoderModel, PopT, load_encoder
     from rtbrain.errors import CheckpointError, SettingsError
-
-    from .embed import load_model
 
     if corpus.form not in ("spectrogram", "patches"):
         raise SettingsError(
@@ -159,8 +157,15 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
         )
     n_frames, n_freqs = corpus.item_shape
     pool, n_pooled = _pooling(corpus)
-    loaded = load_model(asked.encoder, asked.popt, pool)
-    expected = loaded.brainbert.sizes.input_dim
+    channel = load_encoder(asked.encoder)
+    if isinstance(channel, PopT):
+        raise CheckpointError(f"{asked.encoder}: expected an encoder of one channel, found a PopT")
+    popt = None if asked.popt is None else load_encoder(asked.popt)
+    if not (popt is None or isinstance(popt, PopT)):
+        raise CheckpointError(
+            f"--popt {asked.popt}: expected a PopT, found a {type(popt).__name__}"
+        )
+    expected = channel.sizes.input_dim
     if expected != n_freqs:
         raise CheckpointError(
             f"{asked.encoder.name} reads frames of {expected} values, {asked.corpus.name} holds "
@@ -170,18 +175,20 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
         raise SettingsError(
             f"{asked.corpus.name} pools {n_pooled} frames of {n_frames}: build it anew"
         )
-    return EncoderModel(loaded.brainbert, loaded.popt, pool, n_pooled)
+    return EncoderModel(channel, popt, pool, n_pooled)
 
 
-def _refuse_learned(asked: Asked) -> None:
-    """Refuse subjects that an encoder was trained on, where its report names them."""
+def _refuse_learned(asked: Asked) -> list[str]:
+    """Refuse subjects that an encoder was trained on; whose report does not exist, by name."""
     import json
 
     from rtbrain.errors import SettingsError
 
+    unknown = []
     for folder in filter(None, (asked.encoder, asked.popt)):
         path = folder / "report.json"
         if not path.is_file():  # imported, or saved by hand
+            unknown.append(folder.resolve().name)
             continue
         try:
             learned = json.loads(path.read_text(encoding="utf-8"))["corpus"]["learned"]
@@ -195,6 +202,7 @@ def _refuse_learned(asked: Asked) -> None:
                 f"--subjects {','.join(known)}: {folder.name} was trained on them: name subjects "
                 "that were held out"
             )
+    return unknown
 
 
 def _pooling(corpus: "Corpus") -> tuple[str, int]:
@@ -209,20 +217,22 @@ def _pooling(corpus: "Corpus") -> tuple[str, int]:
     return settings.pool, settings.n_pooled
 
 
-def _delay_s(corpus: "Corpus") -> float:
-    """From the moment that is described to the end of the window, as the pipeline has it."""
+def _length_and_delay_s(corpus: "Corpus") -> tuple[float, float]:
+    """Length of a window, and from the moment that is described to its end, as live."""
     from rtbrain.build import build_encoding
     from rtbrain.config import Recipe, parse_settings
 
     pool, n_pooled = _pooling(corpus)
+    # A manifest tells what was set: the rest is as by default.
     values = {
         "mode": "linear",
-        "window": corpus.recipe["window"],
-        "spectrogram": corpus.recipe["spectrogram"],
+        "window": corpus.recipe.get("window", {}),
+        "spectrogram": corpus.recipe.get("spectrogram", {}),
         "encoder": {"pool": pool, "n_pooled": n_pooled},
     }
     recipe = parse_settings(values, Recipe, where="corpus: recipe")
-    return build_encoding(recipe, corpus.sessions[0].montage).neural_delay_s
+    delay_s = build_encoding(recipe, corpus.sessions[0].montage).neural_delay_s
+    return recipe.window.length_s, delay_s
 
 
 def _classes(sessions: "dict[str, tuple[CorpusSession, ...]]") -> tuple[str, ...]:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtbrain.encoder import BrainBERTSizes, PopTSizes, random_encoder, save_encoder
+from rtbrain.encoder import (
+    BioFAMESizes,
+    BrainBERTSizes,
+    NeuroBERTSizes,
+    PopTSizes,
+    kind_of,
+    random_encoder,
+    save_encoder,
+)
 from tests.apps.program import refused, rtbrain
 from tests.offline.corpus.tiny import write_corpus
 from tests.offline.planted import HOP_S, LENGTH_S, N_FREQS, N_POOLED, planted_session
@@ -75,7 +83,10 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
         assert paired == pytest.approx(left - right)
     assert report["intrinsic_dimension"]["pretrained"]["contacts"] == 8
     assert (out / "label-efficiency.png").stat().st_size > 10_000
-    assert "4000 left out" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "4000 left out" in told
+    assert report["learned_unknown"] == ["brainbert", "popt"]
+    assert "popt has no report: whether it learned from these subjects is not known" in told
 
 
 def test_without_a_population_transformer_channels_are_read_in_a_row(
@@ -88,6 +99,32 @@ def test_without_a_population_transformer_channels_are_read_in_a_row(
     assert done.returncode == 0, done.stderr
     assert "PopT" not in done.stdout
     assert "BrainBERT, pretrained" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("make", [NeuroBERTSizes, BioFAMESizes])
+def test_encoders_of_waveforms_are_probed_on_patches(
+    make: type[NeuroBERTSizes | BioFAMESizes], tmp_path: Path
+) -> None:
+    # The recipe leaves the window's length at its default, as a manifest may.
+    recipe = {
+        "window": {"hop_s": HOP_S},
+        "spectrogram": {"form": "patches", "frame_s": N_FREQS / 2048},
+        "encoder": {"pool": "last", "n_pooled": N_POOLED},
+    }
+    session = planted_session("s1", n_windows=300)
+    corpus = write_corpus(tmp_path / "c", [session], form="patches", hop_s=HOP_S, recipe=recipe)
+    encoder, sizes = tmp_path / "encoder", make(16, 32, 2, 1, N_FREQS)
+    save_encoder(random_encoder(kind_of(sizes), sizes, 1), encoder)
+    out = tmp_path / "out"
+    done = rtbrain(
+        "probe", encoder, "--corpus", corpus.folder, "--subjects", "s1",
+        "--labels", "20", "--seeds", "1", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    name = make.__name__.removesuffix("Sizes")
+    assert list(report["scores"]) == [f"{name}, pretrained", f"{name}, random"]
+    assert report["embargo_s"] == 5.0
 
 
 def test_what_cannot_be_probed_is_refused_in_one_line(
