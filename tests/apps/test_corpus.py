@@ -188,11 +188,24 @@ def test_settings_that_cannot_work_are_refused_in_one_line(
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.parametrize("name", ["corpus-compact", "corpus-patches-compact"])
-def test_the_ready_made_corpora_train_on_other_subjects_than_they_hold_out(name: str) -> None:
-    settings = load_settings(name, CorpusSettings)
-    seeds = [int(one.recording.split(":")[1].split(",")[0]) for one in settings.sources]
-    assert seeds == [*range(100, 112), *range(200, 204)]
+@pytest.mark.parametrize(
+    ("corpus", "training"),
+    [
+        ("corpus-compact", "pretrain-brainbert-compact"),
+        ("corpus-compact", "pretrain-popt-compact"),
+        ("corpus-patches-compact", "pretrain-neurobert-compact"),
+        ("corpus-patches-compact", "pretrain-biofame-compact"),
+    ],
+)
+def test_the_compact_trainings_hold_out_the_patients_from_200_on(
+    corpus: str, training: str
+) -> None:
+    sources = load_settings(corpus, CorpusSettings).sources
+    seeds = [int(one.recording.split(":")[1].split(",")[0]) for one in sources]
+    assert len(set(seeds)) == len(seeds)
+    n_held_out = load_settings(training, PretrainSettings).held_out
+    assert n_held_out == sum(seed >= 200 for seed in seeds)
+    assert min(seeds[-n_held_out:]) >= 200
 
 
 @pytest.mark.parametrize(
