@@ -50,10 +50,11 @@ def command(
 def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
     """Print the sessions of a corpus, what was left out, and how it was made."""
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     state = "" if manifest.complete else ", not complete: run the command that began it again"
-    table = Table(title=f"{folder.name}{state}", box=SIMPLE_HEAD)
+    table = Table(title=escape(f"{folder.name}{state}"), box=SIMPLE_HEAD)
     table.add_column("subject", no_wrap=True)
     table.add_column("session", no_wrap=True)
     table.add_column("source", no_wrap=True, overflow="ellipsis", max_width=_NARROW)
@@ -63,9 +64,9 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
         n_all = entry.n_windows * len(entry.names)
         n_bytes = sum(file.n_bytes for file in entry.files)
         table.add_row(
-            entry.subject,
-            entry.session,
-            entry.source,
+            escape(entry.subject),
+            escape(entry.session),
+            escape(entry.source),
             str(len(entry.names)),
             f"{entry.n_windows:,}",
             f"{entry.n_items / n_all:.1%}",
@@ -87,6 +88,7 @@ def tell(console: "Console", folder: Path, manifest: "CorpusManifest") -> None:
 def tell_left_out(console: "Console", manifest: "CorpusManifest") -> None:
     """Print what is not in a corpus and why; nothing where nothing was left out."""
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     if not manifest.left_out:
@@ -96,7 +98,7 @@ def tell_left_out(console: "Console", manifest: "CorpusManifest") -> None:
     table.add_column("what", overflow="fold")
     table.add_column("why", overflow="fold")
     for source, what, why in _grouped(manifest.left_out):
-        table.add_row(source, what, why)
+        table.add_row(escape(source), escape(what), escape(why))
     console.print(table)
 
 

@@ -146,6 +146,18 @@ def test_stretches_of_a_file_that_tells_no_subject_are_of_one_subject(tmp_path: 
     ]
 
 
+def test_brackets_in_labels_are_shown_as_they_are(tmp_path: Path) -> None:
+    sources: list = [
+        {"recording": SYNTHETIC.format(1, 10), "subject": "[/b]x", "session": "[red]"},
+        "[bold].vhdr",
+    ]
+    config = settings_file(tmp_path, sources)
+    done = rtbrain("corpus", "build", "--config", config, "--out", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    for word in ("[/b]x", "[red]", "[bold].vhdr"):
+        assert word in done.stdout
+
+
 def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
     config = settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
     command = [sys.executable, "-m", "rtbrain.apps.main", "corpus", "build", "--config"]
