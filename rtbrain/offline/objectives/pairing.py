@@ -10,8 +10,9 @@ __all__ = ["Pairing"]
 Numbers = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
-# Of the hop: by how much two windows in a row may miss it, for stamps come from a clock.
-_SLACK = 1e-3
+# Of the hop: by how much two windows in a row may miss it. Stamps are those of samples, which
+# jitter by milliseconds and drift from the nominal rate; a window that is left out makes it two.
+_SLACK = 0.25
 
 
 class Pairing:
@@ -19,7 +20,7 @@ class Pairing:
 
     A window counts where more than half of the channels that the session ever has are good, so
     that any two windows share two channels or more. It begins an item where the next window
-    counts too and ends one hop later.
+    counts too and ends one hop later, but for the jitter of the stamps.
 
     Parameters
     ----------

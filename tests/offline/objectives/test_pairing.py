@@ -27,6 +27,15 @@ def test_upstream_negatives_are_as_noisy_as_a_uniform_draw() -> None:
     assert not np.isin(right - first, (-1, 0, 1)).any()
 
 
+def test_jitter_and_drift_of_stamps_part_no_windows_but_one_that_is_missing_does() -> None:
+    session = session_of(numbered(10, 4, (8,)))
+    # 2038 Hz of a nominal 2048, and the jitter of a sender that hands on 32 samples at a time.
+    stamps_s = 1.0049 * session.t_stop + 0.016 * np.random.default_rng(0).random(10)
+    stamps_s[6:] += HOP_S
+    pairing = Pairing(replace(session, t_stop=stamps_s), HOP_S)
+    assert pairing.items.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+
+
 @given(st.integers(0, 10**6), st.integers(4, 12), st.floats(0.2, 1))
 @settings(max_examples=60, deadline=None)
 def test_negatives_are_uniform_over_the_windows_that_may_be_drawn(
