@@ -59,7 +59,13 @@ def command(
         raise SettingsError("no folder to write: give --out FOLDER")
     from .pretrain_run import pretrain
 
-    if not pretrain(settings, corpus, out, resume=resume):
+    try:
+        finished = pretrain(settings, corpus, out, resume=resume)
+    except OSError as error:
+        raise SettingsError(
+            f"--out {out}: {error.strerror or error}: make room, and go on with --resume"
+        ) from error
+    if not finished:
         raise typer.Exit(STOPPED)
 
 

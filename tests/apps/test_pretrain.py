@@ -12,7 +12,10 @@ from rtbrain.apps.pretrain_objective import examples_of, objective_of, plan_of
 from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder
 from rtbrain.offline.corpus.corpus import open_corpus
+from rtbrain.offline.training import checkpoint
+from rtbrain.offline.training.checkpoint import write_safely
 from rtbrain.offline.training.grains import draw_ahead
+from rtbrain.offline.training.logbook import read_log
 from tests.apps.pretraining import FORMS, OBJECTIVES, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 
@@ -211,6 +214,27 @@ def test_what_was_trained_before_is_not_overwritten(
     other = settings_of(tmp_path / "mine.yaml", steps=5, optimiser={"lr": 0.5})
     message = refused(*arguments[:2], other, *arguments[3:], "--resume")
     assert "was trained with optimiser.lr 0.01, now it is 0.5" in message
+
+
+def test_a_full_disk_ends_a_training_that_goes_on_with_resume(
+    tmp_path: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--config", settings_of(tmp_path / "mine.yaml"), "--corpus", corpora["spectrogram"])
+
+    def full(path: Path, data: bytes) -> None:
+        if path.parent.name == ".part" and fails.pop(0):
+            raise OSError(28, "No space left on device")
+        write_safely(path, data)
+
+    # Of the three files of each checkpoint, the second of the second one.
+    fails = [False] * 3 + [False, True]
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_safely", full)
+        said = refused("pretrain", *given, "--out", tmp_path / "cut")
+    assert "No space left on device: make room, and go on with --resume" in said
+    assert rtbrain("pretrain", *given, "--out", tmp_path / "cut", "--resume").returncode == 0
+    assert rtbrain("pretrain", *given, "--out", tmp_path / "whole").returncode == 0
+    assert read_log(tmp_path / "cut") == read_log(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
