@@ -84,6 +84,8 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
             told = {
                 "name": folder.resolve().name,
                 "manifest_sha256": sums,
+                "recipe": corpus.recipe,
+                "encoder_sha256": corpus.manifest.settings.get("encoder_sha256"),
                 "learned": learned,
                 "held_out": list(held_out),
                 "items": len(examples),

@@ -180,29 +180,46 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
 
 def _refuse_learned(asked: Asked) -> list[str]:
     """Refuse subjects that an encoder was trained on; whose report does not exist, by name."""
-    import json
-
+    from rtbrain.encoder import weights_sha256
     from rtbrain.errors import SettingsError
 
     unknown = []
     for folder in filter(None, (asked.encoder, asked.popt)):
-        path = folder / "report.json"
-        if not path.is_file():  # imported, or saved by hand
+        corpus = _learned_from(folder / "report.json")
+        if corpus is None:  # imported, or saved by hand
             unknown.append(folder.resolve().name)
             continue
-        try:
-            learned = json.loads(path.read_text(encoding="utf-8"))["corpus"]["learned"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise SettingsError(
-                f"{path}: does not tell on which subjects the encoder was trained: train it again"
-            ) from error
-        known = [subject for subject in asked.subjects if subject in learned]
+        known = [subject for subject in asked.subjects if subject in corpus["learned"]]
         if known:
             raise SettingsError(
                 f"--subjects {','.join(known)}: {folder.name} was trained on them: name subjects "
                 "that were held out"
             )
+        embedded_by = corpus.get("encoder_sha256")
+        if embedded_by and embedded_by != weights_sha256([asked.encoder]):
+            raise SettingsError(
+                f"--popt {folder}: was trained on embeddings of another encoder (sha "
+                f"{embedded_by[:12]}) than {asked.encoder.name}: name the two that belong together"
+            )
     return unknown
+
+
+def _learned_from(path: Path) -> dict[str, Any] | None:
+    """What a report tells of the corpus that an encoder was trained on; None without a report."""
+    import json
+
+    from rtbrain.errors import SettingsError
+
+    if not path.is_file():
+        return None
+    try:
+        corpus: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["corpus"]
+        _ = corpus["learned"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{path}: does not tell on which subjects the encoder was trained: train it again"
+        ) from error
+    return corpus
 
 
 def _pooling(corpus: "Corpus") -> tuple[str, int]:

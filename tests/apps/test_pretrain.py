@@ -47,6 +47,9 @@ def test_every_objective_leaves_an_encoder_a_report_and_a_curve(
     assert report["corpus"]["learned"] == ["s1", "s2"]
     assert report["corpus"]["held_out"] == ["s3"]
     assert len(report["corpus"]["manifest_sha256"]) == 64
+    manifest = open_corpus(corpora[FORMS[name]]).manifest
+    assert report["corpus"]["recipe"] == manifest.recipe
+    assert report["corpus"]["encoder_sha256"] == manifest.settings.get("encoder_sha256")
     assert report["validation"]["last"].keys() == report["validation"]["first"].keys()
     assert {"torch", "python", "rtbrain", "numpy"} <= report["versions"].keys()
     for figure in report["validation"]["last"]:

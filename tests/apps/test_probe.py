@@ -14,6 +14,7 @@ from rtbrain.encoder import (
     kind_of,
     random_encoder,
     save_encoder,
+    weights_sha256,
 )
 from tests.apps.program import refused, rtbrain
 from tests.offline.corpus.tiny import write_corpus
@@ -163,3 +164,20 @@ def test_subjects_that_an_encoder_was_trained_on_are_refused(
     assert "s2: trained was trained on them" in refused("probe", trained, *given)
     report.write_text("{}")
     assert "does not tell on which subjects" in refused("probe", trained, *given)
+
+
+def test_a_population_transformer_of_another_encoder_is_refused(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    popt = tmp_path / "popt"
+    save_encoder(random_encoder("popt", PopTSizes(16, 16, 32, 2, 1), 2), popt)
+    sums = {name: weights_sha256([encoders / name]) for name in ("brainbert", "wide")}
+    arguments = (
+        "probe", encoders / "brainbert", "--popt", popt, "--corpus", corpus, "--subjects", "s1",
+        "--labels", "20", "--seeds", "1", "--tune-steps", "0",
+    )  # fmt: skip
+    for name, returncode in (("brainbert", 0), ("wide", 2)):
+        told = {"learned": ["s2"], "encoder_sha256": sums[name]}
+        (popt / "report.json").write_text(json.dumps({"corpus": told}))
+        assert rtbrain(*arguments).returncode == returncode
+    assert f"another encoder (sha {sums['wide'][:12]})" in refused(*arguments)
