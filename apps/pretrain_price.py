@@ -38,7 +38,7 @@ def price(settings: "PretrainSettings", folder: Path | None) -> None:
     sessions, hop_s = _sessions(settings, folder)
     examples = examples_of(settings, sessions, hop_s)
     objective, plan = objective_of(settings), plan_of(settings)
-    cost = count_cost(objective, examples, plan)
+    cost = count_cost(objective, examples_of(_widest(settings), sessions, hop_s), plan)
     _tell_cost(cost, plan)
     with joined_ranks() as ranks:
         length = plan.micro_batch
@@ -48,6 +48,16 @@ def price(settings: "PretrainSettings", folder: Path | None) -> None:
         few = replace(plan, micro_batch=length)
         rate = measure_rate(objective, examples, few, ranks, most_s=_MEASURE_S)
         _tell_rate(cost, rate, plan, str(ranks.device))
+
+
+def _widest(settings: "PretrainSettings") -> "PretrainSettings":
+    """The same with the most channels an example: all of a micro-batch are padded to the widest."""
+    popt = settings.objective.popt
+    if popt is None:
+        return settings
+    widest = popt.model_copy(update={"subset_sizes": (max(popt.subset_sizes),)})
+    objective = settings.objective.model_copy(update={"popt": widest})
+    return settings.model_copy(update={"objective": objective})
 
 
 def _sessions(

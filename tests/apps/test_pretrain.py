@@ -16,7 +16,7 @@ from rtbrain.offline.training import checkpoint
 from rtbrain.offline.training.checkpoint import write_safely
 from rtbrain.offline.training.grains import draw_ahead
 from rtbrain.offline.training.logbook import read_log
-from tests.apps.pretraining import FORMS, OBJECTIVES, corpus_of, settings_of
+from tests.apps.pretraining import FORMS, OBJECTIVES, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 
 
@@ -131,6 +131,19 @@ def test_a_dry_run_prices_without_a_corpus_and_trains_nothing(
         assert word in done.stdout
     assert "1000 steps x 8 items" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_population_is_priced_at_its_widest_whatever_the_seed_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain_price, "_MEASURE_S", 0.02)
+    objective = {"popt": {"sizes": POPULATION, "subset_sizes": [2, 20, 40]}}
+    told = set()
+    for seed in range(4):
+        mine = settings_of(tmp_path / "mine.yaml", "popt", objective=objective, seed=seed)
+        done = rtbrain("pretrain", "--config", mine, "--dry-run")
+        told.add([line for line in done.stdout.splitlines() if line.startswith("training")][0])
+    assert len(told) == 1
 
 
 def test_a_dry_run_looks_at_the_corpus_that_is_given(
