@@ -142,7 +142,7 @@ def test_a_population_is_priced_at_its_widest_whatever_the_seed_draws(
     for seed in range(4):
         mine = settings_of(tmp_path / "mine.yaml", "popt", objective=objective, seed=seed)
         done = rtbrain("pretrain", "--config", mine, "--dry-run")
-        told.add([line for line in done.stdout.splitlines() if line.startswith("training")][0])
+        told.add(next(line for line in done.stdout.splitlines() if line.startswith("training")))
     assert len(told) == 1
 
 
