@@ -1,5 +1,7 @@
 """A corpus: which recordings become windows on disk, by which front end."""
 
+import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, field_validator
@@ -62,7 +64,8 @@ class CorpusSettings(Settings):
     sfreq_hz : float or None
         Sampling rate of .npy arrays and synthetic patients, Hz.
     sources : tuple
-        Recordings; a text alone is short for ``{recording: text}``.
+        Recordings; a text alone is short for ``{recording: text}``, and ``synthetic:100..147``
+        for a patient of each seed from the first to the last.
     """
 
     recipe: str | dict[str, Any] = "edge"
@@ -77,4 +80,20 @@ class CorpusSettings(Settings):
     def _texts(cls, sources: object) -> object:
         if not isinstance(sources, list | tuple):
             return sources
-        return [{"recording": one} if isinstance(one, str) else one for one in sources]
+        return [one for source in sources for one in _spelled_out(source)]
+
+
+def _spelled_out(source: object) -> Iterator[object]:
+    """What a text is short for; anything else as it is."""
+    if not isinstance(source, str):
+        yield source
+        return
+    seeds = re.match(r"synthetic:(\d+)\.\.(\d+)(?=,|$)", source)
+    if seeds is None:
+        yield {"recording": source}
+        return
+    first, last = int(seeds[1]), int(seeds[2])
+    if first > last:
+        raise ValueError(f"{source}: expected the first seed, two dots and the last, in order")
+    for seed in range(first, last + 1):
+        yield {"recording": f"synthetic:{seed}{source[seeds.end() :]}"}

@@ -188,6 +188,7 @@ def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> N
         ({"sources": [{"recrding": "x"}]}, "did you mean recording?"),
         ({"sources": ["synthetic:1,colour=red"]}, "no property 'colour'"),
         ({"sources": [SYNTHETIC.format(1, 4)] * 2}, "is there twice"),
+        ({"sources": ["synthetic:9..3,n_channels=8"]}, "the first seed, two dots and the last"),
         ({"sfreq_hz": None}, "no sampling rate"),
         ({"store": "patches"}, "set store to spectrogram"),
         ({"recipe": "edgy"}, "did you mean edge?"),
@@ -201,6 +202,17 @@ def test_settings_that_cannot_work_are_refused_in_one_line(
     config = settings_file(tmp_path, **{"sources": [SYNTHETIC.format(1, 4)]} | changes)
     assert part in refused("corpus", "build", "--config", config, "--out", "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_range_of_seeds_is_a_patient_of_each(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, sources=["synthetic:3..5,n_channels=8", "synthetic:7"])
+    sources = load_settings(path, CorpusSettings).sources
+    assert [one.recording for one in sources] == [
+        "synthetic:3,n_channels=8",
+        "synthetic:4,n_channels=8",
+        "synthetic:5,n_channels=8",
+        "synthetic:7",
+    ]
 
 
 @pytest.mark.parametrize(
