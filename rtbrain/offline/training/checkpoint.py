@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def save_checkpoint(
         The checkpoint's own folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    part, place = folder / ".part", folder / f"step-{step:09d}"
+    part, place = folder / ".part", folder / _name(step)
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed in here
     part.mkdir()
     files = {
@@ -118,17 +119,38 @@ def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
     if not found:
         return None
     place = found[-1]
+    checkpoint, sums, then = _noted(place)
+    try:
+        there = {name: _sha256(place / name) for name in sums}
+    except OSError as error:
+        raise CheckpointError(_broken(place, str(error))) from error
+    if there != sums:
+        raise CheckpointError(_broken(place, "its SHA-256 differs from its note"))
+    _refuse_other(place, then, json.loads(json.dumps(identity)))
+    return checkpoint
+
+
+def _noted(place: Path) -> tuple[Checkpoint, dict[str, str], dict[str, Any]]:
+    """What the note of a checkpoint says: the place, hashes of its files, and its identity."""
     try:
         note = json.loads((place / _NOTE).read_text(encoding="utf-8"))
-        sums = {name: _sha256(place / name) for name in (_WEIGHTS, _MOMENTS)}
     except (OSError, ValueError) as error:
         raise CheckpointError(_broken(place, str(error))) from error
     if not isinstance(note, dict) or note.get("format") != _FORMAT:
         raise CheckpointError(_broken(place, f"its note is not of format {_FORMAT}"))
-    if sums != note["sha256"]:
-        raise CheckpointError(_broken(place, "its SHA-256 differs from its note"))
-    _refuse_other(place, note["identity"], json.loads(json.dumps(identity)))
-    return Checkpoint(place, int(note["step"]), float(note["time_s"]))
+    keys = ("step", "time_s", "sha256", "identity")
+    values: dict[str, Any] = dict.fromkeys(keys) | note
+    step, time_s, sums, then = (values[key] for key in keys)
+    as_written = (
+        isinstance(step, int) and place.name == _name(step),
+        isinstance(time_s, float) and 0 <= time_s < math.inf,
+        isinstance(sums, dict) and set(sums) == {_WEIGHTS, _MOMENTS},
+        isinstance(then, dict),
+    )
+    altered = [key for key, right in zip(keys, as_written, strict=True) if not right]
+    if altered:
+        raise CheckpointError(_broken(place, f"{_NOTE} was altered in {', '.join(altered)}"))
+    return Checkpoint(place, step, time_s), sums, then
 
 
 def restore(checkpoint: Checkpoint, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -170,6 +192,10 @@ def _sync(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:09d}"
 
 
 def _found(folder: Path) -> list[Path]:

@@ -124,6 +124,29 @@ def test_a_broken_checkpoint_is_named_and_says_what_to_do(tmp_path: Path) -> Non
         trained(tmp_path, plan_of())
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("step", [None, "six", 5, [6]]),
+        ("time_s", [None, "long", float("nan"), {}]),
+        ("sha256", [None, "ab", {}, [1]]),
+        ("identity", [None, 3, "ab", []]),
+    ],
+)
+def test_a_note_that_was_altered_is_refused_in_one_line(
+    tmp_path: Path, key: str, values: list[object]
+) -> None:
+    trained(tmp_path, plan_of(), stop_at=6)
+    path = tmp_path / "checkpoints" / "step-000000006" / "checkpoint.json"
+    note = json.loads(path.read_text())
+    alone = {other: value for other, value in note.items() if other != key}
+    for altered in (alone, *(note | {key: value} for value in values)):
+        path.write_text(json.dumps(altered))
+        with pytest.raises(CheckpointError, match=f"altered in {key}") as caught:
+            trained(tmp_path, plan_of())
+        assert "\n" not in str(caught.value)
+
+
 def test_what_a_killed_process_left_half_written_is_no_checkpoint(tmp_path: Path) -> None:
     part = tmp_path / "checkpoints" / ".part"
     part.mkdir(parents=True)
