@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .probe_rows import PRETRAINED, RANDOM
+from .probe_rows import PRETRAINED, RANDOM, TUNED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,19 +12,22 @@ if TYPE_CHECKING:
 
     from .probe_run import Probed
 
-_INTERVAL = "95 %: bootstrap of subjects, and of seeds within them (2000 draws)"
-_ONE_SUBJECT = "95 %: bootstrap of seeds; of one subject, it says nothing of others (2000 draws)"
+_INTERVALS = {
+    "subjects": "95 %: t interval over the means of subjects, which weigh the same",
+    "seeds": "95 %: t interval over the seeds of one subject, it says nothing of others",
+    "none": "no interval: one subject, one seed",
+}
 
 
 def report_of(probed: "Probed") -> dict[str, Any]:
     """All figures as plain values."""
-    n_subjects = len(probed.told["windows"])
     subjects = list(probed.told["windows"])
     return {
         **probed.told,
         "labels": list(probed.counts),
         "labels_left_out": {str(count): why for count, why in probed.left_out.items()},
-        "interval": _INTERVAL if n_subjects > 1 else _ONE_SUBJECT,
+        "interval": _INTERVALS[_over(len(subjects), probed.told["seeds"])],
+        "notes": _notes(probed),
         "scores": {
             name: {metric: _by_count(values) for metric, values in scores.items()}
             for name, scores in probed.scores.items()
@@ -79,19 +82,22 @@ def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
         f"; {name} has no report: whether it learned from these subjects is not known"
         for name in report["learned_unknown"]
     )
+    notes = "".join(f"; {note}" for note in report["notes"])
     scores = Table(
         title="AUC on held-out time of held-out subjects, by labelled windows",
         caption=f"{report['interval']}; {report['seeds']} seeds, embargo "
-        f"{report['embargo_s']:g} s{missing}",
+        f"{report['embargo_s']:g} s{notes}{missing}",
         show_lines=True,
     )
+    several = len(report["windows"]) > 1
     scores.add_column("")
     for count in report["labels"]:
         scores.add_column(str(count), justify="right", no_wrap=True)
     for name, by_metric in report["scores"].items():
-        scores.add_row(name, *map(_cell, by_metric["auc"]))
+        scores.add_row(name, *(_cell(one, ".3f", several=several) for one in by_metric["auc"]))
     for family, by_metric in report["pretrained_minus_random"].items():
-        scores.add_row(f"{family}, difference", *map(_signed, by_metric["auc"]), style="bold")
+        cells = [_cell(one, "+.3f", several=several) for one in by_metric["auc"]]
+        scores.add_row(f"{family}, difference", *cells, style="bold")
     yield scores
     dimensions = Table(
         title="Principal components to 95 % of the variance, by contact",
@@ -105,6 +111,25 @@ def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
             told = f"{found['median']:g}", f"{found['lowest']} to {found['highest']}"
         dimensions.add_row(name, *told, str(found["contacts"]))
     yield dimensions
+
+
+def _over(n_subjects: int, n_seeds: int) -> str:
+    """What an interval is over where no score is missing."""
+    if n_subjects > 1:
+        return "subjects"
+    return "seeds" if n_seeds > 1 else "none"
+
+
+def _notes(probed: "Probed") -> list[str]:
+    """What the rows do not say of themselves."""
+    n_random = probed.told["seeds"]
+    against = f"{n_random} random encoders" if n_random > 1 else "one random encoder"
+    notes = [f"differences are of one pretraining run against {against}, not of several runs"]
+    if any(name.startswith(TUNED) for name in probed.scores):
+        notes.append("PopT alone is fine-tuned: the encoder of a channel is frozen, as published")
+    else:
+        notes.append("every encoder is frozen")
+    return notes
 
 
 def _families(names: Mapping[str, Any]) -> list[str]:
@@ -141,10 +166,11 @@ def _spread(counts: Any) -> dict[str, Any]:
     }
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    missing = f"\n{found['n_missing']} not fitted" if found["n_missing"] else ""
-    return f"{found['mean']:.3f}\n{found['low']:.3f} to {found['high']:.3f}{missing}"
-
-
-def _signed(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:+.3f}\n{found['low']:+.3f} to {found['high']:+.3f}"
+def _cell(found: Mapping[str, Any], form: str, *, several: bool) -> str:
+    """Mean and interval; where scores of subjects are missing, that it is over seeds."""
+    told = f"{found['mean']:{form}}"
+    if found["interval"] != "none":
+        told += f"\n{found['low']:{form}} to {found['high']:{form}}"
+    if found["interval"] == "seeds" and several:
+        told += "\nover seeds"
+    return told + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")

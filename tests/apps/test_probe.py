@@ -86,6 +86,14 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
     assert (out / "label-efficiency.png").stat().st_size > 10_000
     told = " ".join(done.stdout.split())
     assert "4000 left out" in told
+    assert "t interval over the means of subjects" in report["interval"]
+    assert {one["interval"] for one in report["scores"][names[0]]["auc"]} == {"subjects"}
+    for part in (
+        report["interval"],
+        "of one pretraining run against 2 random encoders",
+        "PopT alone is fine-tuned: the encoder of a channel is frozen, as published",
+    ):
+        assert part in told
     assert report["learned_unknown"] == ["brainbert", "popt"]
     assert "popt has no report: whether it learned from these subjects is not known" in told
 
@@ -98,8 +106,11 @@ def test_without_a_population_transformer_channels_are_read_in_a_row(
         "--labels", "20", "--seeds", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "PopT" not in done.stdout
-    assert "BrainBERT, pretrained" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "PopT" not in told
+    assert "BrainBERT, pretrained" in told
+    assert "no interval: one subject, one seed" in told
+    assert "every encoder is frozen" in told
 
 
 @pytest.mark.parametrize("make", [NeuroBERTSizes, BioFAMESizes])

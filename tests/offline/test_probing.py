@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ttest_1samp
 from sklearn.metrics import roc_auc_score
 
 from rtbrain.encoder import BrainBERTSizes, PopTSizes, lip_positions, random_encoder
@@ -200,15 +201,36 @@ def test_a_bad_channel_gets_its_mean_over_the_windows_where_it_is_good() -> None
     np.testing.assert_array_equal(row[[0, 2]], channels[[0, 2]].reshape(2, 4))
 
 
-def test_an_estimate_is_the_mean_and_its_interval_that_of_its_subjects() -> None:
-    assert estimate(np.full((3, 4), 0.7)).low == pytest.approx(0.7)
-    rng = np.random.default_rng(0)
-    means = rng.normal(0.7, 0.05, 40)
-    found = estimate(np.repeat(means[:, None], 5, axis=1))
-    error = means.std() / np.sqrt(40)  # seeds agree: only subjects spread
-    assert found.mean == pytest.approx(means.mean())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
-    missing = np.array([[0.5, np.nan], [0.7, 0.9]])
-    assert estimate(missing).mean == pytest.approx(0.7)
-    assert estimate(missing).n_missing == 1
-    assert np.isnan(estimate(np.full((2, 2), np.nan)).mean)
+@pytest.mark.parametrize("n_subjects", [1, 2, 3, 4])
+def test_an_interval_holds_the_truth_in_95_of_100_probes(n_subjects: int) -> None:
+    rng = np.random.default_rng(n_subjects)
+    between = 0.05 if n_subjects > 1 else 0.0  # of one subject, it is that subject's own
+    probes = 0.7 + rng.normal(0, between, (4000, n_subjects, 1))
+    probes = probes + rng.normal(0, 0.04, (4000, n_subjects, 5))
+    found = [estimate(scores) for scores in probes]
+    held = np.mean([each.low <= 0.7 <= each.high for each in found])
+    assert held == pytest.approx(0.95, abs=0.012)
+    assert {each.interval for each in found} == {"seeds" if n_subjects == 1 else "subjects"}
+
+
+def test_an_interval_is_that_of_scipy_over_the_means_of_subjects() -> None:
+    scores = np.random.default_rng(0).normal(0.7, 0.05, (6, 5))
+    found = estimate(scores)
+    expected = ttest_1samp(scores.mean(axis=1), 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    alone = estimate(scores[:1])
+    expected = ttest_1samp(scores[0], 0).confidence_interval(0.95)
+    assert (alone.low, alone.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_subjects_weigh_the_same_whatever_is_missing_of_them() -> None:
+    nan = np.nan
+    found = estimate(np.array([[0.5, nan, nan], [0.7, 0.9, 0.8]]))
+    assert (found.mean, found.n_missing) == (pytest.approx(0.65), 2)
+    assert found.interval == "subjects"
+    assert estimate(np.array([[nan, nan], [0.7, 0.9]])).interval == "seeds"
+    for alone in ([[0.7]], [[nan, 0.7], [nan, nan]]):
+        one = estimate(np.array(alone))
+        assert (one.mean, one.interval) == (0.7, "none")
+        assert np.isnan([one.low, one.high]).all()
+    assert np.isnan(estimate(np.full((2, 2), nan)).mean)

@@ -44,8 +44,14 @@ def test_every_contact_is_counted_on_the_windows_where_it_is_good() -> None:
 
 
 def test_the_picture_has_a_line_a_row_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+    lows = (-8.0, 0.5, float("nan"))  # of two subjects far apart; as usual; of one score
     curves = [
-        Curve(name, group, control, [Estimate(0.6 + 0.1 * k, 0.5, 0.9, 0) for k in range(3)])
+        Curve(
+            name,
+            group,
+            control,
+            [Estimate(0.6 + 0.1 * k, low, 0.9, "seeds", 0) for k, low in enumerate(lows)],
+        )
         for name, group, control in (("one", 0, False), ("its control", 0, True), ("two", 1, False))
     ]
     for name in ("a.png", "b.png"):
