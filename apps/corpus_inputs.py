@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .learned import trained_on
+
 if TYPE_CHECKING:
     from rtbrain.config import CorpusSettings, Recipe, SourceSettings
     from rtbrain.offline.corpus.corpus import Corpus
@@ -180,10 +182,12 @@ def embedding_header(
 ) -> "tuple[CorpusManifest, str, int]":
     """Manifest of a corpus of embeddings that holds nothing yet, and what is pooled.
 
+    It names whom the encoder learned from, or null where its folder has no report.
+
     Raises
     ------
     SettingsError
-        The corpus holds neither spectrograms nor patches.
+        The corpus holds neither spectrograms nor patches, or the encoder's report is broken.
     """
     from rtbrain.config import Recipe, parse_settings
     from rtbrain.errors import SettingsError
@@ -195,11 +199,13 @@ def embedding_header(
             "patches"
         )
     pooled = parse_settings(corpus.recipe, Recipe, where=f"{corpus.folder.name}: recipe").encoder
+    trained = trained_on(encoder)
     settings = {
         "corpus_sha256": file_entry(corpus.folder, corpus.folder / MANIFEST).sha256,
         "encoder_sha256": file_entry(encoder, encoder / "weights.safetensors").sha256,
         "pool": pooled.pool,
         "n_pooled": pooled.n_pooled,
+        "learned": None if trained is None else trained["learned"],
     }
     header = CorpusManifest(
         form="embedding",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .learned import refuse_learned
 from .pretrain_objective import begin, examples_of, objective_of, plan_of, refuse_corpus
 from .shutdown import stop_on_signals
 
@@ -40,7 +41,8 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
     Raises
     ------
     SettingsError
-        The corpus does not fit the settings, or `out` has content and `resume` is not set.
+        The corpus does not fit the settings, its encoder learned from subjects that are held out,
+        or `out` has content and `resume` is not set.
     CheckpointError
         The last checkpoint is broken, or of other settings.
     RecordingError
@@ -55,6 +57,8 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
     corpus = open_corpus(folder)
     refuse_corpus(settings, corpus)
     held_out = held_out_of(settings, corpus)
+    encoder_learned = corpus.manifest.settings.get("learned")
+    refuse_learned(folder, encoder_learned, held_out)
     plan = plan_of(settings)
     learned = [subject for subject in corpus.subjects if subject not in held_out]
     examples = examples_of(settings, corpus.of(learned), corpus.hop_s)
@@ -66,6 +70,8 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
         _open_folder(out, resume, ranks)
         if ranks.first:
             _tell_start(len(examples), learned, held_out)
+            if held_out and corpus.form == "embedding" and encoder_learned is None:
+                typer.echo("whether the corpus's encoder learned from them is not known", err=True)
         with _bar(plan, ranks) as tell:
             progress = train(
                 objective,
@@ -86,6 +92,7 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
                 "manifest_sha256": sums,
                 "recipe": corpus.recipe,
                 "encoder_sha256": corpus.manifest.settings.get("encoder_sha256"),
+                "encoder_learned": encoder_learned,
                 "learned": learned,
                 "held_out": list(held_out),
                 "items": len(examples),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .learned import trained_on
 from .target import write_whole
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _refuse_learned(asked: Asked) -> list[str]:
 
     unknown = []
     for folder in filter(None, (asked.encoder, asked.popt)):
-        corpus = _learned_from(folder / "report.json")
+        corpus = trained_on(folder)
         if corpus is None:  # imported, or saved by hand
             unknown.append(folder.resolve().name)
             continue
@@ -202,24 +203,6 @@ def _refuse_learned(asked: Asked) -> list[str]:
                 f"{embedded_by[:12]}) than {asked.encoder.name}: name the two that belong together"
             )
     return unknown
-
-
-def _learned_from(path: Path) -> dict[str, Any] | None:
-    """What a report tells of the corpus that an encoder was trained on; None without a report."""
-    import json
-
-    from rtbrain.errors import SettingsError
-
-    if not path.is_file():
-        return None
-    try:
-        corpus: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["corpus"]
-        _ = corpus["learned"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{path}: does not tell on which subjects the encoder was trained: train it again"
-        ) from error
-    return corpus
 
 
 def _pooling(corpus: "Corpus") -> tuple[str, int]:

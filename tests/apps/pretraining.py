@@ -39,7 +39,7 @@ FORMS = {
 }
 
 
-def corpus_of(folder: Path, form: str) -> Path:
+def corpus_of(folder: Path, form: str, recipe: dict | None = None) -> Path:
     """Three subjects of twelve windows and six channels."""
     shape = (8,) if form == "embedding" else (20, 8)
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def corpus_of(folder: Path, form: str) -> Path:
         )
         for subject in SUBJECTS
     ]
-    write_corpus(folder, sessions, form=form)
+    write_corpus(folder, sessions, form=form, recipe=recipe)
     return folder
 
 

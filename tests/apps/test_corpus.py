@@ -23,8 +23,9 @@ from rtbrain.config import (
     parse_settings,
     read_settings,
 )
-from rtbrain.encoder import BRAINBERT_SIZES, random_encoder, save_encoder
+from rtbrain.encoder import BRAINBERT_SIZES, BrainBERTSizes, random_encoder, save_encoder
 from rtbrain.offline.corpus.corpus import open_corpus
+from tests.apps.pretraining import ENCODER, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like
 from tests.offline.corpus.small import RECIPE, SFREQ_HZ, contents
@@ -292,6 +293,7 @@ def test_embeddings_are_those_of_the_encoder_at_every_good_item(
     assert not embedded.sessions[1].good[:, 1].any()
     note = json.loads((tmp_path / "encoder/encoder.json").read_text())
     assert embedded.manifest.settings["encoder_sha256"] == note["weights_sha256"]
+    assert embedded.manifest.settings["learned"] is None
     assert "reads spectrograms or patches" in refused(
         "corpus", "embed", "e", "encoder", "--out", "f"
     )
@@ -304,3 +306,24 @@ def test_an_encoder_of_other_frequencies_is_refused(tmp_path: Path) -> None:
     save_encoder(encoder, tmp_path / "encoder")
     line = refused("corpus", "embed", "c", "encoder", "--out", "e")
     assert "the encoder does not take items of [29, 20]" in line
+
+
+def test_no_population_is_validated_on_whom_its_encoder_learned_from(tmp_path: Path) -> None:
+    mine = settings_of(tmp_path / "mine.yaml", "popt")
+    built = corpus_of(tmp_path / "c", "spectrogram", RECIPE)
+    sizes = BrainBERTSizes(**ENCODER)
+    save_encoder(random_encoder("brainbert", sizes, seed=0), tmp_path / "encoder")
+    report = tmp_path / "encoder" / "report.json"
+    report.write_text(json.dumps({"corpus": {"learned": ["s1", "s3"]}}))
+    assert rtbrain("corpus", "embed", built, "encoder", "--out", "e").returncode == 0
+    assert open_corpus(tmp_path / "e").manifest.settings["learned"] == ["s1", "s3"]
+    train = ("pretrain", "--config", mine, "--corpus", "e", "--out", "popt")
+    assert "held_out s3: the encoder that made e learned from them" in refused(*train)
+    assert not (tmp_path / "popt").exists()
+    done = rtbrain(*train, "--held-out", "s2")
+    assert done.returncode == 0, done.stderr
+    assert "is not known" not in done.stderr
+    told = json.loads((tmp_path / "popt" / "report.json").read_text())["corpus"]
+    assert (told["encoder_learned"], told["learned"]) == (["s1", "s3"], ["s1", "s3"])
+    report.write_text('{"corpus": {"learned": 3}}')
+    assert "does not tell" in refused("corpus", "embed", built, "encoder", "--out", "f")
