@@ -129,7 +129,7 @@ def _notes(probed: "Probed") -> list[str]:
         notes.append("PopT alone is fine-tuned: the encoder of a channel is frozen, as published")
     else:
         notes.append("every encoder is frozen")
-    return notes
+    return [*notes, *(f"{name}: {what}" for name, what in probed.told["linear"].items())]
 
 
 def _families(names: Mapping[str, Any]) -> list[str]:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rtbrain.offline.probing_windows import SubjectWindows
     from rtbrain.types import Floats
 
-LINEAR, TUNED = "mean spectrogram", "PopT tuned"
+TUNED = "PopT tuned"
 PRETRAINED, RANDOM = "pretrained", "random"
-_FRAMES = "frames"
+_MEAN, _WHOLE, _SPECTRA = "mean spectrogram", "whole spectrogram", "|FFT| of the window"
 
 
 class _Asked(Protocol):
@@ -32,8 +32,15 @@ def row_names(model: "EncoderModel", tune_steps: int, form: str) -> list[str]:
     if model.popt is not None:
         families = [f"{channels} + PopT", channels, *([TUNED] if tune_steps else [])]
     names = [f"{name}, {state}" for name in families for state in (PRETRAINED, RANDOM)]
-    # The linear mode reads spectrograms; the mean of patches in µV means nothing.
-    return [*names, LINEAR] if form == "spectrogram" else names
+    return [*names, *linear_names(form)]
+
+
+def linear_names(form: str) -> dict[str, str]:
+    """Rows without an encoder, and what each reads of all contacts."""
+    bins = "in bins of 0.25 s over all that the encoders see"
+    if form == "patches":  # the linear mode reads spectrograms; the mean of patches means nothing
+        return {_SPECTRA: f"its first 40 frequencies {bins}"}
+    return {_MEAN: "the mean of the frames that the encoders pool", _WHOLE: f"means {bins}"}
 
 
 def encoders_of(model: "EncoderModel", n_seeds: int) -> "dict[str, ChannelEncoder]":
@@ -51,24 +58,38 @@ def features_of(
     windows: "SubjectWindows",
     model: "EncoderModel",
     encoders: "dict[str, ChannelEncoder]",
+    form: str,
+    length_s: float,
     on_window: Callable[[int], None],
 ) -> "dict[str, Floats]":
-    """Channel embeddings by encoder, and under ``frames`` the mean of the frames they pool."""
+    """Channel embeddings by encoder, and what each linear row reads."""
+    from functools import partial
+
+    from rtbrain.offline.probing_linear import binned_frames, binned_spectra, mean_frame
     from rtbrain.offline.probing_windows import embedded
 
-    channels, frames = embedded(
+    reads = {
+        _MEAN: partial(mean_frame, pool=model.pool, n_pooled=model.n_pooled),
+        _WHOLE: partial(binned_frames, length_s=length_s),
+        _SPECTRA: partial(binned_spectra, length_s=length_s),
+    }
+    return embedded(
         windows,
         encoders,
+        {name: reads[name] for name in linear_names(form)},
         pool=model.pool,
         n_pooled=model.n_pooled,
         device=_device(),
         on_window=on_window,
     )
-    return channels | {_FRAMES: frames}
 
 
 def rows_of(
-    windows: "SubjectWindows", model: "EncoderModel", features: "dict[str, Floats]", asked: _Asked
+    windows: "SubjectWindows",
+    model: "EncoderModel",
+    features: "dict[str, Floats]",
+    form: str,
+    asked: _Asked,
 ) -> "list[FrozenRow | TunedRow]":
     """Every row that there is for this model."""
     import numpy as np
@@ -83,7 +104,9 @@ def rows_of(
         PRETRAINED: [features[PRETRAINED]],
         RANDOM: [features[f"{RANDOM} {k}"] for k in seeds],
     }
-    rows: list[FrozenRow | TunedRow] = [FrozenRow(LINEAR, [filled(features[_FRAMES], good)])]
+    rows: list[FrozenRow | TunedRow] = [
+        FrozenRow(name, [filled(features[name], good)]) for name in linear_names(form)
+    ]
     for state, several in of.items():
         rows.append(FrozenRow(f"{channels}, {state}", [filled(one, good) for one in several]))
     if model.popt is None:

@@ -97,25 +97,32 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     from rtbrain.offline.probing import draw_windows, probe_subject
     from rtbrain.offline.probing_windows import labelled_windows
 
-    from .probe_rows import dimensions_of, encoders_of, features_of, row_names, rows_of
+    from .probe_rows import (
+        dimensions_of,
+        encoders_of,
+        features_of,
+        linear_names,
+        row_names,
+        rows_of,
+    )
 
     corpus = open_corpus(asked.corpus)
     model = _model(asked, corpus)
     sessions = {subject: corpus.of([subject]) for subject in asked.subjects}
     unknown = _refuse_learned(asked)
     classes = asked.classes or _classes(sessions)
-    embargo_s, delay_s = _length_and_delay_s(corpus)
+    length_s, delay_s = _length_and_delay_s(corpus)
     windows = {
         subject: labelled_windows(found, classes, neural_delay_s=delay_s)
         for subject, found in sessions.items()
     }
-    counts, left_out = _counts(asked.counts, list(windows.values()), embargo_s)
+    counts, left_out = _counts(asked.counts, list(windows.values()), length_s)
     names = row_names(model, asked.tune_steps, corpus.form)
     parts: list[dict[str, dict[str, Any]]] = []
     dimensions: list[dict[str, Any]] = []
     with Progress(console=console, transient=True) as progress:
         for subject, each in windows.items():
-            draws = draw_windows(each, counts, n_seeds=asked.n_seeds, embargo_s=embargo_s)
+            draws = draw_windows(each, counts, n_seeds=asked.n_seeds, embargo_s=length_s)
             n_channels = each.sessions[0].montage.n_channels
             bars = [
                 progress.add_task(f"{subject}: {what}", total=total)
@@ -127,11 +134,12 @@ def _probed(asked: Asked, console: "Console") -> Probed:
             ]
             steps = [_step(progress, bar) for bar in bars]
             encoders = encoders_of(model, asked.n_seeds)
-            features = features_of(each, model, encoders, steps[0])
-            rows = [row for row in rows_of(each, model, features, asked) if row.name in names]
+            features = features_of(each, model, encoders, corpus.form, length_s, steps[0])
+            made = rows_of(each, model, features, corpus.form, asked)
+            rows = [row for row in made if row.name in names]
             dimensions.append(dimensions_of(each, encoders, steps[1]))
             fitted = partial(steps[2], 1)
-            parts.append(probe_subject(each, rows, draws, embargo_s=embargo_s, on_fit=fitted))
+            parts.append(probe_subject(each, rows, draws, embargo_s=length_s, on_fit=fitted))
     scores = {
         name: {
             metric: np.stack([part[name][metric] for part in parts]) for metric in parts[0][name]
@@ -139,7 +147,10 @@ def _probed(asked: Asked, console: "Console") -> Probed:
         for name in names
     }
     joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
-    told = _told(asked, classes, windows, embargo_s, delay_s) | {"learned_unknown": unknown}
+    told = _told(asked, classes, windows, length_s, delay_s) | {
+        "learned_unknown": unknown,
+        "linear": linear_names(corpus.form),
+    }
     return Probed(scores, joined, counts, left_out, told)
 
 

@@ -145,13 +145,14 @@ def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:
 def embedded(
     windows: SubjectWindows,
     encoders: Mapping[str, EncodesChannels],
+    plain: Mapping[str, Callable[[Floats], Floats]],
     *,
     pool: str,
     n_pooled: int,
     device: torch.device,
     on_window: Callable[[int], None] = lambda n_windows: None,
-) -> tuple[dict[str, Floats], Floats]:
-    """Channel embeddings by each encoder, and the mean spectrogram of the frames that they pool.
+) -> dict[str, Floats]:
+    """Channel embeddings by each encoder, and what else is read of the same windows.
 
     The corpus is read once for all of them.
 
@@ -161,6 +162,8 @@ def embedded(
         What to embed.
     encoders : mapping of str to encoder
         On `device`, in evaluation mode.
+    plain : mapping of str to callable
+        Features without an encoder: items [N, C, T, F] to float32 [N, C, n_features].
     pool, n_pooled
         As in `rtbrain.encoder.BrainBERT.embed`.
     device : torch.device
@@ -170,27 +173,25 @@ def embedded(
 
     Returns
     -------
-    channels : dict of str to ndarray, float32 [n_windows, n_channels, n_features]
-        Zeros where a channel is not good.
-    frames : ndarray, float32 [n_windows, n_channels, n_freqs]
-        Likewise: what the linear mode reads live.
+    dict of str to ndarray, float32 [n_windows, n_channels, n_features]
+        Of both by name; zeros where a channel is not good.
     """
     good = windows.good
-    channels: dict[str, list[Floats]] = {name: [] for name in encoders}
-    frames: list[Floats] = []
+    found: dict[str, list[Floats]] = {name: [] for name in (*encoders, *plain)}
     for rows in _batches(good.shape):
         items = windows.read(rows)  # [N, C, T, F]
-        B, C, T, F = items.shape
-        frames.append(items[:, :, pooled(T, pool, n_pooled)].mean(axis=2, dtype=np.float32))
-        flat = torch.from_numpy(items.reshape(B * C, T, F)).to(device)
+        N, C, T, F = items.shape
+        parts = {name: read(items) for name, read in plain.items()}
+        flat = torch.from_numpy(items.reshape(N * C, T, F)).to(device)
         for name, encoder in encoders.items():
             with torch.inference_mode():
-                found = encoder.embed(flat, pool, n_pooled).float().cpu().numpy()  # [B*C, D]
-            found = found.reshape(B, C, -1)
-            found[~good[rows]] = 0
-            channels[name].append(found)
+                vectors = encoder.embed(flat, pool, n_pooled).float().cpu().numpy()  # [N*C, D]
+            parts[name] = vectors.reshape(N, C, -1)
+        for name, part in parts.items():
+            part[~good[rows]] = 0
+            found[name].append(part)
         on_window(rows.size)
-    return {name: np.concatenate(parts) for name, parts in channels.items()}, np.concatenate(frames)
+    return {name: np.concatenate(several) for name, several in found.items()}
 
 
 def filled(channels: Floats, good: Mask) -> Floats:

@@ -70,10 +70,11 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
     assert report["classes"] == ["a", "b"]
     families = ["BrainBERT + PopT", "BrainBERT", "PopT tuned"]
     names = [f"{name}, {state}" for name in families for state in ("pretrained", "random")]
-    assert list(report["scores"]) == [*names, "mean spectrogram"]
+    assert list(report["scores"]) == [*names, "mean spectrogram", "whole spectrogram"]
     # The state is planted in the frames themselves, from its marker up to the window's end; what
     # is scored is that of the pooled frames, a little earlier.
     assert report["scores"]["mean spectrogram"]["auc"][1]["mean"] > 0.85
+    assert report["scores"]["whole spectrogram"]["auc"][1]["mean"] > 0.85
     assert list(report["pretrained_minus_random"]) == families
     for family in families:
         left, right, paired = (
@@ -91,6 +92,7 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
     for part in (
         report["interval"],
         "of one pretraining run against 2 random encoders",
+        "whole spectrogram: means in bins of 0.25 s over all that the encoders see",
         "PopT alone is fine-tuned: the encoder of a channel is frozen, as published",
     ):
         assert part in told
@@ -135,7 +137,9 @@ def test_encoders_of_waveforms_are_probed_on_patches(
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "report.json").read_text())
     name = make.__name__.removesuffix("Sizes")
-    assert list(report["scores"]) == [f"{name}, pretrained", f"{name}, random"]
+    linear = "|FFT| of the window"
+    assert list(report["scores"]) == [f"{name}, pretrained", f"{name}, random", linear]
+    assert list(report["linear"]) == [linear]
     assert report["embargo_s"] == 5.0
 
 

@@ -1,6 +1,7 @@
 """Probes: what is labelled, drawn and scored, against planted truth and against chance."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from rtbrain.offline.probing import (
     most_labels,
     probe_subject,
 )
+from rtbrain.offline.probing_linear import mean_frame
 from rtbrain.offline.probing_windows import (
     SubjectWindows,
     embedded,
@@ -178,7 +180,14 @@ def test_embeddings_are_those_of_each_window_alone_and_bad_channels_reach_none()
     session.shards[0][::3, 1] = np.nan
     windows = labelled_windows([session], ("a", "b"), neural_delay_s=0.0)
     encoder = random_encoder("brainbert", BRAINBERT, 0)
-    found, frames = embedded(windows, {"it": encoder}, pool="last", n_pooled=N_POOLED, device=CPU)
+    found = embedded(
+        windows,
+        {"it": encoder},
+        {"mean": partial(mean_frame, pool="last", n_pooled=N_POOLED)},
+        pool="last",
+        n_pooled=N_POOLED,
+        device=CPU,
+    )
     for row in (0, 1, 50, len(windows.windows) - 1):
         number = int(windows.windows[row])
         item = torch.from_numpy(session.window(number))
@@ -188,8 +197,8 @@ def test_embeddings_are_those_of_each_window_alone_and_bad_channels_reach_none()
         np.testing.assert_allclose(found["it"][row][good], alone, atol=1e-5)
         assert not found["it"][row][~good].any()
         mean = session.window(number)[good, -N_POOLED:].mean(axis=1)
-        np.testing.assert_allclose(frames[row][good], mean, atol=1e-5)
-        assert not frames[row][~good].any()
+        np.testing.assert_allclose(found["mean"][row][good], mean, atol=1e-5)
+        assert not found["mean"][row][~good].any()
 
 
 def test_a_bad_channel_gets_its_mean_over_the_windows_where_it_is_good() -> None:
