@@ -16,6 +16,7 @@ from .shutdown import stop_on_signals
 if TYPE_CHECKING:
     from rtbrain.config import PretrainSettings
     from rtbrain.offline.corpus.corpus import Corpus
+    from rtbrain.offline.objectives.objective import Examples
     from rtbrain.offline.training.logbook import StepRecord
     from rtbrain.offline.training.plan import Plan
     from rtbrain.offline.training.ranks import Ranks
@@ -63,6 +64,7 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
     learned = [subject for subject in corpus.subjects if subject not in held_out]
     examples = examples_of(settings, corpus.of(learned), corpus.hop_s)
     shown = examples_of(settings, corpus.of(held_out), corpus.hop_s) if held_out else None
+    unplaced = _n_unplaced(examples) + _n_unplaced(shown)
     sums = _sha256(folder / "manifest.json")
     objective = objective_of(settings)
     begin(settings, objective, corpus.of(learned))
@@ -72,6 +74,8 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
             _tell_start(len(examples), learned, held_out)
             if held_out and corpus.form == "embedding" and encoder_learned is None:
                 typer.echo("whether the corpus's encoder learned from them is not known", err=True)
+            if unplaced:
+                typer.echo(f"contacts without a position, left out: {unplaced}", err=True)
         with _bar(plan, ranks) as tell:
             progress = train(
                 objective,
@@ -93,6 +97,7 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
                 "recipe": corpus.recipe,
                 "encoder_sha256": corpus.manifest.settings.get("encoder_sha256"),
                 "encoder_learned": encoder_learned,
+                "contacts_without_position": unplaced,
                 "learned": learned,
                 "held_out": list(held_out),
                 "items": len(examples),
@@ -133,6 +138,13 @@ def held_out_of(settings: "PretrainSettings", corpus: "Corpus") -> tuple[str, ..
             f"hold out fewer"
         )
     return found
+
+
+def _n_unplaced(examples: "Examples | None") -> int:
+    """Contacts that are not shown, since they have no position."""
+    from rtbrain.offline.objectives.popt import PopulationPairs
+
+    return examples.n_unplaced if isinstance(examples, PopulationPairs) else 0
 
 
 def _open_folder(out: Path, resume: bool, ranks: "Ranks") -> None:

@@ -129,6 +129,9 @@ def _notes(probed: "Probed") -> list[str]:
         notes.append("PopT alone is fine-tuned: the encoder of a channel is frozen, as published")
     else:
         notes.append("every encoder is frozen")
+    unplaced = sum(probed.told["contacts_without_position"].values())
+    if unplaced:
+        notes.append(f"contacts without a position, which PopT does not read: {unplaced}")
     return [*notes, *(f"{name}: {what}" for name, what in probed.told["linear"].items())]
 
 

@@ -94,8 +94,9 @@ def rows_of(
     """Every row that there is for this model."""
     import numpy as np
 
-    from rtbrain.encoder import lip_positions, random_encoder
+    from rtbrain.encoder import random_encoder
     from rtbrain.offline.fitting_popt import ChannelEmbeddings, population_of
+    from rtbrain.offline.placing import placed_positions
     from rtbrain.offline.probing import FrozenRow, TunedRow
     from rtbrain.offline.probing_windows import filled
 
@@ -116,10 +117,11 @@ def rows_of(
         PRETRAINED: [model.popt],
         RANDOM: [random_encoder("popt", sizes, _seed(k) + 1) for k in seeds],
     }
-    positions, everything = lip_positions(windows.sessions[0].montage), np.arange(good.shape[0])
+    positions, placed = placed_positions(windows.sessions[0].montage)
+    everything = np.arange(good.shape[0])
     for state, several in of.items():
         made = [
-            population_of(popt, ChannelEmbeddings(one, positions, good), everything)
+            population_of(popt, ChannelEmbeddings(one, positions, good & placed), everything)
             for popt, one in zip(popts[state], several, strict=True)
         ]
         rows.append(FrozenRow(f"{channels} + PopT, {state}", made))

@@ -283,13 +283,19 @@ def _told(
     delay_s: float,
 ) -> dict[str, Any]:
     from rtbrain.encoder import weights_sha256
+    from rtbrain.offline.placing import placed_positions
 
+    unplaced = {}  # only PopT asks for positions
+    if asked.popt is not None:
+        montages = {subject: each.sessions[0].montage for subject, each in windows.items()}
+        unplaced = {name: int((~placed_positions(m)[1]).sum()) for name, m in montages.items()}
     folders = {"encoder": asked.encoder} | ({} if asked.popt is None else {"popt": asked.popt})
     return {
         "weights_sha256": {name: weights_sha256([folder]) for name, folder in folders.items()},
         "corpus": asked.corpus.resolve().name,
         "classes": list(classes),
         "windows": {subject: dict(each.labelled.counts) for subject, each in windows.items()},
+        "contacts_without_position": unplaced,
         "seeds": asked.n_seeds,
         "tune_steps": asked.tune_steps,
         "embargo_s": embargo_s,

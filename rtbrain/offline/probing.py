@@ -15,11 +15,12 @@ import numpy.typing as npt
 import torch
 from scipy.special import stdtrit
 
-from rtbrain.encoder import PopT, lip_positions
+from rtbrain.encoder import PopT
 from rtbrain.errors import SettingsError
 from rtbrain.offline.cross_validation import outputs_of, scores_of
 from rtbrain.offline.fitting import fit_classifier
 from rtbrain.offline.fitting_popt import ChannelEmbeddings, population_of, tune_popt
+from rtbrain.offline.placing import placed_positions
 from rtbrain.offline.probing_windows import SubjectWindows
 from rtbrain.offline.splits import Fold, block_folds
 from rtbrain.types import Floats
@@ -115,9 +116,9 @@ class TunedRow:
 
     def score(self, windows: SubjectWindows, draw: Draw, embargo_s: float) -> dict[str, float]:
         """Scores of the test windows; NaN where the labelled ones hold no block to stop on."""
-        positions = lip_positions(windows.sessions[0].montage)
+        positions, placed = placed_positions(windows.sessions[0].montage)
         channels = self.channels[draw.seed % len(self.channels)]
-        embeddings = ChannelEmbeddings(channels, positions, windows.good)
+        embeddings = ChannelEmbeddings(channels, positions, windows.good & placed)
         n_threads = torch.get_num_threads()
         torch.set_num_threads(1)  # on busy cores, products this small wait longer than they take
         try:

@@ -1,6 +1,7 @@
 """`rtbrain pretrain`: what it leaves, what it costs, what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,22 @@ def test_z_scores_to_begin_with_are_those_of_the_subjects_that_are_learned_from(
     name = "input_encoding.in_proj.weight"
     expected = plain[name] / torch.from_numpy(rows.std(axis=0))
     torch.testing.assert_close(load_encoder(out).state_dict()[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_contacts_without_a_position_are_left_out_of_a_population_and_counted(
+    tmp_path: Path, corpora: dict[str, Path]
+) -> None:
+    folder, mine = tmp_path / "c", settings_of(tmp_path / "mine.yaml", "popt")
+    shutil.copytree(corpora["embedding"], folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for number, channel in ((0, 1), (0, 4), (2, 5)):
+        manifest["sessions"][number]["positions"][channel] = None
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = rtbrain("pretrain", "--config", mine, "--corpus", folder, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "contacts without a position, left out: 3" in done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["corpus"]["contacts_without_position"] == 3
 
 
 def test_nobody_held_out_is_said_and_nothing_is_validated(

@@ -1,8 +1,10 @@
 """`rtbrain probe`: a corpus and an encoder in, tables, a report and a picture out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,6 +100,26 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
         assert part in told
     assert report["learned_unknown"] == ["brainbert", "popt"]
     assert "popt has no report: whether it learned from these subjects is not known" in told
+
+
+def test_a_contact_without_a_position_is_left_to_the_other_rows(
+    encoders: Path, tmp_path: Path
+) -> None:
+    session = planted_session("s1", n_windows=180, strength=2.0)
+    positions = session.montage.positions.copy()
+    positions[3] = np.nan
+    session = replace(session, montage=replace(session.montage, positions=positions))
+    folder = write_corpus(tmp_path / "c", [session], hop_s=HOP_S, recipe=RECIPE).folder
+    done = rtbrain(
+        "probe", encoders / "brainbert", "--popt", encoders / "popt", "--corpus", folder,
+        "--subjects", "s1", "--labels", "20", "--seeds", "1", "--tune-steps", "2",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "which PopT does not read: 1" in " ".join(done.stdout.split())
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["contacts_without_position"] == {"s1": 1}
+    assert report["intrinsic_dimension"]["pretrained"]["contacts"] == 4
 
 
 def test_without_a_population_transformer_channels_are_read_in_a_row(

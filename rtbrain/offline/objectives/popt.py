@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rtbrain.encoder import PopT, lip_positions
+from rtbrain.encoder import PopT
 from rtbrain.encoder.layers import N_POSITIONS
 from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
 from rtbrain.offline.objectives.objective import Batch, Objective
 from rtbrain.offline.objectives.pairing import Numbers, Pairing
 from rtbrain.offline.objectives.reading import read_good
+from rtbrain.offline.placing import placed_positions, where_placed
 from rtbrain.offline.scoring import roc_auc
 from rtbrain.types import Floats
 
@@ -39,7 +40,7 @@ class PopulationPairs:
     Parameters
     ----------
     sessions : sequence of CorpusSession
-        Of form "embedding", with positions.
+        Of form "embedding", with positions; a channel without one is never shown.
     subset_sizes : sequence of int
         How many channels are shown, drawn with equal chance; where fewer are good, all of them.
     replace_share : float
@@ -53,12 +54,17 @@ class PopulationPairs:
         the one that follows, each about once in n windows. By default it is neither of these, nor
         the one before.
 
+    Attributes
+    ----------
+    n_unplaced : int
+        Channels that are good somewhere and have no position.
+
     Raises
     ------
     SettingsError
         A number is out of range, or no two windows follow each other by the hop.
     MontageError
-        A channel has no position, or one outside the table.
+        No channel of a session has a position, or one has it outside the table.
 
     References
     ----------
@@ -76,12 +82,20 @@ class PopulationPairs:
         upstream_negatives: bool = False,
     ) -> None:
         _refuse(subset_sizes, replace_share, blur_voxels)
-        self._sessions = tuple(sessions)
+        places = [placed_positions(session.montage) for session in sessions]
+        self._positions = [positions for positions, _ in places]
+        self._sessions = tuple(
+            where_placed(session, placed)
+            for session, (_, placed) in zip(sessions, places, strict=True)
+        )
+        self.n_unplaced = sum(
+            int((session.good.any(axis=0) & ~placed).sum())
+            for session, (_, placed) in zip(sessions, places, strict=True)
+        )
         self._subset_sizes = np.array(subset_sizes)
         self._replace_share = replace_share
         self._blur_voxels = blur_voxels
         self._upstream_negatives = upstream_negatives
-        self._positions = [lip_positions(session.montage) for session in self._sessions]
         self._pairings = [Pairing(session, hop_s) for session in self._sessions]
         self._starts = np.cumsum([0, *(pairing.items.size for pairing in self._pairings)])
         if not len(self):
