@@ -253,9 +253,13 @@ def test_the_loss_is_what_a_loop_over_tokens_gives(seed: int, share: float) -> N
         if batch["asked"][b, c]
     ]
     replaced_loss = np.mean(second) if second else 0.0
-    assert measures["consecutive_loss"].item() == pytest.approx(np.mean(first), rel=1e-5)
-    assert measures["replaced_loss"].item() == pytest.approx(replaced_loss, rel=1e-5)
-    assert loss.item() == pytest.approx(np.mean(first) + replaced_loss, rel=1e-5)
+    near = {
+        "rel": 1e-5,
+        "abs": 1e-6,
+    }  # float32 rounds 1 + exp(-x), of which a small cost is the log
+    assert measures["consecutive_loss"].item() == pytest.approx(np.mean(first), **near)
+    assert measures["replaced_loss"].item() == pytest.approx(replaced_loss, **near)
+    assert loss.item() == pytest.approx(np.mean(first) + replaced_loss, **near)
     assert measures["replaced_accuracy"].item() == pytest.approx(np.mean(right) if right else 0)
 
 
