@@ -133,30 +133,46 @@ def _encoding(recipe: "Recipe", montage: "Montage", model: "EncoderModel") -> "E
     return build_encoding(recipe, montage, model=model)
 
 
-def load_model(encoder: Path, popt: Path | None, pool: str) -> "EncoderModel":
-    """Encoders of imported folders, joined.
+def load_model(
+    encoder: Path, popt: Path | None, pool: str, n_pooled: int = 10, *, form: str = "published"
+) -> "EncoderModel":
+    """Encoders of folders, joined.
+
+    Parameters
+    ----------
+    encoder, popt : Path
+        Of a channel encoder, and of a Population Transformer where there is to be one.
+    pool, n_pooled
+        As in `rtbrain.encoder.EncoderModel`.
+    form : str
+        What the encoder is to read, as in a recipe: ``patches``, or a form of spectrogram.
 
     Raises
     ------
     CheckpointError
-        A folder holds the other kind, or the two do not fit.
+        A folder holds the other kind, the two do not fit, or the encoder reads another form.
     """
     from rtbrain.encoder import BrainBERT, EncoderModel, PopT, load_encoder
     from rtbrain.errors import CheckpointError
 
-    brainbert = load_encoder(encoder)
-    if not isinstance(brainbert, BrainBERT):
+    channel = load_encoder(encoder)
+    name = type(channel).__name__
+    if isinstance(channel, PopT):
+        raise CheckpointError(f"encoder {encoder}: expected one of a channel, found a PopT")
+    if isinstance(channel, BrainBERT) == (form == "patches"):
+        reads = "spectrograms" if isinstance(channel, BrainBERT) else "patches"
         raise CheckpointError(
-            f"--encoder {encoder}: expected a BrainBERT, found a {type(brainbert).__name__}"
+            f"encoder {encoder}: a {name} reads {reads}, and would get spectrogram.form {form}: "
+            f"fit it with a recipe of {reads}, or name another encoder"
         )
     if popt is None:
-        return EncoderModel(brainbert, None, pool)
+        return EncoderModel(channel, None, pool, n_pooled)
     population = load_encoder(popt)
     if not isinstance(population, PopT):
         raise CheckpointError(
             f"--popt {popt}: expected a PopT, found a {type(population).__name__}"
         )
-    return EncoderModel(brainbert, population, pool)
+    return EncoderModel(channel, population, pool, n_pooled)
 
 
 def recipe_of(

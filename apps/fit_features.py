@@ -113,6 +113,8 @@ def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel |
     ------
     SettingsError
         The recipe names weights, and the settings name others.
+    CheckpointError
+        The encoders cannot be read, do not fit each other, or do not read what the recipe makes.
     """
     from rtbrain.bundling import encoder_of_recipe, encoder_told
     from rtbrain.encoder import weights_sha256
@@ -129,7 +131,8 @@ def model_of(settings: "FitSettings", recipe: "Recipe") -> "tuple[EncoderModel |
             f"encoder {settings.encoder} and the recipe's encoder.weights "
             f"{recipe.encoder.weights}: two encoders; leave one out"
         )
-    model = load_model(settings.encoder, settings.popt, recipe.encoder.pool)
+    pool, n_pooled, form = recipe.encoder.pool, recipe.encoder.n_pooled, recipe.spectrogram.form
+    model = load_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
     folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
     told = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
     return model, "pretrained", told

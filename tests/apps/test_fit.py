@@ -5,8 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from rtbrain.bundling import model_of_bundle
 from rtbrain.decoder import read_bundle
+from rtbrain.encoder import (
+    BioFAMESizes,
+    BrainBERTSizes,
+    NeuroBERTSizes,
+    PopTSizes,
+    kind_of,
+    random_encoder,
+    save_encoder,
+)
 from tests.apps.program import refused, rtbrain
 
 PATIENT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
@@ -209,3 +220,50 @@ def test_half_the_range_of_the_fit_is_the_threshold_of_the_evaluation(
     done = rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report)
     assert done.returncode == 0, done.stderr
     assert json.loads(report.read_text())["decoder"]["auc"] > 0.5
+
+
+PATCHES = """
+recipe:
+  mode: edge
+  signal: [{resample_hz: 256}]
+  window: {length_s: 1, hop_s: 0.5}
+  spectrogram: {form: patches, frame_s: 0.125}
+  encoder: {n_pooled: 3}
+labels: {classes: [rest, speech]}
+splits: {n_folds: 2}
+shifts: 0
+seeds: 1
+"""
+
+
+@pytest.mark.parametrize("make", [NeuroBERTSizes, BioFAMESizes])
+def test_an_encoder_of_waveforms_is_fitted_on_patches(
+    tmp_path: Path, make: type[NeuroBERTSizes | BioFAMESizes]
+) -> None:
+    encoder, config, out = tmp_path / "encoder", tmp_path / "fit.yaml", tmp_path / "bundle"
+    trained = random_encoder(kind_of(sizes := make(16, 32, 2, 1, 32)), sizes, seed=7)
+    save_encoder(trained, encoder)
+    config.write_text(f"{PATCHES}encoder: {encoder}\n")
+    done = rtbrain("fit", *PATIENT, "--config", config, "--out", out)
+    assert done.returncode == 0, done.stderr
+    model = model_of_bundle(read_bundle(out))
+    assert model is not None
+    assert (kind_of(model.brainbert.sizes), model.n_pooled) == (kind_of(sizes), 3)
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(model.brainbert.state_dict()[name], tensor)
+
+
+def test_an_encoder_is_not_fitted_on_what_it_does_not_read(tmp_path: Path) -> None:
+    brainbert, neurobert = BrainBERTSizes(16, 32, 2, 1, 32), NeuroBERTSizes(16, 32, 2, 1, 40)
+    popt = PopTSizes(16, 16, 32, 2, 1)
+    for sizes in (brainbert, neurobert, popt):
+        save_encoder(random_encoder(kind_of(sizes), sizes, seed=1), tmp_path / kind_of(sizes))
+    config = tmp_path / "fit.yaml"
+    spectrograms = QUICK.replace("linear", "edge")
+    for text, kind, part in (
+        (PATCHES, "brainbert", "a BrainBERT reads spectrograms, and would get"),
+        (spectrograms, "neurobert", "a NeuroBERT reads patches, and would get"),
+        (PATCHES, "popt", "expected one of a channel, found a PopT"),
+    ):
+        config.write_text(f"{text}encoder: {tmp_path / kind}\n")
+        assert part in refused("fit", *PATIENT, "--config", config, "--out", tmp_path / "none")
