@@ -16,7 +16,7 @@ from .shutdown import stop_on_signals
 if TYPE_CHECKING:
     from rtbrain.config import PretrainSettings
     from rtbrain.offline.corpus.corpus import Corpus
-    from rtbrain.offline.objectives.objective import Examples
+    from rtbrain.offline.objectives import Examples, Objective
     from rtbrain.offline.training.logbook import StepRecord
     from rtbrain.offline.training.plan import Plan
     from rtbrain.offline.training.ranks import Ranks
@@ -102,9 +102,16 @@ def pretrain(settings: "PretrainSettings", folder: Path, out: Path, *, resume: b
                 "held_out": list(held_out),
                 "items": len(examples),
             }
-            _tell_end(
-                out, finish(out, objective, progress, settings=values, corpus=told, ranks=ranks)
+            figures = finish(
+                out,
+                objective,
+                progress,
+                settings=values,
+                corpus=told,
+                by_subject=_by_subject(settings, corpus, held_out, objective, plan, ranks),
+                ranks=ranks,
             )
+            _tell_end(out, figures)
         elif ranks.first:
             typer.echo(
                 f"stopped at step {progress.step} of {plan.steps}: --resume goes on", err=True
@@ -138,6 +145,29 @@ def held_out_of(settings: "PretrainSettings", corpus: "Corpus") -> tuple[str, ..
             f"hold out fewer"
         )
     return found
+
+
+def _by_subject(
+    settings: "PretrainSettings",
+    corpus: "Corpus",
+    held_out: tuple[str, ...],
+    objective: "Objective",
+    plan: "Plan",
+    ranks: "Ranks",
+) -> "dict[str, dict[str, float] | None]":
+    """Figures of each held-out subject; None of one who alone has no example."""
+    from rtbrain.errors import SettingsError
+    from rtbrain.offline.training.loop import validate
+
+    figures: dict[str, dict[str, float] | None] = {}
+    for subject in held_out:
+        try:
+            examples = examples_of(settings, corpus.of([subject]), corpus.hop_s)
+        except SettingsError:
+            figures[subject] = None
+        else:
+            figures[subject] = validate(objective, examples, plan, ranks.device)
+    return figures
 
 
 def _n_unplaced(examples: "Examples | None") -> int:

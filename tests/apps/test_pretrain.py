@@ -53,6 +53,9 @@ def test_every_objective_leaves_an_encoder_a_report_and_a_curve(
     assert report["corpus"]["recipe"] == manifest.recipe
     assert report["corpus"]["encoder_sha256"] == manifest.settings.get("encoder_sha256")
     assert report["validation"]["last"].keys() == report["validation"]["first"].keys()
+    by_subject = report["validation"]["by_subject"]
+    assert list(by_subject) == report["corpus"]["held_out"]
+    assert by_subject.popitem()[1] == report["validation"]["last"]  # one alone is held out
     assert {"torch", "python", "rtbrain", "numpy"} <= report["versions"].keys()
     for figure in report["validation"]["last"]:
         assert figure in done.stdout

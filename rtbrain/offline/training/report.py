@@ -31,6 +31,7 @@ def finish(
     *,
     settings: Mapping[str, Any],
     corpus: Mapping[str, Any],
+    by_subject: Mapping[str, Mapping[str, float] | None],
     ranks: Ranks,
 ) -> dict[str, float | None]:
     """Write the encoder, ``report.json`` and ``curve.png``.
@@ -45,6 +46,8 @@ def finish(
         Steps and time.
     settings, corpus : mapping
         Plain values: what was asked for, and of which windows; for the report.
+    by_subject : mapping
+        Figures of each held-out subject, at the end.
     ranks : Ranks
         Processes and device, for the report.
 
@@ -64,7 +67,9 @@ def finish(
         "corpus": corpus,
         "steps": progress.step,
         "loss": {"first": steps[0]["loss"], "last": sum(row["loss"] for row in tail) / len(tail)},
-        "validation": {"first": looks[0][1], "last": figures} if looks else None,
+        "validation": (
+            {"first": looks[0][1], "last": figures, "by_subject": by_subject} if looks else None
+        ),
         "time_s": round(progress.time_s, 1),
         "machine": {
             "device": _device_name(ranks.device),
