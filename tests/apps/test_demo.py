@@ -15,7 +15,7 @@ def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path)
     command += ["--channels", "12", "--report", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
-    assert "random, seed 0" in done.stdout
+    assert "trained compact" in done.stdout
     figures = json.loads(report.read_text())
     for each in (figures, figures["controls"]["linear"]):
         assert each["decodes"] >= 0.95 * each["expected_decodes"] > 0

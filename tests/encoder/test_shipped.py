@@ -1,6 +1,7 @@
 """Trained encoders by name or folder: what is found, and what is refused."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,19 @@ def test_what_holds_no_trained_brainbert_is_refused_in_one_line(
         with pytest.raises(CheckpointError, match=part) as caught:
             load_trained(weights)
         assert "\n" not in str(caught.value)
+
+
+def test_the_encoders_that_ship_fit_each_other_and_say_how_they_were_made() -> None:
+    brainbert, popt = load_trained(shipped_module.SHIPPED)
+    assert popt is not None
+    assert popt.sizes.input_dim == brainbert.sizes.hidden_dim
+    folders = [folder for folder in trained_folders(shipped_module.SHIPPED) if folder is not None]
+    files = [path for folder in folders for path in folder.iterdir()]
+    assert sum(path.stat().st_size for path in files) < 8_000_000
+    for folder in folders:
+        report = json.loads((folder / "report.json").read_text())
+        assert report["steps"] == report["settings"]["steps"]
+        assert report["settings"]["seed"] == 0
+        learned = {int(subject.split("-")[1]) for subject in report["corpus"]["learned"]}
+        assert len(learned) > 50
+        assert max(learned) < 200  # patients from there on are held out of all that ships
