@@ -173,7 +173,8 @@ def _cell(found: Mapping[str, Any], form: str, *, several: bool) -> str:
     """Mean and interval; where scores of subjects are missing, that it is over seeds."""
     told = f"{found['mean']:{form}}"
     if found["interval"] != "none":
-        told += f"\n{found['low']:{form}} to {found['high']:{form}}"
+        # Two lines, so that the names of the rows have room in a terminal of 80 columns.
+        told += f"\n{found['low']:{form}} to\n{found['high']:{form}}"
     if found["interval"] == "seeds" and several:
         told += "\nover seeds"
     return told + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")
