@@ -5,21 +5,19 @@ and n hidden ones.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rtbrain.encoder import BioFAME
 from rtbrain.encoder.layers import N_POSITIONS, PositionTable, TransformerStack
 from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
-from rtbrain.offline.objectives.objective import Batch, Objective
-from rtbrain.offline.objectives.patches import HiddenPatches, patch_figures, patch_pictures
-from rtbrain.types import Floats
+from rtbrain.offline.objectives.objective import Batch
+from rtbrain.offline.objectives.patches import HiddenPatches, PatchObjective
 
 __all__ = ["FrequencyMaintain", "Patches"]
 
@@ -61,7 +59,7 @@ class Patches:
         return self._hidden.draw(items, rng)
 
 
-class FrequencyMaintain(Objective):
+class FrequencyMaintain(PatchObjective):
     """Patches from a half of the latents that the frequency encoder made of them.
 
     The encoder sees the whole window, so that no mask cuts into its spectrum. Of its latents the
@@ -103,42 +101,14 @@ class FrequencyMaintain(Objective):
         self.positional_encoding = PositionTable(n_features)
         self.reconstruction = nn.Linear(n_features, encoder.sizes.input_dim)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `Patches`.
-
-        Returns
-        -------
-        loss : Tensor, float32 []
-            L, in squared standard deviations of a window.
-        measures : dict of Tensor
-            ``loss_over_zero``: L as a share of that of saying 0.
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The hidden patches of a batch, float32 [n, F].
 
         Raises
         ------
         SettingsError
             A window has more patches than there are positions (5000).
         """
-        true = batch["patches"][batch["mask"]]  # [n, F]
-        loss = functional.mse_loss(self._reconstruct(batch), true)
-        zero = true.square().mean().clamp(min=torch.finfo(true.dtype).tiny)
-        return loss, {"loss_over_zero": loss.detach() / zero}
-
-    def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction of held-out patches, beside predictors that learned nothing.
-
-        Returns
-        -------
-        dict of float
-            As :func:`rtbrain.offline.objectives.patches.patch_figures` has them.
-        """
-        return patch_figures(batches, self._reconstruct)
-
-    @torch.no_grad()
-    def pictures(self, batch: Batch) -> dict[str, Floats]:
-        """What was left, what was true and what was made of it, of the first two items."""
-        return patch_pictures(batch, self._reconstruct)
-
-    def _reconstruct(self, batch: Batch) -> Tensor:
         mask = batch["mask"]
         if mask.shape[1] > N_POSITIONS:
             raise SettingsError(

@@ -3,19 +3,17 @@
 Legend: B items (a window of one channel), T patches, F samples of a patch, K bins, n hidden ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rtbrain.encoder import NeuroBERT
 from rtbrain.offline.corpus.corpus import CorpusSession
-from rtbrain.offline.objectives.objective import Batch, Objective
-from rtbrain.offline.objectives.patches import HiddenPatches, patch_figures, patch_pictures
-from rtbrain.types import Floats
+from rtbrain.offline.objectives.objective import Batch
+from rtbrain.offline.objectives.patches import HiddenPatches, PatchObjective
 
 __all__ = ["FourierInversion", "MaskedPatches", "invert"]
 
@@ -80,7 +78,7 @@ def invert(amplitude: Tensor, phase: Tensor, n_samples: int) -> Tensor:
     return waveform
 
 
-class FourierInversion(Objective):
+class FourierInversion(PatchObjective):
     r"""Hidden patches by way of their spectrum.
 
     From the hidden state of each hidden patch, two linear decoders give amplitude and phase of
@@ -113,37 +111,8 @@ class FourierInversion(Objective):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `MaskedPatches`.
-
-        Returns
-        -------
-        loss : Tensor, float32 []
-            L, in squared standard deviations of a window.
-        measures : dict of Tensor
-            ``loss_over_zero``: L as a share of that of saying 0.
-        """
-        true = batch["patches"][batch["mask"]]  # [n, F]
-        loss = functional.mse_loss(self._reconstruct(batch), true)
-        zero = true.square().mean().clamp(min=torch.finfo(true.dtype).tiny)
-        return loss, {"loss_over_zero": loss.detach() / zero}
-
-    def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction of held-out patches, beside predictors that learned nothing.
-
-        Returns
-        -------
-        dict of float
-            As :func:`rtbrain.offline.objectives.patches.patch_figures` has them.
-        """
-        return patch_figures(batches, self._reconstruct)
-
-    @torch.no_grad()
-    def pictures(self, batch: Batch) -> dict[str, Floats]:
-        """What was seen, what was true and what was made of it, of the first two items."""
-        return patch_pictures(batch, self._reconstruct)
-
-    def _reconstruct(self, batch: Batch) -> Tensor:
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The hidden patches of a batch, float32 [n, F]."""
         patches, mask = batch["patches"], batch["mask"]
         hidden = self.encoder(patches, mask)[mask]  # [n, D]
         amplitude, phase = self.encoder.amplitude_and_phase(hidden)  # [n, K]

@@ -3,21 +3,22 @@
 Legend: B items (a window of one channel), T patches, F samples of a patch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
-from rtbrain.offline.objectives.objective import Batch
+from rtbrain.offline.objectives.objective import Batch, Objective
 from rtbrain.offline.objectives.reading import GoodItems
 from rtbrain.offline.objectives.reconstruction import picture
 from rtbrain.types import Floats
 
-__all__ = ["HiddenPatches", "patch_figures", "patch_pictures"]
+__all__ = ["HiddenPatches", "PatchObjective"]
 
 
 class HiddenPatches:
@@ -88,66 +89,76 @@ class HiddenPatches:
         }
 
 
-def patch_figures(
-    batches: Iterable[Batch], reconstruct: Callable[[Batch], Tensor]
-) -> dict[str, float]:
-    """Error over hidden patches, beside predictors that learned nothing.
+class PatchObjective(Objective):
+    """An objective that finds hidden patches again: only `reconstruct` is its own."""
 
-    Parameters
-    ----------
-    batches : iterable of dict
-        Of `HiddenPatches`.
-    reconstruct : callable
-        Gives the hidden patches of a batch, float32 [n_hidden, F].
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The hidden patches of a batch of `HiddenPatches`, float32 [n_hidden, F]."""
+        raise NotImplementedError
 
-    Returns
-    -------
-    dict of float
-        Mean squared errors over the samples of hidden patches: ``mse`` of the model,
-        ``mse_of_zero`` of saying 0, the mean of a window, ``mse_of_line`` of a straight line from
-        the last sample before a hidden stretch to the first behind it; and ``r2``, the share of
-        the variance that the model explains. NaN without batches.
-    """
-    n_samples = 0
-    squared = dict.fromkeys(("mse", "mse_of_zero", "mse_of_line"), 0.0)
-    total = 0.0
-    for batch in batches:
-        true = batch["patches"][batch["mask"]].double()
-        guesses = (reconstruct(batch), torch.zeros_like(true), _lines(batch).to(true.device))
-        for name, guess in zip(squared, guesses, strict=True):
-            squared[name] += float((true - guess.double()).square().sum())
-        n_samples += true.numel()
-        total += float(true.sum())
-    if not n_samples:
-        return dict.fromkeys((*squared, "r2"), float("nan"))
-    spread = squared["mse_of_zero"] - total**2 / n_samples
-    r2 = 1 - squared["mse"] / spread if spread > 0 else float("nan")
-    return {name: value / n_samples for name, value in squared.items()} | {"r2": r2}
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `HiddenPatches`.
 
+        Returns
+        -------
+        loss : Tensor, float32 []
+            Mean squared error of the hidden samples, in squared standard deviations of a window.
+        measures : dict of Tensor
+            ``loss_over_zero``: the loss as a share of that of saying 0.
+        """
+        true = batch["patches"][batch["mask"]]
+        loss = functional.mse_loss(self.reconstruct(batch), true)
+        zero = true.square().mean().clamp(min=torch.finfo(true.dtype).tiny)
+        return loss, {"loss_over_zero": loss.detach() / zero}
 
-def patch_pictures(batch: Batch, reconstruct: Callable[[Batch], Tensor]) -> dict[str, Floats]:
-    """What was seen, what was true and what was made of it, of the first two items.
+    def score(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Reconstruction of held-out patches, beside predictors that learned nothing.
 
-    Parameters
-    ----------
-    batch : dict of Tensor
-        Of `HiddenPatches`.
-    reconstruct : callable
-        Gives the hidden patches of a batch, float32 [n_hidden, F].
+        Returns
+        -------
+        dict of float
+            Mean squared errors over the samples of hidden patches: ``mse`` of the model,
+            ``mse_of_zero`` of saying 0, the mean of a window, ``mse_of_line`` of a straight line
+            from the last sample before a hidden stretch to the first behind it; and ``r2``, the
+            share of the variance that the model explains. NaN without batches.
+        """
+        n_samples = 0
+        squared = dict.fromkeys(("mse", "mse_of_zero", "mse_of_line"), 0.0)
+        total = 0.0
+        for batch in batches:
+            true = batch["patches"][batch["mask"]].double()
+            guesses = (
+                self.reconstruct(batch),
+                torch.zeros_like(true),
+                _lines(batch).to(true.device),
+            )
+            for name, guess in zip(squared, guesses, strict=True):
+                squared[name] += float((true - guess.double()).square().sum())
+            n_samples += true.numel()
+            total += float(true.sum())
+        if not n_samples:
+            return dict.fromkeys((*squared, "r2"), float("nan"))
+        spread = squared["mse_of_zero"] - total**2 / n_samples
+        r2 = 1 - squared["mse"] / spread if spread > 0 else float("nan")
+        return {name: value / n_samples for name, value in squared.items()} | {"r2": r2}
 
-    Returns
-    -------
-    dict of ndarray, float32 [3 * F + 2, T]
-        Standard deviations: a patch is a column, its first sample below; seen above true above
-        reconstructed, a line between.
-    """
-    two = {name: values[:2] for name, values in batch.items()}
-    true, mask = two["patches"], two["mask"]
-    seen = true.masked_fill(mask[:, :, None], 0.0)
-    made = true.clone()
-    made[mask] = reconstruct(two).to(made.dtype)
-    items = zip(*(part.numpy(force=True) for part in (seen, true, made)), strict=True)
-    return {f"seen_true_reconstructed_{n}": picture(*item) for n, item in enumerate(items)}
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> dict[str, Floats]:
+        """What was seen, what was true and what was made of it, of the first two items.
+
+        Returns
+        -------
+        dict of ndarray, float32 [3 * F + 2, T]
+            Standard deviations: a patch is a column, its first sample below; seen above true
+            above reconstructed, a line between.
+        """
+        two = {name: values[:2] for name, values in batch.items()}
+        true, mask = two["patches"], two["mask"]
+        seen = true.masked_fill(mask[:, :, None], 0.0)
+        made = true.clone()
+        made[mask] = self.reconstruct(two).to(made.dtype)
+        items = zip(*(part.numpy(force=True) for part in (seen, true, made)), strict=True)
+        return {f"seen_true_reconstructed_{n}": picture(*item) for n, item in enumerate(items)}
 
 
 def _lines(batch: Batch) -> Tensor:

@@ -39,12 +39,12 @@ def test_latents_are_hidden_behind_the_encoder_not_before():
     """The decoder never sees a hidden latent; the encoder sees every patch."""
     objective, batch = made(), drawn()
     latents = objective.encoder(batch["patches"]).detach()
-    first = objective._reconstruct(batch)
+    first = objective.reconstruct(batch)
     for hidden, differs in ((True, False), (False, True)):
         changed = latents.clone()
         changed[batch["mask"] == hidden] += 5 * torch.randn(changed.shape[-1])
         objective.encoder.forward = lambda _, changed=changed: changed  # type: ignore[method-assign]
-        again = objective._reconstruct(batch)
+        again = objective.reconstruct(batch)
         assert torch.allclose(again, first, atol=1e-5) is not differs
     objective = made()
     other = batch | {"patches": batch["patches"].clone()}
@@ -55,10 +55,10 @@ def test_latents_are_hidden_behind_the_encoder_not_before():
 
 def test_each_reconstruction_comes_back_at_its_own_place():
     objective, batch = made(), drawn()
-    together = objective._reconstruct(batch).reshape(4, 6, 16)
+    together = objective.reconstruct(batch).reshape(4, 6, 16)
     for item in range(4):
         alone = {name: values[item : item + 1] for name, values in batch.items()}
-        assert torch.allclose(objective._reconstruct(alone), together[item], atol=1e-5)
+        assert torch.allclose(objective.reconstruct(alone), together[item], atol=1e-5)
     loss, measures = objective(batch)
     true = batch["patches"][batch["mask"]].reshape(4, 6, 16)
     assert loss.item() == pytest.approx((together - true).square().mean().item(), rel=1e-5)

@@ -92,10 +92,10 @@ def test_visible_patches_are_not_in_the_loss_and_hidden_ones_not_in_the_input():
     batch = MaskedPatches([session_of(patches_of(2, 2))]).draw(
         np.arange(4), np.random.default_rng(1)
     )
-    made = objective._reconstruct(batch)
+    made = objective.reconstruct(batch)
     other = batch | {"patches": batch["patches"].clone()}
     other["patches"][other["mask"]] += 3
-    assert torch.equal(objective._reconstruct(other), made)
+    assert torch.equal(objective.reconstruct(other), made)
     expected = (made - batch["patches"][batch["mask"]]).square().mean()
     assert objective(batch)[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
