@@ -252,11 +252,14 @@ class Spectrogram:
         End of the window, s.
     quality : Quality
         Its worth.
+    first_sample : int
+        Number of the window's first sample.
     """
 
     data: Floats
     t_stop: float
     quality: Quality
+    first_sample: int = 0
 
     def __post_init__(self) -> None:
         _check("spectrogram data", self.data, 3, np.float32)

@@ -11,6 +11,12 @@ from rtbrain.encoder.positions import lip_positions
 from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
 from rtbrain.encoder.shipped import load_trained, trained_folders, weights_sha256
 from rtbrain.encoder.stage import EncoderStage, FrameMean
+from rtbrain.encoder.streaming import (
+    STREAMING_SIZES,
+    StreamingBERT,
+    StreamingBERTSizes,
+    StreamingState,
+)
 from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
 from rtbrain.encoder.weights import (
     import_checkpoint,
@@ -24,6 +30,7 @@ __all__ = [
     "BRAINBERT_SIZES",
     "NEUROBERT_SIZES",
     "POPT_SIZES",
+    "STREAMING_SIZES",
     "BioFAME",
     "BioFAMESizes",
     "BrainBERT",
@@ -38,6 +45,9 @@ __all__ = [
     "PopT",
     "PopTSizes",
     "Runtime",
+    "StreamingBERT",
+    "StreamingBERTSizes",
+    "StreamingState",
     "TorchScriptRuntime",
     "compile_artefact",
     "encoder_of_sizes",

@@ -6,6 +6,7 @@ from rtbrain.encoder.biofame import BioFAME, BioFAMESizes
 from rtbrain.encoder.brainbert import BrainBERT, BrainBERTSizes
 from rtbrain.encoder.neurobert import NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.popt import PopT, PopTSizes
+from rtbrain.encoder.streaming import StreamingBERT, StreamingBERTSizes
 
 __all__ = [
     "SIZES",
@@ -18,16 +19,17 @@ __all__ = [
     "kind_of",
 ]
 
-ChannelEncoder = BrainBERT | NeuroBERT | BioFAME
-ChannelSizes = BrainBERTSizes | NeuroBERTSizes | BioFAMESizes
+ChannelEncoder = BrainBERT | NeuroBERT | BioFAME | StreamingBERT
+ChannelSizes = BrainBERTSizes | NeuroBERTSizes | BioFAMESizes | StreamingBERTSizes
 Encoder = ChannelEncoder | PopT
 Sizes = ChannelSizes | PopTSizes
-Kind = Literal["brainbert", "neurobert", "biofame", "popt"]
+Kind = Literal["brainbert", "neurobert", "biofame", "streaming", "popt"]
 
 SIZES: dict[Kind, type[Sizes]] = {
     "brainbert": BrainBERTSizes,
     "neurobert": NeuroBERTSizes,
     "biofame": BioFAMESizes,
+    "streaming": StreamingBERTSizes,
     "popt": PopTSizes,
 }
 
@@ -48,4 +50,6 @@ def encoder_of_sizes(sizes: Sizes) -> Encoder:
         return BrainBERT(sizes)
     if isinstance(sizes, NeuroBERTSizes):
         return NeuroBERT(sizes)
-    return BioFAME(sizes) if isinstance(sizes, BioFAMESizes) else PopT(sizes)
+    if isinstance(sizes, BioFAMESizes):
+        return BioFAME(sizes)
+    return StreamingBERT(sizes) if isinstance(sizes, StreamingBERTSizes) else PopT(sizes)

@@ -9,6 +9,7 @@ from rtbrain.encoder.brainbert import BrainBERT
 from rtbrain.encoder.kinds import ChannelEncoder
 from rtbrain.encoder.neurobert import NeuroBERT
 from rtbrain.encoder.popt import PopT
+from rtbrain.encoder.streaming import StreamingBERT
 from rtbrain.encoder.weights import load_encoder
 from rtbrain.errors import CheckpointError
 
@@ -19,7 +20,12 @@ SHIPPED = "compact"
 
 _SHIPPED_FOLDER = Path(__file__).with_name("shipped")
 _WEIGHTS = "weights.safetensors"
-_CHANNEL = {"brainbert": BrainBERT, "neurobert": NeuroBERT, "biofame": BioFAME}
+_CHANNEL = {
+    "brainbert": BrainBERT,
+    "neurobert": NeuroBERT,
+    "biofame": BioFAME,
+    "streaming": StreamingBERT,
+}
 
 
 def trained_folders(weights: str) -> tuple[Path, Path | None]:

@@ -18,7 +18,7 @@ def tensors_of_encoder(prefix: str, module: Encoder) -> dict[str, Floats]:
     ----------
     prefix : str
         Put before each name, to tell the parts of a bundle apart.
-    module : BrainBERT, NeuroBERT, BioFAME or PopT
+    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
         Whose weights.
     """
     return {
@@ -32,7 +32,7 @@ def encoder_of_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
 
     Parameters
     ----------
-    module : BrainBERT, NeuroBERT, BioFAME or PopT
+    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
         Changed in place.
     tensors : mapping of str to ndarray, float32
         Its weights, by their names without a prefix; copied.
@@ -55,7 +55,7 @@ def refuse_foreign(where: object, module: Encoder, shapes: Mapping[str, tuple[in
     ----------
     where : Path or str
         Where they come from, for the message.
-    module : BrainBERT, NeuroBERT, BioFAME or PopT
+    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
         The model; its values are not read.
     shapes : mapping of str to tuple of int
         Shape of each tensor that was found.

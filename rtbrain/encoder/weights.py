@@ -31,6 +31,7 @@ from rtbrain.encoder.kinds import (
 )
 from rtbrain.encoder.neurobert import NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.popt import PopT, PopTSizes
+from rtbrain.encoder.streaming import StreamingBERT, StreamingBERTSizes
 from rtbrain.encoder.tensors import refuse_foreign
 from rtbrain.errors import CheckpointError
 
@@ -161,6 +162,10 @@ def random_encoder(kind: Literal["neurobert"], sizes: NeuroBERTSizes, seed: int)
 @overload
 def random_encoder(kind: Literal["biofame"], sizes: BioFAMESizes, seed: int) -> BioFAME: ...
 @overload
+def random_encoder(
+    kind: Literal["streaming"], sizes: StreamingBERTSizes, seed: int
+) -> StreamingBERT: ...
+@overload
 def random_encoder(kind: Literal["popt"], sizes: PopTSizes, seed: int) -> PopT: ...
 @overload
 def random_encoder(kind: Kind, sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
@@ -169,7 +174,7 @@ def random_encoder(kind: Kind, sizes: Sizes, seed: int) -> Encoder:
 
     Parameters
     ----------
-    kind : {"brainbert", "neurobert", "biofame", "popt"}
+    kind : {"brainbert", "neurobert", "biofame", "streaming", "popt"}
         Which model.
     sizes : BrainBERTSizes, NeuroBERTSizes, BioFAMESizes or PopTSizes
         Its sizes.

@@ -100,4 +100,5 @@ def spectrogram_of(window: Window, z_scores: Floats, finite: Mask) -> Spectrogra
     quality: Quality = window.quality
     good = quality.good & finite
     z_scores[~good] = 0
-    return Spectrogram(z_scores, window.t_stop, replace(quality, good=good))
+    quality = replace(quality, good=good)
+    return Spectrogram(z_scores, window.t_stop, quality, window.first_sample)
