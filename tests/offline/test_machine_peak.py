@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from rtbrain.offline.machine_peak import PRECISIONS, _products, measured_peak
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_peak_is_a_number_of_operations_a_second(precision: str) -> None:
+    peak = measured_peak(precision, threads=1)
+    assert 1e8 < peak < 1e15
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_each_way_gives_the_same_product(precision: str) -> None:
+    first, *others = (product() for product in _products(precision))
+    for other in others:
+        torch.testing.assert_close(
+            first, other, rtol=1e-2, atol=1e-1 if precision == "bf16" else 1e-2
+        )
+
+
+def test_precision_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of fp32, bf16, int8"):
+        measured_peak("fp8", threads=1)
