@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .decode_pace import refuse_late
+from .decode_source import hands_of, markers_of, rate_refusal, source_of
 from .recording_target import refuse_recording
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtbrain.config import DecodeSettings, StreamSettings
+    from rtbrain.config import DecodeSettings
     from rtbrain.decoder import Bundle
     from rtbrain.outlet import StatusOutlet, StatusReport
-    from rtbrain.stage import Source
-    from rtbrain.stream.lsl import MarkerSource
-    from rtbrain.stream.lsl_hands import HandMarks
 
 
 def command(
@@ -43,6 +42,9 @@ def command(
         Path | None,
         typer.Option("--record", help="Record stream, markers and decodes into OUT.xdf beside it."),
     ] = None,
+    allow_late: Annotated[
+        bool, typer.Option("--allow-late", help="Decode even where this machine is too slow.")
+    ] = False,
 ) -> None:
     """Decode a live LSL stream."""
     from rtbrain.config import DecodeSettings, load_settings
@@ -66,7 +68,7 @@ def command(
     if record is not None:
         refuse_recording(record)
     use_lsl_scope(settings.lsl_scope)
-    _decode(settings, folder, duration, record)
+    _decode(settings, folder, duration, record, allow_late)
 
 
 def use_lsl_scope(scope: str) -> None:
@@ -81,7 +83,11 @@ def use_lsl_scope(scope: str) -> None:
 
 
 def _decode(
-    settings: "DecodeSettings", folder: Path, duration_s: float | None, record: Path | None
+    settings: "DecodeSettings",
+    folder: Path,
+    duration_s: float | None,
+    record: Path | None,
+    allow_late: bool,
 ) -> None:
     from rich.console import Console
 
@@ -100,7 +106,7 @@ def _decode(
     tell = _telling(status, console)
     about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
     with recording_beside(record, settings, about, tell, _saying(console)) as look:
-        _run_and_report(settings, bundle, status, _looking(look, stopping), duration_s)
+        _run_and_report(settings, bundle, status, _looking(look, stopping), duration_s, allow_late)
 
 
 def _looking(look: Callable[[], None], stopping: Callable[[], bool]) -> Callable[[], bool]:
@@ -119,13 +125,14 @@ def _run_and_report(
     status: "StatusOutlet",
     stopping: Callable[[], bool],
     duration_s: float | None,
+    allow_late: bool,
 ) -> None:
     from rtbrain.errors import RtbrainError
     from rtbrain.outlet import StatusReport
 
     report = StatusReport(status)
     try:
-        _run(settings, bundle, status, report, stopping, duration_s)
+        _run(settings, bundle, status, report, stopping, duration_s, allow_late)
     except RtbrainError as error:
         status.emit("failed", why=str(error))
         raise
@@ -152,6 +159,7 @@ def _run(
     report: "StatusReport",
     stopping: Callable[[], bool],
     duration_s: float | None,
+    allow_late: bool,
 ) -> None:
     from rich.console import Console
 
@@ -163,14 +171,15 @@ def _run(
     console = Console(stderr=True)
     manifest, name, recipe = bundle.manifest, settings.outlet.name, recipe_of_bundle(bundle)
     tell = _telling(status, console)
-    source = _source(settings, bundle, tell, stopping)
+    source = source_of(settings, bundle, tell, stopping)
     if source is None:
         return
-    hands = _hands(settings, tell)
+    hands = hands_of(settings, tell)
     try:
         decoder = build_decoder(
             bundle, source.montage, on_event=tell, hands=hands, threads=settings.threads
         )
+        refuse_late(decoder, recipe, settings, bundle.montage.n_channels, tell, allow_late)
         outlet = DecodeOutlet(
             name,
             manifest.labels,
@@ -180,7 +189,7 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
-        markers = _markers(settings) if recipe.window.hop_s is None else None
+        markers = markers_of(settings) if recipe.window.hop_s is None else None
         pipeline = build_live(
             decoder,
             source,
@@ -190,7 +199,7 @@ def _run(
             coverage_floor=recipe.coverage_floor,
             clock=lsl_clock,
             markers=None if markers is None else markers.pull,
-            refusal=_rate_refusal(source),
+            refusal=rate_refusal(source),
         )
         console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
         try:
@@ -205,85 +214,6 @@ def _run(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
         f"{report.n_skipped} windows skipped"
     )
-
-
-def _source(
-    settings: "DecodeSettings",
-    bundle: "Bundle",
-    on_event: Callable[..., None],
-    stopping: Callable[[], bool],
-) -> "Source | None":
-    """Connected source of the settings; None where the user ended it before."""
-    from rtbrain.bundling import recipe_of_bundle
-    from rtbrain.stream.contract import StreamContract
-    from rtbrain.stream.supervisor import SupervisedSource
-    from rtbrain.stream.wanted import WantedLsl
-
-    wanted, montage = settings.stream, bundle.montage
-    if wanted.fieldtrip is not None:
-        return _fieldtrip(wanted, on_event)
-    source = SupervisedSource(
-        wanted=WantedLsl(
-            name=wanted.name,
-            stream_type=wanted.type,
-            source_id=wanted.source_id,
-            scale=wanted.scale,
-        ),
-        contract=StreamContract(
-            montage.sfreq_hz,
-            montage.names,
-            least_coverage=recipe_of_bundle(bundle).coverage_floor,
-        ),
-        montage=montage,
-        on_event=on_event,
-    )
-    connected = False
-    try:
-        connected = source.connect(wanted.timeout_s, stopping)
-    finally:
-        if not connected:
-            source.close()
-    return source if connected else None
-
-
-def _fieldtrip(wanted: "StreamSettings", on_event: Callable[..., None]) -> "Source":
-    from rtbrain.stream.fieldtrip import FieldTripSource
-
-    host, port = (wanted.fieldtrip or "").rsplit(":", 1)
-    source = FieldTripSource(
-        host=host,
-        port=int(port),
-        names=wanted.names,
-        unit=wanted.unit,
-        timeout_s=wanted.timeout_s,
-        on_event=on_event,
-    )
-    on_event("connected", stream=wanted.fieldtrip, notes=list(source.notes))
-    return source
-
-
-def _markers(settings: "DecodeSettings") -> "MarkerSource | None":
-    from rtbrain.stream.lsl import MarkerSource
-
-    name = settings.stream.markers
-    return None if name is None else MarkerSource(name=name, timeout_s=settings.stream.timeout_s)
-
-
-def _hands(settings: "DecodeSettings", on_event: Callable[..., None]) -> "HandMarks | None":
-    from rtbrain.stream.lsl_hands import HandMarks
-
-    name = settings.stream.hands
-    return None if name is None else HandMarks(name, on_event=on_event)
-
-
-def _rate_refusal(source: "Source") -> Callable[[], str]:
-    """Whether the stream's true rate is so far from the nominal one that no decode holds."""
-    from rtbrain.stream.ledger_report import effective_rate_verdict
-    from rtbrain.stream.supervisor import SupervisedSource
-
-    if not isinstance(source, SupervisedSource):
-        return lambda: ""
-    return lambda: effective_rate_verdict(source.ledger.report)
 
 
 def _saying(console: "Console") -> Callable[[str], None]:

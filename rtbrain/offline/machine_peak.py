@@ -61,7 +61,7 @@ def _products(precision: str) -> list[Callable[[], object]]:
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     x, y = (torch.randn(_N, _N, generator=generator).to(dtype) for _ in range(2))
     products: list[Callable[[], object]] = [lambda: x @ y.T]
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         packed = torch.ops.mkldnn._reorder_linear_weight(y, _N)  # as of a linear map: transposed
         products.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
     return products
