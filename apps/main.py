@@ -19,6 +19,7 @@ from . import (
     corpus,
     decode,
     demo,
+    distill,
     embed,
     evaluate,
     export,
@@ -51,6 +52,7 @@ app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.command)
 app.command("import-checkpoint")(import_checkpoint.command)
 app.command("pretrain")(pretrain.command)
+app.command("distill")(distill.command)
 app.command("probe")(probe.command)
 app.command("show")(show.command)
 app.command("view")(view.command)

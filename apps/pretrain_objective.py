@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from rtbrain.encoder.kinds import Sizes
     from rtbrain.offline.corpus.corpus import Corpus, CorpusSession
     from rtbrain.offline.objectives.objective import Examples, Objective
-    from rtbrain.offline.training.plan import Plan
 
 FORMS = {
     "brainbert": "spectrogram",
@@ -171,27 +170,3 @@ def refuse_corpus(settings: "PretrainSettings", corpus: "Corpus") -> None:
             f"is for {sizes.input_dim}: set sizes with input_dim {corpus.item_shape[-1]}, or "
             f"build the corpus for this encoder"
         )
-
-
-def plan_of(settings: "PretrainSettings") -> "Plan":
-    """What to do, in plain values."""
-    from rtbrain.offline.training.plan import Plan
-
-    return Plan(
-        steps=settings.steps,
-        batch=settings.batch,
-        micro_batch=settings.micro_batch,
-        optimiser=settings.optimiser.name,
-        lr=settings.optimiser.lr,
-        weight_decay=settings.optimiser.weight_decay,
-        warm_up=settings.warm_up,
-        decay_factor=settings.decay.factor,
-        decay_every=settings.decay.every,
-        clip=settings.clip,
-        precision=settings.precision,
-        seed=settings.seed,
-        validate_every=settings.validate_every,
-        checkpoint_every=settings.checkpoint_every,
-        validate_items=settings.validate_items,
-        prefetch=settings.prefetch,
-    )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .pretrain_objective import examples_of, objective_of, plan_of, refuse_corpus, sizes_of
+from .pretrain_objective import examples_of, objective_of, refuse_corpus, sizes_of
+from .training_run import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,11 +3,13 @@
 A `Recipe` says how signals become decodes (it travels inside a decoder bundle), a
 `DecodeSettings` where live samples come from and where decodes go, a `FitSettings` how a decoder
 is fitted, a `DemoSettings` what the demo shows, a `CorpusSettings` which recordings become
-windows on disk, a `PretrainSettings` what is learned from them. Durations are seconds,
-frequencies Hz. A key that is not known is refused, with the nearest that is.
+windows on disk, a `PretrainSettings` what is learned from them, a `DistillSettings` what a
+streaming encoder learns from another. Durations are seconds, frequencies Hz. A key that is not
+known is refused, with the nearest that is.
 """
 
 from rtbrain.config.corpus import CorpusSettings, SourceSettings
+from rtbrain.config.distill import DistillSettings
 from rtbrain.config.files import find_settings, load_settings, parse_settings, read_settings
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
 from rtbrain.config.kinds import KINDS, kind_of
@@ -27,6 +29,7 @@ __all__ = [
     "CorpusSettings",
     "DecodeSettings",
     "DemoSettings",
+    "DistillSettings",
     "EncoderSettings",
     "FitSettings",
     "LabelSettings",

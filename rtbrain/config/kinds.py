@@ -6,6 +6,7 @@ from typing import Any
 
 from rtbrain.config.base import Settings
 from rtbrain.config.corpus import CorpusSettings
+from rtbrain.config.distill import DistillSettings
 from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
 from rtbrain.config.pretrain import PretrainSettings
@@ -21,6 +22,7 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "demo": DemoSettings,
         "corpus": CorpusSettings,
         "pretrain": PretrainSettings,
+        "distill": DistillSettings,
     }
 )
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from rtbrain.apps import pretrain_price
-from rtbrain.apps.pretrain_objective import examples_of, objective_of, plan_of
+from rtbrain.apps.pretrain_objective import examples_of, objective_of
+from rtbrain.apps.training_run import plan_of
 
 from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder

@@ -41,6 +41,9 @@ class Objective(nn.Module):
 
     encoder: nn.Module
 
+    def begin_step(self, step: int) -> None:
+        """Hear how many steps were done, before each; an objective that changes with time asks."""
+
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch, a scalar, and detached scalars that are told beside it."""
         raise NotImplementedError

@@ -105,6 +105,7 @@ def train(
             _look(objective, held_out, plan, progress, book)
         while progress.step < plan.steps:
             lr = plan.lr_at(progress.step)
+            objective.begin_step(progress.step)
             means, grad_norm = take_step(
                 model, optimiser, grains, len(numbers), plan, lr, ranks, stop
             )

@@ -1,0 +1,167 @@
+"""Settings of a distillation to the student, the guide and the losses that they name."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rtbrain.config import DistillSettings
+    from rtbrain.encoder import BrainBERT, StreamingBERTSizes
+    from rtbrain.offline.corpus.corpus import Corpus, CorpusSession
+    from rtbrain.offline.objectives.distillation import Distillation
+    from rtbrain.offline.objectives.guide import Guide
+
+# Of each feature of the guide the deviation is then known to a percent.
+_TARGET_ITEMS = 2048
+_AT_ONCE = 256
+
+
+def sizes_of(settings: "DistillSettings") -> "StreamingBERTSizes":
+    """Sizes of the student.
+
+    Raises
+    ------
+    SettingsError
+        There are none of that name, or the numbers do not make an encoder.
+    """
+    from rtbrain.encoder import STREAMING_SIZES, StreamingBERTSizes
+    from rtbrain.errors import SettingsError
+
+    sizes = settings.student
+    if isinstance(sizes, str):
+        if sizes not in STREAMING_SIZES:
+            known = ", ".join(STREAMING_SIZES)
+            raise SettingsError(f"student: no sizes {sizes!r}; known are {known}")
+        return STREAMING_SIZES[sizes]
+    try:
+        return StreamingBERTSizes(**sizes)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"student: {error}") from error
+
+
+def refuse_corpus(sizes: "StreamingBERTSizes", teacher: "BrainBERT", corpus: "Corpus") -> None:
+    """Refuse a corpus that the student or the teacher cannot read.
+
+    Raises
+    ------
+    SettingsError
+        It holds another form, spectrograms that know of what comes after, other frequencies, or
+        windows of fewer than three patches.
+    CheckpointError
+        The teacher reads other frequencies than the student.
+    """
+    from rtbrain.errors import CheckpointError, SettingsError
+
+    where = corpus.folder
+    if corpus.form != "spectrogram":
+        raise SettingsError(
+            f"{where}: distillation learns from a corpus of form spectrogram, this is of form "
+            f"{corpus.form}: make one with rtbrain corpus build"
+        )
+    form = corpus.recipe.get("spectrogram", {}).get("form")
+    if form != "running":
+        raise SettingsError(
+            f"{where}: expected spectrogram.form running, whose z-scores know only what came "
+            f"before, got {form}: build a corpus by recipe edge or streaming"
+        )
+    n_frames, n_freqs = corpus.item_shape
+    if n_freqs != sizes.input_dim:
+        raise SettingsError(
+            f"{where}: its frames have {n_freqs} frequencies, the student reads "
+            f"{sizes.input_dim}: set student with input_dim {n_freqs}"
+        )
+    if teacher.sizes.input_dim != sizes.input_dim:
+        raise CheckpointError(
+            f"--teacher reads frames of {teacher.sizes.input_dim} frequencies, the student and "
+            f"{where} have {sizes.input_dim}: name a teacher that was trained on such a corpus"
+        )
+    if n_frames < 3 * sizes.patch_frames:
+        raise SettingsError(
+            f"{where}: windows of {n_frames} frames are fewer than three patches of "
+            f"{sizes.patch_frames}: build longer ones"
+        )
+
+
+def guide_of(settings: "DistillSettings", teacher: "BrainBERT") -> "Guide | None":
+    """The teacher, one of its sizes that learned nothing, or nobody."""
+    from rtbrain.encoder import random_encoder
+    from rtbrain.offline.objectives.guide import Guide
+
+    if settings.guide == "none":
+        return None
+    if settings.guide == "untrained":
+        # Not the student's seed: the two would begin with the same numbers.
+        teacher = random_encoder("brainbert", teacher.sizes, settings.seed + 1_000_000)
+    return Guide(teacher, bfloat16=settings.guide_precision == "bfloat16")
+
+
+def objective_of(
+    settings: "DistillSettings", guide: "Guide | None", patch_s: float, n_patches: int
+) -> "Distillation":
+    """The objective with weights of the seed; the global generator is not moved.
+
+    Parameters
+    ----------
+    settings : DistillSettings
+        Losses and sizes.
+    guide : Guide or None
+        Whose layers are looked at.
+    patch_s : float
+        Length of a patch, s.
+    n_patches : int
+        Of a window.
+
+    Raises
+    ------
+    SettingsError
+        The window is too short for the context or the delay.
+    """
+    import torch
+
+    from rtbrain.encoder import StreamingBERT
+    from rtbrain.errors import SettingsError
+    from rtbrain.offline.objectives.distillation import (
+        Distillation,
+        Following,
+        Guidance,
+        Match,
+    )
+
+    first, delay = round(settings.context_s / patch_s), delay_patches(settings, patch_s)
+    if first > n_patches - 2 or delay > n_patches - 1:
+        raise SettingsError(
+            f"context_s {settings.context_s} and match.delay_s {settings.match.delay_s} leave "
+            f"nothing of a window of {n_patches} patches, {n_patches * patch_s:.3g} s: shorten them"
+        )
+    guidance, match, following = settings.guidance, settings.match, settings.following
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return Distillation(
+            StreamingBERT(sizes_of(settings)),
+            guide,
+            guidance=Guidance(guidance.weight, guidance.first_steps, guidance.tokenwise),
+            match=Match(
+                match.weight, delay, match.loss == "cosine", match.mapped, match.edge_share
+            ),
+            following=Following(following.weight, following.alpha, following.gamma),
+            first_patch=first,
+        )
+
+
+def delay_patches(settings: "DistillSettings", patch_s: float) -> int:
+    """The delay in whole patches."""
+    return round(settings.match.delay_s / patch_s)
+
+
+def fit_targets(objective: "Distillation", sessions: "Sequence[CorpusSession]", seed: int) -> None:
+    """Take the scale of what the guide says from some of what is learned from."""
+    import numpy as np
+
+    from rtbrain.offline.objectives.distillation import WholeSpectrograms
+
+    examples, rng = WholeSpectrograms(sessions), np.random.default_rng(seed)
+    numbers = np.arange(len(examples))
+    if numbers.size > _TARGET_ITEMS:
+        numbers = np.sort(rng.choice(numbers, _TARGET_ITEMS, replace=False, shuffle=False))
+    parts = np.array_split(numbers, -(-numbers.size // _AT_ONCE))
+    objective.fit_targets(examples.draw(part, rng)["spectrogram"] for part in parts)
