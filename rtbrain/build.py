@@ -7,101 +7,29 @@ import numpy as np
 
 from rtbrain.buffer import CuedWindows, EventWindows, Windows
 from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
-from rtbrain.config import Recipe, SignalStep
+from rtbrain.chaining import build_signal
+from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Readout, refuse_unlike
 from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
     FrameMean,
+    StreamingEncoderStage,
     TorchScriptRuntime,
     compile_artefact,
     lip_positions,
+    refuse_other_mode,
+    streaming_stage,
 )
 from rtbrain.errors import BundleError, SettingsError
 from rtbrain.pipeline import Encoding, Pipeline, Watcher
-from rtbrain.signal import (
-    BadByHand,
-    Bipolar,
-    Chain,
-    ChannelQuality,
-    CommonAverage,
-    HighPass,
-    Laplacian,
-    NotchComb,
-    Pick,
-    PublishedLaplacian,
-    Resample,
-)
+from rtbrain.signal import Chain, Pick
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
-from rtbrain.stage import SignalStage, Sink, Source
+from rtbrain.stage import Sink, Source
 from rtbrain.stream.drift import DriftCorrection
 from rtbrain.types import Decode, Floats, Montage, samples
 
 __all__ = ["build_decoder", "build_encoding", "build_live", "build_signal"]
-
-
-def build_signal(
-    steps: Sequence[SignalStep],
-    montage: Montage,
-    on_event: Callable[..., None] | None = None,
-    hands: Callable[[], Sequence[str]] | None = None,
-) -> Chain:
-    """Signal chain of these steps, each made for the montage that the one before gives.
-
-    Parameters
-    ----------
-    on_event : callable, optional
-        Told by the quality step of contacts that go bad or good.
-    hands : callable, optional
-        Gives the latest marks by hand: masked behind the quality step, or first without one.
-
-    Raises
-    ------
-    MontageError
-        A step leaves no channel.
-    """
-    if hands is not None:
-        behind = max((n for n, step in enumerate(steps, 1) if step.quality is not None), default=0)
-        first = build_signal(steps[:behind], montage, on_event)
-        rest = build_signal(steps[behind:], first.montage, on_event)
-        by_hand = BadByHand(first.montage, heard=hands, on_event=on_event)
-        return Chain(montage, [first, by_hand, rest])
-    stages: list[SignalStage] = []
-    last = montage
-    for step in steps:
-        stage = _signal_stage(step, last, on_event)
-        if stage is not None:
-            stages.append(stage)
-            last = stage.montage
-    return Chain(montage, stages)
-
-
-def _signal_stage(
-    step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
-) -> SignalStage | None:
-    if step.quality is not None:
-        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
-    if step.pick is not None:
-        return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
-    for settings, make in (
-        (step.notch, NotchComb),
-        (step.published_laplacian, PublishedLaplacian),
-    ):
-        if settings is not None:
-            return make(montage, settings.mains_hz, q=settings.q, up_to_hz=settings.up_to_hz)
-    if step.highpass_hz is not None:
-        return HighPass(montage, step.highpass_hz)
-    if step.reference is not None:
-        return _reference(step.reference, montage)
-    if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
-        return Resample(montage, step.resample_hz)
-    return None
-
-
-def _reference(name: str, montage: Montage) -> SignalStage:
-    if name == "car":
-        return CommonAverage(montage)
-    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)
 
 
 def build_encoding(
@@ -153,7 +81,7 @@ def build_encoding(
     # Relative to the window's last sample, which t_stop stamps: hence the one sample.
     centre = float(spectrogram.frame_centres_samples[pooled].mean()) + 1
     delay_s = -centre / sfreq_hz
-    encoder: EncoderStage | FrameMean
+    encoder: EncoderStage | FrameMean | StreamingEncoderStage
     if model is None:
         fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
         n_newer = spectrogram.n_frames - pooled.stop
@@ -166,10 +94,25 @@ def build_encoding(
             positions = np.zeros((n_channels, 3), np.int64)
         else:
             positions = lip_positions(signal.montage)
-        artefact = compile_artefact(model, n_channels, spectrogram.n_frames, spectrogram.n_freqs)
-        runtime = TorchScriptRuntime(artefact, positions, threads=threads)
-        encoder = EncoderStage(runtime, neural_delay_s=delay_s)
-        n_features = runtime.n_population_features
+        refuse_other_mode(recipe.mode, model)
+        n_frames, n_freqs = spectrogram.n_frames, spectrogram.n_freqs
+        if recipe.mode == "streaming" and recipe.window.hop_s is not None:
+            hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
+            frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+            encoder = streaming_stage(
+                model,
+                (n_channels, n_frames, n_freqs),
+                positions,
+                hop_frames=hop // frame_hop,
+                hop_samples=hop,
+                neural_delay_s=delay_s,
+                threads=threads,
+            )
+        else:
+            artefact = compile_artefact(model, n_channels, n_frames, n_freqs)
+            runtime = TorchScriptRuntime(artefact, positions, threads=threads)
+            encoder = EncoderStage(runtime, neural_delay_s=delay_s)
+        n_features = model.n_population_features(n_channels)
     return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
 
 

@@ -15,6 +15,7 @@ from rtbrain.encoder import (
     BRAINBERT_SIZES,
     NEUROBERT_SIZES,
     POPT_SIZES,
+    STREAMING_SIZES,
     BioFAMESizes,
     BrainBERTSizes,
     ChannelEncoder,
@@ -23,6 +24,7 @@ from rtbrain.encoder import (
     NeuroBERTSizes,
     PopT,
     PopTSizes,
+    StreamingBERTSizes,
     encoder_of_sizes,
     encoder_of_tensors,
     kind_of,
@@ -94,6 +96,8 @@ def _channel_sizes(settings: EncoderSettings) -> ChannelSizes:
         return _sizes("encoder.neurobert", sizes, NEUROBERT_SIZES, NeuroBERTSizes)
     if kind == "biofame":
         return _sizes("encoder.biofame", sizes, BIOFAME_SIZES, BioFAMESizes)
+    if kind == "streaming":
+        return _sizes("encoder.streaming", sizes, STREAMING_SIZES, StreamingBERTSizes)
     return _sizes("encoder.brainbert", sizes, BRAINBERT_SIZES, BrainBERTSizes)
 
 

@@ -120,9 +120,10 @@ class EncoderSettings(Settings):
         Which frames are averaged, and how many.
     weights : str or None
         ``compact``, the trained encoders that ship in the package, or a folder that holds
-        ``brainbert/`` (``neurobert/``, ``biofame/``) and ``popt/``. None: random weights.
-    brainbert, neurobert, biofame : str, dict or None
-        Sizes of the random encoder of a channel, by name or number: one of the three.
+        ``brainbert/`` (``neurobert/``, ``biofame/``, ``streaming/``) and ``popt/``. None: random
+        weights.
+    brainbert, neurobert, biofame, streaming : str, dict or None
+        Sizes of the random encoder of a channel, by name or number: one of the four.
     popt : str, dict or None
         Sizes of the random Population Transformer; None leaves it out, of trained weights too.
     seed : int
@@ -135,17 +136,19 @@ class EncoderSettings(Settings):
     brainbert: str | dict[str, PositiveInt] = "compact"
     neurobert: str | dict[str, PositiveInt] | None = None
     biofame: str | dict[str, PositiveInt] | None = None
+    streaming: str | dict[str, PositiveInt] | None = None
     popt: str | dict[str, PositiveInt] | None = "compact"
     seed: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _weights_or_sizes(self) -> "EncoderSettings":
-        given = {"brainbert", "neurobert", "biofame", "popt", "seed"} & self.model_fields_set
+        kinds = {"brainbert", "neurobert", "biofame", "streaming"}
+        given = (kinds | {"popt", "seed"}) & self.model_fields_set
         given = {name for name in given if getattr(self, name) is not None}
         if self.weights is not None and given:
             told = ", ".join(sorted(given))
             raise ValueError(f"weights bring their sizes and need no seed: leave out {told}")
-        channel = given & {"brainbert", "neurobert", "biofame"}
+        channel = given & kinds
         if len(channel) > 1:
             raise ValueError(f"a channel has one encoder: keep one of {', '.join(sorted(channel))}")
         return self
@@ -153,15 +156,20 @@ class EncoderSettings(Settings):
     @property
     def channel_encoder(self) -> tuple[str, str | dict[str, PositiveInt]]:
         """Kind and sizes of the encoder of a channel."""
-        if self.neurobert is not None:
-            return "neurobert", self.neurobert
-        return ("brainbert", self.brainbert) if self.biofame is None else ("biofame", self.biofame)
+        for kind, sizes in (
+            ("neurobert", self.neurobert),
+            ("biofame", self.biofame),
+            ("streaming", self.streaming),
+        ):
+            if sizes is not None:
+                return kind, sizes
+        return "brainbert", self.brainbert
 
 
 class Recipe(Settings):
     """How samples become embeddings: the part of the settings that a bundle carries."""
 
-    mode: Literal["linear", "published", "edge"]
+    mode: Literal["linear", "published", "edge", "streaming"]
     signal: tuple[SignalStep, ...] = ()
     window: WindowSettings
     spectrogram: SpectrogramSettings
@@ -177,4 +185,25 @@ class Recipe(Settings):
             raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
         if self.mode == "published" and self.spectrogram.form in ("running", "patches"):
             raise ValueError("mode published takes spectrogram.form published or superlet")
+        return self
+
+    @model_validator(mode="after")
+    def _streaming_fits(self) -> "Recipe":
+        encoder = self.encoder
+        if self.mode != "streaming":
+            if encoder.streaming is not None and self.mode != "linear":
+                raise ValueError(
+                    "encoder.streaming is for mode streaming: set mode streaming, or leave it out"
+                )
+            return self
+        if encoder.streaming is None and encoder.weights is None:
+            raise ValueError(
+                "mode streaming takes a causal encoder: set encoder.streaming, or encoder.weights"
+            )
+        if self.spectrogram.form != "running":
+            raise ValueError(
+                "mode streaming takes spectrogram.form running: z-scores of what came before"
+            )
+        if encoder.pool != "last":
+            raise ValueError("mode streaming pools the newest frames: set encoder.pool to last")
         return self

@@ -17,6 +17,9 @@ from rtbrain.encoder.streaming import (
     StreamingBERTSizes,
     StreamingState,
 )
+from rtbrain.encoder.streaming_model import StreamingModel, refuse_other_mode
+from rtbrain.encoder.streaming_runtime import StreamingRuntime
+from rtbrain.encoder.streaming_stage import StreamingEncoderStage, streaming_stage
 from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
 from rtbrain.encoder.weights import (
     import_checkpoint,
@@ -47,6 +50,9 @@ __all__ = [
     "Runtime",
     "StreamingBERT",
     "StreamingBERTSizes",
+    "StreamingEncoderStage",
+    "StreamingModel",
+    "StreamingRuntime",
     "StreamingState",
     "TorchScriptRuntime",
     "compile_artefact",
@@ -58,7 +64,9 @@ __all__ = [
     "load_encoder",
     "load_trained",
     "random_encoder",
+    "refuse_other_mode",
     "save_encoder",
+    "streaming_stage",
     "tensors_of_encoder",
     "trained_folders",
     "weights_sha256",

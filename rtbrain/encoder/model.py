@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rtbrain.encoder.kinds import ChannelEncoder
 from rtbrain.encoder.popt import PopT
+from rtbrain.encoder.streaming import StreamingBERT
 from rtbrain.errors import CheckpointError, SettingsError
 
 __all__ = ["EncoderModel"]
@@ -18,7 +19,7 @@ class EncoderModel(nn.Module):
 
     Parameters
     ----------
-    brainbert : BrainBERT, NeuroBERT or BioFAME
+    brainbert : BrainBERT, NeuroBERT, BioFAME or StreamingBERT
         Encoder of one channel; named for the first, as its tensors are in decoder bundles.
     popt : PopT or None
         Encoder of the population; without it the population is all channels in a row.
@@ -47,6 +48,8 @@ class EncoderModel(nn.Module):
             raise SettingsError(f"pool: expected 'centre' or 'last', got '{pool}'")
         if n_pooled < 1:
             raise SettingsError(f"n_pooled: expected 1 or more frames, got {n_pooled}")
+        if isinstance(brainbert, StreamingBERT):
+            _refuse_pool(pool, n_pooled, brainbert.patch_frames)
         if popt is not None and popt.sizes.input_dim != brainbert.sizes.hidden_dim:
             raise CheckpointError(
                 f"the Population Transformer reads embeddings of {popt.sizes.input_dim} features, "
@@ -57,6 +60,13 @@ class EncoderModel(nn.Module):
         self.popt = popt
         self.pool = pool
         self.n_pooled = n_pooled
+
+    @torch.jit.unused
+    def n_population_features(self, n_channels: int) -> int:
+        """Width of the population embedding of so many channels."""
+        if self.popt is None:
+            return n_channels * self.brainbert.sizes.hidden_dim
+        return self.popt.sizes.hidden_dim
 
     def forward(
         self, spectrogram: Tensor, positions: Tensor, good: Tensor
@@ -88,3 +98,17 @@ class EncoderModel(nn.Module):
         pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))  # CLS is always read
         population = self.popt.population(channels[None], positions[None], pad_mask[None])
         return channels, population[0]
+
+
+def _refuse_pool(pool: str, n_pooled: int, patch_frames: int) -> None:
+    """Refuse what a causal encoder of patches cannot pool."""
+    if pool != "last":
+        raise SettingsError(
+            f"pool: a StreamingBERT pools the newest frames, got '{pool}': set pool to last"
+        )
+    if n_pooled % patch_frames:
+        nearest = max(1, round(n_pooled / patch_frames)) * patch_frames
+        raise SettingsError(
+            f"n_pooled: expected whole patches of {patch_frames} frames, got {n_pooled}: the "
+            f"nearest that fits is {nearest}"
+        )

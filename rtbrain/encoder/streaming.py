@@ -105,15 +105,23 @@ class _CausalLayer(nn.Module):
 
         `bias` is added to the scores, [B, H, N, S + N].
         """
-        B, N, D = x.shape
-        qkv = self.in_proj(self.norm1(x)).view(B, N, 3, self.n_heads, D // self.n_heads)
-        qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, N, E]
+        qkv = self.queries_keys_values(x)
         keys = torch.cat((keys, qkv[1]), dim=2)
         values = torch.cat((values, qkv[2]), dim=2)
         mixed = functional.scaled_dot_product_attention(qkv[0], keys, values, attn_mask=bias)
-        x = x + self.out_proj(mixed.transpose(1, 2).reshape(B, N, D))
-        x = x + self.linear2(functional.gelu(self.linear1(self.norm2(x))))
-        return x, keys, values
+        return self.after_attention(x, mixed), keys, values
+
+    def queries_keys_values(self, x: Tensor) -> Tensor:
+        """Of tokens [B, N, D], the three of them: [3, B, H, N, E]."""
+        B, N, D = x.shape
+        qkv: Tensor = self.in_proj(self.norm1(x)).view(B, N, 3, self.n_heads, D // self.n_heads)
+        return qkv.permute(2, 0, 3, 1, 4)
+
+    def after_attention(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the layer, from what was attended to, [B, H, N, E]: [B, N, D]."""
+        x = x + self.out_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = x + self.linear2(functional.gelu(self.linear1(self.norm2(x))))
+        return out
 
 
 class StreamingBERT(nn.Module):
@@ -176,8 +184,7 @@ class StreamingBERT(nn.Module):
         -------
         Tensor, float32 [B, T // P, D]
         """
-        empty = self._no_state(spectrogram.shape[0], 0)
-        return self.step(self._whole_patches(spectrogram), empty)[0]
+        return self.run(self._whole_patches(spectrogram))[0]
 
     def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
         """Hidden state of each patch after each layer, before the final norm.
@@ -277,6 +284,23 @@ class StreamingBERT(nn.Module):
         B, N, _ = hidden.shape
         following: Tensor = self.next_patch_head(hidden)
         return following.view(B, N, self.patch_frames, -1)
+
+    def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One shot from a new state, and what it remembers, for a memory kept elsewhere.
+
+        Parameters
+        ----------
+        frames : Tensor, float32 [B, N * P, F]
+            Z-scores.
+
+        Returns
+        -------
+        hidden : Tensor, float32 [B, N, D]
+        keys, values : list of Tensor, float32 [B, H, N, E]
+            One a layer.
+        """
+        hidden, keys, values = self._run(frames, self._no_state(frames.shape[0], 0))
+        return self.norm(hidden[-1]), keys, values
 
     def _whole_patches(self, spectrogram: Tensor) -> Tensor:
         return spectrogram[:, spectrogram.shape[1] % self.patch_frames :]

@@ -78,8 +78,10 @@ class ChannelDropout:
 
     def __call__(self, item: Spectrogram) -> Embedding:
         """Embedding of all good channels; that of fewer is kept."""
+        # All of them first: an encoder that remembers would forget those that are left out.
+        whole = self._encoder(item)
         self.with_fewer.append(self._fewer(item))
-        return self._encoder(item)
+        return whole
 
     def rows(self, whole: Sequence[Embedding]) -> list[Embedding]:
         """Both embeddings of every window, in the order of time.
