@@ -1,93 +1,99 @@
 """The encoder compiled to TorchScript: all of TorchScript that rtbrain uses is here.
 
 A compiled model is a file of this machine: made from weights that were verified, stamped with its
-contract (shapes, pooling, hash of weights and code, torch's version), compared with the eager
-model before it is kept, and found again by that contract.
+contract (shapes, pooling, precision, hash of weights and code, torch's version), compared with
+the eager model before it is kept, and found again by that contract.
 """
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import os
-import platform
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rtbrain.encoder.biofame import BioFAME
+from rtbrain.encoder.contract import (
+    Contract,
+    Precision,
+    contract_of,
+    contract_of_json,
+    refuse_precision,
+)
+from rtbrain.encoder.kinds import ChannelEncoder
 from rtbrain.encoder.model import EncoderModel
+from rtbrain.encoder.packed import pack_weights, packed
+from rtbrain.encoder.popt import PopT
 from rtbrain.errors import ArtefactError
 
-__all__ = ["Contract", "compile_artefact", "open_artefact", "user_cache_folder"]
+__all__ = [
+    "CompiledEncoder",
+    "compile_artefact",
+    "compile_population",
+    "open_artefact",
+    "user_cache_folder",
+]
 
-_FORMAT = 1
 _STAMP = "rtbrain.json"
+# Between eager and compiled: absolute, and in bfloat16 relative to the embedding's length.
 _LARGEST_DIFFERENCE = 1e-5
-# A change in these changes what a compiled model computes.
-_CODE = (
-    "layers.py",
-    "brainbert.py",
-    "neurobert.py",
-    "biofame.py",
-    "popt.py",
-    "model.py",
-    "artefact.py",
-)
+_LARGEST_BF16_ERROR = 0.1
 
 
-@dataclasses.dataclass(frozen=True)
-class Contract:
-    """What a compiled encoder was made for.
+class CompiledEncoder(Protocol):
+    """What a compiled encoder computes."""
 
-    Attributes
-    ----------
-    n_channels, n_frames, n_freqs : int
-        Shape of the spectrogram it takes.
-    n_features : int
-        Width of a channel's embedding.
-    n_population_features : int
-        Width of the population embedding.
-    pool : str
-        ``"centre"`` or ``"last"``.
-    n_pooled : int
-        Frames that are averaged.
-    reads_positions : bool
-        Whether contact positions matter: there is a Population Transformer.
-    weights_sha256, code_sha256 : str
-        Hashes of the weights and of the code that was compiled.
-    torch : str
-        Version that compiled it.
-    machine : str
-        Processor family.
-    format : int
-        Version of this record.
-    """
+    def __call__(self, block: Tensor) -> Tensor:
+        """A block of channels [B, T, F] to the embedding of each [B, D]."""
+        ...
 
-    n_channels: int
-    n_frames: int
-    n_freqs: int
-    n_features: int
-    n_population_features: int
-    pool: str
-    n_pooled: int
-    reads_positions: bool
-    weights_sha256: str
-    code_sha256: str
-    torch: str
-    machine: str
-    format: int = _FORMAT
+    def codes(self, positions: Tensor) -> Tensor:
+        """What is known of contacts [C, 3] before any signal comes; opaque."""
+        ...
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the contract, by which the cache finds a compiled model."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
+        """Channels [C, D], their codes and which are good [C] to the population [P]."""
+        ...
+
+
+class _Compiled(nn.Module):
+    """The parts that a runtime calls, as a `CompiledEncoder`."""
+
+    def __init__(
+        self, brainbert: ChannelEncoder | None, popt: PopT | None, pool: str, n_pooled: int
+    ) -> None:
+        super().__init__()
+        self.brainbert = brainbert
+        self.popt = popt
+        self.pool = pool
+        self.n_pooled = n_pooled
+        self.dtype = torch.float32 if brainbert is None else next(brainbert.parameters()).dtype
+
+    def forward(self, block: Tensor) -> Tensor:
+        """[B, T, F] to the embedding of each channel [B, D]."""
+        if self.brainbert is None:
+            return block
+        out: Tensor = self.brainbert.embed(block.to(self.dtype), self.pool, self.n_pooled)
+        return out.float()
+
+    @torch.jit.export
+    def codes(self, positions: Tensor) -> Tensor:
+        """[C, 3] to what the Population Transformer knows of the channels before they speak."""
+        return positions if self.popt is None else self.popt.codes(positions[None])
+
+    @torch.jit.export
+    def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
+        """[C, D] to [P], or to [C * D] without a Population Transformer."""
+        if self.popt is None:
+            return channels.flatten()
+        pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))  # CLS is always read
+        out: Tensor = self.popt.population_of_codes(channels[None], codes, pad_mask[None])
+        return out[0]
 
 
 def compile_artefact(
@@ -96,6 +102,7 @@ def compile_artefact(
     n_frames: int,
     n_freqs: int,
     *,
+    precision: Precision = "fp32",
     cache_folder: Path | None = None,
 ) -> Path:
     """Compiled form of an encoder, from the cache or made now.
@@ -106,6 +113,8 @@ def compile_artefact(
         The eager model, on the CPU; put in eval mode.
     n_channels, n_frames, n_freqs : int
         Shape of the spectrograms it will be given.
+    precision : str
+        Of the channel encoder: ``"fp32"`` or ``"bf16"``.
     cache_folder : Path or None
         Where compiled models are kept; None for the user's cache folder.
 
@@ -117,45 +126,59 @@ def compile_artefact(
     Raises
     ------
     ArtefactError
-        The model cannot take this shape, or its compiled form differs from it.
+        The model cannot take this shape or precision, or its compiled form differs from it.
     """
-    _refuse_shape(model, n_channels, n_frames, n_freqs)
-    contract = _contract_of(model, n_channels, n_frames, n_freqs)
+    _refuse_here(model, precision)
+    contract = contract_of(
+        model,
+        n_channels,
+        n_frames,
+        n_freqs,
+        runtime="torchscript",
+        precision=precision,
+        code=("artefact.py",),
+    )
     folder = user_cache_folder() if cache_folder is None else Path(cache_folder)
     path = folder / f"encoder-{contract.sha256[:32]}.pt"
     # A file that was damaged is made again.
     with contextlib.suppress(ArtefactError):
         if path.is_file() and open_artefact(path)[1] == contract:
             return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
-    except OSError as error:
-        raise ArtefactError(f"{folder}: cannot hold compiled models: {error.strerror}") from error
-    os.close(handle)
-    part = Path(name)
-    try:
+    with _written_whole(path) as part:
         _compile(model, contract, part)
-        difference = _largest_difference(model, open_artefact(part)[0], contract)
-        if not difference <= _LARGEST_DIFFERENCE:
-            raise ArtefactError(
-                f"the compiled encoder differs from the eager one by {difference:.3g}, expected "
-                f"at most {_LARGEST_DIFFERENCE:g}: torch {torch.__version__} cannot be used here"
-            )
-        # The last process wins, with an equal file; none ever sees half of one.
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        _refuse_difference(model, open_artefact(part)[0], contract)
     return path
 
 
-def open_artefact(path: Path) -> tuple[torch.nn.Module, Contract]:
+def compile_population(model: EncoderModel, contract: Contract, path: Path) -> None:
+    """Write the part after the channels, compiled alone, for a runtime that computes these.
+
+    Parameters
+    ----------
+    model : EncoderModel
+        The eager model.
+    contract : Contract
+        What the file is stamped with.
+    path : Path
+        The file; `open_artefact` opens it.
+    """
+    popt = None if model.popt is None else packed(model.popt)
+    _save(_Compiled(None, popt, model.pool, model.n_pooled), contract, path)
+
+
+def open_artefact(path: Path) -> tuple[CompiledEncoder, Contract]:
     """Compiled encoder and its contract, from this machine's own cache.
 
     Parameters
     ----------
     path : Path
         What `compile_artefact` gave. TorchScript can hold code: open no file of others.
+
+    Returns
+    -------
+    compiled : CompiledEncoder
+        Its weights packed for its shape.
+    contract : Contract
 
     Raises
     ------
@@ -172,17 +195,13 @@ def open_artefact(path: Path) -> tuple[torch.nn.Module, Contract]:
         raise ArtefactError(
             f"{path}: not a compiled encoder, or damaged: delete it, and it is made again"
         ) from error
-    try:
-        contract = Contract(**json.loads(stamp[_STAMP] or "null"))
-    except (TypeError, ValueError) as error:
-        raise ArtefactError(f"{path}: carries no contract: delete it, compile it again") from error
-    here = (_FORMAT, torch.__version__, platform.machine())
-    made = (contract.format, contract.torch, contract.machine)
-    if made != here:
-        raise ArtefactError(
-            f"{path}: compiled as format, torch, machine {made}, here they are {here}: "
-            f"compile it again"
-        )
+    contract = contract_of_json(stamp[_STAMP], path)
+    refuse_precision(contract.precision)
+    with torch.inference_mode():
+        if compiled.brainbert is not None:
+            pack_weights(compiled.brainbert, contract.block_length * contract.n_frames)
+        if compiled.popt is not None:
+            pack_weights(compiled.popt, 1 + contract.n_channels)
     return compiled, contract
 
 
@@ -198,80 +217,84 @@ def user_cache_folder() -> Path:
     return base / "rtbrain"
 
 
-def _refuse_shape(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int) -> None:
-    expected = model.brainbert.sizes.input_dim
-    if n_freqs != expected:
+def _refuse_here(model: EncoderModel, precision: Precision) -> None:
+    if precision == "int8":
         raise ArtefactError(
-            f"the encoder reads {expected} frequencies, the spectrogram has {n_freqs}: "
-            f"set the spectrogram that the weights were trained on"
+            "precision int8 is of runtime openvino alone: set that, or precision fp32 or bf16"
         )
-    most = model.brainbert.most_frames
-    if n_frames < model.n_pooled or (most is not None and n_frames > most):
-        has = "" if most is None else f" and has {most} positions"
+    refuse_precision(precision)
+    if precision != "fp32" and isinstance(model.brainbert, BioFAME):
         raise ArtefactError(
-            f"the encoder pools {model.n_pooled} frames{has}, the spectrogram has {n_frames} "
-            f"frames: change the length of the window"
+            "precision bf16: bioFAME's transform knows no half precision: set precision fp32"
         )
-    if n_channels < 1:
-        raise ArtefactError(f"expected 1 or more channels, got {n_channels}")
 
 
-def _contract_of(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int) -> Contract:
-    weights = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        weights.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    # Heads decide how the same weights are read.
-    weights.update(repr((model.brainbert.sizes, model.popt and model.popt.sizes)).encode())
-    code = hashlib.sha256()
-    for name in _CODE:
-        code.update(Path(__file__).with_name(name).read_bytes())
-    n_features = model.brainbert.sizes.hidden_dim
-    popt = model.popt
-    return Contract(
-        n_channels=n_channels,
-        n_frames=n_frames,
-        n_freqs=n_freqs,
-        n_features=n_features,
-        n_population_features=n_channels * n_features if popt is None else popt.sizes.hidden_dim,
-        pool=model.pool,
-        n_pooled=model.n_pooled,
-        reads_positions=popt is not None,
-        weights_sha256=weights.hexdigest(),
-        code_sha256=code.hexdigest(),
-        torch=torch.__version__,
-        machine=platform.machine(),
-    )
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A file to write, put in its place at the end: the last process wins, none sees half."""
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
+    except OSError as error:
+        raise ArtefactError(f"{folder}: cannot hold compiled models: {error.strerror}") from error
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _compile(model: EncoderModel, contract: Contract, path: Path) -> None:
-    stamp = {_STAMP: json.dumps(dataclasses.asdict(contract))}
+    brainbert = packed(model.brainbert)
+    if contract.precision == "bf16":
+        brainbert = brainbert.to(torch.bfloat16)
+    popt = None if model.popt is None else packed(model.popt)
+    _save(_Compiled(brainbert, popt, model.pool, model.n_pooled), contract, path)
+
+
+def _save(parts: _Compiled, contract: Contract, path: Path) -> None:
     with _torchscript():
-        compiled = torch.jit.freeze(torch.jit.script(model.eval()))
-        torch.jit.save(compiled, str(path), _extra_files=stamp)
+        compiled = torch.jit.script(parts.eval())
+        torch.jit.save(compiled, str(path), _extra_files={_STAMP: contract.json()})
 
 
-def _largest_difference(
-    model: EncoderModel, compiled: torch.nn.Module, contract: Contract
-) -> float:
-    """Between eager and compiled, over a window that is all good and one that is not."""
+def _refuse_difference(model: EncoderModel, compiled: CompiledEncoder, contract: Contract) -> None:
+    """Between eager and compiled: of a block of channels, and of the population with some bad."""
+    model.eval()
     generator = torch.Generator().manual_seed(0)
-    shape = (contract.n_channels, contract.n_frames, contract.n_freqs)
-    positions = torch.randint(0, 200, (contract.n_channels, 3), generator=generator)
-    some = torch.arange(contract.n_channels) % 3 != 1
-    differences = [0.0]
-    for good in (torch.ones_like(some), some):
-        spectrogram = torch.randn(shape, generator=generator)
-        spectrogram[~good] = torch.nan
-        with torch.inference_mode():
-            pairs: Iterator[tuple[Tensor, Tensor]] = zip(
-                model(spectrogram, positions, good),
-                compiled(spectrogram, positions, good),
-                strict=True,
-            )
-            differences += [float((eager - other).abs().max()) for eager, other in pairs]
-    # max() would pass over a NaN that does not come first.
-    return float(torch.tensor(differences).max())
+    n_channels = contract.n_channels
+    shape = (contract.block_length, contract.n_frames, contract.n_freqs)
+    positions = torch.randint(0, 200, (n_channels, 3), generator=generator)
+    channels = torch.randn((n_channels, contract.n_features), generator=generator)
+    with torch.inference_mode():
+        block = torch.randn(shape, generator=generator)
+        eager = model.brainbert.embed(block, model.pool, model.n_pooled)
+        error = compiled(block) - eager
+        if contract.precision == "bf16":
+            _refuse_above(_LARGEST_BF16_ERROR, error.norm(dim=1) / eager.norm(dim=1))
+        else:
+            _refuse_above(_LARGEST_DIFFERENCE, error.abs())
+        if model.popt is None:
+            return
+        codes = compiled.codes(positions)
+        some = torch.arange(n_channels) % 3 != 1
+        for good in (torch.ones_like(some), some):
+            pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))
+            expected = model.popt.population(channels[None], positions[None], pad_mask[None])[0]
+            given = compiled.population(channels, codes, good)
+            _refuse_above(_LARGEST_DIFFERENCE, (given - expected).abs())
+
+
+def _refuse_above(largest: float, differences: Tensor) -> None:
+    difference = float(differences.max())  # NaN where one is
+    if not difference <= largest:
+        raise ArtefactError(
+            f"the compiled encoder differs from the eager one by {difference:.3g}, expected "
+            f"at most {largest:g}: torch {torch.__version__} cannot be used here"
+        )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rtbrain.encoder.layers import (
     DROPOUT,
@@ -171,6 +172,50 @@ class PopT(nn.Module):
             A position is outside 0 to 4999.
         """
         tokens = self._tokens(embedding, positions, None)
+        return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
+
+    def codes(self, positions: Tensor) -> Tensor:
+        """What is known before a channel speaks: computed once for a montage.
+
+        Parameters
+        ----------
+        positions : Tensor, int64 [B, C, 3]
+            L, I, P voxels, 0 to 4999; compiled, they are not checked here.
+
+        Returns
+        -------
+        Tensor, float32 [B, 1 + C, P]
+            The CLS token, complete; then the position code of each channel.
+        """
+        encoding = self.input_encoding
+        B = positions.shape[0]
+        weight = encoding.in_proj.weight
+        ones = torch.ones(B, 1, weight.shape[1], dtype=weight.dtype, device=weight.device)
+        index = functional.pad(positions, (0, 1))  # [B, C, 4]: sequence 0
+        cls = encoding(ones, torch.zeros_like(index[:, :1]))
+        return torch.cat((cls, encoding.positional_encoding(index).flatten(2)), dim=1)
+
+    def population_of_codes(
+        self, embedding: Tensor, codes: Tensor, pad_mask: Tensor | None = None
+    ) -> Tensor:
+        """What `population` gives, from the codes of the positions.
+
+        Parameters
+        ----------
+        embedding : Tensor, float32 [B, C, D]
+            One embedding a channel.
+        codes : Tensor, float32 [B, 1 + C, P]
+            What `codes` gave.
+        pad_mask : Tensor, bool [B, 1 + C], or None
+            True where a token is left out; the first is CLS.
+
+        Returns
+        -------
+        Tensor, float32 [B, P]
+        """
+        encoding = self.input_encoding
+        channels = encoding.layer_norm(encoding.in_proj(embedding) + codes[:, 1:])
+        tokens = torch.cat((codes[:, :1], channels), dim=1)
         return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
 
     def _tokens(self, embedding: Tensor, positions: Tensor, seq_id: Tensor | None) -> Tensor:

@@ -1,6 +1,8 @@
 """What runs a compiled encoder on one window after another."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -8,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rtbrain.encoder.artefact import open_artefact
+from rtbrain.encoder.artefact import CompiledEncoder, open_artefact
+from rtbrain.encoder.blocks import Blocks
+from rtbrain.encoder.contract import Contract
 from rtbrain.encoder.positions import refuse_outside
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Floats, Mask
 
-__all__ = ["Runtime", "TorchScriptRuntime"]
+__all__ = ["Population", "Runtime", "TorchScriptRuntime", "on_threads", "refuse_input", "warm_up"]
 
 _MOST_WARM_UP_CALLS = 30
 _WARM_CALLS_IN_A_ROW = 3
@@ -28,18 +32,25 @@ class Runtime(Protocol):
     ----------
     name : str
         Which runtime it is.
+    precision : str
+        ``"fp32"``, ``"bf16"`` or ``"int8"``: of the channel encoder.
     n_channels, n_frames, n_freqs : int
         Shape of the spectrogram it takes.
     n_features, n_population_features : int
         Widths of what it gives.
+    load_s, warm_up_s : float
+        How long it took to load, and to become warm, s.
     """
 
     name: str
+    precision: str
     n_channels: int
     n_frames: int
     n_freqs: int
     n_features: int
     n_population_features: int
+    load_s: float
+    warm_up_s: float
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window.
@@ -60,6 +71,59 @@ class Runtime(Protocol):
         ...
 
 
+class Population:
+    """The Population Transformer, compiled, for contacts at known positions.
+
+    What it knows of a contact before any signal comes is computed once, here.
+
+    Parameters
+    ----------
+    compiled : CompiledEncoder
+        What `open_artefact` gave.
+    contract : Contract
+        Its contract.
+    positions : ndarray, int64 [n_channels, 3], or None
+        L, I, P voxels of the channels; None where no Population Transformer reads them.
+
+    Raises
+    ------
+    ArtefactError
+        The positions do not fit the contract.
+    MontageError
+        A position is outside 0 to 4999.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledEncoder,
+        contract: Contract,
+        positions: npt.NDArray[np.int64] | None,
+    ) -> None:
+        if positions is None:
+            if contract.reads_positions:
+                raise ArtefactError("this encoder reads contact positions, got none: pass them")
+            positions = np.zeros((contract.n_channels, 3), np.int64)
+        if positions.shape != (contract.n_channels, 3):
+            raise ArtefactError(
+                f"positions have shape {positions.shape}, the encoder was compiled for "
+                f"({contract.n_channels}, 3): compile it for this montage"
+            )
+        refuse_outside(positions)
+        self._compiled = compiled
+        with torch.inference_mode():
+            self._codes = compiled.codes(torch.from_numpy(positions.astype(np.int64)))
+
+    def __call__(self, channels: Floats, good: Mask) -> Floats:
+        """float32 [n_channels, n_features] to float32 [n_population_features]."""
+        # torch warns of arrays that are read-only; nothing here writes, but views of others are.
+        mask = torch.from_numpy(np.require(good, requirements=("C", "W")))
+        with torch.inference_mode():
+            population = self._compiled.population(torch.from_numpy(channels), self._codes, mask)
+        # Without a Population Transformer it is a view of the channels' own memory.
+        out: Floats = population.numpy().copy()
+        return out
+
+
 class TorchScriptRuntime:
     """The compiled encoder on the CPU.
 
@@ -72,7 +136,8 @@ class TorchScriptRuntime:
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
     threads : int
-        Threads of torch in this process, for every operator that it runs.
+        Threads of torch while it encodes. Around that, torch is left on one: its small operators
+        stall on more.
 
     Raises
     ------
@@ -87,26 +152,25 @@ class TorchScriptRuntime:
     def __init__(
         self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
     ) -> None:
-        self._model, contract = open_artefact(path)
+        start_s = time.perf_counter()
+        compiled, contract = open_artefact(path)
         self.contract = contract
+        self.precision: str = contract.precision
         self.n_channels = contract.n_channels
         self.n_frames = contract.n_frames
         self.n_freqs = contract.n_freqs
         self.n_features = contract.n_features
         self.n_population_features = contract.n_population_features
-        if positions is None:
-            if contract.reads_positions:
-                raise ArtefactError("this encoder reads contact positions, got none: pass them")
-            positions = np.zeros((contract.n_channels, 3), np.int64)
-        if positions.shape != (contract.n_channels, 3):
-            raise ArtefactError(
-                f"positions have shape {positions.shape}, the encoder was compiled for "
-                f"({contract.n_channels}, 3): compile it for this montage"
-            )
-        refuse_outside(positions)
-        self._positions = torch.from_numpy(positions.astype(np.int64))
-        torch.set_num_threads(threads)
-        self.warm_up_calls = self._warm_up()
+        self.threads = threads
+        torch.set_num_threads(1)
+        self._population = Population(compiled, contract, positions)
+        block = (contract.block_length, contract.n_frames, contract.n_freqs)
+        self._channels = Blocks(
+            lambda array: compiled(torch.from_numpy(array)).numpy(), block, contract.n_features
+        )
+        self.load_s = time.perf_counter() - start_s
+        self.warm_up_calls = warm_up(self, contract.block_length)
+        self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window.
@@ -129,39 +193,71 @@ class TorchScriptRuntime:
         ArtefactError
             A shape or a type differs from what the encoder was compiled for.
         """
-        shape = (self.n_channels, self.n_frames, self.n_freqs)
-        if spectrogram.shape != shape or spectrogram.dtype != np.float32:
-            raise ArtefactError(
-                f"spectrogram is {spectrogram.dtype} {spectrogram.shape}, the encoder was compiled "
-                f"for float32 {shape}: compile it for this shape"
-            )
-        if good.shape != (self.n_channels,) or good.dtype != np.bool_:
-            raise ArtefactError(
-                f"mask of good channels is {good.dtype} {good.shape}, expected bool "
-                f"({self.n_channels},)"
-            )
-        # torch warns of arrays that are read-only; nothing here writes, but views of others are.
-        given = np.require(spectrogram, requirements=("C", "W"))
-        mask = np.require(good, requirements=("C", "W"))
-        with torch.inference_mode():
-            channels, population = self._model(
-                torch.from_numpy(given), self._positions, torch.from_numpy(mask)
-            )
-        return channels.numpy(), population.numpy()
+        refuse_input(self, spectrogram, good)
+        with on_threads(self.threads), torch.inference_mode():
+            channels = self._channels(spectrogram, good)
+            return channels, self._population(channels, good)
 
-    def _warm_up(self) -> int:
-        rng = np.random.default_rng(0)
-        shape = (self.n_channels, self.n_frames, self.n_freqs)
-        spectrogram = rng.standard_normal(shape, dtype=np.float32)
-        good = np.ones(self.n_channels, np.bool_)
-        durations_s: list[float] = []
-        while len(durations_s) < _MOST_WARM_UP_CALLS:
-            start_s = time.perf_counter()
-            self(spectrogram, good)
-            durations_s.append(time.perf_counter() - start_s)
-            recent = durations_s[-_WARM_CALLS_IN_A_ROW:]
-            if len(durations_s) > _WARM_CALLS_IN_A_ROW and max(recent) <= _WARM_FACTOR * min(
-                durations_s
-            ):
-                break
-        return len(durations_s)
+
+@contextlib.contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Let torch work on so many threads, and then on as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
+    """Refuse a window of another shape or type than the runtime was compiled for.
+
+    Raises
+    ------
+    ArtefactError
+        It is.
+    """
+    shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
+    if spectrogram.shape != shape or spectrogram.dtype != np.float32:
+        raise ArtefactError(
+            f"spectrogram is {spectrogram.dtype} {spectrogram.shape}, the encoder was compiled "
+            f"for float32 {shape}: compile it for this shape"
+        )
+    if good.shape != (runtime.n_channels,) or good.dtype != np.bool_:
+        raise ArtefactError(
+            f"mask of good channels is {good.dtype} {good.shape}, expected bool "
+            f"({runtime.n_channels},)"
+        )
+
+
+def warm_up(runtime: Runtime, block_length: int) -> int:
+    """Call a runtime at its own shape until its calls are no longer slower than at best.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        What to warm.
+    block_length : int
+        Channels that it takes at once: so many are good, the others would repeat the same call.
+
+    Returns
+    -------
+    int
+        Calls that were made.
+    """
+    rng = np.random.default_rng(0)
+    shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
+    spectrogram = rng.standard_normal(shape, dtype=np.float32)
+    good = np.arange(runtime.n_channels) < block_length
+    durations_s: list[float] = []
+    while len(durations_s) < _MOST_WARM_UP_CALLS:
+        start_s = time.perf_counter()
+        runtime(spectrogram, good)
+        durations_s.append(time.perf_counter() - start_s)
+        recent = durations_s[-_WARM_CALLS_IN_A_ROW:]
+        if len(durations_s) > _WARM_CALLS_IN_A_ROW and max(recent) <= _WARM_FACTOR * min(
+            durations_s
+        ):
+            break
+    return len(durations_s)
