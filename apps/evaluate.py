@@ -1,5 +1,6 @@
 """`rtbrain evaluate`: a held-out recording through the live pipeline at full speed, and scored."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rtbrain.config import LabelSettings
-    from rtbrain.decoder import Bundle
+    from rtbrain.decoder import Bundle, Readout
     from rtbrain.offline.labels import Labelled
     from rtbrain.offline.virtual import VirtualSession
+    from rtbrain.pipeline import Encoding
+    from rtbrain.stage import Stage
     from rtbrain.stream.contract import Binding
     from rtbrain.stream.recording import Recording
-    from rtbrain.types import Chunk, Decode, Montage
+    from rtbrain.types import Chunk, Decode, Embedding, Montage
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ def command(
         refuse_target(report, "--report")
     console = Console()
     found = read_bundle(bundle)
-    labels = _labels(found, classes)
+    labels = labels_of(found, classes)
     with opened((recording,), stream=stream, sfreq_hz=sfreq, scale=scale) as found_recordings:
         (read,), labels = with_tasks(labels, (recording,), found_recordings)
         figures = {"decoder": _scored(console, found, read, labels, scale, threshold)}
@@ -111,8 +114,8 @@ def _controls(bundle: Path) -> list[Path]:
     return sorted(manifest.parent for manifest in bundle.glob("controls/*/manifest.json"))
 
 
-def _labels(bundle: "Bundle", classes: str | None) -> "LabelSettings":
-    """How the decoder's windows were labelled, or as the user says."""
+def labels_of(bundle: "Bundle", classes: str | None) -> "LabelSettings":
+    """How the decoder's windows were labelled, or as the user says: markers, with commas."""
     from rtbrain.config import LabelSettings, parse_settings
 
     if classes is not None:
@@ -130,23 +133,70 @@ def _scored(
     scale: float,
     threshold: float,
 ) -> dict[str, Any]:
+    from .evaluate_report import figures_of
+
+    decoder = decoder_of(bundle, recording)
+    kept, valid, labelled = decoded(console, bundle, recording, labels, scale, decoder)
+    alarm = None if labels.events is not None else threshold
+    return figures_of(kept.decodes, valid, labelled, alarm) | {"lost_samples": kept.n_lost}
+
+
+def decoder_of(
+    bundle: "Bundle", recording: "Recording", **options: Any
+) -> "tuple[Encoding, Readout]":
+    """Decoder of a bundle for a recording in the bundle's channels.
+
+    Contacts that the recording marks bad are masked as those that an operator marks live.
+
+    Parameters
+    ----------
+    options
+        Of `rtbrain.build.build_decoder`.
+    """
+    from rtbrain.build import build_decoder
+
+    bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
+    return build_decoder(bundle, bundle.montage, hands=(lambda: bad) if bad else None, **options)
+
+
+def decoded(
+    console: "Console",
+    bundle: "Bundle",
+    recording: "Recording",
+    labels: "LabelSettings",
+    scale: float,
+    decoder: "tuple[Encoding, Stage[Embedding, Decode]]",
+) -> "tuple[Kept, list[Decode], Labelled]":
+    """All decodes of a recording, those that are valid, and the labels of these.
+
+    Parameters
+    ----------
+    decoder : tuple
+        As `decoder_of` gives it.
+
+    Raises
+    ------
+    RecordingError
+        No decode is valid.
+    SettingsError
+        The labels are not those of the decoder.
+    """
     import numpy as np
 
     from rtbrain.bundling import recipe_of_bundle
     from rtbrain.errors import RecordingError
 
-    from .evaluate_report import figures_of
     from .fit_inputs import as_session, labelled_windows, rest_cues
 
-    recipe = recipe_of_bundle(bundle)
+    window = recipe_of_bundle(bundle).window
     session = as_session(
         recording,
         recording.montage.names,
         scale=scale,
         target=labels.channel,
-        extra=rest_cues(recording, labels, recipe.window),
+        extra=rest_cues(recording, labels, window),
     )
-    kept, delay_s = _played(console, bundle, session, recording)
+    kept = played(console, bundle, session, recording.n_samples, decoder)
     valid = [decode for decode in kept.decodes if decode.quality.valid]
     if not valid:
         raise RecordingError(
@@ -154,10 +204,10 @@ def _scored(
             "window, has no event to cut at, or too few of its contacts are good"
         )
     t_stop = np.array([decode.t_stop for decode in valid])
-    labelled = labelled_windows(recording, session, labels, recipe.window, t_stop, delay_s)
+    delay_s = decoder[0].neural_delay_s
+    labelled = labelled_windows(recording, session, labels, window, t_stop, delay_s)
     _refuse_other_outputs(bundle, labelled)
-    alarm = None if labels.events is not None else threshold
-    return figures_of(kept.decodes, valid, labelled, alarm) | {"lost_samples": kept.n_lost}
+    return kept, valid, labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +228,30 @@ class _Bound:
         self.session.close()
 
 
-def _played(
-    console: "Console", bundle: "Bundle", session: "VirtualSession", recording: "Recording"
-) -> tuple[Kept, float]:
-    """Every decode of a session, and how long after its moment a window ends, s.
+def played(
+    console: "Console",
+    bundle: "Bundle",
+    session: "VirtualSession",
+    n_samples: int,
+    decoder: "tuple[Encoding, Stage[Embedding, Decode]]",
+    *,
+    doing: str = "decoding",
+    until_s: float = math.inf,
+) -> Kept:
+    """Every decode of a session, bound to the decoder's channels by label.
 
-    Contacts that the recording marks bad are masked as those that an operator marks live.
+    Parameters
+    ----------
+    n_samples : int
+        How many there are.
+    doing : str
+        What the bar of progress tells.
+    until_s : float
+        Where to stop, s.
     """
     from rich.progress import Progress
 
-    from rtbrain.build import build_decoder, build_live
+    from rtbrain.build import build_live
     from rtbrain.bundling import recipe_of_bundle
     from rtbrain.stream.contract import StreamContract
 
@@ -195,8 +259,6 @@ def _played(
     fitted = bundle.montage
     contract = StreamContract(fitted.sfreq_hz, fitted.names, least_coverage=floor)
     binding = contract.check(session.montage, stream="of the recording")
-    bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
-    decoder = build_decoder(bundle, fitted, hands=(lambda: bad) if bad else None)
     kept = Kept()
     pipeline = build_live(
         decoder,
@@ -209,14 +271,14 @@ def _played(
         markers=session.markers,
     )
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("decoding", total=recording.n_samples)
+        task = progress.add_task(doing, total=n_samples)
 
-        def go_on() -> bool:
+        def stop() -> bool:
             progress.update(task, completed=session.n_read)
-            return False
+            return session.clock() > until_s
 
-        pipeline.run(go_on)
-    return kept, decoder[0].neural_delay_s
+        pipeline.run(stop)
+    return kept
 
 
 def _refuse_other_outputs(bundle: "Bundle", labelled: "Labelled") -> None:

@@ -25,9 +25,9 @@ from rtbrain.errors import BundleError, SettingsError
 from rtbrain.pipeline import Encoding, Pipeline, Watcher
 from rtbrain.signal import Chain, Pick
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
-from rtbrain.stage import Sink, Source
+from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.drift import DriftCorrection
-from rtbrain.types import Decode, Floats, Montage, samples
+from rtbrain.types import Decode, Embedding, Floats, Montage, samples
 
 __all__ = ["build_decoder", "build_encoding", "build_live", "build_signal"]
 
@@ -236,7 +236,7 @@ def build_decoder(
 
 
 def build_live(
-    decoder: tuple[Encoding, Readout],
+    decoder: tuple[Encoding, Stage[Embedding, Decode]],
     source: Source,
     sinks: Sequence[Sink[Decode]],
     watcher: Watcher,
