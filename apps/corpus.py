@@ -53,6 +53,10 @@ def embed(
     dtype: Annotated[
         Literal["float16", "float32"], typer.Option("--dtype", help="Of the numbers on disk.")
     ] = "float16",
+    n_pooled: Annotated[
+        int | None,
+        typer.Option("--n-pooled", min=1, help="Frames averaged; by default as the recipe says."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Of the encoder; all by default.")
     ] = None,
@@ -72,12 +76,12 @@ def embed(
         torch.set_num_threads(threads)
     whole = open_corpus(corpus)
     model = channel_encoder(encoder)
-    header, pool, n_pooled = embedding_header(whole, encoder, dtype)
+    header, pool, n_frames = embedding_header(whole, encoder, dtype, n_pooled)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     console = Console()
     names = {entry.number: entry.subject for entry in whole.manifest.sessions}
     with writing(out):
         writer = CorpusWriter(out, header)
         with shown(console, names, len(writer.manifest.done)) as bars:
-            embed_corpus(writer, whole, frozen(model, pool, n_pooled, device), bars)
+            embed_corpus(writer, whole, frozen(model, pool, n_frames, device), bars)
     corpus_show.tell(console, out, writer.manifest)

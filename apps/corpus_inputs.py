@@ -178,11 +178,15 @@ def channel_encoder(folder: Path) -> "Embeds":
 
 
 def embedding_header(
-    corpus: "Corpus", encoder: Path, dtype: Literal["float16", "float32"]
+    corpus: "Corpus",
+    encoder: Path,
+    dtype: Literal["float16", "float32"],
+    n_pooled: int | None = None,
 ) -> "tuple[CorpusManifest, str, int]":
     """Manifest of a corpus of embeddings that holds nothing yet, and what is pooled.
 
-    It names whom the encoder learned from, or null where its folder has no report.
+    It names whom the encoder learned from, or null where its folder has no report. `n_pooled`
+    frames are averaged, or as many as the corpus's recipe says.
 
     Raises
     ------
@@ -199,20 +203,23 @@ def embedding_header(
             "patches"
         )
     pooled = parse_settings(corpus.recipe, Recipe, where=f"{corpus.folder.name}: recipe").encoder
+    recipe, n_pooled = corpus.recipe, n_pooled or pooled.n_pooled
+    if n_pooled != pooled.n_pooled:
+        recipe = recipe | {"encoder": recipe.get("encoder", {}) | {"n_pooled": n_pooled}}
     trained = trained_on(encoder)
     settings = {
         "corpus_sha256": file_entry(corpus.folder, corpus.folder / MANIFEST).sha256,
         "encoder_sha256": file_entry(encoder, encoder / "weights.safetensors").sha256,
         "pool": pooled.pool,
-        "n_pooled": pooled.n_pooled,
+        "n_pooled": n_pooled,
         "learned": None if trained is None else trained["learned"],
     }
     header = CorpusManifest(
         form="embedding",
         dtype=dtype,
         hop_s=corpus.hop_s,
-        recipe=corpus.recipe,
+        recipe=recipe,
         settings=settings,
         asked_sha256=_sha256(settings | {"dtype": dtype}),
     )
-    return header, pooled.pool, pooled.n_pooled
+    return header, pooled.pool, n_pooled

@@ -134,10 +134,17 @@ def objective_of(
             f"nothing of a window of {n_patches} patches, {n_patches * patch_s:.3g} s: shorten them"
         )
     guidance, match, following = settings.guidance, settings.match, settings.following
+    sizes = sizes_of(settings)
+    if guide and match.weight and not match.mapped and guide.n_features != sizes.hidden_dim:
+        raise SettingsError(
+            f"match.mapped false holds feature against feature: the guide has {guide.n_features}, "
+            f"the student {sizes.hidden_dim}: set match.mapped to true, or hidden_dim to "
+            f"{guide.n_features}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return Distillation(
-            StreamingBERT(sizes_of(settings)),
+            StreamingBERT(sizes),
             guide,
             guidance=Guidance(guidance.weight, guidance.first_steps, guidance.tokenwise),
             match=Match(

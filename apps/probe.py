@@ -28,6 +28,10 @@ def command(
     tune_steps: Annotated[
         int, typer.Option("--tune-steps", min=0, help="Of fine-tuning PopT; 0 leaves it out.")
     ] = 500,
+    n_pooled: Annotated[
+        int | None,
+        typer.Option("--n-pooled", min=1, help="Frames averaged; by default as the corpus says."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the report and the picture.")
     ] = None,
@@ -47,6 +51,7 @@ def command(
         counts=_counts(labels),
         n_seeds=seeds,
         tune_steps=tune_steps,
+        n_pooled=n_pooled,
     )
     run(asked, out)
 

@@ -29,6 +29,7 @@ class Asked:
     counts: tuple[int, ...]
     n_seeds: int
     tune_steps: int
+    n_pooled: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +112,7 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     sessions = {subject: corpus.of([subject]) for subject in asked.subjects}
     unknown = _refuse_learned(asked)
     classes = asked.classes or _classes(sessions)
-    length_s, delay_s = _length_and_delay_s(corpus)
+    length_s, delay_s = _length_and_delay_s(corpus, asked.n_pooled)
     windows = {
         subject: labelled_windows(found, classes, neural_delay_s=delay_s)
         for subject, found in sessions.items()
@@ -159,7 +160,7 @@ def _step(progress: Any, task: Any) -> Callable[[int], None]:
 
 
 def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
-    from rtbrain.encoder import EncoderModel, PopT, load_encoder
+    from rtbrain.encoder import EncoderModel, PopT, StreamingBERT, load_encoder
     from rtbrain.errors import CheckpointError, SettingsError
 
     if corpus.form not in ("spectrogram", "patches"):
@@ -168,7 +169,7 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
             "spectrograms or patches: build a corpus of these"
         )
     n_frames, n_freqs = corpus.item_shape
-    pool, n_pooled = _pooling(corpus)
+    pool, n_pooled = _pooling(corpus, asked.n_pooled)
     channel = load_encoder(asked.encoder)
     if isinstance(channel, PopT):
         raise CheckpointError(f"{asked.encoder}: expected an encoder of one channel, found a PopT")
@@ -186,6 +187,11 @@ def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
     if n_pooled > n_frames:
         raise SettingsError(
             f"{asked.corpus.name} pools {n_pooled} frames of {n_frames}: build it anew"
+        )
+    if isinstance(channel, StreamingBERT) and n_pooled % channel.patch_frames:
+        raise SettingsError(
+            f"{asked.encoder.name} pools whole patches of {channel.patch_frames} frames, got "
+            f"{n_pooled}: give --n-pooled {channel.patch_frames}, or a multiple"
         )
     return EncoderModel(channel, popt, pool, n_pooled)
 
@@ -216,7 +222,7 @@ def _refuse_learned(asked: Asked) -> list[str]:
     return unknown
 
 
-def _pooling(corpus: "Corpus") -> tuple[str, int]:
+def _pooling(corpus: "Corpus", n_pooled: int | None) -> tuple[str, int]:
     from rtbrain.config import EncoderSettings, parse_settings
 
     told = {
@@ -225,15 +231,15 @@ def _pooling(corpus: "Corpus") -> tuple[str, int]:
         if key in ("pool", "n_pooled")
     }
     settings = parse_settings(told, EncoderSettings, where="corpus: encoder")
-    return settings.pool, settings.n_pooled
+    return settings.pool, n_pooled or settings.n_pooled
 
 
-def _length_and_delay_s(corpus: "Corpus") -> tuple[float, float]:
+def _length_and_delay_s(corpus: "Corpus", n_pooled: int | None) -> tuple[float, float]:
     """Length of a window, and from the moment that is described to its end, as live."""
     from rtbrain.build import build_encoding
     from rtbrain.config import Recipe, parse_settings
 
-    pool, n_pooled = _pooling(corpus)
+    pool, n_pooled = _pooling(corpus, n_pooled)
     # A manifest tells what was set: the rest is as by default.
     values = {
         "mode": "linear",

@@ -255,6 +255,7 @@ class Distillation(Objective):
         """Figures of held-out items, as of `HeldOut.figures`."""
         return self.look(batches).figures()
 
+    @torch.no_grad()
     def look(self, batches: Iterable[Batch]) -> HeldOut:
         """What held-out items give, in arrays."""
         held = Held()
