@@ -1,11 +1,15 @@
 """5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
 
-from rtbrain.encoder.artefact import compile_artefact
+from rtbrain.encoder.artefact import compile_artefact, compile_population
 from rtbrain.encoder.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
 from rtbrain.encoder.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
+from rtbrain.encoder.choosing import Admitted, RuntimeName, admit, admitted, load_runtime
+from rtbrain.encoder.contract import Contract, Precision
 from rtbrain.encoder.kinds import ChannelEncoder, ChannelSizes, encoder_of_sizes, kind_of
 from rtbrain.encoder.model import EncoderModel
 from rtbrain.encoder.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.openvino_artefact import compile_openvino
+from rtbrain.encoder.openvino_runtime import OpenVINORuntime
 from rtbrain.encoder.popt import POPT_SIZES, PopT, PopTSizes
 from rtbrain.encoder.positions import lip_positions
 from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
@@ -17,6 +21,7 @@ from rtbrain.encoder.streaming import (
     StreamingBERTSizes,
     StreamingState,
 )
+from rtbrain.encoder.streaming_artefact import compile_streaming
 from rtbrain.encoder.streaming_model import StreamingModel, refuse_other_mode
 from rtbrain.encoder.streaming_runtime import StreamingRuntime
 from rtbrain.encoder.streaming_stage import StreamingEncoderStage, streaming_stage
@@ -34,20 +39,25 @@ __all__ = [
     "NEUROBERT_SIZES",
     "POPT_SIZES",
     "STREAMING_SIZES",
+    "Admitted",
     "BioFAME",
     "BioFAMESizes",
     "BrainBERT",
     "BrainBERTSizes",
     "ChannelEncoder",
     "ChannelSizes",
+    "Contract",
     "EncoderModel",
     "EncoderStage",
     "FrameMean",
     "NeuroBERT",
     "NeuroBERTSizes",
+    "OpenVINORuntime",
     "PopT",
     "PopTSizes",
+    "Precision",
     "Runtime",
+    "RuntimeName",
     "StreamingBERT",
     "StreamingBERTSizes",
     "StreamingEncoderStage",
@@ -55,13 +65,19 @@ __all__ = [
     "StreamingRuntime",
     "StreamingState",
     "TorchScriptRuntime",
+    "admit",
+    "admitted",
     "compile_artefact",
+    "compile_openvino",
+    "compile_population",
+    "compile_streaming",
     "encoder_of_sizes",
     "encoder_of_tensors",
     "import_checkpoint",
     "kind_of",
     "lip_positions",
     "load_encoder",
+    "load_runtime",
     "load_trained",
     "random_encoder",
     "refuse_other_mode",

@@ -1,4 +1,4 @@
-"""The encoder compiled to TorchScript: all of TorchScript that rtbrain uses is here.
+"""The encoder of whole windows compiled to TorchScript.
 
 A compiled model is a file of this machine: made from weights that were verified, stamped with its
 contract (shapes, pooling, precision, hash of weights and code, torch's version), compared with
@@ -6,43 +6,28 @@ the eager model before it is kept, and found again by that contract.
 """
 
 import contextlib
-import os
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from rtbrain.encoder.biofame import BioFAME
-from rtbrain.encoder.contract import (
-    Contract,
-    Precision,
-    contract_of,
-    contract_of_json,
-    refuse_precision,
-)
+from rtbrain.encoder.contract import Contract, Precision, contract_of, refuse_precision
 from rtbrain.encoder.kinds import ChannelEncoder
 from rtbrain.encoder.model import EncoderModel
 from rtbrain.encoder.packed import pack_weights, packed
 from rtbrain.encoder.popt import PopT
+from rtbrain.encoder.scripted import (
+    load_scripted,
+    refuse_error,
+    save_scripted,
+    user_cache_folder,
+    written_whole,
+)
 from rtbrain.errors import ArtefactError
 
-__all__ = [
-    "CompiledEncoder",
-    "compile_artefact",
-    "compile_population",
-    "open_artefact",
-    "user_cache_folder",
-]
-
-_STAMP = "rtbrain.json"
-# Between eager and compiled: absolute, and in bfloat16 relative to the embedding's length.
-_LARGEST_DIFFERENCE = 1e-5
-_LARGEST_BF16_ERROR = 0.1
+__all__ = ["CompiledEncoder", "compile_artefact", "compile_population", "open_artefact"]
 
 
 class CompiledEncoder(Protocol):
@@ -138,32 +123,44 @@ def compile_artefact(
         precision=precision,
         code=("artefact.py",),
     )
-    folder = user_cache_folder() if cache_folder is None else Path(cache_folder)
-    path = folder / f"encoder-{contract.sha256[:32]}.pt"
-    # A file that was damaged is made again.
-    with contextlib.suppress(ArtefactError):
-        if path.is_file() and open_artefact(path)[1] == contract:
-            return path
-    with _written_whole(path) as part:
-        _compile(model, contract, part)
-        _refuse_difference(model, open_artefact(part)[0], contract)
-    return path
+    return _cached(model, contract, cache_folder)
 
 
-def compile_population(model: EncoderModel, contract: Contract, path: Path) -> None:
-    """Write the part after the channels, compiled alone, for a runtime that computes these.
+def compile_population(
+    model: EncoderModel,
+    n_channels: int,
+    n_frames: int,
+    n_freqs: int,
+    *,
+    cache_folder: Path | None = None,
+) -> Path:
+    """Compiled form of the part after the channels, for a runtime that computes only these.
 
     Parameters
     ----------
-    model : EncoderModel
-        The eager model.
-    contract : Contract
-        What the file is stamped with.
-    path : Path
-        The file; `open_artefact` opens it.
+    model, n_channels, n_frames, n_freqs, cache_folder
+        As for `compile_artefact`.
+
+    Returns
+    -------
+    Path
+        `open_artefact` opens it; its encoder of channels gives them back as they are.
+
+    Raises
+    ------
+    ArtefactError
+        The model cannot take this shape, or the compiled form differs from it.
     """
-    popt = None if model.popt is None else packed(model.popt)
-    _save(_Compiled(None, popt, model.pool, model.n_pooled), contract, path)
+    contract = contract_of(
+        model,
+        n_channels,
+        n_frames,
+        n_freqs,
+        runtime="population",
+        precision="fp32",
+        code=("artefact.py",),
+    )
+    return _cached(model, contract, cache_folder)
 
 
 def open_artefact(path: Path) -> tuple[CompiledEncoder, Contract]:
@@ -185,18 +182,7 @@ def open_artefact(path: Path) -> tuple[CompiledEncoder, Contract]:
     ArtefactError
         It is not a compiled encoder of this format, torch version and machine.
     """
-    stamp: dict[str, Any] = {_STAMP: ""}
-    try:
-        with _torchscript():
-            compiled = torch.jit.load(  # type: ignore[no-untyped-call]
-                str(path), map_location="cpu", _extra_files=stamp
-            )
-    except (RuntimeError, ValueError) as error:
-        raise ArtefactError(
-            f"{path}: not a compiled encoder, or damaged: delete it, and it is made again"
-        ) from error
-    contract = contract_of_json(stamp[_STAMP], path)
-    refuse_precision(contract.precision)
+    compiled, contract = load_scripted(path)
     with torch.inference_mode():
         if compiled.brainbert is not None:
             pack_weights(compiled.brainbert, contract.block_length * contract.n_frames)
@@ -205,60 +191,37 @@ def open_artefact(path: Path) -> tuple[CompiledEncoder, Contract]:
     return compiled, contract
 
 
-def user_cache_folder() -> Path:
-    """Folder of rtbrain in the cache folder of the user, by the custom of the platform."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "rtbrain"
-
-
 def _refuse_here(model: EncoderModel, precision: Precision) -> None:
     if precision == "int8":
         raise ArtefactError(
             "precision int8 is of runtime openvino alone: set that, or precision fp32 or bf16"
         )
     refuse_precision(precision)
-    if precision != "fp32" and isinstance(model.brainbert, BioFAME):
+    if precision == "bf16" and isinstance(model.brainbert, BioFAME):
         raise ArtefactError(
             "precision bf16: bioFAME's transform knows no half precision: set precision fp32"
         )
 
 
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A file to write, put in its place at the end: the last process wins, none sees half."""
-    folder = path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
-    except OSError as error:
-        raise ArtefactError(f"{folder}: cannot hold compiled models: {error.strerror}") from error
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _cached(model: EncoderModel, contract: Contract, cache_folder: Path | None) -> Path:
+    folder = user_cache_folder() if cache_folder is None else Path(cache_folder)
+    path = folder / f"encoder-{contract.sha256[:32]}.pt"
+    # A file that was damaged is made again.
+    with contextlib.suppress(ArtefactError):
+        if path.is_file() and open_artefact(path)[1] == contract:
+            return path
+    with written_whole(path) as part:
+        _compile(model, contract, part)
+        _refuse_difference(model, open_artefact(part)[0], contract)
+    return path
 
 
 def _compile(model: EncoderModel, contract: Contract, path: Path) -> None:
-    brainbert = packed(model.brainbert)
-    if contract.precision == "bf16":
+    brainbert = None if contract.runtime == "population" else packed(model.brainbert)
+    if brainbert is not None and contract.precision == "bf16":
         brainbert = brainbert.to(torch.bfloat16)
     popt = None if model.popt is None else packed(model.popt)
-    _save(_Compiled(brainbert, popt, model.pool, model.n_pooled), contract, path)
-
-
-def _save(parts: _Compiled, contract: Contract, path: Path) -> None:
-    with _torchscript():
-        compiled = torch.jit.script(parts.eval())
-        torch.jit.save(compiled, str(path), _extra_files={_STAMP: contract.json()})
+    save_scripted(_Compiled(brainbert, popt, model.pool, model.n_pooled), contract, path)
 
 
 def _refuse_difference(model: EncoderModel, compiled: CompiledEncoder, contract: Contract) -> None:
@@ -271,12 +234,9 @@ def _refuse_difference(model: EncoderModel, compiled: CompiledEncoder, contract:
     channels = torch.randn((n_channels, contract.n_features), generator=generator)
     with torch.inference_mode():
         block = torch.randn(shape, generator=generator)
-        eager = model.brainbert.embed(block, model.pool, model.n_pooled)
-        error = compiled(block) - eager
-        if contract.precision == "bf16":
-            _refuse_above(_LARGEST_BF16_ERROR, error.norm(dim=1) / eager.norm(dim=1))
-        else:
-            _refuse_above(_LARGEST_DIFFERENCE, error.abs())
+        if contract.runtime != "population":
+            eager = model.brainbert.embed(block, model.pool, model.n_pooled)
+            refuse_error(compiled(block), eager, contract.precision)
         if model.popt is None:
             return
         codes = compiled.codes(positions)
@@ -285,23 +245,4 @@ def _refuse_difference(model: EncoderModel, compiled: CompiledEncoder, contract:
             pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))
             expected = model.popt.population(channels[None], positions[None], pad_mask[None])[0]
             given = compiled.population(channels, codes, good)
-            _refuse_above(_LARGEST_DIFFERENCE, (given - expected).abs())
-
-
-def _refuse_above(largest: float, differences: Tensor) -> None:
-    difference = float(differences.max())  # NaN where one is
-    if not difference <= largest:
-        raise ArtefactError(
-            f"the compiled encoder differs from the eager one by {difference:.3g}, expected "
-            f"at most {largest:g}: torch {torch.__version__} cannot be used here"
-        )
-
-
-@contextlib.contextmanager
-def _torchscript() -> Iterator[None]:
-    """Silence what torch from 2.11 on says of TorchScript: deprecated, and working."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning
-        )
-        yield
+            refuse_error(given[None], expected[None], "fp32")

@@ -25,6 +25,7 @@ _CODE = (
     "brainbert.py",
     "neurobert.py",
     "biofame.py",
+    "streaming.py",
     "popt.py",
     "model.py",
     "packed.py",
@@ -39,7 +40,7 @@ class Contract:
     Attributes
     ----------
     runtime : str
-        ``"torchscript"`` or ``"openvino"``.
+        ``"torchscript"`` or ``"openvino"``; ``"population"`` where only that is compiled.
     precision : str
         Of the channel encoder: ``"fp32"``, ``"bf16"`` or ``"int8"``; the Population Transformer
         is float32 always.
@@ -65,6 +66,8 @@ class Contract:
         Processor family.
     openvino : str
         Version that converted it; empty where none did.
+    hop_frames : int
+        New frames a call; 0 where each window is encoded whole.
     format : int
         Version of this record.
     """
@@ -85,6 +88,7 @@ class Contract:
     torch: str
     machine: str
     openvino: str = ""
+    hop_frames: int = 0
     format: int = _FORMAT
 
     @property
@@ -107,6 +111,7 @@ def contract_of(
     precision: Precision,
     code: Sequence[str],
     openvino: str = "",
+    hop_frames: int = 0,
 ) -> Contract:
     """Contract of a model that is to be compiled here.
 
@@ -116,7 +121,7 @@ def contract_of(
         The eager model.
     n_channels, n_frames, n_freqs : int
         Shape of the spectrograms it will be given.
-    runtime, precision, openvino : str
+    runtime, precision, openvino, hop_frames
         As in `Contract`.
     code : sequence of str
         Files of this folder that matter besides the models.
@@ -155,6 +160,7 @@ def contract_of(
         torch=torch.__version__,
         machine=platform.machine(),
         openvino=openvino,
+        hop_frames=hop_frames,
     )
 
 

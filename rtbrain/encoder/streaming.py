@@ -184,7 +184,7 @@ class StreamingBERT(nn.Module):
         -------
         Tensor, float32 [B, T // P, D]
         """
-        return self.run(self._whole_patches(spectrogram))[0]
+        return self.run(self.whole_patches(spectrogram))[0]
 
     def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
         """Hidden state of each patch after each layer, before the final norm.
@@ -200,7 +200,7 @@ class StreamingBERT(nn.Module):
             One a layer.
         """
         empty = self._no_state(spectrogram.shape[0], 0)
-        return self._run(self._whole_patches(spectrogram), empty)[0]
+        return self._run(self.whole_patches(spectrogram), empty)[0]
 
     def step(self, frames: Tensor, state: StreamingState) -> tuple[Tensor, StreamingState]:
         """Take new frames in; step by step gives what one shot gives.
@@ -302,7 +302,8 @@ class StreamingBERT(nn.Module):
         hidden, keys, values = self._run(frames, self._no_state(frames.shape[0], 0))
         return self.norm(hidden[-1]), keys, values
 
-    def _whole_patches(self, spectrogram: Tensor) -> Tensor:
+    def whole_patches(self, spectrogram: Tensor) -> Tensor:
+        """The newest frames [B, N * P, F] of [B, T, F]."""
         return spectrogram[:, spectrogram.shape[1] % self.patch_frames :]
 
     def _no_state(self, n_channels: int, n_places: int) -> StreamingState:

@@ -72,21 +72,20 @@ class StreamingModel(nn.Module):
         self.streaming = streaming
         self.popt = model.popt
         self.hop_frames = hop_frames
-        self.n_pooled = model.n_pooled
         # TorchScript reads attributes, not dataclasses.
         self.context = streaming.context_patches
+        self.n_places = streaming.context_patches + hop_frames // patch
         self.n_recent = model.n_pooled // patch
 
+    @torch.jit.export
     def new_state(self, n_channels: int) -> LiveState:
         """State of channels of which nothing is known."""
-        sizes = self.streaming.sizes
-        n_places = self.context + self.hop_frames // sizes.patch_frames
-        heads = (sizes.nhead, n_places, sizes.hidden_dim // sizes.nhead)
-        shape = (sizes.encoder_num_layers, n_channels, *heads)
+        D, H = self.streaming.in_proj.weight.shape[0], self.streaming.n_heads
+        shape = (self.streaming.n_layers, n_channels, H, self.n_places, D // H)
         return LiveState(
             torch.zeros(shape),
             torch.zeros(shape),
-            torch.zeros(n_channels, self.n_recent, sizes.hidden_dim),
+            torch.zeros(n_channels, self.n_recent, D),
             torch.zeros(n_channels, dtype=torch.int64),
             torch.zeros((), dtype=torch.int64),
         )
@@ -140,7 +139,7 @@ class StreamingModel(nn.Module):
         state.n_seen.copy_(torch.where(known, state.n_seen, torch.zeros_like(state.n_seen)))
         bias = self._bias(N, W, state)
         for number, layer in enumerate(self.streaming.layers):
-            qkv = layer.queries_keys_values(x)  # type: ignore[operator]  # [3, C, H, N, E]
+            qkv = layer.queries_keys_values(x)  # type: ignore[operator]
             keys, values = state.keys[number], state.values[number]
             keys.index_copy_(2, places, qkv[1])
             values.index_copy_(2, places, qkv[2])
@@ -159,14 +158,15 @@ class StreamingModel(nn.Module):
 
         Parameters
         ----------
-        frames : Tensor, float32 [n, M * P, F]
-            The newest frames of these channels, those taken in already included.
+        frames : Tensor, float32 [n, T, F]
+            The newest frames of these channels, those taken in already included; the oldest
+            T % P are not read.
         rows : Tensor, int64 [n]
             Which channels; one may come more than once, with the same frames.
         state : LiveState
             Changed.
         """
-        hidden, keys, values = self.streaming.run(frames)
+        hidden, keys, values = self.streaming.run(self.streaming.whole_patches(frames))
         M, W = hidden.shape[1], state.keys.shape[3]
         kept = min(M, self.context)
         places = torch.remainder(state.n_patches - kept + torch.arange(kept), W)

@@ -1,6 +1,7 @@
 """What runs a streaming encoder live: one state, a few warm shapes, hop after hop."""
 
-from typing import Protocol
+import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +9,12 @@ import torch
 from torch import Tensor
 
 from rtbrain.encoder.positions import refuse_outside
-from rtbrain.encoder.streaming_model import LiveState, StreamingModel
+from rtbrain.encoder.runtime import on_threads
+from rtbrain.encoder.streaming_artefact import open_streaming
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Floats, Mask
 
-__all__ = ["LiveEncoder", "StreamingRuntime"]
+__all__ = ["StreamingRuntime"]
 
 # Channels that are restarted in one call: their frames stay in the processor's caches, and a
 # channel that returns costs no more than these.
@@ -20,96 +22,70 @@ _RESTARTED = 16
 _WARM_UP_CALLS = 10
 
 
-class LiveEncoder(Protocol):
-    """A `StreamingModel`, eager or compiled."""
-
-    def __call__(self, good: Tensor, positions: Tensor, state: LiveState) -> tuple[Tensor, Tensor]:
-        """Embeddings of what was taken in."""
-        ...
-
-    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
-        """Take a hop of frames in."""
-        ...
-
-    def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
-        """Put some channels where one shot over these frames leaves them."""
-        ...
-
-
 class StreamingRuntime:
-    """A streaming encoder and its state, on the CPU.
+    """A compiled streaming encoder and its state, on the CPU.
 
     It is warm when it is made, for the only shapes that it is ever called with: a hop of all
     channels, the whole window of a block of channels, and the readout of all.
 
     Parameters
     ----------
-    model : StreamingModel
-        The eager model.
-    n_channels : int
-        Channels.
-    n_frames : int
-        Frames of a window.
+    path : Path
+        What `compile_streaming` gave.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
-    compiled : LiveEncoder or None
-        What runs instead of `model`: its compiled form.
     threads : int
-        Threads of torch in this process, for every operator that it runs.
+        Threads of torch while it encodes. Around that, torch is left on one.
 
     Attributes
     ----------
-    hop_frames, n_freqs : int
-        Shape of a hop.
+    n_channels, n_frames, n_freqs : int
+        Shape of the windows' spectrograms.
+    hop_frames : int
+        New frames of a window.
     n_features, n_population_features : int
         Widths of what it gives.
+    load_s, warm_up_s : float
+        How long it took to load, and to become warm, s.
 
     Raises
     ------
     ArtefactError
-        The window holds fewer whole patches than are pooled, or the positions do not fit.
+        The file is not a compiled streaming encoder of this machine, or the positions do not fit.
     MontageError
         A position is outside 0 to 4999.
     """
 
+    name = "torchscript"
+    precision = "fp32"
+
     def __init__(
-        self,
-        model: StreamingModel,
-        n_channels: int,
-        n_frames: int,
-        positions: npt.NDArray[np.int64] | None,
-        *,
-        compiled: LiveEncoder | None = None,
-        threads: int = 1,
+        self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
     ) -> None:
-        sizes = model.streaming.sizes
-        whole = n_frames // sizes.patch_frames * sizes.patch_frames
-        if whole < model.n_pooled or n_frames < model.hop_frames:
-            raise ArtefactError(
-                f"the encoder pools {model.n_pooled} frames every {model.hop_frames}, the window "
-                f"has {n_frames}: lengthen it"
-            )
+        start_s = time.perf_counter()
+        self._model, contract = open_streaming(path)
+        self.n_channels = contract.n_channels
+        self.n_frames = contract.n_frames
+        self.n_freqs = contract.n_freqs
+        self.hop_frames = contract.hop_frames
+        self.n_features = contract.n_features
+        self.n_population_features = contract.n_population_features
+        self.threads = threads
         if positions is None:
-            if model.popt is not None:
+            if contract.reads_positions:
                 raise ArtefactError("this encoder reads contact positions, got none: pass them")
-            positions = np.zeros((n_channels, 3), np.int64)
-        if positions.shape != (n_channels, 3):
+            positions = np.zeros((self.n_channels, 3), np.int64)
+        if positions.shape != (self.n_channels, 3):
             raise ArtefactError(
-                f"positions have shape {positions.shape}, expected ({n_channels}, 3)"
+                f"positions have shape {positions.shape}, expected ({self.n_channels}, 3)"
             )
         refuse_outside(positions)
-        self.n_channels, self.n_frames, self.n_freqs = n_channels, n_frames, sizes.input_dim
-        self.hop_frames = model.hop_frames
-        self.n_features = sizes.hidden_dim
-        self.n_population_features = (
-            n_channels * sizes.hidden_dim if model.popt is None else model.popt.sizes.hidden_dim
-        )
-        self._whole = whole
-        self._model: LiveEncoder = model.eval() if compiled is None else compiled
-        self._state = model.new_state(n_channels)
+        torch.set_num_threads(1)
         self._positions = torch.from_numpy(positions.astype(np.int64))
-        torch.set_num_threads(threads)
+        self._state = self._model.new_state(self.n_channels)
+        self.load_s = time.perf_counter() - start_s
         self._warm_up()
+        self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def advance(self, frames: Floats, known: Mask) -> None:
         """Take a hop of frames in.
@@ -121,7 +97,7 @@ class StreamingRuntime:
         known : ndarray, bool [n_channels]
             Channels to go on with; the others are forgotten.
         """
-        with torch.inference_mode():
+        with on_threads(self.threads), torch.inference_mode():
             self._model.advance(_tensor(frames), _tensor(known), self._state)
 
     def restart(self, window: Floats, rows: npt.NDArray[np.int64]) -> None:
@@ -134,13 +110,12 @@ class StreamingRuntime:
         rows : ndarray, int64 [n]
             Which channels.
         """
-        newest = window[:, self.n_frames - self._whole :]
         for first in range(0, rows.size, _RESTARTED):
             # Filled up with the last one, so that the shape stays the one that is warm.
             some = rows[first : first + _RESTARTED]
             block = np.pad(some, (0, _RESTARTED - some.size), "edge")
-            with torch.inference_mode():
-                self._model.restart(_tensor(newest[block]), _tensor(block), self._state)
+            with on_threads(self.threads), torch.inference_mode():
+                self._model.restart(_tensor(window[block]), _tensor(block), self._state)
 
     def read(self, good: Mask) -> tuple[Floats, Floats]:
         """Embeddings of what was taken in.
@@ -156,7 +131,7 @@ class StreamingRuntime:
             Zeros where a channel is not good.
         population : ndarray, float32 [n_population_features]
         """
-        with torch.inference_mode():
+        with on_threads(self.threads), torch.inference_mode():
             channels, population = self._model(_tensor(good), self._positions, self._state)
         return channels.numpy(), population.numpy()
 

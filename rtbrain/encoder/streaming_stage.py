@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.encoder.model import EncoderModel
-from rtbrain.encoder.streaming_model import StreamingModel
+from rtbrain.encoder.streaming_artefact import compile_streaming
 from rtbrain.encoder.streaming_runtime import StreamingRuntime
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Embedding, Floats, Mask, Spectrogram
@@ -131,12 +131,6 @@ def streaming_stage(
     ArtefactError
         The encoder cannot read these spectrograms.
     """
-    n_channels, n_frames, n_freqs = shape
-    live = StreamingModel(model, hop_frames)
-    runtime = StreamingRuntime(live, n_channels, n_frames, positions, threads=threads)
-    if runtime.n_freqs != n_freqs:
-        raise ArtefactError(
-            f"the encoder reads {runtime.n_freqs} frequencies, the spectrogram has {n_freqs}: "
-            "set the spectrogram that the weights were trained on"
-        )
+    path = compile_streaming(model, *shape, hop_frames=hop_frames)
+    runtime = StreamingRuntime(path, positions, threads=threads)
     return StreamingEncoderStage(runtime, hop_samples=hop_samples, neural_delay_s=neural_delay_s)

@@ -17,8 +17,10 @@ from rtbrain.encoder import (
     artefact,
     compile_artefact,
     random_encoder,
+    scripted,
 )
-from rtbrain.encoder.artefact import open_artefact, user_cache_folder
+from rtbrain.encoder.artefact import open_artefact
+from rtbrain.encoder.scripted import user_cache_folder
 from rtbrain.errors import ArtefactError, MontageError
 
 torch.set_num_threads(1)
@@ -116,7 +118,7 @@ def test_a_file_with_another_contract_is_refused(
     tmp_path: Path, compiled: Path, change: dict[str, object] | None, message: str
 ) -> None:
     stamp = {"rtbrain.json": ""}
-    with artefact._torchscript():
+    with scripted.allowed_torchscript():
         loaded = torch.jit.load(str(compiled), _extra_files=stamp)
         text = json.dumps(json.loads(stamp["rtbrain.json"]) | change) if change else ""
         torch.jit.save(loaded, str(tmp_path / "other.pt"), _extra_files={"rtbrain.json": text})

@@ -1,6 +1,7 @@
 """The streaming encoder as a stage: each frame once, and always what one shot would have given."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from rtbrain.encoder import (
     StreamingBERTSizes,
     StreamingEncoderStage,
     StreamingModel,
+    StreamingRuntime,
+    compile_artefact,
+    compile_streaming,
     random_encoder,
     streaming_stage,
 )
@@ -240,11 +244,38 @@ def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
         model(n_pooled=7)
     with pytest.raises(SettingsError, match="set pool to last"):
         EncoderModel(MODEL.brainbert, None, "centre", 6)
-    with pytest.raises(ArtefactError, match=r"pools 24 frames .* the window has 22"):
+    with pytest.raises(ArtefactError, match="pools 24 frames"):
         stage_of(model(n_pooled=24))
+    with pytest.raises(ArtefactError, match="window has 22 frames, the hop 24"):
+        stage_of(hop_frames=24)
     with pytest.raises(ArtefactError, match="reads 8 frequencies, the spectrogram has 9"):
         streaming_stage(
             MODEL, (5, 22, 9), POSITIONS, hop_frames=6, hop_samples=60, neural_delay_s=0.0
         )
-    with pytest.raises(ArtefactError, match="positions, got none"):
-        streaming_stage(MODEL, (5, 22, 8), None, hop_frames=6, hop_samples=60, neural_delay_s=0.0)
+    for positions, message in ((None, "positions, got none"), (POSITIONS[:4], r"\(4, 3\)")):
+        with pytest.raises(ArtefactError, match=message):
+            streaming_stage(
+                MODEL, (5, 22, 8), positions, hop_frames=6, hop_samples=60, neural_delay_s=0.0
+            )
+
+
+def test_a_compiled_encoder_of_whole_windows_is_not_run_hop_by_hop(tmp_path: Path) -> None:
+    path = compile_artefact(MODEL, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=tmp_path)
+    with pytest.raises(ArtefactError, match="compile the streaming form"):
+        StreamingRuntime(path, POSITIONS)
+
+
+def test_it_is_compiled_once_for_its_shape_and_hop(tmp_path: Path) -> None:
+    def compiled(hop_frames: int, n_channels: int = N_CHANNELS) -> Path:
+        return compile_streaming(
+            MODEL, n_channels, N_FRAMES, N_FREQS, hop_frames=hop_frames, cache_folder=tmp_path
+        )
+
+    first = compiled(6)
+    made_ns = first.stat().st_mtime_ns
+    assert compiled(6) == first
+    assert first.stat().st_mtime_ns == made_ns
+    assert len({first, compiled(3), compiled(6, 4)}) == 3
+    first.write_bytes(b"damaged")
+    assert compiled(6) == first
+    assert StreamingRuntime(first, POSITIONS).hop_frames == 6
