@@ -1,0 +1,208 @@
+"""The channel encoder converted to OpenVINO: in float32, bfloat16, or quantised to int8."""
+
+import contextlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtbrain.encoder.contract import Contract, Precision, contract_of, refuse_precision
+from rtbrain.encoder.model import EncoderModel
+from rtbrain.encoder.openvino_folder import (
+    GRAPH,
+    compiled_openvino,
+    find_openvino,
+    first_line,
+    openvino_module,
+    openvino_path,
+    write_contract,
+)
+from rtbrain.encoder.scripted import allowed_torchscript, refuse_error, user_cache_folder
+from rtbrain.errors import ArtefactError
+from rtbrain.types import Floats
+
+__all__ = ["compile_openvino", "openvino_contract"]
+
+# Blocks of channels that the ranges of int8 are measured on; more change them little.
+_MOST_CALIBRATION_BLOCKS = 32
+
+
+class _Block(nn.Module):
+    """What is converted: a block of channels [B, T, F] to their embeddings [B, D]."""
+
+    def __init__(self, model: EncoderModel) -> None:
+        super().__init__()
+        self.brainbert, self.pool, self.n_pooled = model.brainbert, model.pool, model.n_pooled
+
+    def forward(self, block: Tensor) -> Tensor:
+        out: Tensor = self.brainbert.embed(block, self.pool, self.n_pooled)
+        return out
+
+
+def openvino_contract(
+    model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int, precision: Precision
+) -> Contract:
+    """Contract of an encoder that is converted here.
+
+    Raises
+    ------
+    ArtefactError
+        OpenVINO is not installed, or the model cannot take this shape or precision.
+    """
+    refuse_precision(precision)
+    return contract_of(
+        model,
+        n_channels,
+        n_frames,
+        n_freqs,
+        runtime="openvino",
+        precision=precision,
+        code=("openvino_artefact.py",),
+        openvino=openvino_module().__version__,
+    )
+
+
+def compile_openvino(
+    model: EncoderModel,
+    n_channels: int,
+    n_frames: int,
+    n_freqs: int,
+    *,
+    precision: Precision,
+    calibration: Iterable[Floats] | None = None,
+    folder: Path | None = None,
+) -> Path:
+    """Converted form of a channel encoder, found in a folder or made now.
+
+    Parameters
+    ----------
+    model : EncoderModel
+        The eager model, on the CPU; put in eval mode.
+    n_channels, n_frames, n_freqs : int
+        Shape of the spectrograms it will be given.
+    precision : str
+        ``"fp32"``, ``"bf16"`` or ``"int8"``.
+    calibration : iterable of ndarray, float32 [n, n_frames, n_freqs], or None
+        Z-scored windows of any channels, by which the ranges of int8 are set; with them it is
+        made anew. A channel that is not finite in a window is passed over.
+    folder : Path or None
+        Holds converted encoders; None for the user's cache folder.
+
+    Returns
+    -------
+    Path
+        A folder in `folder`, for `compiled_openvino`.
+
+    Raises
+    ------
+    ArtefactError
+        OpenVINO or nncf is not installed, the model cannot take this shape or precision, int8
+        has no windows, or the converted form differs from the model.
+    """
+    contract = openvino_contract(model, n_channels, n_frames, n_freqs, precision)
+    base = user_cache_folder() if folder is None else Path(folder)
+    found = find_openvino(contract, [base]) if calibration is None else None
+    if found is not None:
+        return found
+    blocks = _blocks(calibration or (), contract)
+    if precision == "int8" and not blocks:
+        raise ArtefactError(
+            "precision int8: expected calibration windows, got none: compile it with "
+            "rtbrain compile, which takes them from recordings"
+        )
+    with _written_whole(openvino_path(base, contract)) as part:
+        _convert(model, contract, blocks, part)
+        block = torch.from_numpy(blocks[0]) if blocks else torch.randn(_shape(contract))
+        with torch.inference_mode():
+            expected = model.brainbert.embed(block, model.pool, model.n_pooled)
+        given = compiled_openvino(part, threads=1)[0](block.numpy())
+        refuse_error(torch.from_numpy(given), expected, precision)
+    return openvino_path(base, contract)
+
+
+def _shape(contract: Contract) -> tuple[int, int, int]:
+    return contract.block_length, contract.n_frames, contract.n_freqs
+
+
+def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path: Path) -> None:
+    ov = openvino_module()
+    example = torch.zeros(_shape(contract))
+    try:
+        with allowed_torchscript(), torch.inference_mode():
+            graph = ov.convert_model(
+                _Block(model.eval()), example_input=example, input=[list(example.shape)]
+            )
+    except RuntimeError as error:
+        raise ArtefactError(
+            f"OpenVINO cannot convert {type(model.brainbert).__name__}: {first_line(error)}: "
+            f"set runtime torchscript"
+        ) from error
+    if contract.precision == "int8":
+        graph = _quantised(graph, blocks)
+    ov.save_model(graph, str(path / GRAPH), compress_to_fp16=False)
+    write_contract(contract, path)
+
+
+def _quantised(graph: Any, blocks: list[Floats]) -> Any:
+    """The graph with int8 products: ranges of activations from the blocks, of weights by row."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own imports
+            import nncf
+    except ImportError as error:
+        raise ArtefactError(
+            'precision int8: the package nncf is not installed: pip install "rtbrain[fast]"'
+        ) from error
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):  # it draws progress bars
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(blocks),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(blocks),
+        )
+
+
+def _blocks(windows: Iterable[Floats], contract: Contract) -> list[Floats]:
+    """A block of channels of each window, chosen by chance."""
+    rng = np.random.default_rng(0)
+    length, blocks = contract.block_length, []
+    for window in windows:
+        if window.shape[1:] != _shape(contract)[1:] or window.dtype != np.float32:
+            raise ArtefactError(
+                f"calibration window is {window.dtype} {window.shape}, expected float32 "
+                f"(n, {contract.n_frames}, {contract.n_freqs}): take windows of the same recipe"
+            )
+        rows = np.flatnonzero(np.isfinite(window).all(axis=(1, 2)))
+        if rows.size:
+            some = rng.choice(rows, length, replace=rows.size < length)
+            blocks.append(window[some])
+        if len(blocks) == _MOST_CALIBRATION_BLOCKS:
+            break
+    return blocks
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A folder to fill, put in its place at the end, in the stead of an older one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise ArtefactError(
+            f"{path.parent}: cannot hold compiled models: {error.strerror}"
+        ) from error
+    try:
+        yield part
+        shutil.rmtree(path, ignore_errors=True)
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
