@@ -149,6 +149,7 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     }
     joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
     told = _told(asked, classes, windows, length_s, delay_s) | {
+        "n_pooled": model.n_pooled,
         "learned_unknown": unknown,
         "linear": linear_names(corpus.form),
     }

@@ -13,6 +13,7 @@ from rtbrain.encoder import (
     BrainBERTSizes,
     NeuroBERTSizes,
     PopTSizes,
+    StreamingBERTSizes,
     kind_of,
     random_encoder,
     save_encoder,
@@ -100,6 +101,26 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
         assert part in told
     assert report["learned_unknown"] == ["brainbert", "popt"]
     assert "popt has no report: whether it learned from these subjects is not known" in told
+
+
+def test_a_streaming_encoder_is_probed_by_its_own_frames(corpus: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    save_encoder(
+        random_encoder("streaming", StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS), 1),
+        tmp_path / "streaming",
+    )
+    arguments = (
+        "probe", tmp_path / "streaming", "--corpus", corpus, "--subjects", "s1",
+        "--labels", "20", "--seeds", "1", "--out", tmp_path / "out", "--n-pooled",
+    )  # fmt: skip
+    assert "pools whole patches of 3 frames, got 4: give --n-pooled 3" in refused(*arguments, 4)
+    done = rtbrain(*arguments, 3)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["n_pooled"] == 3
+    # From the middle of the last three frames, 0.125 s apart and 0.25 s long, to the end.
+    assert report["neural_delay_s"] == pytest.approx(0.125 + 0.125, abs=0.001)
+    assert "StreamingBERT, pretrained" in report["scores"]
 
 
 def test_a_contact_without_a_position_is_left_to_the_other_rows(
