@@ -68,6 +68,7 @@ def command(
     if record is not None:
         refuse_recording(record)
     use_lsl_scope(settings.lsl_scope)
+    settings = settings.model_copy(update={"bundle": folder})
     _decode(settings, folder, duration, record, allow_late)
 
 
@@ -165,6 +166,7 @@ def _run(
 
     from rtbrain.build import build_decoder, build_live
     from rtbrain.bundling import recipe_of_bundle
+    from rtbrain.encoder import compiled_folder_of
     from rtbrain.outlet import DecodeOutlet
     from rtbrain.stream.lsl import lsl_clock
 
@@ -177,7 +179,16 @@ def _run(
     hands = hands_of(settings, tell)
     try:
         decoder = build_decoder(
-            bundle, source.montage, on_event=tell, hands=hands, threads=settings.threads
+            bundle,
+            source.montage,
+            on_event=tell,
+            hands=hands,
+            threads=settings.threads,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            compiled_folder=None
+            if settings.bundle is None
+            else compiled_folder_of(settings.bundle),
         )
         refuse_late(decoder, recipe, settings, bundle.montage.n_channels, tell, allow_late)
         outlet = DecodeOutlet(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
     FrameMean,
+    Precision,
+    RuntimeName,
     StreamingEncoderStage,
-    TorchScriptRuntime,
-    compile_artefact,
     lip_positions,
+    load_runtime,
     refuse_other_mode,
     streaming_stage,
 )
@@ -42,6 +44,9 @@ def build_encoding(
     on_event: Callable[..., None] | None = None,
     hands: Callable[[], Sequence[str]] | None = None,
     threads: int = 1,
+    runtime: RuntimeName = "auto",
+    precision: Precision | None = None,
+    compiled_folder: Path | None = None,
 ) -> Encoding:
     """All stages from chunks to embeddings.
 
@@ -63,11 +68,13 @@ def build_encoding(
         Gives the latest marks by hand.
     threads : int
         Threads of the encoder.
+    runtime, precision, compiled_folder
+        How the encoder is run, as for `rtbrain.encoder.load_runtime`.
 
     Raises
     ------
     SettingsError
-        A duration does not fit the rate.
+        A duration does not fit the rate, or a streaming encoder is asked for another runtime.
     MontageError
         Channels or positions do not fit.
     """
@@ -97,6 +104,7 @@ def build_encoding(
         refuse_other_mode(recipe.mode, model)
         n_frames, n_freqs = spectrogram.n_frames, spectrogram.n_freqs
         if recipe.mode == "streaming" and recipe.window.hop_s is not None:
+            _refuse_other_runtime(runtime, precision)
             hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
             frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
             encoder = streaming_stage(
@@ -109,11 +117,26 @@ def build_encoding(
                 threads=threads,
             )
         else:
-            artefact = compile_artefact(model, n_channels, n_frames, n_freqs)
-            runtime = TorchScriptRuntime(artefact, positions, threads=threads)
-            encoder = EncoderStage(runtime, neural_delay_s=delay_s)
+            runs = load_runtime(
+                model,
+                (n_channels, n_frames, n_freqs),
+                positions,
+                runtime=runtime,
+                precision=precision,
+                threads=threads,
+                compiled_folder=compiled_folder,
+            )
+            encoder = EncoderStage(runs, neural_delay_s=delay_s)
         n_features = model.n_population_features(n_channels)
     return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
+
+
+def _refuse_other_runtime(runtime: RuntimeName, precision: Precision | None) -> None:
+    if runtime == "openvino" or precision not in (None, "fp32"):
+        raise SettingsError(
+            f"runtime {runtime}, precision {precision or 'fp32'}: mode streaming runs by "
+            f"torchscript in fp32 alone: leave both out"
+        )
 
 
 def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
@@ -201,8 +224,20 @@ def build_decoder(
     on_event: Callable[..., None] | None = None,
     hands: Callable[[], Sequence[str]] | None = None,
     threads: int = 1,
+    runtime: RuntimeName = "auto",
+    precision: Precision | None = None,
+    compiled_folder: Path | None = None,
 ) -> tuple[Encoding, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What to decode with.
+    montage : Montage
+        Channels and rate of the stream.
+    on_event, hands, threads, runtime, precision, compiled_folder
+        As for `build_encoding`.
 
     Raises
     ------
@@ -220,6 +255,9 @@ def build_decoder(
         on_event=on_event,
         hands=hands,
         threads=threads,
+        runtime=runtime,
+        precision=precision,
+        compiled_folder=compiled_folder,
     )
     pick = Pick(montage, names=bundle.montage.names)
     encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))

@@ -65,13 +65,36 @@ class OutletSettings(Settings):
 
 
 class DecodeSettings(Settings):
-    """A live session: stream in, bundle, streams out."""
+    """A live session: stream in, bundle, streams out.
+
+    Attributes
+    ----------
+    stream : StreamSettings
+        What to decode.
+    bundle : Path or None
+        The decoder.
+    outlet : OutletSettings
+        Names of what goes out.
+    late : str
+        After a delay, decode the ``newest`` window, or ``every`` one.
+    threads : int
+        Of the encoder.
+    runtime : str
+        What runs the encoder; ``auto`` takes what rtbrain compile admitted for the bundle,
+        otherwise torchscript.
+    precision : str or None
+        Of the encoder of channels; None for what was admitted, otherwise fp32.
+    lsl_scope : str
+        How far LSL sees.
+    """
 
     stream: StreamSettings
     bundle: Path | None = None
     outlet: OutletSettings = OutletSettings()
     late: Literal["newest", "every"] = "newest"
     threads: PositiveInt = 1
+    runtime: Literal["auto", "torchscript", "openvino"] = "auto"
+    precision: Literal["fp32", "bf16", "int8"] | None = None
     lsl_scope: Literal["machine", "link", "site"] = "machine"
 
 
@@ -85,18 +108,18 @@ class DemoSettings(Settings):
     seed : int
         Of the patient.
     mode : str
-        The decoder; linear runs beside edge as its control.
+        The decoder; linear runs beside the others as their control.
     channels : int
         Contacts.
     difficulty : str
         How much the task stands out.
     encoder : str
-        Of edge: ``trained``, as it ships in the package, or ``untrained``, random.
+        Of edge and streaming: ``trained``, as it ships in the package, or ``untrained``, random.
     """
 
     duration_s: float = Field(default=30.0, ge=3)
     seed: NonNegativeInt = 0
-    mode: Literal["edge", "linear"] = "edge"
+    mode: Literal["streaming", "edge", "linear"] = "edge"
     channels: int = Field(default=32, ge=6, le=256)
     difficulty: str = "default"
     encoder: Literal["trained", "untrained"] = "untrained"

@@ -3,7 +3,14 @@
 from rtbrain.encoder.artefact import compile_artefact, compile_population
 from rtbrain.encoder.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
 from rtbrain.encoder.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
-from rtbrain.encoder.choosing import Admitted, RuntimeName, admit, admitted, load_runtime
+from rtbrain.encoder.choosing import (
+    Admitted,
+    RuntimeName,
+    admit,
+    admitted,
+    compiled_folder_of,
+    load_runtime,
+)
 from rtbrain.encoder.contract import Contract, Precision
 from rtbrain.encoder.kinds import ChannelEncoder, ChannelSizes, encoder_of_sizes, kind_of
 from rtbrain.encoder.model import EncoderModel
@@ -71,6 +78,7 @@ __all__ = [
     "compile_openvino",
     "compile_population",
     "compile_streaming",
+    "compiled_folder_of",
     "encoder_of_sizes",
     "encoder_of_tensors",
     "import_checkpoint",

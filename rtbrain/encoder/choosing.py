@@ -1,6 +1,7 @@
 """Which runtime, at which precision: as asked for, or what was admitted for a decoder here."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.encoder.artefact import compile_artefact, compile_population
-from rtbrain.encoder.contract import Precision, refuse_precision
+from rtbrain.encoder.contract import Contract, Precision, contract_of_json
 from rtbrain.encoder.model import EncoderModel
 from rtbrain.encoder.openvino_artefact import compile_openvino, openvino_contract
-from rtbrain.encoder.openvino_folder import find_openvino
+from rtbrain.encoder.openvino_folder import read_openvino
 from rtbrain.encoder.openvino_runtime import OpenVINORuntime
 from rtbrain.encoder.runtime import TorchScriptRuntime
-from rtbrain.encoder.scripted import user_cache_folder
+from rtbrain.encoder.scripted import written_whole
 from rtbrain.errors import ArtefactError
 
-__all__ = ["Admitted", "RuntimeName", "admit", "admitted", "load_runtime"]
+__all__ = ["Admitted", "RuntimeName", "admit", "admitted", "compiled_folder_of", "load_runtime"]
 
 RuntimeName = Literal["auto", "torchscript", "openvino"]
 
+_CONTRACT = "contract.json"
 _ADMITTED = "admitted.json"
 
 
@@ -46,6 +48,20 @@ class Admitted:
         if self.precision not in ("fp32", "bf16", "int8"):
             raise ValueError(f"precision: expected fp32, bf16 or int8, got {self.precision!r}")
 
+    @property
+    def folder(self) -> str:
+        """What its folder beside a bundle is called."""
+        return f"{self.runtime}-{self.precision}"
+
+
+def compiled_folder_of(bundle_folder: Path) -> Path:
+    """Folder beside a bundle that holds what was compiled of it on this machine.
+
+    Not in the bundle: that is verified file by file, and may be shared between machines.
+    """
+    whole = bundle_folder.resolve()
+    return whole.with_name(f"{whole.name}.compiled")
+
 
 def admit(folder: Path, way: Admitted) -> None:
     """Note beside a bundle how its decoder is to be run from now on.
@@ -53,13 +69,13 @@ def admit(folder: Path, way: Admitted) -> None:
     Parameters
     ----------
     folder : Path
-        Holds the compiled encoders of the bundle.
+        As `compiled_folder_of` gives it.
     way : Admitted
         What was found good enough.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(way), indent=2) + "\n"
-    (folder / _ADMITTED).write_text(text, encoding="utf-8")
+    with written_whole(folder / _ADMITTED) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def admitted(folder: Path) -> Admitted | None:
@@ -71,10 +87,10 @@ def admitted(folder: Path) -> Admitted | None:
         The note cannot be read as one.
     """
     path = folder / _ADMITTED
-    if not path.is_file():
-        return None
     try:
         return Admitted(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
     except (OSError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path}: not a note of rtbrain compile: compile again") from error
 
@@ -88,6 +104,7 @@ def load_runtime(
     precision: Precision | None = None,
     threads: int = 1,
     compiled_folder: Path | None = None,
+    on_event: Callable[..., None] | None = None,
 ) -> TorchScriptRuntime | OpenVINORuntime:
     """Encoder of whole windows, compiled, loaded and warm.
 
@@ -107,56 +124,92 @@ def load_runtime(
     threads : int
         Threads of a call.
     compiled_folder : Path or None
-        Holds what was compiled for the bundle, searched before the user's cache.
+        What `compiled_folder_of` gives for the bundle.
+    on_event : callable, optional
+        Told ``runtime``, and in its ``note`` why what was admitted is not taken.
 
     Raises
     ------
     ArtefactError
         The runtime is not installed, cannot run the model at this precision here, or int8 was
-        not compiled.
+        not compiled, or not for this decoder and machine.
     """
-    if runtime == "auto":
-        way = _still_admitted(model, shape, precision, compiled_folder)
-    else:
+    note = ""
+    if runtime != "auto":
         way = Admitted(runtime, precision or "fp32")
+        loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+    else:
+        try:
+            loaded = _as_admitted(model, shape, positions, precision, threads, compiled_folder)
+        except ArtefactError as error:
+            note = str(error)
+            way = Admitted("torchscript", precision or "fp32")
+            loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+    if on_event is not None:
+        on_event("runtime", runtime=loaded.name, precision=loaded.precision, note=note)
+    return loaded
+
+
+def _as_admitted(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    precision: Precision | None,
+    threads: int,
+    folder: Path | None,
+) -> TorchScriptRuntime | OpenVINORuntime:
+    """Runtime that was admitted at this precision; TorchScript where none was."""
+    way = None if folder is None else admitted(folder)
+    if folder is None or way is None or precision not in (None, way.precision):
+        way = Admitted("torchscript", precision or "fp32")
+        return _loaded(model, shape, positions, way, threads, folder)
+    path = folder / way.folder
+    if way.runtime == "openvino":
+        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, way.precision))
+        population = compile_population(model, *shape)
+        return OpenVINORuntime(path, population, positions, threads=threads)
+    noted = _noted_contract(path / _CONTRACT)
+    loaded = TorchScriptRuntime(
+        compile_artefact(model, *shape, precision=way.precision), positions, threads=threads
+    )
+    _refuse_stale(path, noted, loaded.contract)
+    return loaded
+
+
+def _loaded(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    way: Admitted,
+    threads: int,
+    folder: Path | None,
+) -> TorchScriptRuntime | OpenVINORuntime:
     if way.runtime == "torchscript":
         path = compile_artefact(model, *shape, precision=way.precision)
         return TorchScriptRuntime(path, positions, threads=threads)
-    path = _converted(model, shape, way.precision, compiled_folder)
+    if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
+        path = folder / way.folder
+        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, "int8"))
+    else:
+        path = compile_openvino(model, *shape, precision=way.precision)
     population = compile_population(model, *shape)
     return OpenVINORuntime(path, population, positions, threads=threads)
 
 
-def _still_admitted(
-    model: EncoderModel,
-    shape: tuple[int, int, int],
-    precision: Precision | None,
-    folder: Path | None,
-) -> Admitted:
-    """The way that was admitted, where this machine can still go it; otherwise TorchScript."""
-    otherwise = Admitted("torchscript", precision or "fp32")
-    way = None if folder is None else admitted(folder)
-    if way is None or precision not in (None, way.precision):
-        return otherwise
+def _refuse_stale(path: Path, made: Contract, wanted: Contract) -> None:
+    """Refuse what was compiled for another decoder than that which is to run."""
+    if made == wanted:
+        return
+    weights = made.weights_sha256 != wanted.weights_sha256
+    code = made.code_sha256 != wanted.code_sha256
+    what = "other weights" if weights else "another version of rtbrain" if code else "other windows"
+    raise ArtefactError(
+        f"{path}: compiled for {what} than this bundle's: run rtbrain compile again"
+    )
+
+
+def _noted_contract(path: Path) -> Contract:
     try:
-        if way.runtime == "torchscript":
-            refuse_precision(way.precision)
-        else:
-            contract = openvino_contract(model, *shape, way.precision)
-            if find_openvino(contract, _folders(folder)) is None:
-                return otherwise
-    except ArtefactError:
-        return otherwise
-    return way
-
-
-def _converted(
-    model: EncoderModel, shape: tuple[int, int, int], precision: Precision, folder: Path | None
-) -> Path:
-    contract = openvino_contract(model, *shape, precision)
-    found = find_openvino(contract, _folders(folder))
-    return compile_openvino(model, *shape, precision=precision) if found is None else found
-
-
-def _folders(folder: Path | None) -> list[Path]:
-    return [user_cache_folder()] if folder is None else [folder, user_cache_folder()]
+        return contract_of_json(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: {error.strerror}: run rtbrain compile again") from error

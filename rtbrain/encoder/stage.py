@@ -19,10 +19,15 @@ class EncoderStage:
     neural_delay_s : float
         From the moment that an embedding describes (the middle of the pooled frames) to the end
         of the window, s.
+
+    Attributes
+    ----------
+    runtime : Runtime
+        As given.
     """
 
     def __init__(self, runtime: Runtime, *, neural_delay_s: float) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self._neural_delay_s = neural_delay_s
 
     def __call__(self, item: Spectrogram) -> Embedding:
@@ -33,7 +38,7 @@ class EncoderStage:
         ArtefactError
             The spectrogram has another shape than the encoder was compiled for.
         """
-        channels, population = self._runtime(item.data, item.quality.good)
+        channels, population = self.runtime(item.data, item.quality.good)
         return _embedding(channels, population, item, self._neural_delay_s)
 
     def reset(self) -> None:
