@@ -18,12 +18,12 @@ def command(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the patient.")] = None,
     mode: Annotated[
-        Literal["edge", "linear"] | None,
+        Literal["streaming", "edge", "linear"] | None,
         typer.Option("--mode", help="Decoder; linear is the control."),
     ] = None,
     encoder: Annotated[
         Literal["trained", "untrained"] | None,
-        typer.Option("--encoder", help="Weights of edge: as they ship, or random."),
+        typer.Option("--encoder", help="Weights of the encoder: as they ship, or random."),
     ] = None,
     view: Annotated[
         bool, typer.Option("--view", help="Show it in the live window meanwhile.")

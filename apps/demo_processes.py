@@ -95,14 +95,17 @@ def fit_all(plan: Plan, console: "Console") -> dict[str, Calibration]:
 def _recipe(mode: str, trained: bool) -> "Recipe":
     """Ready-made recipe of a mode, with the encoder that ships or a random one."""
     from rtbrain.config import Recipe, load_settings, parse_settings
-    from rtbrain.encoder.shipped import SHIPPED
+    from rtbrain.encoder.shipped import SHIPPED, SHIPPED_STREAMING
 
     ready = load_settings(mode, Recipe)
     if mode == "linear":
         return ready
     values = ready.model_dump(mode="json", exclude_unset=True)
     of_frames = {key: values["encoder"][key] for key in ("pool", "n_pooled")}
-    which = {"weights": SHIPPED} if trained else dict.fromkeys(("brainbert", "popt"), _SIZES)
+    kind, shipped = "brainbert", SHIPPED
+    if mode == "streaming":
+        kind, shipped = "streaming", SHIPPED_STREAMING
+    which = {"weights": shipped} if trained else dict.fromkeys((kind, "popt"), _SIZES)
     return parse_settings(values | {"encoder": of_frames | which}, Recipe, where=mode)
 
 

@@ -8,6 +8,11 @@ from .demo_processes import Plan, Recorded
 if TYPE_CHECKING:
     from rich.table import Table
 
+_CAPTIONS = {
+    "edge": "edge: compact BrainBERT + PopT under a fitted readout. ",
+    "streaming": "streaming: compact StreamingBERT + PopT under a fitted readout. ",
+}
+
 
 def report_of(
     plan: Plan, mode: str, calibration: Calibration, recorded: Recorded
@@ -76,7 +81,7 @@ def closing_table(plan: Plan, figures: dict[str, dict[str, Any]]) -> "Table":
 
     table = Table(
         title=f"synthetic patient {plan.seed}, {plan.duration_s:g} s live",
-        caption="edge: compact BrainBERT + PopT under a fitted readout. "
+        caption=f"{_CAPTIONS.get(next(iter(figures)), '')}"
         "Synthetic data say nothing about patients.",
     )
     table.add_column("")

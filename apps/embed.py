@@ -94,7 +94,7 @@ def command(
     if bundle is not None:
         encoding, readout, model = _of_bundle(bundle, montage)
     elif encoder is not None:
-        model = load_model(encoder, popt, pool)
+        model = load_model(encoder, popt, pool, form=form)
         recipe = recipe_of(length, hop, reference, notch, pool, form, model)
         encoding, readout = _encoding(recipe, montage, model), None
     if hidden and model is None:
@@ -152,15 +152,20 @@ def load_model(
     CheckpointError
         A folder holds the other kind, the two do not fit, or the encoder reads another form.
     """
-    from rtbrain.encoder import BrainBERT, EncoderModel, PopT, load_encoder
+    from rtbrain.encoder import BrainBERT, EncoderModel, PopT, StreamingBERT, load_encoder
     from rtbrain.errors import CheckpointError
 
     channel = load_encoder(encoder)
     name = type(channel).__name__
     if isinstance(channel, PopT):
         raise CheckpointError(f"encoder {encoder}: expected one of a channel, found a PopT")
-    if isinstance(channel, BrainBERT) == (form == "patches"):
-        reads = "spectrograms" if isinstance(channel, BrainBERT) else "patches"
+    if isinstance(channel, StreamingBERT):
+        reads, fits = "running spectrograms", form == "running"
+    elif isinstance(channel, BrainBERT):
+        reads, fits = "spectrograms", form != "patches"
+    else:
+        reads, fits = "patches", form == "patches"
+    if not fits:
         raise CheckpointError(
             f"encoder {encoder}: a {name} reads {reads}, and would get spectrogram.form {form}: "
             f"fit it with a recipe of {reads}, or name another encoder"
@@ -185,9 +190,17 @@ def recipe_of(
     model: "EncoderModel",
 ) -> "Recipe":
     """Recipe of these flags; rates and frames as published."""
+    from dataclasses import asdict
+
     from rtbrain.config import Recipe, load_settings, parse_settings
+    from rtbrain.encoder import StreamingBERT
 
     published = load_settings("published", Recipe)
+    encoder: dict[str, Any] = {"pool": pool}
+    mode = "published" if pool == "centre" and form != "running" else "edge"
+    if isinstance(model.brainbert, StreamingBERT):
+        mode = "streaming"
+        encoder["streaming"] = asdict(model.brainbert.sizes)
     pick, *_, resample = (
         step.model_dump(mode="json", exclude_unset=True) for step in published.signal
     )
@@ -195,11 +208,11 @@ def recipe_of(
     notches = [] if notch == "none" else [{"notch": {"mains_hz": int(notch)}}]
     references = [] if reference == "none" else [{"reference": reference}]
     values = {
-        "mode": "published" if pool == "centre" and form != "running" else "edge",
+        "mode": mode,
         "signal": [pick, *notches, *references, resample],
         "window": {"length_s": length_s, "hop_s": hop},
         "spectrogram": {"form": form, "n_freqs": model.brainbert.sizes.input_dim},
-        "encoder": {"pool": pool},
+        "encoder": encoder,
     }
     return parse_settings(values, Recipe, where="flags")
 

@@ -168,6 +168,9 @@ class _Pass:
             extra=rest_cues(recording, self.labels, window),
         )
         self.encoding.reset()
+        for name, encoder in self.encoders.items():
+            if name != FEWER:  # it goes on drawing
+                encoder.reset()
         features = gather(
             session,
             self._cued(session),

@@ -24,12 +24,22 @@ from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 2048.0
+STREAMING = {
+    "hidden_dim": 32,
+    "layer_dim_feedforward": 64,
+    "nhead": 2,
+    "encoder_num_layers": 2,
+    "patch_frames": 5,
+    "context_patches": 41,
+}
 
 
 def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
     """A bundle of a ready-made recipe with small random encoders and a random readout."""
     ready = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
-    if mode != "linear":
+    if mode == "streaming":
+        ready["encoder"] |= {"streaming": STREAMING, "popt": SMALL["popt"]}
+    elif mode != "linear":
         ready["encoder"] |= SMALL
     recipe = parse_settings(ready, Recipe, where="test")
     model = encoder_of_recipe(recipe)
@@ -58,7 +68,7 @@ def replay_of(path: Path, montage: Montage, *, seed: int | None = None) -> Repla
 
 
 @pytest.mark.lsl
-@pytest.mark.parametrize("mode", ["linear", "edge", "published"])
+@pytest.mark.parametrize("mode", ["linear", "edge", "published", "streaming"])
 def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mode: str) -> None:
     montage = montage_of(8, SFREQ_HZ)
     path = tmp_path / "recording.npy"

@@ -119,9 +119,9 @@ class EncoderSettings(Settings):
     pool, n_pooled : str, int
         Which frames are averaged, and how many.
     weights : str or None
-        ``compact``, the trained encoders that ship in the package, or a folder that holds
-        ``brainbert/`` (``neurobert/``, ``biofame/``, ``streaming/``) and ``popt/``. None: random
-        weights.
+        ``compact`` or, in mode streaming, ``streaming``: the trained encoders that ship in the
+        package; or a folder that holds ``brainbert/`` (``neurobert/``, ``biofame/``,
+        ``streaming/``) and ``popt/``. None: random weights.
     brainbert, neurobert, biofame, streaming : str, dict or None
         Sizes of the random encoder of a channel, by name or number: one of the four.
     popt : str, dict or None

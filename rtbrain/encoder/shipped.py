@@ -13,12 +13,18 @@ from rtbrain.encoder.streaming import StreamingBERT
 from rtbrain.encoder.weights import load_encoder
 from rtbrain.errors import CheckpointError
 
-__all__ = ["SHIPPED", "load_trained", "trained_folders", "weights_sha256"]
+__all__ = ["SHIPPED", "SHIPPED_STREAMING", "load_trained", "trained_folders", "weights_sha256"]
 
 SHIPPED = "compact"
-"""Name of the encoders that ship in the package."""
+"""Name of the encoders of whole windows that ship in the package."""
 
-_SHIPPED_FOLDER = Path(__file__).with_name("shipped")
+SHIPPED_STREAMING = "streaming"
+"""Name of the streaming encoder that ships, and of the Population Transformer trained with it."""
+
+_SHIPPED_FOLDERS = {
+    SHIPPED: Path(__file__).with_name("shipped"),
+    SHIPPED_STREAMING: Path(__file__).with_name("shipped_streaming"),
+}
 _WEIGHTS = "weights.safetensors"
 _CHANNEL = {
     "brainbert": BrainBERT,
@@ -34,23 +40,24 @@ def trained_folders(weights: str) -> tuple[Path, Path | None]:
     Parameters
     ----------
     weights : str
-        ``"compact"``, or a folder that holds ``brainbert/`` (or ``neurobert/``, or ``biofame/``)
-        and, where there is one, ``popt/``, as `rtbrain.encoder.save_encoder` wrote them.
+        ``"compact"``, ``"streaming"``, or a folder that holds ``brainbert/`` (or ``neurobert/``,
+        ``biofame/`` or ``streaming/``) and, where there is one, ``popt/``, as
+        `rtbrain.encoder.save_encoder` wrote them.
 
     Raises
     ------
     CheckpointError
         There is no such folder, or not one channel encoder in it.
     """
-    folder = _SHIPPED_FOLDER if weights == SHIPPED else Path(weights)
+    folder = _SHIPPED_FOLDERS.get(weights, Path(weights))
     channel, popt = [folder / kind for kind in _CHANNEL], folder / "popt"
     there = [each for each in channel if each.is_dir()]
     if len(there) == 1:
         return there[0], popt if popt.is_dir() else None
-    if weights == SHIPPED:
+    if weights in _SHIPPED_FOLDERS:
         raise CheckpointError(
-            f"weights {weights}: this installation ships no trained encoders: give a folder with "
-            "brainbert/ and popt/, or leave weights out for random ones"
+            f"weights {weights}: this installation ships no such encoders: give a folder with "
+            "brainbert/ (or streaming/) and popt/, or leave weights out for random ones"
         )
     if not folder.is_dir():
         raise CheckpointError(
@@ -60,8 +67,8 @@ def trained_folders(weights: str) -> tuple[Path, Path | None]:
     # A PopT alone is of no use: it reads the embeddings of the encoder it was trained with.
     found = ", ".join(sorted(part.name for part in folder.iterdir())[:6]) or "nothing"
     raise CheckpointError(
-        f"weights {weights}: expected a folder brainbert/ in it, or neurobert/, or biofame/ (and "
-        f"popt/), found {found}: "
+        f"weights {weights}: expected a folder brainbert/ in it, or neurobert/, biofame/ or "
+        f"streaming/ (and popt/), found {found}: "
         "put what rtbrain pretrain left there under these names"
     )
 

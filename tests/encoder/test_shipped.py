@@ -50,7 +50,7 @@ def test_a_brainbert_alone_is_enough(trained: Path) -> None:
 def test_encoders_that_ship_are_found_by_name(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipped_module, "_SHIPPED_FOLDER", trained)
+    monkeypatch.setitem(shipped_module._SHIPPED_FOLDERS, "compact", trained)
     assert trained_folders("compact") == (trained / "brainbert", trained / "popt")
 
 
@@ -65,12 +65,12 @@ def test_the_digest_is_that_of_the_files_one_after_the_other(trained: Path) -> N
 def test_what_holds_no_trained_brainbert_is_refused_in_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipped_module, "_SHIPPED_FOLDER", tmp_path / "absent")
+    monkeypatch.setitem(shipped_module._SHIPPED_FOLDERS, "compact", tmp_path / "absent")
     alone, swapped = tmp_path / "alone", tmp_path / "swapped"
     save_encoder(random_encoder("popt", POPT, 2), alone / "popt")
     save_encoder(random_encoder("popt", POPT, 2), swapped / "brainbert")
     wrong = {
-        "compact": "ships no trained encoders",
+        "compact": "ships no such encoders",
         str(tmp_path / "nowhere"): "no such folder",
         str(alone): "expected a folder brainbert/ in it",
         str(swapped): "expected a BrainBERT, found a PopT",
