@@ -91,6 +91,7 @@ def _decode(
     allow_late: bool,
 ) -> None:
     from rich.console import Console
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from rtbrain.decoder import read_bundle
     from rtbrain.outlet import StatusOutlet
@@ -106,7 +107,10 @@ def _decode(
     console = Console(stderr=True)
     tell = _telling(status, console)
     about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-    with recording_beside(record, settings, about, tell, _saying(console)) as look:
+    recording = recording_beside(record, settings, about, tell, _saying(console))
+    # Small products stall on more than one thread where the cores are busy; the encoder's runtime
+    # alone takes what the settings give it.
+    with threadpool_limits(1), recording as look:
         _run_and_report(settings, bundle, status, _looking(look, stopping), duration_s, allow_late)
 
 

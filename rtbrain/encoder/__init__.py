@@ -11,7 +11,7 @@ from rtbrain.encoder.choosing import (
     compiled_folder_of,
     load_runtime,
 )
-from rtbrain.encoder.contract import Contract, Precision
+from rtbrain.encoder.contract import Contract, Precision, refuse_precision
 from rtbrain.encoder.kinds import ChannelEncoder, ChannelSizes, encoder_of_sizes, kind_of
 from rtbrain.encoder.model import EncoderModel
 from rtbrain.encoder.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
@@ -89,6 +89,7 @@ __all__ = [
     "load_trained",
     "random_encoder",
     "refuse_other_mode",
+    "refuse_precision",
     "save_encoder",
     "streaming_stage",
     "tensors_of_encoder",
