@@ -63,7 +63,8 @@ def build_encoding(
     feature_mean : ndarray, float32 [n_features], optional
         Mean of the training features: what a bad channel gets in the linear mode.
     on_event : callable, optional
-        Told of contacts that go bad or good, and of a stream whose true rate is off.
+        Told of contacts that go bad or good, of a stream whose true rate is off, and of the
+        runtime that was chosen.
     hands : callable, optional
         Gives the latest marks by hand.
     threads : int
@@ -125,6 +126,7 @@ def build_encoding(
                 precision=precision,
                 threads=threads,
                 compiled_folder=compiled_folder,
+                on_event=on_event,
             )
             encoder = EncoderStage(runs, neural_delay_s=delay_s)
         n_features = model.n_population_features(n_channels)

@@ -76,6 +76,7 @@ def admit(folder: Path, way: Admitted) -> None:
     text = json.dumps(asdict(way), indent=2) + "\n"
     with written_whole(folder / _ADMITTED) as part:
         part.write_text(text, encoding="utf-8")
+        part.chmod(0o644)
 
 
 def admitted(folder: Path) -> Admitted | None:

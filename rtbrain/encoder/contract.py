@@ -1,6 +1,8 @@
 """What a compiled encoder was made for: the record by which it is found, checked and refused."""
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import platform
@@ -63,7 +65,7 @@ class Contract:
     torch : str
         Version that compiled it.
     machine : str
-        Processor family.
+        Processor: its family, and its model where the system tells it.
     openvino : str
         Version that converted it; empty where none did.
     hop_frames : int
@@ -158,7 +160,7 @@ def contract_of(
         weights_sha256=weights.hexdigest(),
         code_sha256=written.hexdigest(),
         torch=torch.__version__,
-        machine=platform.machine(),
+        machine=_machine(),
         openvino=openvino,
         hop_frames=hop_frames,
     )
@@ -176,7 +178,7 @@ def contract_of_json(text: str, path: Path) -> Contract:
         contract = Contract(**json.loads(text or "null"))
     except (TypeError, ValueError) as error:
         raise ArtefactError(f"{path}: carries no contract: delete it, compile it again") from error
-    here = (_FORMAT, torch.__version__, platform.machine())
+    here = (_FORMAT, torch.__version__, _machine())
     made = (contract.format, contract.torch, contract.machine)
     if made != here:
         raise ArtefactError(
@@ -184,6 +186,17 @@ def contract_of_json(text: str, path: Path) -> Contract:
             f"compile it again"
         )
     return contract
+
+
+@functools.cache
+def _machine() -> str:
+    """Family and model of the processor: another model has other instructions, and other errors."""
+    family, model = platform.machine(), platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
+    return family if model in ("", family) else f"{family}, {model}"
 
 
 def refuse_precision(precision: Precision) -> None:
