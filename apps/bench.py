@@ -1,8 +1,9 @@
 """`rtbrain bench`: how fast this machine decodes, each figure beside a reference of the run."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,39 +18,149 @@ class Part(StrEnum):
 
     FRONT_END = "front-end"
     ENCODER = "encoder"
+    PIPELINE = "pipeline"
     VIEW = "view"
+
+
+_STEPS = (Part.ENCODER, Part.PIPELINE)
+_MANY = "16,32,64,128,256"
+_ONE = "128"
 
 
 def command(
     what: Annotated[Part, typer.Argument(help="What to measure.")],
     channels: Annotated[
-        int, typer.Option("--channels", min=2, help="Channels of the signal.")
-    ] = 128,
+        str | None,
+        typer.Option("--channels", help=f"Channels; for encoder, pipeline several, as {_MANY}."),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option("--hop", min=0, help="Seconds between decodes (encoder, pipeline only)."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Of the encoder (encoder, pipeline only).")
+    ] = 1,
     minutes: Annotated[
         float,
-        typer.Option("--minutes", min=0, help="Watch the window's process so long (view only)."),
+        typer.Option(
+            "--minutes", min=0, help="Watch processes live so long (pipeline, view only)."
+        ),
     ] = 0.0,
+    mode: Annotated[
+        str, typer.Option("--mode", help="Decoder to watch live (pipeline --minutes only).")
+    ] = "streaming",
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw costs to this file (encoder, pipeline).")
+    ] = None,
 ) -> None:
-    """Measure the speed of a part; the front end on one thread, the view without a screen."""
+    """Measure the speed of a part, on this machine, beside a reference."""
+    _refuse_flags(what, hop, threads, minutes, png)
+    for target, flag in ((json, "--json"), (png, "--png")):
+        if target is not None:
+            refuse_target(target, flag)
+    numbers = _numbers(what, channels, live=bool(minutes))
+    if what is Part.PIPELINE and minutes:
+        figures = _live(numbers[0], minutes, mode, hop, threads)
+    elif what in _STEPS:
+        figures = _steps(what, numbers, hop, threads, png)
+    else:
+        figures = _part(what, numbers[0], minutes)
+    if json is not None:
+        _write(json, what, numbers, figures)
+
+
+def _refuse_flags(
+    what: Part, hop: float | None, threads: int, minutes: float, png: Path | None
+) -> None:
+    from rtbrain.errors import SettingsError
+
+    if minutes and what not in (Part.VIEW, Part.PIPELINE):
+        raise SettingsError(
+            f"--minutes watches processes of pipeline and view: leave it out for bench {what.value}"
+        )
+    of_steps = [("--hop", hop is not None), ("--threads", threads > 1), ("--png", png is not None)]
+    given = [flag for flag, is_given in of_steps if is_given]
+    if given and what not in _STEPS:
+        raise SettingsError(
+            f"{', '.join(given)}: for encoder and pipeline only: leave it out for bench "
+            f"{what.value}"
+        )
+    if png is not None and minutes:
+        raise SettingsError("--png draws costs against channels: leave it out with --minutes")
+
+
+def _numbers(what: Part, text: str | None, *, live: bool) -> tuple[int, ...]:
+    """Channels that were asked for, ascending."""
+    from rtbrain.errors import SettingsError
+
+    many = what in _STEPS and not live
+    fewest, most = (6, 256) if what in _STEPS else (2, 4096)
+    try:
+        given = [int(each) for each in (text or (_MANY if many else _ONE)).split(",")]
+    except ValueError:
+        given = []
+    if not given or not all(fewest <= n <= most for n in given) or not (many or len(given) == 1):
+        expected = f"numbers of {fewest} to {most}, as {_MANY}" if many else "one number"
+        raise SettingsError(
+            f"--channels: expected {expected} ({fewest} or more) for bench {what.value}, got "
+            f"{text!r}"
+        )
+    return tuple(sorted(set(given)))
+
+
+def _steps(
+    what: Part, numbers: Sequence[int], hop_s: float | None, threads: int, png: Path | None
+) -> dict[str, Any]:
+    from rich.console import Console
+
+    from rtbrain.offline.step_rows import draw_costs, step_table
+
+    from .bench_rows import step_rows
+
+    console = Console()
+    with console.status("measuring") as status:
+        rows = step_rows(what.value, numbers, hop_s=hop_s, threads=threads, say=status.update)
+    holds = {
+        Part.ENCODER: "a step of the encoders alone",
+        Part.PIPELINE: "a step, filters to readout",
+    }[what]
+    title = f"{holds}, {threads} thread{'s' * (threads > 1)}"
+    console.print(step_table(rows, title))
+    console.print(
+        "~ estimated: the encoder measured at 16 channels, its cost being that of blocks of 8. "
+        "Age: when it is ready, and when the next one is, transport left out.",
+        style="dim",
+    )
+    for row in rows:
+        if row.unavailable:
+            console.print(f"not here: {row.name}: {row.unavailable}", markup=False, soft_wrap=True)
+    if png is not None:
+        write_whole(png, lambda file: draw_costs(file, rows, f"Cost of {title}"))
+    return {"threads": threads, "rows": [row.as_dict() for row in rows]}
+
+
+def _live(
+    n_channels: int, minutes: float, mode: str, hop_s: float | None, threads: int
+) -> dict[str, Any]:
+    from rich.console import Console
+
+    from .bench_live import watched
+
+    return watched(n_channels, minutes, mode, hop_s, threads, Console())
+
+
+def _part(what: Part, n_channels: int, minutes: float) -> dict[str, Any]:
     from rich.console import Console
 
     from rtbrain.offline.timing import table
 
-    if json is not None:
-        refuse_target(json, "--json")
-    if minutes and what is not Part.VIEW:
-        from rtbrain.errors import SettingsError
-
-        raise SettingsError(f"--minutes watches the window: leave it out for bench {what.value}")
-    measure = {Part.FRONT_END: _front_end, Part.ENCODER: _encoder, Part.VIEW: _view}[what]
-    rows = measure(channels)
-    Console().print(table(rows, f"{what.value}, {channels} channels"))
-    more = _watch(channels, minutes) if minutes else {}
-    if json is not None:
-        _write(json, what, channels, rows, more)
+    rows = (_front_end if what is Part.FRONT_END else _view)(n_channels)
+    Console().print(table(rows, f"{what.value}, {n_channels} channels"))
+    more = _watch(n_channels, minutes) if minutes else {}
+    return {"rows": [row.as_dict() for row in rows], **more}
 
 
 def _front_end(n_channels: int) -> "list[Row]":
@@ -59,12 +170,6 @@ def _front_end(n_channels: int) -> "list[Row]":
 
     with threadpool_limits(1):
         return bench_front_end.run(n_channels)
-
-
-def _encoder(n_channels: int) -> "list[Row]":
-    from rtbrain.offline import bench_encoder
-
-    return bench_encoder.run(n_channels)
 
 
 def _view(n_channels: int) -> "list[Row]":
@@ -87,23 +192,22 @@ def _watch(n_channels: int, minutes: float) -> dict[str, object]:
     return {"process": taken.as_dict()}
 
 
-def _write(
-    path: Path, what: Part, n_channels: int, rows: "list[Row]", more: dict[str, object]
-) -> None:
+def _write(path: Path, what: Part, numbers: Sequence[int], figures: dict[str, Any]) -> None:
     """Write the figures whole or not at all."""
     import json
+    import os
     import platform
 
     from rtbrain import __version__
 
     report = {
         "what": what.value,
-        "n_channels": n_channels,
+        "n_channels": list(numbers) if what in _STEPS else numbers[0],
         "rtbrain": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "rows": [row.as_dict() for row in rows],
-        **more,
+        "cores": os.cpu_count(),
+        **figures,
     }
     text = json.dumps(report, indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))

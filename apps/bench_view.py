@@ -122,7 +122,7 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
     window += ["--after", f"{after_s:g}"]
     log = folder / "view.log"
     with (
-        _lsl_session(folder),
+        lsl_session(folder),
         running_command(sender, folder / "simulate.log") as sending,
         running_command(window, log) as showing,
     ):
@@ -132,7 +132,7 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
             for process, words in ((sending, folder / "simulate.log"), (showing, log)):
                 if process.poll() is not None:
                     raise SettingsError(f"bench view: a process ended: {last_words(words)}")
-            seen.append((time.monotonic(), *_taken(showing.pid)))
+            seen.append((time.monotonic(), *taken(showing.pid)))
             time.sleep(_LOOK_EVERY_S)
     sent_s = _sent_s(last_words(folder / "simulate.log"))
     if sent_s < 60 * minutes:
@@ -144,7 +144,7 @@ def upkeep(n_channels: int, minutes: float, folder: Path) -> Upkeep:
 
 
 @contextmanager
-def _lsl_session(folder: Path) -> Iterator[None]:
+def lsl_session(folder: Path) -> Iterator[None]:
     """Let processes begun meanwhile see no streams but each other's."""
     from importlib import resources
 
@@ -171,7 +171,7 @@ def _sent_s(words: str) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-def _taken(pid: int) -> tuple[float, float]:
+def taken(pid: int) -> tuple[float, float]:
     """CPU time, s, and resident memory, MiB, of a process."""
     # The name of the process, in brackets, may hold blanks.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,5 +1,6 @@
 """Whether this machine decodes a bundle in time, told before it goes live."""
 
+import importlib.util
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -57,20 +58,47 @@ def refuse_late(
     tell("pace", **told(pace))
     if fits(pace):
         return
-    why = too_slow(pace, recipe, n_channels, _running(settings), _faster(settings))
+    why = too_slow(pace, recipe, n_channels, _running(settings), faster_ways(recipe, settings))
     if not allow_late:
         raise SettingsError(f"{why}; or --allow-late skips what it cannot decode")
     tell("too_slow", why=why)
 
 
 def _running(settings: "DecodeSettings") -> str:
-    return f"{settings.threads} thread{'s' * (settings.threads > 1)}"
+    ways = [f"{settings.threads} thread{'s' * (settings.threads > 1)}"]
+    ways += [f"precision {settings.precision}"] * (settings.precision is not None)
+    return ", ".join(ways)
 
 
-def _faster(settings: "DecodeSettings") -> list[tuple[str, float]]:
-    """Settings of this machine that are faster, and how many times at best."""
+def faster_ways(recipe: "Recipe", settings: "DecodeSettings") -> list[tuple[str, float]]:
+    """Ways to run a decoder faster on this machine, and how many times at best, by its peak.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the decoder.
+    settings : DecodeSettings
+        How it is run.
+    """
+    from rtbrain.encoder.contract import refuse_precision
+    from rtbrain.errors import ArtefactError
+    from rtbrain.offline.machine_peak import measured_peak
+
     n_cores = os.cpu_count() or 1
-    return [(f"threads: {n_cores}", n_cores / settings.threads)] * (n_cores > settings.threads)
+    found = [(f"threads: {n_cores}", n_cores / settings.threads)] * (n_cores > settings.threads)
+    if recipe.mode not in ("published", "edge") or settings.precision not in (None, "fp32"):
+        return found
+    fp32 = measured_peak("fp32", threads=settings.threads)
+    try:
+        refuse_precision("bf16")
+        times = measured_peak("bf16", threads=settings.threads) / fp32
+        found.append(("precision: bf16", times))
+    except ArtefactError:
+        pass  # this CPU has no instructions for it
+    if importlib.util.find_spec("openvino") is not None:
+        times = measured_peak("int8", threads=settings.threads) / fp32
+        found.append(("int8, by rtbrain compile", times))
+    return found
 
 
 def fits(pace: Pace) -> bool:
@@ -102,7 +130,7 @@ def too_slow(
     running : str
         How it was run: threads, runtime.
     faster : sequence of (str, float)
-        Settings of this machine by which it would run faster, and how many times at best.
+        Ways by which this machine would run it faster, and how many times at best.
     """
     hop_s = pace.hop_s or math.inf
     over = pace.step_s / (MOST_SHARE * hop_s)
@@ -110,7 +138,7 @@ def too_slow(
         *_fewer_channels(n_channels, over),
         *_longer_hop(recipe, pace.step_s),
         *_other_modes(recipe),
-        *(f"{setting} in its settings" for setting, times in faster if times >= over),
+        *(setting for setting, times in faster if times >= over),
     ]
     return (
         f"a step of this decoder takes {_ms(pace.step_s):g} ms here ({n_channels} channels, "

@@ -91,6 +91,25 @@ def test_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_pat
     assert "make it first" in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("view", "--channels", "4,8"), "expected one number"),
+        (("encoder", "--channels", "4,8"), "numbers of 6 to 256"),
+        (("pipeline", "--channels", "many"), "got 'many'"),
+        (("pipeline", "--minutes", "1", "--channels", "16,32"), "expected one number"),
+        (("encoder", "--minutes", "1"), "leave it out for bench encoder"),
+        (("front-end", "--hop", "0.5"), "--hop: for encoder and pipeline only"),
+        (("view", "--threads", "2", "--png", "a.png"), "--threads, --png: for encoder and"),
+        (("pipeline", "--minutes", "1", "--png", "a.png"), "leave it out with --minutes"),
+    ],
+)
+def test_flags_that_do_not_belong_together_are_refused(arguments, said):
+    done = invoke(*arguments)
+    assert isinstance(done.exception, SettingsError)
+    assert said in str(done.exception)
+
+
 def test_unknown_part_is_refused():
     assert invoke("everything").exit_code == 2
 

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from rtbrain.apps.decode_pace import MOST_SHARE, fits, told, too_slow
+from rtbrain.apps.decode_pace import MOST_SHARE, faster_ways, fits, told, too_slow
 from rtbrain.apps.steps import Pace, measured_pace, walking_windows
 
 from rtbrain.build import build_decoder, build_encoding
 from rtbrain.bundling import bundle_parts
-from rtbrain.config import Recipe, load_settings, parse_settings
+from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.outlet import SignalOutlet
 from rtbrain.types import Montage
@@ -133,7 +133,7 @@ def test_what_would_fit_is_named_by_the_measured_cost() -> None:
     assert "mode streaming, or mode linear" in line
     assert "threads" not in line
     slightly = too_slow(Pace(0.25, hop_s, 3), recipe, 32, "1 thread", [("threads: 2", 2.0)])
-    assert "threads: 2 in its settings" in slightly
+    assert slightly.endswith("mode linear, or threads: 2")
 
 
 def test_hop_longer_than_the_window_is_no_way_out() -> None:
@@ -144,3 +144,17 @@ def test_hop_longer_than_the_window_is_no_way_out() -> None:
     assert line.endswith("what would fit: mode streaming, or mode linear")
     hopeless = parse_settings(SLOW, Recipe, where="test")
     assert too_slow(Pace(9.0, HOP_S, 1), hopeless, 2, "1 thread", []).endswith("fit: nothing here")
+
+
+def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    settings = load_settings("bedside", DecodeSettings)
+    threads = ("threads: 4", 4.0)
+    linear, large = (load_settings(mode, Recipe) for mode in ("linear", "published"))
+    assert faster_ways(linear, settings) == [threads]
+    first, *others = faster_ways(large, settings)
+    assert first == threads
+    assert {way for way, _ in others} <= {"precision: bf16", "int8, by rtbrain compile"}
+    assert all(0.1 < times < 100 for _, times in others)
+    in_bf16 = settings.model_copy(update={"precision": "bf16", "threads": 4})
+    assert faster_ways(large, in_bf16) == []

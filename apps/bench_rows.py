@@ -1,0 +1,182 @@
+"""`rtbrain bench encoder` and `pipeline`: which decoders are measured, and what came of it."""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .bench_jobs import PARTS, PUBLISHED_WAY, Job, Measured, measured_apart
+
+if TYPE_CHECKING:
+    from rtbrain.offline.step_rows import StepRow
+
+MODES = ("linear", "published", "edge", "streaming")
+RUNTIMES = (
+    ("torchscript", "fp32"),
+    ("torchscript", "bf16"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+)
+# A step of the published mode costs 0.1 s a channel: more than these stand for all, since the
+# encoder takes its channels in blocks of 8, each at the same cost.
+_MOST_MEASURED, _BLOCK = 16, 8
+
+Measure = Callable[[Job, Path], Measured]
+
+
+def step_rows(
+    part: str,
+    n_channels: Sequence[int],
+    *,
+    hop_s: float | None,
+    threads: int,
+    say: Callable[[str], None],
+    measure: Measure = measured_apart,
+) -> "list[StepRow]":
+    """Measure every mode on every runtime at every number of channels, a process each.
+
+    Parameters
+    ----------
+    part : str
+        ``encoder``, its channels straight from the source; or ``pipeline``, all of a step.
+    n_channels : sequence of int
+        Contacts, ascending.
+    hop_s : float or None
+        In place of the recipes', s.
+    threads : int
+        Of the encoder.
+    say : callable
+        Told what is being measured.
+    measure : callable
+        Runs a job.
+
+    Returns
+    -------
+    list of StepRow
+        The published way first; what cannot be run here is there once, with the reason.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        seen: dict[Job, Measured] = {}
+
+        def run(job: Job) -> Measured:
+            if job not in seen:
+                on = "" if job.runtime == "none" else f" {job.runtime} {job.precision}"
+                say(f"{job.mode}{on}, {job.n_channels} channels")
+                seen[job] = measure(job, Path(folder))
+            return seen[job]
+
+        published_ms = {}
+        for n in n_channels:
+            job = Job(PUBLISHED_WAY, n, "torch", "fp32", threads, hop_s)
+            row = _row(part, job, run(job))
+            rows.append(row)
+            published_ms[n] = row.median_ms
+        for template in _templates(part, hop_s, threads):
+            for row in _mode_rows(part, template, n_channels, run):
+                rows.append(_against(row, published_ms[row.n_channels]))
+    return rows
+
+
+def _templates(part: str, hop_s: float | None, threads: int) -> Iterator[Job]:
+    filtered = part == "pipeline"
+    for mode in MODES:
+        if mode == "linear":
+            yield Job(mode, 0, threads=threads, hop_s=hop_s, filtered=filtered)
+            continue
+        for runtime, precision in RUNTIMES:
+            yield Job(mode, 0, runtime, precision, threads, hop_s, filtered)
+
+
+def _mode_rows(
+    part: str, template: Job, n_channels: Sequence[int], run: Callable[[Job], Measured]
+) -> "Iterator[StepRow]":
+    from dataclasses import replace
+
+    for n in n_channels:
+        job = replace(template, n_channels=n)
+        n_measured = min(n, _MOST_MEASURED) if template.mode == "published" else n
+        measured = run(replace(template, n_channels=n_measured))
+        if measured.unavailable:
+            yield _row(part, job, measured)
+            return
+        if n_measured == n:
+            yield _row(part, job, measured)
+        else:
+            front = run(replace(job, runtime="none", precision="fp32", encoded=False))
+            yield _scaled(part, job, measured, front)
+
+
+def _against(row: "StepRow", published_ms: float | None) -> "StepRow":
+    from dataclasses import replace
+
+    if row.median_ms is None or published_ms is None:
+        return row
+    return replace(row, times_published=published_ms / row.median_ms)
+
+
+def _row(part: str, job: Job, measured: Measured) -> "StepRow":
+    """Row of what was measured."""
+    import numpy as np
+
+    from rtbrain.offline.step_rows import StepRow
+
+    of = (job.mode, job.runtime, job.precision, job.n_channels)
+    if measured.unavailable:
+        return StepRow(*of, unavailable=measured.unavailable)
+    parts = PARTS if part == "pipeline" else ("encoder",)
+    steps = np.sum([measured.durations_ms[name] for name in parts], axis=0)
+    return StepRow(
+        *of,
+        n_encoded=measured.n_encoded,
+        median_ms=float(np.median(steps)),
+        p99_ms=float(np.percentile(steps, 99)) if len(steps) > 1 else None,
+        hop_ms=1000 * measured.hop_s,
+        gflop=(measured.flop_channels + measured.flop_population) / 1e9,
+        floor_ms=1000 * _floor_s(measured),
+        rss_mib=measured.rss_mib or None,
+        added_mib=measured.rss_mib - measured.idle_rss_mib or None,
+        compile_s=measured.compile_s or None,
+        ready_s=measured.ready_s or None,
+        algorithmic_ms=1000 * measured.algorithmic_s,
+        difference=measured.difference,
+        lost_direction=measured.lost_direction,
+        parts_ms={name: float(np.median(measured.durations_ms[name])) for name in PARTS},
+    )
+
+
+def _scaled(part: str, job: Job, few: Measured, front: Measured) -> "StepRow":
+    """Row of a step whose encoder was measured on fewer channels, and all before it on these."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    times = math.ceil(front.n_good / _BLOCK) / math.ceil(few.n_good / _BLOCK)
+    parts_ms = {name: float(np.median(front.durations_ms[name])) for name in PARTS}
+    parts_ms["encoder"] = float(np.median(few.durations_ms["encoder"])) * times
+    of_part = PARTS if part == "pipeline" else ("encoder",)
+    each = front.n_good / few.n_good
+    return replace(
+        _row(part, job, few),
+        n_encoded=front.n_encoded,
+        median_ms=sum(parts_ms[name] for name in of_part),
+        p99_ms=None,
+        gflop=(few.flop_channels + few.flop_population) * each / 1e9,
+        floor_ms=1000 * _floor_s(few) * each,
+        rss_mib=None,
+        added_mib=None,
+        compile_s=None,
+        ready_s=None,
+        estimated_from=_MOST_MEASURED,
+        parts_ms=parts_ms,
+    )
+
+
+def _floor_s(measured: Measured) -> float:
+    """Time of a step's operations at the measured peaks; the population's are of fp32 always."""
+    return (
+        measured.flop_channels / measured.peak_flops
+        + measured.flop_population / measured.peak_fp32_flops
+    )
