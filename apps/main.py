@@ -15,6 +15,7 @@ from rtbrain.errors import RtbrainError
 
 from . import (
     bench,
+    compile_bundle,
     config,
     corpus,
     decode,
@@ -54,6 +55,7 @@ app.command("import-checkpoint")(import_checkpoint.command)
 app.command("pretrain")(pretrain.command)
 app.command("distill")(distill.command)
 app.command("probe")(probe.command)
+app.command("compile")(compile_bundle.command)
 app.command("show")(show.command)
 app.command("view")(view.command)
 app.command("bench")(bench.command)

@@ -1,0 +1,244 @@
+"""A compiled encoder beside the one that runs without it: embeddings, decodes, time a step."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .compile_sources import Given
+from .evaluate import decoded, played
+from .steps import walking_windows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtbrain.config import Recipe
+    from rtbrain.decoder import Bundle, Readout
+    from rtbrain.offline.compiling import Change, Differences
+    from rtbrain.pipeline import Encoding
+    from rtbrain.stage import Stage
+    from rtbrain.types import Embedding, Floats, Spectrogram
+
+MOST_COMPARED = 64
+"""Windows on which embeddings are compared with those of the eager model, which is slow."""
+
+_MOST_STEPS, _FEWEST_STEPS, _LONGEST_S = 50, 5, 20.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """What compiling costs.
+
+    Attributes
+    ----------
+    channels, population : Differences
+        Of embeddings from the eager model's.
+    n_windows : int
+        On which these were compared.
+    changes : dict of Change
+        Of the decoder's scores; empty without labels.
+    n_labelled : int
+        Windows that it was scored on.
+    """
+
+    channels: "Differences"
+    population: "Differences"
+    n_windows: int
+    changes: "dict[str, Change]"
+    n_labelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Steps of two encoders in turns, ms: spectrogram, encoder and readout of a window.
+
+    Attributes
+    ----------
+    before_ms, after_ms : tuple of float
+        Median and 99 %.
+    hop_ms : float or None
+        Time that there is for a step; None where windows come with events.
+    n_steps : int
+        Of each.
+    """
+
+    before_ms: tuple[float, float]
+    after_ms: tuple[float, float]
+    hop_ms: float | None
+    n_steps: int
+
+
+class Checker:
+    """Plays recordings to two encoders at once.
+
+    Parameters
+    ----------
+    console : Console
+        Shows how it goes on.
+    bundle : Bundle
+        Whose decoder it is.
+    before, after : Stage
+        Encoders: that which runs where none was compiled, and the compiled one.
+    exact : callable
+        As in `rtbrain.offline.twin.TwinEncoder`.
+    duration_s : float
+        Of all recordings, s: embeddings are compared evenly over it.
+    scale : float
+        Multiplies the signals.
+    """
+
+    def __init__(
+        self,
+        console: "Console",
+        bundle: "Bundle",
+        before: "Stage[Spectrogram, Embedding]",
+        after: "Stage[Spectrogram, Embedding]",
+        exact: "Callable[..., tuple[Floats, Floats]]",
+        *,
+        duration_s: float,
+        scale: float,
+    ) -> None:
+        from rtbrain.bundling import recipe_of_bundle
+        from rtbrain.offline.twin import TwinEncoder
+
+        window = recipe_of_bundle(bundle).window
+        self._length_s = window.length_s
+        n_windows = 1 if window.hop_s is None else int(duration_s / window.hop_s)
+        self._twin: TwinEncoder = TwinEncoder(
+            before,
+            after,
+            exact,
+            length_s=window.length_s,
+            most=MOST_COMPARED,
+            every=max(1, n_windows // MOST_COMPARED),
+        )
+        self._console, self._bundle, self._scale = console, bundle, scale
+        self._before: list[Floats] = []
+        self._after: list[Floats] = []
+        self._targets: list[Any] = []
+        self._t_s: list[Any] = []
+        self._names: list[str] = []
+
+    def play(self, one: Given, decoder: "tuple[Encoding, Readout]") -> None:
+        """Decode a recording by both encoders; the windows after an embargo where it is halved.
+
+        Parameters
+        ----------
+        one : Given
+            The recording.
+        decoder : tuple
+            As `decoder_of` gives it for the recording; new, or reset.
+
+        Raises
+        ------
+        RtbrainError
+            It does not fit the decoder, or gives no decode that is valid.
+        """
+        from dataclasses import replace
+
+        import numpy as np
+
+        from rtbrain.offline.twin import TwinReadout
+
+        self._twin.reset()
+        half_s = one.calibrates_until_s
+        self._twin.from_s = half_s + self._length_s if half_s else 0.0
+        encoding, readout = decoder
+        decodes = TwinReadout(readout, copy.copy(readout), self._twin)
+        both = (replace(encoding, encoder=self._twin), decodes)
+        if one.labels is None:
+            n_samples = one.recording.n_samples
+            session = one.session(self._scale)
+            played(self._console, self._bundle, session, n_samples, both, doing="comparing")
+            return
+        _, valid, labelled = decoded(
+            self._console, self._bundle, one.recording, one.labels, self._scale, both
+        )
+        others = [decode for decode in decodes.decodes if decode.quality.valid]
+        for kept, found in ((self._before, valid), (self._after, others)):
+            kept.append(np.stack([found[row].values for row in labelled.rows]))
+        self._targets.append(labelled.targets)
+        self._t_s.append(labelled.t_s)
+        self._names += [one.source] * labelled.rows.size
+
+    def compare(self, windows: "Sequence[Floats]") -> None:
+        """Encode spectrograms by both encoders, every channel good."""
+        import numpy as np
+
+        from rtbrain.types import Quality, Spectrogram
+
+        for number, data in enumerate(windows):
+            good = np.ones(len(data), np.bool_)
+            # As if one window came after the other.
+            self._twin(Spectrogram(data, (1 + number) * self._length_s, Quality(good)))
+
+    def found(self) -> Checked:
+        """Of all that was played.
+
+        Raises
+        ------
+        RecordingError
+            Fewer than two windows were valid.
+        """
+        import numpy as np
+
+        from rtbrain.offline.compiling import changes
+
+        channels, population = self._twin.differences()
+        scores, n_labelled = {}, len(self._names)
+        if n_labelled:
+            scores = changes(
+                np.concatenate(self._before),
+                np.concatenate(self._after),
+                np.concatenate(self._targets),
+                np.concatenate(self._t_s),
+                block_s=2 * self._length_s,
+                recordings=self._names,
+            )
+        return Checked(channels, population, self._twin.n_compared, scores, n_labelled)
+
+
+def in_turns(
+    encoding: "Encoding",
+    readout: "Readout",
+    after: "Stage[Spectrogram, Embedding]",
+    recipe: "Recipe",
+) -> Turns:
+    """Time steps on a random walk, every channel good, an encoder after the other.
+
+    Parameters
+    ----------
+    encoding, readout : Encoding, Readout
+        Of the decoder without what was compiled.
+    after : Stage
+        The compiled encoder.
+    recipe : Recipe
+        Of the decoder.
+    """
+    import numpy as np
+
+    began_s = time.perf_counter()
+    durations_ms: list[tuple[float, float]] = []
+    for window in walking_windows(encoding.signal.montage, recipe, _MOST_STEPS + 1):
+        start_s = time.perf_counter()
+        spectrogram = encoding.spectrogram(window)
+        shared_s = time.perf_counter() - start_s
+        turn = []
+        for encoder in (encoding.encoder, after):
+            start_s = time.perf_counter()
+            readout(encoder(spectrogram))
+            turn.append(1000 * (shared_s + time.perf_counter() - start_s))
+        durations_ms.append((turn[0], turn[1]))
+        late = time.perf_counter() - began_s > _LONGEST_S
+        if late and len(durations_ms) > _FEWEST_STEPS:
+            break
+    # The first window costs more than those that follow where a stage keeps what it has seen.
+    p50, p99 = np.percentile(durations_ms[1:], (50, 99), axis=0)
+    hop_ms = None if recipe.window.hop_s is None else 1000 * recipe.window.hop_s
+    return Turns(
+        (float(p50[0]), float(p99[0])),
+        (float(p50[1]), float(p99[1])),
+        hop_ms,
+        len(durations_ms) - 1,
+    )
