@@ -125,14 +125,14 @@ class StreamingModel(nn.Module):
         frames : Tensor, float32 [C, N * P, F]
             Those that follow the last ones.
         known : Tensor, bool [C]
-            Channels to go on with; the others are forgotten, whatever they hold.
+            Channels to go on with; the others are forgotten. What they hold, NaN included, stays
+            in their own rows until they are restarted.
         state : LiveState
             Changed.
         """
         C, n_frames, F = frames.shape
         N = n_frames // self.streaming.patch_frames
-        clean = torch.where(known[:, None, None], frames, torch.zeros_like(frames))
-        x = self.streaming.in_proj(clean.reshape(C, N, n_frames // N * F))
+        x = self.streaming.in_proj(frames.reshape(C, N, n_frames // N * F))
         W = state.keys.shape[3]
         state.n_patches.add_(N)
         places = torch.remainder(state.n_patches - N + torch.arange(N), W)
