@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 _SFREQ_HZ = 2048.0
 _CALIBRATION_S = 7.0
 _CHUNK_S = 0.02
-_LONGEST_S = 2.0
+_LONGEST_S = 1.5
 _MOST_STEPS, _FEWEST_STEPS, _WARM_UP_STEPS = 100, 3, 3
 # Channels whose embeddings are compared with those of the eager encoder, which is slow.
 _MOST_COMPARED = 32

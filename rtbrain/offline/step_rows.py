@@ -90,7 +90,7 @@ class StepRow:
     @property
     def name(self) -> str:
         """Mode, and what it runs on."""
-        if self.runtime == "none":
+        if self.runtime in ("none", "torch"):
             return self.mode
         return f"{self.mode} {self.runtime} {self.precision}"
 
@@ -192,20 +192,31 @@ def draw_costs(file: BinaryIO, rows: Sequence[StepRow], what: str) -> None:
         style, marker = _STYLES.get((first.runtime, first.precision), _OTHER_STYLE)
         colour = _COLOURS.get(first.mode, _OTHER_COLOUR)
         n_channels, costs_ms = [r.n_channels for r in line], [r.median_ms or 0 for r in line]
-        axes.plot(n_channels, costs_ms, style, color=colour, lw=1.4, label=name)
+        # The first marker tells in the key, too, what the line runs on.
+        axes.plot(
+            n_channels, costs_ms, style, lw=1.4, label=name, color=colour, marker=marker, ms=5
+        )
         for row, cost_ms in zip(line, costs_ms, strict=True):
-            fill = "white" if row.estimated_from else colour
-            axes.plot(row.n_channels, cost_ms, marker, color=colour, mfc=fill, ms=5)
+            if row.estimated_from:
+                axes.plot(row.n_channels, cost_ms, marker, color=colour, mfc="white", ms=5)
     for hop_ms in sorted({row.hop_ms for row in drawn}):
+        modes = dict.fromkeys(row.mode for row in drawn if row.hop_ms == hop_ms)
         axes.axhline(hop_ms, color="#666666", lw=1, ls=(0, (6, 3)))
-        left = min(row.n_channels for row in drawn)
-        axes.text(left, hop_ms * 1.08, f"real time: a hop of {hop_ms:.0f} ms", fontsize=8)
+        axes.text(
+            0.99,
+            hop_ms * 1.06,
+            f"real time: a hop of {hop_ms:.0f} ms ({', '.join(modes)})",
+            fontsize=7,
+            ha="right",
+            transform=axes.get_yaxis_transform(),
+        )
     axes.set(xscale="log", yscale="log", xlabel="channels", ylabel="median of a step, ms")
     axes.set_xticks(sorted({row.n_channels for row in drawn}))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="major", color="#e5e5e5", lw=0.6)
-    axes.set_title(f"{what} (hollow: estimated from fewer channels)", fontsize=10)
+    estimated = " (hollow: estimated)" if any(row.estimated_from for row in drawn) else ""
+    axes.set_title(what + estimated, fontsize=10, loc="left")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(file, format="png")

@@ -60,7 +60,7 @@ def test_each_decoder_is_measured_at_each_number_of_channels() -> None:
     assert row.added_mib == 200
     assert row.age_ms == pytest.approx((567, 817))
     assert row.times_published == pytest.approx((640 + 3) / 67)
-    assert rows["published way torch fp32", 64].median_ms == pytest.approx(643)
+    assert rows["published way", 64].median_ms == pytest.approx(643)
 
 
 def test_encoder_alone_is_measured_without_the_parts_around_it() -> None:
