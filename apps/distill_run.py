@@ -1,5 +1,6 @@
 """The run of `rtbrain distill`: corpus, teacher and settings joined, and its picture."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rtbrain.config import DistillSettings
     from rtbrain.encoder import BrainBERT
     from rtbrain.offline.corpus.corpus import Corpus
-    from rtbrain.offline.objectives.distillation import Distillation
+    from rtbrain.offline.objectives.distillation import Distillation, WholeSpectrograms
 
 
 def distill(
@@ -97,11 +98,9 @@ def distill(
         told=told,
         identity={"teacher": sums},
         notes=_notes(settings, objective, delay_s, known is not None),
+        draw=partial(_draw, settings, objective, shown, patch_s),
     )
-    finished = run(job, out, resume=resume, stop=stop)
-    if finished and shown is not None:
-        _draw(job, objective, out, patch_s)
-    return finished
+    return run(job, out, resume=resume, stop=stop)
 
 
 def _teacher(teacher: str) -> "tuple[Path, BrainBERT]":
@@ -159,22 +158,24 @@ def _notes(
     return notes
 
 
-def _draw(job: Job, objective: "Distillation", out: Path, patch_s: float) -> None:
-    """Leave the picture of what held-out subjects give, where this process is the first."""
-    import torch
-
+def _draw(
+    settings: "DistillSettings",
+    objective: "Distillation",
+    shown: "WholeSpectrograms | None",
+    patch_s: float,
+    out: Path,
+) -> None:
+    """Leave the picture of what held-out subjects give, where there is a guide."""
     from rtbrain.offline.distillation_figures import draw_guidance
     from rtbrain.offline.training.grains import validation_batches
     from rtbrain.offline.training.logbook import read_log
     from rtbrain.offline.training.loop import moved
 
-    if torch.distributed.is_initialized() or job.shown is None or objective.guide is None:
+    if shown is None or objective.guide is None:
         return
     device = next(objective.parameters()).device
-    objective.eval()
-    batches = validation_batches(job.shown, plan_of(job.settings))
-    with torch.no_grad():
-        held = objective.look(moved(batch, device) for batch in batches)
+    batches = validation_batches(shown, plan_of(settings))
+    held = objective.eval().look(moved(batch, device) for batch in batches)
     first: dict[str, Any] = next(row["validation"] for row in read_log(out) if "validation" in row)
     draw_guidance(out / "guidance.png", held, first, patch_s=patch_s)
     typer.echo(f"guidance.png in {out}")

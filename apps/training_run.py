@@ -47,6 +47,8 @@ class Job:
         What must be the same to go on, beside settings, corpus and who is held out.
     notes : list of str
         Told at the start.
+    draw : callable
+        Given the folder of the training when it has ended, once, for pictures of its own.
     """
 
     settings: "TrainingSettings"
@@ -59,6 +61,7 @@ class Job:
     told: Mapping[str, Any]
     identity: Mapping[str, Any]
     notes: list[str]
+    draw: Callable[[Path], None] = lambda out: None
 
 
 def run(job: Job, out: Path, *, resume: bool, stop: Callable[[], bool]) -> bool:
@@ -193,6 +196,7 @@ def _finish(
         by_subject=_by_subject(job, plan, ranks),
         ranks=ranks,
     )
+    job.draw(out)
     _tell_end(out, figures)
 
 
