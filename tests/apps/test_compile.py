@@ -1,0 +1,340 @@
+"""`rtbrain compile`: what is made, checked, refused, and then decoded with."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from uuid import uuid4
+
+import numpy as np
+import pylsl
+import pytest
+import torch
+from rtbrain.apps.calibration import calibrate
+from rtbrain.apps.fault_rig import SMALL
+
+from rtbrain.build import build_decoder
+from rtbrain.config import Recipe, load_settings, parse_settings
+from rtbrain.decoder import read_bundle, write_bundle
+from rtbrain.encoder import OpenVINORuntime, compiled_folder_of, refuse_precision
+from rtbrain.errors import ArtefactError
+from rtbrain.offline.embedding import embed_recording
+from rtbrain.outlet import SignalOutlet
+from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.pace import play
+from rtbrain.stream.patient import Patient
+from rtbrain.stream.synthetic import SyntheticSource
+from tests.apps.program import refused, rtbrain
+
+SFREQ_HZ, N_CHANNELS = 2048.0, 6
+INT8 = ("--runtime", "openvino", "--precision", "int8")
+ON = f"synthetic:3,duration_s=30,n_channels={N_CHANNELS}"
+
+
+def patient() -> Patient:
+    return Patient(3, n_channels=N_CHANNELS, sfreq_hz=SFREQ_HZ, classes=("rest", "speech"))
+
+
+def fitted(mode: str, folder: Path, seed: int = 0) -> Path:
+    """A bundle of a small random encoder, fitted on the patient."""
+    plain = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
+    if mode == "edge":
+        plain["encoder"] |= SMALL | {"seed": seed}
+    plain["window"] |= {"length_s": 1.0}
+    calibrate(parse_settings(plain, Recipe, where="test"), patient(), 25.0, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fitted("edge", tmp_path_factory.mktemp("fitted") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def quantised(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle with int8 compiled beside it."""
+    folder = tmp_path_factory.mktemp("quantised") / "bundle"
+    shutil.copytree(made, folder)
+    done = rtbrain("compile", folder, *INT8, "--on", ON)
+    assert done.returncode == 0, done.stderr
+    assert "admitted" in done.stdout
+    return folder
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """Of each test its own, for what is compiled lies beside it."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(made, folder)
+    return folder
+
+
+@pytest.fixture
+def compiled(quantised: Path, tmp_path: Path) -> Path:
+    """The same with int8 beside it."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(quantised, folder)
+    shutil.copytree(compiled_folder_of(quantised), compiled_folder_of(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(cache)}):
+        yield
+
+
+def report_of(bundle: Path, way: str) -> dict[str, Any]:
+    text = (compiled_folder_of(bundle) / way / "report.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def has_bf16() -> bool:
+    try:
+        refuse_precision("bf16")
+    except ArtefactError:
+        return False
+    return True
+
+
+def live_runtime(bundle: Path, **options: Any) -> dict[str, str]:
+    """What a decoder that takes what was admitted tells of its runtime."""
+    told: dict[str, str] = {}
+
+    def tell(event: str, **fields: str) -> None:
+        if event == "runtime":
+            told.update(fields)
+
+    found = read_bundle(bundle)
+    folder = compiled_folder_of(bundle)
+    build_decoder(found, found.montage, on_event=tell, compiled_folder=folder, **options)
+    return told
+
+
+def test_int8_is_calibrated_on_the_first_half_and_checked_on_the_rest(
+    made: Path, quantised: Path
+) -> None:
+    report = report_of(quantised, "openvino-int8")
+    assert report["calibration"]["first_s"] == 15
+    hop_s = 10 * 50 / 2048
+    assert 0 < report["decoder"]["n_windows"] <= (30 - 15 - 1 - 1) / hop_s + 1
+    assert report["decoder"]["scores"]["auc"]["fall"] <= 0.005
+    assert 0 < report["embedding_error"]["channels"]["cosine_p50"] < 0.1
+    assert report["embedding_error"]["n_windows"] > 30
+    assert report["contract"]["weights_sha256"]
+    assert report["step"]["share_of_hop"][1] > 0
+    assert str(quantised.parent) not in json.dumps(report), "folders may name people"
+    assert files_of(quantised) == files_of(made), "a bundle may be shared"
+    assert live_runtime(quantised) == {"runtime": "openvino", "precision": "int8", "note": ""}
+    assert sorted(path.name for path in quantised.parent.iterdir()) == ["bundle", "bundle.compiled"]
+
+
+def test_int8_that_decodes_worse_is_refused_and_an_older_one_stays(compiled: Path) -> None:
+    before = files_of(compiled_folder_of(compiled))
+    rng = np.random.default_rng(0)
+
+    def noise(self: OpenVINORuntime, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self.n_channels, self.n_features)
+        population = rng.normal(size=self.n_population_features).astype(np.float32)
+        return rng.normal(size=shape).astype(np.float32), population
+
+    with mock.patch.object(OpenVINORuntime, "__call__", noise):
+        line = refused("compile", compiled, *INT8, "--on", ON)
+    assert "is not admitted: AUC" in line
+    assert "at most 0.005" in line
+    assert files_of(compiled_folder_of(compiled)) == before
+    assert sorted(path.name for path in compiled.parent.iterdir()) == ["bundle", "bundle.compiled"]
+
+
+def test_without_labels_the_decoder_is_not_checked_and_the_report_says_so(bundle: Path) -> None:
+    done = rtbrain("compile", bundle, "--runtime", "torchscript", "--precision", "fp32")
+    assert done.returncode == 0, done.stderr
+    assert "a synthetic patient implanted as this one" in done.stdout
+    assert "the decoder was not checked" in done.stdout
+    report = report_of(bundle, "torchscript-fp32")
+    assert report["standing_in"]
+    assert report["decoder"]["scores"] == {}
+    assert report["embedding_error"]["channels"]["largest"] < 1e-5
+    assert live_runtime(bundle)["runtime"] == "torchscript"
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this CPU has no bfloat16")
+def test_bf16_is_checked_where_there_are_labels(bundle: Path) -> None:
+    done = rtbrain("compile", bundle, "--runtime", "torchscript", "--precision", "bf16", "--on", ON)
+    assert done.returncode == 0, done.stderr
+    scores = report_of(bundle, "torchscript-bf16")["decoder"]["scores"]
+    assert abs(scores["auc"]["fall"]) < 0.01
+    assert scores["auc"]["low"] <= -scores["auc"]["fall"] <= scores["auc"]["high"]
+    assert live_runtime(bundle) == {"runtime": "torchscript", "precision": "bf16", "note": ""}
+
+
+def test_a_decoder_with_other_weights_does_not_run_on_what_was_compiled(
+    compiled: Path,
+) -> None:
+    found = read_bundle(compiled)
+    tensors = {name: array.copy() for name, array in found.tensors.items()}
+    tensors["brainbert.spec_prediction_head.output.bias"] += 1
+    shutil.rmtree(compiled)
+    manifest = found.manifest.model_copy(update={"sha256": "0" * 64})
+    write_bundle(compiled, manifest, found.montage, tensors, found.report)
+    told = live_runtime(compiled)
+    assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
+    assert "other weights" in told["note"]
+    assert "rtbrain compile again" in told["note"]
+    with pytest.raises(ArtefactError, match="rtbrain compile again"):
+        live_runtime(compiled, runtime="openvino", precision="int8")
+
+
+def _altered(folder: Path) -> None:
+    path = folder / "encoder.bin"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+
+def _of_another_machine(folder: Path) -> None:
+    path = folder / "contract.json"
+    note = json.loads(path.read_text(encoding="utf-8"))
+    note["contract"]["machine"] = "x86_64, another processor"
+    path.write_text(json.dumps(note), encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [_altered, _of_another_machine, shutil.rmtree])
+def test_what_is_foreign_or_damaged_is_left_with_a_note(
+    compiled: Path, change: Callable[[Path], None]
+) -> None:
+    change(compiled_folder_of(compiled) / "openvino-int8")
+    told = live_runtime(compiled)
+    assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
+    assert "compile it again" in told["note"]
+
+
+def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Path) -> None:
+    linear = fitted("linear", tmp_path / "linear")
+    bf16, int8 = ("--precision", "bf16"), ("--precision", "int8")
+    torchscript, openvino = ("--runtime", "torchscript"), ("--runtime", "openvino")
+    line = refused("compile", linear, *torchscript, "--precision", "fp32")
+    assert "mode linear, which has no encoder" in line
+    assert "of openvino alone" in refused("compile", bundle, *torchscript, *int8, "--on", ON)
+    assert "--on RECORDING" in refused("compile", bundle, *INT8)
+    with (
+        mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", return_value=False),
+        mock.patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False),
+    ):
+        assert "AVX512-BF16" in refused("compile", bundle, *openvino, *bf16)
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        line = refused("compile", bundle, *openvino, "--precision", "fp32")
+    assert 'pip install "rtbrain[fast]"' in line
+    np.save(tmp_path / "unlabelled.npy", np.ones((N_CHANNELS, 4096), np.float32))
+    line = refused("compile", bundle, *INT8, "--on", tmp_path / "unlabelled.npy")
+    assert "holds no labels of the decoder's rest, speech" in line
+    line = refused("compile", bundle, *INT8, "--on", ON, "--on", "synthetic:3")
+    assert "given twice" in line
+    flags = ("--on", ON, "--calibrate-on", "synthetic:4")
+    assert "needs none" in refused("compile", bundle, *torchscript, "--precision", "fp32", *flags)
+    assert not compiled_folder_of(bundle).exists()
+
+
+def corpus_of(tmp_path: Path, seed: int, length_s: float) -> Path:
+    recipe = load_settings("edge", Recipe).model_dump(mode="json", exclude_unset=True)
+    recipe["window"] = {"length_s": length_s, "hop_s": 20 * 50 / 2048}
+    settings = {
+        "recipe": recipe,
+        "sources": [{"recording": f"synthetic:{seed},duration_s=12,n_channels=8"}],
+        "sfreq_hz": SFREQ_HZ,
+    }
+    path = tmp_path / f"corpus-{seed}-{length_s:g}.yaml"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    out = tmp_path / path.stem
+    done = rtbrain("corpus", "build", "--config", path, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_int8_is_calibrated_on_a_corpus_that_does_not_hold_what_checks_it(
+    bundle: Path, tmp_path: Path
+) -> None:
+    flags = ("compile", bundle, *INT8, "--on", ON)
+    corpus = corpus_of(tmp_path, 9, 1.0)
+    done = rtbrain(*flags, "--calibrate-on", corpus)
+    assert done.returncode == 0, done.stderr
+    calibration = report_of(bundle, "openvino-int8")["calibration"]
+    assert calibration["from"] == corpus.name
+    assert 1 < calibration["windows"] <= 32
+    assert report_of(bundle, "openvino-int8")["decoder"]["n_windows"] > 100, "all of it checks"
+    line = refused(*flags, "--calibrate-on", corpus_of(tmp_path, 9, 2.0))
+    assert "name a corpus of its recipe" in line
+    line = refused(*flags, "--calibrate-on", corpus_of(tmp_path, 3, 1.0))
+    assert "was built from synthetic:3" in line
+
+
+@pytest.mark.lsl
+def test_a_live_session_runs_on_what_was_admitted_and_decodes_the_same(
+    compiled: Path, tmp_path: Path
+) -> None:
+    found = read_bundle(compiled)
+    encoding, readout = build_decoder(found, found.montage)
+    whole = embed_recording(first_seconds(), encoding.cut, encoding.spectrogram, encoding.encoder)
+    expected = np.stack([readout(item).values for item in whole.embeddings])
+    decoded, said = decoded_live(compiled, tmp_path, len(expected))
+    assert "runtime openvino, precision int8" in said
+    difference = np.abs(decoded - expected).max()
+    # The most that the largest error of the population vector can do to a probability.
+    report = report_of(compiled, "openvino-int8")
+    weight = found.tensors["readout.weight"]
+    largest = report["embedding_error"]["population"]["largest"]
+    assert 0 < difference <= 0.25 * np.abs(weight[1] - weight[0]).sum() * largest
+
+
+def first_seconds() -> SyntheticSource:
+    return SyntheticSource(patient(), duration_s=6.0)
+
+
+def decoded_live(bundle: Path, tmp_path: Path, n_valid: int) -> tuple[np.ndarray, str]:
+    """Valid decodes of the patient's first seconds over LSL, and what the program said."""
+    name = f"compiled-{uuid4().hex}"
+    settings = tmp_path / "live.yaml"
+    settings.write_text(
+        f"stream: {{source_id: {name}}}\noutlet: {{name: {name}}}\nlate: every\nruntime: auto\n"
+    )
+    source = SignalOutlet(name, patient().montage, source_id=name, origin="synthetic")
+    rows: list[list[float]] = []
+
+    def feed() -> None:
+        try:
+            assert source.wait_for_listeners(60)
+            (info,) = pylsl.resolve_byprop("name", f"{name}-decode", 1, 60)
+            listener = pylsl.StreamInlet(info)
+            listener.open_stream(10)
+            given = first_seconds()
+            chunks = iter(lambda: given.pull(0.0), None)
+            play(chunks, source.push, speed=4.0, clock=lsl_clock, wait=time.sleep, stop=bool)
+            while len(rows) < n_valid:
+                row, _ = listener.pull_sample(timeout=20)
+                assert row is not None, f"{len(rows)} of {n_valid} decodes came"
+                if row[2] == 1:
+                    rows.append(row)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    done = rtbrain("decode", "--config", settings, "--bundle", bundle)
+    feeding.join(60)
+    source.close()
+    assert done.returncode == 0, done.stderr
+    return np.array(rows)[:, :2], done.stderr
