@@ -73,14 +73,30 @@ class _PackedAttention(nn.Module):
         """[B, T, D] to [B, T, D]."""
         B, T, D = x.shape
         qkv = self.in_proj(x).view(B, T, 3, self.n_heads, D // self.n_heads).permute(2, 0, 3, 1, 4)
-        attended: Tensor | None = None
-        if pad_mask is not None:
-            attended = ~pad_mask[:, None, None, :]
-        mixed = functional.scaled_dot_product_attention(
-            qkv[0], qkv[1], qkv[2], attn_mask=attended
-        )  # [B, H, T, E]
+        if x.dtype == torch.bfloat16:
+            mixed = self._mix(qkv, pad_mask)
+        else:
+            attended: Tensor | None = None
+            if pad_mask is not None:
+                attended = ~pad_mask[:, None, None, :]
+            mixed = functional.scaled_dot_product_attention(
+                qkv[0], qkv[1], qkv[2], attn_mask=attended
+            )  # [B, H, T, E]
         out: Tensor = self.out_proj.plus(mixed.transpose(1, 2).reshape(B, T, D), x)
         return out
+
+    def _mix(self, qkv: Tensor, pad_mask: Tensor | None) -> Tensor:
+        """Attention by oneDNN's products: torch's fused kernel takes 2.5 times as long in bfloat16.
+
+        The softmax is taken in float32, where torch's is fast.
+        """
+        _, B, H, T, E = qkv.shape
+        q, k, v = [part.reshape(B * H, T, E) for part in qkv.unbind(0)]
+        scores = torch.bmm(q, k.transpose(1, 2)).float().mul_(E**-0.5).view(B, H, T, T)
+        if pad_mask is not None:
+            scores = scores.masked_fill(pad_mask[:, None, None, :], float("-inf"))
+        share = torch.softmax(scores, dim=-1).to(v.dtype).view(B * H, T, T)
+        return torch.bmm(share, v).view(B, H, T, E)
 
 
 class _PackedFeedForward(nn.Module):

@@ -25,6 +25,7 @@ from rtbrain.encoder import (
 from rtbrain.encoder.artefact import open_artefact
 from rtbrain.encoder.blocks import Blocks, block_length
 from rtbrain.encoder.contract import refuse_precision
+from rtbrain.encoder.packed import packed
 from rtbrain.encoder.scripted import refuse_error
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Floats
@@ -172,6 +173,26 @@ def test_bfloat16_is_near_and_another_artefact(tmp_path: Path) -> None:
     error = np.linalg.norm(given - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert 1e-4 < error.max() < 0.03
     assert given.dtype == np.float32
+
+
+@pytest.mark.skipif(not has_bf16(), reason=NO_BF16)
+def test_packed_attention_in_bfloat16_leaves_masked_tokens_out() -> None:
+    popt = random_encoder("popt", POPT, 1).eval()
+    fast = packed(popt).to(torch.bfloat16)
+    codes = popt.codes(torch.from_numpy(POSITIONS)[None])
+    embedding, pad_mask = torch.randn(1, 11, 24), torch.arange(12)[None] % 4 == 1
+    with torch.inference_mode():
+        expected = popt.population_of_codes(embedding, codes, pad_mask)
+        given = [
+            fast.population_of_codes(
+                torch.where(pad_mask[:, 1:, None], other, embedding).bfloat16(),
+                codes.bfloat16(),
+                pad_mask,
+            )
+            for other in (0.0, 1e4)
+        ]
+    assert torch.equal(*given)
+    assert float((given[0].float() - expected).norm() / expected.norm()) < 0.03
 
 
 def test_a_precision_that_cannot_be_is_refused(
