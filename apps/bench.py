@@ -47,8 +47,9 @@ def command(
         ),
     ] = 0.0,
     mode: Annotated[
-        str, typer.Option("--mode", help="Decoder to watch live (pipeline --minutes only).")
-    ] = "streaming",
+        str | None,
+        typer.Option("--mode", help="One mode alone (encoder, pipeline); live: streaming."),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
@@ -57,15 +58,15 @@ def command(
     ] = None,
 ) -> None:
     """Measure the speed of a part, on this machine, beside a reference."""
-    _refuse_flags(what, hop, threads, minutes, png)
+    _refuse_flags(what, mode, hop, threads, minutes, png)
     for target, flag in ((json, "--json"), (png, "--png")):
         if target is not None:
             refuse_target(target, flag)
     numbers = _numbers(what, channels, live=bool(minutes))
     if what is Part.PIPELINE and minutes:
-        figures = _live(numbers[0], minutes, mode, hop, threads)
+        figures = _live(numbers[0], minutes, mode or "streaming", hop, threads)
     elif what in _STEPS:
-        figures = _steps(what, numbers, hop, threads, png)
+        figures = _steps(what, mode, numbers, hop, threads, png)
     else:
         figures = _part(what, numbers[0], minutes)
     if json is not None:
@@ -73,21 +74,31 @@ def command(
 
 
 def _refuse_flags(
-    what: Part, hop: float | None, threads: int, minutes: float, png: Path | None
+    what: Part,
+    mode: str | None,
+    hop: float | None,
+    threads: int,
+    minutes: float,
+    png: Path | None,
 ) -> None:
     from rtbrain.errors import SettingsError
+
+    from .bench_rows import MODES
 
     if minutes and what not in (Part.VIEW, Part.PIPELINE):
         raise SettingsError(
             f"--minutes watches processes of pipeline and view: leave it out for bench {what.value}"
         )
     of_steps = [("--hop", hop is not None), ("--threads", threads > 1), ("--png", png is not None)]
+    of_steps.append(("--mode", mode is not None))
     given = [flag for flag, is_given in of_steps if is_given]
     if given and what not in _STEPS:
         raise SettingsError(
             f"{', '.join(given)}: for encoder and pipeline only: leave it out for bench "
             f"{what.value}"
         )
+    if mode is not None and mode not in MODES:
+        raise SettingsError(f"--mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if png is not None and minutes:
         raise SettingsError("--png draws costs against channels: leave it out with --minutes")
 
@@ -112,25 +123,34 @@ def _numbers(what: Part, text: str | None, *, live: bool) -> tuple[int, ...]:
 
 
 def _steps(
-    what: Part, numbers: Sequence[int], hop_s: float | None, threads: int, png: Path | None
+    what: Part,
+    mode: str | None,
+    numbers: Sequence[int],
+    hop_s: float | None,
+    threads: int,
+    png: Path | None,
 ) -> dict[str, Any]:
     from rich.console import Console
 
-    from rtbrain.offline.step_rows import draw_costs, step_table
+    from rtbrain.offline.step_rows import draw_costs, step_tables
 
-    from .bench_rows import step_rows
+    from .bench_rows import MODES, step_rows
 
-    console = Console()
+    console, modes = Console(), MODES if mode is None else (mode,)
     with console.status("measuring") as status:
-        rows = step_rows(what.value, numbers, hop_s=hop_s, threads=threads, say=status.update)
+        rows = step_rows(
+            what.value, modes, numbers, hop_s=hop_s, threads=threads, say=status.update
+        )
     holds = {
         Part.ENCODER: "a step of the encoders alone",
         Part.PIPELINE: "a step, filters to readout",
     }[what]
     title = f"{holds}, {threads} thread{'s' * (threads > 1)}"
-    console.print(step_table(rows, title))
+    for table in step_tables(rows, title):
+        console.print(table)
     console.print(
-        "~ estimated: the encoder measured at 16 channels, its cost being that of blocks of 8. "
+        "~ estimated: the large encoder measured at 16 channels (the published way at 8), whose "
+        "cost is that of blocks of 8. "
         "Age: when it is ready, and when the next one is, transport left out.",
         style="dim",
     )

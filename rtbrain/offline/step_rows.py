@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from rich.box import SIMPLE
 from rich.table import Table
 
-__all__ = ["StepRow", "draw_costs", "step_table"]
+__all__ = ["StepRow", "draw_costs", "step_tables"]
 
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
 _COLOURS = {
@@ -120,41 +121,51 @@ class StepRow:
         return dataclasses.asdict(self) | shares | {"age_ms": self.age_ms}
 
 
-def step_table(rows: Sequence[StepRow], title: str) -> Table:
-    """Rich table of the rows that could be measured, for a terminal.
+def step_tables(rows: Sequence[StepRow], title: str) -> tuple[Table, Table]:
+    """Rich tables of the rows that could be measured: times, and what they are made of.
+
+    Two, since one would not fit a terminal of 80 columns.
 
     Parameters
     ----------
     rows : sequence of StepRow
         In order.
     title : str
-        Heading of the table.
+        Heading of the first.
     """
-    drawn = Table(title=title)
-    drawn.add_column("decoder", no_wrap=True)
-    for heading in ("ch", "p50 ms", "p99 ms", "% hop", "GFLOP", "% peak", "MiB", "ready s"):
-        drawn.add_column(heading, justify="right")
-    for heading in ("age s", "× published", "1 − cos"):
-        drawn.add_column(heading, justify="right")
+    times = _table(title, "p50 ms", "p99 ms", "% hop", "age s", "× publ.")
+    means = _table("what it takes", "GFLOP", "% peak", "MiB", "ready s", "1 − cos")
     for row in rows:
         if row.unavailable:
             continue
         about = "~" if row.estimated_from else ""
         age = row.age_ms
-        drawn.add_row(
+        times.add_row(
             row.name,
             str(row.n_channels),
             about + _text(row.median_ms),
             _text(row.p99_ms),
             about + _text(row.share_of_hop, 100),
+            "" if age is None else f"{age[0] / 1e3:.2f}–{age[1] / 1e3:.2f}",
+            about + _text(row.times_published),
+        )
+        means.add_row(
+            row.name,
+            str(row.n_channels),
             _text(row.gflop),
             _text(row.share_of_peak, 100),
             _text(row.rss_mib),
             _text(row.ready_s),
-            "" if age is None else f"{age[0] / 1e3:.2f}–{age[1] / 1e3:.2f}",
-            about + _text(row.times_published),
             "" if row.lost_direction is None else f"{max(row.lost_direction, 0):.0e}",
         )
+    return times, means
+
+
+def _table(title: str, *headings: str) -> Table:
+    drawn = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    drawn.add_column("decoder", no_wrap=True)
+    for heading in ("ch", *headings):
+        drawn.add_column(heading, justify="right", no_wrap=True)
     return drawn
 
 

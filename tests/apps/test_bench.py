@@ -99,6 +99,8 @@ def test_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_pat
         (("pipeline", "--channels", "many"), "got 'many'"),
         (("pipeline", "--minutes", "1", "--channels", "16,32"), "expected one number"),
         (("encoder", "--minutes", "1"), "leave it out for bench encoder"),
+        (("pipeline", "--mode", "edgy"), "one of linear, published, edge, streaming, got 'edgy'"),
+        (("view", "--mode", "edge"), "--mode: for encoder and pipeline only"),
         (("front-end", "--hop", "0.5"), "--hop: for encoder and pipeline only"),
         (("view", "--threads", "2", "--png", "a.png"), "--threads, --png: for encoder and"),
         (("pipeline", "--minutes", "1", "--png", "a.png"), "leave it out with --minutes"),

@@ -9,7 +9,7 @@ import pytest
 import typer
 from rtbrain.apps import bench, bench_child, bench_rows
 from rtbrain.apps.bench_jobs import PARTS, PUBLISHED_WAY, Job, Measured, measured_apart
-from rtbrain.apps.bench_rows import step_rows
+from rtbrain.apps.bench_rows import MODES, step_rows
 from typer.testing import CliRunner
 
 from rtbrain.encoder import BRAINBERT_SIZES, POPT_SIZES, BrainBERTSizes, PopTSizes
@@ -44,7 +44,9 @@ def costs(job: Job, cache: Path) -> Measured:
 
 def rows_of(part: str, n_channels: list[int], measure=costs):
     said: list[str] = []
-    rows = step_rows(part, n_channels, hop_s=None, threads=1, say=said.append, measure=measure)
+    rows = step_rows(
+        part, MODES, n_channels, hop_s=None, threads=1, say=said.append, measure=measure
+    )
     return {(row.name, row.n_channels): row for row in rows}, said
 
 
