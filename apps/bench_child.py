@@ -112,6 +112,7 @@ def measure_published_way(job: Job) -> Measured:
         durations_ms={"front": [0], "spectrogram": [stft.median_ms], "encoder": [encoder_ms]}
         | {"readout": [0]},
         hop_s=recipe.window.hop_s or 0.0,
+        algorithmic_s=_encoding(recipe, _patient(job.n_channels).montage, None, job).neural_delay_s,
         n_encoded=job.n_channels,
         n_good=job.n_channels,
         flop_channels=step_flop(sizes, None, job.n_channels, *shape, plain=True),

@@ -147,7 +147,7 @@ def step_tables(rows: Sequence[StepRow], title: str) -> tuple[Table, Table]:
             _text(row.p99_ms),
             about + _text(row.share_of_hop, 100),
             "" if age is None else f"{age[0] / 1e3:.2f}–{age[1] / 1e3:.2f}",
-            about + _text(row.times_published),
+            "" if row.times_published is None else about + _text(row.times_published),
         )
         means.add_row(
             row.name,

@@ -152,6 +152,7 @@ def test_published_way_is_the_sum_of_its_channels(quick) -> None:
     measured = bench_child.measure_published_way(Job(PUBLISHED_WAY, 16, "torch"))
     assert all(np.isfinite(measured.durations_ms[part]).all() for part in PARTS)
     assert measured.n_encoded == 16
+    assert measured.algorithmic_s == pytest.approx(2.5, abs=0.01)
 
 
 def test_process_that_cannot_run_a_job_says_why(tmp_path: Path) -> None:
