@@ -1,12 +1,18 @@
 """`rtbrain probe`: what a pretrained encoder is worth where labels are few."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .shutdown import end_on_sigterm
 from .target import refuse_folder
+
+if TYPE_CHECKING:
+    from .probe_models import Named
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 
 
 def command(
@@ -32,26 +38,48 @@ def command(
         int | None,
         typer.Option("--n-pooled", min=1, help="Frames averaged; by default as the corpus says."),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            help="Another encoder, NAME=FOLDER[,popt=FOLDER][,n_pooled=N]; again for others, and "
+            "under the same NAME for other training runs of it.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", help="NAME that differences are to; by default ENCODER."),
+    ] = None,
+    n_random: Annotated[
+        int | None,
+        typer.Option("--random", min=0, help="Random controls of ENCODER; by default one a seed."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the report and the picture.")
     ] = None,
 ) -> None:
-    """Score pretrained, random and no encoders on few labelled windows of held-out subjects."""
+    """Score trained, random and no encoders on few labelled windows of held-out subjects.
+
+    All read the same windows, those whose state is the same at each moment that one of them
+    describes, and differences between them are paired.
+    """
+    from .probe_models import Named
     from .probe_run import Asked, run
 
     if out is not None:
         refuse_folder(out, "--out")
     end_on_sigterm()
     asked = Asked(
-        encoder=encoder,
-        popt=popt,
+        encoder=Named("", encoder, popt, n_pooled),
+        beside=tuple(_beside(text) for text in beside or ()),
+        against=against or "",
         corpus=corpus,
         subjects=_listed("--subjects", subjects),
         classes=None if classes is None else _listed("--classes", classes),
         counts=_counts(labels),
         n_seeds=seeds,
+        n_random=_random(n_random, seeds),
         tune_steps=tune_steps,
-        n_pooled=n_pooled,
     )
     run(asked, out)
 
@@ -75,3 +103,38 @@ def _counts(text: str) -> tuple[int, ...]:
     if not counts or counts[0] < 4:
         raise SettingsError(f"--labels {text}: expected counts of 4 or more, as 25,50,100")
     return tuple(counts)
+
+
+def _beside(text: str) -> "Named":
+    """The folders of an encoder from NAME=FOLDER[,popt=FOLDER][,n_pooled=N]."""
+    from rtbrain.errors import SettingsError
+
+    from .probe_models import Named
+
+    first, *others = text.split(",")
+    name, _, folder = first.partition("=")
+    told = dict(part.split("=", 1) for part in others if "=" in part)
+    popt, n_pooled = told.pop("popt", None), told.pop("n_pooled", None)
+    bad = told or len(others) != (popt is not None) + (n_pooled is not None)
+    bad = bad or not (_NAME.fullmatch(name) and folder) or popt == ""
+    if bad or not (n_pooled is None or (n_pooled.isascii() and n_pooled.isdecimal())):
+        raise SettingsError(
+            f"--beside {text}: expected NAME=FOLDER[,popt=FOLDER][,n_pooled=N], NAME of letters, "
+            "digits, blanks, points, - and _"
+        )
+    if n_pooled is not None and int(n_pooled) < 1:
+        raise SettingsError(f"--beside {text}: expected n_pooled of 1 or more")
+    return Named(
+        name, Path(folder), Path(popt) if popt else None, int(n_pooled) if n_pooled else None
+    )
+
+
+def _random(asked: int | None, n_seeds: int) -> int:
+    from rtbrain.errors import SettingsError
+
+    if asked is not None and asked > n_seeds:
+        raise SettingsError(
+            f"--random {asked}: a draw of labels reads one of them, and --seeds draws {n_seeds}: "
+            f"give {n_seeds} or fewer"
+        )
+    return n_seeds if asked is None else asked

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .probe_rows import PRETRAINED, RANDOM, TUNED
+from .probe_rows import PRETRAINED, RANDOM, RowName
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _INTERVALS = {
     "subjects": "95 %: t interval over the means of subjects, which weigh the same",
+    "subjects and runs": "of encoders with several training runs over subjects and runs, both "
+    "drawn (Satterthwaite)",
+    "runs": "of encoders with several training runs over the runs, on one subject",
     "seeds": "95 %: t interval over the seeds of one subject, it says nothing of others",
     "none": "no interval: one subject, one seed",
 }
@@ -22,11 +25,14 @@ _INTERVALS = {
 def report_of(probed: "Probed") -> dict[str, Any]:
     """All figures as plain values."""
     subjects = list(probed.told["windows"])
+    over = [_over(len(subjects), probed.told["seeds"])]
+    if any(len(runs) > 1 for runs in probed.told["beside"].values()):
+        over.append("subjects and runs" if len(subjects) > 1 else "runs")
     return {
         **probed.told,
         "labels": list(probed.counts),
         "labels_left_out": {str(count): why for count, why in probed.left_out.items()},
-        "interval": _INTERVALS[_over(len(subjects), probed.told["seeds"])],
+        "interval": "; ".join(_INTERVALS[one] for one in over),
         "notes": _notes(probed),
         "scores": {
             name: {metric: _by_count(values) for metric, values in scores.items()}
@@ -34,20 +40,28 @@ def report_of(probed: "Probed") -> dict[str, Any]:
         },
         "auc_by_subject": {
             name: {
-                subject: [_mean(scores["auc"][k, :, c]) for c in range(len(probed.counts))]
+                subject: [_mean(scores["auc"][:, k, :, c]) for c in range(len(probed.counts))]
                 for k, subject in enumerate(subjects)
             }
             for name, scores in probed.scores.items()
         },
+        "auc_by_run": {
+            row.label: [
+                [_mean(run[:, :, c]) for c in range(len(probed.counts))]
+                for run in probed.scores[row.label]["auc"]
+            ]
+            for row in probed.rows
+            if row.owner
+        },
         "pretrained_minus_random": {
-            family: {
-                metric: _by_count(
-                    probed.scores[f"{family}, {PRETRAINED}"][metric]
-                    - probed.scores[f"{family}, {RANDOM}"][metric]
-                )
-                for metric in probed.scores[f"{family}, {PRETRAINED}"]
-            }
+            family: _differences(
+                probed.scores[f"{family}, {PRETRAINED}"], probed.scores[f"{family}, {RANDOM}"]
+            )
             for family in _families(probed.scores)
+        },
+        "paired_differences": {
+            row.label: _differences(probed.scores[row.label], probed.scores[reference])
+            for row, reference in _pairs(probed)
         },
         "intrinsic_dimension": {
             name: _spread(counts) for name, counts in probed.dimensions.items()
@@ -57,18 +71,21 @@ def report_of(probed: "Probed") -> dict[str, Any]:
 
 def curves_of(probed: "Probed") -> "list[Curve]":
     """Lines of the picture: AUC of every row."""
-    from rtbrain.offline.probing import estimate
     from rtbrain.offline.probing_figures import Curve
+    from rtbrain.offline.probing_runs import estimate_runs
 
     families = list(dict.fromkeys(name.split(", ")[0] for name in probed.scores))
     return [
         Curve(
-            name,
-            families.index(name.split(", ")[0]),
-            name.endswith(RANDOM),
-            [estimate(scores["auc"][:, :, k]) for k in range(len(probed.counts))],
+            row.label,
+            families.index(row.label.split(", ")[0]),
+            row.is_random,
+            [
+                estimate_runs(probed.scores[row.label]["auc"][..., k])
+                for k in range(len(probed.counts))
+            ],
         )
-        for name, scores in probed.scores.items()
+        for row in probed.rows
     ]
 
 
@@ -99,6 +116,8 @@ def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
         cells = [_cell(one, "+.3f", several=several) for one in by_metric["auc"]]
         scores.add_row(f"{family}, difference", *cells, style="bold")
     yield scores
+    if report["paired_differences"]:
+        yield _paired_table(report, several=several)
     dimensions = Table(
         title="Principal components to 95 % of the variance, by contact",
         caption="of the mean over frames of the first 500 windows",
@@ -113,6 +132,41 @@ def tables(report: Mapping[str, Any]) -> "Iterator[Table]":
     yield dimensions
 
 
+def _paired_table(report: Mapping[str, Any], *, several: bool) -> "Table":
+    """Differences of AUC to the reference, of rows that a readout reads alike."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"AUC less that of {report['against'] or 'ENCODER'}, paired",
+        caption="row by row on the same windows and draws: populations to its population, channels "
+        "and spectrograms to its channels; means over draws, then runs, then subjects",
+        show_lines=True,
+    )
+    table.add_column("")
+    for count in report["labels"]:
+        table.add_column(str(count), justify="right", no_wrap=True)
+    for name, by_metric in report["paired_differences"].items():
+        table.add_row(name, *(_cell(one, "+.3f", several=several) for one in by_metric["auc"]))
+    return table
+
+
+def _pairs(probed: "Probed") -> list[tuple[RowName, str]]:
+    """Rows and the row of the reference that is read alike; none where nothing is beside."""
+    if not probed.told["beside"]:
+        return []
+    own = {
+        row.reads: row.label
+        for row in probed.rows
+        if row.owner == probed.told["against"] and row.reads != "linear" and not row.is_random
+    }
+    references = own | {"linear": own["channels"]}
+    return [
+        (row, references[row.reads])
+        for row in probed.rows
+        if row.reads in references and not row.is_random and row.label not in own.values()
+    ]
+
+
 def _over(n_subjects: int, n_seeds: int) -> str:
     """What an interval is over where no score is missing."""
     if n_subjects > 1:
@@ -122,31 +176,58 @@ def _over(n_subjects: int, n_seeds: int) -> str:
 
 def _notes(probed: "Probed") -> list[str]:
     """What the rows do not say of themselves."""
-    n_random = probed.told["seeds"]
-    against = f"{n_random} random encoders" if n_random > 1 else "one random encoder"
-    notes = [f"differences are of one pretraining run against {against}, not of several runs"]
-    if any(name.startswith(TUNED) for name in probed.scores):
+    notes, n_random = [], probed.told["random"]
+    if n_random:
+        against = f"{n_random} random encoders" if n_random > 1 else "one random encoder"
+        notes.append(
+            f"differences are of one pretraining run against {against}, not of several runs"
+        )
+    if any(row.reads == "tuned" for row in probed.rows):
         notes.append("PopT alone is fine-tuned: the encoder of a channel is frozen, as published")
     else:
         notes.append("every encoder is frozen")
     unplaced = sum(probed.told["contacts_without_position"].values())
     if unplaced:
         notes.append(f"contacts without a position, which PopT does not read: {unplaced}")
+    notes += [
+        f"{name}: {len(runs)} training runs"
+        for name, runs in probed.told["beside"].items()
+        if len(runs) > 1
+    ]
+    if probed.told["windows_of_two_states"]:
+        notes.append(
+            "windows left out, whose state changed between the moments that the encoders describe: "
+            f"{probed.told['windows_of_two_states']}"
+        )
     return [*notes, *(f"{name}: {what}" for name, what in probed.told["linear"].items())]
 
 
 def _families(names: Mapping[str, Any]) -> list[str]:
     """Rows that come pretrained and random."""
-    ending = f", {PRETRAINED}"
+    ending = f", {RANDOM}"
     return [name.removesuffix(ending) for name in names if name.endswith(ending)]
+
+
+def _differences(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from rtbrain.offline.probing_runs import paired
+
+    return {
+        metric: [
+            asdict(paired(values[..., k], reference[metric][..., k]))
+            for k in range(values.shape[-1])
+        ]
+        for metric, values in scores.items()
+    }
 
 
 def _by_count(scores: Any) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from rtbrain.offline.probing import estimate
+    from rtbrain.offline.probing_runs import estimate_runs
 
-    return [asdict(estimate(scores[:, :, k])) for k in range(scores.shape[2])]
+    return [asdict(estimate_runs(scores[..., k])) for k in range(scores.shape[-1])]
 
 
 def _mean(values: Any) -> float:
@@ -175,6 +256,6 @@ def _cell(found: Mapping[str, Any], form: str, *, several: bool) -> str:
     if found["interval"] != "none":
         # Two lines, so that the names of the rows have room in a terminal of 80 columns.
         told += f"\n{found['low']:{form}} to\n{found['high']:{form}}"
-    if found["interval"] == "seeds" and several:
-        told += "\nover seeds"
+    if found["interval"] in ("seeds", "runs") and several:
+        told += f"\nover {found['interval']}"
     return told + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")

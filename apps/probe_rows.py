@@ -1,38 +1,99 @@
-"""The rows of a probe's table: what each reads of a subject's windows, pretrained and random."""
+"""The rows of a probe's table: what each reads of a subject's windows, trained and random."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
 
-    from rtbrain.encoder import ChannelEncoder, EncoderModel
+    from rtbrain.encoder import ChannelEncoder, PopT
     from rtbrain.offline.probing import FrozenRow, TunedRow
     from rtbrain.offline.probing_windows import SubjectWindows
     from rtbrain.types import Floats
+
+    from .probe_models import Loaded
 
 TUNED = "PopT tuned"
 PRETRAINED, RANDOM = "pretrained", "random"
 _MEAN, _WHOLE, _SPECTRA = "mean spectrogram", "whole spectrogram", "|FFT| of the window"
 
 
-class _Asked(Protocol):
-    """How many random encoders there are, and how long PopT is tuned."""
+@dataclass(frozen=True, slots=True)
+class RowName:
+    """A row of the table.
 
-    @property
-    def n_seeds(self) -> int: ...
-    @property
-    def tune_steps(self) -> int: ...
+    Attributes
+    ----------
+    label : str
+        What it is called.
+    owner : str
+        Name of its encoder: empty for the first, whose random controls it owns too.
+    reads : str
+        What the readout reads: channels in a row, the population of a frozen or a tuned PopT, or
+        no encoder.
+    is_random : bool
+        Whether nothing was trained.
+    """
+
+    label: str
+    owner: str
+    reads: Literal["channels", "population", "tuned", "linear"]
+    is_random: bool = False
 
 
-def row_names(model: "EncoderModel", tune_steps: int, form: str) -> list[str]:
-    """Rows of the table, the pretrained before their controls."""
-    channels = _channels(model)
-    families = [channels]
-    if model.popt is not None:
-        families = [f"{channels} + PopT", channels, *([TUNED] if tune_steps else [])]
-    names = [f"{name}, {state}" for name in families for state in (PRETRAINED, RANDOM)]
-    return [*names, *linear_names(form)]
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoders:
+    """All that is held against each other.
+
+    Attributes
+    ----------
+    first : Loaded
+        The encoder that is probed.
+    beside : mapping of str to sequence of Loaded
+        Others by name, the training runs of each.
+    n_random : int
+        Controls with the sizes of the first.
+    tune_steps : int
+        Of fine-tuning PopT; 0 leaves it out.
+    form : str
+        Of the corpus.
+    """
+
+    first: "Loaded"
+    beside: "Mapping[str, Sequence[Loaded]]"
+    n_random: int
+    tune_steps: int
+    form: str
+
+
+def row_names(encoders: Encoders) -> list[RowName]:
+    """Rows of the table: the first encoder before its controls, others, and no encoder."""
+    states = (PRETRAINED, RANDOM) if encoders.n_random else (PRETRAINED,)
+    kind = type(encoders.first.model.brainbert).__name__
+    names = [
+        RowName(f"{TUNED if reads == 'tuned' else kind + ending}, {state}", "", reads, is_random)
+        for reads, ending in _readings(encoders.first, encoders.tune_steps)
+        for state, is_random in zip(states, (False, True), strict=False)
+    ]
+    names += [
+        RowName(name + ending, name, reads)
+        for name, runs in encoders.beside.items()
+        for reads, ending in _readings(runs[0], encoders.tune_steps)
+    ]
+    return [*names, *(RowName(name, "", "linear") for name in linear_names(encoders.form))]
+
+
+def _readings(
+    one: "Loaded", tune_steps: int
+) -> "list[tuple[Literal['channels', 'population', 'tuned'], str]]":
+    """What is read of an encoder, and what its name ends in."""
+    if one.model.popt is None:
+        return [("channels", "")]
+    tuned: list[tuple[Literal["channels", "population", "tuned"], str]] = (
+        [("tuned", f" + {TUNED}")] if tune_steps else []
+    )
+    return [("population", " + PopT"), ("channels", ""), *tuned]
 
 
 def linear_names(form: str) -> dict[str, str]:
@@ -43,22 +104,14 @@ def linear_names(form: str) -> dict[str, str]:
     return {_MEAN: "the mean of the frames that the encoders pool", _WHOLE: f"means {bins}"}
 
 
-def encoders_of(model: "EncoderModel", n_seeds: int) -> "dict[str, ChannelEncoder]":
-    """The pretrained encoder of channels and random ones of its sizes, where they compute."""
-    from rtbrain.encoder import kind_of, random_encoder
-
-    sizes = model.brainbert.sizes
-    encoders = {PRETRAINED: model.brainbert}
-    for k in range(n_seeds):
-        encoders[f"{RANDOM} {k}"] = random_encoder(kind_of(sizes), sizes, _seed(k))
-    return {name: encoder.to(_device()).eval() for name, encoder in encoders.items()}
+def embedding_passes(encoders: Encoders) -> int:
+    """How often the windows are read: encoders that pool as many frames share a pass."""
+    return len({one.model.n_pooled for one in _trained(encoders)})
 
 
 def features_of(
     windows: "SubjectWindows",
-    model: "EncoderModel",
-    encoders: "dict[str, ChannelEncoder]",
-    form: str,
+    encoders: Encoders,
     length_s: float,
     on_window: Callable[[int], None],
 ) -> "dict[str, Floats]":
@@ -68,83 +121,134 @@ def features_of(
     from rtbrain.offline.probing_linear import binned_frames, binned_spectra, mean_frame
     from rtbrain.offline.probing_windows import embedded
 
-    reads = {
-        _MEAN: partial(mean_frame, pool=model.pool, n_pooled=model.n_pooled),
+    first = encoders.first.model
+    reads: dict[str, Callable[[Floats], Floats]] = {
+        _MEAN: partial(mean_frame, pool=first.pool, n_pooled=first.n_pooled),
         _WHOLE: partial(binned_frames, length_s=length_s),
         _SPECTRA: partial(binned_spectra, length_s=length_s),
     }
-    return embedded(
-        windows,
-        encoders,
-        {name: reads[name] for name in linear_names(form)},
-        pool=model.pool,
-        n_pooled=model.n_pooled,
-        device=_device(),
-        on_window=on_window,
-    )
+    by_frames: dict[int, dict[str, ChannelEncoder]] = {first.n_pooled: first_and_random(encoders)}
+    for name, runs in encoders.beside.items():
+        for number, one in enumerate(runs):
+            same = by_frames.setdefault(one.model.n_pooled, {})
+            same[_key(name, number)] = one.model.brainbert.to(_device()).eval()
+    found: dict[str, Floats] = {}
+    for n_pooled, several in by_frames.items():
+        names = [] if found else linear_names(encoders.form)
+        found |= embedded(
+            windows,
+            several,
+            {name: reads[name] for name in names},
+            pool=first.pool,
+            n_pooled=n_pooled,
+            device=_device(),
+            on_window=on_window,
+        )
+    return found
+
+
+def first_and_random(encoders: Encoders) -> "dict[str, ChannelEncoder]":
+    """The encoder of channels and random ones of its sizes, where they compute."""
+    from rtbrain.encoder import kind_of, random_encoder
+
+    sizes = encoders.first.model.brainbert.sizes
+    found = {PRETRAINED: encoders.first.model.brainbert}
+    for k in range(encoders.n_random):
+        found[f"{RANDOM} {k}"] = random_encoder(kind_of(sizes), sizes, _seed(k))
+    return {name: encoder.to(_device()).eval() for name, encoder in found.items()}
 
 
 def rows_of(
-    windows: "SubjectWindows",
-    model: "EncoderModel",
-    features: "dict[str, Floats]",
-    form: str,
-    asked: _Asked,
-) -> "list[FrozenRow | TunedRow]":
-    """Every row that there is for this model."""
-    import numpy as np
-
+    windows: "SubjectWindows", encoders: Encoders, features: "dict[str, Floats]"
+) -> "dict[str, list[FrozenRow | TunedRow]]":
+    """Every row by its label: one for each training run; random controls alternate in one."""
     from rtbrain.encoder import random_encoder
-    from rtbrain.offline.fitting_popt import ChannelEmbeddings, population_of
-    from rtbrain.offline.placing import placed_positions
-    from rtbrain.offline.probing import FrozenRow, TunedRow
+    from rtbrain.offline.probing import FrozenRow
     from rtbrain.offline.probing_windows import filled
 
-    good, seeds, channels = windows.good, range(asked.n_seeds), _channels(model)
-    of = {
-        PRETRAINED: [features[PRETRAINED]],
-        RANDOM: [features[f"{RANDOM} {k}"] for k in seeds],
+    first, rows = encoders.first.model.popt, _Readings(windows, encoders.tune_steps)
+    controls = range(encoders.n_random)
+    popts = None if first is None else [first]
+    randoms = (
+        None
+        if first is None
+        else [random_encoder("popt", first.sizes, _seed(k) + 1) for k in controls]
+    )
+    channels = [features[f"{RANDOM} {k}"] for k in controls]
+    made: dict[tuple[str, bool], list[dict[str, FrozenRow | TunedRow]]] = {
+        ("", False): [rows.of([features[PRETRAINED]], popts)]
     }
-    rows: list[FrozenRow | TunedRow] = [
-        FrozenRow(name, [filled(features[name], good)]) for name in linear_names(form)
-    ]
-    for state, several in of.items():
-        rows.append(FrozenRow(f"{channels}, {state}", [filled(one, good) for one in several]))
-    if model.popt is None:
-        return rows
-    sizes = model.popt.sizes
-    popts = {
-        PRETRAINED: [model.popt],
-        RANDOM: [random_encoder("popt", sizes, _seed(k) + 1) for k in seeds],
-    }
-    positions, placed = placed_positions(windows.sessions[0].montage)
-    everything = np.arange(good.shape[0])
-    for state, several in of.items():
-        made = [
-            population_of(popt, ChannelEmbeddings(one, positions, good & placed), everything)
-            for popt, one in zip(popts[state], several, strict=True)
+    if controls:
+        made["", True] = [rows.of(channels, randoms)]
+    for name, runs in encoders.beside.items():
+        made[name, False] = [
+            rows.of([features[_key(name, k)]], None if popt is None else [popt])
+            for k, popt in enumerate(one.model.popt for one in runs)
         ]
-        rows.append(FrozenRow(f"{channels} + PopT, {state}", made))
-        rows.append(TunedRow(f"{TUNED}, {state}", popts[state], several, asked.tune_steps))
-    return rows
+    found: dict[str, list[FrozenRow | TunedRow]] = {}
+    for row in row_names(encoders):
+        if row.reads == "linear":
+            found[row.label] = [FrozenRow(row.label, [filled(features[row.label], windows.good)])]
+        else:
+            found[row.label] = [run[row.reads] for run in made[row.owner, row.is_random]]
+    return found
+
+
+class _Readings:
+    """What a readout reads of embeddings of one subject, with and without a PopT."""
+
+    def __init__(self, windows: "SubjectWindows", tune_steps: int) -> None:
+        self._windows, self._good, self._tune_steps = windows, windows.good, tune_steps
+
+    def of(
+        self, several: "Sequence[Floats]", popts: "Sequence[PopT] | None"
+    ) -> "dict[str, FrozenRow | TunedRow]":
+        """Rows by what is read; several embeddings alternate with the seed of the draw."""
+        import numpy as np
+
+        from rtbrain.offline.fitting_popt import ChannelEmbeddings, population_of
+        from rtbrain.offline.placing import placed_positions
+        from rtbrain.offline.probing import FrozenRow, TunedRow
+        from rtbrain.offline.probing_windows import filled
+
+        rows: dict[str, FrozenRow | TunedRow] = {
+            "channels": FrozenRow("channels", [filled(one, self._good) for one in several])
+        }
+        if popts is None:
+            return rows
+        positions, placed = placed_positions(self._windows.sessions[0].montage)
+        everything, read = np.arange(self._good.shape[0]), self._good & placed
+        made = [
+            population_of(popt, ChannelEmbeddings(one, positions, read), everything)
+            for popt, one in zip(popts, several, strict=True)
+        ]
+        rows["population"] = FrozenRow("population", made)
+        rows["tuned"] = TunedRow("tuned", popts, several, self._tune_steps)
+        return rows
 
 
 def dimensions_of(
     windows: "SubjectWindows",
-    encoders: "dict[str, ChannelEncoder]",
+    encoders: "Mapping[str, ChannelEncoder]",
     on_contact: Callable[[int], None],
 ) -> dict[str, Any]:
     """Intrinsic dimensions of the subject's contacts: pretrained, one random, and the input."""
     from rtbrain.offline.probing_dimension import contact_dimensions
 
-    pair = {PRETRAINED: encoders[PRETRAINED], RANDOM: encoders[f"{RANDOM} 0"]}
+    pair = {PRETRAINED: encoders[PRETRAINED]}
+    if f"{RANDOM} 0" in encoders:
+        pair[RANDOM] = encoders[f"{RANDOM} 0"]
     return contact_dimensions(
         windows.sessions[0], pair, device=_device(), on_contact=lambda: on_contact(1)
     )
 
 
-def _channels(model: "EncoderModel") -> str:
-    return type(model.brainbert).__name__
+def _trained(encoders: Encoders) -> "list[Loaded]":
+    return [encoders.first, *(one for runs in encoders.beside.values() for one in runs)]
+
+
+def _key(name: str, number: int) -> str:
+    return f"{name}/{number}"  # no name has a stroke, so that it is nobody's random control
 
 
 def _device() -> "torch.device":

@@ -1,19 +1,32 @@
 """A probe from corpus to report: windows, embeddings, fits."""
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .learned import trained_on
+from .probe_models import Loaded, Named, by_name, length_s, load, refuse_learned, told_of
+from .probe_rows import (
+    Encoders,
+    RowName,
+    dimensions_of,
+    embedding_passes,
+    features_of,
+    first_and_random,
+    linear_names,
+    row_names,
+    rows_of,
+)
 from .target import write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-    from rtbrain.encoder import EncoderModel
     from rtbrain.offline.corpus.corpus import Corpus, CorpusSession
+    from rtbrain.offline.probing import Draw
     from rtbrain.offline.probing_windows import SubjectWindows
 
 
@@ -21,15 +34,16 @@ if TYPE_CHECKING:
 class Asked:
     """What is to be probed, as the flags say."""
 
-    encoder: Path
-    popt: Path | None
+    encoder: Named
+    beside: tuple[Named, ...]
+    against: str
     corpus: Path
     subjects: tuple[str, ...]
     classes: tuple[str, ...] | None
     counts: tuple[int, ...]
     n_seeds: int
+    n_random: int
     tune_steps: int
-    n_pooled: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +52,10 @@ class Probed:
 
     Attributes
     ----------
-    scores : dict of dict of ndarray, float64 [n_subjects, n_seeds, n_counts]
-        By row and metric.
+    rows : list of RowName
+        Of the table.
+    scores : dict of dict of ndarray, float64 [n_runs, n_subjects, n_seeds, n_counts]
+        By label of a row and metric; runs of the encoder's training.
     dimensions : dict of ndarray, int64 [n_contacts]
         Principal components by encoder, the contacts of all subjects.
     counts : tuple of int
@@ -50,6 +66,7 @@ class Probed:
         What was probed, for the report.
     """
 
+    rows: list[RowName]
     scores: dict[str, dict[str, Any]]
     dimensions: dict[str, Any]
     counts: tuple[int, ...]
@@ -89,171 +106,132 @@ def run(asked: Asked, out: Path | None) -> None:
 
 
 def _probed(asked: Asked, console: "Console") -> Probed:
-    from functools import partial
-
     import numpy as np
     from rich.progress import Progress
 
     from rtbrain.offline.corpus.corpus import open_corpus
-    from rtbrain.offline.probing import draw_windows, probe_subject
-    from rtbrain.offline.probing_windows import labelled_windows
-
-    from .probe_rows import (
-        dimensions_of,
-        encoders_of,
-        features_of,
-        linear_names,
-        row_names,
-        rows_of,
-    )
+    from rtbrain.offline.probing import draw_windows
 
     corpus = open_corpus(asked.corpus)
-    model = _model(asked, corpus)
+    encoders = _encoders(asked, corpus)
     sessions = {subject: corpus.of([subject]) for subject in asked.subjects}
-    unknown = _refuse_learned(asked)
-    classes = asked.classes or _classes(sessions)
-    length_s, delay_s = _length_and_delay_s(corpus, asked.n_pooled)
-    windows = {
-        subject: labelled_windows(found, classes, neural_delay_s=delay_s)
-        for subject, found in sessions.items()
-    }
-    counts, left_out = _counts(asked.counts, list(windows.values()), length_s)
-    names = row_names(model, asked.tune_steps, corpus.form)
+    named = (asked.encoder, *asked.beside)
+    unknown = {name: None for one in named for name in refuse_learned(one, asked.subjects)}
+    classes, embargo_s = asked.classes or _classes(sessions), length_s(corpus)
+    windows, n_mixed = _windows(sessions, classes, encoders)
+    counts, left_out = _counts(asked.counts, list(windows.values()), embargo_s)
     parts: list[dict[str, dict[str, Any]]] = []
     dimensions: list[dict[str, Any]] = []
     with Progress(console=console, transient=True) as progress:
-        for subject, each in windows.items():
-            draws = draw_windows(each, counts, n_seeds=asked.n_seeds, embargo_s=length_s)
-            n_channels = each.sessions[0].montage.n_channels
-            bars = [
-                progress.add_task(f"{subject}: {what}", total=total)
-                for what, total in (
-                    ("embedding", each.windows.size),
-                    ("dimension", n_channels),
-                    ("fitting", len(names) * len(draws)),
-                )
-            ]
-            steps = [_step(progress, bar) for bar in bars]
-            encoders = encoders_of(model, asked.n_seeds)
-            features = features_of(each, model, encoders, corpus.form, length_s, steps[0])
-            made = rows_of(each, model, features, corpus.form, asked)
-            rows = [row for row in made if row.name in names]
-            dimensions.append(dimensions_of(each, encoders, steps[1]))
-            fitted = partial(steps[2], 1)
-            parts.append(probe_subject(each, rows, draws, embargo_s=length_s, on_fit=fitted))
+        for each in windows.values():
+            draws = draw_windows(each, counts, n_seeds=asked.n_seeds, embargo_s=embargo_s)
+            scores, found = _of_subject(each, encoders, draws, embargo_s, progress)
+            parts.append(scores)
+            dimensions.append(found)
     scores = {
-        name: {
-            metric: np.stack([part[name][metric] for part in parts]) for metric in parts[0][name]
-        }
-        for name in names
+        label: {metric: np.stack([part[label][metric] for part in parts], 1) for metric in by}
+        for label, by in parts[0].items()
     }
     joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
-    told = _told(asked, classes, windows, length_s, delay_s) | {
-        "n_pooled": model.n_pooled,
-        "learned_unknown": unknown,
-        "linear": linear_names(corpus.form),
+    told = _told(asked, classes, windows, encoders) | {
+        "windows_of_two_states": n_mixed,
+        "learned_unknown": list(unknown),
+        "embargo_s": embargo_s,
     }
-    return Probed(scores, joined, counts, left_out, told)
+    return Probed(row_names(encoders), scores, joined, counts, left_out, told)
+
+
+def _of_subject(
+    windows: "SubjectWindows",
+    encoders: Encoders,
+    draws: "Sequence[Draw]",
+    embargo_s: float,
+    progress: "Progress",
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Scores [n_runs, n_seeds, n_counts] by row and metric, and dimensions of the contacts."""
+    from functools import partial
+
+    import numpy as np
+
+    from rtbrain.offline.probing import METRICS, probe_subject
+
+    n_fits = sum(len(encoders.beside.get(row.owner, [""])) for row in row_names(encoders))
+    bars = [
+        progress.add_task(f"{windows.subject}: {what}", total=total)
+        for what, total in (
+            ("embedding", windows.windows.size * embedding_passes(encoders)),
+            ("dimension", windows.sessions[0].montage.n_channels),
+            ("fitting", n_fits * len(draws)),
+        )
+    ]
+    embedded, counted, fitted = (_step(progress, bar) for bar in bars)
+    features = features_of(windows, encoders, embargo_s, embedded)
+    dimensions = dimensions_of(windows, first_and_random(encoders), counted)
+    scores = {}
+    for label, runs in rows_of(windows, encoders, features).items():
+        found = [
+            probe_subject(windows, [run], draws, embargo_s=embargo_s, on_fit=partial(fitted, 1))
+            for run in runs
+        ]
+        scores[label] = {
+            metric: np.stack([one[run.name][metric] for one, run in zip(found, runs, strict=True)])
+            for metric in METRICS
+        }
+    return scores, dimensions
 
 
 def _step(progress: Any, task: Any) -> Callable[[int], None]:
     return lambda n: progress.advance(task, n)
 
 
-def _model(asked: Asked, corpus: "Corpus") -> "EncoderModel":
-    from rtbrain.encoder import EncoderModel, PopT, StreamingBERT, load_encoder
-    from rtbrain.errors import CheckpointError, SettingsError
-
-    if corpus.form not in ("spectrogram", "patches"):
-        raise SettingsError(
-            f"{asked.corpus.name} holds windows of form {corpus.form}, a probe embeds "
-            "spectrograms or patches: build a corpus of these"
-        )
-    n_frames, n_freqs = corpus.item_shape
-    pool, n_pooled = _pooling(corpus, asked.n_pooled)
-    channel = load_encoder(asked.encoder)
-    if isinstance(channel, PopT):
-        raise CheckpointError(f"{asked.encoder}: expected an encoder of one channel, found a PopT")
-    popt = None if asked.popt is None else load_encoder(asked.popt)
-    if not (popt is None or isinstance(popt, PopT)):
-        raise CheckpointError(
-            f"--popt {asked.popt}: expected a PopT, found a {type(popt).__name__}"
-        )
-    expected = channel.sizes.input_dim
-    if expected != n_freqs:
-        raise CheckpointError(
-            f"{asked.encoder.name} reads frames of {expected} values, {asked.corpus.name} holds "
-            f"{n_freqs}: probe on a corpus with the settings that it was trained with"
-        )
-    if n_pooled > n_frames:
-        raise SettingsError(
-            f"{asked.corpus.name} pools {n_pooled} frames of {n_frames}: build it anew"
-        )
-    if isinstance(channel, StreamingBERT) and n_pooled % channel.patch_frames:
-        raise SettingsError(
-            f"{asked.encoder.name} pools whole patches of {channel.patch_frames} frames, got "
-            f"{n_pooled}: give --n-pooled {channel.patch_frames}, or a multiple"
-        )
-    return EncoderModel(channel, popt, pool, n_pooled)
-
-
-def _refuse_learned(asked: Asked) -> list[str]:
-    """Refuse subjects that an encoder was trained on; whose report does not exist, by name."""
-    from rtbrain.encoder import weights_sha256
+def _encoders(asked: Asked, corpus: "Corpus") -> Encoders:
+    """Everything to be held against each other, read and checked."""
     from rtbrain.errors import SettingsError
 
-    unknown = []
-    for folder in filter(None, (asked.encoder, asked.popt)):
-        corpus = trained_on(folder)
-        if corpus is None:  # imported, or saved by hand
-            unknown.append(folder.resolve().name)
-            continue
-        known = [subject for subject in asked.subjects if subject in corpus["learned"]]
-        if known:
+    encoders = Encoders(
+        load(asked.encoder, corpus),
+        by_name(tuple(load(one, corpus) for one in asked.beside)),
+        asked.n_random,
+        asked.tune_steps,
+        corpus.form,
+    )
+    labels = [row.label for row in row_names(encoders)]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise SettingsError(f"--beside {twice[0]}: another row is called so: choose another name")
+    if asked.against and asked.against not in encoders.beside:
+        told = ", ".join(encoders.beside) or "none"
+        raise SettingsError(f"--against {asked.against}: expected a NAME of --beside, of {told}")
+    n_against = len(encoders.beside.get(asked.against, [encoders.first]))
+    for name, runs in encoders.beside.items():
+        if len(runs) not in (1, n_against) and n_against > 1:
             raise SettingsError(
-                f"--subjects {','.join(known)}: {folder.name} was trained on them: name subjects "
-                "that were held out"
+                f"--against {asked.against} has {n_against} runs and {name} {len(runs)}, which "
+                "are no pairs: give as many of both, or one"
             )
-        embedded_by = corpus.get("encoder_sha256")
-        if embedded_by and embedded_by != weights_sha256([asked.encoder]):
-            raise SettingsError(
-                f"--popt {folder}: was trained on embeddings of another encoder (sha "
-                f"{embedded_by[:12]}) than {asked.encoder.name}: name the two that belong together"
-            )
-    return unknown
+    return encoders
 
 
-def _pooling(corpus: "Corpus", n_pooled: int | None) -> tuple[str, int]:
-    from rtbrain.config import EncoderSettings, parse_settings
+def _windows(
+    sessions: "Mapping[str, Sequence[CorpusSession]]", classes: Sequence[str], encoders: Encoders
+) -> tuple["dict[str, SubjectWindows]", int]:
+    """Windows that every row can label, by subject, and how many the first alone could besides."""
+    from rtbrain.offline.probing_windows import labelled_windows
 
-    told = {
-        key: value
-        for key, value in corpus.recipe.get("encoder", {}).items()
-        if key in ("pool", "n_pooled")
-    }
-    settings = parse_settings(told, EncoderSettings, where="corpus: encoder")
-    return settings.pool, n_pooled or settings.n_pooled
-
-
-def _length_and_delay_s(corpus: "Corpus", n_pooled: int | None) -> tuple[float, float]:
-    """Length of a window, and from the moment that is described to its end, as live."""
-    from rtbrain.build import build_encoding
-    from rtbrain.config import Recipe, parse_settings
-
-    pool, n_pooled = _pooling(corpus, n_pooled)
-    # A manifest tells what was set: the rest is as by default.
-    values = {
-        "mode": "linear",
-        "window": corpus.recipe.get("window", {}),
-        "spectrogram": corpus.recipe.get("spectrogram", {}),
-        "encoder": {"pool": pool, "n_pooled": n_pooled},
-    }
-    recipe = parse_settings(values, Recipe, where="corpus: recipe")
-    delay_s = build_encoding(recipe, corpus.sessions[0].montage).neural_delay_s
-    return recipe.window.length_s, delay_s
+    beside: list[Loaded] = [one for runs in encoders.beside.values() for one in runs]
+    delays_s = [one.delay_s for one in (encoders.first, *beside)]
+    found, n_mixed = {}, 0
+    for subject, several in sessions.items():
+        found[subject] = labelled_windows(several, classes, neural_delays_s=delays_s)
+        alone, every = (
+            labelled_windows(several, classes, neural_delays_s=told, most_windows=sys.maxsize)
+            for told in (delays_s[:1], delays_s)
+        )
+        n_mixed += alone.windows.size - every.windows.size
+    return found, n_mixed
 
 
-def _classes(sessions: "dict[str, tuple[CorpusSession, ...]]") -> tuple[str, ...]:
+def _classes(sessions: "Mapping[str, Sequence[CorpusSession]]") -> tuple[str, ...]:
     from rtbrain.errors import SettingsError
 
     texts = sorted(
@@ -285,26 +263,25 @@ def _counts(
 def _told(
     asked: Asked,
     classes: Sequence[str],
-    windows: "dict[str, SubjectWindows]",
-    embargo_s: float,
-    delay_s: float,
+    windows: "Mapping[str, SubjectWindows]",
+    encoders: Encoders,
 ) -> dict[str, Any]:
-    from rtbrain.encoder import weights_sha256
     from rtbrain.offline.placing import placed_positions
 
     unplaced = {}  # only PopT asks for positions
-    if asked.popt is not None:
+    if any(one.popt is not None for one in (asked.encoder, *asked.beside)):
         montages = {subject: each.sessions[0].montage for subject, each in windows.items()}
         unplaced = {name: int((~placed_positions(m)[1]).sum()) for name, m in montages.items()}
-    folders = {"encoder": asked.encoder} | ({} if asked.popt is None else {"popt": asked.popt})
     return {
-        "weights_sha256": {name: weights_sha256([folder]) for name, folder in folders.items()},
+        **told_of(encoders.first),
+        "beside": {name: [told_of(one) for one in runs] for name, runs in encoders.beside.items()},
+        "against": asked.against,
         "corpus": asked.corpus.resolve().name,
         "classes": list(classes),
         "windows": {subject: dict(each.labelled.counts) for subject, each in windows.items()},
         "contacts_without_position": unplaced,
         "seeds": asked.n_seeds,
+        "random": asked.n_random,
         "tune_steps": asked.tune_steps,
-        "embargo_s": embargo_s,
-        "neural_delay_s": delay_s,
+        "linear": linear_names(encoders.form),
     }

@@ -152,8 +152,8 @@ class Estimate:
     low, high : float
         Of the interval; NaN where there is none.
     interval : str
-        What it is over: ``subjects``; ``seeds`` of the only subject, which says nothing of
-        others; ``none`` for one score.
+        What it is over: ``subjects``; ``subjects and runs`` of a training; ``seeds`` of the only
+        subject, or ``runs``, which say nothing of others; ``none`` for one score.
     n_missing : int
         Scores that there are not.
     """
@@ -161,7 +161,7 @@ class Estimate:
     mean: float
     low: float
     high: float
-    interval: Literal["subjects", "seeds", "none"]
+    interval: Literal["subjects", "subjects and runs", "seeds", "runs", "none"]
     n_missing: int
 
 

@@ -13,7 +13,8 @@ __all__ = ["Curve", "draw_label_efficiency"]
 _DPI = 150
 _QUIET = "#9a9a9a"
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+_MARKERS = "os^Dv"  # not as many as colours, so that the sixth group is not like the first
 _DODGE = 0.012  # of the axis between lines, so that their bars do not hide each other
 
 
@@ -76,7 +77,7 @@ def draw_label_efficiency(
             yerr=np.maximum([below, above], 0),
             color=colour,
             linestyle="--" if curve.is_control else "-",
-            marker="os^Dv"[curve.group % len(_COLOURS)],
+            marker=_MARKERS[curve.group % len(_MARKERS)],
             markerfacecolor="white" if curve.is_control else colour,
             markersize=5,
             linewidth=1.6,

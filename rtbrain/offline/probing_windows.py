@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rtbrain.errors import SettingsError
 from rtbrain.offline.corpus.corpus import CorpusSession
-from rtbrain.offline.labels import Labelled, states_from_markers
+from rtbrain.offline.labels import Labelled, refuse_absent_classes, states_from_markers
 from rtbrain.offline.splits import thinned
 from rtbrain.types import Floats, Mask
 
@@ -86,12 +86,14 @@ def labelled_windows(
     sessions: Sequence[CorpusSession],
     classes: Sequence[str],
     *,
-    neural_delay_s: float,
+    neural_delays_s: Sequence[float],
     most_windows: int = 4000,
 ) -> SubjectWindows:
     """Label the windows of a subject with the states that its markers began.
 
     The state of a window is that of the moment which an embedding of it describes, as in fitting.
+    Where embeddings describe several moments, windows are kept that had one state at all of them:
+    each row can then label them, and none is scored on what it did not see.
 
     Parameters
     ----------
@@ -99,8 +101,8 @@ def labelled_windows(
         Of one subject.
     classes : sequence of str
         Markers that begin a state, one a class.
-    neural_delay_s : float
-        From that moment to the end of the window, s.
+    neural_delays_s : sequence of float
+        From each of these moments to the end of the window, s.
     most_windows : int
         More are thinned evenly.
 
@@ -120,11 +122,7 @@ def labelled_windows(
     parts = []
     for session in sessions:
         try:
-            parts.append(
-                states_from_markers(
-                    session.t_stop, session.events, classes, span_s=0.0, lag_s=neural_delay_s
-                )
-            )
+            parts.append(_one_state(session, classes, neural_delays_s))
         except SettingsError as error:
             raise SettingsError(f"subject {session.subject}: {error}") from error
     session_of = np.repeat(np.arange(len(parts)), [part.rows.size for part in parts])
@@ -134,6 +132,23 @@ def labelled_windows(
     t_s = np.concatenate([part.t_s for part in parts])[kept]
     labelled = Labelled(np.arange(kept.size), targets, tuple(classes), t_s)
     return SubjectWindows(first.subject, tuple(sessions), session_of[kept], windows, labelled)
+
+
+def _one_state(
+    session: CorpusSession, classes: Sequence[str], neural_delays_s: Sequence[float]
+) -> Labelled:
+    """Windows whose state is the same at all moments."""
+    found = [
+        states_from_markers(session.t_stop, session.events, classes, span_s=0.0, lag_s=delay_s)
+        for delay_s in sorted(set(neural_delays_s))
+    ]
+    states = np.full((len(found), session.t_stop.size), -1, np.int64)
+    for state, labelled in zip(states, found, strict=True):
+        state[labelled.rows] = labelled.targets
+    rows = np.flatnonzero((states[0] >= 0) & (states == states[0]).all(axis=0))
+    kept = Labelled(rows, states[0][rows], tuple(classes), session.t_stop[rows])
+    refuse_absent_classes(kept)
+    return kept
 
 
 def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:

@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def windows() -> SubjectWindows:
-    return labelled_windows([planted_session("s1")], ("a", "b"), neural_delay_s=0.0)
+    return labelled_windows([planted_session("s1")], ("a", "b"), neural_delays_s=[0.0])
 
 
 def noisy(windows: SubjectWindows, noise: float, seed: int) -> Floats:
@@ -52,17 +52,30 @@ def noisy(windows: SubjectWindows, noise: float, seed: int) -> Floats:
 
 def test_windows_have_the_state_of_the_moment_that_they_describe() -> None:
     session = planted_session("s1", strength=50.0)
-    found = labelled_windows([session], ("a", "b"), neural_delay_s=0.0)
+    found = labelled_windows([session], ("a", "b"), neural_delays_s=[0.0])
     raised = session.shards[0][found.windows, 0, -1, 2] > 25
     np.testing.assert_array_equal(found.labelled.targets, raised)
-    later = labelled_windows([session], ("a", "b"), neural_delay_s=1.0)
+    later = labelled_windows([session], ("a", "b"), neural_delays_s=[1.0])
     moved = session.shards[0][np.maximum(later.windows - 2, 0), 0, -1, 2] > 25
     np.testing.assert_array_equal(later.labelled.targets[2:], moved[2:])
 
 
+def test_rows_that_describe_several_moments_share_windows_of_one_state() -> None:
+    session = planted_session("s1", strength=50.0)
+    both = labelled_windows([session], ("a", "b"), neural_delays_s=[1.0, 0.0])
+    for shift in (0, 2):  # windows end 0.5 s apart
+        raised = session.shards[0][np.maximum(both.windows - shift, 0), 0, -1, 2] > 25
+        np.testing.assert_array_equal(both.labelled.targets[2:], raised[2:])
+    alone = labelled_windows([session], ("a", "b"), neural_delays_s=[0.0])
+    left_out = np.setdiff1d(alone.windows, both.windows)
+    assert 0 < left_out.size < alone.windows.size / 2
+    state = session.shards[0][:, 0, -1, 2] > 25
+    assert all(state[row] != state[row - 2] for row in left_out if row >= 2)
+
+
 def test_sessions_of_a_subject_follow_each_other_and_are_read_from_their_own() -> None:
     first, second = planted_session("s1", seed=1), planted_session("s1", seed=2, n_windows=100)
-    both = labelled_windows([first, second], ("a", "b"), neural_delay_s=0.0)
+    both = labelled_windows([first, second], ("a", "b"), neural_delays_s=[0.0])
     assert both.recordings.count("1") == 100
     row = np.flatnonzero(both.session_of == 1)[7:8]
     np.testing.assert_array_equal(both.read(row)[0], second.window(int(both.windows[row][0])))
@@ -71,7 +84,7 @@ def test_sessions_of_a_subject_follow_each_other_and_are_read_from_their_own() -
 def test_sessions_with_other_channels_are_refused() -> None:
     several = [planted_session("s1"), planted_session("s1", n_channels=5)]
     with pytest.raises(SettingsError, match=r"subject s1.*other channels"):
-        labelled_windows(several, ("a", "b"), neural_delay_s=0.0)
+        labelled_windows(several, ("a", "b"), neural_delays_s=[0.0])
 
 
 def test_draws_are_balanced_and_more_labels_hold_the_fewer(windows: SubjectWindows) -> None:
@@ -178,7 +191,7 @@ def test_embeddings_are_those_of_each_window_alone_and_bad_channels_reach_none()
     session = planted_session("s1", n_windows=100, n_channels=3)
     session.good[::3, 1] = False
     session.shards[0][::3, 1] = np.nan
-    windows = labelled_windows([session], ("a", "b"), neural_delay_s=0.0)
+    windows = labelled_windows([session], ("a", "b"), neural_delays_s=[0.0])
     encoder = random_encoder("brainbert", BRAINBERT, 0)
     found = embedded(
         windows,

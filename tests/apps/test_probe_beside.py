@@ -1,0 +1,196 @@
+"""`rtbrain probe --beside`: several encoders on the same windows, and their paired differences."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import ttest_rel
+
+from rtbrain.encoder import (
+    BrainBERTSizes,
+    PopTSizes,
+    StreamingBERTSizes,
+    random_encoder,
+    save_encoder,
+)
+from tests.apps.program import refused, rtbrain
+from tests.apps.test_probe import RECIPE
+from tests.offline.corpus.tiny import write_corpus
+from tests.offline.planted import HOP_S, N_FREQS, planted_session
+
+SUBJECTS = ("s1", "s2", "s3")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpora") / "tiny"
+    sessions = [
+        planted_session(name, n_windows=160, strength=1.0, seed=seed)
+        for seed, name in enumerate(SUBJECTS)
+    ]
+    return write_corpus(folder, sessions, hop_s=HOP_S, recipe=RECIPE).folder
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoders")
+    sizes = StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS)
+    save_encoder(
+        random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), folder / "whole"
+    )
+    for seed in range(3):
+        save_encoder(random_encoder("streaming", sizes, seed), folder / f"student{seed}")
+    for seed in (7, 8):
+        save_encoder(
+            random_encoder("popt", PopTSizes(16, 16, 32, 2, 1), seed), folder / f"popt{seed}"
+        )
+    return folder
+
+
+def probed(corpus: Path, out: Path, *arguments: object) -> tuple[dict[str, Any], str]:
+    torch.set_num_threads(1)
+    done = rtbrain(
+        "probe", *arguments, "--corpus", corpus, "--subjects", ",".join(SUBJECTS),
+        "--labels", "20,40", "--seeds", "2", "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report, " ".join(done.stdout.split())
+
+
+def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    report, told = probed(
+        corpus, tmp_path / "out", encoders / "whole", "--popt", encoders / "popt7",
+        "--random", "0", "--tune-steps", "2",
+        "--beside", f"same={encoders / 'whole'},popt={encoders / 'popt7'}",
+        "--beside", f"student={encoders / 'student0'},n_pooled=3,popt={encoders / 'popt8'}",
+    )  # fmt: skip
+    linear = ["mean spectrogram", "whole spectrogram"]
+    of_first = ["BrainBERT + PopT", "BrainBERT", "PopT tuned"]
+    rows = [
+        f"{name}{ending}"
+        for name in ("same", "student")
+        for ending in (" + PopT", "", " + PopT tuned")
+    ]
+    assert list(report["scores"]) == [f"{name}, pretrained" for name in of_first] + rows + linear
+    assert list(report["paired_differences"]) == rows + linear
+    assert report["pretrained_minus_random"] == {}
+    for name in rows[:3]:  # the same encoder on the same windows and draws
+        assert all(
+            (one["low"], one["mean"], one["high"]) == (0, 0, 0)
+            for one in report["paired_differences"][name]["auc"]
+        )
+    # Like is held against like: here by hand, from the means of subjects.
+    for name, reference in (
+        ("student + PopT", "BrainBERT + PopT, pretrained"),
+        ("student", "BrainBERT, pretrained"),
+        ("student + PopT tuned", "PopT tuned, pretrained"),
+        ("whole spectrogram", "BrainBERT, pretrained"),
+    ):
+        means = [
+            [report["auc_by_subject"][row][subject][1] for subject in SUBJECTS]
+            for row in (name, reference)
+        ]
+        expected = ttest_rel(*means).confidence_interval(0.95)
+        found = report["paired_differences"][name]["auc"][1]
+        assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    (student,) = report["beside"]["student"]
+    assert (student["n_pooled"], report["n_pooled"]) == (3, 4)
+    assert student["neural_delay_s"] < report["neural_delay_s"]
+    assert set(student["weights_sha256"]) == {"encoder", "popt"}
+    assert "AUC less that of ENCODER, paired" in told
+    assert (tmp_path / "out" / "label-efficiency.png").stat().st_size > 10_000
+
+
+def test_an_encoder_scores_beside_another_as_it_does_alone(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    student = encoders / "student1"
+    alone, _ = probed(corpus, tmp_path / "a", student, "--n-pooled", 3, "--random", 1)
+    beside, _ = probed(
+        corpus, tmp_path / "b", encoders / "student0", "--n-pooled", 3, "--random", 0,
+        "--beside", f"it={student},n_pooled=3",
+    )  # fmt: skip
+    assert beside["windows"] == alone["windows"]
+    assert beside["scores"]["it"] == alone["scores"]["StreamingBERT, pretrained"]
+    assert "StreamingBERT, random" in alone["scores"]
+    assert "StreamingBERT, random" not in beside["scores"]
+
+
+def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    runs = [
+        part
+        for name, numbers in (("guided", (0, 1)), ("plain", (1, 2)))
+        for k in numbers
+        for part in ("--beside", f"{name}={encoders / f'student{k}'},n_pooled=3")
+    ]
+    report, told = probed(
+        corpus, tmp_path / "out", encoders / "whole", "--random", 0, *runs, "--against", "guided"
+    )
+    (found,) = report["scores"]["guided"]["auc"][1:]
+    assert found["interval"] == "subjects and runs"
+    by_run = [run[1] for run in report["auc_by_run"]["guided"]]
+    assert len(by_run) == 2
+    assert found["mean"] == pytest.approx(sum(by_run) / 2)
+    # The second run of one is the first of the other: each is held against its own number.
+    assert report["auc_by_run"]["plain"][0] == report["auc_by_run"]["guided"][1]
+    difference = report["paired_differences"]["plain"]["auc"][1]
+    other = [run[1] for run in report["auc_by_run"]["plain"]]
+    assert difference["mean"] == pytest.approx(sum(other) / 2 - sum(by_run) / 2)
+    assert list(report["paired_differences"]) == [
+        "BrainBERT, pretrained", "plain", "mean spectrogram", "whole spectrogram"
+    ]  # fmt: skip
+    assert "AUC less that of guided, paired" in told
+    assert "guided: 2 training runs" in told
+    assert "over subjects and runs, both drawn" in told
+
+
+def test_windows_are_those_that_all_encoders_describe_in_one_state(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    given = (encoders / "whole", "--random", 0, "--beside", f"far={encoders / 'whole'},n_pooled=12")
+    report, told = probed(corpus, tmp_path / "out", *given)
+    n_left_out = report["windows_of_two_states"]
+    assert n_left_out > 0
+    assert f"state changed between the moments that the encoders describe: {n_left_out}" in told
+    alone, _ = probed(corpus, tmp_path / "alone", *given[:3])
+    counted = [
+        sum(sum(counts.values()) for counts in one["windows"].values()) for one in (report, alone)
+    ]
+    assert counted[1] - counted[0] == n_left_out
+
+
+def test_what_cannot_stand_beside_is_refused_in_one_line(
+    corpus: Path, encoders: Path, tmp_path: Path
+) -> None:
+    whole, student, popt = (encoders / name for name in ("whole", "student0", "popt7"))
+    given = ("--corpus", corpus, "--subjects", "s1", "--beside")
+    wrong = {
+        (str(student),): "expected NAME=FOLDER",
+        ("a/b=x",): "expected NAME=FOLDER",
+        (f"a={student},pool=last",): "expected NAME=FOLDER",
+        (f"a={student},n_pooled=3,n_pooled=6",): "expected NAME=FOLDER",
+        (f"a={student},n_pooled=few",): "expected NAME=FOLDER",
+        (f"a={student},n_pooled=0",): "1 or more",
+        (f"a={student},n_pooled=4",): "give n_pooled=3, or a multiple",
+        (f"a={popt}",): "found a PopT",
+        (f"a={whole},popt={whole}",): "expected a PopT",
+        (f"a={whole}", "--beside", f"a={whole},popt={popt}"): "some have none",
+        (f"mean spectrogram={whole}",): "choose another name",
+        (f"a={whole}", "--against", "b"): "expected a NAME of --beside, of a",
+        (f"a={whole}", "--random", "9"): "give 5 or fewer",
+        (f"a={whole}",) + ("--beside", f"a={whole}") + ("--beside", f"b={whole}") * 3
+        + ("--against", "a"): "no pairs",
+    }  # fmt: skip
+    for arguments, part in wrong.items():
+        assert part in refused("probe", whole, *given, *arguments)
+    trained = tmp_path / "trained"
+    save_encoder(random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), trained)
+    (trained / "report.json").write_text(json.dumps({"corpus": {"learned": ["s1"]}}))
+    assert "trained was trained on them" in refused("probe", whole, *given, f"a={trained}")
