@@ -1,5 +1,6 @@
 """`rtbrain compile`: a decoder's encoder for a faster runtime, where it decodes as well."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,9 +85,19 @@ def _refuse(asked: Asked) -> None:
     """Refuse what cannot be, before any work is done."""
     from importlib.util import find_spec
 
-    from rtbrain.encoder.contract import refuse_precision
+    from rtbrain.encoder import refuse_precision
     from rtbrain.errors import ArtefactError, SettingsError
 
+    if asked.precision == "int8" and asked.runtime == "torchscript":
+        raise SettingsError(
+            "--precision int8 is of openvino alone: give --runtime openvino, or another precision"
+        )
+    above = asked.folder.parent
+    if not os.access(above, os.W_OK):
+        raise SettingsError(
+            f"{above}: cannot be written to, and what is compiled lies beside the bundle: copy "
+            "the bundle to a folder of yours"
+        )
     needed = {"torchscript": [], "openvino": ["openvino"]}[asked.runtime]
     for package in [*needed, *(["nncf"] if asked.precision == "int8" else [])]:
         if find_spec(package) is None:
@@ -95,10 +106,6 @@ def _refuse(asked: Asked) -> None:
                 'is not installed: pip install "rtbrain[fast]"'
             )
     refuse_precision(asked.precision)
-    if asked.precision == "int8" and asked.runtime == "torchscript":
-        raise SettingsError(
-            "--precision int8 is of openvino alone: give --runtime openvino, or another precision"
-        )
     if asked.precision != "int8" and asked.calibrate_on is not None and asked.on:
         raise SettingsError(
             f"--calibrate-on is for --precision int8, {asked.precision} needs none: leave it out"

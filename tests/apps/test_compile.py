@@ -229,6 +229,9 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
     torchscript, openvino = ("--runtime", "torchscript"), ("--runtime", "openvino")
     line = refused("compile", linear, *torchscript, "--precision", "fp32")
     assert "mode linear, which has no encoder" in line
+    with mock.patch("os.access", lambda path, mode: mode != os.W_OK):
+        line = refused("compile", bundle, *torchscript, "--precision", "fp32")
+    assert "cannot be written to" in line
     assert "of openvino alone" in refused("compile", bundle, *torchscript, *int8, "--on", ON)
     assert "--on RECORDING" in refused("compile", bundle, *INT8)
     with (
