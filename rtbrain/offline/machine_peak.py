@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from rtbrain.encoder.runtime import on_threads
 from rtbrain.offline.timing import measure
 
 __all__ = ["PRECISIONS", "measured_peak"]
@@ -25,7 +26,7 @@ def measured_peak(precision: str, *, threads: int) -> float:
     precision : str
         ``fp32``, ``bf16``, or ``int8`` with sums of 32 bits.
     threads : int
-        Threads of torch in this process, from now on.
+        Threads of torch meanwhile.
 
     Returns
     -------
@@ -44,8 +45,7 @@ def measured_peak(precision: str, *, threads: int) -> float:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    torch.set_num_threads(threads)
-    with torch.inference_mode():
+    with on_threads(threads), torch.inference_mode():
         fastest_s = min(_fastest_s(product) for product in _products(precision))
     return 2 * _N**3 / fastest_s
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from rtbrain.apps import decode_pace
 from rtbrain.apps.decode_pace import MOST_SHARE, faster_ways, fits, told, too_slow
 from rtbrain.apps.steps import Pace, measured_pace, walking_windows
 
@@ -14,6 +15,7 @@ from rtbrain.build import build_decoder, build_encoding
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
+from rtbrain.errors import SettingsError
 from rtbrain.outlet import SignalOutlet
 from rtbrain.types import Montage
 from tests.apps.program import refused, rtbrain
@@ -148,13 +150,60 @@ def test_hop_longer_than_the_window_is_no_way_out() -> None:
 
 def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    settings = load_settings("bedside", DecodeSettings)
     threads = ("threads: 4", 4.0)
     linear, large = (load_settings(mode, Recipe) for mode in ("linear", "published"))
-    assert faster_ways(linear, settings) == [threads]
-    first, *others = faster_ways(large, settings)
+    assert faster_ways(linear, 1, "fp32") == [threads]
+    first, *others = faster_ways(large, 1, "fp32")
     assert first == threads
     assert {way for way, _ in others} <= {"precision: bf16", "int8, by rtbrain compile"}
     assert all(0.1 < times < 100 for _, times in others)
-    in_bf16 = settings.model_copy(update={"precision": "bf16", "threads": 4})
-    assert faster_ways(large, in_bf16) == []
+    assert faster_ways(large, 4, "bf16") == []
+
+
+class Looks:
+    """Steps of these durations, one a measurement; and what was told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps_s: float) -> None:
+        self.left = list(steps_s)
+        self.told: list[str] = []
+        monkeypatch.setattr(decode_pace, "_PAUSE_S", 0.0)
+        monkeypatch.setattr(decode_pace, "measured_pace", self.measured)
+
+    def measured(self, *decoder: object) -> Pace:
+        return Pace(self.left.pop(0), HOP_S, 15)
+
+    def refuse(self, montage: Montage, **settings: object) -> None:
+        recipe = parse_settings(SLOW, Recipe, where="test")
+        bedside = load_settings("bedside", DecodeSettings).model_copy(update=settings)
+        decoder = (build_encoding(recipe, montage), None)
+
+        def tell(event: str, **_: object) -> None:
+            self.told.append(event)
+
+        decode_pace.refuse_late(decoder, recipe, bedside, 4, tell, False)  # type: ignore[arg-type]
+
+
+def test_a_busy_second_at_the_start_refuses_nobody(monkeypatch) -> None:
+    looks = Looks(monkeypatch, 2 * HOP_S, 3 * HOP_S, 0.5 * HOP_S)
+    looks.refuse(montage_of(4, SFREQ_HZ))
+    assert (looks.left, looks.told) == ([], ["pace"])
+
+
+def test_a_decoder_that_is_always_too_slow_is_refused_by_its_fastest_look(monkeypatch) -> None:
+    looks = Looks(monkeypatch, 3 * HOP_S, 2 * HOP_S, 3.5 * HOP_S)
+    with pytest.raises(SettingsError, match=r"takes 48\.8 ms here .*kept this machine busy, try"):
+        looks.refuse(montage_of(4, SFREQ_HZ))
+    assert (looks.left, looks.told) == ([], ["pace"])
+
+
+def test_a_hopeless_decoder_is_measured_once(monkeypatch) -> None:
+    looks = Looks(monkeypatch, 5 * HOP_S, 0.0)
+    with pytest.raises(SettingsError, match="takes"):
+        looks.refuse(montage_of(4, SFREQ_HZ))
+    assert looks.left == [0.0]
+
+
+def test_the_refusal_tells_what_runs_and_not_what_the_settings_say(tmp_path: Path) -> None:
+    bundle = bundle_of("edge", montage_of(8, SFREQ_HZ), tmp_path / "bundle")
+    encoding, _ = build_decoder(bundle, bundle.montage)
+    assert decode_pace._runtime_of(encoding) == (", torchscript fp32", "fp32")

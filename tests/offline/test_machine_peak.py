@@ -8,7 +8,12 @@ from rtbrain.offline.machine_peak import PRECISIONS, _products, measured_peak
 def test_peak_is_a_number_of_operations_a_second(precision: str) -> None:
     peak = measured_peak(precision, threads=1)
     assert 1e8 < peak < 1e15
-    assert torch.get_num_threads() == 1
+
+
+def test_measuring_leaves_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    measured_peak("fp32", threads=before + 1)
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
