@@ -137,6 +137,8 @@ def _steps(
     from .bench_rows import MODES, step_rows
 
     console, modes = Console(), MODES if mode is None else (mode,)
+    if hop_s is not None:
+        _refuse_hop(modes, hop_s)
     with console.status("measuring") as status:
         rows = step_rows(
             what.value, modes, numbers, hop_s=hop_s, threads=threads, say=status.update
@@ -160,6 +162,17 @@ def _steps(
     if png is not None:
         write_whole(png, lambda file: draw_costs(file, rows, f"Cost of {title}"))
     return {"threads": threads, "rows": [row.as_dict() for row in rows]}
+
+
+def _refuse_hop(modes: Sequence[str], hop_s: float) -> None:
+    """Refuse a hop that no mode can keep, before a process is started for each."""
+    from rtbrain.build import build_encoding
+
+    from .bench_child import patient_of, recipe_of
+    from .bench_jobs import Job
+
+    for mode in modes:
+        build_encoding(recipe_of(Job(mode, 6, hop_s=hop_s)), patient_of(6).montage)
 
 
 def _live(

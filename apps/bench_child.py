@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 _SFREQ_HZ = 2048.0
 _CALIBRATION_S = 7.0
 _CHUNK_S = 0.02
-_LONGEST_S = 1.5
+_LONGEST_S = 4.0
 _MOST_STEPS, _FEWEST_STEPS, _WARM_UP_STEPS = 100, 3, 3
 # Channels whose embeddings are compared with those of the eager encoder, which is slow.
 _MOST_COMPARED = 32
@@ -48,7 +48,7 @@ def measure_mode(job: Job) -> Measured:
     from rtbrain.offline.fault_rows_running import resident_kib
     from rtbrain.offline.machine_peak import measured_peak
 
-    recipe, montage = _recipe(job), _patient(job.n_channels).montage
+    recipe, montage = recipe_of(job), patient_of(job.n_channels).montage
     model = encoder_of_recipe(recipe) if job.encoded else None
     idle_kib = resident_kib()
     quantise_s = 0.0
@@ -93,7 +93,7 @@ def measure_published_way(job: Job) -> Measured:
     from rtbrain.offline.timing import measure
 
     torch.set_num_threads(job.threads)
-    recipe = _recipe(replace(job, mode="published"))
+    recipe = recipe_of(replace(job, mode="published"))
     sizes, popt_sizes = BRAINBERT_SIZES["large"], POPT_SIZES["published"]
     way = PublishedWay(job.n_channels, sizes, popt_sizes)
     rng = np.random.default_rng(0)
@@ -112,7 +112,9 @@ def measure_published_way(job: Job) -> Measured:
         durations_ms={"front": [0], "spectrogram": [stft.median_ms], "encoder": [encoder_ms]}
         | {"readout": [0]},
         hop_s=recipe.window.hop_s or 0.0,
-        algorithmic_s=_encoding(recipe, _patient(job.n_channels).montage, None, job).neural_delay_s,
+        algorithmic_s=_encoding(
+            recipe, patient_of(job.n_channels).montage, None, job
+        ).neural_delay_s,
         n_encoded=job.n_channels,
         n_good=job.n_channels,
         flop_channels=step_flop(sizes, None, job.n_channels, *shape, plain=True),
@@ -122,7 +124,8 @@ def measure_published_way(job: Job) -> Measured:
     )
 
 
-def _recipe(job: Job) -> "Recipe":
+def recipe_of(job: Job) -> "Recipe":
+    """Ready-made recipe of a job's mode, changed as the job says."""
     from rtbrain.config import Recipe, load_settings
 
     recipe = load_settings(job.mode, Recipe)
@@ -132,7 +135,8 @@ def _recipe(job: Job) -> "Recipe":
     return recipe.model_copy(update=update)
 
 
-def _patient(n_channels: int) -> Any:
+def patient_of(n_channels: int) -> Any:
+    """Synthetic patient whose signal is decoded."""
     from rtbrain.stream.patient import Patient
 
     return Patient(0, n_channels=n_channels, sfreq_hz=_SFREQ_HZ)
@@ -161,7 +165,7 @@ def _quantise(recipe: "Recipe", montage: "Montage", model: "EncoderModel", job: 
     from rtbrain.stream.synthetic import SyntheticSource
 
     front = _encoding(recipe, montage, None, job)
-    source = SyntheticSource(_patient(job.n_channels), duration_s=_CALIBRATION_S)
+    source = SyntheticSource(patient_of(job.n_channels), duration_s=_CALIBRATION_S)
     windows = []
     while (chunk := source.pull(0.0)) is not None:
         for window in front.cut(chunk):
@@ -187,7 +191,7 @@ def _steps(
 
     weight = np.zeros((2, encoding.n_features), np.float32)
     readout = Readout(LinearReadout(weight, np.zeros(2, np.float32), "classification"))
-    source = SyntheticSource(_patient(job.n_channels), chunk_samples=round(_CHUNK_S * _SFREQ_HZ))
+    source = SyntheticSource(patient_of(job.n_channels), chunk_samples=round(_CHUNK_S * _SFREQ_HZ))
     durations_ms: dict[str, list[float]] = {part: [] for part in PARTS}
     first = None
     front_s = spent_s = 0.0

@@ -39,7 +39,7 @@ class StepRow:
     n_channels, n_encoded : int
         Contacts of the stream, and channels that reach the encoder.
     median_ms, p99_ms : float or None
-        Time of a step, ms; no percentile where it is estimated.
+        Time of a step, ms; no percentile of fewer than 100 steps, or where it is estimated.
     hop_ms : float
         Time that there is for it.
     gflop : float
@@ -102,10 +102,10 @@ class StepRow:
 
     @property
     def share_of_peak(self) -> float | None:
-        """What the peak would need over what it takes."""
-        if not self.floor_ms or self.median_ms is None:
+        """What the peak would need over what the encoders take: the operations are theirs."""
+        if not self.floor_ms or not self.parts_ms.get("encoder"):
             return None
-        return self.floor_ms / self.median_ms
+        return self.floor_ms / self.parts_ms["encoder"]
 
     @property
     def age_ms(self) -> tuple[float, float] | None:

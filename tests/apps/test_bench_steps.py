@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,20 @@ from rtbrain.apps.bench_rows import MODES, step_rows
 from typer.testing import CliRunner
 
 from rtbrain.encoder import BRAINBERT_SIZES, POPT_SIZES, BrainBERTSizes, PopTSizes
+from tests.apps.program import refused
 
 HOP_S = 0.25
 NO_OPENVINO = "OpenVINO is not installed"
 
 
-def costs(job: Job, cache: Path) -> Measured:
+def costs(job: Job, cache: Path, n_steps: int = 100) -> Measured:
     """A machine whose encoders take 1 ms a channel, and 1 ms more a part."""
     if job.runtime == "openvino":
         return Measured(unavailable=NO_OPENVINO)
     each_ms = {PUBLISHED_WAY: 10.0, "published": 2.0}.get(job.mode, 1.0) * job.encoded
     return Measured(
-        durations_ms={part: [1.0, 1.0, 1.0] for part in PARTS}
-        | {"encoder": [each_ms * job.n_channels] * 3},
+        durations_ms={part: [1.0] * n_steps for part in PARTS}
+        | {"encoder": [each_ms * job.n_channels] * n_steps},
         hop_s=job.hop_s or HOP_S,
         algorithmic_s=0.5,
         n_encoded=job.n_channels,
@@ -58,11 +60,17 @@ def test_each_decoder_is_measured_at_each_number_of_channels() -> None:
     assert row.share_of_hop == pytest.approx(67 / 250)
     assert row.gflop == pytest.approx(65)
     assert row.floor_ms == pytest.approx(64 / 2 + 1)  # the population's operations are of fp32
-    assert row.share_of_peak == pytest.approx(33 / 67)
+    assert row.share_of_peak == pytest.approx(33 / 64)  # both of the encoders alone
     assert row.added_mib == 200
     assert row.age_ms == pytest.approx((567, 817))
     assert row.times_published == pytest.approx((640 + 3) / 67)
     assert rows["published way", 64].median_ms == pytest.approx(643)
+
+
+def test_few_steps_have_no_99th_percentile() -> None:
+    rows, _ = rows_of("pipeline", [16], partial(costs, n_steps=99))
+    row = rows["edge torchscript fp32", 16]
+    assert (row.median_ms, row.p99_ms) == (pytest.approx(16 + 3), None)
 
 
 def test_encoder_alone_is_measured_without_the_parts_around_it() -> None:
@@ -119,6 +127,13 @@ def test_command_prints_draws_and_writes_the_figures(tmp_path: Path, monkeypatch
     assert (written["n_channels"], written["threads"]) == ([16, 64], 1)
     assert written["rows"][0]["mode"] == PUBLISHED_WAY
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("hop", ["0.25", "0.1"])
+def test_a_hop_that_cannot_be_is_refused_before_anything_is_measured(hop: str) -> None:
+    line = refused("bench", "encoder", "--channels", "6", "--mode", "linear", "--hop", hop)
+    assert f"window.hop_s of {hop} s" in line
+    assert "nearest that fits" in line
 
 
 @pytest.fixture
