@@ -17,7 +17,7 @@ def command(
         str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
     ] = "fit",
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="linear, edge, published, or a YAML file.")
+        str | None, typer.Option("--recipe", help="linear, edge, published, streaming, or a file.")
     ] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers that begin a state: rest,speech.")
