@@ -194,6 +194,9 @@ def _notes(probed: "Probed") -> list[str]:
         for name, runs in probed.told["beside"].items()
         if len(runs) > 1
     ]
+    alone = [name for name, runs in probed.told["beside"].items() if len(runs) == 1]
+    if alone:
+        notes.append(f"one training run, whose luck no interval shows: {', '.join(alone)}")
     if probed.told["windows_of_two_states"]:
         notes.append(
             "windows left out, whose state changed between the moments that the encoders describe: "

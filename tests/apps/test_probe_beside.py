@@ -103,6 +103,7 @@ def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
     assert student["neural_delay_s"] < report["neural_delay_s"]
     assert set(student["weights_sha256"]) == {"encoder", "popt"}
     assert "AUC less that of ENCODER, paired" in told
+    assert "one training run, whose luck no interval shows: same, student" in told
     assert (tmp_path / "out" / "label-efficiency.png").stat().st_size > 10_000
 
 
