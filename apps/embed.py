@@ -97,8 +97,8 @@ def command(
         model = load_model(encoder, popt, pool, form=form)
         recipe = recipe_of(length, hop, reference, notch, pool, form, model)
         encoding, readout = _encoding(recipe, montage, model), None
-    if hidden and model is None:
-        raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
+    if hidden:
+        _refuse_hidden(model)
     with_population = popt is not None or readout is not None
     _save(out, _arrays(encoding, readout, model if hidden else None, with_population, source))
 
@@ -259,6 +259,20 @@ def _arrays(
     if hidden_of is not None:
         arrays["hidden"] = _hidden(hidden_of, arrays["spectrogram"])
     return arrays
+
+
+def _refuse_hidden(model: "EncoderModel | None") -> None:
+    """Refuse hidden states where there are none, or none that the embeddings are made of."""
+    from rtbrain.encoder import StreamingBERT
+    from rtbrain.errors import SettingsError
+
+    if model is None:
+        raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
+    if isinstance(model.brainbert, StreamingBERT):
+        raise SettingsError(
+            "--hidden: a StreamingBERT remembers what came before a window, so that the hidden "
+            "states of a window alone are not those of its embedding: leave --hidden out"
+        )
 
 
 def _hidden(model: "EncoderModel", spectrograms: Any) -> Any:

@@ -50,6 +50,8 @@ def test_a_recording_is_embedded_frame_after_frame(tmp_path: Path, weights: Path
         with torch.inference_mode():
             expected = model.embed(torch.from_numpy(frames[:, :stop]), "last", 10).numpy()
         np.testing.assert_allclose(embedding, expected, atol=1e-5)
+    line = refused("embed", path, *flags, "--form", "running", "--out", tmp_path / "p", "--hidden")
+    assert "leave --hidden out" in line
     line = refused("embed", path, *flags, "--out", tmp_path / "p.npz")
     assert "StreamingBERT reads running spectrograms" in line
     line = refused("embed", path, *flags[:4], "--form", "running", "--out", tmp_path / "p.npz")
