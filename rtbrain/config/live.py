@@ -119,7 +119,7 @@ class DemoSettings(Settings):
 
     duration_s: float = Field(default=30.0, ge=3)
     seed: NonNegativeInt = 0
-    mode: Literal["streaming", "edge", "linear"] = "edge"
+    mode: Literal["streaming", "edge", "linear"] = "streaming"
     channels: int = Field(default=32, ge=6, le=256)
     difficulty: str = "default"
     encoder: Literal["trained", "untrained"] = "untrained"

@@ -15,7 +15,7 @@ def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path)
     command += ["--channels", "12", "--report", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
     assert done.returncode == 0, done.stderr
-    assert "trained compact" in done.stdout
+    assert "trained streaming" in done.stdout
     figures = json.loads(report.read_text())
     for each in (figures, figures["controls"]["linear"]):
         assert each["decodes"] >= 0.95 * each["expected_decodes"] > 0
@@ -25,5 +25,5 @@ def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path)
             each["algorithmic_s"] + (each["transport_ms"]["p50"] + each["compute_ms"]["p50"]) / 1000
         )
         assert each["age_s"]["p50"] == pytest.approx(parts_s, abs=0.03)
-    assert figures["mode"] == "edge"
+    assert figures["mode"] == "streaming"
     assert figures["runtime"] == "torchscript"

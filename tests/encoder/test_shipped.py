@@ -81,11 +81,12 @@ def test_what_holds_no_trained_brainbert_is_refused_in_one_line(
         assert "\n" not in str(caught.value)
 
 
-def test_the_encoders_that_ship_fit_each_other_and_say_how_they_were_made() -> None:
-    brainbert, popt = load_trained(shipped_module.SHIPPED)
+@pytest.mark.parametrize("name", [shipped_module.SHIPPED, shipped_module.SHIPPED_STREAMING])
+def test_the_encoders_that_ship_fit_each_other_and_say_how_they_were_made(name: str) -> None:
+    channel, popt = load_trained(name)
     assert popt is not None
-    assert popt.sizes.input_dim == brainbert.sizes.hidden_dim
-    folders = [folder for folder in trained_folders(shipped_module.SHIPPED) if folder is not None]
+    assert popt.sizes.input_dim == channel.sizes.hidden_dim
+    folders = [folder for folder in trained_folders(name) if folder is not None]
     files = [path for folder in folders for path in folder.iterdir()]
     assert sum(path.stat().st_size for path in files) < 8_000_000
     for folder in folders:
