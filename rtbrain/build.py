@@ -89,47 +89,44 @@ def build_encoding(
     # Relative to the window's last sample, which t_stop stamps: hence the one sample.
     centre = float(spectrogram.frame_centres_samples[pooled].mean()) + 1
     delay_s = -centre / sfreq_hz
-    encoder: EncoderStage | FrameMean | StreamingEncoderStage
     if model is None:
         fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
         n_newer = spectrogram.n_frames - pooled.stop
-        encoder = FrameMean(
+        mean = FrameMean(
             recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill, n_newer_frames=n_newer
         )
         n_features = n_channels * spectrogram.n_freqs
+        return Encoding(signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features)
+    refuse_other_mode(recipe.mode, model)
+    shape = n_channels, spectrogram.n_frames, spectrogram.n_freqs
+    positions = None if model.popt is None else lip_positions(signal.montage)
+    encoder: EncoderStage | StreamingEncoderStage
+    if recipe.mode == "streaming" and recipe.window.hop_s is not None:
+        _refuse_other_runtime(runtime, precision)
+        hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
+        frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+        encoder = streaming_stage(
+            model,
+            shape,
+            positions,
+            hop_frames=hop // frame_hop,
+            hop_samples=hop,
+            neural_delay_s=delay_s,
+            threads=threads,
+        )
     else:
-        if model.popt is None:
-            positions = np.zeros((n_channels, 3), np.int64)
-        else:
-            positions = lip_positions(signal.montage)
-        refuse_other_mode(recipe.mode, model)
-        n_frames, n_freqs = spectrogram.n_frames, spectrogram.n_freqs
-        if recipe.mode == "streaming" and recipe.window.hop_s is not None:
-            _refuse_other_runtime(runtime, precision)
-            hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
-            frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
-            encoder = streaming_stage(
-                model,
-                (n_channels, n_frames, n_freqs),
-                positions,
-                hop_frames=hop // frame_hop,
-                hop_samples=hop,
-                neural_delay_s=delay_s,
-                threads=threads,
-            )
-        else:
-            runs = load_runtime(
-                model,
-                (n_channels, n_frames, n_freqs),
-                positions,
-                runtime=runtime,
-                precision=precision,
-                threads=threads,
-                compiled_folder=compiled_folder,
-                on_event=on_event,
-            )
-            encoder = EncoderStage(runs, neural_delay_s=delay_s)
-        n_features = model.n_population_features(n_channels)
+        runs = load_runtime(
+            model,
+            shape,
+            positions,
+            runtime=runtime,
+            precision=precision,
+            threads=threads,
+            compiled_folder=compiled_folder,
+            on_event=on_event,
+        )
+        encoder = EncoderStage(runs, neural_delay_s=delay_s)
+    n_features = model.n_population_features(n_channels)
     return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
 
 
