@@ -116,6 +116,8 @@ def faster_ways(recipe: "Recipe", threads: int, precision: str) -> list[tuple[st
     from rtbrain.errors import ArtefactError
     from rtbrain.offline.machine_peak import measured_peak
 
+    if recipe.mode == "linear":  # threads and precision are the encoder's, and it has none
+        return []
     n_cores = os.cpu_count() or 1
     found = [(f"threads: {n_cores}", n_cores / threads)] * (n_cores > threads)
     if recipe.mode not in ("published", "edge") or precision != "fp32":
