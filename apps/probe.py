@@ -60,8 +60,8 @@ def command(
 ) -> None:
     """Score trained, random and no encoders on few labelled windows of held-out subjects.
 
-    All read the same windows, those whose state is the same at each moment that one of them
-    describes, and differences between them are paired.
+    All read the same windows, each labelled at the moment that it describes, and differences
+    between them are paired.
     """
     from .probe_models import Named
     from .probe_run import Asked, run

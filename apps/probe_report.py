@@ -197,11 +197,9 @@ def _notes(probed: "Probed") -> list[str]:
     alone = [name for name, runs in probed.told["beside"].items() if len(runs) == 1]
     if alone:
         notes.append(f"one training run, whose luck no interval shows: {', '.join(alone)}")
-    if probed.told["windows_of_two_states"]:
-        notes.append(
-            "windows left out, whose state changed between the moments that the encoders describe: "
-            f"{probed.told['windows_of_two_states']}"
-        )
+    beside = [one for runs in probed.told["beside"].values() for one in runs]
+    if len({one["neural_delay_s"] for one in (probed.told, *beside)}) > 1:
+        notes.append("each row is labelled at the moment that its embeddings describe")
     return [*notes, *(f"{name}: {what}" for name, what in probed.told["linear"].items())]
 
 

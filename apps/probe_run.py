@@ -1,6 +1,5 @@
 """A probe from corpus to report: windows, embeddings, fits."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     named = (asked.encoder, *asked.beside)
     unknown = {name: None for one in named for name in refuse_learned(one, asked.subjects)}
     classes, embargo_s = asked.classes or _classes(sessions), length_s(corpus)
-    windows, n_mixed = _windows(sessions, classes, encoders)
+    windows = _windows(sessions, classes, encoders)
     counts, left_out = _counts(asked.counts, list(windows.values()), embargo_s)
     parts: list[dict[str, dict[str, Any]]] = []
     dimensions: list[dict[str, Any]] = []
@@ -134,7 +133,6 @@ def _probed(asked: Asked, console: "Console") -> Probed:
     }
     joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
     told = _told(asked, classes, windows, encoders) | {
-        "windows_of_two_states": n_mixed,
         "learned_unknown": list(unknown),
         "embargo_s": embargo_s,
     }
@@ -167,11 +165,19 @@ def _of_subject(
     embedded, counted, fitted = (_step(progress, bar) for bar in bars)
     features = features_of(windows, encoders, embargo_s, embedded)
     dimensions = dimensions_of(windows, first_and_random(encoders), counted)
-    scores = {}
-    for label, runs in rows_of(windows, encoders, features).items():
+    scores, rows = {}, rows_of(windows, encoders, features)
+    for name in row_names(encoders):
+        label, runs = name.label, rows[name.label]
+        models = encoders.beside.get(name.owner, [encoders.first] * len(runs))
         found = [
-            probe_subject(windows, [run], draws, embargo_s=embargo_s, on_fit=partial(fitted, 1))
-            for run in runs
+            probe_subject(
+                windows.described_at(model.delay_s),
+                [run],
+                draws,
+                embargo_s=embargo_s,
+                on_fit=partial(fitted, 1),
+            )
+            for run, model in zip(runs, models, strict=True)
         ]
         scores[label] = {
             metric: np.stack([one[run.name][metric] for one, run in zip(found, runs, strict=True)])
@@ -214,21 +220,16 @@ def _encoders(asked: Asked, corpus: "Corpus") -> Encoders:
 
 def _windows(
     sessions: "Mapping[str, Sequence[CorpusSession]]", classes: Sequence[str], encoders: Encoders
-) -> tuple["dict[str, SubjectWindows]", int]:
-    """Windows that every row can label, by subject, and how many the first alone could besides."""
+) -> "dict[str, SubjectWindows]":
+    """Windows of each subject, labelled at every moment that an encoder describes."""
     from rtbrain.offline.probing_windows import labelled_windows
 
     beside: list[Loaded] = [one for runs in encoders.beside.values() for one in runs]
     delays_s = [one.delay_s for one in (encoders.first, *beside)]
-    found, n_mixed = {}, 0
-    for subject, several in sessions.items():
-        found[subject] = labelled_windows(several, classes, neural_delays_s=delays_s)
-        alone, every = (
-            labelled_windows(several, classes, neural_delays_s=told, most_windows=sys.maxsize)
-            for told in (delays_s[:1], delays_s)
-        )
-        n_mixed += alone.windows.size - every.windows.size
-    return found, n_mixed
+    return {
+        subject: labelled_windows(several, classes, neural_delays_s=delays_s)
+        for subject, several in sessions.items()
+    }
 
 
 def _classes(sessions: "Mapping[str, Sequence[CorpusSession]]") -> tuple[str, ...]:

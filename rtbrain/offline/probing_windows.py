@@ -4,7 +4,7 @@ Legend: N windows, C channels, T frames, F freqs, D features.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +47,8 @@ class SubjectWindows:
         Session of each window, and its number therein.
     labelled : Labelled
         Class of each; its rows count these windows.
+    targets_at : dict of float to ndarray, int64 [n_windows]
+        Class of each at every moment asked for, by its distance to the window's end, s.
     """
 
     subject: str
@@ -54,6 +56,12 @@ class SubjectWindows:
     session_of: Rows
     windows: Rows
     labelled: Labelled
+    targets_at: dict[float, Rows]
+
+    def described_at(self, neural_delay_s: float) -> "SubjectWindows":
+        """The same windows with the classes of another moment that was asked for."""
+        targets = self.targets_at[neural_delay_s]
+        return replace(self, labelled=replace(self.labelled, targets=targets))
 
     @property
     def recordings(self) -> list[str]:
@@ -92,8 +100,9 @@ def labelled_windows(
     """Label the windows of a subject with the states that its markers began.
 
     The state of a window is that of the moment which an embedding of it describes, as in fitting.
-    Where embeddings describe several moments, windows are kept that had one state at all of them:
-    each row can then label them, and none is scored on what it did not see.
+    Where embeddings describe several moments, each is labelled at its own, and no window is left
+    out for a change of state between them: that would spare whoever describes the later moment
+    the windows that are hardest for it.
 
     Parameters
     ----------
@@ -102,7 +111,7 @@ def labelled_windows(
     classes : sequence of str
         Markers that begin a state, one a class.
     neural_delays_s : sequence of float
-        From each of these moments to the end of the window, s.
+        From each of these moments to the end of the window, s; the first is that of `labelled`.
     most_windows : int
         More are thinned evenly.
 
@@ -122,33 +131,41 @@ def labelled_windows(
     parts = []
     for session in sessions:
         try:
-            parts.append(_one_state(session, classes, neural_delays_s))
+            parts.append(_labelled(session, classes, neural_delays_s))
         except SettingsError as error:
             raise SettingsError(f"subject {session.subject}: {error}") from error
-    session_of = np.repeat(np.arange(len(parts)), [part.rows.size for part in parts])
+    session_of = np.repeat(np.arange(len(parts)), [rows.size for rows, _ in parts])
     kept = thinned(np.arange(session_of.size), most_windows)
-    windows = np.concatenate([part.rows for part in parts])[kept]
-    targets = np.concatenate([part.targets for part in parts])[kept]
-    t_s = np.concatenate([part.t_s for part in parts])[kept]
-    labelled = Labelled(np.arange(kept.size), targets, tuple(classes), t_s)
-    return SubjectWindows(first.subject, tuple(sessions), session_of[kept], windows, labelled)
+    windows = np.concatenate([rows for rows, _ in parts])[kept]
+    targets = np.concatenate([targets for _, targets in parts], axis=1)[:, kept]
+    t_s = np.concatenate(
+        [session.t_stop[rows] for session, (rows, _) in zip(sessions, parts, strict=True)]
+    )[kept]
+    labelled = Labelled(np.arange(kept.size), targets[0], tuple(classes), t_s)
+    return SubjectWindows(
+        first.subject,
+        tuple(sessions),
+        session_of[kept],
+        windows,
+        labelled,
+        dict(zip(neural_delays_s, targets, strict=True)),
+    )
 
 
-def _one_state(
+def _labelled(
     session: CorpusSession, classes: Sequence[str], neural_delays_s: Sequence[float]
-) -> Labelled:
-    """Windows whose state is the same at all moments."""
-    found = [
-        states_from_markers(session.t_stop, session.events, classes, span_s=0.0, lag_s=delay_s)
-        for delay_s in sorted(set(neural_delays_s))
-    ]
-    states = np.full((len(found), session.t_stop.size), -1, np.int64)
-    for state, labelled in zip(states, found, strict=True):
-        state[labelled.rows] = labelled.targets
-    rows = np.flatnonzero((states[0] >= 0) & (states == states[0]).all(axis=0))
-    kept = Labelled(rows, states[0][rows], tuple(classes), session.t_stop[rows])
-    refuse_absent_classes(kept)
-    return kept
+) -> tuple[Rows, Rows]:
+    """Windows that have a state at all moments, and the states [n_moments, n_windows]."""
+    states = np.full((len(neural_delays_s), session.t_stop.size), -1, np.int64)
+    for state, delay_s in zip(states, neural_delays_s, strict=True):
+        found = states_from_markers(
+            session.t_stop, session.events, classes, span_s=0.0, lag_s=delay_s
+        )
+        state[found.rows] = found.targets
+    rows = np.flatnonzero((states >= 0).all(axis=0))
+    for state in states:
+        refuse_absent_classes(Labelled(rows, state[rows], tuple(classes), session.t_stop[rows]))
+    return rows, states[:, rows]
 
 
 def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:

@@ -152,19 +152,17 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
     assert "over subjects and runs, both drawn" in told
 
 
-def test_windows_are_those_that_all_encoders_describe_in_one_state(
+def test_each_encoder_is_labelled_at_the_moment_it_describes_on_the_windows_of_the_first(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
     given = (encoders / "whole", "--random", 0, "--beside", f"far={encoders / 'whole'},n_pooled=12")
     report, told = probed(corpus, tmp_path / "out", *given)
-    n_left_out = report["windows_of_two_states"]
-    assert n_left_out > 0
-    assert f"state changed between the moments that the encoders describe: {n_left_out}" in told
-    alone, _ = probed(corpus, tmp_path / "alone", *given[:3])
-    counted = [
-        sum(sum(counts.values()) for counts in one["windows"].values()) for one in (report, alone)
-    ]
-    assert counted[1] - counted[0] == n_left_out
+    assert "each row is labelled at the moment that its embeddings describe" in told
+    alone, told_alone = probed(corpus, tmp_path / "alone", *given[:3])
+    assert report["windows"] == alone["windows"]
+    first = "BrainBERT, pretrained"
+    assert report["scores"][first] == alone["scores"][first]
+    assert "labelled at the moment" not in told_alone
 
 
 def test_what_cannot_stand_beside_is_refused_in_one_line(

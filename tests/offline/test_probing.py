@@ -60,17 +60,16 @@ def test_windows_have_the_state_of_the_moment_that_they_describe() -> None:
     np.testing.assert_array_equal(later.labelled.targets[2:], moved[2:])
 
 
-def test_rows_that_describe_several_moments_share_windows_of_one_state() -> None:
+def test_rows_that_describe_several_moments_share_windows_each_with_its_own_states() -> None:
     session = planted_session("s1", strength=50.0)
     both = labelled_windows([session], ("a", "b"), neural_delays_s=[1.0, 0.0])
-    for shift in (0, 2):  # windows end 0.5 s apart
+    for shift, delay_s in ((2, 1.0), (0, 0.0)):  # windows end 0.5 s apart
         raised = session.shards[0][np.maximum(both.windows - shift, 0), 0, -1, 2] > 25
-        np.testing.assert_array_equal(both.labelled.targets[2:], raised[2:])
-    alone = labelled_windows([session], ("a", "b"), neural_delays_s=[0.0])
-    left_out = np.setdiff1d(alone.windows, both.windows)
-    assert 0 < left_out.size < alone.windows.size / 2
-    state = session.shards[0][:, 0, -1, 2] > 25
-    assert all(state[row] != state[row - 2] for row in left_out if row >= 2)
+        targets = both.described_at(delay_s).labelled.targets
+        np.testing.assert_array_equal(targets[2:], raised[2:])
+    later = labelled_windows([session], ("a", "b"), neural_delays_s=[1.0])
+    np.testing.assert_array_equal(both.windows, later.windows)  # none is left out for a change
+    assert (both.described_at(0.0).labelled.targets != both.labelled.targets).any()
 
 
 def test_sessions_of_a_subject_follow_each_other_and_are_read_from_their_own() -> None:
