@@ -1,5 +1,6 @@
 """Settings of a distillation to the student, the guide and the losses that they name."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def sizes_of(settings: "DistillSettings") -> "StreamingBERTSizes":
             known = ", ".join(STREAMING_SIZES)
             raise SettingsError(f"student: no sizes {sizes!r}; known are {known}")
         return STREAMING_SIZES[sizes]
+    if "delay_patches" in sizes:
+        raise SettingsError("student: delay_patches follows from match.delay_s: set that alone")
     try:
         return StreamingBERTSizes(**sizes)
     except (TypeError, ValueError) as error:
@@ -134,7 +137,7 @@ def objective_of(
             f"nothing of a window of {n_patches} patches, {n_patches * patch_s:.3g} s: shorten them"
         )
     guidance, match, following = settings.guidance, settings.match, settings.following
-    sizes = sizes_of(settings)
+    sizes = replace(sizes_of(settings), delay_patches=delay)
     if guide and match.weight and not match.mapped and guide.n_features != sizes.hidden_dim:
         raise SettingsError(
             f"match.mapped false holds feature against feature: the guide has {guide.n_features}, "
@@ -156,8 +159,9 @@ def objective_of(
 
 
 def delay_patches(settings: "DistillSettings", patch_s: float) -> int:
-    """The delay in whole patches."""
-    return round(settings.match.delay_s / patch_s)
+    """The delay in whole patches; 0 where nothing is matched, and so nothing delayed."""
+    matched = settings.guide != "none" and settings.match.weight > 0
+    return round(settings.match.delay_s / patch_s) if matched else 0
 
 
 def fit_targets(objective: "Distillation", sessions: "Sequence[CorpusSession]", seed: int) -> None:

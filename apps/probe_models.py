@@ -94,8 +94,9 @@ def load(named: Named, corpus: "Corpus") -> Loaded:
             f"{named.encoder.name} pools whole patches of {channel.patch_frames} frames, got "
             f"{n_pooled}: give {flag}{channel.patch_frames}, or a multiple"
         )
-    delay_s = _length_and_delay_s(corpus, named.n_pooled)[1]
-    return Loaded(named, EncoderModel(channel, popt, pool, n_pooled), delay_s)
+    model = EncoderModel(channel, popt, pool, n_pooled)
+    delay_s = _length_and_delay_s(corpus, named.n_pooled, model.delay_frames())[1]
+    return Loaded(named, model, delay_s)
 
 
 def by_name(several: "tuple[Loaded, ...]") -> dict[str, list[Loaded]]:
@@ -178,7 +179,9 @@ def _pooling(corpus: "Corpus", n_pooled: int | None) -> tuple[str, int]:
     return settings.pool, n_pooled or settings.n_pooled
 
 
-def _length_and_delay_s(corpus: "Corpus", n_pooled: int | None) -> tuple[float, float]:
+def _length_and_delay_s(
+    corpus: "Corpus", n_pooled: int | None, delay_frames: int = 0
+) -> tuple[float, float]:
     """Length of a window, and from the moment that is described to its end, as live."""
     from rtbrain.build import build_encoding
     from rtbrain.config import Recipe, parse_settings
@@ -193,4 +196,4 @@ def _length_and_delay_s(corpus: "Corpus", n_pooled: int | None) -> tuple[float, 
     }
     recipe = parse_settings(values, Recipe, where="corpus: recipe")
     delay_s = build_encoding(recipe, corpus.sessions[0].montage).neural_delay_s
-    return recipe.window.length_s, delay_s
+    return recipe.window.length_s, delay_s + delay_frames * recipe.spectrogram.frame_hop_s

@@ -98,6 +98,7 @@ def build_encoding(
         n_features = n_channels * spectrogram.n_freqs
         return Encoding(signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features)
     refuse_other_mode(recipe.mode, model)
+    delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
     shape = n_channels, spectrogram.n_frames, spectrogram.n_freqs
     positions = None if model.popt is None else lip_positions(signal.montage)
     encoder: EncoderStage | StreamingEncoderStage

@@ -14,11 +14,11 @@ from rtbrain.build import build_decoder, build_encoding
 from rtbrain.bundling import bundle_parts, encoder_of_recipe, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import LinearReadout, read_bundle, write_bundle
-from rtbrain.encoder import StreamingBERT, random_encoder, save_encoder
+from rtbrain.encoder import EncoderModel, StreamingBERT, random_encoder, save_encoder
 from rtbrain.encoder.streaming import StreamingBERTSizes
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import Encoding
-from rtbrain.types import Chunk, Embedding, Floats
+from rtbrain.types import Chunk, Embedding, Floats, Quality, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 
 torch.set_num_threads(1)
@@ -123,13 +123,32 @@ def test_the_decode_describes_the_middle_of_the_newest_patch() -> None:
     assert ENCODING.n_features == first.population.size == 24
 
 
+@pytest.mark.parametrize("window", [{"hop_s": HOP / SFREQ_HZ}, {"mode": "event"}], ids=str)
+def test_what_an_encoder_was_taught_to_say_later_describes_an_earlier_moment(
+    window: dict[str, Any],
+) -> None:
+    assert MODEL is not None
+    late = StreamingBERTSizes(**STREAMING, delay_patches=2)
+    model = EncoderModel(random_encoder("streaming", late, 0), MODEL.popt, "last", 5)
+    encoding = build_encoding(recipe_of(window={"length_s": 1.0} | window), MONTAGE, model=model)
+    two_patches_s = 2 * 5 * 50 / SFREQ_HZ
+    assert encoding.neural_delay_s == pytest.approx(ENCODING.neural_delay_s + two_patches_s)
+    quality = Quality(np.ones(N_CHANNELS, bool))
+    item = Spectrogram(np.zeros((N_CHANNELS, 33, 40), np.float32), 9.0, quality)
+    assert encoding.encoder(item).t_neural == pytest.approx(9.0 - encoding.neural_delay_s)
+
+
 def test_a_decoder_comes_back_from_its_bundle(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((2, 24)).astype(np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     ENCODING.reset()
+    assert MODEL is not None
+    late = StreamingBERT(StreamingBERTSizes(**STREAMING, delay_patches=3)).eval()
+    late.load_state_dict(MODEL.brainbert.state_dict())
+    taught = EncoderModel(late, MODEL.popt, "last", 5)
     manifest, tensors = bundle_parts(
-        RECIPE, MODEL, ENCODING, readout, ("rest", "speech"), MONTAGE, "nothing"
+        RECIPE, taught, ENCODING, readout, ("rest", "speech"), MONTAGE, "nothing"
     )
     tensors = {name: array for name, array in tensors.items() if "normaliser" not in name}
     write_bundle(tmp_path / "bundle", manifest, MONTAGE, tensors, {})
@@ -138,7 +157,12 @@ def test_a_decoder_comes_back_from_its_bundle(tmp_path: Path) -> None:
     again = model_of_bundle(bundle)
     assert again is not None
     assert isinstance(again.brainbert, StreamingBERT)
-    decoder, read = build_decoder(bundle, MONTAGE)
+    assert again.delay_frames() == 15
+    told: list[tuple[str, dict[str, str]]] = []
+    decoder, read = build_decoder(
+        bundle, MONTAGE, on_event=lambda event, **fields: told.append((event, fields))
+    )
+    assert told == [("runtime", {"runtime": "torchscript", "precision": "fp32", "note": ""})]
     decodes = [read(item).values for item in embedded(decoder, cut(DATA, [700], SFREQ_HZ))]
     expected = np.stack([item.population for item in embedded(ENCODING, cut(DATA, [], SFREQ_HZ))])
     np.testing.assert_allclose(

@@ -39,7 +39,8 @@ class MatchSettings(Settings):
     weight : float
         Of this loss; 0 leaves it out.
     delay_s : float
-        How much later the student may say it, s: rounded to whole patches.
+        How much later the student may say it, s: rounded to whole patches. The student keeps it,
+        and all that is decoded with it is stamped, aged and labelled that much earlier.
     loss : str
         ``mse`` of z-scores, or ``cosine``.
     mapped : bool

@@ -136,7 +136,7 @@ class EncoderSettings(Settings):
     brainbert: str | dict[str, PositiveInt] = "compact"
     neurobert: str | dict[str, PositiveInt] | None = None
     biofame: str | dict[str, PositiveInt] | None = None
-    streaming: str | dict[str, PositiveInt] | None = None
+    streaming: str | dict[str, NonNegativeInt] | None = None  # its delay may be 0
     popt: str | dict[str, PositiveInt] | None = "compact"
     seed: NonNegativeInt = 0
 
@@ -154,7 +154,7 @@ class EncoderSettings(Settings):
         return self
 
     @property
-    def channel_encoder(self) -> tuple[str, str | dict[str, PositiveInt]]:
+    def channel_encoder(self) -> tuple[str, str | dict[str, NonNegativeInt]]:
         """Kind and sizes of the encoder of a channel."""
         for kind, sizes in (
             ("neurobert", self.neurobert),

@@ -68,6 +68,16 @@ class EncoderModel(nn.Module):
             return n_channels * self.brainbert.sizes.hidden_dim
         return self.popt.sizes.hidden_dim
 
+    @torch.jit.unused
+    def delay_frames(self) -> int:
+        """How many frames before those that are pooled lies the moment that is described.
+
+        A causal encoder may have been taught to speak of a moment only when more has followed.
+        """
+        if not isinstance(self.brainbert, StreamingBERT):
+            return 0
+        return self.brainbert.sizes.delay_patches * self.brainbert.patch_frames
+
     def forward(
         self, spectrogram: Tensor, positions: Tensor, good: Tensor
     ) -> tuple[Tensor, Tensor]:

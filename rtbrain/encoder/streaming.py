@@ -36,11 +36,13 @@ class StreamingBERTSizes:
         Tokens S before its own that a token attends to, in each layer.
     input_dim : int
         Frequencies F of a frame.
+    delay_patches : int
+        How many patches later it was taught to say what it says of one; no computation reads it.
 
     Raises
     ------
     ValueError
-        A size is below 1, or the width does not divide.
+        A size is below 1, the delay below 0, or the width does not divide.
     """
 
     hidden_dim: int
@@ -50,11 +52,12 @@ class StreamingBERTSizes:
     patch_frames: int
     context_patches: int
     input_dim: int = 40
+    delay_patches: int = 0
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        for name, number in vars(self).items():
+            if number < (least := 0 if name == "delay_patches" else 1):
+                raise ValueError(f"{name} must be {least} or more, got {number}")
         if self.hidden_dim % self.nhead:
             raise ValueError(
                 f"hidden_dim must be a multiple of nhead, got {self.hidden_dim} with "

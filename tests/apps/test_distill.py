@@ -193,7 +193,11 @@ def test_ablations_are_settings(
     assert (report["corpus"]["guide_sha256"] is not None) == trained
     assert ("s9" in report["corpus"]["learned"]) == trained
     assert (out / "guidance.png").exists() == (report["settings"]["guide"] != "none")
-    assert ("delayed by 0.244 s, 2 patches" in done.stderr) == ("delay_s" in str(changed))
+    n_patches = 2 if "delay_s" in str(changed) else 0
+    assert ("delayed by 0.244 s, 2 patches" in done.stderr) == (n_patches == 2)
+    student = load_encoder(out)
+    assert isinstance(student, StreamingBERT)
+    assert student.sizes.delay_patches == n_patches
 
 
 def test_weights_follow_from_the_seed_and_an_untrained_guide_is_another(tmp_path: Path) -> None:
@@ -273,6 +277,7 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path, corpus: Path, teac
         ({"micro_batch": 2}, "expected 4 or more"),
         ({"student": "huge"}, "no sizes 'huge'; known are"),
         ({"student": STUDENT | {"nhead": 3}}, "multiple of nhead"),
+        ({"student": STUDENT | {"delay_patches": 1}}, "follows from match.delay_s"),
         ({"context_s": 9}, "leave nothing of a window of 4 patches"),
         ({"match": {"delay_s": 3}}, "leave nothing of a window of 4 patches"),
         ({"match": {"lag_s": 3}}, "unknown key match.lag_s"),
