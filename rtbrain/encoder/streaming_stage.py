@@ -22,6 +22,12 @@ class StreamingEncoderStage:
     over the window, and goes on from there. So it is for a channel that was not good: it is
     forgotten, and taken anew from its own window when it returns.
 
+    A channel that was taken anew is not yet one that ran on, for attention reaches a context
+    further back in each layer. With the encoders that ship, all channels anew in every window cost
+    a readout that was fitted on running states 0.004 AUC (0.967 before; the worst of three
+    synthetic patients 0.007), on hard ones nothing (0.911), though the population vector is
+    12 to 16 % away; 3 % are left after 2.5 s, half a percent after 5 s. So decodes count at once.
+
     The same window again, with more or fewer of its channels, adds nothing and forgets nothing.
 
     Parameters
