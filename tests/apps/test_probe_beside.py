@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from rtbrain.apps.probe_models import Named, load
 from scipy.stats import ttest_rel
 
 from rtbrain.encoder import (
@@ -15,6 +16,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
+from rtbrain.offline.corpus.corpus import open_corpus
 from tests.apps.program import refused, rtbrain
 from tests.apps.test_probe import RECIPE
 from tests.offline.corpus.tiny import write_corpus
@@ -58,6 +60,18 @@ def probed(corpus: Path, out: Path, *arguments: object) -> tuple[dict[str, Any],
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
     return report, " ".join(done.stdout.split())
+
+
+def test_an_encoder_that_was_taught_to_say_it_later_is_labelled_at_an_earlier_moment(
+    corpus: Path, tmp_path: Path
+) -> None:
+    delays_s = []
+    for n_patches in (0, 2):
+        sizes = StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS, delay_patches=n_patches)
+        save_encoder(random_encoder("streaming", sizes, 0), tmp_path / str(n_patches))
+        named = Named("student", tmp_path / str(n_patches), None, 3)
+        delays_s.append(load(named, open_corpus(corpus)).delay_s)
+    assert delays_s[1] - delays_s[0] == pytest.approx(6 * RECIPE["spectrogram"]["frame_hop_s"])
 
 
 def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
