@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 MOST_COMPARED = 64
 """Windows on which embeddings are compared with those of the eager model, which is slow."""
 
-_MOST_STEPS, _FEWEST_STEPS, _LONGEST_S = 50, 5, 20.0
+_MOST_STEPS, _FEWEST_STEPS, _LONGEST_S = 100, 5, 20.0
+# Of fewer steps, 99 % is but the slowest one.
+_FEWEST_OF_P99 = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,15 +58,15 @@ class Turns:
     Attributes
     ----------
     before_ms, after_ms : tuple of float
-        Median and 99 %.
+        Median and 99 %; None in place of this of too few steps.
     hop_ms : float or None
         Time that there is for a step; None where windows come with events.
     n_steps : int
         Of each.
     """
 
-    before_ms: tuple[float, float]
-    after_ms: tuple[float, float]
+    before_ms: tuple[float, float | None]
+    after_ms: tuple[float, float | None]
     hop_ms: float | None
     n_steps: int
 
@@ -234,11 +236,14 @@ def in_turns(
         if late and len(durations_ms) > _FEWEST_STEPS:
             break
     # The first window costs more than those that follow where a stage keeps what it has seen.
-    p50, p99 = np.percentile(durations_ms[1:], (50, 99), axis=0)
+    before_ms, after_ms = (_summary(each) for each in np.transpose(durations_ms[1:]))
     hop_ms = None if recipe.window.hop_s is None else 1000 * recipe.window.hop_s
-    return Turns(
-        (float(p50[0]), float(p99[0])),
-        (float(p50[1]), float(p99[1])),
-        hop_ms,
-        len(durations_ms) - 1,
-    )
+    return Turns(before_ms, after_ms, hop_ms, len(durations_ms) - 1)
+
+
+def _summary(durations_ms: "Floats") -> tuple[float, float | None]:
+    """Median and 99 % of steps."""
+    import numpy as np
+
+    p50, p99 = np.percentile(durations_ms, (50, 99))
+    return float(p50), float(p99) if len(durations_ms) >= _FEWEST_OF_P99 else None

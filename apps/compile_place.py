@@ -97,17 +97,29 @@ def put_in_place(bundle: Path, way: "Admitted", folder: Path, report: dict[str, 
     -------
     Path
         Its folder from now on; an older one is gone.
+
+    Raises
+    ------
+    ArtefactError
+        It cannot be written, or another process compiles the bundle at the same time.
     """
     from rtbrain.decoder import strict_json
     from rtbrain.encoder import admit, compiled_folder_of
+    from rtbrain.errors import ArtefactError
 
     (folder / "report.json").write_text(strict_json(report), encoding="utf-8")
     folder.chmod(0o755)
     beside = compiled_folder_of(bundle)
-    beside.mkdir(exist_ok=True)
     place = beside / way.folder
-    if place.exists():
-        os.replace(place, folder.with_name("older"))
-    os.replace(folder, place)
+    try:
+        beside.mkdir(exist_ok=True)
+        if place.exists():
+            os.replace(place, folder.with_name("older"))
+        os.replace(folder, place)
+    except OSError as error:
+        raise ArtefactError(
+            f"{place}: cannot be put in place: {error.strerror}: if another rtbrain compile is at "
+            "work on this bundle, wait for it; else look at the folder's permissions"
+        ) from error
     admit(beside, way)
     return place

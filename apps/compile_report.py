@@ -32,7 +32,8 @@ class Outcome:
         What it gains.
     sources : dict
         ``compared_on``: names of the recordings; ``standing_in``: whether that is a synthetic
-        patient in place of any; ``calibration``: None, or where its windows are from and how many.
+        patient in place of any; ``calibration``: None, or where its windows are from and how many;
+        ``fitted_on``: those compared on that the bundle tells its readout was fitted on.
     """
 
     way: "Admitted"
@@ -62,13 +63,18 @@ def table_of(outcome: Outcome) -> "Table":
         table.add_row(f"1 - cos, {title}, 50 / 99 %", "", cosines)
         table.add_row("  largest difference", "", f"{errors.largest:.1e}")
     both = (turns.before_ms, turns.after_ms)
-    table.add_row("ms a step, 50 / 99 %", *(f"{p50:.2f} / {p99:.2f}" for p50, p99 in both))
+    shown = "50 %" if turns.after_ms[1] is None else "50 / 99 %"
+    table.add_row(f"ms a step, {shown}", *map(_step, both))
     if turns.hop_ms is not None:
         shares = (f"{p50 / turns.hop_ms:.1%}" for p50, _ in both)
         table.add_row(f"  of the hop of {turns.hop_ms:.0f} ms", *shares)
     times = turns.before_ms[0] / turns.after_ms[0]
     table.add_row("  times as fast", "1", f"{times:.2f}")
     return table
+
+
+def _step(took_ms: tuple[float, float | None]) -> str:
+    return " / ".join(f"{each:.2f}" for each in took_ms if each is not None)
 
 
 def notes_of(outcome: Outcome) -> list[str]:
@@ -89,6 +95,7 @@ def notes_of(outcome: Outcome) -> list[str]:
         )
     else:
         notes.append(f"the decoder was scored on {found.n_labelled} labelled windows of {names}")
+        notes.append(_held_out(sources["fitted_on"]))
     calibration = sources["calibration"]
     if calibration is not None and outcome.way.precision == "int8":
         first = calibration.get("first_s")
@@ -96,6 +103,19 @@ def notes_of(outcome: Outcome) -> list[str]:
         told = f"calibrated on {calibration['windows']} windows of {calibration['from']}{part}"
         notes.append(told if first is None else f"{told} was checked on")
     return notes
+
+
+def _held_out(fitted_on: list[str]) -> str:
+    """What a fall means on recordings that the readout has seen."""
+    if fitted_on:
+        return (
+            f"WARNING: the readout was fitted on {', '.join(fitted_on)}, where a fall is "
+            "understated: name with --on a recording that it was not fitted on"
+        )
+    return (
+        "on a recording that the readout was fitted on a fall is understated: --on should be "
+        "another, and the bundle does not tell of these that they are not"
+    )
 
 
 def figures_of(outcome: Outcome, bundle: "Bundle", contract: dict[str, Any]) -> dict[str, Any]:

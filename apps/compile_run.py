@@ -12,6 +12,7 @@ from .compile_report import Outcome, figures_of, notes_of, table_of
 from .compile_sources import (
     Given,
     corpus_windows,
+    fitted_on,
     is_corpus,
     recorded_windows,
     standing_in,
@@ -66,12 +67,11 @@ class Asked:
     stream: str | None
     scale: float
 
-    @property
-    def way(self) -> "Admitted":
-        """Runtime and precision, as they are noted beside the bundle."""
+    def way(self, bundle: "Bundle") -> "Admitted":
+        """What is noted beside the bundle if it is good enough."""
         from rtbrain.encoder import Admitted
 
-        return Admitted(self.runtime, self.precision)
+        return Admitted(self.runtime, self.precision, bundle.id)
 
 
 def compile_and_check(
@@ -108,12 +108,15 @@ def compile_and_check(
 
     from rtbrain.bundling import recipe_of_bundle
 
+    way = asked.way(bundle)
     compared = checked or [calibrated or standing_in(bundle)]
     plain = _plain(asked, bundle, compared[0])
     windows = _calibration(console, asked, bundle, plain, checked, calibrated)
     with tempfile.TemporaryDirectory(dir=asked.folder.parent, prefix=".compiled-") as scratch:
         with console.status(f"compiling for {asked.runtime} {asked.precision}"):
-            after, exact, contract, folder = _made(asked, model, plain[0], windows, Path(scratch))
+            after, exact, contract, folder = _made(
+                asked, way, model, plain[0], windows, Path(scratch)
+            )
         length_s = recipe_of_bundle(bundle).window.length_s
         checker = Checker(
             console,
@@ -130,17 +133,18 @@ def compile_and_check(
             for number, one in enumerate(compared):
                 checker.play(one, _plain(asked, bundle, one) if number else _as_new(plain))
         outcome = Outcome(
-            asked.way,
+            way,
             asked.threads,
             asked.tolerance,
             checker.found(),
             _timed(console, bundle, plain, after),
-            _told_sources(asked, compared, calibrated, windows),
+            _told_sources(asked, compared, calibrated, windows)
+            | {"fitted_on": [one.name for one in checked if fitted_on(bundle, one.source)]},
         )
         _tell(console, outcome)
         _refuse_loss(asked, outcome.found)
         report = figures_of(outcome, bundle, json.loads(contract))
-        place = put_in_place(asked.folder, asked.way, folder, report)
+        place = put_in_place(asked.folder, way, folder, report)
     console.print(
         f"admitted: {place}: rtbrain decode --bundle {asked.folder} uses it from now on "
         "(runtime: auto)",
@@ -206,6 +210,7 @@ def _shape(encoding: "Encoding") -> tuple[int, int, int]:
 
 def _made(
     asked: Asked,
+    way: "Admitted",
     model: "EncoderModel",
     encoding: "Encoding",
     windows: "list[Floats]",
@@ -217,9 +222,7 @@ def _made(
 
     positions = None if model.popt is None else lip_positions(encoding.signal.montage)
     shape, threads = _shape(encoding), asked.threads
-    runtime, folder = made_runtime(
-        asked.way, model, shape, positions, windows, scratch, threads=threads
-    )
+    runtime, folder = made_runtime(way, model, shape, positions, windows, scratch, threads=threads)
     stage = EncoderStage(runtime, neural_delay_s=encoding.neural_delay_s)
     return stage, exact_of(model, positions, threads=threads), runtime.contract.json(), folder
 

@@ -97,6 +97,19 @@ def same(one: str, other: str) -> bool:
     return Path(one).resolve() == Path(other).resolve()
 
 
+def fitted_on(bundle: "Bundle", source: str) -> bool:
+    """Whether a bundle tells that its decoder was fitted on a recording.
+
+    It does of a synthetic patient; of files it keeps no names, which may be those of people.
+    """
+    if not source.startswith(_SYNTHETIC):
+        return False
+    seed, *rest = source.removeprefix(_SYNTHETIC).split(",")
+    values = {key.strip(): value for key, _, value in (word.partition("=") for word in rest)}
+    told = f"synthetic patient {int(seed)} of family {int(values.get('family', 0))},"
+    return bundle.manifest.trained_on.startswith(told)
+
+
 def is_corpus(source: str) -> bool:
     """Whether a name is that of a corpus and not of a recording."""
     return not source.startswith(_SYNTHETIC) and (Path(source) / "manifest.json").is_file()

@@ -93,6 +93,7 @@ def _decode(
     from rich.console import Console
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    from rtbrain.build import refuse_other_runtime
     from rtbrain.decoder import read_bundle
     from rtbrain.outlet import StatusOutlet
 
@@ -101,6 +102,7 @@ def _decode(
 
     stopping = stop_on_signals()
     bundle = read_bundle(folder)
+    refuse_other_runtime(bundle.manifest.mode, settings.runtime, settings.precision)
     name = settings.outlet.name
     _refuse_taken(name)
     status = StatusOutlet(name, source_id=f"{name}-status")

@@ -31,7 +31,13 @@ from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.drift import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Montage, samples
 
-__all__ = ["build_decoder", "build_encoding", "build_live", "build_signal"]
+__all__ = [
+    "build_decoder",
+    "build_encoding",
+    "build_live",
+    "build_signal",
+    "refuse_other_runtime",
+]
 
 
 def build_encoding(
@@ -47,6 +53,7 @@ def build_encoding(
     runtime: RuntimeName = "auto",
     precision: Precision | None = None,
     compiled_folder: Path | None = None,
+    bundle_id: str = "",
 ) -> Encoding:
     """All stages from chunks to embeddings.
 
@@ -69,7 +76,7 @@ def build_encoding(
         Gives the latest marks by hand.
     threads : int
         Threads of the encoder.
-    runtime, precision, compiled_folder
+    runtime, precision, compiled_folder, bundle_id
         How the encoder is run, as for `rtbrain.encoder.load_runtime`.
 
     Raises
@@ -103,7 +110,7 @@ def build_encoding(
     positions = None if model.popt is None else lip_positions(signal.montage)
     encoder: EncoderStage | StreamingEncoderStage
     if recipe.mode == "streaming" and recipe.window.hop_s is not None:
-        _refuse_other_runtime(runtime, precision)
+        refuse_other_runtime(recipe.mode, runtime, precision)
         hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
         frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
         encoder = streaming_stage(
@@ -115,6 +122,8 @@ def build_encoding(
             neural_delay_s=delay_s,
             threads=threads,
         )
+        if on_event is not None:
+            on_event("runtime", runtime="torchscript", precision="fp32", note="")
     else:
         runs = load_runtime(
             model,
@@ -124,6 +133,7 @@ def build_encoding(
             precision=precision,
             threads=threads,
             compiled_folder=compiled_folder,
+            bundle_id=bundle_id,
             on_event=on_event,
         )
         encoder = EncoderStage(runs, neural_delay_s=delay_s)
@@ -131,8 +141,15 @@ def build_encoding(
     return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
 
 
-def _refuse_other_runtime(runtime: RuntimeName, precision: Precision | None) -> None:
-    if runtime == "openvino" or precision not in (None, "fp32"):
+def refuse_other_runtime(mode: str, runtime: RuntimeName, precision: Precision | None) -> None:
+    """Refuse a runtime or a precision that does not run a mode, before anything is connected.
+
+    Raises
+    ------
+    SettingsError
+        It is mode streaming, which has one of each.
+    """
+    if mode == "streaming" and (runtime == "openvino" or precision not in (None, "fp32")):
         raise SettingsError(
             f"runtime {runtime}, precision {precision or 'fp32'}: mode streaming runs by "
             f"torchscript in fp32 alone: leave both out"
@@ -258,6 +275,7 @@ def build_decoder(
         runtime=runtime,
         precision=precision,
         compiled_folder=compiled_folder,
+        bundle_id=bundle.id,
     )
     pick = Pick(montage, names=bundle.montage.names)
     encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))

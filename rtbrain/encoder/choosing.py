@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +19,17 @@ from rtbrain.encoder.runtime import TorchScriptRuntime
 from rtbrain.encoder.scripted import written_whole
 from rtbrain.errors import ArtefactError
 
-__all__ = ["Admitted", "RuntimeName", "admit", "admitted", "compiled_folder_of", "load_runtime"]
+__all__ = [
+    "Admitted",
+    "RuntimeName",
+    "admit",
+    "admitted",
+    "compiled_folder_of",
+    "load_runtime",
+]
 
 RuntimeName = Literal["auto", "torchscript", "openvino"]
+_Runtime = Literal["torchscript", "openvino"]
 
 _CONTRACT = "contract.json"
 _ADMITTED = "admitted.json"
@@ -31,16 +39,21 @@ _ADMITTED = "admitted.json"
 class Admitted:
     """The way of running a decoder that was compiled and found good enough.
 
+    It was found so of one decoder alone: another readout may not bear what this one does.
+
     Attributes
     ----------
     runtime : str
         ``"torchscript"`` or ``"openvino"``.
     precision : str
         ``"fp32"``, ``"bf16"`` or ``"int8"``.
+    bundle_id : str
+        Of the bundle whose decoder it is.
     """
 
-    runtime: Literal["torchscript", "openvino"]
+    runtime: _Runtime
     precision: Precision
+    bundle_id: str
 
     def __post_init__(self) -> None:
         if self.runtime not in ("torchscript", "openvino"):
@@ -69,14 +82,16 @@ def admit(folder: Path, way: Admitted) -> None:
     Parameters
     ----------
     folder : Path
-        As `compiled_folder_of` gives it.
+        As `compiled_folder_of` gives it; what was compiled lies in it.
     way : Admitted
         What was found good enough.
     """
     text = json.dumps(asdict(way), indent=2) + "\n"
-    with written_whole(folder / _ADMITTED) as part:
-        part.write_text(text, encoding="utf-8")
-        part.chmod(0o644)
+    # In what was compiled too, which stays there when another way is admitted later.
+    for path in (folder / way.folder / _ADMITTED, folder / _ADMITTED):
+        with written_whole(path) as part:
+            part.write_text(text, encoding="utf-8")
+            part.chmod(0o644)
 
 
 def admitted(folder: Path) -> Admitted | None:
@@ -105,6 +120,7 @@ def load_runtime(
     precision: Precision | None = None,
     threads: int = 1,
     compiled_folder: Path | None = None,
+    bundle_id: str = "",
     on_event: Callable[..., None] | None = None,
 ) -> TorchScriptRuntime | OpenVINORuntime:
     """Encoder of whole windows, compiled, loaded and warm.
@@ -118,14 +134,16 @@ def load_runtime(
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels.
     runtime : str
-        ``"auto"``: as admitted in `compiled_folder` where that still holds on this machine,
-        otherwise TorchScript.
+        ``"auto"``: as admitted in `compiled_folder` where that still holds for this bundle on
+        this machine, otherwise TorchScript.
     precision : str or None
         None: with ``"auto"`` as admitted, otherwise float32.
     threads : int
         Threads of a call.
     compiled_folder : Path or None
         What `compiled_folder_of` gives for the bundle.
+    bundle_id : str
+        Of the bundle: what was admitted for another one does not count.
     on_event : callable, optional
         Told ``runtime``, and in its ``note`` why what was admitted is not taken.
 
@@ -137,14 +155,18 @@ def load_runtime(
     """
     note = ""
     if runtime != "auto":
-        way = Admitted(runtime, precision or "fp32")
+        way = Admitted(runtime, precision or "fp32", bundle_id)
         loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
     else:
+        # Where nothing was admitted; int8 is of openvino alone.
+        usual: _Runtime = "openvino" if precision == "int8" else "torchscript"
+        way = Admitted(usual, precision or "fp32", bundle_id)
         try:
-            loaded = _as_admitted(model, shape, positions, precision, threads, compiled_folder)
+            loaded = _as_admitted(model, shape, positions, precision, way, threads, compiled_folder)
         except ArtefactError as error:
+            if usual == "openvino":
+                raise
             note = str(error)
-            way = Admitted("torchscript", precision or "fp32")
             loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
     if on_event is not None:
         on_event("runtime", runtime=loaded.name, precision=loaded.precision, note=note)
@@ -156,24 +178,27 @@ def _as_admitted(
     shape: tuple[int, int, int],
     positions: npt.NDArray[np.int64] | None,
     precision: Precision | None,
+    otherwise: Admitted,
     threads: int,
     folder: Path | None,
 ) -> TorchScriptRuntime | OpenVINORuntime:
-    """Runtime that was admitted at this precision; TorchScript where none was."""
-    way = None if folder is None else admitted(folder)
-    if folder is None or way is None or precision not in (None, way.precision):
-        way = Admitted("torchscript", precision or "fp32")
-        return _loaded(model, shape, positions, way, threads, folder)
+    """Runtime that was admitted at this precision; the other one where none was."""
+    noted = None if folder is None else admitted(folder)
+    if folder is None or noted is None or precision not in (None, noted.precision):
+        return _loaded(model, shape, positions, otherwise, threads, folder)
+    way = replace(noted, bundle_id=otherwise.bundle_id)
     path = folder / way.folder
     if way.runtime == "openvino":
         _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, way.precision))
+        _refuse_unadmitted(path, way)
         population = compile_population(model, *shape)
         return OpenVINORuntime(path, population, positions, threads=threads)
-    noted = _noted_contract(path / _CONTRACT)
+    contract = _noted_contract(path / _CONTRACT)
     loaded = TorchScriptRuntime(
         compile_artefact(model, *shape, precision=way.precision), positions, threads=threads
     )
-    _refuse_stale(path, noted, loaded.contract)
+    _refuse_stale(path, contract, loaded.contract)
+    _refuse_unadmitted(path, way)
     return loaded
 
 
@@ -191,6 +216,7 @@ def _loaded(
     if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
         path = folder / way.folder
         _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, "int8"))
+        _refuse_unadmitted(path, way)
     else:
         path = compile_openvino(model, *shape, precision=way.precision)
     population = compile_population(model, *shape)
@@ -207,6 +233,14 @@ def _refuse_stale(path: Path, made: Contract, wanted: Contract) -> None:
     raise ArtefactError(
         f"{path}: compiled for {what} than this bundle's: run rtbrain compile again"
     )
+
+
+def _refuse_unadmitted(path: Path, way: Admitted) -> None:
+    """Refuse what was checked on another decoder, of the same encoder maybe, or on none."""
+    if admitted(path) != way:
+        raise ArtefactError(
+            f"{path}: admitted for another decoder than this bundle's: run rtbrain compile again"
+        )
 
 
 def _noted_contract(path: Path) -> Contract:

@@ -179,26 +179,33 @@ def test_bf16_is_checked_where_there_are_labels(bundle: Path) -> None:
     done = rtbrain("compile", bundle, "--runtime", "torchscript", "--precision", "bf16", "--on", ON)
     assert done.returncode == 0, done.stderr
     scores = report_of(bundle, "torchscript-bf16")["decoder"]["scores"]
+    assert "WARNING: the readout was fitted on synthetic:3" in done.stdout
     assert abs(scores["auc"]["fall"]) < 0.01
     assert scores["auc"]["low"] <= -scores["auc"]["fall"] <= scores["auc"]["high"]
     assert live_runtime(bundle) == {"runtime": "torchscript", "precision": "bf16", "note": ""}
 
 
-def test_a_decoder_with_other_weights_does_not_run_on_what_was_compiled(
-    compiled: Path,
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ("brainbert.spec_prediction_head.output.bias", "compiled for other weights"),
+        ("readout.weight", "admitted for another decoder"),
+    ],
+)
+def test_a_decoder_that_was_fitted_again_does_not_run_on_what_was_compiled(
+    compiled: Path, changed: str, why: str
 ) -> None:
     found = read_bundle(compiled)
-    tensors = {name: array.copy() for name, array in found.tensors.items()}
-    tensors["brainbert.spec_prediction_head.output.bias"] += 1
+    tensors = dict(found.tensors) | {changed: 1 - found.tensors[changed]}
     shutil.rmtree(compiled)
     manifest = found.manifest.model_copy(update={"sha256": "0" * 64})
     write_bundle(compiled, manifest, found.montage, tensors, found.report)
     told = live_runtime(compiled)
     assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
-    assert "other weights" in told["note"]
-    assert "rtbrain compile again" in told["note"]
-    with pytest.raises(ArtefactError, match="rtbrain compile again"):
-        live_runtime(compiled, runtime="openvino", precision="int8")
+    assert why in told["note"]
+    for runtime in ("auto", "openvino"):
+        with pytest.raises(ArtefactError, match=f"{why} than this bundle's: run rtbrain compile"):
+            live_runtime(compiled, runtime=runtime, precision="int8")
 
 
 def _altered(folder: Path) -> None:

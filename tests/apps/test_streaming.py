@@ -75,6 +75,11 @@ def test_a_decoder_is_fitted_scored_and_shown(tmp_path: Path, weights: Path) -> 
     done = rtbrain("show", bundle)
     assert done.returncode == 0, done.stderr
     assert "streaming, encoder pretrained" in done.stdout
+    for asked in ({"runtime": "openvino"}, {"precision": "bf16"}):
+        live = tmp_path / "live.yaml"
+        live.write_text(json.dumps({"stream": {"name": "there is none"}} | asked))
+        line = refused("decode", "--config", live, "--bundle", bundle)
+        assert "torchscript in fp32 alone" in line, "before it looks for the stream"
 
 
 def test_the_demo_knows_the_mode() -> None:

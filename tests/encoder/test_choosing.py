@@ -1,5 +1,6 @@
 """Which runtime runs: what was asked for, or what was admitted and still holds."""
 
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +46,10 @@ def needs_openvino() -> None:
 
 
 def running(**asked: object) -> tuple[str, str]:
+    told: dict[str, str] = {}
+    asked |= {"on_event": lambda _, **it: told.update(it)}
     runtime = load_runtime(model(), SHAPE, None, **asked)  # type: ignore[arg-type]
+    assert not told["note"]
     assert np.isfinite(runtime(np.zeros(SHAPE, np.float32), np.ones(3, bool))[1]).all()
     return runtime.name, runtime.precision
 
@@ -61,8 +65,9 @@ def test_a_precision_that_is_asked_for_wins(tmp_path: Path) -> None:
     assert running(precision="bf16") == ("torchscript", "bf16")
     folder = compiled_folder_of(tmp_path / "bundle")
     assert folder == tmp_path / "bundle.compiled"
-    admit(folder, Admitted("torchscript", "bf16"))
-    assert admitted(folder) == Admitted("torchscript", "bf16")
+    way = Admitted("torchscript", "bf16", "one")
+    admit(folder, way)
+    assert admitted(folder) == way
     assert running(compiled_folder=folder, precision="fp32") == ("torchscript", "fp32")
 
 
@@ -70,30 +75,65 @@ def test_what_was_admitted_runs_while_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs_openvino()
-    way, folder = Admitted("openvino", "fp32"), tmp_path / "bundle.compiled"
-    admit(folder, way)
+    way, folder = Admitted("openvino", "fp32", "one"), tmp_path / "bundle.compiled"
     told: dict[str, str] = {}
 
-    def fallen_back(why: str, seed: int = 0) -> bool:
+    def fallen_back(why: str, seed: int = 0, bundle_id: str = "one") -> bool:
         load_runtime(
             model(seed),
             SHAPE,
             None,
             compiled_folder=folder,
+            bundle_id=bundle_id,
             on_event=lambda _, **it: told.update(it),
         )
         return told["runtime"] == "torchscript" and why in told["note"]
 
+    admit(folder, way)
     assert fallen_back("not a converted encoder")
+    shutil.rmtree(folder)
     path = compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+    folder.mkdir()
     path = path.rename(folder / way.folder)
-    assert running(compiled_folder=folder) == ("openvino", "fp32")
+    admit(folder, way)
+    assert running(compiled_folder=folder, bundle_id="one") == ("openvino", "fp32")
     assert fallen_back("compiled for other weights", seed=1)
+    assert fallen_back("admitted for another decoder", bundle_id="another")
+    assert fallen_back("admitted for another decoder", bundle_id="")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "openvino", None)
         assert fallen_back("is not installed")
     (path / "encoder.bin").write_bytes(b"altered")
     assert fallen_back("was altered since")
+
+
+def test_int8_is_never_of_another_decoder_and_its_refusal_tells_why(tmp_path: Path) -> None:
+    needs_openvino()
+    if find_spec("nncf") is None:
+        pytest.skip('needs pip install "rtbrain[fast]"')
+    way, folder = Admitted("openvino", "int8", "one"), tmp_path / "bundle.compiled"
+    windows = [np.random.default_rng(0).standard_normal(SHAPE, np.float32)]
+    path = compile_openvino(model(), *SHAPE, precision="int8", folder=tmp_path, calibration=windows)
+    folder.mkdir()
+    path = path.rename(folder / way.folder)
+    asked = {"compiled_folder": folder, "precision": "int8"}
+    runtimes = ("auto", "openvino")
+
+    def refused(why: str, **of: object) -> None:
+        for runtime in runtimes:
+            with pytest.raises(ArtefactError, match=why):
+                load_runtime(model(), SHAPE, None, runtime=runtime, **asked, **of)  # type: ignore[arg-type]
+
+    refused("another decoder", bundle_id="one")  # nothing was admitted
+    admit(folder, way)
+    for runtime in runtimes:
+        assert running(runtime=runtime, bundle_id="one", **asked) == ("openvino", "int8")
+    refused("another decoder than this bundle's: run rtbrain compile", bundle_id="refitted")
+    admit(folder, Admitted("torchscript", "fp32", "refitted"))
+    refused("another decoder than this bundle's: run rtbrain compile", bundle_id="refitted")
+    assert running(runtime="openvino", bundle_id="one", **asked) == ("openvino", "int8")
+    (path / "encoder.bin").write_bytes(b"altered")
+    refused("was altered since", bundle_id="one")
 
 
 def test_openvino_that_is_asked_for_is_converted_now() -> None:
@@ -105,7 +145,13 @@ def test_openvino_that_is_asked_for_is_converted_now() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "[]", '{"runtime": "cuda", "precision": "fp32"}', '{"runtime": "openvino"}'],
+    [
+        "",
+        "null",
+        "[]",
+        '{"runtime": "cuda", "precision": "fp32"}',
+        '{"runtime": "openvino", "precision": "fp32"}',
+    ],
 )
 def test_a_note_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "admitted.json").write_text(text)
