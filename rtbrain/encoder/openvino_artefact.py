@@ -1,6 +1,7 @@
 """The channel encoder converted to OpenVINO: in float32, bfloat16, or quantised to int8."""
 
 import contextlib
+import errno
 import io
 import logging
 import shutil
@@ -118,13 +119,16 @@ def compile_openvino(
             "precision int8: expected calibration windows, got none: compile it with "
             "rtbrain compile, which takes them from recordings"
         )
-    with _written_whole(openvino_path(base, contract)) as part:
+    with _scratch(base) as part:
         _convert(model, contract, blocks, part)
         block = torch.from_numpy(blocks[0]) if blocks else torch.randn(_shape(contract))
         with torch.inference_mode():
             expected = model.brainbert.embed(block, model.pool, model.n_pooled)
         given = compiled_openvino(part, threads=1)[0](block.numpy())
         refuse_error(torch.from_numpy(given), expected, precision)
+        # What another process converted meanwhile is the same, and may be being loaded.
+        if calibration is not None or find_openvino(contract, [base]) is None:
+            _put_in_place(part, openvino_path(base, contract))
     return openvino_path(base, contract)
 
 
@@ -191,18 +195,31 @@ def _blocks(windows: Iterable[Floats], contract: Contract) -> list[Floats]:
 
 
 @contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A folder to fill, put in its place at the end, in the stead of an older one."""
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A new folder in another one, gone at the end if it is still there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(suffix=".part", dir=path.parent))
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(suffix=".part", dir=folder))
     except OSError as error:
-        raise ArtefactError(
-            f"{path.parent}: cannot hold compiled models: {error.strerror}"
-        ) from error
+        raise ArtefactError(f"{folder}: cannot hold compiled models: {error.strerror}") from error
     try:
         yield part
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Put a folder in the stead of an older one; that of a process that was faster stays."""
+    older = part.with_suffix(".older")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(older)
+        part.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise ArtefactError(
+                f"{path}: cannot be put in place: {error.strerror}: look at the folder's "
+                "permissions, or delete it"
+            ) from error
+    finally:
+        shutil.rmtree(older, ignore_errors=True)

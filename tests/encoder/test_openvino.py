@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +192,47 @@ def test_a_model_that_cannot_be_converted_is_named(
 
     monkeypatch.setattr(openvino_module(), "convert_model", fail)
     with pytest.raises(ArtefactError, match=r"BrainBERT: no rule for aten::\w+: set"):
+        compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_that_convert_at_once_do_not_disturb_each_other(
+    exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / exact.name
+    honest, rename = conversion._convert, Path.rename
+
+    def overtaken(*given: Any) -> None:
+        honest(*given)
+        shutil.copytree(exact, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "_convert", overtaken)
+        patch.setattr(conversion, "_put_in_place", lambda *_: pytest.fail("it may be in use"))
+        assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+
+    def overtaken_late(self: Path, target: Path) -> Path:
+        """Between the older one's way out and the new one's way in."""
+        if target == path:
+            shutil.copytree(exact, path)
+        return rename(self, target)
+
+    (path / "encoder.bin").write_bytes(b"surprise!")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", overtaken_late)
+        assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+    assert read_openvino(path).precision == "fp32"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_replaced_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", forbidden)
+    with pytest.raises(ArtefactError, match="cannot be put in place: Permission denied: look"):
         compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
