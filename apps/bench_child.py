@@ -109,8 +109,7 @@ def measure_published_way(job: Job) -> Measured:
     peak = measured_peak("fp32", threads=job.threads)
     shape = (spectrogram.shape[1], recipe.encoder.n_pooled)
     return Measured(
-        durations_ms={"front": [0], "spectrogram": [stft.median_ms], "encoder": [encoder_ms]}
-        | {"readout": [0]},
+        durations_ms=dict(zip(PARTS, ([0.0], [stft.median_ms], [encoder_ms], [0.0]), strict=True)),
         hop_s=recipe.window.hop_s or 0.0,
         algorithmic_s=_encoding(
             recipe, patient_of(job.n_channels).montage, None, job
@@ -149,6 +148,8 @@ def _encoding(
 
     if model is None:
         return build_encoding(recipe, montage)
+    if job.runtime == "none" or job.runtime == "torch":
+        raise AssertionError
     return build_encoding(
         recipe,
         montage,

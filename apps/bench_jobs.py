@@ -6,12 +6,15 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 PUBLISHED_WAY = "published way"
 """The reference: scipy's STFT of each whole window, torch's transformers, nothing trimmed."""
 
 PARTS = ("front", "spectrogram", "encoder", "readout")
 """Of a step, in the order of the flow; front are filters and windows."""
+
+Precision = Literal["fp32", "bf16", "int8"]
 
 _LONGEST_S = 300.0
 
@@ -27,7 +30,7 @@ class Job:
     n_channels : int
         Contacts of the stream.
     runtime, precision : str
-        What the encoder runs on; ``none`` in the linear mode.
+        What the encoder runs on; ``none`` in the linear mode, ``torch`` in `PUBLISHED_WAY`.
     threads : int
         Of the encoder.
     hop_s : float or None
@@ -40,8 +43,8 @@ class Job:
 
     mode: str
     n_channels: int
-    runtime: str = "none"
-    precision: str = "fp32"
+    runtime: Literal["none", "torch", "torchscript", "openvino"] = "none"
+    precision: Precision = "fp32"
     threads: int = 1
     hop_s: float | None = None
     filtered: bool = True

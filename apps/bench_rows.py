@@ -4,15 +4,15 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from .bench_jobs import PARTS, PUBLISHED_WAY, Job, Measured, measured_apart
+from .bench_jobs import PARTS, PUBLISHED_WAY, Job, Measured, Precision, measured_apart
 
 if TYPE_CHECKING:
     from rtbrain.offline.step_rows import StepRow
 
 MODES = ("linear", "published", "edge", "streaming")
-RUNTIMES = (
+RUNTIMES: tuple[tuple[Literal["torchscript", "openvino"], Precision], ...] = (
     ("torchscript", "fp32"),
     ("torchscript", "bf16"),
     ("openvino", "fp32"),
