@@ -81,13 +81,13 @@ def test_the_window_is_watched_in_an_lsl_session_of_its_own(tmp_path, monkeypatc
     monkeypatch.setenv("LSLAPICFG", str(ours))
     seen = []
     for _ in range(2):
-        with bench_view._lsl_session(tmp_path):
+        with bench_view.lsl_session(tmp_path):
             seen.append(Path(os.environ["LSLAPICFG"]).read_text())
     assert os.environ["LSLAPICFG"] == str(ours)
     assert seen[0] != seen[1]
     assert all(text.startswith(ours.read_text()) and "SessionID = " in text for text in seen)
     monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
-    with bench_view._lsl_session(tmp_path):
+    with bench_view.lsl_session(tmp_path):
         assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
 
 
