@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from rtbrain.encoder.positions import refuse_outside
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Floats, Mask
 
-__all__ = ["Population", "Runtime", "TorchScriptRuntime", "on_threads", "refuse_input", "warm_up"]
+__all__ = ["CompiledRuntime", "Population", "Runtime", "TorchScriptRuntime", "on_threads"]
 
 _MOST_WARM_UP_CALLS = 30
 _WARM_CALLS_IN_A_ROW = 3
@@ -124,36 +124,47 @@ class Population:
         return out
 
 
-class TorchScriptRuntime:
-    """The compiled encoder on the CPU.
+class CompiledRuntime:
+    """What the runtimes of windows share: good channels in blocks, then the population.
 
-    It is warm when it is made: TorchScript specialises on its first calls, which are slow.
+    It is warm when it is made.
 
     Parameters
     ----------
-    path : Path
-        What `compile_artefact` gave.
+    contract : Contract
+        Of the channel encoder.
+    encode : callable
+        float32 [block_length, n_frames, n_freqs] to float32 [block_length, n_features].
+    compiled : CompiledEncoder
+        Holds the population's part.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
     threads : int
         Threads of torch while it encodes. Around that, torch is left on one: its small operators
         stall on more.
+    start_s : float
+        When loading began, s of `time.perf_counter`.
 
     Raises
     ------
     ArtefactError
-        The file is not a compiled encoder of this machine, or the positions do not fit it.
+        The positions do not fit the encoder.
     MontageError
         A position is outside 0 to 4999.
     """
 
-    name = "torchscript"
+    name = ""
 
     def __init__(
-        self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
+        self,
+        contract: Contract,
+        encode: Callable[[Floats], Floats],
+        compiled: CompiledEncoder,
+        positions: npt.NDArray[np.int64] | None,
+        *,
+        threads: int,
+        start_s: float,
     ) -> None:
-        start_s = time.perf_counter()
-        compiled, contract = open_artefact(path)
         self.contract = contract
         self.precision: str = contract.precision
         self.n_channels = contract.n_channels
@@ -165,11 +176,9 @@ class TorchScriptRuntime:
         torch.set_num_threads(1)
         self._population = Population(compiled, contract, positions)
         block = (contract.block_length, contract.n_frames, contract.n_freqs)
-        self._channels = Blocks(
-            lambda array: compiled(torch.from_numpy(array)).numpy(), block, contract.n_features
-        )
+        self._channels = Blocks(encode, block, contract.n_features)
         self.load_s = time.perf_counter() - start_s
-        self.warm_up_calls = warm_up(self, contract.block_length)
+        self.warm_up_calls = _warm_up(self, contract.block_length)
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
@@ -193,10 +202,45 @@ class TorchScriptRuntime:
         ArtefactError
             A shape or a type differs from what the encoder was compiled for.
         """
-        refuse_input(self, spectrogram, good)
+        _refuse_input(self, spectrogram, good)
         with on_threads(self.threads), torch.inference_mode():
             channels = self._channels(spectrogram, good)
             return channels, self._population(channels, good)
+
+
+class TorchScriptRuntime(CompiledRuntime):
+    """The compiled encoder on the CPU; TorchScript specialises on its first calls.
+
+    Parameters
+    ----------
+    path : Path
+        What `compile_artefact` gave.
+    positions, threads
+        As for `CompiledRuntime`.
+
+    Raises
+    ------
+    ArtefactError
+        The file is not a compiled encoder of this machine, or the positions do not fit it.
+    MontageError
+        A position is outside 0 to 4999.
+    """
+
+    name = "torchscript"
+
+    def __init__(
+        self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
+    ) -> None:
+        start_s = time.perf_counter()
+        compiled, contract = open_artefact(path)
+        super().__init__(
+            contract,
+            lambda block: compiled(torch.from_numpy(block)).numpy(),
+            compiled,
+            positions,
+            threads=threads,
+            start_s=start_s,
+        )
 
 
 @contextlib.contextmanager
@@ -210,7 +254,7 @@ def on_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
+def _refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
     """Refuse a window of another shape or type than the runtime was compiled for.
 
     Raises
@@ -231,7 +275,7 @@ def refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
         )
 
 
-def warm_up(runtime: Runtime, block_length: int) -> int:
+def _warm_up(runtime: Runtime, block_length: int) -> int:
     """Call a runtime at its own shape until its calls are no longer slower than at best.
 
     Parameters
