@@ -140,8 +140,7 @@ class CompiledRuntime:
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
     threads : int
-        Threads of torch while it encodes. Around that, torch is left on one: its small operators
-        stall on more.
+        Threads of torch while it encodes; around that, torch keeps those of the process.
     start_s : float
         When loading began, s of `time.perf_counter`.
 
@@ -173,7 +172,6 @@ class CompiledRuntime:
         self.n_features = contract.n_features
         self.n_population_features = contract.n_population_features
         self.threads = threads
-        torch.set_num_threads(1)
         self._population = Population(compiled, contract, positions)
         block = (contract.block_length, contract.n_frames, contract.n_freqs)
         self._channels = Blocks(encode, block, contract.n_features)

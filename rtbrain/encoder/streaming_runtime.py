@@ -35,7 +35,7 @@ class StreamingRuntime:
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
     threads : int
-        Threads of torch while it encodes. Around that, torch is left on one.
+        Threads of torch while it encodes; around that, torch keeps those of the process.
 
     Attributes
     ----------
@@ -80,7 +80,6 @@ class StreamingRuntime:
                 f"positions have shape {positions.shape}, expected ({self.n_channels}, 3)"
             )
         refuse_outside(positions)
-        torch.set_num_threads(1)
         self._positions = torch.from_numpy(positions.astype(np.int64))
         self._state = self._model.new_state(self.n_channels)
         self.load_s = time.perf_counter() - start_s

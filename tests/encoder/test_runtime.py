@@ -26,6 +26,7 @@ from rtbrain.encoder.artefact import open_artefact
 from rtbrain.encoder.blocks import Blocks, block_length
 from rtbrain.encoder.contract import refuse_precision
 from rtbrain.encoder.packed import packed
+from rtbrain.encoder.runtime import on_threads
 from rtbrain.encoder.scripted import refuse_error
 from rtbrain.errors import ArtefactError
 from rtbrain.types import Floats
@@ -227,7 +228,6 @@ def test_embeddings_too_far_off_or_nan_are_refused() -> None:
 def test_threads_are_the_encoders_alone(tmp_path: Path) -> None:
     path = compile_artefact(model(), *SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS, threads=2)
-    assert torch.get_num_threads() == 1
     seen = []
     inner = runtime._channels._encode
     runtime._channels._encode = lambda block: (seen.append(torch.get_num_threads()), inner(block))[
@@ -236,6 +236,13 @@ def test_threads_are_the_encoders_alone(tmp_path: Path) -> None:
     runtime(np.zeros(SHAPE, np.float32), np.ones(11, bool))
     assert seen == [2]
     assert torch.get_num_threads() == 1
+
+
+def test_training_after_a_runtime_was_loaded_has_the_threads_of_before(tmp_path: Path) -> None:
+    path = compile_artefact(model(), *SHAPE, cache_folder=tmp_path)
+    with on_threads(3):
+        TorchScriptRuntime(path, POSITIONS, threads=2)
+        assert torch.get_num_threads() == 3
 
 
 def test_a_runtime_is_warm_and_says_what_that_took(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rtbrain.encoder import (
     random_encoder,
     streaming_stage,
 )
+from rtbrain.encoder.runtime import on_threads
 from rtbrain.errors import ArtefactError, SettingsError
 from rtbrain.types import Floats, Mask, Quality, Spectrogram
 
@@ -279,3 +280,9 @@ def test_it_is_compiled_once_for_its_shape_and_hop(tmp_path: Path) -> None:
     first.write_bytes(b"damaged")
     assert compiled(6) == first
     assert StreamingRuntime(first, POSITIONS).hop_frames == 6
+
+
+def test_training_after_a_stage_was_made_has_the_threads_of_before() -> None:
+    with on_threads(3):
+        stage_of()
+        assert torch.get_num_threads() == 3
