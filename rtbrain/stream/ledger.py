@@ -9,7 +9,7 @@ import numpy as np
 
 from rtbrain.stream.clock_fit import ClockFit
 from rtbrain.stream.ledger_report import LedgerReport, effective_rate_verdict
-from rtbrain.stream.recent import Marks, Recent, digests
+from rtbrain.stream.recent import Flatness, Marks, Recent, digests
 from rtbrain.types import Chunk, Floats, Times
 
 __all__ = ["Ledger", "LedgerReport", "effective_rate_verdict"]
@@ -49,8 +49,9 @@ class Ledger:
     A jump of the stamps is a loss where its samples could have been sent and arrived by now: the
     wall clock moved on as far since the last sample, or a backlog is being read. Else it is a
     step of the sender's clock: nothing is lost, and time goes on from the counter. So is a jump
-    back, unless the sample was given before (its stamp and content are known: a duplicate) or
-    belongs into a gap of the last 2 s (it came late). Where the clock steps in a silence of more
+    back, unless the sample was given before (its stamp and content are known: a duplicate; not
+    where the signal is flat, all of which is alike) or belongs into a gap of the last 2 s (it
+    came late). Where the clock steps in a silence of more
     than 1 s, the loss is reckoned from arrival, to within a chunk.
 
     Losses are exact to the sample where stamps are exact: whole samples apart for the last 1 s.
@@ -77,6 +78,7 @@ class Ledger:
         self.sfreq_hz = sfreq_hz
         self._fit = ClockFit(sfreq_hz)
         self._recent = Recent(_REMEMBERED_S, sfreq_hz)
+        self._flatness = Flatness()
         self._next = 0
         self._received = self._given = self._duplicated = self._reordered = self._steps = 0
         self._shift_s = 0.0  # of the sender's clock, by its steps: time = stamp - shift
@@ -131,6 +133,7 @@ class Ledger:
             Empty where no sample goes on.
         """
         marks = digests(data)
+        flat = self._flatness(stamps, marks)
         self._received += stamps.size
         late = np.diff(stamps) * self.sfreq_hz - 1  # against the counter, samples
         jumps = [*(np.flatnonzero(~(np.abs(late) <= _NEAR_SAMPLES)) + 1).tolist(), stamps.size]
@@ -140,7 +143,8 @@ class Ledger:
         start = at_jump = 0
         while start < stamps.size:
             stamp = float(stamps[start])
-            gap = self._judge(stamp, int(marks[start]), t_arrived)
+            known = None if flat[start] else int(marks[start])
+            gap = self._judge(stamp, known, t_arrived)
             if gap is None:
                 start += 1
                 continue
@@ -185,16 +189,18 @@ class Ledger:
             self._t_last = t_arrived
         self._delay_s = min(self._delay_s, t_arrived - newest_s)
 
-    def _judge(self, stamp: float, mark: int, t_arrived: float) -> int | None:
-        """Samples lost before this one; None where it is not to be given."""
+    def _judge(self, stamp: float, mark: int | None, t_arrived: float) -> int | None:
+        """Samples lost before this one; None where it is not to be given.
+
+        It has no mark where its content tells nothing.
+        """
         if math.isnan(self._last_stamp) or not math.isfinite(stamp):
             return 0
         if abs((stamp - self._last_stamp) * self.sfreq_hz - 1) <= _NEAR_SAMPLES:
             return 0
         time_s = stamp - self._shift_s
-        if time_s <= self._newest_s + _NEAR_SAMPLES / self.sfreq_hz and self._recent.holds(
-            time_s, mark
-        ):
+        seen = mark is not None and time_s <= self._newest_s + _NEAR_SAMPLES / self.sfreq_hz
+        if seen and self._recent.holds(time_s, mark):
             self._duplicated += 1
             return None
         if self._jittery and self._n_clean >= _EXACT_AGAIN_AFTER_S * self.sfreq_hz:

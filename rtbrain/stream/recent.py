@@ -5,14 +5,15 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.types import Floats, Times
+from rtbrain.types import Floats, Mask, Times
 
-__all__ = ["Recent", "digests"]
+__all__ = ["Flatness", "Recent", "digests"]
 
 Marks = npt.NDArray[np.uint64]
 
 _LEAST_SAMPLES = 64
 _SAME_SAMPLES = 0.5
+_FLAT_SAMPLES = 4
 
 
 def digests(data: Floats) -> Marks:
@@ -73,3 +74,37 @@ class Recent:
         if oldest < 0:
             oldest = self._numbers[0]
         return bool(oldest < number) and not bool((self._numbers == number).any())
+
+
+class Flatness:
+    """Where a signal stays the same, so that its content does not tell one sample from another.
+
+    That is from the fourth equal sample in a row on. Where several samples share one time stamp,
+    as those of a sender that stamps whole chunks do, it is from the second on: in such a stream
+    a packet that comes twice begins again with another sample than it ended with.
+    """
+
+    def __init__(self) -> None:
+        self._stamp, self._mark = np.nan, np.uint64(0)
+        self._n_received = self._n_same = 0
+        self._shared = False
+
+    def __call__(self, stamps: Times, marks: Marks) -> Mask:
+        """Flat or not, bool [n_samples], of samples in order of arrival."""
+        if not stamps.size:
+            return np.zeros(0, np.bool_)
+        number = np.arange(stamps.size)
+        moved = marks != np.append(self._mark, marks[:-1])
+        moved[0] |= self._n_received == 0
+        last_move = np.maximum.accumulate(np.where(moved, number, -self._n_same))
+        n_same = number - last_move + 1
+        shares = stamps == np.append(self._stamp, stamps[:-1])
+        # Samples of other content at one time show it, or a stream that never moved so far.
+        shared = np.logical_or.accumulate(shares & moved) | self._shared
+        shared |= n_same > self._n_received + number
+        flat: Mask = (n_same >= _FLAT_SAMPLES) | (shares & shared & ~moved)
+        self._stamp, self._mark = stamps[-1], marks[-1]
+        self._n_received += stamps.size
+        self._n_same = int(n_same[-1])
+        self._shared |= bool((shares & moved).any())
+        return flat

@@ -30,7 +30,8 @@ def damaged(seed, n_samples, sfreq_hz, *, n_gaps=30, n_channels=4, start_s=5000.
     keep[0] = True
     order = np.flatnonzero(keep).tolist()
     for _ in range(8):
-        at, length = int(rng.integers(0, len(order) - 1)), int(rng.integers(1, 60))
+        # Not the very first sample alone: nothing tells that from a flat signal under one stamp.
+        at, length = int(rng.integers(2, len(order) - 1)), int(rng.integers(1, 60))
         again = order[max(0, at - length) : at]
         order[at:at] = again
     for _ in range(4):

@@ -152,6 +152,36 @@ def test_a_chunk_sent_twice_is_given_once():
     assert counts(ledger) == (4048, 4000, 0, 48, 0, 0)
 
 
+@pytest.mark.parametrize("flat_from", [0, 1600, 1607])
+@pytest.mark.parametrize("chunk", [1, 16, 50])
+@pytest.mark.parametrize("stamps_of_a_chunk", ["are one", "follow on"])
+def test_a_flat_signal_of_a_sender_that_stamps_whole_chunks_has_no_duplicates(
+    flat_from, chunk, stamps_of_a_chunk
+):
+    sent = steady(8000, chunk=chunk)
+    firsts = sent.stamps[::chunk]
+    if stamps_of_a_chunk == "are one":
+        sent.stamps = np.repeat(firsts, chunk)
+    else:
+        late = np.random.default_rng(2).uniform(-0.5, 0.5, firsts.size) * chunk / SFREQ_HZ
+        sent.stamps += np.repeat(late, chunk)
+    sent.arrived += chunk / SFREQ_HZ
+    data = brain_like(4, 8000, SFREQ_HZ)
+    data[:, flat_from:6000] = 0
+    ledger = Ledger(SFREQ_HZ)
+    for a in range(0, 8000, chunk):
+        ledger.take(data[:, a : a + chunk], sent.stamps[a : a + chunk], float(sent.arrived[a]))
+    assert counts(ledger) == (8000, 8000, 0, 0, 0, 0)
+
+
+def test_a_chunk_under_one_stamp_that_is_sent_twice_is_given_once():
+    data, stamps = brain_like(4, 3200, SFREQ_HZ), START_S + np.arange(3200) // 32 * 32 / SFREQ_HZ
+    ledger = Ledger(SFREQ_HZ)
+    for a in [*range(0, 1600, 32), 1568, *range(1600, 3200, 32)]:
+        ledger.take(data[:, a : a + 32], stamps[a : a + 32], float(stamps[a]) + 0.1)
+    assert counts(ledger) == (3232, 3200, 0, 32, 0, 0)
+
+
 def test_samples_that_come_late_are_dropped_and_their_numbers_stay_lost():
     sent = steady(4000)
     order = np.r_[0:1600, 1632:1664, 1600:1632, 1664:4000]
