@@ -90,6 +90,8 @@ def _decode(
     record: Path | None,
     allow_late: bool,
 ) -> None:
+    from contextlib import closing
+
     from rich.console import Console
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -105,15 +107,16 @@ def _decode(
     refuse_other_runtime(bundle.manifest.mode, settings.runtime, settings.precision)
     name = settings.outlet.name
     _refuse_taken(name)
-    status = StatusOutlet(name, source_id=f"{name}-status")
     console = Console(stderr=True)
-    tell = _telling(status, console)
     about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-    recording = recording_beside(record, settings, about, tell, _saying(console))
-    # Small products stall on more than one thread where the cores are busy; the encoder's runtime
-    # alone takes what the settings give it.
-    with threadpool_limits(1), recording as look:
-        _run_and_report(settings, bundle, status, _looking(look, stopping), duration_s, allow_late)
+    with closing(StatusOutlet(name, source_id=f"{name}-status")) as status:
+        tell = _telling(status, console)
+        recording = recording_beside(record, settings, about, tell, _saying(console))
+        # Small products stall on more than one thread where the cores are busy; the encoder's
+        # runtime alone takes what the settings give it.
+        with threadpool_limits(1), recording as look:
+            stop = _looking(look, stopping)
+            _run_and_report(settings, bundle, status, stop, duration_s, allow_late)
 
 
 def _looking(look: Callable[[], None], stopping: Callable[[], bool]) -> Callable[[], bool]:
@@ -168,6 +171,8 @@ def _run(
     duration_s: float | None,
     allow_late: bool,
 ) -> None:
+    from contextlib import ExitStack
+
     from rich.console import Console
 
     from rtbrain.build import build_decoder, build_live
@@ -182,8 +187,11 @@ def _run(
     source = source_of(settings, bundle, tell, stopping)
     if source is None:
         return
-    hands = hands_of(settings, tell)
-    try:
+    with ExitStack() as opened:
+        opened.callback(source.close)
+        hands = hands_of(settings, tell)
+        if hands is not None:
+            opened.callback(hands.close)
         decoder = build_decoder(
             bundle,
             source.montage,
@@ -206,7 +214,10 @@ def _run(
             source_id=f"{name}-decode",
             unit="probability" if manifest.task == "classification" else "value",
         )
-        markers = markers_of(settings) if recipe.window.hop_s is None else None
+        opened.callback(outlet.close)
+        markers = markers_of(settings, tell) if recipe.window.hop_s is None else None
+        if markers is not None:
+            opened.callback(markers.close)
         pipeline = build_live(
             decoder,
             source,
@@ -219,14 +230,7 @@ def _run(
             refusal=rate_refusal(source),
         )
         console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
-        try:
-            pipeline.run(_until(stopping, duration_s, lsl_clock))
-        finally:
-            outlet.close()
-    finally:
-        if hands is not None:
-            hands.close()
-        source.close()
+        pipeline.run(_until(stopping, duration_s, lsl_clock))
     console.print(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
         f"{report.n_skipped} windows skipped"

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from rtbrain.config import DecodeSettings, StreamSettings
     from rtbrain.decoder import Bundle
     from rtbrain.stage import Source
-    from rtbrain.stream.lsl import MarkerSource
     from rtbrain.stream.lsl_hands import HandMarks
+    from rtbrain.stream.supervised_markers import SupervisedMarkers
 
 
 def source_of(
@@ -66,12 +66,14 @@ def _fieldtrip(wanted: "StreamSettings", on_event: Callable[..., None]) -> "Sour
     return source
 
 
-def markers_of(settings: "DecodeSettings") -> "MarkerSource | None":
+def markers_of(
+    settings: "DecodeSettings", on_event: Callable[..., None]
+) -> "SupervisedMarkers | None":
     """Markers that cut windows; None where the settings name no stream of them."""
-    from rtbrain.stream.lsl import MarkerSource
+    from rtbrain.stream.supervised_markers import SupervisedMarkers
 
-    name = settings.stream.markers
-    return None if name is None else MarkerSource(name=name, timeout_s=settings.stream.timeout_s)
+    name, timeout_s = settings.stream.markers, settings.stream.timeout_s
+    return None if name is None else SupervisedMarkers(name, timeout_s=timeout_s, on_event=on_event)
 
 
 def hands_of(settings: "DecodeSettings", on_event: Callable[..., None]) -> "HandMarks | None":

@@ -116,6 +116,7 @@ def _stream(
     wait: bool,
     stopping: Callable[[], bool],
 ) -> None:
+    from contextlib import closing
     from dataclasses import replace
 
     from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
@@ -123,16 +124,14 @@ def _stream(
     sfreq_hz = source.montage.sfreq_hz
     # The rate that is announced is the rate at which samples leave.
     announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
-    signal = SignalOutlet(name, announced, source_id=name, origin="replay")
-    try:
-        markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+    with (
+        closing(SignalOutlet(name, announced, source_id=name, origin="replay")) as signal,
+        closing(MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")) as markers,
+    ):
         if wait:
             wait_for_anybody(signal, stopping)
         n_samples = _play(console, source, signal, markers, speed, loop, stopping)
         let_out(signal, stopping)
-        markers.close()
-    finally:
-        signal.close()
     console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
 
 

@@ -24,6 +24,8 @@ class MarkerSource:
     ----------
     name, stream_type, source_id : str or None
         What the stream must be called; each one given must match.
+    found : pylsl.StreamInfo, optional
+        The stream itself, in place of what it must be called.
     timeout_s : float
         How long to wait for the stream and for its connection, s each.
 
@@ -46,9 +48,11 @@ class MarkerSource:
         name: str | None = None,
         stream_type: str | None = None,
         source_id: str | None = None,
+        found: Any = None,
         timeout_s: float = 10.0,
     ) -> None:
-        found = resolve_one(wanted(name, stream_type, source_id), timeout_s)
+        if found is None:
+            found = resolve_one(wanted(name, stream_type, source_id), timeout_s)
         self.name: str = found.name()
         self.source_id: str = found.source_id()
         if found.channel_format() != pylsl.cf_string or found.channel_count() != 1:

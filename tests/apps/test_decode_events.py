@@ -5,19 +5,22 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pylsl
 import pytest
+from rtbrain.apps import decode, recording_child
 
 from rtbrain.build import build_encoding
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
+from rtbrain.errors import RecordingError, StreamError
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
-from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.lsl import list_streams, lsl_clock
 from rtbrain.stream.pace import play
 from rtbrain.types import Montage
 from tests.apps.program import refused
@@ -115,3 +118,116 @@ def test_event_windows_without_markers_are_refused(tmp_path: Path) -> None:
     flags = ("--stream", name, "--bundle", tmp_path / "bundle", "--name", name)
     assert "stream.markers" in refused("decode", *flags)
     outlet.close()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """A command takes the signals of the process: give them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def settings_of(folder: Path, name: str, timeout_s: float) -> Path:
+    event_bundle(folder / "bundle", montage_of(4, SFREQ_HZ))
+    settings = folder / "live.yaml"
+    settings.write_text(
+        f"stream: {{name: {name}, markers: {name}-markers, timeout_s: {timeout_s}}}\n"
+        f"outlet: {{name: {name}}}\nbundle: {folder / 'bundle'}\n"
+    )
+    return settings
+
+
+def streams_of(name: str) -> list[str]:
+    return [row.name for row in list_streams() if row.name.startswith(f"{name}-")]
+
+
+@pytest.mark.lsl
+def test_a_decoder_outlives_the_sender_of_its_markers(tmp_path: Path) -> None:
+    name = f"cue-{uuid4().hex}"
+    settings = settings_of(tmp_path, name, 60)
+    outlet = SignalOutlet(name, montage_of(4, SFREQ_HZ), source_id=name, origin="replay")
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+    done = threading.Event()
+
+    def send() -> None:
+        chunks = cut(brain_like(4, int(150 * SFREQ_HZ), SFREQ_HZ), [41] * 7400, SFREQ_HZ)
+        play(chunks, outlet.push, clock=lsl_clock, wait=time.sleep, stop=done.is_set)
+
+    command = [sys.executable, "-m", "rtbrain.apps.main", "decode", "--config", str(settings)]
+    process = subprocess.Popen(command)
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        listener = pylsl.StreamInlet(pylsl.resolve_byprop("name", f"{name}-decode", 1, 90)[0])
+        listener.open_stream(10)
+        for sender in range(2):
+            assert markers.wait_for_listeners(60)
+            markers.push("go", lsl_clock())
+            values, _ = listener.pull_sample(timeout=30)
+            assert values is not None, f"no decode at the marker of sender {sender}"
+            markers.close()
+            markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        done.set()
+        sending.join()
+        process.kill()
+        process.wait()
+        outlet.close()
+        markers.close()
+
+
+@pytest.mark.lsl
+@pytest.mark.usefixtures("handlers")
+def test_a_decoder_lets_go_of_its_markers_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"cue-{uuid4().hex}"
+    settings = settings_of(tmp_path, name, 30)
+    outlet = SignalOutlet(name, montage_of(4, SFREQ_HZ), source_id=name, origin="replay")
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
+    kept, heard = [], []
+    make = decode.markers_of
+
+    def keep(*given):
+        kept.append(make(*given))
+        heard.append(markers.wait_for_listeners(30))
+        return kept[-1]
+
+    monkeypatch.setattr(decode, "markers_of", keep)
+    decode.command(config=str(settings), duration=0.1)
+    assert heard == [True]
+    assert not markers.wait_for_listeners(0.0)
+    outlet.close()
+    markers.close()
+
+
+@pytest.mark.lsl
+@pytest.mark.usefixtures("handlers")
+def test_a_decoder_without_its_markers_leaves_no_stream_behind(tmp_path: Path) -> None:
+    name = f"cue-{uuid4().hex}"
+    settings = settings_of(tmp_path, name, 5)
+    outlet = SignalOutlet(name, montage_of(4, SFREQ_HZ), source_id=name, origin="replay")
+    with pytest.raises(StreamError, match="-markers") as error:
+        decode.command(config=str(settings))
+    assert streams_of(name) == [], error
+    outlet.close()
+
+
+@pytest.mark.lsl
+@pytest.mark.usefixtures("handlers")
+def test_a_recorder_that_cannot_begin_leaves_no_status_stream_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> list[str]:
+        raise RecordingError("no recorder here")
+
+    name = f"cue-{uuid4().hex}"
+    settings = settings_of(tmp_path, name, 1)
+    monkeypatch.setattr(recording_child, "flags_of", fail)
+    with pytest.raises(RecordingError) as error:
+        decode.command(config=str(settings), record=tmp_path / "out.xdf")
+    assert streams_of(name) == [], error

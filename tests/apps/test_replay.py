@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from apps import replay
-from rtbrain.errors import MontageError, RtbrainError
+from rtbrain.errors import MontageError, RecordingError, RtbrainError
+from rtbrain.stream.lsl import list_streams
 from rtbrain.types import Floats
 from tests.conftest import brain_like
 from tests.stream.xdf_by_hand import XdfStream, described, write_xdf
@@ -312,6 +313,21 @@ def test_signals_end_a_loop_cleanly_within_two_seconds(
     assert process.returncode == 0
     assert "samples sent" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.lsl
+def test_a_replay_that_fails_leaves_no_stream_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> int:
+        raise RecordingError("the disk has gone")
+
+    path, _ = saved(tmp_path)
+    name = f"replay-{uuid4().hex}"
+    monkeypatch.setattr(replay, "_play", fail)
+    with pytest.raises(RecordingError) as error:
+        replay.command(path, name=name, sfreq=500.0)
+    assert not [row for row in list_streams() if row.name.startswith(name)], error
 
 
 def test_a_foreign_file_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
