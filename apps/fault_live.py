@@ -38,6 +38,8 @@ class LiveSender:
         Whose signal; sample ``n`` is stamped ``start + n / rate``, whether it is sent or not.
     name : str
         Of the stream.
+    true_hz : float or None
+        Rate at which it sends; None: the one that its header says.
 
     Attributes
     ----------
@@ -47,11 +49,12 @@ class LiveSender:
         Of the last sample sent, s.
     """
 
-    def __init__(self, rig: "Rig", name: str) -> None:
+    def __init__(self, rig: "Rig", name: str, true_hz: float | None = None) -> None:
         from rtbrain.stream.lsl import lsl_clock
 
         self.name = name
         self._montage = rig.montage
+        self._true_hz = true_hz
         self._signal = rig.signal(SIGNAL_S)
         self.start_s = lsl_clock()
         self.last_stamp = float("nan")
@@ -96,15 +99,17 @@ class LiveSender:
         from rtbrain.stream.lsl import lsl_clock
         from rtbrain.types import Chunk
 
+        sfreq_hz = self._true_hz or montage.sfreq_hz
+
         def due() -> int:
-            return int((lsl_clock() - self.start_s) * montage.sfreq_hz)
+            return int((lsl_clock() - self.start_s) * sfreq_hz)
 
         sent = due()
         while not self._done.wait(_PUSH_S):
             numbers = np.arange(sent, due())
             sent += numbers.size
             if numbers.size and not self._silent.is_set():
-                stamps = self.start_s + numbers / montage.sfreq_hz
+                stamps = self.start_s + numbers / sfreq_hz
                 outlet.push(Chunk(self.samples(montage, numbers), stamps))
                 self.last_stamp = float(stamps[-1])
         outlet.close()
@@ -247,7 +252,7 @@ def decoding(rig: "Rig", name: str, kind: str = "linear") -> tuple[list[str], Pa
 
 
 @contextmanager
-def session(rig: "Rig", kind: str = "linear") -> Iterator[Session]:
+def session(rig: "Rig", kind: str = "linear", true_hz: float | None = None) -> Iterator[Session]:
     """Sender, decoder and listener, from the first valid decodes on.
 
     Raises
@@ -261,7 +266,7 @@ def session(rig: "Rig", kind: str = "linear") -> Iterator[Session]:
 
     window = recipe_of_bundle(read_bundle(rig.bundle(kind))).window
     name = new_name()
-    sender, ears = LiveSender(rig, name), Ears(name)
+    sender, ears = LiveSender(rig, name, true_hz), Ears(name)
     sender.begin()
     arguments, log = decoding(rig, name, kind)
     try:

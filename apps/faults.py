@@ -98,6 +98,7 @@ def all_cases() -> "list[Case]":
         fault_rows_overload,
         fault_rows_processes,
         fault_rows_program,
+        fault_rows_rate,
         fault_rows_recording,
     )
 
@@ -112,6 +113,7 @@ def all_cases() -> "list[Case]":
             fault_rows_headers,
             fault_rows_overload,
             fault_rows_program,
+            fault_rows_rate,
             fault_rows_lsl,
             fault_rows_processes,
             fault_rows_recording,

@@ -1,4 +1,4 @@
-"""Rows of the matrix about samples and their times: gaps, clocks, rates, markers."""
+"""Rows of the matrix about samples and their times: gaps, clocks, markers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,7 @@ import numpy.typing as npt
 
 from rtbrain.buffer import EventWindows, Windows
 from rtbrain.offline.fault_matrix import Case, Finding, Rig
-from rtbrain.stream.drift import DriftCorrection
-from rtbrain.stream.ledger import Ledger, effective_rate_verdict
-from rtbrain.stream.ledger_report import RATE_TOLERANCE
+from rtbrain.stream.ledger import Ledger
 from rtbrain.types import Chunk, Floats, Montage, Times
 
 __all__ = ["CASES"]
@@ -21,7 +19,6 @@ _START_S = 1000.0
 _DELAY_S = 0.01  # from the last sample of a packet to its arrival
 _N_PACKETS = 2000
 _PACKET = 64
-_KNOWN_AFTER_S = 6.0  # by then a rate that is off is known to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +86,6 @@ def stepping_clocks(rig: Rig) -> Finding:
         f"{measured.drift_ppm:.1f} ppm, {measured.effective_rate_hz:.3f} Hz, {measured.lost} lost",
         passed,
     )
-
-
-def another_true_rate(rig: Rig) -> Finding:
-    """Announce 2048 Hz and send 2046.3, 2040 and 2030 Hz for 30 s each."""
-    nominal_hz, said, passed = rig.montage.sfreq_hz, [], True
-    for true_hz in (2046.3, 2040.0, 2030.0):
-        numbers = np.arange(round(30 * true_hz))
-        stamps = _START_S + numbers / true_hz
-        ledger, chunks = _taken(rig, _packets(numbers, true_hz, stamps=stamps))
-        report = ledger.report
-        exact = abs(report.effective_rate_hz - true_hz) < 0.05 and report.lost == 0
-        refused = effective_rate_verdict(report)
-        if refused:
-            done = "refused"
-        else:
-            given_hz, off_samples = _at_nominal_rate(rig, chunks, true_hz)
-            done = f"resampled to {given_hz:.2f} Hz, at most {off_samples:.3f} samples off"
-            passed &= abs(given_hz - nominal_hz) < 0.05 and off_samples < 0.01
-        passed &= exact and bool(refused) == (abs(true_hz / nominal_hz - 1) > RATE_TOLERANCE)
-        said.append(f"{true_hz:g}: measured {report.effective_rate_hz:.2f} Hz, {done}")
-    return "; ".join(said), passed
-
-
-def _at_nominal_rate(rig: Rig, chunks: Sequence[Chunk], true_hz: float) -> tuple[float, float]:
-    """Rate of what comes out once the true one is known, and its error against its stamps."""
-    stage = DriftCorrection(rig.montage)
-    made = [stage(chunk) for chunk in chunks]
-    stamps = np.concatenate([chunk.timestamps for chunk in made])
-    values = np.concatenate([chunk.data[0] for chunk in made])
-    known = stamps > _START_S + _KNOWN_AFTER_S
-    stamps, values = stamps[known], values[known]
-    off = np.abs(values - (stamps - _START_S) * true_hz)
-    return (stamps.size - 1) / (stamps[-1] - stamps[0]), float(off.max())
 
 
 def uneven_markers(rig: Rig) -> Finding:
@@ -214,6 +178,5 @@ def _crossings(montage: Montage, chunks: Sequence[Chunk]) -> tuple[int, int]:
 CASES = (
     Case(7, uneven_delivery),
     Case(8, stepping_clocks),
-    Case(14, another_true_rate),
     Case(16, uneven_markers),
 )

@@ -52,6 +52,8 @@ class Sender:
         What tells it from others.
     silent_end : bool
         Whether it ends without a word, as when a cable is pulled; else the connection breaks.
+    true_hz : float or None
+        Rate at which it sends; None: the one that its header says.
     """
 
     montage: Montage
@@ -61,6 +63,7 @@ class Sender:
     source_id: str = "amplifier"
     host: str = "bedside"
     silent_end: bool = False
+    true_hz: float | None = None
 
     def candidate(self) -> Candidate:
         """What a search finds of it."""
@@ -138,7 +141,7 @@ class _Inlet:
         self._waiting: deque[Chunk] = deque()
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        now_s, sfreq_hz = self._world.clock(), self.montage.sfreq_hz
+        now_s, sfreq_hz = self._world.clock(), self._sender.true_hz or self.montage.sfreq_hz
         gone = now_s >= self._sender.to_s
         made = round((min(now_s, self._sender.to_s) - START_S) * sfreq_hz)
         if self._next is None:
