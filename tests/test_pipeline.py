@@ -1,6 +1,6 @@
 """The loop on a virtual clock: what it decodes, what it skips, and where it books the time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -78,7 +78,13 @@ class Counts:
 
 
 def ran(
-    chunks: list[Chunk | None], *, newest_only: bool, cost_s: float = 0.0, skipped: list[int]
+    chunks: list[Chunk | None],
+    *,
+    newest_only: bool,
+    cost_s: float = 0.0,
+    skipped: list[int],
+    source: type[Script] = Script,
+    stop: Callable[[list[Decode]], bool] = lambda decodes: False,
 ) -> list[Decode]:
     montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
     spectrogram = PublishedStft(4, LENGTH)
@@ -94,7 +100,7 @@ def ran(
     )
     readout = Readout(LinearReadout(weights, np.zeros(2, np.float32), "classification"))
     pipeline = Pipeline(
-        Script(montage, time, chunks),
+        source(montage, time, chunks),
         encoding,
         readout,
         (heard,),
@@ -102,7 +108,7 @@ def ran(
         newest_only,
         Counts(skipped),
     )
-    pipeline.run(lambda: False)
+    pipeline.run(lambda: stop(heard.decodes))
     return heard.decodes
 
 
@@ -149,4 +155,45 @@ def test_a_second_without_samples_takes_the_last_decode_back_once() -> None:
     decodes = ran(chunks, newest_only=False, skipped=[])
     assert [decode.quality.valid for decode in decodes[-2:]] == [True, False]
     assert decodes[-1].quality.reason == "no samples for 1 s"
+    assert np.isnan(decodes[-1].values).all()
     assert decodes[-1].age_s > 1.0
+    # It is a word about now, not about the window: two decodes of one stamp could not be told
+    # apart by whoever listens. What it takes back is told by the moment that it describes.
+    assert decodes[-1].t_stop == decodes[-1].t_received > decodes[-2].t_stop + 1.0
+    assert decodes[-1].t_neural == decodes[-2].t_neural
+
+
+class Busy(Script):
+    """A source whose chunks wait already, and take a while each to be fetched."""
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        self._time.now += 0.125
+        return super().pull(timeout_s)
+
+
+def test_the_newest_window_was_received_with_its_own_chunk_not_with_the_backlogs_first() -> None:
+    chunks: list[Chunk | None] = list(session())
+    # Half a hop more: the last chunk of the backlog completes no window.
+    (last,) = cut(brain_like(4, HOP // 2, SFREQ_HZ), [], SFREQ_HZ)
+    first_sample = LENGTH + 4 * HOP
+    late = Chunk(last.data, last.timestamps + first_sample / SFREQ_HZ, first_sample)
+    (decode,) = ran([*chunks, late], newest_only=True, skipped=[], source=Busy)
+    assert decode.t_received == 103.0 + 0.125 * len(chunks)
+
+
+class Endless(Script):
+    """A source that always has more than was fetched."""
+
+    n_pulls = 0
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        assert self.n_pulls < 5000, "a stop was never asked for"
+        at = 20 * self.n_pulls
+        self.n_pulls += 1
+        stamps = 100.0 + np.arange(at, at + 20) / SFREQ_HZ
+        return Chunk(np.ones((4, 20), np.float32), stamps, at)
+
+
+def test_a_source_that_is_never_empty_cannot_keep_the_loop_from_decoding_and_stopping() -> None:
+    (decode,) = ran([], newest_only=True, skipped=[], source=Endless, stop=bool)
+    assert decode.quality.valid

@@ -160,6 +160,30 @@ def test_a_temperature_undoes_what_logits_were_multiplied_by_and_is_folded_into_
     )
 
 
+def test_the_readout_is_the_fit_at_its_penalty_with_its_logits_divided_by_the_temperature() -> None:
+    features, labelled = task(600, 40, n_classes=3, lift=0.6)
+    fitted = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
+    assert abs(np.log(fitted.temperature)) > 0.3, "a temperature of 1 would prove nothing"
+    scaled = StandardScaler().fit_transform(features.astype(np.float64))
+    theirs = LogisticRegression(C=fitted.c, class_weight="balanced", tol=1e-10, max_iter=10_000)
+    logits = theirs.fit(scaled, labelled.targets).decision_function(scaled)
+    expected = softmax(logits / fitted.temperature, axis=1)
+    told = np.stack([fitted.readout(row) for row in features])
+    np.testing.assert_allclose(told, expected, atol=2e-4)
+
+
+def test_decodes_of_windows_to_come_are_right_as_often_as_they_say() -> None:
+    features, labelled = task(4000, 60, lift=0.8)
+    fitted = fit_classifier(features, labelled, train=np.arange(800), embargo_s=EMBARGO_S)
+    untempered = cooled(fitted.readout, 1 / fitted.temperature)
+    later = np.arange(900, 4000)
+    errors = [
+        reliability(np.stack([readout(row) for row in features[later]]), labelled.targets[later])
+        for readout in (fitted.readout, untempered)
+    ]
+    assert errors[0].error < 0.04 < 0.06 < errors[1].error, [each.error for each in errors]
+
+
 def test_values_are_predicted_with_a_penalty_chosen_inside() -> None:
     rng = np.random.default_rng(4)
     features = rng.normal(1, 3, (600, 300)).astype(np.float32)
