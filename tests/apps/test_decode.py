@@ -53,7 +53,7 @@ def test_a_fieldtrip_buffer_is_decoded_and_sigterm_ends_it(tmp_path: Path) -> No
             row = chunk.data[:, -1]
         assert row[0] + row[1] == pytest.approx(1, abs=1e-5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
         source.close()
     finally:
         done.set()

@@ -94,7 +94,7 @@ def test_each_marker_gives_one_decode_at_its_own_place(tmp_path: Path) -> None:
         sending.start()
         rows = [listener.pull_sample(timeout=60) for _ in range(4)]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     finally:
         done.set()
         if sending.ident is not None:

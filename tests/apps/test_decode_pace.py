@@ -149,6 +149,10 @@ def test_hop_longer_than_the_window_is_no_way_out() -> None:
 
 
 def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> None:
+    peaks = {"fp32": 50.0, "bf16": 100.0, "int8": 150.0}
+    monkeypatch.setattr(
+        "rtbrain.offline.machine_peak.measured_peak", lambda precision, threads: peaks[precision]
+    )
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     threads = ("threads: 4", 4.0)
     linear, streaming, large = (
@@ -158,8 +162,9 @@ def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> No
     assert faster_ways(streaming, 1, "fp32") == [threads]
     first, *others = faster_ways(large, 1, "fp32")
     assert first == threads
-    assert {way for way, _ in others} <= {"precision: bf16", "int8, by rtbrain compile"}
-    assert all(0.1 < times < 100 for _, times in others)
+    bf16, int8 = ("precision: bf16", 2.0), ("int8, by rtbrain compile", 3.0)
+    assert int8 in others
+    assert set(others) <= {bf16, int8}  # not every CPU has bfloat16
     assert faster_ways(large, 4, "bf16") == []
 
 

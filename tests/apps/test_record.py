@@ -91,11 +91,9 @@ def test_a_session_is_recorded_whole_and_sigterm_ends_it_with_footers(tmp_path, 
     sent.append(push(outlet, 9000, 1000))
     outlet.close()
     ears.until("stream_lost", 2)
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, words = process.communicate(timeout=WITHIN_S)
     assert process.returncode == 0
-    assert time.monotonic() - began < 2
     assert "stopped" in words
     markers.close()
 

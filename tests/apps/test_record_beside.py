@@ -125,10 +125,8 @@ def live(bundle, tmp_path):
 
 
 def test_signal_decodes_and_status_are_recorded_and_both_end_together(live, bundle):
-    began = time.monotonic()
     live.process.send_signal(signal.SIGTERM)
-    assert live.process.wait(10) == 0
-    assert time.monotonic() - began < 4
+    assert live.process.wait(WITHIN_S) == 0
     assert not runs(live.child)
     by_name = {stream["info"]["name"][0]: stream for stream in live.recorded()}
     assert set(by_name) == {live.name, f"{live.name}-decode", f"{live.name}-status"}
@@ -146,7 +144,7 @@ def test_a_recorder_that_is_killed_is_told_and_decoding_goes_on(live):
     assert live.told("record_failed")["code"] == -signal.SIGKILL
     assert live.n_decodes() + live.n_decodes() >= 2
     live.process.send_signal(signal.SIGTERM)
-    assert live.process.wait(10) == 0
+    assert live.process.wait(WITHIN_S) == 0
     assert live.recorded()[0]["time_stamps"].size > SFREQ_HZ / 2
 
 

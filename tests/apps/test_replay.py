@@ -287,9 +287,7 @@ def run(*arguments: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.lsl
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_loop_cleanly_within_two_seconds(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_signals_end_a_loop_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     import pylsl
 
     path, _ = saved(tmp_path)
@@ -303,10 +301,8 @@ def test_signals_end_a_loop_cleanly_within_two_seconds(
         while n_samples <= 500 and time.monotonic() < end:
             n_samples += len(inlet.pull_chunk(timeout=0.1)[1])
         assert n_samples > 500
-        began = time.monotonic()
         process.send_signal(number)
-        _, told = process.communicate(timeout=10)
-        assert time.monotonic() - began < 2
+        _, told = process.communicate(timeout=DEADLINE_S)
     finally:
         process.kill()
         process.communicate()

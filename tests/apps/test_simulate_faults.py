@@ -44,7 +44,7 @@ def test_faults_of_samples_and_stamps_arrive_as_asked() -> None:
         assert source.simulated
         source.close()
         values, stamps = pull(inlet, numbers.size)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     expected = clean(8)
     expected[1, 512:1024] = np.nan
     np.testing.assert_array_equal(np.array(values, np.float32).T, expected[:, numbers])
@@ -67,7 +67,7 @@ def test_a_stream_that_comes_back_is_another_under_the_same_source_id(kind: str)
         after = back.info(5)
         values, _ = pull(back, 20)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     assert after.source_id() == before.source_id()
     assert after.uid() != before.uid()
     # liblsl's inlet gives up what it had not handed on when the connection breaks.

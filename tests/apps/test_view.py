@@ -112,7 +112,7 @@ def test_sigterm_closes_the_window_with_exit_code_0() -> None:
         assert process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGTERM)
         process.stdout.close()
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.lsl

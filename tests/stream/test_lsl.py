@@ -163,7 +163,7 @@ def test_a_stream_that_does_not_come_is_told_with_those_that_are_there(outlet, s
     started = time.monotonic()
     with pytest.raises(StreamError) as caught:
         LslSource(name=f"sig-{source_id}", stream_type="no such type", timeout_s=0.7)
-    assert 0.6 < time.monotonic() - started < 3
+    assert time.monotonic() - started > 0.6
     message = str(caught.value)
     assert f"no LSL stream with name 'sig-{source_id}' and type 'no such type'" in message
     assert f"'sig-{source_id}' (type 'EEG', source_id '{source_id}', on " in message

@@ -21,7 +21,7 @@ from rtbrain.stream.mne_realtime_compat import import_mne_realtime
 from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, montage_of
 from tests.stream.fieldtrip_server import FieldTripServer
-from tests.stream.test_peers import PEER_SETTINGS
+from tests.stream.test_peers import peer_settings
 
 SFREQ_HZ = 512.0
 MONTAGE = montage_of(5, SFREQ_HZ)
@@ -175,11 +175,9 @@ def test_an_lsl_client_gives_what_is_streamed(tmp_path):
 
     thread = threading.Thread(target=send)
     thread.start()
-    settings = tmp_path / "lsl_api.cfg"
-    settings.write_text(PEER_SETTINGS)
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(LSL_CLIENT), source_id],
-        env={**os.environ, "LSLAPICFG": str(settings)},
+        env={**os.environ, "LSLAPICFG": peer_settings(tmp_path)},
         capture_output=True,
         text=True,
         timeout=90,

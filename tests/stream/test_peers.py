@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pylsl
@@ -20,19 +21,6 @@ pytestmark = pytest.mark.lsl
 SFREQ_HZ = 512.0
 HOP_S = 0.05
 WORTH = ["valid", "coverage", "age_s", "compute_s"]
-
-# On one machine without multicast, peers find more than one stream only by asking its address;
-# mne-realtime listens for 0.1 s, so they must ask at once.
-PEER_SETTINGS = """
-[multicast]
-ResolveScope = machine
-[lab]
-KnownPeers = {127.0.0.1}
-[ports]
-IPv6 = disable
-[tuning]
-MulticastMinRTT = 0.02
-"""
 
 STREAM_LSL = """
     import json, sys, time
@@ -112,12 +100,23 @@ def sender():
     decodes.close()
 
 
-def peer(script, folder, *arguments):
+def peer_settings(folder):
+    """These tests' own LSL settings, with the loopback address as a known peer.
+
+    On one machine without multicast, peers find more than one stream only by asking its address;
+    mne-realtime listens for 0.1 s, so they must ask at once.
+    """
+    ours = Path(os.environ["LSLAPICFG"]).read_text(encoding="utf-8")
+    known = ours.replace("KnownPeers = {}", "KnownPeers = {127.0.0.1}")
     settings = folder / "peer_lsl_api.cfg"
-    settings.write_text(PEER_SETTINGS)
+    settings.write_text(f"{known}[tuning]\nMulticastMinRTT = 0.02\n", encoding="utf-8")
+    return str(settings)
+
+
+def peer(script, folder, *arguments):
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), *arguments],
-        env={**os.environ, "LSLAPICFG": str(settings)},
+        env={**os.environ, "LSLAPICFG": peer_settings(folder)},
         capture_output=True,
         text=True,
         timeout=120,

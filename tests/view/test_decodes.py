@@ -300,9 +300,7 @@ def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):
 
 
 @pytest.mark.lsl
-def test_a_real_decode_stream_that_ends_turns_grey_within_a_second_and_a_half(
-    panel_of, qtbot, monkeypatch
-):
+def test_a_real_decode_stream_that_ends_turns_grey(panel_of, qtbot, monkeypatch):
     monkeypatch.setattr("rtbrain.view.finder._SETTLE_S", 0.0)
     name = uuid.uuid4().hex
     outlet = DecodeOutlet(
@@ -329,10 +327,8 @@ def test_a_real_decode_stream_that_ends_turns_grey_within_a_second_and_a_half(
 
     until(lambda: panel._card.shown.state == "good", sending=True)
     assert panel._card.shown.title == "move"
-    ended_at = time.monotonic()
     outlet.close()
     until(lambda: panel._card.shown.state == "old", sending=False)
-    assert time.monotonic() - ended_at < 1.5
     session.close()
 
 
