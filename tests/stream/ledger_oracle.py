@@ -1,11 +1,15 @@
 """Damage done to a recording, and what an honest account of it says, one sample at a time."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtbrain.stream.ledger import Ledger
 from tests.conftest import brain_like
+
+SFREQ_HZ = 512.0
+START_S = 5000.0
 
 
 def damaged(seed, n_samples, sfreq_hz, *, n_gaps=30, n_channels=4, start_s=5000.0):
@@ -97,3 +101,43 @@ def numbers_of(chunks):
 def stamps_of(chunks):
     """Time stamps of all samples of the chunks, s."""
     return np.concatenate([c.timestamps for c in chunks])
+
+
+@dataclass
+class Sent:
+    """Samples as a sender sent them: numbers by its counter, its stamps, when each was here."""
+
+    numbers: np.ndarray
+    stamps: np.ndarray
+    arrived: np.ndarray
+
+
+def steady(n_samples, sfreq_hz=SFREQ_HZ, *, chunk=32, true_hz=None, delay_s=0.01):
+    numbers = np.arange(n_samples)
+    stamps = START_S + numbers / (true_hz or sfreq_hz)
+    last = np.minimum((numbers // chunk + 1) * chunk, n_samples) - 1
+    return Sent(numbers, stamps, stamps[last] + delay_s)
+
+
+def run(sent, ledger=None, sfreq_hz=SFREQ_HZ):
+    """Feed what arrived together in one call; every sample holds its number."""
+    ledger = ledger or Ledger(sfreq_hz)
+    chunks = []
+    edges = np.flatnonzero(np.diff(sent.arrived)) + 1
+    for part in np.split(np.arange(sent.numbers.size), edges):
+        data = np.stack([sent.numbers[part], -sent.numbers[part]]).astype(np.float32)
+        for chunk in ledger.take(data, sent.stamps[part], float(sent.arrived[part[0]])):
+            assert np.all(chunk.timestamps <= sent.arrived[part[0]])
+            chunks.append(chunk)
+    counts(ledger)
+    return ledger, chunks
+
+
+def contents_of(chunks):
+    return np.concatenate([c.data[0] for c in chunks]).astype(np.int64)
+
+
+def without(sent, start, stop):
+    keep = np.ones(sent.numbers.size, bool)
+    keep[start:stop] = False
+    return Sent(sent.numbers[keep], sent.stamps[keep], sent.arrived[keep])
