@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from rtbrain.config import SETTINGS_KINDS, parse_settings, read_settings, settings_kind
+
 app = typer.Typer(no_args_is_help=True, help="Check settings, or print their schema for editors.")
+
 
 Kind = Literal["decode", "fit", "recipe", "demo", "corpus", "pretrain"]
 
@@ -18,11 +21,9 @@ def check(
     ] = None,
 ) -> None:
     """Validate a file of settings; exit code 2 and one line where it cannot work."""
-    from rtbrain.config import KINDS, kind_of, parse_settings, read_settings
-
     values, where = read_settings(file)
-    meant = kind or kind_of(values)
-    settings = parse_settings(values, KINDS[meant], where=where)
+    meant = kind or settings_kind(values)
+    settings = parse_settings(values, SETTINGS_KINDS[meant], where=where)
     left = [key for key in type(settings).model_fields if key not in settings.model_fields_set]
     typer.echo(f"{where}: valid settings of kind {meant}")
     if left:
@@ -39,8 +40,6 @@ def schema(
     In an editor with the YAML language server, a first line
     ``# yaml-language-server: $schema=FILE`` makes it complete and check as you type.
     """
-    from rtbrain.config import KINDS
-
-    made = KINDS[kind].model_json_schema()
+    made = SETTINGS_KINDS[kind].model_json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     typer.echo(json.dumps(made, indent=2))

@@ -1,12 +1,20 @@
 """`rtbrain demo`: a synthetic patient, a decoder and a scorer, each a process, over LSL."""
 
+import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
-from .shutdown import end_on_sigterm
-from .target import refuse_target, write_whole
+from rtbrain.check.demo.report import demo_report, demo_table
+from rtbrain.check.demo.session import DemoPlan, demo_processes, fit_decoders, listen_to_demo
+from rtbrain.config import DemoSettings, parse_settings, read_settings
+from rtbrain.errors import SettingsError
+from rtbrain.files import require_writable_file, write_atomically
+from rtbrain.processes import interrupt_on_sigterm, require_display
 
 
 def command(
@@ -40,20 +48,6 @@ def command(
     ] = None,
 ) -> None:
     """Decode a synthetic patient live, and score the decodes against its markers."""
-    import json
-    import shutil
-    import tempfile
-
-    from rich.console import Console
-
-    from rtbrain.config import DemoSettings, parse_settings, read_settings
-    from rtbrain.errors import SettingsError
-
-    from .demo_listen import listen
-    from .demo_processes import Plan, fit_all, running
-    from .demo_report import closing_table, report_of
-    from .view import refuse_without_display
-
     flags = {
         "duration_s": duration,
         "seed": seed,
@@ -66,19 +60,19 @@ def command(
     values |= {key: value for key, value in flags.items() if value is not None}
     settings = parse_settings(values, DemoSettings, where=where)
     if view:
-        refuse_without_display()
+        require_display()
     if report is not None:
-        refuse_target(report, "--report")
+        require_writable_file(report, "--report")
     if keep is not None:
-        refuse_target(keep, "--keep")
+        require_writable_file(keep, "--keep")
         if keep.exists():
             raise SettingsError(f"--keep {keep} exists already: name a new folder")
-    end_on_sigterm()
+    interrupt_on_sigterm()
     console = Console()
     chosen = settings.mode
     modes = ("linear",) if chosen == "linear" else (chosen, "linear")
     with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
-        plan = Plan(
+        plan = DemoPlan(
             Path(folder),
             settings.seed,
             settings.channels,
@@ -88,17 +82,17 @@ def command(
             view,
             settings.encoder == "trained",
         )
-        calibrations = fit_all(plan, console)
-        with running(plan) as check:
-            recorded = listen(plan, console, check)
+        calibrations = fit_decoders(plan, console)
+        with demo_processes(plan) as check:
+            recorded = listen_to_demo(plan, console, check)
         if keep is not None:
             for fitted in modes:
                 shutil.copytree(plan.folder / fitted, keep / fitted)
-    figures = {m: report_of(plan, m, calibrations[m], recorded[m]) for m in modes}
-    console.print(closing_table(plan, figures))
+    figures = {m: demo_report(plan, m, calibrations[m], recorded[m]) for m in modes}
+    console.print(demo_table(plan, figures))
     if report is not None:
         whole = figures[chosen] | {"controls": {m: figures[m] for m in modes if m != chosen}}
         text = json.dumps(whole, indent=2) + "\n"
-        write_whole(report, lambda file: file.write(text.encode()))
+        write_atomically(report, text)
     if any(not figures[m]["decodes"] for m in modes):
         raise typer.Exit(1)

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 
-from .pretrain import STOPPED
+from rtbrain.config import DistillSettings, parse_settings, read_settings
+from rtbrain.errors import SettingsError
+from rtbrain.learn.training.distill import run_distillation
+from rtbrain.learn.training.run import EXIT_STOPPED
 
 
 def command(
@@ -37,9 +41,6 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume goes on from it.
     """
-    from rtbrain.config import DistillSettings, parse_settings, read_settings
-    from rtbrain.errors import SettingsError
-
     values, where = read_settings(config)
     flags: dict[str, Any] = {
         "steps": steps,
@@ -49,16 +50,13 @@ def command(
     values |= {key: value for key, value in flags.items() if value is not None}
     settings = parse_settings(values, DistillSettings, where=where)
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
-    from .distill_run import distill
 
     try:
-        finished = distill(settings, corpus, teacher, out, resume=resume)
+        finished = run_distillation(settings, corpus, teacher, out, resume=resume)
     except OSError as error:
         raise SettingsError(
             f"--out {out}: {error.strerror or error}: make room, and go on with --resume"
         ) from error
     if not finished:
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(EXIT_STOPPED)

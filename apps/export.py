@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.export import default_export_path, export_recording
 
 
 class Format(StrEnum):
@@ -39,11 +43,6 @@ def command(
     task: Annotated[str, typer.Option("--task", help="BIDS label.")] = "decoding",
 ) -> None:
     """Write a recording anew, without names or dates; nothing is written over."""
-    from rich.console import Console
-
-    from rtbrain.offline.datasets import open_dataset
-    from rtbrain.offline.export import default_path, export_recording
-
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     opened = open_dataset(recording, sfreq_hz=sfreq, stream=stream)
     try:
@@ -51,7 +50,7 @@ def command(
             console.print(note)
         written, notes = export_recording(
             opened,
-            out or default_path(Path(recording), to.value),
+            out or default_export_path(Path(recording), to.value),
             to.value,
             bad=[label.strip() for label in bad.split(",")] if bad else [],
             subject=subject or opened.subject or "01",

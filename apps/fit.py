@@ -5,6 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from rtbrain.config import FitSettings, parse_settings, read_settings
+from rtbrain.errors import SettingsError
+from rtbrain.files import require_new_folder
+from rtbrain.learn.fit.run import run_fit
+
 
 def command(
     recordings: Annotated[
@@ -57,12 +62,6 @@ def command(
     folds: Annotated[int | None, typer.Option("--folds", help="Folds of blocks of time.")] = None,
 ) -> None:
     """Fit a decoder on labelled recordings and score it on held-out time."""
-    from rtbrain.config import FitSettings, parse_settings, read_settings
-    from rtbrain.errors import SettingsError
-
-    from .fit_run import fit
-    from .target import refuse_folder
-
     values, where = read_settings(config)
     labels = _labels(classes, event, rest, channel, threshold, task, rules)
     splits = values.get("splits") or {}
@@ -87,8 +86,8 @@ def command(
         raise SettingsError("--window is for --event and --task: states have the recipe's window")
     if out is None:
         raise SettingsError("no bundle to write: give --out FOLDER")
-    refuse_folder(out, "--out")
-    fit(settings, out)
+    require_new_folder(out, "--out")
+    run_fit(settings, out)
 
 
 def _labels(
@@ -119,8 +118,6 @@ def _listed(text: str | None) -> list[str] | None:
 
 
 def _window(text: str | None) -> tuple[float, float] | None:
-    from rtbrain.errors import SettingsError
-
     if text is None:
         return None
     try:

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from rtbrain.encoder import import_checkpoint, load_encoder
 
 
 class Kind(StrEnum):
@@ -20,10 +23,6 @@ def command(
     out: Annotated[Path, typer.Argument(help="Folder to make; absent or empty.")],
 ) -> None:
     """Convert a released BrainBERT or PopT checkpoint; code inside it is refused, not run."""
-    from rich.console import Console
-
-    from rtbrain.encoder import import_checkpoint, load_encoder
-
     sha256 = import_checkpoint(kind.value, file, out)
     module = load_encoder(out)
     n_parameters = sum(parameter.numel() for parameter in module.parameters())

@@ -1,70 +1,85 @@
-"""The program `rtbrain`: it registers the commands and turns errors into one line."""
+"""The program `rtbrain`: it loads the command that is asked for and turns errors into one line."""
 
 import gc
+import importlib
 import os
 import sys
 from importlib import resources
 from types import SimpleNamespace, TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
 from rtbrain.errors import RtbrainError
 
-from . import (
-    bench,
-    compile_bundle,
-    config,
-    corpus,
-    decode,
-    demo,
-    distill,
-    embed,
-    evaluate,
-    export,
-    faults,
-    fit,
-    import_checkpoint,
-    pretrain,
-    probe,
-    record,
-    replay,
-    show,
-    simulate,
-    view,
-)
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+BEDSIDE, ENCODERS, CHECKS, FILES = "At the bedside", "Encoders", "Checks", "Files"
+# Name: module of rtbrain.apps, group in the help, and what it does. A command is imported when it
+# runs, so that none waits for the libraries of another.
+COMMANDS = {
+    "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
+    "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
+    "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
+    "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
+    "view": ("view", BEDSIDE, "Watch signals and decodes live."),
+    "replay": ("replay", BEDSIDE, "Play a recording as a live LSL stream."),
+    "simulate": ("simulate", BEDSIDE, "Send the signals of a synthetic patient."),
+    "demo": ("demo", BEDSIDE, "Fit and run a decoder on a synthetic patient, live."),
+    "pretrain": ("pretrain", ENCODERS, "Pretrain an encoder on a corpus."),
+    "distill": ("distill", ENCODERS, "Train the causal student of an encoder."),
+    "corpus": ("corpus", ENCODERS, "Build, embed and inspect a corpus for pretraining."),
+    "probe": ("probe", ENCODERS, "Compare encoders by what a few labels make of them."),
+    "embed": ("embed", ENCODERS, "Embed a recording."),
+    "import-checkpoint": ("import_checkpoint", ENCODERS, "Convert a published checkpoint."),
+    "compile": ("compile", ENCODERS, "Compile the encoder of a decoder, and check the result."),
+    "faults": ("faults", CHECKS, "Inject faults, and show that each is handled."),
+    "bench": ("bench", CHECKS, "Measure the speed of this machine."),
+    "inspect": ("inspect_bundle", FILES, "Show what is in a decoder bundle."),
+    "export": ("export", FILES, "Convert a recording to BIDS, FIF, EDF or XDF."),
+    "config": ("config", FILES, "Check settings, and list what they may hold."),
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Commands by name; only the one that runs is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.commands or cmd_name not in COMMANDS:
+            return self.commands.get(cmd_name)
+        _, panel, text = COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=text, rich_help_panel=panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = _load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def _load(name: str) -> Any:
+    module = importlib.import_module(f"rtbrain.apps.{COMMANDS[name][0]}")
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        group.command(name)(module.command)
+    command = typer.main.get_command(group)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
+    cls=_LazyGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Real-time streaming decoder for intracranial recordings. Research use only.",
 )
-app.command("demo")(demo.command)
-app.command("simulate")(simulate.command)
-app.command("export")(export.command)
-app.command("replay")(replay.command)
-app.command("record")(record.command)
-app.command("decode")(decode.command)
-app.command("fit")(fit.command)
-app.command("evaluate")(evaluate.command)
-app.command("embed")(embed.command)
-app.command("import-checkpoint")(import_checkpoint.command)
-app.command("pretrain")(pretrain.command)
-app.command("distill")(distill.command)
-app.command("probe")(probe.command)
-app.command("compile")(compile_bundle.command)
-app.command("show")(show.command)
-app.command("view")(view.command)
-app.command("bench")(bench.command)
-app.command("faults")(faults.command)
-app.add_typer(config.app, name="config")
-app.add_typer(corpus.app, name="corpus")
-
-USER_MISTAKE = 2
-INTERRUPTED = 130
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,7 +103,7 @@ def _options(
 
 def main() -> None:
     """Run the program: exit code 2 and one line for a user's mistake."""
-    # liblsl reads its settings once, when it is loaded: this machine only, unless the user says
+    # liblsl reads its settings once, at its first call: this machine only, unless the user says
     # otherwise.
     scope = resources.files("rtbrain.configs") / "lsl-machine.cfg"
     os.environ.setdefault("LSLAPICFG", str(scope))

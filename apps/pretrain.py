@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
+
+from rtbrain.config import PretrainSettings, parse_settings, read_settings
+from rtbrain.errors import SettingsError
+from rtbrain.learn.training.cost import print_cost
+from rtbrain.learn.training.pretrain import run_pretraining
+from rtbrain.learn.training.run import EXIT_STOPPED
 
 
 def command(
@@ -34,9 +41,6 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume goes on from it.
     """
-    from rtbrain.config import PretrainSettings, parse_settings, read_settings
-    from rtbrain.errors import SettingsError
-
     values, where = read_settings(config)
     flags: dict[str, Any] = {
         "steps": steps,
@@ -45,28 +49,20 @@ def command(
     values |= {key: value for key, value in flags.items() if value is not None}
     settings = parse_settings(values, PretrainSettings, where=where)
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
     if dry_run:
-        from .pretrain_price import price
-
-        price(settings, corpus)
+        print_cost(settings, corpus)
         return
     if corpus is None:
         raise SettingsError("no corpus to learn from: give --corpus FOLDER")
     if out is None:
         raise SettingsError("no folder to write: give --out FOLDER")
-    from .pretrain_run import pretrain
 
     try:
-        finished = pretrain(settings, corpus, out, resume=resume)
+        finished = run_pretraining(settings, corpus, out, resume=resume)
     except OSError as error:
         raise SettingsError(
             f"--out {out}: {error.strerror or error}: make room, and go on with --resume"
         ) from error
     if not finished:
-        raise typer.Exit(STOPPED)
-
-
-STOPPED = 143
+        raise typer.Exit(EXIT_STOPPED)

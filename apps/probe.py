@@ -2,15 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .shutdown import end_on_sigterm
-from .target import refuse_folder
-
-if TYPE_CHECKING:
-    from .probe_models import Named
+from rtbrain.errors import SettingsError
+from rtbrain.files import require_new_folder
+from rtbrain.learn.probe.models import EncoderSpec, ProbeOptions
+from rtbrain.learn.probe.run import run_probe
+from rtbrain.processes import interrupt_on_sigterm
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 
@@ -41,14 +41,14 @@ def command(
     beside: Annotated[
         list[str] | None,
         typer.Option(
-            "--beside",
+            "--compare",
             help="Another encoder, NAME=FOLDER[,popt=FOLDER][,n_pooled=N]; again for others, and "
             "under the same NAME for other training runs of it.",
         ),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option("--against", help="NAME that differences are to; by default ENCODER."),
+        typer.Option("--baseline", help="NAME that differences are to; by default ENCODER."),
     ] = None,
     n_random: Annotated[
         int | None,
@@ -63,14 +63,11 @@ def command(
     All read the same windows, each labelled at the moment that it describes, and differences
     between them are paired.
     """
-    from .probe_models import Named
-    from .probe_run import Asked, run
-
     if out is not None:
-        refuse_folder(out, "--out")
-    end_on_sigterm()
-    asked = Asked(
-        encoder=Named("", encoder, popt, n_pooled),
+        require_new_folder(out, "--out")
+    interrupt_on_sigterm()
+    asked = ProbeOptions(
+        encoder=EncoderSpec("", encoder, popt, n_pooled),
         beside=tuple(_beside(text) for text in beside or ()),
         against=against or "",
         corpus=corpus,
@@ -81,12 +78,10 @@ def command(
         n_random=_random(n_random, seeds),
         tune_steps=tune_steps,
     )
-    run(asked, out)
+    run_probe(asked, out)
 
 
 def _listed(flag: str, text: str) -> tuple[str, ...]:
-    from rtbrain.errors import SettingsError
-
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts) or len(set(parts)) < len(parts):
         raise SettingsError(f"{flag} {text}: expected names with commas between, each once")
@@ -94,8 +89,6 @@ def _listed(flag: str, text: str) -> tuple[str, ...]:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    from rtbrain.errors import SettingsError
-
     try:
         counts = sorted({int(part) for part in text.split(",")})
     except ValueError:
@@ -105,12 +98,8 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _beside(text: str) -> "Named":
+def _beside(text: str) -> EncoderSpec:
     """The folders of an encoder from NAME=FOLDER[,popt=FOLDER][,n_pooled=N]."""
-    from rtbrain.errors import SettingsError
-
-    from .probe_models import Named
-
     first, *others = text.split(",")
     name, _, folder = first.partition("=")
     told = dict(part.split("=", 1) for part in others if "=" in part)
@@ -119,19 +108,17 @@ def _beside(text: str) -> "Named":
     bad = bad or not (_NAME.fullmatch(name) and folder) or popt == ""
     if bad or not (n_pooled is None or (n_pooled.isascii() and n_pooled.isdecimal())):
         raise SettingsError(
-            f"--beside {text}: expected NAME=FOLDER[,popt=FOLDER][,n_pooled=N], NAME of letters, "
+            f"--compare {text}: expected NAME=FOLDER[,popt=FOLDER][,n_pooled=N], NAME of letters, "
             "digits, blanks, points, - and _"
         )
     if n_pooled is not None and int(n_pooled) < 1:
-        raise SettingsError(f"--beside {text}: expected n_pooled of 1 or more")
-    return Named(
+        raise SettingsError(f"--compare {text}: expected n_pooled of 1 or more")
+    return EncoderSpec(
         name, Path(folder), Path(popt) if popt else None, int(n_pooled) if n_pooled else None
     )
 
 
 def _random(asked: int | None, n_seeds: int) -> int:
-    from rtbrain.errors import SettingsError
-
     if asked is not None and asked > n_seeds:
         raise SettingsError(
             f"--random {asked}: a draw of labels reads one of them, and --seeds draws {n_seeds}: "

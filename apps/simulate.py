@@ -1,25 +1,21 @@
 """`rtbrain simulate`: a synthetic patient as a live stream, with the markers of its task."""
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rtbrain.stream.fault_grammar import KINDS, parse_fault
-
-from .faulty_outlet import FaultyOutlet
-from .playing import chunks_of, let_out, wait_for_anybody
-
-if TYPE_CHECKING:
-    from rtbrain.stream.patient import Patient
-    from rtbrain.stream.synthetic import SyntheticSource
-    from rtbrain.types import Chunk
+from rtbrain.check.faults.inject.grammar import FAULT_KINDS, parse_fault
+from rtbrain.check.faults.inject.outlet import FaultyOutlet, stream_patient
+from rtbrain.errors import SettingsError
+from rtbrain.processes import stop_on_signals
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
 
 _FAULT_HELP = (
     "What goes wrong and at which second of the signal; may be repeated. "
-    f"Forms: {', '.join(KINDS.values())}. Channels: labels with commas, or * for all."
+    f"Forms: {', '.join(FAULT_KINDS.values())}. Channels: labels with commas, or * for all."
 )
 
 
@@ -49,12 +45,6 @@ def command(
     fault: Annotated[list[str] | None, typer.Option("--fault", help=_FAULT_HELP)] = None,
 ) -> None:
     """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
-    from rtbrain.errors import SettingsError
-    from rtbrain.stream.patient import Patient
-    from rtbrain.stream.synthetic import SyntheticSource
-
-    from .shutdown import stop_on_signals
-
     if not 0 < chunk_ms < math.inf:
         raise SettingsError(f"--chunk-ms must be a number above 0, got {chunk_ms:g}")
     if not 0 < speed < math.inf:
@@ -87,56 +77,6 @@ def command(
         speed=speed,
         mains_hz=mains,
     )
-    _stream(patient, source, name, speed, wait, round(start * sfreq), outlet, stop_on_signals())
-
-
-def _stream(
-    patient: "Patient",
-    source: "SyntheticSource",
-    name: str,
-    speed: float,
-    wait: bool,
-    start_sample: int,
-    outlet: Callable[[], FaultyOutlet],
-    stopping: Callable[[], bool],
-) -> None:
-    import time
-
-    from rich.console import Console
-
-    from rtbrain.outlet.lsl import MarkerOutlet
-    from rtbrain.stream.lsl import lsl_clock
-    from rtbrain.stream.pace import play
-
-    console = Console(stderr=True)
-    identity = f"{name}-{patient.family}-{patient.seed}"
-    signal = outlet()
-    markers = MarkerOutlet(f"{name}-markers", source_id=f"{identity}-markers")
-
-    def push(chunk: "Chunk") -> None:
-        first = start_sample + chunk.first_sample
-        for sample, text in patient.markers(first, first + chunk.n_samples):
-            markers.push(text, float(chunk.timestamps[sample - first]))
-        signal.push(chunk)
-
-    console.print(
-        f"streaming [bold]{name}[/] ({patient.n_channels} channels, {patient.sfreq_hz:g} Hz) "
-        f"and [bold]{name}-markers[/]; Ctrl-C ends it"
+    stream_patient(
+        patient, source, name, speed, wait, round(start * sfreq), outlet, stop_on_signals()
     )
-    try:
-        if wait:
-            wait_for_anybody(signal, stopping)
-        n_samples = play(
-            chunks_of(source),
-            push,
-            speed=speed,
-            clock=lsl_clock,
-            wait=time.sleep,
-            stop=stopping,
-        )
-        signal.finish()
-        let_out(signal, stopping)
-    finally:
-        signal.close()
-        markers.close()
-    console.print(f"{n_samples} samples sent, {n_samples / patient.sfreq_hz:.1f} s of signal")

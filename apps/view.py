@@ -1,15 +1,18 @@
 """`rtbrain view`: the live window, in a process of its own."""
 
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from rtbrain.stage import SignalStage
-    from rtbrain.types import Montage
+from rtbrain.build import build_signal
+from rtbrain.config import DecodeSettings, SignalStep, load_settings
+from rtbrain.errors import SettingsError
+from rtbrain.processes import require_display, use_lsl_scope
+from rtbrain.stage import SignalStage
+from rtbrain.types import Montage
+from rtbrain.view.run import Screenshot, run_window
 
 # A screen of more lines is taken for one of the same size with smaller pixels.
 _LINES = 1080
@@ -40,13 +43,9 @@ def command(
     ] = None,
 ) -> None:
     """Show signal, decodes and their worth live; closing it touches nothing else."""
-    from .decode import use_lsl_scope
-
     width_px, height_px = _pixels(size)
     scope = "machine"
     if config is not None:
-        from rtbrain.config import DecodeSettings, load_settings
-
         settings = load_settings(config, DecodeSettings)
         stream = stream or settings.stream.name
         decode = decode or settings.outlet.name
@@ -57,25 +56,16 @@ def command(
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         os.environ["QT_SCALE_FACTOR"] = f"{max(1.0, height_px / _LINES):g}"
     else:
-        refuse_without_display()
-    from rtbrain.view.run import Picture, run_window
+        require_display()
 
     picture = None
     if headless_png is not None:
-        picture = Picture(headless_png, after, width_px, height_px)
-    run_window(stream, decode, make_chain=make_chain, theme=theme, picture=picture)
+        picture = Screenshot(headless_png, after, width_px, height_px)
+    run_window(stream, decode, make_chain=build_display_chain, theme=theme, picture=picture)
 
 
 def _pixels(size: str) -> tuple[int, int]:
-    """Width and height of a picture.
-
-    Raises
-    ------
-    SettingsError
-        The text is not two numbers of pixels, or they make no window.
-    """
-    from rtbrain.errors import SettingsError
-
+    """Width and height of a picture."""
     width, _, height = size.partition("x")
     numbers = width.isdecimal() and height.isdecimal()
     if not (numbers and 1024 <= int(width) <= 8192 and 640 <= int(height) <= 8192):
@@ -86,51 +76,14 @@ def _pixels(size: str) -> tuple[int, int]:
 
 
 def _refuse_unwritable(path: Path) -> None:
-    from rtbrain.errors import SettingsError
-
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise SettingsError(
             f"--headless-png: there is no folder {path.parent} that can be written: make it first"
         )
 
 
-def refuse_without_display() -> None:
-    """Qt would abort the process with a page of its own where there is no display.
-
-    Raises
-    ------
-    SettingsError
-        There is no display.
-    """
-    from rtbrain.errors import SettingsError
-
-    chosen = os.environ.get("QT_QPA_PLATFORM", "")
-    if sys.platform != "linux" or chosen:
-        return
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise SettingsError("no display: use --headless-png OUT.png, or set DISPLAY")
-
-
-def make_chain(reference: str, notch_hz: float | None, montage: "Montage") -> "SignalStage":
-    """What the traces go through on their way to the eye; the decoder has its own.
-
-    Parameters
-    ----------
-    reference : str
-        ``none``, ``car``, ``bipolar`` or ``laplacian``.
-    notch_hz : float or None
-        Mains frequency, Hz; None for no notch.
-    montage : Montage
-        Channels and rate of the signal.
-
-    Raises
-    ------
-    MontageError
-        The labels leave no neighbours to refer to.
-    """
-    from rtbrain.build import build_signal
-    from rtbrain.config import SignalStep
-
+def build_display_chain(reference: str, notch_hz: float | None, montage: Montage) -> SignalStage:
+    """What the traces go through on their way to the eye; the decoder has its own."""
     steps = []
     if notch_hz is not None:
         steps.append(SignalStep.model_validate({"notch": {"mains_hz": round(notch_hz)}}))

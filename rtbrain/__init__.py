@@ -15,15 +15,7 @@ scores.
 """
 
 from rtbrain.errors import RtbrainError
-from rtbrain.types import (
-    Chunk,
-    Decode,
-    Embedding,
-    Montage,
-    Quality,
-    Spectrogram,
-    Window,
-)
+from rtbrain.types import Chunk, Decode, Embedding, Montage, Quality, Spectrogram, Window
 
 __all__ = [
     "Chunk",

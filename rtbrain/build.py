@@ -4,13 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from rtbrain.buffer import CuedWindows, EventWindows, Windows
-from rtbrain.bundling import model_of_bundle, recipe_of_bundle, statistics_of_bundle
-from rtbrain.chaining import build_signal
-from rtbrain.config import Recipe
-from rtbrain.decoder import Bundle, LinearReadout, Readout, refuse_unlike
+from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
+from rtbrain.config import Recipe, SignalStep
 from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
@@ -20,27 +15,31 @@ from rtbrain.encoder import (
     StreamingEncoderStage,
     lip_positions,
     load_runtime,
-    refuse_other_mode,
-    streaming_stage,
+    require_matching_mode,
+    stage,
 )
-from rtbrain.errors import BundleError, SettingsError
-from rtbrain.pipeline import Encoding, Pipeline, Watcher
-from rtbrain.signal import Chain, Pick
+from rtbrain.errors import SettingsError
+from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
+from rtbrain.signal import (
+    Bipolar,
+    Chain,
+    ChannelQuality,
+    CommonAverage,
+    HighPass,
+    Laplacian,
+    ManualMask,
+    NotchComb,
+    Pick,
+    PublishedLaplacian,
+    Resample,
+)
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
-from rtbrain.stage import Sink, Source, Stage
-from rtbrain.stream.drift import DriftCorrection
-from rtbrain.types import Decode, Embedding, Floats, Montage, samples
-
-__all__ = [
-    "build_decoder",
-    "build_encoding",
-    "build_live",
-    "build_signal",
-    "refuse_other_runtime",
-]
+from rtbrain.stage import SignalStage, Sink, Source, Stage
+from rtbrain.stream.clock.drift_correction import DriftCorrection
+from rtbrain.types import Decode, Embedding, Floats, Montage, to_samples
 
 
-def build_encoding(
+def build_feature_pipeline(
     recipe: Recipe,
     montage: Montage,
     *,
@@ -48,13 +47,13 @@ def build_encoding(
     statistics: RunningStatistics | None = None,
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
-    hands: Callable[[], Sequence[str]] | None = None,
+    manual_marks: Callable[[], Sequence[str]] | None = None,
     threads: int = 1,
     runtime: RuntimeName = "auto",
     precision: Precision | None = None,
     compiled_folder: Path | None = None,
     bundle_id: str = "",
-) -> Encoding:
+) -> FeaturePipeline:
     """All stages from chunks to embeddings.
 
     Parameters
@@ -72,7 +71,7 @@ def build_encoding(
     on_event : callable, optional
         Told of contacts that go bad or good, of a stream whose true rate is off, and of the
         runtime that was chosen.
-    hands : callable, optional
+    manual_marks : callable, optional
         Gives the latest marks by hand.
     threads : int
         Threads of the encoder.
@@ -86,7 +85,7 @@ def build_encoding(
     MontageError
         Channels or positions do not fit.
     """
-    steps = build_signal(recipe.signal, montage, on_event, hands)
+    steps = build_signal(recipe.signal, montage, on_event, manual_marks)
     signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
@@ -103,17 +102,19 @@ def build_encoding(
             recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill, n_newer_frames=n_newer
         )
         n_features = n_channels * spectrogram.n_freqs
-        return Encoding(signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features)
-    refuse_other_mode(recipe.mode, model)
+        return FeaturePipeline(
+            signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features
+        )
+    require_matching_mode(recipe.mode, model)
     delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
     shape = n_channels, spectrogram.n_frames, spectrogram.n_freqs
     positions = None if model.popt is None else lip_positions(signal.montage)
     encoder: EncoderStage | StreamingEncoderStage
     if recipe.mode == "streaming" and recipe.window.hop_s is not None:
-        refuse_other_runtime(recipe.mode, runtime, precision)
+        require_matching_runtime(recipe.mode, runtime, precision)
         hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
         frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
-        encoder = streaming_stage(
+        encoder = stage(
             model,
             shape,
             positions,
@@ -138,10 +139,12 @@ def build_encoding(
         )
         encoder = EncoderStage(runs, neural_delay_s=delay_s)
     n_features = model.n_population_features(n_channels)
-    return Encoding(signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features)
+    return FeaturePipeline(
+        signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features
+    )
 
 
-def refuse_other_runtime(mode: str, runtime: RuntimeName, precision: Precision | None) -> None:
+def require_matching_runtime(mode: str, runtime: RuntimeName, precision: Precision | None) -> None:
     """Refuse a runtime or a precision that does not run a mode, before anything is connected.
 
     Raises
@@ -158,7 +161,7 @@ def refuse_other_runtime(mode: str, runtime: RuntimeName, precision: Precision |
 
 def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
     try:
-        return samples(duration_s, sfreq_hz, what=key)
+        return to_samples(duration_s, sfreq_hz, what=key)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
@@ -234,68 +237,11 @@ def _pooled(recipe: Recipe, n_frames: int) -> slice:
     return slice(start, start + n_pooled)
 
 
-def build_decoder(
-    bundle: Bundle,
-    montage: Montage,
-    *,
-    on_event: Callable[..., None] | None = None,
-    hands: Callable[[], Sequence[str]] | None = None,
-    threads: int = 1,
-    runtime: RuntimeName = "auto",
-    precision: Precision | None = None,
-    compiled_folder: Path | None = None,
-) -> tuple[Encoding, Readout]:
-    """Decoder of a bundle for a stream of these channels, re-bound by label.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        What to decode with.
-    montage : Montage
-        Channels and rate of the stream.
-    on_event, hands, threads, runtime, precision, compiled_folder
-        As for `build_encoding`.
-
-    Raises
-    ------
-    StreamError
-        The stream lacks a channel of the bundle, or has another rate.
-    """
-    refuse_unlike(bundle, montage)
-    recipe = recipe_of_bundle(bundle)
-    encoding = build_encoding(
-        recipe,
-        bundle.montage,
-        model=model_of_bundle(bundle),
-        statistics=statistics_of_bundle(bundle),
-        feature_mean=bundle.tensors.get("readout.feature_mean"),
-        on_event=on_event,
-        hands=hands,
-        threads=threads,
-        runtime=runtime,
-        precision=precision,
-        compiled_folder=compiled_folder,
-        bundle_id=bundle.id,
-    )
-    pick = Pick(montage, names=bundle.montage.names)
-    encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
-    smoothing = 0.0
-    if recipe.smoothing_s and recipe.window.hop_s is not None:
-        smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
-    weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
-    if weights.weight.shape[1] != encoding.n_features:
-        raise BundleError(
-            f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
-            f"{encoding.n_features}: fit it again"
-        )
-    return encoding, Readout(weights, smoothing=smoothing)
-
-
 def build_live(
-    decoder: tuple[Encoding, Stage[Embedding, Decode]],
+    decoder: tuple[FeaturePipeline, Stage[Embedding, Decode]],
     source: Source,
     sinks: Sequence[Sink[Decode]],
-    watcher: Watcher,
+    observer: PipelineObserver,
     *,
     newest_only: bool,
     coverage_floor: float,
@@ -333,6 +279,70 @@ def build_live(
                 "marker stream"
             )
         newest_only = False  # each event is decoded once, late or not
-        cued = CuedWindows(encoding.windows, markers, coverage_floor=coverage_floor)
+        cued = LiveEventWindows(encoding.windows, markers, coverage_floor=coverage_floor)
         encoding = replace(encoding, windows=cued)
-    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, watcher, refusal)
+    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, observer, refusal)
+
+
+def build_signal(
+    steps: Sequence[SignalStep],
+    montage: Montage,
+    on_event: Callable[..., None] | None = None,
+    manual_marks: Callable[[], Sequence[str]] | None = None,
+) -> Chain:
+    """Signal chain of these steps, each made for the montage that the one before gives.
+
+    Parameters
+    ----------
+    on_event : callable, optional
+        Told by the quality step of contacts that go bad or good.
+    manual_marks : callable, optional
+        Gives the latest marks by hand: masked behind the quality step, or first without one.
+
+    Raises
+    ------
+    MontageError
+        A step leaves no channel.
+    """
+    if manual_marks is not None:
+        behind = max((n for n, step in enumerate(steps, 1) if step.quality is not None), default=0)
+        first = build_signal(steps[:behind], montage, on_event)
+        rest = build_signal(steps[behind:], first.montage, on_event)
+        by_hand = ManualMask(first.montage, read_marks=manual_marks, on_event=on_event)
+        return Chain(montage, [first, by_hand, rest])
+    stages: list[SignalStage] = []
+    last = montage
+    for step in steps:
+        stage = _signal_stage(step, last, on_event)
+        if stage is not None:
+            stages.append(stage)
+            last = stage.montage
+    return Chain(montage, stages)
+
+
+def _signal_stage(
+    step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
+) -> SignalStage | None:
+    if step.quality is not None:
+        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
+    if step.pick is not None:
+        return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
+    for settings, make in (
+        (step.notch, NotchComb),
+        (step.published_laplacian, PublishedLaplacian),
+    ):
+        if settings is not None:
+            return make(montage, settings.mains_hz, q=settings.q, up_to_hz=settings.up_to_hz)
+    if step.highpass_hz is not None:
+        return HighPass(montage, step.highpass_hz)
+    if step.reference is not None:
+        return _reference(step.reference, montage)
+    if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
+        return Resample(montage, step.resample_hz)
+    return None
+
+
+def _reference(name: str, montage: Montage) -> SignalStage:
+    if name == "car":
+        return CommonAverage(montage)
+    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)

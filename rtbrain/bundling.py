@@ -1,15 +1,17 @@
 """A fitted decoder to a bundle and back: recipe, weights, and what the normaliser had seen."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from rtbrain import __version__
+from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe, parse_settings
-from rtbrain.decoder import Bundle, LinearReadout, Manifest
+from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
 from rtbrain.encoder import (
     BIOFAME_SIZES,
     BRAINBERT_SIZES,
@@ -24,31 +26,82 @@ from rtbrain.encoder import (
     NeuroBERTSizes,
     PopT,
     PopTSizes,
+    Precision,
+    RuntimeName,
     StreamingBERTSizes,
-    encoder_of_sizes,
-    encoder_of_tensors,
-    kind_of,
+    encoder_kind,
+    encoder_tensors,
+    load_encoder_tensors,
     load_trained,
+    make_encoder,
     random_encoder,
-    tensors_of_encoder,
     trained_folders,
     weights_sha256,
 )
-from rtbrain.errors import SettingsError
-from rtbrain.pipeline import Encoding
+from rtbrain.errors import BundleError, SettingsError
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.signal import Chain, Pick
 from rtbrain.spectrogram import RunningStatistics, RunningStft
 from rtbrain.types import Floats, Montage
 
-__all__ = [
-    "bundle_parts",
-    "encoder_of_recipe",
-    "encoder_told",
-    "model_of_bundle",
-    "recipe_of_bundle",
-    "statistics_of_bundle",
-]
-
 SizesT = TypeVar("SizesT")
+
+
+def build_decoder(
+    bundle: Bundle,
+    montage: Montage,
+    *,
+    on_event: Callable[..., None] | None = None,
+    manual_marks: Callable[[], Sequence[str]] | None = None,
+    threads: int = 1,
+    runtime: RuntimeName = "auto",
+    precision: Precision | None = None,
+    compiled_folder: Path | None = None,
+) -> tuple[FeaturePipeline, Readout]:
+    """Decoder of a bundle for a stream of these channels, re-bound by label.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What to decode with.
+    montage : Montage
+        Channels and rate of the stream.
+    on_event, manual_marks, threads, runtime, precision, compiled_folder
+        As for `build_feature_pipeline`.
+
+    Raises
+    ------
+    StreamError
+        The stream lacks a channel of the bundle, or has another rate.
+    """
+    require_matching(bundle, montage)
+    recipe = recipe_of_bundle(bundle)
+    encoding = build_feature_pipeline(
+        recipe,
+        bundle.montage,
+        model=model_of_bundle(bundle),
+        statistics=statistics_of_bundle(bundle),
+        feature_mean=bundle.tensors.get("readout.feature_mean"),
+        on_event=on_event,
+        manual_marks=manual_marks,
+        threads=threads,
+        runtime=runtime,
+        precision=precision,
+        compiled_folder=compiled_folder,
+        bundle_id=bundle.id,
+    )
+    pick = Pick(montage, names=bundle.montage.names)
+    encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
+    smoothing = 0.0
+    if recipe.smoothing_s and recipe.window.hop_s is not None:
+        smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
+    weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
+    if weights.weight.shape[1] != encoding.n_features:
+        raise BundleError(
+            f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
+            f"{encoding.n_features}: fit it again"
+        )
+    return encoding, Readout(weights, smoothing=smoothing)
 
 
 def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
@@ -71,13 +124,13 @@ def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
         popt = None if settings.popt is None else popt
     else:
         sizes = _channel_sizes(settings)
-        channel = random_encoder(kind_of(sizes), sizes, settings.seed)
+        channel = random_encoder(encoder_kind(sizes), sizes, settings.seed)
         if settings.popt is not None:
             popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
     return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
-def encoder_told(recipe: Recipe) -> str:
+def describe_encoder(recipe: Recipe) -> str:
     """Which encoder `encoder_of_recipe` gives, as ``trained compact (sha 0123456789ab)``."""
     if recipe.mode == "linear":
         return "none"
@@ -122,7 +175,7 @@ def _sizes(
 def bundle_parts(
     recipe: Recipe,
     model: EncoderModel | None,
-    encoding: Encoding,
+    encoding: FeaturePipeline,
     readout: LinearReadout,
     labels: Sequence[str],
     montage: Montage,
@@ -140,7 +193,9 @@ def bundle_parts(
     """
     trained = recipe.encoder.weights is not None
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
-        update: dict[str, Any] = {kind_of(model.brainbert.sizes): asdict(model.brainbert.sizes)}
+        update: dict[str, Any] = {
+            encoder_kind(model.channel_encoder.sizes): asdict(model.channel_encoder.sizes)
+        }
         update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
         encoder = recipe.encoder.model_copy(update=update)
         recipe = recipe.model_copy(update={"encoder": encoder})
@@ -154,9 +209,9 @@ def bundle_parts(
         statistics = encoding.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
-        tensors |= tensors_of_encoder("brainbert", model.brainbert)
+        tensors |= encoder_tensors("brainbert", model.channel_encoder)
         if model.popt is not None:
-            tensors |= tensors_of_encoder("popt", model.popt)
+            tensors |= encoder_tensors("popt", model.popt)
     manifest = Manifest(
         mode=recipe.mode,
         task=readout.task,
@@ -195,12 +250,12 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
         return None
     settings = recipe.encoder
     # Of whichever kind: bundles hold the encoder of a channel under this name.
-    channel = encoder_of_sizes(_channel_sizes(settings))
-    encoder_of_tensors(channel, bundle.part("brainbert"))
+    channel = make_encoder(_channel_sizes(settings))
+    load_encoder_tensors(channel, bundle.part("brainbert"))
     popt = None
     if settings.popt is not None:
         popt = PopT(_popt_sizes(settings.popt))
-        encoder_of_tensors(popt, bundle.part("popt"))
+        load_encoder_tensors(popt, bundle.part("popt"))
     return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 

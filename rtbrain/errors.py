@@ -10,23 +10,11 @@
      │    └── StreamLostError    the stream was there and is gone
      ├── CheckpointError    weights that are foreign, broken or unsafe
      ├── BundleError        a decoder bundle that is incomplete or was altered
-     └── ArtefactError      a compiled model that differs from its source, or a wrong shape
+     └── CompiledModelError      a compiled model that differs from its source, or a wrong shape
 
 The message is one line: what was expected, what was got, where, what to do. The command line
 prints it and exits with code 2.
 """
-
-__all__ = [
-    "ArtefactError",
-    "BundleError",
-    "CheckpointError",
-    "MontageError",
-    "RecordingError",
-    "RtbrainError",
-    "SettingsError",
-    "StreamError",
-    "StreamLostError",
-]
 
 
 class RtbrainError(Exception):
@@ -61,5 +49,5 @@ class BundleError(RtbrainError):
     """A decoder bundle that is incomplete or was altered."""
 
 
-class ArtefactError(RtbrainError):
+class CompiledModelError(RtbrainError):
     """A compiled model that differs from its source, or a shape it was not made for."""

@@ -10,18 +10,26 @@ import numpy as np
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 
-__all__ = ["Encoding", "Pipeline", "Watcher"]
-
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
+
+
 _NO_FEATURES = np.zeros(0, np.float32)
+
+
 _PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
+
+
 _MOST_PULLS = 1000  # in one drain of a backlog, so that a stop is seen then too
+
+
 _STALL_S = 1.0  # without a sample, after which the last decode is taken back
+
+
 _STALLED = f"no samples for {_STALL_S:g} s"
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
+class FeaturePipeline:
     """The way from chunks to embeddings, the same live and offline.
 
     Attributes
@@ -65,7 +73,7 @@ class Encoding:
             stage.reset()
 
 
-class Watcher(Protocol):
+class PipelineObserver(Protocol):
     """Who wants to know what the loop could not decode."""
 
     def gap(self, n_samples: int) -> None:
@@ -87,19 +95,19 @@ class Pipeline:
         After a delay, decode the newest window and skip the rest; else decode every window.
     clock : callable
         LSL clock, s.
-    watcher : Watcher
+    observer : Watcher
         Told of samples that were lost and of windows that were skipped.
     refusal : callable
         Why the stream as a whole cannot be decoded now; empty where it can.
     """
 
     source: Source
-    encoding: Encoding
+    encoding: FeaturePipeline
     readout: Stage[Embedding, Decode]
     sinks: tuple[Sink[Decode], ...]
     clock: Callable[[], float]
     newest_only: bool
-    watcher: Watcher
+    observer: PipelineObserver
     refusal: Callable[[], str] = lambda: ""
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -115,7 +123,7 @@ class Pipeline:
                 t_last = t_received
                 last = self._take(chunk, t_received) or last
             elif last is not None and last.quality.valid and t_received - t_last > _STALL_S:
-                last = replace(_taken_back(last, _STALLED), t_stop=t_received)
+                last = replace(_invalidated(last, _STALLED), t_stop=t_received)
                 self._give(last, t_received)
 
     def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
@@ -126,7 +134,7 @@ class Pipeline:
             if window is not None:
                 decode = self._decode(window, t_received)
             if n_windows > 1:
-                self.watcher.late(n_windows - 1)
+                self.observer.late(n_windows - 1)
             return decode
         for window in self._cut(chunk):
             decode = self._decode(window, t_received)
@@ -149,13 +157,13 @@ class Pipeline:
 
     def _cut(self, chunk: Chunk) -> Iterator[Window]:
         if chunk.gap:
-            self.watcher.gap(chunk.gap)
+            self.observer.gap(chunk.gap)
         return self.encoding.cut(chunk)
 
     def _decode(self, window: Window, t_received: float) -> Decode:
         decode = self.readout(self.encoding.encode(window))
         if decode.quality.valid and (why := self.refusal()):
-            decode = _taken_back(decode, why)
+            decode = _invalidated(decode, why)
         return self._give(decode, t_received)
 
     def _give(self, decode: Decode, t_received: float) -> Decode:
@@ -165,6 +173,6 @@ class Pipeline:
         return decode
 
 
-def _taken_back(decode: Decode, why: str) -> Decode:
+def _invalidated(decode: Decode, why: str) -> Decode:
     quality = replace(decode.quality, valid=False, reason=why)
     return replace(decode, values=np.full_like(decode.values, np.nan), quality=quality)

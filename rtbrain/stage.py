@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 from rtbrain.types import Chunk, Montage
 
-__all__ = ["SignalStage", "Sink", "Source", "Stage"]
-
 In_contra = TypeVar("In_contra", contravariant=True)
+
+
 Out_co = TypeVar("Out_co", covariant=True)
 
 

@@ -13,25 +13,16 @@ import numpy.typing as npt
 
 from rtbrain.errors import MontageError
 
-__all__ = [
-    "Chunk",
-    "Decode",
-    "Embedding",
-    "Floats",
-    "Montage",
-    "Quality",
-    "Spectrogram",
-    "Times",
-    "Window",
-    "samples",
-]
-
 Floats = npt.NDArray[np.float32]
+
+
 Times = npt.NDArray[np.float64]
+
+
 Mask = npt.NDArray[np.bool_]
 
 
-def samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
+def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
     """Whole number of samples in a duration, refused where it is not whole.
 
     Parameters

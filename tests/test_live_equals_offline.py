@@ -8,18 +8,17 @@ from uuid import uuid4
 import numpy as np
 import pylsl
 import pytest
-from rtbrain.apps.fault_rig import SMALL
 
-from rtbrain.build import build_decoder, build_encoding, build_live
-from rtbrain.bundling import bundle_parts, encoder_of_recipe
+from rtbrain.build import build_feature_pipeline, build_live
+from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
+from rtbrain.check.faults.rig import SMALL_SIZES
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
-from rtbrain.offline.embedding import embed_recording
+from rtbrain.learn.fit.embed_recording import embed_recording
 from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
-from rtbrain.stream.lsl import LslSource, lsl_clock
-from rtbrain.stream.pace import play
-from rtbrain.stream.recording import read_recording
-from rtbrain.stream.replay import ReplaySource
+from rtbrain.recording.open import read_recording
+from rtbrain.recording.replay import ReplaySource, play
+from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 
@@ -38,12 +37,12 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
     """A bundle of a ready-made recipe with small random encoders and a random readout."""
     ready = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
     if mode == "streaming":
-        ready["encoder"] |= {"streaming": STREAMING, "popt": SMALL["popt"]}
+        ready["encoder"] |= {"streaming": STREAMING, "popt": SMALL_SIZES["popt"]}
     elif mode != "linear":
-        ready["encoder"] |= SMALL
+        ready["encoder"] |= SMALL_SIZES
     recipe = parse_settings(ready, Recipe, where="test")
     model = encoder_of_recipe(recipe)
-    encoding = build_encoding(recipe, montage, model=model)
+    encoding = build_feature_pipeline(recipe, montage, model=model)
     n_features = 32 if model else 40 * encoding.signal.montage.n_channels
     rng = np.random.default_rng(5)
     readout = LinearReadout(

@@ -7,7 +7,7 @@ import numpy as np
 from rtbrain.buffer import Windows
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import FrameMean
-from rtbrain.pipeline import Encoding, Pipeline
+from rtbrain.pipeline import FeaturePipeline, Pipeline
 from rtbrain.signal import Chain
 from rtbrain.spectrogram import PublishedStft
 from rtbrain.types import Chunk, Decode, Floats, Montage
@@ -89,7 +89,7 @@ def ran(
     montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
     spectrogram = PublishedStft(4, LENGTH)
     weights = np.zeros((2, 160), np.float32)
-    encoding = Encoding(
+    encoding = FeaturePipeline(
         Chain(montage, [SlowFilter(montage, time, cost_s)]),
         Windows(montage, length_samples=LENGTH, hop_samples=HOP),
         spectrogram,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from rtbrain.build import build_decoder, build_encoding, build_live
-from rtbrain.bundling import bundle_parts, encoder_of_recipe
-from rtbrain.config import Recipe, find_settings, kind_of, parse_settings, read_settings
+from rtbrain.build import build_feature_pipeline, build_live
+from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
+from rtbrain.config import Recipe, find_settings, parse_settings, read_settings, settings_kind
 from rtbrain.decoder import Bundle, LinearReadout, Readout
-from rtbrain.pipeline import Encoding
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.types import Chunk, Decode, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 from tests.test_pipeline import Counts, Heard, Script, Time
@@ -48,7 +48,7 @@ def ready_made() -> dict[str, dict[str, Any]]:
     """Every recipe that ships, with encoders of a few hundred weights, and smoothed."""
     names = sorted(path.stem for path in find_settings("linear").parent.glob("*.yaml"))
     files = {name: read_settings(name)[0] for name in names}
-    recipes = {name: values for name, values in files.items() if kind_of(values) == "recipe"}
+    recipes = {name: values for name, values in files.items() if settings_kind(values) == "recipe"}
     for values in recipes.values():
         values["encoder"] = {key: SMALL.get(key, at) for key, at in values["encoder"].items()}
         values["smoothing_s"] = SMOOTHING_S
@@ -62,7 +62,7 @@ def fitted(values: dict[str, Any]) -> Bundle:
     """Decoder of a recipe: its normaliser calibrated, its readout random."""
     recipe = parse_settings(values, Recipe, where="test")
     model = encoder_of_recipe(recipe)
-    front = build_encoding(recipe, MONTAGE)
+    front = build_feature_pipeline(recipe, MONTAGE)
     for window in front.cut(*cut(CALIBRATION, [], SFREQ_HZ)):
         front.encode(window)
     n_features = front.n_features
@@ -102,7 +102,7 @@ class Silent:
 
 
 def decoded(
-    decoder: tuple[Encoding, Readout], *, true_hz: float = TRUE_HZ, size: int = 300
+    decoder: tuple[FeaturePipeline, Readout], *, true_hz: float = TRUE_HZ, size: int = 300
 ) -> list[Decode]:
     """Valid decodes of the signal."""
     encoding, readout = decoder
@@ -114,7 +114,7 @@ def decoded(
 
 
 @cache
-def shipped(recipe: str) -> tuple[Bundle, tuple[Encoding, Readout]]:
+def shipped(recipe: str) -> tuple[Bundle, tuple[FeaturePipeline, Readout]]:
     bundle = fitted(RECIPES[recipe])
     return bundle, build_decoder(bundle, MONTAGE)
 

@@ -4,17 +4,14 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.buffer.ring import Ring
-from rtbrain.buffer.stamps import StampRing
+from rtbrain.buffer.ring import Ring, StampRing
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
-
-__all__ = ["EventWindows", "Marker"]
 
 # Further ahead of the signal than this a marker is not waited for: its clock is another one.
 _FURTHEST_AHEAD_S = 60.0
@@ -22,15 +19,7 @@ _FURTHEST_AHEAD_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A moment that somebody named.
-
-    Attributes
-    ----------
-    t : float
-        Time stamp, s, LSL clock.
-    text : str
-        Its name, maybe empty.
-    """
+    """A moment that somebody named."""
 
     t: float
     text: str
@@ -146,18 +135,7 @@ class EventWindows:
             self._waiting.append(told)
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
-        """Windows that are complete with this chunk, by the order of their ends.
-
-        Parameters
-        ----------
-        chunk : Chunk
-            Read as the windows are asked for: leave it unchanged until the iterator is exhausted.
-
-        Raises
-        ------
-        StreamError
-            The chunk does not begin where the one before ended, and declares no gap.
-        """
+        """Windows that are complete with this chunk, by the order of their ends."""
         for _ in self._pending:
             pass
         if not (self._fresh or chunk.gap) and chunk.n_samples:
@@ -326,3 +304,45 @@ class EventWindows:
 
 def _none() -> Generator[Window, None, None]:
     yield from ()
+
+
+class LiveEventWindows:
+    """Stage from Chunk to Windows that asks for markers before each chunk.
+
+    Parameters
+    ----------
+    windows : EventWindows
+        Cuts the windows.
+    markers : callable
+        ``markers(timeout_s)`` gives the markers that came, as (seconds on the LSL clock, text).
+    coverage_floor : float
+        Share of good channels below which a window is not valid.
+    """
+
+    def __init__(
+        self,
+        windows: EventWindows,
+        markers: Callable[[float], list[tuple[float, str]]],
+        *,
+        coverage_floor: float,
+    ) -> None:
+        self._windows = windows
+        self._markers = markers
+        self._coverage_floor = coverage_floor
+
+    def __call__(self, chunk: Chunk) -> Iterator[Window]:
+        """Windows that are complete with this chunk and the markers so far."""
+        for t, text in self._markers(0.0):
+            self._windows.mark(t, text)
+        return map(self._judged, self._windows(chunk))
+
+    def _judged(self, window: Window) -> Window:
+        quality = window.quality
+        if not quality.valid or quality.coverage >= self._coverage_floor:
+            return window
+        reason = f"coverage {quality.coverage:.2f} is below {self._coverage_floor:.2f}"
+        return replace(window, quality=replace(quality, valid=False, reason=reason))
+
+    def reset(self) -> None:
+        """Forget samples and markers."""
+        self._windows.reset()

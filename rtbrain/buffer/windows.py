@@ -9,8 +9,6 @@ from rtbrain.buffer.ring import Ring
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.types import Chunk, Floats, Montage, Quality, Window
 
-__all__ = ["Windows"]
-
 
 class Windows:
     """Cuts overlapping windows whose ends lie on a grid of the hop.
@@ -83,18 +81,7 @@ class Windows:
         self._last_bad = np.full(montage.n_channels, -1, np.int64)
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
-        """Windows that end within the chunk, oldest first.
-
-        Parameters
-        ----------
-        chunk : Chunk
-            Read as the windows are asked for: leave it unchanged until the iterator is exhausted.
-
-        Raises
-        ------
-        StreamError
-            The chunk does not begin where the one before ended, and declares no gap.
-        """
+        """Windows that end within the chunk, oldest first."""
         for _ in self._pending:
             pass
         if chunk.gap > 0:

@@ -9,12 +9,16 @@ known is refused, with the nearest that is.
 """
 
 from rtbrain.config.corpus import CorpusSettings, SourceSettings
-from rtbrain.config.distill import DistillSettings
-from rtbrain.config.files import find_settings, load_settings, parse_settings, read_settings
+from rtbrain.config.files import (
+    SETTINGS_KINDS,
+    find_settings,
+    load_settings,
+    parse_settings,
+    read_settings,
+    settings_kind,
+)
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
-from rtbrain.config.kinds import KINDS, kind_of
 from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
-from rtbrain.config.pretrain import PretrainSettings
 from rtbrain.config.recipe import (
     EncoderSettings,
     PickSettings,
@@ -23,9 +27,10 @@ from rtbrain.config.recipe import (
     SpectrogramSettings,
     WindowSettings,
 )
+from rtbrain.config.training import DistillSettings, PretrainSettings
 
 __all__ = [
-    "KINDS",
+    "SETTINGS_KINDS",
     "CorpusSettings",
     "DecodeSettings",
     "DemoSettings",
@@ -44,8 +49,8 @@ __all__ = [
     "StreamSettings",
     "WindowSettings",
     "find_settings",
-    "kind_of",
     "load_settings",
     "parse_settings",
     "read_settings",
+    "settings_kind",
 ]

@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Settings"]
-
 
 class Settings(BaseModel):
     """Plain values; a key that is not known is refused, nothing changes once it is read."""

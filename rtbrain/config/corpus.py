@@ -8,8 +8,6 @@ from pydantic import Field, PositiveFloat, field_validator
 
 from rtbrain.config.base import Settings
 
-__all__ = ["CorpusSettings", "SourceSettings"]
-
 
 class SourceSettings(Settings):
     """A recording and what its file does not tell.

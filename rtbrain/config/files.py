@@ -6,26 +6,36 @@ import typing
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from rtbrain.config.base import Settings
+from rtbrain.config.corpus import CorpusSettings
+from rtbrain.config.fit import FitSettings
+from rtbrain.config.live import DecodeSettings, DemoSettings
+from rtbrain.config.recipe import Recipe
+from rtbrain.config.training import DistillSettings, PretrainSettings
 from rtbrain.errors import SettingsError
 
-__all__ = ["find_settings", "load_settings", "parse_settings", "read_settings"]
-
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
+SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
+    {
+        "decode": DecodeSettings,
+        "fit": FitSettings,
+        "recipe": Recipe,
+        "demo": DemoSettings,
+        "corpus": CorpusSettings,
+        "pretrain": PretrainSettings,
+        "distill": DistillSettings,
+    }
+)
 
 
 def find_settings(name_or_path: str) -> Path:
-    """File of ready-made settings by name, or the path itself.
-
-    Raises
-    ------
-    SettingsError
-        Neither a ready-made name nor a file.
-    """
+    """File of ready-made settings by name, or the path itself."""
     folder = resources.files("rtbrain.configs")
     ready = sorted(Path(str(item)).stem for item in folder.iterdir() if item.name.endswith("yaml"))
     if name_or_path in ready:
@@ -128,3 +138,10 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
         if found:
             return found
     return None
+
+
+def settings_kind(values: Mapping[str, Any]) -> str:
+    """The kind that knows most of these keys, `SETTINGS_KINDS`' first where several do."""
+    return max(
+        SETTINGS_KINDS, key=lambda kind: len(set(values) & set(SETTINGS_KINDS[kind].model_fields))
+    )

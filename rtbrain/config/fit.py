@@ -7,8 +7,6 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from rtbrain.config.base import Settings
 
-__all__ = ["FitSettings", "LabelSettings", "SplitSettings"]
-
 
 class LabelSettings(Settings):
     """What a window is labelled with, by exactly one of `classes`, `events`, `channel`, `task`.
@@ -111,9 +109,9 @@ class FitSettings(Settings):
         At most, of tuning PopT.
     seeds : int
         Runs of what is random, for the spread.
-    shifts : int
+    n_permutations : int
         Runs with labels shifted in time, for the interval that chance gives.
-    most_windows : int
+    max_windows : int
         More are thinned evenly: neighbours overlap and tell little.
     """
 
@@ -130,8 +128,8 @@ class FitSettings(Settings):
     tune: Literal["readout", "popt"] = "readout"
     tune_steps: PositiveInt = 2000
     seeds: PositiveInt = 3
-    shifts: NonNegativeInt = 100
-    most_windows: PositiveInt = 20_000
+    n_permutations: NonNegativeInt = 100
+    max_windows: PositiveInt = 20_000
 
     @model_validator(mode="after")
     def _tunable(self) -> "FitSettings":

@@ -7,8 +7,6 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from rtbrain.config.base import Settings
 
-__all__ = ["DecodeSettings", "DemoSettings", "OutletSettings", "StreamSettings"]
-
 
 class StreamSettings(Settings):
     """Which live stream to decode: an LSL stream, or a FieldTrip buffer.
@@ -19,7 +17,7 @@ class StreamSettings(Settings):
         Of the LSL stream; every one that is given must match.
     markers : str or None
         Name of the LSL marker stream, for windows of mode event.
-    hands : str or None
+    manual_marks : str or None
         Name of the LSL marker streams by which windows mark contacts bad by hand, whenever there
         are such; None listens to nobody.
     fieldtrip : str or None
@@ -38,7 +36,7 @@ class StreamSettings(Settings):
     type: str | None = None
     source_id: str | None = None
     markers: str | None = None
-    hands: str | None = Field(default="rtbrain-view-marks", min_length=1)
+    manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     timeout_s: PositiveFloat = 10.0
     scale: PositiveFloat = 1.0
@@ -75,8 +73,8 @@ class DecodeSettings(Settings):
         The decoder.
     outlet : OutletSettings
         Names of what goes out.
-    late : str
-        After a delay, decode the ``newest`` window, or ``every`` one.
+    backlog : str
+        After a delay, decode the ``latest`` window alone, or ``all`` of them.
     threads : int
         Of the encoder.
     runtime : str
@@ -91,7 +89,7 @@ class DecodeSettings(Settings):
     stream: StreamSettings
     bundle: Path | None = None
     outlet: OutletSettings = OutletSettings()
-    late: Literal["newest", "every"] = "newest"
+    backlog: Literal["latest", "all"] = "latest"
     threads: PositiveInt = 1
     runtime: Literal["auto", "torchscript", "openvino"] = "auto"
     precision: Literal["fp32", "bf16", "int8"] | None = None

@@ -6,17 +6,6 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from rtbrain.config.base import Settings
 
-__all__ = [
-    "EncoderSettings",
-    "NotchSettings",
-    "PickSettings",
-    "QualitySettings",
-    "Recipe",
-    "SignalStep",
-    "SpectrogramSettings",
-    "WindowSettings",
-]
-
 
 class PickSettings(Settings):
     """Which channels to keep, by label or by kind."""

@@ -13,9 +13,8 @@ from pydantic import (
 
 from rtbrain.config.base import Settings
 
-__all__ = ["Sizes", "TrainingSettings"]
-
-Sizes = str | dict[str, PositiveInt]
+SizesSetting = str | dict[str, PositiveInt]
+_FEWEST_ROWS = 4  # the debiased estimate of CKA needs so many
 
 
 class OptimiserSettings(Settings):
@@ -83,4 +82,146 @@ class TrainingSettings(Settings):
     def _whole_grains(self) -> "TrainingSettings":
         if self.batch % self.micro_batch:
             raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+class BrainBERTObjective(Settings):
+    """Masked spectrograms, from a corpus of form spectrogram."""
+
+    sizes: SizesSetting = "large"
+    n_frames: PositiveInt = 186
+    masking: Literal["fixed", "adaptive"] = "fixed"
+    upstream_mask_labels: bool = False
+    alpha: NonNegativeFloat = 2.0
+    gamma: NonNegativeFloat = 1.0
+
+
+class PopTObjective(Settings):
+    """Whether windows follow each other and channels were replaced, from embeddings."""
+
+    sizes: SizesSetting = "published"
+    subset_sizes: tuple[PositiveInt, ...] = Field(
+        default=(10, 20, 30, 40, 50, 60, 70, 80, 90, 100), min_length=1
+    )
+    replace_share: float = Field(default=0.1, gt=0, lt=1)
+    blur_voxels: NonNegativeFloat = 0.0
+    upstream_negatives: bool = False
+    standardise: bool = False
+
+
+class NeuroBERTObjective(Settings):
+    """Waveforms behind masked patches by way of their spectrum, from a corpus of form patches."""
+
+    sizes: SizesSetting = "published"
+    n_frames: PositiveInt = 100
+    mask_share: float = Field(default=0.3, gt=0, lt=1)
+
+
+class BioFAMEObjective(Settings):
+    """Waveforms from latents of which half are hidden, from a corpus of form patches."""
+
+    sizes: SizesSetting = "published"
+    n_frames: PositiveInt = 100
+    mask_share: float = Field(default=0.5, gt=0, lt=1)
+
+
+class ObjectiveSettings(Settings):
+    """What is learned: exactly one of its keys is set."""
+
+    brainbert: BrainBERTObjective | None = None
+    popt: PopTObjective | None = None
+    neurobert: NeuroBERTObjective | None = None
+    biofame: BioFAMEObjective | None = None
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> "ObjectiveSettings":
+        if sum(chosen is not None for _, chosen in self) != 1:
+            raise ValueError(f"give exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class PretrainSettings(TrainingSettings):
+    """An encoder from a corpus.
+
+    Attributes
+    ----------
+    objective : ObjectiveSettings
+        What is learned.
+    upstream_layer_norm_bias : bool
+        Biases of LayerNorm start at 1, as in the released code, by a slip; else at 0.
+    dropout : float or None
+        Share of what layers and attention make that is dropped; None: as published, which is 0.1,
+        and 0.2 in the frequency layers of bioFAME. 0 trains a small model on a CPU three times as
+        fast, and one that sees each item a few times does not overfit without it.
+    """
+
+    objective: ObjectiveSettings
+    upstream_layer_norm_bias: bool = False
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+
+
+class GuidanceSettings(Settings):
+    """Layers of the student that are to be like layers of the guide."""
+
+    weight: NonNegativeFloat = 1.0
+    first_steps: PositiveInt | None = None
+    tokenwise: bool = False
+
+
+class MatchSettings(Settings):
+    """What the student says of each patch, held against what the guide's last layer says."""
+
+    weight: NonNegativeFloat = 1.0
+    delay_s: NonNegativeFloat = 0.0
+    loss: Literal["mse", "cosine"] = "mse"
+    mapped: bool = True
+    edge_share: float = Field(default=0.0, ge=0, le=1)
+
+
+class NextPatchSettings(Settings):
+    """The patch that comes next."""
+
+    weight: NonNegativeFloat = 0.0
+    alpha: NonNegativeFloat = 2.0
+    gamma: NonNegativeFloat = 1.0
+
+
+class DistillSettings(TrainingSettings):
+    """A streaming encoder from a corpus of running spectrograms and a guide.
+
+    Attributes
+    ----------
+    student : str or dict
+        Sizes of the streaming encoder, by name or by number.
+    guide : str
+        ``trained``: the teacher; ``untrained``: one of its sizes with random weights; ``none``:
+        neither guidance nor match, the next patch alone is learned.
+    teacher_precision : str
+        Of the guide's products of matrices; it is not trained, so ``bfloat16`` costs little.
+    guidance, match, following
+        The losses.
+    context_s : float
+        What a token must have seen, s, before match and following count it.
+    """
+
+    student: SizesSetting = "compact"
+    guide: Literal["trained", "untrained", "none"] = "trained"
+    teacher_precision: Literal["float32", "bfloat16"] = "float32"
+    guidance: GuidanceSettings = GuidanceSettings()
+    match: MatchSettings = MatchSettings()
+    following: NextPatchSettings = NextPatchSettings()
+    context_s: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> "DistillSettings":
+        guided = self.guide != "none"
+        always = self.guidance.weight > 0 and self.guidance.first_steps is None
+        if not (self.following.weight or (guided and (self.match.weight or always))):
+            why = "guide none" if not guided else "no loss that lasts"
+            raise ValueError(f"{why} leaves nothing to learn: set following.weight above 0")
+        if guided and self.guidance.weight and self.micro_batch < _FEWEST_ROWS:
+            raise ValueError(
+                f"guidance compares the items of a micro_batch: expected {_FEWEST_ROWS} or more "
+                f"(256 for a good estimate), got {self.micro_batch}"
+            )
         return self

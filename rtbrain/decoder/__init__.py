@@ -4,10 +4,10 @@ from rtbrain.decoder.bundle import (
     Bundle,
     Manifest,
     read_bundle,
+    require_matching,
     strict_json,
     write_bundle,
 )
-from rtbrain.decoder.fitted_on import refuse_unlike
 from rtbrain.decoder.readout import LinearReadout, Readout
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Manifest",
     "Readout",
     "read_bundle",
-    "refuse_unlike",
+    "require_matching",
     "strict_json",
     "write_bundle",
 ]

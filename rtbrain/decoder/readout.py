@@ -9,8 +9,6 @@ import numpy as np
 from rtbrain.errors import BundleError
 from rtbrain.types import Decode, Embedding, Floats
 
-__all__ = ["LinearReadout", "Readout"]
-
 Task = Literal["classification", "regression"]
 
 
@@ -45,18 +43,7 @@ class LinearReadout:
             )
 
     def __call__(self, features: Floats) -> Floats:
-        """Outputs of one feature vector.
-
-        Parameters
-        ----------
-        features : ndarray, float32 [n_features]
-            Population embedding.
-
-        Returns
-        -------
-        ndarray, float32 [n_outputs]
-            Probabilities, or values.
-        """
+        """Outputs of one feature vector."""
         logits = self.weight.astype(np.float64) @ features + self.bias
         if self.task == "classification":
             logits = np.exp(logits - logits.max())

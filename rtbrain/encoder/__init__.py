@@ -1,44 +1,47 @@
 """5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
 
-from rtbrain.encoder.artefact import compile_artefact, compile_population
-from rtbrain.encoder.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
-from rtbrain.encoder.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
-from rtbrain.encoder.choosing import (
-    Admitted,
-    RuntimeName,
-    admit,
-    admitted,
-    compiled_folder_of,
-    load_runtime,
+from rtbrain.encoder.models.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
+from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
+from rtbrain.encoder.models.model import (
+    ChannelEncoder,
+    ChannelSizes,
+    EncoderModel,
+    encoder_kind,
+    make_encoder,
 )
-from rtbrain.encoder.contract import Contract, Precision, refuse_precision
-from rtbrain.encoder.kinds import ChannelEncoder, ChannelSizes, encoder_of_sizes, kind_of
-from rtbrain.encoder.model import EncoderModel
-from rtbrain.encoder.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
-from rtbrain.encoder.openvino_artefact import compile_openvino
-from rtbrain.encoder.openvino_runtime import OpenVINORuntime
-from rtbrain.encoder.popt import POPT_SIZES, PopT, PopTSizes
-from rtbrain.encoder.positions import lip_positions
-from rtbrain.encoder.runtime import Runtime, TorchScriptRuntime
-from rtbrain.encoder.shipped import load_trained, trained_folders, weights_sha256
-from rtbrain.encoder.stage import EncoderStage, FrameMean
-from rtbrain.encoder.streaming import (
+from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
+from rtbrain.encoder.models.streaming import (
     STREAMING_SIZES,
     StreamingBERT,
     StreamingBERTSizes,
     StreamingState,
 )
-from rtbrain.encoder.streaming_artefact import compile_streaming
-from rtbrain.encoder.streaming_model import StreamingModel, refuse_other_mode
-from rtbrain.encoder.streaming_runtime import StreamingRuntime
-from rtbrain.encoder.streaming_stage import StreamingEncoderStage, streaming_stage
-from rtbrain.encoder.tensors import encoder_of_tensors, tensors_of_encoder
-from rtbrain.encoder.weights import (
+from rtbrain.encoder.runtimes.choose import (
+    ApprovedRuntime,
+    RuntimeName,
+    approve_runtime,
+    approved_runtime,
+    compiled_folder_of,
+    load_runtime,
+)
+from rtbrain.encoder.runtimes.contract import Contract, Precision, require_precision
+from rtbrain.encoder.runtimes.openvino_convert import compile_openvino
+from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime
+from rtbrain.encoder.runtimes.streaming_model import StreamingModel, require_matching_mode
+from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
+from rtbrain.encoder.runtimes.window_runtime import Runtime, TorchScriptRuntime
+from rtbrain.encoder.runtimes.window_torchscript import compile_population, compile_torchscript
+from rtbrain.encoder.stage import EncoderStage, FrameMean, StreamingEncoderStage, streaming_stage
+from rtbrain.encoder.weights.folder import (
+    encoder_tensors,
     import_checkpoint,
     load_encoder,
+    load_encoder_tensors,
     random_encoder,
     save_encoder,
 )
+from rtbrain.encoder.weights.shipped import load_trained, trained_folders, weights_sha256
 
 __all__ = [
     "BIOFAME_SIZES",
@@ -46,7 +49,7 @@ __all__ = [
     "NEUROBERT_SIZES",
     "POPT_SIZES",
     "STREAMING_SIZES",
-    "Admitted",
+    "ApprovedRuntime",
     "BioFAME",
     "BioFAMESizes",
     "BrainBERT",
@@ -72,27 +75,27 @@ __all__ = [
     "StreamingRuntime",
     "StreamingState",
     "TorchScriptRuntime",
-    "admit",
-    "admitted",
-    "compile_artefact",
+    "approve_runtime",
+    "approved_runtime",
     "compile_openvino",
     "compile_population",
     "compile_streaming",
+    "compile_torchscript",
     "compiled_folder_of",
-    "encoder_of_sizes",
-    "encoder_of_tensors",
+    "encoder_kind",
+    "encoder_tensors",
     "import_checkpoint",
-    "kind_of",
     "lip_positions",
     "load_encoder",
+    "load_encoder_tensors",
     "load_runtime",
     "load_trained",
+    "make_encoder",
     "random_encoder",
-    "refuse_other_mode",
-    "refuse_precision",
+    "require_matching_mode",
+    "require_precision",
     "save_encoder",
     "streaming_stage",
-    "tensors_of_encoder",
     "trained_folders",
     "weights_sha256",
 ]

@@ -1,12 +1,13 @@
 """The stage from Spectrogram to Embedding, and its stand-in that has no encoder."""
 
 import numpy as np
+import numpy.typing as npt
 
-from rtbrain.encoder.runtime import Runtime
-from rtbrain.errors import ArtefactError
-from rtbrain.types import Embedding, Floats, Spectrogram
-
-__all__ = ["EncoderStage", "FrameMean"]
+from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
+from rtbrain.encoder.runtimes.window_runtime import Runtime
+from rtbrain.errors import CompiledModelError
+from rtbrain.types import Embedding, Floats, Mask, Spectrogram
 
 
 class EncoderStage:
@@ -31,13 +32,7 @@ class EncoderStage:
         self._neural_delay_s = neural_delay_s
 
     def __call__(self, item: Spectrogram) -> Embedding:
-        """Embedding of a window.
-
-        Raises
-        ------
-        ArtefactError
-            The spectrogram has another shape than the encoder was compiled for.
-        """
+        """Embedding of a window."""
         channels, population = self.runtime(item.data, item.quality.good)
         return _embedding(channels, population, item, self._neural_delay_s)
 
@@ -62,7 +57,7 @@ class FrameMean:
 
     Raises
     ------
-    ArtefactError
+    CompiledModelError
         No frame is to be averaged, or `fill` is not finite.
     """
 
@@ -75,9 +70,13 @@ class FrameMean:
         n_newer_frames: int = 0,
     ) -> None:
         if n_frames_pooled < 1:
-            raise ArtefactError(f"frames to average: expected 1 or more, got {n_frames_pooled}")
+            raise CompiledModelError(
+                f"frames to average: expected 1 or more, got {n_frames_pooled}"
+            )
         if fill is not None and not np.isfinite(fill).all():
-            raise ArtefactError("fill of bad channels: expected finite means, got NaN: fit again")
+            raise CompiledModelError(
+                "fill of bad channels: expected finite means, got NaN: fit again"
+            )
         self._n_frames_pooled = n_frames_pooled
         self._n_newer_frames = n_newer_frames
         self._fill = None if fill is None else fill.astype(np.float32)
@@ -87,17 +86,11 @@ class FrameMean:
         """Mean frame of each channel [n_channels, n_freqs] and all of them in a row.
 
         A channel that is not good gets its fill.
-
-        Raises
-        ------
-        ArtefactError
-            The spectrogram has fewer frames than are averaged, or other channels or frequencies
-            than the fill.
         """
         n_frames = item.data.shape[1]
         stop = n_frames - self._n_newer_frames
         if stop < self._n_frames_pooled:
-            raise ArtefactError(
+            raise CompiledModelError(
                 f"cannot average {self._n_frames_pooled} frames of a spectrogram with {n_frames}: "
                 f"lengthen the window or average fewer"
             )
@@ -108,7 +101,7 @@ class FrameMean:
         elif self._fill.shape == channels.shape:
             channels[~item.quality.good] = self._fill[~item.quality.good]
         else:
-            raise ArtefactError(
+            raise CompiledModelError(
                 f"fill of bad channels has shape {self._fill.shape}, the spectrogram gives "
                 f"{channels.shape}: expected one mean a channel and frequency; fit again"
             )
@@ -128,3 +121,106 @@ def _embedding(
         t_stop=item.t_stop,
         quality=item.quality,
     )
+
+
+class StreamingEncoderStage:
+    """Streaming encoder as a stage: of each window, the frames that are new.
+
+    How many are new is told by the window's first sample, so that windows may be skipped or left
+    out: a window that starts a whole number of hops after the last one, and overlaps it, adds its
+    newest frames, hop by hop. In all other cases (the first window, samples lost between, off the
+    grid of hops, another time) every channel is taken anew: its output is then that of one shot
+    over the window, and goes on from there. So it is for a channel that was not good: it is
+    forgotten, and taken anew from its own window when it returns.
+
+    A channel that was taken anew is not yet one that ran on, for attention reaches a context
+    further back in each layer. With the encoders that ship, all channels anew in every window cost
+    a readout that was fitted on running states 0.004 AUC (0.967 before; the worst of three
+    synthetic patients 0.007), on hard ones nothing (0.911), though the population vector is
+    12 to 16 % away; 3 % are left after 2.5 s, half a percent after 5 s. So decodes count at once.
+
+    The same window again, with more or fewer of its channels, adds nothing and forgets nothing.
+
+    Parameters
+    ----------
+    runtime : StreamingRuntime
+        The encoder, loaded and warm; its state is this stage's alone.
+    hop_samples : int
+        From one window to the next.
+    neural_delay_s : float
+        From the moment that an embedding describes (the middle of the pooled frames) to the end
+        of the window, s.
+    """
+
+    def __init__(
+        self, runtime: StreamingRuntime, *, hop_samples: int, neural_delay_s: float
+    ) -> None:
+        self._runtime = runtime
+        self._hop_samples = hop_samples
+        self._neural_delay_s = neural_delay_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was seen."""
+        self._runtime.reset()
+        self._first_sample: int | None = None  # of the last window
+        self._lost_samples = 0
+        self._known: Mask = np.zeros(self._runtime.n_channels, np.bool_)
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Embedding of all frames since the channels were taken anew."""
+        runtime, good = self._runtime, item.quality.good
+        shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
+        if item.data.shape != shape:
+            raise CompiledModelError(
+                f"spectrogram has shape {item.data.shape}, the encoder was made for {shape}: make "
+                "it for this shape"
+            )
+        self._take(item.data, self._n_hops(item), good)
+        self._first_sample = item.first_sample
+        self._lost_samples = item.quality.lost_samples
+        channels, population = runtime.read(good)
+        # A value that is not finite would be remembered for ever.
+        self._known &= np.isfinite(channels).all(axis=1) | ~good
+        return Embedding(
+            channels, population, item.t_stop - self._neural_delay_s, item.t_stop, item.quality
+        )
+
+    def _n_hops(self, item: Spectrogram) -> int | None:
+        """Hops that the window adds; None where it does not follow the last one."""
+        if self._first_sample is None or item.quality.lost_samples != self._lost_samples:
+            return None
+        hops, off_grid = divmod(item.first_sample - self._first_sample, self._hop_samples)
+        if off_grid or hops < 0 or hops * self._runtime.hop_frames > self._runtime.n_frames:
+            return None
+        return hops
+
+    def _take(self, data: Floats, n_hops: int | None, good: Mask) -> None:
+        length = self._runtime.hop_frames
+        if n_hops is None:
+            self._known[:] = False
+        elif n_hops:
+            self._known &= good
+            # Hop by hop: other lengths would each be slow once, live.
+            for start in range(data.shape[1] - n_hops * length, data.shape[1], length):
+                self._runtime.advance(data[:, start : start + length], self._known)
+        returned = np.flatnonzero(good & ~self._known)
+        if returned.size:
+            self._runtime.restart(data, returned)
+            self._known |= good
+
+
+def streaming_stage(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    *,
+    hop_frames: int,
+    hop_samples: int,
+    neural_delay_s: float,
+    threads: int = 1,
+) -> StreamingEncoderStage:
+    """Stage of a streaming encoder, warm."""
+    path = compile_streaming(model, *shape, hop_frames=hop_frames)
+    runtime = StreamingRuntime(path, positions, threads=threads)
+    return StreamingEncoderStage(runtime, hop_samples=hop_samples, neural_delay_s=neural_delay_s)

@@ -10,24 +10,28 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
-from rtbrain.outlet.lsl_close import close_outlet
-from rtbrain.outlet.lsl_events import MarkerOutlet, StatusOutlet
-from rtbrain.outlet.lsl_header import (
+from rtbrain.outlet.lsl_stream import (
+    close_outlet,
     describe_channels,
     describe_contacts,
     describe_origin,
     make_outlet,
     new_info,
-    opened,
+    require_open,
 )
 from rtbrain.types import Chunk, Decode, Montage
 
-__all__ = ["DecodeOutlet", "MarkerOutlet", "SignalOutlet", "StatusOutlet"]
-
 # What a microvolt is multiplied by to be in the unit.
 _FROM_MICROVOLTS = {"nanovolts": 1e3, "microvolts": 1.0, "millivolts": 1e-3, "volts": 1e-6}
+
+
 # Channels that every decode stream has after its outputs, and their units.
-_WORTH = {"valid": "bool", "coverage": "fraction", "age_s": "seconds", "compute_s": "seconds"}
+_QUALITY_CHANNELS = {
+    "valid": "bool",
+    "coverage": "fraction",
+    "age_s": "seconds",
+    "compute_s": "seconds",
+}
 
 
 class SignalOutlet:
@@ -104,7 +108,7 @@ class SignalOutlet:
         StreamError
             The outlet is closed.
         """
-        outlet = opened(self._outlet, self._name)
+        outlet = require_open(self._outlet, self._name)
         if item.data.shape[0] != self._n_channels:
             raise MontageError(
                 f"outlet {self._name!r} has {self._n_channels} channels, the chunk has "
@@ -170,8 +174,8 @@ class DecodeOutlet:
     ) -> None:
         if hop_s is not None and not (math.isfinite(hop_s) and hop_s > 0):
             raise SettingsError(f"hop_s: expected a finite time above 0 s, got {hop_s}")
-        names = (*labels, *_WORTH)
-        units = (*(unit for _ in labels), *_WORTH.values())
+        names = (*labels, *_QUALITY_CHANNELS)
+        units = (*(unit for _ in labels), *_QUALITY_CHANNELS.values())
         self._name = f"{name}-decode"
         rate_hz = 0.0 if hop_s is None else 1 / hop_s
         info = new_info(self._name, "Decode", len(names), rate_hz, "float32", source_id)
@@ -195,7 +199,7 @@ class DecodeOutlet:
         StreamError
             The decode has another number of outputs, or the outlet is closed.
         """
-        outlet = opened(self._outlet, self._name)
+        outlet = require_open(self._outlet, self._name)
         if item.values.size != self._n_outputs:
             raise StreamError(
                 f"outlet {self._name!r} has {self._n_outputs} outputs, the decode has "

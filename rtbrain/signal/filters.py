@@ -11,8 +11,6 @@ from scipy.signal import butter, iirnotch, sosfilt
 from rtbrain.errors import SettingsError
 from rtbrain.types import Chunk, Floats, Montage
 
-__all__ = ["HighPass", "NotchComb"]
-
 Doubles = npt.NDArray[np.float64]
 
 

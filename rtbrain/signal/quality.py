@@ -5,28 +5,36 @@ from collections.abc import Callable
 import numpy as np
 
 from rtbrain.errors import SettingsError
-from rtbrain.signal.quality_measures import BlockMeasures
 from rtbrain.signal.quality_rules import (
     ABSOLUTE,
-    REASONS,
+    QUALITY_REASONS,
     AbsoluteRules,
-    Codes,
+    BlockMeasures,
+    QualityCodes,
     RelativeRules,
     ShaftCorrelation,
 )
-from rtbrain.signal.reference import contact_rows, shaft_pairs
+from rtbrain.signal.shafts import contact_rows, shaft_pairs
 from rtbrain.types import Chunk, Floats, Mask, Montage
 
-__all__ = ["ChannelQuality"]
-
 _BLOCK_S = 0.25
+
+
 # Two places: the last contact of a shaft must not be judged by one neighbour that may be dead.
 _REACH = 2
+
+
 # Blocks looked back on, 2 s, and how many of them must be bad. What no living contact does needs
 # 0.5 s; what a blink or a movement (0.3 to 1 s) might do needs more than those last.
 _BLOCKS = 8
+
+
 _BAD_ABSOLUTE = 2
+
+
 _BAD_RELATIVE = 4
+
+
 # Blocks without a fault before a contact is believed again, 5 s: longer than those looked back
 # on, so that a loose plug does not come and go.
 _CLEAN_BLOCKS = 20
@@ -109,7 +117,10 @@ class ChannelQuality:
     @property
     def bad(self) -> dict[str, str]:
         """Labels of the contacts that are bad now, and why."""
-        return {self._names[row]: REASONS[self._reason[row]] for row in self._reason.nonzero()[0]}
+        return {
+            self._names[row]: QUALITY_REASONS[self._reason[row]]
+            for row in self._reason.nonzero()[0]
+        }
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk with NaN for what cannot be believed; the same chunk where all can be."""
@@ -168,7 +179,7 @@ class ChannelQuality:
         self._remember(absolute, relative, judged)
         self._decide()
 
-    def _remember(self, absolute: Codes, relative: Codes, judged: Mask) -> None:
+    def _remember(self, absolute: QualityCodes, relative: QualityCodes, judged: Mask) -> None:
         self._broke_absolute[self._at] = absolute > 0
         self._broke_relative[self._at] = relative > 0
         self._at = (self._at + 1) % _BLOCKS
@@ -192,4 +203,4 @@ class ChannelQuality:
 
     def _tell(self, event: str, row: int, reason: int) -> None:
         if self._on_event is not None:
-            self._on_event(event, channel=self._names[row], reason=REASONS[reason])
+            self._on_event(event, channel=self._names[row], reason=QUALITY_REASONS[reason])

@@ -5,22 +5,29 @@ The limits were chosen on synthetic patients (blinks, movements and mains among 
 so that normal signal stays clear of them, and checked on recorded sEEG and ECoG.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.signal.quality_measures import Measured
-from rtbrain.types import Mask
+from rtbrain.types import Floats, Mask
 
-__all__ = ["ABSOLUTE", "REASONS", "AbsoluteRules", "Codes", "RelativeRules", "ShaftCorrelation"]
-
-Codes = npt.NDArray[np.int8]
+_Doubles = npt.NDArray[np.float64]
+_HARMONICS = 3
+# A signal that moves by no more than two steps of the converter does not move; a little more,
+# since a scale in floating point blurs the steps.
+_FLAT_QUANTA = 2.5
+# Whoever repeats fewer samples than this has too fine a signal to count its steps.
+_REPEATS_OF_FLAT = 0.25
+# Below this many points, a correlation over a block means nothing.
+_FEWEST_POINTS = 4
+_MAINS_EVERYWHERE_HZ = (50.0, 60.0)
+QualityCodes = npt.NDArray[np.int8]
 Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
+QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
-
 # A signal that moves freely meets its highest value once or twice a block; one that is cut off at
 # a rail stays there. A fifth leaves room for converters whose steps are coarse.
 _SHARE_AT_RAIL = 0.2
@@ -51,17 +58,126 @@ _AVERAGED_BLOCKS = 8
 _FEWEST_BLOCKS = 4
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockMeasurements:
+    """Numbers of one block, a row a contact; NaN where a contact has samples that are not finite."""
+
+    finite: Mask  # bool [n_contacts]
+    flat: Mask  # bool [n_contacts]
+    peak_uv: Floats  # float32 [n_contacts]
+    at_extreme: _Doubles  # float64 [n_contacts]
+    level_db: _Doubles  # float64 [n_contacts]
+    change_db: _Doubles  # float64 [n_contacts]
+    mains_db: _Doubles  # float64 [n_contacts]
+    mains_share: _Doubles  # float64 [n_contacts]
+    correlation: _Doubles  # float64 [n_pairs]
+
+
+class BlockMeasures:
+    """Measures blocks of one length.
+
+    The signal's changes from one sample to the next are looked at beside its level: of a 1/f
+    signal they are nearly white, and so vary little from block to block. Correlations are taken
+    between means over one mains period, which hold no mains: hum that two dead contacts share
+    is no sign of life.
+    """
+
+    def __init__(
+        self,
+        block_samples: int,
+        sfreq_hz: float,
+        mains_hz: float | None,
+        first: npt.NDArray[np.int64],
+        second: npt.NDArray[np.int64],
+    ) -> None:
+        families = _MAINS_EVERYWHERE_HZ if mains_hz is None else (mains_hz,)
+        n_changes = block_samples - 1
+        taper = np.hanning(n_changes)
+        self._waves = [wave for hz in families if (wave := _waves(hz, taper, sfreq_hz)) is not None]
+        # Power of a tapered sine of amplitude a: |product|² = a² sum(w)² / 4, of which a² / 2.
+        self._power_of_product = 2 / taper.sum() ** 2
+        self._power_weights = (taper**2 / (taper**2).sum()).astype(np.float32)
+        self._first, self._second = first, second
+        self._period = max(1, round(sfreq_hz / families[-1]))
+        self._n_periods = block_samples // self._period
+
+    def __call__(self, block: Floats) -> BlockMeasurements:
+        """Measure a block."""
+        # Not-finite samples make their own contact's numbers NaN: no cause to warn.
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            finite: Mask = np.logical_and.reduce(np.isfinite(block), axis=1)
+            centred = block - block.mean(axis=1, keepdims=True)
+            changes = np.diff(block, axis=1)
+            high, low = block.max(axis=1), block.min(axis=1)
+            extremes = [np.equal(block, edge[:, None]).mean(axis=1) for edge in (high, low)]
+            mains, share = self._mains(changes)
+            return BlockMeasurements(
+                finite,
+                _flat(changes, high - low),
+                np.maximum(high, -low),
+                np.maximum(*extremes),
+                _decibel(_power(centred)),
+                _decibel(_power(changes)),
+                _decibel(mains),
+                share,
+                self._correlation(centred),
+            )
+
+    def _mains(self, changes: Floats) -> tuple[_Doubles, _Doubles]:
+        """Power of the mains and its share: of the mains frequency that has more of it."""
+        total = (np.square(changes) @ self._power_weights).astype(np.float64)
+        mains = np.zeros_like(total)
+        for waves in self._waves:
+            products = (changes @ waves).astype(np.float64)
+            mains = np.maximum(mains, np.square(products).sum(axis=1) * self._power_of_product)
+        return mains, mains / total
+
+    def _correlation(self, centred: Floats) -> _Doubles:
+        if self._n_periods <= _FEWEST_POINTS:
+            return np.full(self._first.shape, np.nan)
+        periods = centred[:, : self._n_periods * self._period]
+        means = periods.reshape(len(centred), self._n_periods, self._period).mean(axis=2)
+        steps = np.diff(means, axis=1)
+        steps -= steps.mean(axis=1, keepdims=True)
+        steps /= np.sqrt(np.square(steps).sum(axis=1, keepdims=True))
+        products = steps[self._first] * steps[self._second]
+        return np.asarray(products.sum(axis=1), np.float64)
+
+
+def _waves(mains_hz: float, taper: _Doubles, sfreq_hz: float) -> Floats | None:
+    """Tapered cosines and sines of the mains and its harmonics: float32 [n_samples, n_waves]."""
+    harmonics_hz = mains_hz * np.arange(1, _HARMONICS + 1)
+    harmonics_hz = harmonics_hz[harmonics_hz < sfreq_hz / 2]
+    if not harmonics_hz.size:
+        return None
+    angle = 2 * np.pi / sfreq_hz * np.arange(taper.size)[:, None] * harmonics_hz
+    waves = np.hstack([np.cos(angle), np.sin(angle)]) * taper[:, None]
+    return np.asarray(waves, np.float32)
+
+
+def _flat(changes: Floats, span_uv: Floats) -> Mask:
+    flat: Mask = span_uv == 0
+    stands = changes == 0
+    for row in np.flatnonzero(~flat & (stands.mean(axis=1) > _REPEATS_OF_FLAT)):
+        quantum = np.abs(changes[row][~stands[row]]).min()
+        flat[row] = span_uv[row] <= _FLAT_QUANTA * quantum
+    return flat
+
+
+def _power(signal: Floats) -> _Doubles:
+    squares = np.einsum("ct,ct->c", signal, signal).astype(np.float64)
+    return np.asarray(squares / signal.shape[1])
+
+
+def _decibel(power: _Doubles) -> _Doubles:
+    return np.asarray(10 * np.log10(power))
+
+
 class AbsoluteRules:
     """Not finite, flat, saturated: what no living contact is, whatever the others do."""
 
-    def __call__(self, measured: Measured) -> Codes:
-        """Give the rule that each contact breaks: int8 [n_contacts], into `REASONS`.
-
-        Parameters
-        ----------
-        measured : Measured
-            Numbers of a block.
-        """
+    def __call__(self, measured: BlockMeasurements) -> QualityCodes:
+        """Give the rule that each contact breaks: int8 [n_contacts], into `QUALITY_REASONS`."""
         codes = np.full(measured.finite.shape, _FINE, np.int8)
         with np.errstate(invalid="ignore"):
             codes[measured.at_extreme >= _SHARE_AT_RAIL] = _SATURATED
@@ -76,41 +192,16 @@ class AbsoluteRules:
 
 
 class RelativeRules:
-    """Mains, noisy, quiet, uncorrelated: each against the contacts of the same kind.
-
-    Parameters
-    ----------
-    kinds : sequence of str
-        Kind of each contact.
-    """
+    """Mains, noisy, quiet, uncorrelated: each against the contacts of the same kind."""
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         array = np.asarray(kinds)
         self._groups = [array == kind for kind in dict.fromkeys(kinds)]
 
     def __call__(
-        self, measured: Measured, correlation: Doubles, alive: Mask, good: Mask
-    ) -> tuple[Codes, Mask]:
-        """Give the rule that each contact breaks, and which contacts could be judged.
-
-        Parameters
-        ----------
-        measured : Measured
-            Numbers of a block.
-        correlation : ndarray, float64 [n_contacts]
-            Of each contact with its shaft; NaN where unknown.
-        alive : ndarray, bool [n_contacts]
-            Contacts that break no absolute rule.
-        good : ndarray, bool [n_contacts]
-            Those of them that were not bad before: they say what is normal.
-
-        Returns
-        -------
-        codes : ndarray, int8 [n_contacts]
-            Into `REASONS`.
-        judged : ndarray, bool [n_contacts]
-            Enough contacts of its kind are alive to compare it with.
-        """
+        self, measured: BlockMeasurements, correlation: Doubles, alive: Mask, good: Mask
+    ) -> tuple[QualityCodes, Mask]:
+        """Give the rule that each contact breaks, and which contacts could be judged."""
         codes = np.full(alive.shape, _FINE, np.int8)
         judged = np.zeros(alive.shape, np.bool_)
         for group in self._groups:
@@ -124,7 +215,9 @@ class RelativeRules:
             codes[group] = found[group]
         return codes, judged
 
-    def _broken(self, measured: Measured, correlation: Doubles, normal: Mask) -> Codes:
+    def _broken(
+        self, measured: BlockMeasurements, correlation: Doubles, normal: Mask
+    ) -> QualityCodes:
         # Contacts that are not finite or flat have NaN or minus infinity here: their own rules
         # speak for them.
         with np.errstate(invalid="ignore"):
@@ -160,13 +253,6 @@ class ShaftCorrelation:
     """Best correlation of each contact with those near it on its shaft, averaged over blocks.
 
     The sign is dropped after averaging: contacts of a bipolar montage are neighbours too.
-
-    Parameters
-    ----------
-    n_contacts : int
-        How many contacts there are.
-    first, second : ndarray, int64 [n_pairs]
-        Contacts that are near each other.
     """
 
     def __init__(self, n_contacts: int, first: Rows, second: Rows) -> None:
@@ -176,15 +262,7 @@ class ShaftCorrelation:
         self._at = 0
 
     def __call__(self, correlation: Doubles, usable: Mask) -> Doubles:
-        """Take a block in; best correlation so far: float64 [n_contacts], NaN where unknown.
-
-        Parameters
-        ----------
-        correlation : ndarray, float64 [n_pairs]
-            Of the block; NaN where unknown.
-        usable : ndarray, bool [n_contacts]
-            Contacts that others may be compared with.
-        """
+        """Take a block in; best correlation so far: float64 [n_contacts], NaN where unknown."""
         self._seen[self._at] = correlation
         self._at = (self._at + 1) % _AVERAGED_BLOCKS
         known = np.isfinite(self._seen)

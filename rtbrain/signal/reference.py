@@ -5,30 +5,23 @@ Neighbours on a shaft are found by label, a stem and a number: ``LA3`` lies betw
 too; labels alone cannot tell them apart.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
+from scipy.signal import sosfilt
 
 from rtbrain.errors import MontageError
+from rtbrain.signal.filters import NotchComb
+from rtbrain.signal.shafts import (
+    CONTACT_KINDS,
+    _places,
+    contact_rows,
+    neighbour_triples,
+    no_neighbours_message,
+    some_names,
+)
 from rtbrain.types import Chunk, Floats, Montage
-
-__all__ = [
-    "Bipolar",
-    "CommonAverage",
-    "Laplacian",
-    "between_neighbours",
-    "contact_rows",
-    "shaft_pairs",
-]
-
-Rows = npt.NDArray[np.int64]
-
-_CONTACT_KINDS = frozenset({"dbs", "ecog", "eeg", "seeg"})
-_LONGEST_SHAFT = 18  # contacts, of the depth electrodes that are made
-_LABEL = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)")
 
 
 class CommonAverage:
@@ -60,7 +53,7 @@ class CommonAverage:
         if len(rows) < 2:
             raise MontageError(
                 f"common average: expected two or more contacts of kind "
-                f"{', '.join(sorted(_CONTACT_KINDS))}, got {len(rows)} of {_some(montage.names)}: "
+                f"{', '.join(sorted(CONTACT_KINDS))}, got {len(rows)} of {some_names(montage.names)}: "
                 f"set the kinds of the channels"
             )
         self.montage = montage.pick([montage.names[row] for row in rows])
@@ -112,7 +105,7 @@ class Bipolar:
             if (shaft, number + 1) in places
         ]
         if not pairs:
-            raise MontageError(_nobody("bipolar", "a neighbour", montage))
+            raise MontageError(no_neighbours_message("bipolar", "a neighbour", montage))
         self._first, self._second = np.asarray(pairs).T
         names = tuple(f"{montage.names[i]}-{montage.names[j]}" for i, j in pairs)
         positions = None
@@ -168,7 +161,7 @@ class Laplacian:
     """
 
     def __init__(self, montage: Montage) -> None:
-        self._centre, self._below, self._above = between_neighbours(montage)
+        self._centre, self._below, self._above = neighbour_triples(montage)
         self.montage = montage.pick([montage.names[row] for row in self._centre])
         self.dropped = _without(montage, [int(row) for row in self._centre])
 
@@ -197,128 +190,75 @@ def _fill_from_one(around: Floats, below: Floats, above: Floats) -> None:
     around[~has_below & ~has_above] = np.nan
 
 
-def between_neighbours(montage: Montage) -> tuple[Rows, Rows, Rows]:
-    """Rows of the contacts with both neighbours on their shaft, and rows of those neighbours.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels to look among.
-
-    Returns
-    -------
-    centre, below, above : ndarray, int64 [n_centres]
-        In the montage's order; below has the lower number.
-
-    Raises
-    ------
-    MontageError
-        No contact has both neighbours, or two claim the same place on a shaft.
-    """
-    places = _places(montage)
-    triples = [
-        (row, places[shaft, number - 1], places[shaft, number + 1])
-        for (shaft, number), row in places.items()
-        if (shaft, number - 1) in places and (shaft, number + 1) in places
-    ]
-    if not triples:
-        raise MontageError(_nobody("Laplacian", "a neighbour on either side", montage))
-    centre, below, above = np.asarray(triples, np.int64).T
-    return centre, below, above
-
-
-def shaft_pairs(montage: Montage, reach: int) -> tuple[Rows, Rows]:
-    """Rows of contacts that lie on one shaft within `reach` places of each other.
-
-    Contacts whose labels cannot be read, or that claim one place, form no pair; nor do those of
-    more than 18 contacts with one stem, which are a grid: next in number is not next in place.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels to look among.
-    reach : int
-        Largest difference of their numbers, 1 for neighbours only.
-
-    Returns
-    -------
-    first, second : ndarray, int64 [n_pairs]
-        Each pair once.
-    """
-    shafts: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for row in contact_rows(montage):
-        label = _parsed(montage.names[row])
-        if label is not None:
-            shafts.setdefault((montage.kinds[row], label[0]), []).append((row, label[1]))
-    pairs = [
-        (row, other)
-        for shaft in shafts.values()
-        if len(shaft) <= _LONGEST_SHAFT
-        for row, number in shaft
-        for other, other_number in shaft
-        if 1 <= other_number - number <= reach
-    ]
-    first, second = np.asarray(pairs, np.int64).reshape(-1, 2).T
-    return first, second
-
-
-def contact_rows(montage: Montage) -> list[int]:
-    """Rows of the channels that are contacts in the brain or on the head.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels to look among.
-    """
-    return [row for row, kind in enumerate(montage.kinds) if kind in _CONTACT_KINDS]
-
-
-def _parsed(label: str) -> tuple[str, int] | None:
-    """Stem and number of a label, such as ``("LT1Ha", 4)``; None where it is not of that form.
-
-    ``*`` and ``#``, with which clinics mark contacts, are no part of a stem; nor is what only
-    separates it from the number. Primes stay: ``A'3`` and ``A3`` are on opposite sides.
-    """
-    found = _LABEL.fullmatch(re.sub(r"[*#]", "", label).strip())
-    if found is None:
-        return None
-    stem = found["stem"].rstrip("_ -")
-    if not any(letter.isalpha() for letter in stem):
-        return None
-    return stem, int(found["number"])
-
-
-def _places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
-    """Row of each contact by its shaft (kind and stem) and number, in the montage's order."""
-    places: dict[tuple[tuple[str, str], int], int] = {}
-    for row in contact_rows(montage):
-        parsed = _parsed(montage.names[row])
-        if parsed is None:
-            continue
-        stem, number = parsed
-        place = ((montage.kinds[row], stem), number)
-        if place in places:
-            raise MontageError(
-                f"contacts {montage.names[places[place]]} and {montage.names[row]} are both "
-                f"number {number} of shaft {stem}: rename one or pick the channels"
-            )
-        places[place] = row
-    return places
-
-
 def _without(montage: Montage, rows: Sequence[int]) -> tuple[str, ...]:
     used = set(rows)
     return tuple(name for row, name in enumerate(montage.names) if row not in used)
 
 
-def _nobody(reference: str, neighbours: str, montage: Montage) -> str:
-    return (
-        f"{reference} reference: no contact has {neighbours}, got {_some(montage.names)}: "
-        f"expected kinds {', '.join(sorted(_CONTACT_KINDS))} and labels such as A1, A2, A3"
-    )
+class PublishedLaplacian:
+    """Notched contact minus its neighbours as the released code filters them: not in time.
 
+    The published code [1]_ [2]_ notches each contact along time. Then it stacks its two raw
+    neighbours, the higher number first, and runs the same notches along *that* axis, as if the
+    pair were a signal of two samples. With ``h`` the impulse response of the notches,
+    it subtracts::
 
-def _some(names: Sequence[str]) -> str:
-    if not names:
-        return "no channels"
-    return ", ".join(names[:6]) + (f", ... ({len(names)} channels)" if len(names) > 6 else "")
+        h[0] / 2 * below + (h[0] + h[1]) / 2 * above
+
+    at 2048 Hz and 60 to 360 Hz ``0.469 * below + 0.429 * above``: the neighbours keep their mains
+    hum, which so comes into the output, and a tenth of what both share stays in. It is
+    reproduced for parity with released weights and takes the place of notch and Laplacian both;
+    for anything trained anew use those two.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks that come in, not notched.
+    mains_hz, q, up_to_hz : float
+        As for `NotchComb`; the published values are 60, 30 and 360.
+
+    Attributes
+    ----------
+    montage : Montage
+        Contacts that come out: those with both neighbours on their shaft.
+    dropped : tuple of str
+        Channels that do not come out, as of `Laplacian`.
+
+    Raises
+    ------
+    MontageError
+        No contact has both neighbours, or two claim the same place on a shaft.
+    SettingsError
+        The notches cannot be, as for `NotchComb`.
+
+    References
+    ----------
+    .. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
+       recordings", ICLR 2023, arXiv:2302.14367.
+    .. [2] Chau et al., "Population Transformer: learning population-level representations of
+       neural activity", ICLR 2025, arXiv:2406.03044.
+    """
+
+    def __init__(
+        self, montage: Montage, mains_hz: float, *, q: float = 30.0, up_to_hz: float = 360.0
+    ) -> None:
+        self._centre, self._below, self._above = neighbour_triples(montage)
+        self.montage = montage.pick([montage.names[row] for row in self._centre])
+        kept = set(self.montage.names)
+        self.dropped = tuple(name for name in montage.names if name not in kept)
+        self._notch = NotchComb(self.montage, mains_hz, q=q, up_to_hz=up_to_hz)
+        first, second = sosfilt(self._notch.sos, [1.0, 0.0])
+        self._of_below = first / 2
+        self._of_above = (first + second) / 2
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk of the contacts against their neighbours; NaN where any of the three is NaN."""
+        centres = Chunk(chunk.data[self._centre], chunk.timestamps, chunk.first_sample, chunk.gap)
+        around = self._of_below * chunk.data[self._below].astype(np.float64)
+        around += self._of_above * chunk.data[self._above].astype(np.float64)
+        data: Floats = (self._notch(centres).data - around).astype(np.float32)
+        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+
+    def reset(self) -> None:
+        """Start the notches again from zero state."""
+        self._notch.reset()

@@ -10,13 +10,18 @@ from scipy.signal import firwin
 from rtbrain.errors import SettingsError
 from rtbrain.types import Chunk, Floats, Montage, Times
 
-__all__ = ["Resample"]
-
 Doubles = npt.NDArray[np.float64]
 
+
 _LARGEST = 5000  # of either integer of the ratio: the filter has 20 times as many taps
+
+
 _KAISER_BETA = 5.0  # with 10 zero crossings a side: scipy.signal.resample_poly's default
+
+
 _CROSSINGS = 10
+
+
 _BLOCK = 4096  # inputs a channel that are laid out at a time: some megabytes at 128 channels
 
 

@@ -3,11 +3,8 @@
 import numpy as np
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import check_frames, check_window
-from rtbrain.spectrogram.normalise import spectrogram_of
+from rtbrain.spectrogram.frames import check_frames, check_window, make_spectrogram
 from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
-
-__all__ = ["Patches"]
 
 # Channels a block: its float64 scratch stays small.
 _BLOCK_CHANNELS = 16
@@ -68,25 +65,7 @@ class Patches:
         self._length_samples = length_samples
 
     def __call__(self, item: Window) -> Spectrogram:
-        """Patches of a window.
-
-        Parameters
-        ----------
-        item : Window
-            float32 [n_channels, length_samples].
-
-        Returns
-        -------
-        Spectrogram
-            float32 [n_channels, n_frames, n_freqs], standard deviations; a new array.
-
-        Raises
-        ------
-        MontageError
-            The window has another number of channels.
-        SettingsError
-            The window has another length.
-        """
+        """Patches of a window."""
         check_window(item, self._n_channels, self._length_samples)
         shown = self.n_frames * self.n_freqs
         out = np.empty((self._n_channels, shown), np.float32)
@@ -97,7 +76,7 @@ class Patches:
                 rows = slice(first, first + _BLOCK_CHANNELS)
                 finite[rows] = _standardise(item.data[rows], out[rows])
         patches = out.reshape(self._n_channels, self.n_frames, self.n_freqs)
-        return spectrogram_of(item, patches, finite)
+        return make_spectrogram(item, patches, finite)
 
     def reset(self) -> None:
         """Nothing to forget: each window stands for itself."""

@@ -6,16 +6,24 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import FrameMagnitudes, check_frames, check_window, frames_of
-from rtbrain.spectrogram.normalise import spectrogram_of
+from rtbrain.spectrogram.frames import (
+    FrameMagnitudes,
+    check_frames,
+    check_window,
+    cut_frames,
+    make_spectrogram,
+)
 from rtbrain.types import Mask, Spectrogram, Times, Window
 
-__all__ = ["RunningStatistics", "RunningStft"]
-
 Doubles = npt.NDArray[np.float64]
+
+
 Counts = npt.NDArray[np.int64]
 
+
 _KNOWN_FRAMES = 100
+
+
 _MOST_DEVIATIONS = 5.0
 
 
@@ -160,25 +168,7 @@ class RunningStft:
         self._kept_lost_samples = 0
 
     def __call__(self, item: Window) -> Spectrogram:
-        """Spectrogram of a window.
-
-        Parameters
-        ----------
-        item : Window
-            float32 [n_channels, length_samples].
-
-        Returns
-        -------
-        Spectrogram
-            float32 [n_channels, n_frames, n_freqs], a new array.
-
-        Raises
-        ------
-        MontageError
-            The window has another number of channels.
-        SettingsError
-            The window has another length.
-        """
+        """Spectrogram of a window."""
         check_window(item, self._n_channels, self._length_samples)
         n_new = self._n_new(item)
         stop = item.first_sample + self._length_samples
@@ -193,7 +183,7 @@ class RunningStft:
         data[:, :n_oldest] = self._kept[:, self._head :]
         data[:, n_oldest:] = self._kept[:, : self._head]
         finite: Mask = np.logical_and.reduce(self._finite, axis=1)
-        return spectrogram_of(item, data, finite)
+        return make_spectrogram(item, data, finite)
 
     def _n_new(self, window: Window) -> int:
         """How many of the window's frames are not in the ring."""
@@ -209,7 +199,7 @@ class RunningStft:
         if n_new == 0:
             return
         start = self._length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
-        frames = frames_of(window.data[:, start:], self._frame_samples, self._hop_samples)
+        frames = cut_frames(window.data[:, start:], self._frame_samples, self._hop_samples)
         magnitudes = np.empty((self._n_channels, n_new, self.n_freqs), np.float32)
         self._magnitudes(frames, out=magnitudes)
         finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)

@@ -3,11 +3,15 @@
 import numpy as np
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import FrameMagnitudes, check_frames, check_window, frames_of
-from rtbrain.spectrogram.normalise import WindowZScore, spectrogram_of
+from rtbrain.spectrogram.frames import (
+    FrameMagnitudes,
+    WindowZScore,
+    check_frames,
+    check_window,
+    cut_frames,
+    make_spectrogram,
+)
 from rtbrain.types import Floats, Spectrogram, Times, Window
-
-__all__ = ["PublishedStft"]
 
 
 class PublishedStft:
@@ -109,25 +113,7 @@ class PublishedStft:
         self._right = np.empty((n_channels, n_all - after, n_freqs), np.float32)
 
     def __call__(self, item: Window) -> Spectrogram:
-        """Spectrogram of a window.
-
-        Parameters
-        ----------
-        item : Window
-            float32 [n_channels, length_samples].
-
-        Returns
-        -------
-        Spectrogram
-            float32 [n_channels, n_frames, n_freqs], a new array.
-
-        Raises
-        ------
-        MontageError
-            The window has another number of channels.
-        SettingsError
-            The window has another length.
-        """
+        """Spectrogram of a window."""
         check_window(item, self._n_channels, self._length_samples)
         self._compute_inner(item.data, self._n_new(item))
         self._compute_ends(item.data)
@@ -135,7 +121,7 @@ class PublishedStft:
         self._kept_lost_samples = item.quality.lost_samples
         head = self._head
         parts = (self._left, self._inner[:, head:], self._inner[:, :head], self._right)
-        return spectrogram_of(item, *self._z_score(parts))
+        return make_spectrogram(item, *self._z_score(parts))
 
     def reset(self) -> None:
         """Forget the frames kept."""
@@ -158,7 +144,7 @@ class PublishedStft:
         stop = start + (n_new - 1) * self._hop_samples + self._frame_samples
         if n_new == 0:
             return
-        frames = frames_of(data[:, start:stop], self._frame_samples, self._hop_samples)
+        frames = cut_frames(data[:, start:stop], self._frame_samples, self._hop_samples)
         n_before_wrap = min(n_new, self._n_inner - self._head)
         tail = slice(self._head, self._head + n_before_wrap)
         self._magnitudes(frames[:, :n_before_wrap], out=self._inner[:, tail])
@@ -170,4 +156,4 @@ class PublishedStft:
         self._left_signal[:, self._pad :] = data[:, : self._left_stop]
         self._right_signal[:, : rest.shape[1]] = rest
         for signal, out in ((self._left_signal, self._left), (self._right_signal, self._right)):
-            self._magnitudes(frames_of(signal, self._frame_samples, self._hop_samples), out)
+            self._magnitudes(cut_frames(signal, self._frame_samples, self._hop_samples), out)

@@ -7,19 +7,22 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import check_window
-from rtbrain.spectrogram.normalise import WindowZScore, spectrogram_of
+from rtbrain.spectrogram.frames import WindowZScore, check_window, make_spectrogram
 from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
 
-__all__ = ["Superlet"]
-
 _LOWEST_HZ, _HIGHEST_HZ = 0.1, 200.0
+
+
 # A superlet of order o holds the wavelets of 1 (the published base) times 1, ..., o cycles; the
 # published code begins with the least order's wavelet.
 _LEAST_ORDER, _GREATEST_ORDER = 3, 30
+
+
 # Standard deviations of the Gaussian in the time of a wavelet's cycles, and how far a wavelet is
 # followed: 10 scales a cycle, where one period is 2 pi scales.
 _DEVIATIONS = 5.0
+
+
 _SUPPORT_SCALES = 10.0
 
 
@@ -156,25 +159,7 @@ class Superlet:
         self._z_score = WindowZScore(self.n_frames, n_freqs, clip_frames=0)
 
     def __call__(self, item: Window) -> Spectrogram:
-        """Spectrogram of a window.
-
-        Parameters
-        ----------
-        item : Window
-            float32 [n_channels, length_samples].
-
-        Returns
-        -------
-        Spectrogram
-            float32 [n_channels, n_frames, n_freqs], a new array.
-
-        Raises
-        ------
-        MontageError
-            The window has another number of channels.
-        SettingsError
-            The window has another length.
-        """
+        """Spectrogram of a window."""
         check_window(item, self._n_channels, self._length_samples)
         # Channels that will be blanked are not worth the time.
         wanted: Mask = item.quality.good & np.logical_and.reduce(np.isfinite(item.data), axis=1)
@@ -182,7 +167,7 @@ class Superlet:
         if wanted.any():
             magnitudes[wanted] = self.magnitudes(item.data[wanted])[:, self._kept]
         z_scores, finite = self._z_score([magnitudes])
-        return spectrogram_of(item, z_scores, finite & wanted)
+        return make_spectrogram(item, z_scores, finite & wanted)
 
     def reset(self) -> None:
         """Do nothing: windows share nothing."""

@@ -1,17 +1,26 @@
 """Marks by hand out over LSL: what happened, and which contacts are bad."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from uuid import uuid4
 
 import pylsl
 from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QInputDialog,
+    QLineEdit,
+    QWidget,
+)
 
-__all__ = ["ASK", "DEFAULT_LABELS", "MarkLabels", "MarkOutlet"]
+from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import ViewSession
 
 _HELD = 360  # hundreds of marks kept for a listener that stopped reading
 _LONGEST = 200
-ASK = "bad?"
+REPEAT_REQUEST = "bad?"
 DEFAULT_LABELS = (
     "event",
     "seizure",
@@ -22,6 +31,7 @@ DEFAULT_LABELS = (
     "task",
     "rest",
 )
+_BY_HAND = "by hand"
 
 
 class MarkOutlet:
@@ -29,16 +39,6 @@ class MarkOutlet:
 
     ``bad LABEL`` and ``good LABEL`` tell decoders that a contact is not to be believed, or is
     again; ``bad?`` asks them to tell all that are bad by hand. Any other text is a remark.
-
-    Parameters
-    ----------
-    name : str
-        Name of the stream, less ``-marks``.
-
-    Attributes
-    ----------
-    name : str
-        Name of the stream.
     """
 
     def __init__(self, name: str = "rtbrain-view") -> None:
@@ -56,18 +56,7 @@ class MarkOutlet:
         self._outlet = pylsl.StreamOutlet(info, max_buffered=_HELD)
 
     def send(self, text: str) -> str:
-        """Send a mark, stamped now.
-
-        Parameters
-        ----------
-        text : str
-            Becomes one line of at most 200 characters.
-
-        Returns
-        -------
-        str
-            What was sent; empty where there was nothing to send.
-        """
+        """Send a mark, stamped now."""
         line = " ".join(text.split())[:_LONGEST]
         if line:
             self._outlet.push_sample([line], pylsl.local_clock())
@@ -81,17 +70,11 @@ class MarkOutlet:
         """Tell a decoder that has just begun to listen which contacts are bad, and ask it."""
         for label in labels:
             self.call(label, True)
-        self.send(ASK)
+        self.send(REPEAT_REQUEST)
 
 
 class MarkLabels:
-    """Texts of the keys F1 to F8, kept in the settings of the window.
-
-    Parameters
-    ----------
-    settings : QSettings
-        Where they are kept.
-    """
+    """Texts of the keys F1 to F8, kept in the settings of the window."""
 
     def __init__(self, settings: QSettings) -> None:
         self._settings = settings
@@ -111,3 +94,105 @@ class MarkLabels:
 
 def _key(number: int) -> str:
     return f"marks/F{number + 1}"
+
+
+class OperatorMarks:
+    """What the operator tells the rest of the world."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        session: ViewSession,
+        marks: MarkOutlet,
+        labels: MarkLabels,
+        say: Callable[[str], None],
+    ) -> None:
+        self._window = window
+        self._session = session
+        self._marks = marks
+        self._say = say
+        self._status_live = False
+        self.labels = labels
+        self.contact = ""
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def chosen_is_bad(self) -> bool:
+        """Whether the contact chosen was called bad by hand, here or in another window."""
+        return self._session.bad.get(self.contact) == _BY_HAND
+
+    def choose(self, label: str) -> None:
+        """Take the contact that `toggle_bad` is about."""
+        self.contact = label
+        self.on_change()
+
+    def press(self, number: int) -> None:
+        """Send the mark of a key, 0 for F1."""
+        self.send(self.labels[number])
+
+    def send(self, text: str) -> None:
+        """Send a mark, and say so."""
+        sent = self._marks.send(text)
+        if sent:
+            self._say(f"marked: {sent}  ({self._marks.name})")
+
+    def call(self, label: str, bad: bool) -> None:
+        """Call a contact bad or good again: here, and to every decoder that listens."""
+        self._session.mark(label, bad)
+        self._marks.call(label, bad)
+        self._say(f"{label} called {'bad' if bad else 'good'} by hand  ({self._marks.name})")
+        self.on_change()
+
+    def toggle_bad(self) -> None:
+        """Call the contact chosen bad, or good again."""
+        if self.contact:
+            self.call(self.contact, not self.chosen_is_bad)
+
+    def take(self, update: SessionUpdate) -> None:
+        """Repeat the marks to a decoder that has just begun to listen, or to be heard."""
+        status = next((feed for feed in self._session.feeds if feed.kind == "status"), None)
+        live = status is not None and status.state == "live"
+        if (live and not self._status_live) or any(
+            told.event == "manual_marks" for told in update.told
+        ):
+            self._marks.repeat(sorted(self._session.marked))
+        self._status_live = live
+        if any(told.event.startswith("channel_") for told in update.told):
+            self.on_change()
+
+    def ask(self) -> None:
+        """Ask for a text and send it as a mark, stamped when it is sent."""
+        dialog = QInputDialog(self._window)
+        dialog.setWindowTitle("Mark")
+        dialog.setLabelText("Text of the mark")
+        dialog.textValueSelected.connect(self.send)
+        dialog.open()
+
+    def edit_labels(self) -> None:
+        """Let the operator change the texts of F1 to F8."""
+        dialog = mark_labels_dialog(self.labels, self._window)
+        dialog.accepted.connect(self.on_change)
+        dialog.open()
+
+
+def mark_labels_dialog(labels: MarkLabels, parent: QWidget | None = None) -> QDialog:
+    """Dialog that changes the texts of F1 to F8, not yet shown."""
+    dialog = QDialog(parent)
+    dialog.setWindowTitle("Texts of F1 to F8")
+    form = QFormLayout(dialog)
+    fields = [QLineEdit(text) for text in labels]
+    for number, field in enumerate(fields, 1):
+        form.addRow(f"F&{number}", field)
+    buttons = QDialogButtonBox(
+        QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+    )
+    form.addRow(buttons)
+
+    def keep() -> None:
+        for number, field in enumerate(fields):
+            labels[number] = field.text()
+        dialog.accept()
+
+    buttons.accepted.connect(keep)
+    buttons.rejected.connect(dialog.reject)
+    return dialog

@@ -1,46 +1,112 @@
 """The window's menus, from the table of keys."""
 
+import platform
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 
+import pylsl
+import pyqtgraph
+import PySide6
+from PySide6.QtCore import QStandardPaths, Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QMenu, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QDockWidget,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QVBoxLayout,
+    QWidget,
+)
 
-from rtbrain.view.about import about_box
-from rtbrain.view.hands import Hands
-from rtbrain.view.keys import KEYS, KeysDialog
+import rtbrain
+from rtbrain.errors import SettingsError
+from rtbrain.view.marks import OperatorMarks
 
-__all__ = ["Menus"]
+RESEARCH_ONLY = (
+    "Research use only. rtbrain is not a medical device; nothing that it shows may guide treatment."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A command of the window."""
+
+    command: str
+    menu: str
+    text: str
+    keys: str
+    tip: str
+    checkable: bool = False
+
+
+KEYS = (
+    Key("screenshot", "&File", "Save a &picture", "Ctrl+S", "Save the window as a PNG."),
+    Key("quit", "&File", "&Quit", "Ctrl+Q", "Close the window; nothing else ends."),
+    Key(
+        "pause",
+        "&View",
+        "&Pause the picture",
+        "Space",
+        "Let traces, spectra and map stand still; data, decodes and health go on.",
+        True,
+    ),
+    Key("theme", "&View", "&Light theme", "Ctrl+T", "Change between dark and light.", True),
+    Key("large", "&View", "Lar&ge type", "Ctrl+L", "Half as large again.", True),
+    Key("next", "&View", "&Next contact", ".", "Spectra of the next contact."),
+    Key("previous", "&View", "Pre&vious contact", ",", "Spectra of the contact before."),
+    Key("layout", "&View", "&Reset the layout", "Ctrl+0", "Every panel back to its place."),
+    Key("free", "&Marks", "&Write a mark...", "Ctrl+M", "Send a text of your own as a mark."),
+    Key("bad", "&Marks", "Contact &bad by hand", "Ctrl+B", "Tell decoders to leave the chosen"
+        " contact out, or to take it in again.", True),
+    Key("labels", "&Marks", "&Texts of F1 to F8...", "Ctrl+E", "Say what the keys F1 to F8 send."),
+    Key("keys", "&Help", "&Keys", "Ctrl+H", "This list."),
+    Key("about", "&Help", "&About", "Ctrl+I", "Versions and conditions of use."),
+)  # fmt: skip
+
+
+class KeysDialog(QDialog):
+    """List of all keys."""
+
+    def __init__(
+        self, marks: list[str], more: list[tuple[str, str]], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys")
+        rows = [(key.keys, key.tip) for key in KEYS]
+        rows += [(f"F{number}", f"Mark: {text}") for number, text in enumerate(marks, 1)]
+        rows += more
+        cells = "".join(
+            f"<tr><td><b>{_plain(keys)}</b>&nbsp;&nbsp;</td><td>{_plain(tip)}</td></tr>"
+            for keys, tip in rows
+        )
+        text = QLabel(f"<table cellpadding='2'>{cells}</table>")
+        text.setTextFormat(Qt.TextFormat.RichText)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        layout.addWidget(buttons)
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 class Menus:
-    """Actions of the window: each in a menu, with a key and a tip.
-
-    Parameters
-    ----------
-    window : QMainWindow
-        Whose menu bar it is.
-    docks : dict of str to QDockWidget
-        Shown and hidden by Ctrl+1 and on.
-    commands : dict of str to callable
-        What the window does itself, by command.
-    hands : Hands
-        What the operator's hands do.
-    panels : iterable of QWidget
-        Whose own actions are listed among the keys.
-
-    Attributes
-    ----------
-    actions : dict of str to QAction
-        By command; ``F1`` to ``F8`` are the marks.
-    """
+    """Actions of the window: each in a menu, with a key and a tip."""
 
     def __init__(
         self,
         window: QMainWindow,
         docks: dict[str, QDockWidget],
         commands: dict[str, Callable[[], object]],
-        hands: Hands,
+        hands: OperatorMarks,
         panels: Iterable[QWidget],
     ) -> None:
         self._window = window
@@ -53,7 +119,7 @@ class Menus:
             "bad": hands.toggle_bad,
             "labels": self._edit_labels,
             "keys": self._show_keys,
-            "about": lambda: about_box(window).open(),
+            "about": lambda: about_dialog(window).open(),
         }
         for key in KEYS:
             action = self._add(key.menu, key.text, key.keys, key.tip, commands[key.command])
@@ -71,8 +137,8 @@ class Menus:
             action.setShortcut(f"Ctrl+{number}")
             action.setEnabled(name != "banner")
             shown.addAction(action)
-        hands.on_change = self._hands_changed
-        self._hands_changed()
+        hands.on_change = self._marks_changed
+        self._marks_changed()
 
     def checked(self, command: str, on: bool) -> None:
         """Show a command as on or off."""
@@ -101,7 +167,7 @@ class Menus:
             self._menus[title].setToolTipsVisible(True)
         return self._menus[title]
 
-    def _hands_changed(self) -> None:
+    def _marks_changed(self) -> None:
         """Say what the keys send now, and whether the chosen contact is bad by hand."""
         for number, text in enumerate(self._hands.labels):
             self.actions[f"F{number + 1}"].setText(text.replace("&", "&&"))
@@ -115,3 +181,50 @@ class Menus:
 
     def _show_keys(self) -> None:
         self.keys_dialog().open()
+
+
+def versions() -> dict[str, str]:
+    """Version of each part that the window is made of."""
+    lsl = pylsl.library_version()
+    return {
+        "rtbrain": rtbrain.__version__,
+        "Python": platform.python_version(),
+        "PySide6": PySide6.__version__,
+        "pyqtgraph": pyqtgraph.__version__,
+        "pylsl": pylsl.__version__,
+        "liblsl": f"{lsl // 100}.{lsl % 100}",
+    }
+
+
+def about_dialog(parent: QWidget | None = None) -> QMessageBox:
+    """Box with the versions and the conditions of use, not yet shown."""
+    listed = "\n".join(f"{name} {version}" for name, version in versions().items())
+    box = QMessageBox(parent)
+    box.setWindowTitle("About rtbrain")
+    box.setText(f"{RESEARCH_ONLY}\n\n{listed}")
+    return box
+
+
+def save_screenshot(widget: QWidget, path: Path) -> None:
+    """Save what a widget shows as a PNG."""
+    if not widget.grab().save(str(path), "PNG"):
+        raise SettingsError(
+            f"expected to write a picture, could not write {path}: is the folder there, writable "
+            "and the disk not full?"
+        )
+
+
+def new_screenshot_path(folder: str) -> Path:
+    """Path for a picture of now, in a folder or, where that is empty, among the user's pictures.
+
+    Two pictures of one second are told apart by a number.
+    """
+    pictures = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.PicturesLocation)
+    home = Path(folder or pictures or Path.home())
+    home.mkdir(parents=True, exist_ok=True)
+    stem = f"rtbrain-view-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = home / f"{stem}.png", 1
+    while path.exists():
+        number += 1
+        path = home / f"{stem}-{number}.png"
+    return path

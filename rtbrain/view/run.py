@@ -1,5 +1,6 @@
 """The window as a process: until it is closed, or until a picture of it is saved."""
 
+import ctypes
 import signal
 import sys
 import tempfile
@@ -11,17 +12,16 @@ from PySide6.QtCore import QMessageLogContext, QSettings, QTimer, QtMsgType, qIn
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.errors import SettingsError
-from rtbrain.view.heap import keep_to_one_heap
 from rtbrain.view.marks import MarkOutlet
-from rtbrain.view.session import Session
-from rtbrain.view.traces import MakeChain
-from rtbrain.view.window import Window
+from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.traces.panel import BuildChain
+from rtbrain.view.window import MainWindow
 
-__all__ = ["Picture", "run_window"]
+_M_ARENA_MAX = -8  # glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Screenshot:
     """A picture to be taken of the window.
 
     Attributes
@@ -44,9 +44,9 @@ def run_window(
     stream: str | None,
     decode: str | None,
     *,
-    make_chain: MakeChain,
+    make_chain: BuildChain,
     theme: str | None,
-    picture: Picture | None,
+    picture: Screenshot | None,
 ) -> None:
     """Show the window until it is closed, by the user or by SIGINT or SIGTERM.
 
@@ -66,7 +66,7 @@ def run_window(
     SettingsError
         The picture cannot be written.
     """
-    keep_to_one_heap()
+    limit_malloc_arenas()
     if picture is not None:
         qInstallMessageHandler(_complain)
     application = QApplication.instance() or QApplication(["rtbrain view"])
@@ -76,9 +76,9 @@ def run_window(
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
-        session = Session(stream=stream, decode=decode)
+        session = ViewSession(stream=stream, decode=decode)
         stack.callback(session.close)
-        window = Window(session, MarkOutlet(), settings, make_chain=make_chain, theme=theme)
+        window = MainWindow(session, MarkOutlet(), settings, make_chain=make_chain, theme=theme)
         failed: list[SettingsError] = []
         if picture is not None:
             scale = window.devicePixelRatioF()
@@ -101,9 +101,23 @@ def _complain(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _take(window: Window, path: Path, failed: list[SettingsError]) -> None:
+def _take(window: MainWindow, path: Path, failed: list[SettingsError]) -> None:
     try:
         window.save_picture(path)
     except SettingsError as error:
         failed.append(error)
     window.close()
+
+
+def limit_malloc_arenas() -> None:
+    """Have glibc give every thread memory from one heap; elsewhere nothing is done.
+
+    By default threads get heaps of their own, eight a core. Those of liblsl, which come and go
+    with each stream on the network, leave holes in all of them, and none is given back: resident
+    memory rises though nothing more is used. To be called before there are other threads: a heap
+    that is there stays in use.
+    """
+    # Other C libraries of Linux have no such call.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)

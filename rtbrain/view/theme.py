@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ["DARK", "LIGHT", "Theme", "large", "style_sheet"]
-
 _LARGER = 1.5
 
 
@@ -13,24 +11,6 @@ class Theme:
 
     `good`, `warn` and `bad` differ in lightness too, and no panel tells anything by colour alone.
 
-    Attributes
-    ----------
-    name : str
-        ``dark`` or ``light``.
-    background, foreground : str
-        Of plots, and of lines and text on them.
-    faint : str
-        Text that matters less, and what is out of date or switched off.
-    grid : str
-        Lines of grids and borders.
-    good, warn, bad : str
-        States.
-    classes : tuple of str
-        One a class, an output or a shaft, in order, and again from the start.
-    font_pt : float
-        Size of plain text, pt.
-    large : bool
-        Whether it is the large type.
 
     References
     ----------
@@ -64,6 +44,8 @@ DARK = Theme(
     bad="#f0703c",
     classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#8f9bff", "#f0703c", "#d98cb8"),
 )
+
+
 LIGHT = Theme(
     name="light",
     background="#ffffff",

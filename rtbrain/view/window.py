@@ -1,6 +1,7 @@
 """The live window: panels in docks, a poll, a draw, and the operator's hands."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,35 +12,33 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from rtbrain.errors import SettingsError
-from rtbrain.view.banner import Banner
-from rtbrain.view.decodes import DecodePanel
-from rtbrain.view.docks import add_docks, place_docks
-from rtbrain.view.electrodes import ElectrodePanel
-from rtbrain.view.hands import Hands
-from rtbrain.view.health import HealthBar
-from rtbrain.view.marks import ASK, MarkLabels, MarkOutlet
-from rtbrain.view.menus import Menus
-from rtbrain.view.pace import DrawPace
-from rtbrain.view.session import Session, Update
-from rtbrain.view.snapshot import new_picture_path, save_picture
-from rtbrain.view.spectra import SpectraPanel
-from rtbrain.view.status_line import StatusLine
+from rtbrain.view.decodes.panel import DecodePanel
+from rtbrain.view.electrodes.panel import ElectrodePanel
+from rtbrain.view.health.bar import HealthBar
+from rtbrain.view.layout import add_docks, place_docks
+from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
+from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
+from rtbrain.view.spectra.panel import SpectraPanel
+from rtbrain.view.status import Banner, StatusLine
+from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import DARK, LIGHT, Theme, large, style_sheet
-from rtbrain.view.traces import MakeChain, Traces
-
-__all__ = ["Panel", "Window"]
+from rtbrain.view.traces.panel import BuildChain, TracePanel
 
 _POLL_MS = 33
 _DRAW_HZ = 20.0
-_SAID_MS = 8000
+_MESSAGE_MS = 8000
 # What stands still in a pause. Whether the signal is there and what is decoded never does.
 _PAUSABLE = ("traces", "spectra", "electrodes")
+# Drawing may take this share of the time; the rest is for taking samples and for the keys.
+_MOST_SHARE = 0.7
+_OVER = 20  # draws
 
 
 class Panel(Protocol):
     """A part of the window."""
 
-    def take(self, update: Update) -> None:
+    def take(self, update: SessionUpdate) -> None:
         """Take what a poll brought."""
         ...
 
@@ -52,30 +51,16 @@ class Panel(Protocol):
         ...
 
 
-class Window(QMainWindow):
-    """The window of a session.
-
-    Parameters
-    ----------
-    session : Session
-        What it shows; closed with the window.
-    marks : MarkOutlet
-        Where marks by hand go.
-    settings : QSettings
-        Where theme, layout and texts of keys are remembered.
-    make_chain : callable
-        ``make_chain(reference, notch_hz, montage)`` gives what the traces are prepared by.
-    theme : str or None
-        ``dark`` or ``light``; None takes the one remembered.
-    """
+class MainWindow(QMainWindow):
+    """The window of a session."""
 
     def __init__(
         self,
-        session: Session,
+        session: ViewSession,
         marks: MarkOutlet,
         settings: QSettings,
         *,
-        make_chain: MakeChain,
+        make_chain: BuildChain,
         theme: str | None = None,
     ) -> None:
         super().__init__()
@@ -88,7 +73,7 @@ class Window(QMainWindow):
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
         self.panels: dict[str, QWidget] = {
-            "traces": Traces(session, self._theme, make_chain),
+            "traces": TracePanel(session, self._theme, make_chain),
             "banner": Banner(session, self._theme),
             "health": HealthBar(session, self._theme),
             "decodes": DecodePanel(session, self._theme),
@@ -97,11 +82,11 @@ class Window(QMainWindow):
         }
         self._compose()
         self.status_line = StatusLine(self.statusBar(), session, self._theme)
-        self.hands = Hands(self, session, marks, MarkLabels(settings), self.say)
+        self.hands = OperatorMarks(self, session, marks, MarkLabels(settings), self.say)
         self.menus = Menus(self, self.docks, self._commands(), self.hands, self.panels.values())
         self._connect()
         self._restore()
-        self._pace = DrawPace(_DRAW_HZ)
+        self._pace = DrawInterval(_DRAW_HZ)
         self._polling = QTimer(self, interval=_POLL_MS)
         self._polling.timeout.connect(self._poll)
         self._drawing = QTimer(self, singleShot=True)
@@ -122,17 +107,11 @@ class Window(QMainWindow):
 
     def say(self, text: str) -> None:
         """Say something in the status line for some seconds."""
-        self.statusBar().showMessage(text, _SAID_MS)
+        self.statusBar().showMessage(text, _MESSAGE_MS)
 
     def save_picture(self, path: Path) -> None:
-        """Save the window as a PNG, drawn anew.
-
-        Raises
-        ------
-        SettingsError
-            The file cannot be written.
-        """
-        save_picture(self, path)
+        """Save the window as a PNG, drawn anew."""
+        save_screenshot(self, path)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Remember the layout and let go of the streams."""
@@ -217,7 +196,7 @@ class Window(QMainWindow):
     def _poll(self) -> None:
         update = self._session.poll()
         # What windows ask of decoders happened to nobody.
-        markers = tuple(marker for marker in update.markers if marker[1] != ASK)
+        markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
         update = replace(update, markers=markers)
         for panel in self._all():
             panel.take(update)
@@ -268,9 +247,42 @@ class Window(QMainWindow):
 
     def _picture(self) -> None:
         try:
-            path = new_picture_path(str(self._settings.value("window/pictures", "")))
-            save_picture(self, path)
+            path = new_screenshot_path(str(self._settings.value("window/pictures", "")))
+            save_screenshot(self, path)
         except (SettingsError, OSError) as error:
             self.say(f"no picture: {error}")
         else:
             self.say(f"saved {path}")
+
+
+class DrawInterval:
+    """Interval until the next draw, from how long the last ones took."""
+
+    def __init__(self, wished_hz: float) -> None:
+        self._wished_s = 1 / wished_hz
+        self._took_s: deque[float] = deque(maxlen=_OVER)
+        self._began: deque[float] = deque(maxlen=_OVER)
+
+    def drawn(self, took_s: float) -> None:
+        """Take the time of a draw and its painting, s, that have just ended."""
+        self._took_s.append(took_s)
+        self._began.append(time.monotonic())
+
+    @property
+    def interval_s(self) -> float:
+        """From the start of a draw to the start of the next, s."""
+        if not self._took_s:
+            return self._wished_s
+        mean_s = sum(self._took_s) / len(self._took_s)
+        return max(self._wished_s, mean_s / _MOST_SHARE)
+
+    @property
+    def text(self) -> str:
+        """What the status line says: empty while the window draws as often as it should."""
+        spanned_s = self._began[-1] - self._began[0] if len(self._began) > 2 else 0.0
+        if spanned_s <= 0:
+            return ""
+        got_hz, wished_hz = (len(self._began) - 1) / spanned_s, 1 / self._wished_s
+        if got_hz > 0.9 * wished_hz:
+            return ""
+        return f"drawing at {got_hz:.0f} of {wished_hz:.0f} Hz"

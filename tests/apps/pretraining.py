@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from rtbrain.offline.corpus.corpus import CorpusSession
+from rtbrain.learn.corpus.corpus import CorpusSession
 from tests.conftest import montage_of
-from tests.offline.corpus.tiny import write_corpus
+from tests.learn.corpus.tiny import write_corpus
 
 SUBJECTS = ("s1", "s2", "s3")
 SFREQ_HZ = 2048

@@ -6,9 +6,10 @@ import typer
 from rtbrain.apps import bench
 from typer.testing import CliRunner
 
+from rtbrain.check.bench import front_end, tables
+from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
-from rtbrain.offline import bench_front_end, timing
-from rtbrain.offline.timing import Row, Timing
+from rtbrain.live.step_timing import Timing
 
 
 def program() -> typer.Typer:
@@ -25,11 +26,11 @@ def invoke(*arguments: str):
 def rows():
     """Rows of a small run, with few repeats."""
     with pytest.MonkeyPatch.context() as patch:
-        once = timing.measure
+        once = tables.measure
         patch.setattr(
-            bench_front_end, "measure", lambda function, **_: once(function, repeats=2, warmup=1)
+            front_end, "measure", lambda function, **_: once(function, repeats=2, warmup=1)
         )
-        return bench_front_end.run(4)
+        return front_end.run(4)
 
 
 def test_front_end_is_measured_against_scipy_and_real_time(rows):
@@ -53,16 +54,16 @@ def test_ratio_says_how_many_times_faster_than_its_reference(rows):
 
 
 def test_every_hop_of_the_whole_way_gives_a_spectrogram():
-    signal = bench_front_end._signal(2)
+    signal = front_end._signal(2)
     seen = []
 
-    class Counting(bench_front_end.PublishedStft):
+    class Counting(front_end.PublishedStft):
         def __call__(self, item):
             spectrogram = super().__call__(item)
             seen.append((item.first_sample, item.quality.valid))
             return spectrogram
 
-    hop = bench_front_end._front_end(signal, Counting(2, 10240))
+    hop = front_end._front_end(signal, Counting(2, 10240))
     for _ in range(25):
         hop()
     assert len(seen) == 25
@@ -71,7 +72,7 @@ def test_every_hop_of_the_whole_way_gives_a_spectrogram():
 
 
 def test_command_prints_a_table_and_writes_the_same_figures(tmp_path, rows, monkeypatch):
-    monkeypatch.setattr(bench_front_end, "run", lambda n_channels: rows)
+    monkeypatch.setattr(front_end, "run", lambda n_channels: rows)
     path = tmp_path / "report.json"
     path.write_text("an older report")
     done = invoke("front-end", "--channels", "4", "--json", str(path))
@@ -80,12 +81,12 @@ def test_command_prints_a_table_and_writes_the_same_figures(tmp_path, rows, monk
         assert row.name[:20] in done.output
     report = json.loads(path.read_text())
     assert (report["what"], report["n_channels"]) == ("front-end", 4)
-    assert [Row(**row) for row in report["rows"]] == rows
+    assert [BenchRow(**row) for row in report["rows"]] == rows
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_front_end, "run", pytest.fail)
+    monkeypatch.setattr(front_end, "run", pytest.fail)
     done = invoke("front-end", "--json", str(tmp_path / "absent" / "report.json"))
     assert isinstance(done.exception, SettingsError)
     assert "make it first" in str(done.exception)
@@ -118,7 +119,7 @@ def test_unknown_part_is_refused():
 
 def test_measure_counts_warmup_and_repeats_and_orders_its_times():
     calls = []
-    timed = timing.measure(lambda: calls.append(0), repeats=7, warmup=3)
+    timed = tables.measure(lambda: calls.append(0), repeats=7, warmup=3)
     assert len(calls) == 10
     assert timed.repeats == 7
     assert 0 <= timed.median_ms <= timed.p99_ms
@@ -126,10 +127,10 @@ def test_measure_counts_warmup_and_repeats_and_orders_its_times():
 
 def test_measuring_nothing_is_refused():
     with pytest.raises(ValueError, match="repeats must be at least 1"):
-        timing.measure(lambda: None, repeats=0, warmup=0)
+        tables.measure(lambda: None, repeats=0, warmup=0)
 
 
 def test_row_without_a_reference_is_its_own():
-    row = Row.of("alone", Timing(2.0, 3.0, 5))
+    row = BenchRow.of("alone", Timing(2.0, 3.0, 5))
     assert (row.ratio, row.reference) == (1.0, "alone")
-    assert Row.of("fast", Timing(0.5, 1.0, 5), "alone", 2.0).ratio == 4
+    assert BenchRow.of("fast", Timing(0.5, 1.0, 5), "alone", 2.0).ratio == 4

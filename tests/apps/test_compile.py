@@ -16,27 +16,27 @@ import numpy as np
 import pylsl
 import pytest
 import torch
-from rtbrain.apps.calibration import calibrate
-from rtbrain.apps.fault_rig import SMALL
 
-from rtbrain.build import build_decoder
+from rtbrain.bundling import build_decoder
+from rtbrain.check.faults.rig import SMALL_SIZES
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle, write_bundle
-from rtbrain.encoder import OpenVINORuntime, compiled_folder_of, refuse_precision
-from rtbrain.errors import ArtefactError
-from rtbrain.offline.embedding import embed_recording
+from rtbrain.encoder import OpenVINORuntime, compiled_folder_of, require_precision
+from rtbrain.errors import CompiledModelError
+from rtbrain.learn.fit.embed_recording import embed_recording
+from rtbrain.learn.fit.quick_fit import quick_fit
 from rtbrain.outlet import SignalOutlet
-from rtbrain.stream.lsl import lsl_clock
-from rtbrain.stream.pace import play
-from rtbrain.stream.patient import Patient
-from rtbrain.stream.synthetic import SyntheticSource
+from rtbrain.recording.replay import play
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
 from tests.apps.program import refused, rtbrain
 
 SFREQ_HZ, N_CHANNELS = 2048.0, 6
 INT8 = ("--runtime", "openvino", "--precision", "int8")
 ON = f"synthetic:3,duration_s=30,n_channels={N_CHANNELS}"
 # Without VNNI int8 saturates more: on some processors the default of 0.005 refuses this encoder.
-ADMITTED = (*INT8, "--on", ON, "--tolerance", "0.02")
+ADMITTED = (*INT8, "--validate-on", ON, "--tolerance", "0.02")
 
 
 def patient() -> Patient:
@@ -47,9 +47,9 @@ def fitted(mode: str, folder: Path, seed: int = 0) -> Path:
     """A bundle of a small random encoder, fitted on the patient."""
     plain = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
     if mode == "edge":
-        plain["encoder"] |= SMALL | {"seed": seed}
+        plain["encoder"] |= SMALL_SIZES | {"seed": seed}
     plain["window"] |= {"length_s": 1.0}
-    calibrate(parse_settings(plain, Recipe, where="test"), patient(), 25.0, folder)
+    quick_fit(parse_settings(plain, Recipe, where="test"), patient(), 25.0, folder)
     return folder
 
 
@@ -109,8 +109,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def has_bf16() -> bool:
     try:
-        refuse_precision("bf16")
-    except ArtefactError:
+        require_precision("bf16")
+    except CompiledModelError:
         return False
     return True
 
@@ -157,7 +157,7 @@ def test_int8_that_decodes_worse_is_refused_and_an_older_one_stays(compiled: Pat
         return rng.normal(size=shape).astype(np.float32), population
 
     with mock.patch.object(OpenVINORuntime, "__call__", noise):
-        line = refused("compile", compiled, *INT8, "--on", ON)
+        line = refused("compile", compiled, *INT8, "--validate-on", ON)
     assert "is not admitted: AUC" in line
     assert "at most 0.005" in line
     assert files_of(compiled_folder_of(compiled)) == before
@@ -178,7 +178,9 @@ def test_without_labels_the_decoder_is_not_checked_and_the_report_says_so(bundle
 
 @pytest.mark.skipif(not has_bf16(), reason="this CPU has no bfloat16")
 def test_bf16_is_checked_where_there_are_labels(bundle: Path) -> None:
-    done = rtbrain("compile", bundle, "--runtime", "torchscript", "--precision", "bf16", "--on", ON)
+    done = rtbrain(
+        "compile", bundle, "--runtime", "torchscript", "--precision", "bf16", "--validate-on", ON
+    )
     assert done.returncode == 0, done.stderr
     scores = report_of(bundle, "torchscript-bf16")["decoder"]["scores"]
     assert "WARNING: the readout was fitted on synthetic:3" in done.stdout
@@ -206,7 +208,9 @@ def test_a_decoder_that_was_fitted_again_does_not_run_on_what_was_compiled(
     assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
     assert why in told["note"]
     for runtime in ("auto", "openvino"):
-        with pytest.raises(ArtefactError, match=f"{why} than this bundle's: run rtbrain compile"):
+        with pytest.raises(
+            CompiledModelError, match=f"{why} than this bundle's: run rtbrain compile"
+        ):
             live_runtime(compiled, runtime=runtime, precision="int8")
 
 
@@ -241,8 +245,10 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
     with mock.patch("os.access", lambda path, mode: mode != os.W_OK):
         line = refused("compile", bundle, *torchscript, "--precision", "fp32")
     assert "cannot be written to" in line
-    assert "of openvino alone" in refused("compile", bundle, *torchscript, *int8, "--on", ON)
-    assert "--on RECORDING" in refused("compile", bundle, *INT8)
+    assert "of openvino alone" in refused(
+        "compile", bundle, *torchscript, *int8, "--validate-on", ON
+    )
+    assert "--validate-on RECORDING" in refused("compile", bundle, *INT8)
     with (
         mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", return_value=False),
         mock.patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False),
@@ -252,11 +258,11 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
         line = refused("compile", bundle, *openvino, "--precision", "fp32")
     assert 'pip install "rtbrain[fast]"' in line
     np.save(tmp_path / "unlabelled.npy", np.ones((N_CHANNELS, 4096), np.float32))
-    line = refused("compile", bundle, *INT8, "--on", tmp_path / "unlabelled.npy")
+    line = refused("compile", bundle, *INT8, "--validate-on", tmp_path / "unlabelled.npy")
     assert "holds no labels of the decoder's rest, speech" in line
-    line = refused("compile", bundle, *INT8, "--on", ON, "--on", "synthetic:3")
+    line = refused("compile", bundle, *INT8, "--validate-on", ON, "--validate-on", "synthetic:3")
     assert "given twice" in line
-    flags = ("--on", ON, "--calibrate-on", "synthetic:4")
+    flags = ("--validate-on", ON, "--calibrate-on", "synthetic:4")
     assert "needs none" in refused("compile", bundle, *torchscript, "--precision", "fp32", *flags)
     assert not compiled_folder_of(bundle).exists()
 

@@ -13,9 +13,9 @@ import numpy as np
 import pybv
 import pytest
 import yaml
-
 from apps.corpus_inputs import sources_of
 from apps.pretrain_objective import refuse_corpus
+
 from rtbrain.config import (
     CorpusSettings,
     PretrainSettings,
@@ -24,11 +24,11 @@ from rtbrain.config import (
     read_settings,
 )
 from rtbrain.encoder import BRAINBERT_SIZES, BrainBERTSizes, random_encoder, save_encoder
-from rtbrain.offline.corpus.corpus import open_corpus
+from rtbrain.learn.corpus.corpus import open_corpus
 from tests.apps.pretraining import ENCODER, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like
-from tests.offline.corpus.small import RECIPE, SFREQ_HZ, contents
+from tests.learn.corpus.small import RECIPE, SFREQ_HZ, contents
 
 NAMES = [f"A{number}" for number in range(1, 9)]
 SYNTHETIC = "synthetic:{},duration_s={},n_channels=8"
@@ -260,10 +260,10 @@ def test_embeddings_are_those_of_the_encoder_at_every_good_item(
 ) -> None:
     import torch
 
-    from rtbrain.offline.corpus import embedding
+    from rtbrain.learn.corpus import embed
 
-    monkeypatch.setattr(embedding, "_READ_ITEMS", 40)  # 5 windows of 13
-    monkeypatch.setattr(embedding, "_BATCH_ITEMS", 7)
+    monkeypatch.setattr(embed, "_READ_ITEMS", 40)  # 5 windows of 13
+    monkeypatch.setattr(embed, "_BATCH_ITEMS", 7)
     sizes = BRAINBERT_SIZES["compact"]
     recipe = RECIPE | {
         "spectrogram": RECIPE["spectrogram"] | {"n_freqs": sizes.input_dim},

@@ -10,10 +10,10 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from rtbrain.stream.lsl import LslSource
+from rtbrain.stream.lsl.inlet import LslSource
 from tests.apps.program import refused
 from tests.conftest import brain_like, montage_of
-from tests.stream.fieldtrip_server import FieldTripServer
+from tests.stream.fieldtrip.server import FieldTripServer
 from tests.test_live_equals_offline import bundle_of
 
 SFREQ_HZ = 2048.0

@@ -12,16 +12,18 @@ from uuid import uuid4
 import numpy as np
 import pylsl
 import pytest
-from rtbrain.apps import decode, recording_child
+from rtbrain.apps import decode
 
-from rtbrain.build import build_encoding
+from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.errors import RecordingError, StreamError
+from rtbrain.live.recorder import child
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
-from rtbrain.stream.lsl import list_streams, lsl_clock
-from rtbrain.stream.pace import play
+from rtbrain.recording.replay import play
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.types import Montage
 from tests.apps.program import refused
 from tests.conftest import brain_like, cut, montage_of
@@ -36,7 +38,7 @@ RECIPE = {
 
 def event_bundle(folder: Path, montage: Montage) -> None:
     recipe = parse_settings(RECIPE, Recipe, where="test")
-    encoding = build_encoding(recipe, montage)
+    encoding = build_feature_pipeline(recipe, montage)
     rng = np.random.default_rng(3)
     weight = rng.normal(0, 0.1, (2, encoding.n_features)).astype(np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
@@ -227,7 +229,7 @@ def test_a_recorder_that_cannot_begin_leaves_no_status_stream_behind(
 
     name = f"cue-{uuid4().hex}"
     settings = settings_of(tmp_path, name, 1)
-    monkeypatch.setattr(recording_child, "flags_of", fail)
+    monkeypatch.setattr(child, "flags_of", fail)
     with pytest.raises(RecordingError) as error:
         decode.command(config=str(settings), record=tmp_path / "out.xdf")
     assert streams_of(name) == [], error

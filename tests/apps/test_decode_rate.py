@@ -11,12 +11,12 @@ import numpy as np
 import pylsl
 import pytest
 
-from rtbrain.build import build_encoding
+from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.outlet import SignalOutlet
-from rtbrain.stream.lsl import lsl_clock
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
 from tests.apps.program import rtbrain
 from tests.conftest import brain_like, montage_of
@@ -33,7 +33,7 @@ RECIPE = {
 
 def bundle_in(folder: Path) -> Path:
     recipe = parse_settings(RECIPE, Recipe, where="test")
-    encoding = build_encoding(recipe, MONTAGE)
+    encoding = build_feature_pipeline(recipe, MONTAGE)
     weight = np.full((2, encoding.n_features), 0.01, np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     manifest, tensors = bundle_parts(

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from rtbrain.apps.distill_objective import guide_of, objective_of
 
 from rtbrain.config import DistillSettings, load_settings
 from rtbrain.encoder import (
@@ -23,7 +22,8 @@ from rtbrain.encoder import (
     save_encoder,
     weights_sha256,
 )
-from rtbrain.offline.training.logbook import read_log
+from rtbrain.learn.training.distill_objective import distillation_objective, teacher_of
+from rtbrain.learn.training.logbook import read_log
 from tests.apps.pretraining import ENCODER, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 
@@ -204,10 +204,10 @@ def test_weights_follow_from_the_seed_and_an_untrained_guide_is_another(tmp_path
     def made(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         mine = distilling(tmp_path / "mine.yaml", seed=seed, guide="untrained")
         settings = load_settings(str(mine), DistillSettings)
-        guide = guide_of(settings, random_encoder("brainbert", BrainBERTSizes(**ENCODER), 0))
+        guide = teacher_of(settings, random_encoder("brainbert", BrainBERTSizes(**ENCODER), 0))
         assert guide is not None
         spectrogram = torch.ones(1, 20, 8)
-        student = objective_of(settings, guide, 0.122, 4).encoder(spectrogram)
+        student = distillation_objective(settings, guide, 0.122, 4).encoder(spectrogram)
         return student.detach(), guide.layers_of(spectrogram, 5)[-1]
 
     torch.manual_seed(0)

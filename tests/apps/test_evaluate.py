@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtbrain.apps.calibration import calibrate
 
 from rtbrain.config import Recipe, load_settings
-from rtbrain.stream.patient import Patient
+from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.synthetic.patient import Patient
 from tests.apps.program import refused, rtbrain
 
 
@@ -16,7 +16,7 @@ from tests.apps.program import refused, rtbrain
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fitted") / "bundle"
     patient = Patient(3, n_channels=12, sfreq_hz=2048.0, classes=("rest", "speech"))
-    calibrate(load_settings("linear", Recipe), patient, 40.0, folder)
+    quick_fit(load_settings("linear", Recipe), patient, 40.0, folder)
     return folder
 
 

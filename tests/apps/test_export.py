@@ -14,11 +14,12 @@ import pytest
 
 from apps import export
 from rtbrain.errors import MontageError, RecordingError, SettingsError
-from rtbrain.offline.export import FORMATS, default_path, export_recording
-from rtbrain.stream.recording import Event, Recording, read_recording
+from rtbrain.recording.export import FORMATS, default_export_path, export_recording
+from rtbrain.recording.open import read_recording
+from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Montage
 from tests.conftest import brain_like
-from tests.stream.xdf_by_hand import XdfStream, write_xdf
+from tests.recording.xdf.file_by_hand import XdfStream, write_xdf
 
 SFREQ_HZ = 256.0
 N_SAMPLES = 1280
@@ -61,7 +62,7 @@ def recording_of(**changes):
 @EACH_FORMAT
 def test_a_session_exported_by_command_reads_back(to, session, capsys):
     export.command(str(session), export.Format(to), bad="A2")
-    out = default_path(session, to)
+    out = default_export_path(session, to)
     assert out.exists()
     recording = read_recording(out)
     montage = recording.montage
@@ -80,7 +81,7 @@ def test_a_session_exported_by_command_reads_back(to, session, capsys):
 
 @EACH_FORMAT
 def test_nothing_is_written_over(to, session):
-    out = default_path(session, to)
+    out = default_export_path(session, to)
     export.command(str(session), export.Format(to))
     before = {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()}
     with pytest.raises(SettingsError, match="is there already and is not written over"):
@@ -220,9 +221,9 @@ def test_a_library_that_is_not_installed_is_one_line(module, to, tmp_path, monke
 
 
 def test_exports_go_beside_the_recording():
-    assert default_path(Path("a/one.xdf"), "fif") == Path("a/one_raw.fif")
-    assert default_path(Path("a/one.xdf"), "edf") == Path("a/one.edf")
-    assert default_path(Path("a/one.xdf"), "bids") == Path("a/one-bids")
+    assert default_export_path(Path("a/one.xdf"), "fif") == Path("a/one_raw.fif")
+    assert default_export_path(Path("a/one.xdf"), "edf") == Path("a/one.edf")
+    assert default_export_path(Path("a/one.xdf"), "bids") == Path("a/one-bids")
 
 
 @pytest.mark.parametrize(

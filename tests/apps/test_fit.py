@@ -14,7 +14,7 @@ from rtbrain.encoder import (
     BrainBERTSizes,
     NeuroBERTSizes,
     PopTSizes,
-    kind_of,
+    encoder_kind,
     random_encoder,
     save_encoder,
 )
@@ -25,7 +25,7 @@ QUICK = """
 recipe: linear
 labels: {classes: [rest, speech]}
 splits: {n_folds: 3}
-shifts: 20
+n_permutations: 20
 """
 
 
@@ -54,7 +54,7 @@ def test_the_report_holds_the_score_its_controls_and_what_chance_gives(fitted: P
     assert len(report["split"]["folds"]) == 3
     assert report["split"]["embargo_s"] == 6.0
     assert report["scores"]["STFT"]["pooled"]["auc"] < 1
-    low, high = report["shifted_labels"]["auc"]["interval_95"]
+    low, high = report["null_distribution"]["auc"]["interval_95"]
     assert low < 0.5 < high < decoder["pooled"]["auc"]
     assert "leakage" in report["unsafe_random_split"]["why_not"]
     assert report["labels"] == {"classes": ["rest", "speech"]}
@@ -179,7 +179,7 @@ labels: {classes: [rest, speech]}
 splits: {n_folds: 2}
 tune: popt
 tune_steps: 40
-shifts: 0
+n_permutations: 0
 seeds: 2
 """
 
@@ -231,7 +231,7 @@ recipe:
   encoder: {n_pooled: 3}
 labels: {classes: [rest, speech]}
 splits: {n_folds: 2}
-shifts: 0
+n_permutations: 0
 seeds: 1
 """
 
@@ -241,23 +241,25 @@ def test_an_encoder_of_waveforms_is_fitted_on_patches(
     tmp_path: Path, make: type[NeuroBERTSizes | BioFAMESizes]
 ) -> None:
     encoder, config, out = tmp_path / "encoder", tmp_path / "fit.yaml", tmp_path / "bundle"
-    trained = random_encoder(kind_of(sizes := make(16, 32, 2, 1, 32)), sizes, seed=7)
+    trained = random_encoder(encoder_kind(sizes := make(16, 32, 2, 1, 32)), sizes, seed=7)
     save_encoder(trained, encoder)
     config.write_text(f"{PATCHES}encoder: {encoder}\n")
     done = rtbrain("fit", *PATIENT, "--config", config, "--out", out)
     assert done.returncode == 0, done.stderr
     model = model_of_bundle(read_bundle(out))
     assert model is not None
-    assert (kind_of(model.brainbert.sizes), model.n_pooled) == (kind_of(sizes), 3)
+    assert (encoder_kind(model.channel_encoder.sizes), model.n_pooled) == (encoder_kind(sizes), 3)
     for name, tensor in trained.state_dict().items():
-        assert torch.equal(model.brainbert.state_dict()[name], tensor)
+        assert torch.equal(model.channel_encoder.state_dict()[name], tensor)
 
 
 def test_an_encoder_is_not_fitted_on_what_it_does_not_read(tmp_path: Path) -> None:
     brainbert, neurobert = BrainBERTSizes(16, 32, 2, 1, 32), NeuroBERTSizes(16, 32, 2, 1, 40)
     popt = PopTSizes(16, 16, 32, 2, 1)
     for sizes in (brainbert, neurobert, popt):
-        save_encoder(random_encoder(kind_of(sizes), sizes, seed=1), tmp_path / kind_of(sizes))
+        save_encoder(
+            random_encoder(encoder_kind(sizes), sizes, seed=1), tmp_path / encoder_kind(sizes)
+        )
     config = tmp_path / "fit.yaml"
     spectrograms = QUICK.replace("linear", "edge")
     for text, kind, part in (

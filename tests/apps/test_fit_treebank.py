@@ -9,7 +9,7 @@ import pytest
 from rtbrain.decoder import read_bundle
 from tests.apps.program import rtbrain
 from tests.conftest import brain_like
-from tests.offline.datasets.treebank import write_trial
+from tests.recording.datasets.treebank import write_trial
 
 SFREQ_HZ = 512.0
 N_WORDS = 120
@@ -20,7 +20,7 @@ recipe:
   window: {length_s: 1.0, hop_s: 0.25}
   spectrogram: {form: running, frame_s: 0.25, frame_hop_s: 0.0625, time_constant_s: 60}
 splits: {n_folds: 3}
-shifts: 20
+n_permutations: 20
 """
 
 
@@ -69,7 +69,7 @@ def test_a_decoder_of_a_task_reads_its_whole_window_and_is_evaluated_on_a_trial(
 ) -> None:
     out, report = tmp_path / "bundle", tmp_path / "report.json"
     settings = tmp_path / "quick.yaml"
-    settings.write_text("shifts: 0\nsplits: {n_folds: 3}\nrecipe: linear\n")
+    settings.write_text("n_permutations: 0\nsplits: {n_folds: 3}\nrecipe: linear\n")
     done = rtbrain("fit", trial, "--task", "volume", "--config", settings, "--out", out)
     assert done.returncode == 0, done.stderr
     assert read_bundle(out).manifest.recipe["encoder"]["n_pooled"] == 33

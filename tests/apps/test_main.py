@@ -106,7 +106,7 @@ def test_a_stream_that_does_not_fit_the_bundle_is_refused(
 
 
 def test_live_decodes_follow_labels_not_places(tmp_path: Path) -> None:
-    from rtbrain.build import build_decoder
+    from rtbrain.bundling import build_decoder
     from rtbrain.types import Chunk
     from tests.conftest import brain_like
 

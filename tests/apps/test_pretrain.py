@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rtbrain.apps import pretrain_price
-from rtbrain.apps.pretrain_objective import examples_of, objective_of
-from rtbrain.apps.training_run import plan_of
 
 from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder
-from rtbrain.offline.corpus.corpus import open_corpus
-from rtbrain.offline.training import checkpoint
-from rtbrain.offline.training.checkpoint import write_safely
-from rtbrain.offline.training.grains import draw_ahead
-from rtbrain.offline.training.logbook import read_log
+from rtbrain.learn.corpus.corpus import open_corpus
+from rtbrain.learn.training import checkpoint, cost
+from rtbrain.learn.training.batches import draw_ahead
+from rtbrain.learn.training.checkpoint import write_safely
+from rtbrain.learn.training.logbook import read_log
+from rtbrain.learn.training.pretrain import pretraining_examples, pretraining_objective
+from rtbrain.learn.training.run import training_plan
 from tests.apps.pretraining import FORMS, OBJECTIVES, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 
@@ -73,9 +72,9 @@ def test_every_weight_that_asks_for_a_gradient_gets_one(
     """Processes that share a batch wait for the gradient of each."""
     settings = load_settings(str(settings_of(tmp_path / "mine.yaml", name)), PretrainSettings)
     corpus = open_corpus(corpora[FORMS[name]])
-    objective = objective_of(settings)
-    examples = examples_of(settings, corpus.sessions, corpus.hop_s)
-    grain = next(draw_ahead(examples, plan_of(settings), range(1), 0, torch.device("cpu")))
+    objective = pretraining_objective(settings)
+    examples = pretraining_examples(settings, corpus.sessions, corpus.hop_s)
+    grain = next(draw_ahead(examples, training_plan(settings), range(1), 0, torch.device("cpu")))
     objective(grain.batch)[0].backward()
     without = [
         name
@@ -90,7 +89,7 @@ def test_weights_follow_from_the_seed_and_the_global_generator_is_left_alone(
 ) -> None:
     def weights(seed: int, **more: object) -> dict[str, torch.Tensor]:
         mine = settings_of(tmp_path / "mine.yaml", seed=seed, **more)
-        return objective_of(load_settings(str(mine), PretrainSettings)).state_dict()
+        return pretraining_objective(load_settings(str(mine), PretrainSettings)).state_dict()
 
     torch.manual_seed(0)
     expected = torch.rand(1)
@@ -115,9 +114,11 @@ def test_dropout_of_none_makes_training_as_sure_as_use(
     for share in (None, 0.0, 0.5):
         mine = settings_of(tmp_path / "mine.yaml", name, dropout=share)
         settings = load_settings(str(mine), PretrainSettings)
-        objective = objective_of(settings)
-        examples = examples_of(settings, corpus.sessions, corpus.hop_s)
-        grain = next(draw_ahead(examples, plan_of(settings), range(1), 0, torch.device("cpu")))
+        objective = pretraining_objective(settings)
+        examples = pretraining_examples(settings, corpus.sessions, corpus.hop_s)
+        grain = next(
+            draw_ahead(examples, training_plan(settings), range(1), 0, torch.device("cpu"))
+        )
         used = objective.eval()(grain.batch)[0].item()
         torch.manual_seed(0)
         losses[share] = objective.train()(grain.batch)[0].item()
@@ -129,7 +130,7 @@ def test_dropout_of_none_makes_training_as_sure_as_use(
 def test_a_dry_run_prices_without_a_corpus_and_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(pretrain_price, "_MEASURE_S", 0.02)
+    monkeypatch.setattr(cost, "_MEASURE_S", 0.02)
     mine = settings_of(tmp_path / "mine.yaml", name)
     done = rtbrain("pretrain", "--config", mine, "--dry-run", "--steps", 1000)
     assert done.returncode == 0, done.stderr
@@ -142,7 +143,7 @@ def test_a_dry_run_prices_without_a_corpus_and_trains_nothing(
 def test_a_population_is_priced_at_its_widest_whatever_the_seed_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrain_price, "_MEASURE_S", 0.02)
+    monkeypatch.setattr(cost, "_MEASURE_S", 0.02)
     objective = {"popt": {"sizes": POPULATION, "subset_sizes": [2, 20, 40]}}
     told = set()
     for seed in range(4):
@@ -202,7 +203,7 @@ def test_z_scores_to_begin_with_are_those_of_the_subjects_that_are_learned_from(
     out = tmp_path / "out"
     done = rtbrain("pretrain", "--config", mine, "--corpus", corpora["embedding"], "--out", out)
     assert done.returncode == 0, done.stderr
-    plain = objective_of(load_settings(str(mine), PretrainSettings)).encoder.state_dict()
+    plain = pretraining_objective(load_settings(str(mine), PretrainSettings)).encoder.state_dict()
     learned = open_corpus(corpora["embedding"]).of(["s2", "s3"])
     rows = np.concatenate([session.shards[0].reshape(-1, 8) for session in learned])
     name = "input_encoding.in_proj.weight"
@@ -294,14 +295,16 @@ def test_settings_that_cannot_work_are_refused_by_their_key(
 
 
 def test_the_ready_made_settings_are_valid_and_explain_every_line() -> None:
-    from rtbrain.config import find_settings, kind_of, read_settings
+    from rtbrain.config import find_settings, read_settings, settings_kind
 
     folder = find_settings("fit").parent
     names = sorted(path.stem for path in folder.glob("pretrain-*.yaml"))
     assert {"pretrain-brainbert-large", "pretrain-popt-published"} <= set(names)
     for name in names:
-        assert kind_of(read_settings(name)[0]) == "pretrain"
+        assert settings_kind(read_settings(name)[0]) == "pretrain"
         settings = load_settings(name, PretrainSettings)
-        objective_of(settings.model_copy(update={"seed": 1})) if "compact" in name else None
+        pretraining_objective(
+            settings.model_copy(update={"seed": 1})
+        ) if "compact" in name else None
         for line in find_settings(name).read_text().splitlines():
             assert "#" in line or line.endswith(":") or not line.strip() or "optimiser" in line

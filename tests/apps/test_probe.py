@@ -14,14 +14,14 @@ from rtbrain.encoder import (
     NeuroBERTSizes,
     PopTSizes,
     StreamingBERTSizes,
-    kind_of,
+    encoder_kind,
     random_encoder,
     save_encoder,
     weights_sha256,
 )
 from tests.apps.program import refused, rtbrain
-from tests.offline.corpus.tiny import write_corpus
-from tests.offline.planted import HOP_S, LENGTH_S, N_FREQS, N_POOLED, planted_session
+from tests.learn.corpus.tiny import write_corpus
+from tests.learn.planted import HOP_S, LENGTH_S, N_FREQS, N_POOLED, planted_session
 
 # 15 frames in 2 s.
 RECIPE = {
@@ -171,7 +171,7 @@ def test_encoders_of_waveforms_are_probed_on_patches(
     session = planted_session("s1", n_windows=300)
     corpus = write_corpus(tmp_path / "c", [session], form="patches", hop_s=HOP_S, recipe=recipe)
     encoder, sizes = tmp_path / "encoder", make(16, 32, 2, 1, N_FREQS)
-    save_encoder(random_encoder(kind_of(sizes), sizes, 1), encoder)
+    save_encoder(random_encoder(encoder_kind(sizes), sizes, 1), encoder)
     out = tmp_path / "out"
     done = rtbrain(
         "probe", encoder, "--corpus", corpus.folder, "--subjects", "s1",

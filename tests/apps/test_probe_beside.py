@@ -1,4 +1,4 @@
-"""`rtbrain probe --beside`: several encoders on the same windows, and their paired differences."""
+"""`rtbrain probe --compare`: several encoders on the same windows, and their paired differences."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from rtbrain.apps.probe_models import Named, load
 from scipy.stats import ttest_rel
 
 from rtbrain.encoder import (
@@ -16,11 +15,12 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
-from rtbrain.offline.corpus.corpus import open_corpus
+from rtbrain.learn.corpus.corpus import open_corpus
+from rtbrain.learn.probe.models import EncoderSpec, load_encoder_spec
 from tests.apps.program import refused, rtbrain
 from tests.apps.test_probe import RECIPE
-from tests.offline.corpus.tiny import write_corpus
-from tests.offline.planted import HOP_S, N_FREQS, planted_session
+from tests.learn.corpus.tiny import write_corpus
+from tests.learn.planted import HOP_S, N_FREQS, planted_session
 
 SUBJECTS = ("s1", "s2", "s3")
 
@@ -69,8 +69,8 @@ def test_an_encoder_that_was_taught_to_say_it_later_is_labelled_at_an_earlier_mo
     for n_patches in (0, 2):
         sizes = StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS, delay_patches=n_patches)
         save_encoder(random_encoder("streaming", sizes, 0), tmp_path / str(n_patches))
-        named = Named("student", tmp_path / str(n_patches), None, 3)
-        delays_s.append(load(named, open_corpus(corpus)).delay_s)
+        named = EncoderSpec("student", tmp_path / str(n_patches), None, 3)
+        delays_s.append(load_encoder_spec(named, open_corpus(corpus)).delay_s)
     assert delays_s[1] - delays_s[0] == pytest.approx(6 * RECIPE["spectrogram"]["frame_hop_s"])
 
 
@@ -80,8 +80,8 @@ def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
     report, told = probed(
         corpus, tmp_path / "out", encoders / "whole", "--popt", encoders / "popt7",
         "--random", "0", "--tune-steps", "2",
-        "--beside", f"same={encoders / 'whole'},popt={encoders / 'popt7'}",
-        "--beside", f"student={encoders / 'student0'},n_pooled=3,popt={encoders / 'popt8'}",
+        "--compare", f"same={encoders / 'whole'},popt={encoders / 'popt7'}",
+        "--compare", f"student={encoders / 'student0'},n_pooled=3,popt={encoders / 'popt8'}",
     )  # fmt: skip
     linear = ["mean spectrogram", "whole spectrogram"]
     of_first = ["BrainBERT + PopT", "BrainBERT", "PopT tuned"]
@@ -128,7 +128,7 @@ def test_an_encoder_scores_beside_another_as_it_does_alone(
     alone, _ = probed(corpus, tmp_path / "a", student, "--n-pooled", 3, "--random", 1)
     beside, _ = probed(
         corpus, tmp_path / "b", encoders / "student0", "--n-pooled", 3, "--random", 0,
-        "--beside", f"it={student},n_pooled=3",
+        "--compare", f"it={student},n_pooled=3",
     )  # fmt: skip
     assert beside["windows"] == alone["windows"]
     assert beside["scores"]["it"] == alone["scores"]["StreamingBERT, pretrained"]
@@ -143,10 +143,10 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
         part
         for name, numbers in (("guided", (0, 1)), ("plain", (1, 2)))
         for k in numbers
-        for part in ("--beside", f"{name}={encoders / f'student{k}'},n_pooled=3")
+        for part in ("--compare", f"{name}={encoders / f'student{k}'},n_pooled=3")
     ]
     report, told = probed(
-        corpus, tmp_path / "out", encoders / "whole", "--random", 0, *runs, "--against", "guided"
+        corpus, tmp_path / "out", encoders / "whole", "--random", 0, *runs, "--baseline", "guided"
     )
     (found,) = report["scores"]["guided"]["auc"][1:]
     assert found["interval"] == "subjects and runs"
@@ -169,7 +169,13 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
 def test_each_encoder_is_labelled_at_the_moment_it_describes_on_the_windows_of_the_first(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
-    given = (encoders / "whole", "--random", 0, "--beside", f"far={encoders / 'whole'},n_pooled=12")
+    given = (
+        encoders / "whole",
+        "--random",
+        0,
+        "--compare",
+        f"far={encoders / 'whole'},n_pooled=12",
+    )
     report, told = probed(corpus, tmp_path / "out", *given)
     assert "each row is labelled at the moment that its embeddings describe" in told
     alone, told_alone = probed(corpus, tmp_path / "alone", *given[:3])
@@ -183,7 +189,7 @@ def test_what_cannot_stand_beside_is_refused_in_one_line(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
     whole, student, popt = (encoders / name for name in ("whole", "student0", "popt7"))
-    given = ("--corpus", corpus, "--subjects", "s1", "--beside")
+    given = ("--corpus", corpus, "--subjects", "s1", "--compare")
     wrong = {
         (str(student),): "expected NAME=FOLDER",
         ("a/b=x",): "expected NAME=FOLDER",
@@ -194,12 +200,12 @@ def test_what_cannot_stand_beside_is_refused_in_one_line(
         (f"a={student},n_pooled=4",): "give n_pooled=3, or a multiple",
         (f"a={popt}",): "found a PopT",
         (f"a={whole},popt={whole}",): "expected a PopT",
-        (f"a={whole}", "--beside", f"a={whole},popt={popt}"): "some have none",
+        (f"a={whole}", "--compare", f"a={whole},popt={popt}"): "some have none",
         (f"mean spectrogram={whole}",): "choose another name",
-        (f"a={whole}", "--against", "b"): "expected a NAME of --beside, of a",
+        (f"a={whole}", "--baseline", "b"): "expected a NAME of --compare, of a",
         (f"a={whole}", "--random", "9"): "give 5 or fewer",
-        (f"a={whole}",) + ("--beside", f"a={whole}") + ("--beside", f"b={whole}") * 3
-        + ("--against", "a"): "no pairs",
+        (f"a={whole}",) + ("--compare", f"a={whole}") + ("--compare", f"b={whole}") * 3
+        + ("--baseline", "a"): "no pairs",
     }  # fmt: skip
     for arguments, part in wrong.items():
         assert part in refused("probe", whole, *given, *arguments)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
-from rtbrain.stream.lsl import MarkerSource
+from rtbrain.stream.lsl.markers import MarkerSource
 from rtbrain.types import Chunk
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
-from tests.outlet.xdf_fakes import read
+from tests.recording.xdf.fakes import read
 
 SFREQ_HZ = 1000.0
 WITHIN_S = 30.0

@@ -17,10 +17,10 @@ import pytest
 
 from apps import replay
 from rtbrain.errors import MontageError, RecordingError, RtbrainError
-from rtbrain.stream.lsl import list_streams
+from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.types import Floats
 from tests.conftest import brain_like
-from tests.stream.xdf_by_hand import XdfStream, described, write_xdf
+from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
 
 SFREQ_HZ = 500.0
 DEADLINE_S = 30.0

@@ -15,8 +15,8 @@ import pytest
 
 from apps import simulate
 from rtbrain.errors import SettingsError
-from rtbrain.stream.patient import Patient
-from rtbrain.stream.synthetic import SyntheticSource
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
 
 SFREQ_HZ = 512.0
 

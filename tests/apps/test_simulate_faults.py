@@ -8,9 +8,9 @@ import pytest
 
 from apps import simulate
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.stream.lsl import LslSource
-from rtbrain.stream.patient import Patient
-from rtbrain.stream.synthetic import SyntheticSource
+from rtbrain.stream.lsl.inlet import LslSource
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
 from tests.apps.program import rtbrain
 from tests.apps.test_simulate import SFREQ_HZ, inlet_of, pull, simulating
 

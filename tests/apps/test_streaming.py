@@ -63,7 +63,7 @@ def test_a_decoder_is_fitted_scored_and_shown(tmp_path: Path, weights: Path) -> 
     recipe["encoder"] = {"pool": "last", "n_pooled": 5, "weights": str(weights)}
     config = tmp_path / "fit.yaml"
     settings = {"recipe": recipe, "labels": {"classes": ["rest", "speech"]}}
-    settings |= {"splits": {"n_folds": 2}, "shifts": 20, "seeds": 1, "most_windows": 150}
+    settings |= {"splits": {"n_folds": 2}, "n_permutations": 20, "seeds": 1, "max_windows": 150}
     config.write_text(json.dumps(settings))  # JSON is YAML
     bundle = tmp_path / "bundle"
     done = rtbrain("fit", PATIENT, "--sfreq", SFREQ_HZ, "--config", config, "--out", bundle)

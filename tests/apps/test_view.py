@@ -14,7 +14,7 @@ import pytest
 from rtbrain.apps import view
 
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.stream.lsl import LslSource
+from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.types import Chunk, Times
 from rtbrain.view.marks import MarkOutlet
 from tests.conftest import brain_like, montage_of

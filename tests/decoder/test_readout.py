@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.errors import BundleError
-from rtbrain.offline.fitting import blocked_folds, fit_logistic, fit_ridge
+from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_ridge
 from rtbrain.types import Embedding, Floats, Quality
 
 RNG = np.random.default_rng(3)

@@ -14,10 +14,10 @@ from rtbrain.encoder import (
     FrameMean,
     PopTSizes,
     TorchScriptRuntime,
-    compile_artefact,
+    compile_torchscript,
     random_encoder,
 )
-from rtbrain.errors import ArtefactError
+from rtbrain.errors import CompiledModelError
 from rtbrain.types import Quality, Spectrogram
 
 N_CHANNELS, N_FRAMES, N_FREQS = 4, 25, 40
@@ -37,7 +37,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> TorchScriptRuntime:
         "last",
     )
     folder = tmp_path_factory.mktemp("cache")
-    path = compile_artefact(model, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=folder)
+    path = compile_torchscript(model, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=folder)
     return TorchScriptRuntime(path, np.arange(12).reshape(4, 3))
 
 
@@ -106,7 +106,7 @@ def test_nan_in_a_good_channel_shows(stage: EncoderStage | FrameMean) -> None:
 
 def test_a_spectrogram_without_frames_is_refused(stage: EncoderStage | FrameMean) -> None:
     item = spectrogram(0)
-    with pytest.raises(ArtefactError):
+    with pytest.raises(CompiledModelError):
         stage(replace(item, data=item.data[:, :0]))
 
 
@@ -124,14 +124,14 @@ def test_frame_mean_can_leave_the_newest_frames_out() -> None:
     item = spectrogram(0)
     embedding = FrameMean(5, neural_delay_s=0.0, n_newer_frames=10)(item)
     np.testing.assert_allclose(embedding.channels, item.data[:, 10:15].mean(axis=1), atol=1e-6)
-    with pytest.raises(ArtefactError, match="lengthen"):
+    with pytest.raises(CompiledModelError, match="lengthen"):
         FrameMean(5, neural_delay_s=0.0, n_newer_frames=21)(item)
 
 
 def test_frame_mean_refuses_what_it_cannot_average() -> None:
-    with pytest.raises(ArtefactError, match="1 or more, got 0"):
+    with pytest.raises(CompiledModelError, match="1 or more, got 0"):
         FrameMean(0, neural_delay_s=0.0)
-    with pytest.raises(ArtefactError, match="26 frames of a spectrogram with 25"):
+    with pytest.raises(CompiledModelError, match="26 frames of a spectrogram with 25"):
         FrameMean(26, neural_delay_s=0.0)(spectrogram(0))
 
 
@@ -146,7 +146,7 @@ def test_frame_mean_fills_bad_channels_with_their_training_mean() -> None:
 
 
 def test_a_fill_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ArtefactError, match=r"\(4, 39\).*\(4, 40\)"):
+    with pytest.raises(CompiledModelError, match=r"\(4, 39\).*\(4, 40\)"):
         FrameMean(6, neural_delay_s=0.0, fill=np.zeros((4, 39), np.float32))(spectrogram(0))
-    with pytest.raises(ArtefactError, match="NaN"):
+    with pytest.raises(CompiledModelError, match="NaN"):
         FrameMean(6, neural_delay_s=0.0, fill=np.full((4, 40), np.nan, np.float32))

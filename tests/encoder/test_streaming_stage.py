@@ -17,13 +17,13 @@ from rtbrain.encoder import (
     StreamingEncoderStage,
     StreamingModel,
     StreamingRuntime,
-    compile_artefact,
     compile_streaming,
+    compile_torchscript,
     random_encoder,
-    streaming_stage,
+    stage,
 )
-from rtbrain.encoder.runtime import on_threads
-from rtbrain.errors import ArtefactError, SettingsError
+from rtbrain.encoder.runtimes.window_runtime import on_threads
+from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Floats, Mask, Quality, Spectrogram
 
 torch.set_num_threads(1)
@@ -46,7 +46,7 @@ MODEL = model()
 
 
 def stage_of(given: EncoderModel = MODEL, hop_frames: int = HOP_FRAMES) -> StreamingEncoderStage:
-    return streaming_stage(
+    return stage(
         given,
         (N_CHANNELS, N_FRAMES, N_FREQS),
         POSITIONS,
@@ -79,7 +79,7 @@ def one_shot(
         for row, start in enumerate(starts):
             if start is not None:
                 frames = torch.from_numpy(FRAMES[row, None, start:stop])
-                channels[row] = given.brainbert.embed(frames, "last", given.n_pooled)[0]
+                channels[row] = given.channel_encoder.embed(frames, "last", given.n_pooled)[0]
         if given.popt is None:
             return channels.numpy(), channels.flatten().numpy()
         left_out = torch.cat((torch.zeros(1, dtype=torch.bool), ~good))[None]
@@ -234,7 +234,7 @@ def test_nan_in_a_good_channel_shows_and_is_not_remembered() -> None:
 
 def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
     item = window(0)
-    with pytest.raises(ArtefactError, match=r"\(5, 21, 8\).*\(5, 22, 8\)"):
+    with pytest.raises(CompiledModelError, match=r"\(5, 21, 8\).*\(5, 22, 8\)"):
         STAGE(replace(item, data=item.data[:, 1:]))
     with pytest.raises(SettingsError, match="nearest that fits is 6 frames"):
         StreamingModel(MODEL, 7)
@@ -244,25 +244,21 @@ def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
     with pytest.raises(SettingsError, match="nearest that fits is 6"):
         model(n_pooled=7)
     with pytest.raises(SettingsError, match="set pool to last"):
-        EncoderModel(MODEL.brainbert, None, "centre", 6)
-    with pytest.raises(ArtefactError, match="pools 24 frames"):
+        EncoderModel(MODEL.channel_encoder, None, "centre", 6)
+    with pytest.raises(CompiledModelError, match="pools 24 frames"):
         stage_of(model(n_pooled=24))
-    with pytest.raises(ArtefactError, match="window has 22 frames, the hop 24"):
+    with pytest.raises(CompiledModelError, match="window has 22 frames, the hop 24"):
         stage_of(hop_frames=24)
-    with pytest.raises(ArtefactError, match="reads 8 frequencies, the spectrogram has 9"):
-        streaming_stage(
-            MODEL, (5, 22, 9), POSITIONS, hop_frames=6, hop_samples=60, neural_delay_s=0.0
-        )
+    with pytest.raises(CompiledModelError, match="reads 8 frequencies, the spectrogram has 9"):
+        stage(MODEL, (5, 22, 9), POSITIONS, hop_frames=6, hop_samples=60, neural_delay_s=0.0)
     for positions, message in ((None, "positions, got none"), (POSITIONS[:4], r"\(4, 3\)")):
-        with pytest.raises(ArtefactError, match=message):
-            streaming_stage(
-                MODEL, (5, 22, 8), positions, hop_frames=6, hop_samples=60, neural_delay_s=0.0
-            )
+        with pytest.raises(CompiledModelError, match=message):
+            stage(MODEL, (5, 22, 8), positions, hop_frames=6, hop_samples=60, neural_delay_s=0.0)
 
 
 def test_a_compiled_encoder_of_whole_windows_is_not_run_hop_by_hop(tmp_path: Path) -> None:
-    path = compile_artefact(MODEL, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=tmp_path)
-    with pytest.raises(ArtefactError, match="compile the streaming form"):
+    path = compile_torchscript(MODEL, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=tmp_path)
+    with pytest.raises(CompiledModelError, match="compile the streaming form"):
         StreamingRuntime(path, POSITIONS)
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
 from rtbrain.signal import Bipolar, Chain, ChannelQuality, HighPass, Laplacian, NotchComb
-from rtbrain.stream.patient import Patient
-from rtbrain.stream.synthetic import SyntheticSource
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Chunk, Floats, Montage
 from tests.signal.recording import joined, pieces, same, whole
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rtbrain.recording.open import read_recording
 from rtbrain.signal import ChannelQuality
-from rtbrain.stream.recording import read_recording
 from rtbrain.types import Chunk
 
 RECORDED = {

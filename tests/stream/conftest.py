@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from rtbrain.outlet.lsl import SignalOutlet
-from rtbrain.stream.lsl import LslSource
+from rtbrain.stream.lsl.inlet import LslSource
 from tests.conftest import montage_of
 from tests.stream.receiving import SFREQ_HZ
 
@@ -13,7 +13,7 @@ from tests.stream.receiving import SFREQ_HZ
 @pytest.fixture
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: every name here is unique."""
-    monkeypatch.setattr("rtbrain.stream.lsl_connect._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
 
 
 @pytest.fixture

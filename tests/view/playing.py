@@ -5,7 +5,13 @@ from collections.abc import Callable
 import numpy as np
 
 from rtbrain.types import Chunk, Montage
-from rtbrain.view.session import DecodeInfo, DecodeRow, Feed, Told, Update
+from rtbrain.view.streams.records import (
+    DecodeHeader,
+    ReceivedSample,
+    SessionUpdate,
+    StatusEvent,
+    StreamHealth,
+)
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 512.0
@@ -19,11 +25,11 @@ class Playing:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.montage: Montage | None = None
-        self.decode: DecodeInfo | None = None
+        self.decode: DecodeHeader | None = None
         self.bad: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.feeds = self.all_feeds("absent")
-        self.told: list[Told] = []
+        self.told: list[StatusEvent] = []
         self.playing = False
         self.closed = False
         self._clock = clock
@@ -31,11 +37,13 @@ class Playing:
         self._new = False
 
     @staticmethod
-    def feed(kind: str, state: str) -> Feed:
-        return Feed(f"test-{kind}", kind, state, "synthetic", 512.0, 512.0, 1, 0, 0.0, 0.0, NAN)
+    def feed(kind: str, state: str) -> StreamHealth:
+        return StreamHealth(
+            f"test-{kind}", kind, state, "synthetic", 512.0, 512.0, 1, 0, 0.0, 0.0, NAN
+        )
 
     @classmethod
-    def all_feeds(cls, signal: str, others: str = "absent") -> tuple[Feed, ...]:
+    def all_feeds(cls, signal: str, others: str = "absent") -> tuple[StreamHealth, ...]:
         rest = (cls.feed(kind, others) for kind in ("decode", "status", "record"))
         return (cls.feed("signal", signal), *rest)
 
@@ -49,23 +57,23 @@ class Playing:
 
     def start(self) -> None:
         self.montage, self.playing, self._new = MONTAGE, True, True
-        self.decode = DecodeInfo("test-decode", ("rest", "speech"), "probability", 0.25, 0)
+        self.decode = DecodeHeader("test-decode", ("rest", "speech"), "probability", 0.25, 0)
         self.feeds = self.all_feeds("live", "live")
 
-    def poll(self) -> Update:
+    def poll(self) -> SessionUpdate:
         now, new, told = self._clock(), self._new, tuple(self.told)
         self._new = False
         self.told.clear()
         if not self.playing:
-            return Update(now, told=told, new_montage=new)
+            return SessionUpdate(now, told=told, new_montage=new)
         n_samples = 17
         rows = np.arange(self._at, self._at + n_samples)
         stamps = now - (n_samples - 1 - np.arange(n_samples)) / SFREQ_HZ
         chunk = Chunk(np.take(SIGNAL, rows, axis=1, mode="wrap"), stamps, self._at)
         self._at += n_samples
         values = np.array([0.25, 0.75], np.float32)
-        row = DecodeRow(now, now, values, True, 1.0, 0.2, 0.01)
-        return Update(now, (chunk,), (row,), told, ((now, "go"),), new)
+        row = ReceivedSample(now, now, values, True, 1.0, 0.2, 0.01)
+        return SessionUpdate(now, (chunk,), (row,), told, ((now, "go"),), new)
 
     def close(self) -> None:
         self.closed = True

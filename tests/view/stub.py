@@ -5,15 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtbrain.view.feeds_events import DecodeRow, Told
-from rtbrain.view.session import Feed
+from rtbrain.view.streams.records import ReceivedSample, StatusEvent, StreamHealth
 
 NEVER = math.nan
 
 
 def feed(kind, state="live", name=None, **fields):
     """Feed of a kind, its name made of it."""
-    made = Feed(
+    made = StreamHealth(
         f"x-{kind}" if name is None else name, kind, state, "", 0.0, NEVER, 0, 0, 1e-4, 5e-5, 100.0
     )
     return replace(made, **fields)
@@ -37,10 +36,12 @@ class StubSession:
 
 def row(t_stop, values, valid=True, **fields):
     """Decode that arrived 0.05 s after the end of its window."""
-    made = DecodeRow(t_stop, t_stop + 0.05, np.asarray(values, np.float32), valid, 0.9, 0.04, 0.02)
+    made = ReceivedSample(
+        t_stop, t_stop + 0.05, np.asarray(values, np.float32), valid, 0.9, 0.04, 0.02
+    )
     return replace(made, **fields)
 
 
 def told(event, t=0.0, stream="x-status", **fields):
     """Line of a status stream."""
-    return Told(t, event, {**fields, "stream": stream})
+    return StatusEvent(t, event, {**fields, "stream": stream})

@@ -9,10 +9,15 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
-from rtbrain.stream.lsl_hands import HandMarks
-from rtbrain.view.hands import Hands, labels_dialog
-from rtbrain.view.marks import DEFAULT_LABELS, MarkLabels, MarkOutlet
-from rtbrain.view.session import Feed, Told, Update
+from rtbrain.stream.lsl.markers import ManualMarks
+from rtbrain.view.marks import (
+    DEFAULT_LABELS,
+    MarkLabels,
+    MarkOutlet,
+    OperatorMarks,
+    mark_labels_dialog,
+)
+from rtbrain.view.streams.records import SessionUpdate, StatusEvent, StreamHealth
 
 
 class Listening:
@@ -20,7 +25,7 @@ class Listening:
 
     def __init__(self) -> None:
         self.bad: dict[str, str] = {}
-        self.feeds: tuple[Feed, ...] = ()
+        self.feeds: tuple[StreamHealth, ...] = ()
 
     @property
     def marked(self) -> frozenset[str]:
@@ -55,35 +60,35 @@ def settings(tmp_path: Path) -> QSettings:
 
 
 @pytest.fixture
-def hands(qtbot: QtBot, settings: QSettings) -> Hands:
+def hands(qtbot: QtBot, settings: QSettings) -> OperatorMarks:
     window = QWidget()
     qtbot.addWidget(window)
-    hands = Hands(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
+    hands = OperatorMarks(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
     hands.window = window  # type: ignore[attr-defined]  # kept alive
     return hands
 
 
-def texts(hands: Hands) -> list[str]:
+def texts(hands: OperatorMarks) -> list[str]:
     return hands._marks.texts  # type: ignore[attr-defined,no-any-return]
 
 
-def status(state: str) -> Feed:
+def status(state: str) -> StreamHealth:
     nan = float("nan")
-    return Feed("rtbrain-status", "status", state, "", 0.0, nan, 0, 0, nan, nan, nan)
+    return StreamHealth("rtbrain-status", "status", state, "", 0.0, nan, 0, 0, nan, nan, nan)
 
 
 @pytest.mark.lsl
 def test_a_decoder_hears_marks_with_their_time_and_in_one_line() -> None:
     name = f"view-{uuid4().hex}"
     told: list[str] = []
-    listener = HandMarks(f"{name}-marks", on_event=lambda event, **_: told.append(event))
+    listener = ManualMarks(f"{name}-marks", on_event=lambda event, **_: told.append(event))
     outlet = MarkOutlet(name)
     assert outlet.name == f"{name}-marks"
     try:
         (found,) = pylsl.resolve_byprop("name", outlet.name, timeout=10)
         inlet = pylsl.StreamInlet(found, recover=False)
         inlet.open_stream(10)
-        while "hands" not in told:
+        while "manual_marks" not in told:
             assert listener() == []
         before = pylsl.local_clock()
         assert outlet.send("  speech\n starts  ") == "speech starts"
@@ -116,13 +121,13 @@ def test_the_texts_of_the_keys_are_remembered_and_an_empty_one_is_the_first_agai
 
 def test_the_dialog_changes_the_texts_of_the_keys(qtbot: QtBot, settings: QSettings) -> None:
     labels = MarkLabels(settings)
-    dialog = labels_dialog(labels)
+    dialog = mark_labels_dialog(labels)
     qtbot.addWidget(dialog)
     fields = dialog.findChildren(QLineEdit)
     fields[0].setText("drug given")
     dialog.reject()
     assert labels[0] == DEFAULT_LABELS[0]
-    dialog = labels_dialog(labels)
+    dialog = mark_labels_dialog(labels)
     qtbot.addWidget(dialog)
     dialog.open()
     dialog.findChildren(QLineEdit)[7].setText("drug given")
@@ -130,7 +135,9 @@ def test_the_dialog_changes_the_texts_of_the_keys(qtbot: QtBot, settings: QSetti
     assert labels[7] == "drug given"
 
 
-def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(hands: Hands) -> None:
+def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(
+    hands: OperatorMarks,
+) -> None:
     changes: list[bool] = []
     hands.on_change = lambda: changes.append(hands.chosen_is_bad)
     hands.toggle_bad()
@@ -142,21 +149,25 @@ def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(han
     assert changes == [False, True, False]
 
 
-def test_a_decoder_that_begins_to_listen_is_told_all_again(hands: Hands) -> None:
+def test_a_decoder_that_begins_to_listen_is_told_all_again(hands: OperatorMarks) -> None:
     hands.call("A2", True)
     session = hands._session
     session.feeds = (status("absent"),)
-    hands.take(Update(0.0))
+    hands.take(SessionUpdate(0.0))
     assert texts(hands) == ["bad A2"]
     session.feeds = (status("live"),)
-    hands.take(Update(0.0))
-    hands.take(Update(0.1))
+    hands.take(SessionUpdate(0.0))
+    hands.take(SessionUpdate(0.1))
     assert texts(hands) == ["bad A2", "bad A2", "bad?"]
-    hands.take(Update(0.2, told=(Told(0.2, "hands", {"stream": "rtbrain-status"}),)))
+    hands.take(
+        SessionUpdate(0.2, told=(StatusEvent(0.2, "manual_marks", {"stream": "rtbrain-status"}),))
+    )
     assert texts(hands)[3:] == ["bad A2", "bad?"]
 
 
-def test_a_mark_of_ones_own_words_is_sent_when_it_is_given(qtbot: QtBot, hands: Hands) -> None:
+def test_a_mark_of_ones_own_words_is_sent_when_it_is_given(
+    qtbot: QtBot, hands: OperatorMarks
+) -> None:
     hands.ask()
     (field,) = hands.window.findChildren(QLineEdit)  # type: ignore[attr-defined]
     qtbot.keyClicks(field, "patient asleep")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rtbrain.view.pace import DrawPace
+from rtbrain.view.window import DrawInterval
 
 
 def test_where_drawing_is_slow_it_is_done_less_often_and_said(
@@ -12,7 +12,7 @@ def test_where_drawing_is_slow_it_is_done_less_often_and_said(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = DrawPace(20.0)
+    pace = DrawInterval(20.0)
     assert (pace.interval_s, pace.text) == (0.05, "")
     for _ in range(30):
         pace.drawn(0.02)

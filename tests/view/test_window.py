@@ -6,14 +6,13 @@ import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QDialog, QLineEdit, QMessageBox
 from pytestqt.qtbot import QtBot
-from rtbrain.apps.view import make_chain
+from rtbrain.apps.view import build_display_chain
 
-from rtbrain.stream.lsl import lsl_clock
-from rtbrain.view.about import versions
-from rtbrain.view.keys import KEYS, KeysDialog
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.marks import MarkOutlet
-from rtbrain.view.session import Told
-from rtbrain.view.window import Window
+from rtbrain.view.menus import KEYS, KeysDialog, versions
+from rtbrain.view.streams.records import StatusEvent
+from rtbrain.view.window import MainWindow
 from tests.view.playing import Playing
 from tests.view.test_marks import Sent
 
@@ -33,12 +32,12 @@ def session() -> Playing:
 
 
 @pytest.fixture
-def window(qtbot: QtBot, session: Playing, settings: QSettings) -> Window:
+def window(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
     return opened(qtbot, session, settings)
 
 
-def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> Window:
-    window = Window(session, Sent(), settings, make_chain=make_chain)  # type: ignore[arg-type]
+def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
+    window = MainWindow(session, Sent(), settings, make_chain=build_display_chain)  # type: ignore[arg-type]
     qtbot.addWidget(window)
     window.show()
     window.activateWindow()
@@ -46,15 +45,15 @@ def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> Window:
     return window
 
 
-def marks(window: Window) -> list[str]:
+def marks(window: MainWindow) -> list[str]:
     return window.hands._marks.texts  # type: ignore[attr-defined,no-any-return]
 
 
-def foot(window: Window) -> str:
+def foot(window: MainWindow) -> str:
     return window.status_line._error.text()
 
 
-def press(qtbot: QtBot, window: Window, keys: str) -> None:
+def press(qtbot: QtBot, window: MainWindow, keys: str) -> None:
     """Press the keys of a command, as its menu names them."""
     key = keys.removeprefix("Ctrl+")
     code = Qt.Key(ord(key)) if len(key) == 1 else Qt.Key[f"Key_{key}"]
@@ -63,7 +62,7 @@ def press(qtbot: QtBot, window: Window, keys: str) -> None:
 
 
 def test_before_there_is_a_signal_the_window_says_what_to_do(
-    qtbot: QtBot, window: Window, session: Playing
+    qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     qtbot.waitUntil(lambda: "rtbrain simulate" in foot(window))
     assert "waiting for the stream test-signal" in window._waiting.text()
@@ -75,21 +74,23 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
 
 
 def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line(
-    qtbot: QtBot, window: Window, session: Playing
+    qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
-    session.told.append(Told(0.0, "refused", {"stream": "d-status", "why": "1000 Hz, not 2048"}))
+    session.told.append(
+        StatusEvent(0.0, "refused", {"stream": "d-status", "why": "1000 Hz, not 2048"})
+    )
     qtbot.waitUntil(lambda: foot(window) == "d-status refused: 1000 Hz, not 2048")
     session.feeds = session.all_feeds("lost", "live")
     qtbot.waitUntil(lambda: foot(window).startswith("lost: test-signal; d-status refused"))
-    session.told.append(Told(0.0, "live", {}))
+    session.told.append(StatusEvent(0.0, "live", {}))
     session.feeds = session.all_feeds("live", "live")
     qtbot.waitUntil(lambda: foot(window) == "")
     assert window.isVisible()
 
 
 def test_a_decoder_that_said_that_it_ends_is_not_lost(
-    qtbot: QtBot, window: Window, session: Playing
+    qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
     session.feeds = session.all_feeds("live", "ended")
@@ -101,7 +102,7 @@ def test_a_decoder_that_said_that_it_ends_is_not_lost(
 
 
 def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
-    qtbot: QtBot, window: Window, session: Playing, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, window: MainWindow, session: Playing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra._cache is not None)
@@ -123,7 +124,7 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
 
 
 def test_every_key_of_the_table_sets_off_its_command(
-    qtbot: QtBot, window: Window, session: Playing, settings: QSettings, tmp_path: Path
+    qtbot: QtBot, window: MainWindow, session: Playing, settings: QSettings, tmp_path: Path
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
@@ -165,7 +166,7 @@ def test_every_key_of_the_table_sets_off_its_command(
     [("Ctrl+M", QLineEdit), ("Ctrl+E", QLineEdit), ("Ctrl+H", KeysDialog), ("Ctrl+I", QMessageBox)],
 )
 def test_keys_open_dialogs_that_do_not_stop_the_window(
-    qtbot: QtBot, window: Window, session: Playing, keys: str, kind: type
+    qtbot: QtBot, window: MainWindow, session: Playing, keys: str, kind: type
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
@@ -177,7 +178,7 @@ def test_keys_open_dialogs_that_do_not_stop_the_window(
     dialog.reject()
 
 
-def test_no_two_commands_share_a_key(window: Window) -> None:
+def test_no_two_commands_share_a_key(window: MainWindow) -> None:
     widgets = [window, *window.panels.values()]
     keys = [action.shortcut().toString() for widget in widgets for action in widget.actions()]
     keys += [action.shortcut().toString() for action in window.menus.actions.values()]
@@ -186,22 +187,22 @@ def test_no_two_commands_share_a_key(window: Window) -> None:
 
 
 def test_the_help_lists_the_keys_of_the_panels_too_and_about_says_research_only(
-    window: Window,
+    window: MainWindow,
 ) -> None:
     from PySide6.QtWidgets import QLabel
 
-    from rtbrain.view.about import about_box
+    from rtbrain.view.menus import about_dialog
 
     (text,) = [label.text() for label in window.menus.keys_dialog().findChildren(QLabel)]
     for action in window.panels["traces"].actions():
         assert action.text() in text
-    said = about_box(window).text()
+    said = about_dialog(window).text()
     assert "Research use only" in said
     assert all(f"{name} {version}" in said for name, version in versions().items())
 
 
 def test_theme_type_contact_and_layout_are_remembered(
-    qtbot: QtBot, window: Window, session: Playing, settings: QSettings
+    qtbot: QtBot, window: MainWindow, session: Playing, settings: QSettings
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
@@ -218,7 +219,7 @@ def test_theme_type_contact_and_layout_are_remembered(
 
 
 def test_a_click_on_the_map_chooses_a_contact_and_one_on_a_label_marks_it(
-    qtbot: QtBot, window: Window, session: Playing
+    qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
@@ -230,7 +231,7 @@ def test_a_click_on_the_map_chooses_a_contact_and_one_on_a_label_marks_it(
 
 
 def test_a_picture_that_cannot_be_saved_is_said_in_the_status_line(
-    qtbot: QtBot, window: Window, settings: QSettings, tmp_path: Path
+    qtbot: QtBot, window: MainWindow, settings: QSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     settings.setValue("window/pictures", str(tmp_path / "file" / "folder"))
@@ -243,7 +244,7 @@ def test_a_real_outlet_of_marks_can_be_had_twice_under_one_name() -> None:
 
 
 def test_a_panel_that_fails_does_not_freeze_the_others(
-    qtbot: QtBot, window: Window, session: Playing, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, window: MainWindow, session: Playing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.start()
     drawn: list[float] = []

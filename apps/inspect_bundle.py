@@ -1,0 +1,73 @@
+"""`rtbrain show`: what a decoder bundle is, and what it is worth."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rtbrain.bundling import recipe_of_bundle
+from rtbrain.config import WindowSettings
+from rtbrain.decoder import read_bundle
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Decoder bundle, a folder.")],
+) -> None:
+    """Verify a decoder bundle and show what it holds."""
+    found = read_bundle(bundle)
+    manifest, recipe = found.manifest, recipe_of_bundle(found)
+    table = Table(title=f"{bundle.name}: verified", show_header=False)
+    for key, value in {
+        "id": found.id,
+        "mode": f"{manifest.mode}, encoder {manifest.encoder_state}",
+        "outputs": f"{', '.join(manifest.labels)} ({manifest.task})",
+        "channels": f"{found.montage.n_channels}: {_some(found.montage.names)}",
+        "positions": found.montage.space or "none",
+        "rate": f"{manifest.sfreq_hz:g} Hz",
+        "window": _window(recipe.window),
+        "signal chain": " > ".join(_step(step) for step in manifest.recipe.get("signal", ())),
+        "spectrogram": recipe.spectrogram.form,
+        "trained on": manifest.trained_on,
+        "trained by": manifest.trained_by,
+        "licence": manifest.licence,
+        **_reported(found.report),
+    }.items():
+        table.add_row(key, value)
+    Console().print(table)
+
+
+def _reported(report: Mapping[str, Any]) -> dict[str, str]:
+    """A report in lines: of each maker of features its pooled scores, of the rest what is plain."""
+    lines = {
+        f"report: {key}": str(value)
+        for key, value in report.items()
+        if not isinstance(value, dict | list)
+    }
+    for name, scores in report.get("scores", {}).items():
+        told = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
+        lines[f"held out: {name}"] = ", ".join(told).replace("_", " ")
+    for key, chance in report.get("null_distribution", {}).items():
+        low, high = chance["interval_95"]
+        title = f"labels shifted: {key.replace('_', ' ')}"
+        lines[title] = f"{low:.3f} to {high:.3f}, p {chance['p']:.3f}"
+    return lines
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def _step(step: dict[str, object]) -> str:
+    (key, value), *_ = step.items()
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {part}" for name, part in value.items())
+    return f"{key} ({value})"
+
+
+def _window(window: WindowSettings) -> str:
+    if window.hop_s is not None:
+        return f"{window.length_s:g} s, hop {window.hop_s:g} s"
+    return f"{window.length_s:g} s, from {window.offset_s:g} s after each marker"

@@ -1,0 +1,1 @@
+"""Checks of an installation: faults, speed, compiled models, the demo."""

@@ -1,0 +1,1 @@
+"""How fast this machine is: stages, encoders, the live loop and the window."""

@@ -1,0 +1,244 @@
+"""`rtbrain bench pipeline --minutes`: patient, decoder and listener, each a process, over LSL."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from rtbrain.check.bench.view import lsl_session, process_usage
+from rtbrain.config import Recipe, load_settings
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
+from rtbrain.processes import last_line, running_command
+from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
+from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.synthetic.patient import Patient
+
+SourceT = TypeVar("SourceT")
+
+
+_SFREQ_HZ = 2048.0
+
+
+_CALIBRATION_S = 30.0
+
+
+_LOOK_EVERY_S = 1.0
+
+
+_START_S = 120.0  # longest from the processes' start to the first valid decode
+
+
+# Of a decode's row, behind the outputs.
+_VALID, _AGE, _COMPUTE = -4, -2, -1
+
+
+@dataclass(slots=True)
+class LiveBench:
+    """What the listener heard, and what the processes took meanwhile."""
+
+    rows: list[tuple[float, float, list[float]]] = field(default_factory=list)
+    lost: int = 0
+    skipped: int = 0
+    looks: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
+
+
+def bench_live(
+    n_channels: int,
+    minutes: float,
+    mode: str,
+    hop_s: float | None,
+    threads: int,
+    console: Console,
+) -> dict[str, Any]:
+    """Decode a synthetic patient live for so long, and tell what it took."""
+    if not Path("/proc/self/stat").exists():
+        raise SettingsError("bench pipeline --minutes: needs /proc, as Linux has it: leave it out")
+    with tempfile.TemporaryDirectory(prefix="rtbrain-bench-") as name:
+        folder = Path(name)
+        # Before liblsl is loaded here, which reads its settings once.
+        with lsl_session(folder):
+            with console.status(f"fitting {mode} on {_CALIBRATION_S:g} simulated seconds"):
+                calibration = _fitted(n_channels, mode, hop_s, folder)
+            with console.status(f"{minutes:g} minutes of {mode}, {n_channels} contacts, over LSL"):
+                heard = _run(n_channels, minutes, threads, folder)
+        end = last_line(folder / "decode.log")
+    figures = live_scores(heard, calibration) | {
+        "mode": mode,
+        "threads": threads,
+        "minutes": minutes,
+        "decoder_said": end,
+    }
+    console.print(_table(figures, n_channels))
+    return {"live": figures}
+
+
+def _fitted(n_channels: int, mode: str, hop_s: float | None, folder: Path) -> QuickFit:
+    recipe = load_settings(mode, Recipe)
+    if hop_s is not None:
+        window = recipe.window.model_copy(update={"hop_s": hop_s})
+        recipe = recipe.model_copy(update={"window": window})
+    patient = Patient(0, n_channels=n_channels, sfreq_hz=_SFREQ_HZ)
+    return quick_fit(recipe, patient, _CALIBRATION_S, folder / "bundle")
+
+
+def _run(n_channels: int, minutes: float, threads: int, folder: Path) -> LiveBench:
+    name = f"rtbrain-bench-{os.getpid()}"
+    settings = folder / "live.yaml"
+    settings.write_text(
+        f"stream: {{name: {name}, timeout_s: 60}}\noutlet: {{name: {name}}}\nthreads: {threads}\n"
+    )
+    patient = ["simulate", "--name", name, "--channels", str(n_channels)]
+    patient += ["--start", f"{_CALIBRATION_S:g}", "--sfreq", f"{_SFREQ_HZ:g}"]
+    decode = ["decode", "--config", str(settings), "--bundle", str(folder / "bundle")]
+    decode += ["--allow-late"]
+    logs = {each: folder / f"{each}.log" for each in ("simulate", "decode")}
+    with (
+        running_command(patient, logs["simulate"]) as sending,
+        running_command(decode, logs["decode"]) as decoding,
+    ):
+        processes = {"simulate": sending, "decode": decoding}
+        return _listen(name, minutes, lambda: _refuse_dead(processes, logs), processes)
+
+
+def _refuse_dead(processes: dict[str, subprocess.Popen[bytes]], logs: dict[str, Path]) -> None:
+    for each, process in processes.items():
+        if process.poll() is not None:
+            raise SettingsError(f"bench pipeline: {each} ended early: {last_line(logs[each])}")
+
+
+def _listen(
+    name: str,
+    minutes: float,
+    check: Callable[[], None],
+    processes: dict[str, subprocess.Popen[bytes]],
+) -> LiveBench:
+    """Hear every decode, from the first valid one on."""
+    status = _patiently(lambda: MarkerSource(name=f"{name}-status", timeout_s=2.0), check)
+    source = _patiently(lambda: LslSource(name=f"{name}-decode", timeout_s=2.0, raw=True), check)
+    heard = LiveBench(looks={each: [] for each in processes})
+    end, look_at = time.monotonic() + _START_S, 0.0
+    while time.monotonic() < end:
+        check()
+        chunk = source.pull(0.1)
+        arrived = lsl_clock()
+        if chunk is not None:
+            for stamp, values in zip(chunk.timestamps, chunk.data.T, strict=True):
+                if not heard.rows and not values[_VALID]:
+                    continue
+                if not heard.rows:
+                    end = time.monotonic() + 60 * minutes
+                heard.rows.append((float(stamp), arrived, values.tolist()))
+        _heed(heard, status)
+        if heard.rows and time.monotonic() >= look_at:
+            look_at = time.monotonic() + _LOOK_EVERY_S
+            for each, process in processes.items():
+                heard.looks[each].append((time.monotonic(), *process_usage(process.pid)))
+    source.close()
+    status.close()
+    if len(heard.rows) < 2:
+        raise SettingsError(f"bench pipeline: no valid decodes within {_START_S:g} s of the start")
+    return heard
+
+
+def _patiently(connect: Callable[[], SourceT], check: Callable[[], None]) -> SourceT:
+    """Connect as soon as the stream is there: processes take seconds to load."""
+    end = time.monotonic() + _START_S
+    while True:
+        check()
+        try:
+            return connect()
+        except StreamError:
+            if time.monotonic() > end:
+                raise
+
+
+def _heed(heard: LiveBench, status: MarkerSource) -> None:
+    for _, text in status.pull(0.0):
+        event = json.loads(text)
+        if event["event"] == "gap":
+            heard.lost += event["lost"]
+        elif event["event"] == "late":
+            heard.skipped += event["skipped"]
+
+
+def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:
+    """Figures of a live session."""
+    t_stop, arrived = (np.array([row[at] for row in heard.rows]) for at in (0, 1))
+    values = np.array([row[2] for row in heard.rows])
+    hop_s, delay_s = calibration.hop_s, calibration.neural_delay_s
+    compute_s = values[:, _COMPUTE]
+    age_s = arrived - t_stop + delay_s
+    oldest_s = arrived[1:] - t_stop[:-1] + delay_s
+    transport_s = values[:, _AGE] - compute_s - delay_s
+    steps = np.rint(np.diff(t_stop) / hop_s)
+    return {
+        "decodes": len(t_stop),
+        "missing": int((steps - 1).sum()),
+        "invalid": int((values[:, _VALID] == 0).sum()),
+        "lost_samples": heard.lost,
+        "skipped_windows": heard.skipped,
+        "hop_s": hop_s,
+        "algorithmic_s": delay_s,
+        "compute_s": _percentiles(compute_s),
+        "transport_s": _percentiles(transport_s),
+        "outlet_to_listener_s": _percentiles(age_s - values[:, _AGE]),
+        "age_s": _percentiles(age_s),
+        "oldest_s": _percentiles(oldest_s),
+        "processes": {each: _process(looks) for each, looks in heard.looks.items()},
+    }
+
+
+def _percentiles(values: Any) -> dict[str, float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return dict.fromkeys(("p50", "p99", "most"), float("nan"))
+    p50, p99, most = np.percentile(finite, (50, 99, 100))
+    return {"p50": float(p50), "p99": float(p99), "most": float(most)}
+
+
+def _process(looks: list[tuple[float, float, float]]) -> dict[str, float]:
+    (t_0, cpu_0_s, begin_mib), (t_1, cpu_1_s, end_mib) = looks[0], looks[-1]
+    cores = (cpu_1_s - cpu_0_s) / (t_1 - t_0) if t_1 > t_0 else float("nan")
+    return {"cores": cores, "begin_mib": begin_mib, "end_mib": end_mib}
+
+
+def _table(figures: dict[str, Any], n_channels: int) -> Any:
+    hop_s = figures["hop_s"]
+    table = Table(
+        title=f"{figures['mode']}, {n_channels} contacts, {figures['minutes']:g} minutes live",
+        show_header=False,
+    )
+
+    def row(name: str, text: str) -> None:
+        table.add_row(name, text)
+
+    def pair(key: str, times: float) -> str:
+        return " / ".join(f"{times * figures[key][each]:.4g}" for each in ("p50", "p99", "most"))
+
+    row("decodes, missing, invalid", "{decodes}, {missing}, {invalid}".format(**figures))
+    row("lost samples, skipped windows", "{lost_samples}, {skipped_windows}".format(**figures))
+    share = figures["compute_s"]["p99"] / hop_s
+    row("compute p50 / p99 / most, ms", f"{pair('compute_s', 1e3)}")
+    row("  p99 of the hop", f"{share:.1%} of {1e3 * hop_s:.1f} ms")
+    row("age at arrival p50 / p99 / most, s", pair("age_s", 1))
+    row("  at the next one's", pair("oldest_s", 1))
+    row("  of it: where it pools, s", f"{figures['algorithmic_s']:.4g}")
+    row("  transport p50 / p99 / most, ms", pair("transport_s", 1e3))
+    row("  outlet to listener, ms", pair("outlet_to_listener_s", 1e3))
+    for name, process in figures["processes"].items():
+        row(
+            f"process {name}",
+            "{cores:.2f} cores, {begin_mib:.0f} to {end_mib:.0f} MiB".format(**process),
+        )
+    row("the decoder's last words", figures["decoder_said"])
+    return table

@@ -1,0 +1,177 @@
+"""`rtbrain bench`: how fast this machine decodes, each figure beside a reference of the run."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from rtbrain import __version__
+from rtbrain.build import build_feature_pipeline
+from rtbrain.check.bench import front_end
+from rtbrain.check.bench.child import bench_patient, bench_recipe
+from rtbrain.check.bench.live import bench_live
+from rtbrain.check.bench.steps import MODES, BenchJob, measure_steps
+from rtbrain.check.bench.tables import BenchRow, bench_table, draw_costs, step_tables
+from rtbrain.check.bench.view import measure_redraws, measure_view_usage
+from rtbrain.errors import SettingsError
+from rtbrain.files import atomic_file, write_atomically
+
+
+class BenchPart(StrEnum):
+    """What can be measured."""
+
+    FRONT_END = "front-end"
+    ENCODER = "encoder"
+    PIPELINE = "pipeline"
+    VIEW = "view"
+
+
+STEP_PARTS = (BenchPart.ENCODER, BenchPart.PIPELINE)
+
+
+_MANY = "16,32,64,128,256"
+
+
+_ONE = "128"
+
+
+def check_flags(
+    what: BenchPart,
+    mode: str | None,
+    hop: float | None,
+    threads: int,
+    minutes: float,
+    png: Path | None,
+) -> None:
+    if minutes and what not in (BenchPart.VIEW, BenchPart.PIPELINE):
+        raise SettingsError(
+            f"--minutes watches processes of pipeline and view: leave it out for bench {what.value}"
+        )
+    of_steps = [("--hop", hop is not None), ("--threads", threads > 1), ("--png", png is not None)]
+    of_steps.append(("--mode", mode is not None))
+    given = [flag for flag, is_given in of_steps if is_given]
+    if given and what not in STEP_PARTS:
+        raise SettingsError(
+            f"{', '.join(given)}: for encoder and pipeline only: leave it out for bench "
+            f"{what.value}"
+        )
+    if mode is not None and mode not in MODES:
+        raise SettingsError(f"--mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    if png is not None and minutes:
+        raise SettingsError("--png draws costs against channels: leave it out with --minutes")
+
+
+def parse_channels(what: BenchPart, text: str | None, *, live: bool) -> tuple[int, ...]:
+    """Channels that were asked for, ascending."""
+    many = what in STEP_PARTS and not live
+    fewest, most = (6, 256) if what in STEP_PARTS else (2, 4096)
+    try:
+        given = [int(each) for each in (text or (_MANY if many else _ONE)).split(",")]
+    except ValueError:
+        given = []
+    if not given or not all(fewest <= n <= most for n in given) or not (many or len(given) == 1):
+        expected = f"numbers of {fewest} to {most}, as {_MANY}" if many else "one number"
+        raise SettingsError(
+            f"--channels: expected {expected} ({fewest} or more) for bench {what.value}, got "
+            f"{text!r}"
+        )
+    return tuple(sorted(set(given)))
+
+
+def bench_steps(
+    what: BenchPart,
+    mode: str | None,
+    numbers: Sequence[int],
+    hop_s: float | None,
+    threads: int,
+    png: Path | None,
+) -> dict[str, Any]:
+    console, modes = Console(), MODES if mode is None else (mode,)
+    if hop_s is not None:
+        _refuse_hop(modes, hop_s)
+    with console.status("measuring") as status:
+        rows = measure_steps(
+            what.value, modes, numbers, hop_s=hop_s, threads=threads, say=status.update
+        )
+    holds = {
+        BenchPart.ENCODER: "a step of the encoders alone",
+        BenchPart.PIPELINE: "a step, filters to readout",
+    }[what]
+    title = f"{holds}, {threads} thread{'s' * (threads > 1)}"
+    for table in step_tables(rows, title):
+        console.print(table)
+    console.print(
+        "~ estimated: the large encoder measured at 16 channels (the published way at 8), whose "
+        "cost is that of blocks of 8. "
+        "Age: when it is ready, and when the next one is, transport left out.",
+        style="dim",
+    )
+    for row in rows:
+        if row.unavailable:
+            console.print(f"not here: {row.name}: {row.unavailable}", markup=False, soft_wrap=True)
+    if png is not None:
+        with atomic_file(png) as part, part.open("wb") as file:
+            draw_costs(file, rows, f"Cost of {title}")
+    return {"threads": threads, "rows": [row.as_dict() for row in rows]}
+
+
+def _refuse_hop(modes: Sequence[str], hop_s: float) -> None:
+    """Refuse a hop that no mode can keep, before a process is started for each."""
+    for mode in modes:
+        build_feature_pipeline(
+            bench_recipe(BenchJob(mode, 6, hop_s=hop_s)), bench_patient(6).montage
+        )
+
+
+def bench_live_session(
+    n_channels: int, minutes: float, mode: str, hop_s: float | None, threads: int
+) -> dict[str, Any]:
+    return bench_live(n_channels, minutes, mode, hop_s, threads, Console())
+
+
+def bench_part(what: BenchPart, n_channels: int, minutes: float) -> dict[str, Any]:
+    rows = (_front_end if what is BenchPart.FRONT_END else _view)(n_channels)
+    Console().print(bench_table(rows, f"{what.value}, {n_channels} channels"))
+    more = _watch(n_channels, minutes) if minutes else {}
+    return {"rows": [row.as_dict() for row in rows], **more}
+
+
+def _front_end(n_channels: int) -> list[BenchRow]:
+    with threadpool_limits(1):
+        return front_end.run(n_channels)
+
+
+def _view(n_channels: int) -> list[BenchRow]:
+    return measure_redraws(n_channels)
+
+
+def _watch(n_channels: int, minutes: float) -> dict[str, object]:
+    """What the window's process takes, printed, and by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        taken = measure_view_usage(n_channels, minutes, Path(folder))
+    Console().print(str(taken))
+    return {"process": taken.as_dict()}
+
+
+def write_report(
+    path: Path, what: BenchPart, numbers: Sequence[int], figures: dict[str, Any]
+) -> None:
+    """Write the figures whole or not at all."""
+    report = {
+        "what": what.value,
+        "n_channels": list(numbers) if what in STEP_PARTS else numbers[0],
+        "rtbrain": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        **figures,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    write_atomically(path, text)

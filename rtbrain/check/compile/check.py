@@ -1,0 +1,172 @@
+"""A compiled encoder beside the one that runs without it: embeddings, decodes, time a step."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from rtbrain.bundling import recipe_of_bundle
+from rtbrain.check.compile.paired import (
+    EmbeddingErrors,
+    PairedEncoder,
+    PairedReadout,
+    ScoreChange,
+    score_changes,
+)
+from rtbrain.check.compile.sources import CheckRecording
+from rtbrain.config import Recipe
+from rtbrain.decoder import Bundle, Readout
+from rtbrain.learn.evaluate.play import decode_recording, play_recording
+from rtbrain.live.step_timing import random_walk_windows
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.stage import Stage
+from rtbrain.types import Embedding, Floats, Quality, Spectrogram
+
+MAX_COMPARED = 64
+
+
+"""Windows on which embeddings are compared with those of the eager model, which is slow."""
+
+
+_MOST_STEPS, _FEWEST_STEPS, _LONGEST_S = 100, 5, 20.0
+
+
+# Of fewer steps, 99 % is but the slowest one.
+_FEWEST_OF_P99 = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckResult:
+    """What compiling costs."""
+
+    channels: EmbeddingErrors
+    population: EmbeddingErrors
+    n_windows: int
+    changes: dict[str, ScoreChange]
+    n_labelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlternatedTimes:
+    """Steps of two encoders in turns, ms: spectrogram, encoder and readout of a window."""
+
+    before_ms: tuple[float, float | None]
+    after_ms: tuple[float, float | None]
+    hop_ms: float | None
+    n_steps: int
+
+
+class CompiledCheck:
+    """Plays recordings to two encoders at once."""
+
+    def __init__(
+        self,
+        console: Console,
+        bundle: Bundle,
+        before: Stage[Spectrogram, Embedding],
+        after: Stage[Spectrogram, Embedding],
+        exact: Callable[..., tuple[Floats, Floats]],
+        *,
+        duration_s: float,
+        scale: float,
+    ) -> None:
+        window = recipe_of_bundle(bundle).window
+        self._length_s = window.length_s
+        n_windows = 1 if window.hop_s is None else int(duration_s / window.hop_s)
+        self._twin: PairedEncoder = PairedEncoder(
+            before,
+            after,
+            exact,
+            length_s=window.length_s,
+            most=MAX_COMPARED,
+            every=max(1, n_windows // MAX_COMPARED),
+        )
+        self._console, self._bundle, self._scale = console, bundle, scale
+        self._before: list[Floats] = []
+        self._after: list[Floats] = []
+        self._targets: list[Any] = []
+        self._t_s: list[Any] = []
+        self._names: list[str] = []
+
+    def play(self, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]) -> None:
+        """Decode a recording by both encoders; the windows after an embargo where it is halved."""
+        self._twin.reset()
+        half_s = one.calibrates_until_s
+        self._twin.from_s = half_s + self._length_s if half_s else 0.0
+        encoding, readout = decoder
+        decodes = PairedReadout(readout, copy.copy(readout), self._twin)
+        both = (replace(encoding, encoder=self._twin), decodes)
+        if one.labels is None:
+            n_samples = one.recording.n_samples
+            session = one.session(self._scale)
+            play_recording(self._console, self._bundle, session, n_samples, both, doing="comparing")
+            return
+        _, valid, labelled = decode_recording(
+            self._console, self._bundle, one.recording, one.labels, self._scale, both
+        )
+        others = [decode for decode in decodes.decodes if decode.quality.valid]
+        for kept, found in ((self._before, valid), (self._after, others)):
+            kept.append(np.stack([found[row].values for row in labelled.rows]))
+        self._targets.append(labelled.targets)
+        self._t_s.append(labelled.t_s)
+        self._names += [one.source] * labelled.rows.size
+
+    def compare(self, windows: Sequence[Floats]) -> None:
+        """Encode spectrograms by both encoders, every channel good."""
+        for number, data in enumerate(windows):
+            good = np.ones(len(data), np.bool_)
+            # As if one window came after the other.
+            self._twin(Spectrogram(data, (1 + number) * self._length_s, Quality(good)))
+
+    def found(self) -> CheckResult:
+        """Of all that was played."""
+        channels, population = self._twin.differences()
+        scores, n_labelled = {}, len(self._names)
+        if n_labelled:
+            scores = score_changes(
+                np.concatenate(self._before),
+                np.concatenate(self._after),
+                np.concatenate(self._targets),
+                np.concatenate(self._t_s),
+                block_s=2 * self._length_s,
+                recordings=self._names,
+            )
+        return CheckResult(channels, population, self._twin.n_compared, scores, n_labelled)
+
+
+def time_alternately(
+    encoding: FeaturePipeline,
+    readout: Readout,
+    after: Stage[Spectrogram, Embedding],
+    recipe: Recipe,
+) -> AlternatedTimes:
+    """Time steps on a random walk, every channel good, an encoder after the other."""
+    began_s = time.perf_counter()
+    durations_ms: list[tuple[float, float]] = []
+    for window in random_walk_windows(encoding.signal.montage, recipe, _MOST_STEPS + 1):
+        start_s = time.perf_counter()
+        spectrogram = encoding.spectrogram(window)
+        shared_s = time.perf_counter() - start_s
+        turn = []
+        for encoder in (encoding.encoder, after):
+            start_s = time.perf_counter()
+            readout(encoder(spectrogram))
+            turn.append(1000 * (shared_s + time.perf_counter() - start_s))
+        durations_ms.append((turn[0], turn[1]))
+        late = time.perf_counter() - began_s > _LONGEST_S
+        if late and len(durations_ms) > _FEWEST_STEPS:
+            break
+    # The first window costs more than those that follow where a stage keeps what it has seen.
+    before_ms, after_ms = (_summary(each) for each in np.transpose(durations_ms[1:]))
+    hop_ms = None if recipe.window.hop_s is None else 1000 * recipe.window.hop_s
+    return AlternatedTimes(before_ms, after_ms, hop_ms, len(durations_ms) - 1)
+
+
+def _summary(durations_ms: Floats) -> tuple[float, float | None]:
+    """Median and 99 % of steps."""
+    p50, p99 = np.percentile(durations_ms, (50, 99))
+    return float(p50), float(p99) if len(durations_ms) >= _FEWEST_OF_P99 else None

@@ -1,0 +1,249 @@
+"""Two encoders on the same windows, as one: the second is compared with the first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rtbrain.encoder import EncoderModel
+from rtbrain.encoder.runtimes.window_runtime import on_threads
+from rtbrain.errors import RecordingError
+from rtbrain.learn.fit.cross_validation import scores_of
+from rtbrain.learn.fit.splits import time_blocks
+from rtbrain.stage import Stage
+from rtbrain.types import Decode, Embedding, Floats, Mask, Spectrogram, Times
+
+_N_DRAWS = 1000
+_INTERVAL = (2.5, 97.5)
+_NOTHING = np.zeros(0, np.float32)
+_NO_CHANNELS = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingErrors:
+    """Between vectors that should be equal."""
+
+    cosine_p50: float
+    cosine_p99: float
+    largest: float
+    n_vectors: int
+
+
+def embedding_errors(expected: Floats, given: Floats) -> EmbeddingErrors:
+    """How far vectors are from those that they should be.
+
+    Embeddings of all channels and windows share most of their direction: the cosine of two of
+    them is near 1 whatever they tell of the signal. So the mean of `expected` is taken out of
+    both first; not each one's own mean, which would hide what is wrong with all alike.
+    """
+    if len(expected) < 2:
+        raise RecordingError(
+            f"expected 2 or more windows to compare embeddings on, got {len(expected)}: name a "
+            "longer recording"
+        )
+    shared = expected.mean(axis=0, dtype=np.float64)
+    a, b = expected - shared, given - shared
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    # A vector that is the mean itself has no direction.
+    cosine = (a * b).sum(axis=1)[lengths > 0] / lengths[lengths > 0]
+    p50, p99 = np.percentile(1 - cosine, (50, 99)) if cosine.size else (np.nan, np.nan)
+    largest = np.abs(given.astype(np.float64) - expected).max()
+    return EmbeddingErrors(float(p50), float(p99), float(largest), len(expected))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChange:
+    """A score before and after."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+    @property
+    def fall(self) -> float:
+        """How much is lost; below 0 where something is gained."""
+        return self.before - self.after
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain values for JSON."""
+        return asdict(self) | {"fall": self.fall}
+
+
+def score_changes(
+    before: Floats,
+    after: Floats,
+    targets: npt.NDArray[Any],
+    t_s: Times,
+    *,
+    block_s: float,
+    recordings: Sequence[str] = (),
+    seed: int = 0,
+) -> dict[str, ScoreChange]:
+    """Scores of a decoder before and after, on the same windows.
+
+    Both are scored on the same draws of blocks of time, with replacement, so that the interval is
+    that of the difference and not of how hard the windows are.
+
+
+    References
+    ----------
+    Künsch 1989, The jackknife and the bootstrap for general stationary observations,
+    doi:10.1214/aos/1176347265.
+    """
+    block = time_blocks(t_s, block_s, recordings)
+    order = np.argsort(block, kind="stable")
+    blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
+    rng = np.random.default_rng(seed)
+    drawn: list[dict[str, float]] = []
+    for _ in range(_N_DRAWS):
+        rows = np.concatenate([blocks[pick] for pick in rng.integers(0, len(blocks), len(blocks))])
+        one, other = (scores_of(outputs[rows], targets[rows]) for outputs in (before, after))
+        drawn.append({name: other[name] - one[name] for name in one})
+    scores_before, scores_after = scores_of(before, targets), scores_of(after, targets)
+    return {
+        name: ScoreChange(score, scores_after[name], *_middle([draw[name] for draw in drawn]))
+        for name, score in scores_before.items()
+    }
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    finite = np.array(values)[np.isfinite(values)]
+    if not finite.size:
+        return float("nan"), float("nan")
+    low, high = np.percentile(finite, _INTERVAL)
+    return float(low), float(high)
+
+
+def decisive(found: dict[str, ScoreChange]) -> tuple[str, ScoreChange]:
+    """The score by which a compiled decoder is admitted, and its name: AUC, or correlation."""
+    name = "auc" if "auc" in found else "pearson_r"
+    return name, found[name]
+
+
+class PairedEncoder:
+    """Encoder stage that gives what `before` gives, and encodes with `after` beside it."""
+
+    def __init__(
+        self,
+        before: Stage[Spectrogram, Embedding],
+        after: Stage[Spectrogram, Embedding],
+        exact: Callable[[Floats, Mask], tuple[Floats, Floats]],
+        *,
+        length_s: float,
+        most: int,
+        every: int,
+    ) -> None:
+        self._before, self._after, self._exact = before, after, exact
+        self._most, self._every = most, every
+        self._seen = 0
+        self._channels: list[tuple[Floats, Floats]] = []
+        self._populations: list[tuple[Floats, Floats]] = []
+        self.from_s = 0.0
+        self.length_s = length_s
+        self.population: Floats = _NOTHING
+
+    @property
+    def n_compared(self) -> int:
+        """Windows that were compared so far."""
+        return len(self._populations)
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Embedding by the first encoder."""
+        if item.t_stop - self.length_s < self.from_s:
+            return _left_out(item, "the encoder was calibrated on it")
+        after = self._after(item)
+        self.population = after.population
+        if self._seen % self._every == 0 and self.n_compared < self._most:
+            good = item.quality.good
+            channels, population = self._exact(item.data, good)
+            self._channels.append((channels[good], after.channels[good]))
+            self._populations.append((population, after.population.copy()))
+        self._seen += 1
+        return self._before(item)
+
+    def reset(self) -> None:
+        """Reset both; what was compared is kept."""
+        self._before.reset()
+        self._after.reset()
+
+    def differences(self) -> tuple[EmbeddingErrors, EmbeddingErrors]:
+        """Of the second encoder from the eager model: of the channels, and of the population."""
+        populations = [np.stack(each) for each in zip(*self._populations, strict=True)]
+        if not populations:
+            populations = [np.empty((0, 1), np.float32)] * 2
+        of_population = embedding_errors(populations[0], populations[1])
+        channels = [np.concatenate(each) for each in zip(*self._channels, strict=True)]
+        return embedding_errors(channels[0], channels[1]), of_population
+
+
+class PairedReadout:
+    """Readout stage that gives what `before` gives, and keeps what the second encoder decodes to."""
+
+    def __init__(
+        self,
+        before: Stage[Embedding, Decode],
+        after: Stage[Embedding, Decode],
+        encoder: PairedEncoder,
+    ) -> None:
+        self._before, self._after, self._encoder = before, after, encoder
+        self.decodes: list[Decode] = []
+
+    def __call__(self, item: Embedding) -> Decode:
+        """Decode of the first encoder."""
+        other = item
+        if item.quality.valid:
+            other = replace(item, population=self._encoder.population)
+        self.decodes.append(self._after(other))
+        return self._before(item)
+
+    def reset(self) -> None:
+        """Reset both; the decodes are kept."""
+        self._before.reset()
+        self._after.reset()
+
+
+class SpectrogramCollector:
+    """Encoder stage that encodes nothing and keeps spectrograms: to calibrate on."""
+
+    def __init__(self, *, until_s: float, most: int, every: int) -> None:
+        self._until_s, self._most, self._every = until_s, most, every
+        self._seen = 0
+        self.windows: list[Floats] = []
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Not valid: nothing was encoded."""
+        if item.t_stop <= self._until_s and len(self.windows) < self._most:
+            if self._seen % self._every == 0:
+                rows = np.flatnonzero(item.quality.good)
+                self.windows.append(item.data[np.resize(rows, len(item.data))])
+            self._seen += 1
+        return _left_out(item, "kept to calibrate on")
+
+    def reset(self) -> None:
+        """Nothing to forget: what was kept is kept."""
+
+
+def _left_out(item: Spectrogram, reason: str) -> Embedding:
+    quality = replace(item.quality, valid=False, reason=reason)
+    return Embedding(_NO_CHANNELS, _NOTHING, item.t_stop, item.t_stop, quality)
+
+
+def eager_reference(
+    model: EncoderModel, positions: npt.NDArray[np.int64] | None, *, threads: int
+) -> Callable[[Floats, Mask], tuple[Floats, Floats]]:
+    """The eager model as `PairedEncoder` asks it: in float32, uncompiled."""
+    model.eval()
+
+    def exact(spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
+        where = np.zeros((len(good), 3), np.int64) if positions is None else positions
+        # torch warns of arrays that are read-only, as views of a stage's buffers may be.
+        given = [np.require(array, requirements="W") for array in (spectrogram, where, good)]
+        with on_threads(threads), torch.inference_mode():
+            channels, population = model(*(torch.from_numpy(array) for array in given))
+        return channels.numpy(), population.numpy()
+
+    return exact

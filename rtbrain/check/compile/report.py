@@ -1,0 +1,134 @@
+"""What `rtbrain compile` tells: a table, notes, and the report beside the compiled encoder."""
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+import rtbrain
+from rtbrain.check.compile.check import AlternatedTimes, CheckResult
+from rtbrain.decoder import Bundle
+from rtbrain.encoder import ApprovedRuntime
+
+_TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompileOutcome:
+    """All that is told of a compiled encoder."""
+
+    way: ApprovedRuntime
+    threads: int
+    tolerance: float
+    found: CheckResult
+    turns: AlternatedTimes
+    sources: dict[str, Any]
+
+
+def compile_table(outcome: CompileOutcome) -> Table:
+    """Before and after side by side."""
+    found, turns = outcome.found, outcome.turns
+    threads = f"{outcome.threads} thread{'s' * (outcome.threads > 1)}"
+    table = Table(title=f"compiled, {threads}")
+    table.add_column("")
+    table.add_column("torchscript fp32", justify="right")
+    table.add_column(f"{outcome.way.runtime} {outcome.way.precision}", justify="right")
+    for name, change in found.changes.items():
+        table.add_row(_TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}")
+        table.add_row("  after - before", "", f"{0.0 - change.fall:+.4f}")
+        table.add_row("  95 %", "", f"{change.low:+.4f} to {change.high:+.4f}")
+    for title, errors in (("channel", found.channels), ("population", found.population)):
+        cosines = f"{errors.cosine_p50:.1e} / {errors.cosine_p99:.1e}"
+        table.add_row(f"1 - cos, {title}, 50 / 99 %", "", cosines)
+        table.add_row("  largest difference", "", f"{errors.largest:.1e}")
+    both = (turns.before_ms, turns.after_ms)
+    shown = "50 %" if turns.after_ms[1] is None else "50 / 99 %"
+    table.add_row(f"ms a step, {shown}", *map(_step, both))
+    if turns.hop_ms is not None:
+        shares = (f"{p50 / turns.hop_ms:.1%}" for p50, _ in both)
+        table.add_row(f"  of the hop of {turns.hop_ms:.0f} ms", *shares)
+    times = turns.before_ms[0] / turns.after_ms[0]
+    table.add_row("  times as fast", "1", f"{times:.2f}")
+    return table
+
+
+def _step(took_ms: tuple[float, float | None]) -> str:
+    return " / ".join(f"{each:.2f}" for each in took_ms if each is not None)
+
+
+def compile_notes(outcome: CompileOutcome) -> list[str]:
+    """What should be known of the figures, a line each."""
+    notes = []
+    found, sources = outcome.found, outcome.sources
+    names = ", ".join(sources["compared_on"])
+    if sources["standing_in"]:
+        notes.append(
+            f"embeddings were compared on {found.n_windows} windows of a synthetic patient "
+            "implanted as this one: name a recording with --validate-on for those of its own"
+        )
+    else:
+        notes.append(f"embeddings were compared on {found.n_windows} windows of {names}")
+    if not found.changes:
+        notes.append(
+            "the decoder was not checked, for there was no labelled recording: name one with --validate-on"
+        )
+    else:
+        notes.append(f"the decoder was scored on {found.n_labelled} labelled windows of {names}")
+        notes.append(_held_out(sources["fitted_on"]))
+    calibration = sources["calibration"]
+    if calibration is not None and outcome.way.precision == "int8":
+        first = calibration.get("first_s")
+        part = "" if first is None else f", from its first {first:g} s; the rest, less one window,"
+        told = f"calibrated on {calibration['windows']} windows of {calibration['from']}{part}"
+        notes.append(told if first is None else f"{told} was checked on")
+    return notes
+
+
+def _held_out(fitted_on: list[str]) -> str:
+    """What a fall means on recordings that the readout has seen."""
+    if fitted_on:
+        return (
+            f"WARNING: the readout was fitted on {', '.join(fitted_on)}, where a fall is "
+            "understated: name with --validate-on a recording that it was not fitted on"
+        )
+    return (
+        "on a recording that the readout was fitted on a fall is understated: --validate-on should be "
+        "another, and the bundle does not tell of these that they are not"
+    )
+
+
+def compile_report(
+    outcome: CompileOutcome, bundle: Bundle, contract: dict[str, Any]
+) -> dict[str, Any]:
+    """The same for `report.json`, plain values."""
+    found, turns = outcome.found, outcome.turns
+    return {
+        "bundle": bundle.id,
+        "runtime": outcome.way.runtime,
+        "precision": outcome.way.precision,
+        "made_by": f"rtbrain {rtbrain.__version__}",
+        "contract": contract,
+        "n_cores": os.cpu_count(),
+        "threads": outcome.threads,
+        "embedding_error": {
+            "of": "the eager model in float32, the mean shared by all channels and windows removed",
+            "n_windows": found.n_windows,
+            "channels": asdict(found.channels),
+            "population": asdict(found.population),
+        },
+        "decoder": {
+            "n_windows": found.n_labelled,
+            "tolerance": outcome.tolerance,
+            "scores": {name: change.as_dict() for name, change in found.changes.items()},
+        },
+        "step": asdict(turns)
+        | {
+            "before": "torchscript fp32",
+            "share_of_hop": None
+            if turns.hop_ms is None
+            else [turns.before_ms[0] / turns.hop_ms, turns.after_ms[0] / turns.hop_ms],
+        },
+        **outcome.sources,
+        "notes": compile_notes(outcome),
+    }

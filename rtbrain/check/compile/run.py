@@ -1,0 +1,296 @@
+"""What `rtbrain compile` does: makes, checks, and puts in place what is good enough."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from rtbrain.bundling import recipe_of_bundle
+from rtbrain.check.compile.check import (
+    AlternatedTimes,
+    CheckResult,
+    CompiledCheck,
+    time_alternately,
+)
+from rtbrain.check.compile.options import CompileOptions
+from rtbrain.check.compile.paired import decisive, eager_reference
+from rtbrain.check.compile.report import (
+    CompileOutcome,
+    compile_notes,
+    compile_report,
+    compile_table,
+)
+from rtbrain.check.compile.sources import (
+    CheckRecording,
+    corpus_windows,
+    is_corpus,
+    recorded_windows,
+    synthetic_stand_in,
+    was_fitted_on,
+)
+from rtbrain.decoder import Bundle, Readout, strict_json
+from rtbrain.encoder import (
+    ApprovedRuntime,
+    EncoderModel,
+    EncoderStage,
+    OpenVINORuntime,
+    TorchScriptRuntime,
+    approve_runtime,
+    compile_openvino,
+    compile_population,
+    compile_torchscript,
+    compiled_folder_of,
+    lip_positions,
+)
+from rtbrain.errors import CompiledModelError
+from rtbrain.learn.corpus.sources import source_name
+from rtbrain.learn.evaluate.play import decoder_for
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.types import Floats
+
+Decoder = tuple[FeaturePipeline, Readout]
+
+
+def compile_and_check(
+    console: Console,
+    asked: CompileOptions,
+    bundle: Bundle,
+    model: EncoderModel,
+    checked: list[CheckRecording],
+    calibrated: CheckRecording | None,
+) -> None:
+    """Compile, compare and time an encoder, and put it beside its bundle if it is admitted.
+
+    Parameters
+    ----------
+    console : Console
+        Shows how it goes on, and the report.
+    asked : Asked
+        What is wanted.
+    bundle : Bundle
+        The decoder.
+    model : EncoderModel
+        Its encoder.
+    checked : list of Given
+        What to check on.
+    calibrated : Given or None
+        The recording to calibrate on, where it is one.
+
+    Raises
+    ------
+    CompiledModelError
+        It cannot be compiled, or decodes worse than is tolerated: nothing is written then.
+    """
+    way = asked.way(bundle)
+    compared = checked or [calibrated or synthetic_stand_in(bundle)]
+    plain = _plain(asked, bundle, compared[0])
+    windows = _calibration(console, asked, bundle, plain, checked, calibrated)
+    with tempfile.TemporaryDirectory(dir=asked.folder.parent, prefix=".compiled-") as scratch:
+        with console.status(f"compiling for {asked.runtime} {asked.precision}"):
+            after, exact, contract, folder = _made(
+                asked, way, model, plain[0], windows, Path(scratch)
+            )
+        length_s = recipe_of_bundle(bundle).window.length_s
+        checker = CompiledCheck(
+            console,
+            bundle,
+            plain[0].encoder,
+            after,
+            exact,
+            duration_s=sum(one.checked_s(length_s) for one in compared),
+            scale=asked.scale,
+        )
+        if windows and not checked and calibrated is None:
+            checker.compare(windows)
+        else:
+            for number, one in enumerate(compared):
+                checker.play(one, _plain(asked, bundle, one) if number else _as_new(plain))
+        outcome = CompileOutcome(
+            way,
+            asked.threads,
+            asked.tolerance,
+            checker.found(),
+            _timed(console, bundle, plain, after),
+            _told_sources(asked, compared, calibrated, windows)
+            | {"was_fitted_on": [one.name for one in checked if was_fitted_on(bundle, one.source)]},
+        )
+        _tell(console, outcome)
+        _refuse_loss(asked, outcome.found)
+        report = compile_report(outcome, bundle, json.loads(contract))
+        place = install_compiled(asked.folder, way, folder, report)
+    console.print(
+        f"admitted: {place}: rtbrain decode --bundle {asked.folder} uses it from now on "
+        "(runtime: auto)",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _timed(
+    console: Console, bundle: Bundle, plain: "Decoder", after: EncoderStage
+) -> AlternatedTimes:
+    encoding, readout = _as_new(plain)
+    with console.status("measuring steps in turns"):
+        return time_alternately(encoding, readout, after, recipe_of_bundle(bundle))
+
+
+def _tell(console: Console, outcome: CompileOutcome) -> None:
+    console.print(compile_table(outcome))
+    for note in compile_notes(outcome):
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _plain(asked: CompileOptions, bundle: Bundle, one: CheckRecording) -> "Decoder":
+    """Decoder of the bundle as it runs where nothing was compiled for it."""
+    return decoder_for(
+        bundle, one.recording, runtime="torchscript", precision="fp32", threads=asked.threads
+    )
+
+
+def _as_new(decoder: "Decoder") -> "Decoder":
+    encoding, readout = decoder
+    encoding.reset()
+    readout.reset()
+    return decoder
+
+
+def _calibration(
+    console: Console,
+    asked: CompileOptions,
+    bundle: Bundle,
+    plain: "Decoder",
+    checked: list[CheckRecording],
+    calibrated: CheckRecording | None,
+) -> list[Floats]:
+    """Windows of the corpus that was named, or for int8 of the recording; else none."""
+    source = asked.calibrate_on
+    if source is not None and is_corpus(source):
+        shape = _shape(plain[0])
+        return corpus_windows(Path(source), recipe_of_bundle(bundle), shape, checked)
+    if asked.precision != "int8" or calibrated is None:
+        return []
+    first = not checked or checked[0] is calibrated
+    decoder = _as_new(plain) if first else _plain(asked, bundle, calibrated)
+    return recorded_windows(console, bundle, calibrated, decoder, asked.scale)
+
+
+def _shape(encoding: FeaturePipeline) -> tuple[int, int, int]:
+    spectrogram: Any = encoding.spectrogram
+    return encoding.signal.montage.n_channels, spectrogram.n_frames, spectrogram.n_freqs
+
+
+def _made(
+    asked: CompileOptions,
+    way: ApprovedRuntime,
+    model: EncoderModel,
+    encoding: FeaturePipeline,
+    windows: list[Floats],
+    scratch: Path,
+) -> tuple[EncoderStage, Callable[..., Any], str, Path]:
+    """The compiled encoder, the eager model, the contract, and the folder that was written."""
+    positions = None if model.popt is None else lip_positions(encoding.signal.montage)
+    shape, threads = _shape(encoding), asked.threads
+    runtime, folder = make_runtime(way, model, shape, positions, windows, scratch, threads=threads)
+    stage = EncoderStage(runtime, neural_delay_s=encoding.neural_delay_s)
+    return (
+        stage,
+        eager_reference(model, positions, threads=threads),
+        runtime.contract.json(),
+        folder,
+    )
+
+
+def _told_sources(
+    asked: CompileOptions,
+    compared: Sequence[CheckRecording],
+    calibrated: CheckRecording | None,
+    windows: Sequence[Floats],
+) -> dict[str, Any]:
+    """Where windows came from, for the report: names alone, no folders."""
+    source = source_name(asked.calibrate_on or "") if calibrated is None else calibrated.name
+    told: dict[str, Any] = {
+        "compared_on": [one.name for one in compared] if asked.on else [source],
+        "synthetic_stand_in": not asked.on and asked.calibrate_on is None,
+        "calibration": None,
+    }
+    if asked.precision != "int8":
+        return told
+    told["calibration"] = {"from": source, "windows": len(windows)}
+    if calibrated is not None and calibrated.calibrates_until_s:
+        told["calibration"] |= {
+            "first_s": calibrated.calibrates_until_s,
+            "embargo": "one window: what is checked on begins that much later",
+        }
+    return told
+
+
+def _refuse_loss(asked: CompileOptions, found: CheckResult) -> None:
+    """Refuse what decodes worse than is tolerated."""
+    if not found.changes:
+        return
+    name, change = decisive(found.changes)
+    title = {"auc": "AUC", "pearson_r": "r"}[name]
+    # NaN where only one class occurred: int8 was not checked then.
+    if change.fall <= asked.tolerance or (change.fall != change.fall and asked.precision != "int8"):
+        return
+    told = f"{change.before:.4f} before, {change.after:.4f} after, on {found.n_labelled} windows"
+    raise CompiledModelError(
+        f"{asked.runtime} {asked.precision} is not admitted: {title} {told} (95 % of the "
+        f"difference {change.low:+.4f} to {change.high:+.4f}), expected a fall of at most "
+        f"{asked.tolerance:g}: "
+        "nothing was written; keep the precision that you have, or check on a longer recording"
+    )
+
+
+def make_runtime(
+    way: ApprovedRuntime,
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    windows: Sequence[Floats],
+    scratch: Path,
+    *,
+    threads: int,
+) -> tuple[TorchScriptRuntime | OpenVINORuntime, Path]:
+    """Compile an encoder, and load it."""
+    if way.runtime == "torchscript":
+        path = compile_torchscript(model, *shape, precision=way.precision)
+        runtime = TorchScriptRuntime(path, positions, threads=threads)
+        folder = scratch / way.folder
+        folder.mkdir()
+        (folder / "contract.json").write_text(runtime.contract.json() + "\n", encoding="utf-8")
+        return runtime, folder
+    calibration = windows if way.precision == "int8" else None
+    folder = compile_openvino(
+        model, *shape, precision=way.precision, calibration=calibration, folder=scratch
+    )
+    population = compile_population(model, *shape)
+    return OpenVINORuntime(folder, population, positions, threads=threads), folder
+
+
+def install_compiled(
+    bundle: Path, way: ApprovedRuntime, folder: Path, report: dict[str, Any]
+) -> Path:
+    """Put a compiled encoder beside its bundle with its report, and note that it is admitted."""
+    (folder / "report.json").write_text(strict_json(report), encoding="utf-8")
+    folder.chmod(0o755)
+    beside = compiled_folder_of(bundle)
+    place = beside / way.folder
+    try:
+        beside.mkdir(exist_ok=True)
+        if place.exists():
+            os.replace(place, folder.with_name("older"))
+        os.replace(folder, place)
+    except OSError as error:
+        raise CompiledModelError(
+            f"{place}: cannot be put in place: {error.strerror}: if another rtbrain compile is at "
+            "work on this bundle, wait for it; else look at the folder's permissions"
+        ) from error
+    approve_runtime(beside, way)
+    return place

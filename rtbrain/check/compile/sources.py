@@ -1,0 +1,256 @@
+"""What `rtbrain compile` reads: recordings to check on, and windows to calibrate on."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from rtbrain.bundling import recipe_of_bundle
+from rtbrain.check.compile.options import CompileOptions
+from rtbrain.check.compile.paired import SpectrogramCollector
+from rtbrain.config import LabelSettings, Recipe, WindowSettings
+from rtbrain.decoder import Bundle, Readout
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.corpus.corpus import Corpus, open_corpus
+from rtbrain.learn.corpus.sources import source_name
+from rtbrain.learn.evaluate.play import label_settings, play_recording
+from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.virtual_session import VirtualSession
+from rtbrain.types import Floats
+
+_SYNTHETIC = "synthetic:"
+# A block of channels of each is calibrated on: more change the ranges little.
+_MOST_WINDOWS = 32
+_STANDING_IN_S = 12.0
+_CONTACTS = (6, 256)  # that a synthetic patient may have
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckRecording:
+    """A recording of the command line, opened."""
+
+    source: str
+    recording: Recording
+    labels: LabelSettings | None
+    calibrates_until_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Without folders, which may name people."""
+        return source_name(self.source)
+
+    def checked_s(self, embargo_s: float) -> float:
+        """How much of it is checked on, s."""
+        duration_s = self.recording.n_samples / self.recording.montage.sfreq_hz
+        begins_s = self.calibrates_until_s
+        return max(0.0, duration_s - (begins_s + embargo_s if begins_s else 0.0))
+
+    def session(self, scale: float) -> VirtualSession:
+        """From its first sample on, its target left out."""
+        target = None if self.labels is None else self.labels.channel
+        names = self.recording.montage.names
+        return virtual_session(self.recording, names, scale=scale, target=target)
+
+
+def open_recording(
+    source: str, bundle: Bundle, stream: str | None, scale: float
+) -> AbstractContextManager[list[Recording]]:
+    """A recording, its notes told; what has no rate of its own gets the decoder's."""
+    rateless = source.startswith(_SYNTHETIC) or source.lower().endswith(".npy")
+    sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
+    return open_recordings((source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale)
+
+
+def check_recording(
+    source: str, recording: Recording, bundle: Bundle, classes: str | None
+) -> CheckRecording:
+    """Recording with the labels that the decoder's windows have, where it holds them."""
+    labels = label_settings(bundle, classes)
+    (recording,), labels = resolve_tasks(labels, (source,), [recording])
+    return CheckRecording(source, recording, labels if _is_labelled(recording, labels) else None)
+
+
+def _is_labelled(recording: Recording, labels: LabelSettings) -> bool:
+    if labels.channel is not None:
+        return labels.channel in recording.montage.names
+    texts = {*(labels.classes or ()), *(labels.events or ())}
+    return any(event.text in texts for event in recording.events)
+
+
+def same_source(one: str, other: str) -> bool:
+    """Whether two names are of one recording; a synthetic patient is one, however long."""
+    if one.startswith(_SYNTHETIC) or other.startswith(_SYNTHETIC):
+        return one.split(",")[0].strip() == other.split(",")[0].strip()
+    return Path(one).resolve() == Path(other).resolve()
+
+
+def was_fitted_on(bundle: Bundle, source: str) -> bool:
+    """Whether a bundle tells that its decoder was fitted on a recording.
+
+    It does of a synthetic patient; of files it keeps no names, which may be those of people.
+    """
+    if not source.startswith(_SYNTHETIC):
+        return False
+    seed, *rest = source.removeprefix(_SYNTHETIC).split(",")
+    values = {key.strip(): value for key, _, value in (word.partition("=") for word in rest)}
+    told = f"synthetic patient {int(seed)} of family {int(values.get('family', 0))},"
+    return bundle.manifest.trained_on.startswith(told)
+
+
+def is_corpus(source: str) -> bool:
+    """Whether a name is that of a corpus and not of a recording."""
+    return not source.startswith(_SYNTHETIC) and (Path(source) / "manifest.json").is_file()
+
+
+def halve_for_calibration(one: CheckRecording) -> CheckRecording:
+    """Recording whose first half is to calibrate on.
+
+    The rest is checked on, less the windows that hold any sample of an embargo of one window.
+    """
+    half_s = one.recording.n_samples / one.recording.montage.sfreq_hz / 2
+    return replace(one, calibrates_until_s=half_s)
+
+
+def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
+    """A synthetic patient that is implanted as the decoder's montage is."""
+    window = recipe_of_bundle(bundle).window
+    montage = bundle.montage
+    n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
+    duration_s = 2 * window.length_s + _STANDING_IN_S
+    source = f"{_SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
+    patient = open_dataset(source, sfreq_hz=montage.sfreq_hz)
+    rows = [row % n_contacts for row in range(montage.n_channels)]
+
+    def read(start: int, stop: int) -> Floats:
+        return patient.read(start, stop)[rows]
+
+    events = []
+    if window.hop_s is None:
+        text = (window.texts or ("",))[0]
+        events = [Event(float(second), 0.0, text) for second in range(round(duration_s))]
+    recording = replace(patient, montage=montage, reader=read, events=tuple(events))
+    return CheckRecording(f"{_SYNTHETIC}0", recording, None)
+
+
+def recorded_windows(
+    console: Console,
+    bundle: Bundle,
+    one: CheckRecording,
+    decoder: tuple[FeaturePipeline, Readout],
+    scale: float,
+) -> list[Floats]:
+    """Spectrograms of a recording to calibrate on, through the decoder's own front end."""
+    window = recipe_of_bundle(bundle).window
+    encoding, readout = decoder
+    until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
+    kept = SpectrogramCollector(until_s=until_s, most=_MOST_WINDOWS, every=_every(until_s, window))
+    live = replace(encoding, encoder=kept)
+    session = one.session(scale)
+    n_samples = min(one.recording.n_samples, round(until_s * one.recording.montage.sfreq_hz))
+    play_recording(
+        console, bundle, session, n_samples, (live, readout), doing="gathering", until_s=until_s
+    )
+    if not kept.windows:
+        raise RecordingError(
+            f"{one.name}: no valid window in its first {until_s:g} s to calibrate on: name a "
+            "longer recording with --calibrate-on"
+        )
+    return kept.windows
+
+
+def _every(duration_s: float, window: WindowSettings) -> int:
+    if window.hop_s is None:
+        return 1
+    return max(1, int((duration_s - window.length_s) / window.hop_s) // _MOST_WINDOWS)
+
+
+def corpus_windows(
+    folder: Path,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    checked: Sequence[CheckRecording],
+) -> list[Floats]:
+    """Spectrograms of a corpus to calibrate on, evenly over all of it, in the decoder's shape.
+
+    Sessions have channels of their own; a window of more or fewer than the decoder's is cut, or
+    its channels taken again.
+    """
+    corpus = open_corpus(folder)
+    n_channels, *item = shape
+    form = "patches" if recipe.spectrogram.form == "patches" else "spectrogram"
+    if corpus.form != form or corpus.item_shape != tuple(item):
+        raise SettingsError(
+            f"--calibrate-on {folder}: holds {corpus.form} of shape {corpus.item_shape}, the "
+            f"decoder's encoder reads {form} of shape {tuple(item)}: name a corpus of its recipe"
+        )
+    _refuse_shared(corpus, checked)
+    numbers = [(session, row) for session in corpus.sessions for row in range(session.n_windows)]
+    picks = np.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_WINDOWS))
+    windows = []
+    for session, row in (numbers[pick] for pick in np.unique(np.rint(picks).astype(np.int64))):
+        good = np.flatnonzero(session.good[row])
+        if good.size:
+            rows = np.resize(good, n_channels)
+            windows.append(session.read(np.full(n_channels, row), rows))
+    return windows
+
+
+def _refuse_shared(corpus: Corpus, checked: Sequence[CheckRecording]) -> None:
+    sources = [entry.source for entry in corpus.manifest.sessions]
+    for one in checked:
+        synthetic = one.source.startswith(_SYNTHETIC)
+        if any(
+            same_source(source, one.source) if synthetic else source == one.name
+            for source in sources
+        ):
+            raise SettingsError(
+                f"--calibrate-on {corpus.folder}: it was built from {one.name}, which checks the "
+                "result: check on a recording that is not in it"
+            )
+
+
+def open_sources(
+    asked: CompileOptions, bundle: Bundle, stack: ExitStack
+) -> tuple[list[CheckRecording], CheckRecording | None]:
+    """What is checked on, and the recording that is calibrated on, if it is one."""
+
+    def one(source: str) -> CheckRecording:
+        opening = open_recording(source, bundle, asked.stream, asked.scale)
+        (recording,) = stack.enter_context(opening)
+        return check_recording(source, recording, bundle, asked.classes)
+
+    twice = [
+        name for n, name in enumerate(asked.on) if any(same_source(name, o) for o in asked.on[:n])
+    ]
+    if twice:
+        raise SettingsError(
+            f"--validate-on {twice[0]} is given twice: its windows would count twice"
+        )
+    checked = [one(source) for source in asked.on]
+    source = asked.calibrate_on
+    if asked.precision == "int8":
+        _refuse_unlabelled(checked, bundle)
+        source = source or asked.on[0]
+    if source is None or is_corpus(source):
+        return checked, None
+    shared = next((n for n, each in enumerate(checked) if same_source(each.source, source)), None)
+    if shared is None:
+        return checked, one(source)
+    checked[shared] = halve_for_calibration(checked[shared])
+    return checked, checked[shared]
+
+
+def _refuse_unlabelled(checked: list[CheckRecording], bundle: Bundle) -> None:
+    for one in checked:
+        if one.labels is None:
+            raise SettingsError(
+                f"--validate-on {one.name}: holds no labels of the decoder's "
+                f"{', '.join(bundle.manifest.labels)}, and int8 is admitted only after a check: "
+                "name a labelled recording, or its markers with --classes"
+            )

@@ -1,0 +1,1 @@
+"""The demo: a synthetic patient, fitted, decoded live and scored."""

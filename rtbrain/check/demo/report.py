@@ -1,0 +1,101 @@
+"""The demo's figures: what was heard against what a whole stream would have held."""
+
+import platform
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+import rtbrain
+from rtbrain.check.demo.session import DemoPlan, ReceivedDecodes
+from rtbrain.learn.fit.metrics import score_classes, states_at
+from rtbrain.learn.fit.quick_fit import QuickFit
+
+_CAPTIONS = {
+    "edge": "edge: compact BrainBERT + PopT under a fitted readout. ",
+    "streaming": "streaming: compact StreamingBERT + PopT under a fitted readout. ",
+}
+
+
+def demo_report(
+    plan: DemoPlan, mode: str, calibration: QuickFit, recorded: ReceivedDecodes
+) -> dict[str, Any]:
+    """Figures of one decoder, as they go into the JSON file."""
+    end = recorded.start + plan.duration_s
+    rows = [row for row in recorded.rows if recorded.start <= row[0] < end]
+    values = np.array([row[2] for row in rows], np.float64).reshape(len(rows), -1)
+    t_stop = np.array([row[0] for row in rows])
+    arrived = np.array([row[1] for row in rows])
+    n_outputs = len(plan.patient.classes)
+    valid = values[:, n_outputs] > 0
+    age_s, compute_s = values[valid, n_outputs + 2], values[valid, n_outputs + 3]
+    transport_s = age_s - compute_s - calibration.neural_delay_s
+    heard_s = arrived[valid] - t_stop[valid] - transport_s - compute_s
+    states = states_at(t_stop - calibration.neural_delay_s, recorded.markers, plan.patient.classes)
+    probabilities = np.where(valid[:, None], values[:, :n_outputs], np.nan).astype(np.float32)
+    scores = score_classes(probabilities, states)
+    return {
+        "mode": mode,
+        "seed": plan.seed,
+        "decodes": int(valid.sum()),
+        "expected_decodes": int(np.floor(plan.duration_s / calibration.hop_s)),
+        "lost_samples": recorded.lost,
+        "skipped_windows": recorded.skipped,
+        "invalid": int((~valid).sum()),
+        "balanced_accuracy": scores.balanced_accuracy,
+        "auc": scores.auc,
+        "calibration_balanced_accuracy": calibration.validation_score,
+        "age_s": _percentiles(age_s),
+        "algorithmic_s": calibration.neural_delay_s,
+        "hop_s": calibration.hop_s,
+        "transport_ms": _percentiles(1000 * transport_s),
+        "compute_ms": _percentiles(1000 * compute_s),
+        "listener_ms": _percentiles(1000 * heard_s),
+        "runtime": "none" if mode == "linear" else "torchscript",
+        "encoder": calibration.encoder,
+        "versions": {
+            "rtbrain": rtbrain.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _percentiles(values: Any) -> dict[str, float]:
+    if not values.size:
+        return dict.fromkeys(("p50", "p95", "p99"), float("nan"))
+    return {f"p{q}": round(float(np.percentile(values, q)), 6) for q in (50, 95, 99)}
+
+
+def demo_table(plan: DemoPlan, figures: dict[str, dict[str, Any]]) -> Table:
+    """What the demo showed, a column a decoder."""
+    table = Table(
+        title=f"synthetic patient {plan.seed}, {plan.duration_s:g} s live",
+        caption=f"{_CAPTIONS.get(next(iter(figures)), '')}"
+        "Synthetic data say nothing about patients.",
+    )
+    table.add_column("")
+    for mode in figures:
+        table.add_column(mode, justify="right")
+
+    def row(name: str, text: Any) -> None:
+        table.add_row(name, *(text(each) for each in figures.values()))
+
+    row("decodes / expected", lambda f: f"{f['decodes']} / {f['expected_decodes']}")
+    row("lost samples, skipped windows", lambda f: f"{f['lost_samples']}, {f['skipped_windows']}")
+    row("balanced accuracy (chance 0.5)", lambda f: f"{f['balanced_accuracy']:.3f}")
+    row("AUC", lambda f: f"{f['auc']:.3f}")
+    row("age p50 / p99, s", lambda f: f"{f['age_s']['p50']:.3f} / {f['age_s']['p99']:.3f}")
+    row("  algorithm (where it pools), s", lambda f: f"{f['algorithmic_s']:.3f}")
+    row("  transport p50 / p99, ms", lambda f: _pair(f["transport_ms"]))
+    row("  compute p50 / p99, ms", lambda f: _pair(f["compute_ms"]))
+    row("outlet to listener p50 / p99, ms", lambda f: _pair(f["listener_ms"]))
+    row("a new decode every, s", lambda f: f"{f['hop_s']:.3f}")
+    row("encoder", lambda f: f"{f['encoder']} ({f['runtime']})")
+    return table
+
+
+def _pair(values: dict[str, float]) -> str:
+    return f"{values['p50']:.1f} / {values['p99']:.1f}"

@@ -1,0 +1,258 @@
+"""The demo's parts: the decoders, fitted; patient and decoders, each a process."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rtbrain.config import Recipe, load_settings, parse_settings
+from rtbrain.encoder.weights.shipped import SHIPPED, SHIPPED_STREAMING
+from rtbrain.errors import RtbrainError, StreamError
+from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
+from rtbrain.processes import last_line, running_command
+from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
+from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.synthetic.patient import Patient
+
+CALIBRATION_S = 60.0
+SFREQ_HZ = 2048.0
+_CLASSES = ("rest", "speech")
+_SIZES = "compact"  # of the random encoder: those of the one that ships
+SourceT = TypeVar("SourceT")
+_START_S = 90.0  # longest from the processes' start to the first valid decode of each
+_BAR = 24
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What the demo was asked for.
+
+    `name` is that of the patient's stream; its decoders append their mode.
+    """
+
+    folder: Path
+    seed: int
+    n_channels: int
+    difficulty: str
+    duration_s: float
+    modes: tuple[str, ...]
+    view: bool = False
+    trained: bool = False
+    name: str = field(default_factory=lambda: f"rtbrain-demo-{uuid4().hex[:8]}")
+
+    @property
+    def patient(self) -> Patient:
+        """The patient, the same in calibration and live."""
+        return Patient(
+            self.seed,
+            n_channels=self.n_channels,
+            sfreq_hz=SFREQ_HZ,
+            difficulty=self.difficulty,
+            classes=_CLASSES,
+        )
+
+
+@dataclass(slots=True)
+class ReceivedDecodes:
+    """What the scorer heard of one decoder."""
+
+    rows: list[tuple[float, float, list[float]]] = field(default_factory=list)
+    markers: list[tuple[float, str]] = field(default_factory=list)
+    lost: int = 0
+    skipped: int = 0
+    start: float = float("nan")
+
+
+def fit_decoders(plan: DemoPlan, console: Console) -> dict[str, QuickFit]:
+    """Fit a decoder a mode on the patient's first minute, faster than real time."""
+    fitted = {}
+    for mode in plan.modes:
+        began = time.perf_counter()
+        with console.status(f"calibrating {mode} on {CALIBRATION_S:g} simulated seconds"):
+            recipe = _recipe(mode, plan.trained)
+            fitted[mode] = quick_fit(recipe, plan.patient, CALIBRATION_S, plan.folder / mode)
+        console.print(
+            f"calibrated [bold]{mode}[/] on {fitted[mode].n_windows} windows in "
+            f"{time.perf_counter() - began:.1f} s: balanced accuracy "
+            f"{fitted[mode].validation_score:.3f} on held-out time blocks"
+        )
+    return fitted
+
+
+def _recipe(mode: str, trained: bool) -> Recipe:
+    """Ready-made recipe of a mode, with the encoder that ships or a random one."""
+    ready = load_settings(mode, Recipe)
+    if mode == "linear":
+        return ready
+    values = ready.model_dump(mode="json", exclude_unset=True)
+    of_frames = {key: values["encoder"][key] for key in ("pool", "n_pooled")}
+    kind, shipped = "brainbert", SHIPPED
+    if mode == "streaming":
+        kind, shipped = "streaming", SHIPPED_STREAMING
+    which = {"weights": shipped} if trained else dict.fromkeys((kind, "popt"), _SIZES)
+    return parse_settings(values | {"encoder": of_frames | which}, Recipe, where=mode)
+
+
+@contextmanager
+def demo_processes(plan: DemoPlan) -> Iterator[Callable[[], None]]:
+    """Patient and decoders as processes, until the block ends.
+
+    Yields
+    ------
+    callable
+        Raises RtbrainError with its last words if one of them has died.
+    """
+    patient = ["simulate", "--name", plan.name, "--seed", str(plan.seed)]
+    patient += ["--channels", str(plan.n_channels), "--difficulty", plan.difficulty]
+    patient += ["--start", str(CALIBRATION_S), "--sfreq", str(SFREQ_HZ)]
+    with ExitStack() as stack:
+        processes = {"simulate": stack.enter_context(_process(plan, "simulate", patient))}
+        for mode in plan.modes:
+            arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", plan.name]
+            arguments += ["--name", f"{plan.name}-{mode}"]
+            processes[mode] = stack.enter_context(_process(plan, mode, arguments))
+        if plan.view:  # not among those that must live: the window may be closed
+            arguments = ["view", "--stream", plan.name, "--decode", f"{plan.name}-{plan.modes[0]}"]
+            stack.enter_context(_process(plan, "view", arguments))
+        yield lambda: _refuse_dead(plan, processes)
+
+
+def _process(
+    plan: DemoPlan, label: str, arguments: list[str]
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return running_command(arguments, plan.folder / f"{label}.log")
+
+
+def _refuse_dead(plan: DemoPlan, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for label, process in processes.items():
+        if process.poll() is not None:
+            last = last_line(plan.folder / f"{label}.log")
+            raise RtbrainError(f"the demo's {label} process ended early: {last}")
+
+
+def listen_to_demo(
+    plan: DemoPlan, console: Console, check: Callable[[], None]
+) -> dict[str, ReceivedDecodes]:
+    """Record every decoder for the plan's duration, from when all of them are valid.
+
+    Parameters
+    ----------
+    check : callable
+        Raises if a process has died.
+
+    Raises
+    ------
+    StreamError
+        A stream does not show up, or a decoder does not become valid.
+    """
+    with console.status("starting the patient and the decoders"):
+        markers = _patiently(partial(_marker_source, f"{plan.name}-markers"), check)
+        decoders = {
+            mode: _patiently(partial(_decode_source, f"{plan.name}-{mode}"), check)
+            for mode in plan.modes
+        }
+        events = {mode: _marker_source(f"{plan.name}-{mode}-status") for mode in plan.modes}
+    recorded = {mode: ReceivedDecodes() for mode in plan.modes}
+    heard: list[tuple[float, str]] = []
+    gave_up, start = lsl_clock() + _START_S, float("inf")
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while lsl_clock() < start + plan.duration_s + 1.0:
+            check()
+            heard += markers.pull(0.0)
+            for mode, source in decoders.items():
+                _hear(recorded[mode], source)
+                _heed(recorded[mode], events[mode])
+            live.update(_table(plan, recorded, heard))
+            if start == float("inf"):
+                start = _all_valid_since(recorded)
+                if lsl_clock() > gave_up:
+                    raise StreamError(f"no valid decode within {_START_S:g} s of the start")
+    for each in recorded.values():
+        each.start, each.markers = start, heard
+    for source in decoders.values():
+        source.close()
+    for heard_from in (markers, *events.values()):
+        heard_from.close()
+    return recorded
+
+
+def _marker_source(name: str) -> MarkerSource:
+    return MarkerSource(name=name, timeout_s=2.0)
+
+
+def _decode_source(name: str) -> LslSource:
+    return LslSource(name=f"{name}-decode", timeout_s=2.0, raw=True)
+
+
+def _patiently(connect: Callable[[], SourceT], check: Callable[[], None]) -> SourceT:
+    """Connect as soon as the stream is there: processes take seconds to load."""
+    end = lsl_clock() + _START_S
+    while True:
+        check()
+        try:
+            return connect()
+        except StreamError:
+            if lsl_clock() > end:
+                raise
+
+
+def _hear(recorded: ReceivedDecodes, source: LslSource) -> None:
+    while (chunk := source.pull(0.02)) is not None and chunk.n_samples:
+        arrived = lsl_clock()
+        for stamp, values in zip(chunk.timestamps, chunk.data.T, strict=True):
+            recorded.rows.append((float(stamp), arrived, values.tolist()))
+
+
+def _heed(recorded: ReceivedDecodes, events: MarkerSource) -> None:
+    for _, text in events.pull(0.0):
+        event = json.loads(text)
+        if event["event"] == "gap":
+            recorded.lost += event["lost"]
+        elif event["event"] == "late":
+            recorded.skipped += event["skipped"]
+
+
+def _all_valid_since(recorded: dict[str, ReceivedDecodes]) -> float:
+    firsts = []
+    for each in recorded.values():
+        valid = [t_stop for t_stop, _, values in each.rows if values[-4] > 0]
+        firsts.append(min(valid, default=float("inf")))
+    return max(firsts)
+
+
+def _table(
+    plan: DemoPlan, recorded: dict[str, ReceivedDecodes], markers: list[tuple[float, str]]
+) -> Table:
+    state = markers[-1][1] if markers else "?"
+    table = Table(title=f"synthetic patient {plan.seed}: [bold]{state}[/]")
+    for heading in ("decoder", "decode", "probability", "age s", "compute ms", "lost"):
+        table.add_column(heading)
+    for mode, each in recorded.items():
+        if not each.rows:
+            table.add_row(mode, "waiting", "", "", "", "")
+            continue
+        values = each.rows[-1][2]
+        *outputs, valid, _, age_s, compute_s = values
+        if not valid:
+            table.add_row(mode, "[dim]filling the window[/]", "", "", "", str(each.lost))
+            continue
+        filled = round(outputs[1] * _BAR)
+        table.add_row(
+            mode,
+            plan.patient.classes[int(outputs[1] > outputs[0])],
+            f"{'█' * filled}{'·' * (_BAR - filled)} {outputs[1]:.2f}",
+            f"{age_s:.3f}",
+            f"{1000 * compute_s:.1f}",
+            str(each.lost),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""The fault matrix: every fault of the bedside, injected, and what rtbrain did."""

@@ -1,0 +1,1 @@
+"""Faults injected into a signal or an outlet, from a short text."""

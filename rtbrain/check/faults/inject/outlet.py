@@ -1,0 +1,179 @@
+"""A signal outlet that goes wrong as the user asked: `rtbrain simulate --fault`."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from rtbrain.check.faults.inject.grammar import Fault
+from rtbrain.check.faults.inject.injection import FaultInjection, PhaseOutput, outlet_plan
+from rtbrain.outlet.events import MarkerOutlet
+from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener
+from rtbrain.recording.replay import play
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSource
+from rtbrain.types import Chunk, Montage
+
+
+class FaultyOutlet:
+    """Sends a signal with faults over LSL; no fault changes the name or the source_id.
+
+    Parameters
+    ----------
+    name, source_id : str
+        What the stream is called.
+    montage : Montage
+        Channels and rate of the signal.
+    faults : sequence of Fault
+        What goes wrong, by the signal's own time; may be none.
+    origin : str
+        Where the signal comes from, for the header.
+    speed : float
+        Times faster than life: the rates that are announced are that much higher.
+    mains_hz : float
+        Frequency of mains, Hz.
+
+    Raises
+    ------
+    MontageError
+        A fault is about a channel that there is not.
+    SettingsError
+        Faults of the stream overlap.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        montage: Montage,
+        faults: Sequence[Fault],
+        *,
+        source_id: str,
+        origin: str,
+        speed: float,
+        mains_hz: float,
+    ) -> None:
+        self._name, self._source_id, self._origin = name, source_id, origin
+        self._speed = speed
+        self._sfreq_hz = montage.sfreq_hz
+        self._injection = FaultInjection(
+            montage, faults, mains_hz=mains_hz, pace_hz=montage.sfreq_hz * speed
+        )
+        self._phase, *self._to_come = outlet_plan(faults, montage)
+        self._outlets: list[SignalOutlet] = []
+        self._enter()
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody is connected."""
+        return any(outlet.has_listeners for outlet in self._outlets)
+
+    def wait_for_listeners(self, timeout_s: float) -> bool:
+        """Wait until somebody is connected; False if nobody was in time."""
+        return any(outlet.wait_for_listeners(timeout_s) for outlet in self._outlets)
+
+    def push(self, chunk: Chunk) -> None:
+        """Send a chunk, numbered from 0 since the start, or what the faults leave of it."""
+        start = 0
+        while start < chunk.n_samples:
+            while self._to_come and self._begins(0) <= chunk.first_sample + start:
+                self._next_phase()
+            stop = chunk.n_samples
+            if self._to_come:
+                stop = min(stop, self._begins(0) - chunk.first_sample)
+            piece = replace(
+                chunk,
+                data=chunk.data[:, start:stop],
+                timestamps=chunk.timestamps[start:stop],
+                first_sample=chunk.first_sample + start,
+                gap=chunk.gap if start == 0 else 0,
+            )
+            self._send(self._injection(piece))
+            start = stop
+
+    def finish(self) -> None:
+        """Send what was held back, at the end of the signal."""
+        self._send(self._injection.flush())
+
+    def close(self) -> None:
+        """End the stream; safe to call twice."""
+        for outlet in self._outlets:
+            outlet.close()
+        self._outlets = []
+
+    def _begins(self, number: int) -> int:
+        return round(self._to_come[number].start_s * self._sfreq_hz)
+
+    def _send(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks if self._outlets else ():
+            sent = self._rebound(chunk)
+            for outlet in self._outlets:
+                outlet.push(sent)
+
+    def _next_phase(self) -> None:
+        last, self._phase = self._phase, self._to_come.pop(0)
+        n_outlets = self._phase.n_outlets
+        if n_outlets == 0 or self._phase.montage is not last.montage:
+            self.close()
+        for outlet in self._outlets[n_outlets:]:
+            outlet.close()
+        self._outlets = self._outlets[:n_outlets]
+        self._enter()
+
+    def _enter(self) -> None:
+        montage = self._phase.montage
+        if not self._outlets:
+            self._rebound = PhaseOutput(
+                self._phase, sfreq_hz=self._sfreq_hz, pace_hz=self._sfreq_hz * self._speed
+            )
+        announced = replace(montage, sfreq_hz=montage.sfreq_hz * self._speed)
+        while len(self._outlets) < self._phase.n_outlets:
+            self._outlets.append(
+                SignalOutlet(self._name, announced, source_id=self._source_id, origin=self._origin)
+            )
+
+
+def stream_patient(
+    patient: Patient,
+    source: SyntheticSource,
+    name: str,
+    speed: float,
+    wait: bool,
+    start_sample: int,
+    outlet: Callable[[], FaultyOutlet],
+    stopping: Callable[[], bool],
+) -> None:
+    console = Console(stderr=True)
+    identity = f"{name}-{patient.family}-{patient.seed}"
+    signal = outlet()
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{identity}-markers")
+
+    def push(chunk: Chunk) -> None:
+        first = start_sample + chunk.first_sample
+        for sample, text in patient.markers(first, first + chunk.n_samples):
+            markers.push(text, float(chunk.timestamps[sample - first]))
+        signal.push(chunk)
+
+    console.print(
+        f"streaming [bold]{name}[/] ({patient.n_channels} channels, {patient.sfreq_hz:g} Hz) "
+        f"and [bold]{name}-markers[/]; Ctrl-C ends it"
+    )
+    try:
+        if wait:
+            wait_for_listener(signal, stopping)
+        n_samples = play(
+            iterate_chunks(source),
+            push,
+            speed=speed,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=stopping,
+        )
+        signal.finish()
+        drain_outlet(signal, stopping)
+    finally:
+        signal.close()
+        markers.close()
+    console.print(f"{n_samples} samples sent, {n_samples / patient.sfreq_hz:.1f} s of signal")

@@ -1,0 +1,270 @@
+"""What other LSL clients do in rows 1, 2, 6 and 9 of the matrix: observed, so it stays checkable.
+
+`pylsl.StreamInlet(recover=True)` is liblsl as it is used by default; `mne_lsl.stream.StreamLSL`
+is MNE-LSL's stream. Senders and peers run in this process, over real LSL.
+"""
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import mne
+import numpy as np
+import pylsl
+from rich.table import Table
+
+from rtbrain.outlet import SignalOutlet
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk, Floats, Montage
+
+_SFREQ_HZ, _OTHER_HZ = 500.0, 250.0
+
+
+_LABELS, _OTHER_LABELS = ("A1", "A2", "A3", "A4"), ("Z9", "Z8", "Z7", "Z6")
+
+
+_PUSH_S = 0.02
+
+
+GONE_S = 3.0
+
+
+STALL_S = 10.0
+
+
+_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerObservation:
+    """What a peer did in a row of the matrix."""
+
+    number: int
+    peer: str
+    observed: str
+    silent: bool
+
+
+def observe() -> list[PeerObservation]:
+    """Do rows 1, 2, 6 and 9 to the peers; takes about a minute."""
+    bare, mne = "pylsl.StreamInlet(recover=True)", "mne_lsl.stream.StreamLSL"
+    rows = [
+        PeerObservation(1, bare, *_bare_returns(_SFREQ_HZ, _LABELS)),
+        PeerObservation(2, bare, *_bare_returns(_OTHER_HZ, _OTHER_LABELS)),
+        PeerObservation(6, bare, *_bare_stalls()),
+    ]
+    if importlib.util.find_spec("mne_lsl") is None:
+        return [*rows, PeerObservation(9, mne, "not installed: pip install mne-lsl", False)]
+    return [
+        *rows,
+        PeerObservation(1, mne, *_mne_returns(_SFREQ_HZ, _LABELS)),
+        PeerObservation(2, mne, *_mne_returns(_OTHER_HZ, _OTHER_LABELS)),
+        PeerObservation(6, mne, *_mne_stalls()),
+        PeerObservation(9, mne, *_mne_nan()),
+    ]
+
+
+def table(rows: list[PeerObservation]) -> Table:
+    """Rich table of what the peers did."""
+    drawn = Table(title="peers in the same situations", show_lines=True)
+    for heading in ("#", "peer", "observed", "wrong without a word"):
+        drawn.add_column(heading)
+    for row in sorted(rows, key=lambda row: row.number):
+        drawn.add_row(str(row.number), row.peer, row.observed, "yes" if row.silent else "no")
+    return drawn
+
+
+class _Sender:
+    """A stream whose channel 0 is its sample number, until it is ended."""
+
+    def __init__(
+        self, name: str, sfreq_hz: float = _SFREQ_HZ, labels: tuple[str, ...] = _LABELS
+    ) -> None:
+        montage = Montage(labels, ("eeg",) * len(labels), sfreq_hz)
+        self._outlet = SignalOutlet(name, montage, source_id=name, origin="synthetic")
+        self._montage = montage
+        self.spoil = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._done.set()
+        self._thread.join()
+        self._outlet.close()
+
+    def _send(self) -> None:
+        start, sent = lsl_clock(), 0
+        while not self._done.wait(_PUSH_S):
+            due = int((lsl_clock() - start) * self._montage.sfreq_hz)
+            if due == sent:
+                continue
+            numbers = np.arange(sent, due)
+            values = np.tile(numbers.astype(np.float32), (self._montage.n_channels, 1))
+            if self.spoil.is_set():
+                values[0, 0] = np.nan
+                self.spoil.clear()
+            self._outlet.push(Chunk(values, start + numbers / self._montage.sfreq_hz))
+            sent = due
+
+
+@contextmanager
+def _sending() -> Iterator[tuple[str, _Sender]]:
+    name = f"rtbrain-peer-{uuid4().hex[:8]}"
+    sender = _Sender(name)
+    try:
+        yield name, sender
+    finally:
+        sender.end()
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + _PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PUSH_S)
+    return True
+
+
+@contextmanager
+def _bare(name: str) -> Iterator[Any]:
+    found = pylsl.resolve_byprop("source_id", name, 1, _PATIENCE_S)
+    inlet = pylsl.StreamInlet(found[0], recover=True)
+    inlet.open_stream(_PATIENCE_S)
+    yield inlet
+    inlet.close_stream()
+
+
+def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
+    with _sending() as (name, sender), _bare(name) as inlet:
+        stamps: list[float] = []
+
+        def pulled() -> int:
+            stamps.extend(inlet.pull_chunk(timeout=0.0)[1])
+            return len(stamps)
+
+        _until(lambda: pulled() > _SFREQ_HZ)
+        sender.end()
+        before = pulled()
+        time.sleep(GONE_S)
+        other = _Sender(name, sfreq_hz, labels)
+        back = _until(lambda: pulled() > before + 2 * sfreq_hz)
+        header = inlet.info(_PATIENCE_S)
+        other.end()
+    if not back:
+        return "no samples after the return", False
+    gap_s = stamps[before] - stamps[before - 1]
+    measured_hz = (len(stamps) - 1 - before) / (stamps[-1] - stamps[before])
+    first_label = header.desc().child("channels").child("channel").child_value("label")
+    return (
+        f"no error: samples of the returned stream ({sfreq_hz:g} Hz, labels {', '.join(labels)}) "
+        f"follow the old ones, {gap_s:.1f} s later by their stamps, at {measured_hz:.0f} Hz; its "
+        f"header still says {header.nominal_srate():g} Hz, first label {first_label}"
+    ), True
+
+
+def _bare_stalls() -> tuple[str, bool]:
+    with _sending() as (name, _), _bare(name) as inlet:
+        _until(lambda: bool(inlet.pull_chunk(timeout=0.0)[1]))
+        time.sleep(STALL_S)
+        _, stamps = inlet.pull_chunk(timeout=1.0)
+        age_s = lsl_clock() - stamps[0]
+    return (
+        f"after a stall of {STALL_S:g} s the next sample served is {age_s:.1f} s old, and no "
+        "count of what waits behind it is given with it",
+        age_s > STALL_S / 2,
+    )
+
+
+@contextmanager
+def _mne(name: str, *, bufsize_s: float, acquisition_delay_s: float | None) -> Iterator[Any]:
+    from mne_lsl.stream import StreamLSL
+
+    mne.set_log_level("ERROR")
+    stream = StreamLSL(bufsize_s, name=name, source_id=name)
+    stream.connect(acquisition_delay=acquisition_delay_s, timeout=_PATIENCE_S)
+    try:
+        yield stream
+    finally:
+        with suppress(RuntimeError):  # it may have disconnected itself
+            stream.disconnect()
+
+
+def _mne_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
+    with (
+        _sending() as (name, sender),
+        _mne(name, bufsize_s=4, acquisition_delay_s=0.05) as stream,
+    ):
+        _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
+        sender.end()
+        time.sleep(GONE_S)
+        stream.get_data()
+        other = _Sender(name, sfreq_hz, labels)
+        back = _until(lambda: not stream.connected or stream.n_new_samples > 2 * sfreq_hz)
+        if not stream.connected or not back:
+            other.end()
+            return "it says that it is not connected any more", False
+        _, stamps = stream.get_data()
+        said_hz, said = stream.info["sfreq"], stream.ch_names
+        other.end()
+    stamps = stamps[stamps > 0]  # where its buffer is not full yet, it holds zeros
+    at = int(np.argmax(np.diff(stamps)))
+    old = at + 1
+    measured_hz = 1 / float(np.median(np.diff(stamps[at + 1 :])))
+    return (
+        f"no error: its buffer of 4 s holds {old} old and {len(stamps) - 1 - at} new samples in a "
+        f"row, {stamps[at + 1] - stamps[at]:.1f} s apart by their stamps; it says {said_hz:g} Hz "
+        f"and {', '.join(said)}, sent were {sfreq_hz:g} Hz (measured {measured_hz:.0f}) and "
+        f"{', '.join(labels)}",
+        True,
+    )
+
+
+def _mne_stalls() -> tuple[str, bool]:
+
+    # A consumer that acquires by itself, between its own computations.
+    with (
+        _sending() as (name, _),
+        _mne(name, bufsize_s=2, acquisition_delay_s=None) as stream,
+    ):
+        time.sleep(0.5)
+        stream.acquire()
+        time.sleep(STALL_S)
+        stream.acquire()
+        age_s = lsl_clock() - float(stream.get_data()[1][-1])
+    return (
+        f"acquiring by hand, after a stall of {STALL_S:g} s the newest sample of its buffer is "
+        f"{age_s:.1f} s old",
+        age_s > STALL_S / 2,
+    )
+
+
+def _mne_nan() -> tuple[str, bool]:
+    with (
+        _sending() as (name, sender),
+        _mne(name, bufsize_s=2, acquisition_delay_s=0.05) as stream,
+    ):
+        stream.notch_filter(60.0)
+        stream.set_eeg_reference("average")
+        _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
+        before = _nan_channels(stream.get_data()[0])
+        sender.spoil.set()
+        _until(lambda: not sender.spoil.is_set())
+        for _ in range(3):
+            _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
+            after = _nan_channels(stream.get_data()[0])
+    return (
+        f"notch, then common average: one NaN on one channel; before it {before} of 4 channels "
+        f"held NaN, in the buffer of 2 s that began over 3 s after it {after} of 4 do",
+        after == len(_LABELS),
+    )
+
+
+def _nan_channels(data: Floats) -> int:
+    return int(np.isnan(data).all(axis=1).sum())

@@ -1,0 +1,193 @@
+"""Rows of the matrix about channels that go bad: not finite, flat, saturated, swamped, all."""
+
+import dataclasses
+
+import numpy as np
+
+from rtbrain.check.faults.matrix import FaultCase, Finding, Rig, cut_signal
+from rtbrain.signal import ChannelQuality
+from rtbrain.types import Decode, Floats, Window
+
+_BAD_ROW = 5
+
+
+_FROM_S, _TO_S = 8.0, 11.0
+
+
+_WHOLE_S = 30.0
+
+
+_NOTICED_S = 3.0
+
+
+_READMITTED_S = 12.0
+
+
+_START_S = 100.0
+
+
+_KINDS = ("linear", "car", "edge")
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """What a decoder made of a signal, an entry a window."""
+
+    decodes: list[Decode] = dataclasses.field(default_factory=list)
+    windows: list[Window] = dataclasses.field(default_factory=list)
+    channels: list[Floats] = dataclasses.field(default_factory=list)
+
+
+def not_finite(rig: Rig) -> Finding:
+    """Put NaN, then Inf on one channel for 3 s and compare every other channel's results.
+
+    With the Laplacian, channels that are no neighbours must not notice; with the common average,
+    it must make no difference what the bad channel holds.
+    """
+    said, passed = [], True
+    for kind in _KINDS:
+        clean = _run(rig, kind, rig.signal(_WHOLE_S))
+        runs = {
+            bad: _run(rig, kind, _spoilt(rig, np.full((1, 1), bad, np.float32)))
+            for bad in (np.nan, np.inf)
+        }
+        first, second = runs.values()
+        names = rig.decoder(kind, rig.montage).signal.montage.names
+        bad_at = names.index(rig.montage.names[_BAD_ROW])
+        reach = 0 if kind == "car" else 1
+        others = [row for row in range(len(names)) if abs(row - bad_at) > reach]
+        same = _equal(first, second, others)
+        if kind != "car":
+            same &= _equal(clean, first, others)
+        during = [
+            one for run in runs.values() for one in run.decodes if _touched(one, _FROM_S, _TO_S)
+        ]
+        masked = all(not one.quality.good[bad_at] for one in during)
+        others_good = all(one.quality.good[others].all() for one in during)
+        finite = all(map(_finite, runs.values()))
+        back = all(run.decodes[-1].quality.good.all() for run in runs.values())
+        passed &= same and masked and others_good and finite and back
+        said.append(
+            f"{kind}: {len(during)} decodes meanwhile, channel "
+            f"{'masked' if masked else 'NOT MASKED'}, others "
+            f"{'identical to the bit' if same else 'DIFFER'}"
+            f"{'' if others_good else ' and NOT ALL GOOD'}, decodes "
+            f"{'finite' if finite else 'NOT FINITE'}, {'re-admitted' if back else 'NEVER BACK'}"
+        )
+    return "; ".join(said), passed
+
+
+def bad_channels(rig: Rig) -> Finding:
+    """Make one channel flat, saturated, swamped by mains, unplugged for 6 s, one after another."""
+    sfreq_hz = rig.montage.sfreq_hz
+    t = np.arange(round(6 * sfreq_hz)) / sfreq_hz
+    rng = np.random.default_rng(10)
+    kinds = {
+        "flat": np.zeros((1, t.size)),
+        "saturated": 5000 * np.sign(np.sin(2 * np.pi * 7 * t))[None],
+        "mains": 3000 * np.sin(2 * np.pi * 60 * t)[None],
+        "unplugged": rng.normal(0, 4000, (1, t.size)),
+    }
+    said, passed = [], True
+    for what, bad in kinds.items():
+        spoilt = _spoilt(rig, bad.astype(np.float32))
+        run = _run(rig, "linear", spoilt)
+        names = rig.decoder("linear", rig.montage).signal.montage.names
+        bad_at = names.index(rig.montage.names[_BAD_ROW])
+        valid = [one for one in run.decodes if one.quality.valid]
+        good = np.array([one.quality.good[bad_at] for one in valid])
+        ends_s = np.array([one.t_stop - _START_S for one in valid])
+        changes = np.flatnonzero(np.diff(good.astype(int)))
+        untouched = [row for row in range(len(names)) if abs(row - bad_at) > 1]
+        others = all(one.quality.good[untouched].all() for one in valid)
+        if len(changes) != 2 or not good[0]:
+            passed = False
+            said.append(f"{what}: {len(changes)} changes of the channel, expected bad then good")
+            continue
+        noticed_s, back_s = ends_s[changes[0] + 1] - _FROM_S, ends_s[changes[1] + 1] - _FROM_S - 6
+        told = _told(rig, spoilt)
+        passed &= bool(noticed_s < _NOTICED_S and 0 < back_s < _READMITTED_S and others)
+        passed &= [event for event, _ in told] == ["channel_bad", "channel_good"]
+        said.append(
+            f"{what}: told {', '.join(f'{event} ({reason})' for event, reason in told)}; bad "
+            f"after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
+            f"{'' if others else ', OTHERS ALSO BAD'}"
+        )
+    return "; ".join(said), passed
+
+
+def _told(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
+    """What the first stage of the front end tells of its channels: events, each with a reason."""
+    told: list[tuple[str, object]] = []
+
+    def on_event(event: str, **fields: object) -> None:
+        told.append((event, fields["reason"]))
+
+    quality = ChannelQuality(rig.montage, on_event=on_event)
+    for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
+        quality(chunk)
+    return told
+
+
+def every_channel(rig: Rig) -> Finding:
+    """Put NaN on every channel for 3 s; hold every channel flat for 8 s."""
+    said, passed = [], True
+    for kind in _KINDS:
+        # A rule that measures needs a while to notice what is flat; NaN is seen at once.
+        for what, bad, lasts_s, notice_s in (
+            ("NaN", np.nan, 3.0, 0.0),
+            ("flat", 0.0, 8.0, _NOTICED_S),
+        ):
+            signal = rig.signal(_WHOLE_S).copy()
+            to_s = _FROM_S + lasts_s
+            a, b = (round(at * rig.montage.sfreq_hz) for at in (_FROM_S, to_s))
+            signal[:, a:b] = bad
+            run = _run(rig, kind, signal)
+            during = [one for one in run.decodes if _touched(one, _FROM_S + notice_s, to_s)]
+            n_valid = sum(one.quality.valid for one in during)
+            back = run.decodes[-1].quality.valid
+            passed &= n_valid == 0 and len(during) > 10 and back
+            said.append(f"{kind} {what}: {n_valid} of {len(during)} valid meanwhile")
+            if not back:
+                said.append(f"{kind} {what}: NEVER VALID AGAIN")
+    return "; ".join(said), passed
+
+
+def _run(rig: Rig, kind: str, signal: Floats) -> _Run:
+    decoder, run = rig.decoder(kind, rig.montage), _Run()
+    for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
+        for window in decoder.cut(chunk):
+            embedding = decoder.encode(window)
+            run.windows.append(window)
+            run.channels.append(embedding.channels)
+            run.decodes.append(decoder.readout(embedding))
+    return run
+
+
+def _spoilt(rig: Rig, bad: Floats) -> Floats:
+    signal = rig.signal(_WHOLE_S).copy()
+    start = round(_FROM_S * rig.montage.sfreq_hz)
+    length = bad.shape[1] if bad.shape[1] > 1 else round((_TO_S - _FROM_S) * rig.montage.sfreq_hz)
+    signal[_BAD_ROW, start : start + length] = bad[0]
+    return signal
+
+
+def _touched(decode: Decode, from_s: float, to_s: float) -> bool:
+    """Whether the window's end is within the fault."""
+    return from_s < decode.t_stop - _START_S < to_s
+
+
+def _finite(run: _Run) -> bool:
+    """Whether every valid decode is a number."""
+    return all(np.isfinite(one.values).all() for one in run.decodes if one.quality.valid)
+
+
+def _equal(one: _Run, two: _Run, rows: list[int]) -> bool:
+    """Whether the embeddings of these channels are the same, bit for bit."""
+    return all(
+        a.shape == b.shape and (not a.size or np.array_equal(a[rows], b[rows]))
+        for a, b in zip(one.channels, two.channels, strict=True)
+    )
+
+
+SIGNAL_CASES = (FaultCase(9, not_finite), FaultCase(10, bad_channels), FaultCase(11, every_channel))

@@ -1,0 +1,1 @@
+"""The published architectures and the causal student, in eager torch."""

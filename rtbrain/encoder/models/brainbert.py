@@ -1,0 +1,178 @@
+"""BrainBERT: the spectrogram of one channel to hidden states, and to one embedding.
+
+Legend: B batch (of channels), T frames, F freqs, D features.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rtbrain.encoder.models.layers import (
+    DROPOUT,
+    N_POSITIONS,
+    PositionTable,
+    PredictionHead,
+    TransformerStack,
+    pooled_rows,
+)
+
+
+@dataclass(frozen=True)
+class BrainBERTSizes:
+    """Sizes of a BrainBERT, under the names that its checkpoints use.
+
+    Attributes
+    ----------
+    hidden_dim : int
+        Width D; even, and a multiple of `nhead`.
+    layer_dim_feedforward : int
+        Width of the feed-forward part of a layer.
+    nhead : int
+        Attention heads.
+    encoder_num_layers : int
+        Layers.
+    input_dim : int
+        Frequencies F of a frame.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1, or the width does not divide.
+    """
+
+    hidden_dim: int
+    layer_dim_feedforward: int
+    nhead: int
+    encoder_num_layers: int
+    input_dim: int = 40
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.hidden_dim % 2 or self.hidden_dim % self.nhead:
+            raise ValueError(
+                f"hidden_dim must be even and a multiple of nhead, "
+                f"got {self.hidden_dim} with {self.nhead} heads"
+            )
+
+
+BRAINBERT_SIZES = {
+    "large": BrainBERTSizes(768, 3072, 12, 6),
+    "base": BrainBERTSizes(768, 3072, 12, 3),
+    "small": BrainBERTSizes(384, 1200, 12, 3),
+    "compact": BrainBERTSizes(64, 256, 4, 2),
+}
+
+
+class _InputEncoding(nn.Module):
+    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.n_positions = N_POSITIONS
+        self.in_proj = nn.Linear(input_dim, hidden_dim)
+        self.positional_encoding = PositionTable(hidden_dim)
+        self.layer_norm = nn.LayerNorm(hidden_dim)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        x = self.in_proj(spectrogram) + self.positional_encoding.pe[:, : spectrogram.shape[1]]
+        out: Tensor = self.dropout(self.layer_norm(x))
+        return out
+
+
+class BrainBERT(nn.Module):
+    """Transformer over the frames of one channel's spectrogram.
+
+    Parameters
+    ----------
+    sizes : BrainBERTSizes
+        Its sizes; those published are in `BRAINBERT_SIZES`.
+
+    References
+    ----------
+    Wang et al. 2023, BrainBERT, arXiv:2302.14367.
+    """
+
+    def __init__(self, sizes: BrainBERTSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.most_frames = N_POSITIONS
+        self.input_encoding = _InputEncoding(sizes.input_dim, sizes.hidden_dim)
+        self.transformer = TransformerStack(
+            sizes.encoder_num_layers, sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward
+        )
+        self.spec_prediction_head = PredictionHead(sizes.hidden_dim, sizes.input_dim)
+
+    def forward(self, spectrogram: Tensor, pad_mask: Tensor | None = None) -> Tensor:
+        """Hidden state of each frame.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, float32 [B, T, F]
+            Z-scores.
+        pad_mask : Tensor, bool [B, T], or None
+            True where a frame is padding, left out of the attention of all others.
+
+        Returns
+        -------
+        Tensor, float32 [B, T, D]
+
+        Raises
+        ------
+        ValueError
+            There are more frames than positions (5000).
+        """
+        hidden: Tensor = self.transformer(self._tokens(spectrogram), pad_mask)
+        return hidden
+
+    def reconstruct(self, hidden: Tensor) -> Tensor:
+        """Spectrogram that the pretraining head reads from hidden states.
+
+        Parameters
+        ----------
+        hidden : Tensor, float32 [B, T, D]
+            What `forward` gave.
+
+        Returns
+        -------
+        Tensor, float32 [B, T, F]
+        """
+        spectrogram: Tensor = self.spec_prediction_head(hidden)
+        return spectrogram
+
+    def embed(self, spectrogram: Tensor, pool: str = "centre", n_pooled: int = 10) -> Tensor:
+        """One embedding a channel: the mean hidden state of a few frames.
+
+        The last layer is computed for the pooled frames only; nothing is lost by it, since no
+        other token of that layer is read.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, float32 [B, T, F]
+            Z-scores.
+        pool : str
+            ``"centre"``: the middle frames, as published (T // 2 - 5 up to T // 2 + 5);
+            ``"last"``: the newest frames.
+        n_pooled : int
+            Frames that are averaged.
+
+        Returns
+        -------
+        Tensor, float32 [B, D]
+
+        Raises
+        ------
+        ValueError
+            `pool` is neither, or there are fewer frames than are pooled.
+        """
+        start, stop = pooled_rows(spectrogram.shape[1], pool, n_pooled)
+        rows = self.transformer.rows(self._tokens(spectrogram), start, stop)
+        return torch.mean(rows, dim=1)
+
+    def _tokens(self, spectrogram: Tensor) -> Tensor:
+        n_frames, n_positions = spectrogram.shape[1], self.input_encoding.n_positions
+        if n_frames > n_positions:
+            raise ValueError(f"{n_frames} frames, but BrainBERT has {n_positions} positions")
+        tokens: Tensor = self.input_encoding(spectrogram)
+        return tokens

@@ -1,0 +1,312 @@
+"""The Population Transformer: the embeddings of all channels, and where they lie, to one vector.
+
+Legend: B batch, C channels, D features of a channel, P features of the population.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rtbrain.encoder.models.layers import (
+    DROPOUT,
+    N_POSITIONS,
+    PositionTable,
+    PredictionHead,
+    TransformerStack,
+)
+from rtbrain.errors import MontageError
+from rtbrain.types import Montage
+
+_LIP = ("LIP voxels", "LIP mm")
+# x to the right, y anterior, z superior; how many of the unit a millimetre is.
+_RAS = {"MNI mm": 1.0, "RAS mm": 1.0, "MNI m": 1000.0, "RAS m": 1000.0}
+_CENTRE_VOXEL = 128.0
+
+
+@dataclass(frozen=True)
+class PopTSizes:
+    """Sizes of a Population Transformer, under the names that its checkpoints use.
+
+    Attributes
+    ----------
+    input_dim : int
+        Width D of a channel's embedding.
+    hidden_dim : int
+        Width P; a multiple of 8 (four position codes, each even) and of `n_head`.
+    layer_dim_feedforward : int
+        Width of the feed-forward part of a layer.
+    n_head : int
+        Attention heads.
+    n_layers : int
+        Layers.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1, or the width does not divide.
+    """
+
+    input_dim: int
+    hidden_dim: int
+    layer_dim_feedforward: int
+    n_head: int
+    n_layers: int
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.hidden_dim % 8 or self.hidden_dim % self.n_head:
+            raise ValueError(
+                f"hidden_dim must be a multiple of 8 and of n_head, "
+                f"got {self.hidden_dim} with {self.n_head} heads"
+            )
+
+
+POPT_SIZES = {
+    "published": PopTSizes(768, 512, 2048, 8, 6),
+    "compact": PopTSizes(64, 64, 256, 4, 2),
+}
+
+
+class _InputEncoding(nn.Module):
+    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.in_proj = nn.Linear(input_dim, hidden_dim)
+        self.positional_encoding = PositionTable(hidden_dim // 4)
+        self.layer_norm = nn.LayerNorm(hidden_dim)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, tokens: Tensor, index: Tensor) -> Tensor:
+        code = self.positional_encoding(index).flatten(2)  # [B, 1+C, 4, P/4] to [B, 1+C, P]
+        out: Tensor = self.dropout(self.layer_norm(self.in_proj(tokens) + code))
+        return out
+
+
+class PopT(nn.Module):
+    """Transformer over the channels: a token each, and a CLS token that reads them all.
+
+    Parameters
+    ----------
+    sizes : PopTSizes
+        Its sizes; those published are in `POPT_SIZES`.
+
+    Notes
+    -----
+    The CLS token is a vector of ones before the projection, not learned, and lies at index 0 of
+    each axis, as published.
+
+    References
+    ----------
+    Chau et al. 2025, Population Transformer, arXiv:2406.03044.
+    """
+
+    def __init__(self, sizes: PopTSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.input_encoding = _InputEncoding(sizes.input_dim, sizes.hidden_dim)
+        self.transformer_encoder = TransformerStack(
+            sizes.n_layers, sizes.hidden_dim, sizes.n_head, sizes.layer_dim_feedforward
+        )
+        # Not read by the released objective; kept because released checkpoints hold it.
+        self.spec_prediction_head = PredictionHead(sizes.hidden_dim, sizes.input_dim)
+        self.cls_head = nn.Linear(sizes.hidden_dim, 1)
+        self.token_cls_head = nn.Linear(sizes.hidden_dim, 1)
+
+    def forward(
+        self,
+        embedding: Tensor,
+        positions: Tensor,
+        seq_id: Tensor | None = None,
+        pad_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states and the two logits of pretraining.
+
+        Parameters
+        ----------
+        embedding : Tensor, float32 [B, C, D]
+            One embedding a channel.
+        positions : Tensor, int64 [B, C, 3]
+            L, I, P voxels, 0 to 4999.
+        seq_id : Tensor, int64 [B, C], or None
+            Which of two windows a channel is taken from; None for all 0.
+        pad_mask : Tensor, bool [B, 1 + C], or None
+            True where a token is left out; the first is CLS.
+
+        Returns
+        -------
+        hidden : Tensor, float32 [B, 1 + C, P]
+            The first row is CLS.
+        cls_logit : Tensor, float32 [B, 1]
+            Whether the two windows follow each other.
+        token_logit : Tensor, float32 [B, C, 1]
+            Whether a channel was replaced.
+
+        Raises
+        ------
+        MontageError
+            A position is outside 0 to 4999.
+        """
+        tokens = self._tokens(embedding, positions, seq_id)
+        hidden: Tensor = self.transformer_encoder(tokens, pad_mask)
+        return hidden, self.cls_head(hidden[:, 0]), self.token_cls_head(hidden[:, 1:])
+
+    def population(
+        self, embedding: Tensor, positions: Tensor, pad_mask: Tensor | None = None
+    ) -> Tensor:
+        """Hidden state of CLS, with the last layer computed for CLS only.
+
+        Parameters
+        ----------
+        embedding : Tensor, float32 [B, C, D]
+            One embedding a channel.
+        positions : Tensor, int64 [B, C, 3]
+            L, I, P voxels, 0 to 4999.
+        pad_mask : Tensor, bool [B, 1 + C], or None
+            True where a token is left out; the first is CLS.
+
+        Returns
+        -------
+        Tensor, float32 [B, P]
+
+        Raises
+        ------
+        MontageError
+            A position is outside 0 to 4999.
+        """
+        tokens = self._tokens(embedding, positions, None)
+        return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
+
+    def codes(self, positions: Tensor) -> Tensor:
+        """What is known before a channel speaks: computed once for a montage.
+
+        Parameters
+        ----------
+        positions : Tensor, int64 [B, C, 3]
+            L, I, P voxels, 0 to 4999; compiled, they are not checked here.
+
+        Returns
+        -------
+        Tensor, float32 [B, 1 + C, P]
+            The CLS token, complete; then the position code of each channel.
+        """
+        encoding = self.input_encoding
+        B = positions.shape[0]
+        weight = encoding.in_proj.weight
+        ones = torch.ones(B, 1, weight.shape[1], dtype=weight.dtype, device=weight.device)
+        index = functional.pad(positions, (0, 1))  # [B, C, 4]: sequence 0
+        cls = encoding(ones, torch.zeros_like(index[:, :1]))
+        return torch.cat((cls, encoding.positional_encoding(index).flatten(2)), dim=1)
+
+    def population_of_codes(
+        self, embedding: Tensor, codes: Tensor, pad_mask: Tensor | None = None
+    ) -> Tensor:
+        """What `population` gives, from the codes of the positions.
+
+        Parameters
+        ----------
+        embedding : Tensor, float32 [B, C, D]
+            One embedding a channel.
+        codes : Tensor, float32 [B, 1 + C, P]
+            What `codes` gave.
+        pad_mask : Tensor, bool [B, 1 + C], or None
+            True where a token is left out; the first is CLS.
+
+        Returns
+        -------
+        Tensor, float32 [B, P]
+        """
+        encoding = self.input_encoding
+        channels = encoding.layer_norm(encoding.in_proj(embedding) + codes[:, 1:])
+        tokens = torch.cat((codes[:, :1], channels), dim=1)
+        return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
+
+    def _tokens(self, embedding: Tensor, positions: Tensor, seq_id: Tensor | None) -> Tensor:
+        # Compiled, it is the runtime that has checked them, once.
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            require_positions_in_range(positions.numpy(force=True))
+        B, _, D = embedding.shape
+        if seq_id is None:
+            seq_id = torch.zeros_like(positions[..., 0])
+        index = torch.cat((positions, seq_id[..., None]), dim=-1)  # [B, C, 4]
+        index = torch.cat((torch.zeros_like(index[:, :1]), index), dim=1)  # [B, 1+C, 4]
+        ones = torch.ones(B, 1, D, dtype=embedding.dtype, device=embedding.device)
+        tokens: Tensor = self.input_encoding(torch.cat((ones, embedding), dim=1), index)
+        return tokens
+
+
+def lip_positions(montage: Montage) -> npt.NDArray[np.int64]:
+    """Contact positions as L, I, P voxels (left, inferior, posterior), 1 mm each.
+
+    L, I, P are taken as they are and truncated, as published. World coordinates (x right,
+    y anterior, z superior) are placed in FreeSurfer's conformed volume of 256 voxels of 1 mm,
+    centred on the origin: L = 128 - x, I = 128 - z, P = 128 - y, rounded.
+
+    Parameters
+    ----------
+    montage : Montage
+        With positions in ``"LIP voxels"``, ``"LIP mm"``, ``"MNI mm"``, ``"RAS mm"``, ``"MNI m"``
+        or ``"RAS m"``.
+
+    Returns
+    -------
+    ndarray, int64 [n_channels, 3]
+        0 to 4999.
+
+    Raises
+    ------
+    MontageError
+        A position is missing, its space is unknown, or it falls outside the table.
+
+    References
+    ----------
+    Chau et al. 2025, section 3, arXiv:2406.03044.
+    """
+    if montage.positions is None:
+        raise MontageError(
+            f"the montage has no positions for its {montage.n_channels} channels "
+            f"({_some(list(montage.names))}), which the Population Transformer needs: use a "
+            f"recording with positions (electrodes.tsv of BIDS, or LSL's location), or leave it out"
+        )
+    if montage.space not in (*_LIP, *_RAS):
+        raise MontageError(
+            f"positions are in '{montage.space}', expected one of {', '.join((*_LIP, *_RAS))}: "
+            f"if they are in one of these all the same, name it with --space"
+        )
+    lost = np.flatnonzero(~np.isfinite(montage.positions).all(axis=1))
+    if lost.size:
+        names = [montage.names[row] for row in lost]
+        raise MontageError(
+            f"no position for {_some(names)}: complete the electrodes table, or leave them out"
+        )
+    if montage.space in _LIP:
+        voxels = np.trunc(montage.positions)
+    else:
+        world_mm = montage.positions.astype(np.float64) * _RAS[montage.space]
+        voxels = np.rint(_CENTRE_VOXEL - world_mm[:, [0, 2, 1]])
+    positions = voxels.astype(np.int64)
+    require_positions_in_range(positions, list(montage.names))
+    return positions
+
+
+def require_positions_in_range(positions: npt.NDArray[Any], names: list[str] | None = None) -> None:
+    """Refuse positions that the table of position codes does not hold."""
+    outside = ((positions < 0) | (positions >= N_POSITIONS)).any(axis=-1)
+    if not outside.any():
+        return
+    channels = np.unique(np.nonzero(outside)[-1]).tolist()
+    labels = [names[row] if names else f"number {row}" for row in channels]
+    worst = positions[outside][0].tolist()
+    raise MontageError(
+        f"position of channel {_some(labels)} is outside 0 to {N_POSITIONS - 1}, got {worst}: "
+        f"check the space and the unit of the electrodes table"
+    )
+
+
+def _some(labels: list[str]) -> str:
+    return ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")

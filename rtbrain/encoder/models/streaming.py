@@ -1,0 +1,340 @@
+"""StreamingBERT: a causal encoder of one channel that takes new frames only.
+
+Legend: B batch (of channels), T frames, F freqs, P frames of a patch, N patches, S patches that
+are remembered, L layers, H heads, D features, E features a head.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rtbrain.encoder.models.layers import PredictionHead
+
+
+@dataclass(frozen=True)
+class StreamingBERTSizes:
+    """Sizes of a StreamingBERT.
+
+    Attributes
+    ----------
+    hidden_dim : int
+        Width D of the model and of its embedding; a multiple of `nhead`.
+    layer_dim_feedforward : int
+        Width of the feed-forward part of a layer.
+    nhead : int
+        Attention heads.
+    encoder_num_layers : int
+        Layers.
+    patch_frames : int
+        Frames P that make one token.
+    context_patches : int
+        Tokens S before its own that a token attends to, in each layer.
+    input_dim : int
+        Frequencies F of a frame.
+    delay_patches : int
+        How many patches later it was taught to say what it says of one; no computation reads it.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1, the delay below 0, or the width does not divide.
+    """
+
+    hidden_dim: int
+    layer_dim_feedforward: int
+    nhead: int
+    encoder_num_layers: int
+    patch_frames: int
+    context_patches: int
+    input_dim: int = 40
+    delay_patches: int = 0
+
+    def __post_init__(self) -> None:
+        for name, number in vars(self).items():
+            if number < (least := 0 if name == "delay_patches" else 1):
+                raise ValueError(f"{name} must be {least} or more, got {number}")
+        if self.hidden_dim % self.nhead:
+            raise ValueError(
+                f"hidden_dim must be a multiple of nhead, got {self.hidden_dim} with "
+                f"{self.nhead} heads"
+            )
+
+
+# At frames every 50 / 2048 s, 41 patches of 5 are 5.005 s.
+STREAMING_SIZES = {
+    "small": StreamingBERTSizes(384, 1200, 12, 3, 5, 41),
+    "compact": StreamingBERTSizes(64, 256, 4, 4, 5, 41),
+}
+
+
+class StreamingState(NamedTuple):
+    """What a StreamingBERT remembers of each channel: keys and values, no samples, no weights."""
+
+    keys: Tensor  # float32 [L, B, H, S, E]
+    values: Tensor  # float32 [L, B, H, S, E]
+    n_seen: Tensor  # int64 [B]
+
+
+class _CausalLayer(nn.Module):
+    """Pre-norm layer whose tokens attend to what came before them, and to themselves."""
+
+    def __init__(self, n_features: int, n_heads: int, n_feedforward: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1 = nn.LayerNorm(n_features)
+        self.in_proj = nn.Linear(n_features, 3 * n_features)
+        self.out_proj = nn.Linear(n_features, n_features)
+        self.norm2 = nn.LayerNorm(n_features)
+        self.linear1 = nn.Linear(n_features, n_feedforward)
+        self.linear2 = nn.Linear(n_feedforward, n_features)
+
+    def forward(
+        self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """New tokens [B, N, D], and all keys and values so far, [B, H, S + N, E].
+
+        `bias` is added to the scores, [B, H, N, S + N].
+        """
+        qkv = self.queries_keys_values(x)
+        keys = torch.cat((keys, qkv[1]), dim=2)
+        values = torch.cat((values, qkv[2]), dim=2)
+        mixed = functional.scaled_dot_product_attention(qkv[0], keys, values, attn_mask=bias)
+        return self.after_attention(x, mixed), keys, values
+
+    def queries_keys_values(self, x: Tensor) -> Tensor:
+        """Of tokens [B, N, D], the three of them: [3, B, H, N, E]."""
+        B, N, D = x.shape
+        qkv: Tensor = self.in_proj(self.norm1(x)).view(B, N, 3, self.n_heads, D // self.n_heads)
+        return qkv.permute(2, 0, 3, 1, 4)
+
+    def after_attention(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the layer, from what was attended to, [B, H, N, E]: [B, N, D]."""
+        x = x + self.out_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = x + self.linear2(functional.gelu(self.linear1(self.norm2(x))))
+        return out
+
+
+class StreamingBERT(nn.Module):
+    """Causal transformer over patches of one channel's running spectrogram.
+
+    A token is a patch of frames. It attends to itself and to a bounded number of tokens before
+    it, whose keys and values are kept, so that a step costs its new tokens only. Where a token
+    lies is told by its distance alone (a linear bias a head), so time has no beginning. Frames
+    must be z-scored by what came before them, not by their window.
+
+    Parameters
+    ----------
+    sizes : StreamingBERTSizes
+        Its sizes; some are in `STREAMING_SIZES`.
+
+    Attributes
+    ----------
+    most_frames : None
+        There is no longest spectrogram.
+
+    References
+    ----------
+    Shi et al. 2021, Emformer, arXiv:2010.10759 (keys and values that are kept). Press et al. 2022,
+    ALiBi, arXiv:2108.12409 (the bias). Xiong et al. 2020, arXiv:2002.04745 (the norms' place).
+    """
+
+    slopes: Tensor
+
+    def __init__(self, sizes: StreamingBERTSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.most_frames = None
+        # TorchScript reads attributes, not dataclasses.
+        self.patch_frames = sizes.patch_frames
+        self.context_patches = sizes.context_patches
+        self.n_layers = sizes.encoder_num_layers
+        self.n_heads = sizes.nhead
+        self.in_proj = nn.Linear(sizes.patch_frames * sizes.input_dim, sizes.hidden_dim)
+        self.layers = nn.ModuleList(
+            _CausalLayer(sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward)
+            for _ in range(sizes.encoder_num_layers)
+        )
+        self.norm = nn.LayerNorm(sizes.hidden_dim)
+        self.next_patch_head = PredictionHead(
+            sizes.hidden_dim, sizes.patch_frames * sizes.input_dim
+        )
+        slopes = 2.0 ** (-8.0 * torch.arange(1, sizes.nhead + 1) / sizes.nhead)
+        self.register_buffer("slopes", slopes)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Hidden state of each patch, in one shot from a new state.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, float32 [B, T, F]
+            Z-scores; the oldest T % P frames are not read, so that the last patch ends with the
+            newest frame.
+
+        Returns
+        -------
+        Tensor, float32 [B, T // P, D]
+        """
+        return self.run(self.whole_patches(spectrogram))[0]
+
+    def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
+        """Hidden state of each patch after each layer, before the final norm.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, float32 [B, T, F]
+            As in `forward`.
+
+        Returns
+        -------
+        list of Tensor, float32 [B, T // P, D]
+            One a layer.
+        """
+        empty = self._no_state(spectrogram.shape[0], 0)
+        return self._run(self.whole_patches(spectrogram), empty)[0]
+
+    def step(self, frames: Tensor, state: StreamingState) -> tuple[Tensor, StreamingState]:
+        """Take new frames in; step by step gives what one shot gives.
+
+        Parameters
+        ----------
+        frames : Tensor, float32 [B, N * P, F]
+            Those that follow the ones that the state has seen.
+        state : StreamingState
+            As `new_state` or the last step gave it; not changed.
+
+        Returns
+        -------
+        hidden : Tensor, float32 [B, N, D]
+            Of the new patches.
+        state : StreamingState
+            For the next step.
+
+        Raises
+        ------
+        ValueError
+            The frames are no whole patches.
+        """
+        if frames.shape[1] % self.patch_frames:
+            raise ValueError(f"{frames.shape[1]} frames are no whole patches")
+        hidden, keys, values = self._run(frames, state)
+        kept = self.context_patches
+        n_seen = torch.clamp(state.n_seen + frames.shape[1] // self.patch_frames, max=kept)
+        after = StreamingState(
+            torch.stack(keys)[:, :, :, -kept:], torch.stack(values)[:, :, :, -kept:], n_seen
+        )
+        return self.norm(hidden[-1]), after
+
+    def new_state(self, n_channels: int) -> StreamingState:
+        """State of channels of which nothing was seen."""
+        return self._no_state(n_channels, self.context_patches)
+
+    def embed(self, spectrogram: Tensor, pool: str = "last", n_pooled: int = 5) -> Tensor:
+        """One embedding a channel: the mean hidden state of the newest patches, in one shot.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, float32 [B, T, F]
+            As in `forward`.
+        pool : str
+            ``"last"``: a causal encoder has nothing else to give.
+        n_pooled : int
+            Frames whose patches are averaged: a multiple of P.
+
+        Returns
+        -------
+        Tensor, float32 [B, D]
+
+        Raises
+        ------
+        ValueError
+            `pool` or `n_pooled` cannot be.
+        """
+        n_patches = n_pooled // self.patch_frames
+        n_frames = spectrogram.shape[1]
+        if pool != "last":
+            raise ValueError(f"a causal encoder pools the last frames, got pool '{pool}'")
+        if n_patches < 1 or n_pooled % self.patch_frames or n_pooled > n_frames:
+            raise ValueError(
+                f"cannot pool {n_pooled} of {n_frames} frames in patches of {self.patch_frames}"
+            )
+        return torch.mean(self.forward(spectrogram)[:, -n_patches:], dim=1)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Patch that follows, as the pretraining head reads it from hidden states.
+
+        Parameters
+        ----------
+        hidden : Tensor, float32 [B, N, D]
+            What `forward` gave.
+
+        Returns
+        -------
+        Tensor, float32 [B, N, P, F]
+        """
+        B, N, _ = hidden.shape
+        following: Tensor = self.next_patch_head(hidden)
+        return following.view(B, N, self.patch_frames, -1)
+
+    def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One shot from a new state, and what it remembers, for a memory kept elsewhere.
+
+        Parameters
+        ----------
+        frames : Tensor, float32 [B, N * P, F]
+            Z-scores.
+
+        Returns
+        -------
+        hidden : Tensor, float32 [B, N, D]
+        keys, values : list of Tensor, float32 [B, H, N, E]
+            One a layer.
+        """
+        hidden, keys, values = self._run(frames, self._no_state(frames.shape[0], 0))
+        return self.norm(hidden[-1]), keys, values
+
+    def whole_patches(self, spectrogram: Tensor) -> Tensor:
+        """The newest frames [B, N * P, F] of [B, T, F]."""
+        return spectrogram[:, spectrogram.shape[1] % self.patch_frames :]
+
+    def _no_state(self, n_channels: int, n_places: int) -> StreamingState:
+        weight = self.in_proj.weight
+        n_features = weight.shape[0] // self.n_heads
+        shape = (self.n_layers, n_channels, self.n_heads, n_places, n_features)
+        nothing = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+        n_seen = torch.zeros(n_channels, dtype=torch.int64, device=weight.device)
+        return StreamingState(nothing, nothing, n_seen)
+
+    def _run(
+        self, frames: Tensor, state: StreamingState
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Hidden states, keys and values after each layer."""
+        B, n_frames, F = frames.shape
+        N, P = n_frames // self.patch_frames, self.patch_frames
+        x = self.in_proj(frames.reshape(B, N, P * F))
+        bias = self._bias(N, state.keys.shape[3], state.n_seen)
+        hidden: list[Tensor] = []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for number, layer in enumerate(self.layers):
+            x, key, value = layer(x, bias, state.keys[number], state.values[number])
+            hidden.append(x)
+            keys.append(key)
+            values.append(value)
+        return hidden, keys, values
+
+    def _bias(self, N: int, S: int, n_seen: Tensor) -> Tensor:
+        """What is added to the scores of N new tokens: [B, H, N, S + N].
+
+        The further, the less; nothing of the future, of more than `context_patches` ago, or of a
+        place that is empty.
+        """
+        place = torch.arange(S + N, device=n_seen.device)
+        distance = torch.arange(S, S + N, device=n_seen.device)[:, None] - place  # [N, S + N]
+        hidden = (distance < 0) | (distance > self.context_patches)
+        bias = -self.slopes[:, None, None] * distance
+        bias = bias.masked_fill(hidden, float("-inf"))  # [H, N, S + N]
+        empty = place < S - n_seen[:, None]  # [B, S + N]
+        return bias[None].masked_fill(empty[:, None, None], float("-inf"))

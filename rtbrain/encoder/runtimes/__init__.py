@@ -1,0 +1,1 @@
+"""Compiled forms of an encoder: made here, checked against eager, shape-locked."""

@@ -1,0 +1,239 @@
+"""Which runtime, at which precision: as asked for, or what was admitted for a decoder here."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.runtimes.contract import Contract, Precision, contract_of_json
+from rtbrain.encoder.runtimes.openvino_convert import compile_openvino, openvino_contract
+from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime, read_openvino
+from rtbrain.encoder.runtimes.torchscript import atomic_write
+from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime
+from rtbrain.encoder.runtimes.window_torchscript import compile_population, compile_torchscript
+from rtbrain.errors import CompiledModelError
+
+RuntimeName = Literal["auto", "torchscript", "openvino"]
+
+
+_Runtime = Literal["torchscript", "openvino"]
+
+
+_CONTRACT = "contract.json"
+
+
+_ADMITTED = "admitted.json"
+
+
+@dataclass(frozen=True)
+class ApprovedRuntime:
+    """The way of running a decoder that was compiled and found good enough.
+
+    It was found so of one decoder alone: another readout may not bear what this one does.
+
+    Attributes
+    ----------
+    runtime : str
+        ``"torchscript"`` or ``"openvino"``.
+    precision : str
+        ``"fp32"``, ``"bf16"`` or ``"int8"``.
+    bundle_id : str
+        Of the bundle whose decoder it is.
+    """
+
+    runtime: _Runtime
+    precision: Precision
+    bundle_id: str
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ("torchscript", "openvino"):
+            raise ValueError(f"runtime: expected torchscript or openvino, got {self.runtime!r}")
+        if self.precision not in ("fp32", "bf16", "int8"):
+            raise ValueError(f"precision: expected fp32, bf16 or int8, got {self.precision!r}")
+
+    @property
+    def folder(self) -> str:
+        """What its folder beside a bundle is called."""
+        return f"{self.runtime}-{self.precision}"
+
+
+def compiled_folder_of(bundle_folder: Path) -> Path:
+    """Folder beside a bundle that holds what was compiled of it on this machine.
+
+    Not in the bundle: that is verified file by file, and may be shared between machines.
+    """
+    whole = bundle_folder.resolve()
+    return whole.with_name(f"{whole.name}.compiled")
+
+
+def approve_runtime(folder: Path, way: ApprovedRuntime) -> None:
+    """Note beside a bundle how its decoder is to be run from now on.
+
+    Parameters
+    ----------
+    folder : Path
+        As `compiled_folder_of` gives it; what was compiled lies in it.
+    way : Admitted
+        What was found good enough.
+    """
+    text = json.dumps(asdict(way), indent=2) + "\n"
+    # In what was compiled too, which stays there when another way is admitted later.
+    for path in (folder / way.folder / _ADMITTED, folder / _ADMITTED):
+        with atomic_write(path) as part:
+            part.write_text(text, encoding="utf-8")
+            part.chmod(0o644)
+
+
+def approved_runtime(folder: Path) -> ApprovedRuntime | None:
+    """What `admit` noted in a folder; None where nothing was."""
+    path = folder / _ADMITTED
+    try:
+        return ApprovedRuntime(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, TypeError, ValueError) as error:
+        raise CompiledModelError(f"{path}: not a note of rtbrain compile: compile again") from error
+
+
+def load_runtime(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    *,
+    runtime: RuntimeName = "auto",
+    precision: Precision | None = None,
+    threads: int = 1,
+    compiled_folder: Path | None = None,
+    bundle_id: str = "",
+    on_event: Callable[..., None] | None = None,
+) -> TorchScriptRuntime | OpenVINORuntime:
+    """Encoder of whole windows, compiled, loaded and warm.
+
+    Parameters
+    ----------
+    model : EncoderModel
+        The eager model.
+    shape : tuple of int
+        Channels, frames and frequencies of a window.
+    positions : ndarray, int64 [n_channels, 3], or None
+        L, I, P voxels of the channels.
+    runtime : str
+        ``"auto"``: as admitted in `compiled_folder` where that still holds for this bundle on
+        this machine, otherwise TorchScript.
+    precision : str or None
+        None: with ``"auto"`` as admitted, otherwise float32.
+    threads : int
+        Threads of a call.
+    compiled_folder : Path or None
+        What `compiled_folder_of` gives for the bundle.
+    bundle_id : str
+        Of the bundle: what was admitted for another one does not count.
+    on_event : callable, optional
+        Told ``runtime``, and in its ``note`` why what was admitted is not taken.
+
+    Raises
+    ------
+    CompiledModelError
+        The runtime is not installed, cannot run the model at this precision here, or int8 was
+        not compiled, or not for this decoder and machine.
+    """
+    note = ""
+    if runtime != "auto":
+        way = ApprovedRuntime(runtime, precision or "fp32", bundle_id)
+        loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+    else:
+        # Where nothing was admitted; int8 is of openvino alone.
+        usual: _Runtime = "openvino" if precision == "int8" else "torchscript"
+        way = ApprovedRuntime(usual, precision or "fp32", bundle_id)
+        try:
+            loaded = _as_admitted(model, shape, positions, precision, way, threads, compiled_folder)
+        except CompiledModelError as error:
+            if usual == "openvino":
+                raise
+            note = str(error)
+            loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+    if on_event is not None:
+        on_event("runtime", runtime=loaded.name, precision=loaded.precision, note=note)
+    return loaded
+
+
+def _as_admitted(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    precision: Precision | None,
+    otherwise: ApprovedRuntime,
+    threads: int,
+    folder: Path | None,
+) -> TorchScriptRuntime | OpenVINORuntime:
+    """Runtime that was admitted at this precision; the other one where none was."""
+    noted = None if folder is None else approved_runtime(folder)
+    if folder is None or noted is None or precision not in (None, noted.precision):
+        return _loaded(model, shape, positions, otherwise, threads, folder)
+    way = replace(noted, bundle_id=otherwise.bundle_id)
+    path = folder / way.folder
+    if way.runtime == "openvino":
+        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, way.precision))
+        _refuse_unadmitted(path, way)
+        population = compile_population(model, *shape)
+        return OpenVINORuntime(path, population, positions, threads=threads)
+    contract = _noted_contract(path / _CONTRACT)
+    loaded = TorchScriptRuntime(
+        compile_torchscript(model, *shape, precision=way.precision), positions, threads=threads
+    )
+    _refuse_stale(path, contract, loaded.contract)
+    _refuse_unadmitted(path, way)
+    return loaded
+
+
+def _loaded(
+    model: EncoderModel,
+    shape: tuple[int, int, int],
+    positions: npt.NDArray[np.int64] | None,
+    way: ApprovedRuntime,
+    threads: int,
+    folder: Path | None,
+) -> TorchScriptRuntime | OpenVINORuntime:
+    if way.runtime == "torchscript":
+        path = compile_torchscript(model, *shape, precision=way.precision)
+        return TorchScriptRuntime(path, positions, threads=threads)
+    if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
+        path = folder / way.folder
+        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, "int8"))
+        _refuse_unadmitted(path, way)
+    else:
+        path = compile_openvino(model, *shape, precision=way.precision)
+    population = compile_population(model, *shape)
+    return OpenVINORuntime(path, population, positions, threads=threads)
+
+
+def _refuse_stale(path: Path, made: Contract, wanted: Contract) -> None:
+    """Refuse what was compiled for another decoder than that which is to run."""
+    if made == wanted:
+        return
+    weights = made.weights_sha256 != wanted.weights_sha256
+    code = made.code_sha256 != wanted.code_sha256
+    what = "other weights" if weights else "another version of rtbrain" if code else "other windows"
+    raise CompiledModelError(
+        f"{path}: compiled for {what} than this bundle's: run rtbrain compile again"
+    )
+
+
+def _refuse_unadmitted(path: Path, way: ApprovedRuntime) -> None:
+    """Refuse what was checked on another decoder, of the same encoder maybe, or on none."""
+    if approved_runtime(path) != way:
+        raise CompiledModelError(
+            f"{path}: admitted for another decoder than this bundle's: run rtbrain compile again"
+        )
+
+
+def _noted_contract(path: Path) -> Contract:
+    try:
+        return contract_of_json(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise CompiledModelError(f"{path}: {error.strerror}: run rtbrain compile again") from error

@@ -1,0 +1,1 @@
+"""Weights on disk: safetensors folders, published checkpoints, those that ship."""

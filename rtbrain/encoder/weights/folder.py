@@ -1,0 +1,360 @@
+"""Weights on disk: a folder of ``weights.safetensors`` and ``encoder.json``, and how to get one.
+
+Released checkpoints are converted once; from then on nothing that could run code is read.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from rtbrain.encoder.models.biofame import BioFAME, BioFAMESizes
+from rtbrain.encoder.models.brainbert import BrainBERT, BrainBERTSizes
+from rtbrain.encoder.models.model import (
+    SIZES_BY_KIND,
+    ChannelEncoder,
+    ChannelSizes,
+    Encoder,
+    EncoderKind,
+    EncoderSizes,
+    encoder_kind,
+    make_encoder,
+)
+from rtbrain.encoder.models.neurobert import NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.models.popt import PopT, PopTSizes
+from rtbrain.encoder.models.streaming import StreamingBERT, StreamingBERTSizes
+from rtbrain.encoder.weights.checkpoint import CheckpointArchive, StoredTensor
+from rtbrain.errors import CheckpointError
+from rtbrain.types import Floats
+
+# Kinds of which there are released checkpoints.
+Released = Literal["brainbert", "popt"]
+_FORMAT = 1
+_WEIGHTS, _NOTE = "weights.safetensors", "encoder.json"
+_CONFIG_NAME = {"brainbert": "masked_tf_model", "popt": "pt_model_custom"}
+# Heads of fine-tuned checkpoints, which are a decoder's business; named in the note, not kept.
+_NOT_ENCODER = ("linear_out.", "final_layer.")
+
+
+def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
+    """Convert a released checkpoint to a folder of safetensors, without running it.
+
+    Parameters
+    ----------
+    kind : {"brainbert", "popt"}
+        Which model the checkpoint holds.
+    file : Path
+        The released `.pth`, or one fine-tuned from it (its names under ``upstream.``).
+    out_folder : Path
+        Where the weights go; absent or empty.
+
+    Returns
+    -------
+    str
+        SHA-256 of `file`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is truncated or foreign, its pickle names anything but tensors and settings, a
+        tensor is missing, left over or of another shape, or `out_folder` is not empty.
+    """
+    out_folder = Path(out_folder)
+    file = Path(file)
+    _refuse_content(out_folder)
+    archive = CheckpointArchive(file)
+    try:
+        stored, left_out = _model_tensors(archive)
+        sizes = _sizes_of(kind, archive, stored)
+        module = _empty(sizes)
+        require_matching_tensors(file, module, {name: item.shape for name, item in stored.items()})
+        tensors = {name: archive.read(name, item) for name, item in stored.items()}
+    finally:
+        archive.close()
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{file}: tensor {name} holds NaN or infinity: fetch it again")
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    _write(out_folder, kind, sizes, tensors, {"source_sha256": sha256, "left_out": left_out})
+    return sha256
+
+
+def save_encoder(module: Encoder, folder: Path) -> None:
+    """Write weights and sizes to a folder.
+
+    Parameters
+    ----------
+    module : BrainBERT, NeuroBERT, BioFAME or PopT
+        What to write.
+    folder : Path
+        Where; absent or empty.
+
+    Raises
+    ------
+    CheckpointError
+        The folder is not empty.
+    """
+    folder = Path(folder)
+    _refuse_content(folder)
+    tensors = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    _write(folder, encoder_kind(module.sizes), module.sizes, tensors, {})
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Encoder from a folder that `import_checkpoint` or `save_encoder` wrote, in eval mode.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``weights.safetensors`` and ``encoder.json``.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing, was altered, or its tensors do not fit its sizes.
+    """
+    folder = Path(folder)
+    note = _read_note(folder / _NOTE)
+    kind, path = note["kind"], folder / _WEIGHTS
+    try:
+        sizes = SIZES_BY_KIND[kind](**note["sizes"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / _NOTE}: sizes do not make a {kind}: {error}") from error
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != note.get("weights_sha256"):
+        raise CheckpointError(
+            f"{path}: SHA-256 differs from the one in {_NOTE}: truncated or altered, make it again"
+        )
+    try:
+        tensors = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    module = _empty(sizes)
+    require_matching_tensors(
+        path, module, {name: tuple(item.shape) for name, item in tensors.items()}
+    )
+    module.load_state_dict(tensors, assign=True)
+    return module.eval()
+
+
+@overload
+def random_encoder(kind: Literal["brainbert"], sizes: BrainBERTSizes, seed: int) -> BrainBERT: ...
+
+
+@overload
+def random_encoder(kind: Literal["neurobert"], sizes: NeuroBERTSizes, seed: int) -> NeuroBERT: ...
+
+
+@overload
+def random_encoder(kind: Literal["biofame"], sizes: BioFAMESizes, seed: int) -> BioFAME: ...
+
+
+@overload
+def random_encoder(
+    kind: Literal["streaming"], sizes: StreamingBERTSizes, seed: int
+) -> StreamingBERT: ...
+
+
+@overload
+def random_encoder(kind: Literal["popt"], sizes: PopTSizes, seed: int) -> PopT: ...
+
+
+@overload
+def random_encoder(kind: EncoderKind, sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
+
+
+def random_encoder(kind: EncoderKind, sizes: EncoderSizes, seed: int) -> Encoder:
+    """Encoder with random weights, in eval mode: the control beside a trained one.
+
+    Parameters
+    ----------
+    kind : {"brainbert", "neurobert", "biofame", "streaming", "popt"}
+        Which model.
+    sizes : BrainBERTSizes, NeuroBERTSizes, BioFAMESizes or PopTSizes
+        Its sizes.
+    seed : int
+        The same seed gives the same weights; the global generator is neither read nor moved.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_encoder(sizes).eval()
+
+
+def _empty(sizes: EncoderSizes) -> Encoder:
+    with torch.device("meta"):  # shapes only: a hostile size costs no memory
+        return make_encoder(sizes)
+
+
+def _model_tensors(archive: CheckpointArchive) -> tuple[dict[str, StoredTensor], list[str]]:
+    """Tensors of the encoder under the names of this package, and the names left out."""
+    model = archive.content.get("model")
+    if not isinstance(model, dict) or not model:
+        raise CheckpointError(f"{archive.file}: expected tensors under 'model', found none")
+    stored: dict[str, StoredTensor] = {}
+    left_out: list[str] = []
+    for key, item in model.items():
+        if not isinstance(key, str) or not isinstance(item, StoredTensor):
+            raise CheckpointError(
+                f"{archive.file}: 'model' holds {type(item).__name__} under {key!r:.60}, "
+                f"expected tensors only"
+            )
+        if key.startswith(_NOT_ENCODER):
+            left_out.append(key)
+            continue
+        name = key.removeprefix("upstream.").replace("input_embedding.", "input_encoding.", 1)
+        stored[name] = item
+    return stored, left_out
+
+
+def _sizes_of(
+    kind: Released, archive: CheckpointArchive, stored: Mapping[str, StoredTensor]
+) -> BrainBERTSizes | PopTSizes:
+    config = archive.config("model_cfg")
+    name = config.get("name", _CONFIG_NAME[kind])
+    if name != _CONFIG_NAME[kind]:
+        raise CheckpointError(
+            f"{archive.file}: model_cfg names '{name}', a {kind} is named "
+            f"'{_CONFIG_NAME[kind]}': pass the kind that the checkpoint holds"
+        )
+    if config.get("layer_activation", "gelu") != "gelu":
+        raise CheckpointError(
+            f"{archive.file}: layer_activation is {config['layer_activation']!r}, expected 'gelu'"
+        )
+    kinds = BrainBERTSizes if kind == "brainbert" else PopTSizes
+    if kind == "popt" and "layer_dim_feedforward" not in config:
+        # The published class has a default that its settings do not repeat.
+        linear1 = stored.get("transformer_encoder.layers.0.linear1.weight")
+        if linear1 is not None and linear1.shape:
+            config["layer_dim_feedforward"] = linear1.shape[0]
+    sizes = {}
+    for field in dataclasses.fields(kinds):
+        value = config.get(field.name)
+        if type(value) is not int or not 1 <= value <= 1_000_000:
+            raise CheckpointError(
+                f"{archive.file}: model_cfg.{field.name} is {value!r:.40}, expected a count"
+            )
+        sizes[field.name] = value
+    if max(sizes.get("encoder_num_layers", 0), sizes.get("n_layers", 0)) > len(stored):
+        raise CheckpointError(f"{archive.file}: model_cfg names more layers than there are tensors")
+    try:
+        return kinds(**sizes)
+    except ValueError as error:
+        raise CheckpointError(f"{archive.file}: model_cfg: {error}") from error
+
+
+def _refuse_content(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(
+            f"{folder}: already has content, and is not overwritten: pass another"
+        )
+
+
+def _write(
+    folder: Path,
+    kind: str,
+    sizes: EncoderSizes,
+    tensors: Mapping[str, Tensor],
+    origin: Mapping[str, Any],
+) -> None:
+    data = safetensors.torch.save({name: item.contiguous() for name, item in tensors.items()})
+    note = {
+        "format": _FORMAT,
+        "kind": kind,
+        "sizes": dataclasses.asdict(sizes),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        **origin,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _WEIGHTS).write_bytes(data)
+    # Last, so that a folder with a note is complete.
+    (folder / _NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: {error.strerror}: make it with rtbrain import-checkpoint"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if (
+        not isinstance(note, dict)
+        or note.get("format") != _FORMAT
+        or note.get("kind") not in tuple(SIZES_BY_KIND)
+        or not isinstance(note.get("sizes"), dict)
+    ):
+        raise CheckpointError(
+            f"{path}: expected format {_FORMAT} with kind and sizes: make it again"
+        )
+    return note
+
+
+def encoder_tensors(prefix: str, module: Encoder) -> dict[str, Floats]:
+    """Weights as arrays, each under ``prefix.name``.
+
+    Parameters
+    ----------
+    prefix : str
+        Put before each name, to tell the parts of a bundle apart.
+    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
+        Whose weights.
+    """
+    return {
+        f"{prefix}.{name}": tensor.detach().cpu().numpy()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def load_encoder_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
+    """Put these weights into a model, and the model into eval mode.
+
+    Parameters
+    ----------
+    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
+        Changed in place.
+    tensors : mapping of str to ndarray, float32
+        Its weights, by their names without a prefix; copied.
+
+    Raises
+    ------
+    CheckpointError
+        One is missing, of another shape, or too many.
+    """
+    require_matching_tensors(
+        "weights", module, {name: array.shape for name, array in tensors.items()}
+    )
+    # torch.tensor copies, so that a read-only array of a mapped file will do.
+    module.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
+    module.eval()
+
+
+def require_matching_tensors(
+    where: object, module: Encoder, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse tensors that are not exactly those of a model, naming the first that differs."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name, shape in expected.items():
+        if name not in shapes:
+            raise CheckpointError(f"{where}: tensor {name} is missing, expected shape {shape}")
+        if shapes[name] != shape:
+            raise CheckpointError(
+                f"{where}: tensor {name} has shape {shapes[name]}, its sizes say {shape}"
+            )
+    for name in shapes:
+        if name not in expected:
+            raise CheckpointError(
+                f"{where}: tensor {name} of shape {shapes[name]} is not part of the model"
+            )

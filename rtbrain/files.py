@@ -1,0 +1,125 @@
+"""Files, once for all of rtbrain: checked before the work, written whole or not at all, hashed."""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rtbrain.errors import SettingsError
+
+
+def require_writable_file(path: Path, flag: str) -> None:
+    """Refuse a file that could not be written, before any work is done.
+
+    Raises
+    ------
+    SettingsError
+        The folder is not there or cannot be written to, or the path is a folder.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise SettingsError(f"{flag} {path}: there is no folder {folder}; make it first")
+    if path.is_dir():
+        raise SettingsError(f"{flag} {path} is a folder: name a file in it")
+    if not os.access(folder, os.W_OK):
+        raise SettingsError(f"{flag} {path}: the folder cannot be written to")
+
+
+def require_new_folder(folder: Path, flag: str) -> None:
+    """Refuse a folder that is there already or could not be made, before any work is done.
+
+    Raises
+    ------
+    SettingsError
+        It exists, or the nearest folder above it cannot be written to.
+    """
+    if folder.exists():
+        raise SettingsError(f"{flag} {folder} exists already: name a new folder")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise SettingsError(f"{flag} {folder}: nothing can be written into {above}")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Path of a file to write, which takes its place at the end; the last of several writers wins.
+
+    Nobody sees half a file, and an error leaves what was there as it was.
+    """
+    part = _beside(path)
+    try:
+        yield part
+        _sync(part)
+        os.replace(part, path)
+        _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file whole, or leave what was there as it was."""
+    with atomic_file(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Path of a new folder to fill, which takes its place at the end; its parents are made.
+
+    Raises
+    ------
+    OSError
+        A folder that is not empty has taken the place meanwhile.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = _beside(folder)
+    part.mkdir()
+    try:
+        yield part
+        os.replace(part, folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sha256(content: bytes | str | Path) -> str:
+    """SHA-256 of bytes, of a text or of a file, in hexadecimal."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def strict_json(values: Any) -> str:
+    """JSON that every reader takes, indented: a number that is not finite is null."""
+    return json.dumps(finite(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """Plain values with None for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file or the entries of a folder."""
+    if path.is_dir() and os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,252 @@
+"""Recordings to a corpus: every valid window that the live front end would have cut."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from rtbrain.errors import RecordingError, RtbrainError
+from rtbrain.learn.corpus.manifest import LeftOut, SessionEntry
+from rtbrain.learn.corpus.sources import CorpusSource, reading, refuse_unit, source_channels
+from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
+from rtbrain.learn.fit.features import SpectrogramEncoder
+from rtbrain.recording.recording import Recording
+from rtbrain.recording.replay import ReplaySource
+from rtbrain.stage import SignalStage
+from rtbrain.types import Chunk, Montage, Window
+
+_CHUNK_S = 1.0
+
+
+_GAP = "not full again after a gap"
+
+
+_FEW = "too few good channels"
+
+
+_NONE = "no good channel"
+
+
+class CorpusFrontEnd(SpectrogramEncoder, Protocol):
+    """The way from chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` has it."""
+
+    @property
+    def signal(self) -> SignalStage:
+        """The signal chain, whose channels the windows have."""
+        ...
+
+
+class BuildProgress(Protocol):
+    """Who is told how a build goes on."""
+
+    def begin(self, number: int, duration_s: float) -> None:
+        """Take which source begins, and how long it is, s."""
+        ...
+
+    def advance(self, number: int, duration_s: float) -> None:
+        """Take how much more of it was read, s."""
+        ...
+
+    def end(self, number: int) -> None:
+        """Take that a source was dealt with."""
+        ...
+
+
+def build_corpus(
+    writer: CorpusWriter,
+    sources: Sequence[CorpusSource],
+    front_end: Callable[[Montage, Callable[..., None]], CorpusFrontEnd],
+    observer: BuildProgress,
+) -> None:
+    """Add what is not there yet of the sources, one after the other.
+
+    A source that cannot be used is named in the manifest, and the next one is taken. Memory holds
+    a second of signal and a window, never a recording.
+
+    Parameters
+    ----------
+    writer : CorpusWriter
+        Of a form ``spectrogram``, ``patches`` or ``waveform``.
+    sources : sequence of CorpusSource
+        In the order of their numbers.
+    front_end : callable
+        ``front_end(montage, on_event)`` makes the stages for a recording's channels.
+    observer : Watcher
+        Told of each source.
+
+    Raises
+    ------
+    RecordingError
+        No source gave a window: there is no corpus.
+    """
+    for number, source in enumerate(sources):
+        if number not in writer.manifest.done:
+            one = _Build(writer, number, source, observer)
+            try:
+                entry = one.run(front_end)
+            except RtbrainError as error:
+                entry = None
+                one.leave_out("recording", source.plainly(error))
+            writer.commit(entry, one.left_out)
+        observer.end(number)
+    if not writer.manifest.sessions:
+        first = writer.manifest.left_out[0]
+        raise RecordingError(f"no source gave a window: {first.source}: {first.why}")
+    writer.finish()
+
+
+@dataclass(slots=True)
+class _Build:
+    """One source on its way into the corpus."""
+
+    writer: CorpusWriter
+    number: int
+    source: CorpusSource
+    observer: BuildProgress
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    invalid: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    offset_s: float = 0.0
+
+    def leave_out(self, what: str, why: str) -> None:
+        self.left_out.append(
+            LeftOut(number=self.number, source=self.source.name, what=what, why=why)
+        )
+
+    def run(
+        self, front_end: Callable[[Montage, Callable[..., None]], CorpusFrontEnd]
+    ) -> SessionEntry | None:
+        """Session of the source, put in its place; None where it holds no window."""
+        with reading():
+            recording = self.source.opened()
+        try:
+            self.notes += [self.source.plainly(note) for note in recording.notes]
+            names, unusable = source_channels(recording, self.source)
+            for name, why in unusable:
+                self.leave_out(f"channel {name}", why)
+            played = self._played(recording, names)
+            stages = front_end(played.montage, self._on_event)
+            with self.writer.session(self.number) as part:
+                self._fill(part, played, stages)
+                if not part.n_windows:
+                    self._tell_empty(played)
+                    return None
+                self._tell_channels(part, stages.signal.montage)
+                self.writer.expect_shape(part.item_shape)
+                return part.finish(
+                    number=self.number,
+                    source=self.source.name,
+                    subject=self._subject(recording),
+                    session=self.source.session or recording.session or f"{self.number:04d}",
+                    montage=stages.signal.montage,
+                    events=recording.events,
+                    notes=self.notes,
+                )
+        finally:
+            recording.close()
+
+    def _subject(self, recording: Recording) -> str:
+        """Label by which subjects are held out; where none is known, the file is one."""
+        known = self.source.subject or recording.subject
+        if known:
+            return known
+        first = self.source.first_of_file
+        made = f"source-{self.number if first is None else first:04d}"
+        self.notes.append(
+            f"{self.source.name} tells no subject: taken for one of its own, {made}; set subject, "
+            "or who is trained on may be held out as well"
+        )
+        return made
+
+    def _played(self, recording: Recording, names: list[str]) -> ReplaySource:
+        source = self.source
+        if source.scale is None:
+            refuse_unit(recording, names)
+        self.offset_s = source.offset_s(recording)
+        return ReplaySource(
+            recording,
+            chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
+            names=names,
+            start_s=source.start_s,
+            stop_s=source.stop_s,
+            scale=1.0 if source.scale is None else source.scale,
+        )
+
+    def _fill(self, part: SessionWriter, played: ReplaySource, stages: CorpusFrontEnd) -> None:
+        waveform = self.writer.manifest.form == "waveform"
+        sfreq_hz = played.montage.sfreq_hz
+        self.observer.begin(self.number, played.n_samples / sfreq_hz)
+        n_lost = np.zeros(played.montage.n_channels, np.int64)
+        for chunk in _chunks(played):
+            n_lost += np.count_nonzero(~np.isfinite(chunk.data), axis=1)
+            for window in stages.cut(chunk):
+                self._take(part, window, stages, waveform=waveform)
+            self.observer.advance(self.number, chunk.n_samples / sfreq_hz)
+        if n_lost.any():
+            names = [played.montage.names[row] for row in np.flatnonzero(n_lost)]
+            self.leave_out(
+                "samples",
+                f"{n_lost.sum()} are not finite, in {', '.join(names)}: not good where they are",
+            )
+        if self.invalid and part.n_windows:
+            why = ", ".join(f"{n} {reason}" for reason, n in self.invalid.most_common())
+            n_all = part.n_windows + self.invalid.total()
+            self.leave_out("windows", f"{self.invalid.total()} of {n_all}: {why}")
+
+    def _take(
+        self, part: SessionWriter, window: Window, stages: CorpusFrontEnd, *, waveform: bool
+    ) -> None:
+        quality = window.quality
+        if not quality.valid:
+            filling = quality.reason.startswith("filling")
+            if not filling or quality.lost_samples:  # the first window takes its time to fill
+                few = _FEW if quality.reason.startswith("coverage") else quality.reason
+                self.invalid[_GAP if filling else few] += 1
+            return
+        items, good = window.data, quality.good
+        if not waveform:
+            picture = stages.spectrogram(window)
+            items, good = picture.data, picture.quality.good
+        if good.any():
+            part.add(items, good, self.offset_s + window.t_stop)
+        else:
+            self.invalid[_NONE] += 1
+
+    def _tell_empty(self, played: ReplaySource) -> None:
+        duration_s = played.n_samples / played.montage.sfreq_hz
+        if self.invalid:
+            reason, n_windows = self.invalid.most_common(1)[0]
+            why = f"no valid window in {duration_s:g} s: {n_windows} {reason}"
+        else:
+            why = f"{duration_s:g} s are shorter than a window"
+        self.leave_out("recording", why)
+
+    def _tell_channels(self, part: SessionWriter, montage: Montage) -> None:
+        """Name contacts that are not good in some or all windows, and why."""
+        good = part.good
+        n_bad = np.count_nonzero(~good, axis=0)
+        for row in np.flatnonzero(n_bad):
+            name = montage.names[row]
+            many = "all" if n_bad[row] == len(good) else f"{n_bad[row]} of"
+            why = ", ".join(dict.fromkeys(self.reasons.get(name, ())))
+            told = f": {why}" if why else ""
+            self.leave_out(f"channel {name}", f"not good in {many} {len(good)} windows{told}")
+
+    def _on_event(self, event: str, **details: object) -> None:
+        if event == "channel_bad":
+            self.reasons.setdefault(str(details["channel"]), []).append(str(details["reason"]))
+        elif event != "channel_good":
+            told = ", ".join(f"{key} {value}" for key, value in details.items())
+            self.notes.append(f"{event}: {told}")
+
+
+def _chunks(played: ReplaySource) -> Iterator[Chunk]:
+    while True:
+        with reading():
+            chunk = played.pull(0.0)
+        if chunk is None:
+            return
+        yield chunk

@@ -1,0 +1,241 @@
+"""A corpus as it is read: sessions of windows, memory-mapped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.encoder import lip_positions
+from rtbrain.errors import RecordingError
+from rtbrain.learn.corpus.manifest import (
+    CorpusForm,
+    CorpusManifest,
+    FileEntry,
+    SessionEntry,
+    read_manifest,
+)
+from rtbrain.recording.recording import Event
+from rtbrain.types import Floats, Mask, Montage, Times
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorpusSession:
+    """Windows of one recording, in the order of time.
+
+    Attributes
+    ----------
+    subject, session : str
+        Labels; never names of people.
+    montage : Montage
+        Channels behind the signal chain, with their positions.
+    events : tuple of Event
+        Of the recording, s since its first sample.
+    t_stop : ndarray, float64 [n_windows]
+        End of each window, s since the recording's first sample.
+    good : ndarray, bool [n_windows, n_channels]
+        Whether a channel may be believed there; items that are not good hold anything.
+    shards : sequence of ndarray [n_shard_windows, n_channels, ...]
+        Memory-mapped, float16 or float32, in order: together n_windows rows. An item is
+        [n_frames, n_freqs] of a spectrogram (or patches), [n_samples] µV of a waveform,
+        [n_features] of an embedding.
+    """
+
+    subject: str
+    session: str
+    montage: Montage
+    events: tuple[Event, ...]
+    t_stop: Times
+    good: npt.NDArray[np.bool_]
+    shards: Sequence[npt.NDArray[np.floating]]
+
+    @property
+    def n_windows(self) -> int:
+        """How many windows there are."""
+        return len(self.t_stop)
+
+    def read(self, windows: Rows, channels: Rows) -> Floats:
+        """Items of these (window, channel) pairs, float32 [n, ...]."""
+        starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
+        of = np.searchsorted(starts, windows, side="right") - 1
+        out = np.empty((len(windows), *self.shards[0].shape[2:]), np.float32)
+        for number in np.unique(of):
+            rows = of == number
+            out[rows] = self.shards[number][windows[rows] - starts[number], channels[rows]]
+        return out
+
+    def window(self, number: int) -> Floats:
+        """All channels of one window, float32 [n_channels, ...]."""
+        n_channels = self.montage.n_channels
+        return self.read(np.full(n_channels, number), np.arange(n_channels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Sessions of one form, made by one recipe.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    manifest : CorpusManifest
+        What it says of itself.
+    sessions : tuple of CorpusSession
+        In the order of the settings that asked for them.
+    """
+
+    folder: Path
+    manifest: CorpusManifest
+    sessions: tuple[CorpusSession, ...]
+
+    @property
+    def form(self) -> CorpusForm:
+        """What an item is: spectrogram, waveform, patches or embedding."""
+        return self.manifest.form
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """Shape of one window of one channel."""
+        return self.manifest.item_shape
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values of the recipe whose front end made the windows."""
+        return self.manifest.recipe
+
+    @property
+    def hop_s(self) -> float:
+        """From one window to the next, s."""
+        return self.manifest.hop_s
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Labels, each once, in the order of the sessions."""
+        return tuple(dict.fromkeys(session.subject for session in self.sessions))
+
+    def of(self, subjects: Sequence[str]) -> tuple[CorpusSession, ...]:
+        """Sessions of these subjects.
+
+        Raises
+        ------
+        RecordingError
+            There is no such subject.
+        """
+        missing = [subject for subject in subjects if subject not in self.subjects]
+        if missing:
+            some = ", ".join(self.subjects[:8]) + (", ..." if len(self.subjects) > 8 else "")
+            raise RecordingError(
+                f"{self.folder.name} has no subject {', '.join(missing)}: there are {some}"
+            )
+        return tuple(session for session in self.sessions if session.subject in set(subjects))
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus; its shards are memory-mapped, not read.
+
+    Parameters
+    ----------
+    folder : Path
+        As ``rtbrain corpus build`` or ``rtbrain corpus embed`` left it.
+
+    Raises
+    ------
+    RecordingError
+        It is no corpus, is not complete, holds nothing, or a file is missing or was altered in
+        its size or its shape.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if not manifest.complete:
+        raise RecordingError(
+            f"{folder} is not complete: run the command that began it again, and it goes on"
+        )
+    if not manifest.sessions:
+        raise RecordingError(f"{folder} holds no session: rtbrain corpus show tells why")
+    sessions = tuple(_session(folder, manifest, entry) for entry in manifest.sessions)
+    return Corpus(folder, manifest, sessions)
+
+
+def _session(folder: Path, manifest: CorpusManifest, entry: SessionEntry) -> CorpusSession:
+    shards = [_array(folder, file, mapped=True) for file in entry.shards]
+    t_stop, good = _array(folder, entry.t_stop), _array(folder, entry.good)
+    row = (len(entry.names), *manifest.item_shape)
+    fits = (
+        sum(len(shard) for shard in shards) == entry.n_windows
+        and t_stop.shape == (entry.n_windows,)
+        and good.shape == (entry.n_windows, len(entry.names))
+        and t_stop.dtype == np.float64
+        and good.dtype == np.bool_
+        and all(shard.shape[1:] == row and shard.dtype == manifest.dtype for shard in shards)
+    )
+    if not fits:
+        raise RecordingError(
+            f"{folder}: session {entry.number:04d} does not have the shapes that the manifest "
+            "says: build it again"
+        )
+    return CorpusSession(
+        entry.subject, entry.session, entry.montage, entry.recorded_events, t_stop, good, shards
+    )
+
+
+def _array(folder: Path, entry: FileEntry, *, mapped: bool = False) -> npt.NDArray[Any]:
+    path = folder / entry.file
+    if not entry.whole(folder, hashed=False):
+        raise RecordingError(
+            f"{path} is missing or has not the {entry.n_bytes} bytes that the manifest says: "
+            "copy it again, or build the corpus again"
+        )
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None)
+    except (OSError, ValueError) as error:
+        hint = "raise the limit of open files (ulimit -n), or build the corpus again"
+        raise RecordingError(f"{path}: {' '.join(str(error).split())}: {hint}") from error
+    return array
+
+
+def placed_positions(montage: Montage) -> tuple[npt.NDArray[np.int64], Mask]:
+    """Positions of the contacts that have one, and which these are.
+
+    Parameters
+    ----------
+    montage : Montage
+        As in `rtbrain.encoder.lip_positions`; rows of NaN are contacts without a position.
+
+    Returns
+    -------
+    positions : ndarray, int64 [n_channels, 3]
+        L, I, P voxels; zeros where there is none, not to be read.
+    placed : ndarray, bool [n_channels]
+        Whether there is one.
+
+    Raises
+    ------
+    MontageError
+        No contact has one, their space is unknown, or one falls outside the table.
+    """
+    placed = np.zeros(montage.n_channels, np.bool_)
+    if montage.positions is not None:
+        placed[:] = np.isfinite(montage.positions).all(axis=1)
+    if not placed.any():
+        return lip_positions(montage), placed  # tells what is missing
+    names = [name for name, there in zip(montage.names, placed, strict=True) if there]
+    positions = np.zeros((montage.n_channels, 3), np.int64)
+    positions[placed] = lip_positions(montage.pick(names))
+    return positions, placed
+
+
+def where_placed(session: CorpusSession, placed: Mask) -> CorpusSession:
+    """The session with contacts that have no position called not good.
+
+    Parameters
+    ----------
+    session : CorpusSession
+        Of any form.
+    placed : ndarray, bool [n_channels]
+        As of `placed_positions`.
+    """
+    return session if placed.all() else replace(session, good=session.good & placed)

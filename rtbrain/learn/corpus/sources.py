@@ -1,0 +1,227 @@
+"""What a corpus is made of: recordings, and which of their channels can be used."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.corpus.manifest import CorpusManifest
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.recording import Recording
+from rtbrain.types import Montage
+from rtbrain.units import SIGNAL_KINDS, amplitude_uv, find_wrong_unit
+
+_LOOKED_AT_S = 10.0
+_SYNTHETIC = "synthetic:"
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSource:
+    """A recording that is to be part of a corpus."""
+
+    name: str
+    opened: Callable[[], Recording]
+    hidden: tuple[str, ...] = ()
+    subject: str = ""
+    session: str = ""
+    start_s: float | None = None
+    stop_s: float | None = None
+    channels: tuple[str, ...] | None = None
+    scale: float | None = None
+    first_of_file: int | None = None
+
+    def offset_s(self, recording: Recording) -> float:
+        """Seconds of the recording before the stretch's first sample."""
+        if self.start_s is None:
+            return 0.0
+        if recording.stamps is not None:
+            later = recording.stamps[recording.stamps >= self.start_s]
+            return float(later[0]) if later.size else self.start_s
+        sfreq_hz = recording.montage.sfreq_hz
+        return math.ceil(self.start_s * sfreq_hz - 1e-3) / sfreq_hz
+
+    def plainly(self, text: object) -> str:
+        """A message in one line, without folders."""
+        line = " ".join(str(text).split())
+        for folder in self.hidden:
+            line = line.replace(folder, "")
+        return line
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A disk or a file that fails in reading is the source's fault; in writing it is ours."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f"cannot be read: {error}") from error
+
+
+def source_channels(
+    recording: Recording, source: CorpusSource
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Channels to take, and those that cannot be, with why."""
+    wanted = source.channels or recording.montage.names
+    rows = recording.montage.rows(wanted)
+    kept, unusable = [], []
+    n_contacts = 0
+    for name, row in zip(wanted, rows, strict=True):
+        contact = recording.montage.kinds[row] in SIGNAL_KINDS
+        if name in recording.bad:
+            unusable.append((name, "marked bad in the recording"))
+        elif contact and name in recording.unitless and source.scale is None:
+            why = "the file tells no unit of voltage: set scale, the factor to microvolts"
+            unusable.append((name, why))
+        else:
+            kept.append(name)
+            n_contacts += contact
+    if not n_contacts:
+        why = f": {unusable[0][1]}" if unusable else f", one of {', '.join(sorted(SIGNAL_KINDS))}"
+        raise RecordingError(f"none of {len(wanted)} channels is a contact to use{why}")
+    return kept, unusable
+
+
+def refuse_unit(recording: Recording, names: list[str]) -> None:
+    """Refuse a signal of a size that no brain makes."""
+    montage = recording.montage
+    rows = [row for row in montage.rows(names) if montage.kinds[row] in SIGNAL_KINDS]
+    n_samples = min(round(_LOOKED_AT_S * montage.sfreq_hz), recording.n_samples)
+    with reading():
+        beginning = recording.read(0, n_samples)[rows]
+    found = find_wrong_unit(amplitude_uv(beginning))
+    if found is not None:
+        text, factor = found
+        raise RecordingError(f"{text}: set scale, to {factor:g} or to what is right")
+
+
+def corpus_recipe(settings: CorpusSettings) -> Recipe:
+    """Recipe that the settings name, with their hop.
+
+    Raises
+    ------
+    SettingsError
+        It makes no sliding windows, or another form than is to be stored, or cannot be built.
+    """
+    if isinstance(settings.recipe, str):
+        values, where = read_settings(settings.recipe)
+    else:
+        values, where = settings.recipe, "recipe"
+    window = values.get("window")
+    if settings.hop_s is not None and isinstance(window, dict):
+        values = values | {"window": window | {"hop_s": settings.hop_s}}
+    recipe = parse_settings(values, Recipe, where=where)
+    if recipe.window.hop_s is None:
+        raise SettingsError(f"{where}: window.mode is event: a corpus takes sliding windows")
+    if settings.store != "waveform":
+        patches = str(recipe.spectrogram.form) == "patches"
+        if patches != (settings.store == "patches"):
+            raise SettingsError(
+                f"{where}: spectrogram.form is {recipe.spectrogram.form}, store {settings.store}: "
+                f"set store to {'patches' if patches else 'spectrogram'}"
+            )
+    _try(recipe)
+    return recipe
+
+
+def _try(recipe: Recipe) -> None:
+    """Build the front end once where the rate of its windows is known, to find what cannot be."""
+    rates = [step.resample_hz for step in recipe.signal if step.resample_hz is not None]
+    named = any(step.pick is not None and step.pick.names for step in recipe.signal)
+    if rates and not named:
+        names = tuple(f"A{number}" for number in range(1, 9))
+        build_feature_pipeline(recipe, Montage(names, ("seeg",) * 8, rates[-1]))
+
+
+def corpus_front_end(
+    recipe: Recipe,
+) -> Callable[[Montage, Callable[..., None]], FeaturePipeline]:
+    """What makes the live stages for a recording's channels."""
+
+    def made(montage: Montage, on_event: Callable[..., None]) -> FeaturePipeline:
+        return build_feature_pipeline(recipe, montage, on_event=on_event)
+
+    return made
+
+
+def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
+    """Sources of the settings, none opened yet.
+
+    Raises
+    ------
+    SettingsError
+        One is named twice for the same stretch, or describes a synthetic patient that cannot be.
+    """
+    seen, first = set(), dict[Path, int]()
+    for number, source in enumerate(settings.sources):
+        first.setdefault(Path(source.recording).resolve(), number)
+        key = (source.recording, source.start_s, source.stop_s)
+        if key in seen:
+            raise SettingsError(f"sources: {source.recording} is there twice: leave one out")
+        seen.add(key)
+        if source.recording.startswith(_SYNTHETIC):
+            open_dataset(source.recording, sfreq_hz=source.sfreq_hz or settings.sfreq_hz).close()
+    return [
+        _source(settings, source, first[Path(source.recording).resolve()])
+        for source in settings.sources
+    ]
+
+
+def _source(settings: CorpusSettings, source: SourceSettings, first: int) -> CorpusSource:
+    sfreq_hz, hidden = source.sfreq_hz, tuple[str, ...]()
+    if source.recording.startswith(_SYNTHETIC) or source.recording.lower().endswith(".npy"):
+        sfreq_hz = source.sfreq_hz or settings.sfreq_hz
+    if not source.recording.startswith(_SYNTHETIC):
+        path = Path(source.recording)
+        folders = {f"{each.parent}/" for each in (path, path.absolute(), path.resolve())}
+        # The longest first: a relative folder is a part of the whole path.
+        hidden = tuple(sorted(folders - {"./", "//"}, key=len, reverse=True))
+    return CorpusSource(
+        name=source_name(source.recording),
+        opened=partial(open_dataset, source.recording, sfreq_hz=sfreq_hz),
+        hidden=hidden,
+        subject=source.subject or "",
+        session=source.session or "",
+        start_s=source.start_s,
+        stop_s=source.stop_s,
+        channels=source.channels,
+        scale=source.scale,
+        first_of_file=first,
+    )
+
+
+def source_name(recording: str) -> str:
+    """What the manifest calls a recording: no folders, which may name people."""
+    return recording if recording.startswith(_SYNTHETIC) else Path(recording).resolve().name
+
+
+def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
+    """Manifest of a corpus that holds nothing yet."""
+    asked = settings.model_dump(mode="json", exclude_unset=True)
+    recipe_values = recipe.model_dump(mode="json", exclude_unset=True)
+    told = asked | {
+        "recipe": settings.recipe if isinstance(settings.recipe, str) else "inline",
+        "sources": [one | {"recording": source_name(one["recording"])} for one in asked["sources"]],
+    }
+    if isinstance(settings.recipe, str):
+        told["recipe"] = Path(settings.recipe).name
+    return CorpusManifest(
+        form=settings.store,
+        dtype=settings.dtype,
+        hop_s=recipe.window.hop_s or 0.0,
+        recipe=recipe_values,
+        settings=told,
+        asked_sha256=_sha256({"asked": asked, "recipe": recipe_values}),
+    )
+
+
+def _sha256(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""A decoder scored on a recording that is decoded as if it were live."""

@@ -1,0 +1,1 @@
+"""Recordings and labels to a readout with scores that hold."""

@@ -1,0 +1,310 @@
+"""Scores of windows that were held out, and how sure one may be of them.
+
+Every score is a dict: of classes ``auc`` and ``balanced_accuracy``, of values ``pearson_r`` and
+``r2``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
+
+from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.metrics import score_classes, score_values
+from rtbrain.learn.fit.readout import fit_classifier, fit_regressor
+from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
+from rtbrain.learn.fit.splits import Fold, recording_parts, subsample, time_blocks
+from rtbrain.types import Floats
+
+Rows = npt.NDArray[np.int64]
+Score = dict[str, float]
+Interval = tuple[float, float]
+_ROWS_AT_A_TIME = 1024
+_INTERVAL = (2.5, 97.5)
+Doubles = npt.NDArray[np.float64]
+_MOST = 1000  # windows that each run is fitted and scored on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldResult:
+    """One fold, fitted and scored."""
+
+    name: str
+    scores: Score
+    c: float
+    temperature: float
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossValidated:
+    """Every fold, and all of them together."""
+
+    outputs: Floats  # float32 [n_labelled, n_outputs]
+    folds: tuple[FoldResult, ...]
+    pooled: Score
+    by_fold: dict[str, Score]
+
+
+def cross_validate(
+    features: Floats,
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    *,
+    embargo_s: float,
+    recordings: Sequence[str] = (),
+    max_windows: int = 20_000,
+    on_fold: Callable[[], None] = lambda: None,
+) -> CrossValidated:
+    """Fit a readout on the training windows of each fold and score it on those held out."""
+    fit = fit_classifier if labelled.task == "classification" else fit_regressor
+    n_outputs = len(labelled.names)
+    outputs = np.full((labelled.rows.size, n_outputs), np.nan, np.float32)
+    results = []
+    for fold in folds:
+        fitted = fit(
+            features,
+            labelled,
+            embargo_s=embargo_s,
+            train=fold.train,
+            recordings=recordings,
+            max_windows=max_windows,
+        )
+        rows = labelled.rows[fold.test]
+        outputs[fold.test] = outputs_of(fitted.readout, features, rows)
+        scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
+        sizes = fold.train.size, fold.test.size
+        results.append(FoldResult(fold.name, scores, fitted.c, fitted.temperature, *sizes))
+        on_fold()
+    pooled = scores_of(outputs, labelled.targets)
+    by_fold = summarise_folds([result.scores for result in results])
+    return CrossValidated(outputs, tuple(results), pooled, by_fold)
+
+
+def outputs_of(readout: Any, features: Floats, rows: Rows) -> Floats:
+    """What a readout gives for many windows, float32 [n_rows, n_outputs].
+
+    Parameters
+    ----------
+    readout : LinearReadout
+        Of raw features.
+    features : ndarray, float32 [n_windows, n_features]
+        Of all windows.
+    rows : ndarray, int64 [n_rows]
+        Which of them.
+    """
+    weight = readout.weight.astype(np.float64).T
+    out = np.empty((rows.size, weight.shape[1]), np.float32)
+    for first in range(0, rows.size, _ROWS_AT_A_TIME):
+        part = slice(first, first + _ROWS_AT_A_TIME)
+        values = features[rows[part]] @ weight + readout.bias
+        out[part] = softmax(values, axis=1) if readout.task == "classification" else values
+    return out
+
+
+def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
+    """Scores of outputs that are no NaN, by the kind of their targets.
+
+    Parameters
+    ----------
+    outputs : ndarray, float [n_windows, n_outputs]
+        Probabilities, or values.
+    targets : ndarray, int64 [n_windows], or float [n_windows, n_outputs]
+        Class numbers, or values.
+    """
+    classes = targets.dtype == np.int64
+    found = score_classes(outputs, targets) if classes else score_values(outputs, targets)
+    return {name: value for name, value in asdict(found).items() if name != "n_windows"}
+
+
+def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Score]:
+    """Mean, standard deviation, lowest and highest of each score, over folds or seeds."""
+    found = {}
+    for name in scores[0]:
+        values = np.array([score[name] for score in scores])
+        values = values[np.isfinite(values)]
+        nothing = float("nan")
+        found[name] = {
+            "mean": float(values.mean()) if values.size else nothing,
+            "std": float(values.std(ddof=1)) if values.size > 1 else nothing,
+            "lowest": float(values.min()) if values.size else nothing,
+            "highest": float(values.max()) if values.size else nothing,
+        }
+    return found
+
+
+def block_bootstrap(
+    outputs: Floats,
+    labelled: Labelled,
+    *,
+    block_s: float,
+    seed: int,
+    recordings: Sequence[str] = (),
+    n_draws: int = 1000,
+) -> dict[str, Interval]:
+    """Middle 95 % of the pooled scores over draws of blocks of time, with replacement.
+
+    Windows that overlap are no independent samples; blocks longer than a window and a state nearly
+    are. Draws without two classes are left out.
+
+
+    References
+    ----------
+    Künsch 1989, The jackknife and the bootstrap for general stationary observations,
+    doi:10.1214/aos/1176347265.
+    """
+    tested = np.flatnonzero(np.isfinite(outputs).all(axis=1))
+    places = np.asarray(recordings)[tested].tolist() if len(recordings) else ()
+    block = time_blocks(labelled.t_s[tested], block_s, places)
+    order = np.argsort(block, kind="stable")
+    blocks = np.split(tested[order], np.flatnonzero(np.diff(block[order])) + 1)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(n_draws):
+        picks = rng.integers(0, len(blocks), len(blocks))
+        rows = np.concatenate([blocks[pick] for pick in picks])
+        drawn.append(scores_of(outputs[rows], labelled.targets[rows]))
+    intervals = {}
+    for name in drawn[0]:
+        values = np.array([score[name] for score in drawn])
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, _INTERVAL) if values.size else (np.nan, np.nan)
+        intervals[name] = (float(low), float(high))
+    return intervals
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NullDistribution:
+    """Scores with labels shifted in time: what there is to get without any information."""
+
+    pooled: dict[str, Doubles]  # dict of ndarray, float64 [n_shifts]
+    by_fold: dict[str, Doubles]  # dict of ndarray, float64 [n_shifts]
+
+    def interval(self, name: str, *, by_fold: bool = False) -> tuple[float, float]:
+        """Middle 95 % of a score."""
+        values = (self.by_fold if by_fold else self.pooled)[name]
+        low, high = np.percentile(values[np.isfinite(values)], _INTERVAL)
+        return float(low), float(high)
+
+    def p_value(self, name: str, score: float, *, by_fold: bool = False) -> float:
+        """Share of the shifts, the true labels among them, that score as high or higher.
+
+        References
+        ----------
+        Phipson & Smyth 2010, doi:10.2202/1544-6115.1585.
+        """
+        values = (self.by_fold if by_fold else self.pooled)[name]
+        values = values[np.isfinite(values)]
+        return float((1 + np.count_nonzero(values >= score)) / (1 + values.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """A fold whose features are standardised and rotated once for all shifts."""
+
+    train: Rows  # into the labelled windows
+    test: Rows
+    z_train: Floats
+    z_test: Floats
+    c: float
+
+    def outputs(self, targets: npt.NDArray[Any], n_outputs: int) -> Doubles:
+        """Held-out outputs of a readout of these targets; NaN where one class is trained on."""
+        found = np.full((self.test.size, n_outputs), np.nan)
+        wanted = targets[self.train]
+        if targets.dtype != np.int64:
+            model = Ridge(alpha=1 / self.c).fit(self.z_train, wanted)
+            found[:] = model.predict(self.z_test).reshape(found.shape)
+        elif np.unique(wanted).size > 1:
+            weights = fit_softmax(self.z_train, wanted, n_classes=n_outputs, c=self.c)
+            found[:] = softmax(self.z_test @ weights[:, :-1].T + weights[:, -1], axis=1)
+        return found
+
+
+def null_distribution(
+    features: Floats,
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    validated: CrossValidated,
+    *,
+    embargo_s: float,
+    seed: int,
+    n_shifts: int = 100,
+    recordings: Sequence[str] = (),
+    on_shift: Callable[[], None] = lambda: None,
+) -> NullDistribution:
+    """Fit and score again with the labels of each recording shifted round in time.
+
+    A shift keeps how long states last and how slowly the signal drifts, which shuffling destroys;
+    it is longer than the embargo either way round. States that alternate with one period come to
+    lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
+    penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
+
+
+    References
+    ----------
+    Harris 2021, Nonsense correlations in neuroscience, doi:10.1101/2020.11.29.402719.
+    """
+    parts = recording_parts(recordings, labelled.rows.size)
+    kept = subsample(np.arange(labelled.rows.size), _MOST)
+    prepared = [
+        _prepare(features, labelled, fold, kept, result.c)
+        for fold, result in zip(folds, validated.folds, strict=True)
+    ]
+    pooled, by_fold = [], []
+    # On busy cores, threads that wait for each other cost small products ten times what they save.
+    with threadpool_limits(1):
+        for share in _shares(labelled, parts, embargo_s, n_shifts, seed):
+            targets = labelled.targets.copy()
+            for part in parts:
+                targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
+            outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan)
+            scores = []
+            for fold in prepared:
+                outputs[fold.test] = fold.outputs(targets, len(labelled.names))
+                scores.append(scores_of(outputs[fold.test], targets[fold.test]))
+            pooled.append(scores_of(outputs, targets))
+            by_fold.append(
+                {name: values["mean"] for name, values in summarise_folds(scores).items()}
+            )
+            on_shift()
+    names = list(pooled[0])
+    return NullDistribution(
+        {name: np.array([score[name] for score in pooled]) for name in names},
+        {name: np.array([score[name] for score in by_fold]) for name in names},
+    )
+
+
+def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Rows, c: float) -> _Prepared:
+    train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
+    scaler = Standardiser.of(features, labelled.rows[train])
+    z = row_coordinates(scaler(features, labelled.rows[np.concatenate((train, test))]))
+    thinning = fold.train.size / train.size
+    return _Prepared(train, test, z[: train.size], z[train.size :], c * thinning)
+
+
+def _shares(
+    labelled: Labelled, parts: Sequence[Rows], embargo_s: float, n_shifts: int, seed: int
+) -> Doubles:
+    """Shifts as shares of each recording; the longest one decides how many there are."""
+    longest = max(parts, key=len)
+    t_s = labelled.t_s[longest]
+    fewest = 1 + int(
+        np.max(np.searchsorted(t_s, t_s + embargo_s, side="right") - np.arange(t_s.size))
+    )
+    possible = np.arange(fewest, longest.size - fewest + 1)
+    if not possible.size:
+        raise SettingsError(
+            f"labels cannot be shifted by more than {embargo_s:g} s within {longest.size} windows: "
+            "record more, or ask for no shifts"
+        )
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(possible, min(n_shifts, possible.size), replace=False)
+    return np.sort(drawn) / longest.size

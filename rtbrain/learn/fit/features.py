@@ -1,0 +1,227 @@
+"""A recording to rows of features: what a decoder, and each control, sees of each window."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.signal import get_window
+
+from rtbrain.errors import SettingsError
+from rtbrain.recording.virtual_session import VirtualSession
+from rtbrain.stage import Stage
+from rtbrain.types import Chunk, Embedding, Floats, Montage, Spectrogram, Times, Window
+
+_PULL_S = 0.0
+_FRAME_S = 0.25  # 512 samples at 2048 Hz
+_OVERLAP = 4  # a frame begins every quarter of its length
+_HIGHEST_HZ = 150.0
+
+
+class SpectrogramEncoder(Protocol):
+    """The way from chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` has it."""
+
+    @property
+    def spectrogram(self) -> Stage[Window, Spectrogram]:
+        """Spectrogram of a window."""
+        ...
+
+    def cut(self, chunk: Chunk) -> Iterator[Window]:
+        """Filter a chunk and cut the windows that it completes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Rows of features by the name of who made them."""
+
+    rows: dict[str, Floats]  # dict of str to ndarray, float32 [n_windows, n_features]
+    channels: Floats | None  # float32 [n_windows, n_channels, n_features], or None
+    good: npt.NDArray[np.bool_]  # bool [n_windows, n_channels]
+    t_stop: Times  # float64 [n_windows]
+    t_neural: Times  # float64 [n_windows]
+    n_invalid: int
+
+
+def gather(
+    session: VirtualSession,
+    encoding: SpectrogramEncoder,
+    encoders: Mapping[str, Stage[Spectrogram, Embedding]],
+    *,
+    raw: Mapping[str, Callable[[Window], Floats]] | None = None,
+    every: int = 1,
+    keep_channels: str | None = None,
+    on_progress: Callable[[int], None] = lambda n_samples: None,
+) -> Features:
+    """Run a recording through the live stages, and keep the features of its valid windows.
+
+    Memory holds the features and a window, never the recording.
+    """
+    kept: dict[str, list[Floats]] = {name: [] for name in (*encoders, *(raw or {}))}
+    channels: list[Floats] = []
+    good, t_stop, t_neural = [], [], []
+    n_valid = n_invalid = 0
+    while (chunk := session.pull(_PULL_S)) is not None:
+        for window in encoding.cut(chunk):
+            spectrogram = encoding.spectrogram(window) if window.quality.valid else None
+            if spectrogram is None or not spectrogram.quality.good.any():
+                n_invalid += 1
+                continue
+            n_valid += 1
+            if (n_valid - 1) % every:
+                continue
+            moment = window.t_stop
+            for name, encoder in encoders.items():
+                embedding = encoder(spectrogram)
+                kept[name].append(embedding.population)
+                moment = min(moment, embedding.t_neural)
+                if name == keep_channels:
+                    channels.append(embedding.channels)
+            for name, make in (raw or {}).items():
+                kept[name].append(make(window))
+            good.append(spectrogram.quality.good.copy())
+            t_stop.append(window.t_stop)
+            t_neural.append(moment)
+        on_progress(session.n_read)
+    n_windows = len(t_stop)
+    return Features(
+        {name: _stacked(rows) for name, rows in kept.items()},
+        _stacked(channels) if keep_channels else None,
+        np.array(good, bool).reshape(n_windows, -1 if n_windows else 0),
+        np.array(t_stop),
+        np.array(t_neural),
+        n_invalid,
+    )
+
+
+def join_features(parts: "list[Features]") -> Features:
+    """Features of several recordings, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def all_of(arrays: list[Any]) -> Any:
+        return np.concatenate(arrays)
+
+    channels = [part.channels for part in parts if part.channels is not None]
+    return Features(
+        {name: all_of([part.rows[name] for part in parts]) for name in parts[0].rows},
+        all_of(channels) if channels else None,
+        all_of([part.good for part in parts]),
+        all_of([part.t_stop for part in parts]),
+        all_of([part.t_neural for part in parts]),
+        sum(part.n_invalid for part in parts),
+    )
+
+
+def _stacked(rows: list[Floats]) -> Floats:
+    """Rows as one array; each is let go as it is copied, so that memory is not doubled."""
+    if not rows:
+        return np.empty((0, 0), np.float32)
+    out = np.empty((len(rows), *rows[0].shape), np.float32)
+    for number in range(len(rows)):
+        out[number] = rows[number]
+        rows[number] = rows[number][:0]
+    return out
+
+
+class LinearStft:
+    """Stage from Window to features that a linear model reads: no encoder, no memory.
+
+    Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over a stretch
+    of the window; frames lie against its end, so that the newest sample counts. On the public
+    benchmark a linear model on such magnitudes beats pretrained encoders.
+
+
+    References
+    ----------
+    Zahorodnii et al. 2025, Neuroprobe, arXiv:2509.21671.
+    """
+
+    def __init__(self, montage: Montage, *, length_samples: int, n_newer_samples: int = 0) -> None:
+        self._frame = round(_FRAME_S * montage.sfreq_hz)
+        if length_samples < self._frame:
+            raise SettingsError(
+                f"linear control: a window of {length_samples / montage.sfreq_hz:g} s is shorter "
+                f"than its frames of {_FRAME_S:g} s: lengthen the window"
+            )
+        self._length = length_samples
+        self._newer = n_newer_samples
+        self._hop = max(1, self._frame // _OVERLAP)
+        freqs = np.arange(self._frame // 2 + 1) * montage.sfreq_hz / self._frame
+        self._n_freqs = int(np.searchsorted(freqs, _HIGHEST_HZ, side="right"))
+        self._taper = get_window("hann", self._frame).astype(np.float32)
+
+    def __call__(self, item: Window) -> Floats:
+        """Mean magnitudes, float32 [n_channels * n_freqs], µV, a channel after the other.
+
+        Channels that are not good are read as they are.
+        """
+        stop = item.data.shape[1] - self._newer
+        read = item.data[:, max(stop - self._length, 0) : stop]
+        frames = np.lib.stride_tricks.sliding_window_view(read, self._frame, axis=1)
+        newest_first = frames[:, :: -self._hop]
+        magnitudes = np.abs(scipy.fft.rfft(newest_first * self._taper, axis=-1))
+        mean: Floats = magnitudes[..., : self._n_freqs].mean(axis=1, dtype=np.float32)
+        return mean.reshape(-1)
+
+    def reset(self) -> None:
+        """Nothing to forget: each window stands for itself."""
+
+
+class RandomChannelSubset:
+    """Stage from Spectrogram to the embedding of a random share of its good channels.
+
+    A readout that was fitted on whole montages alone is lost when half of the contacts go bad:
+    the population embedding of the rest lies where it never looked. Swap-VAE (arXiv:2111.02338)
+    trains against lost units in the same way.
+    """
+
+    def __init__(
+        self, encoder: Stage[Spectrogram, Embedding], *, most: float = 0.7, seed: int = 0
+    ) -> None:
+        self._encoder = encoder
+        self._most = most
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Embedding of some of the good channels."""
+        good = np.flatnonzero(item.quality.good)
+        n_out = int(self._rng.uniform(0, self._most) * good.size)
+        fewer = item.quality.good.copy()
+        fewer[self._rng.permutation(good)[:n_out]] = False
+        return self._encoder(replace(item, quality=replace(item.quality, good=fewer)))
+
+    def reset(self) -> None:
+        """Draw from the start."""
+        self._rng = np.random.default_rng(self._seed)
+        self._encoder.reset()
+
+
+class ChannelDropout:
+    """Stage from Spectrogram to Embedding that also embeds each window with fewer channels."""
+
+    def __init__(
+        self, encoder: Stage[Spectrogram, Embedding], *, most: float = 0.7, seed: int = 0
+    ) -> None:
+        self.with_fewer: list[Embedding] = []
+        self._encoder = encoder
+        self._fewer = RandomChannelSubset(encoder, most=most, seed=seed)
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Embedding of all good channels; that of fewer is kept."""
+        # All of them first: an encoder that remembers would forget those that are left out.
+        whole = self._encoder(item)
+        self.with_fewer.append(self._fewer(item))
+        return whole
+
+    def rows(self, whole: Sequence[Embedding]) -> list[Embedding]:
+        """Both embeddings of every window, in the order of time."""
+        return [item for pair in zip(whole, self.with_fewer, strict=True) for item in pair]
+
+    def reset(self) -> None:
+        """Forget what was kept, and draw from the start."""
+        self.with_fewer.clear()
+        self._fewer.reset()

@@ -1,0 +1,287 @@
+"""From recordings to labelled rows of features: a decoder's own, and those of its controls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from rtbrain.buffer import EventWindows, LiveEventWindows
+from rtbrain.build import build_feature_pipeline
+from rtbrain.bundling import describe_encoder, encoder_of_recipe
+from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings, parse_settings
+from rtbrain.encoder import EncoderModel, encoder_kind, random_encoder, weights_sha256
+from rtbrain.encoder.weights.open_model import open_model
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.fit.features import (
+    Features,
+    LinearStft,
+    RandomChannelSubset,
+    gather,
+    join_features,
+)
+from rtbrain.learn.fit.inputs import channels_to_use, label_windows, rest_cues, virtual_session
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.recording.datasets.braintreebank_tasks import WINDOWS_S
+from rtbrain.recording.recording import Recording
+from rtbrain.recording.virtual_session import VirtualSession
+from rtbrain.types import Floats, Montage, to_samples
+
+# The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
+_SETTLING_S = 1.0
+
+
+# What the plain control reads of a sliding window: on the public benchmark, all of 1 s.
+_STFT_S = 1.0
+
+
+MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
+
+
+FROZEN = "frozen PopT"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledFeatures:
+    """All that is fitted on."""
+
+    features: Features
+    labelled: Labelled
+    recordings: list[str]
+    groups: dict[str, list[str]]
+    montage: Montage
+    encoding: FeaturePipeline
+    threshold: float
+
+
+def fit_recipe(settings: FitSettings) -> Recipe:
+    """Recipe that the settings name, with their window where they give one."""
+    if isinstance(settings.recipe, str):
+        recipe = load_settings(settings.recipe, Recipe)
+    else:
+        recipe = parse_settings(settings.recipe, Recipe, where="recipe")
+    labels = settings.labels
+    if labels is None or (labels.events is None and labels.task is None):
+        return recipe
+    if settings.window is not None:
+        start_s, stop_s = settings.window
+    elif labels.task is not None:
+        start_s, stop_s = WINDOWS_S[labels.rules]
+    else:
+        start_s, stop_s = 0.0, recipe.window.length_s
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    values["window"] = {"mode": "event", "length_s": stop_s - start_s, "offset_s": start_s}
+    values.pop("smoothing_s", None)
+    if isinstance(settings.recipe, str) and recipe.spectrogram.form == "running":
+        # Ready-made recipes read the newest frames; at an event its whole window is meant.
+        frames = recipe.spectrogram
+        n_frames = int((stop_s - start_s - frames.frame_s) / frames.frame_hop_s + 1e-6) + 1
+        values["encoder"] = values.get("encoder", {}) | {"n_pooled": max(1, n_frames)}
+    return parse_settings(values, Recipe, where="recipe")
+
+
+def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
+    """What is kept free between training and test, s."""
+    asked_s, length_s = settings.splits.embargo_s, recipe.window.length_s
+    if asked_s is not None and asked_s < length_s:
+        raise SettingsError(
+            f"splits.embargo_s: {asked_s:g} s is shorter than the window of {length_s:g} s, so "
+            "that training and test would share samples: lengthen it, or leave it out"
+        )
+    return asked_s or length_s + _SETTLING_S
+
+
+def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
+    """Encoder of the settings, its state (none, untrained or pretrained), and which one it is."""
+    if recipe.mode == "linear" or settings.encoder is None:
+        state = "untrained" if recipe.encoder.weights is None else "pretrained"
+        model = encoder_of_recipe(recipe)
+        return model, "none" if model is None else state, describe_encoder(recipe)
+    if recipe.encoder.weights is not None:
+        raise SettingsError(
+            f"encoder {settings.encoder} and the recipe's encoder.weights "
+            f"{recipe.encoder.weights}: two encoders; leave one out"
+        )
+    pool, n_pooled, form = recipe.encoder.pool, recipe.encoder.n_pooled, recipe.spectrogram.form
+    model = open_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
+    folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
+    told = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
+    return model, "pretrained", told
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """What is the same for every recording."""
+
+    settings: FitSettings
+    recipe: Recipe
+    labels: LabelSettings
+    names: list[str]
+    encoding: FeaturePipeline
+    encoders: dict[str, Any]
+    every: int
+
+    def over(
+        self, recording: Recording, on_progress: Callable[[int], None]
+    ) -> tuple[Features, Labelled, float]:
+        """Features and labels of a recording, and the middle of its target's range."""
+        window = self.recipe.window
+        session = virtual_session(
+            recording,
+            self.names,
+            scale=self.settings.scale,
+            target=self.labels.channel,
+            extra=rest_cues(recording, self.labels, window),
+        )
+        self.encoding.reset()
+        for name, encoder in self.encoders.items():
+            if name != FEWER:  # it goes on drawing
+                encoder.reset()
+        features = gather(
+            session,
+            self._cued(session),
+            self.encoders,
+            raw={STFT: _stft(self.recipe, self.encoding.signal.montage)},
+            every=self.every,
+            keep_channels=MAIN if self.settings.tune == "popt" else None,
+            on_progress=on_progress,
+        )
+        if not features.t_stop.size:
+            raise RecordingError(
+                f"no valid window of {window.length_s:g} s in a recording of "
+                f"{recording.n_samples / recording.montage.sfreq_hz:.1f} s ({features.n_invalid} "
+                "were invalid): record for longer, or shorten the window"
+            )
+        delay_s = self.encoding.neural_delay_s
+        labelled = label_windows(recording, session, self.labels, window, features.t_stop, delay_s)
+        return features, labelled, _half(session.target()[0])
+
+    def _cued(self, session: VirtualSession) -> FeaturePipeline:
+        """The stages; windows at events get the session's markers."""
+        windows = self.encoding.windows
+        if not isinstance(windows, EventWindows):
+            return self.encoding
+        floor = self.recipe.coverage_floor
+        return replace(
+            self.encoding, windows=LiveEventWindows(windows, session.markers, coverage_floor=floor)
+        )
+
+
+def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
+    """The plain control: all of a window at an event, of others a second where the frames are."""
+    window, sfreq_hz = recipe.window, filtered.sfreq_hz
+    whole = to_samples(window.length_s, sfreq_hz, what="window.length_s")
+    if window.hop_s is None:
+        return LinearStft(filtered, length_samples=whole)
+    length = to_samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
+    newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
+    return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
+
+
+def gather_recordings(
+    console: Console,
+    settings: FitSettings,
+    recipe: Recipe,
+    model: EncoderModel | None,
+    recordings: Sequence[Recording],
+    labels: LabelSettings,
+) -> LabelledFeatures:
+    """Run every recording through the live stages and label its windows."""
+    names = _channels(recordings, labels.channel)
+    montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
+    encoding, encoders = _encoders(recipe, model, montage, settings.seeds)
+    every = _every(settings, recipe, recordings)
+    one_pass = _Pass(settings, recipe, labels, names, encoding, encoders, every)
+    parts, labelled = [], []
+    with Progress(console=console, transient=True) as progress:
+        for number, recording in enumerate(recordings):
+            title = f"recording {number + 1} of {len(recordings)}"
+            task = progress.add_task(title, total=recording.n_samples)
+            part, labels_of_part, half = one_pass.over(recording, partial(_show, progress, task))
+            parts.append(part)
+            labelled.append(labels_of_part)
+    of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
+    groups = {
+        "sessions": [_session_of(recordings[int(n)], n) for n in of],
+        "subjects": [recordings[int(n)].subject or n for n in of],
+    }
+    whole = _joined(parts, labelled)
+    return LabelledFeatures(join_features(parts), whole, of, groups, montage, encoding, half)
+
+
+def _half(values: Floats) -> float:
+    """Middle of the range, as `rtbrain.learn.fit.labels.targets_from_channel` has it."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()) + float(finite.max())) / 2 if finite.size else float("nan")
+
+
+def _show(progress: Progress, task: TaskID, n_samples: int) -> None:
+    progress.update(task, completed=n_samples)
+
+
+def _session_of(recording: Recording, number: str) -> str:
+    return f"{recording.subject} {recording.session or number}".strip()
+
+
+def _channels(recordings: Sequence[Recording], target: str | None) -> list[str]:
+    """Labels that no recording marks as bad, in the order of the first."""
+    usable = [set(channels_to_use(recording, target)) for recording in recordings]
+    return [name for name in recordings[0].montage.names if all(name in one for one in usable)]
+
+
+def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:
+    """Of how many sliding windows one is kept, so that there are not more than asked for."""
+    if recipe.window.hop_s is None:
+        return 1
+    seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
+    return -(-round(seconds / recipe.window.hop_s) // settings.max_windows)
+
+
+def _encoders(
+    recipe: Recipe, model: EncoderModel | None, montage: Montage, n_seeds: int
+) -> tuple[FeaturePipeline, dict[str, Any]]:
+    """The decoder's stages, and every maker of features."""
+    encoding = build_feature_pipeline(recipe, montage, model=model)
+    encoders: dict[str, Any] = {MAIN: encoding.encoder}
+    if model is None:
+        return encoding, encoders
+    if model.popt is not None:
+        encoders[FEWER] = RandomChannelSubset(encoding.encoder)
+    encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
+    for number in range(n_seeds):
+        twin = random_control(recipe, model, number)
+        encoders[f"{RANDOM} {number}"] = build_feature_pipeline(recipe, montage, model=twin).encoder
+    return encoding, encoders
+
+
+def linear_recipe(recipe: Recipe) -> Recipe:
+    """The same front end without an encoder; it reads the frames that the encoder pools."""
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    values["mode"] = "linear"
+    values["encoder"] = {"pool": recipe.encoder.pool, "n_pooled": recipe.encoder.n_pooled}
+    return parse_settings(values, Recipe, where="recipe")
+
+
+def random_control(recipe: Recipe, model: EncoderModel, number: int) -> EncoderModel:
+    """An encoder of the same architecture with random weights of a seed of their own."""
+    seed = recipe.encoder.seed + 1000 * (number + 1)
+    sizes = model.channel_encoder.sizes
+    channel = random_encoder(encoder_kind(sizes), sizes, seed)
+    popt = None
+    if model.popt is not None:
+        popt = random_encoder("popt", model.popt.sizes, seed + 1)
+    return EncoderModel(channel, popt, model.pool, model.n_pooled)
+
+
+def _joined(parts: Sequence[Features], labelled: Sequence[Labelled]) -> Labelled:
+    starts = np.cumsum([0, *(part.t_stop.size for part in parts)])
+    return Labelled(
+        np.concatenate([one.rows + start for one, start in zip(labelled, starts, strict=False)]),
+        np.concatenate([one.targets for one in labelled]),
+        labelled[0].names,
+        np.concatenate([one.t_s for one in labelled]),
+    )

@@ -1,0 +1,261 @@
+"""Labelled windows: from markers of states, from events, from a channel of the recording.
+
+A window that ends at time t holds samples up to t and none later, and so does its label's part
+of the signal: what a decoder could not have seen live, it is not fitted on.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError
+from rtbrain.recording.recording import Event
+from rtbrain.types import Floats, Times
+
+Rows = npt.NDArray[np.int64]
+
+
+REST = "rest"
+
+
+_TOLERANCE_S = 1e-6  # stamps are sums of many float steps
+
+
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Windows that have a label.
+
+    Attributes
+    ----------
+    rows : ndarray, int64 [n_labelled]
+        Which of the windows, in the order of time.
+    targets : ndarray, int64 [n_labelled], or float32 [n_labelled, n_outputs]
+        Number of the class, or the values to predict.
+    names : tuple of str
+        One a class, or one an output.
+    t_s : ndarray, float64 [n_labelled]
+        End of each window, s.
+    """
+
+    rows: Rows
+    targets: npt.NDArray[Any]
+    names: tuple[str, ...]
+    t_s: Times
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """What the targets are."""
+        return "classification" if self.targets.dtype == np.int64 else "regression"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Windows of each class, by its name."""
+        numbers = np.bincount(self.targets, minlength=len(self.names))
+        return dict(zip(self.names, numbers.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cues:
+    """Where windows must end so that each belongs to one event, or to rest."""
+
+    t_stop: Times  # float64 [n_cues]
+    targets: Rows  # int64 [n_cues]
+    names: tuple[str, ...]
+
+
+def states_from_markers(
+    t_stop: Times,
+    events: Sequence[Event],
+    classes: Sequence[str],
+    *,
+    span_s: float,
+    lag_s: float = 0.0,
+) -> Labelled:
+    """Label windows with the state that a marker began.
+
+    A state holds from its marker to the next marker of any of the classes, or as long as its
+    event lasts where that has a duration and ends first. A window is kept only if one state held
+    over all of [t - span_s, t], t being its end less `lag_s`: it straddles no change.
+
+    Parameters
+    ----------
+    t_stop : ndarray, float64 [n_windows]
+        Ends of the windows, s since the recording's first sample.
+    events : sequence of Event
+        Of the recording; those of other texts are passed over.
+    classes : sequence of str
+        Texts that begin a state, one a class.
+    span_s : float
+        The part of the window that its features are made of, s: the pooled frames.
+    lag_s : float
+        From the last moment of that part to the end of the window, s; 0 where the newest frames
+        are pooled.
+
+    Raises
+    ------
+    SettingsError
+        No event has the text of a class (those that exist are named), or no window is left of
+        one.
+    """
+    _refuse_unknown(classes, events)
+    marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
+    onsets = np.array([mark.onset_s for mark in marks])
+    lasts = np.array([mark.duration_s if mark.duration_s > 0 else np.inf for mark in marks])
+    ends = np.minimum(np.append(onsets[1:], np.inf), onsets + lasts)
+    numbers = np.array([classes.index(mark.text) for mark in marks], np.int64)
+    until = t_stop - lag_s
+    at = np.searchsorted(onsets, until - span_s + _TOLERANCE_S, side="right") - 1
+    # The next marker may begin the same state again: the state went on.
+    ends = _merged_ends(onsets, ends, numbers)
+    kept = (at >= 0) & (until < ends[at])
+    rows = np.flatnonzero(kept)
+    labelled = Labelled(rows, numbers[at[rows]], tuple(classes), t_stop[rows])
+    refuse_absent_classes(labelled)
+    return labelled
+
+
+def cue_times(
+    events: Sequence[Event],
+    names: Sequence[str],
+    *,
+    window_s: tuple[float, float] = (0.0, 1.0),
+    rest: bool = False,
+    duration_s: float = 0.0,
+) -> Cues:
+    """Where windows end that are locked to events, and those of rest between them.
+
+    A window of an event spans `window_s` from the event's onset, so it ends at the onset plus
+    the second number. Rest is cut in windows of the same length, one after the other without
+    overlap, out of stretches that neither an event of these names nor its window reaches into.
+    """
+    start_s, stop_s = window_s
+    if not start_s < stop_s:
+        raise SettingsError(f"window {start_s:g}:{stop_s:g} s: expected its end after its start")
+    if rest and REST in names:
+        raise SettingsError(f"'{REST}' is an event of the recording: leave it out, or rest off")
+    _refuse_unknown(names, events)
+    marks = sorted((e for e in events if e.text in names), key=lambda event: event.onset_s)
+    stops = np.array([mark.onset_s + stop_s for mark in marks])
+    numbers = np.array([names.index(mark.text) for mark in marks], np.int64)
+    if not rest:
+        return Cues(stops, numbers, tuple(names))
+    taken = [
+        (mark.onset_s + min(start_s, 0.0), mark.onset_s + max(stop_s, mark.duration_s))
+        for mark in marks
+    ]
+    tiles = _tiles(taken, stop_s - start_s, duration_s)
+    ends = np.concatenate((stops, tiles))
+    classes = np.concatenate((numbers, np.full(tiles.size, len(names), np.int64)))
+    order = np.argsort(ends, kind="stable")
+    return Cues(ends[order], classes[order], (*names, REST))
+
+
+def labels_at_events(t_stop: Times, cues: Cues, *, tolerance_s: float) -> Labelled:
+    """Label the window that ends nearest to each cue, one window a cue."""
+    nearest = np.searchsorted((t_stop[1:] + t_stop[:-1]) / 2, cues.t_stop)
+    near = np.abs(t_stop[nearest] - cues.t_stop) <= tolerance_s + _TOLERANCE_S
+    rows = nearest[near]
+    labelled = Labelled(rows, cues.targets[near], cues.names, t_stop[rows])
+    refuse_absent_classes(labelled)
+    return labelled
+
+
+def targets_from_channel(
+    t_stop: Times,
+    values: Floats,
+    stamps: Times,
+    *,
+    name: str,
+    threshold: float | Literal["half"] | None = None,
+) -> Labelled:
+    """Label windows with a channel's value at their end: the last sample at or before it."""
+    at = np.searchsorted(stamps, t_stop + _TOLERANCE_S, side="right") - 1
+    found = values[np.maximum(at, 0)]
+    rows = np.flatnonzero((at >= 0) & np.isfinite(found))
+    if not rows.size:
+        raise SettingsError(f"channel {name} has no value at the end of any window: name another")
+    if threshold is None:
+        targets = found[rows, np.newaxis].astype(np.float32)
+        return Labelled(rows, targets, (name,), t_stop[rows])
+    if threshold == "half":
+        finite = values[np.isfinite(values)]
+        threshold = (float(finite.min()) + float(finite.max())) / 2
+    above = (found[rows] > threshold).astype(np.int64)
+    if not 0 < above.sum() < above.size:
+        raise SettingsError(
+            f"channel {name} is {'above' if above[0] else 'at or below'} {threshold:g} at the end "
+            f"of every window ({found[rows].min():g} to {found[rows].max():g}): set a threshold "
+            "between"
+        )
+    return Labelled(rows, above, ("off", "on"), t_stop[rows])
+
+
+def refuse_absent_classes(labelled: Labelled) -> None:
+    """Refuse labels of which a class has no window, or that are one class only.
+
+    Raises
+    ------
+    SettingsError
+        With the count of each class.
+    """
+    counts = labelled.counts
+    if len(counts) < 2:
+        raise SettingsError(
+            f"one class only, {', '.join(counts) or 'none'}: name two or more to tell apart"
+        )
+    if min(counts.values()) > 0:
+        return
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    raise SettingsError(
+        f"a class has no window ({told}): its states are too short for the window, or lie "
+        "outside the recording; shorten the window, or leave the class out"
+    )
+
+
+def _merged_ends(onsets: Times, ends: Times, numbers: Rows) -> Times:
+    """Ends of the states, a state that its own marker begins again going on."""
+    merged = ends.copy()
+    for row in range(onsets.size - 2, -1, -1):
+        if numbers[row] == numbers[row + 1] and ends[row] >= onsets[row + 1]:
+            merged[row] = merged[row + 1]
+    return merged
+
+
+def _tiles(taken: Sequence[tuple[float, float]], length_s: float, duration_s: float) -> Times:
+    """Ends of windows of this length, laid side by side where nothing is taken."""
+    ends: list[float] = []
+    free_from = 0.0
+    for start_s, stop_s in [*sorted(taken), (duration_s, duration_s)]:
+        n_tiles = max(0, int((start_s - free_from + _TOLERANCE_S) // length_s))
+        ends += [free_from + length_s * (1 + number) for number in range(n_tiles)]
+        free_from = max(free_from, stop_s)
+    return np.array(ends, np.float64)
+
+
+def _refuse_unknown(names: Sequence[str], events: Sequence[Event]) -> None:
+    counts = Counter(event.text for event in events)
+    absent = [name for name in names if name not in counts]
+    if not absent:
+        return
+    if not counts:
+        raise SettingsError(
+            f"no event '{absent[0]}': the recording holds no events; record with --markers, or "
+            "label by a channel"
+        )
+
+    def likeness(text: str) -> float:
+        return difflib.SequenceMatcher(None, text.lower(), absent[0].lower()).ratio()
+
+    ranked = sorted(counts, key=lambda text: (-likeness(text), -counts[text]))
+    told = ", ".join(f"'{text}' ({counts[text]})" for text in ranked[:_MOST_NAMED])
+    more = f" and {len(ranked) - _MOST_NAMED} more" if len(ranked) > _MOST_NAMED else ""
+    missing = ", ".join(f"'{name}'" for name in absent)
+    raise SettingsError(f"no event {missing}: there are {told}{more}")

@@ -1,0 +1,245 @@
+"""A decoder and its controls, scored on the same held-out windows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from rtbrain.config import SplitSettings
+from rtbrain.learn.fit.cross_validation import (
+    CrossValidated,
+    NullDistribution,
+    block_bootstrap,
+    cross_validate,
+    null_distribution,
+    summarise_folds,
+)
+from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.readout import FittedReadout, fit_classifier, fit_regressor
+from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
+from rtbrain.types import Floats
+
+_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderScores:
+    """What was scored, and how."""
+
+    folds: list[Fold]
+    validated: dict[str, CrossValidated]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    chance: NullDistribution | None
+    unsafe: CrossValidated | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitRows:
+    """Features with labels, maybe two rows a window: of all channels, and of fewer."""
+
+    features: Floats  # float32 [n_rows, n_features]
+    labelled: Labelled
+    recordings: list[str]
+    n_a_window: int
+
+    def folds(self, folds: Sequence[Fold]) -> list[Fold]:
+        """The folds in these rows: trained on all of a window's, tested on the first."""
+        n = self.n_a_window
+        return [
+            replace(
+                fold, train=(n * fold.train[:, None] + np.arange(n)).ravel(), test=n * fold.test
+            )
+            for fold in folds
+        ]
+
+
+def select_rows(gathered: LabelledFeatures, name: str) -> FitRows:
+    """Rows of a maker; those of a decoder with PopT hold windows with fewer channels besides."""
+    made, labelled = gathered.features.rows, gathered.labelled
+    rows = _filled(_masked_as_missing(gathered, name))
+    if name != MAIN or FEWER not in made:
+        return FitRows(rows, labelled, gathered.recordings, 1)
+    both = np.empty((2 * rows.shape[0], rows.shape[1]), np.float32)
+    both[0::2], both[1::2] = rows, made[FEWER]
+    twice = replace(
+        labelled,
+        rows=(2 * labelled.rows[:, None] + np.arange(2)).ravel(),
+        targets=np.repeat(labelled.targets, 2, axis=0),
+        t_s=np.repeat(labelled.t_s, 2),
+    )
+    return FitRows(both, twice, [name for name in gathered.recordings for _ in range(2)], 2)
+
+
+def _masked_as_missing(gathered: LabelledFeatures, name: str) -> Floats:
+    """Rows of a maker; where they are contacts in a row, those that were masked are NaN."""
+    made, good = gathered.features.rows[name], gathered.features.good
+    of_contacts = name == LINEAR or (name == MAIN and LINEAR not in gathered.features.rows)
+    if not of_contacts or good.all():
+        return made
+    by_contact = made.reshape(*good.shape, -1)
+    return np.where(good[..., None], by_contact, np.float32(np.nan)).reshape(made.shape)
+
+
+def _filled(rows: Floats) -> Floats:
+    """A masked contact's features as their mean over the other windows: they speak for nothing."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return rows
+    counts = (~missing).sum(axis=0)
+    means = np.where(missing, 0, rows).sum(axis=0) / np.maximum(counts, 1)
+    filled: Floats = np.where(missing, means, rows).astype(np.float32)
+    return filled
+
+
+def fit_readout(rows: FitRows, embargo_s: float, max_windows: int) -> FittedReadout:
+    """Readout of all labelled windows."""
+    fit = fit_classifier if rows.labelled.task == "classification" else fit_regressor
+    return fit(
+        rows.features,
+        rows.labelled,
+        embargo_s=embargo_s,
+        recordings=rows.recordings,
+        max_windows=max_windows,
+    )
+
+
+def folds_of(gathered: LabelledFeatures, splits: SplitSettings, embargo_s: float) -> list[Fold]:
+    """Folds that hold: of time, of sessions or of subjects."""
+    labelled = gathered.labelled
+    if splits.kind != "blocks":
+        return group_folds(gathered.groups[splits.kind], labelled.targets, names=labelled.names)
+    return block_folds(
+        labelled.t_s,
+        labelled.targets,
+        n_folds=splits.n_folds,
+        embargo_s=embargo_s,
+        names=labelled.names,
+        recordings=gathered.recordings,
+    )
+
+
+def score_all(
+    console: Console,
+    gathered: LabelledFeatures,
+    splits: SplitSettings,
+    embargo_s: float,
+    n_shifts: int,
+    max_windows: int,
+) -> DecoderScores:
+    """Score the decoder and every control on the same folds."""
+    folds = folds_of(gathered, splits, embargo_s)
+    names = [name for name in gathered.features.rows if name != FEWER]
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("scoring", total=len(names) * len(folds) + n_shifts)
+
+        def step() -> None:
+            progress.advance(task)
+
+        validated = {
+            name: _validated(select_rows(gathered, name), folds, embargo_s, max_windows, step)
+            for name in names
+        }
+        plain = FitRows(
+            _masked_as_missing(gathered, MAIN), gathered.labelled, gathered.recordings, 1
+        )
+        chance = None
+        if n_shifts:
+            chance = null_distribution(
+                _filled(plain.features),
+                plain.labelled,
+                folds,
+                validated[MAIN],
+                embargo_s=embargo_s,
+                seed=_SEED,
+                n_shifts=n_shifts,
+                recordings=plain.recordings,
+                on_shift=step,
+            )
+        unsafe = None
+        if splits.unsafe_random:
+            random = unsafe_random_folds(
+                gathered.labelled.rows.size, n_folds=splits.n_folds, seed=_SEED
+            )
+            unsafe = _validated(select_rows(gathered, MAIN), random, embargo_s, max_windows, step)
+    intervals = {name: interval_of(gathered, one, embargo_s) for name, one in validated.items()}
+    return DecoderScores(folds, validated, intervals, chance, unsafe)
+
+
+def interval_of(
+    gathered: LabelledFeatures, one: CrossValidated, block_s: float
+) -> dict[str, tuple[float, float]]:
+    """Middle 95 % of pooled scores over draws of blocks of time."""
+    return block_bootstrap(
+        one.outputs,
+        gathered.labelled,
+        block_s=block_s,
+        seed=_SEED,
+        recordings=gathered.recordings,
+    )
+
+
+def with_tuned(
+    gathered: LabelledFeatures, scored: DecoderScores, tuned: CrossValidated, embargo_s: float
+) -> DecoderScores:
+    """Scores in which the tuned PopT is the decoder, and the frozen one a control."""
+    validated = {MAIN: tuned, FROZEN: scored.validated[MAIN]} | {
+        name: one for name, one in scored.validated.items() if name != MAIN
+    }
+    intervals = {
+        **scored.intervals,
+        FROZEN: scored.intervals[MAIN],
+        MAIN: interval_of(gathered, tuned, embargo_s),
+    }
+    return replace(scored, validated=validated, intervals=intervals)
+
+
+def _validated(
+    rows: FitRows,
+    folds: Sequence[Fold],
+    embargo_s: float,
+    max_windows: int,
+    on_fold: Callable[[], None],
+) -> CrossValidated:
+    found = cross_validate(
+        rows.features,
+        rows.labelled,
+        rows.folds(folds),
+        embargo_s=embargo_s,
+        recordings=rows.recordings,
+        max_windows=max_windows,
+        on_fold=on_fold,
+    )
+    return replace(found, outputs=found.outputs[:: rows.n_a_window])
+
+
+def named_scores(scored: DecoderScores) -> dict[str, Any]:
+    """Scores of the decoder and its controls as plain values; random inits over their seeds."""
+    told: dict[str, Any] = {}
+    for name in (MAIN, FROZEN, LINEAR, STFT):
+        if name in scored.validated:
+            one = scored.validated[name]
+            told[name] = {
+                "pooled": one.pooled,
+                "pooled_interval_95": scored.intervals[name],
+                "by_fold": one.by_fold,
+            }
+    random = [one for name, one in scored.validated.items() if name.startswith(RANDOM)]
+    if random:
+        told[RANDOM] = {
+            "pooled": {key: value["mean"] for key, value in _over(random).items()},
+            "pooled_over_seeds": _over(random),
+            "by_fold": summarise_folds([_means(one) for one in random]),
+        }
+    return told
+
+
+def _over(several: Sequence[CrossValidated]) -> dict[str, dict[str, float]]:
+    return summarise_folds([one.pooled for one in several])
+
+
+def _means(one: CrossValidated) -> dict[str, float]:
+    return {key: value["mean"] for key, value in one.by_fold.items()}

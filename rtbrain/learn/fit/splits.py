@@ -1,0 +1,253 @@
+"""Which windows a decoder is fitted on, and which it is scored on.
+
+Windows overlap, and brain signals drift: neighbours in time look alike whatever they are
+labelled. So test windows are contiguous blocks of time, and training windows stay an embargo
+away from them.
+
+References
+----------
+Varoquaux et al. 2017, Assessing and tuning brain decoders, doi:10.1016/j.neuroimage.2016.10.038.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError
+from rtbrain.types import Times
+
+Rows = npt.NDArray[np.int64]
+
+
+Numbers = npt.NDArray[np.int64]
+
+
+_MOST_BLOCKS_A_FOLD = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """One split of the labelled windows.
+
+    Attributes
+    ----------
+    name : str
+        What is held out.
+    train, test : ndarray, int64 [n_train], [n_test]
+        Row numbers into the labelled windows, ascending.
+    """
+
+    name: str
+    train: Rows
+    test: Rows
+
+
+def block_folds(
+    t_s: Times,
+    targets: npt.NDArray[Any],
+    *,
+    n_folds: int,
+    embargo_s: float,
+    names: Sequence[str] = (),
+    recordings: Sequence[str] = (),
+) -> list[Fold]:
+    """Folds of contiguous blocks of time within each recording.
+
+    A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
+    lacks a class in training or test, two to six shorter blocks a fold are tried, dealt in turn,
+    then to and fro. A training window is left out if a test window of the same recording ends
+    within `embargo_s` of its end.
+
+    Edges do not follow changes of class: the windows across an edge would then always be of the
+    other class, and slow drift alone would score below chance.
+
+    Parameters
+    ----------
+    t_s : ndarray, float64 [n_labelled]
+        Ends of the windows, s, ascending within a recording.
+    targets : ndarray, int64 [n_labelled], or float32 [n_labelled, n_outputs]
+        Class numbers; values to predict are not stratified by.
+    n_folds : int
+        Folds, 2 or more.
+    embargo_s : float
+        At least the window's length and the settling of the filters, s.
+    names : sequence of str
+        Names of the classes, for the message.
+    recordings : sequence of str [n_labelled]
+        Where there are several: which one each window is of.
+
+    Raises
+    ------
+    SettingsError
+        A class comes in fewer stretches than there are folds, or no layout of blocks leaves
+        every class in every fold's training and test.
+    """
+    if n_folds < 2:
+        raise SettingsError(f"folds: expected 2 or more, got {n_folds}")
+    parts = recording_parts(recordings, t_s.size)
+    classes = targets if targets.dtype == np.int64 else np.zeros(t_s.size, np.int64)
+    stretches = _stretches(classes, parts)
+    stratified = classes is targets
+    if stratified and min(stretches.values(), default=0) < n_folds:
+        raise SettingsError(_too_few(stretches, n_folds, names))
+    for n_blocks in range(1, _MOST_BLOCKS_A_FOLD + 1):
+        for there_and_back in (False, True):
+            fold_of = np.empty(t_s.size, np.int64)
+            for part in parts:
+                fold_of[part] = _dealt(part.size, n_folds, n_blocks, there_and_back)
+            folds = [
+                _fold(f"block {k + 1}", fold_of == k, t_s, parts, embargo_s) for k in range(n_folds)
+            ]
+            if all(_whole(fold, classes) for fold in folds):
+                return folds
+    if not stratified:
+        raise SettingsError(
+            f"{n_folds} folds with an embargo of {embargo_s:g} s leave nothing to train on or to "
+            "test: record more, or ask for fewer folds"
+        )
+    raise SettingsError(_too_few(stretches, n_folds, names))
+
+
+def group_folds(
+    groups: Sequence[str], targets: npt.NDArray[Any], *, names: Sequence[str] = ()
+) -> list[Fold]:
+    """One fold a group, which is held out whole: a session, or a subject."""
+    labels = np.asarray(groups)
+    kinds = list(dict.fromkeys(groups))
+    if len(kinds) < 2:
+        raise SettingsError(
+            f"one group only, {kinds[0] if kinds else 'none'}: give recordings of two or more "
+            "sessions or subjects, or split into blocks"
+        )
+    classes = targets if targets.dtype == np.int64 else np.zeros(labels.size, np.int64)
+    folds = []
+    for kind in kinds:
+        held_out = labels == kind
+        fold = Fold(kind, np.flatnonzero(~held_out), np.flatnonzero(held_out))
+        for part, rows in (("test", fold.test), ("training", fold.train)):
+            absent = sorted(set(classes.tolist()) - set(classes[rows].tolist()))
+            if absent:
+                told = ", ".join(_name(number, names) for number in absent)
+                raise SettingsError(
+                    f"holding out {kind} leaves no {told} for {part}: leave that recording out, "
+                    "or split into blocks"
+                )
+        folds.append(fold)
+    return folds
+
+
+def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fold]:
+    """Folds of windows drawn at random, as in much published work: their scores leak.
+
+    A test window shares samples with training windows, and its drift with all of them. Not for
+    scores that anybody relies on; it shows what leaking is worth.
+    """
+    order = np.random.default_rng(seed).permutation(n_labelled)
+    folds = []
+    for number, drawn in enumerate(np.array_split(order, n_folds)):
+        test = np.sort(drawn)
+        folds.append(Fold(f"random {number + 1}", np.setdiff1d(order, test), test))
+    return folds
+
+
+def subsample(rows: Rows, most: int) -> Rows:
+    """At most so many of the rows, evenly spaced, the first and last among them.
+
+    Parameters
+    ----------
+    rows : ndarray, int64 [n_rows]
+        Any rows.
+    most : int
+        1 or more.
+    """
+    if rows.size <= most:
+        return rows
+    return rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(np.int64)]
+
+
+def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> Numbers:
+    """Number of the block of time that each window ends in; no block spans two recordings.
+
+    Parameters
+    ----------
+    t_s : ndarray, float64 [n_labelled]
+        Ends of the windows, s.
+    block_s : float
+        Length of a block, s.
+    recordings : sequence of str [n_labelled]
+        Where there are several: which one each window is of.
+    """
+    blocks = np.zeros(t_s.size, np.int64)
+    first = 0
+    for part in recording_parts(recordings, t_s.size):
+        number = np.floor((t_s[part] - t_s[part].min()) / block_s).astype(np.int64)
+        blocks[part] = first + np.unique(number, return_inverse=True)[1]
+        first = int(blocks[part].max()) + 1
+    return blocks
+
+
+def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Rows]:
+    """Rows of each recording, in the order that the recordings first appear."""
+    if not len(recordings):
+        return [np.arange(n_labelled)]
+    labels = np.asarray(recordings)
+    return [np.flatnonzero(labels == name) for name in dict.fromkeys(recordings)]
+
+
+def _stretches(classes: Numbers, parts: Sequence[Rows]) -> dict[int, int]:
+    """How many contiguous stretches each class comes in."""
+    counts: dict[int, int] = dict.fromkeys(np.unique(classes).tolist(), 0)
+    for part in parts:
+        inside = classes[part]
+        first = np.append(True, inside[1:] != inside[:-1])
+        for number in inside[first].tolist():
+            counts[number] += 1
+    return counts
+
+
+def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Numbers:
+    """Fold of each row of a recording, as blocks that are dealt to the folds."""
+    n_all = n_folds * n_blocks
+    edges = np.rint(np.arange(1, n_all) * n_rows / n_all).astype(np.int64)
+    block = np.searchsorted(edges, np.arange(n_rows), side="right")
+    turn, fold = np.divmod(block, n_folds)
+    if there_and_back:
+        fold = np.where(turn % 2, n_folds - 1 - fold, fold)
+    return fold.astype(np.int64)
+
+
+def _fold(
+    name: str, held_out: npt.NDArray[np.bool_], t_s: Times, parts: Sequence[Rows], embargo_s: float
+) -> Fold:
+    far = ~held_out
+    for part in parts:
+        tests = t_s[part][held_out[part]]
+        if not tests.size:
+            continue
+        padded = np.concatenate(([-np.inf], tests, [np.inf]))
+        at = np.searchsorted(padded, t_s[part])
+        gap = np.minimum(padded[at] - t_s[part], t_s[part] - padded[at - 1])
+        far[part] &= gap > embargo_s
+    return Fold(name, np.flatnonzero(far), np.flatnonzero(held_out))
+
+
+def _whole(fold: Fold, classes: Numbers) -> bool:
+    every = np.unique(classes).size
+    return all(np.unique(classes[rows]).size == every for rows in (fold.train, fold.test))
+
+
+def _name(number: int, names: Sequence[str]) -> str:
+    return names[number] if names else f"class {number}"
+
+
+def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> str:
+    told = ", ".join(f"{_name(number, names)} {count}" for number, count in stretches.items())
+    fewest = min(stretches.values(), default=0)
+    less = f", or ask for {min(fewest, n_folds - 1)} folds" if min(fewest, n_folds - 1) > 1 else ""
+    return (
+        f"{n_folds} folds need every class in {n_folds} places or more and an embargo between; "
+        f"stretches of each class: {told}: record more changes{less}"
+    )

@@ -1,0 +1,146 @@
+"""What training asks of an objective: a model that gives its loss, and examples to draw."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.corpus.corpus import CorpusSession
+from rtbrain.types import Floats
+
+Batch = dict[str, Tensor]
+
+
+class Examples(Protocol):
+    """Numbered examples of a corpus, drawn on demand.
+
+    What an item comes out as depends on its number and the generator alone, so that training can
+    be stopped and resumed, or spread over processes, and see the same.
+    """
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        ...
+
+    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Inputs, targets and masks of these items; the first axis of each is B."""
+        ...
+
+
+class Objective(nn.Module):
+    """An encoder and what is learned with it.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        What is kept when training has ended.
+    """
+
+    encoder: nn.Module
+
+    def begin_step(self, step: int) -> None:
+        """Hear how many steps were done, before each; an objective that changes with time asks."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch, a scalar, and detached scalars that are told beside it."""
+        raise NotImplementedError
+
+    def score(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Figures over held-out batches; called in eval mode, without gradients."""
+        raise NotImplementedError
+
+    def pictures(self, batch: Batch) -> dict[str, Floats]:
+        """What people would rather see, by name: each [height, width]; none by default."""
+        return {}
+
+    def __call__(self, batch: Batch) -> Any:  # typed as `forward` is
+        """Loss and measures, through the hooks of `nn.Module`."""
+        return super().__call__(batch)
+
+
+class GoodItems:
+    """Windows of single channels that are good, numbered.
+
+    They are numbered over the sessions, and within one by window and channel.
+    """
+
+    def __init__(self, sessions: Sequence[CorpusSession]) -> None:
+        self._sessions = tuple(sessions)
+        self._good = [np.flatnonzero(session.good) for session in self._sessions]
+        self._starts = np.cumsum([0, *(good.size for good in self._good)])
+        if not len(self):
+            raise SettingsError(
+                f"expected windows with a good channel, got none in {len(self._sessions)} "
+                f"sessions: see what the corpus left out and why with rtbrain corpus show"
+            )
+        self.shape = self._sessions[0].shards[0].shape[2:]
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return int(self._starts[-1])
+
+    def read(self, items: npt.NDArray[np.int64]) -> Floats:
+        """Items of these numbers, float32 [B, ...]."""
+        of = np.searchsorted(self._starts, items, side="right") - 1
+        out = np.empty((len(items), *self.shape), np.float32)
+        for number in np.unique(of).tolist():
+            session, rows = self._sessions[number], np.flatnonzero(of == number)
+            good = self._good[number][items[rows] - self._starts[number]]
+            out[rows] = read_good(session, *np.divmod(good, session.montage.n_channels))
+        return out
+
+
+def read_good(
+    session: CorpusSession, windows: npt.NDArray[np.int64], channels: npt.NDArray[np.int64]
+) -> Floats:
+    """Items of these (window, channel) pairs, float32 [n, ...]."""
+    items = session.read(windows, channels)
+    broken = np.flatnonzero(~np.isfinite(items).reshape(len(items), -1).all(axis=1))
+    if broken.size:
+        window, channel = windows[broken[0]], channels[broken[0]]
+        raise RecordingError(
+            f"session {session.session} of {session.subject}: window {window} of channel "
+            f"{session.montage.names[channel]} is called good but is not finite: build the corpus "
+            f"again"
+        )
+    return items
+
+
+class Reconstruction:
+    """Errors over the cells of many batches, of a model and of predictors that learned nothing."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._absolute = dict.fromkeys(("l1", "l1_of_zero", "l1_of_bin_mean"), 0.0)
+        self._squared_error = self._sum = self._squared = 0.0
+
+    def add(self, target: Tensor, predicted: Tensor, bin_mean: Tensor) -> None:
+        """Take the cells of one batch in: each float32 [n_cells]."""
+        true = target.double()
+        error = true - predicted.double()
+        self._n += true.numel()
+        self._absolute["l1"] += float(error.abs().sum())
+        self._absolute["l1_of_zero"] += float(true.abs().sum())
+        self._absolute["l1_of_bin_mean"] += float((true - bin_mean.double()).abs().sum())
+        self._squared_error += float(error.square().sum())
+        self._sum += float(true.sum())
+        self._squared += float(true.square().sum())
+
+    def figures(self) -> dict[str, float]:
+        """Mean absolute errors, and the share of the variance explained; NaN without cells."""
+        if not self._n:
+            return dict.fromkeys((*self._absolute, "r2"), float("nan"))
+        spread = self._squared - self._sum**2 / self._n
+        means = {name: total / self._n for name, total in self._absolute.items()}
+        return means | {"r2": 1 - self._squared_error / spread if spread > 0 else float("nan")}
+
+
+def picture(*spectrograms: Floats) -> Floats:
+    """Spectrograms one above another, low frequencies below, a bright line between."""
+    brightest = max(float(spectrogram.max()) for spectrogram in spectrograms)
+    line = np.full((1, spectrograms[0].shape[0]), brightest, np.float32)
+    rows = [part for spectrogram in spectrograms for part in (spectrogram.T[::-1], line)]
+    return np.concatenate(rows[:-1])

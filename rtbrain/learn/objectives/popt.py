@@ -1,0 +1,335 @@
+"""Windows in a row and replaced channels: what the Population Transformer learns from.
+
+Legend: B items (pairs of windows), C channels that are shown, D features of a channel.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rtbrain.encoder import PopT
+from rtbrain.encoder.models.layers import N_POSITIONS
+from rtbrain.errors import SettingsError
+from rtbrain.learn.corpus.corpus import CorpusSession, placed_positions, where_placed
+from rtbrain.learn.fit.metrics import roc_auc
+from rtbrain.learn.objectives.objective import Batch, Objective, read_good
+from rtbrain.learn.objectives.popt_inputs import Numbers, Pairing
+from rtbrain.types import Floats
+
+Flags = npt.NDArray[np.bool_]
+
+
+_SUBSET_SIZES = tuple(range(10, 101, 10))
+
+
+class PopulationPairs:
+    """Two windows of a session, each through other channels, some of these replaced.
+
+    An item is a window that another follows by one hop. With probability 1/2 its partner is that
+    one, else another of the same session. A number of channels that are good in both is drawn;
+    half of them show the first window, the others the partner. Of their tokens a share is asked
+    for: half of these show a random channel of a third window, half are what they should be.
+
+    Parameters
+    ----------
+    sessions : sequence of CorpusSession
+        Of form "embedding", with positions; a channel without one is never shown.
+    subset_sizes : sequence of int
+        How many channels are shown, drawn with equal chance; where fewer are good, all of them.
+    replace_share : float
+        Share of the tokens that are asked for, 0 up to 1.
+    blur_voxels : float
+        Standard deviation of what is added to each coordinate; 0 for none, as released.
+    hop_s : float
+        From one window to the next, s.
+    upstream_negatives : bool
+        Draw the other window from the whole session, as published: it can be the item itself or
+        the one that follows, each about once in n windows. By default it is neither of these, nor
+        the one before.
+
+    Attributes
+    ----------
+    n_unplaced : int
+        Channels that are good somewhere and have no position.
+
+    Raises
+    ------
+    SettingsError
+        A number is out of range, or no two windows follow each other by the hop.
+    MontageError
+        No channel of a session has a position, or one has it outside the table.
+
+    References
+    ----------
+    Chau et al. 2025, Population Transformer, section 3, arXiv:2406.03044.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[CorpusSession],
+        *,
+        subset_sizes: Sequence[int] = _SUBSET_SIZES,
+        replace_share: float = 0.1,
+        blur_voxels: float = 0.0,
+        hop_s: float,
+        upstream_negatives: bool = False,
+    ) -> None:
+        _refuse(subset_sizes, replace_share, blur_voxels)
+        places = [placed_positions(session.montage) for session in sessions]
+        self._positions = [positions for positions, _ in places]
+        self._sessions = tuple(
+            where_placed(session, placed)
+            for session, (_, placed) in zip(sessions, places, strict=True)
+        )
+        self.n_unplaced = sum(
+            int((session.good.any(axis=0) & ~placed).sum())
+            for session, (_, placed) in zip(sessions, places, strict=True)
+        )
+        self._subset_sizes = np.array(subset_sizes)
+        self._replace_share = replace_share
+        self._blur_voxels = blur_voxels
+        self._upstream_negatives = upstream_negatives
+        self._pairings = [Pairing(session, hop_s) for session in self._sessions]
+        self._starts = np.cumsum([0, *(pairing.items.size for pairing in self._pairings)])
+        if not len(self):
+            raise SettingsError(
+                f"expected windows that follow each other by {hop_s} s, got none in "
+                f"{len(self._sessions)} sessions: see rtbrain corpus show for the hop"
+            )
+        self._n_channels = max(session.montage.n_channels for session in self._sessions)
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return int(self._starts[-1])
+
+    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """Pairs with fresh partners, channels and replacements.
+
+        Parameters
+        ----------
+        items : ndarray, int64 [B]
+            Numbers of the items.
+        rng : numpy.random.Generator
+            All that the partners, channels and replacements depend on.
+
+        Returns
+        -------
+        dict of Tensor
+            ``embedding`` float32 [B, C, D]; ``positions`` int64 [B, C, 3], L, I, P voxels;
+            ``seq_id`` int64 [B, C], 0 where a channel shows the first window and 1 where it shows
+            the partner; ``pad_mask`` bool [B, 1 + C], True where a row has fewer channels (the
+            first is CLS); ``not_consecutive`` float32 [B], 1 where the partner does not follow;
+            ``replaced`` float32 [B, C], 1 where a token is of the third window; ``asked`` bool
+            [B, C], the tokens that the loss asks for.
+
+        Raises
+        ------
+        RecordingError
+            An embedding that the corpus calls good is not finite.
+        """
+        of = np.searchsorted(self._starts, items, side="right") - 1
+        apart = rng.random(len(items)) < 0.5
+        windows = self._windows(items, of, apart, rng.random((2, len(items))))
+        channels, n_shown = self._channels(of, windows, rng)
+        column = np.arange(self._n_channels)
+        shown = column < n_shown[:, None]  # [B, n_channels], of which C are kept below
+        second = shown & (column >= n_shown[:, None] // 2)
+        dice = rng.random(shown.shape)
+        asked = shown & (dice < self._replace_share)
+        replaced = asked & (dice < self._replace_share / 2)
+        false = self._good_channels(of, windows[2], rng.random(shown.shape))
+        blur = self._blur(rng, shown.shape)
+        source = np.take_along_axis(windows.T, np.where(replaced, 2, 1 * second), axis=1)
+        read = np.where(replaced, false, channels)
+        kept = np.s_[:, : int(n_shown.max(initial=0))]
+        embedding = self._read(of, source[kept], read[kept], shown[kept])
+        return {
+            "embedding": torch.from_numpy(embedding),
+            "positions": torch.from_numpy(self._place(of, channels, shown, blur)[kept]),
+            "seq_id": torch.from_numpy(second[kept].astype(np.int64)),
+            "pad_mask": torch.from_numpy(np.pad(~shown[kept], ((0, 0), (1, 0)))),
+            "not_consecutive": torch.from_numpy(apart.astype(np.float32)),
+            "replaced": torch.from_numpy(replaced[kept].astype(np.float32)),
+            "asked": torch.from_numpy(asked[kept]),
+        }
+
+    def _windows(
+        self, items: Numbers, of: Numbers, apart: Flags, dice: npt.NDArray[np.float64]
+    ) -> Numbers:
+        """First window, partner and third window of each item: int64 [3, B]."""
+        out = np.empty((3, len(items)), np.int64)
+        for number in np.unique(of).tolist():
+            rows, pairing = np.flatnonzero(of == number), self._pairings[number]
+            first = pairing.items[items[rows] - self._starts[number]]
+            if self._upstream_negatives:
+                other = pairing.anywhere(dice[0, rows])
+            else:
+                other = pairing.apart(first, dice[0, rows])
+            partner = np.where(apart[rows], other, first + 1)
+            third = pairing.third(first, partner, dice[1, rows])
+            out[:, rows] = pairing.windows[[first, partner, third]]
+        return out
+
+    def _channels(
+        self, of: Numbers, windows: Numbers, rng: np.random.Generator
+    ) -> tuple[Numbers, Numbers]:
+        """Channels good in both windows, shuffled, before the others; and how many are shown."""
+        both = self._good(of, windows[0]) & self._good(of, windows[1])
+        order = np.argsort(np.where(both, rng.random(both.shape), 2.0), axis=1)
+        wanted = self._subset_sizes[rng.integers(self._subset_sizes.size, size=len(of))]
+        return order, np.minimum(wanted, both.sum(axis=1))
+
+    def _good_channels(
+        self, of: Numbers, windows: Numbers, dice: npt.NDArray[np.float64]
+    ) -> Numbers:
+        """Channels that are good in a window, one a die: int64, the shape of `dice`."""
+        good = self._good(of, windows)
+        first = np.argsort(~good, axis=1, kind="stable")  # the good ones before the others
+        place = (dice * good.sum(axis=1, keepdims=True)).astype(np.int64)
+        return np.take_along_axis(first, place, axis=1)
+
+    def _good(self, of: Numbers, windows: Numbers) -> Flags:
+        """Channels that are good in these windows, False past a session's last: [B, most]."""
+        out = np.zeros((len(of), self._n_channels), bool)
+        for number in np.unique(of).tolist():
+            rows, good = np.flatnonzero(of == number), self._sessions[number].good
+            out[rows, : good.shape[1]] = good[windows[rows]]
+        return out
+
+    def _read(self, of: Numbers, windows: Numbers, channels: Numbers, shown: Flags) -> Floats:
+        """Embeddings of the tokens that are shown, 0 in the padding: float32 [B, C, D]."""
+        n_features = self._sessions[0].shards[0].shape[2]
+        out = np.zeros((*windows.shape, n_features), np.float32)
+        for number in np.unique(of).tolist():
+            at = np.nonzero(shown & (of == number)[:, None])
+            out[at] = read_good(self._sessions[number], windows[at], channels[at])
+        return out
+
+    def _blur(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Numbers | None:
+        if not self._blur_voxels:
+            return None
+        return np.rint(rng.normal(0, self._blur_voxels, (*shape, 3))).astype(np.int64)
+
+    def _place(self, of: Numbers, channels: Numbers, shown: Flags, blur: Numbers | None) -> Numbers:
+        """Voxels of the tokens that are shown, 0 in the padding: int64 [B, C, 3]."""
+        out = np.zeros((*channels.shape, 3), np.int64)
+        for number in np.unique(of).tolist():
+            at = np.nonzero(shown & (of == number)[:, None])
+            out[at] = self._positions[number][channels[at]]
+            if blur is not None:
+                out[at] = np.clip(out[at] + blur[at], 0, N_POSITIONS - 1)
+        return out
+
+
+class PopulationObjective(Objective):
+    """Whether two windows follow each other, and which channels were replaced.
+
+    With BCE the binary cross-entropy of a logit ::
+
+        L = mean over items of BCE(CLS, not consecutive)
+            + mean over the tokens asked for of BCE(token, replaced)
+
+    The second term is 0 where no token was asked for.
+
+    Parameters
+    ----------
+    encoder : PopT
+        Trained in place, its two heads with it.
+
+    Notes
+    -----
+    The third head, which reads no part of this loss, is kept as it is and asks for no gradient.
+
+    References
+    ----------
+    Chau et al. 2025, Population Transformer, section 3, arXiv:2406.03044.
+    """
+
+    encoder: PopT
+
+    def __init__(self, encoder: PopT) -> None:
+        super().__init__()
+        self.encoder = encoder
+        encoder.spec_prediction_head.requires_grad_(False)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of :class:`PopulationPairs`.
+
+        Returns
+        -------
+        loss : Tensor, float32 []
+            L.
+        measures : dict of Tensor
+            ``consecutive_loss`` and ``replaced_loss``, its two means; ``consecutive_accuracy``
+            and ``replaced_accuracy``, the share of the logits on the right side of 0.
+        """
+        cls, tokens = self._logits(batch)
+        asked, replaced = batch["asked"], batch["replaced"]
+        n_asked = asked.sum().clamp(min=1)
+        costs = functional.binary_cross_entropy_with_logits(tokens, replaced, reduction="none")
+        consecutive_loss = functional.binary_cross_entropy_with_logits(
+            cls, batch["not_consecutive"]
+        )
+        replaced_loss = torch.where(asked, costs, 0.0).sum() / n_asked
+        measures = {
+            "consecutive_loss": consecutive_loss.detach(),
+            "replaced_loss": replaced_loss.detach(),
+            "consecutive_accuracy": ((cls > 0) == (batch["not_consecutive"] > 0)).float().mean(),
+            "replaced_accuracy": (asked & ((tokens > 0) == (replaced > 0))).sum() / n_asked,
+        }
+        return consecutive_loss + replaced_loss, measures
+
+    def score(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Both tasks over held-out pairs, all batches together.
+
+        Returns
+        -------
+        dict of float
+            For ``consecutive`` and ``replaced``: ``_auc``, the area under the ROC curve, NaN
+            where one class alone occurred; ``_loss`` and ``_accuracy``, NaN where nothing was
+            asked.
+        """
+        consecutive: list[tuple[Tensor, Tensor]] = []
+        replaced: list[tuple[Tensor, Tensor]] = []
+        for batch in batches:
+            cls, tokens = self._logits(batch)
+            consecutive.append((cls, batch["not_consecutive"]))
+            asked = batch["asked"]
+            replaced.append((tokens[asked], batch["replaced"][asked]))
+        return _figures("consecutive", consecutive) | _figures("replaced", replaced)
+
+    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits of CLS, float32 [B], and of the tokens, float32 [B, C]."""
+        _, cls, tokens = self.encoder(
+            batch["embedding"], batch["positions"], batch["seq_id"], batch["pad_mask"]
+        )
+        return cls[:, 0].float(), tokens[..., 0].float()
+
+
+def _figures(name: str, parts: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Area under the curve, loss and accuracy of logits against labels."""
+    logits = torch.cat([part for part, _ in parts]).double().cpu()
+    labels = torch.cat([part for _, part in parts]).double().cpu()
+    positive = (labels > 0).numpy()
+    auc = float("nan")
+    if 0 < np.count_nonzero(positive) < positive.size:
+        columns = np.stack([-logits.numpy(), logits.numpy()], axis=1)
+        auc = roc_auc(columns, positive.astype(np.int64))
+    loss = functional.binary_cross_entropy_with_logits(logits, labels)
+    right = ((logits > 0) == (labels > 0)).double().mean()
+    return {f"{name}_auc": auc, f"{name}_loss": loss.item(), f"{name}_accuracy": right.item()}
+
+
+def _refuse(subset_sizes: Sequence[int], replace_share: float, blur_voxels: float) -> None:
+    if not subset_sizes or min(subset_sizes) < 2:
+        raise SettingsError(
+            f"subset_sizes must be 2 or more each, for two halves, got {list(subset_sizes)}"
+        )
+    if not 0 <= replace_share <= 1:
+        raise SettingsError(f"replace_share must be 0 to 1, got {replace_share}")
+    if not 0 <= blur_voxels < N_POSITIONS:
+        raise SettingsError(f"blur_voxels must be 0 to {N_POSITIONS - 1}, got {blur_voxels}")

@@ -1,0 +1,226 @@
+"""The labelled windows of one subject in a corpus, and what every probe of them reads.
+
+Legend: N windows, C channels, T frames, F freqs, D features.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtbrain.errors import SettingsError
+from rtbrain.learn.corpus.corpus import CorpusSession
+from rtbrain.learn.fit.labels import Labelled, refuse_absent_classes, states_from_markers
+from rtbrain.learn.fit.splits import subsample
+from rtbrain.types import Floats, Mask
+
+Rows = npt.NDArray[np.int64]
+_ITEMS = 256  # spectrograms of channels in one call of an encoder
+_BIN_S = 0.25
+_SPECTRUM = 40  # frequencies from 0 on: in bins of 0.25 s to 156 Hz
+
+
+class ContactEncoder(Protocol):
+    """An encoder of single channels, as `rtbrain.encoder.BrainBERT` is one."""
+
+    def embed(self, spectrogram: Tensor, pool: str, n_pooled: int) -> Tensor:
+        """Embeddings [B, D] of spectrograms [B, T, F]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubjectWindows:
+    """Labelled windows of one subject, a session after the other."""
+
+    subject: str
+    sessions: tuple[CorpusSession, ...]
+    session_of: Rows  # int64 [n_windows]
+    windows: Rows  # int64 [n_windows]
+    labelled: Labelled
+    targets_at: dict[float, Rows]  # dict of float to ndarray, int64 [n_windows]
+
+    def described_at(self, neural_delay_s: float) -> "SubjectWindows":
+        """The same windows with the classes of another moment that was asked for."""
+        targets = self.targets_at[neural_delay_s]
+        return replace(self, labelled=replace(self.labelled, targets=targets))
+
+    @property
+    def recordings(self) -> list[str]:
+        """Which recording each window is of, by its number."""
+        return [str(number) for number in self.session_of]
+
+    @property
+    def good(self) -> Mask:
+        """Channels that may be believed, bool [n_windows, n_channels]."""
+        return np.stack(
+            [
+                self.sessions[session].good[window]
+                for session, window in zip(self.session_of, self.windows, strict=True)
+            ]
+        )
+
+    def read(self, rows: Rows) -> Floats:
+        """Spectrograms, float32 [n_rows, n_channels, n_frames, n_freqs]; zeros where not good."""
+        n_channels = self.sessions[0].montage.n_channels
+        channels = np.arange(n_channels)
+        parts = []
+        for session, window in zip(self.session_of[rows], self.windows[rows], strict=True):
+            item = self.sessions[session].read(np.full(n_channels, window), channels)
+            item[~self.sessions[session].good[window]] = 0
+            parts.append(item)
+        return np.stack(parts)
+
+
+def subject_windows(
+    sessions: Sequence[CorpusSession],
+    classes: Sequence[str],
+    *,
+    neural_delays_s: Sequence[float],
+    max_windows: int = 4000,
+) -> SubjectWindows:
+    """Label the windows of a subject with the states that its markers began.
+
+    The state of a window is that of the moment which an embedding of it describes, as in fitting.
+    Where embeddings describe several moments, each is labelled at its own, and no window is left
+    out for a change of state between them: that would spare whoever describes the later moment
+    the windows that are hardest for it.
+    """
+    first = sessions[0]
+    for session in sessions[1:]:
+        if session.montage.names != first.montage.names:
+            raise SettingsError(
+                f"subject {first.subject}: sessions {first.session or 1} and "
+                f"{session.session or 'another'} have other channels, and a readout reads them in "
+                "a row: probe subjects of one montage"
+            )
+    parts = []
+    for session in sessions:
+        try:
+            parts.append(_labelled(session, classes, neural_delays_s))
+        except SettingsError as error:
+            raise SettingsError(f"subject {session.subject}: {error}") from error
+    session_of = np.repeat(np.arange(len(parts)), [rows.size for rows, _ in parts])
+    kept = subsample(np.arange(session_of.size), max_windows)
+    windows = np.concatenate([rows for rows, _ in parts])[kept]
+    targets = np.concatenate([targets for _, targets in parts], axis=1)[:, kept]
+    t_s = np.concatenate(
+        [session.t_stop[rows] for session, (rows, _) in zip(sessions, parts, strict=True)]
+    )[kept]
+    labelled = Labelled(np.arange(kept.size), targets[0], tuple(classes), t_s)
+    return SubjectWindows(
+        first.subject,
+        tuple(sessions),
+        session_of[kept],
+        windows,
+        labelled,
+        dict(zip(neural_delays_s, targets, strict=True)),
+    )
+
+
+def _labelled(
+    session: CorpusSession, classes: Sequence[str], neural_delays_s: Sequence[float]
+) -> tuple[Rows, Rows]:
+    """Windows that have a state at all moments, and the states [n_moments, n_windows]."""
+    states = np.full((len(neural_delays_s), session.t_stop.size), -1, np.int64)
+    for state, delay_s in zip(states, neural_delays_s, strict=True):
+        found = states_from_markers(
+            session.t_stop, session.events, classes, span_s=0.0, lag_s=delay_s
+        )
+        state[found.rows] = found.targets
+    rows = np.flatnonzero((states >= 0).all(axis=0))
+    for state in states:
+        refuse_absent_classes(Labelled(rows, state[rows], tuple(classes), session.t_stop[rows]))
+    return rows, states[:, rows]
+
+
+def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:
+    """Frames that an encoder averages, as in `rtbrain.encoder.BrainBERT.embed`."""
+    start = n_frames // 2 - n_pooled // 2 if pool == "centre" else n_frames - n_pooled
+    return slice(start, start + n_pooled)
+
+
+def embedded(
+    windows: SubjectWindows,
+    encoders: Mapping[str, ContactEncoder],
+    plain: Mapping[str, Callable[[Floats], Floats]],
+    *,
+    pool: str,
+    n_pooled: int,
+    device: torch.device,
+    on_window: Callable[[int], None] = lambda n_windows: None,
+) -> dict[str, Floats]:
+    """Channel embeddings by each encoder, and what else is read of the same windows.
+
+    The corpus is read once for all of them.
+    """
+    good = windows.good
+    found: dict[str, list[Floats]] = {name: [] for name in (*encoders, *plain)}
+    for rows in _batches(good.shape):
+        items = windows.read(rows)  # [N, C, T, F]
+        N, C, T, F = items.shape
+        parts = {name: read(items) for name, read in plain.items()}
+        flat = torch.from_numpy(items.reshape(N * C, T, F)).to(device)
+        for name, encoder in encoders.items():
+            with torch.inference_mode():
+                vectors = encoder.embed(flat, pool, n_pooled).float().cpu().numpy()  # [N*C, D]
+            parts[name] = vectors.reshape(N, C, -1)
+        for name, part in parts.items():
+            part[~good[rows]] = 0
+            found[name].append(part)
+        on_window(rows.size)
+    return {name: np.concatenate(several) for name, several in found.items()}
+
+
+def filled(channels: Floats, good: Mask) -> Floats:
+    """All channels in a row; one that is not good gets its mean over the other windows.
+
+    It then speaks for no class. Zeros would tell the readout which windows were masked.
+    """
+    if not good.all():
+        counts = np.maximum(good.sum(axis=0), 1)[:, np.newaxis]
+        means = channels.sum(axis=0, where=good[..., np.newaxis], dtype=np.float64) / counts
+        channels = np.where(good[..., np.newaxis], channels, means.astype(np.float32))
+    return channels.reshape(channels.shape[0], -1)
+
+
+def _batches(shape: tuple[int, ...]) -> Iterator[Rows]:
+    n_windows, n_channels = shape
+    length = max(1, _ITEMS // n_channels)
+    for first in range(0, n_windows, length):
+        yield np.arange(first, min(first + length, n_windows))
+
+
+def mean_frame(items: Floats, pool: str, n_pooled: int) -> Floats:
+    """Mean of the frames that an encoder pools, as the linear mode reads it live."""
+    frames = items[:, :, pooled(items.shape[2], pool, n_pooled)]
+    mean: Floats = frames.mean(axis=2, dtype=np.float32)
+    return mean
+
+
+def binned_frames(items: Floats, length_s: float) -> Floats:
+    """Means of all frames over bins of about 0.25 s, in the order of time."""
+    parts = np.array_split(items, _n_bins(length_s, items.shape[2]), axis=2)
+    means = np.stack([part.mean(axis=2, dtype=np.float32) for part in parts], axis=2)
+    return means.reshape(*items.shape[:2], -1)
+
+
+def binned_spectra(items: Floats, length_s: float) -> Floats:
+    """Magnitude of the Fourier transform of the whole window, in bins of about 0.25 s.
+
+    Patches follow each other without a gap, so that together they are the signal. What is left
+    over at its beginning, less than a bin, is not shown.
+    """
+    N, C, T, F = items.shape
+    n_bins = _n_bins(length_s, T * F // 2)
+    length_samples = T * F // n_bins
+    signal = items.reshape(N, C, T * F)[:, :, -n_bins * length_samples :]
+    spectra = np.abs(np.fft.rfft(signal.reshape(N, C, n_bins, length_samples)))
+    return spectra[..., :_SPECTRUM].astype(np.float32).reshape(N, C, -1)
+
+
+def _n_bins(length_s: float, most: int) -> int:
+    return max(1, min(round(length_s / _BIN_S), most))

@@ -1,0 +1,269 @@
+"""What a training will cost, before it is begun: counted where it can be, else measured."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from rtbrain.config import PretrainSettings
+from rtbrain.learn.corpus.corpus import CorpusSession, open_corpus
+from rtbrain.learn.objectives.objective import Examples, Objective
+from rtbrain.learn.training.batches import draw_ahead
+from rtbrain.learn.training.loop import autocast, moved, take_step
+from rtbrain.learn.training.optimiser import TrainingPlan
+from rtbrain.learn.training.pretrain import (
+    encoder_sizes,
+    pretraining_examples,
+    pretraining_objective,
+    require_pretrain_corpus,
+)
+from rtbrain.learn.training.ranks import Ranks, joined_ranks
+from rtbrain.learn.training.run import training_plan
+from rtbrain.types import Montage
+
+# Dense bfloat16 products of matrices at best, FLOP/s, from the makers' data sheets.
+BF16_PEAKS_FLOPS = {
+    "NVIDIA A100": 312e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA H100 SXM": 989e12,
+    "NVIDIA H200": 989e12,
+}
+# Share of the peak that a plain loop at this size is expected to reach; 0.4 of an H200's is the
+# 400 TFLOP/s that published estimates of this recipe go by.
+MFU = 0.4
+# Gradients and two moments lie beside each weight, all float32.
+_FLOATS_A_WEIGHT = 4
+_MEASURE_S = 8.0
+_HOP_S = 0.5
+# Of a micro-batch on a CPU, that is to be measured within seconds: a larger one gains nothing.
+_CPU_FLOP = 4e11
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """What can be counted without training."""
+
+    n_weights: int
+    n_encoder_weights: int
+    encoder_flop: int
+    forward_flop: int
+    state_bytes: int
+    activation_bytes: int
+
+    def training_flop(self, plan: TrainingPlan) -> float:
+        """FLOP of a whole training: backward costs twice what forward does."""
+        return 3.0 * self.forward_flop * plan.batch * plan.steps
+
+    def memory_bytes(self, plan: TrainingPlan) -> int:
+        """Memory of a process, without what torch itself needs."""
+        return self.state_bytes + plan.micro_batch * self.activation_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRate:
+    """What was measured on this machine."""
+
+    items_per_s: float
+    micro_batch: int
+    peak_bytes: int
+
+    def hours(self, plan: TrainingPlan) -> float:
+        """Hours of a whole training at this rate."""
+        return plan.steps * plan.batch / self.items_per_s / 3600
+
+
+def synthetic_session(
+    item_shape: tuple[int, ...], n_channels: int, hop_s: float = 0.5
+) -> CorpusSession:
+    """Noise in the shape of a corpus, to price a training whose corpus is not there."""
+    n_windows = 16
+    rng = np.random.default_rng(0)
+    names = tuple(f"A{number + 1}" for number in range(n_channels))
+    positions = rng.integers(50, 200, (n_channels, 3)).astype(np.float32)
+    data = rng.standard_normal((n_windows, n_channels, *item_shape), np.float32)
+    # The rate is that of samples, which no objective reads: windows are cut already.
+    montage = Montage(names, ("seeg",) * n_channels, 1.0, positions, "LIP voxels")
+    return CorpusSession(
+        "stand-in",
+        "0",
+        montage,
+        (),
+        hop_s * np.arange(1, n_windows + 1, dtype=np.float64),
+        np.ones((n_windows, n_channels), np.bool_),
+        [data],
+    )
+
+
+def count_cost(objective: Objective, examples: Examples, plan: TrainingPlan) -> TrainingCost:
+    """Count weights, FLOP and activations by forward passes of one item on the CPU."""
+    one = replace(plan, batch=1, micro_batch=1, prefetch=0)
+    cpu = torch.device("cpu")
+    batch = moved(next(draw_ahead(examples, one, range(1), 0, cpu)).batch, cpu)
+    weights = {weight.data_ptr() for weight in objective.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in weights:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    objective.train()
+    counter = FlopCounterMode(display=False)
+    # The counter does not know the fused attention of CPUs.
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad(), autocast(plan, cpu):
+        objective(batch)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with autocast(plan, cpu), hooks:
+        loss, _ = objective(batch)
+    counts = counter.get_flop_counts()
+    encoder = counts.get(f"{type(objective).__name__}.encoder", {})
+    n_weights = sum(weight.numel() for weight in objective.parameters())
+    del loss
+    return TrainingCost(
+        n_weights,
+        sum(weight.numel() for weight in objective.encoder.parameters()),
+        sum(encoder.values()),
+        counter.get_total_flops(),
+        n_weights * _FLOATS_A_WEIGHT * torch.float32.itemsize,
+        sum(kept.values()),
+    )
+
+
+def measure_rate(
+    objective: Objective, examples: Examples, plan: TrainingPlan, ranks: Ranks, *, most_s: float
+) -> TrainingRate:
+    """Train a few steps, and tell how fast that went."""
+    objective.to(ranks.device)
+    optimiser = plan.optimiser_of(objective.parameters())
+    endless = replace(plan, steps=1_000_000_000)
+    grains = draw_ahead(examples, endless, range(plan.n_micro_batches), 0, ranks.device)
+
+    def step(n_micro_batches: int) -> float:
+        begun_s = time.perf_counter()
+        take_step(
+            objective, optimiser, grains, n_micro_batches, plan, plan.lr, ranks, lambda: False
+        )
+        return time.perf_counter() - begun_s
+
+    with contextlib.closing(grains):
+        step(1)  # memory and kernels are chosen in the first
+        n_micro_batches = max(1, min(plan.n_micro_batches, int(most_s / step(1))))
+        n_steps, took_s = 0, 0.0
+        while took_s < most_s:
+            took_s += step(n_micro_batches)
+            n_steps += 1
+    cuda = ranks.device.type == "cuda"
+    return TrainingRate(
+        n_steps * n_micro_batches * plan.micro_batch / took_s,
+        plan.micro_batch,
+        torch.cuda.max_memory_allocated(ranks.device) if cuda else 0,
+    )
+
+
+def print_cost(settings: PretrainSettings, folder: Path | None) -> None:
+    """Print weights, FLOP, memory and hours; noise stands in where there is no corpus.
+
+    Parameters
+    ----------
+    settings : PretrainSettings
+        What would be trained.
+    folder : Path or None
+        Of the corpus.
+    """
+    sessions, hop_s = _sessions(settings, folder)
+    examples = pretraining_examples(settings, sessions, hop_s)
+    objective, plan = pretraining_objective(settings), training_plan(settings)
+    cost = count_cost(objective, pretraining_examples(_widest(settings), sessions, hop_s), plan)
+    _tell_cost(cost, plan)
+    with joined_ranks() as ranks:
+        length = plan.micro_batch
+        if ranks.device.type == "cpu":
+            most = max(1, int(_CPU_FLOP / (3 * cost.forward_flop)))
+            length = next(n for n in range(min(length, most), 0, -1) if plan.batch % n == 0)
+        few = replace(plan, micro_batch=length)
+        rate = measure_rate(objective, examples, few, ranks, most_s=_MEASURE_S)
+        _tell_rate(cost, rate, plan, str(ranks.device))
+
+
+def _widest(settings: PretrainSettings) -> PretrainSettings:
+    """The same with the most channels an example: all of a micro-batch are padded to the widest."""
+    popt = settings.objective.popt
+    if popt is None:
+        return settings
+    widest = popt.model_copy(update={"subset_sizes": (max(popt.subset_sizes),)})
+    objective = settings.objective.model_copy(update={"popt": widest})
+    return settings.model_copy(update={"objective": objective})
+
+
+def _sessions(
+    settings: PretrainSettings, folder: Path | None
+) -> tuple[Sequence[CorpusSession], float]:
+    if folder is not None:
+        corpus = open_corpus(folder)
+        require_pretrain_corpus(settings, corpus)
+        return corpus.sessions, corpus.hop_s
+    chosen, width = settings.objective, encoder_sizes(settings).input_dim
+    if chosen.popt is not None:
+        return [synthetic_session((width,), max(chosen.popt.subset_sizes), _HOP_S)], _HOP_S
+    channel = chosen.brainbert or chosen.neurobert or chosen.biofame
+    n_frames = channel.n_frames if channel else 0
+    return [synthetic_session((n_frames, width), 4, _HOP_S)], _HOP_S
+
+
+def _tell_cost(cost: TrainingCost, plan: TrainingPlan) -> None:
+    flop = cost.training_flop(plan)
+    typer.echo(
+        f"weights        {cost.n_weights / 1e6:.2f} M ({cost.n_encoder_weights / 1e6:.2f} M kept)"
+    )
+    typer.echo(
+        f"forward        {cost.encoder_flop / 1e9:.2f} GFLOP an item in the encoder, "
+        f"{cost.forward_flop / 1e9:.2f} with its heads"
+    )
+    typer.echo(
+        f"training       {plan.steps} steps x {plan.batch} items x 3 forward = {_flop(flop)}"
+    )
+    typer.echo(
+        f"memory         {_bytes(cost.memory_bytes(plan))} a process: {_bytes(cost.state_bytes)} "
+        f"of weights, gradients and moments, {_bytes(cost.activation_bytes)} of activations an "
+        f"item, {plan.micro_batch} at once"
+    )
+
+
+def _tell_rate(cost: TrainingCost, rate: TrainingRate, plan: TrainingPlan, device: str) -> None:
+    done = 3 * cost.forward_flop * rate.items_per_s
+    peak = f", {_bytes(rate.peak_bytes)} in use" if rate.peak_bytes else ""
+    typer.echo(
+        f"this machine   {_hours(rate.hours(plan))} on {device}: measured {rate.items_per_s:.3g} "
+        f"items/s in micro-batches of {rate.micro_batch}, {plan.precision}, {_flop(done)}/s{peak}"
+    )
+    for name, flops in BF16_PEAKS_FLOPS.items():
+        hours = cost.training_flop(plan) / (MFU * flops) / 3600
+        typer.echo(
+            f"{name:<14} {_hours(hours)} on one, computed at {MFU:.0%} of {flops / 1e12:.0f} "
+            f"TFLOP/s (dense bfloat16)"
+        )
+
+
+def _hours(hours: float) -> str:
+    if hours < 1:
+        return f"{60 * hours:.1f} min" if hours > 1 / 60 else f"{3600 * hours:.1f} s"
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:.0f} h"
+
+
+def _flop(count: float) -> str:
+    for unit, factor in (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e6:.3g} MFLOP"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

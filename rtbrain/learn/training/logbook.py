@@ -1,0 +1,99 @@
+"""The record of a training: a line of JSON a step, and the same for tensorboard."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from rtbrain.learn.training.checkpoint import write_safely
+from rtbrain.types import Floats
+
+_LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of training."""
+
+    step: int
+    loss: float
+    measures: dict[str, float]
+    lr: float
+    grad_norm: float
+
+
+class Logbook:
+    """Files of the record, in the folder of a training."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        kept = [row for row in read_log(folder) if row["step"] <= step] if step else []
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+        part = folder / f".{_LOG}"
+        write_safely(part, lines.encode())
+        os.replace(part, folder / _LOG)
+        self._file = (folder / _LOG).open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def step(self, record: StepRecord) -> None:
+        """Write a step."""
+        row = asdict(record)
+        self._line(row)
+        scalars = {"loss": record.loss, "lr": record.lr, "grad_norm": record.grad_norm}
+        self._scalars("train", {**scalars, **record.measures}, record.step)
+
+    def validation(
+        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, Floats]
+    ) -> None:
+        """Write what held-out subjects gave after so many steps."""
+        self._line({"step": step, "validation": dict(figures)})
+        self._scalars("validation", figures, step)
+        for name, picture in pictures.items():
+            self._board.add_image(name, _grey(picture), step, dataformats="HW")
+        self._board.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the files."""
+        self._file.close()
+        self._board.close()
+
+    def _line(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(_finite(row)) + "\n")
+        self._file.flush()
+
+    def _scalars(self, group: str, scalars: Mapping[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            self._board.add_scalar(f"{group}/{name}", value, step)
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Rows of a training's ``log.jsonl``; a last line that was cut off is left out."""
+    path = folder / _LOG
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    """The same with None where a number is none: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _grey(picture: Floats) -> Floats:
+    """From black to white, 0 to 1: float32 [height, width]."""
+    low, high = float(np.nanmin(picture)), float(np.nanmax(picture))
+    grey: Floats = ((picture - low) / ((high - low) or 1.0)).astype(np.float32)
+    return grey

@@ -1,0 +1,168 @@
+"""Whether this machine decodes a bundle in time, told before it goes live."""
+
+import importlib.util
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from rtbrain.config import DecodeSettings, Recipe
+from rtbrain.decoder import Readout
+from rtbrain.encoder import EncoderStage
+from rtbrain.encoder.runtimes.contract import require_precision
+from rtbrain.errors import CompiledModelError, SettingsError
+from rtbrain.live.step_timing import StepTiming, measure_peak_flops, measure_step
+from rtbrain.pipeline import FeaturePipeline
+
+MAX_SHARE = 0.8
+
+
+"""Largest share of the hop that the median step may take.
+
+The rest is for what the step does not hold: filters and windows, samples in, decodes out, and
+those steps that take longer than the median. Beyond it a decoder skips windows now and then; from
+a whole hop on, always.
+"""
+
+
+# What else the machine does for a second slows a measurement, and nothing makes one faster than
+# the decoder is: so one that is too slow is looked at again, unless no busy second explains it.
+_MOST_LOOKS = 3
+
+
+_HOPELESS = 4.0
+
+
+_PAUSE_S = 1.0
+
+
+def require_realtime(
+    decoder: tuple[FeaturePipeline, Readout],
+    recipe: Recipe,
+    settings: DecodeSettings,
+    n_channels: int,
+    tell: Callable[..., None],
+    allow_late: bool,
+) -> None:
+    """Measure a step, tell it, and refuse a decoder that would always be late.
+
+    One that is too slow is measured again, a little later, before it is refused.
+    """
+    pace = _fastest_pace(decoder, recipe)
+    tell("pace", **timing_fields(pace))
+    if keeps_up(pace):
+        return
+    runtime, precision = _runtime_of(decoder[0])
+    running = f"{settings.threads} thread{'s' * (settings.threads > 1)}{runtime}"
+    faster = faster_ways(recipe, settings.threads, precision)
+    why = explain_too_slow(pace, recipe, n_channels, running, faster)
+    if not allow_late:
+        raise SettingsError(
+            f"{why}; if something else kept this machine busy, try again; --allow-late skips what "
+            "it cannot decode"
+        )
+    tell("explain_too_slow", why=why)
+
+
+def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> StepTiming:
+    """Pace of the first measurement that fits, or the fastest of several."""
+    fastest = measure_step(*decoder, recipe)
+    for _ in range(_MOST_LOOKS - 1):
+        if keeps_up(fastest) or fastest.step_s > _HOPELESS * (fastest.hop_s or math.inf):
+            break
+        time.sleep(_PAUSE_S)
+        fastest = min(fastest, measure_step(*decoder, recipe), key=lambda pace: pace.step_s)
+    return fastest
+
+
+def _runtime_of(encoding: FeaturePipeline) -> tuple[str, str]:
+    """What runs the encoder, for the message, and at which precision."""
+    if not isinstance(encoding.encoder, EncoderStage):  # no choice of either
+        return "", "fp32"
+    runtime = encoding.encoder.runtime
+    return f", {runtime.name} {runtime.precision}", runtime.precision
+
+
+def faster_ways(recipe: Recipe, threads: int, precision: str) -> list[tuple[str, float]]:
+    """Ways to run a decoder faster on this machine, and how many times at best, by its peak."""
+    if recipe.mode == "linear":  # threads and precision are the encoder's, and it has none
+        return []
+    n_cores = os.cpu_count() or 1
+    found = [(f"threads: {n_cores}", n_cores / threads)] * (n_cores > threads)
+    if recipe.mode not in ("published", "edge") or precision != "fp32":
+        return found
+    fp32 = measure_peak_flops("fp32", threads=threads)
+    try:
+        require_precision("bf16")
+        times = measure_peak_flops("bf16", threads=threads) / fp32
+        found.append(("precision: bf16", times))
+    except CompiledModelError:
+        pass  # this CPU has no instructions for it
+    if importlib.util.find_spec("openvino") is not None:
+        times = measure_peak_flops("int8", threads=threads) / fp32
+        found.append(("int8, by rtbrain compile", times))
+    return found
+
+
+def keeps_up(pace: StepTiming) -> bool:
+    """Whether a step leaves time; decodes that come with events have no hop to keep."""
+    return pace.hop_s is None or pace.step_s <= MAX_SHARE * pace.hop_s
+
+
+def timing_fields(pace: StepTiming) -> dict[str, object]:
+    """Fields of the status stream's event ``pace``."""
+    fields: dict[str, object] = {"step_ms": _ms(pace.step_s), "steps": pace.n_steps}
+    if pace.hop_s is not None:
+        fields |= {"hop_ms": _ms(pace.hop_s), "fits": keeps_up(pace)}
+    return fields
+
+
+def explain_too_slow(
+    pace: StepTiming,
+    recipe: Recipe,
+    n_channels: int,
+    running: str,
+    faster: Sequence[tuple[str, float]],
+) -> str:
+    """One line: how late the decoder would be, and what would fit by the measured cost."""
+    hop_s = pace.hop_s or math.inf
+    over = pace.step_s / (MAX_SHARE * hop_s)
+    options = [
+        *_fewer_channels(n_channels, over),
+        *_longer_hop(recipe, pace.step_s),
+        *_other_modes(recipe),
+        *(setting for setting, times in faster if times >= over),
+    ]
+    return (
+        f"a step of this decoder takes {_ms(pace.step_s):g} ms here ({n_channels} channels, "
+        f"{running}), expected at most {MAX_SHARE:.0%} of its hop of {_ms(hop_s):g} ms: "
+        f"what would fit: {', or '.join(options) or 'nothing here'}"
+    )
+
+
+def _fewer_channels(n_channels: int, over: float) -> list[str]:
+    # Costs grow at least in proportion to channels, but for a part that is the same for any
+    # number: hence about.
+    n_fit = math.floor(n_channels / over)
+    return [f"about {n_fit} channels"] if n_fit else []
+
+
+def _longer_hop(recipe: Recipe, step_s: float) -> list[str]:
+    """The shortest hop that fits, in whole frames; where a longer hop makes no longer step."""
+    if recipe.mode == "streaming":
+        return []
+    patches = recipe.spectrogram.form == "patches"
+    unit_s = recipe.spectrogram.frame_s if patches else recipe.spectrogram.frame_hop_s
+    hop_s = math.ceil(step_s / MAX_SHARE / unit_s) * unit_s
+    # Longer than its window, it would leave signal out.
+    return [f"window.hop_s {hop_s:.12g}"] if hop_s <= recipe.window.length_s else []
+
+
+def _other_modes(recipe: Recipe) -> list[str]:
+    if recipe.mode == "linear":
+        return []
+    return ["mode linear"] if recipe.mode == "streaming" else ["mode streaming", "mode linear"]
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)

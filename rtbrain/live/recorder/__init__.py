@@ -1,0 +1,1 @@
+"""Live streams into an XDF file, in a process of their own."""

@@ -1,0 +1,139 @@
+"""The recorder that a decoder starts: a process of its own, which no fault of joins the two."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtbrain.config import DecodeSettings
+
+_LOOK_EVERY_S = 0.5
+
+
+_END_S = 2.0
+
+
+_POLL_S = 0.02
+
+
+# Of what the recorder says, what concerns whoever decodes.
+_ALARMS = (
+    "rtbrain",
+    "disk_",
+    "write_",
+    "stream_lost",
+    "stream_refused",
+    "stream_unreachable",
+    "stopped",
+)
+
+
+class RecorderProcess:
+    """`rtbrain record` as a child; whatever becomes of it, the parent goes on.
+
+    It is in a session of its own, so that Ctrl-C ends the decoder first and the recorder keeps
+    what that has still to say; and it ends by itself when its parent is gone.
+    """
+
+    def __init__(
+        self, out: Path, flags: list[str], tell: Callable[..., None], say: Callable[[str], None]
+    ) -> None:
+        self._tell, self._say = tell, say
+        # A file, not a pipe: a decoder that hangs must not hold up the recorder's words. It is
+        # closed by end().
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115
+        self._read = 0
+        self._rest = b""
+        self._look_at = 0.0
+        self._end_reported = False
+        self._ending = False
+        command = [sys.executable, "-m", "rtbrain.apps.main", "record", str(out), *flags]
+        command += ["--parent", str(os.getpid())]
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._words,
+            start_new_session=True,
+        )
+        tell("record_started", file=out.name)
+
+    def look(self) -> None:
+        """Pass on what it says, and tell once if it has ended; returns at once."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY_S
+        self._pass_on()
+        code = self._process.poll()
+        if code is not None and not self._end_reported:
+            self._end_reported = True
+            self._tell("record_failed", code=code, why="the recorder has ended; decoding goes on")
+
+    def end(self) -> None:
+        """Ask it to end, and wait for that up to 2 s; it never takes the decoder with it."""
+        self._ending = True
+        self._process.terminate()
+        deadline = time.monotonic() + _END_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        self._pass_on()
+        if self._process.poll() is None:
+            # It ends by itself, for its parent is gone soon: killed, it would lose its footers.
+            self._say("record: still writing; it ends when the disk lets it")
+        self._words.close()
+
+    def _pass_on(self) -> None:
+        # The file's place is the child's to move.
+        new = os.pread(self._words.fileno(), 1 << 20, self._read)
+        self._read += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            # That our own streams are gone at the end alarms nobody.
+            if text.startswith(_ALARMS) and not (self._ending and text.startswith("stream_lost")):
+                self._say(f"record: {text}")
+
+
+@contextmanager
+def recorder_process(
+    out: Path | None,
+    settings: DecodeSettings,
+    about: dict[str, str],
+    tell: Callable[..., None],
+    say: Callable[[str], None],
+) -> Iterator[Callable[[], None]]:
+    """Record a live session while the block runs."""
+    if out is None:
+        yield lambda: None
+        return
+    if settings.stream.fieldtrip is not None:
+        say("record: the FieldTrip buffer is no LSL stream: decodes and status alone are recorded")
+    child = RecorderProcess(out, record_flags(settings, about), tell, say)
+    try:
+        yield child.look
+    finally:
+        child.end()
+
+
+def record_flags(settings: DecodeSettings, about: dict[str, str]) -> list[str]:
+    """Flags of `rtbrain record` for a live session."""
+    name, stream = settings.outlet.name, settings.stream
+    flags = ["--name", f"{name}-record", "--decodes", name]
+    if stream.name is not None:
+        flags += ["--stream", stream.name]
+    elif stream.source_id is not None:
+        flags += ["--source-id", stream.source_id]
+    elif stream.type is not None:
+        flags += ["--type", stream.type]
+    if stream.markers is not None:
+        flags += ["--markers", stream.markers]
+    for key, text in about.items():
+        flags += ["--note", f"{key}={text}"]
+    plain = settings.model_dump(mode="json", exclude={"bundle"}, exclude_none=True)
+    return [*flags, "--note", f"settings={json.dumps(plain)}"]

@@ -1,0 +1,208 @@
+"""Steps of a decoder on made-up windows: how long one takes, with nothing live and no trace."""
+
+import dataclasses
+import gc
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rtbrain.config import Recipe
+from rtbrain.encoder.runtimes.window_runtime import on_threads
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.stage import Stage
+from rtbrain.types import Decode, Embedding, Floats, Montage, Quality, Window, to_samples
+
+# Long enough for a median, short enough for a start at the bedside.
+_MOST_STEPS = 15
+_LONGEST_S = 1.0
+_STEP_UV = 3.0
+PRECISIONS = ("fp32", "bf16", "int8")
+# Large enough to leave the cores no excuse, small enough for their caches.
+_N = 1024
+_machine_peak_LONGEST_S = 0.3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """How long one call takes.
+
+    Attributes
+    ----------
+    median_ms : float
+        Half of the calls were faster.
+    p99_ms : float
+        99 of 100 calls were faster: what a live loop has to live with.
+    repeats : int
+        Calls measured.
+    """
+
+    median_ms: float
+    p99_ms: float
+    repeats: int
+
+
+def measure(function: Callable[[], object], *, repeats: int, warmup: int) -> Timing:
+    """Time single calls with the garbage collector held back.
+
+    Parameters
+    ----------
+    function : callable
+        Called without arguments; what it gives is dropped.
+    repeats : int
+        Calls measured, at least 1.
+    warmup : int
+        Calls made before the first measured one.
+
+    Raises
+    ------
+    ValueError
+        Nothing is to be measured.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}: nothing would be measured")
+    for _ in range(warmup):
+        function()
+    durations_ms = np.empty(repeats)
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for repeat in range(repeats):
+            start_ns = time.perf_counter_ns()
+            function()
+            durations_ms[repeat] = (time.perf_counter_ns() - start_ns) / 1e6
+    finally:
+        if was_enabled:
+            gc.enable()
+    median_ms, p99_ms = np.percentile(durations_ms, (50, 99))
+    return Timing(float(median_ms), float(p99_ms), repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTiming:
+    """How long a step takes here: spectrogram, encoder and readout of a window."""
+
+    step_s: float
+    hop_s: float | None
+    n_steps: int
+
+
+def measure_step(
+    encoding: FeaturePipeline, readout: Stage[Embedding, Decode], recipe: Recipe
+) -> StepTiming:
+    """Measure steps on a random walk in windows of the decoder's own shape.
+
+    The first window costs more than those that follow where a stage keeps what it has seen, and
+    is not counted; but one that took longer than its window lasts was no decoder's pace, and
+    ends the measurement. Afterwards the stages are as new.
+    """
+    montage = encoding.signal.montage
+    durations_s: list[float] = []
+    began_s = time.perf_counter()
+    try:
+        for window in random_walk_windows(montage, recipe, _MOST_STEPS + 1):
+            start_s = time.perf_counter()
+            readout(encoding.encode(window))
+            durations_s.append(time.perf_counter() - start_s)
+            if durations_s[0] > recipe.window.length_s:
+                break
+            if len(durations_s) > 1 and time.perf_counter() - began_s > _LONGEST_S:
+                break
+    finally:
+        for stage in (encoding.spectrogram, encoding.encoder, readout):
+            stage.reset()
+    counted = sorted(durations_s[1:] or durations_s)
+    return StepTiming(counted[len(counted) // 2], recipe.window.hop_s, len(counted))
+
+
+def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Iterator[Window]:
+    """Windows of a random walk, a hop after the other, every channel good.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the windows.
+    recipe : Recipe
+        Tells their length and hop; event windows follow each other without overlap.
+    n_windows : int
+        How many.
+    """
+    length = to_samples(recipe.window.length_s, montage.sfreq_hz)
+    hop = to_samples(recipe.window.hop_s or recipe.window.length_s, montage.sfreq_hz)
+    rng = np.random.default_rng(0)
+
+    def walk(n_samples: int) -> Floats:
+        return rng.normal(0, _STEP_UV, (montage.n_channels, n_samples)).astype(np.float32)
+
+    quality = Quality(np.ones(montage.n_channels, np.bool_))
+    data = np.cumsum(walk(length), axis=1, dtype=np.float32)
+    for number in range(n_windows):
+        first = number * hop
+        yield Window(data, (first + length) / montage.sfreq_hz, first, quality)
+        steps = np.concatenate((data[:, -1:], walk(hop)), axis=1)
+        newer = np.cumsum(steps, axis=1, dtype=np.float32)[:, 1:]
+        data = np.concatenate((data, newer), axis=1)[:, -length:]
+
+
+"""Precisions in which encoders run."""
+
+
+def measure_peak_flops(precision: str, *, threads: int) -> float:
+    """Best of torch's own ways to multiply two matrices of 1024 x 1024, in operations a second.
+
+    Parameters
+    ----------
+    precision : str
+        ``fp32``, ``bf16``, or ``int8`` with sums of 32 bits.
+    threads : int
+        Threads of torch meanwhile.
+
+    Returns
+    -------
+    float
+        Operations a second, two for each multiply and add.
+
+    Raises
+    ------
+    ValueError
+        There is no such precision.
+
+    Notes
+    -----
+    On CPUs torch multiplies float32 by MKL, which is at half the speed of oneDNN on those of
+    another maker than its own: both are tried, and the better counts.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    with on_threads(threads), torch.inference_mode():
+        fastest_s = min(_fastest_s(product) for product in _products(precision))
+    return 2 * _N**3 / fastest_s
+
+
+def _products(precision: str) -> list[Callable[[], object]]:
+    generator = torch.Generator().manual_seed(0)
+    if precision == "int8":
+        a, b = (
+            torch.randint(-127, 128, (_N, _N), dtype=torch.int8, generator=generator)
+            for _ in range(2)
+        )
+        return [lambda: torch._int_mm(a, b)]
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    x, y = (torch.randn(_N, _N, generator=generator).to(dtype) for _ in range(2))
+    products: list[Callable[[], object]] = [lambda: x @ y.T]
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        packed = torch.ops.mkldnn._reorder_linear_weight(y, _N)  # as of a linear map: transposed
+        products.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
+    return products
+
+
+def _fastest_s(product: Callable[[], object]) -> float:
+    """Shortest of calls for a while: others slow a call, nothing makes it faster than it is."""
+    fastest_s = measure(product, repeats=1, warmup=1).median_ms / 1e3
+    end_s = time.perf_counter() + _machine_peak_LONGEST_S
+    while time.perf_counter() < end_s:
+        fastest_s = min(fastest_s, measure(product, repeats=1, warmup=0).median_ms / 1e3)
+    return fastest_s

@@ -1,0 +1,54 @@
+"""Recordings in BrainVision, EDF, BDF and FIF files, read through MNE-Python."""
+
+from typing import Any
+
+import numpy as np
+from mne.io.constants import FIFF
+
+from rtbrain.types import Montage
+
+_MILLIMETRES_IN_METRE = 1e3
+
+
+def montage_from_info(info: Any) -> Montage:
+    """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them.
+
+    Raises
+    ------
+    MontageError
+        Labels repeat.
+    """
+    names = tuple(info["ch_names"])
+    placed, space = positions_from_info(info)
+    positions = None
+    if placed:
+        positions = np.full((len(names), 3), np.nan, np.float32)
+        for row, name in enumerate(names):
+            if name in placed:
+                positions[row] = placed[name]
+    kinds = tuple(info.get_channel_types())
+    return Montage(names, kinds, float(info["sfreq"]), positions, space)
+
+
+def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
+    """Positions in mm of the channels that have one, and the space of the first one's frame."""
+    spaces = {
+        FIFF.FIFFV_MNE_COORD_MNI_TAL: "MNI mm",
+        FIFF.FIFFV_COORD_HEAD: "head mm",
+        FIFF.FIFFV_COORD_MRI: "MRI mm",
+    }
+    # Three zeros are how the format writes that a position is not known.
+    located = [
+        channel
+        for channel in info["chs"]
+        if np.isfinite(channel["loc"][:3]).all() and np.any(channel["loc"][:3])
+    ]
+    if not located:
+        return {}, None
+    frame = located[0]["coord_frame"]
+    placed = {
+        channel["ch_name"]: channel["loc"][:3] * _MILLIMETRES_IN_METRE
+        for channel in located
+        if channel["coord_frame"] == frame
+    }
+    return placed, spaces.get(frame, "unnamed mm")

@@ -1,0 +1,158 @@
+"""Headers of rtbrain's LSL outlets: labels, units, positions, and no names, dates or paths."""
+
+import os
+import re
+import socket
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pylsl
+
+from rtbrain.errors import MontageError, SettingsError, StreamError
+from rtbrain.types import Montage
+
+# A listener that stopped reading holds at most this much of the signal in our memory.
+_HELD_S = 10
+# In hundreds, as liblsl counts irregular streams: a burst of markers must not be cut.
+_HELD_MARKERS = 360
+# What was pushed last gets this long to leave; listeners that read are done in milliseconds.
+_DRAIN_S = 0.05
+_HUNG_UP_S = 0.5
+_SETTLE_S = 0.01
+_POLL_S = 0.002
+# Where Linux and macOS list the open files; elsewhere only the wait helps.
+_OPEN_FILES = (Path("/proc/self/fd"), Path("/dev/fd"))
+
+
+def new_info(
+    name: str, stream_type: str, n_channels: int, sfreq_hz: float, fmt: str, source_id: str
+) -> Any:
+    """Empty header of a stream."""
+    for what, text in (("name", name), ("source_id", source_id)):
+        if not text.strip():
+            raise SettingsError(f"LSL outlet: expected a {what}, got {text!r}: give it one")
+        _check_private(what, text)
+    return pylsl.StreamInfo(name, stream_type, n_channels, sfreq_hz, fmt, source_id)
+
+
+def make_outlet(info: Any) -> Any:
+    """Outlet that holds no more than 10 s for a listener that stopped reading."""
+    held = _HELD_S if info.nominal_srate() > 0 else _HELD_MARKERS
+    return pylsl.StreamOutlet(info, max_buffered=held)
+
+
+def require_open(outlet: Any, name: str) -> Any:
+    """Outlet itself, while it is one."""
+    if outlet is None:
+        raise StreamError(f"outlet {name!r} is closed: make a new one")
+    return outlet
+
+
+def describe_channels(
+    info: Any, names: Sequence[str], kinds: Sequence[str], units: Sequence[str]
+) -> list[Any]:
+    """Write desc/channels/channel: label, unit, type; give back the nodes."""
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if list(names).count(name) > 1})
+        raise MontageError(f"outlet labels repeat: {', '.join(twice)}; rename them")
+    channels = info.desc().append_child("channels")
+    nodes: list[Any] = []
+    for name, kind, unit in zip(names, kinds, units, strict=True):
+        node = channels.append_child("channel")
+        node.append_child_value("label", name)
+        node.append_child_value("unit", unit)
+        node.append_child_value("type", kind.upper())
+        nodes.append(node)
+    return nodes
+
+
+def describe_contacts(info: Any, montage: Montage, nodes: Sequence[Any] | None = None) -> None:
+    """Write desc/montage, and the positions that are known into each channel's location."""
+    about = info.desc().append_child("montage")
+    if montage.positions is not None:
+        about.append_child_value("space", str(montage.space))
+    if nodes is None:
+        nodes = _contact_nodes(about, montage)
+    if montage.positions is None:
+        return
+    for node, position in zip(nodes, montage.positions, strict=True):
+        if np.isfinite(position).all():
+            location = node.append_child("location")
+            for axis, value in zip("XYZ", position, strict=True):
+                # Nine digits give every float32 back.
+                location.append_child_value(axis, f"{value:.9g}")
+
+
+def _contact_nodes(about: Any, montage: Montage) -> list[Any]:
+    contacts = about.append_child("contacts")
+    nodes = []
+    for name, kind in zip(montage.names, montage.kinds, strict=True):
+        node = contacts.append_child("contact")
+        node.append_child_value("label", name)
+        node.append_child_value("type", kind.upper())
+        nodes.append(node)
+    return nodes
+
+
+def describe_origin(info: Any, **fields: str) -> None:
+    """Write desc/rtbrain: these fields and rtbrain's version."""
+    ours = info.desc().append_child("rtbrain")
+    for key, text in fields.items():
+        _check_private(key, text)
+        ours.append_child_value(key, text)
+    ours.append_child_value("version", version("rtbrain"))
+
+
+def _check_private(what: str, text: str) -> None:
+    """Refuse what would carry a path, and with it often a patient's name, onto the network."""
+    if re.search(r"[/\\]", text):
+        raise SettingsError(
+            f"LSL outlet: {what} {text!r} looks like a path, which everyone on the network would "
+            "read: give it a plain word"
+        )
+
+
+def close_outlet(outlet: Any) -> None:
+    """Let the last samples leave, hang up on the listeners and wait until they are gone.
+
+    Takes under 0.6 s whatever the listeners do. The caller then drops the outlet.
+    """
+    if outlet is None or not outlet.have_consumers():
+        return
+    time.sleep(_DRAIN_S)
+    _hang_up(outlet)
+    end = time.monotonic() + _HUNG_UP_S
+    while outlet.have_consumers() and time.monotonic() < end:
+        time.sleep(_POLL_S)
+    # A listener is signed off just before its samples are given back.
+    time.sleep(_SETTLE_S)
+
+
+def _hang_up(outlet: Any) -> None:
+    """Shut the connections of the outlet's data ports."""
+    header = outlet.get_info().as_xml()
+    ports = {int(port) for port in re.findall(r"<v[46]data_port>(\d+)<", header)} - {0}
+    listing = next((path for path in _OPEN_FILES if path.is_dir()), None)
+    for name in os.listdir(listing) if listing else ():
+        try:
+            connection = socket.socket(fileno=int(name))
+        except OSError:
+            continue  # no socket, or closed meanwhile
+        try:
+            if _serves(connection, ports):
+                connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue  # it listens, or the other end has gone
+        finally:
+            # The file is liblsl's: only it may close it.
+            connection.detach()
+
+
+def _serves(connection: socket.socket, ports: set[int]) -> bool:
+    if connection.type != socket.SOCK_STREAM or connection.family == socket.AF_UNIX:
+        return False
+    return connection.getsockname()[1] in ports and bool(connection.getpeername())

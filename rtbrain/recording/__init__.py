@@ -1,0 +1,1 @@
+"""A session on disk, both ways: readers, replay and export."""

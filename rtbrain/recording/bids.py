@@ -1,0 +1,212 @@
+"""BIDS-iEEG folders: which recording is meant, and what lies beside it.
+
+References
+----------
+Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtbrain.errors import RecordingError
+from rtbrain.recording.recording import MNE_SUFFIXES, Event
+
+_LISTED = 8
+
+
+# Modality, session, subject, dataset.
+_FOLDERS_UP = 4
+
+
+_MILLIMETRES = {"m": 1e3, "cm": 10.0, "mm": 1.0}
+
+
+_NOT_STATED = {"", "n/a", "none"}
+
+
+# Copies and results of the recordings live here, not recordings.
+_BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
+
+
+SidecarRow = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sidecars:
+    """What the files beside a recording say of it."""
+
+    kinds: dict[str, str]
+    units: dict[str, str]
+    bad: tuple[str, ...]
+    positions: dict[str, tuple[float, float, float]]
+    space: str | None
+    events: tuple[Event, ...] | None
+    notes: tuple[str, ...]
+
+
+def find_recording(folder: Path) -> Path:
+    """Path of the one recording in a BIDS root, a subject's folder or an ieeg folder."""
+    found = sorted(
+        path
+        for path in folder.rglob("*_ieeg.*")
+        if path.suffix.lower() in MNE_SUFFIXES
+        and not _BESIDE_THE_DATA & set(path.relative_to(folder).parts)
+    )
+    if not found:
+        raise RecordingError(
+            f"no recording *_ieeg with suffix {' '.join(MNE_SUFFIXES)} in folder {folder}: "
+            "name a BIDS-iEEG folder or a file"
+        )
+    if len(found) > 1:
+        listed = ", ".join(str(path.relative_to(folder)) for path in found[:_LISTED])
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise RecordingError(f"{folder} holds {len(found)} recordings, name one: {listed}{more}")
+    return found[0]
+
+
+def read_sidecars(path: Path) -> Sidecars:
+    """Read what lies beside a recording; nothing for a file that is not named as BIDS names."""
+    notes: list[str] = []
+    kinds: dict[str, str] = {}
+    units: dict[str, str] = {}
+    bad: list[str] = []
+    channels = _beside(path, "channels.tsv")
+    for row in _rows(channels[0], "name") if channels else ():
+        name = row["name"]
+        kinds[name] = row.get("type", "").lower()
+        units[name] = row.get("units", "")
+        if row.get("status", "").lower() == "bad":
+            bad.append(name)
+    if bad:
+        notes.append(f"channels marked bad in {channels[0].name}: {', '.join(bad)}")
+    kinds = {name: kind for name, kind in kinds.items() if kind not in _NOT_STATED}
+    units = {name: unit for name, unit in units.items() if unit.lower() not in _NOT_STATED}
+    positions, space = _positions(path, notes)
+    files = _beside(path, "events.tsv")
+    events = _events(files[0], notes) if files else None
+    return Sidecars(kinds, units, tuple(bad), positions, space, events, tuple(notes))
+
+
+def entity(path: Path, key: str) -> str:
+    """Value of an entity in a file's name, as ``01`` of ``sub-01_ieeg.edf``; empty if absent."""
+    parts = path.name.split(".")[0].split("_")
+    found = [part.removeprefix(f"{key}-") for part in parts if part.startswith(f"{key}-")]
+    return found[0] if found else ""
+
+
+def _entities(path: Path) -> set[str]:
+    return {part for part in path.name.split(".")[0].split("_") if "-" in part}
+
+
+def _beside(path: Path, suffix: str) -> list[Path]:
+    """Sidecars that apply, by the inheritance principle: the closest folder, the best fit first.
+
+    A sidecar applies if all its entities are the recording's; ``space`` is a property of the
+    positions alone.
+    """
+    own = _entities(path)
+    if not path.name.startswith("sub-"):
+        return []
+    for folder in path.parents[:_FOLDERS_UP]:
+        fitting = [
+            candidate
+            for candidate in sorted(folder.glob(f"*{suffix}"))
+            if candidate.name in {suffix} or candidate.name.endswith(f"_{suffix}")
+            if {part for part in _entities(candidate) if not part.startswith("space-")} <= own
+        ]
+        if fitting:
+            return sorted(fitting, key=lambda candidate: -len(_entities(candidate) & own))
+        if (folder / "dataset_description.json").exists():
+            break
+    return []
+
+
+def _rows(path: Path, *needed: str) -> Iterator[SidecarRow]:
+    # "utf-8-sig": many writers begin the file with a byte-order mark, which is no part of "name".
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+        try:
+            absent = [column for column in needed if column not in (table.fieldnames or ())]
+            if absent:
+                raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
+            for row in table:
+                yield {key: text.strip() for key, text in row.items() if isinstance(key, str)}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise RecordingError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _positions(
+    path: Path, notes: list[str]
+) -> tuple[dict[str, tuple[float, float, float]], str | None]:
+    files = _beside(path, "electrodes.tsv")
+    if not files:
+        return {}, None
+    if len(files) > 1:
+        others = ", ".join(file.name for file in files[1:])
+        notes.append(f"positions are taken from {files[0].name}, not from {others}")
+    space, factor = _space(path, files[0], notes)
+    positions = {}
+    for row in _rows(files[0], "name", "x", "y", "z"):
+        x, y, z = (factor * _number(row[axis]) for axis in "xyz")
+        if math.isfinite(x + y + z):
+            positions[row["name"]] = (x, y, z)
+    return positions, space if positions else None
+
+
+def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
+    """Name of the space with its unit, and what a coordinate is multiplied by."""
+    wanted = {part for part in _entities(electrodes) if part.startswith("space-")}
+    files = [file for file in _beside(path, "coordsystem.json") if wanted <= _entities(file)]
+    described: Any = {}
+    if files:
+        try:
+            described = json.loads(files[0].read_text(encoding="utf-8-sig"))
+        except ValueError as error:
+            raise RecordingError(f"{files[0]} cannot be read as JSON: {error}") from error
+        if not isinstance(described, dict):
+            raise RecordingError(f"{files[0]} cannot be read as JSON: it holds no object")
+    system = str(described.get("iEEGCoordinateSystem") or "")
+    unit = str(described.get("iEEGCoordinateUnits") or "").lower()
+    # Only the declared system names the space: file names say MNI of positions that are not.
+    if system.lower() in _NOT_STATED | {"other"}:
+        notes.append(
+            f"{electrodes.name} is in no declared template space (system {system or 'absent'!r}): "
+            "positions are kept but their space is unnamed"
+        )
+        name = "unnamed"
+    else:
+        name = "MNI" if system.startswith("MNI") else system
+    if unit in _MILLIMETRES:
+        return f"{name} mm", _MILLIMETRES[unit]
+    if unit in _NOT_STATED:
+        notes.append(f"the unit of the positions in {electrodes.name} is not declared")
+        return f"{name}, unit undeclared", 1.0
+    return f"{name} {unit}", 1.0
+
+
+def _events(path: Path, notes: list[str]) -> tuple[Event, ...]:
+    events = []
+    n_without_onset = 0
+    for row in _rows(path, "onset"):
+        onset_s, duration_s = _number(row["onset"]), _number(row.get("duration", ""))
+        if not math.isfinite(onset_s):
+            n_without_onset += 1
+            continue
+        said = [row.get(column, "") for column in ("trial_type", "value")]
+        text = next((text for text in said if text.lower() not in _NOT_STATED), "event")
+        events.append(Event(onset_s, duration_s if math.isfinite(duration_s) else 0.0, text))
+    if n_without_onset:
+        notes.append(f"{n_without_onset} events in {path.name} have no onset: left out")
+    return tuple(sorted(events, key=lambda event: event.onset_s))

@@ -1,0 +1,182 @@
+"""Labelled events of Brain Treebank trials, by the rules of the papers and of the benchmark.
+
+References
+----------
+.. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
+   recordings", ICLR 2023, arXiv:2302.14367.
+.. [2] Chau et al., "Population Transformer: learning population-level representations of neural
+   activity", ICLR 2025, arXiv:2406.03044.
+.. [3] Zahorodnii et al., "Neuroprobe: evaluating intracranial brain responses to naturalistic
+   stimuli", 2025, arXiv:2509.21671.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.recording.datasets.braintreebank import Trial
+from rtbrain.recording.datasets.braintreebank_words import Words
+from rtbrain.types import Times
+
+TASKS = ("onset", "speech", "volume", "pitch")
+
+
+# Seconds before and after the event that the rules let a decoder see.
+WINDOWS_S: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"published": (-2.5, 2.5), "neuroprobe": (0.0, 1.0)}
+)
+
+
+_SCALARS = {"volume": "rms", "pitch": "pitch"}
+
+
+_TILE_S = 1.0
+
+
+_AFTER_A_WORD_S = 2.0
+
+
+_BEFORE_A_WORD_S = 4.0
+
+
+_HOP_S = 0.5
+
+
+_LIMIT = 3500
+
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledEvents:
+    """Moments with a label each, in the order of time."""
+
+    samples: Counts  # int64 [n]
+    labels: Counts  # int64 [n]
+    window_s: tuple[float, float]
+
+
+def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> LabelledEvents:
+    """Events of one task, as many of one label as of the other.
+
+    Positive events of ``onset`` are the first words of sentences, those of ``speech`` all words;
+    negative ones are stretches of 1 s without words. By the ``published`` rules [1]_ [2]_ the
+    film is tiled from its start and the event is the middle of the tile; by those of
+    ``neuroprobe`` [3]_ stretches begin 2 s after a word and every 0.5 s from there, up to 4 s
+    before the next word, as in its released tables, and the event is their start. ``volume``
+    and ``pitch`` set the upper quartile of ``rms`` or ``pitch`` against the lower [2]_ [3]_:
+    words with more than three quarters of all words strictly below, and with less than one.
+
+    The label with more events is thinned at random; ``neuroprobe`` keeps 3500 events at most.
+
+    Parameters
+    ----------
+    trial : Trial
+        With words.
+    task : str
+        One of `TASKS`.
+    rules : str
+        A key of `WINDOWS_S`.
+    seed : int
+        Of the choice of events.
+
+    Raises
+    ------
+    SettingsError
+        There is no such task, or there are no such rules.
+    RecordingError
+        The trial has no words, or lacks what the task needs, or one label has no event.
+
+    Notes
+    -----
+    A window before a word holds the pause before its sentence, by which alone sentence onsets
+    are told with an AUC of 0.85 to 0.93: scores by the ``published`` rules, whose windows are
+    centred on the word, say little of speech. [1]_ parts volume and pitch at one standard
+    deviation beside the mean instead of at the quartiles.
+    """
+    if task not in TASKS:
+        raise SettingsError(f"no Brain Treebank task {task!r}: there are {', '.join(TASKS)}")
+    if rules not in WINDOWS_S:
+        raise SettingsError(f"no rules {rules!r}: there are {', '.join(WINDOWS_S)}")
+    words = trial.words
+    if words is None or not words.text:
+        raise RecordingError("the trial has no words: its transcript is absent or empty")
+    if task in _SCALARS:
+        high, low = _quartiles(words.numbers(_SCALARS[task]))
+        positive, negative = words.start_sample[high], words.start_sample[low]
+    else:
+        spoken = words.numbers("is_onset") == 1 if task == "onset" else slice(None)
+        positive = words.start_sample[spoken]
+        if rules == "published":
+            negative = trial.triggers.samples_at(_word_free_tiles(words))
+        else:
+            negative = _silences(words, trial.recording.montage.sfreq_hz)
+    return _balanced(trial, task, (negative, positive), rules, seed)
+
+
+def _balanced(
+    trial: Trial, task: str, by_label: tuple[Counts, Counts], rules: str, seed: int
+) -> LabelledEvents:
+    window_s = WINDOWS_S[rules]
+    rate_hz = trial.recording.montage.sfreq_hz
+    before, after = (int(np.ceil(abs(edge_s) * rate_hz)) for edge_s in window_s)
+    within = [
+        np.unique(one[(one >= before) & (one + after <= trial.recording.n_samples)])
+        for one in by_label
+    ]
+    for label, one in enumerate(within):
+        if not one.size:
+            raise RecordingError(
+                f"task {task} by the {rules} rules: no event of label {label} in the recording, "
+                f"{within[1 - label].size} of label {1 - label}"
+            )
+    n_each = min(one.size for one in within)
+    if rules == "neuroprobe":
+        n_each = min(n_each, _LIMIT // 2)
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(one, n_each, replace=False) for one in within]
+    samples = np.concatenate(chosen)
+    labels = np.repeat(np.array([0, 1], np.int64), n_each)
+    order = np.argsort(samples, kind="stable")
+    return LabelledEvents(samples[order], labels[order], window_s)
+
+
+def _quartiles(values: Times) -> tuple[Counts, Counts]:
+    """Words of the upper and of the lower quartile, by the share of words strictly below."""
+    known = np.flatnonzero(np.isfinite(values))
+    if not known.size:
+        raise RecordingError("no word has a value for this task: the transcript is incomplete")
+    ranked = np.sort(values[known])
+    share_below = np.searchsorted(ranked, values[known], side="left") / known.size
+    return known[share_below > 0.75], known[share_below < 0.25]
+
+
+def _word_free_tiles(words: Words) -> Times:
+    """Middles of the whole seconds of the film in which no word is, s."""
+    starts_s = np.arange(0.0, words.end_s.max(), _TILE_S)
+    order = np.argsort(words.start_s)
+    latest_end_s = np.maximum.accumulate(words.end_s[order])
+    # A tile is free if every word that starts before its end has ended by its start.
+    n_started = np.searchsorted(words.start_s[order], starts_s + _TILE_S, side="left")
+    ended_s = np.concatenate([[-np.inf], latest_end_s])[n_started]
+    return starts_s[ended_s <= starts_s] + _TILE_S / 2
+
+
+def _silences(words: Words, rate_hz: float) -> Counts:
+    """First samples of the stretches between words that are far enough from both, [n]."""
+    order = np.argsort(words.start_sample, kind="stable")
+    ended = np.maximum.accumulate(words.end_sample[order])[:-1]
+    next_start = words.start_sample[order][1:]
+    after, before, hop = (
+        round(length_s * rate_hz) for length_s in (_AFTER_A_WORD_S, _BEFORE_A_WORD_S, _HOP_S)
+    )
+    runs = [
+        np.arange(first, last + 1, hop)
+        for first, last in zip(ended + after, next_start - before, strict=True)
+    ]
+    return np.concatenate([np.empty(0, np.int64), *runs])

@@ -1,0 +1,295 @@
+"""Recordings written as FIF, EDF or BIDS-iEEG, for the tools of others."""
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import mne
+import numpy as np
+
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.recording.export_bids import write_bids
+from rtbrain.recording.recording import Recording, capture_warnings
+from rtbrain.recording.replay import lost_before
+from rtbrain.types import Times
+
+FORMATS = ("bids", "fif", "edf")
+
+
+_ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf"}
+
+
+_VOLTS_IN_MICROVOLT = 1e-6
+
+
+_METRES_IN_MILLIMETRE = 1e-3
+
+
+# Kinds of ours by MNE-Python's names; all others are written as misc, their numbers as they are.
+_IN_VOLTS = {kind: kind for kind in ("seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog")}
+
+
+_IN_VOLTS["ieeg"] = "seeg"
+
+
+_FRAMES = {"MNI mm": "mni_tal", "head mm": "head"}
+
+
+# MNE-Python and the writers of BrainVision and EDF files hold the signal this often at once, as
+# float64: measured, 23 bytes a sample for EDF.
+_COPIES = 3
+
+
+_BYTES = 8
+
+
+Format = Literal["bids", "fif", "edf"]
+
+
+def default_export_path(source: Path, to: str) -> Path:
+    """Where an export of `source` goes if nothing else is said: beside it."""
+    return source.with_name(f"{source.name.split('.')[0]}{_ENDINGS[to]}")
+
+
+def export_recording(
+    recording: Recording,
+    out: Path,
+    to: Format,
+    *,
+    bad: Sequence[str] = (),
+    subject: str = "01",
+    session: str = "",
+    task: str = "decoding",
+) -> tuple[Path, tuple[str, ...]]:
+    """Write a recording anew; FIF files block by block, the others from memory.
+
+    Events become annotations. Where the recording stamps its samples one by one, an event goes
+    with the sample that was taken at its time, and each loss of samples becomes an annotation
+    ``BAD gap of N samples``. Nothing that is written says who was recorded, or when: FIF and
+    BIDS carry no date, EDF, which must have one, the first of January 1985.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is written.
+    out : Path
+        A file, or for ``bids`` the folder of the dataset; it is not written over.
+    to : str
+        One of `FORMATS`.
+    bad : sequence of str
+        Channels to mark as bad beside those that the recording marks.
+    subject, session, task : str
+        Labels in the names of a BIDS dataset's files; an empty session is left out.
+
+    Returns
+    -------
+    path : Path
+        The file with the signal, the first one where it was split.
+    notes : tuple of str
+        What the format could not hold, one line each.
+
+    Raises
+    ------
+    SettingsError
+        The file is there already, there is no such format, a label cannot be, or the memory is
+        too small.
+    MontageError
+        A channel in `bad` does not exist.
+    RecordingError
+        The format cannot hold the signal, or the library that writes it is not installed.
+    """
+    if to not in FORMATS:
+        raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
+    recording.montage.rows(bad)
+    if to == "bids":
+        _require_memory(recording, to)
+        raw, notes = _raw(recording, bad, placed=False)
+        return write_bids(recording, raw, out, (subject, session, task)), notes
+    _refuse_to_overwrite(out)
+    raw, notes = _raw(recording, bad, placed=to == "fif")
+    if to == "fif":
+        return _write_fif(raw, out), notes
+    _require_memory(recording, to)
+    lost = "EDF holds neither kinds nor positions of channels, nor marks of bad ones"
+    return out, (*notes, lost, *_write_edf(recording, raw, out))
+
+
+def _refuse_to_overwrite(out: Path) -> None:
+    if out.exists():
+        raise SettingsError(f"{out} is there already and is not written over: pass another --out")
+    if not out.parent.is_dir():
+        raise SettingsError(f"no folder {out.parent} to write {out.name} into: make it first")
+
+
+def _require_memory(recording: Recording, to: str) -> None:
+    needed = recording.n_samples * recording.montage.n_channels * _BYTES * _COPIES
+    # Not every system says how much memory it has.
+    if not hasattr(os, "sysconf"):
+        return
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise SettingsError(
+            f"{to} is written from memory and needs about {needed / 2**30:.0f} GiB, this computer "
+            f"has {present / 2**30:.0f} GiB: export to fif, which is written block by block"
+        )
+
+
+def _write_fif(raw: Any, out: Path) -> Path:
+    with capture_warnings("mne"):
+        try:
+            return Path(raw.save(out, fmt="single", verbose="WARNING")[0])
+        except (OSError, ValueError) as error:
+            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
+            raise RecordingError(f"{out} cannot be written as FIF: {_line(error)}") from error
+
+
+def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
+    try:
+        # Loaded by name: nothing needs it but MNE-Python's export, which says this less plainly.
+        importlib.import_module("edfio")
+    except ModuleNotFoundError as error:
+        raise RecordingError("EDF is written by edfio: pip install 'rtbrain[edf]'") from error
+    raw.load_data(verbose="WARNING")
+    missing = np.flatnonzero(~np.isfinite(raw.get_data()).all(axis=1))
+    if missing.size:
+        names = ", ".join(recording.montage.names[row] for row in missing)
+        raise RecordingError(
+            f"EDF holds no missing values, there are some (NaN) in {names}: export to fif"
+        )
+    with capture_warnings("mne") as lines:
+        try:
+            # The range of each channel: an offset of one must not cost the others their bits.
+            mne.export.export_raw(
+                out, raw, fmt="edf", physical_range="channelwise", verbose="WARNING"
+            )
+        except (RuntimeError, ValueError) as error:
+            raise RecordingError(
+                f"EDF cannot hold this recording: {_line(error)}; export to fif"
+            ) from error
+        except OSError as error:
+            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
+            raise RecordingError(f"{out} cannot be written as EDF: {_line(error)}") from error
+    return lines
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _raw(recording: Recording, bad: Sequence[str], *, placed: bool) -> tuple[Any, tuple[str, ...]]:
+    """Recording as MNE-Python's Raw, which reads it when it is asked to."""
+    montage = recording.montage
+    kinds = [_IN_VOLTS.get(kind, "misc") for kind in montage.kinds]
+    notes = []
+    others = sorted({kind for kind in montage.kinds if kind not in {*_IN_VOLTS, "misc"}})
+    if others:
+        notes.append(f"channels of kind {', '.join(others)} are written as misc, without a unit")
+    info = mne.create_info(list(montage.names), montage.sfreq_hz, kinds, verbose="ERROR")
+    info["bads"] = [name for name in montage.names if name in {*bad, *recording.bad}]
+    volts = np.array([_VOLTS_IN_MICROVOLT if kind in _IN_VOLTS else 1.0 for kind in kinds])
+    raw = _lazy(recording, info, volts[:, np.newaxis])
+    if placed:
+        _place(raw, recording, notes)
+    onsets_s, durations_s, texts = _annotations(recording, notes)
+    # Set after the fact, so that MNE-Python cuts none of them off at the end.
+    raw.set_annotations(mne.Annotations(onsets_s, durations_s, texts), verbose="ERROR")
+    raw.anonymize(verbose="ERROR")
+    raw.set_meas_date(None)
+    return raw, tuple(notes)
+
+
+def _lazy(recording: Recording, info: Any, factors: Times) -> Any:
+
+    # MNE-Python lets others read lazily by this class alone, and by no function.
+    class RecordingRaw(mne.io.BaseRaw):  # type: ignore[misc]
+        def _read_segment_file(
+            self,
+            data: Times,
+            idx: Any,
+            fi: int,
+            start: int,
+            stop: int,
+            cals: Times,
+            mult: Times | None,
+        ) -> None:
+            block = recording.read(start, stop).astype(np.float64)
+            data[:] = (block * factors)[idx]
+
+    last = recording.n_samples - 1
+    return RecordingRaw(info, preload=False, last_samps=[last], filenames=[None], verbose="ERROR")
+
+
+def _place(raw: Any, recording: Recording, notes: list[str]) -> None:
+    """Write positions as MNE-Python keeps them: metres, in the frame of the head."""
+    positions, space = recording.montage.positions, recording.montage.space
+    if positions is None:
+        return
+    if space not in _FRAMES:
+        notes.append(
+            f"FIF holds positions in {' or '.join(_FRAMES)}: those in {space} are left out"
+        )
+        return
+    placed = {
+        name: position * _METRES_IN_MILLIMETRE
+        for name, position in zip(
+            recording.montage.names, positions.astype(np.float64), strict=True
+        )
+        if np.isfinite(position).all()
+    }
+    montage = mne.channels.make_dig_montage(placed, coord_frame=_FRAMES[space])
+    if space == "MNI mm":
+        # The frame of the head is defined by three points: those of the template.
+        montage.add_mni_fiducials(verbose="ERROR")
+        notes.append("FIF holds positions in the frame of the head: that of the MNI template")
+    with capture_warnings("mne"):
+        raw.set_montage(montage, on_missing="ignore", verbose="WARNING")
+
+
+def _annotations(
+    recording: Recording, notes: list[str]
+) -> tuple[list[float], list[float], list[str]]:
+    sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
+    last = recording.n_samples - 1
+    spans: list[tuple[float, float, str]] = []
+    n_outside = 0
+    sample_of = _sample_of(recording)
+    for event in recording.events:
+        onset, stop = sample_of(event.onset_s), sample_of(event.onset_s + event.duration_s)
+        if not 0 <= onset <= last:
+            n_outside += 1
+            continue
+        duration_s = (stop - onset) / sfreq_hz if stamps is not None else event.duration_s
+        spans.append((onset / sfreq_hz, max(duration_s, 0.0), event.text))
+    if n_outside:
+        notes.append(f"{n_outside} events are outside the recording and are left out")
+    if stamps is not None:
+        lost = lost_before(stamps, sfreq_hz)
+        gaps = np.flatnonzero(lost)
+        spans += [(row / sfreq_hz, 0.0, f"BAD gap of {lost[row]} samples") for row in gaps.tolist()]
+        if gaps.size:
+            notes.append(
+                f"{int(lost.sum())} samples were lost in {gaps.size} gaps: samples follow each "
+                "other without them, and annotations say where"
+            )
+    spans.sort()
+    return [span[0] for span in spans], [span[1] for span in spans], [span[2] for span in spans]
+
+
+def _sample_of(recording: Recording) -> Callable[[float], float]:
+    """From a time since the first sample to a place among the samples, in samples."""
+    sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
+    if stamps is None:
+        return lambda time_s: time_s * sfreq_hz
+    last = stamps.size - 1
+
+    def sample_of(time_s: float) -> float:
+        after = int(np.searchsorted(stamps, time_s))
+        if after == 0 or after > last:
+            edge = 0 if after == 0 else last
+            return edge + (time_s - float(stamps[edge])) * sfreq_hz
+        apart_s = float(stamps[after] - stamps[after - 1])
+        return after - 1 + (time_s - float(stamps[after - 1])) / apart_s
+
+    return sample_of

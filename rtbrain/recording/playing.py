@@ -1,0 +1,151 @@
+"""What `replay` and `simulate` do alike: wait for a listener, read a source, let the last out."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from rtbrain.outlet.events import MarkerOutlet
+from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.recording.open import amplitude_note, missing_note
+from rtbrain.recording.recording import Recording
+from rtbrain.recording.replay import ReplaySource, play
+from rtbrain.stage import Source
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk
+
+_ASK_AGAIN_S = 0.2
+# Closing an outlet drops what its threads have not sent yet.
+_LAST_SENDING_S = 0.5
+
+
+class _Outlet(Protocol):
+    @property
+    def has_listeners(self) -> bool: ...
+
+    def wait_for_listeners(self, timeout_s: float) -> bool: ...
+
+
+def wait_for_listener(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
+    """Wait until somebody listens, or the user ends it."""
+    while not stopping() and not outlet.wait_for_listeners(_ASK_AGAIN_S):
+        pass
+
+
+def drain_outlet(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
+    """Give the outlet time to send its last samples, if anybody is there to get them."""
+    if outlet.has_listeners and not stopping():
+        time.sleep(_LAST_SENDING_S)
+
+
+def iterate_chunks(source: Source) -> Iterator[Chunk]:
+    """Chunks of a source to its end."""
+    while (chunk := source.pull(0.0)) is not None:
+        yield chunk
+
+
+def print_notes(recording: Recording, scale: float) -> None:
+    """Print what had to be assumed or looks wrong, a line each, to standard error."""
+    console = Console(stderr=True)
+    warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
+    for note in (*recording.notes, *filter(None, warnings)):
+        console.print(
+            f"note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def print_recording(
+    console: Console, path: Path, recording: Recording, source: ReplaySource, scale: float
+) -> None:
+    montage = source.montage
+    console.print(
+        f"replaying {path.name}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "
+        f"{source.n_samples / montage.sfreq_hz:.1f} s, {len(recording.events)} events",
+        highlight=False,
+        markup=False,
+    )
+    print_notes(recording, scale)
+
+
+def stream_recording(
+    console: Console,
+    source: ReplaySource,
+    name: str,
+    speed: float,
+    loop: bool,
+    wait: bool,
+    stopping: Callable[[], bool],
+) -> None:
+    sfreq_hz = source.montage.sfreq_hz
+    # The rate that is announced is the rate at which samples leave.
+    announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
+    with (
+        closing(SignalOutlet(name, announced, source_id=name, origin="replay")) as signal,
+        closing(MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")) as markers,
+    ):
+        if wait:
+            wait_for_listener(signal, stopping)
+        n_samples = _play(console, source, signal, markers, speed, loop, stopping)
+        drain_outlet(signal, stopping)
+    console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
+
+
+def _play(
+    console: Console,
+    source: ReplaySource,
+    signal: SignalOutlet,
+    markers: MarkerOutlet,
+    speed: float,
+    loop: bool,
+    stopping: Callable[[], bool],
+) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("playing", total=source.n_samples)
+        show = partial(_show, progress, task, loop, source.n_samples)
+        return play(
+            iterate_chunks(source),
+            _pusher(source, signal, markers, show),
+            speed=speed,
+            clock=lsl_clock,
+            wait=time.sleep,
+            stop=stopping,
+        )
+
+
+def _show(progress: Progress, task: TaskID, loop: bool, n_samples: int, n_pushed: int) -> None:
+    passes, within = divmod(n_pushed, n_samples)
+    if loop:
+        progress.update(task, description=f"pass {passes + 1}", completed=within)
+    else:
+        progress.update(task, description="playing", completed=n_pushed)
+
+
+def _pusher(
+    source: ReplaySource,
+    signal: SignalOutlet,
+    markers: MarkerOutlet,
+    show: Callable[[int], None],
+) -> Callable[[Chunk], None]:
+    """Push a chunk and the events within it, each with the very stamp of its sample."""
+    events = source.events()
+    due = next(events, None)
+    n_pushed = 0
+
+    def push(chunk: Chunk) -> None:
+        nonlocal due, n_pushed
+        while due is not None and due[0] < chunk.first_sample + chunk.n_samples:
+            number, event = due
+            markers.push(event.text, float(chunk.timestamps[number - chunk.first_sample]))
+            due = next(events, None)
+        signal.push(chunk)
+        n_pushed += chunk.n_samples
+        show(n_pushed)
+
+    return push

@@ -1,0 +1,334 @@
+"""A recording as a source of chunks, as fast as they are asked for; a pace is given elsewhere."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError
+from rtbrain.recording.recording import Event, Recording
+from rtbrain.types import Chunk, Floats, Montage, Times
+
+_BLOCK_S = 1.0
+# Senders hand samples on in bursts; a stall that a burst makes up for within this time lost none.
+_BURST_S = 0.25
+Counts = npt.NDArray[np.int64]
+_LONGEST_WAIT_S = 0.1
+# Below this a wait is rounding, and a virtual clock could not be advanced by it.
+_DUE_S = 1e-9
+
+
+def lost_before(stamps: Times, sfreq_hz: float) -> Counts:
+    """How many samples were lost just before each, judged from the stamps.
+
+    A loss moves all stamps after it, jitter does not: there is a gap where every stamp of the
+    next 0.25 s is later, against the counter, than every stamp of the last 0.25 s.
+    """
+    lost = np.zeros(stamps.size, np.int64)
+    late = (stamps - stamps[:1]) * sfreq_hz - np.arange(stamps.size)
+    reach = max(1, math.ceil(_BURST_S * sfreq_hz))
+    for after in np.flatnonzero(np.diff(late) > 0.5) + 1:
+        before = late[max(0, after - reach) : after].max()
+        if late[after : after + reach].min() - before > 0.5:
+            lost[after] = round(late[after] - late[after - 1])
+    return lost
+
+
+class ReplaySource:
+    """A stretch of a recording as chunks, once or without end.
+
+    Samples are counted from 0 at the first one played. Where the recording stamps its samples,
+    chunks carry these stamps, from 0, and end at each gap: the next one says how many samples
+    were lost, and the counter runs on over them. When the recording is looped, counter and
+    stamps run on: the first sample of a pass follows the last one of the pass before by one
+    period.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is played; closed with this source.
+    chunk_samples : int
+        Length of a chunk; the last one of a pass, and one before a gap, may be shorter.
+    names : sequence of str, optional
+        Labels of the channels to play, in this order; all by default.
+    start_s, stop_s : float, optional
+        The samples in this stretch are played, in seconds of the recording, the stop excluded.
+    scale : float
+        What the signal is multiplied by.
+    loop : bool
+        Begin again at the end.
+    chunk_seed : int, optional
+        Chunks of random lengths, 1 to `chunk_samples`, from this seed.
+
+    Raises
+    ------
+    SettingsError
+        The stretch holds no sample, or a value cannot be used.
+    MontageError
+        The recording has no channel of a name.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        chunk_samples: int,
+        names: Sequence[str] | None = None,
+        start_s: float | None = None,
+        stop_s: float | None = None,
+        scale: float = 1.0,
+        loop: bool = False,
+        chunk_seed: int | None = None,
+    ) -> None:
+        if chunk_samples < 1:
+            raise SettingsError(f"chunk length: expected 1 sample or more, got {chunk_samples}")
+        if not (math.isfinite(scale) and scale != 0):
+            raise SettingsError(f"scale: expected a finite number other than 0, got {scale}")
+        self._recording = recording
+        self._rows = None if names is None else recording.montage.rows(names)
+        self._montage = recording.montage if names is None else recording.montage.pick(names)
+        self._chunk_samples = chunk_samples
+        self._scale = scale
+        self._loop = loop
+        self._rng = None if chunk_seed is None else np.random.default_rng(chunk_seed)
+        self._start, self._stop = _stretch(recording, start_s, stop_s)
+        self._number_stretch()
+        self._at = self._start
+        self._pass_first = 0
+        self._pass_start_s = 0.0
+        self._block_start = self._start
+        self._block: Floats = np.empty((self._montage.n_channels, 0), np.float32)
+
+    def _number_stretch(self) -> None:
+        """Count the samples of one pass, lost ones included, and find its gaps."""
+        stamps = self._recording.timestamps(self._start, self._stop)
+        self._stamps = None if stamps is None else stamps - stamps[0]
+        self._pass_samples = self._stop - self._start
+        self._lost: Counts | None = None
+        self._edges = [self._stop]
+        if self._stamps is not None:
+            self._lost = lost_before(self._stamps, self._montage.sfreq_hz)
+            self._lost_so_far = np.cumsum(self._lost)
+            self._pass_samples += int(self._lost_so_far[-1])
+            gaps = np.flatnonzero(self._lost) + self._start
+            self._edges = [*map(int, gaps), self._stop]
+
+    @property
+    def montage(self) -> Montage:
+        """Channels that are played, and their nominal rate."""
+        return self._montage
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one pass, those lost in the recording not counted."""
+        return self._stop - self._start
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next chunk, at once; None at the end of a recording that is not looped.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Not waited for: a file has its samples ready.
+        """
+        if self._at == self._stop:
+            if not self._loop:
+                return None
+            self._next_pass()
+        length = self._chunk_samples
+        if self._rng is not None:
+            length = int(self._rng.integers(1, length + 1))
+        start = self._at
+        stop = min(start + length, self._edges[bisect_right(self._edges, start)])
+        self._at = stop
+        first = self._pass_first + self._numbered(start)
+        if self._stamps is None:
+            stamps = np.arange(first, first + stop - start) / self._montage.sfreq_hz
+        else:
+            stamps = self._pass_start_s + self._stamps[start - self._start : stop - self._start]
+        gap = 0 if self._lost is None else int(self._lost[start - self._start])
+        return Chunk(self._samples(start, stop), stamps, first, gap)
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Events of the stretch as they are played, again in each pass of a loop.
+
+        Each comes with the number of the sample that is nearest to its onset, counted as the
+        chunks count. The iterator does not depend on which chunks were pulled, and has no end
+        where the recording is looped.
+
+        Yields
+        ------
+        number : int
+            Number of the sample.
+        event : Event
+            As the recording has it: its onset is in the recording's time.
+        """
+        played = []
+        for event in self._recording.events:
+            at = self._nearest(event.onset_s)
+            if at is not None:
+                played.append((self._numbered(at), event))
+        played.sort(key=lambda pair: pair[0])
+        first = 0
+        while played:
+            for number, event in played:
+                yield first + number, event
+            if not self._loop:
+                return
+            first += self._pass_samples
+
+    def close(self) -> None:
+        """Let go of the recording; safe to call twice."""
+        self._recording.close()
+
+    def _numbered(self, at: int) -> int:
+        """Number of a sample of the recording within a pass, lost ones counted."""
+        lost = 0 if self._lost is None else int(self._lost_so_far[at - self._start])
+        return at - self._start + lost
+
+    def _nearest(self, onset_s: float) -> int | None:
+        """Sample of the recording that is nearest to an onset; None if it is not played."""
+        stamps = self._recording.stamps
+        if stamps is None:
+            at = round(onset_s * self._montage.sfreq_hz)
+        else:
+            half_s = 0.5 / self._montage.sfreq_hz
+            if not stamps[0] - half_s <= onset_s <= stamps[-1] + half_s:
+                return None
+            at = int(np.argmin(np.abs(stamps - onset_s)))
+        return at if self._start <= at < self._stop else None
+
+    def _next_pass(self) -> None:
+        self._at = self._start
+        self._pass_first += self._pass_samples
+        if self._stamps is not None:
+            self._pass_start_s += float(self._stamps[-1]) + 1 / self._montage.sfreq_hz
+
+    def _samples(self, start: int, stop: int) -> Floats:
+        """Samples of the recording, out of blocks: files are slow to read in small pieces."""
+        pieces = []
+        while start < stop:
+            if not self._block_start <= start < self._block_start + self._block.shape[1]:
+                self._read_block(start)
+            offset = start - self._block_start
+            piece = self._block[:, offset : offset + stop - start]
+            pieces.append(piece)
+            start += piece.shape[1]
+        return np.concatenate(pieces, axis=1)
+
+    def _read_block(self, start: int) -> None:
+        length = max(self._chunk_samples, math.ceil(_BLOCK_S * self._montage.sfreq_hz))
+        block = self._recording.read(start, min(start + length, self._stop))
+        if self._rows is not None:
+            block = block[self._rows]
+        if self._scale != 1:
+            block = np.multiply(block, self._scale, dtype=np.float64).astype(np.float32)
+        self._block_start, self._block = start, block
+
+
+def _stretch(recording: Recording, start_s: float | None, stop_s: float | None) -> tuple[int, int]:
+    """First sample at or after `start_s`, and first one at or after `stop_s`."""
+
+    def sample_at(time_s: float) -> int:
+        if recording.stamps is not None:
+            return int(np.argmax(np.append(recording.stamps >= time_s, True)))
+        # A thousandth of a sample is allowed for times that are whole only in decimals.
+        return min(math.ceil(time_s * recording.montage.sfreq_hz - 1e-3), recording.n_samples)
+
+    for name, time_s in (("--start", start_s), ("--stop", stop_s)):
+        if time_s is not None and not (math.isfinite(time_s) and time_s >= 0):
+            raise SettingsError(f"{name}: expected seconds of the recording, got {time_s}")
+    start = 0 if start_s is None else sample_at(start_s)
+    stop = recording.n_samples if stop_s is None else sample_at(stop_s)
+    if start >= stop:
+        stamps = recording.stamps
+        length_s = (
+            recording.n_samples / recording.montage.sfreq_hz if stamps is None else stamps[-1]
+        )
+        raise SettingsError(
+            f"no sample between --start {start_s or 0:g} s and --stop "
+            f"{length_s if stop_s is None else stop_s:g} s: the recording lasts {length_s:g} s"
+        )
+    return start, stop
+
+
+def play(
+    chunks: Iterable[Chunk],
+    push: Callable[[Chunk], None],
+    *,
+    clock: Callable[[], float],
+    wait: Callable[[float], object],
+    stop: Callable[[], bool],
+    speed: float = 1.0,
+) -> int:
+    """Push chunks in real time, stamped and numbered anew.
+
+    A sample that the chunks stamp ``t`` after the first one is due, and stamped, ``t / speed``
+    after the start: irregular stamps stay irregular, and the pace cannot drift, for nothing is
+    summed up; after a late push the next ones follow at once until the pace is met. Numbers run
+    on from 0 whatever the chunks say of themselves, those that a chunk announces as lost
+    included. A gap before the first chunk came before the start and counts for nothing.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        Taken one at a time, each when the one before it is out.
+    push : callable
+        Takes each chunk when its last sample is due.
+    clock : callable
+        The LSL clock, s.
+    wait : callable
+        Waits a number of seconds, or less.
+    stop : callable
+        Whether to end; asked at least every 0.1 s.
+    speed : float
+        How many times faster than life.
+
+    Returns
+    -------
+    int
+        Samples pushed.
+
+    Raises
+    ------
+    SettingsError
+        Speed is not a finite number above 0.
+    """
+    if not (math.isfinite(speed) and speed > 0):
+        raise SettingsError(f"speed: expected a finite number above 0, got {speed}")
+    start = origin = None
+    counter = n_pushed = 0
+    for chunk in chunks:
+        if not chunk.n_samples:
+            if stop():
+                return n_pushed
+            continue
+        gap = chunk.gap
+        if start is None or origin is None:
+            start, origin, gap = clock(), float(chunk.timestamps[0]), 0
+        counter += gap
+        stamps = start + (chunk.timestamps - origin) / speed
+        if not _reached(float(stamps[-1]), clock, wait, stop):
+            return n_pushed
+        push(replace(chunk, timestamps=stamps, first_sample=counter, gap=gap))
+        counter += chunk.n_samples
+        n_pushed += chunk.n_samples
+    return n_pushed
+
+
+def _reached(
+    due: float,
+    clock: Callable[[], float],
+    wait: Callable[[float], object],
+    stop: Callable[[], bool],
+) -> bool:
+    """Wait until `due`; False if told to stop before."""
+    while not stop():
+        left = due - clock()
+        if left <= _DUE_S:
+            return True
+        wait(min(left, _LONGEST_WAIT_S))
+    return False

@@ -1,0 +1,170 @@
+"""Where each chunk of an XDF file lies: a pass over the file that reads no samples.
+
+References
+----------
+XDF specification, https://github.com/sccn/xdf/wiki/Specifications
+"""
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+from rtbrain.errors import RecordingError
+
+_MAGIC = b"XDF:"
+
+
+_BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
+
+
+_HEADER, _SAMPLES, _CLOCK_OFFSET, _FOOTER = 2, 3, 4, 6
+
+
+_OF_A_STREAM = {_HEADER, _SAMPLES, _CLOCK_OFFSET, _FOOTER}
+
+
+_SCANNED_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSamples:
+    """The samples of one chunk."""
+
+    offset: int
+    n_bytes: int
+    n_samples: int
+
+
+@dataclass(slots=True)
+class StreamIndex:
+    """What the file holds of a stream."""
+
+    info: dict[str, Any]
+    pieces: list[ChunkSamples] = field(default_factory=list)
+    offset_times: list[float] = field(default_factory=list)
+    offset_values: list[float] = field(default_factory=list)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in all chunks."""
+        return sum(piece.n_samples for piece in self.pieces)
+
+
+@dataclass(slots=True)
+class XdfIndex:
+    """What a file holds."""
+
+    streams: dict[int, StreamIndex]
+    damages: list[tuple[int, int]]
+    n_bytes: int
+
+    def notes(self, name: str) -> list[str]:
+        """One line for each stretch of the file that cannot be read."""
+        lines = []
+        for first, after in self.damages:
+            if after == self.n_bytes:
+                lines.append(
+                    f"{name} ends within a chunk, as after a crash of its recorder: it is read to "
+                    f"its last whole chunk, {after - first} of {self.n_bytes} bytes are left out"
+                )
+            else:
+                lines.append(f"{name} is damaged: bytes {first} to {after} are left out")
+        return lines
+
+
+def index_xdf(path: Path) -> XdfIndex:
+    """Find every chunk; what is damaged is passed over to the next boundary chunk.
+
+    Memory grows with the number of chunks, not of samples.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise RecordingError(f"{path} is no XDF file: it does not begin with 'XDF:'")
+        index = XdfIndex({}, [], path.stat().st_size)
+        at = len(_MAGIC)
+        while at < index.n_bytes:
+            file.seek(at)
+            after = _take(path, file, index)
+            if after is None:
+                after = _next_boundary(file, at, index.n_bytes)
+                index.damages.append((at, after))
+            at = after
+    return index
+
+
+def variable_length(file: BinaryIO) -> int | None:
+    """Integer with the count of its bytes before it; None where there is none."""
+    codes = {b"\x01": ("<B", 1), b"\x04": ("<I", 4), b"\x08": ("<Q", 8)}
+    found = codes.get(file.read(1))
+    if found is None:
+        return None
+    code, n_bytes = found
+    read = file.read(n_bytes)
+    return int(struct.unpack(code, read)[0]) if len(read) == n_bytes else None
+
+
+def _take(path: Path, file: BinaryIO, index: XdfIndex) -> int | None:
+    """Take in the chunk that begins here; the byte after it, or None if it is no whole chunk."""
+    n_bytes = variable_length(file)
+    end = file.tell() + (n_bytes or 0)
+    if n_bytes is None or n_bytes < 2 or end > index.n_bytes:
+        return None
+    (tag,) = struct.unpack("<H", file.read(2))
+    if tag not in _OF_A_STREAM:
+        return end
+    if end - file.tell() < 4:
+        return None
+    (number,) = struct.unpack("<I", file.read(4))
+    if tag == _HEADER:
+        index.streams[number] = StreamIndex(_info(path, file.read(end - file.tell())))
+    elif tag in {_SAMPLES, _CLOCK_OFFSET} and number not in index.streams:
+        return None
+    elif tag == _SAMPLES:
+        n_samples = variable_length(file)
+        if n_samples is None or file.tell() > end:
+            return None
+        index.streams[number].pieces.append(ChunkSamples(file.tell(), end - file.tell(), n_samples))
+    elif tag == _CLOCK_OFFSET:
+        if end - file.tell() < 16:
+            return None
+        time_s, offset_s = struct.unpack("<dd", file.read(16))
+        index.streams[number].offset_times.append(time_s)
+        index.streams[number].offset_values.append(offset_s)
+    return end
+
+
+def _info(path: Path, header: bytes) -> dict[str, Any]:
+    try:
+        tree = _tree(fromstring(header.decode("utf-8", "replace")))  # noqa: S314 - as pyxdf does
+    except ParseError as error:
+        raise RecordingError(f"{path}: a stream's header cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise RecordingError(f"{path}: a stream's header is empty")
+    return tree
+
+
+def _tree(element: Element) -> dict[str, Any] | str | None:
+    if not len(element):
+        return element.text
+    children: dict[str, Any] = {}
+    for child in element:
+        children.setdefault(child.tag, []).append(_tree(child))
+    return children
+
+
+def _next_boundary(file: BinaryIO, start: int, n_bytes: int) -> int:
+    """Byte after the next boundary chunk's mark; the end of the file where there is none."""
+    at = start
+    overlap = len(_BOUNDARY_UUID) - 1
+    while at < n_bytes:
+        file.seek(at)
+        block = file.read(_SCANNED_BYTES)
+        found = block.find(_BOUNDARY_UUID)
+        if found >= 0:
+            return at + found + len(_BOUNDARY_UUID)
+        if len(block) <= overlap:
+            break
+        at += len(block) - overlap
+    return n_bytes

@@ -1,0 +1,1 @@
+"""The sample counter, its map to time, and the effective rate."""

@@ -1,0 +1,177 @@
+"""The line from the sample counter to time that the ledger reads rate and offset from."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.types import Times
+
+_BLOCK_S = 0.25
+MEMORY_S = 60.0
+_LEAST_BLOCKS = 4
+# Blocks further off than this many robust standard deviations are left out of the line.
+_OUTLYING = 5.0
+_SIGMA_OF_MAD = 1.4826
+# Below this share of a sample nothing is outlying: rounding must not decide.
+_EXACT_SAMPLES = 0.1
+_Doubles = npt.NDArray[np.float64]
+# Share of the nominal rate that the true one may be off.
+RATE_TOLERANCE = 0.005
+_VERDICT_AFTER_S = 10.0
+_STANDARD_ERRORS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockLine:
+    """Time of each sample: ``t_origin + (number - origin) / rate_hz``."""
+
+    origin: float
+    t_origin: float
+    rate_hz: float
+    rate_error_hz: float
+    uncertainty_s: float
+
+    def at(self, number: float) -> float:
+        """Time of a sample, s."""
+        return self.t_origin + (number - self.origin) / self.rate_hz
+
+
+class ClockFit:
+    """Fits time against the counter by least squares, over the last 60 s, in bounded memory.
+
+    Samples are averaged in blocks of 0.25 s, so that gaps, which the counter runs on over, need
+    no care. Blocks that are more than five robust standard deviations off a first line are left
+    out of the second: a stamp or a stall that is late bends nothing.
+
+
+    References
+    ----------
+    Rousseeuw & Croux 1993, Alternatives to the median absolute deviation,
+    https://doi.org/10.1080/01621459.1993.10476408
+    """
+
+    def __init__(self, sfreq_hz: float) -> None:
+        self._sfreq_hz = sfreq_hz
+        self._block_samples = max(1, round(_BLOCK_S * sfreq_hz))
+        n_blocks = round(MEMORY_S / _BLOCK_S)
+        # Means of number and time, counted from the first sample to keep the digits.
+        self._blocks: deque[tuple[float, float]] = deque(maxlen=n_blocks)
+        self._first_number = 0
+        self._t_first = math.nan
+        self._count = 0
+        self._sum_numbers = 0.0
+        self._sum_times = 0.0
+        self._line: ClockLine | None = None
+        self._stale = False
+
+    def add(self, first_number: int, times: Times) -> None:
+        """Take in samples that follow one another."""
+        if math.isnan(self._t_first):
+            self._first_number, self._t_first = first_number, float(times[0])
+        number = first_number - self._first_number
+        start = 0
+        while start < times.size:
+            length = min(self._block_samples - self._count, times.size - start)
+            self._sum_numbers += length * (number + start + (length - 1) / 2)
+            self._sum_times += float((times[start : start + length] - self._t_first).sum())
+            self._count += length
+            start += length
+            if self._count == self._block_samples:
+                self._blocks.append(
+                    (self._sum_numbers / self._count, self._sum_times / self._count)
+                )
+                self._count, self._sum_numbers, self._sum_times = 0, 0.0, 0.0
+                self._stale = True
+
+    def line(self) -> ClockLine | None:
+        """The line through the last 60 s; None before there is 1 s."""
+        if self._stale and len(self._blocks) >= _LEAST_BLOCKS:
+            self._line, self._stale = self._fitted(), False
+        return self._line
+
+    def _fitted(self) -> ClockLine:
+        points = np.array(self._blocks)
+        numbers, times = points[:, 0], points[:, 1]
+        off = np.abs(_residuals(numbers, times))
+        limit = _OUTLYING * _SIGMA_OF_MAD * float(np.median(off))
+        kept = off <= max(limit, _EXACT_SAMPLES / self._sfreq_hz)
+        # A level that moved makes all blocks outlying; then all count.
+        if kept.sum() >= max(_LEAST_BLOCKS, 0.5 * kept.size):
+            numbers, times = numbers[kept], times[kept]
+        centre, t_centre, slope = _least_squares(numbers, times)
+        residuals = times - t_centre - slope * (numbers - centre)
+        spread = float(((numbers - centre) ** 2).sum())
+        sigma = float(np.sqrt((residuals**2).sum() / max(1, numbers.size - 2)))
+        slope_error = sigma / np.sqrt(spread)
+        lever = float(points[-1, 0]) - centre
+        return ClockLine(
+            origin=self._first_number + centre,
+            t_origin=self._t_first + t_centre,
+            rate_hz=1 / slope,
+            rate_error_hz=float(slope_error / slope**2),
+            uncertainty_s=float(np.hypot(sigma / np.sqrt(numbers.size), lever * slope_error)),
+        )
+
+
+def _least_squares(numbers: _Doubles, times: _Doubles) -> tuple[float, float, float]:
+    centre, t_centre = float(numbers.mean()), float(times.mean())
+    x = numbers - centre
+    return centre, t_centre, float(x @ (times - t_centre) / (x @ x))
+
+
+def _residuals(numbers: _Doubles, times: _Doubles) -> _Doubles:
+    centre, t_centre, slope = _least_squares(numbers, times)
+    residuals: _Doubles = times - t_centre - slope * (numbers - centre)
+    return residuals
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCounterReport:
+    """What became of the samples so far, and the line from their numbers to time.
+
+    Each sample received is given, duplicated or reordered, one of the three; the numbers in use
+    are those of the samples given and lost.
+    """
+
+    received: int
+    given: int
+    lost: int
+    duplicated: int
+    reordered: int
+    clock_steps: int
+    effective_rate_hz: float
+    drift_ppm: float
+    offset_s: float
+    uncertainty_s: float
+    nominal_rate_hz: float
+
+
+def effective_rate_verdict(report: SampleCounterReport, tolerance: float = RATE_TOLERANCE) -> str:
+    """Why the stream's true rate cannot be decoded at; empty where it can.
+
+    Up to the tolerance the stream is resampled (`rtbrain.stream.clock.drift_correction`). An amplifier that is
+    further off than 0.5 %, a hundred times what a poor crystal is, does not send what its header
+    says. What jittery stamps leave unsure of the rate, three standard errors, is allowed on top.
+
+    Parameters
+    ----------
+    report : SampleCounterReport
+        Judged once it stands on 10 s of samples.
+    tolerance : float
+        Share of the nominal rate.
+    """
+    nominal_hz, effective_hz = report.nominal_rate_hz, report.effective_rate_hz
+    if report.given < _VERDICT_AFTER_S * nominal_hz or math.isnan(effective_hz):
+        return ""
+    fitted_s = min(report.given / nominal_hz, MEMORY_S)
+    # A line's error at its end is that of its slope times its length, over the root of 3.
+    unsure = _STANDARD_ERRORS * math.sqrt(3) * report.uncertainty_s / fitted_s
+    if abs(effective_hz / nominal_hz - 1) <= tolerance + unsure:
+        return ""
+    return (
+        f"true rate is {effective_hz:.2f} Hz, the header says {nominal_hz:g} Hz: "
+        f"more than {100 * tolerance:g} % off"
+    )

@@ -1,0 +1,364 @@
+"""The ledger of a live stream: numbers every sample, and says which are lost and which are not.
+
+The counter is the clock that windows are cut by; the sender's time stamps only annotate it.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.stream.clock.rate import ClockFit, SampleCounterReport
+from rtbrain.types import Chunk, Floats, Mask, Times
+
+Digests = npt.NDArray[np.uint64]
+_LEAST_SAMPLES = 64
+_SAME_SAMPLES = 0.5
+_FLAT_SAMPLES = 4
+# Stamps this near to where the counter expects them, in samples, follow on.
+_NEAR_SAMPLES = 0.5
+# A jump of exact stamps is a whole number of samples, to within this and a share of its length;
+# before stamps were seen to be exact for a second, to within much less.
+_WHOLE_SAMPLES = 0.2
+_WHOLE_AT_FIRST_SAMPLES = 0.002
+_WHOLE_SHARE = 0.002
+_EXACT_AFTER_S = 1.0
+_EXACT_AGAIN_AFTER_S = 10.0
+# Jumps of stamps up to this, or 1.5 times the largest jump seen, are the jitter of senders that
+# stamp by arrival. So is a jump no longer than the even stretch before it, which may be a chunk,
+# of up to 0.25 s; and one back by that, since no loss moves stamps back.
+_JITTER_S = 0.1
+_CHUNK_S = 0.25
+_STEP_BACK_S = 0.05
+_JITTER_MARGIN = 1.5
+# A jump forward is a loss where the samples could be here by then, to within this.
+_ARRIVAL_S = 0.25
+# The least delay is known once samples came for this long; it then follows drifting clocks.
+_KNOWN_AFTER_S = 1.0
+_DELAY_LEAK = 5e-4
+# A silence in which the sender's clock also steps lost samples where it is longer than this.
+_SILENCE_S = 1.0
+_USUAL_DECAY = 0.9
+_REMEMBERED_S = 2.0
+_SIGNIFICANT = 4.0
+_BELIEVED_RATE = 0.01
+
+
+def digests(data: Floats) -> Digests:
+    """A number for each sample that is the same only where all channels are, as good as always."""
+    bits = np.ascontiguousarray(data).view(np.uint32)
+    marks: Digests = bits.sum(axis=0, dtype=np.uint64)
+    return marks
+
+
+class RecentSamples:
+    """Number, time and digest of the samples of the last stretch, in bounded memory."""
+
+    def __init__(self, length_s: float, sfreq_hz: float) -> None:
+        capacity = max(_LEAST_SAMPLES, math.ceil(length_s * sfreq_hz))
+        self._apart_s = _SAME_SAMPLES / sfreq_hz
+        self._numbers = np.full(capacity, -1, np.int64)
+        self._times = np.full(capacity, np.nan)
+        self._digests = np.zeros(capacity, np.uint64)
+        self._at = 0
+
+    def add(self, first_number: int, times: Times, marks: Digests) -> None:
+        """Remember samples that follow one another; the oldest make room."""
+        capacity = self._numbers.size
+        skip = max(0, times.size - capacity)
+        n_new = times.size - skip
+        slots = (self._at + np.arange(n_new)) % capacity
+        self._numbers[slots] = first_number + skip + np.arange(n_new)
+        self._times[slots] = times[skip:]
+        self._digests[slots] = marks[skip:]
+        self._at = int(self._at + n_new) % capacity
+
+    def holds(self, time_s: float, mark: int) -> bool:
+        """Whether a sample with this content was given at this time."""
+        near = np.abs(self._times - time_s) <= self._apart_s
+        return bool((self._digests[near] == np.uint64(mark)).any())
+
+    def skipped(self, number: int) -> bool:
+        """Whether this number lies among those remembered and was never given."""
+        oldest = self._numbers[self._at]  # -1 while there is room
+        if oldest < 0:
+            oldest = self._numbers[0]
+        return bool(oldest < number) and not bool((self._numbers == number).any())
+
+
+class Flatness:
+    """Where a signal stays the same, so that its content does not tell one sample from another.
+
+    That is from the fourth equal sample in a row on. Where several samples share one time stamp,
+    as those of a sender that stamps whole chunks do, it is from the second on: in such a stream
+    a packet that comes twice begins again with another sample than it ended with.
+    """
+
+    def __init__(self) -> None:
+        self._stamp, self._mark = np.nan, np.uint64(0)
+        self._n_received = self._n_same = 0
+        self._shared = False
+
+    def __call__(self, stamps: Times, marks: Digests) -> Mask:
+        """Flat or not, bool [n_samples], of samples in order of arrival."""
+        if not stamps.size:
+            return np.zeros(0, np.bool_)
+        number = np.arange(stamps.size)
+        moved = marks != np.append(self._mark, marks[:-1])
+        moved[0] |= self._n_received == 0
+        last_move = np.maximum.accumulate(np.where(moved, number, -self._n_same))
+        n_same = number - last_move + 1
+        shares = stamps == np.append(self._stamp, stamps[:-1])
+        # Samples of other content at one time show it, or a stream that never moved so far.
+        shared = np.logical_or.accumulate(shares & moved) | self._shared
+        shared |= n_same > self._n_received + number
+        flat: Mask = (n_same >= _FLAT_SAMPLES) | (shares & shared & ~moved)
+        self._stamp, self._mark = stamps[-1], marks[-1]
+        self._n_received += stamps.size
+        self._n_same = int(n_same[-1])
+        self._shared |= bool((shares & moved).any())
+        return flat
+
+
+class SampleCounter:
+    """Numbers the samples of a stream, over any number of connections to it.
+
+    A jump of the stamps is a loss where its samples could have been sent and arrived by now: the
+    wall clock moved on as far since the last sample, or a backlog is being read. Else it is a
+    step of the sender's clock: nothing is lost, and time goes on from the counter. So is a jump
+    back, unless the sample was given before (its stamp and content are known: a duplicate; not
+    where the signal is flat, all of which is alike) or belongs into a gap of the last 2 s (it
+    came late). Where the clock steps in a silence of more
+    than 1 s, the loss is reckoned from arrival, to within a chunk.
+
+    Losses are exact to the sample where stamps are exact: whole samples apart for the last 1 s.
+    Stamps that jump by parts of samples are jitter; from then until 10 s without, only jumps of
+    more than 0.1 s, 1.5 times the largest one before and the sender's chunk (up to 0.25 s) are
+    losses, counted to the nearest sample of the line that is fitted to the stamps. A step forward
+    of less than 0.25 s, or in a backlog, cannot be told from a loss and is counted as one.
+
+    However the samples are cut into calls, their numbers and counts are the same. Memory is
+    bounded.
+
+    Parameters
+    ----------
+    sfreq_hz : float
+        Nominal rate in Hz.
+
+    Attributes
+    ----------
+    sfreq_hz : float
+        Nominal rate in Hz.
+    """
+
+    def __init__(self, sfreq_hz: float) -> None:
+        self.sfreq_hz = sfreq_hz
+        self._fit = ClockFit(sfreq_hz)
+        self._recent = RecentSamples(_REMEMBERED_S, sfreq_hz)
+        self._flatness = Flatness()
+        self._next = 0
+        self._received = self._given = self._duplicated = self._reordered = self._steps = 0
+        self._shift_s = 0.0  # of the sender's clock, by its steps: time = stamp - shift
+        self._last_stamp = math.nan
+        self._newest_s = -math.inf
+        self._n_clean = 0  # samples since the last sign of jitter
+        self._jittery = False
+        self._jitter_s = 0.0
+        self._t_first = self._t_last = math.nan  # arrivals
+        self._usual_s = 0.0  # between arrivals
+        self._delay_s = math.inf  # the least
+
+    @property
+    def next_sample(self) -> int:
+        """Number of the next sample, if none is lost before it."""
+        return self._next
+
+    @property
+    def report(self) -> SampleCounterReport:
+        """The counts so far."""
+        line = self._fit.line()
+        rate_hz = math.nan if line is None else line.rate_hz
+        return SampleCounterReport(
+            received=self._received,
+            given=self._given,
+            lost=self._next - self._given,
+            duplicated=self._duplicated,
+            reordered=self._reordered,
+            clock_steps=self._steps,
+            effective_rate_hz=rate_hz,
+            drift_ppm=1e6 * (rate_hz / self.sfreq_hz - 1),
+            offset_s=math.nan if line is None else line.at(0),
+            uncertainty_s=math.nan if line is None else line.uncertainty_s,
+            nominal_rate_hz=self.sfreq_hz,
+        )
+
+    def take(self, data: Floats, stamps: Times, t_arrived: float) -> list[Chunk]:
+        """Samples that go on, numbered; a new chunk begins after each gap.
+
+        Parameters
+        ----------
+        data : ndarray, float32 [n_channels, n_samples]
+            Microvolts, in order of arrival.
+        stamps : ndarray, float64 [n_samples]
+            As the sender stamped them, on the LSL clock, s.
+        t_arrived : float
+            When they were here, LSL clock, s. No time stamp that is given is later.
+
+        Returns
+        -------
+        list of Chunk
+            Empty where no sample goes on.
+        """
+        marks = digests(data)
+        flat = self._flatness(stamps, marks)
+        self._received += stamps.size
+        late = np.diff(stamps) * self.sfreq_hz - 1  # against the counter, samples
+        jumps = [*(np.flatnonzero(~(np.abs(late) <= _NEAR_SAMPLES)) + 1).tolist(), stamps.size]
+        times = np.empty(stamps.size)
+        pieces: list[list[slice]] = []
+        gaps: list[int] = []
+        start = at_jump = 0
+        while start < stamps.size:
+            stamp = float(stamps[start])
+            known = None if flat[start] else int(marks[start])
+            gap = self._judge(stamp, known, t_arrived)
+            if gap is None:
+                start += 1
+                continue
+            while jumps[at_jump] <= start:
+                at_jump += 1
+            run = slice(start, jumps[at_jump])
+            times[run] = stamps[run] - self._shift_s
+            if not math.isfinite(stamp):
+                started = not math.isnan(self._last_stamp)
+                times[start] = self._time_of(self._next) if started else t_arrived
+            self._follow(gap, times[run], marks[run], t_arrived)
+            if gap or not pieces:
+                pieces.append([])
+                gaps.append(gap)
+            pieces[-1].append(run)
+            start = run.stop
+        first = self._next - sum(gaps) - sum(run.stop - run.start for p in pieces for run in p)
+        chunks = []
+        for runs, gap in zip(pieces, gaps, strict=True):
+            first += gap
+            chunks.append(_chunk(data, np.minimum(times, t_arrived), runs, first, gap))
+            first += chunks[-1].n_samples
+        return chunks
+
+    def _follow(self, gap: int, times: Times, marks: Digests, t_arrived: float) -> None:
+        """Note samples that follow one another and are given."""
+        first = self._next + gap
+        self._fit.add(first, times)
+        self._recent.add(first, times, marks)
+        self._next = first + times.size
+        self._given += times.size
+        self._n_clean += times.size
+        self._last_stamp = float(times[-1]) + self._shift_s
+        newest_s = float(times.max())
+        self._newest_s = max(self._newest_s, newest_s)
+        if math.isnan(self._t_first):
+            self._t_first = self._t_last = t_arrived
+        passed_s = t_arrived - self._t_last
+        if passed_s > 0:
+            self._usual_s = max(_USUAL_DECAY * self._usual_s, passed_s)
+            self._delay_s += _DELAY_LEAK * passed_s
+            self._t_last = t_arrived
+        self._delay_s = min(self._delay_s, t_arrived - newest_s)
+
+    def _judge(self, stamp: float, mark: int | None, t_arrived: float) -> int | None:
+        """Samples lost before this one; None where it is not to be given.
+
+        It has no mark where its content tells nothing.
+        """
+        if math.isnan(self._last_stamp) or not math.isfinite(stamp):
+            return 0
+        if abs((stamp - self._last_stamp) * self.sfreq_hz - 1) <= _NEAR_SAMPLES:
+            return 0
+        time_s = stamp - self._shift_s
+        seen = mark is not None and time_s <= self._newest_s + _NEAR_SAMPLES / self.sfreq_hz
+        if seen and self._recent.holds(time_s, mark):
+            self._duplicated += 1
+            return None
+        if self._jittery and self._n_clean >= _EXACT_AGAIN_AFTER_S * self.sfreq_hz:
+            self._jittery, self._jitter_s = False, 0.0
+        late = (stamp - self._last_stamp) * self._rate_hz() - 1
+        whole = not self._jittery and abs(late - round(late)) <= self._whole_within(late)
+        if late > 0:
+            return self._judge_forward(stamp, late, t_arrived, whole=whole)
+        return self._judge_back(stamp, late, t_arrived, whole=whole)
+
+    def _judge_forward(
+        self, stamp: float, late: float, t_arrived: float, *, whole: bool
+    ) -> int | None:
+        time_s, jump_s = stamp - self._shift_s, late / self._rate_hz()
+        stretch_s = min(self._n_clean / self.sfreq_hz, _CHUNK_S)
+        if not whole and jump_s <= max(_JITTER_S, _JITTER_MARGIN * self._jitter_s, stretch_s):
+            return self._jitter(jump_s)
+        known = t_arrived - self._t_first >= _KNOWN_AFTER_S
+        if time_s > t_arrived - (self._delay_s if known else 0.0) + _ARRIVAL_S:
+            return self._step(stamp, t_arrived)
+        if self._jittery:
+            late = (time_s - self._time_of(self._next)) * self._rate_hz()
+        return max(1, round(late))
+
+    def _judge_back(
+        self, stamp: float, late: float, t_arrived: float, *, whole: bool
+    ) -> int | None:
+        jump_s = -late / self._rate_hz()
+        limit_s = _STEP_BACK_S
+        if self._jittery or not self._exact:
+            limit_s = max(_CHUNK_S, _JITTER_MARGIN * self._jitter_s)
+        if (whole or jump_s > limit_s) and self._recent.skipped(self._next + round(late)):
+            self._reordered += 1
+            return None
+        return self._jitter(jump_s) if jump_s <= limit_s else self._step(stamp, t_arrived)
+
+    def _jitter(self, jump_s: float) -> int:
+        self._jittery, self._n_clean = True, 0
+        self._jitter_s = max(self._jitter_s, jump_s)
+        return 0
+
+    def _step(self, stamp: float, t_arrived: float) -> int:
+        """Let time go on from the counter; samples lost meanwhile, judged by arrival alone."""
+        self._steps += 1
+        gap = 0
+        if t_arrived - self._t_last > max(_SILENCE_S, self._usual_s / _USUAL_DECAY):
+            silent_s = t_arrived - self._delay_s - self._usual_s - self._newest_s
+            gap = max(1, round(silent_s * self._rate_hz()))
+        self._shift_s = stamp - self._time_of(self._next + gap)
+        return gap
+
+    @property
+    def _exact(self) -> bool:
+        return not self._jittery and self._n_clean >= _EXACT_AFTER_S * self.sfreq_hz
+
+    def _whole_within(self, late: float) -> float:
+        if not self._exact:
+            return _WHOLE_AT_FIRST_SAMPLES
+        return _WHOLE_SAMPLES + _WHOLE_SHARE * abs(late)
+
+    def _rate_hz(self) -> float:
+        """Rate to count by: the nominal one, unless the stamps are sure of another."""
+        line = self._fit.line()
+        if line is None:
+            return self.sfreq_hz
+        off_hz = abs(line.rate_hz - self.sfreq_hz)
+        sure = _SIGNIFICANT * line.rate_error_hz < off_hz < _BELIEVED_RATE * self.sfreq_hz
+        return line.rate_hz if sure else self.sfreq_hz
+
+    def _time_of(self, number: int) -> float:
+        """Time of a sample to come, s: by the line, or from the last sample's exact stamp."""
+        line = self._fit.line()
+        if self._jittery and line is not None:
+            return line.at(number)
+        last_s = self._last_stamp - self._shift_s
+        return last_s + (number - self._next + 1) / self._rate_hz()
+
+
+def _chunk(data: Floats, times: Times, runs: list[slice], first_sample: int, gap: int) -> Chunk:
+    if len(runs) == 1:
+        run = runs[0]
+        return Chunk(np.ascontiguousarray(data[:, run]), times[run], first_sample, gap)
+    pieces = np.concatenate([data[:, run] for run in runs], axis=1)
+    return Chunk(pieces, np.concatenate([times[run] for run in runs]), first_sample, gap)

@@ -1,0 +1,1 @@
+"""A FieldTrip buffer, or another client of mne-realtime, as a source."""

@@ -1,0 +1,247 @@
+"""Samples in through any client of mne-realtime."""
+
+import queue
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pylsl
+import pylsl.lib
+
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.mne_info import montage_from_info
+from rtbrain.stream.clock.arrival import ArrivalClock
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.units import microvolts_per
+
+_POLL_S = 0.005
+_MOCK_CHUNK_S = 0.25
+_MOST_WAITING = 64
+_MOST_OLD = 1000
+# Samples lost just before a block, and the block [n_channels, n_samples].
+ReceivedBlock = tuple[int, Any]
+# Gives the next block, or None if there was none in so many seconds.
+Receive = Callable[[float], ReceivedBlock | None]
+
+
+class MneClientSource:
+    """A client of mne-realtime (`LSLClient`, `FieldTripClient`, `MockRtClient`) as a Source.
+
+    For what such a client alone can reach. `LslSource` and `FieldTripSource` read the same
+    streams and see more: these clients (version 0.3.0) give neither sample numbers nor time
+    stamps, and the first two neither convert units nor tell that their stream is gone.
+    Therefore samples are counted as they come and stamped by when they came, by `ArrivalClock`:
+    what a client loses within itself shows only as a pause of 1 s or more.
+
+    `MockRtClient` hands over its recording once, as fast as it is asked, and then ends.
+
+
+    References
+    ----------
+    https://github.com/mne-tools/mne-realtime
+    """
+
+    def __init__(self, client: Any, *, unit: str) -> None:
+        factor = microvolts_per(unit)
+        if factor is None:
+            raise SettingsError(f"unit: expected one of voltage such as volts, got {unit!r}")
+        info = client.get_measurement_info()
+        if info is None:
+            raise StreamError(
+                f"{type(client).__name__} has no measurement info: connect it before, in a with"
+            )
+        self.montage: Montage = montage_from_info(info)
+        self._factor = factor
+        self._client = client
+        self._clock = ArrivalClock(self.montage.sfreq_hz)
+        self._receive: Receive | None = None
+        self._let_go: Callable[[], None] = lambda: None
+        self._waiting: deque[ReceivedBlock] = deque()
+        self._ended = False
+        self._n_arrived = 0
+        self._next = 0
+        self._gap = 0
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples, as they came from the client."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while not self._closed.is_set():
+                left_s = max(0.0, min(0.1, deadline - time.monotonic()))
+                chunk = self._try(left_s)
+                if chunk is not None:
+                    return chunk
+                if self._ended:
+                    return None
+                if time.monotonic() >= deadline:
+                    nothing = np.zeros((self.montage.n_channels, 0), np.float32)
+                    return Chunk(nothing, np.zeros(0), self._next)
+        return None
+
+    def close(self) -> None:
+        """Stop reading; the client stays connected. Safe to call twice."""
+        self._closed.set()
+        with self._lock:
+            self._let_go()
+            self._let_go = lambda: None
+
+    def _try(self, timeout_s: float) -> Chunk | None:
+        if self._receive is None:
+            self._receive = self._begin()
+        if not self._ended:
+            block = self._receive(0.0 if self._waiting else timeout_s)
+            if block is not None:
+                self._take(block)
+        now_s = lsl_clock()
+        if self._n_arrived:
+            self._clock.arrived(self._n_arrived, now_s)
+        lost = self._clock.resume(now_s)
+        if lost is None:
+            self._closed.wait(min(timeout_s, _POLL_S))
+            return None
+        self._n_arrived += lost
+        self._gap += lost
+        if not self._waiting:
+            return None
+        n_lost, data = self._waiting.popleft()
+        gap, self._gap = self._gap + n_lost, 0
+        first_sample = self._next + gap
+        self._next = first_sample + data.shape[1]
+        stamps = self._clock.stamps(first_sample, data.shape[1])
+        return Chunk(self._microvolts(data), stamps, first_sample, gap)
+
+    def _take(self, block: ReceivedBlock) -> None:
+        n_lost, data = block
+        if data.shape[0] != self.montage.n_channels:
+            raise StreamError(
+                f"the client gives {data.shape[0]} channels, its measurement info names "
+                f"{self.montage.n_channels}: give it the info of this stream"
+            )
+        self._waiting.append(block)
+        self._n_arrived += n_lost + data.shape[1]
+
+    def _microvolts(self, data: Any) -> Floats:
+        with np.errstate(over="ignore"):
+            scaled: Floats = np.multiply(data, self._factor, dtype=np.float64).astype(
+                np.float32, order="C"
+            )
+        return scaled
+
+    def _begin(self) -> Receive:
+        mne_realtime = import_mne_realtime()
+        if isinstance(self._client, mne_realtime.MockRtClient):
+            for data in _recording_of(self._client):
+                self._take((0, data))
+            self._ended = True
+            return lambda timeout_s: None
+        if isinstance(self._client, mne_realtime.FieldTripClient):
+            # Its iterator ends after one block in any thread but its own.
+            received = _Received()
+            self._client.register_receive_callback(received.push)
+            self._client.start_receive_thread(self.montage.n_channels)
+            self._let_go = lambda: _stop(self._client, received)
+            return received.next
+        return self._polled(self._client.iter_raw_buffers())
+
+    def _polled(self, blocks: Iterator[Any]) -> Receive:
+        # What waits there was sent before the first pull.
+        for _ in range(_MOST_OLD):
+            if not next(blocks, np.zeros((0, 0))).size:
+                break
+
+        def receive(timeout_s: float) -> ReceivedBlock | None:
+            deadline = time.monotonic() + timeout_s
+            while True:
+                data = next(blocks, None)
+                if data is None:
+                    self._ended = True
+                    return None
+                if data.size:
+                    return 0, data
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._closed.wait(min(_POLL_S, left_s)):
+                    return None
+
+        return receive
+
+
+class _Received:
+    """Blocks that a client's own thread pushed; where too many wait, new ones are lost."""
+
+    def __init__(self) -> None:
+        self._blocks: queue.Queue[ReceivedBlock] = queue.Queue(_MOST_WAITING)
+        self._n_lost = 0
+
+    def push(self, data: Any) -> None:
+        try:
+            self._blocks.put_nowait((self._n_lost, data))
+            self._n_lost = 0
+        except queue.Full:
+            self._n_lost += data.shape[1]
+
+    def next(self, timeout_s: float) -> ReceivedBlock | None:
+        try:
+            return self._blocks.get(timeout=max(timeout_s, 1e-3))
+        except queue.Empty:
+            return None
+
+
+def _stop(client: Any, received: _Received) -> None:
+    client.unregister_receive_callback(received.push)
+    client.stop_receive_thread()
+
+
+class _Epochs:
+    """What `MockRtClient` sends to: it has no other way out of its recording."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Any] = []
+
+    def _process_raw_buffer(self, data: Any) -> None:
+        self.blocks.append(data)
+
+
+def _recording_of(client: Any) -> list[Any]:
+    """All blocks of a `MockRtClient`, in volts, with its calibration put back in."""
+    info = client.get_measurement_info()
+    sfreq_hz = float(info["sfreq"])
+    n_samples = int(client.raw.n_times)
+    epochs = _Epochs()
+    hop = min(n_samples, max(1, round(_MOCK_CHUNK_S * sfreq_hz)))
+    client.send_data(epochs, "all", 0.0, n_samples / sfreq_hz, hop)
+    scales = np.array([[channel["range"] * channel["cal"]] for channel in info["chs"]])
+    return [data * scales for data in epochs.blocks]
+
+
+def import_mne_realtime() -> Any:
+    """The module ``mne_realtime``, without its warning that it is not developed any more.
+
+    Imported on call: who uses none of its clients does not need mne, nor the time to load it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "MNE-realtime is discontinued", FutureWarning)
+        import mne_realtime
+    return mne_realtime
+
+
+def patch_pylsl_for_mne_realtime() -> None:
+    """Give pylsl back its module ``pylsl.pylsl``, which 1.18 split into parts.
+
+    mne-realtime 0.3 reads ``pylsl.pylsl.fmt2type``, which is now in ``pylsl.lib``; without it
+    `mne_realtime.LSLClient` never connects. Call this before the client is started. Does nothing
+    where the name exists.
+
+
+    References
+    ----------
+    https://github.com/mne-tools/mne-realtime, ``lsl_client.py`` of version 0.3.0
+    """
+    if not hasattr(pylsl, "pylsl"):
+        pylsl.pylsl = pylsl.lib

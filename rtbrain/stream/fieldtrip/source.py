@@ -1,0 +1,326 @@
+"""Samples in from a FieldTrip buffer, which Micromed, Neuralynx, BCI2000 and others stream to."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rtbrain.errors import MontageError, SettingsError, StreamError, StreamLostError
+from rtbrain.mne_info import montage_from_info
+from rtbrain.stream.clock.arrival import PAUSE_S, ArrivalClock
+from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import quote
+from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.units import microvolts_per
+
+_CHUNK_S = 0.25
+
+
+# Longest request to the server: how soon another thread's close is heeded.
+_SLICE_S = 0.1
+
+
+_ATTEMPT_S = 0.5
+
+
+_BACK_OFF_S = (0.1, 1.0)
+
+
+# By so many samples a buffer found again is known to be the same one.
+_KNOWN_SAMPLES = 16
+
+
+class FieldTripSource:
+    """A FieldTrip buffer of numbers at a regular rate.
+
+    The buffer counts the samples put into it, and that count numbers them here. Samples that
+    were overwritten in its ring before they were read are the next chunk's `gap`, exactly. The
+    buffer tells no time: stamps are those of `ArrivalClock`, by when samples could be read here
+    and late by the unknown way there. Where the count begins anew or its sender pauses for 1 s,
+    the samples lost are reckoned from that clock; samples put before the buffer was found again
+    are among them.
+
+    Only the protocol code of `mne_realtime.FieldTripClient` is used, its
+    ``externals.FieldTrip.Client``. The client itself (version 0.3.0) waits without limit for
+    whole blocks, spins for ever when the server hangs up, guesses the channels to be MEG ones,
+    fails on labels that do not end in a number, and gives no sample numbers.
+
+    Given `on_event`, the source supervises itself: while the buffer is away or silent `pull`
+    gives empty chunks, and it tells ``lost`` (`reason`), ``recovered`` (`lost`: samples) and
+    ``refused`` (`reason`), the latter where what came back has another rate or lacks a channel.
+    Channels that came back in another order are re-bound by label. Without `on_event` a buffer
+    that is gone is an error: make a new source when it is back.
+
+    Parameters
+    ----------
+    host : str
+        Name or address of the machine with the buffer.
+    port : int
+        TCP port.
+    names : sequence of str or None
+        Labels for a buffer that has none.
+    kinds : sequence of str or None
+        Kind of each channel.
+    unit : str
+        Unit of the values, which the buffer does not tell.
+    timeout_s : float
+        How long to wait for the buffer and its header, s.
+    info : mne.Info or None
+        Labels, kinds and positions of the channels, found by label.
+    on_event : callable or None
+        Told the event and its fields, in the thread that pulls.
+
+    Attributes
+    ----------
+    montage : Montage
+        Channels and nominal rate.
+    notes : tuple of str
+        What had to be assumed about the header, one sentence each.
+
+    Raises
+    ------
+    SettingsError
+        The unit is none of voltage.
+    StreamError
+        No buffer answers, or its header is absent or cannot be used.
+    MontageError
+        Labels repeat or do not fit.
+
+    References
+    ----------
+    https://www.fieldtriptoolbox.org/development/realtime/buffer_protocol
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 1972,
+        names: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        unit: str = "microvolts",
+        timeout_s: float = 10.0,
+        info: Any = None,
+        on_event: Callable[..., None] | None = None,
+    ) -> None:
+        factor = microvolts_per(unit)
+        if factor is None:
+            raise SettingsError(
+                f"unit: expected a unit of voltage such as microvolts, got {unit!r}"
+            )
+        self._host, self._port = host, port
+        self._where = f"FieldTrip buffer {quote(f'{host}:{port}')}"
+        self._unit_uv = factor
+        self._on_event = on_event
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._link: BufferConnection | None
+        self._link, raw_header = connect(host, port, timeout_s)
+        try:
+            given = None if info is None else montage_from_info(info)
+            header = read_buffer_header(
+                raw_header, self._where, names=names, kinds=kinds, given=given
+            )
+        except (StreamError, MontageError):
+            self._link.close()
+            raise
+        self.montage: Montage = header.montage
+        self.notes = header.notes
+        self._rows: list[int] | None = None
+        self._factors = header.factors * factor
+        self._clock = ArrivalClock(self.montage.sfreq_hz)
+        self._started = False
+        self._read = 0  # samples of this buffer that were read or given up
+        self._base = 0  # our number of the buffer's sample 0
+        self._gap = 0
+        self._known: Any = None
+        self._lost_for = ""
+        self._refused_for = ""
+        self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples, as soon as there is one; at most 0.25 s of them.
+
+        No sample is older than the first call. Where the buffer is away, a call may take 0.5 s
+        longer than asked for.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first sample, s.
+
+        Returns
+        -------
+        Chunk or None
+            Empty if nothing came in time; None once closed.
+
+        Raises
+        ------
+        StreamLostError
+            The buffer was there and is gone, and no `on_event` was given.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while not self._closed.is_set():
+                left_s = max(0.0, min(_SLICE_S, deadline - time.monotonic()))
+                chunk = None
+                if self._link is None:
+                    self._away(left_s)
+                else:
+                    chunk = self._try(self._link, left_s)
+                if chunk is not None:
+                    return chunk
+                if time.monotonic() >= deadline:
+                    n_channels = self.montage.n_channels
+                    nothing = np.zeros((n_channels, 0), np.float32)
+                    return Chunk(nothing, np.zeros(0), self._base + self._read)
+        return None
+
+    def close(self) -> None:
+        """Hang up, after a pull under way in another thread; safe to call twice."""
+        self._closed.set()
+        with self._lock:
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+
+    def _try(self, link: BufferConnection, timeout_s: float) -> Chunk | None:
+        """Samples of a buffer that is there; None if there are none now."""
+        try:
+            if not self._started:
+                self._read, self._started = link.wait(0, 0.0), True
+                self._base = -self._read
+            n_there = link.wait(self._read, timeout_s)
+            if n_there < self._read:
+                raise ConnectionError("its count began anew")
+            return self._next(link, n_there, timeout_s)
+        except OSError as error:
+            self._drop(str(error))
+            return None
+
+    def _next(self, link: BufferConnection, n_there: int, timeout_s: float) -> Chunk | None:
+        now_s = lsl_clock()
+        self._clock.arrived(n_there + self._base, now_s)
+        lost = self._clock.resume(now_s)
+        if lost is None:
+            self._closed.wait(min(timeout_s, _SLICE_S))
+            return None
+        self._base += lost
+        self._gap += lost
+        if n_there == self._read:
+            if now_s - self._clock.newest_s >= PAUSE_S:
+                self._tell_lost(f"no new sample for {PAUSE_S:g} s")
+            return None
+        n_most = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
+        found = link.unread(self._read, n_there, n_most)
+        if found is None:
+            return None
+        start, raw = found
+        if raw.shape[1] != self._factors.size:
+            raise ConnectionError(f"it has {raw.shape[1]} channels now")
+        self._known = raw[-_KNOWN_SAMPLES:]
+        gap = self._gap + start - self._read
+        first_sample = self._base + start
+        self._gap, self._read = 0, start + raw.shape[0]
+        if self._lost_for:
+            self._tell("recovered", lost=gap)
+            self._lost_for = self._refused_for = ""
+        stamps = self._clock.stamps(first_sample, raw.shape[0])
+        return Chunk(self._microvolts(raw), stamps, first_sample, gap)
+
+    def _microvolts(self, raw: Any) -> Floats:
+        # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
+        with np.errstate(over="ignore"):
+            data: Floats = np.multiply(raw.T, self._factors[:, None], dtype=np.float64).astype(
+                np.float32, order="C"
+            )
+        return data if self._rows is None else np.ascontiguousarray(data[self._rows])  # [C, T]
+
+    def _drop(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+        if self._on_event is None:
+            raise self._gone(reason)
+        self._tell_lost(reason)
+        self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
+
+    def _gone(self, reason: str) -> StreamLostError:
+        return StreamLostError(f"{self._where} was there and is gone ({reason}): restart it")
+
+    def _away(self, timeout_s: float) -> None:
+        """Look for the buffer, no more often than the back-off allows."""
+        if self._on_event is None:
+            raise self._gone("it was lost before")
+        wait_s = self._retry_s - time.monotonic()
+        if wait_s > 0:
+            self._closed.wait(min(wait_s, timeout_s))
+            return
+        try:
+            self._link = self._returned(BufferConnection(self._host, self._port, _ATTEMPT_S))
+        except OSError:
+            # Still away, as was told.
+            self._link = None
+        except (StreamError, MontageError) as error:
+            self._refuse(str(error))
+        self._retry_s = time.monotonic() + self._back_off_s
+        self._back_off_s = min(2 * self._back_off_s, _BACK_OFF_S[1])
+
+    def _returned(self, link: BufferConnection) -> BufferConnection | None:
+        """The link, if what it leads to may be read on; else it is closed."""
+        kept = None
+        try:
+            header = link.header()
+            if header is not None:
+                self._bind(header)
+                self._resume(link, int(header.nSamples))
+                kept = link
+        finally:
+            if kept is None:
+                link.close()
+        return kept
+
+    def _bind(self, raw_header: Any) -> None:
+        """Find our channels in a header, or raise."""
+        wanted = self.montage
+        names = wanted.names if raw_header.nChannels == wanted.n_channels else None
+        header = read_buffer_header(raw_header, self._where, names=names, kinds=None, given=None)
+        if abs(header.montage.sfreq_hz - wanted.sfreq_hz) > 1e-6 * wanted.sfreq_hz:
+            raise StreamError(
+                f"{self._where} came back with {header.montage.sfreq_hz:g} Hz, before it had "
+                f"{wanted.sfreq_hz:g}: set the amplifier to that rate, or start anew"
+            )
+        self._rows = header.montage.rows(wanted.names)
+        self._factors = header.factors * self._unit_uv
+
+    def _resume(self, link: BufferConnection, n_there: int) -> None:
+        known = self._known
+        if not self._started:
+            return
+        if known is not None and n_there >= self._read:
+            again = link.data(self._read - known.shape[0], self._read)
+            # Only the connection was lost: the count runs on, nothing need be missing.
+            if again is not None and again.tobytes() == known.tobytes():  # NaN is equal too
+                return
+        self._base += self._read - n_there
+        self._read = n_there
+        self._known = None
+        self._clock.break_off()
+
+    def _refuse(self, reason: str) -> None:
+        self._link = None
+        if reason != self._refused_for:
+            self._refused_for = reason
+            self._tell("refused", reason=reason)
+
+    def _tell_lost(self, reason: str) -> None:
+        if not self._lost_for:
+            self._lost_for = reason
+            self._tell("lost", reason=reason)
+
+    def _tell(self, event: str, **fields: object) -> None:
+        if self._on_event is not None:
+            self._on_event(event, **fields)

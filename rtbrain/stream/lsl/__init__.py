@@ -1,0 +1,1 @@
+"""LSL streams: found, opened, and their headers read."""

@@ -1,0 +1,201 @@
+"""What an LSL header says: the montage, each channel's unit, where the signal comes from."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pylsl
+
+from rtbrain.errors import MontageError, StreamError
+from rtbrain.stream.lsl.resolve import quote
+from rtbrain.types import Floats, Montage, Times
+from rtbrain.units import microvolts_per
+
+_LABEL_LIMIT = 100
+
+
+_NAMED_IN_NOTES = 4
+
+
+_SESSION_KEYS = ("origin", "version", "bundle_id")
+
+
+# Microvolts a unit. The bare numbers are the powers of ten of a volt that MNE-LSL writes.
+# MNE-LSL writes the unit of volts as its power of ten.
+_BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamHeader:
+    """A stream's header, read and judged."""
+
+    montage: Montage
+    factors: Times  # float64 [n_channels]
+    session: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
+    """Judge the full header of a numeric, regular stream.
+
+    The XML is parsed by liblsl, which expands no entities, and walked no further than one
+    channel past the announced count: a hostile header costs its transfer and no more.
+
+    Parameters
+    ----------
+    info : pylsl.StreamInfo
+        The full header, as the inlet gives it.
+    raw : bool
+        Leave units and kinds as they are sent.
+
+    Raises
+    ------
+    StreamError
+        The stream is of strings, irregular, without channels, or its labels cannot be used.
+    MontageError
+        Labels repeat.
+    """
+    name = quote(info.name())
+    n_channels = _checked_count(info, name)
+    channels = _channel_nodes(info.desc(), n_channels)
+    notes: list[str] = []
+    names = _labels(channels, n_channels, name, notes)
+    kinds = tuple(_kind(node, info.type(), raw) for node in channels)
+    units = [node.child_value("unit") for node in channels]
+    if len(channels) != n_channels:
+        kinds = (_kind(None, info.type(), raw),) * n_channels
+        units = [""] * n_channels
+    factors = np.ones(n_channels) if raw else _factors(units, names, notes)
+    space = info.desc().child("montage").child_value("space").strip()
+    positions = _positions(channels, names, space, notes)
+    try:
+        montage = Montage(
+            names,
+            kinds,
+            float(info.nominal_srate()),
+            positions,
+            space if positions is not None else None,
+        )
+    except MontageError as error:
+        raise MontageError(f"stream {name}: {error}") from error
+    ours = info.desc().child("rtbrain")
+    session = {key: text for key in _SESSION_KEYS if (text := ours.child_value(key))}
+    return StreamHeader(montage, factors, session, tuple(notes))
+
+
+def _checked_count(info: Any, name: str) -> int:
+    if info.channel_format() == pylsl.cf_string:
+        raise StreamError(f"stream {name} carries strings, not a signal: name another stream")
+    rate = info.nominal_srate()
+    if not (math.isfinite(rate) and rate > 0):
+        raise StreamError(
+            f"stream {name} has no regular rate (nominal rate {rate:g} Hz), a signal needs one: "
+            "name another stream"
+        )
+    n_channels = int(info.channel_count())
+    if n_channels < 1:
+        raise StreamError(f"stream {name} has {n_channels} channels, a signal needs one or more")
+    return n_channels
+
+
+def _channel_nodes(desc: Any, n_channels: int) -> list[Any]:
+    nodes: list[Any] = []
+    node = desc.child("channels").child("channel")
+    while not node.empty() and len(nodes) <= n_channels:
+        nodes.append(node)
+        node = node.next_sibling("channel")
+    return nodes
+
+
+def _labels(nodes: list[Any], n_channels: int, name: str, notes: list[str]) -> tuple[str, ...]:
+    labels = [node.child_value("label").strip() for node in nodes]
+    if not any(labels):
+        notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
+        return tuple(str(number) for number in range(1, n_channels + 1))
+    if len(nodes) > n_channels:
+        raise StreamError(
+            f"stream {name} has {n_channels} channels, but its header labels more: "
+            "correct the sender's header"
+        )
+    n_labels = sum(map(bool, labels))
+    if n_labels != n_channels:
+        raise StreamError(
+            f"stream {name} has {n_channels} channels, but its header labels {n_labels}: "
+            "correct the sender's header"
+        )
+    for number, label in enumerate(labels, 1):
+        if len(label) > _LABEL_LIMIT:
+            raise StreamError(
+                f"stream {name}: the label of channel {number} has {len(label)} characters, at "
+                f"most {_LABEL_LIMIT} are taken: correct the sender's header"
+            )
+        if any(unicodedata.category(letter).startswith("C") for letter in label):
+            raise StreamError(
+                f"stream {name}: the label of channel {number}, {quote(label)}, has control "
+                "characters: correct the sender's header"
+            )
+    return tuple(labels)
+
+
+def _kind(node: Any, stream_type: str, raw: bool) -> str:
+    kind = node.child_value("type").strip() if node is not None else ""
+    if raw:
+        return kind or "misc"
+    return (kind or stream_type.strip() or "misc").lower()
+
+
+def _factors(units: Sequence[str], names: Sequence[str], notes: list[str]) -> Times:
+    factors = np.ones(len(units))
+    without: dict[str, list[str]] = {}
+    for row, (unit, name) in enumerate(zip(units, names, strict=True)):
+        factor = microvolts_per(_BY_POWER.get(unit.strip(), unit))
+        if factor is not None:
+            factors[row] = factor
+        else:
+            without.setdefault(unit.strip(), []).append(name)
+    for unit, who in without.items():
+        what = f"unit {quote(unit)} is not known" if unit else "the header gives no unit"
+        notes.append(f"{what} for {_some(who)}: taken as microvolts")
+    return factors
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:_NAMED_IN_NOTES])
+    more = len(names) - _NAMED_IN_NOTES
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _positions(
+    nodes: list[Any], names: Sequence[str], space: str, notes: list[str]
+) -> Floats | None:
+    if len(nodes) != len(names):
+        return None
+    positions = np.full((len(names), 3), np.nan, np.float32)
+    for row, node in enumerate(nodes):
+        location = node.child("location")
+        position = [_coordinate(location.child_value(axis)) for axis in "XYZ"]
+        # Part of a position is no position.
+        if all(map(math.isfinite, position)):
+            positions[row] = position
+    unplaced = [name for name, at in zip(names, positions, strict=True) if np.isnan(at[0])]
+    if len(unplaced) == len(names):
+        return None
+    if not space:
+        notes.append(
+            "the header gives channel locations without naming their space (desc/montage/space): "
+            "positions are not used"
+        )
+        return None
+    if unplaced:
+        notes.append(f"no usable location for {_some(unplaced)}: their position is unknown")
+    return positions
+
+
+def _coordinate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,208 @@
+"""Samples in over LSL: a live signal stream as a Source.
+
+The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
+dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
+stays off too: it accepts a stream of another rate with other labels. A lost stream is an error
+here, and whoever supervises looks for it anew.
+"""
+
+import math
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pylsl
+from pylsl.util import LostError
+
+from rtbrain.errors import SettingsError
+from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.header import read_header
+from rtbrain.stream.lsl.resolve import (
+    fetch_full_info,
+    lost_stream_error,
+    make_inlet,
+    open_inlet,
+    resolve_one,
+    stream_properties,
+)
+from rtbrain.types import Chunk, Floats, Montage, Times
+
+_CHUNK_S = 0.25
+
+
+_SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
+
+
+def lsl_clock() -> float:
+    """Seconds on this machine's LSL clock, the one that every time stamp is told in."""
+    return float(pylsl.local_clock())
+
+
+class LslSource:
+    """A live LSL stream of numbers at a regular rate.
+
+    Making one finds the stream and reads its whole header; no data flows before the first pull.
+
+    A `SampleCounter` numbers the samples by their time stamps and by when they were here: it counts
+    those that are lost, be it by the network or by liblsl's queue when nobody pulled for long,
+    drops those that come twice or late, and lets time go on where the sender's clock steps.
+
+    Parameters
+    ----------
+    name, stream_type, source_id : str or None
+        What the stream must be called; each one given must match.
+    timeout_s : float
+        How long to wait for the stream, its header and its data connection, s each.
+    max_buffer_s : int
+        Longest signal that waits here unread, s; older samples are then dropped.
+    scale : float
+        Factor on top of the header's units, for senders whose header is silent or wrong.
+    raw : bool
+        Leave units and kinds as they are sent, for streams that are no voltage.
+    found : pylsl.StreamInfo, optional
+        The stream, where it is known already; nothing is looked for then.
+    ledger : Ledger, optional
+        The one of the inlets before, so that what is lost between them is counted; a new one by
+        default.
+
+    Attributes
+    ----------
+    montage : Montage
+        Channels and nominal rate.
+    name, source_id : str
+        As its sender announces them.
+    session : dict of str to str
+        Of ``origin``, ``version`` and ``bundle_id``, those that rtbrain's outlets wrote.
+    simulated : bool
+        Whether the sender says that no patient is behind the signal now.
+    notes : tuple of str
+        What had to be assumed about the header, one sentence each.
+    ledger : Ledger
+        What became of the samples.
+
+    Raises
+    ------
+    SettingsError
+        The scale is 0 or not finite, the buffer is under 1 s, or the ledger has another rate.
+    StreamError
+        No stream or several match, or the header cannot be used.
+    StreamLostError
+        The stream went away while its header was read.
+    MontageError
+        Labels repeat.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        stream_type: str | None = None,
+        source_id: str | None = None,
+        timeout_s: float = 10.0,
+        max_buffer_s: int = 30,
+        scale: float = 1.0,
+        raw: bool = False,
+        found: Any = None,
+        ledger: SampleCounter | None = None,
+    ) -> None:
+        if not math.isfinite(scale) or scale == 0:
+            raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
+        if max_buffer_s < 1:
+            raise SettingsError(f"max_buffer_s: expected 1 s or more, got {max_buffer_s}")
+        if found is None:
+            found = resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
+        self._inlet: Any = make_inlet(found, max_buffer_s)
+        header = read_header(fetch_full_info(self._inlet, found, timeout_s), raw=raw)
+        self.montage: Montage = header.montage
+        self.name: str = found.name()
+        self.source_id: str = found.source_id()
+        self.session = header.session
+        self.simulated = header.session.get("origin") in _SIMULATED
+        self.notes = header.notes
+        self._factors = header.factors * scale
+        self._timeout_s = timeout_s
+        n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
+        self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
+        self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
+        self._open = False
+        self.ledger = _fitting(ledger, self.montage.sfreq_hz)
+        self._waiting: deque[Chunk] = deque()
+        # An inlet destroyed while another thread pulls from it brings the process down.
+        self._lock = threading.Lock()
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples, as soon as there is one; at most 0.25 s of them.
+
+        The first call opens the data connection, so no sample is older than that call.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first sample, s.
+
+        Returns
+        -------
+        Chunk or None
+            Empty if nothing came in time; None once closed.
+
+        Raises
+        ------
+        StreamLostError
+            The stream was there and is gone.
+        StreamError
+            The data connection did not open.
+        """
+        with self._lock:
+            if self._inlet is None:
+                return None
+            if not self._waiting:
+                values, stamps = self._receive(timeout_s)
+                self._waiting.extend(self.ledger.take(values, stamps, lsl_clock()))
+            return self._waiting.popleft() if self._waiting else self._nothing()
+
+    def close(self) -> None:
+        """Let go of the stream, after a pull under way in another thread; safe to call twice."""
+        with self._lock:
+            self._inlet = None
+
+    def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
+        if not self._open:
+            open_inlet(self._inlet, self.name, self.source_id, self._timeout_s)
+            self._open = True
+        try:
+            values, stamps = self._inlet.pull_chunk(
+                timeout=timeout_s,
+                max_samples=self._buffer.shape[0],
+                dest_obj=self._buffer,
+                min_samples=1,
+                as_numpy=True,
+            )
+        except LostError as error:
+            raise lost_stream_error(self.name, self.source_id) from error
+        return self._microvolts(values), stamps
+
+    def _microvolts(self, values: Any) -> Floats:
+        if self._as_sent:
+            return np.array(values.T, order="C")  # [C, T]
+        # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
+        with np.errstate(over="ignore"):
+            scaled: Floats = np.multiply(values.T, self._factors[:, None], dtype=np.float64).astype(
+                np.float32, order="C"
+            )
+        return scaled  # [C, T]
+
+    def _nothing(self) -> Chunk:
+        data = np.empty((self.montage.n_channels, 0), np.float32)
+        return Chunk(data, np.empty(0), self.ledger.next_sample)
+
+
+def _fitting(ledger: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
+    if ledger is None:
+        return SampleCounter(sfreq_hz)
+    if ledger.sfreq_hz != sfreq_hz:
+        raise SettingsError(
+            f"ledger: expected one of the stream's rate, {sfreq_hz:g} Hz, got one of "
+            f"{ledger.sfreq_hz:g} Hz: begin a new one for another stream"
+        )
+    return ledger

@@ -1,0 +1,328 @@
+"""Every sample of every LSL stream that is asked for, as its sender made it: for the recorder.
+
+Stamps stay those of the sender; what its clock is off is told beside them, for it is the reader
+of a recording who brings the clocks together, by all measurements of the session.
+"""
+
+import ctypes
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pylsl
+from pylsl.lib import lib
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
+
+from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.stream.lsl.resolve import (
+    StreamSummary,
+    fetch_full_info,
+    lost_stream_error,
+    quote,
+    stream_summary,
+)
+from rtbrain.types import Times
+
+_BUFFER_S = 360
+
+
+# liblsl makes room for all of them at once, 16 bytes each.
+_BUFFER_SAMPLES = 4_000_000
+
+
+_PULL_S = 0.05
+
+
+_PULL_BYTES = 4 * 1024**2
+
+
+_PULL_SAMPLES = 8192
+
+
+_OFFSET_EVERY_S = 5.0
+
+
+_ANSWER_S = 3.0
+
+
+_AGAIN_S = 2.0
+
+
+_FORGET_S = 2.0
+
+
+_LOOK_EVERY_S = 0.5
+
+
+# What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
+_NEWS_LIMIT = 4000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawHeader:
+    """The stream is connected; its samples follow."""
+
+    xml: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawSamples:
+    """Samples as they came.
+
+    Attributes
+    ----------
+    values : ndarray [n_samples, n_channels]
+        In the stream's format; bytes objects where it is of strings.
+    stamps : ndarray, float64 [n_samples]
+        Seconds, clock of the sender.
+    """
+
+    values: npt.NDArray[Any]
+    stamps: Times
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """What is to be added to the sender's stamps, s, as measured at a time on our LSL clock, s."""
+
+    time_s: float
+    offset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RawInletLost:
+    """The stream has gone, or did not answer; it is connected to again when it is back."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawInletRefused:
+    """The stream cannot be recorded, and why."""
+
+    why: str
+
+
+RawInletEvent = RawHeader | RawSamples | ClockOffset | RawInletLost | RawInletRefused
+
+
+# What came, if anything, and whether the stream has gone.
+_Pull = Callable[[Any], tuple[RawSamples | None, bool]]
+
+
+class RawInlet:
+    """One run of one sender, read in a thread of its own until it ends.
+
+    All that may block in liblsl blocks this thread alone. It waits inside liblsl's pull, for an
+    inlet that has lost its stream gives back nothing of what it still holds: so at most the chunk
+    that a sender pushed in the last half millisecond of its life is missed (measured; polled
+    every 0.1 s, all since the last poll would be).
+
+    Parameters
+    ----------
+    found : pylsl.StreamInfo
+        The stream.
+
+    Attributes
+    ----------
+    row : StreamRow
+        What a message says of it.
+    news : queue.Queue of News
+        A `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last `RawInletLost`; or `RawInletLost` or
+        `RawInletRefused` alone.
+    """
+
+    def __init__(self, found: Any) -> None:
+        self.row: StreamSummary = stream_summary(found)
+        self.news: queue.Queue[RawInletEvent] = queue.Queue(_NEWS_LIMIT)
+        self._found = found
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rtbrain-tap", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ask the thread to end; it does within a pull, 0.05 s, or an answer of the sender."""
+        self._stop.set()
+
+    def join(self, within_s: float) -> None:
+        """Wait for the thread's end, but no longer than that."""
+        self._thread.join(within_s)
+
+    def _work(self) -> None:
+        if self.row.n_channels < 1:
+            self._tell(
+                RawInletRefused(f"stream {quote(self.row.name)} has 0 channels: nothing to record")
+            )
+            return
+        try:
+            inlet = pylsl.StreamInlet(
+                self._found,
+                max_buflen=_buffer_length(self.row),
+                recover=False,
+                processing_flags=pylsl.proc_none,
+                as_numpy=True,
+            )
+            info = fetch_full_info(inlet, self._found, _ANSWER_S)
+            inlet.open_stream(_ANSWER_S)
+            self._tell(RawHeader(lib.lsl_get_xml(info.obj)))
+            self._read(inlet)
+        except (LostError, LslTimeoutError):
+            self._tell(RawInletLost(str(lost_stream_error(self.row.name, self.row.source_id))))
+        except StreamLostError as error:
+            self._tell(RawInletLost(str(error)))
+        except StreamError as error:
+            timed_out = isinstance(error.__cause__, LslTimeoutError)
+            self._tell(RawInletLost(str(error)) if timed_out else RawInletRefused(str(error)))
+
+    def _read(self, inlet: Any) -> None:
+        pull: _Pull = _texts if inlet.np_dtype is None else _NumericPull(inlet)
+        due = time.monotonic()
+        while not self._stop.is_set():
+            samples, gone = pull(inlet)
+            if samples is not None:
+                self._tell(samples)
+            if gone:
+                raise lost_stream_error(self.row.name, self.row.source_id)
+            if time.monotonic() >= due and self._measure_clock(inlet):
+                due = time.monotonic() + _OFFSET_EVERY_S
+
+    def _measure_clock(self, inlet: Any) -> bool:
+        """Tell of the offset, if liblsl has measured it; a first measurement takes it 1 s."""
+        try:
+            offset_s = inlet.time_correction(0.0)
+        except LslTimeoutError:
+            return False
+        self._tell(ClockOffset(pylsl.local_clock(), offset_s))
+        return True
+
+    def _tell(self, news: RawInletEvent) -> None:
+        while not self._stop.is_set():
+            try:
+                self.news.put(news, timeout=_PULL_S)
+            except queue.Full:
+                continue
+            return
+        # Asked to end: the last samples are still wanted, if there is room for them.
+        if not self.news.full():
+            self.news.put(news)
+
+
+class _NumericPull:
+    """Pulls numbers; keeps those that a pull had in hand when the stream was lost.
+
+    pylsl's own call drops them with the exception.
+    """
+
+    def __init__(self, inlet: Any) -> None:
+        per_sample = inlet.channel_count * np.dtype(inlet.np_dtype).itemsize
+        n_samples = min(max(1, _PULL_BYTES // per_sample), _PULL_SAMPLES)
+        self._values = np.empty((n_samples, inlet.channel_count), inlet.np_dtype)
+        self._stamps = np.empty(n_samples)
+
+    def __call__(self, inlet: Any) -> tuple[RawSamples | None, bool]:
+        # liblsl gives no sample the stamp 0, so that those it wrote can be told.
+        self._stamps[:] = 0.0
+        code = ctypes.c_int()
+        inlet.do_pull_chunk(
+            inlet.obj,
+            ctypes.c_void_p(self._values.ctypes.data),
+            ctypes.c_void_p(self._stamps.ctypes.data),
+            ctypes.c_size_t(self._values.size),
+            ctypes.c_size_t(self._stamps.size),
+            ctypes.c_double(_PULL_S),
+            ctypes.byref(code),
+        )
+        n_samples = int(np.count_nonzero(self._stamps))
+        gone = code.value != 0
+        if not n_samples:
+            return None, gone
+        return RawSamples(self._values[:n_samples].copy(), self._stamps[:n_samples].copy()), gone
+
+
+def _texts(inlet: Any) -> tuple[RawSamples | None, bool]:
+    rows: list[npt.NDArray[Any]] = []
+    stamps: list[float] = []
+    gone = False
+    try:
+        # One by one: a chunk of strings is dropped whole where the stream is lost meanwhile.
+        row, stamp = inlet.pull_sample(timeout=_PULL_S)
+        while stamp:
+            rows.append(row)
+            stamps.append(stamp)
+            if len(rows) == _PULL_SAMPLES:
+                break
+            row, stamp = inlet.pull_sample(timeout=0.0)
+    except LostError:
+        gone = True
+    return (RawSamples(np.stack(rows), np.array(stamps)) if rows else None), gone
+
+
+def _buffer_length(row: StreamSummary) -> int:
+    """In s, or hundreds of samples of an irregular stream."""
+    if row.sfreq_hz <= 0:
+        return _BUFFER_S
+    return max(1, min(_BUFFER_S, int(_BUFFER_SAMPLES / row.sfreq_hz)))
+
+
+class RawInlets:
+    """Taps of every stream that is wanted, as the streams appear, vanish and return.
+
+    Parameters
+    ----------
+    wanted : callable
+        Whether a stream is to be tapped, by what is announced of it.
+    """
+
+    def __init__(self, wanted: Callable[[StreamSummary], bool]) -> None:
+        self._wanted = wanted
+        self._resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
+        self._taps: dict[str, RawInlet] = {}
+        self._never_again: set[str] = set()
+        self._not_before: dict[str, float] = {}
+        self._look_at = 0.0
+
+    def poll(self) -> list[tuple[RawInlet, RawInletEvent]]:
+        """What the taps have to tell, in the order of each; returns at once."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY_S
+            self._look(now)
+        return self._drained()
+
+    def end(self, within_s: float) -> list[tuple[RawInlet, RawInletEvent]]:
+        """End all taps, and give what they still had, after no longer than that."""
+        deadline = time.monotonic() + within_s
+        for tap in self._taps.values():
+            tap.end()
+        for tap in self._taps.values():
+            tap.join(max(0.0, deadline - time.monotonic()))
+        return self._drained()
+
+    def _look(self, now: float) -> None:
+        for found in self._resolver.results():
+            uid = found.uid()
+            if uid in self._taps or uid in self._never_again:
+                continue
+            if now >= self._not_before.get(uid, 0.0) and self._wanted(stream_summary(found)):
+                self._taps[uid] = RawInlet(found)
+
+    def _drained(self) -> list[tuple[RawInlet, RawInletEvent]]:
+        told: list[tuple[RawInlet, RawInletEvent]] = []
+        for uid, tap in list(self._taps.items()):
+            # No more than are there now, so that a fast stream does not hold up the others.
+            for _ in range(tap.news.qsize()):
+                news = tap.news.get_nowait()
+                told.append((tap, news))
+                if isinstance(news, RawInletLost):
+                    del self._taps[uid]
+                    self._not_before[uid] = time.monotonic() + _AGAIN_S
+                elif isinstance(news, RawInletRefused):
+                    del self._taps[uid]
+                    self._never_again.add(uid)
+        return told

@@ -1,0 +1,1 @@
+"""A source that survives what streams do: lost, back again, changed."""

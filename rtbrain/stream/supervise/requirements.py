@@ -1,0 +1,191 @@
+"""What a decoder needs of a live stream, checked at connect and again at every reconnect."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.types import Chunk, Montage
+
+_RATE_TOLERANCE = 1e-6
+
+
+_LISTED = 8
+
+
+_ABSENT = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelBinding:
+    """Where a stream's channels go: from its rows to the decoder's, by label.
+
+    Attributes
+    ----------
+    rows : ndarray, int64 [n_names]
+        Row of the stream for each name of the contract; -1 where it has none.
+    missing : tuple of str
+        Names that the stream does not have; their rows come out as NaN.
+    n_channels : int
+        Channels of the stream.
+    notes : tuple of str
+        What differs from what was asked for and is accepted, one sentence each.
+    """
+
+    rows: npt.NDArray[np.int64]
+    missing: tuple[str, ...]
+    n_channels: int
+    notes: tuple[str, ...] = ()
+
+    def apply(self, chunk: Chunk) -> Chunk:
+        """Chunk with the contract's channels in its order.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            data: float32 [n_channels, n_samples], µV, as the stream has them.
+
+        Returns
+        -------
+        Chunk
+            data: float32 [n_names, n_samples], µV; NaN in rows that the stream lacks. The chunk
+            itself where the stream has exactly the contract's channels in its order.
+
+        Raises
+        ------
+        ValueError
+            The chunk has another number of channels than the stream that was bound.
+        """
+        if chunk.data.shape[0] != self.n_channels:
+            raise ValueError(
+                f"chunk has {chunk.data.shape[0]} channels, the stream has {self.n_channels}"
+            )
+        if self.n_channels == self.rows.size and np.array_equal(
+            self.rows, np.arange(self.rows.size)
+        ):
+            return chunk
+        data = chunk.data[self.rows]  # [C, T], always a copy
+        data[self.rows == _ABSENT] = np.nan
+        return replace(chunk, data=data)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequirements:
+    """Fingerprint of the stream that a decoder was made for.
+
+    ============  =================================================================================
+    field         where the stream differs
+    ============  =================================================================================
+    labels        bound anew by label: another order and more channels make no difference; missing
+                  ones are NaN as long as `min_coverage` of the names is there, else refused
+    nominal rate  refused where it differs by more than 1e-6 of it: filters and windows are made
+                  for one rate
+    source_id     accepted and told: a sender that was replaced is still the right signal
+    format        any format of numbers is accepted and becomes float32; a change is told
+    units         converted to µV from the header, channel by channel, by the inlet; where the
+                  header is silent, µV is taken and told, and the measured amplitude is checked
+                  (`rtbrain.units`)
+    ============  =================================================================================
+
+    Attributes
+    ----------
+    sfreq_hz : float
+        Nominal rate in Hz.
+    names : tuple of str
+        Labels in the order that the decoder needs.
+    source_id : str or None
+        The sender expected; None accepts any without a word.
+    sample_format : str or None
+        liblsl's name of the format expected; None accepts any without a word.
+    min_coverage : float
+        Share of `names` that must be there, above 0, at most 1.
+
+    Raises
+    ------
+    SettingsError
+        There are no names, or the rate or the share cannot be.
+    """
+
+    sfreq_hz: float
+    names: tuple[str, ...]
+    source_id: str | None = None
+    sample_format: str | None = None
+    min_coverage: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise SettingsError("a stream contract needs one channel or more, got none")
+        if not (math.isfinite(self.sfreq_hz) and self.sfreq_hz > 0):
+            raise SettingsError(f"sfreq_hz: expected a rate above 0 Hz, got {self.sfreq_hz}")
+        if not 0 < self.min_coverage <= 1:
+            raise SettingsError(
+                f"min_coverage: expected a share above 0, at most 1, got {self.min_coverage}"
+            )
+
+    def check(
+        self,
+        montage: Montage,
+        *,
+        stream: str,
+        source_id: str | None = None,
+        sample_format: str | None = None,
+    ) -> ChannelBinding:
+        """Bind a stream, or say why it cannot be decoded.
+
+        Parameters
+        ----------
+        montage : Montage
+            Channels and rate of the stream, as its header says.
+        stream : str
+            What a message calls the stream.
+        source_id, sample_format : str, optional
+            As its sender announces them.
+
+        Raises
+        ------
+        StreamError
+            The rate is another one, or too few of the channels are there.
+        """
+        if abs(montage.sfreq_hz - self.sfreq_hz) > _RATE_TOLERANCE * self.sfreq_hz:
+            raise StreamError(
+                f"stream {stream} has {montage.sfreq_hz:.10g} Hz, the decoder needs "
+                f"{self.sfreq_hz:.10g} Hz: set its sender to that rate, or refit the decoder"
+            )
+        row_of = {name: row for row, name in enumerate(montage.names)}
+        rows = np.array([row_of.get(name, _ABSENT) for name in self.names], np.int64)
+        missing = tuple(name for name in self.names if name not in row_of)
+        n_there = len(self.names) - len(missing)
+        if not n_there or n_there < self.min_coverage * len(self.names):
+            raise StreamError(
+                f"stream {stream} has {n_there} of the decoder's {len(self.names)} channels, "
+                f"{self.min_coverage:.0%} must be there; missing {_some(missing)}: correct the "
+                "labels at its sender, or refit the decoder"
+            )
+        return ChannelBinding(
+            rows, missing, montage.n_channels, self._notes(missing, source_id, sample_format)
+        )
+
+    def _notes(
+        self, missing: Sequence[str], source_id: str | None, sample_format: str | None
+    ) -> tuple[str, ...]:
+        notes = []
+        if missing:
+            notes.append(
+                f"{len(missing)} of {len(self.names)} channels are missing and left out: "
+                f"{_some(missing)}"
+            )
+        for what, expected, got in (
+            ("source_id", self.source_id, source_id),
+            ("sample format", self.sample_format, sample_format),
+        ):
+            if expected is not None and got is not None and got != expected:
+                notes.append(f"the {what} is {got!r}, it was {expected!r}")
+        return tuple(notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,342 @@
+"""A live stream that is supervised: lost, refused and found again without the loop ever waiting.
+
+liblsl's own recovery stays off: it accepts a stream of another rate with other labels, and its
+watchdog needs 15 to 30 s.
+"""
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from rtbrain.errors import MontageError, StreamLostError
+from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.supervise.connection import (
+    Candidate,
+    ConnectedStream,
+    ConnectionEvent,
+    ConnectionFailed,
+    ConnectionOpened,
+    ConnectionStarted,
+    ConnectionWorker,
+    HeaderAccepted,
+    Inlet,
+    StreamQuery,
+    StreamRefused,
+)
+from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
+from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
+from rtbrain.types import Chunk, Montage
+from rtbrain.units import AmplitudeCheck
+
+# A stall ends as a loss after this many stall times, which leaves a loop that pulls every
+# 0.1 s time to tell of it within 1.5 s.
+_LOST_AFTER = 1.35
+
+
+# A sender that was connected to but sends nothing is then dropped and looked for anew: the
+# connection may be half open.
+_FIRST_SAMPLE_S = 5.0
+
+
+# Time that the loop was away for (a computer that slept, a process that was stopped) is no
+# silence of the sender's: its samples may wait unread.
+_AWAY_S = 0.25
+
+
+_CLOSE_S = 1.0
+
+
+_TELL_CLOCK_S = 10.0
+
+
+_POLL_S = 0.05
+
+
+class SupervisedSource:
+    """A live stream as a Source that outlives its sender.
+
+    A pull gives empty chunks while there is no stream. When one is back that keeps the contract,
+    its samples go on in the numbers of the old ones: the first chunk's `gap` counts exactly the
+    samples that were lost in between, so that filters and windows begin anew.
+
+    ``on_event`` is told, in the thread that pulls, each change of state (`StreamState`: ``waiting``,
+    ``connecting``, ``warming``, ``live``, ``stalled``, ``lost``, ``refused``, ``stopping``) and
+    besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
+    ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong) and, every
+    10 s of samples, ``clock`` (the ledger's counts and the effective rate).
+
+    Parameters
+    ----------
+    wanted : Wanted
+        The stream: `LslStreamQuery` over LSL.
+    contract : StreamRequirements
+        What the decoder needs of it.
+    montage : Montage
+        What comes out: the contract's names and rate.
+    on_event : callable
+        ``on_event(event, **fields)``, as `StatusOutlet.emit`.
+    stall_s : float
+        Without a sample for this long the stream is stalled, and lost soon after, s.
+    clock : callable
+        LSL clock, s.
+
+    Attributes
+    ----------
+    montage : Montage
+        Channels and nominal rate of the chunks.
+    ledger : Ledger
+        Numbers the samples of every connection.
+
+    Raises
+    ------
+    MontageError
+        The montage has other names or another rate than the contract.
+    """
+
+    def __init__(
+        self,
+        *,
+        wanted: StreamQuery,
+        contract: StreamRequirements,
+        montage: Montage,
+        on_event: Callable[..., None],
+        stall_s: float = 1.0,
+        clock: Callable[[], float] = lsl_clock,
+    ) -> None:
+        if (montage.names, montage.sfreq_hz) != (contract.names, contract.sfreq_hz):
+            raise MontageError(
+                f"the contract asks for {len(contract.names)} channels at {contract.sfreq_hz:g} "
+                f"Hz, the montage has {montage.n_channels} at {montage.sfreq_hz:g} Hz or other "
+                "labels: make both from one bundle"
+            )
+        self.montage = montage
+        self._contract = contract
+        self._machine = StreamStateMachine(on_event)
+        self._amplitude = AmplitudeCheck(montage)
+        self.ledger = SampleCounter(contract.sfreq_hz)
+        self._search = ConnectionWorker(wanted, self._bind, self.ledger)
+        self._stall_s = stall_s
+        self._clock = clock
+        self._ready: ConnectedStream | None = None
+        self._link: ConnectedStream | None = None
+        self._searching = False
+        self._was_live = False
+        self._told: ConnectedStream | None = None
+        self._fresh = False
+        self._last_at = self._left_at = clock()
+        self._clock_due = round(_TELL_CLOCK_S * contract.sfreq_hz)
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream stands."""
+        return self._machine.state
+
+    def connect(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Find the stream and read its header, so that a mistake is told before data flow.
+
+        Without this call, the first pull begins to look, and waits for a stream however long.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the stream, s.
+        stop : callable
+            Whether to give up at once.
+
+        Returns
+        -------
+        bool
+            False where `stop()` ended it.
+
+        Raises
+        ------
+        StreamError
+            No stream or several match, it does not answer, or it does not keep the contract.
+        MontageError
+            Its labels repeat.
+        SettingsError
+            The scale is 0 or not finite.
+        """
+        self._machine.tell(StreamState.WAITING.value)
+        self._search.first(timeout_s)
+        while self._ready is None:
+            if stop() or self.state is StreamState.STOPPING:
+                return False
+            news = self._wait(_POLL_S)
+            if news is not None:
+                self._hear(news)
+            if isinstance(news, ConnectionFailed | StreamRefused):
+                raise news.error
+        self._searching = True
+        self._tell_connected(self._ready)
+        return True
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples; never takes longer than `timeout_s`, whatever the stream does.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first sample, s.
+
+        Returns
+        -------
+        Chunk or None
+            data: float32 [n_channels, n_samples], µV, in the contract's order; NaN in the rows
+            that the stream lacks. Empty if nothing came in time; None once closed.
+        """
+        if self.state is StreamState.STOPPING:
+            return None
+        self._begin()
+        link = self._link
+        chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
+        if chunk is None or self._link is None or not chunk.n_samples:
+            empty = np.empty((self.montage.n_channels, 0), np.float32)
+            return Chunk(empty, np.empty(0), self.ledger.next_sample)
+        return self._arrived(self._link.binding.apply(chunk))
+
+    def close(self) -> None:
+        """Let go of the stream within about 1 s, in any state; safe to call twice."""
+        if self.state is StreamState.STOPPING:
+            return
+        self._machine.to(StreamState.STOPPING)
+        link, self._link, self._ready = self._link or self._ready, None, None
+        self._search.end(None if link is None else link.inlet, _CLOSE_S)
+
+    def _begin(self) -> None:
+        """Let samples flow, from the first pull on."""
+        if self._ready is not None:
+            self._search.open(self._ready)
+            self._ready = None
+        elif not self._searching:
+            self._machine.tell(StreamState.WAITING.value)
+            self._searching = True
+            self._search.anew(None)
+
+    def _bind(self, candidate: Candidate, inlet: Inlet) -> ChannelBinding:
+        return self._contract.check(
+            inlet.montage,
+            stream=repr(candidate.row.name),
+            source_id=candidate.row.source_id,
+            sample_format=candidate.sample_format,
+        )
+
+    def _wait(self, timeout_s: float) -> ConnectionEvent | None:
+        try:
+            return self._search.news.get(timeout=max(timeout_s, 1e-3))
+        except queue.Empty:
+            if not self._search.alive and self.state is not StreamState.STOPPING:
+                raise RuntimeError("the thread that looks for the stream has died") from None
+            return None
+
+    def _await_opened(self, timeout_s: float) -> Chunk | None:
+        end = time.monotonic() + timeout_s
+        while (news := self._wait(end - time.monotonic())) is not None:
+            self._hear(news)
+            if isinstance(news, ConnectionOpened):
+                return news.chunk
+        return None
+
+    def _hear(self, news: ConnectionEvent) -> None:
+        """Turn what the search reports into the state of the stream."""
+        match news:
+            case ConnectionStarted(candidate):
+                self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
+            case ConnectionFailed(error):
+                self._machine.to(
+                    StreamState.LOST if self._was_live else StreamState.WAITING, why=str(error)
+                )
+            case StreamRefused(error):
+                self._machine.to(StreamState.REFUSED, why=str(error))
+            case HeaderAccepted(link):
+                self._ready = link
+            case ConnectionOpened(link, _):
+                self._link = link
+                self._last_at = self._left_at = self._clock()
+                self._amplitude.reset()
+                self._fresh = True
+                if link is not self._told:
+                    self._tell_connected(link)
+                self._machine.to(StreamState.WARMING)
+
+    def _tell_connected(self, link: ConnectedStream) -> None:
+        self._told = link
+        row, montage = link.candidate.row, link.inlet.montage
+        # From now on, what a reconnect changes is told.
+        self._contract = replace(
+            self._contract, source_id=row.source_id, sample_format=link.candidate.sample_format
+        )
+        self._machine.tell(
+            "connected",
+            stream=row.name,
+            source_id=row.source_id,
+            host=row.host,
+            channels=montage.n_channels,
+            rate_hz=montage.sfreq_hz,
+            missing=list(link.binding.missing),
+            notes=[*link.inlet.notes, *link.binding.notes],
+        )
+
+    def _receive(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
+        came_at = self._clock()
+        self._forgive(came_at - self._left_at)
+        patience_s = self._last_at + self._patience_s() - came_at
+        wait_s = max(0.0, min(timeout_s, patience_s))
+        try:
+            chunk = link.inlet.pull(wait_s)
+        except StreamLostError as error:
+            self._lose(link, str(error))
+            return None
+        self._left_at = self._clock()
+        self._forgive(self._left_at - came_at - wait_s)
+        if chunk is not None and not chunk.n_samples:
+            self._watch(link)
+        return chunk
+
+    def _forgive(self, away_s: float) -> None:
+        if away_s > _AWAY_S:
+            self._last_at += away_s
+
+    def _patience_s(self) -> float:
+        """How long a silence may last before the next thing is said of it, s."""
+        if self.state is StreamState.WARMING:
+            return max(_FIRST_SAMPLE_S, _LOST_AFTER * self._stall_s)
+        return self._stall_s * (_LOST_AFTER if self.state is StreamState.STALLED else 1.0)
+
+    def _watch(self, link: ConnectedStream) -> None:
+        silent_s = self._clock() - self._last_at
+        if silent_s < self._patience_s():
+            return
+        if self.state is StreamState.LIVE:
+            self._machine.to(StreamState.STALLED, silent_s=silent_s)
+        else:
+            self._lose(link, f"the stream is there, but sent no sample for {silent_s:.2f} s")
+
+    def _lose(self, link: ConnectedStream, why: str) -> None:
+        """Leave the inlet to the search: dropping it may block."""
+        self._link = None
+        self._machine.to(StreamState.LOST if self._was_live else StreamState.WAITING, why=why)
+        self._search.anew(link.inlet)
+
+    def _arrived(self, chunk: Chunk) -> Chunk:
+        self._last_at = self._clock()
+        recovered, self._fresh = self._was_live and self._fresh, False
+        if self.state is not StreamState.LIVE:
+            self._machine.to(StreamState.LIVE)
+            self._was_live = True
+        if recovered:
+            self._machine.tell("recovered", gap=chunk.gap)
+        wrong = self._amplitude(chunk)
+        if wrong is not None:
+            why, factor = wrong
+            self._machine.tell("amplitude", why=why, factor=factor)
+        if self.ledger.next_sample >= self._clock_due:
+            self._clock_due = self.ledger.next_sample + round(
+                _TELL_CLOCK_S * self._contract.sfreq_hz
+            )
+            self._machine.tell("clock", **asdict(self.ledger.report))
+        return chunk

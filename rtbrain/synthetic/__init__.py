@@ -1,0 +1,1 @@
+"""The synthetic patient: anatomy, noise, a task and its rhythms."""

@@ -1,0 +1,231 @@
+"""The synthetic patient: a seeded description of contacts, foci and task, without its signal.
+
+Patients of one family share where and how late the task drives the brain; each has electrodes,
+noise and a course of the task of its own. A readout that is good on one patient of a family has
+therefore something to find on the next.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError
+from rtbrain.synthetic.anatomy import SPACES, Focus, Implant, draw_foci, draw_implant, in_space
+from rtbrain.synthetic.noise import RandomStream, random_generator
+from rtbrain.types import Floats, Montage
+
+_STATE_S = (1.0, 3.0)
+_PAGE_STATES = 256
+Counts = npt.NDArray[np.int64]
+BANDS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"alpha": (8.0, 12.0), "beta": (13.0, 30.0), "high gamma": (70.0, 150.0)}
+)
+_N_CHANNELS = (6, 256)
+
+
+class StateSequence:
+    """States that last 1 to 3 s, uniformly; the first is state 0, the next always another."""
+
+    def __init__(self, seed: int, n_states: int, sfreq_hz: float) -> None:
+        self._seed = seed
+        self._n_states = n_states
+        self._sfreq_hz = sfreq_hz
+        self._starts_s = np.zeros(1)
+        self._states = np.zeros(1, np.int64)
+
+    def until(self, sample: int) -> tuple[Counts, Counts]:
+        """First samples and states, from the first to one that starts after `sample`."""
+        while self._starts_s[-1] * self._sfreq_hz <= sample + 1:
+            self._draw_page()
+        starts = np.rint(self._starts_s * self._sfreq_hz).astype(np.int64)
+        n = int(np.searchsorted(starts, sample, side="right")) + 1
+        return starts[:n], self._states[:n]
+
+    def _draw_page(self) -> None:
+        page = (self._starts_s.size - 1) // _PAGE_STATES
+        rng = random_generator(RandomStream.TASK, self._seed, page)
+        lengths_s = rng.uniform(*_STATE_S, _PAGE_STATES)
+        turns = rng.integers(1, self._n_states, _PAGE_STATES)
+        starts_s = self._starts_s[-1] + np.cumsum(lengths_s)
+        states = (self._states[-1] + np.cumsum(turns)) % self._n_states
+        self._starts_s = np.concatenate([self._starts_s, starts_s])
+        self._states = np.concatenate([self._states, states])
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How much the task stands out, and what stands out beside it."""
+
+    high_gamma_db: float
+    beta_db: float
+    burst_db: float
+    rise_s: float
+
+
+DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
+    {
+        "easy": Difficulty(high_gamma_db=9.0, beta_db=6.0, burst_db=3.0, rise_s=0.05),
+        "default": Difficulty(high_gamma_db=6.0, beta_db=4.0, burst_db=6.0, rise_s=0.15),
+        "hard": Difficulty(high_gamma_db=1.8, beta_db=1.2, burst_db=6.0, rise_s=0.15),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A patient with depth electrodes who does a task.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of electrodes, noise and course of the task.
+    family : int
+        Seed of the foci and their delays, shared by the patients of a family.
+    n_channels : int
+        Number of contacts, 6 to 256.
+    sfreq_hz : float
+        Sampling rate in Hz, above 300 so that high gamma fits.
+    mains_hz : float
+        Frequency of the mains, 50 or 60 Hz.
+    difficulty : str
+        A key of `DIFFICULTIES`.
+    space : str
+        Axes and unit of the contacts' positions: ``"MNI mm"`` or ``"LIP voxels"``.
+    classes : tuple of str
+        Names of the states; during the first the foci are at rest.
+
+    Raises
+    ------
+    SettingsError
+        A value with which no patient can be made.
+    """
+
+    seed: int = 0
+    family: int = field(default=0, kw_only=True)
+    n_channels: int = field(default=32, kw_only=True)
+    sfreq_hz: float = field(kw_only=True)
+    mains_hz: float = field(default=60.0, kw_only=True)
+    difficulty: str = field(default="default", kw_only=True)
+    space: str = field(default="MNI mm", kw_only=True)
+    classes: tuple[str, ...] = field(default=("rest", "speech"), kw_only=True)
+
+    def __post_init__(self) -> None:
+        fewest, most = _N_CHANNELS
+        lowest_hz = 2 * BANDS_HZ["high gamma"][1]
+        _require(self.seed >= 0, f"seed must be 0 or more, got {self.seed}")
+        _require(self.family >= 0, f"family must be 0 or more, got {self.family}")
+        _require(
+            fewest <= self.n_channels <= most,
+            f"a synthetic patient has {fewest} to {most} channels, got {self.n_channels}",
+        )
+        _require(
+            bool(lowest_hz < self.sfreq_hz < np.inf),
+            f"sampling rate must be above {lowest_hz:g} Hz to hold high gamma, got {self.sfreq_hz}",
+        )
+        _require(self.mains_hz in (50, 60), f"mains must be 50 or 60 Hz, got {self.mains_hz}")
+        _require(
+            self.difficulty in DIFFICULTIES,
+            f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {self.difficulty!r}",
+        )
+        _require(
+            self.space in SPACES, f"space must be one of {', '.join(SPACES)}, got {self.space!r}"
+        )
+        _require(
+            len(set(self.classes)) == len(self.classes) >= 2,
+            f"classes must be 2 or more different names, got {', '.join(self.classes)}",
+        )
+
+    @property
+    def level(self) -> Difficulty:
+        """What the difficulty means."""
+        return DIFFICULTIES[self.difficulty]
+
+    @cached_property
+    def foci(self) -> tuple[Focus, ...]:
+        """Patches of cortex that follow the task."""
+        return draw_foci(self.family)[0]
+
+    @cached_property
+    def burst_foci(self) -> tuple[Focus, ...]:
+        """Patches of cortex with high-gamma bursts that have nothing to do with the task."""
+        return draw_foci(self.family)[1]
+
+    @cached_property
+    def implant(self) -> Implant:
+        """Labels, shafts and places of the contacts, in MNI mm."""
+        return draw_implant(self.seed, self.foci, self.n_channels)
+
+    @cached_property
+    def montage(self) -> Montage:
+        """The channels, with positions in the space that was asked for."""
+        positions = in_space(self.implant.positions_mm, self.space)
+        kinds = ("seeg",) * self.n_channels
+        return Montage(self.implant.names, kinds, self.sfreq_hz, positions, self.space)
+
+    @cached_property
+    def _sequence(self) -> StateSequence:
+        return StateSequence(self.seed, len(self.classes), self.sfreq_hz)
+
+    def state_at(self, samples: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """State at each sample: int64 of the same shape, indices into `classes`.
+
+        Raises
+        ------
+        ValueError
+            A sample before the first.
+        """
+        numbers = np.asarray(samples, np.int64)
+        if not numbers.size:
+            return np.zeros(numbers.shape, np.int64)
+        if numbers.min() < 0:
+            raise ValueError(f"samples count from 0, got {numbers.min()}")
+        starts, states = self._sequence.until(int(numbers.max()))
+        return states[np.searchsorted(starts, numbers, side="right") - 1]
+
+    def markers(self, start_sample: int, stop_sample: int) -> list[tuple[int, str]]:
+        """Each state that starts in [start_sample, stop_sample): its first sample and its name."""
+        starts, states = self._sequence.until(max(stop_sample, 0))
+        return [
+            (int(start), self.classes[state])
+            for start, state in zip(starts, states, strict=True)
+            if start_sample <= start < stop_sample
+        ]
+
+    def activation(self, first_sample: int, n_samples: int) -> Floats:
+        """How active each focus truly is, 0 to 1: float32 [n_foci, n_samples].
+
+        A focus follows a change of state after its delay, along a straight line.
+        """
+        numbers = np.arange(first_sample, first_sample + n_samples)
+        starts, states = self._sequence.until(first_sample + n_samples)
+        levels = self._class_levels[states]
+        rise_samples = self.level.rise_s * self.sfreq_hz
+        out = np.empty((len(self.foci), n_samples), np.float32)
+        for row, focus in enumerate(self.foci):
+            onsets = starts + focus.delay_s * self.sfreq_hz
+            knots = np.stack([onsets[1:], onsets[1:] + rise_samples], axis=1).ravel()
+            heights = np.stack([levels[:-1, row], levels[1:, row]], axis=1).ravel()
+            out[row] = np.interp(numbers, knots, heights)
+        return out
+
+    @cached_property
+    def _class_levels(self) -> npt.NDArray[np.float64]:
+        """Level of each focus in each state, [n_classes, n_foci].
+
+        With two classes the second drives every focus; with more, each drives a subset of its own.
+        """
+        levels = np.full((len(self.classes), len(self.foci)), 0.25)
+        levels[0] = 0.0
+        n_active = len(self.classes) - 1
+        for row in range(len(self.foci)):
+            levels[1 + row % n_active, row] = 1.0
+        return levels
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise SettingsError(message)

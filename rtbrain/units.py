@@ -1,0 +1,108 @@
+"""Units of voltage, as files write them."""
+
+import numpy as np
+
+from rtbrain.types import Chunk, Floats, Montage
+
+_MICROVOLTS = {
+    **dict.fromkeys(("nanovolt", "nanovolts", "nv"), 1e-3),
+    **dict.fromkeys(("microvolt", "microvolts", "uv"), 1.0),
+    **dict.fromkeys(("millivolt", "millivolts", "mv"), 1e3),
+    **dict.fromkeys(("volt", "volts", "v"), 1e6),
+}
+SIGNAL_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
+_SMALLEST_UV = 0.1
+_LARGEST_UV = 20_000.0
+_TYPICAL_UV = 50.0
+# Standard deviation of a normal distribution, in its median absolute deviations.
+_STD_IN_MAD = 1.4826
+_LOOKED_AT_S = 2.0
+
+
+def microvolts_per(unit: str) -> float | None:
+    """How many microvolts one of `unit` is; None where it is no unit of voltage."""
+    # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
+    plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
+    return _MICROVOLTS.get(plain)
+
+
+def amplitude_uv(data: Floats) -> float:
+    """Median over channels of 1.4826 median absolute deviations.
+
+    Neither offsets, nor artefacts, nor a dead channel move it.
+
+    Parameters
+    ----------
+    data : ndarray, float32 [n_channels, n_samples]
+        µV; samples that are not finite are left out, on all channels of those that have any
+        finite one.
+
+    Returns
+    -------
+    float
+        µV; NaN where fewer than 2 samples are left.
+    """
+    finite = np.isfinite(data)
+    alive = finite.any(axis=1)
+    kept = data[alive][:, finite[alive].all(axis=0)].astype(np.float64)
+    if kept.shape[0] == 0 or kept.shape[1] < 2:
+        return float("nan")
+    middle = np.median(kept, axis=1, keepdims=True)
+    return float(np.median(_STD_IN_MAD * np.median(np.abs(kept - middle), axis=1)))
+
+
+def find_wrong_unit(size_uv: float) -> tuple[str, float] | None:
+    """What to say of an amplitude that no brain makes, and the factor that would mend it.
+
+    Parameters
+    ----------
+    size_uv : float
+        As `amplitude_uv` gives it.
+
+    Returns
+    -------
+    tuple of str and float, or None
+        None for an amplitude of a brain, for one that is unknown and for a flat signal, which
+        no factor mends.
+    """
+    if np.isnan(size_uv) or size_uv == 0 or _SMALLEST_UV <= size_uv <= _LARGEST_UV:
+        return None
+    # Volts, millivolts and microvolts taken for each other.
+    factor = 1000.0 ** round(np.log10(_TYPICAL_UV / size_uv) / 3)
+    return (
+        f"the signal's standard deviation is {size_uv:.3g} µV, a brain's is {_SMALLEST_UV:g} to "
+        f"{_LARGEST_UV:g} µV: its unit is probably wrong"
+    ), factor
+
+
+class AmplitudeCheck:
+    """Measures the first 2 s of a stream once.
+
+    Parameters
+    ----------
+    montage : Montage
+        Channels and rate of the chunks; channels that record no brain are not looked at.
+    """
+
+    def __init__(self, montage: Montage) -> None:
+        rows = [row for row, kind in enumerate(montage.kinds) if kind in SIGNAL_KINDS]
+        self._rows = rows or list(range(montage.n_channels))
+        n_samples = max(2, round(_LOOKED_AT_S * montage.sfreq_hz))
+        self._seen = np.empty((len(self._rows), n_samples), np.float32)
+        self._n_seen = 0
+
+    def __call__(self, chunk: Chunk) -> tuple[str, float] | None:
+        """Take samples in; when the 2 s are full, what `find_wrong_unit` says of them, once."""
+        n_taken = min(chunk.n_samples, self._seen.shape[1] - self._n_seen)
+        if n_taken == 0:
+            return None
+        stop = self._n_seen + n_taken
+        self._seen[:, self._n_seen : stop] = chunk.data[self._rows, :n_taken]
+        self._n_seen = stop
+        if stop < self._seen.shape[1]:
+            return None
+        return find_wrong_unit(amplitude_uv(self._seen))
+
+    def reset(self) -> None:
+        """Measure anew, as after a reconnect."""
+        self._n_seen = 0

@@ -1,0 +1,1 @@
+"""The decode panel: the decision card and the history of probabilities."""

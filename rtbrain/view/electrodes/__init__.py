@@ -1,0 +1,1 @@
+"""The electrode panel: contacts where they lie, coloured by high gamma."""

@@ -1,0 +1,122 @@
+"""High-gamma power of every contact against its own last minute, from the chunks as they come."""
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.types import Chunk, Floats, Montage
+
+BAND_HZ = (70.0, 150.0)
+
+
+_WINDOW_S = 0.5
+
+
+_HOP_S = 0.25
+
+
+_HISTORY_S = 60.0
+
+
+_LEAST_HISTORY_S = 10.0
+
+
+# Mains of either grid, and how far a Hann window of 0.5 s spreads a line.
+_MAINS_HZ = (100.0, 120.0, 150.0)
+
+
+_SPREAD_HZ = 4.0
+
+
+# Of log10 of power: a contact whose power never changes has no z-score.
+_LEAST_SPREAD = 1e-6
+
+
+class HighGamma:
+    """Power from 70 to 150 Hz over the last 0.5 s, each 0.25 s, as a z-score of its logarithm.
+
+    Bins within 4 Hz of 100, 120 and 150 Hz, where either mains has its harmonics, are left out.
+    Signals are taken as they arrive, without re-reference. After a gap the 0.5 s begin anew.
+    Every array is of fixed length.
+
+
+    References
+    ----------
+    Ray et al. 2008, J. Neurosci. 28:11526, doi:10.1523/JNEUROSCI.2848-08.2008; the window after
+    Harris 1978, doi:10.1109/PROC.1978.10837.
+    """
+
+    def __init__(self, montage: Montage) -> None:
+        n_channels, sfreq_hz = montage.n_channels, montage.sfreq_hz
+        self.z: Floats = np.full(n_channels, np.nan, np.float32)
+        self.n_windows = 0
+        self.possible = sfreq_hz > 2 * BAND_HZ[1]
+        # A display's window need not be a whole number of samples at an odd rate.
+        self._n_window = round(_WINDOW_S * sfreq_hz)
+        self._n_hop = max(1, round(_HOP_S * sfreq_hz))
+        self._recent = np.zeros((n_channels, self._n_window), np.float32)
+        self._n_due = self._n_window
+        freqs_hz = np.fft.rfftfreq(self._n_window, 1 / sfreq_hz)
+        in_band = (freqs_hz >= BAND_HZ[0]) & (freqs_hz <= BAND_HZ[1])
+        for mains_hz in _MAINS_HZ:
+            in_band &= np.abs(freqs_hz - mains_hz) > _SPREAD_HZ
+        self._bins = np.flatnonzero(in_band)
+        self._taper = np.hanning(self._n_window).astype(np.float32)
+        self._logs = np.full((round(_HISTORY_S / _HOP_S), n_channels), np.nan, np.float32)
+        self._n_least = round(_LEAST_HISTORY_S / _HOP_S)
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds of signal still to come before there are z-scores."""
+        return max(0, self._n_least - self.n_windows) * _HOP_S
+
+    def push(self, chunk: Chunk) -> None:
+        """Take a chunk; what it completes is computed."""
+        if not self.possible:
+            return
+        if chunk.gap:
+            self._n_due = self._n_window
+        start = 0
+        while start < chunk.n_samples:
+            stop = min(chunk.n_samples, start + self._n_due)
+            self._append(chunk.data[:, start:stop])
+            self._n_due -= stop - start
+            start = stop
+            if self._n_due == 0:
+                self._compute()
+                self._n_due = self._n_hop
+
+    def _append(self, data: Floats) -> None:
+        n_new = data.shape[1]
+        if n_new >= self._n_window:
+            self._recent[:] = data[:, -self._n_window :]
+        else:
+            self._recent[:, :-n_new] = self._recent[:, n_new:]
+            self._recent[:, -n_new:] = data
+
+    def _compute(self) -> None:
+        log_power = self._log_power()
+        place = self.n_windows % len(self._logs)
+        self._logs[place] = log_power
+        self.n_windows += 1
+        if self.n_windows < self._n_least:
+            return
+        seen = self._logs[: min(self.n_windows, len(self._logs))]
+        known = np.isfinite(seen)
+        n_known = known.sum(axis=0)
+        enough = n_known >= self._n_least
+        n_known = np.maximum(n_known, 1)
+        mean = np.where(known, seen, 0).sum(axis=0) / n_known
+        squares = np.where(known, (seen - mean) ** 2, 0).sum(axis=0)
+        spread = np.sqrt(squares / n_known)
+        enough &= spread > _LEAST_SPREAD
+        z = (log_power - mean) / np.maximum(spread, _LEAST_SPREAD)
+        self.z = np.where(enough, z, np.nan).astype(np.float32)
+
+    def _log_power(self) -> npt.NDArray[np.float32]:
+        """log10 of the mean power of the band's bins; NaN where there is none."""
+        recent = self._recent
+        tapered = (recent - recent.mean(axis=1, keepdims=True)) * self._taper
+        spectrum = np.fft.rfft(tapered, axis=1)[:, self._bins]
+        power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(power > 0, np.log10(power), np.nan).astype(np.float32)

@@ -1,0 +1,283 @@
+"""The map of the contacts as it is painted: panes fitted to the room, a disc a contact."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from rtbrain.types import Montage
+from rtbrain.view.electrodes.layout import (
+    NAME_PITCH,
+    PAD_PX,
+    PlacedPane,
+    arrange_panes,
+    place_panes,
+)
+from rtbrain.view.theme import Theme
+
+_REACH_PX = 6.0
+
+
+_HALO_PX = 4.0
+
+
+_UNPLACED_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class ContactStyle:
+    """How a contact is drawn."""
+
+    colour: str
+    crossed: bool
+    tip: str
+    old: bool = False
+
+
+class ElectrodeMap(QWidget):
+    """Contacts in their panes; hovering tells of one, a click or the arrow keys choose one."""
+
+    selected = Signal(str)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._montage: Montage | None = None
+        self._shades: Sequence[ContactStyle] = ()
+        self._chosen = -1
+        self._fitted: list[PlacedPane] = []
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.installEventFilter(self)
+        self.setAccessibleName("Map of the contacts")
+
+    def set_montage(self, montage: Montage) -> None:
+        """Begin anew with these contacts."""
+        self._montage, self._shades, self._chosen = montage, (), -1
+        self._fit()
+
+    def shade(self, shades: Sequence[ContactStyle]) -> None:
+        """Draw the contacts so, one a row of the montage, if anything is new."""
+        if shades != self._shades:
+            self._shades = shades
+            self.update()
+
+    def choose(self, label: str) -> None:
+        """Ring a contact, without telling of it."""
+        names = () if self._montage is None else self._montage.names
+        self._chosen = names.index(label) if label in names else -1
+        self.update()
+
+    def restyle(self, theme: Theme) -> None:
+        """Take other colours or another size of type."""
+        self._theme = theme
+        self._fit()
+
+    def place_of(self, label: str) -> QPointF | None:
+        """Where a contact is in the first pane that shows it, px; None where it is not shown."""
+        if self._montage is None or label not in self._montage.names:
+            return None
+        row = self._montage.names.index(label)
+        for fitted in self._fitted:
+            for place in np.flatnonzero(fitted.pane.rows == row):
+                return QPointF(*fitted.px[place].tolist())
+        return None
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Room for three small panes."""
+        return QSize(240, 120)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Fit the panes to the new room."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Choose the contact under the mouse."""
+        row = self._row_at(event.position())
+        if row is not None:
+            self._tell(row)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Choose the next contact or the one before."""
+        step = {Qt.Key.Key_Right: 1, Qt.Key.Key_Left: -1}.get(Qt.Key(event.key()))
+        if step is None or self._montage is None:
+            super().keyPressEvent(event)
+            return
+        last = self._montage.n_channels - 1
+        self._tell(min(last, max(0, self._chosen + step)))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Tell of the contact under the mouse.
+
+        A filter, not `event`: where `event` is overridden, PySide6 6.11 crashes at an exception
+        of numpy's that is raised while painting, in place of telling it.
+        """
+        if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
+            return super().eventFilter(watched, event)
+        row = self._row_at(QPointF(event.pos()))
+        if row is None or row >= len(self._shades):
+            QToolTip.hideText()
+        else:
+            QToolTip.showText(event.globalPos(), self._shades[row].tip, self)
+        return True
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint it."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(self._theme.background))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(self._font())
+        for fitted in self._fitted:
+            self._paint_frame(painter, fitted)
+            if self._shades:
+                self._paint_contacts(painter, fitted)
+            taken = self._paint_chosen(painter, fitted)
+            self._paint_shafts(painter, fitted, taken)
+        painter.end()
+
+    def _tell(self, row: int) -> None:
+        if self._montage is not None:
+            self._chosen = row
+            self.update()
+            self.selected.emit(self._montage.names[row])
+
+    def _row_at(self, point: QPointF) -> int | None:
+        """Contact within reach of a point, the nearest to the viewer of those it is on."""
+        best: tuple[float, int] | None = None
+        for fitted in self._fitted:
+            if not len(fitted.px):
+                continue
+            away = np.hypot(*(fitted.px - (point.x(), point.y())).T)
+            place = int(np.argmin(away))
+            if away[place] <= fitted.radius_px + _REACH_PX and (
+                best is None or away[place] < best[0]
+            ):
+                best = (float(away[place]), int(fitted.pane.rows[place]))
+        return None if best is None else best[1]
+
+    def _paint_frame(self, painter: QPainter, fitted: PlacedPane) -> None:
+        pane, room = fitted.pane, fitted.room
+        painter.setPen(QColor(self._theme.faint))
+        metrics = QFontMetricsF(self._font())
+        title = metrics.elidedText(pane.title, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, int(Qt.AlignmentFlag.AlignHCenter), title)
+        inside = room.adjusted(0, metrics.lineSpacing(), 0, 0)
+        sides = (
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+            Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop,
+            Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom,
+        )
+        for edge, side in zip(pane.edges, sides, strict=True):
+            painter.drawText(inside, int(side), edge)
+
+    def _paint_contacts(self, painter: QPainter, fitted: PlacedPane) -> None:
+        theme, radius = self._theme, fitted.radius_px
+        outline = QPen(QColor(theme.background), 1)
+        hollow = QPen(QColor(theme.faint), 1)
+        old = any(shade.old for shade in self._shades)
+        cross = QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5))
+        arm = radius * 0.8
+        crossed = []
+        for place in np.argsort(fitted.pane.depth, kind="stable").tolist():
+            shade = self._shades[int(fitted.pane.rows[place])]
+            if shade.crossed:
+                crossed.append(place)
+                continue
+            painter.setPen(outline if shade.colour else hollow)
+            painter.setBrush(QColor(shade.colour) if shade.colour else Qt.BrushStyle.NoBrush)
+            painter.drawEllipse(QPointF(*fitted.px[place].tolist()), radius, radius)
+        painter.setPen(cross)
+        # Last: a bad contact is never hidden behind a good one.
+        for x, y in fitted.px[crossed].tolist():
+            painter.drawLine(QPointF(x - arm, y - arm), QPointF(x + arm, y + arm))
+            painter.drawLine(QPointF(x - arm, y + arm), QPointF(x + arm, y - arm))
+
+    def _paint_chosen(self, painter: QPainter, fitted: PlacedPane) -> list[QRectF]:
+        """Ring the chosen contact and name it; what room that takes."""
+        (places,) = np.nonzero(fitted.pane.rows == self._chosen)
+        if not places.size or self._montage is None:
+            return []
+        x, y = fitted.px[places[0]].tolist()
+        reach = fitted.radius_px + 3
+        painter.setPen(QPen(QColor(self._theme.foreground), 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(QPointF(x, y), reach, reach)
+        name = self._montage.names[self._chosen]
+        metrics = QFontMetricsF(self._font())
+        box = QRectF(0, 0, metrics.horizontalAdvance(name) + 6, metrics.lineSpacing())
+        box.moveCenter(QPointF(x, y - reach - box.height() / 2 - 2))
+        box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
+        if box.top() < 0:
+            box.moveTop(y + reach + 2)
+        painter.fillRect(box, QColor(self._theme.foreground))
+        painter.setPen(QColor(self._theme.background))
+        painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), name)
+        return [box]
+
+    def _paint_shafts(self, painter: QPainter, fitted: PlacedPane, taken: list[QRectF]) -> None:
+        """Name each shaft beside its first contact, where there is room."""
+        metrics = QFontMetricsF(self._font())
+        for shaft, place in fitted.pane.shafts:
+            name = shaft
+            x, y = fitted.px[place].tolist()
+            if fitted.pane.left_of:
+                room_px = NAME_PITCH * fitted.px_per_unit - 2 * fitted.radius_px - 3
+                name = metrics.elidedText(shaft, Qt.TextElideMode.ElideRight, room_px)
+            box = QRectF(0, 0, metrics.horizontalAdvance(name) + 2, metrics.height())
+            if fitted.pane.left_of:
+                box.moveRight(x - fitted.radius_px - 3)
+                box.moveTop(y - box.height() / 2)
+            else:
+                box.moveCenter(QPointF(x, y - fitted.radius_px - box.height() / 2))
+                box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
+            if box.left() >= 0 and not any(box.intersects(other) for other in taken):
+                self._paint_haloed(painter, box, name)
+                taken.append(box)
+
+    def _paint_haloed(self, painter: QPainter, box: QRectF, text: str) -> None:
+        """Text that can be read on contacts as well, and hides few of them."""
+        metrics = QFontMetricsF(self._font())
+        left = box.center().x() - metrics.horizontalAdvance(text) / 2
+        path = QPainterPath()
+        path.addText(left, box.top() + metrics.ascent(), self._font(), text)
+        halo = QPen(QColor(self._theme.background), _HALO_PX)
+        halo.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.strokePath(path, halo)
+        painter.fillPath(path, QColor(self._theme.foreground))
+
+    def _font(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(self._theme.font_pt * 0.9)
+        return font
+
+    def _fit(self) -> None:
+        """Fit every pane: projections side by side or in a column, on one scale."""
+        self._fitted = []
+        self.update()
+        if self._montage is None or self.width() < 1 or self.height() < 1:
+            return
+        letter = QFontMetricsF(self._font()).lineSpacing()
+        whole = QRectF(self.rect()).adjusted(PAD_PX, 0, -PAD_PX, -2)
+        projections, schematic = arrange_panes(self._montage, whole.width(), whole.height())
+        rooms = QRectF(whole)
+        if projections and schematic:
+            rooms.setHeight(whole.height() * (1 - _UNPLACED_SHARE))
+            whole.setTop(rooms.bottom())
+        self._fitted = place_panes(projections, rooms, letter) if projections else []
+        self._fitted += place_panes(schematic, whole, letter) if schematic else []

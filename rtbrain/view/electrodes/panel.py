@@ -1,0 +1,264 @@
+"""The panel of the contacts: where they are, which are bad, and where high-gamma power is high."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QLinearGradient,
+    QPainter,
+    QPaintEvent,
+    QStandardItem,
+    QStandardItemModel,
+)
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from rtbrain.types import Montage
+from rtbrain.view.electrodes.high_gamma import HighGamma
+from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
+from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.theme import Theme
+from rtbrain.view.traces.lanes import bad_reason
+
+_DRAW_EVERY_S = 0.25
+_LIMIT_Z = 3.0
+_N_COLOURS = 256
+_QUALITY, _HIGH_GAMMA, _ATTENTION = range(3)
+_NO_ATTENTION = "The decode stream carries no attention of the Population Transformer"
+_BAR_LETTERS = 10
+_GAP_PX = 8.0
+
+
+class ElectrodePanel(QWidget):
+    """Contacts by position or by shaft, coloured by quality or by high-gamma power.
+
+    They are grey while the signal is not live.
+    """
+
+    selected = Signal(str)
+
+    def __init__(self, session: ViewSession, theme: Theme) -> None:
+        super().__init__()
+        self._session, self._theme = session, theme
+        self._montage: Montage | None = None
+        self._power: HighGamma | None = None
+        self._stale = ""
+        self._drawn_at = -np.inf
+        table = pg.colormap.get("viridis").getLookupTable(nPts=_N_COLOURS, alpha=False)
+        self._colours: list[str] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
+        self.map = ElectrodeMap(theme)
+        self.map.selected.connect(self.selected)
+        self._key = ColourBar(theme, self._colours)
+        self._choice = QComboBox()
+        self._choice.setAccessibleName("What the contacts are coloured by")
+        self._choice.setModel(self._choices())
+        self._choice.setToolTip("What the contacts are coloured by")
+        self._choice.currentIndexChanged.connect(self._draw_anew)
+        top = QHBoxLayout()
+        top.addWidget(self._choice)
+        top.addStretch(1)
+        self._missing = QLabel("Contacts are shown once there is a signal")
+        self._missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._missing.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 2, 4, 2)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self._missing, 1)
+        column.addWidget(self.map, 1)
+        column.addWidget(self._key)
+        self.map.hide()
+        self.restyle(theme)
+
+    def take(self, update: SessionUpdate) -> None:
+        """Follow the high-gamma power of the signal."""
+        montage = self._session.montage
+        if montage is not None and (update.new_montage or self._montage is None):
+            self._begin(montage)
+        if self._power is not None:
+            for chunk in update.chunks:
+                self._power.push(chunk)
+
+    def draw(self, now: float) -> None:
+        """Draw the contacts, four times a second at most."""
+        if self._montage is None or self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
+            return
+        self._drawn_at = now
+        chosen = self._choice.currentIndex()
+        (signal,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
+        self._stale = "" if signal.state == "live" else f"signal {signal.state}: as it was"
+        reasons = [bad_reason(name, self._session.bad) for name in self._montage.names]
+        n_bad = sum(bool(reason) for reason in reasons)
+        if chosen == _HIGH_GAMMA:
+            self._key.show_scale(*self._scale_words(), _LIMIT_Z, n_bad)
+        else:
+            self._key.show_quality(len(reasons) - n_bad, n_bad, self._stale)
+        self.map.shade([self._shade(row, why, chosen) for row, why in enumerate(reasons)])
+
+    def choose(self, label: str) -> None:
+        """Ring the contact that was chosen elsewhere."""
+        self.map.choose(label)
+
+    def restyle(self, theme: Theme) -> None:
+        """Take other colours or another size of type."""
+        self._theme = theme
+        self.map.restyle(theme)
+        self._key.restyle(theme)
+        self._missing.setStyleSheet(f"color: {theme.faint}; font-size: {1.2 * theme.font_pt:g}pt;")
+        self._draw_anew()
+
+    def _begin(self, montage: Montage) -> None:
+        self._montage, self._power = montage, HighGamma(montage)
+        self.map.set_montage(montage)
+        self._missing.hide()
+        self.map.show()
+        self._draw_anew()
+
+    def _draw_anew(self) -> None:
+        self._drawn_at = -np.inf
+
+    def _choices(self) -> QStandardItemModel:
+        model = QStandardItemModel(self)
+        for text in ("Quality", "High-gamma power", "PopT's attention"):
+            model.appendRow(QStandardItem(text))
+        attention = model.item(_ATTENTION)
+        attention.setEnabled(False)
+        attention.setToolTip(_NO_ATTENTION)
+        return model
+
+    def _scale_words(self) -> tuple[str, str]:
+        """What the scale is of, and what is amiss with it."""
+        unit = "z of 70-150 Hz power over 1 min"
+        power = self._power
+        if self._stale:
+            return unit, self._stale
+        if power is None or self._montage is None:
+            return unit, ""
+        if not power.possible:
+            return unit, f"needs above 300 Hz, the signal has {self._montage.sfreq_hz:g} Hz"
+        if power.waits_s:
+            return unit, f"in {power.waits_s:.0f} s of signal"
+        return unit, ""
+
+    def _shade(self, row: int, reason: str, chosen: int) -> ContactStyle:
+        montage = self._montage
+        if montage is None or self._power is None:
+            return ContactStyle("", False, "")
+        z = float(self._power.z[row])
+        lines = [
+            f"{montage.names[row]} ({montage.kinds[row]}): "
+            + (f"bad, {reason}" if reason else "good")
+        ]
+        if np.isfinite(z):
+            lines.append(f"high-gamma power: z = {z:+.1f}")
+        if montage.positions is not None and np.isfinite(montage.positions[row]).all():
+            x, y, z_place = montage.positions[row].tolist()
+            lines.append(f"at {x:.1f}, {y:.1f}, {z_place:.1f} ({montage.space})")
+        else:
+            lines.append("its position is not known")
+        colour = self._theme.good
+        if chosen == _HIGH_GAMMA:
+            colour = self._colour_of(z)
+        if self._stale:
+            colour = colour and self._theme.faint
+            lines.append(self._stale)
+        return ContactStyle(colour, bool(reason), "\n".join(lines), bool(self._stale))
+
+    def _colour_of(self, z: float) -> str:
+        if not np.isfinite(z):
+            return ""
+        share = (min(max(z, -_LIMIT_Z), _LIMIT_Z) + _LIMIT_Z) / (2 * _LIMIT_Z)
+        return self._colours[round(share * (_N_COLOURS - 1))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    words: tuple[tuple[str, str], ...]  # text, and the name of its colour in the theme
+    limit: float | None
+
+
+class ColourBar(QWidget):
+    """A line that explains the map's colours."""
+
+    def __init__(self, theme: Theme, colours: Sequence[str]) -> None:
+        super().__init__()
+        self._theme, self._colours = theme, colours
+        self._shown = _Shown((), None)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    @property
+    def text(self) -> str:
+        """All its words."""
+        return " ".join(text for text, _ in self._shown.words)
+
+    def show_quality(self, n_good: int, n_bad: int, amiss: str) -> None:
+        """Explain good and bad."""
+        colours = ("faint", "faint") if amiss else ("good", "bad")
+        words = [(f"▲ {amiss}", "warn")] if amiss else []
+        words += zip((f"● good {n_good}", f"✕ bad {n_bad}"), colours, strict=True)
+        self._show(_Shown(tuple(words), None))
+
+    def show_scale(self, unit: str, amiss: str, limit: float, n_bad: int) -> None:
+        """Explain the colour scale."""
+        words = [(f"▲ {amiss}", "warn")] if amiss else []
+        words += [(f"✕ bad {n_bad}", "bad"), (unit, "foreground")]
+        self._show(_Shown(tuple(words), limit))
+
+    def restyle(self, theme: Theme) -> None:
+        """Take other colours or another size of type."""
+        self._theme = theme
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """A line."""
+        return QSize(100, round(QFontMetricsF(self._font()).lineSpacing() + 4))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint it."""
+        painter = QPainter(self)
+        painter.setFont(self._font())
+        x = 2.0
+        if self._shown.limit is not None:
+            x = self._paint_bar(painter, x, self._shown.limit)
+        for text, colour in self._shown.words:
+            x = self._paint_text(painter, x, text, getattr(self._theme, colour))
+        painter.end()
+
+    def _show(self, shown: _Shown) -> None:
+        if shown != self._shown:
+            self._shown = shown
+            self.setToolTip(self.text)
+            self.update()
+
+    def _paint_bar(self, painter: QPainter, x: float, limit: float) -> float:
+        x = self._paint_text(painter, x, f"{-limit:+g}", self._theme.foreground)
+        width = QFontMetricsF(self._font()).averageCharWidth() * _BAR_LETTERS
+        bar = QRectF(x, self.height() * 0.25, width, self.height() * 0.5)
+        gradient = QLinearGradient(bar.topLeft(), bar.topRight())
+        last = len(self._colours) - 1
+        for place in range(0, last + 1, 15):
+            gradient.setColorAt(place / last, QColor(self._colours[place]))
+        painter.fillRect(bar, QBrush(gradient))
+        return self._paint_text(painter, x + width + _GAP_PX, f"{limit:+g}", self._theme.foreground)
+
+    def _paint_text(self, painter: QPainter, x: float, text: str, colour: str) -> float:
+        metrics = QFontMetricsF(self._font())
+        room = max(0.0, self.width() - x)
+        painter.setPen(QColor(colour))
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        box = QRectF(x, 0, room, self.height())
+        painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter), shown)
+        return x + metrics.horizontalAdvance(shown) + _GAP_PX
+
+    def _font(self) -> QFont:
+        font = QFont(self.font())
+        font.setPointSizeF(self._theme.font_pt)
+        return font

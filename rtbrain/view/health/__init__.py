@@ -1,0 +1,1 @@
+"""The health bar: stream, decoder, recorder, latency and load."""

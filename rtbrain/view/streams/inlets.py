@@ -1,0 +1,260 @@
+"""The window's ends of LSL streams: opened by the finder's thread, read by the session's poll."""
+
+import ctypes
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pylsl import lib
+from pylsl.util import LostError
+
+from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.inlet import LslSource
+from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet, open_inlet, quote
+from rtbrain.types import Chunk
+from rtbrain.view.streams.records import MAX_TEXT_CHARS, DecodeHeader, ReceivedSample
+
+_ANSWER_S = 3.0
+_BUFFER_S = 30
+# After a pause 4 s of signal a poll: the window catches up without standing still meanwhile.
+_CHUNKS_A_PULL = 16
+_RATE_OVER_S = 10.0
+_TIMES_KEPT = 256
+_MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
+_ITEMS_A_PULL = 256
+_LINE_LIMIT = 65536
+_CONTACT_LIMIT = 4096
+_WORTH = ("valid", "coverage", "age_s", "compute_s")
+
+
+class ViewInlet:
+    """One open stream: what every feed needs of it."""
+
+    def __init__(self, found: Any, clock: Callable[[], float]) -> None:
+        self.uid: str = found.uid()
+        self.name: str = found.name()
+        self.origin = ""
+        self.nominal_hz = float(found.nominal_srate())
+        self.lost = False
+        self.received = 0
+        self.t_arrived = clock()
+        self.t_last = math.nan
+        self.clock_offset_s = self.clock_uncertainty_s = math.nan
+        self._clock = clock
+        self._times: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._timed: Any = None
+
+    @property
+    def effective_hz(self) -> float:
+        """Samples a second over the last 10 s; NaN where too few came."""
+        recent = [t for t in self._times if t > self._times[-1] - _RATE_OVER_S]
+        spanned_s = recent[-1] - recent[0] if recent else 0.0
+        return (len(recent) - 1) / spanned_s if spanned_s > 0 else math.nan
+
+    @property
+    def n_received(self) -> int:
+        """Samples that came, over all connections that `n_lost` is of."""
+        return self.received
+
+    @property
+    def n_lost(self) -> int:
+        """Samples that are known to be lost."""
+        return 0
+
+    def measure_clock(self) -> None:
+        """Ask liblsl for the offset of the sender's clock; returns at once."""
+        if self._timed is None:
+            return
+        remote, uncertainty, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+        # pylsl's own call leaves the uncertainty out.
+        ask = lib.lib.lsl_time_correction_ex
+        ask.restype = ctypes.c_double
+        offset_s = ask(
+            self._timed.obj,
+            ctypes.byref(remote),
+            ctypes.byref(uncertainty),
+            ctypes.c_double(0.0),
+            ctypes.byref(code),
+        )
+        if code.value == 0:
+            self.clock_offset_s, self.clock_uncertainty_s = float(offset_s), uncertainty.value
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        self._timed = None
+
+    def _came(self, n_samples: int, t_last: float) -> None:
+        self.received += n_samples
+        self.t_arrived = self._clock()
+        self.t_last = t_last
+
+
+class SignalInlet(ViewInlet):
+    """The signal, its samples numbered by a ledger."""
+
+    def __init__(
+        self, found: Any, clock: Callable[[], float], ledger: SampleCounter | None
+    ) -> None:
+        super().__init__(found, clock)
+        if ledger is not None and ledger.sfreq_hz != self.nominal_hz:
+            ledger = None
+        self._source = LslSource(
+            found=found, timeout_s=_ANSWER_S, max_buffer_s=_BUFFER_S, ledger=ledger
+        )
+        self.montage = self._source.montage
+        self.origin = self._source.session.get("origin", "")
+        self.notes = self._source.notes
+        # Never opened for data: it only measures the clock.
+        self._timed = make_inlet(found, 1)
+        first = self._source.pull(0.0)  # opens the connection, which takes a second
+        self._waiting = [] if first is None or not first.n_samples else [first]
+        self._report = self.ledger.report
+        self._report_at = self.t_arrived = clock()
+
+    @property
+    def ledger(self) -> SampleCounter:
+        """What became of the samples."""
+        return self._source.ledger
+
+    @property
+    def effective_hz(self) -> float:
+        """True rate by the ledger's line; NaN before 1 s of samples."""
+        return self._report.effective_rate_hz
+
+    @property
+    def n_received(self) -> int:
+        """Samples that came since the stream was first found."""
+        return self._report.received
+
+    @property
+    def n_lost(self) -> int:
+        """Samples lost since the stream was first found."""
+        return self._report.lost
+
+    def pull(self) -> list[Chunk]:
+        """Chunks that are here; never waits."""
+        chunks, self._waiting = self._waiting, []
+        try:
+            while len(chunks) < _CHUNKS_A_PULL:
+                chunk = self._source.pull(0.0)
+                if chunk is None or not chunk.n_samples:
+                    break
+                chunks.append(chunk)
+        except StreamLostError:
+            self.lost = True
+        if chunks:
+            self._came(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
+        if self._clock() >= self._report_at + 1:
+            self._report = self.ledger.report
+            self._report_at = self._clock()
+        return chunks
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        super().close()
+        self._source.close()
+
+
+class DecodeInlet(ViewInlet):
+    """The decodes."""
+
+    def __init__(self, found: Any, clock: Callable[[], float]) -> None:
+        super().__init__(found, clock)
+        self._inlet: Any = make_inlet(
+            found, _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
+        )
+        header = fetch_full_info(self._inlet, found, _ANSWER_S)
+        self.info = _decode_info(header)
+        self.origin = header.desc().child("rtbrain").child_value("origin")
+        open_inlet(self._inlet, self.name, found.source_id(), _ANSWER_S)
+        self._timed = self._inlet
+
+    def pull(self) -> list[ReceivedSample]:
+        """Decodes that are here; never waits."""
+        try:
+            values, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
+        except LostError:
+            self.lost = True
+            return []
+        now = self._clock()
+        n_outputs = len(self.info.labels)
+        rows = []
+        for row, stamp in zip(np.asarray(values, np.float32), stamps.tolist(), strict=True):
+            valid, coverage, age_s, compute_s = row[n_outputs : n_outputs + 4].tolist()
+            outputs = row[:n_outputs].copy()
+            rows.append(
+                ReceivedSample(stamp, now, outputs, valid == 1, coverage, age_s, compute_s),
+            )
+        if rows:
+            self._times.extend(stamps.tolist())
+            self._came(len(rows), rows[-1].t_stop)
+        return rows
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        super().close()
+        self._inlet = None
+
+
+class TextInlet(ViewInlet):
+    """Markers or status: one string a sample."""
+
+    def __init__(self, found: Any, clock: Callable[[], float]) -> None:
+        super().__init__(found, clock)
+        self._inlet: Any = make_inlet(found, _MARKER_BUFFER)
+        open_inlet(self._inlet, self.name, found.source_id(), _ANSWER_S)
+        self._timed = self._inlet
+
+    def pull(self) -> list[tuple[float, str]]:
+        """Strings that are here, with their time stamps in s; never waits."""
+        try:
+            texts, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
+        except LostError:
+            self.lost = True
+            return []
+        if not len(stamps):
+            return []
+        self._times.extend(stamps.tolist())
+        self._came(len(stamps), float(stamps[-1]))
+        return [
+            (float(stamp), text[:_LINE_LIMIT].decode("utf-8", errors="backslashreplace"))
+            for stamp, text in zip(stamps, texts[:, 0], strict=True)
+        ]
+
+    def close(self) -> None:
+        """Let go of the stream."""
+        super().close()
+        self._inlet = None
+
+
+def _decode_info(header: Any) -> DecodeHeader:
+    labels: tuple[str, ...] = tuple(header.get_channel_labels() or ())
+    n_outputs = labels.index(_WORTH[0]) if _WORTH[0] in labels else 0
+    if not n_outputs or labels[n_outputs : n_outputs + len(_WORTH)] != _WORTH:
+        raise StreamError(
+            f"stream {quote(header.name())} is of type Decode, but its channels are not outputs "
+            f"and then {', '.join(_WORTH)}: name another with --decode"
+        )
+    rate_hz = float(header.nominal_srate())
+    units = header.get_channel_units() or ("",)
+    return DecodeHeader(
+        header.name(),
+        labels[:n_outputs],
+        units[0] or "value",
+        1 / rate_hz if rate_hz > 0 else None,
+        len(labels) - n_outputs - len(_WORTH),
+        read_contacts(header),
+    )
+
+
+def read_contacts(header: Any) -> tuple[str, ...]:
+    """Labels that a decoder reads, by the full header of its decodes; empty if it does not say."""
+    contacts: list[str] = []
+    node = header.desc().child("montage").child("contacts").child("contact")
+    while not node.empty() and len(contacts) < _CONTACT_LIMIT:
+        contacts.append(node.child_value("label").strip()[:MAX_TEXT_CHARS])
+        node = node.next_sibling("contact")
+    return tuple(filter(None, contacts))

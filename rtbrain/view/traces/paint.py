@@ -1,0 +1,291 @@
+"""Paints a picture of traces: grid, gaps, traces, markers, labels, scale bars."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from pyqtgraph.Qt import internals
+from PySide6 import QtCore, QtGui
+
+from rtbrain.types import Floats
+from rtbrain.view.traces.cache import TraceCache
+from rtbrain.view.traces.lanes import SCALES_UV
+from rtbrain.view.traces.scene import Scene
+
+Doubles = npt.NDArray[np.float64]
+_MARKER_ROWS = 3
+_BAR_PX = 3
+_LEAST_GAP_PX = 3.0
+Rect = QtCore.QRectF
+
+
+def segments(
+    top: Doubles, bottom: Doubles, x: Doubles, joined: npt.NDArray[np.bool_], *, wide: bool
+) -> Doubles:
+    """Lines that join the columns of each trace, and none where there is nothing to join.
+
+    Columns narrower than a pixel are drawn as upright lines alone, each stretched until it meets
+    the one before: half as many as a zigzag, and the quickest to draw. Wider ones as a zigzag.
+    """
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(top))
+    kept: npt.NDArray[np.bool_] = np.asarray(there.any(axis=0))
+    if not kept.all():  # gaps and the blank ahead of a sweep: without them nothing else is to do
+        joined = joined.copy()
+        joined[1:] &= kept[:-1]
+        top, bottom, there, x = top[:, kept], bottom[:, kept], there[:, kept], x[kept]
+        joined = joined[kept]
+    upright_top, upright_bottom = top, bottom
+    if not wide:
+        upright_top, upright_bottom = top.copy(), bottom.copy()
+        np.fmin(top[:, 1:], bottom[:, :-1], out=upright_top[:, 1:])
+        np.fmax(bottom[:, 1:], top[:, :-1], out=upright_bottom[:, 1:])
+        upright_top[:, ~joined], upright_bottom[:, ~joined] = top[:, ~joined], bottom[:, ~joined]
+    lines = np.empty((*top.shape, 4))
+    lines[..., 0] = lines[..., 2] = x
+    lines[..., 1], lines[..., 3] = upright_top, upright_bottom
+    flat: Doubles = lines.reshape(-1, 4) if there.all() else lines[there]
+    if not wide or top.shape[1] < 2:
+        return flat
+    between = np.empty((top.shape[0], top.shape[1] - 1, 4))
+    between[..., 0], between[..., 2] = x[:-1], x[1:]
+    between[..., 1], between[..., 3] = bottom[:, :-1], top[:, 1:]
+    drawn = there[:, 1:] & there[:, :-1] & joined[1:]
+    return np.concatenate([flat, between[drawn]])
+
+
+class TraceLines:
+    """Lines kept in memory that Qt reads in place; drawn with one call, one pixel wide."""
+
+    def __init__(self) -> None:
+        # What pyqtgraph's own curves use: a million Python objects a redraw would take seconds.
+        self._lines = internals.PrimitiveArray(QtCore.QLineF, 4)
+
+    def draw(self, painter: QtGui.QPainter, ends: Doubles, colour: QtGui.QColor) -> None:
+        """Draw these lines."""
+        if not len(ends):
+            return
+        pen = QtGui.QPen(colour, 1)
+        pen.setCosmetic(True)
+        painter.setPen(pen)
+        self._lines.resize(len(ends))
+        self._lines.ndarray()[:] = ends
+        painter.drawLines(*self._lines.drawargs())
+
+
+def offsets(low: Floats, high: Floats) -> Floats:
+    """Median of each trace's middle over a page, from every eighth column: float32 [n_traces] µV.
+
+    NaN where a trace has no sample.
+    """
+    middles = np.sort((low[:, ::8] + high[:, ::8]) / 2, axis=1)  # NaN last
+    n_there = np.isfinite(middles).sum(axis=1)
+    at = np.maximum(n_there - 1, 0) // 2
+    middle: Floats = middles[np.arange(len(middles)), at]
+    return middle
+
+
+def paint_page(
+    painter: QtGui.QPainter, scene: Scene, plot: Rect, lines: dict[str, TraceLines]
+) -> None:
+    """Paint what is inside the axes."""
+    cache = scene.cache
+    if cache is None or not scene.seen:
+        return
+    painter.save()
+    painter.setClipRect(plot)
+    painter.translate(plot.topLeft())
+    inside = Rect(0, 0, plot.width(), plot.height())
+    _paint_grid(painter, scene, inside)
+    _paint_traces(painter, scene, inside, cache, lines)
+    _paint_gaps(painter, scene, inside, cache)
+    if not scene.scrolling:
+        _paint_cursor(painter, scene, inside, cache)
+    _paint_markers(painter, scene, inside, cache)
+    painter.restore()
+
+
+def _paint_grid(painter: QtGui.QPainter, scene: Scene, inside: Rect) -> None:
+    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.grid), 1, QtCore.Qt.PenStyle.DotLine))
+    for second in range(1, math.ceil(scene.page_s)):
+        x = round(second / scene.page_s * inside.width())
+        painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+    if scene.highlighted is None or scene.highlighted not in scene.seen:
+        return
+    lane_px = inside.height() / len(scene.seen)
+    band = QtGui.QColor(scene.theme.warn)
+    band.setAlpha(60)
+    top = (scene.highlighted - scene.first_lane) * lane_px
+    painter.fillRect(Rect(0, top, inside.width(), lane_px), band)
+
+
+def _paint_traces(
+    painter: QtGui.QPainter,
+    scene: Scene,
+    inside: Rect,
+    cache: TraceCache,
+    lines: dict[str, TraceLines],
+) -> None:
+    lane_px = inside.height() / len(scene.seen)
+    column_px = inside.width() / cache.n_columns
+    x: Doubles = (np.arange(cache.n_columns, dtype=np.float64) + 0.5) * column_px
+    joined = scene.joined(cache)
+    for colour, lanes in _by_colour(scene).items():
+        top, bottom = scene.ends(lanes, cache, lane_px)
+        ends = segments(top, bottom, x, joined, wide=column_px > 1)
+        lines.setdefault(colour, TraceLines()).draw(painter, ends, QtGui.QColor(colour))
+
+
+def _by_colour(scene: Scene) -> dict[str, list[int]]:
+    """Seen lanes of each colour; those that are not to be believed first, under the others."""
+    if scene.lanes is None:
+        return {}
+    groups: dict[str, list[int]] = {scene.theme.grid: [], scene.theme.faint: []}
+    for lane in scene.seen:
+        if scene.lanes.names[lane] in scene.bad:
+            colour = scene.theme.grid
+        elif scene.stale:
+            colour = scene.theme.faint
+        elif lane == scene.highlighted:
+            colour = scene.theme.foreground
+        else:
+            colour = lane_colour(scene, lane)
+        groups.setdefault(colour, []).append(lane)
+    return {colour: lanes for colour, lanes in groups.items() if lanes}
+
+
+def lane_colour(scene: Scene, lane: int) -> str:
+    """Colour of a lane's shaft."""
+    if scene.lanes is None:
+        return scene.theme.foreground
+    return scene.theme.classes[scene.lanes.colours[lane] % len(scene.theme.classes)]
+
+
+def _paint_gaps(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+    gap = cache.gap[scene.slots(cache)].copy()
+    gap[scene.blank(cache)] = False
+    if not gap.any():
+        return
+    edges = np.flatnonzero(np.diff(gap.astype(np.int8), prepend=0, append=0))
+    column_px = inside.width() / cache.n_columns
+    brush = QtGui.QBrush(QtGui.QColor(scene.theme.warn), QtCore.Qt.BrushStyle.BDiagPattern)
+    for start, stop in edges.reshape(-1, 2).tolist():
+        width = max((stop - start) * column_px, _LEAST_GAP_PX)
+        painter.fillRect(Rect(start * column_px, 0, width, inside.height()), brush)
+
+
+def _paint_cursor(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+    x = (scene.place(cache.newest, cache) + 1) * inside.width() / cache.n_columns
+    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.foreground), 1))
+    painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+
+
+def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+    if scene.pages is None:
+        return
+    metrics = painter.fontMetrics()
+    pen = QtGui.QPen(QtGui.QColor(scene.theme.warn), 1, QtCore.Qt.PenStyle.DashLine)
+    blank = set(scene.blank(cache).tolist())
+    ground = QtGui.QColor(scene.theme.background)
+    ground.setAlpha(210)
+    free = [-1.0] * _MARKER_ROWS  # where each row of texts is free from
+    placed = [
+        (scene.place(column, cache), text) for column, text in scene.pages.markers(scene.page_s)
+    ]
+    for place, text in sorted(placed):
+        if place in blank:
+            continue
+        x = (place + 0.5) * inside.width() / cache.n_columns
+        painter.setPen(pen)
+        painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+        row = next((row for row, end in enumerate(free) if x >= end), None)
+        if row is None:
+            continue
+        shown = metrics.elidedText(text, QtCore.Qt.TextElideMode.ElideRight, metrics.height() * 9)
+        width = metrics.horizontalAdvance(shown) + 6
+        left = min(x, inside.width() - width)
+        box = Rect(left, row * metrics.height(), width, metrics.height())
+        painter.fillRect(box, ground)
+        painter.setPen(QtGui.QColor(scene.theme.foreground))
+        painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignCenter, shown)
+        free[row] = left + width + 2
+
+
+def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
+    """Lanes whose labels fit without touching each other.
+
+    The one that was looked for comes first, then the first contact of each shaft, then bad ones,
+    then all others.
+    """
+    if scene.lanes is None:
+        return []
+    lanes = scene.lanes
+
+    def rank(lane: int) -> int:
+        if lane == scene.highlighted:
+            return 0
+        if lane == scene.first_lane or lanes.colours[lane] != lanes.colours[lane - 1]:
+            return 1
+        return 2 if lanes.names[lane] in scene.bad else 3
+
+    apart = max(1, math.ceil(text_px / lane_px))
+    taken: list[int] = []
+    free = set(scene.seen)
+    for lane in sorted(scene.seen, key=rank):
+        if lane in free:
+            taken.append(lane)
+            free.difference_update(range(lane - apart + 1, lane + apart))
+    return sorted(taken)
+
+
+def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: float) -> None:
+    """Paint the labels, left of the axes, and a bar in the colour of each shaft."""
+    if scene.lanes is None or not scene.seen:
+        return
+    lane_px = plot.height() / len(scene.seen)
+    for lane in scene.seen:
+        top = plot.top() + (lane - scene.first_lane) * lane_px
+        bar = Rect(plot.left() - _BAR_PX - 2, top, _BAR_PX, lane_px)
+        painter.fillRect(bar, QtGui.QColor(lane_colour(scene, lane)))
+    metrics = painter.fontMetrics()
+    upright = painter.font()
+    struck = QtGui.QFont(upright)
+    struck.setStrikeOut(True)
+    align = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+    for lane in placed_labels(scene, lane_px, metrics.height() * 0.9):
+        bad = scene.lanes.names[lane] in scene.bad
+        painter.setFont(struck if bad else upright)
+        faint = bad or bool(scene.stale)
+        painter.setPen(QtGui.QColor(scene.theme.faint if faint else scene.theme.foreground))
+        middle = plot.top() + (lane - scene.first_lane + 0.5) * lane_px
+        room = Rect(0, middle - metrics.height() / 2, gutter_px, metrics.height())
+        name = metrics.elidedText(
+            scene.lanes.names[lane], QtCore.Qt.TextElideMode.ElideMiddle, int(gutter_px)
+        )
+        painter.drawText(room, align, name)
+    painter.setFont(upright)
+
+
+def paint_scales(painter: QtGui.QPainter, scene: Scene, strip: Rect, lane_px: float) -> float:
+    """Paint a scale bar a kind at the right end of a strip; gives where they begin, pixels."""
+    if scene.lanes is None:
+        return strip.right()
+    metrics = painter.fontMetrics()
+    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.foreground), 2))
+    right = strip.right() - 4
+    for kind in dict.fromkeys(scene.lanes.kinds):
+        per_uv = lane_px / scene.scales_uv[kind]
+        fitting = [uv for uv in SCALES_UV if uv * per_uv <= strip.height() - 6]
+        bar_uv = fitting[-1] if fitting else SCALES_UV[0]
+        text = f"{bar_uv:g} µV {kind}"
+        width = metrics.horizontalAdvance(text) + 4
+        if right - width - 10 < strip.left() + strip.width() / 3:
+            break
+        box = Rect(right - width, strip.top(), width, strip.height())
+        painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignCenter, text)
+        x, length = right - width - 6, bar_uv * per_uv
+        middle = strip.center().y()
+        painter.drawLine(
+            QtCore.QPointF(x, middle - length / 2), QtCore.QPointF(x, middle + length / 2)
+        )
+        right = x - 12
+    return right

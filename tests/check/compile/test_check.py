@@ -1,0 +1,32 @@
+"""What `rtbrain compile` tells of its check: on which recordings, and of how many steps."""
+
+from pathlib import Path
+
+import pytest
+
+from rtbrain.bundling import build_decoder, recipe_of_bundle
+from rtbrain.check.compile import check
+from rtbrain.check.compile.sources import was_fitted_on
+from rtbrain.decoder import read_bundle
+from tests.apps.test_compile import fitted
+
+
+def test_recordings_that_a_readout_was_fitted_on_are_known_where_the_bundle_tells(
+    tmp_path: Path,
+) -> None:
+    found = read_bundle(fitted("linear", tmp_path / "bundle"))
+    assert was_fitted_on(found, "synthetic:3")
+    assert was_fitted_on(found, "synthetic:3, duration_s=9, family=0")
+    assert not was_fitted_on(found, "synthetic:33")
+    assert not was_fitted_on(found, "synthetic:3,family=1")
+    assert not was_fitted_on(found, "3.edf")
+
+
+def test_few_steps_have_no_99th_percentile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_bundle(fitted("linear", tmp_path / "bundle"))
+    encoding, readout = build_decoder(found, found.montage)
+    for n_steps in (100, 99):
+        monkeypatch.setattr(check, "_MOST_STEPS", n_steps)
+        turns = check.in_turns(encoding, readout, encoding.encoder, recipe_of_bundle(found))
+        assert turns.n_steps == n_steps
+        assert (turns.before_ms[1] is None) == (turns.after_ms[1] is None) == (n_steps < 100)

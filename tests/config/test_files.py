@@ -1,0 +1,131 @@
+"""Settings: what is refused, and how the user is told."""
+
+from pathlib import Path
+
+import pytest
+
+from rtbrain.config import (
+    SETTINGS_KINDS,
+    DecodeSettings,
+    FitSettings,
+    Recipe,
+    find_settings,
+    load_settings,
+    parse_settings,
+    read_settings,
+    settings_kind,
+)
+from rtbrain.errors import SettingsError
+
+
+@pytest.mark.parametrize("name", ["edge", "linear", "published"])
+def test_ready_made_recipes_are_found_by_name_and_are_valid(name: str) -> None:
+    assert load_settings(name, Recipe).mode == name
+
+
+def test_the_ready_made_live_settings_are_valid() -> None:
+    assert load_settings("bedside", DecodeSettings).stream.name == "rtbrain-sim"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bedside", "decode"),
+        ("fit", "fit"),
+        ("demo", "demo"),
+        ("edge", "recipe"),
+        ("corpus-compact", "corpus"),
+        ("corpus-patches-compact", "corpus"),
+    ],
+)
+def test_ready_made_settings_are_known_by_their_keys(name: str, kind: str) -> None:
+    values, where = read_settings(name)
+    assert settings_kind(values) == kind
+    parse_settings(values, SETTINGS_KINDS[kind], where=where)
+
+
+@pytest.mark.parametrize(
+    "name", ["bedside", "fit", "demo", "corpus-compact", "corpus-patches-compact"]
+)
+def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
+    lines = find_settings(name).read_text().splitlines()
+    told = [line for line in lines if line.strip() and not line.endswith(":")]
+    # Of a list of recordings each speaks for itself.
+    assert all("#" in line or line.lstrip().startswith('- "') for line in told)
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        ("{}", "exactly one of classes, events, channel, task"),
+        ("{classes: [a, b], channel: x}", "exactly one of"),
+        ("{events: [go]}", "one event is one class"),
+        ("{classes: [a, b], rest: true}", "rest is for events"),
+        ("{classes: [a, b], threshold: 1}", "threshold is for channel"),
+    ],
+)
+def test_labels_that_mean_nothing_are_refused(tmp_path: Path, labels: str, part: str) -> None:
+    assert part in refused(tmp_path, f"labels: {labels}\n", FitSettings)
+
+
+def test_popt_is_tuned_only_where_there_is_one(tmp_path: Path) -> None:
+    assert "tune popt needs" in refused(tmp_path, "tune: popt\n", FitSettings)
+
+
+def refused(tmp_path: Path, text: str, model: type = Recipe) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(str(path), model)
+    message = str(caught.value)
+    assert "mine.yaml" in message
+    assert "\n" not in message
+    return message
+
+
+GOOD = "mode: linear\nwindow: {length_s: 5, hop_s: 0.25}\nspectrogram: {form: running}\n"
+
+
+def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD.replace("hop_s", "hops"))
+    assert "window.hops" in message
+    assert "did you mean hop_s?" in message
+
+
+def test_an_unknown_key_deep_in_a_list_names_the_nearest_known_one(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD + "signal:\n - notch: {mains_hz: 50, upto_hz: 100}\n")
+    assert "signal.0.notch.upto_hz" in message
+    assert "did you mean up_to_hz?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (GOOD.replace("linear", "quadratic"), "mode"),
+        (GOOD.replace("5,", "-5,"), "window.length_s"),
+        (GOOD.replace("5,", ".inf,"), "window.length_s"),
+        (GOOD + "signal: [{notch: {mains_hz: 55}}]\n", "signal.0.notch.mains_hz"),
+        (GOOD + "signal: [{highpass_hz: 1, reference: car}]\n", "exactly one of"),
+        ("- a\n- b\n", "expected keys and values"),
+        ("mode: [\n", "not readable as YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "not readable as YAML"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_its_key(
+    tmp_path: Path, text: str, part: str
+) -> None:
+    assert part in refused(tmp_path, text)
+
+
+def test_published_mode_cannot_pool_the_end(tmp_path: Path) -> None:
+    text = GOOD.replace("linear", "published").replace("running", "published")
+    assert "encoder.pool" in refused(tmp_path, text)
+
+
+def test_a_name_that_is_no_file_lists_the_ready_made_ones() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean linear\?"):
+        load_settings("linaer", Recipe)
+
+
+def test_live_settings_need_a_stream_to_look_for(tmp_path: Path) -> None:
+    assert "at least one of" in refused(tmp_path, "stream: {timeout_s: 3}\n", DecodeSettings)

@@ -1,0 +1,239 @@
+"""Held-out scores tell what is there: nothing where there is nothing, and what chance gives."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.cross_validation import (
+    block_bootstrap,
+    cross_validate,
+    null_distribution,
+    outputs_of,
+    scores_of,
+    summarise_folds,
+)
+from rtbrain.learn.fit.features import LinearStft
+from rtbrain.learn.fit.labels import Labelled, targets_from_channel
+from rtbrain.learn.fit.readout import fit_classifier
+from rtbrain.learn.fit.splits import Fold, block_folds, unsafe_random_folds
+from rtbrain.recording.open import read_recording
+from rtbrain.signal import Bipolar, HighPass
+from rtbrain.types import Chunk, Floats, Quality, Window
+from tests.conftest import brain_like, montage_of
+
+HOP_S, EMBARGO_S = 0.5, 3.0
+
+
+def drifting(seed: int, *, n_windows: int = 1200, lift: float = 0.0) -> tuple[Floats, Labelled]:
+    """Features that wander within half a minute, classes that hold 10 to 30 s and wander not."""
+    rng = np.random.default_rng(seed)
+    keep = np.exp(-HOP_S / 30)
+    steps = rng.standard_normal((n_windows + 400, 100))
+    features = lfilter([np.sqrt(1 - keep**2)], [1, -keep], steps, axis=0)[400:]
+    runs = rng.integers(20, 60, n_windows // 20)
+    targets = np.repeat(np.arange(runs.size) % 2, runs)[:n_windows].astype(np.int64)
+    features[:, 0] += lift * targets
+    t_s = np.arange(n_windows) * HOP_S
+    labelled = Labelled(np.arange(n_windows), targets, ("rest", "speech"), t_s)
+    return features.astype(np.float32), labelled
+
+
+def blocks_of(labelled: Labelled, n_folds: int = 5) -> list[Fold]:
+    return block_folds(labelled.t_s, labelled.targets, n_folds=n_folds, embargo_s=EMBARGO_S)
+
+
+def test_drift_without_information_scores_chance_in_blocks_and_far_above_at_random() -> None:
+    blocked, random = [], []
+    for seed in range(6):
+        features, labelled = drifting(seed)
+        for scores, folds in (
+            (blocked, blocks_of(labelled)),
+            (random, unsafe_random_folds(labelled.rows.size, n_folds=5, seed=seed)),
+        ):
+            found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S)
+            scores.append((found.pooled["auc"], found.pooled["balanced_accuracy"]))
+    assert np.abs(np.mean(blocked, axis=0) - 0.5).max() < 0.05
+    assert np.mean(random, axis=0).min() > 0.7
+
+
+def test_what_is_there_is_found_and_lies_outside_what_shifted_labels_give() -> None:
+    features, labelled = drifting(3, lift=1.5)
+    folds = blocks_of(labelled)
+    ticks: list[str] = []
+    found = cross_validate(
+        features, labelled, folds, embargo_s=EMBARGO_S, on_fold=lambda: ticks.append("fold")
+    )
+    chance = null_distribution(
+        features,
+        labelled,
+        folds,
+        found,
+        embargo_s=EMBARGO_S,
+        seed=0,
+        n_shifts=20,
+        on_shift=lambda: ticks.append("shift"),
+    )
+    assert (ticks.count("fold"), ticks.count("shift")) == (5, 20)
+    assert found.pooled["auc"] > chance.interval("auc")[1]
+    assert chance.p_value("auc", found.pooled["auc"]) == pytest.approx(1 / 21)
+    assert abs(np.median(chance.pooled["auc"]) - 0.5) < 0.1
+    low, high = block_bootstrap(found.outputs, labelled, block_s=30, seed=0, n_draws=200)["auc"]
+    assert low < found.pooled["auc"] < high
+    assert np.isfinite(found.outputs).all()
+    assert [fold.n_test for fold in found.folds] == [240] * 5
+
+
+def test_a_block_bootstrap_is_wider_than_one_that_believes_in_windows() -> None:
+    features, labelled = drifting(5, lift=1.0)
+    found = cross_validate(features, labelled, blocks_of(labelled), embargo_s=EMBARGO_S)
+    blocks, windows = (
+        block_bootstrap(found.outputs, labelled, block_s=block_s, seed=0, n_draws=200)["auc"]
+        for block_s in (40.0, HOP_S)
+    )
+    assert blocks[1] - blocks[0] > 2 * (windows[1] - windows[0])
+
+
+def test_a_window_is_scored_by_a_readout_that_has_not_seen_it() -> None:
+    features, labelled = drifting(1, lift=1.0)
+    folds = blocks_of(labelled)
+    found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S)
+    fold = folds[2]
+    alone = fit_classifier(features, labelled, train=fold.train, embargo_s=EMBARGO_S)
+    expected = np.stack([alone.readout(row) for row in features[fold.test]])
+    np.testing.assert_allclose(found.outputs[fold.test], expected, atol=1e-6)
+    assert found.folds[2].scores == scores_of(found.outputs[fold.test], labelled.targets[fold.test])
+    np.testing.assert_array_equal(
+        outputs_of(alone.readout, features, fold.test), found.outputs[fold.test]
+    )
+
+
+def test_shifts_keep_the_labels_of_each_recording_and_move_them_past_the_embargo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labelled = drifting(2, n_windows=400)
+    recordings = ["a"] * 250 + ["b"] * 150
+    folds = block_folds(
+        labelled.t_s, labelled.targets, n_folds=2, embargo_s=EMBARGO_S, recordings=recordings
+    )
+    found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S, recordings=recordings)
+    seen: list[np.ndarray] = []
+
+    def spy(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        seen.append(targets)
+        return scores_of(outputs, targets)
+
+    monkeypatch.setattr("rtbrain.learn.fit.cross_validation.scores_of", spy)
+    null_distribution(
+        features,
+        labelled,
+        folds,
+        found,
+        embargo_s=EMBARGO_S,
+        seed=0,
+        n_shifts=10,
+        recordings=recordings,
+    )
+    shifted = [targets for targets in seen if targets.size == 400]
+    assert len(shifted) == 10
+    true = labelled.targets
+    for targets in shifted:
+        moves = [k for k in range(250) if np.array_equal(np.roll(true[:250], k), targets[:250])]
+        assert moves
+        assert min(moves[0], 250 - moves[0]) * HOP_S > EMBARGO_S
+        assert np.bincount(targets[250:]).tolist() == np.bincount(true[250:]).tolist()
+    with pytest.raises(SettingsError, match="cannot be shifted"):
+        null_distribution(features, labelled, folds, found, embargo_s=150.0, seed=0)
+
+
+def test_values_are_cross_validated_with_r_and_r_squared() -> None:
+    features, _ = drifting(4)
+    values = (features[:, :1] - features[:, 1:2]).astype(np.float32)
+    t_s = np.arange(values.shape[0]) * HOP_S
+    labelled = Labelled(np.arange(values.shape[0]), values, ("force",), t_s)
+    folds = blocks_of(labelled, 4)
+    found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S)
+    assert found.pooled["pearson_r"] > 0.9
+    assert found.pooled["r2"] > 0.8
+    chance = null_distribution(
+        features, labelled, folds, found, embargo_s=EMBARGO_S, seed=0, n_shifts=19
+    )
+    assert chance.p_value("r2", found.pooled["r2"]) == pytest.approx(0.05)
+
+
+def test_the_spread_leaves_nan_out() -> None:
+    found = summarise_folds([{"auc": 0.6}, {"auc": float("nan")}, {"auc": 0.8}])["auc"]
+    assert found["mean"] == pytest.approx(0.7)
+    assert found["std"] == pytest.approx(np.std([0.6, 0.8], ddof=1))
+    assert (found["lowest"], found["highest"]) == (0.6, 0.8)
+    assert np.isnan(summarise_folds([{"auc": 0.5}])["auc"]["std"])
+
+
+@pytest.mark.parametrize("sfreq_hz", [2048.0, 1000.0, 250.0])
+def test_the_linear_control_is_the_mean_of_torchs_stft_up_to_the_newest_sample(
+    sfreq_hz: float,
+) -> None:
+    n_samples = round(sfreq_hz)
+    montage = montage_of(3, sfreq_hz)
+    data = brain_like(3, n_samples, sfreq_hz)
+    window = Window(data, 1.0, 0, Quality(np.ones(3, np.bool_)))
+    before = data.copy()
+    found = LinearStft(montage, length_samples=n_samples)(window).reshape(3, -1)
+    frame = round(sfreq_hz / 4)
+    rest = (n_samples - frame) % (frame // 4)
+    expected = torch.stft(
+        torch.from_numpy(data[:, rest:].copy()),
+        frame,
+        frame // 4,
+        window=torch.hann_window(frame),
+        center=False,
+        return_complex=True,
+    )
+    kept = np.arange(frame // 2 + 1) * sfreq_hz / frame <= 150
+    expected = expected.abs().mean(dim=2).numpy()[:, kept]
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-2)
+    np.testing.assert_array_equal(data, before)
+    later = replace(window, data=np.concatenate((data, data[:, :frame]), axis=1))
+    centred = LinearStft(montage, length_samples=n_samples, n_newer_samples=frame)
+    np.testing.assert_array_equal(centred(later).reshape(3, -1), found)
+    with pytest.raises(SettingsError, match="shorter than its frames"):
+        LinearStft(montage, length_samples=frame - 1)
+
+
+@pytest.mark.shared
+def test_grip_force_is_told_from_recorded_ecog_above_what_shifted_labels_give(shared: Path) -> None:
+    recording = read_recording(shared / "data" / "ecog-gripforce")
+    montage, n_samples = recording.montage, recording.n_samples
+    everything = recording.read(0, n_samples)
+    stamps = np.arange(n_samples) / montage.sfreq_hz
+    ecog = [row for row, kind in enumerate(montage.kinds) if kind == "ecog"]
+    chunk = Chunk((everything[ecog] * 1e-6).astype(np.float32), stamps)
+    high_pass = HighPass(montage.pick([montage.names[row] for row in ecog]), cutoff_hz=0.5)
+    bipolar = Bipolar(high_pass.montage)
+    signal = bipolar(high_pass(chunk)).data
+    length, hop = round(montage.sfreq_hz), round(0.1 * montage.sfreq_hz)
+    control = LinearStft(bipolar.montage, length_samples=length)
+    quality = Quality(np.ones(bipolar.montage.n_channels, np.bool_))
+    ends = np.arange(length, n_samples + 1, hop)
+    features = np.stack(
+        [
+            control(Window(signal[:, e - length : e], stamps[e - 1], e - length, quality))
+            for e in ends
+        ]
+    )
+    force = everything[montage.rows(["MOV_RIGHT"])[0]]
+    labelled = targets_from_channel(
+        stamps[ends - 1], force, stamps, name="MOV_RIGHT", threshold="half"
+    )
+    # Three grips: three blocks of 6 s with one each.
+    folds = block_folds(labelled.t_s, labelled.targets, n_folds=3, embargo_s=1.5)
+    found = cross_validate(features, labelled, folds, embargo_s=1.5)
+    chance = null_distribution(features, labelled, folds, found, embargo_s=1.5, seed=0)
+    assert 0.85 < found.pooled["auc"] < 0.95
+    assert found.by_fold["auc"]["mean"] > 0.9
+    assert found.pooled["auc"] > chance.interval("auc")[1] + 0.05
+    assert chance.p_value("auc", found.pooled["auc"]) < 0.02

@@ -1,0 +1,146 @@
+"""A recording as a live session, and the rows that are kept of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import Recipe, load_settings
+from rtbrain.learn.fit.embed_recording import embed_recording
+from rtbrain.learn.fit.features import Features, gather, join_features
+from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.replay import ReplaySource
+from rtbrain.recording.virtual_session import VirtualSession
+from rtbrain.types import Window
+from tests.conftest import brain_like, montage_of
+
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(6, SFREQ_HZ)
+DATA = brain_like(6, int(9 * SFREQ_HZ), SFREQ_HZ)
+
+
+def session(events: tuple[Event, ...] = (), data: np.ndarray = DATA) -> VirtualSession:
+    recording = Recording(MONTAGE, data.shape[1], lambda a, b: data[:, a:b].copy(), events=events)
+    return VirtualSession(ReplaySource(recording, chunk_samples=400), events)
+
+
+def recipe() -> Recipe:
+    ready = load_settings("linear", Recipe)
+    return ready.model_copy(
+        update={"signal": tuple(step for step in ready.signal if step.quality is None)}
+    )
+
+
+def features(*, every: int = 1, data: np.ndarray = DATA) -> Features:
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    return gather(
+        session(data=data),
+        encoding,
+        {"main": encoding.encoder},
+        raw={"power": lambda window: window.data.std(axis=1)},
+        every=every,
+        keep_channels="main",
+    )
+
+
+def test_the_rows_are_those_of_the_stages_run_by_hand() -> None:
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    by_hand = embed_recording(session(), encoding.cut, encoding.spectrogram, encoding.encoder)
+    got = features()
+    np.testing.assert_array_equal(got.rows["main"], by_hand.population)
+    np.testing.assert_array_equal(got.channels, by_hand.channels)
+    np.testing.assert_array_equal(got.t_stop, by_hand.t_stop)
+    np.testing.assert_array_equal(got.t_neural, by_hand.t_neural)
+    n_laplacian = got.good.shape[1]
+    assert got.rows["power"].shape == (got.t_stop.size, n_laplacian)
+    assert n_laplacian < MONTAGE.n_channels
+
+
+def test_every_third_window_is_what_it_is_among_all() -> None:
+    got, whole = features(every=3), features()
+    np.testing.assert_array_equal(got.rows["main"], whole.rows["main"][::3])
+    np.testing.assert_array_equal(got.t_stop, whole.t_stop[::3])
+
+
+def test_what_a_live_decoder_would_call_invalid_is_counted_and_left_out() -> None:
+    broken = DATA.copy()
+    broken[:, -200:] = np.nan
+    quality = load_settings("linear", Recipe)
+    encoding = build_feature_pipeline(quality, MONTAGE)
+    got = gather(session(data=broken), encoding, {"main": encoding.encoder})
+    assert np.isfinite(got.rows["main"]).all()
+    assert got.n_invalid > 0
+
+
+def test_a_recording_shorter_than_a_window_gives_no_row() -> None:
+    got = features(data=DATA[:, : int(2 * SFREQ_HZ)])
+    assert got.t_stop.size == 0
+    assert len(got.good) == 0
+
+
+def test_a_linear_decoder_that_pools_the_centre_reads_the_moment_that_it_is_stamped_with() -> None:
+    ready = recipe()
+    centred = ready.model_copy(
+        update={"encoder": ready.encoder.model_copy(update={"pool": "centre"})}
+    )
+    encoding = build_feature_pipeline(centred, MONTAGE)
+    assert encoding.neural_delay_s == pytest.approx(2.5, abs=0.1)
+    live = session()
+    chunks = iter(lambda: live.pull(0.0), None)
+    window = next(window for chunk in chunks for window in encoding.cut(chunk))
+    spectrogram = encoding.spectrogram(window)
+    middle = spectrogram.data.shape[1] // 2
+    expected = spectrogram.data[:, middle - 5 : middle + 5].mean(axis=1)
+    np.testing.assert_allclose(encoding.encoder(spectrogram).channels, expected, atol=1e-6)
+
+
+def test_recordings_are_joined_one_after_the_other() -> None:
+    one, two = features(), features(every=2)
+    both = join_features([one, two])
+    assert both.rows["main"].shape[0] == one.t_stop.size + two.t_stop.size
+    np.testing.assert_array_equal(both.t_stop, np.concatenate([one.t_stop, two.t_stop]))
+    assert join_features([one]) is one
+
+
+def test_markers_come_when_their_time_has_come_and_once() -> None:
+    events = (Event(2.0, 0, "b"), Event(0.5, 0, "a"), Event(8.9, 0, "c"))
+    virtual = session(events)
+    heard = []
+    while virtual.pull(0.0) is not None:
+        for t, text in virtual.markers(0.0):
+            assert t <= virtual.clock() < t + 400 / SFREQ_HZ
+            heard.append(text)
+    assert heard == ["a", "b", "c"]
+    assert virtual.n_read == DATA.shape[1]
+
+
+def test_the_channel_to_decode_is_taken_out_of_the_signal_and_kept() -> None:
+    recording = Recording(MONTAGE, DATA.shape[1], lambda a, b: DATA[:, a:b].copy())
+    source = ReplaySource(recording, chunk_samples=1000)
+    virtual = VirtualSession(source, target=MONTAGE.names[2])
+    assert virtual.target()[0].size == 0
+    others = [row for row in range(6) if row != 2]
+    assert virtual.montage.names == tuple(MONTAGE.names[row] for row in others)
+    seen = []
+    while (chunk := virtual.pull(0.0)) is not None:
+        seen.append(chunk.data)
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), DATA[others])
+    values, stamps = virtual.target()
+    np.testing.assert_array_equal(values, DATA[2])
+    np.testing.assert_allclose(stamps, np.arange(values.size) / SFREQ_HZ)
+
+
+def test_windows_that_were_kept_do_not_change_later() -> None:
+    seen: list[np.ndarray] = []
+
+    def keep(window: Window) -> np.ndarray:
+        seen.append(window.data.mean(axis=1))
+        return seen[-1]
+
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    got = gather(session(), encoding, {}, raw={"mean": keep})
+    np.testing.assert_array_equal(got.rows["mean"], np.stack(seen))
+    assert dataclasses.is_dataclass(got)
+    assert got.channels is None
+    assert got.t_neural[0] == pytest.approx(got.t_stop[0])

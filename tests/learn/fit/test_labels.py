@@ -1,0 +1,175 @@
+"""Windows get the label that held while their signal was recorded, or none."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.labels import (
+    Cues,
+    cue_times,
+    labels_at_events,
+    states_from_markers,
+    targets_from_channel,
+)
+from rtbrain.recording.recording import Event
+
+EVERY_S = 0.25
+
+
+def ends(duration_s: float) -> np.ndarray:
+    return np.arange(1, round(duration_s / EVERY_S) + 1) * EVERY_S
+
+
+def moments(*marks: tuple[float, str]) -> list[Event]:
+    return [Event(onset_s, 0.0, text) for onset_s, text in marks]
+
+
+def test_a_state_holds_from_its_marker_to_the_next_and_windows_that_straddle_are_left_out() -> None:
+    events = moments((2.0, "speech"), (3.0, "cough"), (5.0, "rest"))
+    labelled = states_from_markers(ends(8.0), events, ["rest", "speech"], span_s=1.0)
+    of = dict(zip(labelled.t_s.tolist(), labelled.targets.tolist(), strict=True))
+    assert [t for t, target in of.items() if target == 1] == ends(8.0)[11:19].tolist()  # 3 to 4.75
+    assert [t for t, target in of.items() if target == 0] == ends(8.0)[23:].tolist()  # 6 to 8
+    np.testing.assert_array_equal(ends(8.0)[labelled.rows], labelled.t_s)
+    assert labelled.counts == {"rest": 9, "speech": 8}
+    assert labelled.task == "classification"
+
+
+def test_an_event_with_a_duration_ends_its_state_and_a_repeated_marker_does_not_cut_it() -> None:
+    events = [Event(1.0, 2.0, "a"), *moments((5.0, "b"), (6.0, "b"))]
+    labelled = states_from_markers(ends(8.0), events, ["a", "b"], span_s=0.5)
+    assert labelled.t_s[labelled.targets == 0].tolist() == [1.5, 1.75, 2.0, 2.25, 2.5, 2.75]
+    np.testing.assert_array_equal(labelled.t_s[labelled.targets == 1], ends(8.0)[21:])
+
+
+def test_frames_pooled_in_the_middle_of_the_window_are_labelled_by_their_own_time() -> None:
+    events = moments((0.0, "a"), (4.0, "b"))
+    last = states_from_markers(ends(10.0), events, ["a", "b"], span_s=0.5)
+    middle = states_from_markers(ends(10.0), events, ["a", "b"], span_s=0.5, lag_s=1.0)
+    np.testing.assert_allclose(
+        middle.t_s[middle.targets == 0], last.t_s[last.targets == 0] + 1.0, rtol=0, atol=1e-9
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 80), st.sampled_from("ab")), min_size=2, max_size=12),
+    st.integers(0, 8),
+)
+def test_states_agree_with_asking_every_moment_of_the_window(
+    marks: list[tuple[int, str]], span: int
+) -> None:
+    marks = sorted(dict(marks).items())
+    events = moments(*((at * EVERY_S, text) for at, text in marks))
+    expected = {}
+    for end in range(1, 100):
+        held = {
+            next((text for onset, text in reversed(marks) if onset <= moment), None)
+            for moment in range(end - span, end + 1)
+        }
+        if len(held) == 1 and held != {None}:
+            expected[end] = "ab".index(held.pop())
+    if {"a", "b"} != {text for _, text in marks} or set(expected.values()) != {0, 1}:
+        with pytest.raises(SettingsError):
+            states_from_markers(ends(24.75), events, ["a", "b"], span_s=span * EVERY_S)
+        return
+    labelled = states_from_markers(ends(24.75), events, ["a", "b"], span_s=span * EVERY_S)
+    found = zip((labelled.rows + 1).tolist(), labelled.targets.tolist(), strict=True)
+    assert dict(found) == expected
+
+
+def test_a_window_ends_a_second_after_its_event_and_rest_is_tiled_between_events() -> None:
+    events = moments((3.2, "word"), (3.7, "word"), (9.0, "word"))
+    cues = cue_times(events, ["word"], window_s=(0, 1), rest=True, duration_s=12.0)
+    assert cues.names == ("word", "rest")
+    np.testing.assert_allclose(cues.t_stop[cues.targets == 0], [4.2, 4.7, 10.0])
+    np.testing.assert_allclose(
+        cues.t_stop[cues.targets == 1], [1, 2, 3, 5.7, 6.7, 7.7, 8.7, 11.0, 12.0]
+    )
+    assert np.all(np.diff(cues.t_stop) > 0)
+
+
+@given(
+    st.lists(st.floats(0, 50), min_size=1, max_size=10),
+    st.floats(-1, 0),
+    st.floats(0.1, 2),
+)
+def test_no_window_of_rest_reaches_into_an_event_or_another(
+    onsets: list[float], start_s: float, stop_s: float
+) -> None:
+    events = moments(*((onset, "w") for onset in sorted(onsets)))
+    cues = cue_times(events, ["w"], window_s=(start_s, stop_s), rest=True, duration_s=60.0)
+    rest = cues.t_stop[cues.targets == 1]
+    length_s = stop_s - start_s
+    assert np.all(np.diff(rest) >= length_s - 1e-6)
+    assert np.all((rest - length_s >= -1e-6) & (rest <= 60.0 + 1e-5))
+    for onset in onsets:
+        apart = (rest <= onset + start_s + 1e-5) | (rest - length_s >= onset + stop_s - 1e-5)
+        assert apart.all()
+
+
+def test_the_window_nearest_to_a_cue_is_taken_and_none_where_it_is_far() -> None:
+    cues = Cues(np.array([1.1, 1.9, 30.0, 2.05]), np.array([0, 1, 0, 1]), ("a", "b"))
+    labelled = labels_at_events(ends(3.0), cues, tolerance_s=EVERY_S / 2)
+    assert labelled.t_s.tolist() == [1.0, 2.0, 2.0]
+    assert labelled.targets.tolist() == [0, 1, 1]
+
+
+def test_a_channel_is_read_at_the_windows_end_and_never_after() -> None:
+    stamps = np.arange(1000) / 100
+    force = np.where(np.arange(1000) < 500, 1.0, 3.0).astype(np.float32)
+    labelled = targets_from_channel(
+        np.array([4.99, 4.995, 5.0, 5.005]), force, stamps, name="force", threshold="half"
+    )
+    assert labelled.targets.tolist() == [0, 0, 1, 1]
+    assert labelled.names == ("off", "on")
+
+
+def test_a_channel_without_threshold_is_the_target_and_windows_on_nan_are_left_out() -> None:
+    stamps = np.arange(400) / 100
+    force = np.linspace(0, 1, 400, dtype=np.float32)
+    force[100] = np.nan
+    labelled = targets_from_channel(np.array([0.5, 1.0, 2.0]), force, stamps, name="force")
+    assert labelled.rows.tolist() == [0, 2]
+    assert labelled.task == "regression"
+    np.testing.assert_array_equal(labelled.targets, force[[50, 200], np.newaxis])
+
+
+def test_an_unknown_event_is_refused_with_those_that_exist_the_nearest_first() -> None:
+    events = moments((1, "rest"), (2, "speech"), (3, "speech"))
+    with pytest.raises(SettingsError, match=r"^no event 'spech': there are 'speech' \(2\), 'rest'"):
+        states_from_markers(ends(5.0), events, ["spech", "rest"], span_s=0.5)
+    with pytest.raises(SettingsError, match="holds no events"):
+        cue_times([], ["word"])
+    many = moments(*((float(i), f"m{i}") for i in range(20)))
+    with pytest.raises(SettingsError, match="and 12 more"):
+        cue_times(many, ["word"])
+
+
+@pytest.mark.parametrize(
+    ("events", "classes", "told"),
+    [
+        ([(0, "a"), (1, "b"), (1.2, "a")], ["a", "b"], r"a class has no window \(a 36, b 0\)"),
+        ([(0, "a")], ["a"], "one class only, a: name two"),
+    ],
+)
+def test_labels_that_leave_nothing_to_tell_apart_are_refused(
+    events: list[tuple[float, str]], classes: list[str], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        states_from_markers(ends(10.0), moments(*events), classes, span_s=0.5)
+
+
+def test_a_channel_on_one_side_of_the_threshold_and_a_window_without_length_are_refused() -> None:
+    stamps = np.arange(400) / 100
+    with pytest.raises(SettingsError, match="force is at or below 9 at the end of every window"):
+        targets_from_channel(
+            ends(3.0), np.ones(400, np.float32), stamps, name="force", threshold=9.0
+        )
+    with pytest.raises(SettingsError, match="no value"):
+        targets_from_channel(ends(3.0), np.full(400, np.nan, np.float32), stamps, name="force")
+    with pytest.raises(SettingsError, match="expected its end after its start"):
+        cue_times(moments((1, "w")), ["w"], window_s=(1, 1))
+    with pytest.raises(SettingsError, match="'rest' is an event"):
+        cue_times(moments((1, "rest")), ["rest"], rest=True)

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+
+from rtbrain.errors import RecordingError
+from rtbrain.recording.open import read_recording
+from rtbrain.recording.recording import Event
+from tests.conftest import brain_like
+from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
+
+SFREQ_HZ = 512.0
+NAMES = ("A1", "B'2", "C<3>")
+
+
+def signal(n_samples=600, name="amplifier", first_s=4000.0, **kwargs):
+    values = brain_like(3, n_samples, SFREQ_HZ).T
+    stamps = first_s + np.arange(n_samples) / SFREQ_HZ
+    kwargs.setdefault("desc", described(NAMES))
+    return XdfStream(name, stamps, values, SFREQ_HZ, **kwargs)
+
+
+def markers(stamps, texts, name="markers"):
+    return XdfStream(name, np.asarray(stamps), list(texts), 0.0, "string", "Markers")
+
+
+def test_labels_kinds_positions_values_and_stamps_are_those_of_the_file(tmp_path):
+    path = tmp_path / "session.xdf"
+    positions = np.array([[1, 2, 3], [4, 5, 6], [-7.5, 8, 9]])
+    written = signal(desc=described(NAMES, positions=positions, space="MNI mm"))
+    write_xdf(path, written, markers([4000.5, 4000.25], ["later", "first"]))
+    recording = read_recording(path)
+    assert recording.montage.names == NAMES
+    assert recording.montage.kinds == ("seeg",) * 3
+    assert recording.montage.sfreq_hz == SFREQ_HZ
+    assert recording.montage.space == "MNI mm"
+    np.testing.assert_array_equal(recording.montage.positions, positions.astype(np.float32))
+    np.testing.assert_array_equal(recording.read(7, 311), written.values.T[:, 7:311])
+    stamps = recording.timestamps(0, recording.n_samples)
+    np.testing.assert_allclose(stamps, np.arange(600) / SFREQ_HZ, rtol=0, atol=1e-9)
+    assert recording.events == (Event(0.25, 0.0, "first"), Event(0.5, 0.0, "later"))
+    assert recording.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("volts", 1e6), ("mV", 1e3), ("µV", 1), ("μV", 1), ("nanovolts", 1e-3)]
+)
+def test_every_unit_of_voltage_becomes_microvolts(unit, factor, tmp_path):
+    written = signal(20, desc=described(NAMES, unit=unit))
+    write_xdf(tmp_path / "unit.xdf", written)
+    data = read_recording(tmp_path / "unit.xdf").read(0, 20)
+    np.testing.assert_allclose(data, written.values.T * np.float64(factor), rtol=1e-6)
+
+
+def test_what_the_header_leaves_open_is_noted(tmp_path):
+    write_xdf(tmp_path / "bare.xdf", signal(20, desc=""))
+    recording = read_recording(tmp_path / "bare.xdf")
+    assert recording.montage.names == ("1", "2", "3")
+    assert recording.montage.kinds == ("eeg",) * 3
+    assert len(recording.notes) == 2
+    desc = described(NAMES, positions=np.ones((3, 3)))
+    write_xdf(tmp_path / "somewhere.xdf", signal(20, desc=desc))
+    recording = read_recording(tmp_path / "somewhere.xdf")
+    assert recording.montage.positions is None
+    assert "space" in recording.notes[0]
+
+
+def test_clocks_of_the_streams_are_brought_together(tmp_path):
+    # The signal's clock is 100 s behind the recorder's, the markers' is the recorder's own.
+    offsets = [(4000.0 + second, 100.0) for second in range(0, 10, 5)]
+    event = markers([4100.5], ["go"])
+    event.offsets = [(4100.0 + second, 0.0) for second in range(0, 10, 5)]
+    write_xdf(tmp_path / "clocks.xdf", signal(offsets=offsets), event)
+    (event,) = read_recording(tmp_path / "clocks.xdf").events
+    assert event.onset_s == pytest.approx(0.5, abs=1e-6)
+
+
+def test_of_several_streams_one_must_be_named_and_all_are_listed(tmp_path):
+    path = tmp_path / "two.xdf"
+    write_xdf(path, signal(name="left", source_id="l-1"), signal(name="right", source_id="r-1"))
+    with pytest.raises(RecordingError, match=r"2 streams.*--stream.*'left'.*'right'"):
+        read_recording(path)
+    left, right = (read_recording(path, stream=name) for name in ("left", "r-1"))
+    assert left.n_samples == right.n_samples == 600
+    with pytest.raises(RecordingError, match=r"no stream 'up'.*'left'.*'right'"):
+        read_recording(path, stream="up")
+
+
+def test_two_streams_of_one_name_are_told_apart_by_source_id(tmp_path):
+    path = tmp_path / "twins.xdf"
+    write_xdf(path, signal(10, name="a", source_id="x"), signal(20, name="a", source_id="y"))
+    assert read_recording(path, stream="y").n_samples == 20
+    with pytest.raises(RecordingError, match="2 streams"):
+        read_recording(path, stream="a")
+
+
+def test_labels_that_do_not_fit_the_channels_are_refused(tmp_path):
+    write_xdf(tmp_path / "labels.xdf", signal(10, desc=described(NAMES[:2])))
+    with pytest.raises(RecordingError, match="3 channels, but its header labels 2"):
+        read_recording(tmp_path / "labels.xdf")
+    write_xdf(tmp_path / "twice.xdf", signal(10, desc=described(("A1", "A1", "A2"))))
+    with pytest.raises(RecordingError, match=r"twice\.xdf.*repeat: A1"):
+        read_recording(tmp_path / "twice.xdf")
+
+
+def test_nothing_numeric_and_regular_is_one_clear_line(tmp_path):
+    path = tmp_path / "strings.xdf"
+    empty = XdfStream("unplugged", np.empty(0), np.empty((0, 3)), SFREQ_HZ)
+    write_xdf(path, markers([1.0], ["go"]), empty)
+    with pytest.raises(RecordingError, match=r"no regular numeric stream.*'markers'") as caught:
+        read_recording(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_or_broken_file_is_one_line_and_silence(tmp_path, capfd):
+    foreign = tmp_path / "foreign.xdf"
+    foreign.write_bytes(b"RIFF0000WAVE")
+    with pytest.raises(RecordingError, match=r"foreign\.xdf is no XDF file") as caught:
+        read_recording(foreign)
+    assert "\n" not in str(caught.value)
+    broken = tmp_path / "broken.xdf"
+    write_xdf(broken, signal(), signal(name="second"))
+    broken.write_bytes(broken.read_bytes()[:5000])
+    with pytest.raises(RecordingError):
+        read_recording(broken)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.shared
+def test_files_that_readers_must_survive(shared, capfd):
+    folder = shared / "data" / "xdf"
+    minimal = read_recording(folder / "minimal.xdf")
+    expected = [[192, 255, 238], [12, 22, 32], [13, 23, 33], [14, 24, 34], [15, 25, 35]]
+    np.testing.assert_array_equal(minimal.read(0, 5), np.array(expected, np.float32).T)
+    assert minimal.montage.sfreq_hz == 10
+    assert "Hello" in {event.text for event in minimal.events}
+    resets = read_recording(folder / "clock_resets.xdf")
+    assert (resets.montage.n_channels, resets.n_samples) == (8, 27815)
+    assert (np.diff(resets.timestamps(0, resets.n_samples)) > 0).all()
+    assert any("91.6" in note for note in resets.notes)
+    assert len(resets.events) == 175
+    empty = read_recording(folder / "empty_streams.xdf")
+    np.testing.assert_array_equal(empty.read(0, 10), np.arange(10, dtype=np.float32)[None])
+    assert any("Empty marker stream" in note for note in empty.notes)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_programs_say_of_themselves_is_no_event_of_the_session(tmp_path):
+    path = tmp_path / "session.xdf"
+    told = markers([4000.2], ['{"event": "live"}'], name="ward-status")
+    write_xdf(path, signal(), markers([4000.1], ["speech"]), told)
+    recording = read_recording(path)
+    assert [event.text for event in recording.events] == ["speech"]

@@ -1,0 +1,321 @@
+"""Samples of a FieldTrip buffer, over real TCP, are what was put into it; what is lost is told."""
+
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from rtbrain.errors import StreamLostError
+from rtbrain.stream.fieldtrip.source import FieldTripSource
+from rtbrain.stream.lsl.inlet import lsl_clock
+from tests.conftest import brain_like, montage_of
+from tests.stream.fieldtrip.server import CHUNK_RESOLUTIONS, FieldTripServer
+
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(4, SFREQ_HZ)
+MADE: list[FieldTripSource] = []
+
+
+def made(**settings):
+    """A source that is closed when the test is over."""
+    MADE.append(FieldTripSource(**settings))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
+@pytest.fixture
+def server():
+    """A buffer with a header for 4 channels."""
+    server = FieldTripServer()
+    server.put_header(4, SFREQ_HZ, names=MONTAGE.names)
+    yield server
+    server.stop()
+
+
+class Reader:
+    """A source, what it said, and what came: pulls until a condition holds."""
+
+    def __init__(self, server, *, supervised=False, **settings):
+        self.events = []
+        told = (lambda event, **fields: self.events.append((event, fields))) if supervised else None
+        self.source = made(port=server.port, on_event=told, **settings)
+        self.chunks = []
+        assert self.source.pull(0.0).n_samples == 0
+
+    def until(self, n_samples=None, event=None, timeout_s=10.0):
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if n_samples is not None and sum(one.n_samples for one in self.chunks) >= n_samples:
+                return
+            if event is not None and event in [name for name, _ in self.events]:
+                return
+            chunk = self.source.pull(0.02)
+            if chunk.n_samples:
+                self.chunks.append(chunk)
+        pytest.fail(f"{n_samples} {event} did not come: {self.events}")
+
+    @property
+    def data(self):
+        return np.concatenate([chunk.data for chunk in self.chunks], axis=1)
+
+    @property
+    def stamps(self):
+        return np.concatenate([chunk.timestamps for chunk in self.chunks])
+
+
+def put_in_pieces(server, data, seed=0):
+    rng = np.random.default_rng(seed)
+    while data.shape[1]:
+        n = int(rng.integers(1, 700))
+        server.put(data[:, :n])
+        data = data[:, n:]
+
+
+def restarted(server, names=MONTAGE.names, rate_hz=SFREQ_HZ):
+    """Another server on the port of one that was stopped."""
+    server.stop()
+    again = FieldTripServer(port=server.port)
+    again.put_header(len(names), rate_hz, names=names)
+    return again
+
+
+def test_labels_rate_and_samples_are_those_put(server):
+    reader = Reader(server)
+    assert reader.source.montage.names == MONTAGE.names
+    assert reader.source.montage.sfreq_hz == SFREQ_HZ
+    assert reader.source.montage.kinds == ("misc",) * 4
+    assert len(reader.source.notes) == 1
+    data = brain_like(4, 5000, SFREQ_HZ)
+    put_in_pieces(server, data)
+    reader.until(n_samples=5000)
+    np.testing.assert_array_equal(reader.data, data)
+    assert [chunk.gap for chunk in reader.chunks] == [0] * len(reader.chunks)
+    edges = np.cumsum([0] + [chunk.n_samples for chunk in reader.chunks])
+    assert [chunk.first_sample for chunk in reader.chunks] == edges[:-1].tolist()
+    reader.source.close()
+    reader.source.close()
+    assert reader.source.pull(0.0) is None
+
+
+def test_samples_put_before_the_first_pull_are_not_given(server):
+    server.put(brain_like(4, 900, SFREQ_HZ))
+    source = made(port=server.port)
+    server.put(np.zeros((4, 100), np.float32))
+    assert source.pull(0.0).n_samples == 0
+    server.put(np.full((4, 3), 7, np.float32))
+    chunk = source.pull(5.0)
+    assert chunk.n_samples == 3
+    assert chunk.first_sample == 0
+    assert (chunk.data == 7).all()
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit", "factor"), [("f8", "volts", 1e6), ("i2", "nV", 1e-3), ("u4", "uV", 1.0)]
+)
+def test_every_number_type_is_read_in_the_unit_told(server, dtype, unit, factor):
+    server.put_header(2, SFREQ_HZ, names=("x", "y"), dtype=dtype)
+    reader = Reader(server, unit=unit, kinds=("seeg", "ECOG"))
+    assert reader.source.montage.kinds == ("seeg", "ecog")
+    sent = np.arange(20).reshape(2, 10).astype(dtype)
+    server.put(sent)
+    reader.until(n_samples=10)
+    np.testing.assert_allclose(reader.data, sent * factor, rtol=1e-6)
+
+
+def test_resolutions_scale_integers(server):
+    steps = struct.pack("dd", 0.5, 0.25)
+    server.put_header(2, 512.0, names=("x", "y"), dtype="i2", chunks=[(CHUNK_RESOLUTIONS, steps)])
+    reader = Reader(server, kinds=("seeg", "seeg"))
+    assert reader.source.notes == ()
+    server.put(np.array([[2, 4], [8, 16]], "i2"))
+    reader.until(n_samples=2)
+    np.testing.assert_array_equal(reader.data, [[1, 2], [2, 4]])
+
+
+def test_overwritten_samples_are_a_gap_counted_exactly():
+    server = FieldTripServer(ring_samples=1000)
+    server.put_header(4, SFREQ_HZ, names=MONTAGE.names)
+    reader = Reader(server)
+    data = brain_like(4, 8000, SFREQ_HZ)
+    server.put(data[:, :300])
+    reader.until(n_samples=300)
+    server.put(data[:, 300:])
+    reader.until(n_samples=1300)
+    assert sum(chunk.gap for chunk in reader.chunks) == 6700
+    first_after = next(chunk for chunk in reader.chunks if chunk.gap)
+    assert first_after.first_sample == 7000
+    for chunk in reader.chunks:
+        part = data[:, chunk.first_sample : chunk.first_sample + chunk.n_samples]
+        np.testing.assert_array_equal(chunk.data, part)
+    assert (np.diff(reader.stamps) > 0).all()
+    server.stop()
+
+
+def test_a_writer_faster_than_the_ring_loses_samples_but_never_the_count():
+    server = FieldTripServer(ring_samples=600)
+    server.put_header(1, SFREQ_HZ, names=("n",))
+    reader = Reader(server)
+    stop = threading.Event()
+
+    def write():
+        start = 0
+        while not stop.wait(0.002):
+            for first in range(start, start + 1500, 100):
+                server.put(np.arange(first, first + 100, dtype=np.float32)[None])
+            start += 1500
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reader.until(n_samples=3000)
+    stop.set()
+    writer.join()
+    expected = 0
+    for chunk in reader.chunks:
+        assert chunk.first_sample == expected + chunk.gap
+        numbers = chunk.first_sample + np.arange(chunk.n_samples)
+        np.testing.assert_array_equal(chunk.data[0], numbers)
+        expected = chunk.first_sample + chunk.n_samples
+    assert sum(chunk.gap for chunk in reader.chunks) > 0
+    server.stop()
+
+
+def test_stamps_are_no_later_than_now_and_rise(server):
+    reader = Reader(server)
+    for _ in range(40):
+        server.put(np.zeros((4, 32), np.float32))
+        n_before = len(reader.chunks)
+        reader.until(n_samples=32 * (n_before + 1))
+        assert reader.chunks[-1].timestamps[-1] <= lsl_clock()
+    assert (np.diff(reader.stamps) > 0).all()
+
+
+def test_a_buffer_that_is_gone_is_an_error_and_a_new_source_can_be_made(server):
+    reader = Reader(server)
+    server.stop()
+    with pytest.raises(StreamLostError, match="was there and is gone"):
+        reader.until(n_samples=1)
+    with pytest.raises(StreamLostError):
+        reader.source.pull(0.0)
+    again = restarted(server)
+    reader = Reader(again)
+    again.put(np.ones((4, 5), np.float32))
+    reader.until(n_samples=5)
+    again.stop()
+
+
+def test_killed_and_restarted_is_lost_and_recovered_with_a_gap_by_the_clock(server):
+    reader = Reader(server, supervised=True)
+    server.put(np.ones((4, 500), np.float32))
+    reader.until(n_samples=500)
+    last = lsl_clock()
+    server.stop()
+    reader.until(event="lost")
+    assert reader.source.pull(0.0).n_samples == 0
+    assert reader.source.pull(0.0).first_sample == 500
+    again = restarted(server)
+    again.put(np.zeros((4, 30), np.float32))
+    while reader.source._link is None:
+        assert reader.source.pull(0.02).n_samples == 0
+    away_s = lsl_clock() - last
+    again.put(np.full((4, 40), 2, np.float32))
+    reader.until(event="recovered")
+    first = reader.source.pull(0.0) if len(reader.chunks) < 2 else reader.chunks[-1]
+    assert (first.data == 2).all()
+    assert first.first_sample == 500 + first.gap
+    assert first.gap == pytest.approx(away_s * SFREQ_HZ - 40, abs=0.05 * SFREQ_HZ)
+    assert away_s > 0.05
+    assert [name for name, _ in reader.events] == ["lost", "recovered"]
+    assert reader.events[-1][1] == {"lost": first.gap}
+    assert first.timestamps[-1] <= lsl_clock()
+    again.stop()
+
+
+def test_a_broken_connection_to_the_same_buffer_loses_nothing(server):
+    reader = Reader(server, supervised=True)
+    data = brain_like(4, 900, SFREQ_HZ)
+    data[1, 490:500] = np.nan
+    server.put(data[:, :500])
+    reader.until(n_samples=500)
+    server.hang_up()
+    reader.until(event="lost")
+    server.put(data[:, 500:])
+    reader.until(n_samples=900)
+    np.testing.assert_array_equal(reader.data, data)
+    assert [chunk.gap for chunk in reader.chunks] == [0] * len(reader.chunks)
+    assert reader.events[-1] == ("recovered", {"lost": 0})
+
+
+def test_another_rate_is_refused_until_the_right_one_is_back(server):
+    reader = Reader(server, supervised=True)
+    again = restarted(server, rate_hz=1000.0)
+    again.put(np.ones((4, 500), np.float32))
+    reader.until(event="refused")
+    (reason,) = [fields["reason"] for name, fields in reader.events if name == "refused"]
+    assert "1000 Hz" in reason
+    assert "2048" in reason
+    again = restarted(again)
+    end = time.monotonic() + 10
+    while not reader.chunks and time.monotonic() < end:
+        again.put(np.ones((4, 5), np.float32))
+        chunk = reader.source.pull(0.02)
+        if chunk.n_samples:
+            reader.chunks.append(chunk)
+    assert [name for name, _ in reader.events] == ["lost", "refused", "recovered"]
+    again.stop()
+
+
+def test_a_header_put_anew_is_checked_and_rebound_by_label(server):
+    reader = Reader(server, supervised=True)
+    server.put(np.ones((4, 100), np.float32))
+    reader.until(n_samples=100)
+    names = ("extra", *MONTAGE.names[::-1])
+    server.put_header(5, SFREQ_HZ, names=names)
+    reader.until(event="lost")
+    while reader.source._link is None:
+        reader.source.pull(0.02)
+    server.put(np.arange(5, dtype=np.float32)[:, None])
+    reader.until(n_samples=101)
+    np.testing.assert_array_equal(reader.chunks[-1].data[:, 0], [4, 3, 2, 1])
+    assert reader.chunks[-1].gap >= 1
+
+
+def test_a_missing_channel_is_refused(server):
+    reader = Reader(server, supervised=True)
+    again = restarted(server, names=MONTAGE.names[:3])
+    reader.until(event="refused")
+    assert MONTAGE.names[3] in reader.events[-1][1]["reason"]
+    again.stop()
+
+
+def test_silence_is_told_and_what_it_cost_is_a_gap(server):
+    reader = Reader(server, supervised=True)
+    server.put(np.ones((4, 50), np.float32))
+    reader.until(n_samples=50)
+    last = lsl_clock()
+    reader.until(event="lost")
+    assert 1.0 <= lsl_clock() - last < 5
+    silent_s = lsl_clock() - last
+    server.put(np.ones((4, 1), np.float32))
+    reader.until(n_samples=51)
+    back = reader.chunks[-1]
+    assert back.gap == pytest.approx(silent_s * SFREQ_HZ, abs=0.05 * SFREQ_HZ)
+    assert reader.events[-1] == ("recovered", {"lost": back.gap})
+
+
+def test_close_ends_a_pull_in_another_thread(server):
+    source = made(port=server.port)
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(source.pull(60.0)))
+    thread.start()
+    source.close()
+    thread.join(30)
+    assert ended == [None]

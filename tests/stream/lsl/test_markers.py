@@ -1,0 +1,78 @@
+import time
+import uuid
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.outlet.events import MarkerOutlet
+from rtbrain.stream.lsl.markers import MarkerSource
+
+pytestmark = pytest.mark.lsl
+
+DEADLINE_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Do not wait for a second stream to show itself: every name here is unique."""
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+
+
+@pytest.fixture
+def source_id():
+    return uuid.uuid4().hex
+
+
+def receive(source, n_markers):
+    markers, end = [], time.monotonic() + DEADLINE_S
+    while len(markers) < n_markers:
+        assert time.monotonic() < end, f"{len(markers)} of {n_markers} markers"
+        markers += source.pull(0.2)
+    return markers
+
+
+def test_a_burst_of_any_text_arrives_whole_and_dated(source_id):
+    outlet = MarkerOutlet("task", source_id=source_id)
+    source = MarkerSource(source_id=source_id)
+    texts = ["", "stimulus/1", "naïve Ω 日本 🧠", "a\nb", *map(str, range(3000))]
+    start = pylsl.local_clock()
+    stamps = start + np.cumsum(np.random.default_rng(0).exponential(0.01, len(texts)))
+    for text, stamp in zip(texts, stamps, strict=True):
+        outlet.push(text, float(stamp))
+    markers = receive(source, len(texts))
+    assert [text for _, text in markers] == texts
+    np.testing.assert_allclose([stamp for stamp, _ in markers], stamps, rtol=0, atol=1e-3)
+    assert source.pull(0.0) == []
+    source.close()
+    source.close()
+    assert source.pull(0.0) == []
+    outlet.close()
+
+
+def test_bytes_that_are_no_utf8_do_not_break_the_reader(source_id):
+    info = pylsl.StreamInfo("other", "Markers", 1, 0, "string", source_id)
+    outlet = pylsl.StreamOutlet(info)
+    source = MarkerSource(source_id=source_id)
+    outlet.push_sample([b"go\xff\x00!"], 12.0)
+    ((_, text),) = receive(source, 1)
+    assert text == "go\\xff\x00!"
+    source.close()
+    del outlet
+
+
+def test_a_stream_of_numbers_is_no_marker_stream(source_id):
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo("nr", "EEG", 1, 512, "float32", source_id))
+    with pytest.raises(StreamError, match="'nr' is not a marker stream"):
+        MarkerSource(source_id=source_id)
+    del outlet
+
+
+def test_a_lost_marker_stream_is_an_error(source_id):
+    outlet = MarkerOutlet("task", source_id=source_id)
+    source = MarkerSource(source_id=source_id)
+    outlet.close()
+    with pytest.raises(StreamLostError, match="was there and is gone"):
+        receive(source, 1)
+    source.close()

@@ -1,0 +1,188 @@
+"""Taps over real liblsl: all samples and stamps as sent, streams that come, go and return."""
+
+import contextlib
+import ctypes
+import time
+import uuid
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.outlet.lsl_stream import close_outlet
+from rtbrain.stream.lsl.raw_inlet import (
+    ClockOffset,
+    RawHeader,
+    RawInlet,
+    RawInletLost,
+    RawInletRefused,
+    RawInlets,
+    RawSamples,
+    _NumericPull,
+)
+from rtbrain.stream.lsl.resolve import StreamSummary
+
+pytestmark = pytest.mark.lsl
+WITHIN_S = 15.0
+
+
+class Sender:
+    def __init__(self, name, n_channels=3, sfreq_hz=500.0, value_format="float32", label="Aµ1"):
+        info = pylsl.StreamInfo(name, "EEG", n_channels, sfreq_hz, value_format, name)
+        info.desc().append_child("channels").append_child_value("label", label)
+        self.outlet = pylsl.StreamOutlet(info)
+
+    def push(self, values, stamps):
+        assert self.outlet.wait_for_consumers(WITHIN_S)
+        # In chunks of 50, as amplifiers send: a burst of single ones outlasts the outlet's end.
+        for first in range(0, len(values), 50):
+            chunk = values[first : first + 50]
+            self.outlet.push_chunk(chunk, [float(stamp) for stamp in stamps[first : first + 50]])
+
+    def close(self):
+        close_outlet(self.outlet)
+        self.outlet = None
+
+
+@contextlib.contextmanager
+def tapping(*names):
+    taps = RawInlets(lambda row: row.name in names)
+    told = []
+
+    def until(condition):
+        end = time.monotonic() + WITHIN_S
+        while not condition(told):
+            assert time.monotonic() < end, f"never told; told {told[-5:]}"
+            told.extend(taps.poll())
+        return told
+
+    try:
+        yield until
+    finally:
+        taps.end(5.0)
+
+
+def of(told, kind):
+    return [news for _, news in told if isinstance(news, kind)]
+
+
+def n_samples(told):
+    return sum(len(news.stamps) for news in of(told, RawSamples))
+
+
+def joined(told):
+    values = np.concatenate([news.values for news in of(told, RawSamples)])
+    return values, np.concatenate([news.stamps for news in of(told, RawSamples)])
+
+
+@pytest.mark.parametrize(
+    ("value_format", "dtype"),
+    [
+        ("float32", np.float32),
+        ("double64", np.float64),
+        ("int16", np.int16),
+        ("int8", np.int8),
+        ("int64", np.int64),
+    ],
+)
+def test_numbers_and_stamps_come_as_they_were_sent(value_format, dtype):
+    name = uuid.uuid4().hex
+    sender = Sender(name, value_format=value_format)
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 40, (700, 3)).astype(dtype)
+    # Of a clock that is not ours, with a gap and a step back: nothing is smoothed.
+    stamps = 12.5 + np.arange(700) / 500.0
+    stamps[300:] += 7.0
+    stamps[600:] -= 20.0
+    with tapping(name) as until:
+        until(lambda told: of(told, RawHeader))
+        sender.push(values.tolist(), stamps)
+        told = until(lambda told: n_samples(told) == 700 and of(told, ClockOffset))
+        got, got_stamps = joined(told)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, values)
+        np.testing.assert_array_equal(got_stamps, stamps)
+        (header,) = of(told, RawHeader)
+        assert isinstance(told[0][1], RawHeader)
+        assert "<label>Aµ1</label>".encode() in header.xml
+        assert abs(of(told, ClockOffset)[0].offset_s) < 0.01
+        sender.close()
+
+
+def test_strings_come_whole_with_their_stamps():
+    name = uuid.uuid4().hex
+    sender = Sender(name, 1, 0.0, "string")
+    texts = ["grün 🧠", "", "x" * 5000, '{"event": "gap"}'] * 50
+    with tapping(name) as until:
+        until(lambda told: of(told, RawHeader))
+        sender.push([[text] for text in texts], np.arange(1.0, 201.0))
+        got, stamps = joined(until(lambda told: n_samples(told) == 200))
+        assert [value.decode() for value in got[:, 0]] == texts
+        np.testing.assert_array_equal(stamps, np.arange(1.0, 201.0))
+        sender.close()
+
+
+def test_the_last_samples_before_a_sender_ends_are_not_missed():
+    name = uuid.uuid4().hex
+    sender = Sender(name)
+    with tapping(name) as until:
+        until(lambda told: of(told, RawHeader))
+        sender.push(np.zeros((2000, 3)).tolist(), np.arange(1.0, 2001.0))
+        sender.close()
+        told = until(lambda told: of(told, RawInletLost))
+        assert n_samples(told) == 2000
+        assert isinstance(told[-1][1], RawInletLost)
+
+
+def test_streams_that_come_later_or_come_back_are_tapped_and_others_are_not():
+    first, second, other = (uuid.uuid4().hex for _ in range(3))
+    with tapping(first, second) as until:
+        sender, stranger = Sender(first), Sender(other)
+        told = until(lambda told: len(of(told, RawHeader)) == 1)
+        later = Sender(second)
+        until(lambda told: len(of(told, RawHeader)) == 2)
+        sender.close()
+        until(lambda told: of(told, RawInletLost))
+        sender = Sender(first)
+        until(lambda told: len(of(told, RawHeader)) == 3)
+        sender.push([[1.0, 2.0, 3.0]], [4.0])
+        until(lambda told: n_samples(told) == 1)
+        assert {tap.row.name for tap, _ in told} == {first, second}
+        for each in (sender, later, stranger):
+            each.close()
+
+
+class NoChannels:
+    def __getattr__(self, name):
+        answers = {"channel_count": 0, "nominal_srate": 100.0}
+        return lambda: answers.get(name, "empty")
+
+
+def test_a_stream_without_channels_is_refused_with_a_reason():
+    tap = RawInlet(NoChannels())
+    news = tap.news.get(timeout=WITHIN_S)
+    assert isinstance(news, RawInletRefused)
+    assert "'empty' has 0 channels" in news.why
+    assert tap.row == StreamSummary("empty", "empty", "empty", "empty", 0, 100.0)
+
+
+class LosingInlet:
+    """As liblsl does where a stream is lost in a pull: three samples in hand, and an error."""
+
+    channel_count, np_dtype, obj = 2, np.float32, None
+
+    def do_pull_chunk(self, obj, values, stamps, n_values, n_stamps, timeout_s, code):
+        for sample in range(3):
+            for channel in range(2):
+                number = 10 * sample + channel
+                ctypes.cast(values, ctypes.POINTER(ctypes.c_float))[2 * sample + channel] = number
+            ctypes.cast(stamps, ctypes.POINTER(ctypes.c_double))[sample] = 5.0 + sample
+        code._obj.value = -2
+        return 0
+
+
+def test_what_a_pull_had_in_hand_when_the_stream_was_lost_is_kept():
+    samples, gone = _NumericPull(LosingInlet())(LosingInlet())
+    assert gone
+    assert samples.values.tolist() == [[0, 1], [10, 11], [20, 21]]
+    assert samples.stamps.tolist() == [5, 6, 7]

@@ -1,0 +1,150 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.stream.supervise.requirements import StreamRequirements
+from rtbrain.types import Chunk, Montage
+from rtbrain.units import AmplitudeCheck, amplitude_uv, find_wrong_unit
+from tests.conftest import brain_like, cut, montage_of
+
+SFREQ_HZ = 512.0
+MONTAGE = montage_of(12, SFREQ_HZ)
+CONTRACT = StreamRequirements(SFREQ_HZ, MONTAGE.names)
+DATA = brain_like(12, 1500, SFREQ_HZ)
+
+
+def montage_with(names, sfreq_hz=SFREQ_HZ):
+    return Montage(tuple(names), ("seeg",) * len(names), sfreq_hz)
+
+
+def chunk_of(data):
+    return Chunk(data, np.arange(data.shape[1]) / SFREQ_HZ, 7, 3)
+
+
+def test_the_same_channels_in_the_same_order_pass_without_a_copy():
+    binding = CONTRACT.check(MONTAGE, stream="'s'", source_id="any")
+    chunk = chunk_of(DATA)
+    assert binding.apply(chunk) is chunk
+    assert binding.missing == ()
+    assert binding.notes == ()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    order=st.permutations([*MONTAGE.names, "EMG", "X9", "trigger"]),
+    n_absent=st.integers(0, 6),
+    n_samples=st.integers(0, 9),
+)
+def test_each_row_is_the_channel_of_its_label_whatever_the_order(order, n_absent, n_samples):
+    absent = set(MONTAGE.names[:n_absent])
+    names = [name for name in order if name not in absent]
+    of_label = dict(zip(MONTAGE.names, DATA[:, :n_samples], strict=True))
+    extra = np.full(n_samples, 1e9, np.float32)
+    sent = np.stack([of_label.get(name, extra) for name in names])
+    before = sent.copy()
+    binding = CONTRACT.check(montage_with(names), stream="'s'")
+    bound = binding.apply(chunk_of(sent))
+    np.testing.assert_array_equal(sent, before)
+    assert bound.data.flags.c_contiguous
+    assert (bound.first_sample, bound.gap) == (7, 3)
+    assert np.isnan(bound.data[:n_absent]).all()
+    np.testing.assert_array_equal(bound.data[n_absent:], DATA[n_absent:, :n_samples])
+    assert binding.missing == MONTAGE.names[:n_absent]
+    assert len(binding.notes) == bool(n_absent)
+
+
+def test_too_few_channels_are_refused_by_name_and_the_floor_itself_is_not():
+    assert len(CONTRACT.check(montage_with(MONTAGE.names[:6]), stream="'s'").missing) == 6
+    with pytest.raises(StreamError) as caught:
+        CONTRACT.check(montage_with(MONTAGE.names[:5]), stream="'s'")
+    message = str(caught.value)
+    assert message.startswith("stream 's' has 5 of the decoder's 12 channels, 50% must be there")
+    assert f"missing {MONTAGE.names[5]}, {MONTAGE.names[6]}" in message
+    assert "\n" not in message
+
+
+def test_a_stream_of_strangers_is_refused_however_low_the_floor():
+    low = dataclasses.replace(CONTRACT, min_coverage=1e-9)
+    with pytest.raises(StreamError, match=r"has 0 of the decoder's 12 channels.* and 4 more"):
+        low.check(montage_with(["x", "y"]), stream="'s'")
+
+
+@pytest.mark.parametrize("sfreq_hz", [1000.0, 512.001, 511.99])
+def test_another_rate_is_refused_with_both(sfreq_hz):
+    with pytest.raises(StreamError, match=f"has {sfreq_hz:.10g} Hz, the decoder needs 512 Hz"):
+        CONTRACT.check(montage_with(MONTAGE.names, sfreq_hz), stream="'s'")
+
+
+def test_a_rate_that_differs_by_the_rounding_of_a_header_is_the_same():
+    CONTRACT.check(montage_with(MONTAGE.names, SFREQ_HZ * (1 + 9e-7)), stream="'s'")
+
+
+def test_another_sender_and_another_format_are_accepted_and_told():
+    pinned = dataclasses.replace(CONTRACT, source_id="one", sample_format="float32")
+    same = pinned.check(MONTAGE, stream="'s'", source_id="one", sample_format="float32")
+    assert same.notes == ()
+    other = pinned.check(MONTAGE, stream="'s'", source_id="two", sample_format="int16")
+    assert other.notes == (
+        "the source_id is 'two', it was 'one'",
+        "the sample format is 'int16', it was 'float32'",
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"names": ()}, {"sfreq_hz": 0.0}, {"sfreq_hz": float("nan")}, {"min_coverage": 0.0}],
+)
+def test_a_contract_that_cannot_be_kept_is_refused(fields):
+    with pytest.raises(SettingsError):
+        dataclasses.replace(CONTRACT, **fields)
+
+
+def test_a_chunk_of_another_stream_is_not_bound():
+    binding = CONTRACT.check(MONTAGE, stream="'s'")
+    with pytest.raises(ValueError, match="chunk has 3 channels, the stream has 12"):
+        binding.apply(chunk_of(DATA[:3]))
+
+
+@pytest.mark.parametrize(("factor", "mends"), [(1e6, 1e-6), (1e3, 1e-3), (1e-3, 1e3), (1e-6, 1e6)])
+@pytest.mark.parametrize("sizes", [[], [1, 700, 0, 3]])
+def test_a_wrong_unit_is_told_once_with_the_factor_that_mends_it(factor, mends, sizes):
+    check = AmplitudeCheck(MONTAGE)
+    data = (DATA.astype(np.float64) * factor).astype(np.float32)
+    data[3] = np.nan
+    data[4] = 0
+    chunks = cut(data, sizes, SFREQ_HZ)
+    told = [said for chunk in [*chunks, *chunks] if (said := check(chunk))]
+    ((text, suggested),) = told
+    assert suggested == pytest.approx(mends)
+    assert "its unit is probably wrong" in text
+    check.reset()
+    again = [said for chunk in chunks if (said := check(chunk))]
+    assert again == told
+
+
+def test_a_brain_a_flat_line_and_too_little_signal_are_not_warned_of():
+    assert not any(AmplitudeCheck(MONTAGE)(chunk) for chunk in cut(DATA, [300], SFREQ_HZ))
+    assert find_wrong_unit(0.0) is None
+    assert np.isnan(amplitude_uv(np.full((2, 50), np.nan, np.float32)))
+    assert find_wrong_unit(float("nan")) is None
+    check = AmplitudeCheck(MONTAGE)
+    assert check(chunk_of(DATA[:, :1000] * 1e6)) is None
+
+
+def test_the_amplitude_is_that_of_the_channels_of_the_brain():
+    kinds = ("misc",) * 11 + ("seeg",)
+    check = AmplitudeCheck(Montage(MONTAGE.names, kinds, SFREQ_HZ))
+    data = DATA.copy()
+    data[:11] *= 1e6
+    assert check(chunk_of(data)) is None
+
+
+def test_the_amplitude_is_a_normal_distributions_standard_deviation():
+    rng = np.random.default_rng(0)
+    data = rng.normal(1000, 50, (5, 20_000)).astype(np.float32)
+    data[0, :4000] = 1e9
+    assert amplitude_uv(data) == pytest.approx(50, rel=0.03)

@@ -1,0 +1,336 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QRect
+from PySide6.QtWidgets import QApplication
+
+from rtbrain.view.health.bar import HealthBar
+from rtbrain.view.health.indicators import (
+    DecoderStatus,
+    RecorderStatus,
+    load_indicator,
+    stream_indicator,
+)
+from rtbrain.view.health.latency import LatencyHistory, ProcessorLoad
+from rtbrain.view.status import Banner
+from rtbrain.view.streams.records import DecodeHeader, SessionUpdate
+from rtbrain.view.theme import DARK, LIGHT, large
+from tests.view.stub import NEVER, StubSession, feed, row, told
+
+RECORD = "x-record-status"
+INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25, 0)
+
+
+def recorder(*events):
+    heard = RecorderStatus()
+    for name, fields in events:
+        heard.hear(told(name, stream=RECORD, **fields))
+    return heard
+
+
+@pytest.fixture
+def shown(qtbot):
+    def make(widget_class, session, theme=DARK, width=1280):
+        widget = widget_class(session, theme)
+        widget.restyle(theme)
+        qtbot.addWidget(widget)
+        widget.resize(width, 60)
+        widget.show()
+        return widget
+
+    return make
+
+
+def signs(bar):
+    return [cell.text() for cell in (*bar._streams, *bar._cells.values())]
+
+
+def test_a_live_stream_tells_its_rates_and_its_clock():
+    word = stream_indicator(feed("signal", nominal_hz=2048.0, effective_hz=2047.93))
+    assert word.text == "signal 2047.9/2048 Hz, clock +0.10 ± 0.05 ms"
+    assert word.severity == "good"
+    assert "effective 2047.930 Hz" in word.tip
+
+
+@pytest.mark.parametrize(
+    ("state", "severity"),
+    [("lost", "bad"), ("stalled", "bad"), ("connecting", "warn"), ("absent", "faint")],
+)
+def test_a_stream_that_is_not_live_says_so_in_words(state, severity):
+    word = stream_indicator(feed("signal", state, nominal_hz=2048.0))
+    assert (word.text, word.severity) == (f"signal {state}", severity)
+
+
+def test_lost_samples_warn_and_an_ambiguous_stream_too():
+    word = stream_indicator(feed("signal", nominal_hz=512.0, effective_hz=512.0, lost=64))
+    assert "64 samples lost" in word.text
+    assert word.severity == "warn"
+    word = stream_indicator(feed("signal", "absent", "2 streams: a, b"))
+    assert word.severity == "warn"
+    assert "2 streams: a, b" in word.tip
+
+
+@pytest.mark.parametrize("algorithm_s", [0.0, 0.1, 2.5])
+def test_the_age_is_parted_as_it_was_made(algorithm_s):
+    rng = np.random.default_rng(0)
+    ages, parts = LatencyHistory(), []
+    for i in range(240):
+        t_stop = 100 + 0.25 * i
+        transport_s, compute_s, delivery_delay_s = rng.uniform(
+            [0.01, 0.02, 0.002], [0.03, 0.05, 0.02]
+        )
+        age_s = algorithm_s + transport_s + compute_s
+        arrived = t_stop + transport_s + compute_s + delivery_delay_s
+        ages.push(row(t_stop, [0, 1], age_s=age_s, compute_s=compute_s, t_arrived=arrived))
+        parts.append((age_s, transport_s, compute_s))
+    newest = ages.newest
+    assert newest.total == pytest.approx(parts[-1][0])
+    assert newest.algorithm == pytest.approx(algorithm_s, abs=0.003)
+    assert newest.transport == pytest.approx(parts[-1][1], abs=0.003)
+    assert newest.compute == pytest.approx(parts[-1][2])
+    assert newest.algorithm + newest.transport + newest.compute == pytest.approx(newest.total)
+    assert len(ages.line(160.0)) == 240
+
+
+def test_an_age_that_is_not_known_is_left_out():
+    ages = LatencyHistory()
+    ages.push(row(100.0, [0, 1], age_s=NEVER))
+    assert math.isnan(ages.newest.total)
+    assert math.isnan(ages.delivery_delay_s)
+    assert ages.line(100.0) == []
+
+
+def test_a_decode_that_is_taken_back_does_not_change_the_parts():
+    ages = LatencyHistory()
+    for i in range(20):
+        ages.push(row(100 + 0.25 * i, [0, 1], age_s=0.12, compute_s=0.01))
+    before = ages.newest
+    assert before.algorithm == pytest.approx(0.07)
+    ages.push(row(106.0, [NEVER] * 2, valid=False, age_s=1.4, t_arrived=106.0))
+    assert ages.newest.total == 1.4
+    assert math.isnan(ages.newest.algorithm)
+    ages.push(row(107.0, [0, 1], age_s=0.12, compute_s=0.01))
+    assert ages.newest == before
+
+
+def test_ages_hold_a_minute():
+    ages = LatencyHistory()
+    for i in range(2000):
+        ages.push(row(100 + 0.25 * i, [0, 1]))
+    assert len(ages._rows) <= 242
+
+
+@pytest.mark.parametrize(
+    ("event", "severity"),
+    [("waiting", "warn"), ("connecting", "warn"), ("warming", "warn"), ("live", "good"),
+     ("stalled", "bad"), ("lost", "bad"), ("refused", "bad"), ("stopping", "warn"),
+     ("failed", "bad"), ("stopped", "faint")],
+)  # fmt: skip
+def test_the_decoder_is_what_it_told_last(event, severity):
+    heard = DecoderStatus()
+    heard.hear(told("waiting"))
+    heard.hear(told(event, why="because"))
+    heard.hear(told("stopped", stream=RECORD))
+    heard.hear(told("gap", lost=3))
+    word = heard.word(feed("decode"), feed("status"))
+    assert (word.text, word.severity) == (f"decoder: {event}", severity)
+    assert "because" in word.tip
+
+
+def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
+    heard = DecoderStatus()
+    heard.hear(told("standing", state="stalled", bad={}))
+    assert heard.word(feed("decode"), feed("status")).text == "decoder: stalled"
+
+
+def test_a_decoder_that_failed_and_then_told_its_totals_has_failed():
+    heard = DecoderStatus()
+    heard.hear(told("failed", why="no room"))
+    heard.hear(told("stopped"))
+    assert heard.word(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
+
+
+def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
+    heard = DecoderStatus()
+    assert heard.word(feed("decode"), feed("status")).text == "decoder: running"
+    heard.hear(told("live"))
+    assert heard.word(feed("decode"), feed("status", "lost")).text == "decoder: gone"
+    heard.hear(told("stopped"))
+    assert heard.word(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
+
+
+def test_the_recording_is_told_from_its_start_to_its_end():
+    started = ("recording", {"file": "a.xdf"})
+    full = ("disk_full", {"why": "No space left", "waiting_samples": 7, "dropped_samples": 2})
+    record, steps = feed("record"), [started, full, ("disk", {"free_bytes": 0})]
+    assert recorder().word(feed("record", "absent")).text == "not recording"
+    assert recorder(*steps[:1]).word(record).text == "REC a.xdf"
+    word = recorder(*steps).word(record)
+    assert (word.text, word.severity) == ("NOT RECORDING: disk full", "bad")
+    assert "7 samples wait, 2 samples dropped" in word.tip
+    steps.append(("write_resumed", {}))
+    assert recorder(*steps).word(record).text == "REC a.xdf"
+    assert recorder(*steps).word(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
+    steps.append(("stopped", {"clean_end": False}))
+    assert recorder(*steps).word(feed("record", "lost")).text.startswith("recording stopped: samp")
+
+
+def test_a_decoder_tells_of_the_recorder_that_it_lost():
+    heard = recorder(("recording", {"file": "a.xdf"}))
+    heard.hear(told("record_failed", code=1, why="the recorder has ended"))
+    assert heard.word(feed("record")).severity == "bad"
+
+
+def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
+    low = ("disk_low", {"free_bytes": 2e8, "floor_bytes": 3e8, "minutes_left": 4.0})
+    word = recorder(("disk", {"free_bytes": 5e9}), low).disk_word()
+    assert (word.text, word.severity) == ("disk 0.2 GB free, 4 min: LOW", "bad")
+    assert recorder(low, ("disk", {"free_bytes": 3.2e8})).disk_word().severity == "bad"
+    assert recorder(low, ("disk", {"free_bytes": 3.4e8})).disk_word().severity == "good"
+    assert recorder().disk_word().severity == "faint"
+
+
+def test_the_load_is_the_share_of_ticks_that_were_busy(tmp_path, monkeypatch):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 100 700 100 0 0 0 0 0\n")
+    monkeypatch.setattr("rtbrain.view.health.latency._STAT", stat)
+    load = ProcessorLoad()
+    stat.write_text("cpu  160 0 115 720 105 0 0 0 0 0\n")
+    assert load.look(0.0) == pytest.approx(75 / 100)
+    stat.write_text("cpu  160 0 115 1720 105 0 0 0 0 0\n")
+    assert load.look(1.0) == pytest.approx(0.75)
+    assert load.look(2.1) == 0.0
+    assert load_indicator(0.95).severity == "warn"
+    assert load_indicator(NEVER).severity == "faint"
+
+
+def test_without_such_a_file_the_load_of_the_last_minute_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("rtbrain.view.health.latency._STAT", tmp_path / "none")
+    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 2.0, 3.0))
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert ProcessorLoad().look(0.0) == 0.25
+
+
+def test_every_word_has_a_sign_and_a_tip(shown):
+    bar = shown(HealthBar, StubSession(decode=INFO, feeds=[feed("signal", "lost")]))
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("live"),)))
+    bar.draw(100.1)
+    for cell in (*bar._streams, *bar._cells.values()):
+        assert any(sign in cell.text() for sign in "●▲✖○")
+        assert cell.toolTip()
+    assert "✖" in bar._streams[0].text()
+    assert "signal lost" in bar._streams[0].text()
+    assert "algorithm" in bar._cells["age"].text()
+    assert bar._spark.isVisible()
+
+
+def test_an_old_decode_is_told_in_the_bar(shown):
+    bar = shown(HealthBar, StubSession(decode=INFO))
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
+    bar.draw(103.05)
+    assert "no decode for 3.0 s" in bar._cells["age"].text()
+
+
+def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
+    session = StubSession(decode=INFO)
+    bar = shown(HealthBar, session)
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("refused"),)))
+    bar.draw(100.1)
+    assert "decoder: refused" in bar._cells["decoder"].text()
+    session.decode = None
+    session.set("decode", state="absent")
+    bar.take(SessionUpdate(0.0, other_decoder=True))
+    bar.draw(101.0)
+    assert "decoder: unknown" in bar._cells["decoder"].text()
+    assert not bar._spark.isVisible()
+
+
+def test_without_decodes_the_age_is_the_signals(shown):
+    bar = shown(HealthBar, StubSession())
+    bar.draw(100.02)
+    assert "signal 0.02 s old" in bar._cells["age"].text()
+    assert not bar._spark.isVisible()
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT, large(LIGHT)])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_bar_is_as_high_as_its_words_need_and_none_overlap(shown, theme, width):
+    session = StubSession(decode=INFO, feeds=[feed("signal", nominal_hz=2048.0)])
+    bar = shown(HealthBar, session, theme, width)
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
+    bar.draw(100.1)
+    QApplication.processEvents()
+    cells = (*bar._streams, *bar._cells.values(), bar._spark)
+    where = [QRect(cell.mapTo(bar, cell.rect().topLeft()), cell.size()) for cell in cells]
+    assert not any(one.intersects(other) for one, other in itertools.combinations(where, 2))
+    assert all(bar.rect().contains(one) for one in where)
+    for cell in bar._streams:
+        assert cell.width() >= cell.sizeHint().width()
+    if width == 1280 and not theme.large:
+        assert len({one.top() for one in where if one.height() == where[0].height()}) == 2
+
+
+def test_a_stream_more_gets_a_word_more(shown):
+    session = StubSession()
+    bar = shown(HealthBar, session)
+    bar.draw(0.0)
+    session.feeds += (feed("markers"), feed("markers", name="x-marks"))
+    bar.draw(1.0)
+    assert "markers live" in bar._streams[-2].text()
+    assert "marks by hand live" in bar._streams[-1].text()
+
+
+def test_marks_of_several_windows_are_one_word(shown):
+    session = StubSession()
+    bar = shown(HealthBar, session)
+    session.feeds += (feed("markers", name="x-marks"),) * 3
+    bar.draw(1.0)
+    assert [cell.text() for cell in bar._streams].count(bar._streams[-1].text()) == 1
+
+
+def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
+    bar = shown(HealthBar, StubSession())
+    bar.take(SessionUpdate(0.0, told=(told("recording", stream=RECORD, file="<b>x" * 50),)))
+    bar.draw(0.0)
+    assert "<b>x" not in bar._cells["recording"].text()
+    assert len(bar._cells["recording"].text()) < 1000
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [("replay", "REPLAY"), ("synthetic", "SYNTHETIC"), ("fault injection", "FAULT INJECTION"),
+     ("phantom", "PHANTOM")],
+)  # fmt: skip
+def test_a_signal_that_is_no_patients_has_a_band(shown, origin, words):
+    session = StubSession(feeds=[feed("signal", origin=origin)])
+    banner = shown(Banner, session)
+    banner.draw(0.0)
+    assert words in banner.origin.text()
+    assert banner.height() > 30
+    assert not banner.gone.isVisible()
+
+
+def test_a_patients_signal_has_no_band(shown):
+    banner = shown(Banner, StubSession())
+    banner.draw(0.0)
+    assert banner.height() == 0
+    assert not banner.origin.isVisible()
+
+
+def test_a_lost_signal_says_since_when_until_it_is_back(shown):
+    session = StubSession()
+    banner = shown(Banner, session)
+    banner.take(SessionUpdate(100.0, chunks=(None,)))
+    for state, words in (("lost", "SIGNAL LOST 3.2 s ago"), ("stalled", "SIGNAL STALLED 3.2 s")):
+        session.set("signal", state=state)
+        banner.draw(103.2)
+        assert words in banner.gone.text()
+    session.set("signal", state="live")
+    session.set("decode", state="lost", t_last=NEVER)
+    banner.draw(103.2)
+    assert "DECODES LOST" in banner.gone.text()
+    session.set("decode", state="live")
+    banner.draw(103.3)
+    assert banner.height() == 0

@@ -1,0 +1,183 @@
+"""Decodes of other channels are never shown as those of the signal."""
+
+import uuid
+
+import numpy as np
+import pytest
+
+from rtbrain.outlet.events import StatusOutlet
+from rtbrain.outlet.lsl import DecodeOutlet
+from rtbrain.types import Decode, Montage, Quality
+from rtbrain.view.health.indicators import stream_indicator
+from rtbrain.view.streams.finder import StreamFinder, choose_streams
+from rtbrain.view.streams.matching import explain_mismatch
+from rtbrain.view.streams.session import ViewSession
+from tests.conftest import montage_of
+from tests.view.streams.test_session import (
+    SFREQ_HZ,
+    Sender,
+    feed_of,
+    info,
+    is_state,
+    live,
+    poll_until,
+    texts,
+)
+
+HERE = montage_of(4, SFREQ_HZ)
+OTHERS = Montage(("Z1", "Z2", "Z3", "Z4", "Z5", "Z6"), ("seeg",) * 6, SFREQ_HZ)
+
+
+@pytest.fixture
+def name(monkeypatch):
+    monkeypatch.setattr("rtbrain.view.streams.finder._SETTLE_S", 0.0)
+    return uuid.uuid4().hex
+
+
+class Decoder:
+    """Decode and status streams of a decoder that reads these channels."""
+
+    def __init__(self, name, montage):
+        self.n_channels = montage.n_channels
+        self.decode = DecodeOutlet(
+            name, ("a", "b"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d"
+        )
+        self.status = StatusOutlet(name, source_id=f"{name}-s")
+
+    def say(self):
+        quality = Quality(np.ones(self.n_channels, bool))
+        self.decode.push(Decode(np.array([0.25, 0.75], np.float32), 9.5, 10.0, quality, 10.0, 10.5))
+        self.status.emit("channel_bad", channel="A1", reason="flat")
+
+    def close(self):
+        self.decode.close()
+        self.status.close()
+
+
+def heard(updates):
+    return [item for update in updates for item in (*update.decodes, *update.told)]
+
+
+@pytest.mark.lsl
+def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_channels(monkeypatch):
+    name = uuid.uuid4().hex
+    only_ours(monkeypatch, name)
+    sender, decoder = Sender(name, HERE), Decoder(f"{name}-z", OTHERS)
+    session = ViewSession(stream=name, decode=None)
+
+    def send():
+        sender()
+        decoder.say()
+
+    refused = poll_until(
+        session, lambda _: "other channels" in feed_of(session, "decode").name, send
+    )
+    later = poll_until(session, lambda updates: len(updates) > 50, send)
+    assert not heard(refused + later)
+    assert session.decode is None
+    assert not session.bad
+    assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
+    said = feed_of(session, "decode").name
+    assert said.startswith(f"{name}-z-decode is of other channels: Z1, Z2, Z3, Z4 and 2 more")
+    word = stream_indicator(feed_of(session, "decode"))
+    assert word.text == f"decodes not taken: {said}"
+    # One that fits is taken beside it.
+    ours = Decoder(f"{name}-a", montage_of(3, SFREQ_HZ))
+    poll_until(session, is_state(session, "status", "live"), send)
+    poll_until(session, lambda _: session.decode is not None, send)
+    assert session.decode.name == f"{name}-a-decode"
+    assert session.decode.contacts == HERE.names[:3]
+    ours.say()
+    poll_until(session, lambda updates: any(update.decodes for update in updates), send)
+    session.close()
+    for each in (decoder, ours, sender.outlet):
+        each.close()
+
+
+@pytest.mark.lsl
+def test_a_decoder_asked_for_by_name_is_refused_as_well_where_its_channels_are_others(name):
+    sender, decoder = Sender(name, HERE), Decoder(f"{name}-z", OTHERS)
+    session = ViewSession(stream=name, decode=f"{name}-z")
+    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").name, sender)
+    assert session.decode is None
+    assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
+    session.close()
+    for each in (decoder, sender.outlet):
+        each.close()
+
+
+@pytest.mark.lsl
+def test_a_decoder_is_parted_with_when_the_signal_becomes_another_one(name):
+    sender, decoder = Sender(name, HERE), Decoder(name, HERE)
+    session = ViewSession(stream=name, decode=name)
+
+    def send():
+        sender()
+        decoder.say()
+
+    poll_until(session, lambda updates: session.bad and heard(updates), send)
+    poll_until(session, live(session), send)
+    sender.outlet.close()
+    poll_until(session, is_state(session, "signal", "lost"))
+    sender = Sender(name, OTHERS)
+    updates = poll_until(session, lambda _: session.montage.names == OTHERS.names, send)
+    assert updates[-1].new_montage
+    assert updates[-1].other_decoder
+    assert not heard(updates[-1:])
+    assert session.decode is None
+    assert not session.bad
+    assert feed_of(session, "decode").state == "absent"
+    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").name, send)
+    session.close()
+    for each in (decoder, sender.outlet):
+        each.close()
+
+
+def only_ours(monkeypatch, name):
+    """Hide what others have on this network from a window that asks for no name."""
+    every = StreamFinder._look
+    monkeypatch.setattr(
+        StreamFinder, "_look", lambda *seen: [i for i in every(*seen) if i.name().startswith(name)]
+    )
+
+
+def test_all_channels_of_the_decoder_must_be_there_or_a_share_where_it_was_asked_for():
+    signal = ("A1", "A2", "A3")
+    assert explain_mismatch("d", ("A3", "A1"), signal, asked=False) == ""
+    assert explain_mismatch("d", ("A1", "B1"), signal, asked=False) == (
+        "d is of other channels: B1 is not in this signal"
+    )
+    assert explain_mismatch("d", ("A1", "B1"), signal, asked=True) == ""
+    assert explain_mismatch("d", ("A1", "B1", "B2", "B3"), signal, asked=True)
+    assert (
+        explain_mismatch("d", (), signal, asked=False)
+        == explain_mismatch("d", ("B1",), (), asked=False)
+        == ""
+    )
+
+
+def test_a_pair_is_of_the_signal_where_both_of_its_contacts_are():
+    assert explain_mismatch("d", ("A1-A2",), ("A1", "A2"), asked=False) == ""
+    assert explain_mismatch("d", ("A-1-A-2",), ("A-1", "A-2"), asked=False) == ""
+    assert explain_mismatch("d", ("A1-REF",), ("A1-REF", "A2-REF"), asked=False) == ""
+    assert explain_mismatch("d", ("A1-B2",), ("A1", "A2"), asked=False)
+
+
+def test_neither_status_nor_recorder_of_a_foreign_decoder_is_taken():
+    there = [info("a"), info("x-decode", "Decode", 4.0), info("y-decode", "Decode", 4.0)]
+    there += [texts(f"{of}{what}") for of in "xy" for what in ("-status", "-record-status")]
+    chosen, troubles = choose_streams(
+        there, None, None, {"x-decode": "x-decode is of other channels"}
+    )
+    assert {key: found.name() for key, found in chosen.items()} == {
+        "signal": "a",
+        "decode": "y-decode",
+        "status": "y-status",
+        "record": "y-record-status",
+    }
+    assert not troubles
+    chosen, troubles = choose_streams(
+        there, None, "x", {"x-decode": "x-decode is of other channels", "y-decode": "no"}
+    )
+    assert chosen.keys() == {"signal"}
+    assert troubles == {"decode": "x-decode is of other channels"}

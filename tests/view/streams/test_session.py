@@ -1,0 +1,323 @@
+import threading
+import time
+import uuid
+
+import numpy as np
+import pylsl
+import pytest
+
+from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
+from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
+from rtbrain.types import Chunk, Decode, Montage, Quality
+from rtbrain.view.streams.finder import choose_streams
+from rtbrain.view.streams.records import parse_status_line
+from rtbrain.view.streams.session import ViewSession
+from tests.conftest import montage_of
+
+SFREQ_HZ = 512.0
+DEADLINE_S = 15.0
+
+
+@pytest.fixture
+def name(monkeypatch):
+    monkeypatch.setattr("rtbrain.view.streams.finder._SETTLE_S", 0.0)
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def session(name):
+    made = ViewSession(stream=name, decode=name)
+    yield made
+    made.close()
+
+
+def feed_of(session, kind):
+    (feed,) = [feed for feed in session.feeds if feed.kind == kind]
+    return feed
+
+
+def poll_until(session, condition, meanwhile=lambda: None):
+    """Updates until it is so."""
+    pause, updates, end = threading.Event(), [], time.monotonic() + DEADLINE_S
+    while not condition(updates):
+        assert time.monotonic() < end, [(f.kind, f.state) for f in session.feeds]
+        meanwhile()
+        updates.append(session.poll())
+        pause.wait(0.01)
+    return updates
+
+
+class Sender:
+    """Signal outlet that sends what is due, numbers in place of microvolts."""
+
+    def __init__(self, name, montage, start=None):
+        self.outlet = SignalOutlet(name, montage, source_id=name, origin="replay")
+        self.n_channels, self.sfreq_hz = montage.n_channels, montage.sfreq_hz
+        self.start = pylsl.local_clock() if start is None else start
+        self.sent = int((pylsl.local_clock() - self.start) * self.sfreq_hz)
+
+    def __call__(self):
+        due = int((pylsl.local_clock() - self.start) * self.sfreq_hz)
+        if due > self.sent:
+            numbers = np.arange(self.sent, due)
+            data = np.tile(numbers.astype(np.float32), (self.n_channels, 1))
+            self.outlet.push(Chunk(data, self.start + numbers / self.sfreq_hz, self.sent))
+            self.sent = due
+
+
+def live(session):
+    return lambda _: (
+        feed_of(session, "signal").state == "live" and feed_of(session, "signal").received
+    )
+
+
+def is_state(session, kind, state):
+    return lambda _: feed_of(session, kind).state == state
+
+
+@pytest.mark.lsl
+def test_without_any_stream_the_window_waits_and_polls_give_nothing(session):
+    for _ in range(20):
+        update = session.poll()
+        assert not any((update.chunks, update.decodes, update.told, update.new_montage))
+    assert {feed.state for feed in session.feeds} == {"absent"}
+    assert session.montage is None
+    assert session.decode is None
+
+
+@pytest.mark.lsl
+def test_a_signal_that_breaks_off_is_found_again_and_its_loss_is_a_gap(session, name):
+    montage = montage_of(3, SFREQ_HZ)
+    sender = Sender(name, montage)
+    updates = poll_until(session, live(session), sender)
+    assert sum(update.new_montage for update in updates) == 1
+    assert session.montage.names == montage.names
+    assert feed_of(session, "signal").origin == "replay"
+    poll_until(session, lambda _: np.isfinite(feed_of(session, "signal").clock_offset_s), sender)
+    assert abs(feed_of(session, "signal").clock_offset_s) < 0.01
+    sender.outlet.close()
+    poll_until(session, is_state(session, "signal", "lost"))
+    again = Sender(name, montage, sender.start)
+    after = poll_until(session, lambda updates: any(update.chunks for update in updates), again)
+    assert not any(update.new_montage for update in after)
+    updates += after
+    chunks = [chunk for update in updates for chunk in update.chunks]
+    assert sum(chunk.gap for chunk in chunks) > 0
+    numbers = np.concatenate([chunk.data[0] for chunk in chunks])
+    counted = np.concatenate([chunk.first_sample + np.arange(chunk.n_samples) for chunk in chunks])
+    assert np.ptp(numbers - counted) == 0
+    again.outlet.close()
+
+
+@pytest.mark.lsl
+def test_a_stream_that_returns_with_other_channels_begins_anew(session, name):
+    sender = Sender(name, montage_of(3, SFREQ_HZ))
+    poll_until(session, live(session), sender)
+    session.mark("A1", True)
+    session.mark("A3", True)
+    sender.outlet.close()
+    poll_until(session, is_state(session, "signal", "lost"))
+    again = Sender(name, montage_of(2, 2 * SFREQ_HZ))
+    updates = poll_until(session, live(session), again)
+    assert sum(update.new_montage for update in updates) == 1
+    assert session.montage.sfreq_hz == 2 * SFREQ_HZ
+    assert session.bad == {"A1": "by hand"}
+    again.outlet.close()
+
+
+@pytest.mark.lsl
+def test_a_signal_that_falls_silent_is_stalled_after_a_second_and_then_live_again(session, name):
+    sender = Sender(name, montage_of(2, SFREQ_HZ))
+    poll_until(session, live(session), sender)
+    silent_at = sender.start + sender.sent / SFREQ_HZ
+    poll_until(session, is_state(session, "signal", "stalled"))
+    assert 0.9 < pylsl.local_clock() - silent_at < 5
+    poll_until(session, is_state(session, "signal", "live"), sender)
+    sender.outlet.close()
+
+
+@pytest.mark.lsl
+def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
+    montage = montage_of(4, SFREQ_HZ)
+    decode = DecodeOutlet(
+        name, ("rest", "move"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d"
+    )
+    status = StatusOutlet(name, source_id=f"{name}-s")
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-m")
+    good = np.array([True, True, True, False])
+    item = Decode(np.array([0.25, 0.75], np.float32), 9.5, 10.0, Quality(good), 10.0, 10.5)
+    poll_until(
+        session,
+        lambda _: (
+            {"decode", "status", "markers"}
+            <= {feed.kind for feed in session.feeds if feed.name and feed.state != "absent"}
+            and feed_of(session, "status").state == "live"
+            and session.decode is not None
+        ),
+    )
+    decode.push(item)
+    status.emit("channel_bad", channel="A2", reason="flat")
+    markers.push("go", 12.5)
+    updates = poll_until(
+        session,
+        lambda updates: all(
+            any(getattr(update, what) for update in updates)
+            for what in ("decodes", "told", "markers")
+        ),
+    )
+    (row,) = [row for update in updates for row in update.decodes]
+    np.testing.assert_array_equal(row.values, item.values)
+    assert (row.valid, row.coverage, row.age_s, row.compute_s) == (True, 0.75, 1.0, 0.5)
+    assert row.t_stop == pytest.approx(10.0, abs=0.01)
+    assert session.decode.labels == ("rest", "move")
+    assert (session.decode.hop_s, session.decode.unit) == (0.25, "probability")
+    assert session.decode.attention == 0
+    ((t, text),) = [marker for update in updates for marker in update.markers]
+    assert (t, text) == (pytest.approx(12.5, abs=0.01), "go")
+    assert session.bad == {"A2": "flat"}
+    session.mark("A2", True)
+    status.emit("channel_good", channel="A2", reason="flat")
+    poll_until(session, lambda updates: any(update.told for update in updates))
+    assert session.bad == {"A2": "by hand"}
+    session.mark("A2", False)
+    assert not session.bad
+    # What was told before anybody listened is told again.
+    status.emit("standing", state="live", bad={"A1": "mains"})
+    poll_until(session, lambda updates: any(update.told for update in updates))
+    assert session.bad == {"A1": "mains"}
+    for outlet in (decode, status, markers):
+        outlet.close()
+    poll_until(session, is_state(session, "decode", "lost"))
+
+
+@pytest.mark.lsl
+def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_told(session, name):
+    made = pylsl.StreamInfo(name, "EEG", 2, SFREQ_HZ, "float32", name)
+    channels = made.desc().append_child("channels")
+    for _ in range(2):
+        channels.append_child("channel").append_child_value("label", "A1")
+    outlet = pylsl.StreamOutlet(made)
+    poll_until(session, lambda _: "repeat" in feed_of(session, "signal").name)
+    assert feed_of(session, "signal").state == "absent"
+    assert session.montage is None
+    del outlet
+
+
+@pytest.mark.lsl
+def test_marker_streams_that_come_and_go_are_not_kept_for_ever(session):
+    (lost,) = [feed for feed in session.feeds if feed.kind == "record"]
+    for number in range(50):
+        session._last[f"markers:{number}-marks"] = lost
+    session.poll()
+    assert len(session.feeds) <= 4 + 8 + 2
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize(
+    ("last_words", "state"), [(["stopped"], "ended"), (["failed", "stopped"], "lost"), ([], "lost")]
+)
+def test_a_decoder_that_said_that_it_ends_has_ended_and_is_not_lost(
+    session, name, last_words, state
+):
+    montage = montage_of(4, SFREQ_HZ)
+    decode = DecodeOutlet(
+        name, ("rest", "move"), hop_s=0.25, montage=montage, bundle_id="b", source_id=f"{name}-d"
+    )
+    status = StatusOutlet(name, source_id=f"{name}-s")
+    poll_until(session, is_state(session, "status", "live"))
+    poll_until(session, lambda _: session.decode is not None)
+    for event in ("live", *last_words):
+        status.emit(event)
+    poll_until(session, lambda seen: sum(len(each.told) for each in seen) == 1 + len(last_words))
+    decode.close()
+    status.close()
+    poll_until(session, is_state(session, "status", state))
+    poll_until(session, is_state(session, "decode", state))
+
+
+@pytest.mark.lsl
+def test_the_marks_of_a_window_that_was_closed_are_nobodys_loss(session, name):
+    there = MarkerOutlet(f"{name}-marks", source_id=f"{name}-1")
+    poll_until(session, lambda _: any(f.name == f"{name}-marks" for f in session.feeds))
+    there.close()
+    poll_until(session, lambda _: all(f.name != f"{name}-marks" for f in session.feeds))
+
+
+def info(name, kind="EEG", rate=SFREQ_HZ, fmt="float32"):
+    return pylsl.StreamInfo(name, kind, 1, rate, fmt, name)
+
+
+def texts(name):
+    return info(name, "Markers", 0, "string")
+
+
+def test_the_only_signal_is_taken_and_none_of_several():
+    chosen, troubles = choose_streams(
+        [info("a"), info("x-decode", "Decode"), info("g", "Gaze")], None, None
+    )
+    assert (chosen["signal"].name(), chosen["decode"].name()) == ("a", "x-decode")
+    assert not troubles
+    chosen, troubles = choose_streams([info("a"), info("b", "iEEG")], None, None)
+    assert "signal" not in chosen
+    assert troubles["signal"] == "2 streams: a, b"
+    assert choose_streams([info("g", "Gaze")], None, None)[0]["signal"].name() == "g"
+    assert choose_streams([info("a"), info("b")], "b", None)[0]["signal"].name() == "b"
+
+
+@pytest.mark.parametrize("asked", ["x", "x-decode", None])
+def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(asked):
+    there = [
+        info("a"),
+        info("x-decode", "Decode", 4.0),
+        *map(
+            texts, ["x-status", "y-status", "r-record-status", "a-markers", "b-markers", "op-marks"]
+        ),
+    ]
+    chosen, troubles = choose_streams(there, None, asked)
+    names = {key: found.name() for key, found in chosen.items()}
+    assert names == {
+        "signal": "a",
+        "decode": "x-decode",
+        "status": "x-status",
+        "record": "r-record-status",
+        "markers:a-markers": "a-markers",
+        "markers:op-marks:op-marks": "op-marks",
+    }
+    assert not troubles
+
+
+def test_two_windows_marks_of_one_name_are_kept_apart():
+    there = [pylsl.StreamInfo("w-marks", "Markers", 1, 0, "string", each) for each in "ab"]
+    chosen, troubles = choose_streams(there, None, None)
+    assert chosen.keys() == {"markers:w-marks:a", "markers:w-marks:b"}
+    assert not troubles
+
+
+@pytest.mark.parametrize("line", ["", "[1]", "{}", '{"event": 3}', "[" * 60000, "null"])
+def test_a_line_that_is_no_event_is_told_as_unreadable(line):
+    said = parse_status_line(1.0, line, "x-status")
+    assert said.event == "unreadable"
+    assert len(said.fields["text"]) <= 200
+
+
+def test_two_montages_differ_when_their_places_do():
+    from rtbrain.view.streams.session import _same
+
+    montage = montage_of(2, SFREQ_HZ)
+    assert _same(montage, montage_of(2, SFREQ_HZ))
+    assert not _same(montage, Montage(montage.names, montage.kinds, SFREQ_HZ))
+    assert not _same(None, montage)
+
+
+@pytest.mark.lsl
+def test_a_silent_stream_of_markers_is_not_given_up_while_its_answers_flicker(session, name):
+    markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-m")
+    finder, key = session._finder, f"markers:{name}-markers"
+    poll_until(session, lambda _: key in session._links)
+    link = session._links[key]
+    finder.close()  # so that nobody looks meanwhile
+    finder._misses[link.uid] = 200
+    assert finder.announced(link)
+    finder._misses[link.uid] = 10**6
+    assert not finder.announced(link)
+    markers.close()
