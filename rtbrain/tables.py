@@ -1,0 +1,50 @@
+"""Tables on the screen, made alike everywhere: names to the left, numbers to the right."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import HEAVY_HEAD, Box
+from rich.table import Table
+from rich.text import Text
+
+
+def table(
+    title: str,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    caption: str | None = None,
+    n_names: int = 1,
+    lines: bool = False,
+    box: Box = HEAVY_HEAD,
+) -> Table:
+    """Table for a rich console; every text is shown as it is, square brackets included.
+
+    Parameters
+    ----------
+    title, caption : str
+        Above and below it.
+    headings : sequence of str
+        One per column.
+    rows : iterable of sequence of str or Text
+        A ``Text`` brings its own style.
+    n_names : int
+        How many columns, from the left, hold words: these wrap where the terminal is narrow,
+        the numbers in the others do not.
+    lines : bool
+        Draw a line between rows, for cells of several lines.
+    box : rich.box.Box
+        The frame.
+    """
+    made = Table(title=Text(title), caption=_text(caption), show_lines=lines, box=box)
+    for number, heading in enumerate(headings):
+        if number < n_names:
+            made.add_column(Text(heading), overflow="fold")
+        else:
+            made.add_column(Text(heading), justify="right", no_wrap=True)
+    for row in rows:
+        made.add_row(*(_text(cell) for cell in row))
+    return made
+
+
+def _text(cell: str | Text | None) -> Text | None:
+    return Text(cell) if isinstance(cell, str) else cell
