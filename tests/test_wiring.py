@@ -69,6 +69,7 @@ def fitted(values: dict[str, Any]) -> Bundle:
     if model is not None:
         n_features = model.n_population_features(front.signal.montage.n_channels)
     rng = np.random.default_rng(5)
+    # Feature by feature, so that a channel more leaves the weights of the others as they are.
     weight = rng.normal(0, 3 * n_features**-0.5, (n_features, 2)).astype(np.float32).T
     readout = LinearReadout(weight, np.zeros(2, np.float32), "regression")
     mean = rng.normal(0, 1, n_features).astype(np.float32)

@@ -15,6 +15,8 @@ class StreamSettings(Settings):
     ----------
     name, type, source_id : str or None
         Of the LSL stream; every one that is given must match.
+    accept_other_source : bool
+        After a loss, whether to go on with a sender that has another source_id.
     markers : str or None
         Name of the LSL marker stream, for windows of mode event.
     manual_marks : str or None
@@ -35,6 +37,7 @@ class StreamSettings(Settings):
     name: str | None = None
     type: str | None = None
     source_id: str | None = None
+    accept_other_source: bool = False
     markers: str | None = None
     manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
@@ -53,6 +56,8 @@ class StreamSettings(Settings):
             raise ValueError(f"{', '.join(sorted(of_fieldtrip))} is for fieldtrip only")
         if self.fieldtrip and self.scale != 1:
             raise ValueError("scale is for LSL streams; a FieldTrip buffer has unit")
+        if self.fieldtrip and self.accept_other_source:
+            raise ValueError("accept_other_source is for LSL streams; a FieldTrip buffer has none")
         return self
 
 

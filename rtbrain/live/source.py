@@ -9,8 +9,8 @@ from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.fieldtrip.source import FieldTripSource
 from rtbrain.stream.lsl.markers import ManualMarks
-from rtbrain.stream.supervise.connection import LslStreamQuery
 from rtbrain.stream.supervise.markers import SupervisedMarkers
+from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
 
@@ -36,6 +36,7 @@ def open_source(
             montage.sfreq_hz,
             montage.names,
             min_coverage=recipe_of_bundle(bundle).coverage_floor,
+            accept_other_source=wanted.accept_other_source,
         ),
         montage=montage,
         on_event=on_event,

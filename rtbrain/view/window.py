@@ -125,17 +125,17 @@ class MainWindow(QMainWindow):
         super().closeEvent(event)
 
     def _compose(self) -> None:
-        self._waiting = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        self.waiting = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
         self._pages = QStackedWidget()
-        self._pages.addWidget(self._waiting)
+        self._pages.addWidget(self.waiting)
         self._pages.addWidget(self.panels["traces"])
-        self._sign = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
-        self._sign.hide()
+        self.sign = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        self.sign.hide()
         centre = QWidget()
         layout = QVBoxLayout(centre)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self._sign)
+        layout.addWidget(self.sign)
         layout.addWidget(self._pages, 1)
         self.setCentralWidget(centre)
         docked = {name: panel for name, panel in self.panels.items() if name != "traces"}
@@ -179,8 +179,8 @@ class MainWindow(QMainWindow):
         self.setStyleSheet(style_sheet(theme))
         for panel in self._all():
             panel.restyle(theme)
-        self._waiting.setStyleSheet(f"font-size: {1.4 * theme.font_pt}pt; color: {theme.faint};")
-        self._sign.setStyleSheet(
+        self.waiting.setStyleSheet(f"font-size: {1.4 * theme.font_pt}pt; color: {theme.faint};")
+        self.sign.setStyleSheet(
             f"font-size: {1.3 * theme.font_pt}pt; font-weight: bold; padding: 3px;"
             f"background: {DARK.warn}; color: #000000;"
         )
@@ -222,9 +222,9 @@ class MainWindow(QMainWindow):
             if not (self.paused and name in _PAUSABLE):
                 panel.draw(now)
         self._pages.setCurrentIndex(int(self._session.montage is not None))
-        self._waiting.setText(self.status_line.waiting)
+        self.waiting.setText(self.status_line.waiting)
         if self._paused_at is not None:
-            self._sign.setText(
+            self.sign.setText(
                 f"PAUSED for {now - self._paused_at:.0f} s: traces, spectra and map stand still, "
                 "data and decoder go on (Space)"
             )
@@ -232,7 +232,7 @@ class MainWindow(QMainWindow):
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else self.status_line.now
-        self._sign.setVisible(self.paused)
+        self.sign.setVisible(self.paused)
         self.menus.checked("pause", self.paused)
 
     def _toggle_theme(self) -> None:

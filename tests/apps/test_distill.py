@@ -134,8 +134,8 @@ def test_a_student_its_report_and_its_pictures_are_left_and_the_rest_of_the_chai
 def test_a_distillation_that_was_stopped_goes_on_to_the_bit(
     tmp_path: Path, corpus: Path, teacher: Path
 ) -> None:
-    guidance = {"weight": 1.0, "first_steps": 60}
-    mine = distilling(tmp_path / "mine.yaml", steps=70, guidance=guidance, checkpoint_every=50)
+    guidance = {"weight": 1.0, "first_steps": 30}
+    mine = distilling(tmp_path / "mine.yaml", steps=40, guidance=guidance, checkpoint_every=50)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert rtbrain(*given(mine, corpus, teacher, whole)).returncode == 0
     command = [
@@ -154,12 +154,12 @@ def test_a_distillation_that_was_stopped_goes_on_to_the_bit(
         rest = process.stderr.read()
     assert told, rest
     assert process.returncode == 143, rest
-    assert read_log(cut)[-1]["step"] < 70
+    assert read_log(cut)[-1]["step"] < 40
     done = rtbrain(*given(mine, corpus, teacher, cut), "--resume")
     assert done.returncode == 0, done.stderr
     assert read_log(cut) == read_log(whole)
     names = [set(row["measures"]) for row in read_log(whole) if "measures" in row]
-    assert [("guidance" in each) for each in names] == [True] * 60 + [False] * 10
+    assert [("guidance" in each) for each in names] == [True] * 30 + [False] * 10
     weights = [(folder / "weights.safetensors").read_bytes() for folder in (whole, cut)]
     assert weights[0] == weights[1]
     other = save_teacher(tmp_path / "other", encoder_num_layers=2)

@@ -129,3 +129,8 @@ def test_a_name_that_is_no_file_lists_the_ready_made_ones() -> None:
 
 def test_live_settings_need_a_stream_to_look_for(tmp_path: Path) -> None:
     assert "at least one of" in refused(tmp_path, "stream: {timeout_s: 3}\n", DecodeSettings)
+
+
+def test_a_fieldtrip_buffer_has_no_other_source_to_accept(tmp_path: Path) -> None:
+    text = 'stream: {fieldtrip: "127.0.0.1:1972", accept_other_source: true}\n'
+    assert "accept_other_source is for LSL streams" in refused(tmp_path, text, DecodeSettings)

@@ -1,4 +1,4 @@
-"""How many bad blocks make a bad contact, how many clean ones a good one, and which blocks count."""
+"""How many bad blocks make a bad contact, how many clean ones a good one, and which count."""
 
 from collections.abc import Sequence
 

@@ -65,8 +65,8 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
     qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     qtbot.waitUntil(lambda: "rtbrain simulate" in foot(window))
-    assert "waiting for the stream test-signal" in window._waiting.text()
-    assert window._waiting.isVisible()
+    assert "waiting for the stream test-signal" in window.waiting.text()
+    assert window.waiting.isVisible()
     session.start()
     qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
     qtbot.waitUntil(lambda: foot(window) == "")
@@ -94,7 +94,7 @@ def test_a_decoder_that_said_that_it_ends_is_not_lost(
 ) -> None:
     session.start()
     session.feeds = session.all_feeds("live", "ended")
-    qtbot.waitUntil(lambda: "decodes ended" in window.panels["health"]._streams[1].text())  # type: ignore[attr-defined]
+    qtbot.waitUntil(lambda: "decodes ended" in window.panels["health"].streams[1].text())  # type: ignore[attr-defined]
     qtbot.waitUntil(lambda: foot(window) == "")
     assert not window.panels["banner"].gone.isVisible()  # type: ignore[attr-defined]
     session.feeds = session.all_feeds("live", "lost")
@@ -105,22 +105,22 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     qtbot: QtBot, window: MainWindow, session: Playing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.start()
-    qtbot.waitUntil(lambda: window.spectra._cache is not None)
+    qtbot.waitUntil(lambda: window.spectra.cache is not None)
     drawn: list[str] = []
     for name, panel in window.panels.items():
         monkeypatch.setattr(panel, "draw", lambda now, name=name: drawn.append(name))
     press(qtbot, window, "Space")
     assert window.paused
     drawn.clear()
-    taken = window.spectra._cache._taken  # type: ignore[union-attr]
+    taken = window.spectra.cache.taken  # type: ignore[union-attr]
     qtbot.waitUntil(lambda: drawn.count("decodes") > 3)
     assert set(drawn) == {"banner", "health", "decodes"}
-    assert window.spectra._cache._taken > taken  # type: ignore[union-attr]
-    assert window._sign.isVisible()
-    assert window._sign.text().startswith("PAUSED")
+    assert window.spectra.cache.taken > taken  # type: ignore[union-attr]
+    assert window.sign.isVisible()
+    assert window.sign.text().startswith("PAUSED")
     press(qtbot, window, "Space")
     qtbot.waitUntil(lambda: "traces" in drawn)
-    assert not window._sign.isVisible()
+    assert not window.sign.isVisible()
 
 
 def test_every_key_of_the_table_sets_off_its_command(
@@ -173,8 +173,8 @@ def test_keys_open_dialogs_that_do_not_stop_the_window(
     press(qtbot, window, keys)
     (dialog,) = [child for child in window.findChildren(QDialog) if child.isVisible()]
     assert isinstance(dialog, kind) or dialog.findChildren(kind)
-    taken = window.spectra._cache._taken  # type: ignore[union-attr]
-    qtbot.waitUntil(lambda: window.spectra._cache._taken > taken)  # type: ignore[union-attr]
+    taken = window.spectra.cache.taken  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: window.spectra.cache.taken > taken)  # type: ignore[union-attr]
     dialog.reject()
 
 
@@ -267,5 +267,5 @@ def test_nothing_is_wider_than_the_window_in_large_type(
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
     qtbot.waitUntil(lambda: window.panels["traces"].isVisible())
     assert (window.width(), window.height()) == (1280, 800)
-    canvas = window.spectra._canvas
+    canvas = window.spectra.canvas
     assert canvas.ci.effectiveSizeHint(Qt.SizeHint.MinimumSize).width() <= canvas.width()

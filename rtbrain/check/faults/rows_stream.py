@@ -188,6 +188,7 @@ def two_streams_in_memory(rig: Rig) -> Finding:
             *(replace(each, from_s=_BACK_S) for each in twins),
         ],
         _BACK_S + 6.0,
+        accept_other_source=True,
     )
     refused = seen.event("refused", _BACK_S)
     later = "" if refused is None else str(refused[1].get("why", ""))
@@ -201,9 +202,18 @@ def _sender(rig: Rig, from_s: float, to_s: float, uid: str) -> SimulatedSender:
     return SimulatedSender(rig.montage, from_s, to_s, uid)
 
 
-def _watched(rig: Rig, kind: str, senders: list[SimulatedSender], until_s: float) -> ReceivedRun:
+def _watched(
+    rig: Rig,
+    kind: str,
+    senders: list[SimulatedSender],
+    until_s: float,
+    *,
+    accept_other_source: bool = False,
+) -> ReceivedRun:
     world = SimulatedNetwork(VirtualClock(), rig.montage, rig.signal(30.0), senders)
-    contract = StreamRequirements(rig.montage.sfreq_hz, rig.montage.names)
+    contract = StreamRequirements(
+        rig.montage.sfreq_hz, rig.montage.names, accept_other_source=accept_other_source
+    )
     return run_decoder(world, rig.decoder(kind, rig.montage), contract, until_s)
 
 

@@ -16,7 +16,7 @@ from rtbrain.check.faults.matrix import DecoderParts
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.stream.supervise.connection import Candidate
+from rtbrain.stream.supervise.query import Candidate
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
 from rtbrain.types import Chunk, Decode, Floats, Montage, Window

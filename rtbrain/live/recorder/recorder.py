@@ -3,6 +3,7 @@
 import errno
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ _TRY_AGAIN_S = 1.0
 _ALARM_EVERY_S = 10.0
 _SLOW_S = 1.0
 _TAPS_END_S = 0.3
+_MAX_UNREACHABLE = 256
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -114,7 +116,7 @@ class Recorder:
         self._clock = clock
         self._flush_at = clock() + _FLUSH_EVERY_S
         self._alarm_at: float | None = None
-        self._reported_streams: set[str] = set()
+        self._unreachable: deque[str] = deque(maxlen=_MAX_UNREACHABLE)  # names
 
     @property
     def failing(self) -> bool:
@@ -211,9 +213,9 @@ class Recorder:
             count = self.counts[entry.stream_id]
             n_samples = count.n_written + count.n_waiting
             self._tell("stream_lost", stream=entry.name, samples=n_samples, why=why)
-        elif tap.row.name not in self._reported_streams:
+        elif tap.row.name not in self._unreachable:
             # It is tried again every few seconds: said once.
-            self._reported_streams.add(tap.row.name)
+            self._unreachable.append(tap.row.name)
             self._tell("stream_unreachable", stream=tap.row.name, why=why)
 
     def _flush(self) -> None:

@@ -276,8 +276,8 @@ class SampleCounter:
         if abs((stamp - self._last_stamp) * self.sfreq_hz - 1) <= _NEAR_SAMPLES:
             return 0
         time_s = stamp - self._shift_s
-        seen = mark is not None and time_s <= self._newest_s + _NEAR_SAMPLES / self.sfreq_hz
-        if seen and self._recent.holds(time_s, mark):
+        again = time_s <= self._newest_s + _NEAR_SAMPLES / self.sfreq_hz
+        if mark is not None and again and self._recent.holds(time_s, mark):
             self._duplicated += 1
             return None
         if self._jittery and self._n_clean >= _EXACT_AGAIN_AFTER_S * self.sfreq_hz:

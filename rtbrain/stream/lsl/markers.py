@@ -123,15 +123,17 @@ class ManualMarks:
     name : str
         Name of the streams.
     on_event : callable
-        Told ``("manual_marks", stream=name)`` of each stream that is heard from now on, in the thread
-        of the one who asks for marks.
+        Told ``("manual_marks", stream=name)`` of each stream that is heard from now on, and
+        ``("hands_failed", stream=name, why=text)`` where liblsl cannot receive one that is there,
+        once until one is heard; in the thread of the one who asks for marks.
     """
 
     def __init__(self, name: str, *, on_event: Callable[..., None]) -> None:
         self._name = name
         self._on_event = on_event
         self._texts: deque[str] = deque(maxlen=_MOST_MARKS)
-        self._news: deque[str] = deque(maxlen=_MOST_MARKS)
+        self._news: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MOST_MARKS)
+        self._failing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="hand marks", daemon=True)
         self._thread.start()
@@ -139,7 +141,8 @@ class ManualMarks:
     def __call__(self) -> list[str]:
         """Texts since the last call, oldest first; never waits."""
         while self._news:
-            self._on_event("manual_marks", stream=self._news.popleft())
+            event, fields = self._news.popleft()
+            self._on_event(event, stream=self._name, **fields)
         texts = []
         while self._texts:
             texts.append(self._texts.popleft())
@@ -161,8 +164,9 @@ class ManualMarks:
             for uid, inlet in list(inlets.items()):
                 try:
                     rows, _ = inlet.pull_chunk(max_samples=_MOST_MARKS, as_numpy=True)
-                except LostError:
+                except RuntimeError as error:  # pylsl: lost, or a fault of liblsl's own
                     del inlets[uid]
+                    self._fail(error)
                     continue
                 self._texts.extend(text.decode(errors="backslashreplace") for text in rows[:, 0])
 
@@ -170,10 +174,19 @@ class ManualMarks:
         """Open one stream; one that does not answer is tried again while it is announced."""
         if info.channel_format() != pylsl.cf_string or info.channel_count() != 1:
             return
-        inlet = make_inlet(info, _BUFFER)
         try:
+            inlet = make_inlet(info, _BUFFER)
             open_inlet(inlet, info.name(), info.source_id(), _OPEN_S)
         except StreamError:
             return
+        except RuntimeError as error:  # pylsl: an inlet that cannot be made
+            self._fail(error)
+            return
         inlets[info.uid()] = inlet
-        self._news.append(self._name)
+        self._failing = False
+        self._news.append(("manual_marks", {}))
+
+    def _fail(self, error: RuntimeError) -> None:
+        if not isinstance(error, LostError) and not self._failing:
+            self._failing = True
+            self._news.append(("hands_failed", {"why": str(error)}))

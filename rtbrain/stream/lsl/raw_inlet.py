@@ -8,6 +8,7 @@ import ctypes
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,10 @@ _LOOK_EVERY_S = 0.5
 
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
 _NEWS_LIMIT = 4000
+
+
+# Refused streams that are remembered; an older one that is still there is refused again.
+_MAX_REFUSED = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +155,11 @@ class RawInlet:
         """Ask the thread to end; it does within a pull, 0.05 s, or an answer of the sender."""
         self._stop.set()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was asked to end, and has."""
+        return self._stop.is_set() and not self._thread.is_alive()
+
     def join(self, within_s: float) -> None:
         """Wait for the thread's end, but no longer than that."""
         self._thread.join(within_s)
@@ -179,6 +189,10 @@ class RawInlet:
         except StreamError as error:
             timed_out = isinstance(error.__cause__, LslTimeoutError)
             self._tell(RawInletLost(str(error)) if timed_out else RawInletRefused(str(error)))
+        except RuntimeError as error:  # pylsl: liblsl has no room, no socket, or a fault of its own
+            self._tell(
+                RawInletLost(f"stream {quote(self.row.name)} cannot be received now: {error}")
+            )
 
     def _read(self, inlet: Any) -> None:
         pull: _Pull = _texts if inlet.np_dtype is None else _NumericPull(inlet)
@@ -283,7 +297,7 @@ class RawInlets:
         self._wanted = wanted
         self._resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
         self._taps: dict[str, RawInlet] = {}
-        self._never_again: set[str] = set()
+        self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
         self._not_before: dict[str, float] = {}
         self._look_at = 0.0
 
@@ -305,16 +319,18 @@ class RawInlets:
         return self._drained()
 
     def _look(self, now: float) -> None:
+        self._not_before = {uid: at for uid, at in self._not_before.items() if at > now}
         for found in self._resolver.results():
             uid = found.uid()
-            if uid in self._taps or uid in self._never_again:
+            if uid in self._taps or uid in self._refused:
                 continue
-            if now >= self._not_before.get(uid, 0.0) and self._wanted(stream_summary(found)):
+            if uid not in self._not_before and self._wanted(stream_summary(found)):
                 self._taps[uid] = RawInlet(found)
 
     def _drained(self) -> list[tuple[RawInlet, RawInletEvent]]:
         told: list[tuple[RawInlet, RawInletEvent]] = []
         for uid, tap in list(self._taps.items()):
+            ended = tap.ended
             # No more than are there now, so that a fast stream does not hold up the others.
             for _ in range(tap.news.qsize()):
                 news = tap.news.get_nowait()
@@ -324,5 +340,8 @@ class RawInlets:
                     self._not_before[uid] = time.monotonic() + _AGAIN_S
                 elif isinstance(news, RawInletRefused):
                     del self._taps[uid]
-                    self._never_again.add(uid)
+                    self._refused.append(uid)
+            if ended and uid in self._taps:  # whoever takes what it tells does not want it
+                del self._taps[uid]
+                self._refused.append(uid)
         return told

@@ -2,153 +2,29 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from pylsl.lib import fmt2string
-from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import RtbrainError, StreamError, StreamLostError
-from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.inlet import LslSource
-from rtbrain.stream.lsl.resolve import (
-    StreamSummary,
-    ambiguous_stream_error,
-    find_matching,
-    resolve_one,
-    stream_properties,
-    stream_summary,
-)
-from rtbrain.stream.supervise.requirements import ChannelBinding
+from rtbrain.stream.supervise.query import Candidate, Inlet, StreamQuery
+from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
 from rtbrain.types import Chunk
 
-_LOOK_S = 0.5
-_ANSWER_S = 3.0
 _FIRST_PAUSE_S = 0.25
+
+
 _LONGEST_PAUSE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A stream that was found and may be the one.
-
-    Attributes
-    ----------
-    uid : str
-        What tells this run of this sender from every other.
-    row : StreamRow
-        What a message says of it.
-    sample_format : str
-        liblsl's name of it.
-    handle : pylsl.StreamInfo, or whatever the one who found it connects by
-        Not looked into.
-    """
-
-    uid: str
-    row: StreamSummary
-    sample_format: str
-    handle: Any
+# A second stream that matches may answer seconds later than the first, on a busy machine.
+_LOOK_ON_S = 10.0
 
 
-class Inlet(Source, Protocol):
-    """A source that numbers its samples by a ledger."""
-
-    notes: tuple[str, ...]
-    ledger: SampleCounter
-
-
-class StreamQuery(Protocol):
-    """What a supervised source asks of the world, from one thread; each call may block."""
-
-    def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
-        """The one stream that matches; a StreamError where none or several do."""
-        ...
-
-    def all(self, stop: Callable[[], bool]) -> Sequence[Candidate]:
-        """Every stream that matches now."""
-        ...
-
-    def several(self, candidates: Sequence[Candidate]) -> StreamError:
-        """What to say where several match."""
-        ...
-
-    def connect(self, candidate: Candidate) -> Inlet:
-        """Read its header; samples flow from the first pull on, which may take a while.
-
-        A StreamLostError where it does not answer, so that it is tried again; any other
-        RtbrainError where its header cannot be used.
-        """
-        ...
-
-
-class LslStreamQuery:
-    """The LSL stream that has every property given.
-
-    Parameters
-    ----------
-    name, stream_type, source_id : str or None
-        What the stream must be called; each one given must match.
-    scale : float
-        Factor on top of the header's units, for senders whose header is silent or wrong.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        stream_type: str | None = None,
-        source_id: str | None = None,
-        scale: float = 1.0,
-    ) -> None:
-        self._properties = stream_properties(name, stream_type, source_id)
-        self._scale = scale
-
-    def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
-        """The one stream that matches.
-
-        Raises
-        ------
-        StreamError
-            None matches within `timeout_s`, and which streams there are; or several do.
-        """
-        return _candidate(resolve_one(self._properties, timeout_s, stop))
-
-    def all(self, stop: Callable[[], bool]) -> list[Candidate]:
-        """Every stream that matches now, within about 1.5 s, or at once when `stop()` is true."""
-        matching, _ = find_matching(self._properties, _LOOK_S, stop)
-        return [_candidate(info) for info in matching]
-
-    def several(self, candidates: Sequence[Candidate]) -> StreamError:
-        """What to say where several match: each with its source_id and host."""
-        return ambiguous_stream_error(self._properties, [candidate.row for candidate in candidates])
-
-    def connect(self, candidate: Candidate) -> LslSource:
-        """Inlet of this very stream, its header read.
-
-        Raises
-        ------
-        StreamLostError
-            It went away, or does not answer.
-        StreamError
-            Its header cannot be used.
-        MontageError
-            Its labels repeat.
-        SettingsError
-            The scale is 0 or not finite.
-        """
-        try:
-            return LslSource(found=candidate.handle, timeout_s=_ANSWER_S, scale=self._scale)
-        except StreamError as error:
-            # It is announced but silent: a network that recovers, so no reason to refuse it.
-            if isinstance(error.__cause__, LslTimeoutError):
-                raise StreamLostError(str(error)) from error
-            raise
-
-
-def _candidate(info: Any) -> Candidate:
-    return Candidate(info.uid(), stream_summary(info), fmt2string[info.channel_format()], info)
+# Refused streams that are remembered; an older one that is still there is refused again.
+_MAX_REFUSED = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,8 +72,29 @@ class StreamRefused:
     error: RtbrainError
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LookFailed:
+    """liblsl cannot look for streams now; it is tried again."""
+
+    error: StreamError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ambiguous:
+    """Another stream than that of `link` matches too, and was only seen now."""
+
+    link: ConnectedStream
+    error: StreamError
+
+
 ConnectionEvent = (
-    ConnectionStarted | HeaderAccepted | ConnectionOpened | ConnectionFailed | StreamRefused
+    ConnectionStarted
+    | HeaderAccepted
+    | ConnectionOpened
+    | ConnectionFailed
+    | StreamRefused
+    | LookFailed
+    | Ambiguous
 )
 
 
@@ -205,22 +102,26 @@ class ConnectionWorker:
     """Does one thing at a time, in its own thread, and reports in `news`.
 
     The thread is a daemon: what hangs in liblsl holds up nobody's end. What it connected is
-    closed by itself, unless it was given away in an `ConnectionOpened` or a `HeaderAccepted`.
+    closed by itself, unless it was given away in an `ConnectionOpened` or a `HeaderAccepted`. What liblsl cannot do
+    now (no room, no socket) is `ConnectionFailed` or `LookFailed`, and tried again. For 10 s after a stream
+    was connected to, it looks on for a second one that matches: `Ambiguous`.
     """
 
     def __init__(
-        self,
-        wanted: StreamQuery,
-        bind: Callable[[Candidate, Inlet], ChannelBinding],
-        ledger: SampleCounter,
+        self, wanted: StreamQuery, contract: StreamRequirements, ledger: SampleCounter
     ) -> None:
         self._wanted = wanted
+        self._contract = contract
         self._ledger = ledger
-        self._bind = bind
         self.news: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._never_again: set[str] = set()
+        self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
+        self._seen: set[str] = set()  # in the last round
+        self._several: set[str] = set()  # told of last
+        self._sole: tuple[ConnectedStream, float] | None = (
+            None  # connected, and until when to look on
+        )
         self._thread = threading.Thread(target=self._work, name="rtbrain-search", daemon=True)
         self._thread.start()
 
@@ -233,13 +134,13 @@ class ConnectionWorker:
         """Look for the only stream that matches and read its header: Ready, Failed or Refused."""
         self._jobs.put(lambda: self._first(timeout_s))
 
-    def open(self, link: ConnectedStream) -> None:
-        """Open its data connection, or else look anew."""
-        self._jobs.put(lambda: self._open_or_look(link))
+    def open(self, link: ConnectedStream, contract: StreamRequirements) -> None:
+        """Open its data connection, or else look anew for one that keeps the contract."""
+        self._jobs.put(lambda: self._open_or_look(link, contract))
 
-    def anew(self, old: Inlet | None) -> None:
-        """Drop what was lost, then look until a stream is open: Opened."""
-        self._jobs.put(lambda: self._look(old))
+    def anew(self, old: Inlet | None, contract: StreamRequirements) -> None:
+        """Drop what was lost, then look until one that keeps the contract is open: Opened."""
+        self._jobs.put(lambda: self._look(old, contract))
 
     def end(self, inlet: Inlet | None, within_s: float) -> None:
         """Stop looking, drop all, and wait for that no longer than `within_s`."""
@@ -250,7 +151,19 @@ class ConnectionWorker:
         self._thread.join(within_s)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=None if self._sole is None else _FIRST_PAUSE_S)
+            except queue.Empty:
+                link, until = self._sole or (None, 0.0)
+                if link is None or time.monotonic() >= until:
+                    self._sole = None
+                else:
+                    self._look_on(link)
+                continue
+            if job is None:
+                break
+            self._sole = None
             job()
         while not self.news.empty():
             news = self.news.get()
@@ -263,40 +176,83 @@ class ConnectionWorker:
         except StreamError as error:
             self.news.put(StreamRefused(error))
             return
+        except RuntimeError as error:
+            self.news.put(LookFailed(_by_liblsl("look for streams", error)))
+            return
         link = self._connect(candidate)
         if link is not None:
             self.news.put(HeaderAccepted(link))
+            self._begin_to_look_on(link)
 
-    def _open_or_look(self, link: ConnectedStream) -> None:
+    def _open_or_look(self, link: ConnectedStream, contract: StreamRequirements) -> None:
         if not self._open(link):
-            self._look(None)
+            self._look(None, contract)
 
-    def _look(self, old: Inlet | None) -> None:
+    def _look(self, old: Inlet | None, contract: StreamRequirements) -> None:
         if old is not None:
             old.close()
+        self._contract = contract
         pause_s = _FIRST_PAUSE_S
-        seen: set[str] = set()
-        told: set[str] = set()
+        self._seen = set()
         while not self._stop.is_set():
-            found = self._wanted.all(self._stop.is_set)
-            found = [one for one in found if one.uid not in self._never_again]
+            found = []
+            for one in self._all(self._stop.is_set):
+                stranger = self._stranger(one)
+                if stranger is None:
+                    found.append(one)
+                else:
+                    self._refuse(one, stranger)
             uids = {one.uid for one in found}
             if len(found) == 1:
                 link = self._connect(found[0])
                 if link is not None and self._open(link):
                     return
             # Seen in two rounds: one that died as the other came is not in the second.
-            elif len(found) > 1 and uids == seen and uids != told:
+            elif len(found) > 1 and uids == self._seen and uids != self._several:
                 self.news.put(StreamRefused(self._wanted.several(found)))
-                told = uids
-            seen = uids
+                self._several = uids
+            self._seen = uids
             self._stop.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _begin_to_look_on(self, link: ConnectedStream) -> None:
+        self._seen = set()
+        self._sole = link, time.monotonic() + _LOOK_ON_S
+
+    def _look_on(self, link: ConnectedStream) -> None:
+        """Look once more whether the stream that is connected is the only one."""
+        found = [one for one in self._all(self._wanted_elsewhere) if self._stranger(one) is None]
+        uids = {one.uid for one in found}
+        both = len(found) > 1 and link.candidate.uid in uids and uids == self._seen
+        self._seen = uids
+        if both and not self._wanted_elsewhere():
+            self._sole = None
+            self._several = uids
+            self.news.put(Ambiguous(link, self._wanted.several(found)))
+
+    def _wanted_elsewhere(self) -> bool:
+        return self._stop.is_set() or not self._jobs.empty()
+
+    def _all(self, stop: Callable[[], bool]) -> list[Candidate]:
+        try:
+            return [one for one in self._wanted.all(stop) if one.uid not in self._refused]
+        except RuntimeError as error:
+            self.news.put(LookFailed(_by_liblsl("look for streams", error)))
+            return []
+
+    def _stranger(self, candidate: Candidate) -> StreamError | None:
+        """Why a stream is of another sender than the one before; None where it is not."""
+        try:
+            self._contract.check_source(repr(candidate.row.name), candidate.row.source_id)
+        except StreamError as error:
+            return error
+        return None
 
     def _connect(self, candidate: Candidate) -> ConnectedStream | None:
         if self._stop.is_set():
             return None
         self.news.put(ConnectionStarted(candidate))
+        self._several = set()
         try:
             inlet = self._wanted.connect(candidate)
         except StreamLostError as error:
@@ -305,8 +261,19 @@ class ConnectionWorker:
         except RtbrainError as error:
             self._refuse(candidate, error)
             return None
+        except RuntimeError as error:
+            self.news.put(
+                ConnectionFailed(_by_liblsl(f"receive stream {candidate.row.name!r}", error))
+            )
+            return None
+        row = candidate.row
         try:
-            binding = self._bind(candidate, inlet)
+            binding = self._contract.check(
+                inlet.montage,
+                stream=repr(row.name),
+                source_id=row.source_id,
+                sample_format=candidate.sample_format,
+            )
         except StreamError as error:
             inlet.close()
             self._refuse(candidate, error)
@@ -317,17 +284,25 @@ class ConnectionWorker:
 
     def _refuse(self, candidate: Candidate, error: RtbrainError) -> None:
         # A header does not change while its sender runs: it is judged once.
-        self._never_again.add(candidate.uid)
+        self._refused.append(candidate.uid)
         self.news.put(StreamRefused(error))
 
     def _open(self, link: ConnectedStream) -> bool:
         try:
             chunk = link.inlet.pull(0.0)
-        except StreamError as error:
+        except (StreamError, RuntimeError) as error:
             link.inlet.close()
+            if isinstance(error, RuntimeError):
+                error = _by_liblsl("open the stream", error)
             self.news.put(ConnectionFailed(error))
             return False
         if chunk is None:  # closed meanwhile
             return False
         self.news.put(ConnectionOpened(link, chunk))
+        self._begin_to_look_on(link)
         return True
+
+
+def _by_liblsl(what: str, error: RuntimeError) -> StreamError:
+    """What pylsl says where liblsl has no room, no socket, or a fault of its own."""
+    return StreamError(f"liblsl cannot {what} now: {error}")

@@ -83,7 +83,8 @@ class StreamRequirements:
                   ones are NaN as long as `min_coverage` of the names is there, else refused
     nominal rate  refused where it differs by more than 1e-6 of it: filters and windows are made
                   for one rate
-    source_id     accepted and told: a sender that was replaced is still the right signal
+    source_id     refused, unless `accept_other_source`: another amplifier may be another patient;
+                  a sender without one has nothing to compare, and is accepted and told
     format        any format of numbers is accepted and becomes float32; a change is told
     units         converted to µV from the header, channel by channel, by the inlet; where the
                   header is silent, µV is taken and told, and the measured amplitude is checked
@@ -98,6 +99,8 @@ class StreamRequirements:
         Labels in the order that the decoder needs.
     source_id : str or None
         The sender expected; None accepts any without a word.
+    accept_other_source : bool
+        Whether a sender with another source_id is accepted, and told.
     sample_format : str or None
         liblsl's name of the format expected; None accepts any without a word.
     min_coverage : float
@@ -114,6 +117,7 @@ class StreamRequirements:
     source_id: str | None = None
     sample_format: str | None = None
     min_coverage: float = 0.5
+    accept_other_source: bool = False
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -147,8 +151,9 @@ class StreamRequirements:
         Raises
         ------
         StreamError
-            The rate is another one, or too few of the channels are there.
+            The rate or the source_id is another one, or too few of the channels are there.
         """
+        self.check_source(stream, source_id)
         if abs(montage.sfreq_hz - self.sfreq_hz) > _RATE_TOLERANCE * self.sfreq_hz:
             raise StreamError(
                 f"stream {stream} has {montage.sfreq_hz:.10g} Hz, the decoder needs "
@@ -167,6 +172,29 @@ class StreamRequirements:
         return ChannelBinding(
             rows, missing, montage.n_channels, self._notes(missing, source_id, sample_format)
         )
+
+    def check_source(self, stream: str, source_id: str | None) -> None:
+        """Say why a sender is not the one expected, before it is connected to.
+
+        Parameters
+        ----------
+        stream : str
+            What a message calls the stream.
+        source_id : str or None
+            As its sender announces it.
+
+        Raises
+        ------
+        StreamError
+            Both have a source_id, and they differ.
+        """
+        differ = self.source_id and source_id and source_id != self.source_id
+        if differ and not self.accept_other_source:
+            raise StreamError(
+                f"stream {stream} comes from source_id {source_id!r}, decoding began with "
+                f"{self.source_id!r}: start that sender again, or set accept_other_source: true "
+                "under stream"
+            )
 
     def _notes(
         self, missing: Sequence[str], source_id: str | None, sample_format: str | None

@@ -15,7 +15,7 @@ from rtbrain.errors import MontageError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.supervise.connection import (
-    Candidate,
+    Ambiguous,
     ConnectedStream,
     ConnectionEvent,
     ConnectionFailed,
@@ -23,11 +23,11 @@ from rtbrain.stream.supervise.connection import (
     ConnectionStarted,
     ConnectionWorker,
     HeaderAccepted,
-    Inlet,
-    StreamQuery,
+    LookFailed,
     StreamRefused,
 )
-from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
+from rtbrain.stream.supervise.query import StreamQuery
+from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
 from rtbrain.types import Chunk, Montage
 from rtbrain.units import AmplitudeCheck
@@ -60,14 +60,15 @@ class SupervisedSource:
     """A live stream as a Source that outlives its sender.
 
     A pull gives empty chunks while there is no stream. When one is back that keeps the contract,
-    its samples go on in the numbers of the old ones: the first chunk's `gap` counts exactly the
-    samples that were lost in between, so that filters and windows begin anew.
+    the first chunk's `gap` counts exactly the samples that were lost, so that filters and windows
+    begin anew.
 
     ``on_event`` is told, in the thread that pulls, each change of state (`StreamState`: ``waiting``,
     ``connecting``, ``warming``, ``live``, ``stalled``, ``lost``, ``refused``, ``stopping``) and
     besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
-    ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong) and, every
-    10 s of samples, ``clock`` (the ledger's counts and the effective rate).
+    ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong),
+    ``search_failed`` (liblsl cannot look for streams now) and, every 10 s of samples, ``clock``
+    (the ledger's counts and the effective rate).
 
     Parameters
     ----------
@@ -114,15 +115,16 @@ class SupervisedSource:
                 "labels: make both from one bundle"
             )
         self.montage = montage
-        self._contract = contract
+        self._contract = self._contract_before = contract
         self._machine = StreamStateMachine(on_event)
         self._amplitude = AmplitudeCheck(montage)
         self.ledger = SampleCounter(contract.sfreq_hz)
-        self._search = ConnectionWorker(wanted, self._bind, self.ledger)
+        self._search = ConnectionWorker(wanted, contract, self.ledger)
         self._stall_s = stall_s
         self._clock = clock
         self._ready: ConnectedStream | None = None
         self._link: ConnectedStream | None = None
+        self._first: ConnectedStream | None = None  # that connect found, until it is lost
         self._searching = False
         self._was_live = False
         self._told: ConnectedStream | None = None
@@ -166,12 +168,12 @@ class SupervisedSource:
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
                 return False
-            news = self._wait(_POLL_S)
-            if news is not None:
+            if (news := self._wait(_POLL_S)) is not None:
                 self._hear(news)
-            if isinstance(news, ConnectionFailed | StreamRefused):
+            if isinstance(news, ConnectionFailed | LookFailed | StreamRefused):
                 raise news.error
         self._searching = True
+        self._first = self._ready
         self._tell_connected(self._ready)
         return True
 
@@ -188,9 +190,15 @@ class SupervisedSource:
         Chunk or None
             data: float32 [n_channels, n_samples], µV, in the contract's order; NaN in the rows
             that the stream lacks. Empty if nothing came in time; None once closed.
+
+        Raises
+        ------
+        StreamError
+            Within 10 s after `connect`, a second stream that matches is seen.
         """
         if self.state is StreamState.STOPPING:
             return None
+        self._heed()
         self._begin()
         link = self._link
         chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
@@ -210,20 +218,21 @@ class SupervisedSource:
     def _begin(self) -> None:
         """Let samples flow, from the first pull on."""
         if self._ready is not None:
-            self._search.open(self._ready)
+            self._search.open(self._ready, self._contract)
             self._ready = None
         elif not self._searching:
             self._machine.tell(StreamState.WAITING.value)
             self._searching = True
-            self._search.anew(None)
+            self._search.anew(None, self._contract)
 
-    def _bind(self, candidate: Candidate, inlet: Inlet) -> ChannelBinding:
-        return self._contract.check(
-            inlet.montage,
-            stream=repr(candidate.row.name),
-            source_id=candidate.row.source_id,
-            sample_format=candidate.sample_format,
-        )
+    def _heed(self) -> None:
+        """Hear of a second stream that matches, while the first is connected."""
+        while (self._link or self._ready) and not self._search.news.empty():
+            news = self._search.news.get()
+            self._hear(news)
+            if isinstance(news, Ambiguous) and news.link is self._first:
+                self._first = None
+                raise news.error
 
     def _wait(self, timeout_s: float) -> ConnectionEvent | None:
         try:
@@ -252,6 +261,13 @@ class SupervisedSource:
                 )
             case StreamRefused(error):
                 self._machine.to(StreamState.REFUSED, why=str(error))
+            case LookFailed(error):
+                self._machine.tell("search_failed", why=str(error))
+            case Ambiguous(link, error) if link in (self._link, self._ready):
+                self._link = self._ready = None
+                self._contract = self._contract_before
+                self._machine.to(StreamState.REFUSED, why=str(error))
+                self._search.anew(link.inlet, self._contract)
             case HeaderAccepted(link):
                 self._ready = link
             case ConnectionOpened(link, _):
@@ -266,9 +282,12 @@ class SupervisedSource:
     def _tell_connected(self, link: ConnectedStream) -> None:
         self._told = link
         row, montage = link.candidate.row, link.inlet.montage
-        # From now on, what a reconnect changes is told.
+        # From now on, what a reconnect changes is refused or told.
+        self._contract_before = self._contract
         self._contract = replace(
-            self._contract, source_id=row.source_id, sample_format=link.candidate.sample_format
+            self._contract,
+            source_id=row.source_id or self._contract.source_id,
+            sample_format=link.candidate.sample_format,
         )
         self._machine.tell(
             "connected",
@@ -318,9 +337,9 @@ class SupervisedSource:
 
     def _lose(self, link: ConnectedStream, why: str) -> None:
         """Leave the inlet to the search: dropping it may block."""
-        self._link = None
+        self._link = self._first = None
         self._machine.to(StreamState.LOST if self._was_live else StreamState.WAITING, why=why)
-        self._search.anew(link.inlet)
+        self._search.anew(link.inlet, self._contract)
 
     def _arrived(self, chunk: Chunk) -> Chunk:
         self._last_at = self._clock()
@@ -335,8 +354,7 @@ class SupervisedSource:
             why, factor = wrong
             self._machine.tell("amplitude", why=why, factor=factor)
         if self.ledger.next_sample >= self._clock_due:
-            self._clock_due = self.ledger.next_sample + round(
-                _TELL_CLOCK_S * self._contract.sfreq_hz
-            )
+            every = round(_TELL_CLOCK_S * self.montage.sfreq_hz)
+            self._clock_due = self.ledger.next_sample + every
             self._machine.tell("clock", **asdict(self.ledger.report))
         return chunk

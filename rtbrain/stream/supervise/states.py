@@ -42,11 +42,22 @@ TRANSITIONS = {
             StreamState.STOPPING,
         }
     ),
+    # Refused where it is open: a second stream that matches was seen after it.
     StreamState.WARMING: frozenset(
-        {StreamState.LIVE, StreamState.WAITING, StreamState.LOST, StreamState.STOPPING}
+        {
+            StreamState.LIVE,
+            StreamState.WAITING,
+            StreamState.LOST,
+            StreamState.REFUSED,
+            StreamState.STOPPING,
+        }
     ),
-    StreamState.LIVE: frozenset({StreamState.STALLED, StreamState.LOST, StreamState.STOPPING}),
-    StreamState.STALLED: frozenset({StreamState.LIVE, StreamState.LOST, StreamState.STOPPING}),
+    StreamState.LIVE: frozenset(
+        {StreamState.STALLED, StreamState.LOST, StreamState.REFUSED, StreamState.STOPPING}
+    ),
+    StreamState.STALLED: frozenset(
+        {StreamState.LIVE, StreamState.LOST, StreamState.REFUSED, StreamState.STOPPING}
+    ),
     StreamState.LOST: frozenset(
         {StreamState.CONNECTING, StreamState.REFUSED, StreamState.STOPPING}
     ),
@@ -84,4 +95,4 @@ class StreamStateMachine:
         self._on_event(event, **fields)
 
 
-_GRAVE = frozenset({"stalled", "lost", "refused", "amplitude"})
+_GRAVE = frozenset({"stalled", "lost", "refused", "search_failed", "amplitude"})

@@ -39,20 +39,20 @@ class DecodePanel(QWidget):
         self._session, self._theme = session, theme
         self._info: DecodeHeader | None = None
         self._history: DecodeHistory | None = None
-        self._lanes: list[DecodeLane] = []
+        self.lanes: list[DecodeLane] = []
         self._old = False
-        self._missing = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
-        self._card = DecisionCard(theme)
-        self._canvas: Any = pg.GraphicsLayoutWidget()
+        self.missing = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.card = DecisionCard(theme)
+        self.canvas: Any = pg.GraphicsLayoutWidget()
         # Its own least size would keep the window from becoming small.
-        self._canvas.setMinimumSize(80, 60)
+        self.canvas.setMinimumSize(80, 60)
         both = QWidget()
         self._beside = QBoxLayout(QBoxLayout.Direction.LeftToRight, both)
         self._beside.setContentsMargins(0, 0, 0, 0)
-        self._beside.addWidget(self._card)
-        self._beside.addWidget(self._canvas, 1)
+        self._beside.addWidget(self.card)
+        self._beside.addWidget(self.canvas, 1)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self._missing)
+        self._stack.addWidget(self.missing)
         self._stack.addWidget(both)
         self.restyle(theme)
 
@@ -77,27 +77,27 @@ class DecodePanel(QWidget):
         """Draw what is kept."""
         feed = self._feed()
         if self._history is None or self._info is None:
-            self._missing.setText(_what_is_missing(feed))
+            self.missing.setText(_what_is_missing(feed))
             self._stack.setCurrentIndex(0)
             return
         self._stack.setCurrentIndex(1)
         decision = describe_decision(self._info, self._history, now, feed.state in _GONE)
-        self._card.show_decision(decision)
+        self.card.show_decision(decision)
         if (decision.state == "old") != self._old:
             self._old = decision.state == "old"
             self._colour()
         t, values, _ = self._history.page(now)
         spans = self._history.spans(now)
-        for lane in self._lanes:
+        for lane in self.lanes:
             lane.draw(t, values, spans, now)
-        self._canvas.setToolTip(_tip(spans, now))
+        self.canvas.setToolTip(_tip(spans, now))
 
     def restyle(self, theme: Theme) -> None:
         """Take other colours or another size of type."""
         self._theme = theme
-        self._card.restyle(theme)
-        self._canvas.setBackground(theme.background)
-        self._missing.setStyleSheet(
+        self.card.restyle(theme)
+        self.canvas.setBackground(theme.background)
+        self.missing.setStyleSheet(
             f"color: {theme.faint}; background: {theme.background};"
             f" font-size: {1.2 * theme.font_pt:g}pt; padding: 12px;"
         )
@@ -106,36 +106,36 @@ class DecodePanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Put the card above the plot where the panel is narrow."""
         super().resizeEvent(event)
-        narrow = self.width() < _WIDE * self._card.sizeHint().width()
+        narrow = self.width() < _WIDE * self.card.sizeHint().width()
         ways = QBoxLayout.Direction
         self._beside.setDirection(ways.TopToBottom if narrow else ways.LeftToRight)
-        self._card.lie(narrow)
+        self.card.lie(narrow)
 
     def _begin(self, info: DecodeHeader) -> None:
         self._info, self._history = info, DecodeHistory(info)
-        self._canvas.clear()
+        self.canvas.clear()
         joined = info.hop_s is not None
         if info.unit == "probability":
             everything = range(len(info.labels))
-            plot = self._canvas.addPlot(0, 0)
-            self._lanes = [DecodeLane(plot, everything, "probability", (0.0, 1.0), joined)]
+            plot = self.canvas.addPlot(0, 0)
+            self.lanes = [DecodeLane(plot, everything, "probability", (0.0, 1.0), joined)]
         else:
-            self._lanes = [
-                DecodeLane(self._canvas.addPlot(place, 0), [place], label, None, joined)
+            self.lanes = [
+                DecodeLane(self.canvas.addPlot(place, 0), [place], label, None, joined)
                 for place, label in enumerate(info.labels[:_MOST_LANES])
             ]
-        for lane in self._lanes[:-1]:
+        for lane in self.lanes[:-1]:
             lane.plot.getAxis("bottom").setStyle(showValues=False)
         below = "s before now"
-        if len(self._lanes) < len(info.labels) and info.unit != "probability":
+        if len(self.lanes) < len(info.labels) and info.unit != "probability":
             below += f"; outputs {_MOST_LANES + 1} to {len(info.labels)} are in numbers only"
-        self._lanes[-1].plot.setLabel("bottom", below)
+        self.lanes[-1].plot.setLabel("bottom", below)
         self._colour()
 
     def _colour(self) -> None:
         font = QFont(self.font())
         font.setPointSizeF(self._theme.font_pt * 0.9)
-        for lane in self._lanes:
+        for lane in self.lanes:
             lane.restyle(self._theme, font, self._old)
 
     def _feed(self) -> StreamHealth:

@@ -58,7 +58,7 @@ class ElectrodeMap(QWidget):
         super().__init__()
         self._theme = theme
         self._montage: Montage | None = None
-        self._shades: Sequence[ContactStyle] = ()
+        self.shades: Sequence[ContactStyle] = ()
         self._chosen = -1
         self._fitted: list[PlacedPane] = []
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -67,13 +67,13 @@ class ElectrodeMap(QWidget):
 
     def set_montage(self, montage: Montage) -> None:
         """Begin anew with these contacts."""
-        self._montage, self._shades, self._chosen = montage, (), -1
+        self._montage, self.shades, self._chosen = montage, (), -1
         self._fit()
 
     def shade(self, shades: Sequence[ContactStyle]) -> None:
         """Draw the contacts so, one a row of the montage, if anything is new."""
-        if shades != self._shades:
-            self._shades = shades
+        if shades != self.shades:
+            self.shades = shades
             self.update()
 
     def choose(self, label: str) -> None:
@@ -130,10 +130,10 @@ class ElectrodeMap(QWidget):
         if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
             return super().eventFilter(watched, event)
         row = self._row_at(QPointF(event.pos()))
-        if row is None or row >= len(self._shades):
+        if row is None or row >= len(self.shades):
             QToolTip.hideText()
         else:
-            QToolTip.showText(event.globalPos(), self._shades[row].tip, self)
+            QToolTip.showText(event.globalPos(), self.shades[row].tip, self)
         return True
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -144,7 +144,7 @@ class ElectrodeMap(QWidget):
         painter.setFont(self._font())
         for fitted in self._fitted:
             self._paint_frame(painter, fitted)
-            if self._shades:
+            if self.shades:
                 self._paint_contacts(painter, fitted)
             taken = self._paint_chosen(painter, fitted)
             self._paint_shafts(painter, fitted, taken)
@@ -190,12 +190,12 @@ class ElectrodeMap(QWidget):
         theme, radius = self._theme, fitted.radius_px
         outline = QPen(QColor(theme.background), 1)
         hollow = QPen(QColor(theme.faint), 1)
-        old = any(shade.old for shade in self._shades)
+        old = any(shade.old for shade in self.shades)
         cross = QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5))
         arm = radius * 0.8
         crossed = []
         for place in np.argsort(fitted.pane.depth, kind="stable").tolist():
-            shade = self._shades[int(fitted.pane.rows[place])]
+            shade = self.shades[int(fitted.pane.rows[place])]
             if shade.crossed:
                 crossed.append(place)
                 continue

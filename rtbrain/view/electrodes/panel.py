@@ -55,25 +55,25 @@ class ElectrodePanel(QWidget):
         self._colours: list[str] = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in table]
         self.map = ElectrodeMap(theme)
         self.map.selected.connect(self.selected)
-        self._key = ColourBar(theme, self._colours)
-        self._choice = QComboBox()
-        self._choice.setAccessibleName("What the contacts are coloured by")
-        self._choice.setModel(self._choices())
-        self._choice.setToolTip("What the contacts are coloured by")
-        self._choice.currentIndexChanged.connect(self._draw_anew)
+        self.key = ColourBar(theme, self._colours)
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("What the contacts are coloured by")
+        self.choice.setModel(self._choices())
+        self.choice.setToolTip("What the contacts are coloured by")
+        self.choice.currentIndexChanged.connect(self._draw_anew)
         top = QHBoxLayout()
-        top.addWidget(self._choice)
+        top.addWidget(self.choice)
         top.addStretch(1)
-        self._missing = QLabel("Contacts are shown once there is a signal")
-        self._missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._missing.setWordWrap(True)
+        self.missing = QLabel("Contacts are shown once there is a signal")
+        self.missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.missing.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 2, 4, 2)
         column.setSpacing(2)
         column.addLayout(top)
-        column.addWidget(self._missing, 1)
+        column.addWidget(self.missing, 1)
         column.addWidget(self.map, 1)
-        column.addWidget(self._key)
+        column.addWidget(self.key)
         self.map.hide()
         self.restyle(theme)
 
@@ -91,15 +91,15 @@ class ElectrodePanel(QWidget):
         if self._montage is None or self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
             return
         self._drawn_at = now
-        chosen = self._choice.currentIndex()
+        chosen = self.choice.currentIndex()
         (signal,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
         self._stale = "" if signal.state == "live" else f"signal {signal.state}: as it was"
         reasons = [bad_reason(name, self._session.bad) for name in self._montage.names]
         n_bad = sum(bool(reason) for reason in reasons)
         if chosen == _HIGH_GAMMA:
-            self._key.show_scale(*self._scale_words(), _LIMIT_Z, n_bad)
+            self.key.show_scale(*self._scale_words(), _LIMIT_Z, n_bad)
         else:
-            self._key.show_quality(len(reasons) - n_bad, n_bad, self._stale)
+            self.key.show_quality(len(reasons) - n_bad, n_bad, self._stale)
         self.map.shade([self._shade(row, why, chosen) for row, why in enumerate(reasons)])
 
     def choose(self, label: str) -> None:
@@ -110,14 +110,14 @@ class ElectrodePanel(QWidget):
         """Take other colours or another size of type."""
         self._theme = theme
         self.map.restyle(theme)
-        self._key.restyle(theme)
-        self._missing.setStyleSheet(f"color: {theme.faint}; font-size: {1.2 * theme.font_pt:g}pt;")
+        self.key.restyle(theme)
+        self.missing.setStyleSheet(f"color: {theme.faint}; font-size: {1.2 * theme.font_pt:g}pt;")
         self._draw_anew()
 
     def _begin(self, montage: Montage) -> None:
         self._montage, self._power = montage, HighGamma(montage)
         self.map.set_montage(montage)
-        self._missing.hide()
+        self.missing.hide()
         self.map.show()
         self._draw_anew()
 

@@ -64,9 +64,9 @@ class HealthBar(QWidget):
         self._ages, self._load = LatencyHistory(), ProcessorLoad()
         self._arrived = math.nan
         self._drawn_at = -math.inf
-        self._streams = [_Cell() for _ in session.feeds]
-        self._cells = {name: _Cell() for name in ("decoder", "age", "cpu", "disk", "recording")}
-        self._spark = _Spark(theme)
+        self.streams = [_Cell() for _ in session.feeds]
+        self.cells = {name: _Cell() for name in ("decoder", "age", "cpu", "disk", "recording")}
+        self.spark = _Spark(theme)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -74,12 +74,12 @@ class HealthBar(QWidget):
         self._upper, self._lower = FlowLayout(lines[0], _GAP_PX), FlowLayout(lines[1], _GAP_PX)
         for line in lines:
             column.addWidget(line)
-        for cell in self._streams:
+        for cell in self.streams:
             self._upper.addWidget(cell)
-        for name, cell in self._cells.items():
+        for name, cell in self.cells.items():
             self._lower.addWidget(cell)
             if name == "age":
-                self._lower.addWidget(self._spark)
+                self._lower.addWidget(self.spark)
 
     def take(self, update: SessionUpdate) -> None:
         """Keep what was told, and the ages of the decodes."""
@@ -106,12 +106,12 @@ class HealthBar(QWidget):
         self._drawn_at = now
         # Windows send marks under one name: one word for all of them.
         feeds = {(feed.kind, feed.name, feed.state): feed for feed in self._session.feeds}.values()
-        while len(self._streams) < len(feeds):
-            self._streams.append(_Cell())
-            self._upper.addWidget(self._streams[-1])
-        for cell, feed in zip(self._streams, feeds, strict=False):
+        while len(self.streams) < len(feeds):
+            self.streams.append(_Cell())
+            self._upper.addWidget(self.streams[-1])
+        for cell, feed in zip(self.streams, feeds, strict=False):
             cell.say(stream_indicator(feed), self._theme)
-        for cell in self._streams[len(feeds) :]:
+        for cell in self.streams[len(feeds) :]:
             cell.hide()
         of_kind = {feed.kind: feed for feed in reversed(self._session.feeds)}
         words = {
@@ -122,8 +122,8 @@ class HealthBar(QWidget):
             "recording": self._recorder.word(of_kind["record"]),
         }
         for name, word in words.items():
-            self._cells[name].say(word, self._theme)
-        self._spark.show_line(self._ages.line(now))
+            self.cells[name].say(word, self._theme)
+        self.spark.show_line(self._ages.line(now))
         self._be_high_enough()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
@@ -134,8 +134,8 @@ class HealthBar(QWidget):
     def restyle(self, theme: Theme) -> None:
         """Take other colours or another size of type."""
         self._theme = theme
-        self._spark.restyle(theme)
-        for cell in (*self._streams, *self._cells.values()):
+        self.spark.restyle(theme)
+        for cell in (*self.streams, *self.cells.values()):
             cell.restyle(theme)
         self._drawn_at = -math.inf
 

@@ -98,7 +98,7 @@ class SpectraCache:
             (montage.n_channels, self.n_columns, n_freqs), NO_DATA, np.uint8
         )
         self._head = 0  # column of both rings that is the oldest
-        self._taken = 0  # samples so far, lost ones included
+        self.taken = 0  # samples so far, lost ones included
         self.t_stop = float("nan")
         self.choose(0)
 
@@ -113,7 +113,7 @@ class SpectraCache:
         n_bins = self._wide // 2 + 1
         past = self._ring.last(self._capacity)[row]
         # The columns end where the newest column ended, which is the last multiple of the hop.
-        after = self._taken % self._hop
+        after = self.taken % self._hop
         whole = past[: self._capacity - after]
         frames = np.lib.stride_tricks.sliding_window_view(whole, self._wide)[:: -self._hop]
         newest_first = colour_codes(self._decibels(frames), POWER_DB)
@@ -123,7 +123,7 @@ class SpectraCache:
         self._wide_codes = np.roll(self._wide_codes, self._head, axis=0)
         n_segments = round((_POWER_OVER_S - _SEGMENT_S) / (_SEGMENT_S / 2)) + 1
         self._segments: deque[Doubles] = deque(maxlen=n_segments)
-        since = self._taken % (self._segment // 2)
+        since = self.taken % (self._segment // 2)
         for back in reversed(range(n_segments)):
             stop = self._capacity - since - back * (self._segment // 2)
             if stop >= self._segment:
@@ -136,14 +136,14 @@ class SpectraCache:
         good = np.array([name not in bad for name in self._names])
         start = 0
         while start < chunk.n_samples:
-            stop = min(start + self._hop - self._taken % self._hop, chunk.n_samples)
+            stop = min(start + self._hop - self.taken % self._hop, chunk.n_samples)
             self._ring.push(chunk.data[:, start:stop])
-            self._taken += stop - start
-            if self._taken % self._hop == 0:
+            self.taken += stop - start
+            if self.taken % self._hop == 0:
                 self.t_stop = float(chunk.timestamps[stop - 1])
                 self._add_column(good)
-            if self._taken % (self._segment // 2) < stop - start:
-                since = self._taken % (self._segment // 2)
+            if self.taken % (self._segment // 2) < stop - start:
+                since = self.taken % (self._segment // 2)
                 past = self._ring.last(self._segment + since)[self._row]
                 self._add_segment(past[: self._segment])
             start = stop
@@ -172,8 +172,8 @@ class SpectraCache:
     def _lose(self, n_lost: int) -> None:
         kept = min(n_lost, self._capacity)
         self._ring.push(np.full((len(self._names), kept), np.nan, np.float32))
-        columns = (self._taken + n_lost) // self._hop - self._taken // self._hop
-        self._taken += n_lost
+        columns = (self.taken + n_lost) // self._hop - self.taken // self._hop
+        self.taken += n_lost
         for _ in range(min(columns, self.n_columns)):
             self._encoder[:, self._head] = NO_DATA
             self._wide_codes[self._head] = NO_DATA
@@ -182,7 +182,7 @@ class SpectraCache:
 
     def _add_column(self, good: npt.NDArray[np.bool_]) -> None:
         frame = self._ring.last(self._frame)
-        first = self._taken - self._frame
+        first = self.taken - self._frame
         item = Window(frame, self.t_stop, first, Quality(good))
         spectrogram = self._stft(item)
         column = colour_codes(spectrogram.data[:, -1], Z_SCORES)

@@ -52,22 +52,22 @@ class SpectraPanel(QWidget):
         super().__init__()
         self._session = session
         self._theme = theme
-        self._cache: SpectraCache | None = None
+        self.cache: SpectraCache | None = None
         self._wide_layout: bool | None = None
         self._old = False
         self._contacts = QComboBox()
         self._contacts.setToolTip("Contact whose spectra are shown  (, and .)")
         self._contacts.setAccessibleName("contact")
         self._contacts.currentIndexChanged.connect(self._choose_row)
-        self._note = QLabel()
+        self.note = QLabel()
         head = QHBoxLayout()
         head.setContentsMargins(4, 2, 4, 0)
         head.addWidget(QLabel("Spectra of"))
         head.addWidget(self._contacts)
-        head.addWidget(self._note, 1)
-        self._canvas = pg.GraphicsLayoutWidget()
-        self._canvas.ci.setContentsMargins(2, 2, 2, 2)
-        self._canvas.setToolTip(
+        head.addWidget(self.note, 1)
+        self.canvas = pg.GraphicsLayoutWidget()
+        self.canvas.ci.setContentsMargins(2, 2, 2, 2)
+        self.canvas.setToolTip(
             "Left: the encoder's frames (195 ms every 24 ms, 40 bins), z-scored over about 60 s.\n"
             "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed."
         )
@@ -75,7 +75,7 @@ class SpectraPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(head)
-        layout.addWidget(self._canvas, 1)
+        layout.addWidget(self.canvas, 1)
         self._build()
         self.restyle(theme)
         if session.montage is not None:
@@ -101,15 +101,15 @@ class SpectraPanel(QWidget):
     def take(self, update: SessionUpdate) -> None:
         """Take what a poll brought."""
         montage = self._session.montage
-        if montage is not None and (update.new_montage or self._cache is None):
+        if montage is not None and (update.new_montage or self.cache is None):
             self._begin(montage)
-        if self._cache is not None:
+        if self.cache is not None:
             for chunk in update.chunks:
-                self._cache.take(chunk, self._session.bad)
+                self.cache.take(chunk, self._session.bad)
 
     def draw(self, now: float) -> None:
         """Redraw from what was taken."""
-        cache = self._cache
+        cache = self.cache
         if cache is None or not self.isVisible():
             return
         behind_s = now - cache.t_stop if np.isfinite(cache.t_stop) else PAGE_S
@@ -130,7 +130,7 @@ class SpectraPanel(QWidget):
     def restyle(self, theme: Theme) -> None:
         """Take on another theme."""
         self._theme = theme
-        self._canvas.setBackground(theme.background)
+        self.canvas.setBackground(theme.background)
         table = pg.colormap.get("viridis").getLookupTable(nPts=NO_DATA + 1, alpha=True)
         table[NO_DATA] = pg.mkColor(theme.grid).getRgb()
         font = QFont(self.font().family())
@@ -165,7 +165,7 @@ class SpectraPanel(QWidget):
         why = self._session.bad.get(self.contact)
         said = [f"newest sample {behind_s:.0f} s ago"] if old else []
         said += [f"bad: {why}, not fed to the encoder"] if why else []
-        self._note.setText("; ".join(said))
+        self.note.setText("; ".join(said))
         if old != self._old:
             self._old = old
             self._style_curve()
@@ -227,21 +227,21 @@ class SpectraPanel(QWidget):
             return
         self._wide_layout = side_by_side
         for item in (*self._plots, *self._bars):
-            if item in self._canvas.ci.items:
-                self._canvas.ci.removeItem(item)
+            if item in self.canvas.ci.items:
+                self.canvas.ci.removeItem(item)
         items = itertools.zip_longest(self._plots, self._bars)
         for place, (plot, bar) in enumerate(items):
             row, column = (0, 2 * place) if side_by_side else (place, 0)
-            self._canvas.ci.addItem(plot, row, column)
+            self.canvas.ci.addItem(plot, row, column)
             if bar is not None:
-                self._canvas.ci.addItem(bar, row, column + 1)
+                self.canvas.ci.addItem(bar, row, column + 1)
 
     def _begin(self, montage: Montage) -> None:
         """Begin anew with these channels, at the contact shown before where it is there."""
         before = self.contact
-        self._cache = SpectraCache(montage)
-        self._plots[0].setYRange(0, self._cache.highest_hz, padding=0)
-        self._plots[1].setYRange(0, self._cache.wide_highest_hz, padding=0)
+        self.cache = SpectraCache(montage)
+        self._plots[0].setYRange(0, self.cache.highest_hz, padding=0)
+        self._plots[1].setYRange(0, self.cache.wide_highest_hz, padding=0)
         self._plots[2].setXRange(0, np.log10(montage.sfreq_hz / 2), padding=0)
         self._plots[2].getAxis("bottom").setTicks(_decade_ticks(montage.sfreq_hz / 2))
         self._contacts.blockSignals(True)
@@ -252,8 +252,8 @@ class SpectraPanel(QWidget):
         self._choose_row(self._contacts.currentIndex())
 
     def _choose_row(self, row: int) -> None:
-        if self._cache is not None and row >= 0:
-            self._cache.choose(row)
+        if self.cache is not None and row >= 0:
+            self.cache.choose(row)
             self.chosen.emit(self._contacts.itemText(row))
 
 

@@ -100,27 +100,23 @@ def test_a_flat_signal_of_a_sender_that_stamps_whole_chunks_has_no_duplicates(
     flat_from, chunk, stamps_of_a_chunk
 ):
     sent = steady(8000, chunk=chunk)
-    firsts = sent.stamps[::chunk]
+    late = np.random.default_rng(2).uniform(-0.5, 0.5, 8000 // chunk) * chunk / SFREQ_HZ
     if stamps_of_a_chunk == "are one":
-        sent.stamps = np.repeat(firsts, chunk)
+        sent.stamps = np.repeat(sent.stamps[::chunk], chunk)
     else:
-        late = np.random.default_rng(2).uniform(-0.5, 0.5, firsts.size) * chunk / SFREQ_HZ
         sent.stamps += np.repeat(late, chunk)
     sent.arrived += chunk / SFREQ_HZ
-    data = brain_like(4, 8000, SFREQ_HZ)
+    data, ledger = brain_like(4, 8000, SFREQ_HZ), SampleCounter(SFREQ_HZ)
     data[:, flat_from:6000] = 0
-    ledger = SampleCounter(SFREQ_HZ)
     for a in range(0, 8000, chunk):
         ledger.take(data[:, a : a + chunk], sent.stamps[a : a + chunk], float(sent.arrived[a]))
     assert counts(ledger) == (8000, 8000, 0, 0, 0, 0)
 
 
 def test_a_chunk_under_one_stamp_that_is_sent_twice_is_given_once():
-    data, stamps = brain_like(4, 3200, SFREQ_HZ), START_S + np.arange(3200) // 32 * 32 / SFREQ_HZ
-    ledger = SampleCounter(SFREQ_HZ)
-    for a in [*range(0, 1600, 32), 1568, *range(1600, 3200, 32)]:
-        ledger.take(data[:, a : a + 32], stamps[a : a + 32], float(stamps[a]) + 0.1)
-    assert counts(ledger) == (3232, 3200, 0, 32, 0, 0)
+    order = np.r_[0:1600, 1568:3200]
+    stamps = START_S + order // 32 * 32 / SFREQ_HZ
+    assert counts(run(Sent(order, stamps, stamps + 0.1))[0]) == (3232, 3200, 0, 32, 0, 0)
 
 
 def test_samples_that_come_late_are_dropped_and_their_numbers_stay_lost():

@@ -60,6 +60,33 @@ def test_marks_are_heard_of_windows_that_come_go_and_come_back() -> None:
         marks.close()
 
 
+def test_an_inlet_that_cannot_be_made_is_told_once_and_made_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = f"marks-{uuid4().hex}"
+    told: list[tuple[str, dict[str, str]]] = []
+    heard: list[str] = []
+    make, failures = pylsl.StreamInlet, iter(range(3))
+
+    def inlet(*args: object, **kwargs: object) -> object:
+        if next(failures, None) is not None:
+            raise RuntimeError("could not create stream inlet.")
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(pylsl, "StreamInlet", inlet)
+    outlet = MarkerOutlet(name, source_id=uuid4().hex)
+    marks = ManualMarks(name, on_event=lambda event, **fields: told.append((event, fields)))
+    try:
+        assert until(lambda: marks() == [] and len(told) == 2)
+        why = {"stream": name, "why": "could not create stream inlet."}
+        assert told == [("hands_failed", why), ("manual_marks", {"stream": name})]
+        outlet.push("bad LA3", pylsl.local_clock())
+        assert until(lambda: heard.extend(marks()) or heard == ["bad LA3"])
+    finally:
+        marks.close()
+        outlet.close()
+
+
 def test_a_stream_of_numbers_under_the_name_is_left_alone() -> None:
     name = f"marks-{uuid4().hex}"
     info = pylsl.StreamInfo(name, "EEG", 1, 100.0, "float32", name)

@@ -2,8 +2,11 @@
 
 import contextlib
 import ctypes
+import gc
 import time
 import uuid
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pylsl
@@ -152,10 +155,67 @@ def test_streams_that_come_later_or_come_back_are_tapped_and_others_are_not():
             each.close()
 
 
+def once_failing(make):
+    """As pylsl where liblsl has no room or no socket, then as ever."""
+    failed = []
+
+    def made(*args, **kwargs):
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("could not create stream inlet.")
+        return make(*args, **kwargs)
+
+    return made
+
+
+def test_an_inlet_that_cannot_be_made_is_told_and_made_later(monkeypatch):
+    name = uuid.uuid4().hex
+    monkeypatch.setattr(pylsl, "StreamInlet", once_failing(pylsl.StreamInlet))
+    sender = Sender(name)
+    with tapping(name) as until:
+        told = until(lambda told: of(told, RawHeader))
+        assert "cannot be received now: could not create stream inlet" in told[0][1].why
+        assert isinstance(told[0][1], RawInletLost)
+        sender.push([[1.0, 2.0, 3.0]], [4.0])
+        until(lambda told: n_samples(told) == 1)
+        sender.close()
+
+
 class NoChannels:
+    def __init__(self, uid="one"):
+        self.uid = lambda: uid
+
     def __getattr__(self, name):
         answers = {"channel_count": 0, "nominal_srate": 100.0}
         return lambda: answers.get(name, "empty")
+
+
+def test_refused_streams_are_remembered_in_bounded_memory(monkeypatch):
+    there = [NoChannels(str(number)) for number in range(300)]
+    monkeypatch.setattr(
+        pylsl, "ContinuousResolver", lambda **_: SimpleNamespace(results=lambda: there)
+    )
+    with tapping("empty") as until:
+        # More than are remembered: the oldest are judged, and refused, anew.
+        told = until(lambda told: len(of(told, RawInletRefused)) > 300)
+        assert len({id(tap) for tap, _ in told}) > 300
+
+
+def test_a_tap_that_was_ended_is_let_go_and_its_stream_not_tapped_again():
+    name, other = uuid.uuid4().hex, uuid.uuid4().hex
+    sender = Sender(name)
+    with tapping(name, other) as until:
+        told = until(lambda told: of(told, RawHeader))
+        ended = weakref.ref(told[0][0])
+        ended().end()
+        ended().join(WITHIN_S)
+        told.clear()
+        until(lambda told: told.clear() or (gc.collect() >= 0 and ended() is None))
+        later = Sender(other)
+        told = until(lambda told: of(told, RawHeader))
+        assert {tap.row.name for tap, _ in told} == {other}
+        for each in (sender, later):
+            each.close()
 
 
 def test_a_stream_without_channels_is_refused_with_a_reason():

@@ -7,7 +7,7 @@ import numpy as np
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.stream.supervise.connection import Candidate
+from rtbrain.stream.supervise.query import Candidate
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
 from rtbrain.stream.supervise.states import StreamState
@@ -60,18 +60,24 @@ class World:
     """Streams that come and go, without sockets."""
 
     def __init__(self):
-        self.there = {}
+        self.there, self.source_ids = {}, {}
         self.inlets = []
         self.hang, self.go = threading.Event(), threading.Event()
 
-    def put(self, uid, montage=MONTAGE, silent=False):
+    def put(self, uid, montage=MONTAGE, silent=False, source_id="amplifier"):
         self.there[uid] = montage
+        self.source_ids[uid] = source_id
         self.silent = silent
 
     def _candidates(self):
         rows = [
-            (uid, StreamSummary("fake", "EEG", f"id-{uid}", "here", m.n_channels, m.sfreq_hz))
-            for uid, m in self.there.items()
+            (
+                uid,
+                StreamSummary(
+                    "fake", "EEG", self.source_ids[uid], f"on-{uid}", m.n_channels, m.sfreq_hz
+                ),
+            )
+            for uid, m in list(self.there.items())
         ]
         return [Candidate(uid, row, "float32", None) for uid, row in rows]
 

@@ -83,8 +83,24 @@ def test_a_rate_that_differs_by_the_rounding_of_a_header_is_the_same():
     CONTRACT.check(montage_with(MONTAGE.names, SFREQ_HZ * (1 + 9e-7)), stream="'s'")
 
 
-def test_another_sender_and_another_format_are_accepted_and_told():
-    pinned = dataclasses.replace(CONTRACT, source_id="one", sample_format="float32")
+def test_another_sender_is_refused_with_both_source_ids_and_the_setting():
+    pinned = dataclasses.replace(CONTRACT, source_id="one")
+    said = "stream 's' comes from source_id 'two', decoding began with 'one'.*accept_other_source"
+    with pytest.raises(StreamError, match=said):
+        pinned.check(MONTAGE, stream="'s'", source_id="two")
+
+
+@pytest.mark.parametrize(("before", "now"), [("", "two"), ("one", ""), ("", "")])
+def test_a_sender_without_a_source_id_has_none_to_compare(before, now):
+    pinned = dataclasses.replace(CONTRACT, source_id=before)
+    notes = pinned.check(MONTAGE, stream="'s'", source_id=now).notes
+    assert notes == ((f"the source_id is {now!r}, it was {before!r}",) if now != before else ())
+
+
+def test_another_sender_that_is_accepted_and_another_format_are_told():
+    pinned = dataclasses.replace(
+        CONTRACT, source_id="one", sample_format="float32", accept_other_source=True
+    )
     same = pinned.check(MONTAGE, stream="'s'", source_id="one", sample_format="float32")
     assert same.notes == ()
     other = pinned.check(MONTAGE, stream="'s'", source_id="two", sample_format="int16")

@@ -165,11 +165,11 @@ def test_the_panel_says_what_is_missing_and_what_to_do(panel_of):
     panel, session = panel_of(None)
     session.set("decode", state="absent", name="ward")
     panel.draw(0.0)
-    assert "no decode stream ward" in panel._missing.text()
-    assert "rtbrain decode" in panel._missing.text()
+    assert "no decode stream ward" in panel.missing.text()
+    assert "rtbrain decode" in panel.missing.text()
     session.set("decode", name="2 streams: a-decode, b-decode")
     panel.draw(0.0)
-    assert "--decode" in panel._missing.text()
+    assert "--decode" in panel.missing.text()
 
 
 def test_the_panel_forgets_the_decodes_of_other_channels_and_says_why_it_shows_none(panel_of):
@@ -182,7 +182,7 @@ def test_the_panel_forgets_the_decodes_of_other_channels_and_says_why_it_shows_n
     panel.take(SessionUpdate(0.0, other_decoder=True))
     panel.draw(102.0)
     assert panel._stack.currentIndex() == 0
-    assert why in panel._missing.text()
+    assert why in panel.missing.text()
 
 
 def test_lines_turn_grey_when_old_and_coloured_again_when_live(panel_of):
@@ -190,7 +190,7 @@ def test_lines_turn_grey_when_old_and_coloured_again_when_live(panel_of):
     panel.take(SessionUpdate(0.0, decodes=tuple(rows(8))))
 
     def colours():
-        return [curve.opts["pen"].color().name() for curve in panel._lanes[0]._curves]
+        return [curve.opts["pen"].color().name() for curve in panel.lanes[0]._curves]
 
     for now, expected in ((101.8, list(DARK.classes[:2])), (103.1, [DARK.faint] * 2)):
         panel.draw(now)
@@ -201,7 +201,7 @@ def test_lines_turn_grey_when_old_and_coloured_again_when_live(panel_of):
 
 
 def hatched(panel, silent=False):
-    return panel._lanes[0]._hatches[silent].path().boundingRect()
+    return panel.lanes[0]._hatches[silent].path().boundingRect()
 
 
 def test_invalid_stretches_are_hatched_and_tell_why(panel_of):
@@ -214,9 +214,9 @@ def test_invalid_stretches_are_hatched_and_tell_why(panel_of):
     where = hatched(panel)
     assert (where.left(), where.right()) == pytest.approx((-38.25, -25.25))
     assert hatched(panel, silent=True).isEmpty()
-    assert "window filling" in panel._canvas.toolTip()
-    image = panel._canvas.grab().toImage()
-    at = panel._lanes[0].plot.vb.mapViewToScene
+    assert "window filling" in panel.canvas.toolTip()
+    image = panel.canvas.grab().toImage()
+    at = panel.lanes[0].plot.vb.mapViewToScene
 
     def shades(t):
         corner = at(QPointF(t, 0.5)).toPoint()
@@ -242,7 +242,7 @@ def test_a_decode_between_two_invalid_ones_is_a_dot(panel_of):
     panel, _ = panel_of()
     panel.take(SessionUpdate(0.0, decodes=tuple(rows(9, invalid={3, 5}))))
     panel.draw(102.1)
-    x, y = panel._lanes[0]._dots[1].getData()
+    x, y = panel.lanes[0]._dots[1].getData()
     np.testing.assert_allclose(x, [101.0 - 102.1])
     np.testing.assert_allclose(y, [0.75])
 
@@ -253,7 +253,7 @@ def test_outputs_of_a_regression_have_their_own_scales(panel_of):
     panel.take(SessionUpdate(0.0, decodes=tuple(many)))
     panel.draw(125.0)
     (_, (low, high)), (_, (wrist_low, wrist_high)) = (
-        lane.plot.vb.viewRange() for lane in panel._lanes
+        lane.plot.vb.viewRange() for lane in panel.lanes
     )
     assert -60 < low < -50
     assert 50 < high < 60
@@ -267,8 +267,8 @@ def test_another_decoder_begins_anew(panel_of):
     session.decode = DecodeHeader("x-decode", ("a", "b", "c"), "probability", HOP_S, 0)
     panel.take(SessionUpdate(0.0, decodes=(row(102.0, [0.5, 0.5]), row(103.0, [0.1, 0.2, 0.7]))))
     panel.draw(103.1)
-    assert panel._card.shown.title == "c"
-    assert len(panel._lanes[0]._curves) == 3
+    assert panel.card.shown.title == "c"
+    assert len(panel.lanes[0]._curves) == 3
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(DARK)])
@@ -279,8 +279,8 @@ def test_card_and_plot_share_any_room_without_overlap(panel_of, theme, size):
     panel.take(SessionUpdate(0.0, decodes=(row(100.0, np.full(9, 1 / 9)),)))
     panel.draw(100.1)
     panel.grab()
-    assert not panel._card.geometry().intersects(panel._canvas.geometry())
-    assert panel._card.width() >= panel._card.minimumSizeHint().width()
+    assert not panel.card.geometry().intersects(panel.canvas.geometry())
+    assert panel.card.width() >= panel.card.minimumSizeHint().width()
 
 
 def test_a_card_above_the_plot_grows_with_what_it_says(panel_of):
@@ -288,11 +288,11 @@ def test_a_card_above_the_plot_grows_with_what_it_says(panel_of):
     panel.take(SessionUpdate(0.0))
     panel.draw(0.0)
     QApplication.processEvents()
-    height = panel._card.height()
+    height = panel.card.height()
     panel.take(SessionUpdate(0.0, decodes=tuple(rows(4))))
     panel.draw(100.8)
     QApplication.processEvents()
-    assert panel._card.height() == panel._card.sizeHint().height() > height
+    assert panel.card.height() == panel.card.sizeHint().height() > height
 
 
 def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):
@@ -300,7 +300,7 @@ def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):
     panel.take(SessionUpdate(0.0, decodes=(row(100.0, [0.9, 0.1]),)))
     panel.draw(100.1)
     panel.grab()
-    assert panel._card.shown.title == "<b>é" * 30
+    assert panel.card.shown.title == "<b>é" * 30
 
 
 @pytest.mark.lsl
@@ -329,10 +329,10 @@ def test_a_real_decode_stream_that_ends_turns_grey(panel_of, qtbot, monkeypatch)
             panel.draw(pylsl.local_clock())
             pause.wait(0.02)
 
-    until(lambda: panel._card.shown.state == "good", sending=True)
-    assert panel._card.shown.title == "move"
+    until(lambda: panel.card.shown.state == "good", sending=True)
+    assert panel.card.shown.title == "move"
     outlet.close()
-    until(lambda: panel._card.shown.state == "old", sending=False)
+    until(lambda: panel.card.shown.state == "old", sending=False)
     session.close()
 
 
@@ -343,4 +343,4 @@ def test_a_feed_that_is_connecting_is_named(panel_of):
         for each in session.feeds
     )
     panel.draw(0.0)
-    assert "Connecting to the decodes ward-decode" in panel._missing.text()
+    assert "Connecting to the decodes ward-decode" in panel.missing.text()

@@ -23,7 +23,7 @@ def test_numbers_and_name_of_the_probability_have_room(qtbot, theme, height):
         panel.grab()
         QApplication.processEvents()
     panel.draw(102.0)
-    (lane,) = panel._lanes
+    (lane,) = panel.lanes
     axis, room_px = lane.plot.getAxis("left"), lane.plot.vb.height()
     (ticks,) = axis._tickLevels
     assert room_px / (len(ticks) - 1) > 1.4 * lane._metrics.height()

@@ -241,26 +241,26 @@ def test_a_failure_while_painting_is_told_and_does_not_end_the_process(
 
 def test_quality_is_a_sign_and_a_number_as_well_as_a_colour(panel_of):
     panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat", "B1": "by hand"})
-    assert panel._key.text == "● good 14 ✕ bad 2"
-    shades = panel.map._shades
+    assert panel.key.text == "● good 14 ✕ bad 2"
+    shades = panel.map.shades
     assert [shade.crossed for shade in shades] == [n in session.bad for n in session.montage.names]
     session.bad = {}
     panel.draw(0.1)
-    assert panel._key.text == "● good 14 ✕ bad 2"
+    assert panel.key.text == "● good 14 ✕ bad 2"
     panel.draw(0.3)
-    assert panel._key.text == "● good 16 ✕ bad 0"
+    assert panel.key.text == "● good 16 ✕ bad 0"
 
 
 @pytest.mark.parametrize("chosen", [0, 1])
 def test_the_map_of_a_signal_that_is_lost_is_grey_and_says_so(panel_of, chosen):
     panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat"})
-    panel._choice.setCurrentIndex(chosen)
+    panel.choice.setCurrentIndex(chosen)
     data = brain_like(16, round(12 * SFREQ_HZ), SFREQ_HZ)
     panel.take(SessionUpdate(1.0, chunks=tuple(cut(data, [], SFREQ_HZ))))
     session.set("signal", state="lost")
     panel.draw(2.0)
-    assert {shade.colour for shade in panel.map._shades} == {DARK.faint}
-    assert "signal lost: as it was" in panel._key.text
+    assert {shade.colour for shade in panel.map.shades} == {DARK.faint}
+    assert "signal lost: as it was" in panel.key.text
     picture = panel.map.grab().toImage()
     seen = {
         picture.pixelColor(x, y).name()
@@ -270,35 +270,35 @@ def test_the_map_of_a_signal_that_is_lost_is_grey_and_says_so(panel_of, chosen):
     assert not seen & {DARK.good, DARK.bad, *DARK.classes}
     session.set("signal", state="live")
     panel.draw(3.0)
-    assert DARK.faint not in {shade.colour for shade in panel.map._shades}
+    assert DARK.faint not in {shade.colour for shade in panel.map.shades}
 
 
 def test_power_colours_the_contacts_once_there_is_enough(panel_of):
     panel, _ = panel_of(montage_of(4, SFREQ_HZ))
-    panel._choice.setCurrentIndex(1)
+    panel.choice.setCurrentIndex(1)
     panel.draw(1.0)
-    assert "in 10 s of signal" in panel._key.text
-    assert {shade.colour for shade in panel.map._shades} == {""}
+    assert "in 10 s of signal" in panel.key.text
+    assert {shade.colour for shade in panel.map.shades} == {""}
     data = brain_like(4, round(12 * SFREQ_HZ), SFREQ_HZ)
     panel.take(SessionUpdate(1.0, chunks=tuple(cut(data, [], SFREQ_HZ))))
     panel.draw(2.0)
-    assert "z of 70-150 Hz" in panel._key.text
-    assert len({shade.colour for shade in panel.map._shades}) > 1
+    assert "z of 70-150 Hz" in panel.key.text
+    assert len({shade.colour for shade in panel.map.shades}) > 1
 
 
 def test_a_slow_signal_says_why_there_is_no_power(panel_of):
     panel, _ = panel_of(montage_of(4, 250.0))
-    panel._choice.setCurrentIndex(1)
+    panel.choice.setCurrentIndex(1)
     panel.take(
         SessionUpdate(1.0, chunks=(Chunk(np.zeros((4, 250), np.float32), np.arange(250.0)),))
     )
     panel.draw(1.0)
-    assert "needs above 300 Hz, the signal has 250 Hz" in panel._key.text
+    assert "needs above 300 Hz, the signal has 250 Hz" in panel.key.text
 
 
 def test_attention_cannot_be_chosen_and_says_why(panel_of):
     panel, _ = panel_of(montage_of(4, SFREQ_HZ))
-    item = panel._choice.model().item(2)
+    item = panel.choice.model().item(2)
     assert not item.isEnabled()
     assert "no attention" in item.toolTip()
 
@@ -310,13 +310,13 @@ def test_another_montage_begins_anew_and_before_one_there_are_words(panel_of, qt
     panel.show()
     panel.take(SessionUpdate(0.0))
     panel.draw(0.0)
-    assert panel._missing.isVisible()
+    assert panel.missing.isVisible()
     for n_channels in (8, 3):
         session.montage = montage_of(n_channels, SFREQ_HZ)
         panel.take(SessionUpdate(0.0, new_montage=True))
         panel.draw(0.0)
-        assert len(panel.map._shades) == n_channels
-    assert not panel._missing.isVisible()
+        assert len(panel.map.shades) == n_channels
+    assert not panel.missing.isVisible()
 
 
 @pytest.mark.parametrize("theme", [DARK, large(LIGHT)])

@@ -44,7 +44,7 @@ def shown(qtbot):
 
 
 def signs(bar):
-    return [cell.text() for cell in (*bar._streams, *bar._cells.values())]
+    return [cell.text() for cell in (*bar.streams, *bar.cells.values())]
 
 
 def test_a_live_stream_tells_its_rates_and_its_clock():
@@ -217,20 +217,20 @@ def test_every_word_has_a_sign_and_a_tip(shown):
     bar = shown(HealthBar, StubSession(decode=INFO, feeds=[feed("signal", "lost")]))
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("live"),)))
     bar.draw(100.1)
-    for cell in (*bar._streams, *bar._cells.values()):
+    for cell in (*bar.streams, *bar.cells.values()):
         assert any(sign in cell.text() for sign in "●▲✖○")
         assert cell.toolTip()
-    assert "✖" in bar._streams[0].text()
-    assert "signal lost" in bar._streams[0].text()
-    assert "algorithm" in bar._cells["age"].text()
-    assert bar._spark.isVisible()
+    assert "✖" in bar.streams[0].text()
+    assert "signal lost" in bar.streams[0].text()
+    assert "algorithm" in bar.cells["age"].text()
+    assert bar.spark.isVisible()
 
 
 def test_an_old_decode_is_told_in_the_bar(shown):
     bar = shown(HealthBar, StubSession(decode=INFO))
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
     bar.draw(103.05)
-    assert "no decode for 3.0 s" in bar._cells["age"].text()
+    assert "no decode for 3.0 s" in bar.cells["age"].text()
 
 
 def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
@@ -238,20 +238,20 @@ def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
     bar = shown(HealthBar, session)
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("refused"),)))
     bar.draw(100.1)
-    assert "decoder: refused" in bar._cells["decoder"].text()
+    assert "decoder: refused" in bar.cells["decoder"].text()
     session.decode = None
     session.set("decode", state="absent")
     bar.take(SessionUpdate(0.0, other_decoder=True))
     bar.draw(101.0)
-    assert "decoder: unknown" in bar._cells["decoder"].text()
-    assert not bar._spark.isVisible()
+    assert "decoder: unknown" in bar.cells["decoder"].text()
+    assert not bar.spark.isVisible()
 
 
 def test_without_decodes_the_age_is_the_signals(shown):
     bar = shown(HealthBar, StubSession())
     bar.draw(100.02)
-    assert "signal 0.02 s old" in bar._cells["age"].text()
-    assert not bar._spark.isVisible()
+    assert "signal 0.02 s old" in bar.cells["age"].text()
+    assert not bar.spark.isVisible()
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(LIGHT)])
@@ -262,11 +262,11 @@ def test_the_bar_is_as_high_as_its_words_need_and_none_overlap(shown, theme, wid
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
     bar.draw(100.1)
     QApplication.processEvents()
-    cells = (*bar._streams, *bar._cells.values(), bar._spark)
+    cells = (*bar.streams, *bar.cells.values(), bar.spark)
     where = [QRect(cell.mapTo(bar, cell.rect().topLeft()), cell.size()) for cell in cells]
     assert not any(one.intersects(other) for one, other in itertools.combinations(where, 2))
     assert all(bar.rect().contains(one) for one in where)
-    for cell in bar._streams:
+    for cell in bar.streams:
         assert cell.width() >= cell.sizeHint().width()
     if width == 1280 and not theme.large:
         assert len({one.top() for one in where if one.height() == where[0].height()}) == 2
@@ -278,8 +278,8 @@ def test_a_stream_more_gets_a_word_more(shown):
     bar.draw(0.0)
     session.feeds += (feed("markers"), feed("markers", name="x-marks"))
     bar.draw(1.0)
-    assert "markers live" in bar._streams[-2].text()
-    assert "marks by hand live" in bar._streams[-1].text()
+    assert "markers live" in bar.streams[-2].text()
+    assert "marks by hand live" in bar.streams[-1].text()
 
 
 def test_marks_of_several_windows_are_one_word(shown):
@@ -287,15 +287,15 @@ def test_marks_of_several_windows_are_one_word(shown):
     bar = shown(HealthBar, session)
     session.feeds += (feed("markers", name="x-marks"),) * 3
     bar.draw(1.0)
-    assert [cell.text() for cell in bar._streams].count(bar._streams[-1].text()) == 1
+    assert [cell.text() for cell in bar.streams].count(bar.streams[-1].text()) == 1
 
 
 def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
     bar = shown(HealthBar, StubSession())
     bar.take(SessionUpdate(0.0, told=(told("recording", stream=RECORD, file="<b>x" * 50),)))
     bar.draw(0.0)
-    assert "<b>x" not in bar._cells["recording"].text()
-    assert len(bar._cells["recording"].text()) < 1000
+    assert "<b>x" not in bar.cells["recording"].text()
+    assert len(bar.cells["recording"].text()) < 1000
 
 
 @pytest.mark.parametrize(

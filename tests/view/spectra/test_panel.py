@@ -182,9 +182,9 @@ def test_the_panel_draws_side_by_side_or_in_a_column_in_every_theme(qtbot: QtBot
         panel.take(SessionUpdate(104.0, chunks=tuple(cut(SIGNAL, [], SFREQ_HZ))))
         panel.draw(104.0)
         assert not panel.grab().isNull()
-    assert "flat" in panel._note.text()
-    assert "ago" not in panel._note.text()
+    assert "flat" in panel.note.text()
+    assert "ago" not in panel.note.text()
     panel.draw(111.0)
-    assert panel._note.text().startswith("newest sample 7 s ago")
+    assert panel.note.text().startswith("newest sample 7 s ago")
     panel.step(1)
     assert chosen == ["A2"]
