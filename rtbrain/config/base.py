@@ -4,6 +4,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Plain values; a key that is not known is refused, nothing changes once it is read."""
+    """Plain values, frozen; an unknown key is refused. A string below a field describes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -10,32 +10,24 @@ from rtbrain.config.base import Settings
 
 
 class SourceSettings(Settings):
-    """A recording and what its file does not tell.
-
-    Attributes
-    ----------
-    recording : str
-        File, BIDS folder or ``synthetic:SEED``.
-    sfreq_hz : float or None
-        Sampling rate of what does not hold it, instead of the corpus's, Hz.
-    subject, session : str or None
-        Labels instead of those in the file's name; never names of people.
-    start_s, stop_s : float or None
-        Stretch to take, s.
-    channels : tuple of str or None
-        Which to take; all that are not marked bad otherwise.
-    scale : float or None
-        Factor to microvolts. A file whose unit is not known is left out without it.
-    """
+    """A recording, and what its file does not say."""
 
     recording: str = Field(min_length=1)
+    """File, BIDS folder or synthetic:SEED."""
     sfreq_hz: PositiveFloat | None = None
+    """Sampling rate of a file that holds none, Hz, instead of the corpus's."""
     subject: str | None = Field(default=None, min_length=1)
+    """Label instead of the one in the file's name; never a person's name."""
     session: str | None = Field(default=None, min_length=1)
+    """Label instead of the one in the file's name."""
     start_s: float | None = Field(default=None, ge=0)
+    """Start of the stretch to take, s."""
     stop_s: float | None = Field(default=None, gt=0)
+    """End of the stretch to take, s."""
     channels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Channels to take; by default all that are not marked as bad."""
     scale: float | None = None
+    """Factor to microvolts; a file of unknown unit is left out without it."""
 
     @field_validator("scale")
     @classmethod
@@ -46,32 +38,20 @@ class SourceSettings(Settings):
 
 
 class CorpusSettings(Settings):
-    """Recordings to windows on disk.
-
-    Attributes
-    ----------
-    recipe : str or dict
-        Ready-made settings by name, a file, or the settings themselves; their signal chain,
-        window and spectrogram make the windows, and say which frames an encoder will pool.
-    hop_s : float or None
-        From one window to the next, s, instead of the recipe's.
-    store : str
-        What of a window is kept: ``spectrogram``, ``patches`` or ``waveform``.
-    dtype : str
-        Of the numbers on disk.
-    sfreq_hz : float or None
-        Sampling rate of .npy arrays and synthetic patients, Hz.
-    sources : tuple
-        Recordings; a text alone is short for ``{recording: text}``, and ``synthetic:100..147``
-        for a patient of each seed from the first to the last.
-    """
+    """Recordings to windows on disk."""
 
     recipe: str | dict[str, Any] = "edge"
+    """Recipe by name, file or value: its signal chain, window, spectrogram and pooled frames."""
     hop_s: PositiveFloat | None = None
+    """Time from one window to the next, s, instead of the recipe's."""
     store: Literal["spectrogram", "patches", "waveform"] = "spectrogram"
+    """What to keep of a window."""
     dtype: Literal["float16", "float32"] = "float16"
+    """Numbers on disk."""
     sfreq_hz: PositiveFloat | None = None
+    """Sampling rate of .npy arrays and synthetic patients, Hz."""
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    """Recordings, each by its settings or its name; synthetic:100..147 is one for each seed."""
 
     @field_validator("sources", mode="before")
     @classmethod

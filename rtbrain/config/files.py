@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from rtbrain.config.base import Settings
 from rtbrain.config.corpus import CorpusSettings
@@ -20,7 +20,7 @@ from rtbrain.config.recipe import Recipe
 from rtbrain.config.training import DistillSettings, PretrainSettings
 from rtbrain.errors import SettingsError
 
-SettingsT = TypeVar("SettingsT", bound=BaseModel)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         "decode": DecodeSettings,
@@ -121,20 +121,20 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _keys_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(model: type[Settings], loc: tuple[int | str, ...]) -> list[str]:
     """Keys known at the place of the last part of `loc`."""
     for part in loc[:-1]:
         if isinstance(part, str) and part in model.model_fields:
-            model = _model_in(model.model_fields[part].annotation) or model
+            model = nested_settings(model.model_fields[part].annotation) or model
     return list(model.model_fields)
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def nested_settings(annotation: object) -> type[Settings] | None:
     """Settings class inside an annotation such as ``tuple[SignalStep, ...]`` or ``X | None``."""
     if inspect.isclass(annotation):
-        return annotation if issubclass(annotation, BaseModel) else None
+        return annotation if issubclass(annotation, Settings) else None
     for inner in typing.get_args(annotation):
-        found = _model_in(inner)
+        found = nested_settings(inner)
         if found:
             return found
     return None

@@ -9,35 +9,22 @@ from rtbrain.config.base import Settings
 
 
 class LabelSettings(Settings):
-    """What a window is labelled with, by exactly one of `classes`, `events`, `channel`, `task`.
-
-    Attributes
-    ----------
-    classes : tuple of str or None
-        Markers that begin a state, which holds until the next of them: sliding windows.
-    events : tuple of str or None
-        Markers that a window is cut at; each text is a class.
-    rest : bool
-        With `events`: windows away from all events are a class of their own, ``rest``.
-    channel : str or None
-        Channel of the recording that is the target; it is left out of the signal.
-    threshold : float, "half" or None
-        With `channel`: above it is class ``on``, else ``off``; half is the middle of its range.
-        Without it the channel's value is predicted.
-    task : str or None
-        A task of the Brain Treebank, whose events follow from its transcripts.
-    rules : str
-        Whose rules the events and windows of a task follow: ``neuroprobe``, [0, 1] s after a
-        word, or ``published``, 5 s around it.
-    """
+    """What a window is labelled with: exactly one of `classes`, `events`, `channel`, `task`."""
 
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """Markers that begin a state, which lasts until the next of them; windows slide."""
     events: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Markers to cut a window at; each text is a class."""
     rest: bool = False
+    """With events: add a class "rest" of windows away from all events."""
     channel: str | None = None
+    """Channel of the recording to predict; it is left out of the signals."""
     threshold: float | Literal["half"] | None = None
+    """With channel: split it into classes "on" and "off" at this value, or at half its range."""
     task: str | None = None
+    """Task of the Brain Treebank, such as onset or volume."""
     rules: Literal["neuroprobe", "published"] = "neuroprobe"
+    """With task: windows of 1 s after a word (neuroprobe), or of 5 s around it (published)."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "LabelSettings":
@@ -58,78 +45,59 @@ class LabelSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """What is held out of training to be scored.
-
-    Attributes
-    ----------
-    kind : str
-        ``blocks`` of time within each recording; ``sessions``: a recording at a time;
-        ``subjects``: a subject at a time.
-    n_folds : int
-        Folds of blocks.
-    embargo_s : float or None
-        Kept free between training and test, s; None takes the window and the filters' settling.
-    unsafe_random : bool
-        Windows at random, as in much published work: scores leak, and the report says so.
-    """
+    """What is held out of training, to be scored."""
 
     kind: Literal["blocks", "sessions", "subjects"] = "blocks"
+    """Hold out blocks of time, whole sessions, or whole subjects."""
     n_folds: int = Field(default=5, ge=2)
+    """Number of folds, for blocks of time."""
     embargo_s: PositiveFloat | None = None
+    """Gap between training and test, s; by default the window plus the filters' settling time."""
     unsafe_random: bool = False
+    """Split windows at random. Neighbours overlap, so scores are too high; the report says so."""
 
 
 class FitSettings(Settings):
-    """How a decoder is fitted and scored.
-
-    Attributes
-    ----------
-    recordings : tuple of str
-        Files, BIDS folders or ``synthetic:SEED``; may be given by command instead.
-    stream : str or None
-        Stream of an XDF file that has several.
-    scale : float
-        Factor on the signals.
-    sfreq_hz : float or None
-        Sampling rate of what does not hold it: .npy arrays, synthetic patients.
-    recipe : str or dict
-        Ready-made settings by name, a file, or the settings themselves.
-    window : tuple of float or None
-        From and to, s from each event, instead of the recipe's window; for `labels.events` and
-        `labels.task`.
-    labels : LabelSettings
-        What to decode.
-    splits : SplitSettings
-        What to hold out.
-    encoder, popt : Path or None
-        Folders of imported weights; None: seeded random ones.
-    tune : str
-        ``readout`` alone, or ``popt`` as well.
-    tune_steps : int
-        At most, of tuning PopT.
-    seeds : int
-        Runs of what is random, for the spread.
-    n_permutations : int
-        Runs with labels shifted in time, for the interval that chance gives.
-    max_windows : int
-        More are thinned evenly: neighbours overlap and tell little.
-    """
+    """How a decoder is fitted and scored."""
 
     recordings: tuple[str, ...] = ()
+    """Files, BIDS folders or synthetic:SEED; several are separate sessions."""
     stream: str | None = None
+    """Stream to read from an XDF file that holds several."""
     scale: float = 1.0
+    """Factor that multiplies the signals, where their unit is wrong."""
     sfreq_hz: PositiveFloat | None = None
+    """Sampling rate of .npy arrays and synthetic patients, Hz."""
+    channels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Channels to use; by default all that the recording does not mark as bad."""
+    exclude: tuple[str, ...] = ()
+    """Channels to leave out."""
     recipe: str | dict[str, Any] = "linear"
+    """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
+    mains_hz: Literal[50, 60] | None = None
+    """Mains frequency, 50 or 60 Hz, instead of the recipe's."""
+    hop_s: PositiveFloat | None = None
+    """Time from one sliding window to the next, s, instead of the recipe's."""
     window: tuple[float, float] | None = None
+    """For events and tasks: start and end of the window relative to each event, s."""
     labels: LabelSettings | None = None
+    """What to decode."""
     splits: SplitSettings = SplitSettings()
+    """What to hold out."""
     encoder: Path | None = None
+    """Folder with the weights of the channel encoder; by default the recipe's."""
     popt: Path | None = None
+    """Folder with the weights of the Population Transformer (PopT)."""
     tune: Literal["readout", "popt"] = "readout"
+    """Fit the readout alone, or PopT as well."""
     tune_steps: PositiveInt = 2000
+    """Most optimiser steps to tune PopT."""
     seeds: PositiveInt = 3
+    """Number of random seeds, which give the spread of the scores."""
     n_permutations: NonNegativeInt = 100
+    """Number of fits with labels shifted in time, which give the null distribution."""
     max_windows: PositiveInt = 20_000
+    """Most sliding windows to fit on; more are subsampled evenly."""
 
     @model_validator(mode="after")
     def _tunable(self) -> "FitSettings":
@@ -137,6 +105,12 @@ class FitSettings(Settings):
             raise ValueError("tune popt needs a recipe with PopT, such as edge")
         if self.scale == 0:
             raise ValueError("scale must not be 0")
+        both = sorted(set(self.channels or ()) & set(self.exclude))
+        if both:
+            raise ValueError(f"channels and exclude both name {', '.join(both)}")
+        labels = self.labels
+        if self.hop_s and labels and (labels.events is not None or labels.task is not None):
+            raise ValueError("hop_s is for sliding windows; events and tasks have one window each")
         if self.window is not None and not self.window[0] < self.window[1]:
             raise ValueError("window: expected its end after its start")
         return self

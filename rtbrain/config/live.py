@@ -9,42 +9,30 @@ from rtbrain.config.base import Settings
 
 
 class StreamSettings(Settings):
-    """Which live stream to decode: an LSL stream, or a FieldTrip buffer.
-
-    Attributes
-    ----------
-    name, type, source_id : str or None
-        Of the LSL stream; every one that is given must match.
-    accept_other_source : bool
-        After a loss, whether to go on with a sender that has another source_id.
-    markers : str or None
-        Name of the LSL marker stream, for windows of mode event.
-    manual_marks : str or None
-        Name of the LSL marker streams by which windows mark contacts bad by hand, whenever there
-        are such; None listens to nobody.
-    fieldtrip : str or None
-        ``host:port`` of a FieldTrip buffer, instead of those.
-    timeout_s : float
-        How long to look for it at the start, s.
-    scale : float
-        Factor on top of the header's units.
-    unit : str
-        Unit of a FieldTrip buffer, whose header does not say.
-    names : tuple of str or None
-        Labels of a FieldTrip buffer whose header has none.
-    """
+    """Which live stream to decode: an LSL stream, or a FieldTrip buffer."""
 
     name: str | None = None
+    """Name of the LSL stream."""
     type: str | None = None
+    """Type of the LSL stream, such as EEG."""
     source_id: str | None = None
+    """Source id of the LSL stream, which tells amplifiers of one name apart."""
     accept_other_source: bool = False
+    """After a loss, continue with a sender that has another source id."""
     markers: str | None = None
+    """Name of the LSL marker stream, for decoders with windows at events."""
     manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
+    """Name of the streams in which live windows send contacts marked bad manually; null: none."""
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
+    """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
     timeout_s: PositiveFloat = 10.0
+    """How long to look for the stream at the start, s."""
     scale: PositiveFloat = 1.0
+    """Factor that multiplies the signals, on top of the unit in the stream's header."""
     unit: str = "microvolts"
+    """Unit of a FieldTrip buffer, whose header has none."""
     names: tuple[str, ...] | None = None
+    """Channel labels of a FieldTrip buffer whose header has none."""
 
     @model_validator(mode="after")
     def _one_stream(self) -> "StreamSettings":
@@ -62,67 +50,45 @@ class StreamSettings(Settings):
 
 
 class OutletSettings(Settings):
-    """Name of the outgoing streams: NAME-decode and NAME-status."""
+    """Names of the outgoing streams."""
 
     name: str = Field(default="rtbrain", min_length=1)
+    """The decoder sends NAME-decode and NAME-status."""
 
 
 class DecodeSettings(Settings):
-    """A live session: stream in, bundle, streams out.
-
-    Attributes
-    ----------
-    stream : StreamSettings
-        What to decode.
-    bundle : Path or None
-        The decoder.
-    outlet : OutletSettings
-        Names of what goes out.
-    backlog : str
-        After a delay, decode the ``latest`` window alone, or ``all`` of them.
-    threads : int
-        Of the encoder.
-    runtime : str
-        What runs the encoder; ``auto`` takes what rtbrain compile admitted for the bundle,
-        otherwise torchscript.
-    precision : str or None
-        Of the encoder of channels; None for what was admitted, otherwise fp32.
-    lsl_scope : str
-        How far LSL sees.
-    """
+    """A live session: a stream in, a decoder bundle, decodes out."""
 
     stream: StreamSettings
+    """What to decode."""
     bundle: Path | None = None
+    """Folder of the decoder bundle."""
     outlet: OutletSettings = OutletSettings()
+    """Where decodes go."""
     backlog: Literal["latest", "all"] = "latest"
+    """After a delay, decode the latest window alone, or all of them."""
     threads: PositiveInt = 1
+    """Threads of the encoder."""
     runtime: Literal["auto", "torchscript", "openvino"] = "auto"
+    """What runs the encoder; auto takes what rtbrain compile chose, otherwise torchscript."""
     precision: Literal["fp32", "bf16", "int8"] | None = None
+    """Precision of the channel encoder; by default what rtbrain compile chose, otherwise fp32."""
     lsl_scope: Literal["machine", "link", "site"] = "machine"
+    """How far LSL looks: this machine, its network link, or the whole site."""
 
 
 class DemoSettings(Settings):
-    """A synthetic patient and what decodes it.
-
-    Attributes
-    ----------
-    duration_s : float
-        How long to score, s.
-    seed : int
-        Of the patient.
-    mode : str
-        The decoder; linear runs beside the others as their control.
-    channels : int
-        Contacts.
-    difficulty : str
-        How much the task stands out.
-    encoder : str
-        Of edge and streaming: ``trained``, as it ships in the package, or ``untrained``, random.
-    """
+    """A synthetic patient and the decoder that the demo runs on it."""
 
     duration_s: float = Field(default=30.0, ge=3)
+    """How long to score, s."""
     seed: NonNegativeInt = 0
+    """Seed of the patient."""
     mode: Literal["streaming", "edge", "linear"] = "streaming"
+    """Decoder to run; linear runs beside the others as their control."""
     channels: int = Field(default=32, ge=6, le=256)
+    """Number of contacts."""
     difficulty: str = "default"
+    """How clearly the task shows in the signals."""
     encoder: Literal["trained", "untrained"] = "untrained"
+    """For edge and streaming: the trained encoder of the package, or one with random weights."""

@@ -5,39 +5,53 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rtbrain.config.base import Settings
+from rtbrain.errors import SettingsError
 
 
 class PickSettings(Settings):
     """Which channels to keep, by label or by kind."""
 
     names: tuple[str, ...] | None = None
+    """Labels of the channels to keep, in this order."""
     kinds: tuple[str, ...] | None = None
+    """Kinds to keep, such as seeg and ecog."""
 
 
 class NotchSettings(Settings):
     """Mains frequency and how far its harmonics are removed."""
 
     mains_hz: Literal[50, 60]
+    """Mains frequency, Hz."""
     q: PositiveFloat = 30.0
+    """Quality factor of each notch: its frequency over its width."""
     up_to_hz: PositiveFloat = 360.0
+    """Highest harmonic to remove, Hz."""
 
 
 class QualitySettings(Settings):
-    """Masking of contacts that cannot be believed; first in the chain, on raw signals."""
+    """Masking of bad contacts; first in the chain, on raw signals."""
 
     mains_hz: Literal[50, 60] | None = None
+    """Mains frequency, Hz; by default both are measured."""
 
 
 class SignalStep(Settings):
     """One step of the signal chain: exactly one of its keys is set."""
 
     pick: PickSettings | None = None
+    """Keep some of the channels."""
     quality: QualitySettings | None = None
+    """Mask bad contacts."""
     notch: NotchSettings | None = None
+    """Remove mains and its harmonics."""
     highpass_hz: PositiveFloat | None = None
+    """Remove drift below this frequency, Hz."""
     reference: Literal["car", "bipolar", "laplacian"] | None = None
+    """Subtract the common average, or the neighbours on the shaft."""
     published_laplacian: NotchSettings | None = None
+    """Laplacian reference and notches exactly as published for BrainBERT."""
     resample_hz: PositiveFloat | None = None
+    """Change the sampling rate, Hz."""
 
     @model_validator(mode="after")
     def _one_step(self) -> "SignalStep":
@@ -48,27 +62,18 @@ class SignalStep(Settings):
 
 
 class WindowSettings(Settings):
-    """Windows that slide, or one window a marker.
-
-    Attributes
-    ----------
-    length_s : float
-        Length, s.
-    hop_s : float or None
-        From one sliding window to the next, s.
-    mode : str
-        ``sliding``, or ``event``: cut relative to the markers of the stream's marker stream.
-    offset_s : float
-        From a marker to the start of its window, s.
-    texts : tuple of str or None
-        Markers that cut a window; None takes all.
-    """
+    """Windows that slide, or one window per marker."""
 
     length_s: PositiveFloat = 5.0
+    """Length, s."""
     hop_s: PositiveFloat | None = None
+    """Time from one sliding window to the next, s."""
     mode: Literal["sliding", "event"] = "sliding"
+    """Slide over the signal, or cut at the markers of the marker stream."""
     offset_s: float = 0.0
+    """With mode event: time from a marker to the start of its window, s."""
     texts: tuple[str, ...] | None = None
+    """With mode event: markers to cut at; by default all."""
 
     @model_validator(mode="after")
     def _one_mode(self) -> "WindowSettings":
@@ -83,14 +88,20 @@ class WindowSettings(Settings):
 
 
 class SpectrogramSettings(Settings):
-    """Form of the spectrogram and its frames, s; of form patches, `frame_s` is a patch."""
+    """Form of the spectrogram and its frames."""
 
     form: Literal["published", "running", "superlet", "patches"]
+    """Z-scores within the window (published) or over time (running); superlets; raw patches."""
     frame_s: PositiveFloat = 400 / 2048
+    """Length of a frame, or of a patch, s."""
     frame_hop_s: PositiveFloat = 50 / 2048
+    """Time from one frame to the next, s."""
     n_freqs: PositiveInt = 40
+    """Number of frequency bins."""
     time_constant_s: PositiveFloat = 60.0
+    """With form running: memory of the mean and deviation, s."""
     frozen: bool = False
+    """With form running: keep the mean and deviation of the fit."""
 
     @model_validator(mode="after")
     def _patches_have_a_length_alone(self) -> "SpectrogramSettings":
@@ -101,43 +112,39 @@ class SpectrogramSettings(Settings):
 
 
 class EncoderSettings(Settings):
-    """Which frames are pooled, and the encoder: its trained weights, or sizes and a seed.
-
-    Attributes
-    ----------
-    pool, n_pooled : str, int
-        Which frames are averaged, and how many.
-    weights : str or None
-        ``compact`` or, in mode streaming, ``streaming``: the trained encoders that ship in the
-        package; or a folder that holds ``brainbert/`` (``neurobert/``, ``biofame/``,
-        ``streaming/``) and ``popt/``. None: random weights.
-    brainbert, neurobert, biofame, streaming : str, dict or None
-        Sizes of the random encoder of a channel, by name or number: one of the four.
-    popt : str, dict or None
-        Sizes of the random Population Transformer; None leaves it out, of trained weights too.
-    seed : int
-        Of the random weights.
-    """
+    """Which frames are pooled, and the encoder: trained weights, or sizes and a seed."""
 
     pool: Literal["centre", "last"] = "last"
+    """Frames to average: at the centre of the window, or the last."""
     n_pooled: PositiveInt = 10
+    """Number of frames to average."""
     weights: str | None = Field(default=None, min_length=1)
+    """Trained encoder of the package (compact, streaming) or a folder; by default random weights.
+
+    A folder holds brainbert/, neurobert/, biofame/ or streaming/, and popt/.
+    """
     brainbert: str | dict[str, PositiveInt] = "compact"
+    """Sizes of a random BrainBERT, by name or number."""
     neurobert: str | dict[str, PositiveInt] | None = None
+    """Sizes of a random NeuroBERT, instead of BrainBERT."""
     biofame: str | dict[str, PositiveInt] | None = None
+    """Sizes of a random bioFAME, instead of BrainBERT."""
     streaming: str | dict[str, NonNegativeInt] | None = None  # its delay may be 0
+    """Sizes of a random streaming encoder, instead of BrainBERT."""
     popt: str | dict[str, PositiveInt] | None = "compact"
+    """Sizes of the random Population Transformer; null leaves it out, of trained weights too."""
     seed: NonNegativeInt = 0
+    """Seed of the random weights."""
 
     @model_validator(mode="after")
     def _weights_or_sizes(self) -> "EncoderSettings":
         kinds = {"brainbert", "neurobert", "biofame", "streaming"}
-        given = (kinds | {"popt", "seed"}) & self.model_fields_set
-        given = {name for name in given if getattr(self, name) is not None}
-        if self.weights is not None and given:
-            told = ", ".join(sorted(given))
-            raise ValueError(f"weights bring their sizes and need no seed: leave out {told}")
-        channel = given & kinds
+        chosen = (kinds | {"popt", "seed"}) & self.model_fields_set
+        chosen = {name for name in chosen if getattr(self, name) is not None}
+        if self.weights is not None and chosen:
+            names = ", ".join(sorted(chosen))
+            raise ValueError(f"weights bring their sizes and need no seed: leave out {names}")
+        channel = chosen & kinds
         if len(channel) > 1:
             raise ValueError(f"a channel has one encoder: keep one of {', '.join(sorted(channel))}")
         return self
@@ -145,11 +152,8 @@ class EncoderSettings(Settings):
     @property
     def channel_encoder(self) -> tuple[str, str | dict[str, NonNegativeInt]]:
         """Kind and sizes of the encoder of a channel."""
-        for kind, sizes in (
-            ("neurobert", self.neurobert),
-            ("biofame", self.biofame),
-            ("streaming", self.streaming),
-        ):
+        for kind in ("neurobert", "biofame", "streaming"):
+            sizes = getattr(self, kind)
             if sizes is not None:
                 return kind, sizes
         return "brainbert", self.brainbert
@@ -159,12 +163,47 @@ class Recipe(Settings):
     """How samples become embeddings: the part of the settings that a bundle carries."""
 
     mode: Literal["linear", "published", "edge", "streaming"]
+    """No encoder (linear), or how the encoder sees time."""
     signal: tuple[SignalStep, ...] = ()
+    """Steps of the signal chain, in order."""
     window: WindowSettings
+    """Which windows to cut."""
     spectrogram: SpectrogramSettings
+    """What to compute from a window."""
     encoder: EncoderSettings = EncoderSettings()
+    """What to make of the spectrogram."""
     smoothing_s: float = Field(default=0.0, ge=0)
+    """Time constant that smooths decodes, s; 0 does not."""
     coverage_floor: float = Field(default=0.3, gt=0, le=1)
+    """Lowest share of good channels for a decode to be valid."""
+
+    def adapt(
+        self, *, mains_hz: Literal[50, 60] | None = None, hop_s: float | None = None
+    ) -> "Recipe":
+        """Copy of the recipe with another mains frequency or hop; None keeps the recipe's.
+
+        Raises
+        ------
+        SettingsError
+            The recipe has no step that depends on the mains, or its windows do not slide.
+        """
+        values = self.model_dump(exclude_unset=True)
+        if mains_hz is not None:
+            mains = [
+                step[name]
+                for step in values.get("signal", ())
+                for name in ("quality", "notch", "published_laplacian")
+                if name in step
+            ]
+            if not mains:
+                raise SettingsError(f"mains_hz {mains_hz}: the recipe has no notch to change")
+            for step in mains:
+                step["mains_hz"] = mains_hz
+        if hop_s is not None:
+            if self.window.hop_s is None:
+                raise SettingsError(f"hop_s {hop_s:g}: the recipe cuts windows at events")
+            values["window"]["hop_s"] = hop_s
+        return Recipe.model_validate(values)
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":

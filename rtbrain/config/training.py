@@ -1,4 +1,4 @@
-"""What every training is asked: who is held out, how gradients become steps, how long."""
+"""Training an encoder: what to hold out, how to optimise, what to learn."""
 
 from typing import Literal
 
@@ -14,124 +14,137 @@ from pydantic import (
 from rtbrain.config.base import Settings
 
 SizesSetting = str | dict[str, PositiveInt]
-_FEWEST_ROWS = 4  # the debiased estimate of CKA needs so many
+_MIN_ROWS = 4  # the debiased estimate of CKA needs as many
 
 
 class OptimiserSettings(Settings):
-    """How a gradient becomes a step."""
+    """How to optimise."""
 
     name: Literal["lamb", "adamw"] = "lamb"
+    """LAMB or AdamW."""
     lr: PositiveFloat
+    """Highest learning rate."""
     weight_decay: NonNegativeFloat = 0.0
+    """Weight decay."""
 
 
 class DecaySettings(Settings):
-    """The learning rate behind the warm-up: times `factor` every share `every` of the steps."""
+    """How the learning rate falls after the warm-up."""
 
     factor: float = Field(default=0.99, gt=0, le=1)
+    """Factor of each fall."""
     every: float = Field(default=0.01, gt=0, le=1)
+    """Share of the steps from one fall to the next."""
 
 
 class TrainingSettings(Settings):
-    """How an encoder is trained on a corpus, whatever it learns.
-
-    Attributes
-    ----------
-    held_out : tuple of str, or int
-        Subjects to validate on, by label, or how many of the corpus's last.
-    optimiser : OptimiserSettings
-        LAMB or AdamW.
-    warm_up : float
-        Share of the steps in which the learning rate rises.
-    decay : DecaySettings
-        How it falls from there.
-    clip : float
-        Longest gradient.
-    steps, batch : int
-        Steps of the optimiser, and items a step.
-    micro_batch : int
-        Items that go through the model at once: as many as the memory holds.
-    precision : str
-        Of the products of matrices; ``bfloat16`` helps GPUs, and CPUs that have it.
-    seed : int
-        Of everything that is random.
-    validate_every, validate_items : int
-        Steps between validations, and held-out items to score, at most.
-    checkpoint_every : int
-        Steps between checkpoints.
-    prefetch : int
-        Micro-batches that are drawn ahead.
-    """
+    """How an encoder is trained on a corpus, whatever it learns."""
 
     held_out: NonNegativeInt | tuple[str, ...] = 1
+    """Subjects to validate on, by label, or the number of the last subjects of the corpus."""
     optimiser: OptimiserSettings
+    """Optimiser and its learning rate."""
     warm_up: float = Field(default=0.025, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
     decay: DecaySettings = DecaySettings()
+    """How the learning rate falls after that."""
     clip: PositiveFloat = 1.0
+    """Largest norm of a gradient."""
     steps: PositiveInt
+    """Number of optimiser steps."""
     batch: PositiveInt = 256
+    """Number of items per step."""
     micro_batch: PositiveInt = 32
+    """Number of items that go through the model at once; lower it to save memory."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of matrix products; bfloat16 helps GPUs, and CPUs that support it."""
     seed: NonNegativeInt = 0
+    """Seed of everything random."""
     validate_every: PositiveInt = 1000
+    """Steps from one validation to the next."""
     validate_items: PositiveInt = 1024
+    """Most held-out items to score."""
     checkpoint_every: PositiveInt = 1000
+    """Steps from one checkpoint to the next."""
     prefetch: NonNegativeInt = 2
+    """Number of micro-batches to draw ahead."""
 
     @model_validator(mode="after")
-    def _whole_grains(self) -> "TrainingSettings":
+    def _whole_micro_batches(self) -> "TrainingSettings":
         if self.batch % self.micro_batch:
             raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
         return self
 
 
 class BrainBERTObjective(Settings):
-    """Masked spectrograms, from a corpus of form spectrogram."""
+    """Reconstruct masked spectrograms, from a corpus of spectrograms."""
 
     sizes: SizesSetting = "large"
+    """Sizes of the encoder, by name or number."""
     n_frames: PositiveInt = 186
+    """Number of frames per item."""
     masking: Literal["fixed", "adaptive"] = "fixed"
+    """Masks of fixed width, or of a width that adapts to the frequency, for superlets."""
     upstream_mask_labels: bool = False
+    """Label masked cells as the released code does, by mistake."""
     alpha: NonNegativeFloat = 2.0
+    """Weight of the cells above gamma."""
     gamma: NonNegativeFloat = 1.0
+    """Magnitude above which a cell counts as content, in standard deviations."""
 
 
 class PopTObjective(Settings):
-    """Whether windows follow each other and channels were replaced, from embeddings."""
+    """Recognise consecutive windows and replaced channels, from embeddings."""
 
     sizes: SizesSetting = "published"
+    """Sizes of the Population Transformer, by name or number."""
     subset_sizes: tuple[PositiveInt, ...] = Field(
         default=(10, 20, 30, 40, 50, 60, 70, 80, 90, 100), min_length=1
     )
+    """Numbers of channels to show, drawn with equal probability."""
     replace_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the channels to ask about; half of them are replaced."""
     blur_voxels: NonNegativeFloat = 0.0
+    """Standard deviation of the noise on positions, voxels."""
     upstream_negatives: bool = False
+    """Draw the second window from the whole session, as the released code does."""
     standardise: bool = False
+    """Turn embeddings into z-scores first."""
 
 
 class NeuroBERTObjective(Settings):
-    """Waveforms behind masked patches by way of their spectrum, from a corpus of form patches."""
+    """Reconstruct masked waveforms through their spectrum, from a corpus of patches."""
 
     sizes: SizesSetting = "published"
+    """Sizes of the encoder, by name or number."""
     n_frames: PositiveInt = 100
+    """Number of patches per item."""
     mask_share: float = Field(default=0.3, gt=0, lt=1)
+    """Share of the patches to mask."""
 
 
 class BioFAMEObjective(Settings):
-    """Waveforms from latents of which half are hidden, from a corpus of form patches."""
+    """Reconstruct waveforms from partly masked latents, from a corpus of patches."""
 
     sizes: SizesSetting = "published"
+    """Sizes of the encoder, by name or number."""
     n_frames: PositiveInt = 100
+    """Number of patches per item."""
     mask_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the latents to mask."""
 
 
 class ObjectiveSettings(Settings):
-    """What is learned: exactly one of its keys is set."""
+    """What to learn: exactly one of these keys."""
 
     brainbert: BrainBERTObjective | None = None
+    """Reconstruct masked spectrograms."""
     popt: PopTObjective | None = None
+    """Recognise consecutive windows and replaced channels."""
     neurobert: NeuroBERTObjective | None = None
+    """Reconstruct masked waveforms through their spectrum."""
     biofame: BioFAMEObjective | None = None
+    """Reconstruct waveforms from partly masked latents."""
 
     @model_validator(mode="after")
     def _one_objective(self) -> "ObjectiveSettings":
@@ -141,76 +154,74 @@ class ObjectiveSettings(Settings):
 
 
 class PretrainSettings(TrainingSettings):
-    """An encoder from a corpus.
-
-    Attributes
-    ----------
-    objective : ObjectiveSettings
-        What is learned.
-    upstream_layer_norm_bias : bool
-        Biases of LayerNorm start at 1, as in the released code, by a slip; else at 0.
-    dropout : float or None
-        Share of what layers and attention make that is dropped; None: as published, which is 0.1,
-        and 0.2 in the frequency layers of bioFAME. 0 trains a small model on a CPU three times as
-        fast, and one that sees each item a few times does not overfit without it.
-    """
+    """An encoder from a corpus."""
 
     objective: ObjectiveSettings
+    """What to learn."""
     upstream_layer_norm_bias: bool = False
+    """Start the biases of LayerNorm at 1, as the released code does by mistake."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout; by default as published: 0.1, and 0.2 in the frequency layers of bioFAME.
+
+    With 0 a small model trains three times as fast on a CPU, and does not overfit as long as it
+    sees each item a few times only.
+    """
 
 
 class GuidanceSettings(Settings):
-    """Layers of the student that are to be like layers of the guide."""
+    """Make layers of the student similar to layers of the teacher, by CKA."""
 
     weight: NonNegativeFloat = 1.0
+    """Weight of this loss."""
     first_steps: PositiveInt | None = None
+    """Number of steps to use it for; by default all."""
     tokenwise: bool = False
+    """Compare tokens rather than their means."""
 
 
 class MatchSettings(Settings):
-    """What the student says of each patch, held against what the guide's last layer says."""
+    """Make the student's output for each patch similar to that of the teacher's last layer."""
 
     weight: NonNegativeFloat = 1.0
+    """Weight of this loss."""
     delay_s: NonNegativeFloat = 0.0
+    """Time by which the student may lag, s; it adds to the latency of decodes."""
     loss: Literal["mse", "cosine"] = "mse"
+    """Error of z-scores, or cosine distance."""
     mapped: bool = True
+    """Compare through a linear map, which other widths need."""
     edge_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of this loss that comes from the newest patch alone, which a decoder reads."""
 
 
 class NextPatchSettings(Settings):
-    """The patch that comes next."""
+    """Predict the next patch."""
 
     weight: NonNegativeFloat = 0.0
+    """Weight of this loss; 0 leaves it out."""
     alpha: NonNegativeFloat = 2.0
+    """Weight of the cells above gamma."""
     gamma: NonNegativeFloat = 1.0
+    """Magnitude above which a cell counts as content, in standard deviations."""
 
 
 class DistillSettings(TrainingSettings):
-    """A streaming encoder from a corpus of running spectrograms and a guide.
-
-    Attributes
-    ----------
-    student : str or dict
-        Sizes of the streaming encoder, by name or by number.
-    guide : str
-        ``trained``: the teacher; ``untrained``: one of its sizes with random weights; ``none``:
-        neither guidance nor match, the next patch alone is learned.
-    teacher_precision : str
-        Of the guide's products of matrices; it is not trained, so ``bfloat16`` costs little.
-    guidance, match, following
-        The losses.
-    context_s : float
-        What a token must have seen, s, before match and following count it.
-    """
+    """A streaming encoder from a corpus of running spectrograms and a teacher."""
 
     student: SizesSetting = "compact"
+    """Sizes of the streaming encoder, by name or number."""
     guide: Literal["trained", "untrained", "none"] = "trained"
+    """The trained teacher, one with random weights, or none: learn the next patch alone."""
     teacher_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the teacher's matrix products."""
     guidance: GuidanceSettings = GuidanceSettings()
+    """Loss between layers of the student and of the teacher."""
     match: MatchSettings = MatchSettings()
+    """Loss between the student's output and the teacher's last layer."""
     following: NextPatchSettings = NextPatchSettings()
+    """Loss of the prediction of the next patch."""
     context_s: PositiveFloat = 1.0
+    """Time that a token must have seen before match and next patch count it, s."""
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> "DistillSettings":
@@ -219,9 +230,9 @@ class DistillSettings(TrainingSettings):
         if not (self.following.weight or (guided and (self.match.weight or always))):
             why = "guide none" if not guided else "no loss that lasts"
             raise ValueError(f"{why} leaves nothing to learn: set following.weight above 0")
-        if guided and self.guidance.weight and self.micro_batch < _FEWEST_ROWS:
+        if guided and self.guidance.weight and self.micro_batch < _MIN_ROWS:
             raise ValueError(
-                f"guidance compares the items of a micro_batch: expected {_FEWEST_ROWS} or more "
+                f"guidance compares the items of a micro_batch: expected {_MIN_ROWS} or more "
                 f"(256 for a good estimate), got {self.micro_batch}"
             )
         return self

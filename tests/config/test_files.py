@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rtbrain.config import (
     SETTINGS_KINDS,
@@ -134,3 +135,22 @@ def test_live_settings_need_a_stream_to_look_for(tmp_path: Path) -> None:
 def test_a_fieldtrip_buffer_has_no_other_source_to_accept(tmp_path: Path) -> None:
     text = 'stream: {fieldtrip: "127.0.0.1:1972", accept_other_source: true}\n'
     assert "accept_other_source is for LSL streams" in refused(tmp_path, text, DecodeSettings)
+
+
+def test_the_mains_frequency_of_a_recipe_changes_in_every_step_that_has_one() -> None:
+    steps = load_settings("published", Recipe).adapt(mains_hz=50).signal
+    chosen = [step.quality or step.notch or step.published_laplacian for step in steps]
+    assert [step.mains_hz for step in chosen if step is not None] == [50, 50]
+
+
+def test_the_hop_of_a_recipe_changes_alone() -> None:
+    recipe = load_settings("linear", Recipe)
+    adapted = recipe.adapt(hop_s=0.5)
+    assert adapted.window.hop_s == 0.5
+    assert adapted.model_copy(update={"window": recipe.window}) == recipe
+
+
+def test_a_recipe_without_a_notch_has_no_mains_frequency_to_change() -> None:
+    recipe = parse_settings(yaml.safe_load(GOOD), Recipe, where="test")
+    with pytest.raises(SettingsError, match="no notch"):
+        recipe.adapt(mains_hz=50)

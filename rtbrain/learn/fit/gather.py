@@ -64,6 +64,7 @@ def fit_recipe(settings: FitSettings) -> Recipe:
         recipe = load_settings(settings.recipe, Recipe)
     else:
         recipe = parse_settings(settings.recipe, Recipe, where="recipe")
+    recipe = recipe.adapt(mains_hz=settings.mains_hz, hop_s=settings.hop_s)
     labels = settings.labels
     if labels is None or (labels.events is None and labels.task is None):
         return recipe
@@ -191,7 +192,7 @@ def gather_recordings(
     labels: LabelSettings,
 ) -> LabelledFeatures:
     """Run every recording through the live stages and label its windows."""
-    names = _channels(recordings, labels.channel)
+    names = _channels(recordings, settings, labels.channel)
     montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
     encoding, encoders = _encoders(recipe, model, montage, settings.seeds)
     every = _every(settings, recipe, recordings)
@@ -227,10 +228,27 @@ def _session_of(recording: Recording, number: str) -> str:
     return f"{recording.subject} {recording.session or number}".strip()
 
 
-def _channels(recordings: Sequence[Recording], target: str | None) -> list[str]:
-    """Labels that no recording marks as bad, in the order of the first."""
-    usable = [set(channels_to_use(recording, target)) for recording in recordings]
-    return [name for name in recordings[0].montage.names if all(name in one for one in usable)]
+def _channels(
+    recordings: Sequence[Recording], settings: FitSettings, target: str | None
+) -> list[str]:
+    """Channels to fit on, and the target, in the order of the first recording."""
+    montage = recordings[0].montage
+    montage.rows([*(settings.channels or ()), *settings.exclude])  # each is there
+    usable = set(montage.names).intersection(
+        *(channels_to_use(recording, target) for recording in recordings)
+    )
+    if settings.channels is not None:
+        bad = sorted(set(settings.channels) - usable)
+        if bad:
+            raise RecordingError(
+                f"channels: {', '.join(bad)}: marked as bad, or not in every recording"
+            )
+        usable &= {*settings.channels, *([] if target is None else [target])}
+    usable -= set(settings.exclude) - {target}
+    names = [name for name in montage.names if name in usable]
+    if not set(names) - {target}:
+        raise RecordingError("no channel is left to fit on: change channels or exclude")
+    return names
 
 
 def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:

@@ -1,0 +1,96 @@
+"""Settings and the command line: flags made from fields, and `--set key=value` for the rest."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+import yaml
+
+from rtbrain.config.base import Settings
+from rtbrain.config.files import nested_settings
+from rtbrain.errors import SettingsError
+
+
+def flag(settings: type[Settings], field: str, *names: str) -> Any:
+    """Option of a command whose help is the description of a field of the settings.
+
+    Parameters
+    ----------
+    settings : type
+        Settings class.
+    field : str
+        Field, such as ``scale`` or ``splits.embargo_s``.
+    *names : str
+        Spellings of the flag, such as ``--embargo``.
+    """
+    *path, name = field.split(".")
+    for part in path:
+        inner = nested_settings(settings.model_fields[part].annotation)
+        if inner is None:
+            raise ValueError(f"{field}: {part} holds no settings")
+        settings = inner
+    return typer.Option(*names, help=settings.model_fields[name].description)
+
+
+def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+    """Values of settings with ``key=value`` pairs put in, as ``--set splits.n_folds=4``.
+
+    The values are read as YAML; `parse_settings` checks them with all others.
+
+    Parameters
+    ----------
+    values : mapping
+        As `read_settings` gives them; not changed.
+    pairs : sequence of str
+        Keys are joined by dots; a number counts from 0 in a list.
+
+    Raises
+    ------
+    SettingsError
+        A pair has no ``=``, its value is not YAML, or its key leads through a plain value.
+    """
+    fields: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (equals and key.strip()):
+            raise SettingsError(f"--set {pair}: expected key=value, such as splits.n_folds=4")
+        try:
+            fields[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(
+                f"--set {pair}: the value is not readable as YAML: {' '.join(str(error).split())}"
+            ) from error
+    return replace_fields(values, fields)
+
+
+def replace_fields(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of settings with these fields replaced, named as ``splits.n_folds``.
+
+    Raises
+    ------
+    SettingsError
+        A key leads through a plain value or past the end of a list.
+    """
+    changed = copy.deepcopy(dict(values))
+    for field, value in fields.items():
+        inner: Any = changed
+        *path, last = field.split(".")
+        for depth, part in enumerate(path):
+            key = _key(inner, part, field)
+            if isinstance(inner, dict) and inner.get(key) is None:
+                inner[key] = {}
+            inner = inner[key]
+            if not isinstance(inner, dict | list):
+                where = ".".join(path[: depth + 1])
+                raise SettingsError(f"{field}: {where} is {inner!r:.80}, which has no keys")
+        inner[_key(inner, last, field)] = value
+    return changed
+
+
+def _key(inner: dict[str, Any] | list[Any], part: str, field: str) -> Any:
+    if isinstance(inner, dict):
+        return part
+    if not (part.isdecimal() and int(part) < len(inner)):
+        raise SettingsError(f"{field}: expected a number from 0 to {len(inner) - 1}, got {part!r}")
+    return int(part)
