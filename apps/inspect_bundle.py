@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 
@@ -18,7 +17,7 @@ def command(
 ) -> None:
     """Verify a decoder bundle and show what it holds."""
     found = read_bundle(bundle)
-    manifest, recipe = found.manifest, recipe_of_bundle(found)
+    manifest, recipe = found.manifest, found.recipe
     table = Table(title=f"{bundle.name}: verified", show_header=False)
     for key, value in {
         "id": found.id,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
 from rtbrain.config import Recipe, SignalStep
@@ -10,13 +9,12 @@ from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
     FrameMean,
-    Precision,
-    RuntimeName,
+    RuntimeChoice,
     StreamingEncoderStage,
     lip_positions,
     load_runtime,
     require_matching_mode,
-    stage,
+    streaming_stage,
 )
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
@@ -48,11 +46,7 @@ def build_feature_pipeline(
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[str]] | None = None,
-    threads: int = 1,
-    runtime: RuntimeName = "auto",
-    precision: Precision | None = None,
-    compiled_folder: Path | None = None,
-    bundle_id: str = "",
+    runtime: RuntimeChoice = RuntimeChoice(),
 ) -> FeaturePipeline:
     """All stages from chunks to embeddings.
 
@@ -73,10 +67,8 @@ def build_feature_pipeline(
         runtime that was chosen.
     manual_marks : callable, optional
         Gives the latest marks by hand.
-    threads : int
-        Threads of the encoder.
-    runtime, precision, compiled_folder, bundle_id
-        How the encoder is run, as for `rtbrain.encoder.load_runtime`.
+    runtime : RuntimeChoice
+        How the encoder is run.
 
     Raises
     ------
@@ -111,32 +103,22 @@ def build_feature_pipeline(
     positions = None if model.popt is None else lip_positions(signal.montage)
     encoder: EncoderStage | StreamingEncoderStage
     if recipe.mode == "streaming" and recipe.window.hop_s is not None:
-        require_matching_runtime(recipe.mode, runtime, precision)
+        require_matching_runtime(recipe.mode, runtime)
         hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
         frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
-        encoder = stage(
+        encoder = streaming_stage(
             model,
             shape,
             positions,
             hop_frames=hop // frame_hop,
             hop_samples=hop,
             neural_delay_s=delay_s,
-            threads=threads,
+            threads=runtime.threads,
         )
         if on_event is not None:
             on_event("runtime", runtime="torchscript", precision="fp32", note="")
     else:
-        runs = load_runtime(
-            model,
-            shape,
-            positions,
-            runtime=runtime,
-            precision=precision,
-            threads=threads,
-            compiled_folder=compiled_folder,
-            bundle_id=bundle_id,
-            on_event=on_event,
-        )
+        runs = load_runtime(model, shape, positions, runtime, on_event=on_event)
         encoder = EncoderStage(runs, neural_delay_s=delay_s)
     n_features = model.n_population_features(n_channels)
     return FeaturePipeline(
@@ -144,7 +126,7 @@ def build_feature_pipeline(
     )
 
 
-def require_matching_runtime(mode: str, runtime: RuntimeName, precision: Precision | None) -> None:
+def require_matching_runtime(mode: str, choice: RuntimeChoice) -> None:
     """Refuse a runtime or a precision that does not run a mode, before anything is connected.
 
     Raises
@@ -152,9 +134,10 @@ def require_matching_runtime(mode: str, runtime: RuntimeName, precision: Precisi
     SettingsError
         It is mode streaming, which has one of each.
     """
-    if mode == "streaming" and (runtime == "openvino" or precision not in (None, "fp32")):
+    precision = choice.precision or "fp32"
+    if mode == "streaming" and (choice.runtime == "openvino" or precision != "fp32"):
         raise SettingsError(
-            f"runtime {runtime}, precision {precision or 'fp32'}: mode streaming runs by "
+            f"runtime {choice.runtime}, precision {precision}: mode streaming runs by "
             f"torchscript in fp32 alone: leave both out"
         )
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rtbrain import __version__
 from rtbrain.build import build_feature_pipeline
-from rtbrain.config import EncoderSettings, Recipe, parse_settings
+from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
 from rtbrain.encoder import (
     BIOFAME_SIZES,
@@ -26,8 +26,7 @@ from rtbrain.encoder import (
     NeuroBERTSizes,
     PopT,
     PopTSizes,
-    Precision,
-    RuntimeName,
+    RuntimeChoice,
     StreamingBERTSizes,
     encoder_kind,
     encoder_tensors,
@@ -53,10 +52,7 @@ def build_decoder(
     *,
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[str]] | None = None,
-    threads: int = 1,
-    runtime: RuntimeName = "auto",
-    precision: Precision | None = None,
-    compiled_folder: Path | None = None,
+    runtime: RuntimeChoice = RuntimeChoice(),
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
 
@@ -66,7 +62,7 @@ def build_decoder(
         What to decode with.
     montage : Montage
         Channels and rate of the stream.
-    on_event, manual_marks, threads, runtime, precision, compiled_folder
+    on_event, manual_marks, runtime
         As for `build_feature_pipeline`.
 
     Raises
@@ -75,7 +71,7 @@ def build_decoder(
         The stream lacks a channel of the bundle, or has another rate.
     """
     require_matching(bundle, montage)
-    recipe = recipe_of_bundle(bundle)
+    recipe = bundle.recipe
     encoding = build_feature_pipeline(
         recipe,
         bundle.montage,
@@ -84,11 +80,7 @@ def build_decoder(
         feature_mean=bundle.tensors.get("readout.feature_mean"),
         on_event=on_event,
         manual_marks=manual_marks,
-        threads=threads,
-        runtime=runtime,
-        precision=precision,
-        compiled_folder=compiled_folder,
-        bundle_id=bundle.id,
+        runtime=replace(runtime, bundle_id=bundle.id),
     )
     pick = Pick(montage, names=bundle.montage.names)
     encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
@@ -226,17 +218,6 @@ def bundle_parts(
     return manifest, tensors
 
 
-def recipe_of_bundle(bundle: Bundle) -> Recipe:
-    """Recipe that the bundle carries.
-
-    Raises
-    ------
-    SettingsError
-        It was written by a version with other settings.
-    """
-    return parse_settings(bundle.manifest.recipe, Recipe, where="manifest.json: recipe")
-
-
 def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     """Encoder with the bundle's weights; None for the linear mode.
 
@@ -245,7 +226,7 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     CheckpointError
         Tensors do not fit the sizes in the recipe.
     """
-    recipe = recipe_of_bundle(bundle)
+    recipe = bundle.recipe
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder

@@ -76,7 +76,7 @@ def fitted(values: dict[str, Any]) -> Bundle:
     manifest, tensors = bundle_parts(
         recipe, model, front, readout, ("rest", "speech"), MONTAGE, "nothing", mean
     )
-    return Bundle(manifest, MONTAGE, tensors, {}, "test")
+    return Bundle(manifest, recipe, MONTAGE, tensors, {}, "test")
 
 
 def chunks(true_hz: float, size: int) -> Iterator[Chunk]:
@@ -152,7 +152,7 @@ def silenced(recipe: str, stage: str) -> list[Decode]:
 
 def marked(recipe: str) -> list[Decode]:
     bundle, _ = shipped(recipe)
-    return decoded(build_decoder(bundle, MONTAGE, hands=lambda: ["bad A8"]))
+    return decoded(build_decoder(bundle, MONTAGE, manual_marks=lambda: ["bad A8"]))
 
 
 def at_nominal_rate(recipe: str) -> list[Decode]:

@@ -33,7 +33,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from rtbrain.errors import BundleError, MontageError, StreamError
+from rtbrain.config import Recipe, parse_settings
+from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError
 from rtbrain.types import Montage
 
 _ZEROS = b"0" * 64
@@ -85,6 +86,8 @@ class Bundle:
     ----------
     manifest : Manifest
         What it is.
+    recipe : Recipe
+        How samples become features.
     montage : Montage
         Channels that it was fitted on.
     tensors : dict
@@ -96,6 +99,7 @@ class Bundle:
     """
 
     manifest: Manifest
+    recipe: Recipe
     montage: Montage
     tensors: dict[str, npt.NDArray[Any]]
     report: dict[str, Any]
@@ -211,17 +215,25 @@ def read_bundle(folder: Path) -> Bundle:
         ) from error
     contents = {name: _verified(folder, name, manifest.files) for name in _FILES}
     try:
+        recipe = parse_settings(
+            manifest.recipe, Recipe, where=f"{folder.name}/manifest.json: recipe"
+        )
+    except SettingsError as error:
+        raise BundleError(
+            f"{error}; the bundle is broken or from another version: fit it again"
+        ) from error
+    try:
         tensors = load_tensors(contents["weights.safetensors"])
         report = json.loads(contents["report.json"])
         montage = _montage_from_tsv(contents["montage.tsv"].decode(), manifest)
     except (SafetensorError, ValueError, KeyError, MontageError) as error:
         raise BundleError(f"{folder.name}: {' '.join(str(error).split())}: fit it again") from error
-    _refuse_other_outputs(folder, manifest, tensors)
-    return Bundle(manifest, montage, tensors, report, hashlib.sha256(raw).hexdigest())
+    _refuse_other_outputs(folder, manifest, recipe, tensors)
+    return Bundle(manifest, recipe, montage, tensors, report, hashlib.sha256(raw).hexdigest())
 
 
 def _refuse_other_outputs(
-    folder: Path, manifest: Manifest, tensors: Mapping[str, npt.NDArray[Any]]
+    folder: Path, manifest: Manifest, recipe: Recipe, tensors: Mapping[str, npt.NDArray[Any]]
 ) -> None:
     bias = tensors.get("readout.bias")
     n_outputs = 0 if bias is None else bias.size
@@ -230,10 +242,10 @@ def _refuse_other_outputs(
             f"{folder.name}: manifest.json names {len(manifest.labels)} outputs "
             f"({', '.join(manifest.labels)}), the readout has {n_outputs}: fit it again"
         )
-    if manifest.recipe.get("mode") != manifest.mode:
+    if recipe.mode != manifest.mode:
         raise BundleError(
-            f"{folder.name}: manifest.json says mode {manifest.mode}, its recipe "
-            f"{manifest.recipe.get('mode')}: fit it again"
+            f"{folder.name}: manifest.json says mode {manifest.mode}, its recipe {recipe.mode}: "
+            "fit it again"
         )
 
 

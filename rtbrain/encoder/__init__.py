@@ -19,6 +19,7 @@ from rtbrain.encoder.models.streaming import (
 )
 from rtbrain.encoder.runtimes.choose import (
     ApprovedRuntime,
+    RuntimeChoice,
     RuntimeName,
     approve_runtime,
     approved_runtime,
@@ -67,6 +68,7 @@ __all__ = [
     "PopTSizes",
     "Precision",
     "Runtime",
+    "RuntimeChoice",
     "RuntimeName",
     "StreamingBERT",
     "StreamingBERTSizes",

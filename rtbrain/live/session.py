@@ -8,10 +8,10 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from rtbrain.build import build_live, require_matching_runtime
-from rtbrain.bundling import build_decoder, recipe_of_bundle
+from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.encoder import compiled_folder_of
+from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder.child import recorder_process
@@ -32,7 +32,7 @@ def decode_stream(
 ) -> None:
     stopping = stop_on_signals()
     bundle = read_bundle(folder)
-    require_matching_runtime(bundle.manifest.mode, settings.runtime, settings.precision)
+    require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
     name = settings.outlet.name
     _refuse_taken(name)
     console = Console(stderr=True)
@@ -45,6 +45,13 @@ def decode_stream(
         with threadpool_limits(1), recording as look:
             stop = _looking(look, stopping)
             _run_and_report(settings, bundle, status, stop, duration_s, allow_late)
+
+
+def _runtime_choice(settings: DecodeSettings) -> RuntimeChoice:
+    compiled = None if settings.bundle is None else compiled_folder_of(settings.bundle)
+    return RuntimeChoice(
+        settings.runtime, settings.precision, settings.threads, compiled_folder=compiled
+    )
 
 
 def _looking(look: Callable[[], None], stopping: Callable[[], bool]) -> Callable[[], bool]:
@@ -94,7 +101,7 @@ def _run(
     allow_late: bool,
 ) -> None:
     console = Console(stderr=True)
-    manifest, name, recipe = bundle.manifest, settings.outlet.name, recipe_of_bundle(bundle)
+    manifest, name, recipe = bundle.manifest, settings.outlet.name, bundle.recipe
     tell = _telling(status, console)
     source = open_source(settings, bundle, tell, stopping)
     if source is None:
@@ -109,12 +116,7 @@ def _run(
             source.montage,
             on_event=tell,
             manual_marks=manual_marks,
-            threads=settings.threads,
-            runtime=settings.runtime,
-            precision=settings.precision,
-            compiled_folder=None
-            if settings.bundle is None
-            else compiled_folder_of(settings.bundle),
+            runtime=_runtime_choice(settings),
         )
         require_realtime(decoder, recipe, settings, bundle.montage.n_channels, tell, allow_late)
         outlet = DecodeOutlet(

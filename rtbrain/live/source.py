@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.config import DecodeSettings, StreamSettings
 from rtbrain.decoder import Bundle
 from rtbrain.stage import Source
@@ -35,7 +34,7 @@ def open_source(
         contract=StreamRequirements(
             montage.sfreq_hz,
             montage.names,
-            min_coverage=recipe_of_bundle(bundle).coverage_floor,
+            min_coverage=bundle.recipe.coverage_floor,
             accept_other_source=wanted.accept_other_source,
         ),
         montage=montage,

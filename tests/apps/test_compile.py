@@ -21,7 +21,7 @@ from rtbrain.bundling import build_decoder
 from rtbrain.check.faults.rig import SMALL_SIZES
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle, write_bundle
-from rtbrain.encoder import OpenVINORuntime, compiled_folder_of, require_precision
+from rtbrain.encoder import OpenVINORuntime, RuntimeChoice, compiled_folder_of, require_precision
 from rtbrain.errors import CompiledModelError
 from rtbrain.learn.fit.embed_recording import embed_recording
 from rtbrain.learn.fit.quick_fit import quick_fit
@@ -125,7 +125,8 @@ def live_runtime(bundle: Path, **options: Any) -> dict[str, str]:
 
     found = read_bundle(bundle)
     folder = compiled_folder_of(bundle)
-    build_decoder(found, found.montage, on_event=tell, compiled_folder=folder, **options)
+    choice = RuntimeChoice(compiled_folder=folder, **options)
+    build_decoder(found, found.montage, on_event=tell, runtime=choice)
     return told
 
 

@@ -12,12 +12,17 @@ from rtbrain.errors import BundleError
 from rtbrain.types import Montage
 from tests.conftest import montage_of
 
+RECIPE = {
+    "mode": "linear",
+    "window": {"length_s": 1.0, "hop_s": 0.25},
+    "spectrogram": {"form": "running"},
+}
 MANIFEST = Manifest(
     mode="linear",
     task="classification",
     labels=("rest", "speech"),
     sfreq_hz=1.0,
-    recipe={"mode": "linear"},
+    recipe=RECIPE,
     encoder_state="none",
     trained_on="synthetic",
     trained_by="test",
@@ -94,6 +99,23 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path) / "manifest.json"
     rewritten(path, format_version=9)
     with pytest.raises(BundleError, match="format_version"):
+        read_bundle(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"mode": "linear"}, "window: Field required"),
+        (RECIPE | {"smoothing": 1}, "unknown key smoothing; did you mean smoothing_s"),
+    ],
+)
+def test_a_recipe_of_another_version_is_refused_when_the_bundle_is_read(
+    tmp_path: Path, recipe: dict[str, object], message: str
+) -> None:
+    path = written(tmp_path) / "manifest.json"
+    assert read_bundle(path.parent).recipe.window.hop_s == 0.25
+    rewritten(path, recipe=recipe)
+    with pytest.raises(BundleError, match=f"mine/manifest.json: recipe: {message}.*fit it again"):
         read_bundle(path.parent)
 
 

@@ -13,7 +13,6 @@ from rtbrain.bundling import (
     bundle_parts,
     encoder_of_recipe,
     model_of_bundle,
-    recipe_of_bundle,
 )
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, read_bundle, write_bundle
@@ -86,7 +85,7 @@ def test_a_decoder_of_patches_is_bundled_and_decodes(
     )
     write_bundle(tmp_path / "bundle", manifest, MONTAGE, tensors, {})
     bundle = read_bundle(tmp_path / "bundle")
-    assert recipe_of_bundle(bundle).encoder.channel_encoder == (kind, CHANNEL)
+    assert bundle.recipe.encoder.channel_encoder == (kind, CHANNEL)
     again = model_of_bundle(bundle)
     assert again is not None
     assert isinstance(again.channel_encoder, made)

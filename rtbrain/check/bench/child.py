@@ -21,7 +21,13 @@ from rtbrain.check.bench.steps import PARTS, PUBLISHED_PIPELINE, BenchJob, Bench
 from rtbrain.check.faults.rows_running import resident_kib
 from rtbrain.config import Recipe, load_settings
 from rtbrain.decoder import LinearReadout, Readout
-from rtbrain.encoder import BRAINBERT_SIZES, POPT_SIZES, EncoderModel, compile_openvino
+from rtbrain.encoder import (
+    BRAINBERT_SIZES,
+    POPT_SIZES,
+    EncoderModel,
+    RuntimeChoice,
+    compile_openvino,
+)
 from rtbrain.errors import RtbrainError
 from rtbrain.live.step_timing import measure, measure_peak_flops
 from rtbrain.pipeline import FeaturePipeline
@@ -156,9 +162,7 @@ def _encoding(
         recipe,
         montage,
         model=model,
-        threads=job.threads,
-        runtime=job.runtime,
-        precision=job.precision,
+        runtime=RuntimeChoice(job.runtime, job.precision, job.threads),
     )
 
 

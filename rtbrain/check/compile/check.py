@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.check.compile.paired import (
     EmbeddingErrors,
     PairedEncoder,
@@ -74,7 +73,7 @@ class CompiledCheck:
         duration_s: float,
         scale: float,
     ) -> None:
-        window = recipe_of_bundle(bundle).window
+        window = bundle.recipe.window
         self._length_s = window.length_s
         n_windows = 1 if window.hop_s is None else int(duration_s / window.hop_s)
         self._twin: PairedEncoder = PairedEncoder(

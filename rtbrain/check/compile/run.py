@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.check.compile.check import (
     AlternatedTimes,
     CheckResult,
@@ -40,6 +39,7 @@ from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
     OpenVINORuntime,
+    RuntimeChoice,
     TorchScriptRuntime,
     approve_runtime,
     compile_openvino,
@@ -96,7 +96,7 @@ def compile_and_check(
             after, exact, contract, folder = _made(
                 asked, way, model, plain[0], windows, Path(scratch)
             )
-        length_s = recipe_of_bundle(bundle).window.length_s
+        length_s = bundle.recipe.window.length_s
         checker = CompiledCheck(
             console,
             bundle,
@@ -137,7 +137,7 @@ def _timed(
 ) -> AlternatedTimes:
     encoding, readout = _as_new(plain)
     with console.status("measuring steps in turns"):
-        return time_alternately(encoding, readout, after, recipe_of_bundle(bundle))
+        return time_alternately(encoding, readout, after, bundle.recipe)
 
 
 def _tell(console: Console, outcome: CompileOutcome) -> None:
@@ -148,9 +148,7 @@ def _tell(console: Console, outcome: CompileOutcome) -> None:
 
 def _plain(asked: CompileOptions, bundle: Bundle, one: CheckRecording) -> "Decoder":
     """Decoder of the bundle as it runs where nothing was compiled for it."""
-    return decoder_for(
-        bundle, one.recording, runtime="torchscript", precision="fp32", threads=asked.threads
-    )
+    return decoder_for(bundle, one.recording, RuntimeChoice("torchscript", "fp32", asked.threads))
 
 
 def _as_new(decoder: "Decoder") -> "Decoder":
@@ -172,7 +170,7 @@ def _calibration(
     source = asked.calibrate_on
     if source is not None and is_corpus(source):
         shape = _shape(plain[0])
-        return corpus_windows(Path(source), recipe_of_bundle(bundle), shape, checked)
+        return corpus_windows(Path(source), bundle.recipe, shape, checked)
     if asked.precision != "int8" or calibrated is None:
         return []
     first = not checked or checked[0] is calibrated

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.check.compile.options import CompileOptions
 from rtbrain.check.compile.paired import SpectrogramCollector
 from rtbrain.config import LabelSettings, Recipe, WindowSettings
@@ -119,7 +118,7 @@ def halve_for_calibration(one: CheckRecording) -> CheckRecording:
 
 def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
     """A synthetic patient that is implanted as the decoder's montage is."""
-    window = recipe_of_bundle(bundle).window
+    window = bundle.recipe.window
     montage = bundle.montage
     n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
     duration_s = 2 * window.length_s + _STANDING_IN_S
@@ -146,7 +145,7 @@ def recorded_windows(
     scale: float,
 ) -> list[Floats]:
     """Spectrograms of a recording to calibrate on, through the decoder's own front end."""
-    window = recipe_of_bundle(bundle).window
+    window = bundle.recipe.window
     encoding, readout = decoder
     until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
     kept = SpectrogramCollector(until_s=until_s, most=_MOST_WINDOWS, every=_every(until_s, window))

@@ -18,7 +18,6 @@ from uuid import uuid4
 import numpy as np
 import pylsl
 
-from rtbrain.bundling import recipe_of_bundle
 from rtbrain.check.faults.matrix import Rig
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError
@@ -218,7 +217,7 @@ def fault_session(
     rig: Rig, kind: str = "linear", true_hz: float | None = None
 ) -> Iterator[FaultSession]:
     """Sender, decoder and listener, from the first valid decodes on."""
-    window = recipe_of_bundle(read_bundle(rig.bundle(kind))).window
+    window = read_bundle(rig.bundle(kind)).recipe.window
     name = new_stream_name()
     sender, ears = LiveSender(rig, name, true_hz), StatusListener(name)
     sender.begin()

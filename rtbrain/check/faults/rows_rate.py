@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rtbrain.build import build_live
-from rtbrain.bundling import build_decoder, recipe_of_bundle
+from rtbrain.bundling import build_decoder
 from rtbrain.check.faults.live import fault_session
 from rtbrain.check.faults.matrix import FaultCase, Finding, Rig
 from rtbrain.check.faults.world import START_S, SimulatedNetwork, SimulatedSender, VirtualClock
@@ -132,7 +132,7 @@ def _in_memory(rig: Rig, true_hz: float) -> _Seen:
         VirtualClock(),
         _Sink(),
     )
-    recipe = recipe_of_bundle(bundle)
+    recipe = bundle.recipe
     seen = _Seen(recipe.window.hop_s or recipe.window.length_s)
 
     def on_event(event: str, **fields: object) -> None:

@@ -30,6 +30,32 @@ _CONTRACT = "contract.json"
 _ADMITTED = "admitted.json"
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """How an encoder is to be run.
+
+    Attributes
+    ----------
+    runtime : str
+        ``"auto"``: as approved in `compiled_folder` where that still holds for this bundle on
+        this machine, otherwise TorchScript.
+    precision : str or None
+        None: with ``"auto"`` as approved, otherwise float32.
+    threads : int
+        Threads of a call.
+    compiled_folder : Path or None
+        What `compiled_folder_of` gives for the bundle.
+    bundle_id : str
+        Of the bundle: what was approved for another one does not count.
+    """
+
+    runtime: RuntimeName = "auto"
+    precision: Precision | None = None
+    threads: int = 1
+    compiled_folder: Path | None = None
+    bundle_id: str = ""
+
+
 @dataclass(frozen=True)
 class ApprovedRuntime:
     """The way of running a decoder that was compiled and found good enough.
@@ -104,12 +130,8 @@ def load_runtime(
     model: EncoderModel,
     shape: tuple[int, int, int],
     positions: npt.NDArray[np.int64] | None,
+    choice: RuntimeChoice,
     *,
-    runtime: RuntimeName = "auto",
-    precision: Precision | None = None,
-    threads: int = 1,
-    compiled_folder: Path | None = None,
-    bundle_id: str = "",
     on_event: Callable[..., None] | None = None,
 ) -> TorchScriptRuntime | OpenVINORuntime:
     """Encoder of whole windows, compiled, loaded and warm.
@@ -122,19 +144,10 @@ def load_runtime(
         Channels, frames and frequencies of a window.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels.
-    runtime : str
-        ``"auto"``: as admitted in `compiled_folder` where that still holds for this bundle on
-        this machine, otherwise TorchScript.
-    precision : str or None
-        None: with ``"auto"`` as admitted, otherwise float32.
-    threads : int
-        Threads of a call.
-    compiled_folder : Path or None
-        What `compiled_folder_of` gives for the bundle.
-    bundle_id : str
-        Of the bundle: what was admitted for another one does not count.
+    choice : RuntimeChoice
+        Which runtime, at which precision.
     on_event : callable, optional
-        Told ``runtime``, and in its ``note`` why what was admitted is not taken.
+        Receives ``runtime``, with a ``note`` that says why what was approved is not used.
 
     Raises
     ------
@@ -143,38 +156,38 @@ def load_runtime(
         not compiled, or not for this decoder and machine.
     """
     note = ""
-    if runtime != "auto":
-        way = ApprovedRuntime(runtime, precision or "fp32", bundle_id)
-        loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+    precision, bundle_id = choice.precision, choice.bundle_id
+    if choice.runtime != "auto":
+        way = ApprovedRuntime(choice.runtime, precision or "fp32", bundle_id)
+        loaded = _loaded(model, shape, positions, way, choice)
     else:
-        # Where nothing was admitted; int8 is of openvino alone.
+        # Where nothing was approved; only openvino runs int8.
         usual: _Runtime = "openvino" if precision == "int8" else "torchscript"
         way = ApprovedRuntime(usual, precision or "fp32", bundle_id)
         try:
-            loaded = _as_admitted(model, shape, positions, precision, way, threads, compiled_folder)
+            loaded = _as_approved(model, shape, positions, way, choice)
         except CompiledModelError as error:
             if usual == "openvino":
                 raise
             note = str(error)
-            loaded = _loaded(model, shape, positions, way, threads, compiled_folder)
+            loaded = _loaded(model, shape, positions, way, choice)
     if on_event is not None:
         on_event("runtime", runtime=loaded.name, precision=loaded.precision, note=note)
     return loaded
 
 
-def _as_admitted(
+def _as_approved(
     model: EncoderModel,
     shape: tuple[int, int, int],
     positions: npt.NDArray[np.int64] | None,
-    precision: Precision | None,
     otherwise: ApprovedRuntime,
-    threads: int,
-    folder: Path | None,
+    choice: RuntimeChoice,
 ) -> TorchScriptRuntime | OpenVINORuntime:
-    """Runtime that was admitted at this precision; the other one where none was."""
+    """Runtime that was approved at this precision; the other one where none was."""
+    folder, threads = choice.compiled_folder, choice.threads
     noted = None if folder is None else approved_runtime(folder)
-    if folder is None or noted is None or precision not in (None, noted.precision):
-        return _loaded(model, shape, positions, otherwise, threads, folder)
+    if folder is None or noted is None or choice.precision not in (None, noted.precision):
+        return _loaded(model, shape, positions, otherwise, choice)
     way = replace(noted, bundle_id=otherwise.bundle_id)
     path = folder / way.folder
     if way.runtime == "openvino":
@@ -196,9 +209,9 @@ def _loaded(
     shape: tuple[int, int, int],
     positions: npt.NDArray[np.int64] | None,
     way: ApprovedRuntime,
-    threads: int,
-    folder: Path | None,
+    choice: RuntimeChoice,
 ) -> TorchScriptRuntime | OpenVINORuntime:
+    folder, threads = choice.compiled_folder, choice.threads
     if way.runtime == "torchscript":
         path = compile_torchscript(model, *shape, precision=way.precision)
         return TorchScriptRuntime(path, positions, threads=threads)

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rtbrain.build import build_live
-from rtbrain.bundling import build_decoder, recipe_of_bundle
+from rtbrain.bundling import build_decoder
 from rtbrain.config import LabelSettings, parse_settings
 from rtbrain.decoder import Bundle, Readout
+from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.evaluate.report import score_decodes
 from rtbrain.learn.fit.inputs import label_windows, rest_cues, virtual_session
@@ -76,7 +77,7 @@ def score_recording(
 
 
 def decoder_for(
-    bundle: Bundle, recording: Recording, **options: Any
+    bundle: Bundle, recording: Recording, runtime: RuntimeChoice = RuntimeChoice()
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a recording in the bundle's channels.
 
@@ -84,12 +85,12 @@ def decoder_for(
 
     Parameters
     ----------
-    options
-        Of `rtbrain.bundling.build_decoder`.
+    runtime : RuntimeChoice
+        How its encoder is run.
     """
     bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
     return build_decoder(
-        bundle, bundle.montage, manual_marks=(lambda: bad) if bad else None, **options
+        bundle, bundle.montage, manual_marks=(lambda: bad) if bad else None, runtime=runtime
     )
 
 
@@ -115,7 +116,7 @@ def decode_recording(
     SettingsError
         The labels are not those of the decoder.
     """
-    window = recipe_of_bundle(bundle).window
+    window = bundle.recipe.window
     session = virtual_session(
         recording,
         recording.montage.names,
@@ -176,7 +177,7 @@ def play_recording(
     until_s : float
         Where to stop, s.
     """
-    floor = recipe_of_bundle(bundle).coverage_floor
+    floor = bundle.recipe.coverage_floor
     fitted = bundle.montage
     contract = StreamRequirements(fitted.sfreq_hz, fitted.names, min_coverage=floor)
     binding = contract.check(session.montage, stream="of the recording")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbrain.bundling import build_decoder, recipe_of_bundle
+from rtbrain.bundling import build_decoder
 from rtbrain.check.compile import check
 from rtbrain.check.compile.sources import was_fitted_on
 from rtbrain.decoder import read_bundle
@@ -27,6 +27,6 @@ def test_few_steps_have_no_99th_percentile(tmp_path: Path, monkeypatch: pytest.M
     encoding, readout = build_decoder(found, found.montage)
     for n_steps in (100, 99):
         monkeypatch.setattr(check, "_MOST_STEPS", n_steps)
-        turns = check.in_turns(encoding, readout, encoding.encoder, recipe_of_bundle(found))
+        turns = check.in_turns(encoding, readout, encoding.encoder, found.recipe)
         assert turns.n_steps == n_steps
         assert (turns.before_ms[1] is None) == (turns.after_ms[1] is None) == (n_steps < 100)

@@ -13,6 +13,7 @@ from rtbrain.encoder import (
     ApprovedRuntime,
     BrainBERTSizes,
     EncoderModel,
+    RuntimeChoice,
     approve_runtime,
     approved_runtime,
     compile_openvino,
@@ -35,8 +36,8 @@ def model(seed: int = 0) -> EncoderModel:
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("artefact", "openvino_artefact"):
-        target = f"rtbrain.encoder.{name}.user_cache_folder"
+    for name in ("window_torchscript", "openvino_convert"):
+        target = f"rtbrain.encoder.runtimes.{name}.user_cache_folder"
         monkeypatch.setattr(target, lambda: tmp_path / "cache")
 
 
@@ -47,8 +48,8 @@ def needs_openvino() -> None:
 
 def running(**asked: object) -> tuple[str, str]:
     told: dict[str, str] = {}
-    asked |= {"on_event": lambda _, **it: told.update(it)}
-    runtime = load_runtime(model(), SHAPE, None, **asked)  # type: ignore[arg-type]
+    choice = RuntimeChoice(**asked)  # type: ignore[arg-type]
+    runtime = load_runtime(model(), SHAPE, None, choice, on_event=lambda _, **it: told.update(it))
     assert not told["note"]
     assert np.isfinite(runtime(np.zeros(SHAPE, np.float32), np.ones(3, bool))[1]).all()
     return runtime.name, runtime.precision
@@ -83,8 +84,7 @@ def test_what_was_admitted_runs_while_it_holds(
             model(seed),
             SHAPE,
             None,
-            compiled_folder=folder,
-            bundle_id=bundle_id,
+            RuntimeChoice(compiled_folder=folder, bundle_id=bundle_id),
             on_event=lambda _, **it: told.update(it),
         )
         return told["runtime"] == "torchscript" and why in told["note"]
@@ -122,7 +122,7 @@ def test_int8_is_never_of_another_decoder_and_its_refusal_tells_why(tmp_path: Pa
     def refused(why: str, **of: object) -> None:
         for runtime in runtimes:
             with pytest.raises(CompiledModelError, match=why):
-                load_runtime(model(), SHAPE, None, runtime=runtime, **asked, **of)  # type: ignore[arg-type]
+                load_runtime(model(), SHAPE, None, RuntimeChoice(runtime=runtime, **asked, **of))  # type: ignore[arg-type]
 
     refused("another decoder", bundle_id="one")  # nothing was admitted
     approve_runtime(folder, way)
