@@ -1,6 +1,5 @@
 """Recordings written as FIF, EDF or BIDS-iEEG, for the tools of others."""
 
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import mne
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.extras import load_extra
 from rtbrain.recording.export_bids import write_bids
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.replay import lost_before
@@ -146,11 +146,7 @@ def _write_fif(raw: Any, out: Path) -> Path:
 
 
 def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
-    try:
-        # Loaded by name: nothing needs it but MNE-Python's export, which says this less plainly.
-        importlib.import_module("edfio")
-    except ModuleNotFoundError as error:
-        raise RecordingError("EDF is written by edfio: pip install 'rtbrain[edf]'") from error
+    load_extra("edfio", "edf", "writing EDF")
     raw.load_data(verbose="WARNING")
     missing = np.flatnonzero(~np.isfinite(raw.get_data()).all(axis=1))
     if missing.size:

@@ -6,7 +6,6 @@ Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
 Appelhoff et al. 2019, MNE-BIDS, https://doi.org/10.21105/joss.01896
 """
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Recording, capture_warnings
 
 _INTRACRANIAL = {"seeg", "ecog", "dbs", "ieeg"}
@@ -50,14 +50,8 @@ def write_bids(recording: Recording, raw: Any, root: Path, labels: tuple[str, st
 
 
 def _mne_bids() -> Any:
-    try:
-        # Extras: loaded by name, so that nothing needs them but this.
-        importlib.import_module("pybv")
-        return importlib.import_module("mne_bids")
-    except ModuleNotFoundError as error:
-        raise RecordingError(
-            "BIDS is written by mne-bids and pybv: pip install 'rtbrain[bids]' pybv"
-        ) from error
+    load_extra("pybv", "bids", "writing BIDS")
+    return load_extra("mne_bids", "bids", "writing BIDS")
 
 
 def _bids_path(

@@ -1,5 +1,6 @@
 """The record of a training: a line of JSON a step, and the same for tensorboard."""
 
+import importlib.util
 import json
 import math
 import os
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from rtbrain.learn.training.checkpoint import write_safely
 from rtbrain.types import Floats
@@ -38,7 +38,11 @@ class Logbook:
         write_safely(part, lines.encode())
         os.replace(part, folder / _LOG)
         self._file = (folder / _LOG).open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        # Extra [train]: without tensorboard the log of JSON lines remains, which all else reads.
+        self._board: Any = None
+        if importlib.util.find_spec("tensorboard") is not None:
+            writer = importlib.import_module("torch.utils.tensorboard.writer")
+            self._board = writer.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def step(self, record: StepRecord) -> None:
         """Write a step."""
@@ -53,20 +57,24 @@ class Logbook:
         """Write what held-out subjects gave after so many steps."""
         self._line({"step": step, "validation": dict(figures)})
         self._scalars("validation", figures, step)
-        for name, picture in pictures.items():
-            self._board.add_image(name, _grey(picture), step, dataformats="HW")
-        self._board.flush()
+        if self._board is not None:
+            for name, picture in pictures.items():
+                self._board.add_image(name, _grey(picture), step, dataformats="HW")
+            self._board.flush()
 
     def close(self) -> None:
         """Write what is left and close the files."""
         self._file.close()
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
     def _line(self, row: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(_finite(row)) + "\n")
         self._file.flush()
 
     def _scalars(self, group: str, scalars: Mapping[str, float], step: int) -> None:
+        if self._board is None:
+            return
         for name, value in scalars.items():
             self._board.add_scalar(f"{group}/{name}", value, step)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import MontageError, RecordingError
+from rtbrain.extras import load_extra
 from rtbrain.recording.datasets.braintreebank_words import (
     Triggers,
     Words,
@@ -96,10 +97,8 @@ class _Electrodes:
     """Samples of the electrodes of an open file: each is a dataset of its own."""
 
     def __init__(self, path: Path, n_electrodes: int, notes: list[str]) -> None:
-        # Imported here: only this layout needs it.
-        import h5py
-
         self._path = path
+        self._h5py = h5py = load_extra("h5py", "datasets", f"{path.name}, an HDF5 file,")
         try:
             self._file: Any = h5py.File(path, "r")
         except OSError as error:
@@ -112,8 +111,7 @@ class _Electrodes:
         self.n_samples = int(self._datasets[0].shape[0])
 
     def _found(self, n_electrodes: int, notes: list[str]) -> list[Any]:
-        import h5py
-
+        h5py = self._h5py
         group = self._file.get("data")
         if not isinstance(group, h5py.Group):
             there = ", ".join(list(self._file)[:8]) or "nothing"

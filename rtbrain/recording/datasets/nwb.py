@@ -5,7 +5,6 @@ References
 Rübel et al. 2022, The Neurodata Without Borders ecosystem, eLife, doi:10.7554/eLife.78362
 """
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import MontageError, RecordingError
+from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
 
@@ -42,13 +42,7 @@ def open_nwb(path: Path, series: str | None) -> Recording:
 
 
 def _opened(path: Path) -> tuple[Any, Any]:
-    try:
-        # An extra: loaded by name, so that nothing needs it but this.
-        pynwb = importlib.import_module("pynwb")
-    except ModuleNotFoundError as error:
-        raise RecordingError(
-            f"{path.name} is an NWB file, which pynwb reads: pip install 'rtbrain[nwb]'"
-        ) from error
+    pynwb = load_extra("pynwb", "datasets", f"{path.name}, an NWB file,")
     io: Any = None
     with capture_warnings("hdmf"):
         try:
