@@ -1,21 +1,35 @@
 """rtbrain: a real-time streaming decoder for intracranial brain recordings.
 
-The way of the data, one folder a step::
+The data path, one folder per step::
 
-    Chunk        stream/       samples in: LSL, recordings, a synthetic patient
+    Chunk        stream/       samples in: LSL, FieldTrip, a recording, a synthetic patient
     Chunk        signal/       causal filters, references, resampling
-    Window       buffer/       a ring in place, windows cut from it
+    Window       buffer/       a ring buffer and the windows cut from it
     Spectrogram  spectrogram/  STFT, superlets
     Embedding    encoder/      BrainBERT and the Population Transformer, compiled
     Decode       decoder/      a readout, and the bundle that carries it
-                 outlet/       decodes and their worth, over LSL
+                 outlet/       decodes and their quality, over LSL
 
-`pipeline` is the loop, `build` joins the stages by the settings of `config`, `offline` fits and
-scores.
+In a notebook::
+
+    decoder = rtbrain.fit("patient.vhdr", classes=["rest", "speech"])
+    print(decoder.scores)
+    decoder.save("bundle")
+
+Names load when they are first used, so that ``import rtbrain`` takes no time.
 """
+
+import importlib
+from typing import Any
 
 from rtbrain.errors import RtbrainError
 from rtbrain.types import Chunk, Decode, Embedding, Montage, Quality, Spectrogram, Window
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "read": "rtbrain.recording.read",
+}
 
 __all__ = [
     "Chunk",
@@ -27,6 +41,17 @@ __all__ = [
     "Spectrogram",
     "Window",
     "__version__",
+    "read",
 ]
 
-__version__ = "0.1.0"
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'rtbrain' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,11 +14,9 @@ import numpy.typing as npt
 from rtbrain.errors import MontageError
 
 Floats = npt.NDArray[np.float32]
-
-
+Doubles = npt.NDArray[np.float64]
 Times = npt.NDArray[np.float64]
-
-
+Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 

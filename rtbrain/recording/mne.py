@@ -12,7 +12,7 @@ import numpy as np
 from mne.io.constants import FIFF
 
 from rtbrain.errors import RecordingError
-from rtbrain.mne_info import positions_from_info
+from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
@@ -70,6 +70,16 @@ def read_mne(path: Path) -> Recording:
         session=entity(path, "ses"),
         unitless=unitless,
     )
+
+
+def recording_of_raw(raw: Any) -> Recording:
+    """Recording of an ``mne.io.Raw``: volts become microvolts, annotations events."""
+    montage = montage_from_info(raw.info)
+    volts = np.array([channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]])
+    factors = np.where(volts, microvolts_per("V"), 1.0)[:, np.newaxis]
+    read = partial(_samples, raw, Path("the Raw"), factors)
+    bad = tuple(raw.info["bads"])
+    return Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
 
 
 def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:

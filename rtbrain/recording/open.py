@@ -65,9 +65,9 @@ def _read(path: Path, sfreq_hz: float | None, stream: str | None) -> Recording:
     if stream is not None and suffix != ".xdf":
         raise SettingsError(f"{path.name} has no streams to choose from: leave --stream out")
     if suffix in MNE_SUFFIXES:
-        return _reader("mne", "read_mne")(path)
+        return reader_of("mne", "read_mne")(path)
     if suffix == ".xdf":
-        return _reader("xdf.read", "read_xdf")(path, stream)
+        return reader_of("xdf.read", "read_xdf")(path, stream)
     if suffix == ".npy":
         return read_npy(path, sfreq_hz)
     header = path.with_suffix(".vhdr")
@@ -78,8 +78,8 @@ def _read(path: Path, sfreq_hz: float | None, stream: str | None) -> Recording:
     )
 
 
-def _reader(module: str, function: str) -> Callable[..., Recording]:
-    """A reader of this package: mne takes a second to load, and most sessions read no file."""
+def reader_of(module: str, function: str) -> Callable[..., Recording]:
+    """A reader of this package; mne takes a second to load, and most sessions read no file."""
     reader: Callable[..., Recording] = getattr(
         importlib.import_module(f"rtbrain.recording.{module}"), function
     )

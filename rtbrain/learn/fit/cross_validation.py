@@ -20,14 +20,12 @@ from rtbrain.learn.fit.metrics import score_classes, score_values
 from rtbrain.learn.fit.readout import fit_classifier, fit_regressor
 from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
 from rtbrain.learn.fit.splits import Fold, recording_parts, subsample, time_blocks
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Ints
 
-Rows = npt.NDArray[np.int64]
 Score = dict[str, float]
 Interval = tuple[float, float]
 _ROWS_AT_A_TIME = 1024
 _INTERVAL = (2.5, 97.5)
-Doubles = npt.NDArray[np.float64]
 _MOST = 1000  # windows that each run is fitted and scored on
 
 
@@ -88,7 +86,7 @@ def cross_validate(
     return CrossValidated(outputs, tuple(results), pooled, by_fold)
 
 
-def outputs_of(readout: Any, features: Floats, rows: Rows) -> Floats:
+def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:
     """What a readout gives for many windows, float32 [n_rows, n_outputs].
 
     Parameters
@@ -209,8 +207,8 @@ class NullDistribution:
 class _Prepared:
     """A fold whose features are standardised and rotated once for all shifts."""
 
-    train: Rows  # into the labelled windows
-    test: Rows
+    train: Ints  # into the labelled windows
+    test: Ints
     z_train: Floats
     z_test: Floats
     c: float
@@ -282,7 +280,7 @@ def null_distribution(
     )
 
 
-def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Rows, c: float) -> _Prepared:
+def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: float) -> _Prepared:
     train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
     scaler = Standardiser.of(features, labelled.rows[train])
     z = row_coordinates(scaler(features, labelled.rows[np.concatenate((train, test))]))
@@ -291,7 +289,7 @@ def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Rows, c: fl
 
 
 def _shares(
-    labelled: Labelled, parts: Sequence[Rows], embargo_s: float, n_shifts: int, seed: int
+    labelled: Labelled, parts: Sequence[Ints], embargo_s: float, n_shifts: int, seed: int
 ) -> Doubles:
     """Shifts as shares of each recording; the longest one decides how many there are."""
     longest = max(parts, key=len)

@@ -37,11 +37,7 @@ _SETTLING_S = 1.0
 
 # What the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
-
-
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
-
-
 FROZEN = "frozen PopT"
 
 

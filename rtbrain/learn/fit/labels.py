@@ -15,17 +15,10 @@ import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
 from rtbrain.recording.recording import Event
-from rtbrain.types import Floats, Times
-
-Rows = npt.NDArray[np.int64]
-
+from rtbrain.types import Floats, Ints, Times
 
 REST = "rest"
-
-
 _TOLERANCE_S = 1e-6  # stamps are sums of many float steps
-
-
 _MOST_NAMED = 8
 
 
@@ -45,7 +38,7 @@ class Labelled:
         End of each window, s.
     """
 
-    rows: Rows
+    rows: Ints
     targets: npt.NDArray[Any]
     names: tuple[str, ...]
     t_s: Times
@@ -67,7 +60,7 @@ class Cues:
     """Where windows must end so that each belongs to one event, or to rest."""
 
     t_stop: Times  # float64 [n_cues]
-    targets: Rows  # int64 [n_cues]
+    targets: Ints  # int64 [n_cues]
     names: tuple[str, ...]
 
 
@@ -220,7 +213,7 @@ def refuse_absent_classes(labelled: Labelled) -> None:
     )
 
 
-def _merged_ends(onsets: Times, ends: Times, numbers: Rows) -> Times:
+def _merged_ends(onsets: Times, ends: Times, numbers: Ints) -> Times:
     """Ends of the states, a state that its own marker begins again going on."""
     merged = ends.copy()
     for row in range(onsets.size - 2, -1, -1):

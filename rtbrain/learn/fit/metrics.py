@@ -7,13 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from rtbrain.types import Floats, Times
-
-Labels = npt.NDArray[np.int64]
-
-
-Doubles = npt.NDArray[np.float64]
-
+from rtbrain.types import Doubles, Floats, Ints, Times
 
 Reals = npt.NDArray[np.floating]
 
@@ -36,7 +30,7 @@ class ValueScores:
     n_windows: int
 
 
-def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequence[str]) -> Labels:
+def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequence[str]) -> Ints:
     """Class that held at each time: that of the last marker at or before it.
 
     Parameters
@@ -61,7 +55,7 @@ def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequen
     return classes[np.searchsorted(stamps, times, side="right")]
 
 
-def score_classes(probabilities: Floats, states: Labels) -> ClassScores:
+def score_classes(probabilities: Floats, states: Ints) -> ClassScores:
     """Score probabilities against states.
 
     Parameters
@@ -80,13 +74,13 @@ def score_classes(probabilities: Floats, states: Labels) -> ClassScores:
     )
 
 
-def balanced_accuracy(outputs: Reals, states: Labels) -> float:
+def balanced_accuracy(outputs: Reals, states: Ints) -> float:
     """Mean over the classes that occur of the share that was told right."""
     right = outputs.argmax(axis=1) == states
     return float(np.mean([right[states == number].mean() for number in np.unique(states)]))
 
 
-def roc_auc(probabilities: Reals, states: Labels) -> float:
+def roc_auc(probabilities: Reals, states: Ints) -> float:
     """Area under the ROC curve: the mean over classes of each against the rest.
 
     Parameters
@@ -125,7 +119,7 @@ def score_values(predicted: Reals, targets: Reals) -> ValueScores:
     Parameters
     ----------
     predicted : ndarray, float [n_windows, n_outputs]
-        Rows with NaN are left out.
+        Ints with NaN are left out.
     targets : ndarray, float [n_windows, n_outputs]
         What was to be predicted.
     """

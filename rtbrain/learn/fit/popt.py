@@ -23,26 +23,13 @@ from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.metrics import roc_auc
 from rtbrain.learn.fit.softmax import apply_temperature, balanced_weights, fit_temperature
 from rtbrain.learn.fit.splits import block_folds
-from rtbrain.types import Floats, Mask
-
-Rows = npt.NDArray[np.int64]
-
+from rtbrain.types import Floats, Ints, Mask
 
 _HEAD_LR, _BODY_LR = 5e-4, 5e-5
-
-
 _BATCH = 128
-
-
 _WARM_UP, _DECAY, _DECAY_EVERY = 0.025, 0.95, 0.01  # shares of the steps
-
-
 _LONGEST_GRADIENT = 1.0
-
-
 _EVALUATIONS, _PATIENCE = 40, 10
-
-
 _VALIDATION_FOLDS = (5, 4, 3, 2)
 
 
@@ -84,7 +71,7 @@ def tune_popt(
     *,
     embargo_s: float,
     seed: int,
-    train: Rows | None = None,
+    train: Ints | None = None,
     recordings: Sequence[str] = (),
     n_steps: int = 2000,
     on_step: Callable[[], None] = lambda: None,
@@ -150,7 +137,7 @@ def tune_popt(
     return TunedPopT(body, readout, best.auc, best.step, learn.step, mean.astype(np.float32))
 
 
-def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Rows) -> Floats:
+def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Floats:
     """Population vectors of windows, float32 [n_rows, n_population_features].
 
     Parameters
@@ -172,8 +159,8 @@ def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Rows) -> Floa
 
 
 def _validation(
-    labelled: Labelled, rows: Rows, embargo_s: float, recordings: Sequence[str]
-) -> tuple[Rows, Rows]:
+    labelled: Labelled, rows: Ints, embargo_s: float, recordings: Sequence[str]
+) -> tuple[Ints, Ints]:
     """Rows to fit, and rows of the last block to stop on: the smallest that holds every class."""
     places = np.asarray(recordings)[rows].tolist() if len(recordings) else ()
     why = ""
@@ -227,8 +214,8 @@ class _Learner:
     def __call__(
         self,
         embeddings: ChannelEmbeddings,
-        rows: Rows,
-        targets: Rows,
+        rows: Ints,
+        targets: Ints,
         weights: npt.NDArray[np.float64],
     ) -> None:
         self._body.train()
@@ -245,8 +232,8 @@ class _Learner:
 
 
 def _batches(
-    targets: Rows, n_classes: int, seed: int
-) -> Iterator[tuple[Rows, npt.NDArray[np.float64]]]:
+    targets: Ints, n_classes: int, seed: int
+) -> Iterator[tuple[Ints, npt.NDArray[np.float64]]]:
     """Rows drawn for each step, and their weights, so that every class weighs the same."""
     order = np.random.default_rng(seed)
     weights = balanced_weights(targets, n_classes)
@@ -260,7 +247,7 @@ def _calibrated(
     head: nn.Linear,
     embeddings: ChannelEmbeddings,
     labelled: Labelled,
-    held_out: Rows,
+    held_out: Ints,
 ) -> LinearReadout:
     logits = _logits(body, head, embeddings, labelled.rows[held_out])
     truth = labelled.targets[held_out]
@@ -270,14 +257,14 @@ def _calibrated(
 
 
 def _logits(
-    body: PopT, head: nn.Linear, embeddings: ChannelEmbeddings, rows: Rows
+    body: PopT, head: nn.Linear, embeddings: ChannelEmbeddings, rows: Ints
 ) -> npt.NDArray[np.float64]:
     with torch.no_grad():
         logits: Tensor = head(torch.from_numpy(population_of(body, embeddings, rows)))
     return logits.numpy().astype(np.float64)
 
 
-def _population(popt: PopT, embeddings: ChannelEmbeddings, rows: Rows) -> Tensor:
+def _population(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Tensor:
     channels = torch.from_numpy(embeddings.channels[rows])  # [B, C, D]
     good = torch.from_numpy(embeddings.good[rows])
     positions = torch.from_numpy(embeddings.positions).expand(rows.size, -1, -1)

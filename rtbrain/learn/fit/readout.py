@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -25,14 +24,11 @@ from rtbrain.learn.fit.softmax import (
     row_coordinates,
 )
 from rtbrain.learn.fit.splits import block_folds, subsample
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Ints
 
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
-Folds = Sequence[tuple[Rows, Rows]]
+Folds = Sequence[tuple[Ints, Ints]]
 _MOST = 1000  # windows to choose on; overlapping neighbours tell nothing more
 _FOLDS = (4, 3)  # two blocks cannot tell penalties or temperatures apart
-Doubles = npt.NDArray[np.float64]
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
 _ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
 _DEFAULT_C, _DEFAULT_ALPHA = 1e-3, 1e3
@@ -43,11 +39,11 @@ _WIDE = 4  # features a window from where a decomposition costs less than it sav
 class InnerFolds:
     """Some of the training windows, and folds of these."""
 
-    rows: Rows  # int64 [n_inside]
+    rows: Ints  # int64 [n_inside]
     folds: Folds
 
 
-def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Rows, Rows]]:
+def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Ints, Ints]]:
     """Contiguous test blocks, training rows kept an embargo away from them."""
     rows = np.arange(n_windows)
     folds = []
@@ -57,7 +53,7 @@ def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list
     return folds
 
 
-def consecutive_blocks(labels: Labels, *, n_folds: int, embargo_windows: int) -> InnerFolds:
+def consecutive_blocks(labels: Ints, *, n_folds: int, embargo_windows: int) -> InnerFolds:
     """Blocks of consecutive windows; those that lack a class on one side are left out."""
     rows = subsample(np.arange(labels.size), _MOST)
     embargo = math.ceil(embargo_windows * rows.size / labels.size)
@@ -70,7 +66,7 @@ def consecutive_blocks(labels: Labels, *, n_folds: int, embargo_windows: int) ->
 
 
 def inner_folds(
-    labelled: Labelled, train: Rows, *, embargo_s: float, recordings: Sequence[str] = ()
+    labelled: Labelled, train: Ints, *, embargo_s: float, recordings: Sequence[str] = ()
 ) -> InnerFolds:
     """Blocks of the training windows: four folds, or three, or none that each hold every class."""
     rows = subsample(np.arange(train.size), _MOST)
@@ -104,7 +100,7 @@ class FittedReadout:
 
 def fit_logistic(
     features: Floats,
-    labels: Labels,
+    labels: Ints,
     *,
     n_classes: int,
     embargo_windows: int,
@@ -124,7 +120,7 @@ def fit_classifier(
     labelled: Labelled,
     *,
     embargo_s: float,
-    train: Rows | None = None,
+    train: Ints | None = None,
     recordings: Sequence[str] = (),
     max_windows: int = 20_000,
 ) -> FittedReadout:
@@ -156,7 +152,7 @@ def fit_regressor(
     labelled: Labelled,
     *,
     embargo_s: float,
-    train: Rows | None = None,
+    train: Ints | None = None,
     recordings: Sequence[str] = (),
     max_windows: int = 20_000,
 ) -> FittedReadout:
@@ -191,8 +187,8 @@ def fit_ridge(features: Floats, targets: Floats, *, alpha: float = 1.0) -> Linea
 
 def _fit_classes(
     features: Floats,
-    rows: Rows,
-    targets: Labels,
+    rows: Ints,
+    targets: Ints,
     n_classes: int,
     inside: InnerFolds,
     *,
@@ -224,7 +220,7 @@ def _rotated(z: Floats) -> Floats:
 
 
 def _chosen_penalty(
-    space: Floats, targets: Labels, n_classes: int, folds: Folds, thinning: float
+    space: Floats, targets: Ints, n_classes: int, folds: Folds, thinning: float
 ) -> tuple[float, Doubles]:
     """C by AUC over the folds, and the held-out logits that it gave."""
     logits = np.full((len(_PENALTIES), targets.size, n_classes), np.nan)

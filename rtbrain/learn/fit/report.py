@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -17,10 +16,8 @@ from rtbrain.decoder import LinearReadout
 from rtbrain.learn.fit.gather import MAIN, LabelledFeatures
 from rtbrain.learn.fit.scores import DecoderScores, select_rows
 from rtbrain.learn.fit.softmax import Standardiser, reliability
-from rtbrain.types import Floats, Montage
+from rtbrain.types import Doubles, Floats, Ints, Montage
 
-Labels = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
 _DPI = 150
 _COLOUR, _QUIET = "#1f5fa8", "#9a9a9a"
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
@@ -29,7 +26,7 @@ _CONTACT_INCHES = 0.14
 _TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
 
 
-def draw_confusion(path: Path, outputs: Floats, targets: Labels, names: Sequence[str]) -> None:
+def draw_confusion(path: Path, outputs: Floats, targets: Ints, names: Sequence[str]) -> None:
     """Draw which class was taken for which: shares of each true class, counts below."""
     kept = np.isfinite(outputs).all(axis=1)
     n_classes = len(names)
@@ -54,7 +51,7 @@ def draw_confusion(path: Path, outputs: Floats, targets: Labels, names: Sequence
 def draw_roc(
     path: Path,
     outputs: Floats,
-    targets: Labels,
+    targets: Ints,
     names: Sequence[str],
     *,
     chance: tuple[float, float] | None,
@@ -82,7 +79,7 @@ def draw_roc(
     _save(figure, path)
 
 
-def draw_reliability(path: Path, outputs: Floats, targets: Labels) -> None:
+def draw_reliability(path: Path, outputs: Floats, targets: Ints) -> None:
     """Draw how often decodes were right against how sure they were, and how many there were."""
     found = reliability(outputs, targets)
     n_bins = found.counts.size

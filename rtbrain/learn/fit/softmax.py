@@ -14,14 +14,11 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Ints
 
-Rows = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
 _ROWS_AT_A_TIME = 1024
 _MOST_ITERATIONS = 1000
 _NOISE = 1e-6  # of the largest eigenvalue: below it, float32 products hold nothing
-Numbers = npt.NDArray[np.int64]
 _LOWEST, _HIGHEST = 0.01, 10.0  # held-out logits that tell nothing would want it infinite
 
 
@@ -33,7 +30,7 @@ class Standardiser:
     scale: Doubles  # float64 [n_features]
 
     @classmethod
-    def of(cls, features: Floats, rows: Rows) -> "Standardiser":
+    def of(cls, features: Floats, rows: Ints) -> "Standardiser":
         """Standardiser of these rows, summed in float64 a few rows at a time."""
         shift = features[rows[0]].astype(np.float64)
         total, squares = np.zeros_like(shift), np.zeros_like(shift)
@@ -48,7 +45,7 @@ class Standardiser:
         scale = np.sqrt(variance)
         return cls(shift + mean, np.where(scale > floor, scale, 1.0))
 
-    def __call__(self, features: Floats, rows: Rows) -> Floats:
+    def __call__(self, features: Floats, rows: Ints) -> Floats:
         """Standardised copy of these rows, float32 [n_rows, n_features]."""
         out = np.empty((rows.size, features.shape[1]), np.float32)
         for first in range(0, rows.size, _ROWS_AT_A_TIME):
@@ -80,7 +77,7 @@ def row_coordinates(z: Floats) -> Floats:
     return coordinates
 
 
-def balanced_weights(targets: Rows, n_classes: int) -> Doubles:
+def balanced_weights(targets: Ints, n_classes: int) -> Doubles:
     """Weight of each window so that every class weighs the same, with mean 1."""
     counts = np.bincount(targets, minlength=n_classes)
     weights: Doubles = targets.size / (np.count_nonzero(counts) * counts[targets])
@@ -89,7 +86,7 @@ def balanced_weights(targets: Rows, n_classes: int) -> Doubles:
 
 def fit_softmax(
     z: Floats,
-    targets: Rows,
+    targets: Ints,
     *,
     n_classes: int,
     c: float,
@@ -140,7 +137,7 @@ class ReliabilityCurve:
 
     confidence: Doubles  # float64 [n_bins]
     share: Doubles  # float64 [n_bins]
-    counts: Numbers  # int64 [n_bins]
+    counts: Ints  # int64 [n_bins]
 
     @property
     def error(self) -> float:
@@ -151,7 +148,7 @@ class ReliabilityCurve:
 
 
 def fit_temperature(
-    logits: npt.NDArray[np.floating], targets: Numbers, weights: Doubles | None = None
+    logits: npt.NDArray[np.floating], targets: Ints, weights: Doubles | None = None
 ) -> float:
     """The number that held-out logits are to be divided by.
 
@@ -175,7 +172,7 @@ def apply_temperature(readout: LinearReadout, temperature: float) -> LinearReado
     return LinearReadout(weight, (readout.bias / temperature).astype(np.float32), readout.task)
 
 
-def reliability(probabilities: Floats, targets: Numbers, *, n_bins: int = 10) -> ReliabilityCurve:
+def reliability(probabilities: Floats, targets: Ints, *, n_bins: int = 10) -> ReliabilityCurve:
     """Confidence against being right, in bins."""
     kept = np.isfinite(probabilities).all(axis=1)
     confidence = probabilities[kept].max(axis=1).astype(np.float64)

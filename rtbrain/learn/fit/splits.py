@@ -17,13 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Times
-
-Rows = npt.NDArray[np.int64]
-
-
-Numbers = npt.NDArray[np.int64]
-
+from rtbrain.types import Ints, Times
 
 _MOST_BLOCKS_A_FOLD = 6
 
@@ -41,8 +35,8 @@ class Fold:
     """
 
     name: str
-    train: Rows
-    test: Rows
+    train: Ints
+    test: Ints
 
 
 def block_folds(
@@ -153,7 +147,7 @@ def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fol
     return folds
 
 
-def subsample(rows: Rows, most: int) -> Rows:
+def subsample(rows: Ints, most: int) -> Ints:
     """At most so many of the rows, evenly spaced, the first and last among them.
 
     Parameters
@@ -168,7 +162,7 @@ def subsample(rows: Rows, most: int) -> Rows:
     return rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(np.int64)]
 
 
-def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> Numbers:
+def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> Ints:
     """Number of the block of time that each window ends in; no block spans two recordings.
 
     Parameters
@@ -189,7 +183,7 @@ def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> N
     return blocks
 
 
-def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Rows]:
+def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Ints]:
     """Rows of each recording, in the order that the recordings first appear."""
     if not len(recordings):
         return [np.arange(n_labelled)]
@@ -197,7 +191,7 @@ def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Rows]:
     return [np.flatnonzero(labels == name) for name in dict.fromkeys(recordings)]
 
 
-def _stretches(classes: Numbers, parts: Sequence[Rows]) -> dict[int, int]:
+def _stretches(classes: Ints, parts: Sequence[Ints]) -> dict[int, int]:
     """How many contiguous stretches each class comes in."""
     counts: dict[int, int] = dict.fromkeys(np.unique(classes).tolist(), 0)
     for part in parts:
@@ -208,7 +202,7 @@ def _stretches(classes: Numbers, parts: Sequence[Rows]) -> dict[int, int]:
     return counts
 
 
-def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Numbers:
+def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Ints:
     """Fold of each row of a recording, as blocks that are dealt to the folds."""
     n_all = n_folds * n_blocks
     edges = np.rint(np.arange(1, n_all) * n_rows / n_all).astype(np.int64)
@@ -220,7 +214,7 @@ def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Nu
 
 
 def _fold(
-    name: str, held_out: npt.NDArray[np.bool_], t_s: Times, parts: Sequence[Rows], embargo_s: float
+    name: str, held_out: npt.NDArray[np.bool_], t_s: Times, parts: Sequence[Ints], embargo_s: float
 ) -> Fold:
     far = ~held_out
     for part in parts:
@@ -234,7 +228,7 @@ def _fold(
     return Fold(name, np.flatnonzero(far), np.flatnonzero(held_out))
 
 
-def _whole(fold: Fold, classes: Numbers) -> bool:
+def _whole(fold: Fold, classes: Ints) -> bool:
     every = np.unique(classes).size
     return all(np.unique(classes[rows]).size == every for rows in (fold.train, fold.test))
 
