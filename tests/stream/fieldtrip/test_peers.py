@@ -53,7 +53,7 @@ LSL_CLIENT = """
     if len(sys.argv) > 3:
         info = mne.create_info(sys.argv[3].split(","), float(sys.argv[4]), "misc")
     with LSLClient(info=info, host=sys.argv[2], wait_max=20) as client:
-        epoch = client.get_data_as_epoch(n_samples=10)
+        epoch = client.get_data_as_epoch(n_samples=10, timeout=20)
         info = client.get_measurement_info()
         print("RESULT" + json.dumps({
             "names": info["ch_names"], "types": info.get_channel_types(), "rate": info["sfreq"],
