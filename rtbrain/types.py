@@ -15,7 +15,7 @@ from rtbrain.errors import MontageError
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Times = npt.NDArray[np.float64]
+Times = npt.NDArray[np.float64]  # s
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 

@@ -3,11 +3,10 @@
 from collections.abc import Generator, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.buffer.ring import Ring
 from rtbrain.errors import SettingsError, StreamError
-from rtbrain.types import Chunk, Floats, Montage, Quality, Window
+from rtbrain.types import Chunk, Floats, Mask, Montage, Quality, Window
 
 
 class Windows:
@@ -136,7 +135,7 @@ class Windows:
 
     def _window(self, t_stop: float) -> Window:
         start = self._count - self._length
-        good: npt.NDArray[np.bool_] = self._last_bad < start
+        good: Mask = self._last_bad < start
         reason = self._filling() if start < 0 else self._uncovered(good)
         quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
@@ -145,7 +144,7 @@ class Windows:
         rate_hz = self._montage.sfreq_hz
         return f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
 
-    def _uncovered(self, good: npt.NDArray[np.bool_]) -> str:
+    def _uncovered(self, good: Mask) -> str:
         """Why too few channels are good; empty where there are enough."""
         if not good.any():
             return "no good channel"

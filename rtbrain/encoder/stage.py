@@ -1,13 +1,12 @@
 """The stage from Spectrogram to Embedding, and its stand-in that has no encoder."""
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
 from rtbrain.encoder.runtimes.window_runtime import Runtime
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Embedding, Floats, Mask, Spectrogram
+from rtbrain.types import Embedding, Floats, Ints, Mask, Spectrogram
 
 
 class EncoderStage:
@@ -213,7 +212,7 @@ class StreamingEncoderStage:
 def streaming_stage(
     model: EncoderModel,
     shape: tuple[int, int, int],
-    positions: npt.NDArray[np.int64] | None,
+    positions: Ints | None,
     *,
     hop_frames: int,
     hop_samples: int,

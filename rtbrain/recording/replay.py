@@ -6,22 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
 from rtbrain.recording.recording import Event, Recording
-from rtbrain.types import Chunk, Floats, Montage, Times
+from rtbrain.types import Chunk, Floats, Ints, Montage, Times
 
 _BLOCK_S = 1.0
 # Senders hand samples on in bursts; a stall that a burst makes up for within this time lost none.
 _BURST_S = 0.25
-Counts = npt.NDArray[np.int64]
 _LONGEST_WAIT_S = 0.1
 # Below this a wait is rounding, and a virtual clock could not be advanced by it.
 _DUE_S = 1e-9
 
 
-def lost_before(stamps: Times, sfreq_hz: float) -> Counts:
+def lost_before(stamps: Times, sfreq_hz: float) -> Ints:
     """How many samples were lost just before each, judged from the stamps.
 
     A loss moves all stamps after it, jitter does not: there is a gap where every stamp of the
@@ -107,7 +105,7 @@ class ReplaySource:
         stamps = self._recording.timestamps(self._start, self._stop)
         self._stamps = None if stamps is None else stamps - stamps[0]
         self._pass_samples = self._stop - self._start
-        self._lost: Counts | None = None
+        self._lost: Ints | None = None
         self._edges = [self._stop]
         if self._stamps is not None:
             self._lost = lost_before(self._stamps, self._montage.sfreq_hz)

@@ -5,13 +5,10 @@ chunks equals the recording filtered whole.
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import butter, iirnotch, sosfilt
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Chunk, Floats, Montage
-
-Doubles = npt.NDArray[np.float64]
+from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage
 
 
 class NotchComb:
@@ -168,12 +165,12 @@ class _Cascade:
             data[~finite] = np.nan
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
-    def _take_origins(self, signal: Doubles, finite: npt.NDArray[np.bool_]) -> None:
+    def _take_origins(self, signal: Doubles, finite: Mask) -> None:
         fresh = np.isnan(self._origin) & finite.any(axis=1)
         rows = np.flatnonzero(fresh)
         self._origin[rows] = signal[rows, finite[rows].argmax(axis=1)]
 
-    def _bridge(self, signal: Doubles, finite: npt.NDArray[np.bool_]) -> None:
+    def _bridge(self, signal: Doubles, finite: Mask) -> None:
         """Put the last finite value in place of each sample that is not finite."""
         for row in np.flatnonzero(~finite.all(axis=1)):
             latest = np.maximum.accumulate(np.where(finite[row], np.arange(len(finite[row])), -1))

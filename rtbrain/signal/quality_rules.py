@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.types import Floats, Mask
+from rtbrain.types import Doubles, Floats, Ints, Mask
 
-_Doubles = npt.NDArray[np.float64]
 _HARMONICS = 3
 # A signal that moves by no more than two steps of the converter does not move; a little more,
 # since a scale in floating point blurs the steps.
@@ -23,8 +22,6 @@ _REPEATS_OF_FLAT = 0.25
 _FEWEST_POINTS = 4
 _MAINS_EVERYWHERE_HZ = (50.0, 60.0)
 QualityCodes = npt.NDArray[np.int8]
-Doubles = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
@@ -65,12 +62,12 @@ class BlockMeasurements:
     finite: Mask  # bool [n_contacts]
     flat: Mask  # bool [n_contacts]
     peak_uv: Floats  # float32 [n_contacts]
-    at_extreme: _Doubles  # float64 [n_contacts]
-    level_db: _Doubles  # float64 [n_contacts]
-    change_db: _Doubles  # float64 [n_contacts]
-    mains_db: _Doubles  # float64 [n_contacts]
-    mains_share: _Doubles  # float64 [n_contacts]
-    correlation: _Doubles  # float64 [n_pairs]
+    at_extreme: Doubles  # float64 [n_contacts]
+    level_db: Doubles  # float64 [n_contacts]
+    change_db: Doubles  # float64 [n_contacts]
+    mains_db: Doubles  # float64 [n_contacts]
+    mains_share: Doubles  # float64 [n_contacts]
+    correlation: Doubles  # float64 [n_pairs]
 
 
 class BlockMeasures:
@@ -87,8 +84,8 @@ class BlockMeasures:
         block_samples: int,
         sfreq_hz: float,
         mains_hz: float | None,
-        first: npt.NDArray[np.int64],
-        second: npt.NDArray[np.int64],
+        first: Ints,
+        second: Ints,
     ) -> None:
         families = _MAINS_EVERYWHERE_HZ if mains_hz is None else (mains_hz,)
         n_changes = block_samples - 1
@@ -123,7 +120,7 @@ class BlockMeasures:
                 self._correlation(centred),
             )
 
-    def _mains(self, changes: Floats) -> tuple[_Doubles, _Doubles]:
+    def _mains(self, changes: Floats) -> tuple[Doubles, Doubles]:
         """Power of the mains and its share: of the mains frequency that has more of it."""
         total = (np.square(changes) @ self._power_weights).astype(np.float64)
         mains = np.zeros_like(total)
@@ -132,7 +129,7 @@ class BlockMeasures:
             mains = np.maximum(mains, np.square(products).sum(axis=1) * self._power_of_product)
         return mains, mains / total
 
-    def _correlation(self, centred: Floats) -> _Doubles:
+    def _correlation(self, centred: Floats) -> Doubles:
         if self._n_periods <= _FEWEST_POINTS:
             return np.full(self._first.shape, np.nan)
         periods = centred[:, : self._n_periods * self._period]
@@ -144,7 +141,7 @@ class BlockMeasures:
         return np.asarray(products.sum(axis=1), np.float64)
 
 
-def _waves(mains_hz: float, taper: _Doubles, sfreq_hz: float) -> Floats | None:
+def _waves(mains_hz: float, taper: Doubles, sfreq_hz: float) -> Floats | None:
     """Tapered cosines and sines of the mains and its harmonics: float32 [n_samples, n_waves]."""
     harmonics_hz = mains_hz * np.arange(1, _HARMONICS + 1)
     harmonics_hz = harmonics_hz[harmonics_hz < sfreq_hz / 2]
@@ -164,12 +161,12 @@ def _flat(changes: Floats, span_uv: Floats) -> Mask:
     return flat
 
 
-def _power(signal: Floats) -> _Doubles:
+def _power(signal: Floats) -> Doubles:
     squares = np.einsum("ct,ct->c", signal, signal).astype(np.float64)
     return np.asarray(squares / signal.shape[1])
 
 
-def _decibel(power: _Doubles) -> _Doubles:
+def _decibel(power: Doubles) -> Doubles:
     return np.asarray(10 * np.log10(power))
 
 
@@ -233,7 +230,7 @@ class RelativeRules:
         return codes
 
 
-def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> npt.NDArray[np.int64]:
+def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
     """Tell which values lie out of the normal range: 1 above, -1 below, 0 within or NaN."""
     middle = np.median(values_db[normal])
     distance = values_db - middle
@@ -255,7 +252,7 @@ class ShaftCorrelation:
     The sign is dropped after averaging: contacts of a bipolar montage are neighbours too.
     """
 
-    def __init__(self, n_contacts: int, first: Rows, second: Rows) -> None:
+    def __init__(self, n_contacts: int, first: Ints, second: Ints) -> None:
         self._n_contacts = n_contacts
         self._first, self._second = first, second
         self._seen = np.full((_AVERAGED_BLOCKS, first.size), np.nan)

@@ -4,14 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import firwin
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Chunk, Floats, Montage, Times
-
-Doubles = npt.NDArray[np.float64]
-
+from rtbrain.types import Chunk, Doubles, Floats, Ints, Montage, Times
 
 _LARGEST = 5000  # of either integer of the ratio: the filter has 20 times as many taps
 
@@ -140,7 +136,7 @@ class Resample:
         # Output m needs inputs up to floor((m * down + half) / up).
         return int((last * self._up + self._up - 1 - self._half) // self._down + 1)
 
-    def _filtered(self, numbers: npt.NDArray[np.int64]) -> Floats:
+    def _filtered(self, numbers: Ints) -> Floats:
         newest, phase = np.divmod(numbers * self._down + self._half, self._up)
         n_taps = self._phases.shape[1]
         spans = np.lib.stride_tricks.sliding_window_view(self._kept, n_taps, axis=1)
@@ -154,7 +150,7 @@ class Resample:
             made[:, block] = np.einsum("cmk,mk->cm", inputs, self._phases[phase[block]])
         return made
 
-    def _stamped(self, numbers: npt.NDArray[np.int64]) -> Times:
+    def _stamped(self, numbers: Ints) -> Times:
         before, part = np.divmod(numbers * self._down, self._up)
         at = before - self._first
         start = self._stamps[at]

@@ -9,13 +9,9 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import MontageError
-from rtbrain.types import Montage
-
-Rows = npt.NDArray[np.int64]
-
+from rtbrain.types import Ints, Montage
 
 CONTACT_KINDS = frozenset({"dbs", "ecog", "eeg", "seeg"})
 
@@ -26,7 +22,7 @@ _LONGEST_SHAFT = 18  # contacts, of the depth electrodes that are made
 _LABEL = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)")
 
 
-def neighbour_triples(montage: Montage) -> tuple[Rows, Rows, Rows]:
+def neighbour_triples(montage: Montage) -> tuple[Ints, Ints, Ints]:
     """Rows of the contacts with both neighbours on their shaft, and rows of those neighbours."""
     places = _places(montage)
     triples = [
@@ -42,7 +38,7 @@ def neighbour_triples(montage: Montage) -> tuple[Rows, Rows, Rows]:
     return centre, below, above
 
 
-def shaft_pairs(montage: Montage, reach: int) -> tuple[Rows, Rows]:
+def shaft_pairs(montage: Montage, reach: int) -> tuple[Ints, Ints]:
     """Rows of contacts that lie on one shaft within `reach` places of each other.
 
     Contacts whose labels cannot be read, or that claim one place, form no pair; nor do those of

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
 from rtbrain.spectrogram.frames import (
@@ -13,13 +12,7 @@ from rtbrain.spectrogram.frames import (
     cut_frames,
     make_spectrogram,
 )
-from rtbrain.types import Mask, Spectrogram, Times, Window
-
-Doubles = npt.NDArray[np.float64]
-
-
-Counts = npt.NDArray[np.int64]
-
+from rtbrain.types import Doubles, Ints, Mask, Spectrogram, Times, Window
 
 _KNOWN_FRAMES = 100
 
@@ -43,7 +36,7 @@ class RunningStatistics:
 
     mean: Doubles
     variance: Doubles
-    count: Counts
+    count: Ints
 
     def copy(self) -> "RunningStatistics":
         """The same values in arrays of their own."""

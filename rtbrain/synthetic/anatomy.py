@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.synthetic.noise import RandomStream, random_generator
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Ints
 
 SPACES = ("MNI mm", "LIP voxels")
 
@@ -70,14 +70,14 @@ class Implant:
     """The contacts of a patient."""
 
     names: tuple[str, ...]
-    shafts: npt.NDArray[np.int64]  # int64 [n_channels]
+    shafts: Ints  # int64 [n_channels]
     positions_mm: Floats  # float32 [n_channels, 3]
 
 
 def draw_foci(family: int) -> tuple[tuple[Focus, ...], tuple[Focus, ...]]:
     """Foci that follow the task, and foci of unrelated bursts, of one family of patients."""
     rng = random_generator(RandomStream.FOCI, family)
-    placed: list[npt.NDArray[np.float64]] = []
+    placed: list[Doubles] = []
     foci: list[Focus] = []
     while len(foci) < _N_FOCI + _N_BURST_FOCI:
         side = -1.0 if len(foci) % 2 == 0 else 1.0
@@ -132,9 +132,7 @@ def _contacts_of_shafts(rng: np.random.Generator, n_channels: int) -> list[int]:
     return counts
 
 
-def _shaft(
-    rng: np.random.Generator, target: npt.NDArray[np.floating], n_contacts: int
-) -> npt.NDArray[np.float64]:
+def _shaft(rng: np.random.Generator, target: npt.NDArray[np.floating], n_contacts: int) -> Doubles:
     side = float(np.sign(target[0]))
     aim = target + rng.normal(0.0, _MISS_MM, 3)
     inwards = np.array([-side, *rng.uniform(-0.25, 0.25, 2)])

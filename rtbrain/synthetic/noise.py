@@ -10,9 +10,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats
 
-Reals = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complexfloating]
 
 
@@ -109,8 +108,8 @@ class RandomBumps:
 
 
 def power_law_amplitude(
-    exponents: Reals, rms_uv: Reals, floor_uv: float, n_samples: int, sfreq_hz: float
-) -> Reals:
+    exponents: Doubles, rms_uv: Doubles, floor_uv: float, n_samples: int, sfreq_hz: float
+) -> Doubles:
     """Amplitudes that turn white noise into a 1/f background over an amplifier's noise floor."""
     freqs_hz = np.fft.rfftfreq(2 * n_samples, 1 / sfreq_hz)
     power = np.maximum(freqs_hz, 1.0) ** -exponents[:, np.newaxis]
@@ -119,15 +118,13 @@ def power_law_amplitude(
     return np.asarray(np.sqrt((power + floor_uv**2) * sfreq_hz / 2))
 
 
-def band_amplitude(
-    band_hz: tuple[float, float], n_samples: int, sfreq_hz: float
-) -> npt.NDArray[np.float64]:
+def band_amplitude(band_hz: tuple[float, float], n_samples: int, sfreq_hz: float) -> Doubles:
     """Amplitudes that keep one band: float64 [n_samples + 1], 1 within and 0 outside."""
     freqs_hz = np.fft.rfftfreq(2 * n_samples, 1 / sfreq_hz)
     return ((freqs_hz >= band_hz[0]) & (freqs_hz <= band_hz[1])).astype(np.float64)
 
 
-def kernel_response(amplitude: Reals) -> Complexes:
+def kernel_response(amplitude: Doubles) -> Complexes:
     """Response of a kernel with these amplitudes that fits one block.
 
     The kernel is symmetric about half a block, so that what two kernels make of one noise stays

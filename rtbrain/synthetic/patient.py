@@ -16,11 +16,10 @@ import numpy.typing as npt
 from rtbrain.errors import SettingsError
 from rtbrain.synthetic.anatomy import SPACES, Focus, Implant, draw_foci, draw_implant, in_space
 from rtbrain.synthetic.noise import RandomStream, random_generator
-from rtbrain.types import Floats, Montage
+from rtbrain.types import Doubles, Floats, Ints, Montage
 
 _STATE_S = (1.0, 3.0)
 _PAGE_STATES = 256
-Counts = npt.NDArray[np.int64]
 BANDS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"alpha": (8.0, 12.0), "beta": (13.0, 30.0), "high gamma": (70.0, 150.0)}
 )
@@ -37,7 +36,7 @@ class StateSequence:
         self._starts_s = np.zeros(1)
         self._states = np.zeros(1, np.int64)
 
-    def until(self, sample: int) -> tuple[Counts, Counts]:
+    def until(self, sample: int) -> tuple[Ints, Ints]:
         """First samples and states, from the first to one that starts after `sample`."""
         while self._starts_s[-1] * self._sfreq_hz <= sample + 1:
             self._draw_page()
@@ -170,7 +169,7 @@ class Patient:
     def _sequence(self) -> StateSequence:
         return StateSequence(self.seed, len(self.classes), self.sfreq_hz)
 
-    def state_at(self, samples: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    def state_at(self, samples: npt.ArrayLike) -> Ints:
         """State at each sample: int64 of the same shape, indices into `classes`.
 
         Raises
@@ -213,7 +212,7 @@ class Patient:
         return out
 
     @cached_property
-    def _class_levels(self) -> npt.NDArray[np.float64]:
+    def _class_levels(self) -> Doubles:
         """Level of each focus in each state, [n_classes, n_foci].
 
         With two classes the second drives every focus; with more, each drives a subset of its own.

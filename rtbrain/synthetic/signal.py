@@ -6,7 +6,6 @@ and the gains and offsets of the contacts.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
 from rtbrain.synthetic.noise import (
@@ -19,7 +18,7 @@ from rtbrain.synthetic.noise import (
     random_generator,
 )
 from rtbrain.synthetic.patient import BANDS_HZ, Patient
-from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.types import Chunk, Doubles, Floats, Montage
 
 # The kernels of the noise are as long as a block: it sets the lowest frequency of the background.
 _BLOCK_S = 1.0
@@ -189,7 +188,7 @@ class SyntheticSignal:
         responses = [kernel_response(part) for part in parts]
         return FilteredNoise(RandomStream.BACKGROUND, patient.seed, mixing, responses)
 
-    def _band(self, name: str) -> npt.NDArray[np.float64]:
+    def _band(self, name: str) -> Doubles:
         return band_amplitude(BANDS_HZ[name], self.block_samples, self.patient.sfreq_hz)
 
     def _bumps(
@@ -218,7 +217,7 @@ class SyntheticSignal:
         scale = _DRIFT_UV / np.sqrt(n_waves)
         return rng.normal(0.0, scale, (self.patient.n_channels, 2 * n_waves)).astype(np.float32)
 
-    def _oscillations(self, times_s: npt.NDArray[np.float64]) -> Floats:
+    def _oscillations(self, times_s: Doubles) -> Floats:
         """Mains, whose frequency wanders by 0.05 Hz, then drift: float32 [n, n_samples]."""
         wander = _MAINS_WANDER_RAD * np.sin(2 * np.pi * times_s / _MAINS_WANDER_PERIOD_S)
         phase = 2 * np.pi * self.patient.mains_hz * times_s + wander

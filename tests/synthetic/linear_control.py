@@ -5,20 +5,19 @@ contacts: what an encoder with random weights, which mixes contacts blindly, has
 """
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints, Mask
 
 FRAME_S, HOP_S, N_FREQS, N_POOLED = 400 / 2048, 50 / 2048, 40, 10
 TRAIN_S, EMBARGO_S, TEST_S = 60.0, 5.0, 30.0
 
 
-def running_frames(patient: Patient, duration_s: float) -> tuple[Floats, npt.NDArray[np.int64]]:
+def running_frames(patient: Patient, duration_s: float) -> tuple[Floats, Ints]:
     """Z-scored magnitudes [n_channels, n_frames, n_freqs] and the middle sample of each frame."""
     length, hop = round(FRAME_S * patient.sfreq_hz), round(HOP_S * patient.sfreq_hz)
     n_samples = round(duration_s * patient.sfreq_hz)
@@ -53,9 +52,9 @@ def scores(patient: Patient) -> dict[str, float]:
 
 def _score(
     features: Floats,
-    labels: npt.NDArray[np.int64],
-    train: npt.NDArray[np.bool_],
-    test: npt.NDArray[np.bool_],
+    labels: Ints,
+    train: Mask,
+    test: Mask,
 ) -> float:
     scaler = StandardScaler().fit(features[train])
     readout = LogisticRegression(C=0.01, max_iter=500)

@@ -14,7 +14,7 @@ from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.cross_validation import scores_of
 from rtbrain.learn.fit.splits import time_blocks
 from rtbrain.stage import Stage
-from rtbrain.types import Decode, Embedding, Floats, Mask, Spectrogram, Times
+from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram, Times
 
 _N_DRAWS = 1000
 _INTERVAL = (2.5, 97.5)
@@ -233,7 +233,7 @@ def _left_out(item: Spectrogram, reason: str) -> Embedding:
 
 
 def eager_reference(
-    model: EncoderModel, positions: npt.NDArray[np.int64] | None, *, threads: int
+    model: EncoderModel, positions: Ints | None, *, threads: int
 ) -> Callable[[Floats, Mask], tuple[Floats, Floats]]:
     """The eager model as `PairedEncoder` asks it: in float32, uncompiled."""
     model.eval()

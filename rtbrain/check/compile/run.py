@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from rtbrain.check.compile.check import (
@@ -52,7 +50,7 @@ from rtbrain.errors import CompiledModelError
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.evaluate.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints
 
 Decoder = tuple[FeaturePipeline, Readout]
 
@@ -250,7 +248,7 @@ def make_runtime(
     way: ApprovedRuntime,
     model: EncoderModel,
     shape: tuple[int, int, int],
-    positions: npt.NDArray[np.int64] | None,
+    positions: Ints | None,
     windows: Sequence[Floats],
     scratch: Path,
     *,

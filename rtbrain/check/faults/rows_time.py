@@ -4,15 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.buffer import EventWindows, Windows
 from rtbrain.check.faults.matrix import FaultCase, Finding, Rig
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.types import Chunk, Floats, Montage, Times
-
-Numbers = npt.NDArray[np.int64]
-
+from rtbrain.types import Chunk, Floats, Ints, Montage, Times
 
 _START_S = 1000.0
 
@@ -30,7 +26,7 @@ _PACKET = 64
 class _Packet:
     """Samples as they arrive: their true numbers, their stamps, when they are here."""
 
-    numbers: Numbers
+    numbers: Ints
     stamps: Times
     t_arrived: float
 
@@ -127,7 +123,7 @@ def uneven_markers(rig: Rig) -> Finding:
     return f"{len(given)} windows of {len(times)} markers, at most {worst:.2f} samples off", passed
 
 
-def _packets(numbers: Numbers, true_hz: float, *, stamps: Times | None = None) -> list[_Packet]:
+def _packets(numbers: Ints, true_hz: float, *, stamps: Times | None = None) -> list[_Packet]:
     """Packets of a sender whose clock shows `stamps`, the true time by default."""
     stamps = _START_S + numbers / true_hz if stamps is None else stamps
     return [
@@ -150,17 +146,17 @@ def _taken(rig: Rig, packets: Sequence[_Packet]) -> tuple[SampleCounter, list[Ch
     return ledger, chunks
 
 
-def _marked(montage: Montage, numbers: Numbers) -> Floats:
+def _marked(montage: Montage, numbers: Ints) -> Floats:
     """Samples that carry their own true number, float32 [n_channels, n_samples]."""
     return np.tile(numbers.astype(np.float32), (montage.n_channels, 1))
 
 
-def _counted(chunk: Chunk) -> Numbers:
-    numbers: Numbers = chunk.data[0].astype(np.int64)
+def _counted(chunk: Chunk) -> Ints:
+    numbers: Ints = chunk.data[0].astype(np.int64)
     return numbers
 
 
-def _numbers(chunk: Chunk) -> Numbers:
+def _numbers(chunk: Chunk) -> Ints:
     return np.arange(chunk.first_sample, chunk.first_sample + chunk.n_samples, dtype=np.int64)
 
 

@@ -20,7 +20,7 @@ from rtbrain.encoder.models.layers import (
     TransformerStack,
 )
 from rtbrain.errors import MontageError
-from rtbrain.types import Montage
+from rtbrain.types import Ints, Montage
 
 _LIP = ("LIP voxels", "LIP mm")
 # x to the right, y anterior, z superior; how many of the unit a millimetre is.
@@ -240,7 +240,7 @@ class PopT(nn.Module):
         return tokens
 
 
-def lip_positions(montage: Montage) -> npt.NDArray[np.int64]:
+def lip_positions(montage: Montage) -> Ints:
     """Contact positions as L, I, P voxels (left, inferior, posterior), 1 mm each.
 
     L, I, P are taken as they are and truncated, as published. World coordinates (x right,

@@ -6,9 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.runtimes.contract import Contract, Precision, contract_of_json
 from rtbrain.encoder.runtimes.openvino_convert import compile_openvino, openvino_contract
@@ -17,6 +14,7 @@ from rtbrain.encoder.runtimes.torchscript import atomic_write
 from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime
 from rtbrain.encoder.runtimes.window_torchscript import compile_population, compile_torchscript
 from rtbrain.errors import CompiledModelError
+from rtbrain.types import Ints
 
 RuntimeName = Literal["auto", "torchscript", "openvino"]
 
@@ -129,7 +127,7 @@ def approved_runtime(folder: Path) -> ApprovedRuntime | None:
 def load_runtime(
     model: EncoderModel,
     shape: tuple[int, int, int],
-    positions: npt.NDArray[np.int64] | None,
+    positions: Ints | None,
     choice: RuntimeChoice,
     *,
     on_event: Callable[..., None] | None = None,
@@ -179,7 +177,7 @@ def load_runtime(
 def _as_approved(
     model: EncoderModel,
     shape: tuple[int, int, int],
-    positions: npt.NDArray[np.int64] | None,
+    positions: Ints | None,
     otherwise: ApprovedRuntime,
     choice: RuntimeChoice,
 ) -> TorchScriptRuntime | OpenVINORuntime:
@@ -207,7 +205,7 @@ def _as_approved(
 def _loaded(
     model: EncoderModel,
     shape: tuple[int, int, int],
-    positions: npt.NDArray[np.int64] | None,
+    positions: Ints | None,
     way: ApprovedRuntime,
     choice: RuntimeChoice,
 ) -> TorchScriptRuntime | OpenVINORuntime:

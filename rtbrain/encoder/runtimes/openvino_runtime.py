@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rtbrain.encoder.runtimes.contract import Contract, contract_of_json, require_precision
 from rtbrain.encoder.runtimes.window_runtime import CompiledRuntime
 from rtbrain.encoder.runtimes.window_torchscript import open_torchscript
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints
 
 GRAPH = "encoder.xml"
 _WEIGHTS, _CONTRACT = "encoder.bin", "contract.json"
@@ -53,7 +50,7 @@ class OpenVINORuntime(CompiledRuntime):
         self,
         path: Path,
         population: Path,
-        positions: npt.NDArray[np.int64] | None,
+        positions: Ints | None,
         *,
         threads: int = 1,
     ) -> None:

@@ -23,7 +23,7 @@ from rtbrain.encoder.runtimes.torchscript import (
 )
 from rtbrain.encoder.runtimes.window_runtime import on_threads
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Floats, Mask
+from rtbrain.types import Floats, Ints, Mask
 
 # Channels that are restarted in one call: their frames stay in the processor's caches, and a
 # channel that returns costs no more than these.
@@ -43,9 +43,7 @@ class StreamingRuntime:
     name = "torchscript"
     precision = "fp32"
 
-    def __init__(
-        self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
-    ) -> None:
+    def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
         self._model, contract = open_streaming(path)
         self.n_channels = contract.n_channels
@@ -77,7 +75,7 @@ class StreamingRuntime:
         with on_threads(self.threads), torch.inference_mode():
             self._model.advance(_tensor(frames), _tensor(known), self._state)
 
-    def restart(self, window: Floats, rows: npt.NDArray[np.int64]) -> None:
+    def restart(self, window: Floats, rows: Ints) -> None:
         """Put some channels where one shot over a window leaves them."""
         for first in range(0, rows.size, _RESTARTED):
             # Filled up with the last one, so that the shape stays the one that is warm.

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rtbrain.encoder.models.popt import require_positions_in_range
 from rtbrain.encoder.runtimes.contract import ChannelBlocks, Contract
 from rtbrain.encoder.runtimes.window_torchscript import CompiledEncoder, open_torchscript
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Floats, Mask
+from rtbrain.types import Floats, Ints, Mask
 
 _MOST_WARM_UP_CALLS = 30
 
@@ -54,7 +53,7 @@ class PopulationRuntime:
         self,
         compiled: CompiledEncoder,
         contract: Contract,
-        positions: npt.NDArray[np.int64] | None,
+        positions: Ints | None,
     ) -> None:
         if positions is None:
             if contract.reads_positions:
@@ -96,7 +95,7 @@ class CompiledRuntime:
         contract: Contract,
         encode: Callable[[Floats], Floats],
         compiled: CompiledEncoder,
-        positions: npt.NDArray[np.int64] | None,
+        positions: Ints | None,
         *,
         threads: int,
         start_s: float,
@@ -144,9 +143,7 @@ class TorchScriptRuntime(CompiledRuntime):
 
     name = "torchscript"
 
-    def __init__(
-        self, path: Path, positions: npt.NDArray[np.int64] | None, *, threads: int = 1
-    ) -> None:
+    def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
         compiled, contract = open_torchscript(path)
         super().__init__(

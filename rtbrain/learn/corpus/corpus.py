@@ -18,9 +18,7 @@ from rtbrain.learn.corpus.manifest import (
     read_manifest,
 )
 from rtbrain.recording.recording import Event
-from rtbrain.types import Floats, Mask, Montage, Times
-
-Rows = npt.NDArray[np.int64]
+from rtbrain.types import Floats, Ints, Mask, Montage, Times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +48,7 @@ class CorpusSession:
     montage: Montage
     events: tuple[Event, ...]
     t_stop: Times
-    good: npt.NDArray[np.bool_]
+    good: Mask
     shards: Sequence[npt.NDArray[np.floating]]
 
     @property
@@ -58,7 +56,7 @@ class CorpusSession:
         """How many windows there are."""
         return len(self.t_stop)
 
-    def read(self, windows: Rows, channels: Rows) -> Floats:
+    def read(self, windows: Ints, channels: Ints) -> Floats:
         """Items of these (window, channel) pairs, float32 [n, ...]."""
         starts = np.cumsum([0, *(len(shard) for shard in self.shards)])
         of = np.searchsorted(starts, windows, side="right") - 1
@@ -197,7 +195,7 @@ def _array(folder: Path, entry: FileEntry, *, mapped: bool = False) -> npt.NDArr
     return array
 
 
-def placed_positions(montage: Montage) -> tuple[npt.NDArray[np.int64], Mask]:
+def placed_positions(montage: Montage) -> tuple[Ints, Mask]:
     """Positions of the contacts that have one, and which these are.
 
     Parameters

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 from scipy.signal import get_window
 
 from rtbrain.errors import SettingsError
 from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.stage import Stage
-from rtbrain.types import Chunk, Embedding, Floats, Montage, Spectrogram, Times, Window
+from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
 _PULL_S = 0.0
 _FRAME_S = 0.25  # 512 samples at 2048 Hz
@@ -39,7 +38,7 @@ class Features:
 
     rows: dict[str, Floats]  # dict of str to ndarray, float32 [n_windows, n_features]
     channels: Floats | None  # float32 [n_windows, n_channels, n_features], or None
-    good: npt.NDArray[np.bool_]  # bool [n_windows, n_channels]
+    good: Mask  # bool [n_windows, n_channels]
     t_stop: Times  # float64 [n_windows]
     t_neural: Times  # float64 [n_windows]
     n_invalid: int

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import softmax
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.metrics import roc_auc
 from rtbrain.learn.fit.softmax import apply_temperature, balanced_weights, fit_temperature
 from rtbrain.learn.fit.splits import block_folds
-from rtbrain.types import Floats, Ints, Mask
+from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _HEAD_LR, _BODY_LR = 5e-4, 5e-5
 _BATCH = 128
@@ -48,7 +47,7 @@ class ChannelEmbeddings:
     """
 
     channels: Floats
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     good: Mask
 
 
@@ -216,7 +215,7 @@ class _Learner:
         embeddings: ChannelEmbeddings,
         rows: Ints,
         targets: Ints,
-        weights: npt.NDArray[np.float64],
+        weights: Doubles,
     ) -> None:
         self._body.train()
         logits = self._head(_population(self._body, embeddings, rows))  # [B, K]
@@ -231,9 +230,7 @@ class _Learner:
         self.step += 1
 
 
-def _batches(
-    targets: Ints, n_classes: int, seed: int
-) -> Iterator[tuple[Ints, npt.NDArray[np.float64]]]:
+def _batches(targets: Ints, n_classes: int, seed: int) -> Iterator[tuple[Ints, Doubles]]:
     """Rows drawn for each step, and their weights, so that every class weighs the same."""
     order = np.random.default_rng(seed)
     weights = balanced_weights(targets, n_classes)
@@ -256,9 +253,7 @@ def _calibrated(
     return apply_temperature(LinearReadout(weight, bias, "classification"), temperature)
 
 
-def _logits(
-    body: PopT, head: nn.Linear, embeddings: ChannelEmbeddings, rows: Ints
-) -> npt.NDArray[np.float64]:
+def _logits(body: PopT, head: nn.Linear, embeddings: ChannelEmbeddings, rows: Ints) -> Doubles:
     with torch.no_grad():
         logits: Tensor = head(torch.from_numpy(population_of(body, embeddings, rows)))
     return logits.numpy().astype(np.float64)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Ints, Times
+from rtbrain.types import Ints, Mask, Times
 
 _MOST_BLOCKS_A_FOLD = 6
 
@@ -213,9 +213,7 @@ def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> In
     return fold.astype(np.int64)
 
 
-def _fold(
-    name: str, held_out: npt.NDArray[np.bool_], t_s: Times, parts: Sequence[Ints], embargo_s: float
-) -> Fold:
+def _fold(name: str, held_out: Mask, t_s: Times, parts: Sequence[Ints], embargo_s: float) -> Fold:
     far = ~held_out
     for part in parts:
         tests = t_s[part][held_out[part]]

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch
 from rtbrain.learn.objectives.patches import HiddenPatches, PatchObjective
+from rtbrain.types import Ints
 
 _N_HEADS = 4  # of the second transformer
 
@@ -45,7 +45,7 @@ class WaveformPatches:
         """How many items there are."""
         return len(self._hidden)
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Patches with fresh masks, as `rtbrain.learn.objectives.patches` draws them.
 
         Returns

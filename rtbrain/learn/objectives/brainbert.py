@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.masks import SpanMask, adaptive_mask, fixed_mask
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, Reconstruction, picture
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints
 
 
 class MaskedSpectrograms:
@@ -61,7 +60,7 @@ class MaskedSpectrograms:
         """How many items there are."""
         return len(self._items)
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Spectrograms with fresh masks.
 
         Parameters

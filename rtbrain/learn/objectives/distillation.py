@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,6 +18,7 @@ from rtbrain.learn.objectives.cka import debiased_cka, gram
 from rtbrain.learn.objectives.held_out import HeldOutScores, HeldOutTotals
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective
 from rtbrain.learn.objectives.teacher import Teacher, layer_pairs
+from rtbrain.types import Ints
 
 
 class WholeSpectrograms:
@@ -45,7 +45,7 @@ class WholeSpectrograms:
         """How many items there are."""
         return len(self._items)
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Spectrograms of these items.
 
         Returns

@@ -6,14 +6,12 @@ Legend: B items, N tokens, G features of the guide, S layers of the student, L o
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from rtbrain.learn.objectives.cka import MIN_ROWS, debiased_hsic, gram
-
-Doubles = npt.NDArray[np.float64]
+from rtbrain.types import Doubles
 
 
 @dataclass(frozen=True, slots=True, eq=False)

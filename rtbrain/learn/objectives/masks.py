@@ -6,15 +6,8 @@ Legend: B items, T frames, F freqs.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from rtbrain.types import Floats
-
-Flags = npt.NDArray[np.bool_]
-
-
-Counts = npt.NDArray[np.int64]
-
+from rtbrain.types import Floats, Ints, Mask
 
 _FIXED_P = 0.05
 
@@ -40,10 +33,10 @@ _LOWEST_HZ, _HIGHEST_HZ = 0.1, 200.0
 class SpanSampler:
     """Stretches along one axis (n frames or bins) of each item that do not touch."""
 
-    inside: Flags  # bool [B, n]
-    zeroed: Flags  # bool [B, n]
-    source: Counts  # int64 [B, n]
-    offset: Counts  # int64 [B, n]
+    inside: Mask  # bool [B, n]
+    zeroed: Mask  # bool [B, n]
+    source: Ints  # int64 [B, n]
+    offset: Ints  # int64 [B, n]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +45,8 @@ class SpanMask:
 
     time: SpanSampler
     freq: SpanSampler
-    rows: Flags  # bool [B, T, F]
-    loss: Flags  # bool [B, T, F]
+    rows: Mask  # bool [B, T, F]
+    loss: Mask  # bool [B, T, F]
 
     def corrupt(self, target: Floats) -> Floats:
         """Spectrograms as the encoder sees them.
@@ -131,7 +124,7 @@ def adaptive_mask(rng: np.random.Generator, n_items: int, n_frames: int, n_freqs
     return SpanMask(time, freq, rows, rows | freq.inside[:, None, :])
 
 
-def _spans(rng: np.random.Generator, lengths: Counts, p: float, n_starts: int) -> SpanSampler:
+def _spans(rng: np.random.Generator, lengths: Ints, p: float, n_starts: int) -> SpanSampler:
     """Spans that start with probability p below `n_starts`; `lengths` [B, n] of one started there.
 
     Every draw is made for every position, used or not: what an item's spans are does not depend

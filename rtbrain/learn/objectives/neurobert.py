@@ -6,7 +6,6 @@ Legend: B items (a window of one channel), T patches, F samples of a patch, K bi
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from rtbrain.encoder import NeuroBERT
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch
 from rtbrain.learn.objectives.patches import HiddenPatches, PatchObjective
+from rtbrain.types import Ints
 
 
 class MaskedPatches:
@@ -39,7 +39,7 @@ class MaskedPatches:
         """How many items there are."""
         return len(self._hidden)
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Patches with fresh masks, as `rtbrain.learn.objectives.patches` draws them.
 
         Returns

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints
 
 Batch = dict[str, Tensor]
 
@@ -25,7 +24,7 @@ class Examples(Protocol):
         """How many items there are."""
         ...
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Inputs, targets and masks of these items; the first axis of each is B."""
         ...
 
@@ -82,7 +81,7 @@ class GoodItems:
         """How many items there are."""
         return int(self._starts[-1])
 
-    def read(self, items: npt.NDArray[np.int64]) -> Floats:
+    def read(self, items: Ints) -> Floats:
         """Items of these numbers, float32 [B, ...]."""
         of = np.searchsorted(self._starts, items, side="right") - 1
         out = np.empty((len(items), *self.shape), np.float32)
@@ -93,9 +92,7 @@ class GoodItems:
         return out
 
 
-def read_good(
-    session: CorpusSession, windows: npt.NDArray[np.int64], channels: npt.NDArray[np.int64]
-) -> Floats:
+def read_good(session: CorpusSession, windows: Ints, channels: Ints) -> Floats:
     """Items of these (window, channel) pairs, float32 [n, ...]."""
     items = session.read(windows, channels)
     broken = np.flatnonzero(~np.isfinite(items).reshape(len(items), -1).all(axis=1))

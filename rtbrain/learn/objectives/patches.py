@@ -6,7 +6,6 @@ Legend: B items (a window of one channel), T patches, F samples of a patch.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +13,7 @@ from torch.nn import functional
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, picture
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Ints
 
 
 class HiddenPatches:
@@ -43,7 +42,7 @@ class HiddenPatches:
         """How many items there are."""
         return len(self._items)
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Patches with fresh masks."""
         order = rng.random((len(items), self._items.shape[0])).argsort(axis=1)
         mask = np.zeros(order.shape, np.bool_)

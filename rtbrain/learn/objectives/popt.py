@@ -6,7 +6,6 @@ Legend: B items (pairs of windows), C channels that are shown, D features of a c
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,11 +16,8 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession, placed_positions, where_placed
 from rtbrain.learn.fit.metrics import roc_auc
 from rtbrain.learn.objectives.objective import Batch, Objective, read_good
-from rtbrain.learn.objectives.popt_inputs import Numbers, Pairing
-from rtbrain.types import Floats
-
-Flags = npt.NDArray[np.bool_]
-
+from rtbrain.learn.objectives.popt_inputs import Pairing
+from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _SUBSET_SIZES = tuple(range(10, 101, 10))
 
@@ -106,7 +102,7 @@ class PopulationPairs:
         """How many items there are."""
         return int(self._starts[-1])
 
-    def draw(self, items: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Pairs with fresh partners, channels and replacements.
 
         Parameters
@@ -157,9 +153,7 @@ class PopulationPairs:
             "asked": torch.from_numpy(asked[kept]),
         }
 
-    def _windows(
-        self, items: Numbers, of: Numbers, apart: Flags, dice: npt.NDArray[np.float64]
-    ) -> Numbers:
+    def _windows(self, items: Ints, of: Ints, apart: Mask, dice: Doubles) -> Ints:
         """First window, partner and third window of each item: int64 [3, B]."""
         out = np.empty((3, len(items)), np.int64)
         for number in np.unique(of).tolist():
@@ -174,25 +168,21 @@ class PopulationPairs:
             out[:, rows] = pairing.windows[[first, partner, third]]
         return out
 
-    def _channels(
-        self, of: Numbers, windows: Numbers, rng: np.random.Generator
-    ) -> tuple[Numbers, Numbers]:
+    def _channels(self, of: Ints, windows: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
         """Channels good in both windows, shuffled, before the others; and how many are shown."""
         both = self._good(of, windows[0]) & self._good(of, windows[1])
         order = np.argsort(np.where(both, rng.random(both.shape), 2.0), axis=1)
         wanted = self._subset_sizes[rng.integers(self._subset_sizes.size, size=len(of))]
         return order, np.minimum(wanted, both.sum(axis=1))
 
-    def _good_channels(
-        self, of: Numbers, windows: Numbers, dice: npt.NDArray[np.float64]
-    ) -> Numbers:
+    def _good_channels(self, of: Ints, windows: Ints, dice: Doubles) -> Ints:
         """Channels that are good in a window, one a die: int64, the shape of `dice`."""
         good = self._good(of, windows)
         first = np.argsort(~good, axis=1, kind="stable")  # the good ones before the others
         place = (dice * good.sum(axis=1, keepdims=True)).astype(np.int64)
         return np.take_along_axis(first, place, axis=1)
 
-    def _good(self, of: Numbers, windows: Numbers) -> Flags:
+    def _good(self, of: Ints, windows: Ints) -> Mask:
         """Channels that are good in these windows, False past a session's last: [B, most]."""
         out = np.zeros((len(of), self._n_channels), bool)
         for number in np.unique(of).tolist():
@@ -200,7 +190,7 @@ class PopulationPairs:
             out[rows, : good.shape[1]] = good[windows[rows]]
         return out
 
-    def _read(self, of: Numbers, windows: Numbers, channels: Numbers, shown: Flags) -> Floats:
+    def _read(self, of: Ints, windows: Ints, channels: Ints, shown: Mask) -> Floats:
         """Embeddings of the tokens that are shown, 0 in the padding: float32 [B, C, D]."""
         n_features = self._sessions[0].shards[0].shape[2]
         out = np.zeros((*windows.shape, n_features), np.float32)
@@ -209,12 +199,12 @@ class PopulationPairs:
             out[at] = read_good(self._sessions[number], windows[at], channels[at])
         return out
 
-    def _blur(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Numbers | None:
+    def _blur(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Ints | None:
         if not self._blur_voxels:
             return None
         return np.rint(rng.normal(0, self._blur_voxels, (*shape, 3))).astype(np.int64)
 
-    def _place(self, of: Numbers, channels: Numbers, shown: Flags, blur: Numbers | None) -> Numbers:
+    def _place(self, of: Ints, channels: Ints, shown: Mask, blur: Ints | None) -> Ints:
         """Voxels of the tokens that are shown, 0 in the padding: int64 [B, C, 3]."""
         out = np.zeros((*channels.shape, 3), np.int64)
         for number in np.unique(of).tolist():

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rtbrain.encoder import PopT
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import GoodItems
+from rtbrain.types import Doubles, Ints
 
-Numbers = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
 # Of the hop: by how much two windows in a row may miss it. Stamps are those of samples, which
 # jitter by milliseconds and drift from the nominal rate; a window that is left out makes it two.
 _SLACK = 0.25
@@ -36,7 +34,7 @@ class Pairing:
         follows = (np.diff(self.windows) == 1) & (np.abs(rises_s - hop_s) <= _SLACK * hop_s)
         self.items = np.flatnonzero(follows) if self.windows.size > 3 else np.empty(0, np.int64)
 
-    def apart(self, places: Numbers, dice: Doubles) -> Numbers:
+    def apart(self, places: Ints, dice: Doubles) -> Ints:
         """Places of other windows, never a first itself nor those before and after it."""
         number = self.windows[places]
         lowest = np.searchsorted(self.windows, number - 1)
@@ -44,15 +42,15 @@ class Pairing:
         drawn = (dice * (self.windows.size - n_shut)).astype(np.int64)
         return drawn + np.where(drawn >= lowest, n_shut, 0)
 
-    def anywhere(self, dice: Doubles) -> Numbers:
+    def anywhere(self, dice: Doubles) -> Ints:
         """Places of windows of the session, the first itself among them: as published."""
         return (dice * self.windows.size).astype(np.int64)
 
-    def third(self, places: Numbers, partners: Numbers, dice: Doubles) -> Numbers:
+    def third(self, places: Ints, partners: Ints, dice: Doubles) -> Ints:
         """Places of windows that are neither of a pair."""
         low, high = np.minimum(places, partners), np.maximum(places, partners)
         differ = (low != high).astype(np.int64)
-        drawn: Numbers = (dice * (self.windows.size - 1 - differ)).astype(np.int64)
+        drawn: Ints = (dice * (self.windows.size - 1 - differ)).astype(np.int64)
         drawn += drawn >= low
         drawn += differ * (drawn >= high)
         return drawn

@@ -6,15 +6,11 @@ Legend: N windows, T frames, F freqs, D features.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.types import Floats
-
-Counts = npt.NDArray[np.int64]
-
+from rtbrain.types import Floats, Ints
 
 RAW = "raw input"
 
@@ -47,7 +43,7 @@ def contact_dimensions(
     *,
     device: torch.device,
     on_contact: Callable[[], None] = lambda: None,
-) -> dict[str, Counts]:
+) -> dict[str, Ints]:
     """Components to 95 % of the variance at every contact, of each encoder and of the input.
 
     Of each of the contact's first 500 windows, the hidden states are averaged over all frames;
@@ -70,7 +66,7 @@ def contact_dimensions(
 
 def _means(
     session: CorpusSession,
-    windows: npt.NDArray[np.int64],
+    windows: Ints,
     channel: int,
     encoders: Mapping[str, nn.Module],
     device: torch.device,

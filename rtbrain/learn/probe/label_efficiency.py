@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import stdtrit
 
@@ -23,10 +22,8 @@ from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of, tune_popt
 from rtbrain.learn.fit.readout import fit_classifier
 from rtbrain.learn.fit.splits import Fold, block_folds
 from rtbrain.learn.probe.windows import SubjectWindows
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Ints
 
-Rows = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
 METRICS = ("auc", "balanced_accuracy")
 _FOLDS = 5
 _UPPER = 0.975  # quantile at which an interval of 95 % ends
@@ -38,8 +35,8 @@ class LabelDraw:
 
     count: int
     seed: int
-    train: Rows  # int64 [count], [n_test]
-    test: Rows  # int64 [count], [n_test]
+    train: Ints  # int64 [count], [n_test]
+    test: Ints  # int64 [count], [n_test]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,9 +15,8 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.fit.labels import Labelled, refuse_absent_classes, states_from_markers
 from rtbrain.learn.fit.splits import subsample
-from rtbrain.types import Floats, Mask
+from rtbrain.types import Floats, Ints, Mask
 
-Rows = npt.NDArray[np.int64]
 _ITEMS = 256  # spectrograms of channels in one call of an encoder
 _BIN_S = 0.25
 _SPECTRUM = 40  # frequencies from 0 on: in bins of 0.25 s to 156 Hz
@@ -38,10 +36,10 @@ class SubjectWindows:
 
     subject: str
     sessions: tuple[CorpusSession, ...]
-    session_of: Rows  # int64 [n_windows]
-    windows: Rows  # int64 [n_windows]
+    session_of: Ints  # int64 [n_windows]
+    windows: Ints  # int64 [n_windows]
     labelled: Labelled
-    targets_at: dict[float, Rows]  # dict of float to ndarray, int64 [n_windows]
+    targets_at: dict[float, Ints]  # dict of float to ndarray, int64 [n_windows]
 
     def described_at(self, neural_delay_s: float) -> "SubjectWindows":
         """The same windows with the classes of another moment that was asked for."""
@@ -63,7 +61,7 @@ class SubjectWindows:
             ]
         )
 
-    def read(self, rows: Rows) -> Floats:
+    def read(self, rows: Ints) -> Floats:
         """Spectrograms, float32 [n_rows, n_channels, n_frames, n_freqs]; zeros where not good."""
         n_channels = self.sessions[0].montage.n_channels
         channels = np.arange(n_channels)
@@ -123,7 +121,7 @@ def subject_windows(
 
 def _labelled(
     session: CorpusSession, classes: Sequence[str], neural_delays_s: Sequence[float]
-) -> tuple[Rows, Rows]:
+) -> tuple[Ints, Ints]:
     """Windows that have a state at all moments, and the states [n_moments, n_windows]."""
     states = np.full((len(neural_delays_s), session.t_stop.size), -1, np.int64)
     for state, delay_s in zip(states, neural_delays_s, strict=True):
@@ -187,7 +185,7 @@ def filled(channels: Floats, good: Mask) -> Floats:
     return channels.reshape(channels.shape[0], -1)
 
 
-def _batches(shape: tuple[int, ...]) -> Iterator[Rows]:
+def _batches(shape: tuple[int, ...]) -> Iterator[Ints]:
     n_windows, n_channels = shape
     length = max(1, _ITEMS // n_channels)
     for first in range(0, n_windows, length):

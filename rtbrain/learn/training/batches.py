@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.objectives.objective import Batch, Examples
 from rtbrain.learn.training.optimiser import TrainingPlan
-
-Items = npt.NDArray[np.int64]
-
+from rtbrain.types import Ints
 
 # The last word of a seed says what it is for, so that no two streams of numbers are one.
 _ORDER, _MASKS, _DROPOUT, _VALIDATION = range(4)
@@ -34,7 +31,7 @@ class MicroBatch:
     seed: int
 
 
-def items_of(seed: int, start: int, stop: int, n_items: int) -> Items:
+def items_of(seed: int, start: int, stop: int, n_items: int) -> Ints:
     """Items of the places `start` to `stop` in an endless row of shuffled epochs, int64."""
     found = []
     while start < stop:
@@ -46,8 +43,8 @@ def items_of(seed: int, start: int, stop: int, n_items: int) -> Items:
 
 
 @lru_cache(maxsize=4)  # the end of an epoch, the start of the next, the held-out items
-def _order(seed: int, epoch: int, n_items: int) -> Items:
-    order: Items = np.random.default_rng((seed, epoch, _ORDER)).permutation(n_items)
+def _order(seed: int, epoch: int, n_items: int) -> Ints:
+    order: Ints = np.random.default_rng((seed, epoch, _ORDER)).permutation(n_items)
     order.flags.writeable = False
     return order
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.recording.datasets.braintreebank import Trial
 from rtbrain.recording.datasets.braintreebank_words import Words
-from rtbrain.types import Times
+from rtbrain.types import Ints, Times
 
 TASKS = ("onset", "speech", "volume", "pitch")
 
@@ -49,15 +48,12 @@ _HOP_S = 0.5
 _LIMIT = 3500
 
 
-Counts = npt.NDArray[np.int64]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledEvents:
     """Moments with a label each, in the order of time."""
 
-    samples: Counts  # int64 [n]
-    labels: Counts  # int64 [n]
+    samples: Ints  # int64 [n]
+    labels: Ints  # int64 [n]
     window_s: tuple[float, float]
 
 
@@ -120,7 +116,7 @@ def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> Labell
 
 
 def _balanced(
-    trial: Trial, task: str, by_label: tuple[Counts, Counts], rules: str, seed: int
+    trial: Trial, task: str, by_label: tuple[Ints, Ints], rules: str, seed: int
 ) -> LabelledEvents:
     window_s = WINDOWS_S[rules]
     rate_hz = trial.recording.montage.sfreq_hz
@@ -146,7 +142,7 @@ def _balanced(
     return LabelledEvents(samples[order], labels[order], window_s)
 
 
-def _quartiles(values: Times) -> tuple[Counts, Counts]:
+def _quartiles(values: Times) -> tuple[Ints, Ints]:
     """Words of the upper and of the lower quartile, by the share of words strictly below."""
     known = np.flatnonzero(np.isfinite(values))
     if not known.size:
@@ -167,7 +163,7 @@ def _word_free_tiles(words: Words) -> Times:
     return starts_s[ended_s <= starts_s] + _TILE_S / 2
 
 
-def _silences(words: Words, rate_hz: float) -> Counts:
+def _silences(words: Words, rate_hz: float) -> Ints:
     """First samples of the stretches between words that are far enough from both, [n]."""
     order = np.argsort(words.start_sample, kind="stable")
     ended = np.maximum.accumulate(words.end_sample[order])[:-1]

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
-from rtbrain.types import Times
-
-Counts = npt.NDArray[np.int64]
+from rtbrain.types import Ints, Times
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +16,7 @@ class Triggers:
     """Moments that were marked in the film and in the signal."""
 
     movie_s: Times  # float64 [n_triggers]
-    sample: Counts  # int64 [n_triggers]
+    sample: Ints  # int64 [n_triggers]
 
     @property
     def rate_hz(self) -> float:
@@ -31,7 +28,7 @@ class Triggers:
         later = apart_s > 0
         return float(np.median(np.diff(self.sample)[later] / apart_s[later]))
 
-    def samples_at(self, movie_s: Times) -> Counts:
+    def samples_at(self, movie_s: Times) -> Ints:
         """Number of the sample at times in the film, counted from the nearest trigger.
 
         Times before the first and after the last trigger are counted on, not held at it: the
@@ -51,8 +48,8 @@ class Words:
     text: tuple[str, ...]
     start_s: Times  # float64 [n_words]
     end_s: Times  # float64 [n_words]
-    start_sample: Counts  # int64 [n_words]
-    end_sample: Counts  # int64 [n_words]
+    start_sample: Ints  # int64 [n_words]
+    end_sample: Ints  # int64 [n_words]
     columns: Mapping[str, tuple[str, ...]]
 
     def numbers(self, column: str) -> Times:

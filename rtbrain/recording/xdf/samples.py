@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.xdf.index import ChunkSamples, variable_length
-from rtbrain.types import Times
+from rtbrain.types import Mask, Times
 
 NUMERIC_FORMATS = {
     "float32": "<f4",
@@ -29,7 +29,6 @@ NUMERIC_FORMATS = {
 _STAMP_BYTES = 8
 _BLOCK_BYTES = 2**23
 _FILLED_SAMPLES = 2**18
-Counts = npt.NDArray[np.int64]
 # A comparison this late, and this far off, is that of a clock that was set anew: seconds, and
 # median absolute deviations.
 _LATE_S, _LATE_MADS = 5.0, 5.0
@@ -37,7 +36,6 @@ _OFF_S, _OFF_MADS = 1.0, 10.0
 # Offsets further off the line than this count by their distance, no longer by its square.
 _HUBER_S = 1e-4
 _ROUNDS = 1000
-_Mask = npt.NDArray[np.bool_]
 
 
 class NumericSamples:
@@ -214,20 +212,20 @@ def to_recorder_clock(stamps: Times, times_s: list[float], offsets_s: list[float
         at = end
 
 
-def _set_anew(times: Times, offsets: Times) -> _Mask:
+def _set_anew(times: Times, offsets: Times) -> Mask:
     """Whether a clock was set between each comparison and the next, bool [n - 1]."""
     if times.size < 2:
         return np.zeros(0, np.bool_)
     late = _outlying(np.diff(times), _LATE_S, _LATE_MADS)
     off = _outlying(np.diff(offsets), _OFF_S, _OFF_MADS)
-    back: _Mask = np.diff(times) < 0
+    back: Mask = np.diff(times) < 0
     return back | (late & off)
 
 
-def _outlying(values: Times, least: float, least_mads: float) -> _Mask:
+def _outlying(values: Times, least: float, least_mads: float) -> Mask:
     distance = np.abs(values - np.median(values))
     mad = np.median(distance) + np.finfo(np.float64).eps
-    outlying: _Mask = (distance > least) & (distance > least_mads * mad)
+    outlying: Mask = (distance > least) & (distance > least_mads * mad)
     return outlying
 
 

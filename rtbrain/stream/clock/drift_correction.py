@@ -3,16 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.stream.clock.rate import RATE_TOLERANCE, ClockFit, ClockLine
-from rtbrain.types import Chunk, Floats, Montage, Times
-
-Doubles = npt.NDArray[np.float64]
-
-
-Numbers = npt.NDArray[np.int64]
-
+from rtbrain.types import Chunk, Doubles, Floats, Ints, Montage, Times
 
 # Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and
 # the samples are better left alone.
@@ -225,13 +218,13 @@ class DriftCorrection:
             number += 1
         return number
 
-    def _positions(self, numbers: Numbers) -> tuple[Numbers, Doubles]:
+    def _positions(self, numbers: Ints) -> tuple[Ints, Doubles]:
         """Input before each output, and how far beyond it the output lies: 0 up to 1."""
         beyond = self._part + (numbers - self._anchor) * self.pace
         whole = np.floor(beyond)
         return self._at + whole.astype(np.int64), beyond - whole
 
-    def _between(self, at: Numbers, part: Doubles) -> Floats:
+    def _between(self, at: Ints, part: Doubles) -> Floats:
         """Values `part` of the way from kept sample `at` to the next: float32 [C, n_outputs]."""
         phase = part * _PHASES
         below = phase.astype(np.int64)

@@ -5,9 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from rtbrain.types import Times
+from rtbrain.types import Doubles, Times
 
 _BLOCK_S = 0.25
 MEMORY_S = 60.0
@@ -17,7 +16,6 @@ _OUTLYING = 5.0
 _SIGMA_OF_MAD = 1.4826
 # Below this share of a sample nothing is outlying: rounding must not decide.
 _EXACT_SAMPLES = 0.1
-_Doubles = npt.NDArray[np.float64]
 # Share of the nominal rate that the true one may be off.
 RATE_TOLERANCE = 0.005
 _VERDICT_AFTER_S = 10.0
@@ -116,15 +114,15 @@ class ClockFit:
         )
 
 
-def _least_squares(numbers: _Doubles, times: _Doubles) -> tuple[float, float, float]:
+def _least_squares(numbers: Doubles, times: Doubles) -> tuple[float, float, float]:
     centre, t_centre = float(numbers.mean()), float(times.mean())
     x = numbers - centre
     return centre, t_centre, float(x @ (times - t_centre) / (x @ x))
 
 
-def _residuals(numbers: _Doubles, times: _Doubles) -> _Doubles:
+def _residuals(numbers: Doubles, times: Doubles) -> Doubles:
     centre, t_centre, slope = _least_squares(numbers, times)
-    residuals: _Doubles = times - t_centre - slope * (numbers - centre)
+    residuals: Doubles = times - t_centre - slope * (numbers - centre)
     return residuals
 
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, StreamError
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import Chunk, Ints, Montage
 
 _RATE_TOLERANCE = 1e-6
 
@@ -35,7 +34,7 @@ class ChannelBinding:
         What differs from what was asked for and is accepted, one sentence each.
     """
 
-    rows: npt.NDArray[np.int64]
+    rows: Ints
     missing: tuple[str, ...]
     n_channels: int
     notes: tuple[str, ...] = ()

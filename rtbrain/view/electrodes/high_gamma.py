@@ -1,7 +1,6 @@
 """High-gamma power of every contact against its own last minute, from the chunks as they come."""
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.types import Chunk, Floats, Montage
 
@@ -112,7 +111,7 @@ class HighGamma:
         z = (log_power - mean) / np.maximum(spread, _LEAST_SPREAD)
         self.z = np.where(enough, z, np.nan).astype(np.float32)
 
-    def _log_power(self) -> npt.NDArray[np.float32]:
+    def _log_power(self) -> Floats:
         """log10 of the mean power of the band's bins; NaN where there is none."""
         recent = self._recent
         tapered = (recent - recent.mean(axis=1, keepdims=True)) * self._taper

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PySide6.QtCore import QRectF
 
-from rtbrain.types import Floats, Montage
+from rtbrain.types import Doubles, Floats, Ints, Montage
 from rtbrain.view.traces.lanes import Lanes
 
-Doubles = npt.NDArray[np.float64]
 _LINE_CONTACTS = 16
 _UNPLACED_SHARE = 0.3
 # From line to line, in contacts; and what the name of a shaft takes.
@@ -27,7 +25,7 @@ class Pane:
     """A drawing of some contacts."""
 
     title: str
-    rows: npt.NDArray[np.int64]  # int64 [n_shown]
+    rows: Ints  # int64 [n_shown]
     places: Doubles  # float64 [n_shown, 2]
     depth: Doubles  # float64 [n_shown]
     edges: tuple[str, str, str, str]
@@ -54,7 +52,7 @@ def arrange_panes(
     return projections, [_schematic(montage, others, width_px / max(height_px, 1.0), title)]
 
 
-def _projections(montage: Montage, positions: Floats, rows: npt.NDArray[np.int64]) -> list[Pane]:
+def _projections(montage: Montage, positions: Floats, rows: Ints) -> list[Pane]:
     known = positions[rows].astype(np.float64)
     space = (montage.space or "").split()
     lip = bool(space) and space[0] == "LIP"
@@ -82,7 +80,7 @@ def _projections(montage: Montage, positions: Floats, rows: npt.NDArray[np.int64
     ]
 
 
-def _first_contacts(montage: Montage, rows: npt.NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+def _first_contacts(montage: Montage, rows: Ints) -> tuple[tuple[str, int], ...]:
     lanes = Lanes.of(montage)
     place_of = {int(row): place for place, row in enumerate(rows)}
     first: dict[int, tuple[str, int]] = {}
@@ -92,7 +90,7 @@ def _first_contacts(montage: Montage, rows: npt.NDArray[np.int64]) -> tuple[tupl
     return tuple(first.values())
 
 
-def _schematic(montage: Montage, rows: npt.NDArray[np.int64], aspect: float, title: str) -> Pane:
+def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
     """Lines of up to 16 contacts, a shaft a line or more, folded into columns."""
     lanes = Lanes.of(montage)
     wanted = set(rows.tolist())
@@ -143,7 +141,7 @@ class PlacedPane:
 
     pane: Pane
     room: QRectF
-    px: npt.NDArray[np.float64]  # float64 [n_shown, 2]
+    px: Doubles  # float64 [n_shown, 2]
     radius_px: float
     px_per_unit: float
 
@@ -174,16 +172,14 @@ def place_panes(panes: list[Pane], rooms: QRectF, letter: float) -> list[PlacedP
     return fitted
 
 
-def _low(pane: Pane) -> npt.NDArray[np.float64]:
+def _low(pane: Pane) -> Doubles:
     low = pane.places.min(axis=0)
     if pane.left_of:
         low[0] = 0.0  # the names of the first column
     return np.asarray(low)
 
 
-def _scale(
-    extent: npt.NDArray[np.float64], room: npt.NDArray[np.float64], pad: npt.NDArray[np.float64]
-) -> tuple[float, int]:
+def _scale(extent: Doubles, room: Doubles, pad: Doubles) -> tuple[float, int]:
     """Pixels a unit, and whether the panes stand side by side (0) or in a column (1)."""
     free = room - len(extent) * pad
     one = room - pad

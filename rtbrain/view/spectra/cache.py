@@ -8,12 +8,9 @@ import numpy.typing as npt
 
 from rtbrain.buffer.ring import Ring
 from rtbrain.spectrogram import RunningStft
-from rtbrain.types import Chunk, Floats, Montage, Quality, Window
+from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, Quality, Window
 
 Codes = npt.NDArray[np.uint8]
-
-
-Doubles = npt.NDArray[np.float64]
 
 
 PAGE_S = 10.0
@@ -180,7 +177,7 @@ class SpectraCache:
             self._head = (self._head + 1) % self.n_columns
         self._segments.clear()
 
-    def _add_column(self, good: npt.NDArray[np.bool_]) -> None:
+    def _add_column(self, good: Mask) -> None:
         frame = self._ring.last(self._frame)
         first = self.taken - self._frame
         item = Window(frame, self.t_stop, first, Quality(good))

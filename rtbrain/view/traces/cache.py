@@ -3,9 +3,8 @@
 from collections import deque
 
 import numpy as np
-import numpy.typing as npt
 
-from rtbrain.types import Chunk, Floats, Montage, to_samples
+from rtbrain.types import Chunk, Floats, Mask, Montage, to_samples
 
 PAGES_S = (5.0, 10.0, 20.0, 30.0)
 _N_COLUMNS = 1200
@@ -26,8 +25,8 @@ class TraceCache:
         self._page_samples = page_samples
         self.low: Floats = np.full((n_channels, self.n_columns), np.nan, np.float32)
         self.high: Floats = self.low.copy()
-        self.gap: npt.NDArray[np.bool_] = np.zeros(self.n_columns, np.bool_)
-        self.broken: npt.NDArray[np.bool_] = np.zeros(self.n_columns, np.bool_)
+        self.gap: Mask = np.zeros(self.n_columns, np.bool_)
+        self.broken: Mask = np.zeros(self.n_columns, np.bool_)
         self.reset()
 
     def reset(self) -> None:

@@ -3,32 +3,28 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 from pyqtgraph.Qt import internals
 from PySide6 import QtCore, QtGui
 
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Mask
 from rtbrain.view.traces.cache import TraceCache
 from rtbrain.view.traces.lanes import SCALES_UV
 from rtbrain.view.traces.scene import Scene
 
-Doubles = npt.NDArray[np.float64]
 _MARKER_ROWS = 3
 _BAR_PX = 3
 _LEAST_GAP_PX = 3.0
 Rect = QtCore.QRectF
 
 
-def segments(
-    top: Doubles, bottom: Doubles, x: Doubles, joined: npt.NDArray[np.bool_], *, wide: bool
-) -> Doubles:
+def segments(top: Doubles, bottom: Doubles, x: Doubles, joined: Mask, *, wide: bool) -> Doubles:
     """Lines that join the columns of each trace, and none where there is nothing to join.
 
     Columns narrower than a pixel are drawn as upright lines alone, each stretched until it meets
     the one before: half as many as a zigzag, and the quickest to draw. Wider ones as a zigzag.
     """
-    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(top))
-    kept: npt.NDArray[np.bool_] = np.asarray(there.any(axis=0))
+    there: Mask = np.asarray(np.isfinite(top))
+    kept: Mask = np.asarray(there.any(axis=0))
     if not kept.all():  # gaps and the blank ahead of a sweep: without them nothing else is to do
         joined = joined.copy()
         joined[1:] &= kept[:-1]

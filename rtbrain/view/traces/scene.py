@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.types import Floats
+from rtbrain.types import Doubles, Floats, Mask
 from rtbrain.view.streams.records import StreamHealth
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TraceCache, TracePages
@@ -16,7 +16,6 @@ from rtbrain.view.traces.lanes import Lanes
 _BLANK_SHARE = 0.015
 # Traces may run into their neighbours' lanes, but not over the whole picture.
 _REACH_LANES = 1.5
-Doubles = npt.NDArray[np.float64]
 Slots = npt.NDArray[np.intp]
 
 
@@ -64,7 +63,7 @@ class Scene:
             return column % cache.n_columns
         return cache.n_columns - 1 - (cache.newest - column)
 
-    def joined(self, cache: TraceCache) -> npt.NDArray[np.bool_]:
+    def joined(self, cache: TraceCache) -> Mask:
         """Whether a line leads to each column of the picture from the one at its left."""
         joined = ~cache.broken[self.slots(cache)]
         # Left of the oldest column is the newest.

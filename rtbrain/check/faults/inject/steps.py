@@ -9,13 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.check.faults.inject.grammar import Fault
-from rtbrain.types import Floats, Montage, Times
-
-Numbers = npt.NDArray[np.int64]
-
+from rtbrain.types import Floats, Ints, Mask, Montage, Times
 
 _RAIL_UV = 5000.0
 
@@ -33,10 +29,10 @@ class SampleBlock:
 
     data: Floats  # float32 [n_channels, n_samples]
     stamps: Times  # float64 [n_samples]
-    numbers: Numbers  # int64 [n_samples]
-    lost: Numbers  # int64 [n_samples]
+    numbers: Ints  # int64 [n_samples]
+    lost: Ints  # int64 [n_samples]
 
-    def take(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "SampleBlock":
+    def take(self, which: Mask | Ints) -> "SampleBlock":
         """Some of the samples, by a mask or in an order."""
         return SampleBlock(
             self.data[:, which], self.stamps[which], self.numbers[which], self.lost[which]
@@ -222,7 +218,7 @@ class _Values:
         start: int,
         stop: int,
         rows: list[int],
-        change: Callable[[Numbers, Floats], Floats],
+        change: Callable[[Ints, Floats], Floats],
     ) -> None:
         self._start, self._stop, self._rows, self._change = start, stop, rows, change
 
@@ -255,7 +251,7 @@ class _FromFirst:
     def flush(self) -> SampleBlock | None:
         return None
 
-    def _by_first(self, numbers: Numbers, values: Floats) -> Floats:
+    def _by_first(self, numbers: Ints, values: Floats) -> Floats:
         if self._first is None:
             self._first = values[:, :1].copy()
         if self._kind == "flat":
@@ -265,10 +261,8 @@ class _FromFirst:
         return rails
 
 
-def _changed_by(
-    fault: Fault, sfreq_hz: float, mains_hz: float
-) -> Callable[[Numbers, Floats], Floats]:
-    def changed(numbers: Numbers, values: Floats) -> Floats:
+def _changed_by(fault: Fault, sfreq_hz: float, mains_hz: float) -> Callable[[Ints, Floats], Floats]:
+    def changed(numbers: Ints, values: Floats) -> Floats:
         match fault.kind:
             case "nan":
                 return np.full_like(values, np.nan)
