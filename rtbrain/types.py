@@ -283,6 +283,15 @@ class Embedding:
         _check("population embedding", self.population, 1, np.float32)
 
 
+# Channels of every decode stream behind its outputs, and their units.
+DECODE_CHANNELS = {
+    "valid": "bool",
+    "coverage": "fraction",
+    "age_s": "seconds",
+    "compute_s": "seconds",
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
     """A decision, with its age and worth.

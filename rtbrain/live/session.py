@@ -158,23 +158,23 @@ def _saying(console: Console) -> Callable[[str], None]:
 def _telling(status: StatusOutlet, console: Console) -> Callable[..., None]:
     """Events to the status stream, and to the screen in a line each.
 
-    With every ``clock``, each 10 s, goes ``standing``: the state and the bad channels as they
+    With every ``clock``, each 10 s, goes ``summary``: the state and the bad channels as they
     are, for those who began to listen after they were told.
     """
     states = {state.value for state in StreamState}
-    standing: dict[str, str] = {}
+    summary: dict[str, str] = {}
     bad: dict[str, str] = {}
 
     def tell(event: str, **fields: object) -> None:
         status.emit(event, **fields)
         if event in states:
-            standing["state"] = event
+            summary["state"] = event
         elif event == "channel_bad":
             bad[str(fields["channel"])] = str(fields["reason"])
         elif event == "channel_good":
             bad.pop(str(fields["channel"]), None)
         elif event == "clock":  # for those who watch, not for a log
-            status.emit("standing", **standing, bad=bad)
+            status.emit("summary", **summary, bad=bad)
             return
         said = ", ".join(f"{key} {value}" for key, value in fields.items() if value not in ("", []))
         console.print(f"{event}: {said}" if said else event, markup=False, soft_wrap=True)

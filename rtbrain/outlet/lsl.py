@@ -5,6 +5,8 @@ a bounded queue and never the caller's time.
 """
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,19 +21,10 @@ from rtbrain.outlet.lsl_stream import (
     new_info,
     require_open,
 )
-from rtbrain.types import Chunk, Decode, Montage
+from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
 
 # What a microvolt is multiplied by to be in the unit.
 _FROM_MICROVOLTS = {"nanovolts": 1e3, "microvolts": 1.0, "millivolts": 1e-3, "volts": 1e-6}
-
-
-# Channels that every decode stream has after its outputs, and their units.
-_QUALITY_CHANNELS = {
-    "valid": "bool",
-    "coverage": "fraction",
-    "age_s": "seconds",
-    "compute_s": "seconds",
-}
 
 
 class SignalOutlet:
@@ -151,6 +144,10 @@ class DecodeOutlet:
         What tells it from every other stream.
     unit : str
         Unit of the outputs.
+    delay_s : float
+        From the moment that a decode describes to the end of its window, s.
+    inputs : mapping of str to str, optional
+        What is decoded, for the header: ``stream`` and its ``stream_id``.
 
     Raises
     ------
@@ -171,18 +168,23 @@ class DecodeOutlet:
         bundle_id: str,
         source_id: str,
         unit: str = "probability",
+        delay_s: float = 0.0,
+        inputs: Mapping[str, str] | None = None,
     ) -> None:
         if hop_s is not None and not (math.isfinite(hop_s) and hop_s > 0):
             raise SettingsError(f"hop_s: expected a finite time above 0 s, got {hop_s}")
-        names = (*labels, *_QUALITY_CHANNELS)
-        units = (*(unit for _ in labels), *_QUALITY_CHANNELS.values())
+        names = (*labels, *DECODE_CHANNELS)
+        units = (*(unit for _ in labels), *DECODE_CHANNELS.values())
         self._name = f"{name}-decode"
         rate_hz = 0.0 if hop_s is None else 1 / hop_s
         info = new_info(self._name, "Decode", len(names), rate_hz, "float32", source_id)
         # MISC is the one type of channel that every reader of LSL takes for what is no voltage.
         describe_channels(info, names, ("misc",) * len(names), units)
         describe_contacts(info, montage)
-        describe_origin(info, origin="decoder", bundle_id=bundle_id)
+        plain = {key: re.sub(r"[/\\]", "_", text) for key, text in (inputs or {}).items()}
+        describe_origin(
+            info, origin="decoder", bundle_id=bundle_id, delay_s=f"{delay_s:.9g}", **plain
+        )
         self._n_outputs = len(labels)
         self._outlet: Any = make_outlet(info)
 

@@ -4,14 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import Chunk, Montage
-from rtbrain.view.streams.records import (
-    DecodeHeader,
-    ReceivedSample,
-    SessionUpdate,
-    StatusEvent,
-    StreamHealth,
-)
+from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 512.0
@@ -72,7 +67,7 @@ class Playing:
         chunk = Chunk(np.take(SIGNAL, rows, axis=1, mode="wrap"), stamps, self._at)
         self._at += n_samples
         values = np.array([0.25, 0.75], np.float32)
-        row = ReceivedSample(now, now, values, True, 1.0, 0.2, 0.01)
+        row = ReceivedDecode(now, now, values, True, 1.0, 0.2, 0.01)
         return SessionUpdate(now, (chunk,), (row,), told, ((now, "go"),), new)
 
     def close(self) -> None:

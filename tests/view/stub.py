@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtbrain.view.streams.records import ReceivedSample, StatusEvent, StreamHealth
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
+from rtbrain.view.streams.records import StreamHealth
 
 NEVER = math.nan
 
@@ -36,7 +37,7 @@ class StubSession:
 
 def row(t_stop, values, valid=True, **fields):
     """Decode that arrived 0.05 s after the end of its window."""
-    made = ReceivedSample(
+    made = ReceivedDecode(
         t_stop, t_stop + 0.05, np.asarray(values, np.float32), valid, 0.9, 0.04, 0.02
     )
     return replace(made, **fields)

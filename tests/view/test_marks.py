@@ -9,6 +9,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.markers import ManualMarks
 from rtbrain.view.marks import (
     DEFAULT_LABELS,
@@ -17,7 +18,7 @@ from rtbrain.view.marks import (
     OperatorMarks,
     mark_labels_dialog,
 )
-from rtbrain.view.streams.records import SessionUpdate, StatusEvent, StreamHealth
+from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 
 
 class Listening:

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QDialog, QLineEdit, QMessageBox
 from pytestqt.qtbot import QtBot
 from rtbrain.apps.view import build_display_chain
 
+from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import KEYS, KeysDialog, versions
-from rtbrain.view.streams.records import StatusEvent
 from rtbrain.view.window import MainWindow
 from tests.view.playing import Playing
 from tests.view.test_marks import Sent

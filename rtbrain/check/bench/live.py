@@ -1,6 +1,5 @@
 """`rtbrain bench pipeline --minutes`: patient, decoder and listener, each a process, over LSL."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -8,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -19,12 +18,8 @@ from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.processes import last_line, running_command
-from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
-from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.synthetic.patient import Patient
-
-SourceT = TypeVar("SourceT")
-
 
 _SFREQ_HZ = 2048.0
 
@@ -38,15 +33,11 @@ _LOOK_EVERY_S = 1.0
 _START_S = 120.0  # longest from the processes' start to the first valid decode
 
 
-# Of a decode's row, behind the outputs.
-_VALID, _AGE, _COMPUTE = -4, -2, -1
-
-
 @dataclass(slots=True)
 class LiveBench:
     """What the listener heard, and what the processes took meanwhile."""
 
-    rows: list[tuple[float, float, list[float]]] = field(default_factory=list)
+    rows: list[ReceivedDecode] = field(default_factory=list)
     lost: int = 0
     skipped: int = 0
     looks: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
@@ -123,75 +114,69 @@ def _listen(
     processes: dict[str, subprocess.Popen[bytes]],
 ) -> LiveBench:
     """Hear every decode, from the first valid one on."""
-    status = _patiently(lambda: MarkerSource(name=f"{name}-status", timeout_s=2.0), check)
-    source = _patiently(lambda: LslSource(name=f"{name}-decode", timeout_s=2.0, raw=True), check)
+    decoder = _await_decoder(name, check)
     heard = LiveBench(looks={each: [] for each in processes})
     end, look_at = time.monotonic() + _START_S, 0.0
     while time.monotonic() < end:
         check()
-        chunk = source.pull(0.1)
-        arrived = lsl_clock()
-        if chunk is not None:
-            for stamp, values in zip(chunk.timestamps, chunk.data.T, strict=True):
-                if not heard.rows and not values[_VALID]:
-                    continue
-                if not heard.rows:
-                    end = time.monotonic() + 60 * minutes
-                heard.rows.append((float(stamp), arrived, values.tolist()))
-        _heed(heard, status)
+        for decode in decoder.pull(0.1):
+            if not heard.rows and not decode.valid:
+                continue
+            if not heard.rows:
+                end = time.monotonic() + 60 * minutes
+            heard.rows.append(decode)
+        _count_losses(heard, decoder.pull_events())
         if heard.rows and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_EVERY_S
             for each, process in processes.items():
                 heard.looks[each].append((time.monotonic(), *process_usage(process.pid)))
-    source.close()
-    status.close()
+    decoder.close()
     if len(heard.rows) < 2:
         raise SettingsError(f"bench pipeline: no valid decodes within {_START_S:g} s of the start")
     return heard
 
 
-def _patiently(connect: Callable[[], SourceT], check: Callable[[], None]) -> SourceT:
-    """Connect as soon as the stream is there: processes take seconds to load."""
-    end = time.monotonic() + _START_S
-    while True:
+def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
+    """Connect as soon as the decodes are there: processes take seconds to load."""
+    decoder, end = DecodeListener(name), time.monotonic() + _START_S
+    while decoder.header is None:
         check()
-        try:
-            return connect()
-        except StreamError:
-            if time.monotonic() > end:
-                raise
+        decoder.look(2.0)
+        if time.monotonic() > end:
+            raise StreamError(f"bench pipeline: no stream {name}-decode within {_START_S:g} s")
+    return decoder
 
 
-def _heed(heard: LiveBench, status: MarkerSource) -> None:
-    for _, text in status.pull(0.0):
-        event = json.loads(text)
-        if event["event"] == "gap":
-            heard.lost += event["lost"]
-        elif event["event"] == "late":
-            heard.skipped += event["skipped"]
+def _count_losses(heard: LiveBench, events: list[StatusEvent]) -> None:
+    for one in events:
+        if one.event == "gap":
+            heard.lost += one.fields["lost"]
+        elif one.event == "late":
+            heard.skipped += one.fields["skipped"]
 
 
 def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:
     """Figures of a live session."""
-    t_stop, arrived = (np.array([row[at] for row in heard.rows]) for at in (0, 1))
-    values = np.array([row[2] for row in heard.rows])
+    t_stop = np.array([row.t_stop for row in heard.rows])
+    arrived = np.array([row.t_arrived for row in heard.rows])
+    ready_age_s = np.array([row.age_s for row in heard.rows])
     hop_s, delay_s = calibration.hop_s, calibration.neural_delay_s
-    compute_s = values[:, _COMPUTE]
+    compute_s = np.array([row.compute_s for row in heard.rows])
     age_s = arrived - t_stop + delay_s
     oldest_s = arrived[1:] - t_stop[:-1] + delay_s
-    transport_s = values[:, _AGE] - compute_s - delay_s
+    transport_s = ready_age_s - compute_s - delay_s
     steps = np.rint(np.diff(t_stop) / hop_s)
     return {
         "decodes": len(t_stop),
         "missing": int((steps - 1).sum()),
-        "invalid": int((values[:, _VALID] == 0).sum()),
+        "invalid": sum(not row.valid for row in heard.rows),
         "lost_samples": heard.lost,
         "skipped_windows": heard.skipped,
         "hop_s": hop_s,
         "algorithmic_s": delay_s,
         "compute_s": _percentiles(compute_s),
         "transport_s": _percentiles(transport_s),
-        "outlet_to_listener_s": _percentiles(age_s - values[:, _AGE]),
+        "outlet_to_listener_s": _percentiles(age_s - ready_age_s),
         "age_s": _percentiles(age_s),
         "oldest_s": _percentiles(oldest_s),
         "processes": {each: _process(looks) for each, looks in heard.looks.items()},

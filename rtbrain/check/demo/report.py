@@ -23,17 +23,17 @@ def demo_report(
 ) -> dict[str, Any]:
     """Figures of one decoder, as they go into the JSON file."""
     end = recorded.start + plan.duration_s
-    rows = [row for row in recorded.rows if recorded.start <= row[0] < end]
-    values = np.array([row[2] for row in rows], np.float64).reshape(len(rows), -1)
-    t_stop = np.array([row[0] for row in rows])
-    arrived = np.array([row[1] for row in rows])
-    n_outputs = len(plan.patient.classes)
-    valid = values[:, n_outputs] > 0
-    age_s, compute_s = values[valid, n_outputs + 2], values[valid, n_outputs + 3]
+    rows = [row for row in recorded.rows if recorded.start <= row.t_stop < end]
+    values = np.array([row.values for row in rows]).reshape(len(rows), -1)
+    t_stop = np.array([row.t_stop for row in rows])
+    arrived = np.array([row.t_arrived for row in rows])
+    valid = np.array([row.valid for row in rows], np.bool_)
+    age_s = np.array([row.age_s for row in rows if row.valid])
+    compute_s = np.array([row.compute_s for row in rows if row.valid])
     transport_s = age_s - compute_s - calibration.neural_delay_s
     heard_s = arrived[valid] - t_stop[valid] - transport_s - compute_s
     states = states_at(t_stop - calibration.neural_delay_s, recorded.markers, plan.patient.classes)
-    probabilities = np.where(valid[:, None], values[:, :n_outputs], np.nan).astype(np.float32)
+    probabilities = np.where(valid[:, None], values, np.nan).astype(np.float32)
     scores = score_classes(probabilities, states)
     return {
         "mode": mode,

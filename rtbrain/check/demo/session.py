@@ -1,14 +1,11 @@
 """The demo's parts: the decoders, fitted; patient and decoders, each a process."""
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 from rich.console import Console
@@ -20,7 +17,8 @@ from rtbrain.encoder.weights.shipped import SHIPPED, SHIPPED_STREAMING
 from rtbrain.errors import RtbrainError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.processes import last_line, running_command
-from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
+from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
 from rtbrain.synthetic.patient import Patient
 
@@ -28,7 +26,6 @@ CALIBRATION_S = 60.0
 SFREQ_HZ = 2048.0
 _CLASSES = ("rest", "speech")
 _SIZES = "compact"  # of the random encoder: those of the one that ships
-SourceT = TypeVar("SourceT")
 _START_S = 90.0  # longest from the processes' start to the first valid decode of each
 _BAR = 24
 
@@ -66,7 +63,7 @@ class DemoPlan:
 class ReceivedDecodes:
     """What the scorer heard of one decoder."""
 
-    rows: list[tuple[float, float, list[float]]] = field(default_factory=list)
+    rows: list[ReceivedDecode] = field(default_factory=list)
     markers: list[tuple[float, str]] = field(default_factory=list)
     lost: int = 0
     skipped: int = 0
@@ -156,12 +153,10 @@ def listen_to_demo(
         A stream does not show up, or a decoder does not become valid.
     """
     with console.status("starting the patient and the decoders"):
-        markers = _patiently(partial(_marker_source, f"{plan.name}-markers"), check)
-        decoders = {
-            mode: _patiently(partial(_decode_source, f"{plan.name}-{mode}"), check)
-            for mode in plan.modes
-        }
-        events = {mode: _marker_source(f"{plan.name}-{mode}-status") for mode in plan.modes}
+        markers = _marker_source(f"{plan.name}-markers", check)
+        decoders = {mode: DecodeListener(f"{plan.name}-{mode}") for mode in plan.modes}
+        for decoder in decoders.values():
+            _await_decodes(decoder, check)
     recorded = {mode: ReceivedDecodes() for mode in plan.modes}
     heard: list[tuple[float, str]] = []
     gave_up, start = lsl_clock() + _START_S, float("inf")
@@ -169,9 +164,9 @@ def listen_to_demo(
         while lsl_clock() < start + plan.duration_s + 1.0:
             check()
             heard += markers.pull(0.0)
-            for mode, source in decoders.items():
-                _hear(recorded[mode], source)
-                _heed(recorded[mode], events[mode])
+            for mode, decoder in decoders.items():
+                recorded[mode].rows += decoder.pull(0.02)
+                _count_losses(recorded[mode], decoder.pull_events())
             live.update(_table(plan, recorded, heard))
             if start == float("inf"):
                 start = _all_valid_since(recorded)
@@ -179,53 +174,45 @@ def listen_to_demo(
                     raise StreamError(f"no valid decode within {_START_S:g} s of the start")
     for each in recorded.values():
         each.start, each.markers = start, heard
-    for source in decoders.values():
-        source.close()
-    for heard_from in (markers, *events.values()):
-        heard_from.close()
+    markers.close()
+    for decoder in decoders.values():
+        decoder.close()
     return recorded
 
 
-def _marker_source(name: str) -> MarkerSource:
-    return MarkerSource(name=name, timeout_s=2.0)
-
-
-def _decode_source(name: str) -> LslSource:
-    return LslSource(name=f"{name}-decode", timeout_s=2.0, raw=True)
-
-
-def _patiently(connect: Callable[[], SourceT], check: Callable[[], None]) -> SourceT:
+def _marker_source(name: str, check: Callable[[], None]) -> MarkerSource:
     """Connect as soon as the stream is there: processes take seconds to load."""
     end = lsl_clock() + _START_S
     while True:
         check()
         try:
-            return connect()
+            return MarkerSource(name=name, timeout_s=2.0)
         except StreamError:
             if lsl_clock() > end:
                 raise
 
 
-def _hear(recorded: ReceivedDecodes, source: LslSource) -> None:
-    while (chunk := source.pull(0.02)) is not None and chunk.n_samples:
-        arrived = lsl_clock()
-        for stamp, values in zip(chunk.timestamps, chunk.data.T, strict=True):
-            recorded.rows.append((float(stamp), arrived, values.tolist()))
+def _await_decodes(decoder: DecodeListener, check: Callable[[], None]) -> None:
+    end = lsl_clock() + _START_S
+    while decoder.header is None:
+        check()
+        decoder.look(2.0)
+        if lsl_clock() > end:
+            raise StreamError(f"decoder {decoder.name} did not start within {_START_S:g} s")
 
 
-def _heed(recorded: ReceivedDecodes, events: MarkerSource) -> None:
-    for _, text in events.pull(0.0):
-        event = json.loads(text)
-        if event["event"] == "gap":
-            recorded.lost += event["lost"]
-        elif event["event"] == "late":
-            recorded.skipped += event["skipped"]
+def _count_losses(recorded: ReceivedDecodes, events: list[StatusEvent]) -> None:
+    for one in events:
+        if one.event == "gap":
+            recorded.lost += one.fields["lost"]
+        elif one.event == "late":
+            recorded.skipped += one.fields["skipped"]
 
 
 def _all_valid_since(recorded: dict[str, ReceivedDecodes]) -> float:
     firsts = []
     for each in recorded.values():
-        valid = [t_stop for t_stop, _, values in each.rows if values[-4] > 0]
+        valid = [row.t_stop for row in each.rows if row.valid]
         firsts.append(min(valid, default=float("inf")))
     return max(firsts)
 
@@ -241,9 +228,9 @@ def _table(
         if not each.rows:
             table.add_row(mode, "waiting", "", "", "", "")
             continue
-        values = each.rows[-1][2]
-        *outputs, valid, _, age_s, compute_s = values
-        if not valid:
+        row = each.rows[-1]
+        outputs = row.values.tolist()
+        if not row.valid:
             table.add_row(mode, "[dim]filling the window[/]", "", "", "", str(each.lost))
             continue
         filled = round(outputs[1] * _BAR)
@@ -251,8 +238,8 @@ def _table(
             mode,
             plan.patient.classes[int(outputs[1] > outputs[0])],
             f"{'█' * filled}{'·' * (_BAR - filled)} {outputs[1]:.2f}",
-            f"{age_s:.3f}",
-            f"{1000 * compute_s:.1f}",
+            f"{row.age_s:.3f}",
+            f"{1000 * row.compute_s:.1f}",
             str(each.lost),
         )
     return table

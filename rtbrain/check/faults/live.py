@@ -4,25 +4,25 @@ The sender lives in the process of the matrix, so that what it sent is known to 
 decoder is `rtbrain decode` in a process of its own.
 """
 
-import json
+import contextlib
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import pylsl
 
 from rtbrain.check.faults.matrix import Rig
 from rtbrain.decoder import read_bundle
-from rtbrain.errors import StreamError
+from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import SignalOutlet
 from rtbrain.processes import last_line, running_command
+from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Floats, Montage
 
@@ -108,31 +108,18 @@ class LiveSender:
         return np.stack(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedDecode:
-    """A decode as a listener gets it, times in s on the LSL clock."""
-
-    t_arrived: float
-    t_stop: float
-    values: list[float]
-    valid: bool
-    coverage: float
-    age_s: float
-
-
-@dataclass(slots=True)
 class StatusListener:
-    """Who listens to NAME-decode and NAME-status, through plain inlets of liblsl."""
+    """Keeps every decode and status event of a decoder or recorder."""
 
-    name: str
-    decodes: list[ReceivedDecode] = field(default_factory=list)
-    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    _inlets: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, name: str) -> None:
+        self.decodes: list[ReceivedDecode] = []
+        self.events: list[StatusEvent] = []
+        self._listener = DecodeListener(name)
 
     @property
     def has_status_inlet(self) -> bool:
-        """Whether the status stream was found; what it told before is not heard."""
-        return "status" in self._inlets
+        """Whether the status stream was found; events before that were missed."""
+        return self._listener.hears_status
 
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Listen until a condition holds; False if it did not in time."""
@@ -149,40 +136,19 @@ class StatusListener:
         """Listen for a while."""
         self.until(lambda: False, duration_s)
 
-    def event(self, name: str, after_s: float = 0.0) -> tuple[float, dict[str, Any]] | None:
-        """First event of that name that was told after a time."""
-        return next(
-            (one for one in self.events if one[1]["event"] == name and one[0] > after_s), None
-        )
+    def event(self, name: str, after_s: float = 0.0) -> StatusEvent | None:
+        """First event of that name after a time."""
+        return next((one for one in self.events if one.event == name and one.t > after_s), None)
 
     def valid_after(self, at_s: float) -> list[ReceivedDecode]:
         """Valid decodes of windows that end after a time."""
         return [one for one in self.decodes if one.valid and one.t_stop > at_s]
 
     def _listen(self) -> None:
-        for _, (text,), stamp in self._pulled("status"):
-            self.events.append((stamp, json.loads(text)))
-        for arrived, values, stamp in self._pulled("decode"):
-            *outputs, valid, coverage, age_s, _ = values
-            self.decodes.append(ReceivedDecode(arrived, stamp, outputs, valid > 0, coverage, age_s))
-
-    def _pulled(self, which: str) -> Iterator[tuple[float, list[Any], float]]:
-        if which not in self._inlets:
-            found = pylsl.resolve_byprop("name", f"{self.name}-{which}", 1, 0.5)
-            if not found:
-                return
-            inlet = pylsl.StreamInlet(
-                found[0], recover=False, processing_flags=pylsl.proc_clocksync
-            )
-            inlet.open_stream(10)
-            self._inlets[which] = inlet
-        try:
-            rows, stamps = self._inlets[which].pull_chunk(timeout=0.0)
-        except pylsl.LostError:
-            return
-        arrived = lsl_clock()
-        for row, stamp in zip(rows, stamps, strict=True):
-            yield arrived, row, stamp
+        self._listener.look()
+        self.events += self._listener.pull_events()
+        with contextlib.suppress(StreamLostError):
+            self.decodes += self._listener.pull()
 
 
 @dataclass(frozen=True, slots=True)

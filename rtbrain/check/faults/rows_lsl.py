@@ -62,14 +62,14 @@ def _vanish(live: FaultSession, sfreq_hz: float, silent: bool) -> Finding:
     ears.until(lambda: len(ears.valid_after(back)) > 2, _BACK_WITHIN_S)
     lost, recovered = ears.event("lost", gone), ears.event("recovered", gone)
     if lost is None or recovered is None or not ears.valid_after(back):
-        events = [event["event"] for at, event in ears.events if at > gone]
+        events = [one.event for one in ears.events if one.t > gone]
         return f"never lost, recovered and valid again, but told {', '.join(events)}", False
     # The first window after a gap begins with the first sample after it.
     again = ears.valid_after(back)[0].t_stop
     first_s = again - live.window_s + 1 / sfreq_hz
     expected = round((first_s - last) * sfreq_hz) - 1
-    told = recovered[1]["gap"]
-    lost_s = lost[0] - gone
+    told = recovered.fields["gap"]
+    lost_s = lost.t - gone
     passed = lost_s <= _LOST_WITHIN_S and not late and abs(told - expected) <= 1
     passed &= first_s > back - 0.1
     return (
@@ -92,7 +92,7 @@ def another_rate(rig: Rig) -> Finding:
         back = lsl_clock()
         live.ears.until(lambda: len(live.ears.valid_after(back)) > 2, _BACK_WITHIN_S)
         refused, n_after = live.ears.event("refused", gone), len(live.ears.valid_after(back))
-    why = "nothing" if refused is None else str(refused[1].get("why"))
+    why = "nothing" if refused is None else str(refused.fields.get("why"))
     passed = all(rate in why for rate in ("1000 Hz", "2048 Hz")) and not n_wrong and n_after > 0
     return f"refused: {why[:110]}; {n_wrong} decodes of it, {n_after} after the right one", passed
 

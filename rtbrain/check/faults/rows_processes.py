@@ -62,14 +62,14 @@ def stalled_decoder_process(rig: Rig) -> Finding:
         ears.during(10.0)
         after = [one for one in ears.decodes if one.t_arrived > awake and one.valid]
         fresh = [one for one in after if one.t_stop > last.t_stop]
-        told = [event for at, event in ears.events if at > awake]
+        told = [one for one in ears.events if one.t > awake]
         grown_kib = _resident_kib(process.pid) - before_kib
     if not fresh:
-        return f"no valid decode after the stall; told {[e['event'] for e in told]}", False
+        return f"no valid decode after the stall; told {[one.event for one in told]}", False
     # What was on its way when the process was stopped may still come out.
     old = [one for one in fresh[1:] if one.t_arrived - one.t_stop > _FRESH_S]
-    n_skipped = sum(event["skipped"] for event in told if event["event"] == "late")
-    n_lost = sum(event["lost"] for event in told if event["event"] == "gap")
+    n_skipped = sum(one.fields["skipped"] for one in told if one.event == "late")
+    n_lost = sum(one.fields["lost"] for one in told if one.event == "gap")
     n_windows = round((fresh[-1].t_stop - last.t_stop) / live.hop_s)
     accounted = n_lost > 0 or abs(n_windows - len(fresh) - n_skipped) <= 1
     passed = not old and accounted and grown_kib < _LEVEL_KIB

@@ -173,10 +173,10 @@ def _over_lsl(rig: Rig, true_hz: float) -> _Seen:
         judged_s = ears.valid_after(0.0)[0].t_stop - live.window_s + _JUDGED_AFTER_S
         ears.until(lambda: ears.decodes[-1].t_stop > judged_s + _LISTENED_S, _WITHIN_S)
         seen.valid_s = [one.t_stop for one in ears.valid_after(judged_s)]
-        reasons = [fields["reason"] for _, fields in ears.events if fields["event"] == "invalid"]
+        reasons = [one.fields["reason"] for one in ears.events if one.event == "invalid"]
         seen.why = next((why for why in reasons if why.startswith("true rate")), "")
         if (told := ears.event("rate")) is not None:
-            seen.resampled_from_hz = told[1]["effective_rate_hz"]
+            seen.resampled_from_hz = told.fields["effective_rate_hz"]
     return seen
 
 

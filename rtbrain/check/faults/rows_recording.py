@@ -158,13 +158,13 @@ def _filled(
     alarm, resumed = recorder.event("disk_full", filling), recorder.event("write_resumed", room)
     n_decodes = sum(full < one.t_arrived < room and one.valid for one in ears.decodes)
     if alarm is None or resumed is None:
-        return f"told {[event['event'] for _, event in recorder.events]}", False
-    after_s = alarm[0] - full
+        return f"told {[one.event for one in recorder.events]}", False
+    after_s = alarm.t - full
     passed = after_s <= _ALARM_WITHIN_S and n_decodes > 0 and n_meanwhile > 0
     return (
         f"alarm {after_s:.2f} s after it was full, {n_decodes} valid decodes in the "
         f"{room - full:.1f} s without room, {n_meanwhile} samples readable meanwhile, writing "
-        f"again {resumed[0] - room:.2f} s after there was room",
+        f"again {resumed.t - room:.2f} s after there was room",
         passed,
     )
 

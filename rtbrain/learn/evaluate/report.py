@@ -15,10 +15,9 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
 from rtbrain.learn.fit.metrics import score_classes, score_values
 from rtbrain.recording.open import read_recording
-from rtbrain.types import Decode, Floats, Quality, Times
+from rtbrain.types import DECODE_CHANNELS, Decode, Floats, Quality, Times
 
 _GRACE_S = 0.5
-_BESIDES = ("valid", "coverage", "age_s", "compute_s")
 
 
 def score_decodes(
@@ -133,7 +132,7 @@ def score_recorded_decodes(
         raise SettingsError("--decodes is scored against states: give --classes")
     read = read_recording(recording, stream=name)
     try:
-        expected = (*bundle.manifest.labels, *_BESIDES)
+        expected = (*bundle.manifest.labels, *DECODE_CHANNELS)
         if read.montage.names != expected:
             raise SettingsError(
                 f"--decodes {name}: expected channels {', '.join(expected)}, got "

@@ -9,8 +9,8 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.decodes.history import DecodeHistory
-from rtbrain.view.streams.records import DecodeHeader
 from rtbrain.view.theme import Theme
 
 _TITLE = 2.2

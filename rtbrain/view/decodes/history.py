@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import Floats, Mask, Times
-from rtbrain.view.streams.records import DecodeHeader, ReceivedSample, StatusEvent
 
 PAGE_S = 60.0
 
@@ -52,7 +52,7 @@ class DecodeHistory:
     """What the decoder said in the last minute, whatever it sends."""
 
     def __init__(self, info: DecodeHeader) -> None:
-        self.last: ReceivedSample | None = None
+        self.last: ReceivedDecode | None = None
         self._hop_s = info.hop_s
         n_rows = _EVENT_ROWS
         if info.hop_s is not None:
@@ -64,7 +64,7 @@ class DecodeHistory:
         self._n = 0
         self._reasons: deque[tuple[float, str]] = deque(maxlen=_REASONS)
 
-    def push(self, row: ReceivedSample) -> None:
+    def push(self, row: ReceivedDecode) -> None:
         """Take a decode."""
         place = self._n % self._t.size
         self._t[place], self._values[place], self._valid[place] = row.t_stop, row.values, row.valid

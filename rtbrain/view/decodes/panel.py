@@ -7,10 +7,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QLabel, QStackedLayout, QWidget
 
+from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.decodes.card import DecisionCard, describe_decision
 from rtbrain.view.decodes.history import DecodeHistory, InvalidSpan
 from rtbrain.view.decodes.plot import DecodeLane
-from rtbrain.view.streams.records import DecodeHeader, SessionUpdate, StreamHealth
+from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 

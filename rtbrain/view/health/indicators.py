@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from rtbrain.view.streams.records import StatusEvent, StreamHealth
+from rtbrain.stream.lsl.decodes import StatusEvent
+from rtbrain.view.streams.records import StreamHealth
 
 _RECORDER = "-record-status"
 
@@ -131,7 +132,7 @@ class DecoderStatus:
 
     def hear(self, event: StatusEvent) -> None:
         """Take what the decoder told."""
-        if event.event == "standing":
+        if event.event == "summary":
             self._state = str(event.fields.get("state") or self._state)
         elif event.event == "stopped" and self._state == "failed":
             return  # a decoder that failed tells its totals as well

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbrain.view.streams.records import ReceivedSample
+from rtbrain.stream.lsl.decodes import ReceivedDecode
 
 KEPT_S = 60.0
 
@@ -46,7 +46,7 @@ class LatencyHistory:
         # Time of arrival, age, compute, and age less what passed since the window's end.
         self._rows: deque[tuple[float, float, float, float]] = deque(maxlen=_MOST_ROWS)
 
-    def push(self, row: ReceivedSample) -> None:
+    def push(self, row: ReceivedDecode) -> None:
         """Take a decode; one without an age tells nothing."""
         if not math.isfinite(row.age_s):
             return

@@ -6,16 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from pylsl import lib
 from pylsl.util import LostError
 
-from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.errors import StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.decodes import ReceivedDecode, decode_header, received_decodes
 from rtbrain.stream.lsl.inlet import LslSource
-from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet, open_inlet, quote
+from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet, open_inlet
 from rtbrain.types import Chunk
-from rtbrain.view.streams.records import MAX_TEXT_CHARS, DecodeHeader, ReceivedSample
 
 _ANSWER_S = 3.0
 _BUFFER_S = 30
@@ -26,8 +25,6 @@ _TIMES_KEPT = 256
 _MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _ITEMS_A_PULL = 256
 _LINE_LIMIT = 65536
-_CONTACT_LIMIT = 4096
-_WORTH = ("valid", "coverage", "age_s", "compute_s")
 
 
 class ViewInlet:
@@ -167,12 +164,12 @@ class DecodeInlet(ViewInlet):
             found, _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
         )
         header = fetch_full_info(self._inlet, found, _ANSWER_S)
-        self.info = _decode_info(header)
+        self.info = decode_header(header)
         self.origin = header.desc().child("rtbrain").child_value("origin")
         open_inlet(self._inlet, self.name, found.source_id(), _ANSWER_S)
         self._timed = self._inlet
 
-    def pull(self) -> list[ReceivedSample]:
+    def pull(self) -> list[ReceivedDecode]:
         """Decodes that are here; never waits."""
         try:
             values, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
@@ -180,14 +177,7 @@ class DecodeInlet(ViewInlet):
             self.lost = True
             return []
         now = self._clock()
-        n_outputs = len(self.info.labels)
-        rows = []
-        for row, stamp in zip(np.asarray(values, np.float32), stamps.tolist(), strict=True):
-            valid, coverage, age_s, compute_s = row[n_outputs : n_outputs + 4].tolist()
-            outputs = row[:n_outputs].copy()
-            rows.append(
-                ReceivedSample(stamp, now, outputs, valid == 1, coverage, age_s, compute_s),
-            )
+        rows = received_decodes(values, stamps, len(self.info.labels), now)
         if rows:
             self._times.extend(stamps.tolist())
             self._came(len(rows), rows[-1].t_stop)
@@ -228,33 +218,3 @@ class TextInlet(ViewInlet):
         """Let go of the stream."""
         super().close()
         self._inlet = None
-
-
-def _decode_info(header: Any) -> DecodeHeader:
-    labels: tuple[str, ...] = tuple(header.get_channel_labels() or ())
-    n_outputs = labels.index(_WORTH[0]) if _WORTH[0] in labels else 0
-    if not n_outputs or labels[n_outputs : n_outputs + len(_WORTH)] != _WORTH:
-        raise StreamError(
-            f"stream {quote(header.name())} is of type Decode, but its channels are not outputs "
-            f"and then {', '.join(_WORTH)}: name another with --decode"
-        )
-    rate_hz = float(header.nominal_srate())
-    units = header.get_channel_units() or ("",)
-    return DecodeHeader(
-        header.name(),
-        labels[:n_outputs],
-        units[0] or "value",
-        1 / rate_hz if rate_hz > 0 else None,
-        len(labels) - n_outputs - len(_WORTH),
-        read_contacts(header),
-    )
-
-
-def read_contacts(header: Any) -> tuple[str, ...]:
-    """Labels that a decoder reads, by the full header of its decodes; empty if it does not say."""
-    contacts: list[str] = []
-    node = header.desc().child("montage").child("contacts").child("contact")
-    while not node.empty() and len(contacts) < _CONTACT_LIMIT:
-        contacts.append(node.child_value("label").strip()[:MAX_TEXT_CHARS])
-        node = node.next_sibling("contact")
-    return tuple(filter(None, contacts))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtbrain.errors import RtbrainError
+from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet
-from rtbrain.view.streams.inlets import read_contacts
 
 _ANSWER_S = 3.0
 
@@ -95,7 +95,7 @@ class DecodeHeaders:
     def _read(self, found: Any) -> None:
         contacts: tuple[str, ...] = ()
         try:
-            contacts = read_contacts(fetch_full_info(make_inlet(found, 1), found, _ANSWER_S))
+            contacts = decoder_contacts(fetch_full_info(make_inlet(found, 1), found, _ANSWER_S))
         except (RtbrainError, RuntimeError):  # pylsl: an inlet that cannot be made
             # Whoever opens it says why not; what he then learns is looked at again.
             contacts = ()

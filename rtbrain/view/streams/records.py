@@ -1,57 +1,9 @@
 """What a session hands to the panels: how each stream does, and what a poll brought."""
 
-import json
 from dataclasses import dataclass
 
-from rtbrain.types import Chunk, Floats
-
-MAX_TEXT_CHARS = 200
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReceivedSample:
-    """One sample of ``NAME-decode``."""
-
-    t_stop: float
-    t_arrived: float
-    values: Floats  # float32 [n_outputs]
-    valid: bool
-    coverage: float
-    age_s: float
-    compute_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeHeader:
-    """Header of ``NAME-decode``."""
-
-    name: str
-    labels: tuple[str, ...]
-    unit: str
-    hop_s: float | None
-    attention: int
-    contacts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StatusEvent:
-    """One line of JSON of a ``NAME-status`` stream."""
-
-    t: float
-    event: str
-    fields: dict[str, object]
-
-
-def parse_status_line(t: float, line: str, stream: str) -> StatusEvent:
-    """What a line of a status stream says; a line that is no event is told as unreadable."""
-    try:
-        fields = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
-        return StatusEvent(t, "unreadable", {"text": line[:MAX_TEXT_CHARS], "stream": stream})
-    event = fields.pop("event")
-    return StatusEvent(t, event, {**fields, "stream": stream})
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
+from rtbrain.types import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +68,7 @@ class SessionUpdate:
 
     now: float
     chunks: tuple[Chunk, ...] = ()
-    decodes: tuple[ReceivedSample, ...] = ()
+    decodes: tuple[ReceivedDecode, ...] = ()
     told: tuple[StatusEvent, ...] = ()
     markers: tuple[tuple[float, str], ...] = ()
     new_montage: bool = False

@@ -10,19 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent, parse_status_line
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 from rtbrain.view.streams.matching import explain_mismatch, status_stream_names
-from rtbrain.view.streams.records import (
-    DecodeHeader,
-    ReceivedSample,
-    SessionUpdate,
-    StatusEvent,
-    StreamHealth,
-    parse_status_line,
-)
+from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 
 _STALL_S = 1.0
 
@@ -76,7 +70,7 @@ class ViewSession:
         new_montage = self._welcome()
         other_decoder = self._part_with_foreign()
         chunks: list[Chunk] = []
-        decodes: list[ReceivedSample] = []
+        decodes: list[ReceivedDecode] = []
         events: list[StatusEvent] = []
         markers: list[tuple[float, str]] = []
         for key, link in self._links.items():
@@ -184,7 +178,7 @@ class ViewSession:
         return self._ends.get(_base(feed.name), "lost")
 
     def _note_quality(self, event: StatusEvent) -> None:
-        if event.event == "standing":
+        if event.event == "summary":
             bad = event.fields.get("bad")
             if isinstance(bad, dict):
                 first = list(bad.items())[:_BAD_LIMIT]

@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 from rtbrain.check.bench import live as bench_live
 from rtbrain.check.bench.live import LiveBench, live_scores
 from rtbrain.learn.fit.quick_fit import QuickFit
+from rtbrain.stream.lsl.decodes import ReceivedDecode
 
 HOP_S, DELAY_S = 0.125, 0.5
+VALUES = np.array([0.4, 0.6], np.float32)
 CALIBRATION = QuickFit(0.9, DELAY_S, HOP_S, 100, "none")
 
 
 def heard_of(t_stop: list[float], compute_s: float, transport_s: float, wire_s: float) -> LiveBench:
     age_s = DELAY_S + compute_s + transport_s
-    rows = [
-        (t, t + compute_s + transport_s + wire_s, [0.4, 0.6, 1.0, 1.0, age_s, compute_s])
-        for t in t_stop
-    ]
+    arrival_s = compute_s + transport_s + wire_s
+    rows = [ReceivedDecode(t, t + arrival_s, VALUES, True, 1.0, age_s, compute_s) for t in t_stop]
     looks = {"decode": [(0.0, 1.0, 300.0), (10.0, 6.0, 310.0)]}
     return LiveBench(rows, 7, 2, looks)
 

@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QApplication
 
+from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.health.bar import HealthBar
 from rtbrain.view.health.indicators import (
     DecoderStatus,
@@ -15,7 +16,7 @@ from rtbrain.view.health.indicators import (
 )
 from rtbrain.view.health.latency import LatencyHistory, ProcessorLoad
 from rtbrain.view.status import Banner
-from rtbrain.view.streams.records import DecodeHeader, SessionUpdate
+from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.view.stub import NEVER, StubSession, feed, row, told
 
@@ -141,7 +142,7 @@ def test_the_decoder_is_what_it_told_last(event, severity):
 
 def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
     heard = DecoderStatus()
-    heard.hear(told("standing", state="stalled", bad={}))
+    heard.hear(told("summary", state="stalled", bad={}))
     assert heard.word(feed("decode"), feed("status")).text == "decoder: stalled"
 
 

@@ -10,7 +10,6 @@ from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
 from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
 from rtbrain.types import Chunk, Decode, Montage, Quality
 from rtbrain.view.streams.finder import choose_streams
-from rtbrain.view.streams.records import parse_status_line
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
 
@@ -171,7 +170,6 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     assert row.t_stop == pytest.approx(10.0, abs=0.01)
     assert session.decode.labels == ("rest", "move")
     assert (session.decode.hop_s, session.decode.unit) == (0.25, "probability")
-    assert session.decode.attention == 0
     ((t, text),) = [marker for update in updates for marker in update.markers]
     assert (t, text) == (pytest.approx(12.5, abs=0.01), "go")
     assert session.bad == {"A2": "flat"}
@@ -182,7 +180,7 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     session.mark("A2", False)
     assert not session.bad
     # What was told before anybody listened is told again.
-    status.emit("standing", state="live", bad={"A1": "mains"})
+    status.emit("summary", state="live", bad={"A1": "mains"})
     poll_until(session, lambda updates: any(update.told for update in updates))
     assert session.bad == {"A1": "mains"}
     for outlet in (decode, status, markers):
@@ -291,13 +289,6 @@ def test_two_windows_marks_of_one_name_are_kept_apart():
     chosen, troubles = choose_streams(there, None, None)
     assert chosen.keys() == {"markers:w-marks:a", "markers:w-marks:b"}
     assert not troubles
-
-
-@pytest.mark.parametrize("line", ["", "[1]", "{}", '{"event": 3}', "[" * 60000, "null"])
-def test_a_line_that_is_no_event_is_told_as_unreadable(line):
-    said = parse_status_line(1.0, line, "x-status")
-    assert said.event == "unreadable"
-    assert len(said.fields["text"]) <= 200
 
 
 def test_two_montages_differ_when_their_places_do():

@@ -1,0 +1,269 @@
+"""Decodes in over LSL: the streams NAME-decode and NAME-status, for every program that listens."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pylsl
+from pylsl.util import LostError
+
+from rtbrain.errors import StreamError
+from rtbrain.stream.lsl.resolve import (
+    fetch_full_info,
+    lost_stream_error,
+    make_inlet,
+    open_inlet,
+    quote,
+    resolve_one,
+)
+from rtbrain.types import DECODE_CHANNELS, Floats
+
+MAX_TEXT_CHARS = 200
+_QUALITY = tuple(DECODE_CHANNELS)
+_ANSWER_S = 3.0
+_BUFFER_S = 30
+_TEXT_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
+_MAX_ITEMS = 1024
+_MAX_CONTACTS = 4096
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeHeader:
+    """Header of a decode stream.
+
+    Attributes
+    ----------
+    name : str
+        Name of the stream.
+    labels : tuple of str
+        Labels of the outputs.
+    unit : str
+        Unit of the outputs: ``probability`` or ``value``.
+    hop_s : float or None
+        Time between decodes, s; None where they come with events.
+    delay_s : float
+        How long before `t_stop` the moment lies that a decode describes, s; NaN if not announced.
+    contacts : tuple of str
+        Contacts that the decoder reads; empty if not announced.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    unit: str
+    hop_s: float | None
+    delay_s: float = math.nan
+    contacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReceivedDecode:
+    """One sample of a decode stream; times in s on this machine's LSL clock.
+
+    Attributes
+    ----------
+    t_stop, t_arrived : float
+        End of the window; when the sample was read here.
+    values : numpy.ndarray
+        float32 [n_outputs].
+    valid : bool
+        Whether the decoder vouches for the values.
+    coverage : float
+        Share of good channels.
+    age_s, compute_s : float
+        From the moment described to the decode; of it, the computing.
+    """
+
+    t_stop: float
+    t_arrived: float
+    values: Floats
+    valid: bool
+    coverage: float
+    age_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """One line of JSON of a status stream, stamped with the LSL clock, s."""
+
+    t: float
+    event: str
+    fields: dict[str, Any]
+
+
+def decode_header(info: Any) -> DecodeHeader:
+    """Header of a decode stream, from its full `pylsl.StreamInfo`.
+
+    Raises
+    ------
+    StreamError
+        Its channels are not those of a decode stream.
+    """
+    labels: tuple[str, ...] = tuple(info.get_channel_labels() or ())
+    n_outputs = labels.index(_QUALITY[0]) if _QUALITY[0] in labels else 0
+    if not n_outputs or labels[n_outputs:] != _QUALITY:
+        raise StreamError(
+            f"stream {quote(info.name())} is of type Decode, but its channels are not outputs "
+            f"and then {', '.join(_QUALITY)}: name another with --decode"
+        )
+    rate_hz = float(info.nominal_srate())
+    units = info.get_channel_units() or ("",)
+    return DecodeHeader(
+        info.name(),
+        labels[:n_outputs],
+        units[0] or "value",
+        1 / rate_hz if rate_hz > 0 else None,
+        _number(info.desc().child("rtbrain").child_value("delay_s")),
+        decoder_contacts(info),
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def decoder_contacts(info: Any) -> tuple[str, ...]:
+    """Labels of the contacts that a decoder reads, from the full header of its decodes."""
+    contacts: list[str] = []
+    node = info.desc().child("montage").child("contacts").child("contact")
+    while not node.empty() and len(contacts) < _MAX_CONTACTS:
+        contacts.append(node.child_value("label").strip()[:MAX_TEXT_CHARS])
+        node = node.next_sibling("contact")
+    return tuple(filter(None, contacts))
+
+
+def received_decodes(
+    samples: Any, stamps: Any, n_outputs: int, t_arrived: float
+) -> list[ReceivedDecode]:
+    """Decodes of samples [n_samples, n_outputs + 4] with their time stamps [n_samples], s."""
+    rows = np.asarray(samples, np.float32).reshape(len(stamps), n_outputs + len(_QUALITY))
+    return [
+        ReceivedDecode(
+            float(stamp), t_arrived, row[:n_outputs].copy(), valid == 1, coverage, age_s, compute_s
+        )
+        for stamp, row in zip(stamps, rows, strict=True)
+        for valid, coverage, age_s, compute_s in [row[n_outputs:].tolist()]
+    ]
+
+
+def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
+    """Event of a line of a status stream; ``unreadable`` if it holds none.
+
+    A name of the stream goes into the field ``stream``.
+    """
+    origin = {"stream": stream} if stream else {}
+    try:
+        fields = json.loads(line)
+    except (json.JSONDecodeError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
+        return StatusEvent(t, "unreadable", {"text": line[:MAX_TEXT_CHARS], **origin})
+    return StatusEvent(t, fields.pop("event"), {**fields, **origin})
+
+
+class DecodeListener:
+    """Listens to the decoder of a name: its decodes, and the events that it reports.
+
+    Making one waits for nothing. `wait` or `look` opens ``NAME-status``, which is there first, and
+    ``NAME-decode``.
+
+    Attributes
+    ----------
+    header : DecodeHeader or None
+        Labels and unit of the outputs, hop and delay; None before the decodes are found.
+    hears_status : bool
+        Whether the status stream is open; events sent before were missed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.header: DecodeHeader | None = None
+        self._source_id = ""
+        self._decodes: Any = None
+        self._status: Any = None
+
+    @property
+    def hears_status(self) -> bool:
+        return self._status is not None
+
+    def wait(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait for the decodes, and open both streams.
+
+        Raises
+        ------
+        StreamError
+            There is no decode stream of the name in time, there are several, or it is another
+            kind of stream.
+        """
+        found = resolve_one({"name": f"{self.name}-decode"}, timeout_s, stop)
+        self.look()
+        if self.header is None:
+            self._open_decodes(found)
+
+    def look(self, timeout_s: float = 0.5) -> None:
+        """Open those of the two streams that are there and not open yet."""
+        if self._status is None:
+            for found in _find(f"{self.name}-status", timeout_s):
+                self._status = make_inlet(found, _TEXT_BUFFER)
+                self._status.open_stream(_ANSWER_S)
+        if self.header is None:
+            for found in _find(f"{self.name}-decode", timeout_s):
+                self._open_decodes(found)
+
+    def pull(self, timeout_s: float = 0.0) -> list[ReceivedDecode]:
+        """Decodes that came; waits up to `timeout_s` for the first.
+
+        Raises
+        ------
+        StreamLostError
+            The decode stream was there and is gone.
+        """
+        end = time.monotonic() + timeout_s
+        while self._decodes is not None and self.header is not None:
+            try:
+                samples, stamps = self._decodes.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
+            except LostError as error:
+                raise lost_stream_error(f"{self.name}-decode", self._source_id) from error
+            if len(stamps):
+                n_outputs = len(self.header.labels)
+                return received_decodes(samples, stamps, n_outputs, pylsl.local_clock())
+            if time.monotonic() >= end:
+                break
+            time.sleep(_POLL_S)
+        return []
+
+    def pull_events(self) -> list[StatusEvent]:
+        """Status events that came; never waits, and none once the status stream is gone."""
+        if self._status is None:
+            return []
+        try:
+            texts, stamps = self._status.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
+        except LostError:
+            self._status = None
+            return []
+        return [
+            parse_status_line(float(stamp), text.decode("utf-8", errors="backslashreplace"))
+            for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
+        ]
+
+    def close(self) -> None:
+        """Stop listening; safe to call twice."""
+        self._decodes = self._status = None
+
+    def _open_decodes(self, found: Any) -> None:
+        inlet = make_inlet(found, _BUFFER_S if found.nominal_srate() > 0 else _TEXT_BUFFER)
+        header = decode_header(fetch_full_info(inlet, found, _ANSWER_S))
+        open_inlet(inlet, found.name(), found.source_id(), _ANSWER_S)
+        self._decodes, self.header, self._source_id = inlet, header, found.source_id()
+
+
+def _find(name: str, timeout_s: float) -> list[Any]:
+    return list(pylsl.resolve_byprop("name", name, 1, timeout_s))[:1]
