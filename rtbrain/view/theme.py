@@ -44,8 +44,6 @@ DARK = Theme(
     bad="#f0703c",
     classes=("#e69f00", "#56b4e9", "#1fb589", "#f0e442", "#8f9bff", "#f0703c", "#d98cb8"),
 )
-
-
 LIGHT = Theme(
     name="light",
     background="#ffffff",

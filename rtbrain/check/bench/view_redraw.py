@@ -13,20 +13,10 @@ from rtbrain.view.theme import DARK
 from rtbrain.view.traces.panel import TracePanel
 
 _SFREQ_HZ = 2048.0
-
-
 _PAGE_S = 10.0
-
-
 _REDRAWS_HZ = 20.0
-
-
 _SHAFT = 8
-
-
 _WIDTH_PX, _HEIGHT_PX = 1280, 800
-
-
 _LIVE = StreamHealth("bench", "signal", "live", "", _SFREQ_HZ, _SFREQ_HZ, 0, 0, 0.0, 0.0, 0.0)
 
 

@@ -14,23 +14,11 @@ from rtbrain.view.decodes.history import DecodeHistory
 from rtbrain.view.theme import Theme
 
 _TITLE = 2.2
-
-
 _LEAST_TITLE = 1.1
-
-
 _PAD_PX = 6
-
-
 _LETTERS = 26
-
-
 _HATCH_ALPHA = 110
-
-
 _MOST_LEGEND = 6
-
-
 # Where there are more classes than colours, the next round of lines is dashed, then dotted.
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 

@@ -10,31 +10,15 @@ from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import Floats, Mask, Times
 
 PAGE_S = 60.0
-
-
 # A hop under 0.15 s is not told apart from the time between two polls of a busy window.
 _LEAST_LIMIT_S = 0.3
-
-
 _BREAK_HOPS = 2.5
-
-
 _EVENT_SPAN_S = 0.5
-
-
 _EVENT_ROWS = 1024
-
-
 _MOST_ROWS = 8192
-
-
 _REASONS = 64
-
-
 # A reason is sent when its decode is ready, which is after the end of its window.
 _REASON_AFTER_S = 2.0
-
-
 _TOUCHING_S = 1e-6
 
 

@@ -16,14 +16,8 @@ from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 
 _GONE = frozenset({"lost", "ended"})
-
-
 _MOST_LANES = 6
-
-
 _TIP_SPANS = 6
-
-
 # Narrower than so many cards, plot and card share the width badly.
 _WIDE = 2.6
 

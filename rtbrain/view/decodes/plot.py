@@ -16,24 +16,12 @@ from rtbrain.view.decodes.history import PAGE_S, InvalidSpan
 from rtbrain.view.theme import Theme
 
 _LINE_PX = 2
-
-
 _LABELS = 3
-
-
 _LEAST_LABEL_PX = 110
-
-
 _MARGIN = 0.06
-
-
 # Numbers on the vertical axis, as close as they may stand, in lines of type from one to the next.
 _TICK_LINES = 1.5
-
-
 _FREE_TICK_LINES = 3.0
-
-
 # A scale that fits is kept: it is narrowed only where less than a third of it is used.
 _USED_AT_LEAST = 0.33
 

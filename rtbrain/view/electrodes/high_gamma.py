@@ -5,27 +5,13 @@ import numpy as np
 from rtbrain.types import Chunk, Floats, Montage
 
 BAND_HZ = (70.0, 150.0)
-
-
 _WINDOW_S = 0.5
-
-
 _HOP_S = 0.25
-
-
 _HISTORY_S = 60.0
-
-
 _LEAST_HISTORY_S = 10.0
-
-
 # Mains of either grid, and how far a Hann window of 0.5 s spreads a line.
 _MAINS_HZ = (100.0, 120.0, 150.0)
-
-
 _SPREAD_HZ = 4.0
-
-
 # Of log10 of power: a contact whose power never changes has no z-score.
 _LEAST_SPREAD = 1e-6
 

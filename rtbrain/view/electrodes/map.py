@@ -31,11 +31,7 @@ from rtbrain.view.electrodes.layout import (
 from rtbrain.view.theme import Theme
 
 _REACH_PX = 6.0
-
-
 _HALO_PX = 4.0
-
-
 _UNPLACED_SHARE = 0.3
 
 

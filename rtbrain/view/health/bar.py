@@ -22,29 +22,13 @@ from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 
 _DRAW_EVERY_S = 0.2
-
-
 _GAP_PX = 14
-
-
 _SIGNS = {"good": "●", "warn": "▲", "bad": "✖", "faint": "○"}
-
-
 _SPARK_LETTERS = 16
-
-
 _OLD_HOPS = 2.0
-
-
 _LEAST_OLD_S = 0.3
-
-
 _LEAST_HIGH_S = 1e-3
-
-
 _MOST_LETTERS = 80
-
-
 _TIP = (
     "Age of the newest decode when it was ready: {age.total:.3f} s after the moment it describes\n"
     "algorithm {age.algorithm:.3f} s: from that moment to the end of the window\n"

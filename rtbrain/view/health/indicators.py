@@ -7,14 +7,8 @@ from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.view.streams.records import StreamHealth
 
 _RECORDER = "-record-status"
-
-
 _BY_HAND = "-marks"
-
-
 _KINDS = {"decode": "decodes", "record": "recorder"}
-
-
 _STATES = {
     "live": "good",
     "stalled": "bad",
@@ -23,8 +17,6 @@ _STATES = {
     "absent": "faint",
     "ended": "faint",
 }
-
-
 _DECODER_STATES = {
     "waiting": "warn",
     "connecting": "warn",
@@ -37,20 +29,10 @@ _DECODER_STATES = {
     "failed": "bad",
     "stopped": "faint",
 }
-
-
 _WRITING = {"recording", "disk", "disk_low", "write_resumed", "stream_added"}
-
-
 _FAILING = {"disk_full", "write_error", "record_failed"}
-
-
 _BUSY = 0.9
-
-
 _ENOUGH = 1.1
-
-
 _TEXT_LIMIT = 300
 
 

@@ -9,14 +9,8 @@ from pathlib import Path
 from rtbrain.stream.lsl.decodes import ReceivedDecode
 
 KEPT_S = 60.0
-
-
 _MOST_ROWS = 4096
-
-
 _LOAD_EVERY_S = 2.0
-
-
 _STAT = Path("/proc/stat")
 
 

@@ -11,42 +11,18 @@ from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, Quality, Window
 
 Codes = npt.NDArray[np.uint8]
-
-
 PAGE_S = 10.0
-
-
 # The frames of BrainBERT, 400 and 50 samples at 2048 Hz, and its 40 bins.
 _FRAME_S = 400 / 2048
-
-
 _HOP_S = 50 / 2048
-
-
 _N_FREQS = 40
-
-
 _TIME_CONSTANT_S = 60.0
-
-
 _WIDE_FRAME_S = 0.25
-
-
 _SEGMENT_S = 1.0
-
-
 _POWER_OVER_S = 4.0
-
-
 _LEAST_POWER = 1e-12  # µV²/Hz, of a contact that is all zeros
-
-
 NO_DATA = 255
-
-
 Z_SCORES = (-3.0, 3.0)
-
-
 POWER_DB = (-30.0, 40.0)  # re 1 µV²/Hz: from an amplifier's noise to the slow waves of sleep
 
 

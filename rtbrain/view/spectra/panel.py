@@ -15,30 +15,16 @@ from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 
 _MAINS_HZ = (50, 60)
-
-
 _POWER_UV2 = (1e-4, 1e5)
-
-
 _TITLES = {
     False: ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s"),
     True: ("encoder, z", "all, dB", "power"),
 }
-
-
 # Up to here an axis of decades has room for 3, 30 and 300 between them.
 _FEW_DECADES_HZ = 300.0
-
-
 _EMPTY_HZ = 200.0  # highest frequency of the axes before there is a signal
-
-
 _OLD_S = 1.5
-
-
 _OLD_OPACITY = 0.4
-
-
 # Wider than so many heights, the three plots lie side by side.
 _SIDE_BY_SIDE = 1.6
 

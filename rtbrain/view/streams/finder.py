@@ -15,41 +15,21 @@ from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, Vie
 from rtbrain.view.streams.matching import DecodeHeaders, status_stream_names
 
 _LOOK_EVERY_S = 0.1
-
-
 _FORGET_S = 1.5
-
-
 _FLICKER_S = 1.0
-
-
 # Looks and not seconds: while a stream is being opened nobody looks.
 _GONE_AFTER_LOOKS = 30
-
-
 # Markers may be rare: a silent stream of them is well. Where there are more outlets than ports in
 # liblsl's range (32, two an outlet) a live one answers one query in seven (measured).
 _SILENT_GONE_AFTER_LOOKS = 300
-
-
 # On one machine a single stream answers at once and all others to the query of 0.5 s later: a
 # second match must be given the time to show itself.
 _SETTLE_S = 0.8
-
-
 # A stream that broke off or did not answer is still announced for a while.
 _AGAIN_S = 2.0
-
-
 _CLOCK_EVERY_S = 5.0
-
-
 _END_S = 1.0
-
-
 _BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
-
-
 _MARKER_LIMIT = 8
 
 

@@ -10,14 +10,8 @@ from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet
 
 _ANSWER_S = 3.0
-
-
 _KEPT_S = 60.0
-
-
 _NAMED = 4
-
-
 # The share of its channels that a decoder must find in a stream, unless its recipe says otherwise.
 _LEAST_SHARE = 0.3
 

@@ -19,24 +19,12 @@ from rtbrain.view.streams.matching import explain_mismatch, status_stream_names
 from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 
 _STALL_S = 1.0
-
-
 _STALL_HOPS = 2.5
-
-
 # A stream that is silent and no longer announced is gone, though its connection did not break.
 _GONE_S = 3.0
-
-
 _BY_HAND = "by hand"
-
-
 _BAD_LIMIT = 4096
-
-
 _GONE_MARKERS_SHOWN = 2
-
-
 # What tells its end, or ends with what does.
 _TELLING = frozenset({"decode", "status", "record"})
 

@@ -8,8 +8,6 @@ from rtbrain.view.traces.paint import TraceLines, paint_frame, paint_page, paint
 from rtbrain.view.traces.scene import Scene
 
 _LABEL_LETTERS = 14
-
-
 _PAD_PX = 4
 
 

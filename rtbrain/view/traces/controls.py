@@ -7,17 +7,9 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from rtbrain.view.traces.cache import PAGES_S
 
 REFERENCES = ("none", "car", "bipolar", "laplacian")
-
-
 NOTCHES_HZ = (None, 50.0, 60.0)
-
-
 _MODES = ("sweep", "scroll")
-
-
 _ALL_KINDS = "all"
-
-
 _PAGE = 10.0
 
 

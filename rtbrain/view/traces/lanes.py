@@ -11,8 +11,6 @@ from rtbrain.types import Floats, Montage
 
 # µV from one trace to the next.
 SCALES_UV = tuple(float(digit * 10**power) for power in range(-1, 6) for digit in (1, 2, 5))
-
-
 # A contact, or a pair or a contact with its reference, which go by the first: A1, A1-A2, A1-REF.
 _NUMBERED = re.compile(r"^(.*?)\d+(?:-.*)?$")
 

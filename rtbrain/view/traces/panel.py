@@ -20,20 +20,10 @@ from rtbrain.view.traces.scene import describe_scene, explain_stale
 
 # Reference ("car", "bipolar", "laplacian", "none"), mains frequency in Hz or None, montage.
 BuildChain = Callable[[str, float | None, Montage], SignalStage]
-
-
 _SCALE_UV = 200.0
-
-
 _OFFSET_EVERY_S = 0.5
-
-
 _FIT_AFTER_S = 2.0
-
-
 _LEAST_LANES = 4
-
-
 # Lines of type that a trace needs: less, and all of them are one block of colour. A page that all
 # fit on need not be turned, for which they may be somewhat closer.
 _LEAST_LANE_LINES, _LEAST_OF_ALL_LINES = 0.5, 0.35
