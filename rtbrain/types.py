@@ -283,6 +283,9 @@ class Embedding:
         _check("population embedding", self.population, 1, np.float32)
 
 
+# Reason of a bad channel that an operator marked, in status events and in the window.
+OPERATOR_MARK = "marked by the operator"
+
 # Channels of every decode stream behind its outputs, and their units.
 DECODE_CHANNELS = {
     "valid": "bool",

@@ -7,9 +7,7 @@ import numpy as np
 from rtbrain.errors import MontageError
 from rtbrain.signal.resample import Resample
 from rtbrain.stage import SignalStage
-from rtbrain.types import Chunk, Floats, Montage
-
-_REASON = "by hand"
+from rtbrain.types import OPERATOR_MARK, Chunk, Floats, Montage
 
 
 class Chain:
@@ -109,7 +107,7 @@ class ManualMask:
         Marks since it was last asked, and never waits: ``bad LABEL``, ``good LABEL``, and
         ``bad?``, which asks that all marks be told again. Other texts are not meant for it.
     on_event : callable, optional
-        Told ``("channel_bad", channel=label, reason="by hand")``, ``("channel_good", ...)``, and
+        Told ``("channel_bad", channel=label, reason="marked by the operator")``, ``("channel_good", ...)``, and
         ``("channel_unknown", channel=label)`` of a label that is not in the montage.
     """
 
@@ -148,7 +146,7 @@ class ManualMask:
     def _take(self, text: str) -> None:
         if text == "bad?":
             for name in self.bad:
-                self._tell("channel_bad", channel=name, reason=_REASON)
+                self._tell("channel_bad", channel=name, reason=OPERATOR_MARK)
             return
         verdict, _, name = text.partition(" ")
         if verdict not in ("bad", "good"):
@@ -158,7 +156,7 @@ class ManualMask:
             self._tell("channel_unknown", channel=name)
         elif self._marked[row] != (verdict == "bad"):
             self._marked[row] = verdict == "bad"
-            self._tell(f"channel_{verdict}", channel=name, reason=_REASON)
+            self._tell(f"channel_{verdict}", channel=name, reason=OPERATOR_MARK)
 
     def _tell(self, event: str, **fields: str) -> None:
         if self._on_event is not None:

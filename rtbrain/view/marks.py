@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.streams.session import ViewSession
 
@@ -31,7 +32,6 @@ DEFAULT_LABELS = (
     "task",
     "rest",
 )
-_BY_HAND = "by hand"
 
 
 class MarkOutlet:
@@ -119,7 +119,7 @@ class OperatorMarks:
     @property
     def chosen_is_bad(self) -> bool:
         """Whether the contact chosen was called bad by hand, here or in another window."""
-        return self._session.bad.get(self.contact) == _BY_HAND
+        return self._session.bad.get(self.contact) == OPERATOR_MARK
 
     def choose(self, label: str) -> None:
         """Take the contact that `toggle_bad` is about."""

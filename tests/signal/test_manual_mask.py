@@ -1,4 +1,4 @@
-"""Contacts marked bad by hand are masked and told of, behind the quality step, until taken back."""
+"""Contacts marked bad by the operator are masked and reported, behind the quality step, until taken back."""
 
 from collections import deque
 
@@ -49,7 +49,7 @@ def test_a_marked_contact_is_nan_and_the_others_are_as_they_were() -> None:
     assert np.isnan(out[2]).all()
     np.testing.assert_array_equal(np.delete(out, 2, 0), np.delete(SIGNAL, 2, 0))
     np.testing.assert_array_equal(SIGNAL, before)
-    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "by hand"})]
+    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
 
 
 def test_a_mark_taken_back_gives_the_contact_back_and_nothing_is_told_twice() -> None:
@@ -106,4 +106,4 @@ def test_the_chain_masks_a_marked_contact_before_any_reference(with_quality: boo
     others = np.delete(SIGNAL, 2, 0)
     assert np.isnan(wild[2]).all()
     np.testing.assert_allclose(np.delete(wild, 2, 0), others - others.mean(axis=0), atol=1e-3)
-    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "by hand"})]
+    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 from tests.conftest import brain_like, montage_of
 
@@ -44,11 +44,11 @@ class Playing:
 
     @property
     def marked(self) -> frozenset[str]:
-        return frozenset(label for label, why in self.bad.items() if why == "by hand")
+        return frozenset(label for label, why in self.bad.items() if why == OPERATOR_MARK)
 
     def mark(self, label: str, bad: bool) -> None:
         kept = {name: why for name, why in self.bad.items() if name != label}
-        self.bad = kept | ({label: "by hand"} if bad else {})
+        self.bad = kept | ({label: OPERATOR_MARK} if bad else {})
 
     def start(self) -> None:
         self.montage, self.playing, self._new = MONTAGE, True, True

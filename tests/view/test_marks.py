@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.markers import ManualMarks
+from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.marks import (
     DEFAULT_LABELS,
     MarkLabels,
@@ -34,7 +35,7 @@ class Listening:
 
     def mark(self, label: str, bad: bool) -> None:
         if bad:
-            self.bad[label] = "by hand"
+            self.bad[label] = OPERATOR_MARK
         else:
             self.bad.pop(label, None)
 

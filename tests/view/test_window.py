@@ -10,6 +10,7 @@ from rtbrain.apps.view import build_display_chain
 
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import KEYS, KeysDialog, versions
 from rtbrain.view.window import MainWindow
@@ -227,7 +228,7 @@ def test_a_click_on_the_map_chooses_a_contact_and_one_on_a_label_marks_it(
     assert window.spectra.contact == "A5"
     window.panels["traces"].marked.emit("A3", True)  # type: ignore[attr-defined]
     assert marks(window)[-1] == "bad A3"
-    assert session.bad == {"A3": "by hand"}
+    assert session.bad == {"A3": OPERATOR_MARK}
 
 
 def test_a_picture_that_cannot_be_saved_is_said_in_the_status_line(

@@ -12,7 +12,7 @@ import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent, parse_status_line
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 from rtbrain.view.streams.matching import explain_mismatch, status_stream_names
@@ -22,7 +22,6 @@ _STALL_S = 1.0
 _STALL_HOPS = 2.5
 # A stream that is silent and no longer announced is gone, though its connection did not break.
 _GONE_S = 3.0
-_BY_HAND = "by hand"
 _BAD_LIMIT = 4096
 _GONE_MARKERS_SHOWN = 2
 # What tells its end, or ends with what does.
@@ -89,7 +88,7 @@ class ViewSession:
     def mark(self, label: str, bad: bool) -> None:
         """Call a channel bad, or no longer bad, by hand."""
         if bad:
-            self._by_hand[label] = _BY_HAND
+            self._by_hand[label] = OPERATOR_MARK
         else:
             self._by_hand.pop(label, None)
         self._merge_bad()

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication
 
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.layout import arrange_panes, place_panes
 from rtbrain.view.electrodes.panel import ElectrodePanel
@@ -240,7 +240,7 @@ def test_a_failure_while_painting_is_told_and_does_not_end_the_process(
 
 
 def test_quality_is_a_sign_and_a_number_as_well_as_a_colour(panel_of):
-    panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat", "B1": "by hand"})
+    panel, session = panel_of(montage_of(16, SFREQ_HZ), bad={"A3": "flat", "B1": OPERATOR_MARK})
     assert panel.key.text == "● good 14 ✕ bad 2"
     shades = panel.map.shades
     assert [shade.crossed for shade in shades] == [n in session.bad for n in session.montage.names]

@@ -8,7 +8,7 @@ import pytest
 
 from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
 from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
-from rtbrain.types import Chunk, Decode, Montage, Quality
+from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
 from rtbrain.view.streams.finder import choose_streams
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
@@ -120,7 +120,7 @@ def test_a_stream_that_returns_with_other_channels_begins_anew(session, name):
     updates = poll_until(session, live(session), again)
     assert sum(update.new_montage for update in updates) == 1
     assert session.montage.sfreq_hz == 2 * SFREQ_HZ
-    assert session.bad == {"A1": "by hand"}
+    assert session.bad == {"A1": OPERATOR_MARK}
     again.outlet.close()
 
 
@@ -176,7 +176,7 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     session.mark("A2", True)
     status.emit("channel_good", channel="A2", reason="flat")
     poll_until(session, lambda updates: any(update.told for update in updates))
-    assert session.bad == {"A2": "by hand"}
+    assert session.bad == {"A2": OPERATOR_MARK}
     session.mark("A2", False)
     assert not session.bad
     # What was told before anybody listened is told again.

@@ -5,7 +5,7 @@ import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from rtbrain.errors import MontageError
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 from rtbrain.view.theme import DARK, LIGHT, large
 from rtbrain.view.traces.paint import placed_labels
@@ -31,7 +31,7 @@ class Heard:
 
     def mark(self, label, bad):
         self.marked = self.marked | {label} if bad else self.marked - {label}
-        self.bad = dict.fromkeys(self.marked, "by hand")
+        self.bad = dict.fromkeys(self.marked, OPERATOR_MARK)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_click_on_a_label_marks_the_channel_bad_and_another_takes_it_back(qtbo
             qtbot.mouseClick(panel.canvas, QtCore.Qt.MouseButton.LeftButton, pos=at)
         assert told.args == ["A3", bad]
         panel.draw(105.0)
-        assert ("by hand" in panel.canvas.tip(2)) == bad
+        assert (OPERATOR_MARK in panel.canvas.tip(2)) == bad
         assert has(pixels(panel), DARK.grid)[10:].any()
         assert ("A3" in panel.canvas.scene.bad) == bad
 
