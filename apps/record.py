@@ -19,6 +19,7 @@ from rtbrain.live.recorder.sidecar import Sidecar, parse_notes, require_new_reco
 from rtbrain.outlet import StatusOutlet
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.xdf.writer import open_xdf
+from rtbrain.stream_names import status_name
 
 
 def command(
@@ -68,9 +69,9 @@ def command(
         writer.close()
         out.unlink()
         raise
-    status = StatusOutlet(name, source_id=f"{name}-status")
+    status = StatusOutlet(name, source_id=status_name(name))
     screen = RecorderScreen(Console(stderr=True), names)
-    wanted = stream_filter(names, others, own=f"{name}-status")
+    wanted = stream_filter(names, others, own=status_name(name))
     stopping = _until(asked, duration, parent)
     try:
         clean = record_streams(out, writer, side, status, screen, wanted, names, stopping)

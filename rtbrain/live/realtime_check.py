@@ -55,13 +55,13 @@ def require_realtime(
     runtime, precision = _runtime_of(decoder[0])
     running = f"{settings.threads} thread{'s' * (settings.threads > 1)}{runtime}"
     faster = faster_ways(recipe, settings.threads, precision)
-    why = explain_too_slow(pace, recipe, n_channels, running, faster)
+    reason = explain_too_slow(pace, recipe, n_channels, running, faster)
     if not allow_late:
         raise SettingsError(
-            f"{why}; if something else kept this machine busy, try again; --allow-late skips what "
+            f"{reason}; if something else kept this machine busy, try again; --allow-late skips what "
             "it cannot decode"
         )
-    tell("explain_too_slow", why=why)
+    tell("too_slow", reason=reason)
 
 
 def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> StepTiming:

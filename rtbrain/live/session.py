@@ -21,6 +21,7 @@ from rtbrain.processes import stop_on_signals
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.stream.supervise.states import StreamState
+from rtbrain.stream_names import decode_name, status_name
 
 
 def decode_stream(
@@ -37,7 +38,7 @@ def decode_stream(
     _refuse_taken(name)
     console = Console(stderr=True)
     about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-    with closing(StatusOutlet(name, source_id=f"{name}-status")) as status:
+    with closing(StatusOutlet(name, source_id=status_name(name))) as status:
         tell = _telling(status, console)
         recording = recorder_process(record, settings, about, tell, _saying(console))
         # Small products stall on more than one thread where the cores are busy; the encoder's
@@ -76,7 +77,7 @@ def _run_and_report(
     try:
         _run(settings, bundle, status, report, stopping, duration_s, allow_late)
     except RtbrainError as error:
-        status.emit("failed", why=str(error))
+        status.emit("failed", reason=str(error))
         raise
     finally:
         report.report_totals()
@@ -85,9 +86,9 @@ def _run_and_report(
 
 def _refuse_taken(name: str) -> None:
     """Two decoders of one name could not be told apart by whoever listens."""
-    if any(row.name == f"{name}-decode" for row in list_streams()):
+    if any(row.name == decode_name(name) for row in list_streams()):
         raise SettingsError(
-            f"there is a stream {name}-decode already: end that decoder, or give --name another"
+            f"there is a stream {decode_name(name)} already: end that decoder, or give --name another"
         )
 
 
@@ -125,7 +126,7 @@ def _run(
             hop_s=recipe.window.hop_s,
             montage=bundle.montage,
             bundle_id=bundle.id,
-            source_id=f"{name}-decode",
+            source_id=decode_name(name),
             unit="probability" if manifest.task == "classification" else "value",
         )
         opened.callback(outlet.close)
@@ -143,7 +144,7 @@ def _run(
             markers=None if markers is None else markers.pull,
             refusal=rate_check(source),
         )
-        console.print(f"mode {manifest.mode} to [bold]{name}-decode[/]; Ctrl-C ends it")
+        console.print(f"mode {manifest.mode} to [bold]{decode_name(name)}[/]; Ctrl-C ends it")
         pipeline.run(_until(stopping, duration_s, lsl_clock))
     console.print(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "

@@ -83,4 +83,4 @@ def rate_check(source: Source) -> Callable[[], str]:
     """Whether the stream's true rate is so far from the nominal one that no decode holds."""
     if not isinstance(source, SupervisedSource):
         return lambda: ""
-    return lambda: effective_rate_verdict(source.ledger.report)
+    return lambda: effective_rate_verdict(source.counter.report)

@@ -15,6 +15,7 @@ from rtbrain.outlet.lsl_stream import (
     new_info,
     require_open,
 )
+from rtbrain.stream_names import status_name
 from rtbrain.types import Decode
 
 
@@ -88,7 +89,7 @@ class StatusOutlet:
     """
 
     def __init__(self, name: str, *, source_id: str) -> None:
-        self._name = f"{name}-status"
+        self._name = status_name(name)
         self._outlet: Any = make_outlet(_marker_info(self._name, "status", source_id))
 
     def emit(self, event: str, **fields: object) -> None:
@@ -155,7 +156,7 @@ class StatusReport:
     """Sink that turns changes of quality into events, and counts.
 
     ``valid`` and ``invalid`` with the reason; the loop tells it of gaps (``gap`` with the samples
-    lost) and of windows that were skipped (``late``).
+    lost) and of windows that were skipped (``skipped``).
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ class StatusReport:
     def late(self, n_windows: int) -> None:
         """Tell that windows were skipped because decoding was late."""
         self.n_skipped += n_windows
-        self._events.emit("late", skipped=n_windows)
+        self._events.emit("skipped", windows=n_windows)
 
     def report_totals(self) -> None:
         """Tell the end, and what was counted."""

@@ -21,6 +21,7 @@ from rtbrain.outlet.lsl_stream import (
     new_info,
     require_open,
 )
+from rtbrain.stream_names import decode_name
 from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
 
 # What a microvolt is multiplied by to be in the unit.
@@ -175,7 +176,7 @@ class DecodeOutlet:
             raise SettingsError(f"hop_s: expected a finite time above 0 s, got {hop_s}")
         names = (*labels, *DECODE_CHANNELS)
         units = (*(unit for _ in labels), *DECODE_CHANNELS.values())
-        self._name = f"{name}-decode"
+        self._name = decode_name(name)
         rate_hz = 0.0 if hop_s is None else 1 / hop_s
         info = new_info(self._name, "Decode", len(names), rate_hz, "float32", source_id)
         # MISC is the one type of channel that every reader of LSL takes for what is no voltage.

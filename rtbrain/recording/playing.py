@@ -18,6 +18,7 @@ from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource, play
 from rtbrain.stage import Source
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import markers_name
 from rtbrain.types import Chunk
 
 _ASK_AGAIN_S = 0.2
@@ -87,7 +88,7 @@ def stream_recording(
     announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
     with (
         closing(SignalOutlet(name, announced, source_id=name, origin="replay")) as signal,
-        closing(MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")) as markers,
+        closing(MarkerOutlet(markers_name(name), source_id=markers_name(name))) as markers,
     ):
         if wait:
             wait_for_listener(signal, stopping)

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rtbrain.stream_names import manual_marks_name
 from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.streams.session import ViewSession
@@ -42,7 +43,7 @@ class MarkOutlet:
     """
 
     def __init__(self, name: str = "rtbrain-view") -> None:
-        self.name = f"{name}-marks"
+        self.name = manual_marks_name(name)
         # Two windows may send under one name: decoders listen to both.
         info = pylsl.StreamInfo(
             self.name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", f"{self.name}-{uuid4().hex}"

@@ -64,7 +64,7 @@ class StatusLine:
             self._wrong = ""
         for told in update.told:
             if told.event in _WRONG:
-                why = told.fields.get("why") or told.fields.get("reason") or ""
+                why = told.fields.get("reason", "")
                 self._wrong = f"{told.fields.get('stream', 'decoder')} {told.event}: {why}"
             elif told.event in _RIGHT:
                 self._wrong = ""

@@ -79,7 +79,7 @@ def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line
 ) -> None:
     session.start()
     session.told.append(
-        StatusEvent(0.0, "refused", {"stream": "d-status", "why": "1000 Hz, not 2048"})
+        StatusEvent(0.0, "refused", {"stream": "d-status", "reason": "1000 Hz, not 2048"})
     )
     qtbot.waitUntil(lambda: foot(window) == "d-status refused: 1000 Hz, not 2048")
     session.feeds = session.all_feeds("lost", "live")

@@ -19,6 +19,7 @@ from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.processes import last_line, running_command
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
+from rtbrain.stream_names import decode_name
 from rtbrain.synthetic.patient import Patient
 
 _SFREQ_HZ = 2048.0
@@ -143,7 +144,9 @@ def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
         check()
         decoder.look(2.0)
         if time.monotonic() > end:
-            raise StreamError(f"bench pipeline: no stream {name}-decode within {_START_S:g} s")
+            raise StreamError(
+                f"bench pipeline: no stream {decode_name(name)} within {_START_S:g} s"
+            )
     return decoder
 
 
@@ -151,8 +154,8 @@ def _count_losses(heard: LiveBench, events: list[StatusEvent]) -> None:
     for one in events:
         if one.event == "gap":
             heard.lost += one.fields["lost"]
-        elif one.event == "late":
-            heard.skipped += one.fields["skipped"]
+        elif one.event == "skipped":
+            heard.skipped += one.fields["windows"]
 
 
 def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:

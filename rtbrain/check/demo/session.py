@@ -20,6 +20,7 @@ from rtbrain.processes import last_line, running_command
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.stream_names import markers_name
 from rtbrain.synthetic.patient import Patient
 
 CALIBRATION_S = 60.0
@@ -153,7 +154,7 @@ def listen_to_demo(
         A stream does not show up, or a decoder does not become valid.
     """
     with console.status("starting the patient and the decoders"):
-        markers = _marker_source(f"{plan.name}-markers", check)
+        markers = _marker_source(markers_name(plan.name), check)
         decoders = {mode: DecodeListener(f"{plan.name}-{mode}") for mode in plan.modes}
         for decoder in decoders.values():
             _await_decodes(decoder, check)
@@ -205,8 +206,8 @@ def _count_losses(recorded: ReceivedDecodes, events: list[StatusEvent]) -> None:
     for one in events:
         if one.event == "gap":
             recorded.lost += one.fields["lost"]
-        elif one.event == "late":
-            recorded.skipped += one.fields["skipped"]
+        elif one.event == "skipped":
+            recorded.skipped += one.fields["windows"]
 
 
 def _all_valid_since(recorded: dict[str, ReceivedDecodes]) -> float:

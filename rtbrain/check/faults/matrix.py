@@ -62,7 +62,7 @@ FAULTS = {
     ),
     7: (
         "gaps, duplicated and reordered samples",
-        "an exact ledger; no window crosses a gap unmarked",
+        "exact sample counts; no window crosses a gap unmarked",
     ),
     8: (
         "sender clock jumps ±10 s, is reset, drifts 200 ppm",

@@ -92,7 +92,7 @@ def another_rate(rig: Rig) -> Finding:
         back = lsl_clock()
         live.ears.until(lambda: len(live.ears.valid_after(back)) > 2, _BACK_WITHIN_S)
         refused, n_after = live.ears.event("refused", gone), len(live.ears.valid_after(back))
-    why = "nothing" if refused is None else str(refused.fields.get("why"))
+    why = "nothing" if refused is None else str(refused.fields.get("reason"))
     passed = all(rate in why for rate in ("1000 Hz", "2048 Hz")) and not n_wrong and n_after > 0
     return f"refused: {why[:110]}; {n_wrong} decodes of it, {n_after} after the right one", passed
 
@@ -171,7 +171,7 @@ def missing_channels(rig: Rig) -> Finding:
     return (
         f"3 missing: {len(valid)} valid decodes, coverage {before:.2f} to {coverage:.2f}; "
         f"10 missing: {n_below} valid decodes, "
-        f"{'nothing told' if refused is None else str(refused[1].get('why'))[:90]}",
+        f"{'nothing told' if refused is None else str(refused[1].get('reason'))[:90]}",
         passed,
     )
 

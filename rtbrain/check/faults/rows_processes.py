@@ -68,7 +68,7 @@ def stalled_decoder_process(rig: Rig) -> Finding:
         return f"no valid decode after the stall; told {[one.event for one in told]}", False
     # What was on its way when the process was stopped may still come out.
     old = [one for one in fresh[1:] if one.t_arrived - one.t_stop > _FRESH_S]
-    n_skipped = sum(one.fields["skipped"] for one in told if one.event == "late")
+    n_skipped = sum(one.fields["windows"] for one in told if one.event == "skipped")
     n_lost = sum(one.fields["lost"] for one in told if one.event == "gap")
     n_windows = round((fresh[-1].t_stop - last.t_stop) / live.hop_s)
     accounted = n_lost > 0 or abs(n_windows - len(fresh) - n_skipped) <= 1

@@ -69,10 +69,10 @@ def uneven_chunks(rig: Rig) -> Finding:
 def an_hour(rig: Rig) -> Finding:
     """Decode an hour of one looped minute, stamped by a clock with 1 ms of jitter.
 
-    Samples go through the ledger, the front end and the linear decoder, 0.25 s at a time.
+    Samples go through the counter, the front end and the linear decoder, 0.25 s at a time.
     """
     sfreq_hz = rig.montage.sfreq_hz
-    decoder, ledger = rig.decoder("linear", rig.montage), SampleCounter(sfreq_hz)
+    decoder, counter = rig.decoder("linear", rig.montage), SampleCounter(sfreq_hz)
     minute = rig.signal(60.0)
     pieces = [minute[:, at : at + 512].copy() for at in range(0, minute.shape[1] - 511, 512)]
     rng = np.random.default_rng(24)
@@ -84,7 +84,7 @@ def an_hour(rig: Rig) -> Finding:
         piece: Floats = pieces[(n_pushed // 512) % len(pieces)]
         truth = n_pushed + np.arange(piece.shape[1])
         stamps = 1000.0 + truth / sfreq_hz + rng.normal(0, 1e-3)
-        for chunk in ledger.take(piece, stamps, float(truth[-1] / sfreq_hz + 1000.02)):
+        for chunk in counter.take(piece, stamps, float(truth[-1] / sfreq_hz + 1000.02)):
             for decode in decoder.decode([chunk]):
                 n_decodes += 1
                 n_valid += decode.quality.valid
@@ -97,7 +97,7 @@ def an_hour(rig: Rig) -> Finding:
     settled = np.array([each for each in sampled if each[0] >= SETTLED_S])
     slope = float(np.polyfit(settled[:, 0] / 3600, settled[:, 1], 1)[0])
     passed = slope < _LEVEL_KIB and len(threads) == 1 and n_valid > 0.99 * n_decodes
-    report = ledger.report
+    report = counter.report
     passed &= off_s < 0.01 and report.lost == 0 and abs(report.drift_ppm) < 5
     return (
         f"{n_decodes} decodes, {n_valid} valid, {report.lost} samples lost; memory "

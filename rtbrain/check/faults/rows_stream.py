@@ -92,7 +92,7 @@ def another_rate_in_memory(rig: Rig) -> Finding:
     refused, back = seen.event("refused", _BACK_S), seen.event("recovered", right_s)
     if refused is None or back is None:
         return f"refused: {refused}, recovered: {back}", False
-    why = str(refused[1].get("why", ""))
+    why = str(refused[1].get("reason", ""))
     n_wrong = len(seen.valid_between(_GONE_S + 0.05, right_s))
     n_after = len(seen.valid_between(back[0], _FOREVER))
     received = sum(_BACK_S <= chunk.timestamps[0] < right_s for chunk in seen.chunks)
@@ -147,7 +147,7 @@ def missing_channels_in_memory(rig: Rig) -> Finding:
     seen = _watched(rig, "linear", _returning_without(rig, 10), _BACK_S + 6.0)
     refused = seen.event("refused", _BACK_S)
     n_valid = len(seen.valid_between(_BACK_S, _FOREVER))
-    told = "none" if refused is None else str(refused[1].get("why", ""))[:110]
+    told = "none" if refused is None else str(refused[1].get("reason", ""))[:110]
     said.append(f"10 missing: {n_valid} valid decodes, refusal: {told}")
     return "; ".join(said), passed and n_valid == 0 and refused is not None
 
@@ -191,7 +191,7 @@ def two_streams_in_memory(rig: Rig) -> Finding:
         accept_other_source=True,
     )
     refused = seen.event("refused", _BACK_S)
-    later = "" if refused is None else str(refused[1].get("why", ""))
+    later = "" if refused is None else str(refused[1].get("reason", ""))
     words = ("amplifier-1", "amplifier-2", "ward-a", "ward-b")
     n_valid = len(seen.valid_between(_BACK_S, _FOREVER))
     passed = all(word in text for word in words for text in (message, later)) and not n_valid
@@ -247,7 +247,7 @@ def unit_in_doubt(rig: Rig) -> Finding:
         return "nothing was said of the amplitude", False
     after_s, fields = told[0] - START_S, told[1]
     return (
-        f"after {after_s:.1f} s: {fields['why']}; factor {fields['factor']:g}",
+        f"after {after_s:.1f} s: {fields['reason']}; factor {fields['factor']:g}",
         fields["factor"] == 1e6 and after_s < 3.0,
     )
 

@@ -46,8 +46,8 @@ def uneven_delivery(rig: Rig) -> Finding:
             late, sent[-1] = sent[-1], packet
             packet = late
         sent += [packet, packet] if number in repeated else [packet]
-    ledger, chunks = _taken(rig, sent)
-    report = ledger.report
+    counter, chunks = _taken(rig, sent)
+    report = counter.report
     expected = (30 * 2 * _PACKET, 30 * _PACKET, 30 * _PACKET)
     got = (report.lost, report.duplicated, report.reordered)
     wrong = sum(int((_counted(chunk) != _numbers(chunk)).sum()) for chunk in chunks)
@@ -66,8 +66,8 @@ def stepping_clocks(rig: Rig) -> Finding:
     numbers = np.arange(round(120 * sfreq_hz))
     true = numbers / sfreq_hz
     jumps = np.select([true < 30, true < 60, true < 90], [0.0, 10.0, 0.0], default=-90.0 - _START_S)
-    ledger, chunks = _taken(rig, _packets(numbers, sfreq_hz, stamps=_START_S + true + jumps))
-    report = ledger.report
+    counter, chunks = _taken(rig, _packets(numbers, sfreq_hz, stamps=_START_S + true + jumps))
+    report = counter.report
     # How long before its arrival the last sample of each chunk is dated.
     ages = np.array(
         [
@@ -137,13 +137,13 @@ def _packets(numbers: Ints, true_hz: float, *, stamps: Times | None = None) -> l
 
 
 def _taken(rig: Rig, packets: Sequence[_Packet]) -> tuple[SampleCounter, list[Chunk]]:
-    ledger, chunks = SampleCounter(rig.montage.sfreq_hz), []
+    counter, chunks = SampleCounter(rig.montage.sfreq_hz), []
     now_s = 0.0
     for packet in packets:
         now_s = max(now_s, packet.t_arrived)
         data = _marked(rig.montage, packet.numbers)
-        chunks += ledger.take(data, packet.stamps, now_s)
-    return ledger, chunks
+        chunks += counter.take(data, packet.stamps, now_s)
+    return counter, chunks
 
 
 def _marked(montage: Montage, numbers: Ints) -> Floats:

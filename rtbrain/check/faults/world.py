@@ -112,7 +112,7 @@ class _Inlet:
     def __init__(self, world: SimulatedNetwork, sender: SimulatedSender) -> None:
         self.montage = sender.montage
         self.notes: tuple[str, ...] = ()
-        self.ledger = SampleCounter(sender.montage.sfreq_hz)
+        self.counter = SampleCounter(sender.montage.sfreq_hz)
         self._world = world
         self._sender = sender
         self._next: int | None = None
@@ -129,10 +129,10 @@ class _Inlet:
         first, self._next = self._next, max(made, self._next)
         data = self._world.samples(self.montage, first, self._next)
         stamps = START_S + np.arange(first, self._next) / sfreq_hz
-        self._waiting.extend(self.ledger.take(data, stamps, now_s))
+        self._waiting.extend(self.counter.take(data, stamps, now_s))
         if self._waiting:
             return self._waiting.popleft()
-        return Chunk(data[:, :0], stamps[:0], self.ledger.next_sample)
+        return Chunk(data[:, :0], stamps[:0], self.counter.next_sample)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtbrain.config import DecodeSettings
+from rtbrain.stream_names import recorder_name
 
 _LOOK_EVERY_S = 0.5
 
@@ -73,7 +74,9 @@ class RecorderProcess:
         code = self._process.poll()
         if code is not None and not self._end_reported:
             self._end_reported = True
-            self._tell("record_failed", code=code, why="the recorder has ended; decoding goes on")
+            self._tell(
+                "record_failed", code=code, reason="the recorder has ended; decoding goes on"
+            )
 
     def end(self) -> None:
         """Ask it to end, and wait for that up to 2 s; it never takes the decoder with it."""
@@ -124,7 +127,7 @@ def recorder_process(
 def record_flags(settings: DecodeSettings, about: dict[str, str]) -> list[str]:
     """Flags of `rtbrain record` for a live session."""
     name, stream = settings.outlet.name, settings.stream
-    flags = ["--name", f"{name}-record", "--decodes", name]
+    flags = ["--name", recorder_name(name), "--decodes", name]
     if stream.name is not None:
         flags += ["--stream", stream.name]
     elif stream.source_id is not None:

@@ -151,23 +151,23 @@ class Recorder:
         return dropped == 0 and not self.failing
 
     def _take_all(self, told: list[tuple[RawInlet, RawInletEvent]]) -> None:
-        for tap, news in told:
-            self._take(tap, news)
+        for tap, event in told:
+            self._take(tap, event)
 
-    def _take(self, tap: RawInlet, news: RawInletEvent) -> None:
+    def _take(self, tap: RawInlet, event: RawInletEvent) -> None:
         entry = next((entry for entry in self.entries if entry.tap is tap), None)
-        if isinstance(news, RawHeader):
-            self._add(tap, news.xml)
-        elif isinstance(news, RawInletRefused):
-            self._tell("stream_refused", stream=tap.row.name, why=news.why)
-        elif isinstance(news, RawInletLost):
-            self._lose(tap, entry, news.why)
+        if isinstance(event, RawHeader):
+            self._add(tap, event.xml)
+        elif isinstance(event, RawInletRefused):
+            self._tell("stream_refused", stream=tap.row.name, reason=event.reason)
+        elif isinstance(event, RawInletLost):
+            self._lose(tap, entry, event.reason)
         elif entry is None:
             return  # its header was refused
-        elif isinstance(news, RawSamples):
-            self._writer.samples(entry.stream_id, news.values, news.stamps)
-        elif isinstance(news, ClockOffset):
-            self._writer.clock_offset(entry.stream_id, news.time_s, news.offset_s)
+        elif isinstance(event, RawSamples):
+            self._writer.samples(entry.stream_id, event.values, event.stamps)
+        elif isinstance(event, ClockOffset):
+            self._writer.clock_offset(entry.stream_id, event.time_s, event.offset_s)
 
     def _add(self, tap: RawInlet, xml: bytes) -> None:
         header = repair_header(xml)
@@ -181,7 +181,7 @@ class Recorder:
                     RecordedStream(row.name, stream_id, header_identity(header), tap)
                 )
         except StreamError as error:
-            self._tell("stream_refused", stream=row.name, why=str(error))
+            self._tell("stream_refused", stream=row.name, reason=str(error))
             tap.end()
             return
         repaired = "" if header == xml else "control characters in its header were replaced"
@@ -206,17 +206,17 @@ class Recorder:
                 return entry
         return None
 
-    def _lose(self, tap: RawInlet, entry: RecordedStream | None, why: str) -> None:
+    def _lose(self, tap: RawInlet, entry: RecordedStream | None, reason: str) -> None:
         if entry is not None:
             entry.tap = None
             entry.n_lost_connections += 1
             count = self.counts[entry.stream_id]
             n_samples = count.n_written + count.n_waiting
-            self._tell("stream_lost", stream=entry.name, samples=n_samples, why=why)
+            self._tell("stream_lost", stream=entry.name, samples=n_samples, reason=reason)
         elif tap.row.name not in self._unreachable:
             # It is tried again every few seconds: said once.
             self._unreachable.append(tap.row.name)
-            self._tell("stream_unreachable", stream=tap.row.name, why=why)
+            self._tell("stream_unreachable", stream=tap.row.name, reason=reason)
 
     def _flush(self) -> None:
         began = self._clock()
@@ -238,7 +238,7 @@ class Recorder:
     def _alarm(self, error: OSError) -> None:
         self._alarm_at = self._clock() + _ALARM_EVERY_S
         event = "disk_full" if error.errno in _FULL else "write_error"
-        self._tell(event, why=error.strerror or str(error), **self._backlog())
+        self._tell(event, reason=error.strerror or str(error), **self._backlog())
 
     def _backlog(self) -> dict[str, int]:
         counts = self.counts.values()

@@ -18,6 +18,7 @@ from rtbrain.outlet import StatusOutlet
 from rtbrain.recording.xdf.writer import XdfWriter
 from rtbrain.stream.lsl.raw_inlet import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary, list_streams
+from rtbrain.stream_names import decode_name, status_name
 
 _DRAW_EVERY_S = 0.5
 _LINE_EVERY_S = 10.0
@@ -114,7 +115,7 @@ def selected_names(
     stream: Sequence[str], markers: Sequence[str], decodes: Sequence[str]
 ) -> list[str]:
     """Names of the streams that were asked for, each once."""
-    of_decoders = [f"{decoder}-{what}" for decoder in decodes for what in ("decode", "status")]
+    of_decoders = [stream for name in decodes for stream in (decode_name(name), status_name(name))]
     return list(dict.fromkeys([*stream, *markers, *of_decoders]))
 
 
@@ -145,7 +146,7 @@ def stream_filter(
 
 def _refuse_taken(name: str) -> None:
     """Two recorders of one name could not be told apart by whoever listens."""
-    own = f"{name}-status"
+    own = status_name(name)
     if any(row.name == own for row in list_streams()):
         raise SettingsError(
             f"there is a stream {own} already: end its recorder or decoder, or give --name another"
@@ -172,7 +173,7 @@ def record_streams(
     clean = recording.close()
     missing = sorted(set(names) - {entry.name for entry in recording.entries})
     if missing:
-        tell("stream_missing", streams=missing, why="asked for by name, and never there")
+        tell("stream_missing", streams=missing, reason="never there")
     return _finish(recording, side, tell, clean) and not missing
 
 
@@ -181,7 +182,7 @@ def _finish(recording: Recorder, side: Sidecar, tell: Callable[..., None], clean
         side.complete(recording, clean)
     except OSError as error:
         clean = False
-        tell("write_error", why=f"the side file: {error.strerror or error}")
+        tell("write_error", reason=f"the side file: {error.strerror or error}")
     streams = [stream_counts(recording, number) for number in range(len(recording.entries))]
     tell(
         "stopped",

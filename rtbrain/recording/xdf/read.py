@@ -24,6 +24,7 @@ from rtbrain.recording.xdf.samples import (
     read_texts,
     to_recorder_clock,
 )
+from rtbrain.stream_names import is_status
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per
 
@@ -64,7 +65,7 @@ class XdfStream:
     @property
     def has_events(self) -> bool:
         """Whether its samples are events of the session, not what a program says of itself."""
-        return self.is_text and not self.text("name").endswith("-status")
+        return self.is_text and not is_status(self.text("name"))
 
     @property
     def n_channels(self) -> int:

@@ -151,7 +151,7 @@ class DriftCorrection:
                 "rate",
                 effective_rate_hz=line.rate_hz,
                 nominal_rate_hz=self.montage.sfreq_hz,
-                what="resampled to the nominal rate",
+                reason="resampled to the nominal rate",
             )
 
     def _go_at(self, line: ClockLine) -> None:

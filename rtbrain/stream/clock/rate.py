@@ -1,4 +1,4 @@
-"""The line from the sample counter to time that the ledger reads rate and offset from."""
+"""The line from sample numbers to time, the effective rate, and whether it can be decoded."""
 
 import math
 from collections import deque

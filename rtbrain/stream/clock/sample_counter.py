@@ -1,4 +1,4 @@
-"""The ledger of a live stream: numbers every sample, and says which are lost and which are not.
+"""Numbers every sample of a live stream, and finds which are lost, duplicated or late.
 
 The counter is the clock that windows are cut by; the sender's time stamps only annotate it.
 """

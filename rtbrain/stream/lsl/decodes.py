@@ -20,6 +20,7 @@ from rtbrain.stream.lsl.resolve import (
     quote,
     resolve_one,
 )
+from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Floats
 
 MAX_TEXT_CHARS = 200
@@ -203,7 +204,7 @@ class DecodeListener:
             There is no decode stream of the name in time, there are several, or it is another
             kind of stream.
         """
-        found = resolve_one({"name": f"{self.name}-decode"}, timeout_s, stop)
+        found = resolve_one({"name": decode_name(self.name)}, timeout_s, stop)
         self.look()
         if self.header is None:
             self._open_decodes(found)
@@ -211,11 +212,11 @@ class DecodeListener:
     def look(self, timeout_s: float = 0.5) -> None:
         """Open those of the two streams that are there and not open yet."""
         if self._status is None:
-            for found in _find(f"{self.name}-status", timeout_s):
+            for found in _find(status_name(self.name), timeout_s):
                 self._status = make_inlet(found, _TEXT_BUFFER)
                 self._status.open_stream(_ANSWER_S)
         if self.header is None:
-            for found in _find(f"{self.name}-decode", timeout_s):
+            for found in _find(decode_name(self.name), timeout_s):
                 self._open_decodes(found)
 
     def pull(self, timeout_s: float = 0.0) -> list[ReceivedDecode]:
@@ -231,7 +232,7 @@ class DecodeListener:
             try:
                 samples, stamps = self._decodes.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
             except LostError as error:
-                raise lost_stream_error(f"{self.name}-decode", self._source_id) from error
+                raise lost_stream_error(decode_name(self.name), self._source_id) from error
             if len(stamps):
                 n_outputs = len(self.header.labels)
                 return received_decodes(samples, stamps, n_outputs, pylsl.local_clock())

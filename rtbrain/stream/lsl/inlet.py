@@ -62,7 +62,7 @@ class LslSource:
         Leave units and kinds as they are sent, for streams that are no voltage.
     found : pylsl.StreamInfo, optional
         The stream, where it is known already; nothing is looked for then.
-    ledger : Ledger, optional
+    counter : SampleCounter, optional
         The one of the inlets before, so that what is lost between them is counted; a new one by
         default.
 
@@ -78,13 +78,13 @@ class LslSource:
         Whether the sender says that no patient is behind the signal now.
     notes : tuple of str
         What had to be assumed about the header, one sentence each.
-    ledger : Ledger
+    counter : SampleCounter
         What became of the samples.
 
     Raises
     ------
     SettingsError
-        The scale is 0 or not finite, the buffer is under 1 s, or the ledger has another rate.
+        The scale is 0 or not finite, the buffer is under 1 s, or the counter has another rate.
     StreamError
         No stream or several match, or the header cannot be used.
     StreamLostError
@@ -104,7 +104,7 @@ class LslSource:
         scale: float = 1.0,
         raw: bool = False,
         found: Any = None,
-        ledger: SampleCounter | None = None,
+        counter: SampleCounter | None = None,
     ) -> None:
         if not math.isfinite(scale) or scale == 0:
             raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
@@ -126,7 +126,7 @@ class LslSource:
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
         self._open = False
-        self.ledger = _fitting(ledger, self.montage.sfreq_hz)
+        self.counter = _fitting(counter, self.montage.sfreq_hz)
         self._waiting: deque[Chunk] = deque()
         # An inlet destroyed while another thread pulls from it brings the process down.
         self._lock = threading.Lock()
@@ -158,7 +158,7 @@ class LslSource:
                 return None
             if not self._waiting:
                 values, stamps = self._receive(timeout_s)
-                self._waiting.extend(self.ledger.take(values, stamps, lsl_clock()))
+                self._waiting.extend(self.counter.take(values, stamps, lsl_clock()))
             return self._waiting.popleft() if self._waiting else self._nothing()
 
     def close(self) -> None:
@@ -194,15 +194,15 @@ class LslSource:
 
     def _nothing(self) -> Chunk:
         data = np.empty((self.montage.n_channels, 0), np.float32)
-        return Chunk(data, np.empty(0), self.ledger.next_sample)
+        return Chunk(data, np.empty(0), self.counter.next_sample)
 
 
-def _fitting(ledger: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
-    if ledger is None:
+def _fitting(counter: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
+    if counter is None:
         return SampleCounter(sfreq_hz)
-    if ledger.sfreq_hz != sfreq_hz:
+    if counter.sfreq_hz != sfreq_hz:
         raise SettingsError(
-            f"ledger: expected one of the stream's rate, {sfreq_hz:g} Hz, got one of "
-            f"{ledger.sfreq_hz:g} Hz: begin a new one for another stream"
+            f"counter: expected one of the stream's rate, {sfreq_hz:g} Hz, got one of "
+            f"{counter.sfreq_hz:g} Hz: begin a new one for another stream"
         )
-    return ledger
+    return counter

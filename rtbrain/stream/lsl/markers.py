@@ -124,7 +124,7 @@ class ManualMarks:
         Name of the streams.
     on_event : callable
         Told ``("manual_marks", stream=name)`` of each stream that is heard from now on, and
-        ``("hands_failed", stream=name, why=text)`` where liblsl cannot receive one that is there,
+        ``("manual_marks_failed", stream=name, reason=text)`` where liblsl cannot receive one that is there,
         once until one is heard; in the thread of the one who asks for marks.
     """
 
@@ -132,7 +132,7 @@ class ManualMarks:
         self._name = name
         self._on_event = on_event
         self._texts: deque[str] = deque(maxlen=_MOST_MARKS)
-        self._news: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MOST_MARKS)
+        self._events: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MOST_MARKS)
         self._failing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="hand marks", daemon=True)
@@ -140,8 +140,8 @@ class ManualMarks:
 
     def __call__(self) -> list[str]:
         """Texts since the last call, oldest first; never waits."""
-        while self._news:
-            event, fields = self._news.popleft()
+        while self._events:
+            event, fields = self._events.popleft()
             self._on_event(event, stream=self._name, **fields)
         texts = []
         while self._texts:
@@ -184,9 +184,9 @@ class ManualMarks:
             return
         inlets[info.uid()] = inlet
         self._failing = False
-        self._news.append(("manual_marks", {}))
+        self._events.append(("manual_marks", {}))
 
     def _fail(self, error: RuntimeError) -> None:
         if not isinstance(error, LostError) and not self._failing:
             self._failing = True
-            self._news.append(("hands_failed", {"why": str(error)}))
+            self._events.append(("manual_marks_failed", {"reason": str(error)}))

@@ -104,14 +104,14 @@ class ClockOffset:
 class RawInletLost:
     """The stream has gone, or did not answer; it is connected to again when it is back."""
 
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RawInletRefused:
     """The stream cannot be recorded, and why."""
 
-    why: str
+    reason: str
 
 
 RawInletEvent = RawHeader | RawSamples | ClockOffset | RawInletLost | RawInletRefused
@@ -138,14 +138,14 @@ class RawInlet:
     ----------
     row : StreamRow
         What a message says of it.
-    news : queue.Queue of News
+    events : queue.Queue of RawInletEvent
         A `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last `RawInletLost`; or `RawInletLost` or
         `RawInletRefused` alone.
     """
 
     def __init__(self, found: Any) -> None:
         self.row: StreamSummary = stream_summary(found)
-        self.news: queue.Queue[RawInletEvent] = queue.Queue(_NEWS_LIMIT)
+        self.events: queue.Queue[RawInletEvent] = queue.Queue(_NEWS_LIMIT)
         self._found = found
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rtbrain-tap", daemon=True)
@@ -215,16 +215,16 @@ class RawInlet:
         self._tell(ClockOffset(pylsl.local_clock(), offset_s))
         return True
 
-    def _tell(self, news: RawInletEvent) -> None:
+    def _tell(self, event: RawInletEvent) -> None:
         while not self._stop.is_set():
             try:
-                self.news.put(news, timeout=_PULL_S)
+                self.events.put(event, timeout=_PULL_S)
             except queue.Full:
                 continue
             return
         # Asked to end: the last samples are still wanted, if there is room for them.
-        if not self.news.full():
-            self.news.put(news)
+        if not self.events.full():
+            self.events.put(event)
 
 
 class _NumericPull:
@@ -332,13 +332,13 @@ class RawInlets:
         for uid, tap in list(self._taps.items()):
             ended = tap.ended
             # No more than are there now, so that a fast stream does not hold up the others.
-            for _ in range(tap.news.qsize()):
-                news = tap.news.get_nowait()
-                told.append((tap, news))
-                if isinstance(news, RawInletLost):
+            for _ in range(tap.events.qsize()):
+                event = tap.events.get_nowait()
+                told.append((tap, event))
+                if isinstance(event, RawInletLost):
                     del self._taps[uid]
                     self._not_before[uid] = time.monotonic() + _AGAIN_S
-                elif isinstance(news, RawInletRefused):
+                elif isinstance(event, RawInletRefused):
                     del self._taps[uid]
                     self._refused.append(uid)
             if ended and uid in self._taps:  # whoever takes what it tells does not want it

@@ -99,7 +99,7 @@ ConnectionEvent = (
 
 
 class ConnectionWorker:
-    """Does one thing at a time, in its own thread, and reports in `news`.
+    """Does one thing at a time, in its own thread, and reports in `events`.
 
     The thread is a daemon: what hangs in liblsl holds up nobody's end. What it connected is
     closed by itself, unless it was given away in an `ConnectionOpened` or a `HeaderAccepted`. What liblsl cannot do
@@ -108,12 +108,12 @@ class ConnectionWorker:
     """
 
     def __init__(
-        self, wanted: StreamQuery, contract: StreamRequirements, ledger: SampleCounter
+        self, wanted: StreamQuery, contract: StreamRequirements, counter: SampleCounter
     ) -> None:
         self._wanted = wanted
         self._contract = contract
-        self._ledger = ledger
-        self.news: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
+        self._counter = counter
+        self.events: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
@@ -165,23 +165,23 @@ class ConnectionWorker:
                 break
             self._sole = None
             job()
-        while not self.news.empty():
-            news = self.news.get()
-            if isinstance(news, HeaderAccepted | ConnectionOpened):
-                news.link.inlet.close()
+        while not self.events.empty():
+            event = self.events.get()
+            if isinstance(event, HeaderAccepted | ConnectionOpened):
+                event.link.inlet.close()
 
     def _first(self, timeout_s: float) -> None:
         try:
             candidate = self._wanted.only(timeout_s, self._stop.is_set)
         except StreamError as error:
-            self.news.put(StreamRefused(error))
+            self.events.put(StreamRefused(error))
             return
         except RuntimeError as error:
-            self.news.put(LookFailed(_by_liblsl("look for streams", error)))
+            self.events.put(LookFailed(_by_liblsl("look for streams", error)))
             return
         link = self._connect(candidate)
         if link is not None:
-            self.news.put(HeaderAccepted(link))
+            self.events.put(HeaderAccepted(link))
             self._begin_to_look_on(link)
 
     def _open_or_look(self, link: ConnectedStream, contract: StreamRequirements) -> None:
@@ -209,7 +209,7 @@ class ConnectionWorker:
                     return
             # Seen in two rounds: one that died as the other came is not in the second.
             elif len(found) > 1 and uids == self._seen and uids != self._several:
-                self.news.put(StreamRefused(self._wanted.several(found)))
+                self.events.put(StreamRefused(self._wanted.several(found)))
                 self._several = uids
             self._seen = uids
             self._stop.wait(pause_s)
@@ -228,7 +228,7 @@ class ConnectionWorker:
         if both and not self._wanted_elsewhere():
             self._sole = None
             self._several = uids
-            self.news.put(Ambiguous(link, self._wanted.several(found)))
+            self.events.put(Ambiguous(link, self._wanted.several(found)))
 
     def _wanted_elsewhere(self) -> bool:
         return self._stop.is_set() or not self._jobs.empty()
@@ -237,7 +237,7 @@ class ConnectionWorker:
         try:
             return [one for one in self._wanted.all(stop) if one.uid not in self._refused]
         except RuntimeError as error:
-            self.news.put(LookFailed(_by_liblsl("look for streams", error)))
+            self.events.put(LookFailed(_by_liblsl("look for streams", error)))
             return []
 
     def _stranger(self, candidate: Candidate) -> StreamError | None:
@@ -251,18 +251,18 @@ class ConnectionWorker:
     def _connect(self, candidate: Candidate) -> ConnectedStream | None:
         if self._stop.is_set():
             return None
-        self.news.put(ConnectionStarted(candidate))
+        self.events.put(ConnectionStarted(candidate))
         self._several = set()
         try:
             inlet = self._wanted.connect(candidate)
         except StreamLostError as error:
-            self.news.put(ConnectionFailed(error))
+            self.events.put(ConnectionFailed(error))
             return None
         except RtbrainError as error:
             self._refuse(candidate, error)
             return None
         except RuntimeError as error:
-            self.news.put(
+            self.events.put(
                 ConnectionFailed(_by_liblsl(f"receive stream {candidate.row.name!r}", error))
             )
             return None
@@ -278,14 +278,14 @@ class ConnectionWorker:
             inlet.close()
             self._refuse(candidate, error)
             return None
-        # Only now: a ledger is of one rate, and the rate has been checked.
-        inlet.ledger = self._ledger
+        # Only now: a counter is of one rate, and the rate has been checked.
+        inlet.counter = self._counter
         return ConnectedStream(candidate, inlet, binding)
 
     def _refuse(self, candidate: Candidate, error: RtbrainError) -> None:
         # A header does not change while its sender runs: it is judged once.
         self._refused.append(candidate.uid)
-        self.news.put(StreamRefused(error))
+        self.events.put(StreamRefused(error))
 
     def _open(self, link: ConnectedStream) -> bool:
         try:
@@ -294,11 +294,11 @@ class ConnectionWorker:
             link.inlet.close()
             if isinstance(error, RuntimeError):
                 error = _by_liblsl("open the stream", error)
-            self.news.put(ConnectionFailed(error))
+            self.events.put(ConnectionFailed(error))
             return False
         if chunk is None:  # closed meanwhile
             return False
-        self.news.put(ConnectionOpened(link, chunk))
+        self.events.put(ConnectionOpened(link, chunk))
         self._begin_to_look_on(link)
         return True
 

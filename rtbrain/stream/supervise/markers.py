@@ -46,7 +46,7 @@ class SupervisedMarkers:
     def __init__(self, name: str, *, timeout_s: float, on_event: Callable[..., None]) -> None:
         self._source: MarkerSource | None = MarkerSource(name=name, timeout_s=timeout_s)
         self._on_event = on_event
-        self._news: queue.SimpleQueue[MarkerSource | str] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[MarkerSource | str] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -66,7 +66,7 @@ class SupervisedMarkers:
             return source.pull(timeout_s)
         except StreamLostError as error:
             self._source = None
-            self._on_event("markers_lost", why=str(error))
+            self._on_event("markers_lost", reason=str(error))
             self._thread = threading.Thread(
                 target=self._look, args=(source,), name="rtbrain-markers", daemon=True
             )
@@ -83,13 +83,13 @@ class SupervisedMarkers:
             self._source.close()
 
     def _hear(self) -> None:
-        while not self._news.empty():
-            news = self._news.get()
-            if isinstance(news, str):
-                self._on_event("markers_refused", why=news)
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, str):
+                self._on_event("markers_refused", reason=event)
             else:
-                self._source = news
-                self._on_event("markers_recovered", stream=news.name)
+                self._source = event
+                self._on_event("markers_recovered", stream=event.name)
 
     def _look(self, lost: MarkerSource) -> None:
         """Look for the sender until it is back; what keeps it from being heard is told once."""
@@ -100,11 +100,11 @@ class SupervisedMarkers:
             if not found:
                 continue
             try:
-                self._news.put(MarkerSource(found=_same(found, lost), timeout_s=_OPEN_S))
+                self._events.put(MarkerSource(found=_same(found, lost), timeout_s=_OPEN_S))
             except StreamError as error:
                 why = str(error)
                 if why != told:
-                    self._news.put(why)
+                    self._events.put(why)
                 told = why
             else:
                 return

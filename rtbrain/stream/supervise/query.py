@@ -49,10 +49,10 @@ class Candidate:
 
 
 class Inlet(Source, Protocol):
-    """A source that numbers its samples by a ledger."""
+    """A source that numbers its samples by a counter."""
 
     notes: tuple[str, ...]
-    ledger: SampleCounter
+    counter: SampleCounter
 
 
 class StreamQuery(Protocol):

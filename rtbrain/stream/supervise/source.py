@@ -68,7 +68,7 @@ class SupervisedSource:
     besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
     ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong),
     ``search_failed`` (liblsl cannot look for streams now) and, every 10 s of samples, ``clock``
-    (the ledger's counts and the effective rate).
+    (the counter's counts and the effective rate).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SupervisedSource:
     ----------
     montage : Montage
         Channels and nominal rate of the chunks.
-    ledger : Ledger
+    counter : SampleCounter
         Numbers the samples of every connection.
 
     Raises
@@ -118,8 +118,8 @@ class SupervisedSource:
         self._contract = self._contract_before = contract
         self._machine = StreamStateMachine(on_event)
         self._amplitude = AmplitudeCheck(montage)
-        self.ledger = SampleCounter(contract.sfreq_hz)
-        self._search = ConnectionWorker(wanted, contract, self.ledger)
+        self.counter = SampleCounter(contract.sfreq_hz)
+        self._search = ConnectionWorker(wanted, contract, self.counter)
         self._stall_s = stall_s
         self._clock = clock
         self._ready: ConnectedStream | None = None
@@ -168,10 +168,10 @@ class SupervisedSource:
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
                 return False
-            if (news := self._wait(_POLL_S)) is not None:
-                self._hear(news)
-            if isinstance(news, ConnectionFailed | LookFailed | StreamRefused):
-                raise news.error
+            if (event := self._wait(_POLL_S)) is not None:
+                self._hear(event)
+            if isinstance(event, ConnectionFailed | LookFailed | StreamRefused):
+                raise event.error
         self._searching = True
         self._first = self._ready
         self._tell_connected(self._ready)
@@ -204,7 +204,7 @@ class SupervisedSource:
         chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
             empty = np.empty((self.montage.n_channels, 0), np.float32)
-            return Chunk(empty, np.empty(0), self.ledger.next_sample)
+            return Chunk(empty, np.empty(0), self.counter.next_sample)
         return self._arrived(self._link.binding.apply(chunk))
 
     def close(self) -> None:
@@ -227,16 +227,16 @@ class SupervisedSource:
 
     def _heed(self) -> None:
         """Hear of a second stream that matches, while the first is connected."""
-        while (self._link or self._ready) and not self._search.news.empty():
-            news = self._search.news.get()
-            self._hear(news)
-            if isinstance(news, Ambiguous) and news.link is self._first:
+        while (self._link or self._ready) and not self._search.events.empty():
+            event = self._search.events.get()
+            self._hear(event)
+            if isinstance(event, Ambiguous) and event.link is self._first:
                 self._first = None
-                raise news.error
+                raise event.error
 
     def _wait(self, timeout_s: float) -> ConnectionEvent | None:
         try:
-            return self._search.news.get(timeout=max(timeout_s, 1e-3))
+            return self._search.events.get(timeout=max(timeout_s, 1e-3))
         except queue.Empty:
             if not self._search.alive and self.state is not StreamState.STOPPING:
                 raise RuntimeError("the thread that looks for the stream has died") from None
@@ -244,29 +244,29 @@ class SupervisedSource:
 
     def _await_opened(self, timeout_s: float) -> Chunk | None:
         end = time.monotonic() + timeout_s
-        while (news := self._wait(end - time.monotonic())) is not None:
-            self._hear(news)
-            if isinstance(news, ConnectionOpened):
-                return news.chunk
+        while (event := self._wait(end - time.monotonic())) is not None:
+            self._hear(event)
+            if isinstance(event, ConnectionOpened):
+                return event.chunk
         return None
 
-    def _hear(self, news: ConnectionEvent) -> None:
+    def _hear(self, event: ConnectionEvent) -> None:
         """Turn what the search reports into the state of the stream."""
-        match news:
+        match event:
             case ConnectionStarted(candidate):
                 self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
             case ConnectionFailed(error):
                 self._machine.to(
-                    StreamState.LOST if self._was_live else StreamState.WAITING, why=str(error)
+                    StreamState.LOST if self._was_live else StreamState.WAITING, reason=str(error)
                 )
             case StreamRefused(error):
-                self._machine.to(StreamState.REFUSED, why=str(error))
+                self._machine.to(StreamState.REFUSED, reason=str(error))
             case LookFailed(error):
-                self._machine.tell("search_failed", why=str(error))
+                self._machine.tell("search_failed", reason=str(error))
             case Ambiguous(link, error) if link in (self._link, self._ready):
                 self._link = self._ready = None
                 self._contract = self._contract_before
-                self._machine.to(StreamState.REFUSED, why=str(error))
+                self._machine.to(StreamState.REFUSED, reason=str(error))
                 self._search.anew(link.inlet, self._contract)
             case HeaderAccepted(link):
                 self._ready = link
@@ -335,10 +335,10 @@ class SupervisedSource:
         else:
             self._lose(link, f"the stream is there, but sent no sample for {silent_s:.2f} s")
 
-    def _lose(self, link: ConnectedStream, why: str) -> None:
+    def _lose(self, link: ConnectedStream, reason: str) -> None:
         """Leave the inlet to the search: dropping it may block."""
         self._link = self._first = None
-        self._machine.to(StreamState.LOST if self._was_live else StreamState.WAITING, why=why)
+        self._machine.to(StreamState.LOST if self._was_live else StreamState.WAITING, reason=reason)
         self._search.anew(link.inlet, self._contract)
 
     def _arrived(self, chunk: Chunk) -> Chunk:
@@ -351,10 +351,10 @@ class SupervisedSource:
             self._machine.tell("recovered", gap=chunk.gap)
         wrong = self._amplitude(chunk)
         if wrong is not None:
-            why, factor = wrong
-            self._machine.tell("amplitude", why=why, factor=factor)
-        if self.ledger.next_sample >= self._clock_due:
+            reason, factor = wrong
+            self._machine.tell("amplitude", reason=reason, factor=factor)
+        if self.counter.next_sample >= self._clock_due:
             every = round(_TELL_CLOCK_S * self.montage.sfreq_hz)
-            self._clock_due = self.ledger.next_sample + every
-            self._machine.tell("clock", **asdict(self.ledger.report))
+            self._clock_due = self.counter.next_sample + every
+            self._machine.tell("clock", **asdict(self.counter.report))
         return chunk

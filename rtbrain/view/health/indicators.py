@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import StatusEvent
+from rtbrain.stream_names import is_manual_marks, is_recorder_status
 from rtbrain.view.streams.records import StreamHealth
 
-_RECORDER = "-record-status"
-_BY_HAND = "-marks"
 _KINDS = {"decode": "decodes", "record": "recorder"}
 _STATES = {
     "live": "good",
@@ -48,7 +47,7 @@ class Indicator:
 def stream_indicator(feed: StreamHealth) -> Indicator:
     """How a stream does: its state, rates, losses and clock."""
     kind = _KINDS.get(feed.kind, feed.kind)
-    if feed.name.endswith(_BY_HAND):
+    if is_manual_marks(feed.name):
         kind = "marks by hand"
     severity = _STATES.get(feed.state, "warn")
     trouble = feed.state == "absent" and ": " in feed.name  # why none is taken, for a name
@@ -102,7 +101,7 @@ def _feed_tip(feed: StreamHealth, kind: str, trouble: bool) -> str:
 
 def is_from_recorder(event: StatusEvent) -> bool:
     """Whether a recorder told it, rather than a decoder."""
-    return str(event.fields.get("stream", "")).endswith(_RECORDER)
+    return is_recorder_status(str(event.fields.get("stream", "")))
 
 
 class DecoderStatus:
@@ -120,7 +119,7 @@ class DecoderStatus:
             return  # a decoder that failed tells its totals as well
         elif event.event in _DECODER_STATES and not is_from_recorder(event):
             self._state = event.event
-            why = event.fields.get("why") or event.fields.get("reason") or ""
+            why = event.fields.get("reason", "")
             self._why = str(why)[:_TEXT_LIMIT]
 
     def word(self, decode: StreamHealth, status: StreamHealth) -> Indicator:
@@ -224,7 +223,7 @@ def load_indicator(busy: float) -> Indicator:
 
 
 def _failure(fields: dict[str, object]) -> str:
-    parts = [str(fields.get("why", ""))[:_TEXT_LIMIT]]
+    parts = [str(fields.get("reason", ""))[:_TEXT_LIMIT]]
     for key, words in (("waiting_samples", "samples wait"), ("dropped_samples", "samples dropped")):
         if fields.get(key):
             parts.append(f"{fields[key]} {words}")

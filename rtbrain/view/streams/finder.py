@@ -11,6 +11,14 @@ import pylsl
 
 from rtbrain.errors import RtbrainError
 from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream_names import (
+    is_manual_marks,
+    is_recorder_status,
+    is_status,
+    markers_name,
+    sender_of,
+    status_name,
+)
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 from rtbrain.view.streams.matching import DecodeHeaders, status_stream_names
 
@@ -44,26 +52,26 @@ def choose_streams(
     theirs = frozenset[str]().union(*map(status_stream_names, foreign))
     texts = [info for info in texts if info.channel_count() == 1 and info.name() not in theirs]
     decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
-    asked = None if decode is None else decode.removesuffix("-decode")
+    asked = None if decode is None else sender_of(decode)
     if asked is not None:
-        decodes = [info for info in decodes if info.name().removesuffix("-decode") == asked]
+        decodes = [info for info in decodes if sender_of(info.name()) == asked]
     refused = [foreign[info.name()] for info in decodes if info.name() in foreign]
     decodes = [info for info in decodes if info.name() not in foreign]
     candidates = {"signal": _signals(infos, stream), "decode": decodes}
-    base = decodes[0].name().removesuffix("-decode") if len(decodes) == 1 else asked
-    records = [info for info in texts if info.name().endswith("-record-status")]
-    statuses = [info for info in texts if info.name().endswith("-status") and info not in records]
+    base = sender_of(decodes[0].name()) if len(decodes) == 1 else asked
+    records = [info for info in texts if is_recorder_status(info.name())]
+    statuses = [info for info in texts if is_status(info.name()) and info not in records]
     if base is not None:
-        statuses = [info for info in statuses if info.name() == f"{base}-status"]
+        statuses = [info for info in statuses if info.name() == status_name(base)]
     candidates |= {"status": statuses, "record": records}
     signals = candidates["signal"]
     name = signals[0].name() if len(signals) == 1 else stream
     for info in texts:
-        if info.name().endswith("-marks"):
+        if is_manual_marks(info.name()):
             # Windows send under one name, and are told apart by their source_id.
             key = f"markers:{info.name()}:{info.source_id()}"
             candidates.setdefault(key, []).append(info)
-        elif info.name() == f"{name}-markers":
+        elif name is not None and info.name() == markers_name(name):
             candidates.setdefault(f"markers:{info.name()}", []).append(info)
     chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
     troubles = {
@@ -112,7 +120,7 @@ class StreamFinder:
         self._misses: dict[str, int] = {}
         self._since: dict[str, float] = {}
         self._refused: dict[str, tuple[str, str]] = {}
-        self._ledger: SampleCounter | None = None
+        self._counter: SampleCounter | None = None
         self._clock_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rtbrain-view-finder", daemon=True)
@@ -232,8 +240,8 @@ class StreamFinder:
 
     def _link(self, key: str, found: Any) -> ViewInlet:
         if key == "signal":
-            link = SignalInlet(found, self._clock, self._ledger)
-            self._ledger = link.ledger
+            link = SignalInlet(found, self._clock, self._counter)
+            self._counter = link.counter
             return link
         return (DecodeInlet if key == "decode" else TextInlet)(found, self._clock)
 

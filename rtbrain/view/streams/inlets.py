@@ -90,16 +90,16 @@ class ViewInlet:
 
 
 class SignalInlet(ViewInlet):
-    """The signal, its samples numbered by a ledger."""
+    """The signal, its samples numbered by a counter."""
 
     def __init__(
-        self, found: Any, clock: Callable[[], float], ledger: SampleCounter | None
+        self, found: Any, clock: Callable[[], float], counter: SampleCounter | None
     ) -> None:
         super().__init__(found, clock)
-        if ledger is not None and ledger.sfreq_hz != self.nominal_hz:
-            ledger = None
+        if counter is not None and counter.sfreq_hz != self.nominal_hz:
+            counter = None
         self._source = LslSource(
-            found=found, timeout_s=_ANSWER_S, max_buffer_s=_BUFFER_S, ledger=ledger
+            found=found, timeout_s=_ANSWER_S, max_buffer_s=_BUFFER_S, counter=counter
         )
         self.montage = self._source.montage
         self.origin = self._source.session.get("origin", "")
@@ -108,17 +108,17 @@ class SignalInlet(ViewInlet):
         self._timed = make_inlet(found, 1)
         first = self._source.pull(0.0)  # opens the connection, which takes a second
         self._waiting = [] if first is None or not first.n_samples else [first]
-        self._report = self.ledger.report
+        self._report = self.counter.report
         self._report_at = self.t_arrived = clock()
 
     @property
-    def ledger(self) -> SampleCounter:
+    def counter(self) -> SampleCounter:
         """What became of the samples."""
-        return self._source.ledger
+        return self._source.counter
 
     @property
     def effective_hz(self) -> float:
-        """True rate by the ledger's line; NaN before 1 s of samples."""
+        """True rate by the counter's line; NaN before 1 s of samples."""
         return self._report.effective_rate_hz
 
     @property
@@ -145,7 +145,7 @@ class SignalInlet(ViewInlet):
         if chunks:
             self._came(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
         if self._clock() >= self._report_at + 1:
-            self._report = self.ledger.report
+            self._report = self.counter.report
             self._report_at = self._clock()
         return chunks
 

@@ -8,6 +8,7 @@ from typing import Any
 from rtbrain.errors import RtbrainError
 from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet
+from rtbrain.stream_names import recorder_name, sender_of, status_name
 
 _ANSWER_S = 3.0
 _KEPT_S = 60.0
@@ -35,8 +36,8 @@ def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], 
 
 def status_stream_names(name: str) -> frozenset[str]:
     """Names of the status streams of a decoder, and of the recorder that it starts."""
-    base = name.removesuffix("-decode")
-    return frozenset((f"{base}-status", f"{base}-record-status"))
+    base = sender_of(name)
+    return frozenset((status_name(base), status_name(recorder_name(base))))
 
 
 def _is_of(contact: str, there: set[str]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent, parse_status_line
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import decode_name, is_manual_marks, sender_of, status_name
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
@@ -43,7 +44,7 @@ class ViewSession:
         self.bad: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self._stream, self._clock = stream, clock
-        self._decode_name = None if decode is None else decode.removesuffix("-decode")
+        self._decode_name = None if decode is None else sender_of(decode)
         self._reported_bad: dict[str, str] = {}
         self._ends: dict[str, str] = {}
         self._by_hand: dict[str, str] = {}
@@ -151,7 +152,7 @@ class ViewSession:
 
     def _note_end(self, event: StatusEvent) -> None:
         """Whether a decoder or recorder ends in order; one that failed tells its end as well."""
-        base = _base(str(event.fields["stream"]))
+        base = sender_of(str(event.fields["stream"]))
         if event.event == "failed":
             self._ends[base] = "lost"
         elif event.event == "stopped":
@@ -162,7 +163,7 @@ class ViewSession:
     def _how_gone(self, feed: StreamHealth) -> str:
         if feed.kind not in _TELLING:
             return "lost"
-        return self._ends.get(_base(feed.name), "lost")
+        return self._ends.get(sender_of(feed.name), "lost")
 
     def _note_quality(self, event: StatusEvent) -> None:
         if event.event == "summary":
@@ -201,7 +202,7 @@ class ViewSession:
         self._ends = {
             base: end
             for base, end in self._ends.items()
-            if any(base == _base(feed.name) for feed in self._last.values())
+            if any(base == sender_of(feed.name) for feed in self._last.values())
         }
         gone = [
             key
@@ -209,7 +210,7 @@ class ViewSession:
             if key.startswith("markers:") and (feed.state == "lost" or key not in self._links)
         ]
         # A window that is closed takes its marks with it: they are nobody's loss.
-        hands = [key for key in gone if self._last[key].name.endswith("-marks")]
+        hands = [key for key in gone if is_manual_marks(self._last[key].name)]
         others = [key for key in gone if key not in hands]
         for key in hands + others[:-_GONE_MARKERS_SHOWN]:
             del self._last[key]
@@ -251,17 +252,12 @@ class ViewSession:
             return replace(last, state="connecting") if connecting else last
         asked = {
             "signal": self._stream,
-            "decode": self._decode_name and f"{self._decode_name}-decode",
-            "status": self._decode_name and f"{self._decode_name}-status",
+            "decode": self._decode_name and decode_name(self._decode_name),
+            "status": self._decode_name and status_name(self._decode_name),
         }.get(key)
         name = self._finder.troubles.get(key, asked or "")
         state = "connecting" if connecting else "absent"
         return StreamHealth(name, key, state, "", 0.0, math.nan, 0, 0, math.nan, math.nan, math.nan)
-
-
-def _base(name: str) -> str:
-    """What the streams of one program have in common."""
-    return name.removesuffix("-status").removesuffix("-decode")
 
 
 def _same(old: Montage | None, new: Montage) -> bool:

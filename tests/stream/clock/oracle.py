@@ -69,20 +69,20 @@ def cut_at(rng, n_samples):
 
 
 def fed(data, stamps, bounds, sfreq_hz):
-    """Ledger and chunks of calls between these bounds; each arrives 10 ms after its newest."""
-    ledger, chunks = SampleCounter(sfreq_hz), []
+    """Counter and chunks of calls between these bounds; each arrives 10 ms after its newest."""
+    counter, chunks = SampleCounter(sfreq_hz), []
     arrived = float(stamps[0])
     for a, b in itertools.pairwise(bounds):
         arrived = max([arrived, *stamps[a:b].tolist()])
-        chunks += ledger.take(data[:, a:b], stamps[a:b], arrived + 0.01)
-    return ledger, chunks
+        chunks += counter.take(data[:, a:b], stamps[a:b], arrived + 0.01)
+    return counter, chunks
 
 
-def counts(ledger):
+def counts(counter):
     """Of received, given, lost, duplicated, reordered and clock steps; they must balance."""
-    report = ledger.report
+    report = counter.report
     assert report.received == report.given + report.duplicated + report.reordered
-    assert ledger.next_sample == report.given + report.lost
+    assert counter.next_sample == report.given + report.lost
     return (
         report.received,
         report.given,
@@ -119,18 +119,18 @@ def steady(n_samples, sfreq_hz=SFREQ_HZ, *, chunk=32, true_hz=None, delay_s=0.01
     return Sent(numbers, stamps, stamps[last] + delay_s)
 
 
-def run(sent, ledger=None, sfreq_hz=SFREQ_HZ):
+def run(sent, counter=None, sfreq_hz=SFREQ_HZ):
     """Feed what arrived together in one call; every sample holds its number."""
-    ledger = ledger or SampleCounter(sfreq_hz)
+    counter = counter or SampleCounter(sfreq_hz)
     chunks = []
     edges = np.flatnonzero(np.diff(sent.arrived)) + 1
     for part in np.split(np.arange(sent.numbers.size), edges):
         data = np.stack([sent.numbers[part], -sent.numbers[part]]).astype(np.float32)
-        for chunk in ledger.take(data, sent.stamps[part], float(sent.arrived[part[0]])):
+        for chunk in counter.take(data, sent.stamps[part], float(sent.arrived[part[0]])):
             assert np.all(chunk.timestamps <= sent.arrived[part[0]])
             chunks.append(chunk)
-    counts(ledger)
-    return ledger, chunks
+    counts(counter)
+    return counter, chunks
 
 
 def contents_of(chunks):

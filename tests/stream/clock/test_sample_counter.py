@@ -21,11 +21,11 @@ from tests.stream.clock.oracle import (
 
 
 def test_a_clean_stream_goes_through_as_it_is():
-    ledger, chunks = run(steady(5000))
+    counter, chunks = run(steady(5000))
     np.testing.assert_array_equal(contents_of(chunks), np.arange(5000))
     np.testing.assert_array_equal(numbers_of(chunks), np.arange(5000))
     np.testing.assert_array_equal(stamps_of(chunks), START_S + np.arange(5000) / SFREQ_HZ)
-    assert counts(ledger) == (5000, 5000, 0, 0, 0, 0)
+    assert counts(counter) == (5000, 5000, 0, 0, 0, 0)
     assert {chunk.gap for chunk in chunks} == {0}
 
 
@@ -40,37 +40,37 @@ def test_input_is_not_changed_and_what_is_given_is_not_tied_to_it():
 
 
 def test_an_empty_call_gives_nothing_and_counts_nothing():
-    ledger = SampleCounter(SFREQ_HZ)
+    counter = SampleCounter(SFREQ_HZ)
     empty = np.empty((2, 0), np.float32), np.empty(0)
-    assert ledger.take(*empty, START_S) == []
-    run(steady(100), ledger)
-    before = ledger.report.given, ledger.next_sample
-    assert ledger.take(*empty, START_S + 50) == []
-    assert (ledger.report.given, ledger.next_sample) == before
-    assert math.isnan(ledger.report.effective_rate_hz)
+    assert counter.take(*empty, START_S) == []
+    run(steady(100), counter)
+    before = counter.report.given, counter.next_sample
+    assert counter.take(*empty, START_S + 50) == []
+    assert (counter.report.given, counter.next_sample) == before
+    assert math.isnan(counter.report.effective_rate_hz)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 300, 1536])
 def test_a_gap_is_counted_to_the_sample(length):
     sent = steady(6000)
-    ledger, chunks = run(without(sent, 1500, 1500 + length))
+    counter, chunks = run(without(sent, 1500, 1500 + length))
     assert [(c.first_sample, c.gap) for c in chunks if c.gap] == [(1500 + length, length)]
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
-    assert counts(ledger)[2:] == (length, 0, 0, 0)
+    assert counts(counter)[2:] == (length, 0, 0, 0)
 
 
 def test_a_gap_among_the_very_first_samples_is_counted_too():
-    ledger, chunks = run(without(steady(400), 3, 10))
+    counter, chunks = run(without(steady(400), 3, 10))
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
-    assert ledger.report.lost == 7
+    assert counter.report.lost == 7
 
 
 def test_a_burst_after_a_stall_loses_nothing():
     sent = steady(20_000)
     stalled = (sent.arrived > START_S + 10) & (sent.arrived < START_S + 20)
     sent.arrived[stalled] = START_S + 20.0
-    ledger, chunks = run(sent)
-    assert counts(ledger) == (20_000, 20_000, 0, 0, 0, 0)
+    counter, chunks = run(sent)
+    assert counts(counter) == (20_000, 20_000, 0, 0, 0, 0)
     np.testing.assert_array_equal(numbers_of(chunks), np.arange(20_000))
 
 
@@ -78,8 +78,8 @@ def test_a_gap_inside_a_burst_is_a_loss():
     sent = steady(20_000)
     stalled = (sent.arrived > START_S + 10) & (sent.arrived < START_S + 30)
     sent.arrived[stalled] = START_S + 30.0
-    ledger, chunks = run(without(sent, 8000, 11_000))
-    assert counts(ledger)[2:] == (3000, 0, 0, 0)
+    counter, chunks = run(without(sent, 8000, 11_000))
+    assert counts(counter)[2:] == (3000, 0, 0, 0)
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
 
 
@@ -88,9 +88,9 @@ def test_a_chunk_sent_twice_is_given_once():
     order = np.r_[0:1600, 1568:1600, 1600:2000, 1984:2000, 2000:4000]
     twice = Sent(*(column[order] for column in (sent.numbers, sent.stamps, sent.arrived)))
     twice.arrived = np.maximum.accumulate(twice.arrived)
-    ledger, chunks = run(twice)
+    counter, chunks = run(twice)
     np.testing.assert_array_equal(contents_of(chunks), np.arange(4000))
-    assert counts(ledger) == (4048, 4000, 0, 48, 0, 0)
+    assert counts(counter) == (4048, 4000, 0, 48, 0, 0)
 
 
 @pytest.mark.parametrize("flat_from", [0, 1600, 1607])
@@ -106,11 +106,11 @@ def test_a_flat_signal_of_a_sender_that_stamps_whole_chunks_has_no_duplicates(
     else:
         sent.stamps += np.repeat(late, chunk)
     sent.arrived += chunk / SFREQ_HZ
-    data, ledger = brain_like(4, 8000, SFREQ_HZ), SampleCounter(SFREQ_HZ)
+    data, counter = brain_like(4, 8000, SFREQ_HZ), SampleCounter(SFREQ_HZ)
     data[:, flat_from:6000] = 0
     for a in range(0, 8000, chunk):
-        ledger.take(data[:, a : a + chunk], sent.stamps[a : a + chunk], float(sent.arrived[a]))
-    assert counts(ledger) == (8000, 8000, 0, 0, 0, 0)
+        counter.take(data[:, a : a + chunk], sent.stamps[a : a + chunk], float(sent.arrived[a]))
+    assert counts(counter) == (8000, 8000, 0, 0, 0, 0)
 
 
 def test_a_chunk_under_one_stamp_that_is_sent_twice_is_given_once():
@@ -124,9 +124,9 @@ def test_samples_that_come_late_are_dropped_and_their_numbers_stay_lost():
     order = np.r_[0:1600, 1632:1664, 1600:1632, 1664:4000]
     swapped = Sent(*(column[order] for column in (sent.numbers, sent.stamps, sent.arrived)))
     swapped.arrived = np.maximum.accumulate(swapped.arrived)
-    ledger, chunks = run(swapped)
+    counter, chunks = run(swapped)
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
-    assert counts(ledger) == (4000, 3968, 32, 0, 32, 0)
+    assert counts(counter) == (4000, 3968, 32, 0, 32, 0)
 
 
 @pytest.mark.parametrize("step_s", [10.0, -10.0, -6000.0, 3e5, 1.2345, -0.777])
@@ -134,8 +134,8 @@ def test_samples_that_come_late_are_dropped_and_their_numbers_stay_lost():
 def test_a_step_of_the_senders_clock_loses_nothing(step_s, at):
     sent = steady(10_000)
     sent.stamps[at:] += step_s
-    ledger, chunks = run(sent)
-    assert counts(ledger) == (10_000, 10_000, 0, 0, 0, 1)
+    counter, chunks = run(sent)
+    assert counts(counter) == (10_000, 10_000, 0, 0, 0, 1)
     np.testing.assert_array_equal(numbers_of(chunks), np.arange(10_000))
     np.testing.assert_allclose(
         stamps_of(chunks), START_S + np.arange(10_000) / SFREQ_HZ, rtol=0, atol=1e-6
@@ -145,8 +145,8 @@ def test_a_step_of_the_senders_clock_loses_nothing(step_s, at):
 def test_a_clock_that_begins_again_at_0_loses_nothing():
     sent = steady(10_000)
     sent.stamps[6000:] = np.arange(4000) / SFREQ_HZ
-    ledger, chunks = run(sent)
-    assert counts(ledger) == (10_000, 10_000, 0, 0, 0, 1)
+    counter, chunks = run(sent)
+    assert counts(counter) == (10_000, 10_000, 0, 0, 0, 1)
     true = START_S + np.arange(10_000) / SFREQ_HZ
     np.testing.assert_allclose(stamps_of(chunks), true, rtol=0, atol=1e-6)
 
@@ -155,17 +155,17 @@ def test_a_sender_with_a_clock_of_its_own_is_followed_through_steps_and_losses()
     sent = steady(20_000)
     sent.stamps -= 4000
     sent.stamps[5000:] += 10
-    ledger, chunks = run(without(sent, 12_000, 13_000))
-    assert counts(ledger)[2:] == (1000, 0, 0, 1)
+    counter, chunks = run(without(sent, 12_000, 13_000))
+    assert counts(counter)[2:] == (1000, 0, 0, 1)
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
 
 
 def test_a_loss_after_which_the_clock_also_steps_is_counted_to_within_a_chunk():
     sent = steady(12_000)
     sent.stamps[6000:] -= 4000.0
-    ledger, chunks = run(without(sent, 6000, 6000 + 1536))
-    assert ledger.report.clock_steps == 1
-    assert abs(ledger.report.lost - 1536) <= 32
+    counter, chunks = run(without(sent, 6000, 6000 + 1536))
+    assert counter.report.clock_steps == 1
+    assert abs(counter.report.lost - 1536) <= 32
     assert sum(chunk.gap > 0 for chunk in chunks) == 1
     late_s = stamps_of(chunks) - (START_S + contents_of(chunks) / SFREQ_HZ)
     assert np.abs(late_s).max() < 0.1
@@ -181,23 +181,23 @@ def test_no_stamp_is_in_the_future_whatever_the_sender_says():
 def test_a_stamp_that_is_no_number_is_taken_from_the_counter():
     sent = steady(4000)
     sent.stamps[[1000, 2000, 2001, 3999]] = np.nan
-    ledger, chunks = run(sent)
-    assert counts(ledger) == (4000, 4000, 0, 0, 0, 0)
+    counter, chunks = run(sent)
+    assert counts(counter) == (4000, 4000, 0, 0, 0, 0)
     true = START_S + np.arange(4000) / SFREQ_HZ
     np.testing.assert_allclose(stamps_of(chunks), true, rtol=0, atol=1e-6)
     sent.stamps[:2] = np.nan
-    ledger, chunks = run(sent)
-    assert counts(ledger) == (4000, 4000, 0, 0, 0, 0)
+    counter, chunks = run(sent)
+    assert counts(counter) == (4000, 4000, 0, 0, 0, 0)
     assert np.isfinite(stamps_of(chunks)).all()
 
 
 @pytest.mark.parametrize("true_hz", [2046.3, 2040.0, 2048.0])
 def test_the_true_rate_is_told_and_gaps_are_counted_by_it(true_hz):
     sent = steady(30_000, 2048.0, true_hz=true_hz, chunk=64)
-    ledger, chunks = run(without(sent, 20_000, 26_139), sfreq_hz=2048.0)
-    assert ledger.report.effective_rate_hz == pytest.approx(true_hz, abs=1e-3)
-    assert ledger.report.drift_ppm == pytest.approx(1e6 * (true_hz / 2048 - 1), abs=1)
-    assert ledger.report.lost == 6139
+    counter, chunks = run(without(sent, 20_000, 26_139), sfreq_hz=2048.0)
+    assert counter.report.effective_rate_hz == pytest.approx(true_hz, abs=1e-3)
+    assert counter.report.drift_ppm == pytest.approx(1e6 * (true_hz / 2048 - 1), abs=1)
+    assert counter.report.lost == 6139
     np.testing.assert_array_equal(numbers_of(chunks), contents_of(chunks))
 
 
@@ -208,9 +208,9 @@ def test_an_hour_of_200_ppm_of_drift_loses_nothing_and_is_told():
     sent.stamps += np.repeat(rng.normal(0, 3e-4, -(-sent.numbers.size // 16)), 16)[
         : sent.numbers.size
     ]
-    ledger, _ = run(sent, sfreq_hz=sfreq_hz)
-    report = ledger.report
-    assert counts(ledger)[2:] == (0, 0, 0, 0)
+    counter, _ = run(sent, sfreq_hz=sfreq_hz)
+    report = counter.report
+    assert counts(counter)[2:] == (0, 0, 0, 0)
     assert report.drift_ppm == pytest.approx(200, abs=10)
     last = sent.numbers[-1]
     at = report.offset_s + last / report.effective_rate_hz
@@ -221,13 +221,13 @@ def test_a_sender_whose_clock_is_not_ours_drifts_for_an_hour_and_losses_are_stil
     sfreq_hz = 64.0
     sent = steady(230_000, sfreq_hz, chunk=16)
     sent.arrived = START_S + (sent.arrived - START_S) * (1 + 2e-4)
-    ledger, _ = run(without(sent, 220_000, 220_200), sfreq_hz=sfreq_hz)
-    assert counts(ledger)[2:] == (200, 0, 0, 0)
+    counter, _ = run(without(sent, 220_000, 220_200), sfreq_hz=sfreq_hz)
+    assert counts(counter)[2:] == (200, 0, 0, 0)
     stepped = steady(230_000, sfreq_hz, chunk=16)
     stepped.arrived = START_S + (stepped.arrived - START_S) * (1 + 2e-4)
     stepped.stamps[220_000:] += 0.8
-    ledger, _ = run(stepped, sfreq_hz=sfreq_hz)
-    assert counts(ledger)[2:] == (0, 0, 0, 1)
+    counter, _ = run(stepped, sfreq_hz=sfreq_hz)
+    assert counts(counter)[2:] == (0, 0, 0, 1)
 
 
 def test_late_stamps_do_not_bend_the_rate():
@@ -235,23 +235,23 @@ def test_late_stamps_do_not_bend_the_rate():
     sent.stamps[5000:25_000:2500] += 0.04
     sent.stamps[29_000:29_300] += 0.0907
     sent.arrived += 0.1
-    ledger, _ = run(sent)
-    assert abs(ledger.report.drift_ppm) < 5
-    assert counts(ledger)[2:] == (0, 0, 0, 0)
+    counter, _ = run(sent)
+    assert abs(counter.report.drift_ppm) < 5
+    assert counts(counter)[2:] == (0, 0, 0, 0)
 
 
 def test_a_loss_of_few_samples_is_seen_under_the_noise_of_a_synchronised_clock():
     sent = steady(3000)
     sent.stamps += np.random.default_rng(3).normal(0, 5e-5, 3000)
-    ledger, chunks = run(without(sent, 1000, 1003))
+    counter, chunks = run(without(sent, 1000, 1003))
     assert [(c.first_sample, c.gap) for c in chunks if c.gap] == [(1003, 3)]
-    assert ledger.report.lost == 3
+    assert counter.report.lost == 3
 
 
 def test_the_verdict_on_the_rate_names_both_and_waits_for_10_s():
     def verdict(true_hz, n_samples):
-        ledger, _ = run(steady(n_samples, 2048.0, true_hz=true_hz, chunk=64), sfreq_hz=2048.0)
-        return effective_rate_verdict(ledger.report)
+        counter, _ = run(steady(n_samples, 2048.0, true_hz=true_hz, chunk=64), sfreq_hz=2048.0)
+        return effective_rate_verdict(counter.report)
 
     assert verdict(1900.0, 20_000) == ""
     assert verdict(2046.3, 21_000) == ""
@@ -259,14 +259,14 @@ def test_the_verdict_on_the_rate_names_both_and_waits_for_10_s():
     said = verdict(2030.0, 21_000)
     assert "2030.00 Hz" in said
     assert "2048 Hz" in said
-    ledger, _ = run(steady(21_000, 2048.0, true_hz=2040.0, chunk=64), sfreq_hz=2048.0)
-    assert effective_rate_verdict(ledger.report, tolerance=0.003)
+    counter, _ = run(steady(21_000, 2048.0, true_hz=2040.0, chunk=64), sfreq_hz=2048.0)
+    assert effective_rate_verdict(counter.report, tolerance=0.003)
 
 
 def test_one_ledger_counts_over_two_connections():
     sent = without(steady(8000), 3000, 5000)
     first = Sent(sent.numbers[:3000], sent.stamps[:3000], sent.arrived[:3000])
     second = Sent(sent.numbers[3000:], sent.stamps[3000:], sent.arrived[3000:])
-    ledger, _ = run(first)
-    _, chunks = run(second, ledger)
+    counter, _ = run(first)
+    _, chunks = run(second, counter)
     assert (chunks[0].first_sample, chunks[0].gap) == (5000, 2000)

@@ -16,11 +16,11 @@ def test_the_jitter_of_a_sender_that_stamps_by_arrival_is_no_loss(chunk, seed):
     late = rng.uniform(-0.5, 0.5, n_chunks) * chunk / SFREQ_HZ
     sent.stamps += np.repeat(late, chunk)[:15_000]
     sent.arrived += chunk / SFREQ_HZ
-    ledger, _ = run(sent)
-    assert ledger.report.lost == 0
-    assert ledger.report.duplicated == ledger.report.reordered == ledger.report.clock_steps == 0
-    assert abs(ledger.report.drift_ppm) < 2500
-    assert effective_rate_verdict(ledger.report) == ""
+    counter, _ = run(sent)
+    assert counter.report.lost == 0
+    assert counter.report.duplicated == counter.report.reordered == counter.report.clock_steps == 0
+    assert abs(counter.report.drift_ppm) < 2500
+    assert effective_rate_verdict(counter.report) == ""
 
 
 def test_a_loss_under_jitter_is_counted_to_within_the_jitter():
@@ -28,10 +28,10 @@ def test_a_loss_under_jitter_is_counted_to_within_the_jitter():
     late = np.random.default_rng(1).uniform(-0.5, 0.5, 625) * 32 / SFREQ_HZ
     sent.stamps += np.repeat(late, 32)
     sent.arrived += 0.1
-    ledger, chunks = run(without(sent, 10_000, 13_000))
-    assert abs(ledger.report.lost - 3000) <= 16
+    counter, chunks = run(without(sent, 10_000, 13_000))
+    assert abs(counter.report.lost - 3000) <= 16
     assert sum(chunk.gap > 0 for chunk in chunks) <= 2
-    assert ledger.report.clock_steps == 0
+    assert counter.report.clock_steps == 0
 
 
 def test_jitter_that_grows_is_followed():
@@ -39,8 +39,8 @@ def test_jitter_that_grows_is_followed():
     sway = np.sin(np.arange(938)) * np.linspace(0.01, 0.2, 938)
     sent.stamps += np.repeat(sway, 32)[:30_000]
     sent.arrived += 0.2
-    ledger, _ = run(sent)
-    assert counts(ledger)[2:] == (0, 0, 0, 0)
+    counter, _ = run(sent)
+    assert counts(counter)[2:] == (0, 0, 0, 0)
 
 
 def test_jitter_of_stamps_is_not_taken_for_another_rate():
@@ -49,8 +49,8 @@ def test_jitter_of_stamps_is_not_taken_for_another_rate():
         late = np.random.default_rng(seed).uniform(-0.125, 0.125, 43)
         sent.stamps += np.repeat(late, 128)[:5500]
         sent.arrived += 0.25
-        ledger, _ = run(sent)
-        assert effective_rate_verdict(ledger.report) == ""
+        counter, _ = run(sent)
+        assert effective_rate_verdict(counter.report) == ""
 
 
 def swaying(n_samples, sfreq_hz=SFREQ_HZ, *, until, sway_s, chunk=32):
@@ -67,9 +67,9 @@ def swaying(n_samples, sfreq_hz=SFREQ_HZ, *, until, sway_s, chunk=32):
 def test_jitter_is_over_after_10_s_of_exact_stamps_and_small_losses_count_again(clean_s, n_lost):
     jump = 3200 + round(clean_s * SFREQ_HZ)
     sent = swaying(12_000, until=3200, sway_s=0.0312)
-    ledger, chunks = run(without(sent, jump, jump + 7))
+    counter, chunks = run(without(sent, jump, jump + 7))
     assert [chunk.gap for chunk in chunks if chunk.gap] == [7] * (n_lost > 0)
-    assert counts(ledger)[2:] == (n_lost, 0, 0, 0)
+    assert counts(counter)[2:] == (n_lost, 0, 0, 0)
 
 
 @pytest.mark.parametrize("clean_s", [2.0, 12.0])
@@ -79,8 +79,8 @@ def test_how_far_stamps_swayed_is_forgotten_when_the_jitter_is_over(clean_s):
     jump = 3200 + round(clean_s * sfreq_hz)
     sent = swaying(6000, sfreq_hz, until=3200, sway_s=0.2413)
     sent.stamps[jump:] += 0.45 / sfreq_hz
-    ledger, _ = run(without(sent, jump, jump + n_missing), sfreq_hz=sfreq_hz)
-    lost, *others = counts(ledger)[2:]
+    counter, _ = run(without(sent, jump, jump + n_missing), sfreq_hz=sfreq_hz)
+    lost, *others = counts(counter)[2:]
     assert lost == (pytest.approx(n_missing, abs=1) if clean_s > 10 else 0)
     assert others == [0, 0, 0]
 
@@ -90,5 +90,5 @@ def test_jitter_that_comes_again_within_10_s_goes_on():
     again = 3200 + round(6 * SFREQ_HZ)
     sent.stamps[again : again + 32] += 0.0312
     jump = 3200 + round(11 * SFREQ_HZ)
-    ledger, _ = run(without(sent, jump, jump + 7))
-    assert counts(ledger)[2:] == (0, 0, 0, 0)
+    counter, _ = run(without(sent, jump, jump + 7))
+    assert counts(counter)[2:] == (0, 0, 0, 0)

@@ -34,11 +34,11 @@ def test_the_account_of_random_damage_is_exact_and_no_window_crosses_a_gap(seed)
     whole, numbers, stamps = damaged(seed, N_SAMPLES, SFREQ_HZ)
     rng = np.random.default_rng(seed)
     arrived = whole[:, numbers]
-    ledger, chunks = fed(arrived, stamps, cut_at(rng, numbers.size), SFREQ_HZ)
+    counter, chunks = fed(arrived, stamps, cut_at(rng, numbers.size), SFREQ_HZ)
     kept, lost, duplicated, reordered = account(numbers)
     np.testing.assert_array_equal(numbers_of(chunks), numbers[kept])
     np.testing.assert_array_equal(np.concatenate([c.data for c in chunks], 1), arrived[:, kept])
-    assert counts(ledger) == (numbers.size, kept.size, lost, duplicated, reordered, 0)
+    assert counts(counter) == (numbers.size, kept.size, lost, duplicated, reordered, 0)
     windows = Windows(montage_of(4, SFREQ_HZ), length_samples=WINDOW, hop_samples=HOP)
     for chunk in chunks:
         for window in windows(chunk):

@@ -25,8 +25,8 @@ def test_a_step_of_the_senders_clock_is_no_gap_and_no_sample_is_from_the_future(
     chunks = receive(source, 400)
     assert {chunk.gap for chunk in chunks} == {0}
     np.testing.assert_allclose(joined(chunks)[1], stamps, rtol=0, atol=1e-3)
-    assert source.ledger.report.clock_steps == 2
-    assert source.ledger.report.given == 400
+    assert source.counter.report.clock_steps == 2
+    assert source.counter.report.given == 400
 
 
 def test_what_the_queue_drops_while_nobody_pulls_is_counted_to_the_sample(
@@ -57,7 +57,7 @@ def test_what_the_queue_drops_while_nobody_pulls_is_counted_to_the_sample(
         chunk = source.pull(0.2)
         if chunk.n_samples:
             received.append(chunk)
-    report = source.ledger.report
+    report = source.counter.report
     numbers = np.concatenate([c.first_sample + np.arange(c.n_samples) for c in received])
     np.testing.assert_array_equal(numbers, joined(received)[0][0])
     assert report.lost == sent - report.given > 2 * SFREQ_HZ
@@ -71,9 +71,9 @@ def test_a_ledger_counts_what_is_lost_between_two_inlets(outlet, source_id, open
     outlet.push(Chunk(data, start + np.arange(60) / SFREQ_HZ))
     receive(first, 60)
     first.close()
-    second = opened(source_id=source_id, ledger=first.ledger)
+    second = opened(source_id=source_id, counter=first.counter)
     outlet.push(Chunk(data, start + np.arange(560, 620) / SFREQ_HZ))
     chunks = receive(second, 60)
     assert (chunks[0].first_sample, chunks[0].gap) == (560, 500)
     with pytest.raises(SettingsError, match="512 Hz, got one of 256 Hz"):
-        opened(source_id=source_id, ledger=SampleCounter(256.0))
+        opened(source_id=source_id, counter=SampleCounter(256.0))

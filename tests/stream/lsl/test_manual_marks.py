@@ -78,8 +78,8 @@ def test_an_inlet_that_cannot_be_made_is_told_once_and_made_later(
     marks = ManualMarks(name, on_event=lambda event, **fields: told.append((event, fields)))
     try:
         assert until(lambda: marks() == [] and len(told) == 2)
-        why = {"stream": name, "why": "could not create stream inlet."}
-        assert told == [("hands_failed", why), ("manual_marks", {"stream": name})]
+        why = {"stream": name, "reason": "could not create stream inlet."}
+        assert told == [("manual_marks_failed", why), ("manual_marks", {"stream": name})]
         outlet.push("bad LA3", pylsl.local_clock())
         assert until(lambda: heard.extend(marks()) or heard == ["bad LA3"])
     finally:

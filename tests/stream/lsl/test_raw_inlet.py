@@ -66,16 +66,16 @@ def tapping(*names):
 
 
 def of(told, kind):
-    return [news for _, news in told if isinstance(news, kind)]
+    return [event for _, event in told if isinstance(event, kind)]
 
 
 def n_samples(told):
-    return sum(len(news.stamps) for news in of(told, RawSamples))
+    return sum(len(event.stamps) for event in of(told, RawSamples))
 
 
 def joined(told):
-    values = np.concatenate([news.values for news in of(told, RawSamples)])
-    return values, np.concatenate([news.stamps for news in of(told, RawSamples)])
+    values = np.concatenate([event.values for event in of(told, RawSamples)])
+    return values, np.concatenate([event.stamps for event in of(told, RawSamples)])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_inlet_that_cannot_be_made_is_told_and_made_later(monkeypatch):
     sender = Sender(name)
     with tapping(name) as until:
         told = until(lambda told: of(told, RawHeader))
-        assert "cannot be received now: could not create stream inlet" in told[0][1].why
+        assert "cannot be received now: could not create stream inlet" in told[0][1].reason
         assert isinstance(told[0][1], RawInletLost)
         sender.push([[1.0, 2.0, 3.0]], [4.0])
         until(lambda told: n_samples(told) == 1)
@@ -220,9 +220,9 @@ def test_a_tap_that_was_ended_is_let_go_and_its_stream_not_tapped_again():
 
 def test_a_stream_without_channels_is_refused_with_a_reason():
     tap = RawInlet(NoChannels())
-    news = tap.news.get(timeout=WITHIN_S)
-    assert isinstance(news, RawInletRefused)
-    assert "'empty' has 0 channels" in news.why
+    event = tap.events.get(timeout=WITHIN_S)
+    assert isinstance(event, RawInletRefused)
+    assert "'empty' has 0 channels" in event.reason
     assert tap.row == StreamSummary("empty", "empty", "empty", "empty", 0, 100.0)
 
 

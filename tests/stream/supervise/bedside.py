@@ -47,7 +47,7 @@ class FakeInlet:
             raise StreamLostError(f"stream {self.uid} was there and is gone")
         if self.given:
             given = self.given.pop(0)
-            (chunk,) = self.ledger.take(given.data, given.timestamps, given.timestamps[-1])
+            (chunk,) = self.counter.take(given.data, given.timestamps, given.timestamps[-1])
             return chunk
         empty = np.empty((self.montage.n_channels, 0), np.float32)
         return Chunk(empty, np.empty(0))

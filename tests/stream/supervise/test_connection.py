@@ -31,7 +31,7 @@ def test_another_sender_is_refused_once_after_a_loss_and_the_first_one_taken_bes
     bedside.lose()
     bedside.world.put("b", source_id="other")
     bedside.until_state(StreamState.REFUSED)
-    why = bedside.fields("refused")["why"]
+    why = bedside.fields("refused")["reason"]
     assert "comes from source_id 'other', decoding began with 'amplifier'" in why
     assert "accept_other_source: true" in why
     assert len(bedside.world.inlets) == 1
@@ -60,7 +60,7 @@ def test_a_sender_without_a_source_id_is_taken_and_the_one_before_it_still_expec
             bedside.give(1000)
             bedside.until_state(StreamState.LIVE)
     assert [inlet.uid for inlet in bedside.world.inlets] == ["a", "b"]
-    assert "'other', decoding began with 'amplifier'" in bedside.fields("refused")["why"]
+    assert "'other', decoding began with 'amplifier'" in bedside.fields("refused")["reason"]
 
 
 @pytest.mark.parametrize("seen", ["before the first pull", "live"])
@@ -93,7 +93,7 @@ def test_after_a_loss_a_second_stream_that_is_seen_late_is_refused_and_no_error(
     bedside.world.put("stranger", source_id="other")
     bedside.world.put("c")
     bedside.until(lambda: bedside.events.count("refused") == 2)
-    ambiguous, other = [fields["why"] for event, fields in bedside.told if event == "refused"]
+    ambiguous, other = [fields["reason"] for event, fields in bedside.told if event == "refused"]
     assert "on-b" in ambiguous
     assert "on-c" in ambiguous
     assert "stranger" not in ambiguous
@@ -126,8 +126,8 @@ def test_what_liblsl_cannot_do_after_a_loss_is_told_and_tried_again(bedside, eve
     bedside.world.put("b")
     bedside.until_state(StreamState.WARMING)
     assert bedside.events.count(event) == told + 2
-    assert "liblsl cannot" in bedside.fields(event)["why"]
-    assert "could not create" in bedside.fields(event)["why"]
+    assert "liblsl cannot" in bedside.fields(event)["reason"]
+    assert "could not create" in bedside.fields(event)["reason"]
 
 
 def test_a_data_connection_that_liblsl_cannot_open_is_told_and_tried_again(bedside):
@@ -143,7 +143,7 @@ def test_a_data_connection_that_liblsl_cannot_open_is_told_and_tried_again(bedsi
     bedside.source.connect(1.0)
     bedside.until_state(StreamState.WARMING)
     assert [inlet.closed for inlet in bedside.world.inlets] == [True, False]
-    assert bedside.fields("waiting")["why"].startswith("liblsl cannot open the stream now")
+    assert bedside.fields("waiting")["reason"].startswith("liblsl cannot open the stream now")
 
 
 @pytest.mark.parametrize("name", ["only", "connect"])

@@ -63,7 +63,7 @@ def test_without_connect_a_pull_waits_for_a_stream_that_comes(bedside):
 def test_a_lost_stream_comes_back_with_its_gap_counted(bedside):
     bedside.live()
     bedside.lose()
-    assert bedside.fields("lost")["why"] == "stream a was there and is gone"
+    assert bedside.fields("lost")["reason"] == "stream a was there and is gone"
     bedside.world.put("b")
     bedside.until_state(StreamState.WARMING)
     assert bedside.world.inlets[0].closed
@@ -96,7 +96,7 @@ def test_silence_is_a_stall_then_a_loss_within_one_and_a_half_seconds(bedside):
         at.setdefault(bedside.source.state, bedside.clock.now - started)
     assert at[StreamState.STALLED] == pytest.approx(1.0, abs=0.011)
     assert 1.0 < at[StreamState.LOST] < 1.4
-    assert "no sample for" in bedside.fields("lost")["why"]
+    assert "no sample for" in bedside.fields("lost")["reason"]
 
 
 def test_a_stall_that_ends_is_no_loss(bedside):
@@ -157,7 +157,7 @@ def test_a_wrong_stream_is_refused_once_and_the_right_one_found_beside_it(bedsid
     bedside.lose()
     bedside.world.put("wrong", wrong)
     bedside.until_state(StreamState.REFUSED)
-    assert words in bedside.fields("refused")["why"]
+    assert words in bedside.fields("refused")["reason"]
     looks = itertools.count()
     look = bedside.world.all
     bedside.world.all = lambda stop: next(looks) or look(stop)
@@ -177,7 +177,7 @@ def test_two_at_once_are_refused_by_name_until_one_is_left(bedside):
     bedside.world.put("b")
     bedside.world.put("c")
     bedside.until_state(StreamState.REFUSED)
-    why = bedside.fields("refused")["why"]
+    why = bedside.fields("refused")["reason"]
     assert "on-b" in why
     assert "on-c" in why
     assert len(bedside.world.inlets) == 1

@@ -163,7 +163,7 @@ def test_a_stream_of_another_rate_is_never_decoded_and_the_right_one_found(ward,
     ward.kill()
     ward.send(rate=1000.0)
     ward.until_told("refused")
-    assert "has 1000 Hz, the decoder needs 512 Hz" in ward.fields("refused")["why"]
+    assert "has 1000 Hz, the decoder needs 512 Hz" in ward.fields("refused")["reason"]
     n_before = ward.n_samples
     ward.kill()
     ward.send()
@@ -192,7 +192,7 @@ def test_permuted_more_and_fewer_channels_are_bound_by_label(ward, hasty):
     ward.kill()
     ward.send(labels=("A4",))
     ward.until_told("refused")
-    assert "1 of the decoder's 4 channels" in ward.fields("refused")["why"]
+    assert "1 of the decoder's 4 channels" in ward.fields("refused")["reason"]
 
 
 @pytest.mark.parametrize("slow_to_answer", [False, True])
@@ -210,7 +210,7 @@ def test_two_at_once_are_an_error_at_first_and_refused_at_reconnect(ward, slow_t
     ward.send(source_id="two")
     ward.send(source_id="two")
     ward.until(lambda: ward.events.count("refused") > n_refused)
-    assert ward.fields("refused")["why"].count(f"{ward.name}-two") == 2
+    assert ward.fields("refused")["reason"].count(f"{ward.name}-two") == 2
     ward.kill()
     ward.until_live()
 
@@ -222,7 +222,7 @@ def test_another_sender_is_refused_after_a_loss_and_the_first_one_found_beside_i
     ward.kill()
     ward.send(source_id="two")
     ward.until_told("refused")
-    why = ward.fields("refused")["why"]
+    why = ward.fields("refused")["reason"]
     assert all(words in why for words in (f"{ward.name}-one", f"{ward.name}-two", "accept_other"))
     ward.send()
     ward.until_told("recovered")

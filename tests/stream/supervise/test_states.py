@@ -22,9 +22,9 @@ def test_a_state_follows_another_only_where_the_table_says(before, after):
     machine = StreamStateMachine(lambda event, **fields: told.append((event, fields)))
     machine.state = before
     if after in TRANSITIONS[before]:
-        machine.to(after, why="x")
+        machine.to(after, reason="x")
         assert machine.state is after
-        assert told == [(after.value, {"why": "x"})]
+        assert told == [(after.value, {"reason": "x"})]
     elif before is StreamState.STOPPING:
         machine.to(after)
         assert machine.state is StreamState.STOPPING

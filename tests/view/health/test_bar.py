@@ -132,7 +132,7 @@ def test_ages_hold_a_minute():
 def test_the_decoder_is_what_it_told_last(event, severity):
     heard = DecoderStatus()
     heard.hear(told("waiting"))
-    heard.hear(told(event, why="because"))
+    heard.hear(told(event, reason="because"))
     heard.hear(told("stopped", stream=RECORD))
     heard.hear(told("gap", lost=3))
     word = heard.word(feed("decode"), feed("status"))
@@ -148,7 +148,7 @@ def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
 
 def test_a_decoder_that_failed_and_then_told_its_totals_has_failed():
     heard = DecoderStatus()
-    heard.hear(told("failed", why="no room"))
+    heard.hear(told("failed", reason="no room"))
     heard.hear(told("stopped"))
     assert heard.word(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
 
@@ -164,7 +164,7 @@ def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
 
 def test_the_recording_is_told_from_its_start_to_its_end():
     started = ("recording", {"file": "a.xdf"})
-    full = ("disk_full", {"why": "No space left", "waiting_samples": 7, "dropped_samples": 2})
+    full = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
     record, steps = feed("record"), [started, full, ("disk", {"free_bytes": 0})]
     assert recorder().word(feed("record", "absent")).text == "not recording"
     assert recorder(*steps[:1]).word(record).text == "REC a.xdf"
@@ -180,7 +180,7 @@ def test_the_recording_is_told_from_its_start_to_its_end():
 
 def test_a_decoder_tells_of_the_recorder_that_it_lost():
     heard = recorder(("recording", {"file": "a.xdf"}))
-    heard.hear(told("record_failed", code=1, why="the recorder has ended"))
+    heard.hear(told("record_failed", code=1, reason="the recorder has ended"))
     assert heard.word(feed("record")).severity == "bad"
 
 

@@ -13,6 +13,7 @@ from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener
 from rtbrain.recording.replay import play
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import markers_name
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Chunk, Montage
@@ -148,7 +149,7 @@ def stream_patient(
     console = Console(stderr=True)
     identity = f"{name}-{patient.family}-{patient.seed}"
     signal = outlet()
-    markers = MarkerOutlet(f"{name}-markers", source_id=f"{identity}-markers")
+    markers = MarkerOutlet(markers_name(name), source_id=markers_name(identity))
 
     def push(chunk: Chunk) -> None:
         first = start_sample + chunk.first_sample
@@ -158,7 +159,7 @@ def stream_patient(
 
     console.print(
         f"streaming [bold]{name}[/] ({patient.n_channels} channels, {patient.sfreq_hz:g} Hz) "
-        f"and [bold]{name}-markers[/]; Ctrl-C ends it"
+        f"and [bold]{markers_name(name)}[/]; Ctrl-C ends it"
     )
     try:
         if wait:

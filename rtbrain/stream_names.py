@@ -1,0 +1,52 @@
+"""Names of LSL streams that rtbrain sends: a session's name and a suffix, spelled only here."""
+
+_DECODE = "-decode"
+_STATUS = "-status"
+_RECORDER = "-record"
+_MARKERS = "-markers"
+_MANUAL_MARKS = "-marks"
+
+
+def decode_name(name: str) -> str:
+    """``NAME-decode``: the decodes of decoder NAME."""
+    return f"{name}{_DECODE}"
+
+
+def status_name(name: str) -> str:
+    """``NAME-status``: status events, one line of JSON each."""
+    return f"{name}{_STATUS}"
+
+
+def recorder_name(name: str) -> str:
+    """``NAME-record``: name of the recorder that decoder NAME starts."""
+    return f"{name}{_RECORDER}"
+
+
+def markers_name(name: str) -> str:
+    """``NAME-markers``: the events of a replayed or simulated signal NAME."""
+    return f"{name}{_MARKERS}"
+
+
+def manual_marks_name(name: str) -> str:
+    """``NAME-marks``: marks that a person makes in window NAME."""
+    return f"{name}{_MANUAL_MARKS}"
+
+
+def is_status(stream: str) -> bool:
+    """Whether a stream of this name carries status events, of a decoder or a recorder."""
+    return stream.endswith(_STATUS)
+
+
+def is_recorder_status(stream: str) -> bool:
+    """Whether a stream of this name carries the status events of a decoder's recorder."""
+    return stream.endswith(_RECORDER + _STATUS)
+
+
+def is_manual_marks(stream: str) -> bool:
+    """Whether a stream of this name carries manual marks."""
+    return stream.endswith(_MANUAL_MARKS)
+
+
+def sender_of(stream: str) -> str:
+    """NAME of the decoder or recorder whose decodes or status a stream carries, or NAME itself."""
+    return stream.removesuffix(_STATUS).removesuffix(_DECODE)
