@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtbrain.errors import StreamError
-from rtbrain.recording.xdf.chunk_bytes import header_identity, parse_stream_header, repair_header
+from rtbrain.recording.xdf.chunks import header_identity, parse_stream_header, repair_header
 from rtbrain.recording.xdf.writer import StreamCounts, XdfWriter
 from rtbrain.stream.lsl.raw_inlet import (
     ClockOffset,

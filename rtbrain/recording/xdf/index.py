@@ -12,18 +12,15 @@ from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from rtbrain.errors import RecordingError
-
-_MAGIC = b"XDF:"
-
-
-_BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
-
-
-_HEADER, _SAMPLES, _CLOCK_OFFSET, _FOOTER = 2, 3, 4, 6
-
-
-_OF_A_STREAM = {_HEADER, _SAMPLES, _CLOCK_OFFSET, _FOOTER}
-
+from rtbrain.recording.xdf.chunks import (
+    BOUNDARY_UUID,
+    CLOCK_OFFSET,
+    MAGIC,
+    SAMPLES,
+    STREAM_FOOTER,
+    STREAM_HEADER,
+    read_length,
+)
 
 _SCANNED_BYTES = 2**20
 
@@ -80,10 +77,10 @@ def index_xdf(path: Path) -> XdfIndex:
     Memory grows with the number of chunks, not of samples.
     """
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if file.read(len(MAGIC)) != MAGIC:
             raise RecordingError(f"{path} is no XDF file: it does not begin with 'XDF:'")
         index = XdfIndex({}, [], path.stat().st_size)
-        at = len(_MAGIC)
+        at = len(MAGIC)
         while at < index.n_bytes:
             file.seek(at)
             after = _take(path, file, index)
@@ -94,39 +91,28 @@ def index_xdf(path: Path) -> XdfIndex:
     return index
 
 
-def variable_length(file: BinaryIO) -> int | None:
-    """Integer with the count of its bytes before it; None where there is none."""
-    codes = {b"\x01": ("<B", 1), b"\x04": ("<I", 4), b"\x08": ("<Q", 8)}
-    found = codes.get(file.read(1))
-    if found is None:
-        return None
-    code, n_bytes = found
-    read = file.read(n_bytes)
-    return int(struct.unpack(code, read)[0]) if len(read) == n_bytes else None
-
-
 def _take(path: Path, file: BinaryIO, index: XdfIndex) -> int | None:
     """Take in the chunk that begins here; the byte after it, or None if it is no whole chunk."""
-    n_bytes = variable_length(file)
+    n_bytes = read_length(file)
     end = file.tell() + (n_bytes or 0)
     if n_bytes is None or n_bytes < 2 or end > index.n_bytes:
         return None
     (tag,) = struct.unpack("<H", file.read(2))
-    if tag not in _OF_A_STREAM:
+    if tag not in {STREAM_HEADER, SAMPLES, CLOCK_OFFSET, STREAM_FOOTER}:
         return end
     if end - file.tell() < 4:
         return None
     (number,) = struct.unpack("<I", file.read(4))
-    if tag == _HEADER:
+    if tag == STREAM_HEADER:
         index.streams[number] = StreamIndex(_info(path, file.read(end - file.tell())))
-    elif tag in {_SAMPLES, _CLOCK_OFFSET} and number not in index.streams:
+    elif tag in {SAMPLES, CLOCK_OFFSET} and number not in index.streams:
         return None
-    elif tag == _SAMPLES:
-        n_samples = variable_length(file)
+    elif tag == SAMPLES:
+        n_samples = read_length(file)
         if n_samples is None or file.tell() > end:
             return None
         index.streams[number].pieces.append(ChunkSamples(file.tell(), end - file.tell(), n_samples))
-    elif tag == _CLOCK_OFFSET:
+    elif tag == CLOCK_OFFSET:
         if end - file.tell() < 16:
             return None
         time_s, offset_s = struct.unpack("<dd", file.read(16))
@@ -157,13 +143,13 @@ def _tree(element: Element) -> dict[str, Any] | str | None:
 def _next_boundary(file: BinaryIO, start: int, n_bytes: int) -> int:
     """Byte after the next boundary chunk's mark; the end of the file where there is none."""
     at = start
-    overlap = len(_BOUNDARY_UUID) - 1
+    overlap = len(BOUNDARY_UUID) - 1
     while at < n_bytes:
         file.seek(at)
         block = file.read(_SCANNED_BYTES)
-        found = block.find(_BOUNDARY_UUID)
+        found = block.find(BOUNDARY_UUID)
         if found >= 0:
-            return at + found + len(_BOUNDARY_UUID)
+            return at + found + len(BOUNDARY_UUID)
         if len(block) <= overlap:
             break
         at += len(block) - overlap

@@ -5,21 +5,17 @@ References
 XDF specification, https://github.com/sccn/xdf/wiki/Specifications
 """
 
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-from xml.etree.ElementTree import ParseError
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
-from rtbrain.recording.recording import Event, Recording, capture_warnings
+from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.xdf.chunks import VALUE_FORMATS
 from rtbrain.recording.xdf.index import StreamIndex, XdfIndex, index_xdf
 from rtbrain.recording.xdf.samples import (
-    NUMERIC_FORMATS,
     NumericSamples,
     read_texts,
     to_recorder_clock,
@@ -28,19 +24,6 @@ from rtbrain.stream_names import is_status
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per
 
-# Whole files up to this size are pyxdf's to read, which holds all samples in memory.
-_SMALL_BYTES = 2**28
-# What pyxdf raises where a file is none of its own.
-_UNREADABLE = (
-    ArithmeticError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    ParseError,
-    struct.error,
-)
 _RATE_TOLERANCE = 0.01
 _RATE_SAMPLES = 2**20
 Texts = list[tuple[float, str]]
@@ -185,36 +168,8 @@ def _positions(nodes: list[dict[str, Any]]) -> Floats | None:
     return None if np.isnan(positions).all() else positions
 
 
-class _Signal(NamedTuple):
-    """Stamps on the recorder's clock, and a reader of values [n_samples, n_channels]."""
-
-    stamps: Times
-    read: Callable[[int, int], npt.NDArray[Any]]
-    close: Callable[[], None] | None
-
-
-class _Whole:
-    """A file that pyxdf has read into memory."""
-
-    def __init__(self, path: Path, notes: list[str]) -> None:
-        loaded = _loaded(path, notes)
-        self.streams = [XdfStream(one["info"], len(one["time_stamps"])) for one in loaded]
-        self._loaded = {id(one["info"]): one for one in loaded}
-
-    def signal(self, stream: XdfStream) -> _Signal:
-        one = self._loaded[id(stream.info)]
-        values = np.asarray(one["time_series"])
-        stamps = np.array(one["time_stamps"], np.float64)
-        return _Signal(stamps, lambda start, stop: values[start:stop], None)
-
-    def texts(self, stream: XdfStream) -> Texts:
-        one = self._loaded[id(stream.info)]
-        pairs = zip(one["time_stamps"], one["time_series"], strict=True)
-        return [(float(stamp), str(texts[0])) for stamp, texts in pairs]
-
-
-class _InPlace:
-    """A file whose samples stay in it until they are asked for."""
+class _IndexedFile:
+    """A file whose samples stay in it until they are read."""
 
     def __init__(self, path: Path, index: XdfIndex, notes: list[str]) -> None:
         self.streams = [XdfStream(one.info, one.n_samples) for one in index.streams.values()]
@@ -222,20 +177,20 @@ class _InPlace:
         self._path = path
         self._notes = notes
 
-    def signal(self, stream: XdfStream) -> _Signal:
+    def signal(self, stream: XdfStream) -> NumericSamples:
+        """Values [n_samples, n_channels], with their stamps on the recorder's clock."""
         one = self._indexed[id(stream.info)]
         value_format = stream.text("channel_format")
-        if value_format not in NUMERIC_FORMATS:
+        dtype = VALUE_FORMATS.get(value_format)
+        if dtype is None:
             raise RecordingError(
-                f"{self._path}: stream {stream.shown} has format {value_format!r}, there are "
-                f"{', '.join(NUMERIC_FORMATS)}"
+                f"{self._path}: stream {stream.shown} has format {value_format!r}, expected one of "
+                f"{', '.join(name for name, code in VALUE_FORMATS.items() if code)}"
             )
-        samples = NumericSamples(
-            self._path, one.pieces, stream.n_channels, value_format, stream.period_s
-        )
+        samples = NumericSamples(self._path, one.pieces, stream.n_channels, dtype, stream.period_s)
         self._tell_broken(stream, samples.n_broken)
         self._correct(samples.stamps, one)
-        return _Signal(samples.stamps, samples.read, samples.close)
+        return samples
 
     def texts(self, stream: XdfStream) -> Texts:
         one = self._indexed[id(stream.info)]
@@ -259,28 +214,25 @@ class _InPlace:
 def read_xdf(path: Path, stream: str | None) -> Recording:
     """Open an XDF file; its stamps are kept as they were taken.
 
-    Clock offsets and clock resets are corrected for, so that all streams share one time. Stamps
-    are not smoothed: a gap stays a gap. Small files are read by pyxdf; of large ones, and of
-    those that end within a chunk, only headers and stamps are read before samples are asked for.
+    Clock offsets and clock resets are corrected, so that all streams share one time. Stamps are
+    not smoothed: a gap stays a gap. Only headers and stamps are read until samples are needed.
     """
     index = index_xdf(path)
     notes = index.notes(path.name)
-    small = index.n_bytes <= _SMALL_BYTES and not index.damages
-    file = _Whole(path, notes) if small else _InPlace(path, index, notes)
+    file = _IndexedFile(path, index, notes)
     chosen = choose_stream(path, file.streams, stream, notes)
     montage, factors, unitless = montage_of_stream(path, chosen, notes)
     events = [event for one in file.streams if one.has_events for event in file.texts(one)]
-    stamps, values, close = file.signal(chosen)
+    samples = file.signal(chosen)
+    stamps = samples.stamps
     if not stamps.size:
-        if close is not None:
-            close()
         raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")
     _note_rate(stamps, montage.sfreq_hz, notes)
     origin_s = float(stamps[0])
     stamps -= origin_s
 
     def read(start: int, stop: int) -> Floats:
-        microvolts = np.multiply(values(start, stop).T, factors, dtype=np.float64)  # [C, T]
+        microvolts = np.multiply(samples.read(start, stop).T, factors, dtype=np.float64)  # [C, T]
         data: Floats = microvolts.astype(np.float32)
         return data
 
@@ -291,27 +243,8 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
         stamps,
         events=_events(events, origin_s),
         notes=tuple(notes),
-        closer=close,
         unitless=unitless,
     )
-
-
-def _loaded(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    import pyxdf
-
-    # Opened here: pyxdf leaves a file that it refuses open.
-    with capture_warnings("pyxdf") as lines, path.open("rb") as file:
-        try:
-            streams, _ = pyxdf.load_xdf(
-                file, synchronize_clocks=True, handle_clock_resets=True, dejitter_timestamps=False
-            )
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RecordingError(f"{path} cannot be read as XDF: {reason}") from error
-    # Said of every stream whose stamps are not to be smoothed: it says nothing of the file.
-    usual = "Segments and clock-segments differ"
-    notes += [f"{path.name}: {line}" for line in lines if usual not in line]
-    return list(streams)
 
 
 def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:

@@ -15,18 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
-from rtbrain.recording.xdf.index import ChunkSamples, variable_length
+from rtbrain.recording.xdf.chunks import STAMP_BYTES, read_length
+from rtbrain.recording.xdf.index import ChunkSamples
 from rtbrain.types import Mask, Times
 
-NUMERIC_FORMATS = {
-    "float32": "<f4",
-    "double64": "<f8",
-    "int8": "<i1",
-    "int16": "<i2",
-    "int32": "<i4",
-    "int64": "<i8",
-}
-_STAMP_BYTES = 8
 _BLOCK_BYTES = 2**23
 _FILLED_SAMPLES = 2**18
 # A comparison this late, and this far off, is that of a clock that was set anew: seconds, and
@@ -39,7 +31,7 @@ _ROUNDS = 1000
 
 
 class NumericSamples:
-    """Values and stamps of a numeric stream; the file stays open and values stay in it.
+    """Values and stamps of a numeric stream; the values stay in the file.
 
     Memory grows with the stamps, 8 bytes a sample, and with the runs: stretches of samples that
     all have a stamp, or all have none.
@@ -50,25 +42,25 @@ class NumericSamples:
         path: Path,
         pieces: list[ChunkSamples],
         n_channels: int,
-        value_format: str,
+        dtype: str,
         period_s: float,
     ) -> None:
         self._path = path
         self._n_channels = n_channels
-        self._dtype = np.dtype(NUMERIC_FORMATS[value_format])
-        self._file = path.open("rb")
+        self._dtype = np.dtype(dtype)
         self.stamps = np.full(sum(piece.n_samples for piece in pieces), np.nan)
         self.n_broken = 0
         runs: list[tuple[int, int, int]] = []  # first byte, bytes a stamp, samples
         n_samples = 0
-        for piece in pieces:
-            found = list(self._runs(piece, self.stamps[n_samples:]))
-            if sum(n for _, _, n in found) == piece.n_samples:
-                runs += found
-                n_samples += piece.n_samples
-            else:
-                self.n_broken += 1
-                self.stamps[n_samples : n_samples + piece.n_samples] = np.nan
+        with path.open("rb") as file:
+            for piece in pieces:
+                found = list(self._runs(file, piece, self.stamps[n_samples:]))
+                if sum(n for _, _, n in found) == piece.n_samples:
+                    runs += found
+                    n_samples += piece.n_samples
+                else:
+                    self.n_broken += 1
+                    self.stamps[n_samples : n_samples + piece.n_samples] = np.nan
         self.stamps = self.stamps[:n_samples]
         _fill(self.stamps, period_s)
         table = np.array(runs, np.int64).reshape(-1, 3)
@@ -79,7 +71,9 @@ class NumericSamples:
     def _value_bytes(self) -> int:
         return self._n_channels * self._dtype.itemsize
 
-    def _runs(self, piece: ChunkSamples, stamps: Times) -> Iterator[tuple[int, int, int]]:
+    def _runs(
+        self, file: BinaryIO, piece: ChunkSamples, stamps: Times
+    ) -> Iterator[tuple[int, int, int]]:
         """Runs of a piece, in order, as far as its bytes are samples; their stamps are taken."""
         at, end, n_left = piece.offset, piece.offset + piece.n_bytes, piece.n_samples
         while n_left:
@@ -89,13 +83,13 @@ class NumericSamples:
                 yield at, 0, n_left
                 return
             # One stamp to come is most likely the first sample's: the others need not be read.
-            one = 1 + _STAMP_BYTES + self._value_bytes
-            n_read = one if surplus == _STAMP_BYTES else max(_BLOCK_BYTES, one)
-            self._file.seek(at)
-            block = self._file.read(min(end - at, n_read))
+            one = 1 + STAMP_BYTES + self._value_bytes
+            n_read = one if surplus == STAMP_BYTES else max(_BLOCK_BYTES, one)
+            file.seek(at)
+            block = file.read(min(end - at, n_read))
             n_stamp_bytes = block[0] if block else -1
             length = 1 + n_stamp_bytes + self._value_bytes
-            n_fit = min(len(block) // length, n_left) if n_stamp_bytes in {0, _STAMP_BYTES} else 0
+            n_fit = min(len(block) // length, n_left) if n_stamp_bytes in {0, STAMP_BYTES} else 0
             if n_fit == 0:
                 return
             counts = np.ndarray((n_fit,), np.uint8, block, strides=(length,))
@@ -112,26 +106,23 @@ class NumericSamples:
         values = np.empty((stop - start, self._n_channels), self._dtype)
         run = int(np.searchsorted(self._edges, start, side="right")) - 1
         at = start
-        while at < stop:
-            first, last = int(self._edges[run]), int(self._edges[run + 1])
-            n = min(stop, last) - at
-            head = 1 + int(self._stamp_bytes[run])
-            length = head + self._value_bytes
-            self._file.seek(int(self._offsets[run]) + (at - first) * length)
-            block = self._file.read(n * length)
-            if len(block) < n * length:
-                raise RecordingError(f"{self._path} has become shorter while it was read")
-            strides = (length, self._dtype.itemsize)
-            shape = (n, self._n_channels)
-            values[at - start : at - start + n] = np.ndarray(
-                shape, self._dtype, block, head, strides
-            )
-            at, run = at + n, run + 1
+        with self._path.open("rb") as file:
+            while at < stop:
+                first, last = int(self._edges[run]), int(self._edges[run + 1])
+                n = min(stop, last) - at
+                head = 1 + int(self._stamp_bytes[run])
+                length = head + self._value_bytes
+                file.seek(int(self._offsets[run]) + (at - first) * length)
+                block = file.read(n * length)
+                if len(block) < n * length:
+                    raise RecordingError(f"{self._path} has become shorter while it was read")
+                strides = (length, self._dtype.itemsize)
+                shape = (n, self._n_channels)
+                values[at - start : at - start + n] = np.ndarray(
+                    shape, self._dtype, block, head, strides
+                )
+                at, run = at + n, run + 1
         return values
-
-    def close(self) -> None:
-        """Let go of the file; safe to call twice."""
-        self._file.close()
 
 
 def _fill(stamps: Times, period_s: float) -> None:
@@ -175,12 +166,12 @@ def _texts(
     found: list[tuple[float | None, str]] = []
     for _ in range(n_samples):
         n_stamp_bytes = block.read(1)
-        stamp = block.read(_STAMP_BYTES) if n_stamp_bytes == b"\x08" else b""
-        if n_stamp_bytes not in {b"\x00", b"\x08"} or len(stamp) not in {0, _STAMP_BYTES}:
+        stamp = block.read(STAMP_BYTES) if n_stamp_bytes == b"\x08" else b""
+        if n_stamp_bytes not in {b"\x00", b"\x08"} or len(stamp) not in {0, STAMP_BYTES}:
             return None
         texts = []
         for _ in range(n_channels):
-            n_bytes = variable_length(block)
+            n_bytes = read_length(block)
             text = None if n_bytes is None else block.read(n_bytes)
             if text is None or len(text) != n_bytes:
                 return None

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, StreamError
-from rtbrain.recording.xdf import chunk_bytes
-from rtbrain.recording.xdf.chunk_bytes import HeaderFacts, parse_stream_header
+from rtbrain.recording.xdf import chunks
+from rtbrain.recording.xdf.chunks import HeaderFacts, parse_stream_header
 from rtbrain.recording.xdf.disk import AtomicAppender, Disk, LocalDisk
 from rtbrain.types import Times
 
@@ -130,7 +130,7 @@ class XdfWriter:
         self._clock = clock
         self._waiting: deque[_Piece] = deque()
         self._n_waiting_bytes = 0
-        self._whole.add(chunk_bytes.MAGIC + chunk_bytes.file_header())
+        self._whole.add(chunks.MAGIC + chunks.file_header())
         self._boundary_at = clock() + _BOUNDARY_EVERY_S
 
     @property
@@ -164,7 +164,7 @@ class XdfWriter:
         stream_id = len(self.counts) + 1
         count = StreamCounts(parse_stream_header(header))
         self.counts[stream_id] = count
-        self._wait(_Piece(chunk_bytes.stream_header(stream_id, header), count))
+        self._wait(_Piece(chunks.stream_header(stream_id, header), count))
         return stream_id
 
     def samples(self, stream_id: int, values: npt.NDArray[Any], stamps: Times) -> None:
@@ -186,7 +186,7 @@ class XdfWriter:
         """
         count = self.counts[stream_id]
         facts = count.facts
-        expected = chunk_bytes.VALUE_FORMATS[facts.value_format]
+        expected = chunks.VALUE_FORMATS[facts.value_format]
         dtype = np.dtype(object if expected is None else expected)
         if values.shape != (len(stamps), facts.n_channels) or values.dtype != dtype:
             raise StreamError(
@@ -195,7 +195,7 @@ class XdfWriter:
             )
         if not len(stamps):
             return
-        data = chunk_bytes.samples(stream_id, values, stamps)
+        data = chunks.samples(stream_id, values, stamps)
         count.n_waiting += len(stamps)
         self._wait(_Piece(data, count, len(stamps), float(stamps[0]), float(stamps[-1])))
 
@@ -215,7 +215,7 @@ class XdfWriter:
         # The file tells the moment on the sender's clock, as the stamps are.
         measured = (time_s - offset_s, offset_s)
         count.offsets.append(measured)
-        self._wait(_Piece(chunk_bytes.clock_offset(stream_id, *measured), count))
+        self._wait(_Piece(chunks.clock_offset(stream_id, *measured), count))
 
     def flush(self) -> None:
         """Put all that waits on the disk.
@@ -227,7 +227,7 @@ class XdfWriter:
         """
         if self._clock() >= self._boundary_at:
             # Alone, so that a reader which looks for boundaries finds none in a torn batch.
-            self._whole.add(chunk_bytes.boundary())
+            self._whole.add(chunks.boundary())
             self._boundary_at = self._clock() + _BOUNDARY_EVERY_S
         while self._waiting:
             self._write(self._next_batch())
@@ -251,7 +251,7 @@ class XdfWriter:
             self._drop_waiting()
         try:
             footers = [
-                chunk_bytes.stream_footer(
+                chunks.stream_footer(
                     stream_id, count.n_written, count.first_stamp, count.last_stamp, count.offsets
                 )
                 for stream_id, count in self.counts.items()

@@ -297,8 +297,8 @@ def test_the_same_samples_in_pieces_of_any_length_are_the_same_recording():
 
 
 def test_more_than_four_gigabytes_have_a_length_of_eight_bytes():
-    from rtbrain.recording.xdf.chunk_bytes import _variable_length
+    from rtbrain.recording.xdf.chunks import length_bytes
 
-    assert _variable_length(255) == b"\x01\xff"
-    assert _variable_length(256) == b"\x04" + struct.pack("<I", 256)
-    assert _variable_length(1 << 32) == b"\x08" + struct.pack("<Q", 1 << 32)
+    assert length_bytes(255) == b"\x01\xff"
+    assert length_bytes(256) == b"\x04" + struct.pack("<I", 256)
+    assert length_bytes(1 << 32) == b"\x08" + struct.pack("<Q", 1 << 32)

@@ -2,7 +2,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from rtbrain.recording.xdf.chunk_bytes import header_identity, parse_stream_header, repair_header
+from rtbrain.recording.xdf.chunks import header_identity, parse_stream_header, repair_header
 from tests.recording.xdf.fakes import header
 
 

@@ -1,4 +1,4 @@
-"""Chunks of an XDF file as bytes.
+"""The XDF format: its chunks as bytes, and the header of a stream, for reader and writer.
 
 References
 ----------
@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import numpy as np
@@ -29,11 +29,11 @@ VALUE_FORMATS: dict[str, str | None] = {
     "int32": "<i4",
     "int64": "<i8",
 }
-_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _BOUNDARY, _STREAM_FOOTER = range(1, 7)
+FILE_HEADER, STREAM_HEADER, SAMPLES, CLOCK_OFFSET, BOUNDARY, STREAM_FOOTER = range(1, 7)
 # By these bytes a reader finds its way again after a damaged stretch.
-_BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
+BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _XML = '<?xml version="1.0"?>'
-_STAMP_BYTES = 8
+STAMP_BYTES = 8
 # What liblsl writes anew each time that a sender starts.
 _OF_ONE_RUN = {
     "uid",
@@ -52,7 +52,7 @@ _FORBIDDEN = re.compile(
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def _variable_length(number: int) -> bytes:
+def length_bytes(number: int) -> bytes:
     """Number with the count of its bytes, 1, 4 or 8, before it."""
     for n_bytes, code in ((1, "<B"), (4, "<I")):
         if number < 1 << 8 * n_bytes:
@@ -60,8 +60,15 @@ def _variable_length(number: int) -> bytes:
     return b"\x08" + struct.pack("<Q", number)
 
 
+def read_length(file: BinaryIO) -> int | None:
+    """Integer with the count of its bytes before it; None where there is none."""
+    n_bytes = int.from_bytes(file.read(1))
+    read = file.read(n_bytes) if n_bytes in {1, 4, 8} else b""
+    return int.from_bytes(read, "little") if read and len(read) == n_bytes else None
+
+
 def _chunk(tag: int, content: bytes) -> bytes:
-    return _variable_length(len(content) + 2) + struct.pack("<H", tag) + content
+    return length_bytes(len(content) + 2) + struct.pack("<H", tag) + content
 
 
 def _of_stream(tag: int, stream_id: int, content: bytes) -> bytes:
@@ -70,29 +77,29 @@ def _of_stream(tag: int, stream_id: int, content: bytes) -> bytes:
 
 def file_header() -> bytes:
     """FileHeader chunk; it holds no date."""
-    return _chunk(_FILE_HEADER, f"{_XML}<info><version>1.0</version></info>".encode())
+    return _chunk(FILE_HEADER, f"{_XML}<info><version>1.0</version></info>".encode())
 
 
 def boundary() -> bytes:
     """Boundary chunk."""
-    return _chunk(_BOUNDARY, _BOUNDARY_UUID)
+    return _chunk(BOUNDARY, BOUNDARY_UUID)
 
 
 def stream_header(stream_id: int, header: bytes) -> bytes:
     """StreamHeader chunk of this XML, byte for byte."""
-    return _of_stream(_STREAM_HEADER, stream_id, header)
+    return _of_stream(STREAM_HEADER, stream_id, header)
 
 
 def clock_offset(stream_id: int, time_s: float, offset_s: float) -> bytes:
     """ClockOffset chunk."""
-    return _of_stream(_CLOCK_OFFSET, stream_id, struct.pack("<dd", time_s, offset_s))
+    return _of_stream(CLOCK_OFFSET, stream_id, struct.pack("<dd", time_s, offset_s))
 
 
 def samples(stream_id: int, values: npt.NDArray[Any], stamps: Times) -> bytes:
     """Samples chunk, with the stamp of every sample."""
-    count = _variable_length(len(stamps))
+    count = length_bytes(len(stamps))
     written = _texts(values, stamps) if values.dtype == object else _numbers(values, stamps)
-    return _of_stream(_SAMPLES, stream_id, count + written)
+    return _of_stream(SAMPLES, stream_id, count + written)
 
 
 def _numbers(values: npt.NDArray[Any], stamps: Times) -> bytes:
@@ -104,7 +111,7 @@ def _numbers(values: npt.NDArray[Any], stamps: Times) -> bytes:
         ]
     )
     rows = np.empty(len(stamps), row)
-    rows["n_stamp_bytes"] = _STAMP_BYTES
+    rows["n_stamp_bytes"] = STAMP_BYTES
     rows["stamp"] = stamps
     rows["values"] = values
     return rows.tobytes()
@@ -113,10 +120,10 @@ def _numbers(values: npt.NDArray[Any], stamps: Times) -> bytes:
 def _texts(values: npt.NDArray[Any], stamps: Times) -> bytes:
     pieces = []
     for stamp, row in zip(stamps.tolist(), values, strict=True):
-        pieces.append(bytes([_STAMP_BYTES]) + struct.pack("<d", stamp))
+        pieces.append(bytes([STAMP_BYTES]) + struct.pack("<d", stamp))
         for value in row:
             text = value if isinstance(value, bytes) else str(value).encode()
-            pieces.append(_variable_length(len(text)) + text)
+            pieces.append(length_bytes(len(text)) + text)
     return b"".join(pieces)
 
 
@@ -142,7 +149,7 @@ def stream_footer(
         f"{_XML}<info>{stamps}<sample_count>{n_samples}</sample_count>"
         f"<clock_offsets>{measured}</clock_offsets></info>"
     )
-    return _of_stream(_STREAM_FOOTER, stream_id, text.encode())
+    return _of_stream(STREAM_FOOTER, stream_id, text.encode())
 
 
 @dataclass(frozen=True, slots=True)
