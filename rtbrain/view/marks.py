@@ -154,11 +154,11 @@ class OperatorMarks:
         status = next((feed for feed in self._session.feeds if feed.kind == "status"), None)
         live = status is not None and status.state == "live"
         if (live and not self._status_live) or any(
-            told.event == "manual_marks" for told in update.told
+            event.event == "manual_marks" for event in update.events
         ):
             self._marks.repeat(sorted(self._session.marked))
         self._status_live = live
-        if any(told.event.startswith("channel_") for told in update.told):
+        if any(event.event.startswith("channel_") for event in update.events):
             self.on_change()
 
     def ask(self) -> None:

@@ -62,11 +62,11 @@ class StatusLine:
         """Take what was told."""
         if update.other_decoder:
             self._wrong = ""
-        for told in update.told:
-            if told.event in _WRONG:
-                why = told.fields.get("reason", "")
-                self._wrong = f"{told.fields.get('stream', 'decoder')} {told.event}: {why}"
-            elif told.event in _RIGHT:
+        for event in update.events:
+            if event.event in _WRONG:
+                why = event.fields.get("reason", "")
+                self._wrong = f"{event.fields.get('stream', 'decoder')} {event.event}: {why}"
+            elif event.event in _RIGHT:
                 self._wrong = ""
 
     def draw(self, rate: str) -> None:

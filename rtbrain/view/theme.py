@@ -1,16 +1,19 @@
-"""8. What the live window looks like: two themes whose colours the colour-blind tell apart."""
+"""What the live window looks like: two themes that colour-blind people can read, and their type."""
 
 from dataclasses import dataclass, replace
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
+from PySide6.QtWidgets import QWidget
 
 _LARGER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours as ``#rrggbb`` and the size of type.
+    """Colours as ``#rrggbb``, and the type size.
 
-    `good`, `warn` and `bad` differ in lightness too, and no panel tells anything by colour alone.
-
+    `good`, `warn` and `bad` differ in lightness too, and no panel relies on colour alone.
 
     References
     ----------
@@ -31,8 +34,8 @@ class Theme:
     large: bool = False
 
 
-# Okabe and Ito's colours. On white their yellow cannot be read and is left out; on black, where
-# lines are thin, blue and vermilion are lighter than theirs; all are 3.4 to 1 or more in contrast.
+# Okabe and Ito's colours. Their yellow is illegible on white and is left out there; on black, thin
+# lines need a lighter blue and vermilion. Every contrast is at least 3.4 to 1.
 DARK = Theme(
     name="dark",
     background="#101418",
@@ -58,12 +61,35 @@ LIGHT = Theme(
 
 
 def large(theme: Theme) -> Theme:
-    """Theme with type half as large again, to be read from across the room."""
+    """Theme with type half as large again, legible from across the room."""
     return replace(theme, font_pt=theme.font_pt * _LARGER, large=True)
 
 
+def scaled_font(widget: QWidget, theme: Theme, scale: float = 1.0, bold: bool = False) -> QFont:
+    """Font of a widget at a multiple of the theme's type size."""
+    font = QFont(widget.font())
+    font.setPointSizeF(theme.font_pt * scale)
+    font.setBold(bold)
+    return font
+
+
+def paint_text(
+    painter: QPainter,
+    box: QRectF,
+    text: str,
+    colour: str,
+    align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft,
+) -> float:
+    """Paint one line of text, elided to the width of a box; returns its width, px."""
+    metrics = QFontMetricsF(painter.font())
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width())
+    painter.setPen(QColor(colour))
+    painter.drawText(box, align, shown)
+    return metrics.horizontalAdvance(shown)
+
+
 def style_sheet(theme: Theme) -> str:
-    """Qt style sheet of a window: panels add none of their own for plain text and controls."""
+    """Qt style sheet of the window; panels style only what is special to them."""
     raised = "#1c2329" if theme.name == "dark" else "#eef1f3"
     return f"""
     * {{ font-size: {theme.font_pt:g}pt; }}

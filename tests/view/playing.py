@@ -24,7 +24,7 @@ class Playing:
         self.bad: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.feeds = self.all_feeds("absent")
-        self.told: list[StatusEvent] = []
+        self.events: list[StatusEvent] = []
         self.playing = False
         self.closed = False
         self._clock = clock
@@ -56,11 +56,11 @@ class Playing:
         self.feeds = self.all_feeds("live", "live")
 
     def poll(self) -> SessionUpdate:
-        now, new, told = self._clock(), self._new, tuple(self.told)
+        now, new, events = self._clock(), self._new, tuple(self.events)
         self._new = False
-        self.told.clear()
+        self.events.clear()
         if not self.playing:
-            return SessionUpdate(now, told=told, new_montage=new)
+            return SessionUpdate(now, events=events, new_montage=new)
         n_samples = 17
         rows = np.arange(self._at, self._at + n_samples)
         stamps = now - (n_samples - 1 - np.arange(n_samples)) / SFREQ_HZ
@@ -68,7 +68,7 @@ class Playing:
         self._at += n_samples
         values = np.array([0.25, 0.75], np.float32)
         row = ReceivedDecode(now, now, values, True, 1.0, 0.2, 0.01)
-        return SessionUpdate(now, (chunk,), (row,), told, ((now, "go"),), new)
+        return SessionUpdate(now, (chunk,), (row,), events, ((now, "go"),), new)
 
     def close(self) -> None:
         self.closed = True

@@ -43,6 +43,6 @@ def row(t_stop, values, valid=True, **fields):
     return replace(made, **fields)
 
 
-def told(event, t=0.0, stream="x-status", **fields):
+def status_event(event, t=0.0, stream="x-status", **fields):
     """Line of a status stream."""
     return StatusEvent(t, event, {**fields, "stream": stream})

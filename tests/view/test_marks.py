@@ -23,7 +23,7 @@ from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 
 
 class Listening:
-    """What the hands know of a session."""
+    """What the marks know of a session."""
 
     def __init__(self) -> None:
         self.bad: dict[str, str] = {}
@@ -62,16 +62,16 @@ def settings(tmp_path: Path) -> QSettings:
 
 
 @pytest.fixture
-def hands(qtbot: QtBot, settings: QSettings) -> OperatorMarks:
+def marks(qtbot: QtBot, settings: QSettings) -> OperatorMarks:
     window = QWidget()
     qtbot.addWidget(window)
-    hands = OperatorMarks(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
-    hands.window = window  # type: ignore[attr-defined]  # kept alive
-    return hands
+    marks = OperatorMarks(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
+    marks.window = window  # type: ignore[attr-defined]  # kept alive
+    return marks
 
 
-def texts(hands: OperatorMarks) -> list[str]:
-    return hands._marks.texts  # type: ignore[attr-defined,no-any-return]
+def texts(marks: OperatorMarks) -> list[str]:
+    return marks._marks.texts  # type: ignore[attr-defined,no-any-return]
 
 
 def status(state: str) -> StreamHealth:
@@ -82,15 +82,15 @@ def status(state: str) -> StreamHealth:
 @pytest.mark.lsl
 def test_a_decoder_hears_marks_with_their_time_and_in_one_line() -> None:
     name = f"view-{uuid4().hex}"
-    told: list[str] = []
-    listener = ManualMarks(f"{name}-marks", on_event=lambda event, **_: told.append(event))
+    events: list[str] = []
+    listener = ManualMarks(f"{name}-marks", on_event=lambda event, **_: events.append(event))
     outlet = MarkOutlet(name)
     assert outlet.name == f"{name}-marks"
     try:
         (found,) = pylsl.resolve_byprop("name", outlet.name, timeout=10)
         inlet = pylsl.StreamInlet(found, recover=False)
         inlet.open_stream(10)
-        while "manual_marks" not in told:
+        while "manual_marks" not in events:
             assert listener() == []
         before = pylsl.local_clock()
         assert outlet.send("  speech\n starts  ") == "speech starts"
@@ -138,41 +138,41 @@ def test_the_dialog_changes_the_texts_of_the_keys(qtbot: QtBot, settings: QSetti
 
 
 def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(
-    hands: OperatorMarks,
+    marks: OperatorMarks,
 ) -> None:
     changes: list[bool] = []
-    hands.on_change = lambda: changes.append(hands.chosen_is_bad)
-    hands.toggle_bad()
-    assert texts(hands) == []
-    hands.choose("A1")
-    hands.toggle_bad()
-    hands.toggle_bad()
-    assert texts(hands) == ["bad A1", "good A1"]
+    marks.on_change = lambda: changes.append(marks.chosen_is_bad)
+    marks.toggle_bad()
+    assert texts(marks) == []
+    marks.choose("A1")
+    marks.toggle_bad()
+    marks.toggle_bad()
+    assert texts(marks) == ["bad A1", "good A1"]
     assert changes == [False, True, False]
 
 
-def test_a_decoder_that_begins_to_listen_is_told_all_again(hands: OperatorMarks) -> None:
-    hands.call("A2", True)
-    session = hands._session
+def test_a_decoder_that_begins_to_listen_is_told_all_again(marks: OperatorMarks) -> None:
+    marks.call("A2", True)
+    session = marks._session
     session.feeds = (status("absent"),)
-    hands.take(SessionUpdate(0.0))
-    assert texts(hands) == ["bad A2"]
+    marks.take(SessionUpdate(0.0))
+    assert texts(marks) == ["bad A2"]
     session.feeds = (status("live"),)
-    hands.take(SessionUpdate(0.0))
-    hands.take(SessionUpdate(0.1))
-    assert texts(hands) == ["bad A2", "bad A2", "bad?"]
-    hands.take(
-        SessionUpdate(0.2, told=(StatusEvent(0.2, "manual_marks", {"stream": "rtbrain-status"}),))
+    marks.take(SessionUpdate(0.0))
+    marks.take(SessionUpdate(0.1))
+    assert texts(marks) == ["bad A2", "bad A2", "bad?"]
+    marks.take(
+        SessionUpdate(0.2, events=(StatusEvent(0.2, "manual_marks", {"stream": "rtbrain-status"}),))
     )
-    assert texts(hands)[3:] == ["bad A2", "bad?"]
+    assert texts(marks)[3:] == ["bad A2", "bad?"]
 
 
 def test_a_mark_of_ones_own_words_is_sent_when_it_is_given(
-    qtbot: QtBot, hands: OperatorMarks
+    qtbot: QtBot, marks: OperatorMarks
 ) -> None:
-    hands.ask()
-    (field,) = hands.window.findChildren(QLineEdit)  # type: ignore[attr-defined]
+    marks.ask()
+    (field,) = marks.window.findChildren(QLineEdit)  # type: ignore[attr-defined]
     qtbot.keyClicks(field, "patient asleep")
     qtbot.keyClick(field, "\r")
-    hands.press(0)
-    assert texts(hands) == ["patient asleep", DEFAULT_LABELS[0]]
+    marks.press(0)
+    assert texts(marks) == ["patient asleep", DEFAULT_LABELS[0]]

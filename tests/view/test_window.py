@@ -47,7 +47,7 @@ def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
 
 
 def marks(window: MainWindow) -> list[str]:
-    return window.hands._marks.texts  # type: ignore[attr-defined,no-any-return]
+    return window.marks._marks.texts  # type: ignore[attr-defined,no-any-return]
 
 
 def foot(window: MainWindow) -> str:
@@ -78,13 +78,13 @@ def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line
     qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
-    session.told.append(
+    session.events.append(
         StatusEvent(0.0, "refused", {"stream": "d-status", "reason": "1000 Hz, not 2048"})
     )
     qtbot.waitUntil(lambda: foot(window) == "d-status refused: 1000 Hz, not 2048")
     session.feeds = session.all_feeds("lost", "live")
     qtbot.waitUntil(lambda: foot(window).startswith("lost: test-signal; d-status refused"))
-    session.told.append(StatusEvent(0.0, "live", {}))
+    session.events.append(StatusEvent(0.0, "live", {}))
     session.feeds = session.all_feeds("live", "live")
     qtbot.waitUntil(lambda: foot(window) == "")
     assert window.isVisible()
@@ -146,7 +146,7 @@ def test_every_key_of_the_table_sets_off_its_command(
     assert [text for text in marks(window) if text != "bad?"] == ["bad B8", "good B8"]
     for number in range(1, 9):
         press(qtbot, window, f"F{number}")
-    assert marks(window)[-8:] == list(window.hands.labels)
+    assert marks(window)[-8:] == list(window.marks.labels)
     press(qtbot, window, "Ctrl+T")
     press(qtbot, window, "Ctrl+L")
     assert (window.theme.name, window.theme.large) == ("light", True)

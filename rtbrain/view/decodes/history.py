@@ -55,7 +55,7 @@ class DecodeHistory:
         self._n += 1
         self.last = row
 
-    def hear(self, event: StatusEvent) -> None:
+    def note(self, event: StatusEvent) -> None:
         """Take what the decoder tells: the reason of an ``invalid``."""
         if event.event == "invalid":
             self._reasons.append((event.t, str(event.fields.get("reason", ""))))

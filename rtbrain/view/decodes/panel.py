@@ -61,8 +61,8 @@ class DecodePanel(QWidget):
             self._begin(info)
         if self._history is None or self._info is None:
             return
-        for event in update.told:
-            self._history.hear(event)
+        for event in update.events:
+            self._history.note(event)
         for row in update.decodes:
             # Rows of the sender before, which came in the same poll as the new one's header.
             if row.values.size == len(self._info.labels):

@@ -74,9 +74,9 @@ class HealthBar(QWidget):
                 feed.kind == "record" and feed.state == "absent" for feed in self._session.feeds
             ):
                 self._recorder = RecorderStatus()
-        for event in update.told:
-            self._decoder.hear(event)
-            self._recorder.hear(event)
+        for event in update.events:
+            self._decoder.update(event)
+            self._recorder.update(event)
             if event.event == "connected" and not is_from_recorder(event):
                 self._ages.clear()
         for row in update.decodes:
@@ -99,11 +99,11 @@ class HealthBar(QWidget):
             cell.hide()
         of_kind = {feed.kind: feed for feed in reversed(self._session.feeds)}
         words = {
-            "decoder": self._decoder.word(of_kind["decode"], of_kind["status"]),
+            "decoder": self._decoder.indicator(of_kind["decode"], of_kind["status"]),
             "age": self._age_word(now, of_kind["signal"], of_kind["decode"]),
             "cpu": load_indicator(self._load.look(now)),
-            "disk": self._recorder.disk_word(),
-            "recording": self._recorder.word(of_kind["record"]),
+            "disk": self._recorder.disk_indicator(),
+            "recording": self._recorder.indicator(of_kind["record"]),
         }
         for name, word in words.items():
             self.cells[name].say(word, self._theme)

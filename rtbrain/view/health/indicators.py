@@ -111,7 +111,7 @@ class DecoderStatus:
         self._state = ""
         self._why = ""
 
-    def hear(self, event: StatusEvent) -> None:
+    def update(self, event: StatusEvent) -> None:
         """Take what the decoder told."""
         if event.event == "summary":
             self._state = str(event.fields.get("state") or self._state)
@@ -122,7 +122,7 @@ class DecoderStatus:
             why = event.fields.get("reason", "")
             self._why = str(why)[:_TEXT_LIMIT]
 
-    def word(self, decode: StreamHealth, status: StreamHealth) -> Indicator:
+    def indicator(self, decode: StreamHealth, status: StreamHealth) -> Indicator:
         """State of the decoder."""
         state, severity = self._state, _DECODER_STATES.get(self._state, "faint")
         tip = f"The decoder told: {state}" + (f" ({self._why})" if self._why else "")
@@ -149,7 +149,7 @@ class RecorderStatus:
         self._floor_bytes = math.nan
         self._minutes_left = math.nan
 
-    def hear(self, event: StatusEvent) -> None:
+    def update(self, event: StatusEvent) -> None:
         """Take what a recorder told, or a decoder of the recorder that it started."""
         if not is_from_recorder(event) and event.event != "record_failed":
             return
@@ -170,7 +170,7 @@ class RecorderStatus:
         self._free_bytes = _number(fields.get("free_bytes"), self._free_bytes)
         self._minutes_left = _number(fields.get("minutes_left"), self._minutes_left)
 
-    def word(self, record: StreamHealth) -> Indicator:
+    def indicator(self, record: StreamHealth) -> Indicator:
         """State of the recording."""
         named = f" {self._file}" if self._file else ""
         why = f": {self._why}" if self._why else ""
@@ -195,7 +195,7 @@ class RecorderStatus:
         tip = "No recorder has been found: rtbrain record FILE, or rtbrain decode --record FILE"
         return Indicator("not recording", "faint", tip)
 
-    def disk_word(self) -> Indicator:
+    def disk_indicator(self) -> Indicator:
         """Room on the recorder's disk."""
         if not math.isfinite(self._free_bytes):
             return Indicator(

@@ -69,7 +69,7 @@ class SessionUpdate:
     now: float
     chunks: tuple[Chunk, ...] = ()
     decodes: tuple[ReceivedDecode, ...] = ()
-    told: tuple[StatusEvent, ...] = ()
+    events: tuple[StatusEvent, ...] = ()
     markers: tuple[tuple[float, str], ...] = ()
     new_montage: bool = False
     other_decoder: bool = False

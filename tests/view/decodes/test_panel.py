@@ -20,7 +20,7 @@ from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import montage_of
-from tests.view.stub import StubSession, feed, row, told
+from tests.view.stub import StubSession, feed, row, status_event
 
 HOP_S = 0.25
 INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", HOP_S, 0)
@@ -67,8 +67,8 @@ def test_no_line_is_drawn_across_missing_decodes():
 
 def test_what_is_not_valid_stays_nan_and_spans_it_with_its_reason():
     history = history_of(rows(40, invalid={8, 9, 10, 20}))
-    history.hear(told("invalid", 102.1, reason="window filling"))
-    history.hear(told("invalid", 105.1, reason="coverage low"))
+    history.note(status_event("invalid", 102.1, reason="window filling"))
+    history.note(status_event("invalid", 105.1, reason="coverage low"))
     first, second = history.spans(110.0 - HOP_S)
     assert (first.start, first.stop, first.reason) == (101.75, 102.5, "window filling")
     assert (second.start, second.stop, second.reason) == (104.75, 105.0, "coverage low")
@@ -110,7 +110,7 @@ def test_the_history_holds_a_minute_whatever_comes():
     assert history.page(100 + 5000 * HOP_S)[0].size <= 60 / HOP_S + 1
     assert history._t.size < 400
     for i in range(500):
-        history.hear(told("invalid", 100.0 + i, reason="x"))
+        history.note(status_event("invalid", 100.0 + i, reason="x"))
     assert len(history._reasons) <= 64
 
 
@@ -148,7 +148,7 @@ def test_an_invalid_decision_says_why():
     said = describe_decision(INFO, history, 100.8, lost=False)
     assert (said.title, said.state, said.best) == ("not valid", "invalid", -1)
     assert "before this window" in said.detail
-    history.hear(told("invalid", 100.8, reason="coverage 0.21 is below 0.30"))
+    history.note(status_event("invalid", 100.8, reason="coverage 0.21 is below 0.30"))
     assert (
         describe_decision(INFO, history, 100.8, lost=False).detail == "coverage 0.21 is below 0.30"
     )
@@ -207,9 +207,9 @@ def hatched(panel, silent=False):
 
 def test_invalid_stretches_are_hatched_and_tell_why(panel_of):
     panel, _ = panel_of()
-    event = told("invalid", 102.1, reason="window filling")
+    event = status_event("invalid", 102.1, reason="window filling")
     panel.take(
-        SessionUpdate(0.0, decodes=tuple(rows(160, invalid=set(range(8, 60)))), told=(event,))
+        SessionUpdate(0.0, decodes=tuple(rows(160, invalid=set(range(8, 60)))), events=(event,))
     )
     panel.draw(140.0)
     where = hatched(panel)

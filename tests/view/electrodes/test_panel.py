@@ -191,10 +191,10 @@ def test_a_click_chooses_the_contact_under_it(panel_of, qtbot):
     montage = replace(montage_of(24, SFREQ_HZ), positions=None, space=None)
     panel, _ = panel_of(montage)
     for label in ("A1", "B3", "C8"):
-        with qtbot.waitSignal(panel.selected) as told:
+        with qtbot.waitSignal(panel.selected) as emitted:
             place = panel.map.place_of(label).toPoint()
             qtbot.mouseClick(panel.map, Qt.MouseButton.LeftButton, pos=place)
-        assert told.args == [label]
+        assert emitted.args == [label]
     with qtbot.assertNotEmitted(panel.selected):
         qtbot.mouseClick(panel.map, Qt.MouseButton.LeftButton, pos=QPoint(0, 0))
         panel.choose("A2")
@@ -233,10 +233,10 @@ def test_a_failure_while_painting_is_told_and_does_not_end_the_process(
 ):
     panel, _ = panel_of(montage_of(4, SFREQ_HZ))
     monkeypatch.setattr(panel.map, "_paint_shafts", lambda *_: np.empty((1, -1)))
-    with qtbot.captureExceptions() as told:
+    with qtbot.captureExceptions() as emitted:
         panel.map.update()
         QApplication.processEvents()
-    assert told[0][0] is ValueError
+    assert emitted[0][0] is ValueError
 
 
 def test_quality_is_a_sign_and_a_number_as_well_as_a_colour(panel_of):

@@ -18,7 +18,7 @@ from rtbrain.view.health.latency import LatencyHistory, ProcessorLoad
 from rtbrain.view.status import Banner
 from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
-from tests.view.stub import NEVER, StubSession, feed, row, told
+from tests.view.stub import NEVER, StubSession, feed, row, status_event
 
 RECORD = "x-record-status"
 INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25, 0)
@@ -27,7 +27,7 @@ INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25, 0)
 def recorder(*events):
     heard = RecorderStatus()
     for name, fields in events:
-        heard.hear(told(name, stream=RECORD, **fields))
+        heard.update(status_event(name, stream=RECORD, **fields))
     return heard
 
 
@@ -131,66 +131,66 @@ def test_ages_hold_a_minute():
 )  # fmt: skip
 def test_the_decoder_is_what_it_told_last(event, severity):
     heard = DecoderStatus()
-    heard.hear(told("waiting"))
-    heard.hear(told(event, reason="because"))
-    heard.hear(told("stopped", stream=RECORD))
-    heard.hear(told("gap", lost=3))
-    word = heard.word(feed("decode"), feed("status"))
+    heard.update(status_event("waiting"))
+    heard.update(status_event(event, reason="because"))
+    heard.update(status_event("stopped", stream=RECORD))
+    heard.update(status_event("gap", lost=3))
+    word = heard.indicator(feed("decode"), feed("status"))
     assert (word.text, word.severity) == (f"decoder: {event}", severity)
     assert "because" in word.tip
 
 
 def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
     heard = DecoderStatus()
-    heard.hear(told("summary", state="stalled", bad={}))
-    assert heard.word(feed("decode"), feed("status")).text == "decoder: stalled"
+    heard.update(status_event("summary", state="stalled", bad={}))
+    assert heard.indicator(feed("decode"), feed("status")).text == "decoder: stalled"
 
 
 def test_a_decoder_that_failed_and_then_told_its_totals_has_failed():
     heard = DecoderStatus()
-    heard.hear(told("failed", reason="no room"))
-    heard.hear(told("stopped"))
-    assert heard.word(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
+    heard.update(status_event("failed", reason="no room"))
+    heard.update(status_event("stopped"))
+    assert heard.indicator(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
 
 
 def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
     heard = DecoderStatus()
-    assert heard.word(feed("decode"), feed("status")).text == "decoder: running"
-    heard.hear(told("live"))
-    assert heard.word(feed("decode"), feed("status", "lost")).text == "decoder: gone"
-    heard.hear(told("stopped"))
-    assert heard.word(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
+    assert heard.indicator(feed("decode"), feed("status")).text == "decoder: running"
+    heard.update(status_event("live"))
+    assert heard.indicator(feed("decode"), feed("status", "lost")).text == "decoder: gone"
+    heard.update(status_event("stopped"))
+    assert heard.indicator(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
 
 
 def test_the_recording_is_told_from_its_start_to_its_end():
     started = ("recording", {"file": "a.xdf"})
     full = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
     record, steps = feed("record"), [started, full, ("disk", {"free_bytes": 0})]
-    assert recorder().word(feed("record", "absent")).text == "not recording"
-    assert recorder(*steps[:1]).word(record).text == "REC a.xdf"
-    word = recorder(*steps).word(record)
+    assert recorder().indicator(feed("record", "absent")).text == "not recording"
+    assert recorder(*steps[:1]).indicator(record).text == "REC a.xdf"
+    word = recorder(*steps).indicator(record)
     assert (word.text, word.severity) == ("NOT RECORDING: disk full", "bad")
     assert "7 samples wait, 2 samples dropped" in word.tip
     steps.append(("write_resumed", {}))
-    assert recorder(*steps).word(record).text == "REC a.xdf"
-    assert recorder(*steps).word(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
+    assert recorder(*steps).indicator(record).text == "REC a.xdf"
+    assert recorder(*steps).indicator(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
     steps.append(("stopped", {"clean_end": False}))
-    assert recorder(*steps).word(feed("record", "lost")).text.startswith("recording stopped: samp")
+    assert recorder(*steps).indicator(feed("record", "lost")).text.startswith("recording stopped: samp")
 
 
 def test_a_decoder_tells_of_the_recorder_that_it_lost():
     heard = recorder(("recording", {"file": "a.xdf"}))
-    heard.hear(told("record_failed", code=1, reason="the recorder has ended"))
-    assert heard.word(feed("record")).severity == "bad"
+    heard.update(status_event("record_failed", code=1, reason="the recorder has ended"))
+    assert heard.indicator(feed("record")).severity == "bad"
 
 
 def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
     low = ("disk_low", {"free_bytes": 2e8, "floor_bytes": 3e8, "minutes_left": 4.0})
-    word = recorder(("disk", {"free_bytes": 5e9}), low).disk_word()
+    word = recorder(("disk", {"free_bytes": 5e9}), low).disk_indicator()
     assert (word.text, word.severity) == ("disk 0.2 GB free, 4 min: LOW", "bad")
-    assert recorder(low, ("disk", {"free_bytes": 3.2e8})).disk_word().severity == "bad"
-    assert recorder(low, ("disk", {"free_bytes": 3.4e8})).disk_word().severity == "good"
-    assert recorder().disk_word().severity == "faint"
+    assert recorder(low, ("disk", {"free_bytes": 3.2e8})).disk_indicator().severity == "bad"
+    assert recorder(low, ("disk", {"free_bytes": 3.4e8})).disk_indicator().severity == "good"
+    assert recorder().disk_indicator().severity == "faint"
 
 
 def test_the_load_is_the_share_of_ticks_that_were_busy(tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_without_such_a_file_the_load_of_the_last_minute_is_told(tmp_path, monke
 
 def test_every_word_has_a_sign_and_a_tip(shown):
     bar = shown(HealthBar, StubSession(decode=INFO, feeds=[feed("signal", "lost")]))
-    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("live"),)))
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), events=(status_event("live"),)))
     bar.draw(100.1)
     for cell in (*bar.streams, *bar.cells.values()):
         assert any(sign in cell.text() for sign in "●▲✖○")
@@ -237,7 +237,7 @@ def test_an_old_decode_is_told_in_the_bar(shown):
 def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
     session = StubSession(decode=INFO)
     bar = shown(HealthBar, session)
-    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), told=(told("refused"),)))
+    bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), events=(status_event("refused"),)))
     bar.draw(100.1)
     assert "decoder: refused" in bar.cells["decoder"].text()
     session.decode = None
@@ -293,7 +293,7 @@ def test_marks_of_several_windows_are_one_word(shown):
 
 def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
     bar = shown(HealthBar, StubSession())
-    bar.take(SessionUpdate(0.0, told=(told("recording", stream=RECORD, file="<b>x" * 50),)))
+    bar.take(SessionUpdate(0.0, events=(status_event("recording", stream=RECORD, file="<b>x" * 50),)))
     bar.draw(0.0)
     assert "<b>x" not in bar.cells["recording"].text()
     assert len(bar.cells["recording"].text()) < 1000

@@ -55,7 +55,7 @@ class Decoder:
 
 
 def heard(updates):
-    return [item for update in updates for item in (*update.decodes, *update.told)]
+    return [item for update in updates for item in (*update.decodes, *update.events)]
 
 
 @pytest.mark.lsl

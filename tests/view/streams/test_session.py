@@ -78,7 +78,7 @@ def is_state(session, kind, state):
 def test_without_any_stream_the_window_waits_and_polls_give_nothing(session):
     for _ in range(20):
         update = session.poll()
-        assert not any((update.chunks, update.decodes, update.told, update.new_montage))
+        assert not any((update.chunks, update.decodes, update.events, update.new_montage))
     assert {feed.state for feed in session.feeds} == {"absent"}
     assert session.montage is None
     assert session.decode is None
@@ -161,7 +161,7 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
         session,
         lambda updates: all(
             any(getattr(update, what) for update in updates)
-            for what in ("decodes", "told", "markers")
+            for what in ("decodes", "events", "markers")
         ),
     )
     (row,) = [row for update in updates for row in update.decodes]
@@ -175,13 +175,13 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
     assert session.bad == {"A2": "flat"}
     session.mark("A2", True)
     status.emit("channel_good", channel="A2", reason="flat")
-    poll_until(session, lambda updates: any(update.told for update in updates))
+    poll_until(session, lambda updates: any(update.events for update in updates))
     assert session.bad == {"A2": OPERATOR_MARK}
     session.mark("A2", False)
     assert not session.bad
-    # What was told before anybody listened is told again.
+    # What was reported before anybody listened is reported again.
     status.emit("summary", state="live", bad={"A1": "mains"})
-    poll_until(session, lambda updates: any(update.told for update in updates))
+    poll_until(session, lambda updates: any(update.events for update in updates))
     assert session.bad == {"A1": "mains"}
     for outlet in (decode, status, markers):
         outlet.close()
@@ -226,7 +226,7 @@ def test_a_decoder_that_said_that_it_ends_has_ended_and_is_not_lost(
     poll_until(session, lambda _: session.decode is not None)
     for event in ("live", *last_words):
         status.emit(event)
-    poll_until(session, lambda seen: sum(len(each.told) for each in seen) == 1 + len(last_words))
+    poll_until(session, lambda seen: sum(len(each.events) for each in seen) == 1 + len(last_words))
     decode.close()
     status.close()
     poll_until(session, is_state(session, "status", state))

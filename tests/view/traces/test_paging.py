@@ -6,12 +6,12 @@ from PySide6 import QtCore
 from rtbrain.view.theme import DARK, LIGHT, large
 from rtbrain.view.traces.panel import TracePanel
 from tests.conftest import montage_of
-from tests.view.traces.test_panel import SFREQ_HZ, Heard, play, press, shown
+from tests.view.traces.test_panel import SFREQ_HZ, SettableSession, play, press, shown
 
 
 @pytest.fixture
 def panel(qtbot):
-    return shown(qtbot, TracePanel(Heard(montage_of(394, SFREQ_HZ)), DARK))
+    return shown(qtbot, TracePanel(SettableSession(montage_of(394, SFREQ_HZ)), DARK))
 
 
 @pytest.mark.parametrize("theme", [DARK, large(LIGHT)])
@@ -43,7 +43,7 @@ def test_of_many_channels_as_many_are_seen_as_are_legible_and_keys_turn_the_page
 
 
 def test_channels_that_are_nearly_legible_all_at_once_are_one_page(qtbot):
-    panel = shown(qtbot, TracePanel(Heard(montage_of(70, SFREQ_HZ)), DARK))
+    panel = shown(qtbot, TracePanel(SettableSession(montage_of(70, SFREQ_HZ)), DARK))
     play(panel, 70, 300)
     assert len(panel.canvas.scene.seen) == 70
     assert "of 70" not in panel.canvas.scene.message

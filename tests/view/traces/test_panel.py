@@ -16,7 +16,7 @@ SFREQ_HZ = 512.0
 NAN = math.nan
 
 
-class Heard:
+class SettableSession:
     """A session that a test sets."""
 
     def __init__(self, montage):
@@ -36,7 +36,7 @@ class Heard:
 
 @pytest.fixture
 def heard():
-    return Heard(montage_of(16, SFREQ_HZ))
+    return SettableSession(montage_of(16, SFREQ_HZ))
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_lost_signal_turns_grey_and_says_how_old_it_is(panel, heard):
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(DARK)])
 def test_without_a_signal_the_picture_says_what_it_waits_for(qtbot, theme):
-    heard = Heard(None)
+    heard = SettableSession(None)
     heard.state = "absent"
     panel = shown(qtbot, TracePanel(heard, theme))
     panel.take(SessionUpdate(1.0))
@@ -180,9 +180,9 @@ def test_a_click_on_a_label_marks_the_channel_bad_and_another_takes_it_back(qtbo
     lane_px = panel.canvas.plot.height() / 16
     at = QtCore.QPoint(5, int(panel.canvas.plot.top() + 2.5 * lane_px))
     for bad in (True, False):
-        with qtbot.waitSignal(panel.marked) as told:
+        with qtbot.waitSignal(panel.marked) as emitted:
             qtbot.mouseClick(panel.canvas, QtCore.Qt.MouseButton.LeftButton, pos=at)
-        assert told.args == ["A3", bad]
+        assert emitted.args == ["A3", bad]
         panel.draw(105.0)
         assert (OPERATOR_MARK in panel.canvas.tip(2)) == bad
         assert has(pixels(panel), DARK.grid)[10:].any()
@@ -196,10 +196,10 @@ def test_a_tip_shows_why_a_channel_is_bad(qtbot, panel, heard):
     assert "B2 (seeg), bad: flat" in panel.canvas.tip(9)
     assert "A1 (seeg), good" in panel.canvas.tip(0)
     place = panel.canvas.rect().center()
-    told = panel.canvas.tip(panel.canvas.lane_at(place.y()))
+    tip = panel.canvas.tip(panel.canvas.lane_at(place.y()))
     help_event = QtGui.QHelpEvent(QtCore.QEvent.Type.ToolTip, place, place)
     QtWidgets.QApplication.sendEvent(panel.canvas, help_event)
-    assert QtWidgets.QToolTip.text() == told
+    assert QtWidgets.QToolTip.text() == tip
     assert "1 bad" in panel.canvas.scene.message
 
 
@@ -235,9 +235,9 @@ def test_every_key_does_what_its_tip_says(qtbot, panel):
     assert scene.seen == range(0, 8)
     assert panel.find_label("b3")
     assert scene.highlighted in scene.seen
-    with qtbot.waitSignal(panel.marked) as told:
+    with qtbot.waitSignal(panel.marked) as emitted:
         press(qtbot, panel, key.Key_B)
-    assert told.args == ["B3", True]
+    assert emitted.args == ["B3", True]
     press(qtbot, panel, key.Key_PageUp, shift)
     assert len(scene.seen) == 16
     press(qtbot, panel, key.Key_PageDown, shift)
@@ -297,7 +297,7 @@ def test_another_montage_begins_anew_with_a_scale_a_kind(panel, heard):
 
 
 def test_labels_never_touch_and_each_shaft_has_one(qtbot):
-    heard = Heard(montage_of(128, SFREQ_HZ))
+    heard = SettableSession(montage_of(128, SFREQ_HZ))
     panel = shown(qtbot, TracePanel(heard, DARK))
     play(panel, 128, 300)
     panel.see(128)
