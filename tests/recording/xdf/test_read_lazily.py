@@ -54,7 +54,11 @@ def read_by_pyxdf(path):
         if each["info"]["channel_format"] == ["string"]
         for stamp, row in zip(each["time_stamps"], each["time_series"], strict=True)
     ]
-    return one["time_stamps"] - origin_s, np.asarray(one["time_series"]).T, sorted(texts, key=lambda one: one[0])
+    return (
+        one["time_stamps"] - origin_s,
+        np.asarray(one["time_series"]).T,
+        sorted(texts, key=lambda one: one[0]),
+    )
 
 
 def assert_as_pyxdf(path):

@@ -175,7 +175,11 @@ def test_the_recording_is_told_from_its_start_to_its_end():
     assert recorder(*steps).indicator(record).text == "REC a.xdf"
     assert recorder(*steps).indicator(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
     steps.append(("stopped", {"clean_end": False}))
-    assert recorder(*steps).indicator(feed("record", "lost")).text.startswith("recording stopped: samp")
+    assert (
+        recorder(*steps)
+        .indicator(feed("record", "lost"))
+        .text.startswith("recording stopped: samp")
+    )
 
 
 def test_a_decoder_tells_of_the_recorder_that_it_lost():
@@ -293,7 +297,9 @@ def test_marks_of_several_windows_are_one_word(shown):
 
 def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
     bar = shown(HealthBar, StubSession())
-    bar.take(SessionUpdate(0.0, events=(status_event("recording", stream=RECORD, file="<b>x" * 50),)))
+    bar.take(
+        SessionUpdate(0.0, events=(status_event("recording", stream=RECORD, file="<b>x" * 50),))
+    )
     bar.draw(0.0)
     assert "<b>x" not in bar.cells["recording"].text()
     assert len(bar.cells["recording"].text()) < 1000
