@@ -1,5 +1,6 @@
 """`rtbrain record`: LSL streams into an XDF file, in a process of its own."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,13 @@ from rtbrain.errors import SettingsError
 from rtbrain.live.recorder.run import (
     RecorderScreen,
     _refuse_taken,
-    _until,
     record_streams,
     selected_names,
     stream_filter,
 )
 from rtbrain.live.recorder.sidecar import Sidecar, parse_notes, require_new_recording
 from rtbrain.outlet import StatusOutlet
-from rtbrain.processes import stop_on_signals
+from rtbrain.processes import stop_after, stop_on_signals
 from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.stream_names import status_name
 
@@ -56,7 +56,7 @@ def command(
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
     """Record live LSL streams, every sample, into one XDF file."""
-    asked = stop_on_signals()
+    asked_to_stop = stop_on_signals(parent)
     require_new_recording(out)
     notes = parse_notes(note or ())
     names = [] if everything else selected_names(stream or (), markers or (), decodes or ())
@@ -72,7 +72,7 @@ def command(
     status = StatusOutlet(name, source_id=status_name(name))
     screen = RecorderScreen(Console(stderr=True), names)
     wanted = stream_filter(names, others, own=status_name(name))
-    stopping = _until(asked, duration, parent)
+    stopping = stop_after(asked_to_stop, duration, time.monotonic)
     try:
         clean = record_streams(out, writer, side, status, screen, wanted, names, stopping)
     finally:

@@ -1,36 +1,44 @@
-"""Other commands of rtbrain as processes of a command."""
+"""Processes: other commands of rtbrain as children, signals, displays, and how far LSL sees."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import RtbrainError, SettingsError
 
 _END_S = 5.0
 
 
+def start_command(
+    arguments: Sequence[str],
+    *,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    own_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start ``rtbrain ARGUMENTS`` as a child; Ctrl-C does not reach one in its own session."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=own_session,
+    )
+
+
 @contextmanager
 def running_command(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `rtbrain ...` until the block ends.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Of the command line.
-    log : Path
-        Where its words go.
-    """
-    command = [sys.executable, "-m", "rtbrain.apps.main", *arguments]
-    with log.open("wb") as words:
-        process = subprocess.Popen(  # noqa: S603
-            command, stdout=words, stderr=words, stdin=subprocess.DEVNULL
-        )
+    """Run ``rtbrain ARGUMENTS`` until the block ends; its output goes to the file `log`."""
+    with log.open("wb") as output:
+        process = start_command(arguments, stdout=output, stderr=output)
         try:
             yield process
         finally:
@@ -43,31 +51,52 @@ def running_command(arguments: Sequence[str], log: Path) -> Iterator[subprocess.
 
 
 def last_line(log: Path) -> str:
-    """Last line that a process wrote."""
+    """Last line that a command wrote to its log."""
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
-def stop_on_signals() -> Callable[[], bool]:
-    """Ask for a clean end on SIGINT and SIGTERM.
+def require_running(processes: Mapping[Path, subprocess.Popen[bytes]]) -> None:
+    """Refuse to go on once a command has ended; the keys are the logs.
+
+    Raises
+    ------
+    RtbrainError
+        One has ended: the message holds its last line.
+    """
+    for log, process in processes.items():
+        if process.poll() is not None:
+            raise RtbrainError(f"{log.stem} ended early: {last_line(log)}")
+
+
+def stop_after(
+    stopping: Callable[[], bool],
+    duration_s: float | None,
+    clock: Callable[[], float],
+) -> Callable[[], bool]:
+    """Whether to stop: when `stopping` says so, or after a duration from now by the clock, s."""
+    if duration_s is None:
+        return stopping
+    end = clock() + duration_s
+    return lambda: stopping() or clock() >= end
+
+
+def stop_on_signals(parent: int | None = None) -> Callable[[], bool]:
+    """Take SIGINT, SIGTERM and the end of the parent process, if named, as a request to end.
 
     Returns
     -------
     callable
-        Whether an end was asked for.
+        Whether to end.
     """
-    asked = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        asked.set()
-
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    return asked.is_set
+        signal.signal(number, lambda number, frame: stop.set())
+    return lambda: stop.is_set() or (parent is not None and os.getppid() != parent)
 
 
 def interrupt_on_sigterm() -> None:
-    """Let SIGTERM unwind as Ctrl-C does, so that whoever started processes ends them."""
+    """Let SIGTERM act as Ctrl-C does, so that child processes end with this one."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -76,15 +105,14 @@ def interrupt_on_sigterm() -> None:
 
 
 def require_display() -> None:
-    """Qt would abort the process with a page of its own where there is no display.
+    """Refuse to open a window where there is no display: Qt would abort the process.
 
     Raises
     ------
     SettingsError
         There is no display.
     """
-    chosen = os.environ.get("QT_QPA_PLATFORM", "")
-    if sys.platform != "linux" or chosen:
+    if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM"):
         return
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise SettingsError("no display: use --headless-png OUT.png, or set DISPLAY")
@@ -92,7 +120,37 @@ def require_display() -> None:
 
 def use_lsl_scope(scope: str) -> None:
     """Let LSL see as far as the settings say; a `LSLAPICFG` that the user set wins."""
-    ours = resources.files("rtbrain.configs")
+    if not _set_by_user():
+        os.environ["LSLAPICFG"] = str(_lsl_settings(scope))
+
+
+@contextmanager
+def private_lsl_session(folder: Path) -> Iterator[None]:
+    """Let LSL in this block and in children that start in it see no other streams.
+
+    A `LSLAPICFG` that the user set wins. liblsl reads its settings once, at its first call.
+    """
+    if _set_by_user():
+        yield
+        return
+    before = os.environ.get("LSLAPICFG")
+    settings = folder / "lsl.cfg"
+    ours = _lsl_settings("machine").read_text(encoding="utf-8")
+    settings.write_text(f"{ours}\n[lab]\nSessionID = {uuid4().hex}\n", encoding="utf-8")
+    os.environ["LSLAPICFG"] = str(settings)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LSLAPICFG"]
+        else:
+            os.environ["LSLAPICFG"] = before
+
+
+def _set_by_user() -> bool:
     current = os.environ.get("LSLAPICFG", "")
-    if not current or Path(current).parent == Path(str(ours)):
-        os.environ["LSLAPICFG"] = str(ours / f"lsl-{scope}.cfg")
+    return bool(current) and Path(current).parent != _lsl_settings("machine").parent
+
+
+def _lsl_settings(scope: str) -> Path:
+    return Path(str(resources.files("rtbrain.configs"))) / f"lsl-{scope}.cfg"

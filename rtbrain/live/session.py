@@ -17,7 +17,7 @@ from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder.child import recorder_process
 from rtbrain.live.source import open_manual_marks, open_markers, open_source, rate_check
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
-from rtbrain.processes import stop_on_signals
+from rtbrain.processes import stop_after, stop_on_signals
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.stream.supervise.states import StreamState
@@ -145,7 +145,7 @@ def _run(
             refusal=rate_check(source),
         )
         console.print(f"mode {manifest.mode} to [bold]{decode_name(name)}[/]; Ctrl-C ends it")
-        pipeline.run(_until(stopping, duration_s, lsl_clock))
+        pipeline.run(stop_after(stopping, duration_s, lsl_clock))
     console.print(
         f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
         f"{report.n_skipped} windows skipped"
@@ -181,12 +181,3 @@ def _telling(status: StatusOutlet, console: Console) -> Callable[..., None]:
         console.print(f"{event}: {said}" if said else event, markup=False, soft_wrap=True)
 
     return tell
-
-
-def _until(
-    stopping: Callable[[], bool], duration_s: float | None, clock: Callable[[], float]
-) -> Callable[[], bool]:
-    if duration_s is None:
-        return stopping
-    end = clock() + duration_s
-    return lambda: stopping() or clock() >= end

@@ -13,11 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.check.bench.view import lsl_session, process_usage
+from rtbrain.check.bench.view import process_usage
 from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
-from rtbrain.processes import last_line, running_command
+from rtbrain.processes import last_line, private_lsl_session, require_running, running_command
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream_names import decode_name
 from rtbrain.synthetic.patient import Patient
@@ -53,12 +53,10 @@ def bench_live(
     console: Console,
 ) -> dict[str, Any]:
     """Decode a synthetic patient live for so long, and tell what it took."""
-    if not Path("/proc/self/stat").exists():
-        raise SettingsError("bench pipeline --minutes: needs /proc, as Linux has it: leave it out")
     with tempfile.TemporaryDirectory(prefix="rtbrain-bench-") as name:
         folder = Path(name)
         # Before liblsl is loaded here, which reads its settings once.
-        with lsl_session(folder):
+        with private_lsl_session(folder):
             with console.status(f"fitting {mode} on {_CALIBRATION_S:g} simulated seconds"):
                 calibration = _fitted(n_channels, mode, hop_s, folder)
             with console.status(f"{minutes:g} minutes of {mode}, {n_channels} contacts, over LSL"):
@@ -93,19 +91,14 @@ def _run(n_channels: int, minutes: float, threads: int, folder: Path) -> LiveBen
     patient += ["--start", f"{_CALIBRATION_S:g}", "--sfreq", f"{_SFREQ_HZ:g}"]
     decode = ["decode", "--config", str(settings), "--bundle", str(folder / "bundle")]
     decode += ["--allow-late"]
-    logs = {each: folder / f"{each}.log" for each in ("simulate", "decode")}
+    sending_log, decoding_log = folder / "simulate.log", folder / "decode.log"
     with (
-        running_command(patient, logs["simulate"]) as sending,
-        running_command(decode, logs["decode"]) as decoding,
+        running_command(patient, sending_log) as sending,
+        running_command(decode, decoding_log) as decoding,
     ):
         processes = {"simulate": sending, "decode": decoding}
-        return _listen(name, minutes, lambda: _refuse_dead(processes, logs), processes)
-
-
-def _refuse_dead(processes: dict[str, subprocess.Popen[bytes]], logs: dict[str, Path]) -> None:
-    for each, process in processes.items():
-        if process.poll() is not None:
-            raise SettingsError(f"bench pipeline: {each} ended early: {last_line(logs[each])}")
+        logs = {sending_log: sending, decoding_log: decoding}
+        return _listen(name, minutes, lambda: require_running(logs), processes)
 
 
 def _listen(

@@ -3,20 +3,17 @@
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
+import psutil
 
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.check.bench.view_redraw import Redraws
 from rtbrain.errors import SettingsError
 from rtbrain.live.step_timing import measure
-from rtbrain.processes import last_line, running_command
+from rtbrain.processes import last_line, private_lsl_session, require_running, running_command
 
 _REPEATS, _PLAIN_REPEATS = 100, 5
 
@@ -80,8 +77,6 @@ def measure_view_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsa
     Both have an LSL session of their own, so that the streams of others, which come and go, cost
     the window nothing; but not where the user has set LSL up himself.
     """
-    if not Path("/proc/self/stat").exists():
-        raise SettingsError("bench view --minutes: needs /proc, as Linux has it: leave it out")
     name = f"rtbrain-bench-{os.getpid()}"
     shown_s = _SETTLE_S + 60 * minutes
     # With --wait it sends only to a window that has found it.
@@ -92,16 +87,14 @@ def measure_view_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsa
     window += ["--after", f"{after_s:g}"]
     log = folder / "view.log"
     with (
-        lsl_session(folder),
+        private_lsl_session(folder),
         running_command(sender, folder / "simulate.log") as sending,
         running_command(window, log) as showing,
     ):
         seen = []
         end = time.monotonic() + shown_s
         while time.monotonic() < end:
-            for process, words in ((sending, folder / "simulate.log"), (showing, log)):
-                if process.poll() is not None:
-                    raise SettingsError(f"bench view: a process ended: {last_line(words)}")
+            require_running({folder / "simulate.log": sending, log: showing})
             seen.append((time.monotonic(), *process_usage(showing.pid)))
             time.sleep(_LOOK_EVERY_S)
     sent_s = _sent_s(last_line(folder / "simulate.log"))
@@ -113,26 +106,6 @@ def measure_view_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsa
     return _fitted(seen, minutes)
 
 
-@contextmanager
-def lsl_session(folder: Path) -> Iterator[None]:
-    """Let processes begun meanwhile see no streams but each other's."""
-    ours = Path(str(resources.files("rtbrain.configs"))) / "lsl-machine.cfg"
-    before = os.environ.get("LSLAPICFG")
-    if before and Path(before).parent != ours.parent:
-        yield
-        return
-    settings = folder / "lsl.cfg"
-    settings.write_text(f"{ours.read_text()}\n[lab]\nSessionID = {uuid4().hex}\n")
-    os.environ["LSLAPICFG"] = str(settings)
-    try:
-        yield
-    finally:
-        if before:
-            os.environ["LSLAPICFG"] = before
-        else:
-            del os.environ["LSLAPICFG"]
-
-
 def _sent_s(words: str) -> float:
     """Seconds of signal that were sent, by the last line of `rtbrain simulate`."""
     found = re.search(r"([0-9.]+) s of signal", words)
@@ -141,11 +114,9 @@ def _sent_s(words: str) -> float:
 
 def process_usage(pid: int) -> tuple[float, float]:
     """CPU time, s, and resident memory, MiB, of a process."""
-    # The name of the process, in brackets, may hold blanks.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    process = psutil.Process(pid)
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss / 2**20
 
 
 def _fitted(seen: list[tuple[float, float, float]], minutes: float) -> ViewUsage:

@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -14,9 +14,9 @@ from rich.table import Table
 
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.encoder.weights.shipped import SHIPPED, SHIPPED_STREAMING
-from rtbrain.errors import RtbrainError, StreamError
+from rtbrain.errors import StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
-from rtbrain.processes import last_line, running_command
+from rtbrain.processes import require_running, running_command
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
@@ -114,28 +114,21 @@ def demo_processes(plan: DemoPlan) -> Iterator[Callable[[], None]]:
     patient += ["--channels", str(plan.n_channels), "--difficulty", plan.difficulty]
     patient += ["--start", str(CALIBRATION_S), "--sfreq", str(SFREQ_HZ)]
     with ExitStack() as stack:
-        processes = {"simulate": stack.enter_context(_process(plan, "simulate", patient))}
+
+        def start(label: str, arguments: list[str]) -> None:
+            log = plan.folder / f"{label}.log"
+            processes[log] = stack.enter_context(running_command(arguments, log))
+
+        processes: dict[Path, subprocess.Popen[bytes]] = {}
+        start("simulate", patient)
         for mode in plan.modes:
             arguments = ["decode", "--bundle", str(plan.folder / mode), "--stream", plan.name]
             arguments += ["--name", f"{plan.name}-{mode}"]
-            processes[mode] = stack.enter_context(_process(plan, mode, arguments))
+            start(mode, arguments)
         if plan.view:  # not among those that must live: the window may be closed
             arguments = ["view", "--stream", plan.name, "--decode", f"{plan.name}-{plan.modes[0]}"]
-            stack.enter_context(_process(plan, "view", arguments))
-        yield lambda: _refuse_dead(plan, processes)
-
-
-def _process(
-    plan: DemoPlan, label: str, arguments: list[str]
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    return running_command(arguments, plan.folder / f"{label}.log")
-
-
-def _refuse_dead(plan: DemoPlan, processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for label, process in processes.items():
-        if process.poll() is not None:
-            last = last_line(plan.folder / f"{label}.log")
-            raise RtbrainError(f"the demo's {label} process ended early: {last}")
+            stack.enter_context(running_command(arguments, plan.folder / "view.log"))
+        yield lambda: require_running(processes)
 
 
 def listen_to_demo(

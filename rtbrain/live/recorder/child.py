@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtbrain.config import DecodeSettings
+from rtbrain.processes import start_command
 from rtbrain.stream_names import recorder_name
 
 _LOOK_EVERY_S = 0.5
@@ -53,14 +53,11 @@ class RecorderProcess:
         self._look_at = 0.0
         self._end_reported = False
         self._ending = False
-        command = [sys.executable, "-m", "rtbrain.apps.main", "record", str(out), *flags]
-        command += ["--parent", str(os.getpid())]
-        self._process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
+        self._process = start_command(
+            ["record", str(out), *flags, "--parent", str(os.getpid())],
             stdout=subprocess.DEVNULL,
             stderr=self._words,
-            start_new_session=True,
+            own_session=True,
         )
         tell("record_started", file=out.name)
 

@@ -1,7 +1,6 @@
 """What a recorder shows: a live table on a terminal, a line at a time elsewhere."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -205,17 +204,3 @@ def _telling(status: StatusOutlet, screen: RecorderScreen) -> Callable[..., None
             screen.say(f"{event}: {said}")
 
     return tell
-
-
-def _until(
-    asked: Callable[[], bool], duration_s: float | None, parent: int | None
-) -> Callable[[], bool]:
-    """Ends at a signal, at the time set, or when the process that started it is gone."""
-    end = None if duration_s is None else time.monotonic() + duration_s
-
-    def stopping() -> bool:
-        if asked() or (end is not None and time.monotonic() >= end):
-            return True
-        return parent is not None and os.getppid() != parent
-
-    return stopping

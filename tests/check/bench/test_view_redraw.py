@@ -1,7 +1,4 @@
 import json
-import os
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,21 +75,6 @@ def test_upkeep_leaves_the_first_two_minutes_out_and_tells_each_of_the_others():
     assert taken.cores == pytest.approx(0.4)
     assert taken.slope_mib_per_min == pytest.approx(2)
     assert taken.by_minute_mib == pytest.approx((1200, 1202, 1204, 1206), abs=0.02)
-
-
-def test_the_window_is_watched_in_an_lsl_session_of_its_own(tmp_path, monkeypatch):
-    ours = resources.files("rtbrain.configs") / "lsl-machine.cfg"
-    monkeypatch.setenv("LSLAPICFG", str(ours))
-    seen = []
-    for _ in range(2):
-        with view.lsl_session(tmp_path):
-            seen.append(Path(os.environ["LSLAPICFG"]).read_text())
-    assert os.environ["LSLAPICFG"] == str(ours)
-    assert seen[0] != seen[1]
-    assert all(text.startswith(ours.read_text()) and "SessionID = " in text for text in seen)
-    monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
-    with view.lsl_session(tmp_path):
-        assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
 
 
 def test_a_window_that_had_no_signal_is_not_measured():

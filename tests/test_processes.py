@@ -1,0 +1,108 @@
+"""Child commands, when to stop, and how far LSL sees."""
+
+import os
+import signal
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from rtbrain.errors import RtbrainError
+from rtbrain.processes import (
+    last_line,
+    private_lsl_session,
+    require_running,
+    running_command,
+    stop_after,
+    stop_on_signals,
+    use_lsl_scope,
+)
+
+
+@pytest.fixture
+def signal_handlers() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_command_that_has_ended_is_refused_with_its_last_line(tmp_path: Path) -> None:
+    log = tmp_path / "inspect.log"
+    with running_command(["inspect", str(tmp_path / "none")], log) as process:
+        process.wait(60)
+        with pytest.raises(RtbrainError, match=r"^inspect ended early: .*none") as caught:
+            require_running({log: process})
+    assert last_line(log) in str(caught.value)
+
+
+def test_a_command_ends_with_its_block(tmp_path: Path) -> None:
+    with running_command(["simulate", "--wait"], tmp_path / "log") as process:
+        require_running({tmp_path / "log": process})
+    assert process.poll() is not None
+
+
+def test_a_loop_stops_after_its_duration_by_the_clock_or_sooner() -> None:
+    now, asked = [5.0], [False]
+    stop = stop_after(lambda: asked[0], 2.0, lambda: now[0])
+    assert not stop()
+    now[0] = 6.9
+    assert not stop()
+    asked[0] = True
+    assert stop()
+    asked[0] = False
+    now[0] = 7.0
+    assert stop()
+
+
+def test_a_loop_without_a_duration_stops_only_when_asked() -> None:
+    asked = [False]
+    stop = stop_after(lambda: asked[0], None, lambda: 1e9)
+    assert not stop()
+    asked[0] = True
+    assert stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_request_to_stop(number: int, signal_handlers: None) -> None:
+    stop = stop_on_signals()
+    assert not stop()
+    signal.raise_signal(number)
+    assert stop()
+
+
+def test_the_end_of_the_parent_is_a_request_to_stop(signal_handlers: None) -> None:
+    assert not stop_on_signals(os.getppid())()
+    assert stop_on_signals(os.getppid() + 1)()
+
+
+def test_a_private_lsl_session_is_new_each_time_and_leaves_what_the_user_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Path(str(resources.files("rtbrain.configs"))) / "lsl-machine.cfg"
+    monkeypatch.setenv("LSLAPICFG", str(ours))
+    seen = []
+    for _ in range(2):
+        with private_lsl_session(tmp_path):
+            seen.append(Path(os.environ["LSLAPICFG"]).read_text())
+    assert os.environ["LSLAPICFG"] == str(ours)
+    assert seen[0] != seen[1]
+    assert all(text.startswith(ours.read_text()) and "SessionID = " in text for text in seen)
+    monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
+    with private_lsl_session(tmp_path):
+        assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
+
+
+def test_the_scope_of_the_settings_gives_way_to_that_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LSLAPICFG", raising=False)
+    use_lsl_scope("link")
+    assert os.environ["LSLAPICFG"].endswith("lsl-link.cfg")
+    use_lsl_scope("site")
+    assert os.environ["LSLAPICFG"].endswith("lsl-site.cfg")
+    monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
+    use_lsl_scope("machine")
+    assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
