@@ -3,7 +3,9 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,99 +13,165 @@ import pytest
 from tests.conftest import NO_QT
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"stream", "signal", "buffer", "spectrogram", "encoder", "decoder", "outlet", "view"}
-CORE = {"types", "errors", "stage"}
-MAY_IMPORT = {
-    "types": {"errors"},
-    "errors": set(),
-    "stage": {"types", "errors"},
-    "config": {"errors"},
-    "pipeline": CORE,
-    "build": CORE | (ROOMS - {"view"}) | {"config", "pipeline", "bundling", "chaining"},
-    "chaining": CORE | {"config", "signal"},
-    "bundling": CORE | {"config", "decoder", "encoder", "pipeline", "spectrogram"},
-    "view": CORE | {"stream", "buffer", "spectrogram"},
-    "offline": CORE | (ROOMS - {"outlet", "view"}),
-    "__init__": CORE,
-} | dict.fromkeys(ROOMS - {"view"}, CORE)
-HOME = {
-    "pylsl": {"stream", "outlet", "view"},
-    "torch": {"spectrogram", "encoder", "decoder", "offline"},
-    "PySide6": {"view"},
-    "pyqtgraph": {"view"},
-    "mne": {"stream", "offline"},
-    "mne_realtime": {"stream"},
-}
-SOURCES = sorted((ROOT / "rtbrain").rglob("*.py"))
-ALL_FILES = sorted(
-    path
-    for folder in ("rtbrain", "apps", "tests", "configs")
-    for path in (ROOT / folder).rglob("*.py")
+# Imports go downward only. Within a level they may go sideways, but for APART.
+LEVELS = (
+    "types errors units files processes extras progress tables stream_names",
+    "stage config amplitude mne_info polyphase synthetic configs",
+    "signal buffer spectrogram encoder decoder detect outlet stream",
+    "recording pipeline bundling build",
+    "live view",
+    "learn learn.figures learn.fit",
+    "learn.evaluate learn.corpus learn.objectives learn.training check check.faults check.demo",
+    "learn.probe learn.interpret check.bench check.doctor console",
+    "check.compile",
+    "apps",
 )
+LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts.split()}
+APART = (
+    *({one, other} for one in LEVELS[2].split() for other in LEVELS[2].split() if one != other),
+    {"live", "view"},
+    {"view", "build"},
+)
+# These import by name, when asked: commands, the public API, readers of files, kinds of streams,
+# optional packages.
+LAZY = {
+    "apps.main",
+    "rtbrain",
+    "rtbrain.extras",
+    "rtbrain.live.source",
+    "rtbrain.recording.open",
+}
+BY_NAME = {"importlib.import_module", "import_module", "__import__"}
+# Optional packages, and what Windows lacks: imported inside functions.
+OPTIONAL = {"edfio", "h5py", "mne_bids", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
+OPTIONAL |= {"resource"}
+# Only these parts load them, so that nothing else waits for them.
+HOME = {
+    "PySide6": {"view", "check.bench"},
+    "pyqtgraph": {"view", "check.bench"},
+    "mne": {"mne_info", "recording", "check.faults"},
+    "mne_realtime": {"stream", "check.faults"},
+}
+CATALOGUES = {"apps", "rtbrain/learn/objectives", "rtbrain/check/faults"}
+MAX_LINES, MAX_COMMAND_LINES, MAX_FILES, MAX_APPS_SHARE = 350, 150, 15, 0.06
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(ROOT / "rtbrain").parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports_of(path: Path) -> list[tuple[str, bool]]:
-    """Names of imported modules, and whether at the top level of the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    top = {id(node) for node in tree.body}
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, id(node) in top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.append((node.module or "", id(node) in top))
-            if node.module == "rtbrain":
-                found += [(f"rtbrain.{alias.name}", id(node) in top) for alias in node.names]
-    return found
+PRODUCT = {name_of(p): p for top in ("rtbrain", "apps") for p in sorted((ROOT / top).rglob("*.py"))}
+TESTS = {name_of(path): path for path in sorted((ROOT / "tests").rglob("*.py"))}
 
 
-def offences(path: Path) -> Iterator[str]:
-    """What this source imports and may not."""
-    room = room_of(path)
-    for name, at_top in imports_of(path):
-        parts = name.split(".")
-        allowed = MAY_IMPORT[room] | {"__version__", room}
-        if parts[0] == "rtbrain" and len(parts) > 1 and parts[1] not in allowed:
-            yield f"{path}: {room} may not import {name}"
-        if parts[0] in HOME and room not in HOME[parts[0]]:
-            yield f"{path}: {name} has another home than {room}"
-        if at_top and parts[0] in {"mne", "mne_realtime"}:
-            yield f"{path}: {name} is imported inside functions only"
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((PRODUCT | TESTS)[module].read_text(encoding="utf-8"))
 
 
-def test_a_room_imports_only_what_it_may() -> None:
-    assert not [offence for path in SOURCES for offence in offences(path)]
+def imported(node: ast.AST) -> Iterator[str]:
+    """Modules that an import statement names; of the product as in PRODUCT."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        inner = [f"{module}.{alias.name}" for alias in node.names]
+        names = [name if product(name) in PRODUCT else module for name in inner]
+    else:
+        return
+    yield from map(product, names)
+
+
+def product(name: str) -> str:
+    return name.replace("rtbrain.apps", "apps", 1)
+
+
+def part_of(module: str) -> str:
+    """The part of the layout that a module belongs to, such as signal or learn.fit."""
+    parts = module.removeprefix("rtbrain.").split(".")
+    return ".".join(parts[:2]) if parts[0] in {"learn", "check"} else parts[0]
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """All modules that one imports, wherever in the file."""
+    return frozenset(name for node in ast.walk(tree(module)) for name in imported(node))
+
+
+def inside_functions(module: str) -> Iterator[ast.AST]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from (inner for inner in ast.walk(node) if inner is not node)
+
+
+def test_imports_go_downward_only() -> None:
+    wrong = []
+    for module in PRODUCT.keys() - {"rtbrain"}:
+        part = part_of(module)
+        if part not in LEVEL_OF:
+            wrong.append(f"{module}: its level is not agreed")
+            continue
+        for name in imports(module) & PRODUCT.keys() - {"rtbrain"}:
+            other = part_of(name)
+            upward = LEVEL_OF.get(other, 0) > LEVEL_OF[part]
+            if upward or {part, other} in APART:
+                wrong.append(f"{module} imports {name}")
+    assert not sorted(set(wrong))
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    waiting = {
+        module: {n for node in tree(module).body for n in imported(node)} & PRODUCT.keys()
+        for module in PRODUCT
+    }
+    while free := [module for module, names in waiting.items() if not names]:
+        for module in free:
+            del waiting[module]
+        for names in waiting.values():
+            names.difference_update(free)
+    assert not waiting, "these are in a cycle, or import one"
+
+
+def test_imports_are_at_the_top_but_for_optional_packages_and_lazy_tables() -> None:
+    wrong = []
+    for module in PRODUCT:
+        for node in inside_functions(module):
+            names = [name for name in imported(node) if name.split(".")[0] not in OPTIONAL]
+            wrong += [f"{module} imports {name} inside a function" for name in names]
+            by_name = isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME
+            if by_name and module not in LAZY:
+                wrong.append(f"{module} imports by name: use rtbrain.extras.load_extra")
+        if "TYPE_CHECKING" in PRODUCT[module].read_text(encoding="utf-8"):
+            wrong.append(f"{module} has imports for type checking alone")
+    assert not sorted(set(wrong))
+
+
+def test_heavy_packages_are_loaded_only_at_home() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module in PRODUCT
+        for name in imports(module)
+        if part_of(module) not in HOME.get(name.split(".")[0], {part_of(module)})
+    ]
+    assert not sorted(wrong)
 
 
 def test_types_and_errors_need_only_numpy_and_the_standard_library() -> None:
-    for name in ("types", "errors"):
-        for module, _ in imports_of(ROOT / "rtbrain" / f"{name}.py"):
-            top = module.split(".")[0]
-            assert top in {"numpy", "rtbrain"} or top in sys.stdlib_module_names
+    for module in ("rtbrain.types", "rtbrain.errors"):
+        tops = {name.split(".")[0] for name in imports(module)}
+        assert tops <= {"numpy", "rtbrain"} | sys.stdlib_module_names
 
 
-def imported_at_top(path: Path) -> Iterator[str]:
-    """Names of the modules that a file imports as it is loaded, its own folder's apart."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-
-
-def test_a_command_is_cheap_to_import() -> None:
-    heavy = {"torch", "mne", "PySide6", "pyqtgraph", "scipy", "sklearn", "pylsl", "numpy"}
-    assert not [
-        f"{path.name} imports {name}"
-        for path in sorted((ROOT / "apps").glob("*.py"))
-        for name in imported_at_top(path)
-        if name.split(".")[0] in heavy
-    ]
+def test_only_packages_list_their_public_names() -> None:
+    wrong = []
+    for module, path in PRODUCT.items():
+        lists = any(
+            isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            for node in tree(module).body
+        )
+        if lists and path.name != "__init__.py":
+            wrong.append(module)
+    assert not wrong
 
 
 @pytest.mark.parametrize(
@@ -118,14 +186,40 @@ def test_help_and_import_load_neither_torch_nor_mne_nor_qt(command: list[str]) -
     assert not loaded & {"torch", "mne", "mne_realtime", "PySide6", "pyqtgraph", "sklearn"}
 
 
-def test_importing_what_runs_live_does_not_load_mne() -> None:
-    code = "import sys, rtbrain.build; sys.exit('mne' in sys.modules)"
+def test_what_runs_live_does_not_load_mne() -> None:
+    live = "rtbrain.build, rtbrain.live.session, rtbrain.live.source, rtbrain.live.recorder.run"
+    code = f"import sys, {live}; sys.exit(bool({{'mne', 'mne_realtime'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_no_file_is_over_350_lines() -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in ALL_FILES}
-    assert not {str(path): length for path, length in lengths.items() if length > 350}
+def test_no_file_is_too_long() -> None:
+    limits = {
+        path: MAX_COMMAND_LINES
+        if path.parent.name == "apps" and path in PRODUCT.values()
+        else MAX_LINES
+        for path in (*PRODUCT.values(), *TESTS.values())
+    }
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in limits}
+    assert not {str(path): n for path, n in lengths.items() if n > limits[path]}
+
+
+def test_commands_are_a_small_part_of_the_product() -> None:
+    lengths = {m: len(p.read_text(encoding="utf-8").splitlines()) for m, p in PRODUCT.items()}
+    commands = sum(length for module, length in lengths.items() if module.startswith("apps"))
+    assert commands <= MAX_APPS_SHARE * sum(lengths.values())
+
+
+def test_no_folder_is_too_full() -> None:
+    folders = [path.parent for path in PRODUCT.values() if path.name != "__init__.py"]
+    counts = {str(folder.relative_to(ROOT)): folders.count(folder) for folder in set(folders)}
+    assert not {f: n for f, n in counts.items() if n > MAX_FILES and f not in CATALOGUES}
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {module for module, path in PRODUCT.items() if path.name == "__init__.py"}
+    agreed = {name if name.startswith("rtbrain") else f"rtbrain.{name}" for name in found}
+    assert set(listed) == agreed | {"rtbrain.configs"}
 
 
 def test_the_top_level_holds_only_what_is_agreed() -> None:
