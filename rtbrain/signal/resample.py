@@ -7,18 +7,12 @@ import numpy as np
 from scipy.signal import firwin
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Chunk, Doubles, Floats, Ints, Montage, Times
+from rtbrain.polyphase import InputHistory
+from rtbrain.types import Chunk, Doubles, Montage
 
 _LARGEST = 5000  # of either integer of the ratio: the filter has 20 times as many taps
-
-
 _KAISER_BETA = 5.0  # with 10 zero crossings a side: scipy.signal.resample_poly's default
-
-
 _CROSSINGS = 10
-
-
-_BLOCK = 4096  # inputs a channel that are laid out at a time: some megabytes at 128 channels
 
 
 class Resample:
@@ -33,13 +27,6 @@ class Resample:
 
     A gap of the output is the difference of its counters, so that rounding never adds up. It
     includes the outputs that were still waiting for input when the gap came.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks that come in.
-    sfreq_hz : float
-        Rate wished for, Hz.
 
     Attributes
     ----------
@@ -64,10 +51,8 @@ class Resample:
         self._half = 0 if ratio == 1 else _CROSSINGS * max(self._up, self._down)
         self._phases = _phases(self._up, self._down, self._half)  # [up, n_taps]
         self.delay_s = self._half / self._up / montage.sfreq_hz
-        self._expected: int | None = None  # number of the output after the last one given
-        self._kept: Doubles  # [n_channels, n_kept] inputs that later outputs need
-        self._stamps: Times  # theirs
-        self._forget()
+        self._inputs = InputHistory(montage.n_channels)
+        self.reset()
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the outputs that this input makes complete, maybe none."""
@@ -78,91 +63,53 @@ class Resample:
         if self._expected is None and (chunk.gap or chunk.n_samples):
             self._expected = self._output_from(chunk.first_sample - chunk.gap)
         if chunk.n_samples:
-            self._take(chunk)
+            if not self._started:
+                self._started = True
+                self._next = self._output_from(chunk.first_sample)
+            self._inputs.add(chunk, self._phases.shape[1])
         if self._expected is None:
-            return self._nothing(self._output_from(chunk.first_sample))
+            return self._empty(self._output_from(chunk.first_sample))
         return self._give(self._expected)
 
     def reset(self) -> None:
         """Forget the samples and the counters."""
-        self._expected = None
+        self._expected: int | None = None  # number of the output after the last one given
         self._forget()
 
     def _forget(self) -> None:
         self._started = False
-        self._first = 0  # number of the oldest input kept
         self._next = 0  # number of the next output
-        self._kept = np.empty((self._n_channels, 0))
-        self._stamps = np.empty(0)
+        self._inputs.clear(0)
 
     def _output_from(self, sample: int) -> int:
         """Number of the first output at or after an input sample."""
         return -((sample * self._up) // -self._down)
 
-    def _nothing(self, first_sample: int) -> Chunk:
+    def _empty(self, first_sample: int) -> Chunk:
         return Chunk(np.empty((self._n_channels, 0), np.float32), np.empty(0), first_sample)
-
-    def _take(self, chunk: Chunk) -> None:
-        data = chunk.data.astype(np.float64)
-        if self._started:
-            self._kept = np.concatenate([self._kept, data], axis=1)
-            self._stamps = np.concatenate([self._stamps, chunk.timestamps])
-            return
-        n_before = self._phases.shape[1]
-        self._started = True
-        self._first = chunk.first_sample - n_before
-        self._next = self._output_from(chunk.first_sample)
-        self._kept = np.concatenate([np.repeat(data[:, :1], n_before, axis=1), data], axis=1)
-        # No output lies before the first sample, so its stamps are never read there.
-        self._stamps = np.concatenate([np.full(n_before, np.nan), chunk.timestamps])
 
     def _give(self, expected: int) -> Chunk:
         stop = self._complete()
         if stop <= self._next:
-            return self._nothing(expected)  # a gap is told with the first output after it
+            return self._empty(expected)  # a gap is reported with the first output after it
         numbers = np.arange(self._next, stop, dtype=np.int64)
-        made = Chunk(
-            self._filtered(numbers), self._stamped(numbers), self._next, self._next - expected
-        )
+        newest, phase = np.divmod(numbers * self._down + self._half, self._up)
+        values = self._inputs.filter(newest - self._phases.shape[1] + 1, self._phases[phase])
+        before, part = np.divmod(numbers * self._down, self._up)
+        stamps = self._inputs.times(before, part / self._up)
+        made = Chunk(values, stamps, self._next, self._next - expected)
         self._next = self._expected = stop
-        self._drop()
+        newest_needed = (stop * self._down + self._half) // self._up
+        self._inputs.drop(newest_needed - self._phases.shape[1] + 1)
         return made
 
     def _complete(self) -> int:
         """Number of the first output that still waits for input."""
         if not self._started:
             return self._next
-        last = self._first + self._kept.shape[1] - 1
+        last = self._inputs.stop - 1
         # Output m needs inputs up to floor((m * down + half) / up).
         return int((last * self._up + self._up - 1 - self._half) // self._down + 1)
-
-    def _filtered(self, numbers: Ints) -> Floats:
-        newest, phase = np.divmod(numbers * self._down + self._half, self._up)
-        n_taps = self._phases.shape[1]
-        spans = np.lib.stride_tricks.sliding_window_view(self._kept, n_taps, axis=1)
-        oldest = newest - self._first - n_taps + 1
-        made = np.empty((self._n_channels, numbers.size), np.float32)
-        # In blocks, since the inputs of each output are laid side by side to be summed.
-        n_block = max(1, _BLOCK // n_taps)
-        for at in range(0, numbers.size, n_block):
-            block = slice(at, at + n_block)
-            inputs = spans[:, oldest[block]]  # [C, M, n_taps]
-            made[:, block] = np.einsum("cmk,mk->cm", inputs, self._phases[phase[block]])
-        return made
-
-    def _stamped(self, numbers: Ints) -> Times:
-        before, part = np.divmod(numbers * self._down, self._up)
-        at = before - self._first
-        start = self._stamps[at]
-        stamps: Times = start + part / self._up * (self._stamps[at + 1] - start)
-        return stamps
-
-    def _drop(self) -> None:
-        oldest = (self._next * self._down + self._half) // self._up - self._phases.shape[1] + 1
-        n_old = min(oldest - self._first, self._kept.shape[1])
-        self._kept = self._kept[:, n_old:]
-        self._stamps = self._stamps[n_old:]
-        self._first += n_old
 
 
 def _ratio(from_hz: float, to_hz: float) -> Fraction:

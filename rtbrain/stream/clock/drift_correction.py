@@ -4,29 +4,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rtbrain.polyphase import InputHistory
 from rtbrain.stream.clock.rate import RATE_TOLERANCE, ClockFit, ClockLine
-from rtbrain.types import Chunk, Doubles, Floats, Ints, Montage, Times
+from rtbrain.types import Chunk, Doubles, Ints, Montage
 
 # Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and
 # the samples are better left alone.
 _AS_IT_IS = 2e-4
-
-
 _STANDARD_ERRORS = 4.0
-
-
 _KNOWN_AFTER_S = 5.0
-
-
 _JUDGED_EVERY_S = 1.0
-
-
 _HALF = 16  # inputs on either side of an output
-
-
 _KAISER_BETA = 8.0
-
-
 _PHASES = 512
 
 
@@ -67,6 +56,7 @@ class DriftCorrection:
         self.montage = montage
         self._on_event = on_event
         self._taps = _phases()
+        self._inputs = InputHistory(montage.n_channels)
         self._judged_every = max(1, round(_JUDGED_EVERY_S * montage.sfreq_hz))
         self.reset()
 
@@ -120,7 +110,10 @@ class DriftCorrection:
 
     def _piece(self, chunk: Chunk) -> Chunk:
         if chunk.n_samples:
-            self._keep(chunk)
+            # Before its first sample, a stretch is taken to have had that value for ever.
+            self._inputs.add(chunk, _HALF - 1)
+            if not self._correcting:
+                self._inputs.drop(self._inputs.stop - 2 * _HALF)
             self._fit.add(chunk.first_sample, chunk.timestamps)
         made = self._corrected() if self._correcting else chunk
         self._n_taken += chunk.n_samples
@@ -143,7 +136,7 @@ class DriftCorrection:
 
     def _begin(self, line: ClockLine) -> None:
         self._correcting = True
-        self._anchor = self._next = self._expected = self._at = self._first + self._kept.shape[1]
+        self._anchor = self._next = self._expected = self._at = self._inputs.stop
         self._part = 0.0
         self.pace = line.rate_hz / self.montage.sfreq_hz
         if self._on_event is not None:
@@ -163,9 +156,7 @@ class DriftCorrection:
 
     def _forget(self, first_sample: int) -> None:
         """Begin anew at a sample; outputs before it are never made."""
-        self._kept: Floats = np.empty((self.montage.n_channels, 0), np.float32)
-        self._stamps: Times = np.empty(0)
-        self._first = first_sample
+        self._inputs.clear(first_sample)
         if not self._correcting:
             return
         # The first output at or after the sample, then certain to the rounding of a division.
@@ -174,26 +165,6 @@ class DriftCorrection:
         at, _ = self._positions(np.array([number]))
         self._next = number if at[0] >= first_sample else number + 1
 
-    def _keep(self, chunk: Chunk) -> None:
-        """Lay the samples behind those that outputs may still need."""
-        data, stamps = chunk.data, chunk.timestamps
-        if not self._correcting and chunk.n_samples > 2 * _HALF:
-            self._kept, self._stamps = data[:, -2 * _HALF :].copy(), stamps[-2 * _HALF :].copy()
-            self._first = chunk.first_sample + chunk.n_samples - 2 * _HALF
-            return
-        if not self._kept.shape[1]:
-            # Before its first sample, a stretch is taken to have had that value for ever.
-            n_before = _HALF - 1
-            data = np.concatenate([np.repeat(data[:, :1], n_before, axis=1), data], axis=1)
-            stamps = np.concatenate([np.full(n_before, np.nan), stamps])
-            self._first = chunk.first_sample - n_before
-        else:
-            data = np.concatenate([self._kept, data], axis=1)
-            stamps = np.concatenate([self._stamps, stamps])
-        self._kept, self._stamps = data, stamps
-        if not self._correcting:
-            self._drop(self._first + data.shape[1] - 2 * _HALF)
-
     def _corrected(self) -> Chunk:
         stop = self._complete()
         if stop <= self._next:
@@ -201,17 +172,17 @@ class DriftCorrection:
             return Chunk(nothing, np.empty(0), self._expected)
         numbers = np.arange(self._next, stop, dtype=np.int64)
         at, part = self._positions(numbers)
-        at -= self._first
-        stamps = self._stamps[at] + part * (self._stamps[at + 1] - self._stamps[at])
-        made = Chunk(self._between(at, part), stamps, self._next, self._next - self._expected)
+        stamps = self._inputs.times(at, part)
+        values = self._inputs.filter(at - _HALF + 1, self._taps_at(part))
+        made = Chunk(values, stamps, self._next, self._next - self._expected)
         self._next = self._expected = stop
         after, _ = self._positions(np.array([stop]))
-        self._drop(int(after[0]) - _HALF + 1)
+        self._inputs.drop(int(after[0]) - _HALF + 1)
         return made
 
     def _complete(self) -> int:
         """Number of the first output that still waits for input."""
-        newest = self._first + self._kept.shape[1] - 1
+        newest = self._inputs.stop - 1
         room = newest - _HALF - self._at - self._part
         number = self._anchor + max(0, int(room / self.pace) - 1)
         while self._positions(np.array([number]))[0][0] + _HALF <= newest:
@@ -224,21 +195,13 @@ class DriftCorrection:
         whole = np.floor(beyond)
         return self._at + whole.astype(np.int64), beyond - whole
 
-    def _between(self, at: Ints, part: Doubles) -> Floats:
-        """Values `part` of the way from kept sample `at` to the next: float32 [C, n_outputs]."""
+    def _taps_at(self, part: Doubles) -> Doubles:
+        """Taps of outputs that lie `part` of the way from one input to the next: [M, 32]."""
         phase = part * _PHASES
         below = phase.astype(np.int64)
         share = (phase - below)[:, None]
-        taps = (1 - share) * self._taps[below] + share * self._taps[below + 1]  # [M, 32]
-        spans = np.lib.stride_tricks.sliding_window_view(self._kept, 2 * _HALF, axis=1)
-        # A NaN stays one, in its own channel alone.
-        made: Doubles = np.einsum("cmk,mk->cm", spans[:, at - _HALF + 1], taps)
-        return made.astype(np.float32)
-
-    def _drop(self, before: int) -> None:
-        n_old = min(max(before - self._first, 0), self._kept.shape[1])
-        self._kept, self._stamps = self._kept[:, n_old:], self._stamps[n_old:]
-        self._first += n_old
+        taps: Doubles = (1 - share) * self._taps[below] + share * self._taps[below + 1]
+        return taps
 
 
 def _phases() -> Doubles:
