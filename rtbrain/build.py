@@ -83,23 +83,23 @@ def build_feature_pipeline(
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
     windows = _windows(recipe, signal.montage, length)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
-    pooled = _pooled(recipe, spectrogram.n_frames)
+    pooled = _pooled(recipe, spectrogram.grid.n_frames)
     # Relative to the window's last sample, which t_stop stamps: hence the one sample.
-    centre = float(spectrogram.frame_centres_samples[pooled].mean()) + 1
+    centre = float(spectrogram.grid.centres_samples[pooled].mean()) + 1
     delay_s = -centre / sfreq_hz
     if model is None:
         fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
-        n_newer = spectrogram.n_frames - pooled.stop
+        n_newer = spectrogram.grid.n_frames - pooled.stop
         mean = FrameMean(
             recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill, n_newer_frames=n_newer
         )
-        n_features = n_channels * spectrogram.n_freqs
+        n_features = n_channels * spectrogram.grid.n_freqs
         return FeaturePipeline(
             signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features
         )
     require_matching_mode(recipe.mode, model)
     delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
-    shape = n_channels, spectrogram.n_frames, spectrogram.n_freqs
+    shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
     positions = None if model.popt is None else lip_positions(signal.montage)
     encoder: EncoderStage | StreamingEncoderStage
     if recipe.mode == "streaming" and recipe.window.hop_s is not None:

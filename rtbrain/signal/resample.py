@@ -51,8 +51,10 @@ class Resample:
         self._half = 0 if ratio == 1 else _CROSSINGS * max(self._up, self._down)
         self._phases = _phases(self._up, self._down, self._half)  # [up, n_taps]
         self.delay_s = self._half / self._up / montage.sfreq_hz
+        self._expected: int | None = None  # number of the output after the last one given
+        self._started = False
+        self._next = 0  # number of the next output
         self._inputs = InputHistory(montage.n_channels)
-        self.reset()
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the outputs that this input makes complete, maybe none."""
@@ -73,12 +75,11 @@ class Resample:
 
     def reset(self) -> None:
         """Forget the samples and the counters."""
-        self._expected: int | None = None  # number of the output after the last one given
+        self._expected = None
         self._forget()
 
     def _forget(self) -> None:
-        self._started = False
-        self._next = 0  # number of the next output
+        self._started, self._next = False, 0
         self._inputs.clear(0)
 
     def _output_from(self, sample: int) -> int:

@@ -1,19 +1,64 @@
-"""Magnitudes of Hann-tapered frames: the arithmetic that both forms of the STFT share."""
+"""What the forms of the spectrogram share: frames, magnitudes, the z-score within a window."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
 import scipy.signal
 
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.types import Floats, Mask, Quality, Spectrogram, Window
+from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
 
-# A block of tapered frames stays in the processor's second-level cache.
+# Blocks that stay in the processor's second-level cache.
 _BLOCK_BYTES = 2**18
-# Channels a block: its scratch stays in the processor's second-level cache.
 _BLOCK_CHANNELS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameGrid:
+    """Windows that a spectrogram is made for, and the frames and bins that it makes of each.
+
+    Attributes
+    ----------
+    n_channels, length_samples : int
+        Size of the windows.
+    n_freqs : int
+        Bins of a frame.
+    centres_samples : ndarray, float64 [n_frames]
+        Centre of each frame relative to the window's end: below 0.
+    """
+
+    n_channels: int
+    length_samples: int
+    n_freqs: int
+    centres_samples: Times
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of a spectrogram."""
+        return self.centres_samples.size
+
+    def check(self, window: Window) -> None:
+        """Refuse a window of another size."""
+        n_channels, n_samples = window.data.shape
+        if n_channels != self.n_channels:
+            raise MontageError(
+                f"window has {n_channels} channels, the spectrogram was made for "
+                f"{self.n_channels}: build it anew for this montage"
+            )
+        if n_samples != self.length_samples:
+            raise SettingsError(
+                f"window has {n_samples} samples, the spectrogram was made for "
+                f"{self.length_samples}: give windows and spectrogram the same length"
+            )
+
+    def spectrogram(self, window: Window, values: Floats, finite: Mask) -> Spectrogram:
+        """Spectrogram of a window; bad and non-finite channels become zeros and are not good."""
+        good = window.quality.good & finite
+        values[~good] = 0
+        quality = replace(window.quality, good=good)
+        return Spectrogram(values, window.t_stop, quality, window.first_sample)
 
 
 def cut_frames(signal: Floats, frame_samples: int, hop_samples: int) -> Floats:
@@ -49,7 +94,7 @@ class FrameMagnitudes:
         if n_frames == 0:
             return
         block = max(1, _BLOCK_BYTES // (n_frames * frame_samples * frames.itemsize))
-        # A sample that is not finite spoils its own channel's frames, and is no cause to warn.
+        # A non-finite sample spoils only its own channel's frames.
         with np.errstate(invalid="ignore"):
             for first in range(0, n_channels, block):
                 rows = slice(first, first + block)
@@ -57,23 +102,8 @@ class FrameMagnitudes:
                 np.abs(spectra[..., : self._n_freqs], out=out[rows])
 
 
-def check_window(window: Window, n_channels: int, length_samples: int) -> None:
-    """Refuse a window that a spectrogram was not made for."""
-    got_channels, got_samples = window.data.shape
-    if got_channels != n_channels:
-        raise MontageError(
-            f"window has {got_channels} channels, the spectrogram was made for {n_channels}: "
-            "make it anew for this montage"
-        )
-    if got_samples != length_samples:
-        raise SettingsError(
-            f"window has {got_samples} samples, the spectrogram was made for {length_samples}: "
-            "give the windows and the spectrogram one length"
-        )
-
-
 def check_frames(n_channels: int, frame_samples: int, hop_samples: int) -> None:
-    """Refuse sizes of which no frames can be made."""
+    """Refuse frames that cannot be cut."""
     if n_channels < 1:
         raise SettingsError(f"n_channels must be at least 1, got {n_channels}: pick some channels")
     if frame_samples < 2:
@@ -104,11 +134,11 @@ class WindowZScore:
         self._squared = np.empty_like(self._centred)
 
     def __call__(self, parts: Sequence[Floats]) -> tuple[Floats, Mask]:
-        """Z-scores of frames given in pieces, and which channels they are finite for."""
+        """Z-scores of consecutive parts of a window's frames, and which channels are finite."""
         n_channels, _, n_freqs = parts[0].shape
         out = np.empty((n_channels, self._kept.stop - self._kept.start, n_freqs), np.float32)
         finite = np.empty(n_channels, np.bool_)
-        # NaN is a value here: the channel that has it is told apart by `finite`.
+        # NaN is a value here, marked in `finite`.
         with np.errstate(invalid="ignore", over="ignore"):
             for first in range(0, n_channels, _BLOCK_CHANNELS):
                 rows = slice(first, min(first + _BLOCK_CHANNELS, n_channels))
@@ -130,16 +160,3 @@ class WindowZScore:
         deviation[deviation == 0] = 1
         np.multiply(centred[:, self._kept], 1 / deviation, out=out)
         return finite
-
-
-def make_spectrogram(window: Window, z_scores: Floats, finite: Mask) -> Spectrogram:
-    """Spectrogram of a window, its channels that cannot be believed blanked and marked.
-
-    A channel that came in as not good, or that has a non-finite value, gets a row of zeros and
-    is not good in the quality that goes on: the encoder leaves it out by that mark.
-    """
-    quality: Quality = window.quality
-    good = quality.good & finite
-    z_scores[~good] = 0
-    quality = replace(quality, good=good)
-    return Spectrogram(z_scores, window.t_stop, quality, window.first_sample)

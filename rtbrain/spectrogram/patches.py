@@ -3,8 +3,8 @@
 import numpy as np
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import check_frames, check_window, make_spectrogram
-from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
+from rtbrain.spectrogram.frames import FrameGrid, check_frames
+from rtbrain.types import Floats, Mask, Spectrogram, Window
 
 # Channels a block: its float64 scratch stays small.
 _BLOCK_CHANNELS = 16
@@ -22,29 +22,6 @@ class Patches:
     A flat channel (deviation 0) gives zeros. A channel that is not good in the window's quality,
     or that has a non-finite sample, gives zeros and is not good in the quality that goes on.
 
-    Parameters
-    ----------
-    n_channels : int
-        Channels of the windows.
-    length_samples : int
-        Length of the windows.
-    patch_samples : int
-        Length of a patch; the next begins where it ends.
-
-    Attributes
-    ----------
-    n_frames : int
-        Patches of a window: 512 of 20 samples in 10,240.
-    n_freqs : int
-        Samples of a patch.
-    frame_centres_samples : ndarray, float64 [n_frames]
-        Centre of each patch relative to the window's end: below 0.
-
-    Raises
-    ------
-    SettingsError
-        The window is shorter than a patch, or a patch than 2 samples.
-
     References
     ----------
     Kim et al., Reversible instance normalization, ICLR 2022 (without its learned scale).
@@ -57,26 +34,22 @@ class Patches:
                 f"a window of {length_samples} samples is shorter than a patch of "
                 f"{patch_samples}: lengthen the window"
             )
-        self.n_frames = length_samples // patch_samples
-        self.n_freqs = patch_samples
-        starts = np.arange(-self.n_frames, 0, dtype=np.float64) * patch_samples
-        self.frame_centres_samples: Times = starts + patch_samples // 2
-        self._n_channels = n_channels
-        self._length_samples = length_samples
+        starts = np.arange(-(length_samples // patch_samples), 0, dtype=np.float64)
+        centres = starts * patch_samples + patch_samples // 2
+        self.grid = FrameGrid(n_channels, length_samples, patch_samples, centres)
 
     def __call__(self, item: Window) -> Spectrogram:
         """Patches of a window."""
-        check_window(item, self._n_channels, self._length_samples)
-        shown = self.n_frames * self.n_freqs
-        out = np.empty((self._n_channels, shown), np.float32)
-        finite = np.empty(self._n_channels, np.bool_)
-        # NaN is a value here: the channel that has it is told apart by `finite`.
+        self.grid.check(item)
+        n_channels, n_frames, n_freqs = self.grid.n_channels, self.grid.n_frames, self.grid.n_freqs
+        out = np.empty((n_channels, n_frames * n_freqs), np.float32)
+        finite = np.empty(n_channels, np.bool_)
+        # NaN is a value here, marked in `finite`.
         with np.errstate(invalid="ignore", over="ignore"):
-            for first in range(0, self._n_channels, _BLOCK_CHANNELS):
+            for first in range(0, n_channels, _BLOCK_CHANNELS):
                 rows = slice(first, first + _BLOCK_CHANNELS)
                 finite[rows] = _standardise(item.data[rows], out[rows])
-        patches = out.reshape(self._n_channels, self.n_frames, self.n_freqs)
-        return make_spectrogram(item, patches, finite)
+        return self.grid.spectrogram(item, out.reshape(n_channels, n_frames, n_freqs), finite)
 
     def reset(self) -> None:
         """Nothing to forget: each window stands for itself."""

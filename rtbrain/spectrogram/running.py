@@ -6,13 +6,12 @@ import numpy as np
 
 from rtbrain.errors import SettingsError
 from rtbrain.spectrogram.frames import (
+    FrameGrid,
     FrameMagnitudes,
     check_frames,
-    check_window,
     cut_frames,
-    make_spectrogram,
 )
-from rtbrain.types import Doubles, Ints, Mask, Spectrogram, Times, Window
+from rtbrain.types import Doubles, Ints, Mask, Spectrogram, Window
 
 _KNOWN_FRAMES = 100
 
@@ -85,20 +84,6 @@ class RunningStft:
     frozen : bool
         Never update the statistics.
 
-    Attributes
-    ----------
-    n_frames : int
-        Frames of a spectrogram: 197 for 10,240 samples.
-    n_freqs : int
-        Bins of a spectrogram.
-    frame_centres_samples : ndarray, float64 [n_frames]
-        Centre of each frame relative to the window's end: below 0.
-
-    Raises
-    ------
-    SettingsError
-        The window is shorter than a frame, the statistics do not fit, or are frozen but absent.
-
     References
     ----------
     West, "Updating mean and variance estimates: an improved method", Commun. ACM 22 (1979),
@@ -127,15 +112,11 @@ class RunningStft:
             raise SettingsError(
                 f"time_constant_frames must be at least 1, got {time_constant_frames}: lengthen it"
             )
-        self.n_frames = (length_samples - frame_samples) // hop_samples + 1
-        self.n_freqs = n_freqs
+        n_frames = (length_samples - frame_samples) // hop_samples + 1
         # Where each frame ends relative to the window's end.
-        self._ends = (np.arange(self.n_frames) - self.n_frames + 1) * hop_samples
-        self.frame_centres_samples: Times = (
-            self._ends.astype(np.float64) - frame_samples + frame_samples // 2
-        )
-        self._n_channels = n_channels
-        self._length_samples = length_samples
+        self._ends = (np.arange(n_frames) - n_frames + 1) * hop_samples
+        centres = self._ends.astype(np.float64) - frame_samples + frame_samples // 2
+        self.grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
         self._frame_samples = frame_samples
         self._hop_samples = hop_samples
         self._least_weight = 1 / time_constant_frames
@@ -143,8 +124,8 @@ class RunningStft:
         self._given = _start(statistics, n_channels, n_freqs, frozen)
         self._magnitudes = FrameMagnitudes(frame_samples, n_freqs)
         # Normalised frames in a ring, the oldest at `_head`, and whether they are finite.
-        self._kept = np.empty((n_channels, self.n_frames, n_freqs), np.float32)
-        self._finite = np.empty((n_channels, self.n_frames), np.bool_)
+        self._kept = np.empty((n_channels, n_frames, n_freqs), np.float32)
+        self._finite = np.empty((n_channels, n_frames), np.bool_)
         self.reset()
 
     @property
@@ -162,9 +143,9 @@ class RunningStft:
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
-        check_window(item, self._n_channels, self._length_samples)
+        self.grid.check(item)
         n_new = self._n_new(item)
-        stop = item.first_sample + self._length_samples
+        stop = item.first_sample + self.grid.length_samples
         if self._kept_stop is not None and stop < self._kept_stop:
             self._fed_stop = None
         self._add(item, n_new, stop)
@@ -172,32 +153,32 @@ class RunningStft:
         self._kept_lost_samples = item.quality.lost_samples
 
         data = np.empty_like(self._kept)
-        n_oldest = self.n_frames - self._head
+        n_oldest = self.grid.n_frames - self._head
         data[:, :n_oldest] = self._kept[:, self._head :]
         data[:, n_oldest:] = self._kept[:, : self._head]
         finite: Mask = np.logical_and.reduce(self._finite, axis=1)
-        return make_spectrogram(item, data, finite)
+        return self.grid.spectrogram(item, data, finite)
 
     def _n_new(self, window: Window) -> int:
         """How many of the window's frames are not in the ring."""
         lost_since = window.quality.lost_samples != self._kept_lost_samples
         if self._kept_stop is None or lost_since:
-            return self.n_frames
-        advance = window.first_sample + self._length_samples - self._kept_stop
+            return self.grid.n_frames
+        advance = window.first_sample + self.grid.length_samples - self._kept_stop
         frames, off_grid = divmod(advance, self._hop_samples)
-        return frames if not off_grid and 0 <= frames < self.n_frames else self.n_frames
+        return frames if not off_grid and 0 <= frames < self.grid.n_frames else self.grid.n_frames
 
     def _add(self, window: Window, n_new: int, stop: int) -> None:
         """Normalise the newest frames of a window, in the order of time, into the ring."""
         if n_new == 0:
             return
-        start = self._length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
+        start = self.grid.length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
         frames = cut_frames(window.data[:, start:], self._frame_samples, self._hop_samples)
-        magnitudes = np.empty((self._n_channels, n_new, self.n_freqs), np.float32)
+        magnitudes = np.empty((self.grid.n_channels, n_new, self.grid.n_freqs), np.float32)
         self._magnitudes(frames, out=magnitudes)
         finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
         for index in range(n_new):
-            frame_stop = stop + int(self._ends[self.n_frames - n_new + index])
+            frame_stop = stop + int(self._ends[self.grid.n_frames - n_new + index])
             frame = magnitudes[:, index].astype(np.float64)
             if self._fed_stop is None or frame_stop >= self._fed_stop + self._hop_samples:
                 self._fed_stop = frame_stop
@@ -206,7 +187,7 @@ class RunningStft:
             known = self._now.count > 0
             self._kept[:, self._head] = self._normalise(frame)
             self._finite[:, self._head] = finite[:, index] & known
-            self._head = (self._head + 1) % self.n_frames
+            self._head = (self._head + 1) % self.grid.n_frames
 
     def _feed(self, frame: Doubles, feeding: Mask) -> None:
         """Update the statistics of some channels with a frame, float64 [n_channels, n_freqs]."""

@@ -4,14 +4,13 @@ import numpy as np
 
 from rtbrain.errors import SettingsError
 from rtbrain.spectrogram.frames import (
+    FrameGrid,
     FrameMagnitudes,
     WindowZScore,
     check_frames,
-    check_window,
     cut_frames,
-    make_spectrogram,
 )
-from rtbrain.types import Floats, Spectrogram, Times, Window
+from rtbrain.types import Floats, Spectrogram, Window
 
 
 class PublishedStft:
@@ -25,35 +24,6 @@ class PublishedStft:
 
     A dead channel (all samples 0) gives zeros. A channel that is not good in the window's
     quality, or that has a non-finite sample, gives zeros and is not good in the spectrogram's.
-
-    Parameters
-    ----------
-    n_channels : int
-        Channels of the windows.
-    length_samples : int
-        Length of the windows.
-    frame_samples : int
-        Length of a frame.
-    hop_samples : int
-        From one frame to the next.
-    n_freqs : int
-        Bins kept, from 0 Hz up.
-    clip_frames : int
-        Frames left out at each end, after the z-score.
-
-    Attributes
-    ----------
-    n_frames : int
-        Frames of a spectrogram: 186 for 10,240 samples.
-    n_freqs : int
-        Bins of a spectrogram.
-    frame_centres_samples : ndarray, float64 [n_frames]
-        Centre of each frame relative to the window's end: below 0.
-
-    Raises
-    ------
-    SettingsError
-        The window is too short for a frame, or for the frames that are clipped.
 
     References
     ----------
@@ -81,14 +51,9 @@ class PublishedStft:
                 f"a window of {length_samples} samples has no room for frames of {frame_samples} "
                 f"every {hop_samples} samples with {clip_frames} clipped at each end: lengthen it"
             )
-        self.n_frames = n_all - 2 * clip_frames
-        self.n_freqs = n_freqs
-        self.frame_centres_samples: Times = (
-            np.arange(clip_frames, n_all - clip_frames, dtype=np.float64) * hop_samples
-            - length_samples
-        )
-        self._n_channels = n_channels
-        self._length_samples = length_samples
+        starts = np.arange(clip_frames, n_all - clip_frames, dtype=np.float64)
+        centres = starts * hop_samples - length_samples
+        self.grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
         self._frame_samples = frame_samples
         self._hop_samples = hop_samples
         self._magnitudes = FrameMagnitudes(frame_samples, n_freqs)
@@ -114,14 +79,14 @@ class PublishedStft:
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
-        check_window(item, self._n_channels, self._length_samples)
+        self.grid.check(item)
         self._compute_inner(item.data, self._n_new(item))
         self._compute_ends(item.data)
         self._kept_first_sample = item.first_sample
         self._kept_lost_samples = item.quality.lost_samples
         head = self._head
         parts = (self._left, self._inner[:, head:], self._inner[:, :head], self._right)
-        return make_spectrogram(item, *self._z_score(parts))
+        return self.grid.spectrogram(item, *self._z_score(parts))
 
     def reset(self) -> None:
         """Forget the frames kept."""

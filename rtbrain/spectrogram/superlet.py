@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.spectrogram.frames import WindowZScore, check_window, make_spectrogram
-from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
+from rtbrain.spectrogram.frames import FrameGrid, WindowZScore
+from rtbrain.types import Floats, Mask, Spectrogram, Window
 
 _LOWEST_HZ, _HIGHEST_HZ = 0.1, 200.0
 
@@ -87,35 +87,6 @@ class Superlet:
     A dead channel gives zeros. A channel that is not good in the window's quality, or that has a
     non-finite sample, gives zeros and is not good in the spectrogram's.
 
-    Parameters
-    ----------
-    n_channels : int
-        Channels of the windows.
-    length_samples : int
-        Length of the windows.
-    sfreq_hz : float
-        Sampling rate of the windows.
-    hop_samples : int
-        From one frame to the next.
-    n_freqs : int
-        Frequencies, evenly spaced.
-    clip_frames : int
-        Frames left out at each end, before the z-score.
-
-    Attributes
-    ----------
-    n_frames : int
-        Frames of a spectrogram: 195 for 10,240 samples.
-    n_freqs : int
-        Frequencies of a spectrogram.
-    frame_centres_samples : ndarray, float64 [n_frames]
-        Centre of each frame relative to the window's end: below 0.
-
-    Raises
-    ------
-    SettingsError
-        The rate is too low for 200 Hz, or no frames are left.
-
     References
     ----------
     Moca et al., Nat. Commun. 12 (2021) 337, doi:10.1038/s41467-020-20539-9.
@@ -139,14 +110,9 @@ class Superlet:
                 f"a window of {length_samples} samples has no frames left with {clip_frames} "
                 f"clipped at each end of {n_all}: lengthen it"
             )
-        self.n_frames = n_all - 2 * clip_frames
-        self.n_freqs = n_freqs
-        self.frame_centres_samples: Times = (
-            np.arange(clip_frames, n_all - clip_frames, dtype=np.float64) * hop_samples
-            - length_samples
-        )
-        self._n_channels = n_channels
-        self._length_samples = length_samples
+        starts = np.arange(clip_frames, n_all - clip_frames, dtype=np.float64)
+        centres = starts * hop_samples - length_samples
+        self.grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
         self._hop_samples = hop_samples
         self._kept = slice(clip_frames, n_all - clip_frames)
         freqs_hz = np.linspace(_LOWEST_HZ, _HIGHEST_HZ, n_freqs)
@@ -156,18 +122,20 @@ class Superlet:
             for freq_hz, order in zip(freqs_hz, orders, strict=True)
         ]
         self._pad = max(wavelets.reach for wavelets in self._wavelets)
-        self._z_score = WindowZScore(self.n_frames, n_freqs, clip_frames=0)
+        self._z_score = WindowZScore(self.grid.n_frames, n_freqs, clip_frames=0)
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
-        check_window(item, self._n_channels, self._length_samples)
-        # Channels that will be blanked are not worth the time.
+        self.grid.check(item)
+        # Bad channels become zeros anyway.
         wanted: Mask = item.quality.good & np.logical_and.reduce(np.isfinite(item.data), axis=1)
-        magnitudes = np.zeros((self._n_channels, self.n_frames, self.n_freqs), np.float32)
+        magnitudes = np.zeros(
+            (self.grid.n_channels, self.grid.n_frames, self.grid.n_freqs), np.float32
+        )
         if wanted.any():
             magnitudes[wanted] = self.magnitudes(item.data[wanted])[:, self._kept]
         z_scores, finite = self._z_score([magnitudes])
-        return make_spectrogram(item, z_scores, finite & wanted)
+        return self.grid.spectrogram(item, z_scores, finite & wanted)
 
     def reset(self) -> None:
         """Do nothing: windows share nothing."""
@@ -187,7 +155,7 @@ class Superlet:
         """
         padded = np.pad(data, ((0, 0), (self._pad, self._pad)))
         n_all = -(-data.shape[1] // self._hop_samples)
-        out = np.empty((len(data), n_all, self.n_freqs), np.float32)
+        out = np.empty((len(data), n_all, self.grid.n_freqs), np.float32)
         for channel, signal in enumerate(padded):
             for freq, wavelets in enumerate(self._wavelets):
                 start = self._pad - wavelets.reach

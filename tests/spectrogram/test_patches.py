@@ -30,7 +30,11 @@ def test_patches_are_the_standardised_window_cut_from_its_end(length, share, sta
     stage = Patches(3, length, patch_samples=patch)
     window = window_at(RECORDING, start, length)
     out = stage(window)
-    assert out.data.shape == (3, stage.n_frames, stage.n_freqs) == (3, length // patch, patch)
+    assert (
+        out.data.shape
+        == (3, stage.grid.n_frames, stage.grid.n_freqs)
+        == (3, length // patch, patch)
+    )
     np.testing.assert_allclose(out.data, by_numpy(window.data, patch), rtol=0, atol=1e-5)
     assert out.quality.good.all()
     assert out.t_stop == window.t_stop
@@ -38,11 +42,11 @@ def test_patches_are_the_standardised_window_cut_from_its_end(length, share, sta
 
 def test_frame_centres_are_those_of_the_patches_before_the_windows_end():
     stage = Patches(1, 107, patch_samples=20)
-    assert stage.frame_centres_samples.tolist() == [-90, -70, -50, -30, -10]
+    assert stage.grid.centres_samples.tolist() == [-90, -70, -50, -30, -10]
     ramp = np.arange(107, dtype=np.float32)[None]
     out = stage(window_at(ramp, 0, 107)).data[0]
     shown = np.interp(out[:, 10], (ramp[0] - 53) / ramp[0].std(), ramp[0])
-    np.testing.assert_allclose(shown - 107, stage.frame_centres_samples, atol=1e-3)
+    np.testing.assert_allclose(shown - 107, stage.grid.centres_samples, atol=1e-3)
 
 
 @settings(max_examples=15, deadline=None)

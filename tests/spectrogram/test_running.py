@@ -45,7 +45,7 @@ def by_definition(recording, last_stop: int, first_stop: int = FRAME + 10):
 
 def test_spectrogram_equals_its_definition():
     stft = running()
-    assert (stft.n_frames, stft.n_freqs) == (N_FRAMES, 40)
+    assert (stft.grid.n_frames, stft.grid.n_freqs) == (N_FRAMES, 40)
     for start in range(0, 5000, 500):
         spectrogram = stft(window_at(RECORDING, start, LENGTH))
     expected, mean, variance = by_definition(RECORDING, 4500 + LENGTH)
@@ -238,7 +238,7 @@ def test_window_is_not_changed_and_spectrograms_stay_as_given():
 
 
 def test_frame_centres_count_back_from_the_end_of_the_window():
-    centres = running().frame_centres_samples
+    centres = running().grid.centres_samples
     assert centres[-1] == -FRAME / 2
     assert (np.diff(centres) == HOP).all()
     assert centres.shape == (N_FRAMES,)

@@ -27,7 +27,7 @@ def by_scipy(data: Floats, frame: int = 400, hop: int = 50, n_freqs: int = 40, c
 def test_spectrogram_equals_the_published_one(shared):
     golden = np.load(shared / "golden" / "brainbert_stft_golden.npz")
     stft = PublishedStft(4, 10240)
-    assert (stft.n_frames, stft.n_freqs) == (186, 40)
+    assert (stft.grid.n_frames, stft.grid.n_freqs) == (186, 40)
     spectrogram = stft(window_at(golden["wav"], 0, 10240))
     assert spectrogram.data.dtype == np.float32
     np.testing.assert_allclose(spectrogram.data, golden["spec"], rtol=0, atol=1e-4)
@@ -49,7 +49,7 @@ def test_spectrogram_equals_scipy_for_any_frame_and_hop(frame, hop_share, extra,
     window = window_at(RECORDING, 0, length)
     expected = by_scipy(window.data, frame, hop, n_freqs, 1)
     spectrogram = stft(window)
-    assert spectrogram.data.shape == (3, stft.n_frames, n_freqs)
+    assert spectrogram.data.shape == (3, stft.grid.n_frames, n_freqs)
     np.testing.assert_allclose(spectrogram.data, expected, rtol=0, atol=2e-4)
 
 
@@ -148,9 +148,9 @@ def test_frame_centres_count_back_from_the_end_of_the_window():
     pulse[0, 1000] = 1
     spectrogram = stft(window_at(pulse, 0, LENGTH))
     loudest = spectrogram.data[0].sum(axis=1).argmax()
-    assert stft.frame_centres_samples[loudest] == 1000 - LENGTH
-    assert stft.frame_centres_samples.dtype == np.float64
-    assert stft.frame_centres_samples.shape == (stft.n_frames,)
+    assert stft.grid.centres_samples[loudest] == 1000 - LENGTH
+    assert stft.grid.centres_samples.dtype == np.float64
+    assert stft.grid.centres_samples.shape == (stft.grid.n_frames,)
 
 
 def test_window_of_another_montage_is_refused():

@@ -38,7 +38,7 @@ def by_convolution(signal, sfreq_hz: float, freqs_hz, orders):
 def test_superlets_equal_the_published_ones(shared):
     golden = np.load(shared / "golden" / "brainbert_superlet_golden.npz")
     superlet = Superlet(3, 10240, 2048.0)
-    assert (superlet.n_frames, superlet.n_freqs) == (195, 40)
+    assert (superlet.grid.n_frames, superlet.grid.n_freqs) == (195, 40)
     magnitudes = superlet.magnitudes(golden["wav"]).transpose(0, 2, 1)
     largest = golden["superlet_abs"].max()
     np.testing.assert_allclose(magnitudes / largest, golden["superlet_abs"] / largest, atol=1e-5)
@@ -63,7 +63,7 @@ def test_rhythm_stands_out_at_its_frequency_and_its_time():
     magnitudes = superlet.magnitudes(burst[None].astype(np.float32))[0]
     frame, freq = np.unravel_index(magnitudes.argmax(), magnitudes.shape)
     assert np.linspace(0.1, 200, 40)[freq] == pytest.approx(80, abs=3)
-    kept = superlet.frame_centres_samples[frame - 5]
+    kept = superlet.grid.centres_samples[frame - 5]
     assert kept / 2048 == pytest.approx(3 - 5, abs=0.03)
 
 
@@ -82,8 +82,8 @@ def test_windows_share_nothing_and_are_not_changed():
 def test_z_scores_are_those_of_the_frames_kept():
     superlet = small()
     data = superlet(window_at(RECORDING, 0, LENGTH)).data
-    assert data.shape == (3, superlet.n_frames, 6)
-    assert superlet.n_frames == 31  # of 41
+    assert data.shape == (3, superlet.grid.n_frames, 6)
+    assert superlet.grid.n_frames == 31  # of 41
     np.testing.assert_allclose(data.mean(axis=1), 0, atol=1e-5)
     np.testing.assert_allclose(data.std(axis=1), 1, atol=1e-5)
 

@@ -178,7 +178,7 @@ def _calibration(
 
 def _shape(encoding: FeaturePipeline) -> tuple[int, int, int]:
     spectrogram: Any = encoding.spectrogram
-    return encoding.signal.montage.n_channels, spectrogram.n_frames, spectrogram.n_freqs
+    return encoding.signal.montage.n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
 
 
 def _made(
