@@ -69,6 +69,11 @@ class TrainingSettings(Settings):
     prefetch: NonNegativeInt = 2
     """Number of micro-batches to draw ahead."""
 
+    @property
+    def n_micro_batches(self) -> int:
+        """Number of micro-batches per step."""
+        return self.batch // self.micro_batch
+
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> "TrainingSettings":
         if self.batch % self.micro_batch:
@@ -188,8 +193,8 @@ class MatchSettings(Settings):
     """Time by which the student may lag, s; it adds to the latency of decodes."""
     loss: Literal["mse", "cosine"] = "mse"
     """Error of z-scores, or cosine distance."""
-    mapped: bool = True
-    """Compare through a linear map, which other widths need."""
+    projection: bool = True
+    """Compare through a linear projection, which other widths need."""
     edge_share: float = Field(default=0.0, ge=0, le=1)
     """Share of this loss that comes from the newest patch alone, which a decoder reads."""
 
@@ -210,7 +215,7 @@ class DistillSettings(TrainingSettings):
 
     student: SizesSetting = "compact"
     """Sizes of the streaming encoder, by name or number."""
-    guide: Literal["trained", "untrained", "none"] = "trained"
+    teacher: Literal["trained", "untrained", "none"] = "trained"
     """The trained teacher, one with random weights, or none: learn the next patch alone."""
     teacher_precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the teacher's matrix products."""
@@ -218,19 +223,19 @@ class DistillSettings(TrainingSettings):
     """Loss between layers of the student and of the teacher."""
     match: MatchSettings = MatchSettings()
     """Loss between the student's output and the teacher's last layer."""
-    following: NextPatchSettings = NextPatchSettings()
+    next_patch: NextPatchSettings = NextPatchSettings()
     """Loss of the prediction of the next patch."""
     context_s: PositiveFloat = 1.0
     """Time that a token must have seen before match and next patch count it, s."""
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> "DistillSettings":
-        guided = self.guide != "none"
+        taught = self.teacher != "none"
         always = self.guidance.weight > 0 and self.guidance.first_steps is None
-        if not (self.following.weight or (guided and (self.match.weight or always))):
-            why = "guide none" if not guided else "no loss that lasts"
-            raise ValueError(f"{why} leaves nothing to learn: set following.weight above 0")
-        if guided and self.guidance.weight and self.micro_batch < _MIN_ROWS:
+        if not (self.next_patch.weight or (taught and (self.match.weight or always))):
+            why = "teacher none" if not taught else "no loss that lasts"
+            raise ValueError(f"{why} leaves nothing to learn: set next_patch.weight above 0")
+        if taught and self.guidance.weight and self.micro_batch < _MIN_ROWS:
             raise ValueError(
                 f"guidance compares the items of a micro_batch: expected {_MIN_ROWS} or more "
                 f"(256 for a good estimate), got {self.micro_batch}"

@@ -22,7 +22,7 @@ from rtbrain.encoder import (
     save_encoder,
     weights_sha256,
 )
-from rtbrain.learn.training.distill_objective import distillation_objective, teacher_of
+from rtbrain.learn.training.distill import distillation_objective, teacher_of
 from rtbrain.learn.training.logbook import read_log
 from tests.apps.pretraining import ENCODER, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
@@ -60,7 +60,7 @@ def distilling(path: Path, **changed: object) -> Path:
     values: dict[str, object] = {
         "student": STUDENT,
         "context_s": 0.1,
-        "following": {"weight": 0.1},
+        "next_patch": {"weight": 0.1},
         "optimiser": {"name": "adamw", "lr": 0.01},
         "steps": STEPS,
         "batch": 16,
@@ -102,14 +102,14 @@ def test_a_student_its_report_and_its_pictures_are_left_and_the_rest_of_the_chai
     done = rtbrain(*given(mine, corpus, teacher, out))
     assert done.returncode == 0, done.stderr
     assert "held out: s3" in done.stderr
-    assert "guide: trained, 1 layers; match delayed by 0.000 s" in done.stderr
+    assert "teacher: trained, 1 layers; match delayed by 0.000 s" in done.stderr
     for name in ("curve.png", "guidance.png"):
         assert (out / name).stat().st_size > 1000
     report = json.loads((out / "report.json").read_text())
     assert report["corpus"]["learned"] == ["s1", "s2", "s9"]  # the teacher's too
-    assert report["corpus"]["guide_sha256"] == weights_sha256([teacher / "brainbert"])
-    assert report["corpus"]["guide_learned"] == ["s1", "s9"]
-    assert {"matched_edge_r2", "cka_student_2_guide_1", "following_l1"} <= set(
+    assert report["corpus"]["teacher_sha256"] == weights_sha256([teacher / "brainbert"])
+    assert report["corpus"]["teacher_learned"] == ["s1", "s9"]
+    assert {"matched_edge_r2", "cka_student_2_teacher_1", "next_patch_l1"} <= set(
         report["validation"]["last"]
     )
     assert list(report["validation"]["by_subject"]) == ["s3"]
@@ -131,7 +131,7 @@ def test_a_student_its_report_and_its_pictures_are_left_and_the_rest_of_the_chai
     assert population is not None
 
 
-def test_a_distillation_that_was_stopped_goes_on_to_the_bit(
+def test_a_distillation_that_was_stopped_resumes_to_the_bit(
     tmp_path: Path, corpus: Path, teacher: Path
 ) -> None:
     guidance = {"weight": 1.0, "first_steps": 30}
@@ -170,13 +170,13 @@ def test_a_distillation_that_was_stopped_goes_on_to_the_bit(
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, {"guidance", "match", "following"}),
-        ({"guide": "untrained"}, {"guidance", "match", "following"}),
-        ({"guide": "none"}, {"following"}),
-        ({"guidance": {"weight": 0}}, {"match", "following"}),
-        ({"guidance": {"weight": 0}, "following": {"weight": 0}}, {"match"}),
-        ({"guidance": {"tokenwise": True}, "match": {"weight": 0}}, {"guidance", "following"}),
-        ({"match": {"delay_s": 0.25, "loss": "cosine"}}, {"guidance", "match", "following"}),
+        ({}, {"guidance", "match", "next_patch"}),
+        ({"teacher": "untrained"}, {"guidance", "match", "next_patch"}),
+        ({"teacher": "none"}, {"next_patch"}),
+        ({"guidance": {"weight": 0}}, {"match", "next_patch"}),
+        ({"guidance": {"weight": 0}, "next_patch": {"weight": 0}}, {"match"}),
+        ({"guidance": {"tokenwise": True}, "match": {"weight": 0}}, {"guidance", "next_patch"}),
+        ({"match": {"delay_s": 0.25, "loss": "cosine"}}, {"guidance", "match", "next_patch"}),
     ],
     ids=str,
 )
@@ -189,10 +189,10 @@ def test_ablations_are_settings(
     report = json.loads((out / "report.json").read_text())
     assert (report["steps"], report["settings"]["seed"]) == (2, 3)
     assert set(read_log(out)[1]["measures"]) == expected
-    trained = report["settings"]["guide"] == "trained"
-    assert (report["corpus"]["guide_sha256"] is not None) == trained
+    trained = report["settings"]["teacher"] == "trained"
+    assert (report["corpus"]["teacher_sha256"] is not None) == trained
     assert ("s9" in report["corpus"]["learned"]) == trained
-    assert (out / "guidance.png").exists() == (report["settings"]["guide"] != "none")
+    assert (out / "guidance.png").exists() == (report["settings"]["teacher"] != "none")
     n_patches = 2 if "delay_s" in str(changed) else 0
     assert ("delayed by 0.244 s, 2 patches" in done.stderr) == (n_patches == 2)
     student = load_encoder(out)
@@ -200,15 +200,15 @@ def test_ablations_are_settings(
     assert student.sizes.delay_patches == n_patches
 
 
-def test_weights_follow_from_the_seed_and_an_untrained_guide_is_another(tmp_path: Path) -> None:
+def test_weights_follow_from_the_seed_and_an_untrained_teacher_is_another(tmp_path: Path) -> None:
     def made(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        mine = distilling(tmp_path / "mine.yaml", seed=seed, guide="untrained")
+        mine = distilling(tmp_path / "mine.yaml", seed=seed, teacher="untrained")
         settings = load_settings(str(mine), DistillSettings)
-        guide = teacher_of(settings, random_encoder("brainbert", BrainBERTSizes(**ENCODER), 0))
-        assert guide is not None
+        teacher = teacher_of(settings, random_encoder("brainbert", BrainBERTSizes(**ENCODER), 0))
+        assert teacher is not None
         spectrogram = torch.ones(1, 20, 8)
-        student = distillation_objective(settings, guide, 0.122, 4).encoder(spectrogram)
-        return student.detach(), guide.layers_of(spectrogram, 5)[-1]
+        student = distillation_objective(settings, teacher, 0.122, 4).encoder(spectrogram)
+        return student.detach(), teacher.layers_of(spectrogram, 5)[-1]
 
     torch.manual_seed(0)
     expected = torch.rand(1)
@@ -253,24 +253,24 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path, corpus: Path, teac
     message = refused(*given(mine, corpus, tmp_path / "student", out))
     assert "expected a BrainBERT, found a StreamingBERT" in message
     narrow = distilling(
-        tmp_path / "narrow.yaml", student=STUDENT | {"hidden_dim": 4}, match={"mapped": False}
+        tmp_path / "narrow.yaml", student=STUDENT | {"hidden_dim": 4}, match={"projection": False}
     )
-    assert "the guide has 8, the student 4" in refused(*given(narrow, corpus, teacher, out))
+    assert "the teacher has 8, the student 4" in refused(*given(narrow, corpus, teacher, out))
     assert not out.exists()
     done = rtbrain(*given(mine, corpus, tmp_path / "bare", out), "--steps", 1)
     assert done.returncode == 0, done.stderr
-    assert "whether the teacher learned from them is not known" in done.stderr
+    assert "it is not known whether the teacher was trained on them" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"guide": "none", "following": {"weight": 0}}, "guide none leaves nothing to learn"),
+        ({"teacher": "none", "next_patch": {"weight": 0}}, "teacher none leaves nothing to learn"),
         (
             {
                 "guidance": {"first_steps": 3},
                 "match": {"weight": 0},
-                "following": {"weight": 0},
+                "next_patch": {"weight": 0},
             },
             "no loss that lasts leaves nothing to learn",
         ),

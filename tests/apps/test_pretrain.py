@@ -10,13 +10,12 @@ import torch
 
 from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder
+from rtbrain.files import write_atomically
 from rtbrain.learn.corpus.corpus import open_corpus
 from rtbrain.learn.training import checkpoint, cost
 from rtbrain.learn.training.batches import draw_ahead
-from rtbrain.learn.training.checkpoint import write_safely
 from rtbrain.learn.training.logbook import read_log
 from rtbrain.learn.training.pretrain import pretraining_examples, pretraining_objective
-from rtbrain.learn.training.run import training_plan
 from tests.apps.pretraining import FORMS, OBJECTIVES, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 
@@ -40,7 +39,7 @@ def test_every_objective_leaves_an_encoder_a_report_and_a_curve(
     done = rtbrain("pretrain", "--config", mine, "--corpus", corpora[FORMS[name]], "--out", out)
     assert done.returncode == 0, done.stderr
     assert "held out: s3" in done.stderr
-    assert ("encoder learned from them is not known" in done.stderr) == (name == "popt")
+    assert ("whether the corpus's encoder was trained on them" in done.stderr) == (name == "popt")
     assert not load_encoder(out).training
     assert (out / "curve.png").stat().st_size > 1000
     report = json.loads((out / "report.json").read_text())
@@ -66,7 +65,7 @@ def test_every_objective_leaves_an_encoder_a_report_and_a_curve(
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
-def test_every_weight_that_asks_for_a_gradient_gets_one(
+def test_every_weight_that_requires_a_gradient_gets_one(
     tmp_path: Path, corpora: dict[str, Path], name: str
 ) -> None:
     """Processes that share a batch wait for the gradient of each."""
@@ -74,8 +73,8 @@ def test_every_weight_that_asks_for_a_gradient_gets_one(
     corpus = open_corpus(corpora[FORMS[name]])
     objective = pretraining_objective(settings)
     examples = pretraining_examples(settings, corpus.sessions, corpus.hop_s)
-    grain = next(draw_ahead(examples, training_plan(settings), range(1), 0, torch.device("cpu")))
-    objective(grain.batch)[0].backward()
+    drawn = next(draw_ahead(examples, settings, range(1), 0, torch.device("cpu")))
+    objective(drawn.batch)[0].backward()
     without = [
         name
         for name, weight in objective.named_parameters()
@@ -116,12 +115,10 @@ def test_dropout_of_none_makes_training_as_sure_as_use(
         settings = load_settings(str(mine), PretrainSettings)
         objective = pretraining_objective(settings)
         examples = pretraining_examples(settings, corpus.sessions, corpus.hop_s)
-        grain = next(
-            draw_ahead(examples, training_plan(settings), range(1), 0, torch.device("cpu"))
-        )
-        used = objective.eval()(grain.batch)[0].item()
+        drawn = next(draw_ahead(examples, settings, range(1), 0, torch.device("cpu")))
+        used = objective.eval()(drawn.batch)[0].item()
         torch.manual_seed(0)
-        losses[share] = objective.train()(grain.batch)[0].item()
+        losses[share] = objective.train()(drawn.batch)[0].item()
         assert (losses[share] == pytest.approx(used, rel=1e-5)) == (share == 0.0)
     assert losses[None] != losses[0.5]
 
@@ -145,12 +142,12 @@ def test_a_population_is_priced_at_its_widest_whatever_the_seed_draws(
 ) -> None:
     monkeypatch.setattr(cost, "_MEASURE_S", 0.02)
     objective = {"popt": {"sizes": POPULATION, "subset_sizes": [2, 20, 40]}}
-    told = set()
+    lines = set()
     for seed in range(4):
         mine = settings_of(tmp_path / "mine.yaml", "popt", objective=objective, seed=seed)
         done = rtbrain("pretrain", "--config", mine, "--dry-run")
-        told.add(next(line for line in done.stdout.splitlines() if line.startswith("training")))
-    assert len(told) == 1
+        lines.add(next(line for line in done.stdout.splitlines() if line.startswith("training")))
+    assert len(lines) == 1
 
 
 def test_a_dry_run_looks_at_the_corpus_that_is_given(
@@ -190,7 +187,7 @@ def test_held_out_subjects_must_be_there_and_leave_some(
     corpus = corpora["spectrogram"]
     message = refusal(tmp_path, corpus, "--held-out", "s2,s9")
     assert "no subject s9: there are s1, s2, s3" in message
-    assert "none is left to learn from" in refusal(tmp_path, corpus, held_out=3)
+    assert "none is left to train on" in refusal(tmp_path, corpus, held_out=3)
     assert "none is left" in refusal(tmp_path, corpus, "--held-out", "s3,s1,s2")
 
 
@@ -227,12 +224,12 @@ def test_contacts_without_a_position_are_left_out_of_a_population_and_counted(
     assert report["corpus"]["contacts_without_position"] == 3
 
 
-def test_nobody_held_out_is_said_and_nothing_is_validated(
+def test_without_held_out_subjects_nothing_is_validated(
     tmp_path: Path, corpora: dict[str, Path]
 ) -> None:
     mine, out = settings_of(tmp_path / "mine.yaml", held_out=0, steps=2), tmp_path / "out"
     done = rtbrain("pretrain", "--config", mine, "--corpus", corpora["spectrogram"], "--out", out)
-    assert "nobody held out" in done.stderr
+    assert "no subject is held out" in done.stderr
     assert json.loads((out / "report.json").read_text())["validation"] is None
 
 
@@ -255,22 +252,22 @@ def test_what_was_trained_before_is_not_overwritten(
     assert "was trained with optimiser.lr 0.01, now it is 0.5" in message
 
 
-def test_a_full_disk_ends_a_training_that_goes_on_with_resume(
+def test_a_full_disk_ends_a_training_that_resume_continues(
     tmp_path: Path, corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = ("--config", settings_of(tmp_path / "mine.yaml"), "--corpus", corpora["spectrogram"])
 
     def full(path: Path, data: bytes) -> None:
-        if path.parent.name == ".part" and fails.pop(0):
+        if fails.pop(0):
             raise OSError(28, "No space left on device")
-        write_safely(path, data)
+        write_atomically(path, data)
 
     # Of the three files of each checkpoint, the second of the second one.
     fails = [False] * 3 + [False, True]
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "write_safely", full)
-        said = refused("pretrain", *given, "--out", tmp_path / "cut")
-    assert "No space left on device: make room, and go on with --resume" in said
+        patched.setattr(checkpoint, "write_atomically", full)
+        message = refused("pretrain", *given, "--out", tmp_path / "cut")
+    assert "No space left on device: make room, and continue with --resume" in message
     assert rtbrain("pretrain", *given, "--out", tmp_path / "cut", "--resume").returncode == 0
     assert rtbrain("pretrain", *given, "--out", tmp_path / "whole").returncode == 0
     assert read_log(tmp_path / "cut") == read_log(tmp_path / "whole")

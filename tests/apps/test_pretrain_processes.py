@@ -43,17 +43,17 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, STOPPED), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_a_training_that_was_ended_goes_on_to_the_bit(
+def test_a_training_that_was_ended_resumes_to_the_bit(
     tmp_path: Path, given: tuple[object, ...], whole: Path, number: signal.Signals, code: int
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, *MAIN, *map(str, given), "--out", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stderr is not None
-        told = next((line for line in process.stderr if line.startswith("step 8 of")), None)
+        reached = next((line for line in process.stderr if line.startswith("step 8 of")), None)
         process.send_signal(number)
         rest = process.stderr.read()
-    assert told, rest
+    assert reached, rest
     assert process.returncode == code, rest
     assert not (out / "encoder.json").exists()
     begun = read_log(out)

@@ -275,8 +275,8 @@ class StreamingBERT(nn.Module):
         Tensor, float32 [B, N, P, F]
         """
         B, N, _ = hidden.shape
-        following: Tensor = self.next_patch_head(hidden)
-        return following.view(B, N, self.patch_frames, -1)
+        next_patch: Tensor = self.next_patch_head(hidden)
+        return next_patch.view(B, N, self.patch_frames, -1)
 
     def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """One shot from a new state, and what it remembers, for a memory kept elsewhere.

@@ -1,6 +1,7 @@
 """Whom an encoder learned from, as the report of its training says."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +42,30 @@ def training_provenance(folder: Path) -> dict[str, Any] | None:
     return corpus
 
 
-def refuse_seen_subjects(
-    folder: Path, learned: list[str] | None, held_out: tuple[str, ...]
+def require_unseen(
+    subjects: Sequence[str], learned: Sequence[str] | None, flag: str, who: str
 ) -> None:
-    """Refuse to hold out subjects whom the encoder of an embedding corpus knows.
+    """Refuse subjects that an encoder was trained on, where these are known.
 
     Parameters
     ----------
-    folder : Path
-        Of the corpus.
-    learned : list of str or None
-        Subjects that its encoder learned from; None where that is not known.
-    held_out : tuple of str
-        Subjects to validate on.
+    subjects : sequence of str
+        To validate or to test on.
+    learned : sequence of str or None
+        Subjects that the encoder was trained on; None where that is not known.
+    flag, who : str
+        Setting that names the subjects, and the encoder, for the message.
 
     Raises
     ------
     SettingsError
         One of them is among those.
     """
-    known = [subject for subject in held_out if subject in (learned or ())]
+    known = [subject for subject in subjects if subject in (learned or ())]
     if known:
         raise SettingsError(
-            f"held_out {', '.join(known)}: the encoder that made {folder} learned from them: hold "
-            "out subjects that it did not learn from"
+            f"{flag} {','.join(known)}: {who} was trained on them: name subjects that it was not "
+            "trained on"
         )
 
 

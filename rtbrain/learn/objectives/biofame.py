@@ -5,81 +5,37 @@ and n hidden ones.
 """
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rtbrain.encoder import BioFAME
 from rtbrain.encoder.models.layers import N_POSITIONS, PositionTable, TransformerStack
 from rtbrain.errors import SettingsError
-from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch
-from rtbrain.learn.objectives.patches import HiddenPatches, PatchObjective
-from rtbrain.types import Ints
+from rtbrain.learn.objectives.patches import PatchObjective
 
 _N_HEADS = 4  # of the second transformer
 
 
-class WaveformPatches:
-    """Windows of single channels in patches, the latents of a share of each to be hidden.
-
-    Parameters
-    ----------
-    sessions : sequence of CorpusSession
-        Of form "patches".
-    mask_share : float
-        Share of an item's latents that is hidden; 0.5 as published.
-
-    Raises
-    ------
-    SettingsError
-        The share is not between 0 and 1, items are not of two patches or more, or none is good.
-    """
-
-    def __init__(self, sessions: Sequence[CorpusSession], *, mask_share: float = 0.5) -> None:
-        self._hidden = HiddenPatches(sessions, mask_share)
-
-    def __len__(self) -> int:
-        """How many items there are."""
-        return len(self._hidden)
-
-    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Patches with fresh masks, as `rtbrain.learn.objectives.patches` draws them.
-
-        Returns
-        -------
-        dict of Tensor
-            ``patches`` float32 [B, T, F], what is true; ``mask`` bool [B, T], whose latent is
-            hidden: the same number in every item.
-        """
-        return self._hidden.draw(items, rng)
-
-
 class FrequencyMaintain(PatchObjective):
-    """Patches from a half of the latents that the frequency encoder made of them.
+    """Patches reconstructed from half of the latents that the frequency encoder makes of them.
 
-    The encoder sees the whole window, so that no mask cuts into its spectrum. Of its latents the
-    hidden ones are taken out; a second transformer reads the rest, a learned token is put where
-    one was taken, positions are added, and a decoder with a linear map gives the patches ::
+    The encoder sees the whole window, so that no mask cuts into its spectrum. Hidden latents are
+    removed; a second transformer reads the rest, a learned token takes the place of each that was
+    removed, positions are added, and a decoder with a linear layer gives the patches ::
 
         L = mean over the hidden patches and their samples of (x - x^)^2
 
-    As the encoder mixes all tokens, a latent that is left knows of those that are gone: what is
-    learned is to spread a patch over the others, and the loss cannot be held against that of an
-    encoder whose input is masked.
-
-    Parameters
-    ----------
-    encoder : BioFAME
-        Trained in place; the rest is left behind.
+    As the encoder mixes all tokens, the remaining latents know of those that were removed: the
+    encoder learns to spread a patch over the others, and the loss cannot be compared with that of
+    an encoder whose input is masked. After training, only the encoder is kept.
 
     Notes
     -----
     Sizes of the second transformer are the published ones: one layer to encode and one to
-    decode, 4 heads, feed-forward as wide as D. Positions are sinusoids in the place of a learned
-    table, whose length would bind the training to one length of window; layers are post-norm.
+    decode, 4 heads, feed-forward as wide as D. Positions are sinusoids: a learned table would
+    limit training to one window length. Layers are post-norm.
 
     References
     ----------
@@ -100,13 +56,7 @@ class FrequencyMaintain(PatchObjective):
         self.reconstruction = nn.Linear(n_features, encoder.sizes.input_dim)
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        """The hidden patches of a batch, float32 [n, F].
-
-        Raises
-        ------
-        SettingsError
-            A window has more patches than there are positions (5000).
-        """
+        """The hidden patches of a batch, float32 [n, F]."""
         mask = batch["mask"]
         if mask.shape[1] > N_POSITIONS:
             raise SettingsError(

@@ -14,30 +14,22 @@ from rtbrain.encoder import BrainBERT
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.masks import SpanMask, adaptive_mask, fixed_mask
-from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, Reconstruction, picture
+from rtbrain.learn.objectives.objective import (
+    Batch,
+    GoodItems,
+    Objective,
+    Reconstruction,
+    input_target_output,
+)
 from rtbrain.types import Floats, Ints
 
 
 class MaskedSpectrograms:
     """Spectrograms of single channels, a part of each hidden.
 
-    Items are numbered over the sessions, and within one by window and channel; those that are
-    not good are passed over.
-
-    Parameters
-    ----------
-    sessions : sequence of CorpusSession
-        Of form "spectrogram".
-    masking : str
-        ``"fixed"`` for the STFT, ``"adaptive"`` for superlets.
-    upstream_mask_labels : bool
-        Let the loss look where the published code lets it (see
-        :func:`rtbrain.learn.objectives.masks.fixed_mask`).
-
-    Raises
-    ------
-    SettingsError
-        Upstream's labels are asked of adaptive masks, or no item is good.
+    Masks are ``"fixed"`` for the STFT and ``"adaptive"`` for superlets. With
+    `upstream_mask_labels`, the loss covers the cells that it covers in the published code (see
+    :func:`rtbrain.learn.objectives.masks.fixed_mask`).
     """
 
     def __init__(
@@ -49,37 +41,25 @@ class MaskedSpectrograms:
     ) -> None:
         if masking == "adaptive" and upstream_mask_labels:
             raise SettingsError(
-                "upstream_mask_labels is a slip of the fixed masks, got masking 'adaptive': "
-                "leave it out, or take masking 'fixed'"
+                "upstream_mask_labels reproduces an error of fixed masks, got masking 'adaptive': "
+                "leave it out, or use masking 'fixed'"
             )
         self._items = GoodItems(sessions)
         self._masking = masking
         self._upstream_mask_labels = upstream_mask_labels
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self._items)
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Spectrograms with fresh masks.
-
-        Parameters
-        ----------
-        items : ndarray, int64 [B]
-            Numbers of the items.
-        rng : numpy.random.Generator
-            All that the masks depend on.
+        """Spectrograms with new masks.
 
         Returns
         -------
         dict of Tensor
-            ``input`` float32 [B, T, F], what the encoder sees; ``target`` float32 [B, T, F], what
-            is true; ``mask`` bool [B, T, F], the cells that the loss looks at.
-
-        Raises
-        ------
-        RecordingError
-            A window that the corpus calls good is not finite.
+            ``input`` float32 [B, T, F], what the encoder sees; ``target`` float32 [B, T, F], the
+            truth; ``mask`` bool [B, T, F], the cells that the loss covers.
         """
         target = self._items.read(items)
         mask = self._mask(rng, target.shape)
@@ -99,24 +79,15 @@ class MaskedSpectrograms:
 
 
 class MaskedSpectrogram(Objective):
-    """Content-aware reconstruction of what is hidden of a spectrogram.
+    """Content-aware reconstruction of the hidden part of a spectrogram.
 
     With Y the spectrogram, Y^ its reconstruction and M the cells of the mask ::
 
         L = mean over M of |Y - Y^|  +  alpha * mean over M and |Y| > gamma of |Y - Y^|
 
     About two thirds of the cells of a z-scored spectrogram lie within one standard deviation; the
-    second term keeps the encoder from learning to say nothing. It is 0 where no cell is above
+    second term keeps the encoder from learning to predict zero. It is 0 where no cell is above
     gamma.
-
-    Parameters
-    ----------
-    encoder : BrainBERT
-        Trained in place, its prediction head with it.
-    alpha : float
-        Weight of the content.
-    gamma : float
-        Magnitude, in standard deviations, above which a cell is content.
 
     References
     ----------
@@ -132,15 +103,7 @@ class MaskedSpectrogram(Objective):
         self.gamma = gamma
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of :class:`MaskedSpectrograms`.
-
-        Returns
-        -------
-        loss : Tensor, float32 []
-            L, over all cells of the batch together.
-        measures : dict of Tensor
-            Its two means, ``masked_l1`` and ``content_l1``.
-        """
+        """Loss of a batch of :class:`MaskedSpectrograms`, and its two means."""
         target, mask = batch["target"], batch["mask"]
         error = (target - self._reconstruct(batch)).abs()  # [B, T, F]
         masked = _mean_over(error, mask)
@@ -149,16 +112,16 @@ class MaskedSpectrogram(Objective):
         return masked + self.alpha * content, measures
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction of held-out items, beside predictors that learned nothing.
+        """Reconstruction of held-out items, beside untrained predictors.
 
         Returns
         -------
         dict of float
             For each set of cells, ``masked`` (those of the mask), ``content`` (of these, those
             above gamma) and ``unseen`` (of these, those that the input does not show): ``_l1`` of
-            the model, ``_l1_of_zero`` of saying 0, ``_l1_of_bin_mean`` of saying the mean of the
-            item's cells outside the mask in the same bin (0 where there are none), and ``_r2``,
-            the share of the variance that the model explains. NaN where a set is empty.
+            the model, ``_l1_of_zero`` of predicting zero, ``_l1_of_bin_mean`` of predicting the
+            mean of the item's cells outside the mask in the same bin (0 where there are none),
+            and ``_r2``, the share of the variance explained. NaN where a set is empty.
         """
         sets = {name: Reconstruction() for name in ("masked", "content", "unseen")}
         for batch in batches:
@@ -182,20 +145,9 @@ class MaskedSpectrogram(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> dict[str, Floats]:
-        """What was seen, what was true and what was made of it, of the first two items.
-
-        Returns
-        -------
-        dict of ndarray, float32 [3 * F + 2, T]
-            Z-scores: seen above true above reconstructed, low frequencies below, a line between.
-        """
+        """Input, target and reconstruction of the first two items, as z-scores."""
         two = {name: values[:2] for name, values in batch.items()}
-        parts = [two["input"], two["target"], self._reconstruct(two)]
-        seen_true_made = zip(*(part.numpy(force=True) for part in parts), strict=True)
-        return {
-            f"seen_true_reconstructed_{number}": picture(*item)
-            for number, item in enumerate(seen_true_made)
-        }
+        return input_target_output(two["input"], two["target"], self._reconstruct(two))
 
     def _reconstruct(self, batch: Batch) -> Tensor:
         hidden = self.encoder(batch["input"])

@@ -1,15 +1,12 @@
-"""How alike two sets of activations are, whatever their rotation and scale: debiased linear CKA.
+"""Similarity of two sets of activations, whatever their rotation and scale: debiased linear CKA.
 
-Legend: R rows (items), D features of either side, * axes of estimates that are made at once.
+Legend: R rows (items), D features of either side, * axes of estimates made at once.
 """
 
 import torch
 from torch import Tensor
 
-MIN_ROWS = 4
-
-
-"""Below, the debiased estimator does not exist."""
+MIN_ROWS = 4  # with fewer, the debiased estimator does not exist
 
 
 def gram(activations: Tensor) -> Tensor:
@@ -30,9 +27,8 @@ def debiased_hsic(first: Tensor, second: Tensor) -> Tensor:
         \mathrm{HSIC} = \frac{1}{n (n - 3)} \left( \mathrm{tr}(K L) + \frac{1^T K 1 \; 1^T L 1}
         {(n - 1)(n - 2)} - \frac{2}{n - 2} 1^T K L 1 \right)
 
-    Of independent rows it is 0 in expectation, however many features there are; the usual
-    estimator is not, and calls any two wide layers alike.
-
+    Its expectation for independent rows is 0, whatever the number of features; that of the usual
+    estimator is not, which makes any two wide layers look alike.
 
     References
     ----------
@@ -56,12 +52,11 @@ def debiased_cka(first: Tensor, second: Tensor) -> Tensor:
 
     .. math:: \mathrm{CKA} = \mathrm{HSIC}(K, L) / \sqrt{\mathrm{HSIC}(K, K) \mathrm{HSIC}(L, L)}
 
-
     References
     ----------
     Kornblith et al. 2019, arXiv:1905.00414; Nguyen et al. 2021, arXiv:2010.15327.
     """
     alike = debiased_hsic(first, first) * debiased_hsic(second, second)
-    # An activation that never varies is like nothing.
+    # An activation that never varies resembles nothing.
     tiny = torch.finfo(alike.dtype).tiny
     return debiased_hsic(first, second) / alike.clamp(min=tiny).sqrt()

@@ -1,158 +1,108 @@
-"""Guided distillation: a causal encoder learns from one that sees the whole window.
+"""Guided distillation: a causal student learns from a teacher that sees the whole window.
 
-Legend: B items (a window of one channel), T frames, F freqs, P frames of a patch, N patches,
-D features of the student, G of the guide.
+Legend: B items (a window of one channel), T frames, F freqs, P frames per patch, N patches,
+D features of the student, G of the teacher.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtbrain.encoder import StreamingBERT
+from rtbrain.config.training import GuidanceSettings, MatchSettings, NextPatchSettings
+from rtbrain.encoder import BrainBERT, StreamingBERT
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.cka import debiased_cka, gram
-from rtbrain.learn.objectives.held_out import HeldOutScores, HeldOutTotals
+from rtbrain.learn.objectives.distillation_scores import DistillationScores, DistillationTotals
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective
-from rtbrain.learn.objectives.teacher import Teacher, layer_pairs
 from rtbrain.types import Ints
 
 
 class WholeSpectrograms:
-    """Spectrograms of single channels with nothing hidden.
-
-    Items are numbered over the sessions, and within one by window and channel, so that a shuffled
-    batch mixes channels and subjects; those that are not good are passed over.
-
-    Parameters
-    ----------
-    sessions : sequence of CorpusSession
-        Of form "spectrogram".
-
-    Raises
-    ------
-    SettingsError
-        No item is good.
-    """
+    """Spectrograms of single channels with nothing hidden."""
 
     def __init__(self, sessions: Sequence[CorpusSession]) -> None:
         self._items = GoodItems(sessions)
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self._items)
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Spectrograms of these items.
-
-        Returns
-        -------
-        dict of Tensor
-            ``spectrogram`` float32 [B, T, F].
-
-        Raises
-        ------
-        RecordingError
-            A window that the corpus calls good is not finite.
-        """
+        """Spectrograms of these items: ``spectrogram`` float32 [B, T, F]."""
         return {"spectrogram": torch.from_numpy(self._items.read(items))}
 
 
-@dataclass(frozen=True, slots=True)
-class Guidance:
-    """Layers that are to be alike.
+class Teacher:
+    """A BrainBERT, trained or not, that is read layer by layer and never changed.
 
-    Attributes
-    ----------
-    weight : float
-        Of this loss; 0 leaves it out.
-    first_steps : int or None
-        Steps that are guided; None: all.
-    tokenwise : bool
-        Hold items against each other token by token, and take the mean; else all tokens of an
-        item are one row, as published.
+    It is no module: it has no part in the weights, moments and checkpoints of its student.
     """
 
-    weight: float
-    first_steps: int | None = None
-    tokenwise: bool = False
+    def __init__(self, encoder: BrainBERT, *, bfloat16: bool = False) -> None:
+        self._encoder = encoder.eval().requires_grad_(False)
+        self._bfloat16 = bfloat16
+
+    @property
+    def n_layers(self) -> int:
+        """Number of its layers."""
+        return self._encoder.sizes.encoder_num_layers
+
+    @property
+    def n_features(self) -> int:
+        """Width G of a layer."""
+        return self._encoder.sizes.hidden_dim
+
+    @torch.no_grad()
+    def layers_of(self, spectrogram: Tensor, patch_frames: int) -> list[Tensor]:
+        """Mean over each patch of each layer's hidden state: float32 [B, T // P, G] each.
+
+        The oldest T % P frames of the z-scores [B, T, F] are seen, and belong to no patch.
+        """
+        device = spectrogram.device
+        self._encoder.to(device)
+        layers = []
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
+            hidden = self._encoder.input_encoding(spectrogram)
+            for layer in self._encoder.transformer.layers:
+                hidden = layer(hidden)
+                layers.append(_patches(hidden.float(), patch_frames).mean(dim=2))
+        return layers
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What a token says of its own frames, some time later than the guide says it.
+def layer_pairs(n_teacher: int, n_student: int) -> list[tuple[int, int]]:
+    """Pairs (layer of the teacher, layer of the student), spread evenly from first to last.
 
-    Attributes
+    A teacher with one layer is paired with the student's last.
+
+    References
     ----------
-    weight : float
-        Of this loss; 0 leaves it out.
-    delay_patches : int
-        How much later.
-    cosine : bool
-        1 - cosine of the two vectors; else the mean squared difference, in squared standard
-        deviations of the guide.
-    mapped : bool
-        Through a linear map, thrown away in the end; else the student's features are to be the
-        guide's, as z-scores.
-    edge_share : float
-        Share of this loss that is of the newest token alone: there the guide has seen no more
-        than the student, and there a decoder reads.
+    arXiv:2410.20035: round(i (n_student - 1) / (n_teacher - 1)).
     """
-
-    weight: float
-    delay_patches: int = 0
-    cosine: bool = False
-    mapped: bool = True
-    edge_share: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class NextPatch:
-    """The patch that comes next.
-
-    Attributes
-    ----------
-    weight : float
-        Of this loss; 0 leaves it out.
-    alpha, gamma : float
-        Weight of the cells that stand out, and by how much they do, in z-scores, as of
-        :class:`rtbrain.learn.objectives.brainbert.MaskedSpectrogram`.
-    """
-
-    weight: float
-    alpha: float = 2.0
-    gamma: float = 1.0
+    if n_teacher == 1:
+        return [(0, n_student - 1)]
+    return [(i, round(i * (n_student - 1) / (n_teacher - 1))) for i in range(n_teacher)]
 
 
 class Distillation(Objective):
-    r"""A causal student beside a guide that sees the whole window.
+    r"""A causal student beside a teacher that sees the whole window.
 
     .. math::
 
-        L = w_g \sum_{(g, t)} (1 - \mathrm{CKA}(A_g, A_t)) + w_m M + w_f F
+        L = w_g \sum_{(g, s)} (1 - \mathrm{CKA}(A_g, A_s)) + w_m M + w_n F
 
-    The sum is over layers mapped evenly (`layer_pairs`), CKA the debiased estimate over the
-    items of a batch (`debiased_cka`) of their activations, the guide's as means over each patch.
-    M holds what the student makes of each token against what the guide's last layer made of the
-    frames of a token some time before (`Match`), in z-scores of the guide. F is the error of the
-    next patch, content-aware as BrainBERT's (`NextPatch`). M and F are means over the tokens that
-    have seen enough.
+    The sum is over pairs of layers (`layer_pairs`), CKA the debiased estimate over the items of a
+    batch (`debiased_cka`) of their activations, the teacher's as means over each patch. M is the
+    difference between the student's prediction at each token, after an optional linear
+    projection, and the teacher's last layer `delay_patches` tokens before, in z-scores of the
+    teacher; a share of M is of the newest token alone, where the teacher has seen no more than
+    the student and where a decoder reads. F is the error of the next patch, content-aware as
+    BrainBERT's (:class:`rtbrain.learn.objectives.brainbert.MaskedSpectrogram`). M and F are means
+    over the tokens from `first_patch` on: earlier ones have seen too little.
 
-    Parameters
-    ----------
-    encoder : StreamingBERT
-        Trained in place.
-    guide : Guide or None
-        None: nothing but F is learned.
-    guidance : Guidance
-    match : Match
-    following : Following
-        The losses.
-    first_patch : int
-        First token of M and F: those before have seen too little.
+    Without a teacher, only F is learned.
 
     References
     ----------
@@ -168,159 +118,153 @@ class Distillation(Objective):
     def __init__(
         self,
         encoder: StreamingBERT,
-        guide: Teacher | None,
+        teacher: Teacher | None,
         *,
-        guidance: Guidance,
-        match: Match,
-        following: NextPatch,
+        guidance: GuidanceSettings,
+        match: MatchSettings,
+        next_patch: NextPatchSettings,
+        delay_patches: int,
         first_patch: int,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.guide = guide
+        self.teacher = teacher
         self.guidance = guidance
         self.match = match
-        self.following = following
+        self.next_patch = next_patch
+        self.delay_patches = delay_patches
         self.first_patch = first_patch
         self.step = 0
-        n_teacher = guide.n_features if guide else 1
-        self.register_buffer("target_mean", torch.zeros(n_teacher))
-        self.register_buffer("target_deviation", torch.ones(n_teacher))
-        self.map: nn.Module = nn.Identity()
-        if guide and match.weight and match.mapped:
-            self.map = nn.Linear(encoder.sizes.hidden_dim, n_teacher)
-        # Processes that share a batch wait for the gradient of every weight that asks for one.
-        if not following.weight:
+        n_features = teacher.n_features if teacher else 1
+        self.register_buffer("target_mean", torch.zeros(n_features))
+        self.register_buffer("target_deviation", torch.ones(n_features))
+        self.projection: nn.Module = nn.Identity()
+        if teacher and match.weight and match.projection:
+            self.projection = nn.Linear(encoder.sizes.hidden_dim, n_features)
+        # Processes that share a batch wait for the gradient of every weight that requires one.
+        if not next_patch.weight:
             encoder.next_patch_head.requires_grad_(False)
-            if not (guide and match.weight):
+            if not (teacher and match.weight):
                 encoder.norm.requires_grad_(False)
 
     def begin_step(self, step: int) -> None:
-        """Remember how many steps were done, for guidance that ends."""
+        """Remember the number of steps done, for guidance that ends."""
         self.step = step
 
     @torch.no_grad()
     def fit_targets(self, spectrograms: Iterable[Tensor]) -> None:
-        """Take mean and deviation of what the guide says, feature by feature, where there is one.
-
-        Parameters
-        ----------
-        spectrograms : iterable of Tensor, float32 [B, T, F]
-            Of subjects that are trained on.
-        """
-        if self.guide is None:
+        """Take mean and deviation of the teacher's features over training items [B, T, F]."""
+        if self.teacher is None:
             return
         last = torch.cat(
             [
-                self.guide.layers_of(each, self.encoder.patch_frames)[-1].flatten(0, 1)
+                self.teacher.layers_of(each, self.encoder.patch_frames)[-1].flatten(0, 1)
                 for each in spectrograms
             ]
         )
         self.target_mean.copy_(last.mean(dim=0))
         deviation = last.std(dim=0)
-        # What never varies has no scale to be brought to.
+        # What never varies has no scale.
         self.target_deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of :class:`WholeSpectrograms`.
-
-        Returns
-        -------
-        loss : Tensor, float32 []
-            L.
-        measures : dict of Tensor
-            Its parts without their weights: ``guidance``, while there is any, ``match`` and
-            ``following``.
-        """
+        """Loss of a batch of :class:`WholeSpectrograms`, and its parts without their weights."""
         spectrogram = batch["spectrogram"]
         layers = self.encoder.layers_of(spectrogram)
         hidden = self.encoder.norm(layers[-1])
         parts: dict[str, tuple[float, Tensor]] = {}
         guided = self._guided
-        if self.guide and (guided or self.match.weight):
-            said = self.guide.layers_of(spectrogram, self.encoder.patch_frames)
+        if self.teacher and (guided or self.match.weight):
+            theirs = self.teacher.layers_of(spectrogram, self.encoder.patch_frames)
             if guided:
-                parts["guidance"] = self.guidance.weight, self._unlike(layers, said)
+                parts["guidance"] = self.guidance.weight, self._guidance_loss(layers, theirs)
             if self.match.weight:
-                parts["match"] = self.match.weight, self._mismatch(*self._pair(hidden, said[-1]))
-        if self.following.weight:
-            parts["following"] = self.following.weight, self._surprise(hidden, spectrogram)
-        loss = torch.stack([weight * part for weight, part in parts.values()]).sum()
-        return loss, {name: part.detach() for name, (_, part) in parts.items()}
+                pair = self._match_pair(hidden, theirs[-1])
+                parts["match"] = self.match.weight, self._match_loss(*pair)
+        if self.next_patch.weight:
+            loss = self._next_patch_loss(hidden, spectrogram)
+            parts["next_patch"] = self.next_patch.weight, loss
+        total = torch.stack([weight * part for weight, part in parts.values()]).sum()
+        return total, {name: part.detach() for name, (_, part) in parts.items()}
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures of held-out items, as of `HeldOutScores.figures`."""
-        return self.look(batches).figures()
+        """Figures of held-out items, as `DistillationScores.figures` names them."""
+        return self.scores(batches).figures()
 
     @torch.no_grad()
-    def look(self, batches: Iterable[Batch]) -> HeldOutScores:
-        """What held-out items give, in arrays."""
-        held = HeldOutTotals()
+    def scores(self, batches: Iterable[Batch]) -> DistillationScores:
+        """Figures of held-out items, as arrays."""
+        totals = DistillationTotals()
         for batch in batches:
             spectrogram = batch["spectrogram"]
             layers = self.encoder.layers_of(spectrogram)
             hidden = self.encoder.norm(layers[-1])
-            if self.guide:
-                said = self.guide.layers_of(spectrogram, self.encoder.patch_frames)
-                held.add_layers(layers, said)
+            if self.teacher:
+                theirs = self.teacher.layers_of(spectrogram, self.encoder.patch_frames)
+                totals.add_layers(layers, theirs)
                 if self.match.weight:
-                    held.add_match(*self._pair(hidden, said[-1]), self._first_pair)
-            if self.following.weight:
-                held.add_following(*self._next(hidden, spectrogram))
-        return held.out()
+                    totals.add_match(*self._match_pair(hidden, theirs[-1]), self._first_pair)
+            if self.next_patch.weight:
+                totals.add_next_patch(*self._next_patches(hidden, spectrogram))
+        return totals.scores()
 
     @property
     def _guided(self) -> bool:
-        """Whether layers are held against each other in this step."""
+        """Whether layers are compared in this step."""
         first = self.guidance.first_steps
         return self.guidance.weight > 0 and (first is None or self.step < first)
 
     @property
     def _first_pair(self) -> int:
-        """Place of `first_patch` in what `_pair` gives."""
-        return max(0, self.first_patch - self.match.delay_patches)
+        """Index of `first_patch` in what `_match_pair` returns."""
+        return max(0, self.first_patch - self.delay_patches)
 
-    def _unlike(self, layers: list[Tensor], said: list[Tensor]) -> Tensor:
-        """Sum of 1 - CKA over the mapped layers."""
-        grams: dict[tuple[str, int], Tensor] = {}
-        costs = []
-        for g, t in layer_pairs(len(said), len(layers)):
-            for key, values in ((("guide", g), said[g]), (("target", t), layers[t])):
-                if key not in grams:
-                    rows = values.transpose(0, 1) if self.guidance.tokenwise else values.flatten(1)
-                    grams[key] = gram(rows)
-            costs.append(1 - debiased_cka(grams["guide", g], grams["target", t]).mean())
-        return torch.stack(costs).sum()
+    def _guidance_loss(self, layers: list[Tensor], theirs: list[Tensor]) -> Tensor:
+        """Sum of 1 - CKA over the paired layers."""
 
-    def _pair(self, hidden: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
-        """What the student says and should say of each token but the first few, as z-scores.
+        def grams(several: list[Tensor], numbers: set[int]) -> dict[int, Tensor]:
+            tokenwise = self.guidance.tokenwise
+            return {
+                k: gram(several[k].transpose(0, 1) if tokenwise else several[k].flatten(1))
+                for k in numbers
+            }
 
-        Both are [B, N - delay, G].
-        """
-        delay = self.match.delay_patches
-        target = (said - self.target_mean) / self.target_deviation
-        return self.map(hidden).float()[:, delay:], target[:, : target.shape[1] - delay]
+        pairs = layer_pairs(len(theirs), len(layers))
+        of_teacher = grams(theirs, {g for g, _ in pairs})
+        of_student = grams(layers, {s for _, s in pairs})
+        return torch.stack(
+            [1 - debiased_cka(of_teacher[g], of_student[s]).mean() for g, s in pairs]
+        ).sum()
 
-    def _mismatch(self, made: Tensor, target: Tensor) -> Tensor:
-        if self.match.cosine:
-            costs = 1 - functional.cosine_similarity(made, target, dim=-1)
+    def _match_pair(self, hidden: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions and targets of each token but the first few: z-scores [B, N - delay, G]."""
+        delay = self.delay_patches
+        target = (theirs - self.target_mean) / self.target_deviation
+        return self.projection(hidden).float()[:, delay:], target[:, : target.shape[1] - delay]
+
+    def _match_loss(self, predicted: Tensor, target: Tensor) -> Tensor:
+        if self.match.loss == "cosine":
+            costs = 1 - functional.cosine_similarity(predicted, target, dim=-1)
         else:
-            costs = (made - target).square().mean(dim=-1)  # [B, N - delay]
+            costs = (predicted - target).square().mean(dim=-1)  # [B, N - delay]
         edge = self.match.edge_share
         return (1 - edge) * costs[:, self._first_pair :].mean() + edge * costs[:, -1].mean()
 
-    def _next(self, hidden: Tensor, spectrogram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Patches as predicted, as they are, and as they were before: [B, N - first - 1, P, F]."""
-        whole = spectrogram[:, spectrogram.shape[1] % self.encoder.patch_frames :]
-        B, n_frames, F = whole.shape
-        P = self.encoder.patch_frames
-        patches = whole.reshape(B, n_frames // P, P, F)
+    def _next_patches(self, hidden: Tensor, spectrogram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Patches as predicted, as they are, and those before them: [B, N - first - 1, P, F]."""
+        patches = _patches(spectrogram, self.encoder.patch_frames)
         predicted = self.encoder.predict(hidden[:, self.first_patch : -1]).float()
         return predicted, patches[:, self.first_patch + 1 :], patches[:, self.first_patch : -1]
 
-    def _surprise(self, hidden: Tensor, spectrogram: Tensor) -> Tensor:
-        predicted, target, _ = self._next(hidden, spectrogram)
+    def _next_patch_loss(self, hidden: Tensor, spectrogram: Tensor) -> Tensor:
+        predicted, target, _ = self._next_patches(hidden, spectrogram)
         error = (target - predicted).abs()
-        stands_out = target.abs() > self.following.gamma
-        content = torch.where(stands_out, error, 0.0).sum() / stands_out.sum().clamp(min=1)
-        return error.mean() + self.following.alpha * content
+        is_content = target.abs() > self.next_patch.gamma
+        content = torch.where(is_content, error, 0.0).sum() / is_content.sum().clamp(min=1)
+        return error.mean() + self.next_patch.alpha * content
+
+
+def _patches(frames: Tensor, patch_frames: int) -> Tensor:
+    """The newest whole patches of frames [B, T, *]: [B, T // P, P, *]."""
+    whole = frames[:, frames.shape[1] % patch_frames :]
+    return whole.unflatten(1, (-1, patch_frames))

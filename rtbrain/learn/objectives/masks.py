@@ -1,4 +1,4 @@
-"""What is hidden of a spectrogram before BrainBERT reads it, and where its loss looks.
+"""Which cells of a spectrogram are hidden from BrainBERT, and which its loss covers.
 
 Legend: B items, T frames, F freqs.
 """
@@ -10,27 +10,17 @@ import numpy as np
 from rtbrain.types import Floats, Ints, Mask
 
 _FIXED_P = 0.05
-
-
 _FIXED_FRAMES = 5  # longest span along time
-
-
 _FIXED_BINS = 2  # longest span along frequency
-
-
 _ADAPTIVE_P = 0.10
-
-
 # Of the spans: one in ten is left as it is, one in ten shows another stretch, the rest is zero.
 _KEPT, _REPLACED = 0.1, 0.1
-
-
 # The grid of the superlet spectrogram, which has no other.
 _LOWEST_HZ, _HIGHEST_HZ = 0.1, 200.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SpanSampler:
+class Spans:
     """Stretches along one axis (n frames or bins) of each item that do not touch."""
 
     inside: Mask  # bool [B, n]
@@ -41,10 +31,10 @@ class SpanSampler:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanMask:
-    """Spans over time and over frequency, and the cells that the loss looks at."""
+    """Spans over time and over frequency, and the cells that the loss covers."""
 
-    time: SpanSampler
-    freq: SpanSampler
+    time: Spans
+    freq: Spans
     rows: Mask  # bool [B, T, F]
     loss: Mask  # bool [B, T, F]
 
@@ -80,7 +70,6 @@ def fixed_mask(
     frame lies between; its length is uniform. Each span is left as it is (10 %), shows a random
     stretch of the same item (10 %), or is zero, the mean of a z-score (80 %).
 
-
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3 and appendix, arXiv:2302.14367.
@@ -104,8 +93,7 @@ def adaptive_mask(rng: np.random.Generator, n_items: int, n_frames: int, n_freqs
     A time span reaches max(1, int(200 / (25 + f))) frames to either side of its centre, a span
     over frequency holds max(1, int(4.9 f / 250)) bins; each centre (first bin) comes with
     probability 0.10 where the last span has ended, at its longest, and one frame (bin) lies
-    between. What becomes of a span is as in :func:`fixed_mask`; the loss looks at all spans.
-
+    between. What becomes of a span is as in :func:`fixed_mask`; the loss covers all spans.
 
     References
     ----------
@@ -124,7 +112,7 @@ def adaptive_mask(rng: np.random.Generator, n_items: int, n_frames: int, n_freqs
     return SpanMask(time, freq, rows, rows | freq.inside[:, None, :])
 
 
-def _spans(rng: np.random.Generator, lengths: Ints, p: float, n_starts: int) -> SpanSampler:
+def _spans(rng: np.random.Generator, lengths: Ints, p: float, n_starts: int) -> Spans:
     """Spans that start with probability p below `n_starts`; `lengths` [B, n] of one started there.
 
     Every draw is made for every position, used or not: what an item's spans are does not depend
@@ -153,4 +141,4 @@ def _spans(rng: np.random.Generator, lengths: Ints, p: float, n_starts: int) -> 
     source = np.broadcast_to(position, (n_items, n)).copy()
     stretch = (where[item, begun] * (n - lengths[item, begun] + 1)).astype(np.int64)
     source[item, at] = np.where(replaced, stretch + at - begun, at)
-    return SpanSampler(inside, zeroed, source, offset)
+    return Spans(inside, zeroed, source, offset)

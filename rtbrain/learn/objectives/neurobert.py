@@ -3,51 +3,12 @@
 Legend: B items (a window of one channel), T patches, F samples of a patch, K bins, n hidden ones.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from rtbrain.encoder import NeuroBERT
-from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch
-from rtbrain.learn.objectives.patches import HiddenPatches, PatchObjective
-from rtbrain.types import Ints
-
-
-class MaskedPatches:
-    """Windows of single channels in patches, a share of each to be hidden from the encoder.
-
-    Parameters
-    ----------
-    sessions : sequence of CorpusSession
-        Of form "patches".
-    mask_share : float
-        Share of an item's patches that is hidden.
-
-    Raises
-    ------
-    SettingsError
-        The share is not between 0 and 1, items are not of two patches or more, or none is good.
-    """
-
-    def __init__(self, sessions: Sequence[CorpusSession], *, mask_share: float = 0.3) -> None:
-        self._hidden = HiddenPatches(sessions, mask_share)
-
-    def __len__(self) -> int:
-        """How many items there are."""
-        return len(self._hidden)
-
-    def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Patches with fresh masks, as `rtbrain.learn.objectives.patches` draws them.
-
-        Returns
-        -------
-        dict of Tensor
-            ``patches`` float32 [B, T, F], what is true; ``mask`` bool [B, T], what is hidden.
-        """
-        return self._hidden.draw(items, rng)
+from rtbrain.learn.objectives.patches import PatchObjective
 
 
 def invert(amplitude: Tensor, phase: Tensor, n_samples: int) -> Tensor:
@@ -69,14 +30,9 @@ class FourierInversion(PatchObjective):
     r"""Hidden patches by way of their spectrum.
 
     From the hidden state of each hidden patch, two linear decoders give amplitude and phase of
-    the patch's discrete Fourier transform; its inverse (`invert`) is held against the waveform ::
+    the patch's discrete Fourier transform; its inverse (`invert`) is compared with the waveform ::
 
         L = mean over the hidden patches and their samples of (x - F^-1(A e^(i phi)))^2
-
-    Parameters
-    ----------
-    encoder : NeuroBERT
-        Trained in place, its decoders with it.
 
     Notes
     -----

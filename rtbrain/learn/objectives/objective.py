@@ -1,4 +1,4 @@
-"""What training asks of an objective: a model that gives its loss, and examples to draw."""
+"""What training needs: an objective, a model that returns its loss, and examples to draw."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -16,12 +16,12 @@ Batch = dict[str, Tensor]
 class Examples(Protocol):
     """Numbered examples of a corpus, drawn on demand.
 
-    What an item comes out as depends on its number and the generator alone, so that training can
-    be stopped and resumed, or spread over processes, and see the same.
+    An item depends on its number and the generator alone, so that a training that was resumed, or
+    is spread over processes, sees the same.
     """
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         ...
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
@@ -30,21 +30,15 @@ class Examples(Protocol):
 
 
 class Objective(nn.Module):
-    """An encoder and what is learned with it.
-
-    Attributes
-    ----------
-    encoder : nn.Module
-        What is kept when training has ended.
-    """
+    """An encoder, which is kept after training, and whatever is trained along with it."""
 
     encoder: nn.Module
 
     def begin_step(self, step: int) -> None:
-        """Hear how many steps were done, before each; an objective that changes with time asks."""
+        """Take the number of steps done, before each step; for objectives that change with it."""
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch, a scalar, and detached scalars that are told beside it."""
+        """Loss of a batch, a scalar, and detached scalars to log beside it."""
         raise NotImplementedError
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -52,7 +46,7 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def pictures(self, batch: Batch) -> dict[str, Floats]:
-        """What people would rather see, by name: each [height, width]; none by default."""
+        """Pictures for people, by name: each [height, width]; none by default."""
         return {}
 
     def __call__(self, batch: Batch) -> Any:  # typed as `forward` is
@@ -61,10 +55,7 @@ class Objective(nn.Module):
 
 
 class GoodItems:
-    """Windows of single channels that are good, numbered.
-
-    They are numbered over the sessions, and within one by window and channel.
-    """
+    """Windows of single good channels, numbered over sessions, then windows, then channels."""
 
     def __init__(self, sessions: Sequence[CorpusSession]) -> None:
         self._sessions = tuple(sessions)
@@ -73,12 +64,12 @@ class GoodItems:
         if not len(self):
             raise SettingsError(
                 f"expected windows with a good channel, got none in {len(self._sessions)} "
-                f"sessions: see what the corpus left out and why with rtbrain corpus show"
+                f"sessions: see what the corpus left out and why with rtbrain corpus inspect"
             )
         self.shape = self._sessions[0].shards[0].shape[2:]
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return int(self._starts[-1])
 
     def read(self, items: Ints) -> Floats:
@@ -100,14 +91,14 @@ def read_good(session: CorpusSession, windows: Ints, channels: Ints) -> Floats:
         window, channel = windows[broken[0]], channels[broken[0]]
         raise RecordingError(
             f"session {session.session} of {session.subject}: window {window} of channel "
-            f"{session.montage.names[channel]} is called good but is not finite: build the corpus "
+            f"{session.montage.names[channel]} is marked good but is not finite: build the corpus "
             f"again"
         )
     return items
 
 
 class Reconstruction:
-    """Errors over the cells of many batches, of a model and of predictors that learned nothing."""
+    """Errors over the cells of many batches, of a model and of untrained predictors."""
 
     def __init__(self) -> None:
         self._n = 0
@@ -135,8 +126,16 @@ class Reconstruction:
         return means | {"r2": 1 - self._squared_error / spread if spread > 0 else float("nan")}
 
 
-def picture(*spectrograms: Floats) -> Floats:
-    """Spectrograms one above another, low frequencies below, a bright line between."""
+def input_target_output(*parts: Tensor) -> dict[str, Floats]:
+    """Pictures of spectrograms [B, T, F], one per item: the first part above the second and so on.
+
+    Low frequencies are below, and a bright line is between the parts.
+    """
+    items = zip(*(part.numpy(force=True) for part in parts), strict=True)
+    return {f"input_target_output_{number}": _stacked(item) for number, item in enumerate(items)}
+
+
+def _stacked(spectrograms: Sequence[Floats]) -> Floats:
     brightest = max(float(spectrogram.max()) for spectrogram in spectrograms)
     line = np.full((1, spectrograms[0].shape[0]), brightest, np.float32)
     rows = [part for spectrogram in spectrograms for part in (spectrogram.T[::-1], line)]

@@ -1,4 +1,4 @@
-"""Patches of waveforms of which some are hidden, and how well they were found again.
+"""Patches of waveforms of which some are hidden, and how well they are reconstructed.
 
 Legend: B items (a window of one channel), T patches, F samples of a patch.
 """
@@ -12,18 +12,20 @@ from torch.nn import functional
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, picture
+from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, input_target_output
 from rtbrain.types import Floats, Ints
 
 
-class HiddenPatches:
-    """Windows of single channels in patches, an equal number of each hidden.
+class MaskedPatches:
+    """Windows of single channels in patches, the same number of each hidden.
 
-    Items are numbered over the sessions, and within one by window and channel; those that are
-    not good are passed over.
+    Raises
+    ------
+    SettingsError
+        The share is not between 0 and 1, items are not of two patches or more, or none is good.
     """
 
-    def __init__(self, sessions: Sequence[CorpusSession], mask_share: float) -> None:
+    def __init__(self, sessions: Sequence[CorpusSession], *, mask_share: float) -> None:
         if not 0 < mask_share < 1:
             raise SettingsError(
                 f"mask_share must lie between 0 and 1, got {mask_share}: set it there"
@@ -39,11 +41,11 @@ class HiddenPatches:
         self._n_hidden = min(max(1, round(mask_share * n_patches)), n_patches - 1)
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self._items)
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Patches with fresh masks."""
+        """``patches`` float32 [B, T, F], and ``mask`` bool [B, T], what is hidden."""
         order = rng.random((len(items), self._items.shape[0])).argsort(axis=1)
         mask = np.zeros(order.shape, np.bool_)
         np.put_along_axis(mask, order[:, : self._n_hidden], True, axis=1)
@@ -54,21 +56,21 @@ class HiddenPatches:
 
 
 class PatchObjective(Objective):
-    """An objective that finds hidden patches again: only `reconstruct` is its own."""
+    """An objective that reconstructs hidden patches; subclasses define `reconstruct` alone."""
 
     def reconstruct(self, batch: Batch) -> Tensor:
-        """The hidden patches of a batch of `HiddenPatches`, float32 [n_hidden, F]."""
+        """The hidden patches of a batch of `MaskedPatches`, float32 [n_hidden, F]."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `HiddenPatches`."""
+        """Mean squared error of the hidden patches, and its ratio to that of predicting zero."""
         true = batch["patches"][batch["mask"]]
         loss = functional.mse_loss(self.reconstruct(batch), true)
         zero = true.square().mean().clamp(min=torch.finfo(true.dtype).tiny)
         return loss, {"loss_over_zero": loss.detach() / zero}
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction of held-out patches, beside predictors that learned nothing."""
+        """Mean squared errors of held-out patches, beside those of untrained predictors."""
         n_samples = 0
         squared = dict.fromkeys(("mse", "mse_of_zero", "mse_of_line"), 0.0)
         total = 0.0
@@ -91,14 +93,12 @@ class PatchObjective(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> dict[str, Floats]:
-        """What was seen, what was true and what was made of it, of the first two items."""
+        """Input, target and reconstruction of the first two items."""
         two = {name: values[:2] for name, values in batch.items()}
-        true, mask = two["patches"], two["mask"]
-        seen = true.masked_fill(mask[:, :, None], 0.0)
-        made = true.clone()
-        made[mask] = self.reconstruct(two).to(made.dtype)
-        items = zip(*(part.numpy(force=True) for part in (seen, true, made)), strict=True)
-        return {f"seen_true_reconstructed_{n}": picture(*item) for n, item in enumerate(items)}
+        target, mask = two["patches"], two["mask"]
+        output = target.clone()
+        output[mask] = self.reconstruct(two).to(output.dtype)
+        return input_target_output(target.masked_fill(mask[:, :, None], 0.0), target, output)
 
 
 def _lines(batch: Batch) -> Tensor:

@@ -1,9 +1,7 @@
-"""What a training needs to go on: weights, moments, the step; in safetensors and JSON."""
+"""What a training needs to resume: weights, moments and the step, in safetensors and JSON."""
 
-import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,19 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from rtbrain.errors import CheckpointError
+from rtbrain.files import atomic_folder, sha256, write_atomically
 
 _FORMAT = 1
-
-
 _WEIGHTS, _MOMENTS, _NOTE = "weights.safetensors", "optimiser.safetensors", "checkpoint.json"
-
-
-_KEPT = 2
+_N_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A place to go on from."""
+    """A step to resume from."""
 
     folder: Path
     step: int
@@ -44,11 +39,12 @@ def save_checkpoint(
     time_s: float,
     identity: Mapping[str, Any],
 ) -> Path:
-    """Write a checkpoint whole, on the disk for good, and drop all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part, place = folder / ".part", folder / _name(step)
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed in here
-    part.mkdir()
+    """Write a checkpoint, flushed to disk, and delete all but the last two."""
+    for part in folder.glob(".*.part"):  # of a process that was killed while writing
+        shutil.rmtree(part)
+    place = folder / _name(step)
+    if place.exists():  # the same step, done again
+        shutil.rmtree(place)
     files = {
         _WEIGHTS: safetensors.torch.save(_on_cpu(module.state_dict())),
         _MOMENTS: safetensors.torch.save(_on_cpu(_moments(module, optimiser))),
@@ -58,40 +54,36 @@ def save_checkpoint(
         "step": step,
         "time_s": time_s,
         "identity": identity,
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "sha256": {name: sha256(data) for name, data in files.items()},
     }
     files[_NOTE] = (json.dumps(note, indent=2) + "\n").encode()
-    for name, data in files.items():
-        write_safely(part / name, data)
-    _sync(part)
-    if place.exists():  # the same step, done again after going back
-        shutil.rmtree(place)
-    os.replace(part, place)
-    _sync(folder)
-    for old in _found(folder)[:-_KEPT]:
+    with atomic_folder(place) as part:
+        for name, data in files.items():
+            write_atomically(part / name, data)
+    for old in _found(folder)[:-_N_KEPT]:
         shutil.rmtree(old)
     return place
 
 
 def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
     """The newest checkpoint, or None where there is none."""
-    found = _found(folder)
-    if not found:
+    places = _found(folder)
+    if not places:
         return None
-    place = found[-1]
-    checkpoint, sums, then = _noted(place)
+    place = places[-1]
+    checkpoint, hashes, then = _read_note(place)
     try:
-        there = {name: _sha256(place / name) for name in sums}
+        found = {name: sha256(place / name) for name in hashes}
     except OSError as error:
         raise CheckpointError(_broken(place, str(error))) from error
-    if there != sums:
+    if found != hashes:
         raise CheckpointError(_broken(place, "its SHA-256 differs from its note"))
     _refuse_other(place, then, json.loads(json.dumps(identity)))
     return checkpoint
 
 
-def _noted(place: Path) -> tuple[Checkpoint, dict[str, str], dict[str, Any]]:
-    """What the note of a checkpoint says: the place, hashes of its files, and its identity."""
+def _read_note(place: Path) -> tuple[Checkpoint, dict[str, str], dict[str, Any]]:
+    """A checkpoint as its note describes it, the hashes of its files, and its identity."""
     try:
         note = json.loads((place / _NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -100,21 +92,21 @@ def _noted(place: Path) -> tuple[Checkpoint, dict[str, str], dict[str, Any]]:
         raise CheckpointError(_broken(place, f"its note is not of format {_FORMAT}"))
     keys = ("step", "time_s", "sha256", "identity")
     values: dict[str, Any] = dict.fromkeys(keys) | note
-    step, time_s, sums, then = (values[key] for key in keys)
-    as_written = (
+    step, time_s, hashes, then = (values[key] for key in keys)
+    valid = (
         isinstance(step, int) and place.name == _name(step),
         isinstance(time_s, float) and 0 <= time_s < math.inf,
-        isinstance(sums, dict) and set(sums) == {_WEIGHTS, _MOMENTS},
+        isinstance(hashes, dict) and set(hashes) == {_WEIGHTS, _MOMENTS},
         isinstance(then, dict),
     )
-    altered = [key for key, right in zip(keys, as_written, strict=True) if not right]
+    altered = [key for key, right in zip(keys, valid, strict=True) if not right]
     if altered:
         raise CheckpointError(_broken(place, f"{_NOTE} was altered in {', '.join(altered)}"))
-    return Checkpoint(place, step, time_s), sums, then
+    return Checkpoint(place, step, time_s), hashes, then
 
 
 def restore(checkpoint: Checkpoint, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's weights and moments in place."""
+    """Load the weights and moments of a checkpoint."""
     device = next(module.parameters()).device
     try:
         weights = safetensors.torch.load_file(checkpoint.folder / _WEIGHTS, device=str(device))
@@ -129,23 +121,6 @@ def restore(checkpoint: Checkpoint, module: nn.Module, optimiser: torch.optim.Op
         raise CheckpointError(_broken(checkpoint.folder, str(error))) from error
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
-
-
-def write_safely(path: Path, data: bytes) -> None:
-    """Write a file, and come back when the disk has it."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _name(step: int) -> str:
@@ -169,13 +144,8 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _broken(place: Path, why: str) -> str:
-    return f"{place}: this checkpoint is broken ({why}): delete it to go on from the one before"
+    return f"{place}: this checkpoint is broken ({why}): delete it to resume from the one before"
 
 
 def _refuse_other(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -183,5 +153,5 @@ def _refuse_other(place: Path, then: Mapping[str, Any], now: Mapping[str, Any]) 
         if then.get(key) != now.get(key):
             raise CheckpointError(
                 f"{place}: was trained with {key} {json.dumps(then.get(key))}, now it is "
-                f"{json.dumps(now.get(key))}: go on with the same, or name another folder"
+                f"{json.dumps(now.get(key))}: resume with the same settings, or name another folder"
             )

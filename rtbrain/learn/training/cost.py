@@ -1,9 +1,9 @@
-"""What a training will cost, before it is begun: counted where it can be, else measured."""
+"""The cost of a training before it starts: counted where possible, measured otherwise."""
 
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtbrain.config import PretrainSettings
+from rtbrain.config.training import TrainingSettings
 from rtbrain.learn.corpus.corpus import CorpusSession, open_corpus
 from rtbrain.learn.objectives.objective import Examples, Objective
 from rtbrain.learn.training.batches import draw_ahead
 from rtbrain.learn.training.loop import autocast, moved, take_step
-from rtbrain.learn.training.optimiser import TrainingPlan
+from rtbrain.learn.training.optimiser import make_optimiser
 from rtbrain.learn.training.pretrain import (
     encoder_sizes,
     pretraining_examples,
@@ -26,30 +27,29 @@ from rtbrain.learn.training.pretrain import (
     require_pretrain_corpus,
 )
 from rtbrain.learn.training.ranks import Ranks, joined_ranks
-from rtbrain.learn.training.run import training_plan
 from rtbrain.types import Montage
 
-# Dense bfloat16 products of matrices at best, FLOP/s, from the makers' data sheets.
+# Peak of dense bfloat16 matrix products, FLOP/s, from the manufacturers' data sheets.
 BF16_PEAKS_FLOPS = {
     "NVIDIA A100": 312e12,
     "NVIDIA L40S": 362e12,
     "NVIDIA H100 SXM": 989e12,
     "NVIDIA H200": 989e12,
 }
-# Share of the peak that a plain loop at this size is expected to reach; 0.4 of an H200's is the
-# 400 TFLOP/s that published estimates of this recipe go by.
+# Expected share of the peak for a plain loop at this size; 0.4 of an H200's is the 400 TFLOP/s
+# that published estimates of this recipe assume.
 MFU = 0.4
-# Gradients and two moments lie beside each weight, all float32.
-_FLOATS_A_WEIGHT = 4
+# Each weight has a gradient and two moments, all float32.
+_FLOATS_PER_WEIGHT = 4
 _MEASURE_S = 8.0
 _HOP_S = 0.5
-# Of a micro-batch on a CPU, that is to be measured within seconds: a larger one gains nothing.
+# Per micro-batch on a CPU, to measure within seconds: a larger one gains nothing.
 _CPU_FLOP = 4e11
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """What can be counted without training."""
+    """Costs counted without training."""
 
     n_weights: int
     n_encoder_weights: int
@@ -58,32 +58,32 @@ class TrainingCost:
     state_bytes: int
     activation_bytes: int
 
-    def training_flop(self, plan: TrainingPlan) -> float:
+    def training_flop(self, settings: TrainingSettings) -> float:
         """FLOP of a whole training: backward costs twice what forward does."""
-        return 3.0 * self.forward_flop * plan.batch * plan.steps
+        return 3.0 * self.forward_flop * settings.batch * settings.steps
 
-    def memory_bytes(self, plan: TrainingPlan) -> int:
+    def memory_bytes(self, settings: TrainingSettings) -> int:
         """Memory of a process, without what torch itself needs."""
-        return self.state_bytes + plan.micro_batch * self.activation_bytes
+        return self.state_bytes + settings.micro_batch * self.activation_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRate:
-    """What was measured on this machine."""
+    """Speed measured on this machine."""
 
     items_per_s: float
     micro_batch: int
     peak_bytes: int
 
-    def hours(self, plan: TrainingPlan) -> float:
+    def hours(self, settings: TrainingSettings) -> float:
         """Hours of a whole training at this rate."""
-        return plan.steps * plan.batch / self.items_per_s / 3600
+        return settings.steps * settings.batch / self.items_per_s / 3600
 
 
 def synthetic_session(
     item_shape: tuple[int, ...], n_channels: int, hop_s: float = 0.5
 ) -> CorpusSession:
-    """Noise in the shape of a corpus, to price a training whose corpus is not there."""
+    """Noise in the shape of a corpus, to estimate the cost of a training without one."""
     n_windows = 16
     rng = np.random.default_rng(0)
     names = tuple(f"A{number + 1}" for number in range(n_channels))
@@ -92,7 +92,7 @@ def synthetic_session(
     # The rate is that of samples, which no objective reads: windows are cut already.
     montage = Montage(names, ("seeg",) * n_channels, 1.0, positions, "LIP voxels")
     return CorpusSession(
-        "stand-in",
+        "noise",
         "0",
         montage,
         (),
@@ -102,9 +102,11 @@ def synthetic_session(
     )
 
 
-def count_cost(objective: Objective, examples: Examples, plan: TrainingPlan) -> TrainingCost:
+def count_cost(
+    objective: Objective, examples: Examples, settings: TrainingSettings
+) -> TrainingCost:
     """Count weights, FLOP and activations by forward passes of one item on the CPU."""
-    one = replace(plan, batch=1, micro_batch=1, prefetch=0)
+    one = settings.model_copy(update={"batch": 1, "micro_batch": 1, "prefetch": 0})
     cpu = torch.device("cpu")
     batch = moved(next(draw_ahead(examples, one, range(1), 0, cpu)).batch, cpu)
     weights = {weight.data_ptr() for weight in objective.parameters()}
@@ -118,10 +120,10 @@ def count_cost(objective: Objective, examples: Examples, plan: TrainingPlan) -> 
     objective.train()
     counter = FlopCounterMode(display=False)
     # The counter does not know the fused attention of CPUs.
-    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad(), autocast(plan, cpu):
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad(), autocast(settings, cpu):
         objective(batch)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with autocast(plan, cpu), hooks:
+    with autocast(settings, cpu), hooks:
         loss, _ = objective(batch)
     counts = counter.get_flop_counts()
     encoder = counts.get(f"{type(objective).__name__}.encoder", {})
@@ -132,69 +134,67 @@ def count_cost(objective: Objective, examples: Examples, plan: TrainingPlan) -> 
         sum(weight.numel() for weight in objective.encoder.parameters()),
         sum(encoder.values()),
         counter.get_total_flops(),
-        n_weights * _FLOATS_A_WEIGHT * torch.float32.itemsize,
+        n_weights * _FLOATS_PER_WEIGHT * torch.float32.itemsize,
         sum(kept.values()),
     )
 
 
 def measure_rate(
-    objective: Objective, examples: Examples, plan: TrainingPlan, ranks: Ranks, *, most_s: float
+    objective: Objective,
+    examples: Examples,
+    settings: TrainingSettings,
+    ranks: Ranks,
+    *,
+    max_s: float,
 ) -> TrainingRate:
-    """Train a few steps, and tell how fast that went."""
+    """Train a few steps and measure how fast that is."""
     objective.to(ranks.device)
-    optimiser = plan.optimiser_of(objective.parameters())
-    endless = replace(plan, steps=1_000_000_000)
-    grains = draw_ahead(examples, endless, range(plan.n_micro_batches), 0, ranks.device)
+    optimiser = make_optimiser(settings, objective.parameters())
+    endless = settings.model_copy(update={"steps": 1_000_000_000})
+    micro_batches = draw_ahead(examples, endless, range(settings.n_micro_batches), 0, ranks.device)
 
     def step(n_micro_batches: int) -> float:
         begun_s = time.perf_counter()
+        lr = settings.optimiser.lr
         take_step(
-            objective, optimiser, grains, n_micro_batches, plan, plan.lr, ranks, lambda: False
+            objective, optimiser, micro_batches, n_micro_batches, settings, lr, ranks, lambda: False
         )
         return time.perf_counter() - begun_s
 
-    with contextlib.closing(grains):
+    with contextlib.closing(micro_batches):
         step(1)  # memory and kernels are chosen in the first
-        n_micro_batches = max(1, min(plan.n_micro_batches, int(most_s / step(1))))
+        n_micro_batches = max(1, min(settings.n_micro_batches, int(max_s / step(1))))
         n_steps, took_s = 0, 0.0
-        while took_s < most_s:
+        while took_s < max_s:
             took_s += step(n_micro_batches)
             n_steps += 1
     cuda = ranks.device.type == "cuda"
     return TrainingRate(
-        n_steps * n_micro_batches * plan.micro_batch / took_s,
-        plan.micro_batch,
+        n_steps * n_micro_batches * settings.micro_batch / took_s,
+        settings.micro_batch,
         torch.cuda.max_memory_allocated(ranks.device) if cuda else 0,
     )
 
 
 def print_cost(settings: PretrainSettings, folder: Path | None) -> None:
-    """Print weights, FLOP, memory and hours; noise stands in where there is no corpus.
-
-    Parameters
-    ----------
-    settings : PretrainSettings
-        What would be trained.
-    folder : Path or None
-        Of the corpus.
-    """
+    """Print weights, FLOP, memory and hours; without a corpus, of training on noise."""
     sessions, hop_s = _sessions(settings, folder)
     examples = pretraining_examples(settings, sessions, hop_s)
-    objective, plan = pretraining_objective(settings), training_plan(settings)
-    cost = count_cost(objective, pretraining_examples(_widest(settings), sessions, hop_s), plan)
-    _tell_cost(cost, plan)
+    objective = pretraining_objective(settings)
+    cost = count_cost(objective, pretraining_examples(_widest(settings), sessions, hop_s), settings)
+    _print_cost(cost, settings)
     with joined_ranks() as ranks:
-        length = plan.micro_batch
+        length = settings.micro_batch
         if ranks.device.type == "cpu":
-            most = max(1, int(_CPU_FLOP / (3 * cost.forward_flop)))
-            length = next(n for n in range(min(length, most), 0, -1) if plan.batch % n == 0)
-        few = replace(plan, micro_batch=length)
-        rate = measure_rate(objective, examples, few, ranks, most_s=_MEASURE_S)
-        _tell_rate(cost, rate, plan, str(ranks.device))
+            largest = max(1, int(_CPU_FLOP / (3 * cost.forward_flop)))
+            length = next(n for n in range(min(length, largest), 0, -1) if settings.batch % n == 0)
+        small = settings.model_copy(update={"micro_batch": length})
+        rate = measure_rate(objective, examples, small, ranks, max_s=_MEASURE_S)
+        _print_rate(cost, rate, settings, str(ranks.device))
 
 
 def _widest(settings: PretrainSettings) -> PretrainSettings:
-    """The same with the most channels an example: all of a micro-batch are padded to the widest."""
+    """The same with the most channels per example: a micro-batch is padded to its widest."""
     popt = settings.objective.popt
     if popt is None:
         return settings
@@ -218,34 +218,38 @@ def _sessions(
     return [synthetic_session((n_frames, width), 4, _HOP_S)], _HOP_S
 
 
-def _tell_cost(cost: TrainingCost, plan: TrainingPlan) -> None:
-    flop = cost.training_flop(plan)
+def _print_cost(cost: TrainingCost, settings: TrainingSettings) -> None:
+    flop = cost.training_flop(settings)
     typer.echo(
         f"weights        {cost.n_weights / 1e6:.2f} M ({cost.n_encoder_weights / 1e6:.2f} M kept)"
     )
     typer.echo(
-        f"forward        {cost.encoder_flop / 1e9:.2f} GFLOP an item in the encoder, "
+        f"forward        {cost.encoder_flop / 1e9:.2f} GFLOP per item in the encoder, "
         f"{cost.forward_flop / 1e9:.2f} with its heads"
     )
     typer.echo(
-        f"training       {plan.steps} steps x {plan.batch} items x 3 forward = {_flop(flop)}"
+        f"training       {settings.steps} steps x {settings.batch} items x 3 forward "
+        f"= {_flop(flop)}"
     )
     typer.echo(
-        f"memory         {_bytes(cost.memory_bytes(plan))} a process: {_bytes(cost.state_bytes)} "
-        f"of weights, gradients and moments, {_bytes(cost.activation_bytes)} of activations an "
-        f"item, {plan.micro_batch} at once"
+        f"memory         {_bytes(cost.memory_bytes(settings))} per process: "
+        f"{_bytes(cost.state_bytes)} of weights, gradients and moments, {_bytes(cost.activation_bytes)} of activations per "
+        f"item, {settings.micro_batch} at once"
     )
 
 
-def _tell_rate(cost: TrainingCost, rate: TrainingRate, plan: TrainingPlan, device: str) -> None:
+def _print_rate(
+    cost: TrainingCost, rate: TrainingRate, settings: TrainingSettings, device: str
+) -> None:
     done = 3 * cost.forward_flop * rate.items_per_s
     peak = f", {_bytes(rate.peak_bytes)} in use" if rate.peak_bytes else ""
     typer.echo(
-        f"this machine   {_hours(rate.hours(plan))} on {device}: measured {rate.items_per_s:.3g} "
-        f"items/s in micro-batches of {rate.micro_batch}, {plan.precision}, {_flop(done)}/s{peak}"
+        f"this machine   {_hours(rate.hours(settings))} on {device}: measured "
+        f"{rate.items_per_s:.3g} items/s in micro-batches of {rate.micro_batch}, "
+        f"{settings.precision}, {_flop(done)}/s{peak}"
     )
     for name, flops in BF16_PEAKS_FLOPS.items():
-        hours = cost.training_flop(plan) / (MFU * flops) / 3600
+        hours = cost.training_flop(settings) / (MFU * flops) / 3600
         typer.echo(
             f"{name:<14} {_hours(hours)} on one, computed at {MFU:.0%} of {flops / 1e12:.0f} "
             f"TFLOP/s (dense bfloat16)"

@@ -1,9 +1,7 @@
-"""The record of a training: a line of JSON a step, and the same for tensorboard."""
+"""The log of a training: one line of JSON per step, and the same for tensorboard."""
 
 import importlib.util
 import json
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.learn.training.checkpoint import write_safely
+from rtbrain.files import finite, write_atomically
 from rtbrain.types import Floats
 
 _LOG = "log.jsonl"
@@ -29,14 +27,12 @@ class StepRecord:
 
 
 class Logbook:
-    """Files of the record, in the folder of a training."""
+    """The log of a training, in its folder, up to and including a step."""
 
     def __init__(self, folder: Path, step: int) -> None:
         kept = [row for row in read_log(folder) if row["step"] <= step] if step else []
         lines = "".join(json.dumps(row) + "\n" for row in kept)
-        part = folder / f".{_LOG}"
-        write_safely(part, lines.encode())
-        os.replace(part, folder / _LOG)
+        write_atomically(folder / _LOG, lines)
         self._file = (folder / _LOG).open("a", encoding="utf-8")
         # Extra [train]: without tensorboard the log of JSON lines remains, which all else reads.
         self._board: Any = None
@@ -54,7 +50,7 @@ class Logbook:
     def validation(
         self, step: int, figures: Mapping[str, float], pictures: Mapping[str, Floats]
     ) -> None:
-        """Write what held-out subjects gave after so many steps."""
+        """Write the figures of held-out subjects after this step."""
         self._line({"step": step, "validation": dict(figures)})
         self._scalars("validation", figures, step)
         if self._board is not None:
@@ -63,13 +59,13 @@ class Logbook:
             self._board.flush()
 
     def close(self) -> None:
-        """Write what is left and close the files."""
+        """Flush and close the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()
 
     def _line(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(_finite(row)) + "\n")
+        self._file.write(json.dumps(finite(row)) + "\n")
         self._file.flush()
 
     def _scalars(self, group: str, scalars: Mapping[str, float], step: int) -> None:
@@ -80,7 +76,7 @@ class Logbook:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Rows of a training's ``log.jsonl``; a last line that was cut off is left out."""
+    """Rows of a training's ``log.jsonl``; an incomplete last line is left out."""
     path = folder / _LOG
     rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
@@ -89,15 +85,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
-
-
-def _finite(value: Any) -> Any:
-    """The same with None where a number is none: JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _grey(picture: Floats) -> Floats:

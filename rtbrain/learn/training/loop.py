@@ -1,4 +1,4 @@
-"""The training loop, to be read aloud."""
+"""The training loop."""
 
 import contextlib
 import math
@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rtbrain.config.training import TrainingSettings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.objectives.objective import Batch, Examples, Objective
 from rtbrain.learn.training.batches import MicroBatch, draw_ahead, share_of_rank, validation_batches
 from rtbrain.learn.training.checkpoint import last_checkpoint, restore, save_checkpoint
 from rtbrain.learn.training.logbook import Logbook, StepRecord
-from rtbrain.learn.training.optimiser import TrainingPlan
+from rtbrain.learn.training.optimiser import learning_rate, make_optimiser
 from rtbrain.learn.training.ranks import Ranks
 
 
 class TrainingProgress:
-    """How far a training is."""
+    """Steps done, and time spent on them."""
 
     def __init__(self, step: int, time_s: float) -> None:
         self.step = step
@@ -28,7 +29,7 @@ class TrainingProgress:
 
     @property
     def time_s(self) -> float:
-        """Time so far, s."""
+        """Time so far, s, over all runs of this training."""
         return time.monotonic() - self._begun_s
 
 
@@ -36,17 +37,17 @@ def train(
     objective: Objective,
     examples: Examples,
     held_out: Examples | None,
-    plan: TrainingPlan,
+    settings: TrainingSettings,
     *,
     folder: Path,
     identity: Mapping[str, Any],
     ranks: Ranks,
     stop: Callable[[], bool] = lambda: False,
-    tell: Callable[[StepRecord], None] = lambda record: None,
+    on_step: Callable[[StepRecord], None] = lambda record: None,
 ) -> TrainingProgress:
     """Train an objective from its last checkpoint, or from the start where there is none."""
     objective.to(ranks.device)
-    optimiser = plan.optimiser_of(objective.parameters())
+    optimiser = make_optimiser(settings, objective.parameters())
     checkpoints = folder / "checkpoints"
     last = last_checkpoint(checkpoints, identity)
     if last:
@@ -54,28 +55,28 @@ def train(
     progress = TrainingProgress(last.step, last.time_s) if last else TrainingProgress(0, 0.0)
 
     model = ranks.spread(objective)
-    numbers = share_of_rank(plan, ranks.rank, ranks.n_ranks)
-    grains = draw_ahead(examples, plan, numbers, progress.step, ranks.device)
-    with contextlib.closing(grains), _book(folder, progress.step, ranks) as book:
+    numbers = share_of_rank(settings, ranks.rank, ranks.n_ranks)
+    micro_batches = draw_ahead(examples, settings, numbers, progress.step, ranks.device)
+    with contextlib.closing(micro_batches), _open_log(folder, progress.step, ranks) as log:
         if progress.step == 0:
-            _look(objective, held_out, plan, progress, book)
-        while progress.step < plan.steps:
-            lr = plan.lr_at(progress.step)
+            _log_validation(objective, held_out, settings, progress, log)
+        while progress.step < settings.steps:
+            lr = learning_rate(settings, progress.step)
             objective.begin_step(progress.step)
             means, grad_norm = take_step(
-                model, optimiser, grains, len(numbers), plan, lr, ranks, stop
+                model, optimiser, micro_batches, len(numbers), settings, lr, ranks, stop
             )
             progress.step += 1
             stopped, loss = means.pop("stop") > 0, means.pop("loss")
-            _refuse_no_number(loss, grad_norm, progress.step)
+            _require_finite(loss, grad_norm, progress.step)
             record = StepRecord(progress.step, loss, means, lr, grad_norm)
-            if book:
-                book.step(record)
-                tell(record)
-            ended = progress.step == plan.steps
-            if ended or progress.step % plan.validate_every == 0:
-                _look(objective, held_out, plan, progress, book)
-            due = ended or stopped or progress.step % plan.checkpoint_every == 0
+            if log:
+                log.step(record)
+                on_step(record)
+            ended = progress.step == settings.steps
+            if ended or progress.step % settings.validate_every == 0:
+                _log_validation(objective, held_out, settings, progress, log)
+            due = ended or stopped or progress.step % settings.checkpoint_every == 0
             if due and ranks.first:
                 step, time_s = progress.step, progress.time_s
                 save_checkpoint(
@@ -90,93 +91,93 @@ def train(
 def take_step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    grains: Iterator[MicroBatch],
+    micro_batches: Iterator[MicroBatch],
     n_micro_batches: int,
-    plan: TrainingPlan,
+    settings: TrainingSettings,
     lr: float,
     ranks: Ranks,
     stop: Callable[[], bool],
 ) -> tuple[dict[str, float], float]:
     """One step of the optimiser."""
     model.train()
-    told: list[dict[str, Tensor]] = []
+    measured: list[dict[str, Tensor]] = []
     for number in range(n_micro_batches):
-        grain = next(grains)
-        batch = moved(grain.batch, ranks.device)
-        torch.manual_seed(grain.seed)
+        drawn = next(micro_batches)
+        batch = moved(drawn.batch, ranks.device)
+        torch.manual_seed(drawn.seed)
         with ranks.exchange(model, last=number == n_micro_batches - 1):
-            with autocast(plan, ranks.device):
+            with autocast(settings, ranks.device):
                 loss, measures = model(batch)
             (loss / n_micro_batches).backward()
-        told.append({"loss": loss.detach(), **measures})
-    norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+        measured.append({"loss": loss.detach(), **measures})
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     for group in optimiser.param_groups:
         group["lr"] = lr
     optimiser.step()
     optimiser.zero_grad()
-    names = list(told[0])
-    rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in told])
-    asked = torch.full((1,), float(stop()), device=ranks.device)
-    means = ranks.mean(torch.cat((rows.mean(0), asked))).tolist()
+    names = list(measured[0])
+    rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in measured])
+    stopping = torch.full((1,), float(stop()), device=ranks.device)
+    means = ranks.mean(torch.cat((rows.mean(0), stopping))).tolist()
     return dict(zip([*names, "stop"], means, strict=True)), float(norm)
 
 
 def validate(
-    objective: Objective, held_out: Examples, plan: TrainingPlan, device: torch.device
+    objective: Objective, held_out: Examples, settings: TrainingSettings, device: torch.device
 ) -> dict[str, float]:
-    """Figures of the objective over held-out items, always the same ones."""
+    """Figures of the objective over held-out items, the same at each call."""
     objective.eval()
-    batches = (moved(batch, device) for batch in validation_batches(held_out, plan))
-    with torch.no_grad(), autocast(plan, device):
+    batches = (moved(batch, device) for batch in validation_batches(held_out, settings))
+    with torch.no_grad(), autocast(settings, device):
         figures = objective.score(batches)
     objective.train()
     return {name: float(value) for name, value in figures.items()}
 
 
-def _look(
+def _log_validation(
     objective: Objective,
     held_out: Examples | None,
-    plan: TrainingPlan,
+    settings: TrainingSettings,
     progress: TrainingProgress,
-    book: Logbook | None,
+    log: Logbook | None,
 ) -> None:
     """Validate and draw, in the process that writes; the others wait at the next step."""
-    if book is None or held_out is None:
+    if log is None or held_out is None:
         return
     device = next(objective.parameters()).device
-    figures = validate(objective, held_out, plan, device)
+    figures = validate(objective, held_out, settings, device)
     objective.eval()
-    first = moved(next(validation_batches(held_out, plan)), device)
-    with torch.no_grad(), autocast(plan, device):
+    first = moved(next(validation_batches(held_out, settings)), device)
+    with torch.no_grad(), autocast(settings, device):
         pictures = objective.pictures(first)
     objective.train()
-    book.validation(progress.step, figures, pictures)
+    log.validation(progress.step, figures, pictures)
 
 
 @contextlib.contextmanager
-def _book(folder: Path, step: int, ranks: Ranks) -> Iterator[Logbook | None]:
+def _open_log(folder: Path, step: int, ranks: Ranks) -> Iterator[Logbook | None]:
     if not ranks.first:
         yield None
         return
-    with contextlib.closing(Logbook(folder, step)) as book:
-        yield book
+    with contextlib.closing(Logbook(folder, step)) as log:
+        yield log
 
 
-def autocast(plan: TrainingPlan, device: torch.device) -> torch.autocast:
-    """Around a forward pass: products of matrices in the precision of the plan."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16")
+def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+    """Around a forward pass: matrix products in the precision of the settings."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch where it is used."""
+    """The batch on this device."""
     return {name: item.to(device, non_blocking=True) for name, item in batch.items()}
 
 
-def _refuse_no_number(loss: float, grad_norm: float, step: int) -> None:
-    """Refuse a step before it is kept: a gradient that is no number has spoiled the weights."""
+def _require_finite(loss: float, grad_norm: float, step: int) -> None:
+    """Refuse a step before it is saved: a gradient that is not finite has spoiled the weights."""
     for name, value in (("loss", loss), ("gradient", grad_norm)):
         if not math.isfinite(value):
             raise SettingsError(
-                f"the {name} of step {step} is {value}: expected a number; lower lr or clip, or "
-                f"look for NaN in the corpus; --resume goes on from the last checkpoint"
+                f"the {name} of step {step} is {value}: expected a number: lower lr or clip, or "
+                f"look for NaN in the corpus; --resume continues from the last checkpoint"
             )

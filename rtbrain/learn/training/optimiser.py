@@ -1,85 +1,39 @@
-"""What a training does, in plain values."""
+"""From gradients to steps: the learning rate of each step, and the optimiser."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from rtbrain.errors import SettingsError
+from rtbrain.config.training import TrainingSettings
 
-_MOST_WEIGHT_NORM = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """How an objective is trained."""
-
-    steps: int
-    batch: int
-    micro_batch: int
-    optimiser: Literal["lamb", "adamw"]
-    lr: float
-    weight_decay: float
-    warm_up: float
-    decay_factor: float
-    decay_every: float
-    clip: float
-    precision: Literal["float32", "bfloat16"]
-    seed: int
-    validate_every: int
-    checkpoint_every: int
-    validate_items: int
-    prefetch: int
-
-    def __post_init__(self) -> None:
-        if self.batch % self.micro_batch:
-            raise SettingsError(
-                f"batch: expected a multiple of micro_batch, got {self.batch} and "
-                f"{self.micro_batch}: change one of them"
-            )
-
-    @property
-    def n_micro_batches(self) -> int:
-        """Grains a step."""
-        return self.batch // self.micro_batch
-
-    def lr_at(self, step: int) -> float:
-        """Learning rate of the step that follows on `step` steps."""
-        return self.lr * rate_factor(
-            step,
-            self.steps,
-            warm_up=self.warm_up,
-            decay_factor=self.decay_factor,
-            decay_every=self.decay_every,
-        )
-
-    def optimiser_of(self, weights: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """New optimiser of these weights."""
-        if self.optimiser == "lamb":
-            return Lamb(weights, lr=self.lr, weight_decay=self.weight_decay)
-        return torch.optim.AdamW(weights, lr=self.lr, weight_decay=self.weight_decay)
+_MAX_WEIGHT_NORM = 10.0
 
 
-def rate_factor(
-    step: int, n_steps: int, *, warm_up: float, decay_factor: float, decay_every: float
-) -> float:
-    """Factor on the learning rate: a linear rise, then a stair down.
+def learning_rate(settings: TrainingSettings, step: int) -> float:
+    """Learning rate of a step, counted from 0: a linear rise, then a stair down.
 
-    Step k of N gets (k + 1) / W up to W = warm_up N, and decay_factor ** floor((k - W) / E) from
-    there, with E = decay_every N: as published W is 2.5 % of the steps, and each 1 % takes 1 % off.
-
+    Step k of N gets (k + 1) / W of the highest rate up to W = warm_up N, and
+    factor ** floor((k - W) / E) from there, with E = every N: as published W is 2.5 % of the
+    steps, and the rate falls by 1 % after each 1 % of them.
 
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.
     """
-    n_warm = round(warm_up * n_steps)
+    highest, n_warm = settings.optimiser.lr, round(settings.warm_up * settings.steps)
     if step < n_warm:
-        return (step + 1) / n_warm
-    stairs = (step - n_warm) // max(1, round(decay_every * n_steps))
-    return float(decay_factor**stairs)
+        return highest * ((step + 1) / n_warm)
+    stairs = (step - n_warm) // max(1, round(settings.decay.every * settings.steps))
+    return float(highest * settings.decay.factor**stairs)
+
+
+def make_optimiser(settings: TrainingSettings, weights: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """New optimiser of these weights."""
+    kind = Lamb if settings.optimiser.name == "lamb" else torch.optim.AdamW
+    lr, weight_decay = settings.optimiser.lr, settings.optimiser.weight_decay
+    return kind(weights, lr=lr, weight_decay=weight_decay)
 
 
 class Lamb(torch.optim.Optimizer):
@@ -88,7 +42,6 @@ class Lamb(torch.optim.Optimizer):
     With gradient g, moments m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g², a tensor w moves by
     u = m / (sqrt(v) + eps) + decay w, as w = w - lr (min(|w|, 10) / |u|) u; the ratio is 1 where
     either norm is 0.
-
 
     References
     ----------
@@ -137,9 +90,9 @@ class Lamb(torch.optim.Optimizer):
         update = mean / square.sqrt().add_(group["eps"])
         if group["weight_decay"]:
             update.add_(weight, alpha=group["weight_decay"])
-        weight_norm = torch.linalg.vector_norm(weight).clamp(max=_MOST_WEIGHT_NORM)
+        weight_norm = torch.linalg.vector_norm(weight).clamp(max=_MAX_WEIGHT_NORM)
         update_norm = torch.linalg.vector_norm(update)
-        # Without a branch on their values, so that a GPU is never waited for.
+        # No branch on their values: that would wait for the GPU.
         both = (weight_norm > 0) & (update_norm > 0)
         trust = torch.where(both, weight_norm / update_norm, torch.ones_like(weight_norm))
         weight.sub_(update.mul_(trust * group["lr"]))

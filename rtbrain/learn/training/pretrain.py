@@ -1,6 +1,6 @@
-"""The run of `rtbrain pretrain`: corpus, settings and what was learned before, joined."""
+"""`rtbrain pretrain`: an encoder trained on a corpus, without labels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,27 +8,25 @@ from typing import Any
 import torch
 
 from rtbrain.config import PretrainSettings
-from rtbrain.encoder import BRAINBERT_SIZES, POPT_SIZES
-from rtbrain.encoder.models.biofame import BIOFAME_SIZES
 from rtbrain.encoder.models.layers import set_dropout
-from rtbrain.encoder.models.model import SIZES_BY_KIND, EncoderSizes, make_encoder
-from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES
-from rtbrain.encoder.weights.open_model import refuse_seen_subjects
+from rtbrain.encoder.models.model import EncoderSizes, make_encoder
+from rtbrain.encoder.weights.open_model import require_unseen
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
-from rtbrain.learn.objectives.biofame import FrequencyMaintain, WaveformPatches
+from rtbrain.learn.objectives.biofame import FrequencyMaintain
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
-from rtbrain.learn.objectives.neurobert import FourierInversion, MaskedPatches
+from rtbrain.learn.objectives.neurobert import FourierInversion
 from rtbrain.learn.objectives.objective import Examples, Objective
+from rtbrain.learn.objectives.patches import MaskedPatches
 from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
 from rtbrain.learn.objectives.popt_inputs import standardise_inputs
 from rtbrain.learn.training.run import (
     TrainingJob,
     held_out_subjects,
+    named_sizes,
     run_training,
     training_subjects,
 )
-from rtbrain.processes import stop_on_signals
 
 FORMS = {
     "brainbert": "spectrogram",
@@ -38,74 +36,68 @@ FORMS = {
 }
 
 
-def run_pretraining(settings: PretrainSettings, folder: Path, out: Path, *, resume: bool) -> bool:
-    """Train, and leave the encoder with its report; False where it was stopped before.
+def run_pretraining(
+    settings: PretrainSettings, folder: Path, out: Path, *, resume: bool, stop: Callable[[], bool]
+) -> bool:
+    """Train on the corpus in `folder`; write the encoder and its report.
 
-    Parameters
-    ----------
-    settings : PretrainSettings
-        What to learn, and how.
-    folder : Path
-        Of the corpus.
-    out : Path
-        Of the training.
-    resume : bool
-        Go on from what lies there.
+    Returns
+    -------
+    bool
+        False where `stop` ended the training early: it can be resumed.
 
     Raises
     ------
     SettingsError
-        The corpus does not fit the settings, its encoder learned from subjects that are held out,
-        or `out` has content and `resume` is not set.
+        The corpus does not fit the settings, its encoder was trained on subjects that are held
+        out, or `out` has content and `resume` is not set.
     CheckpointError
         The last checkpoint is broken, or of other settings.
     RecordingError
         The corpus cannot be read, or lacks a subject.
     """
-    stop = stop_on_signals()
     corpus = open_corpus(folder)
     require_pretrain_corpus(settings, corpus)
     held_out = held_out_subjects(settings, corpus)
     encoder_learned = corpus.manifest.settings.get("learned")
-    refuse_seen_subjects(folder, encoder_learned, held_out)
-    learned = corpus.of(training_subjects(corpus, held_out))
-    examples = pretraining_examples(settings, learned, corpus.hop_s)
-    shown = pretraining_examples(settings, corpus.of(held_out), corpus.hop_s) if held_out else None
+    require_unseen(held_out, encoder_learned, "held_out", f"the encoder that made {folder}")
+    sessions = corpus.of(training_subjects(corpus, held_out))
+    examples_of = partial(pretraining_examples, settings, hop_s=corpus.hop_s)
+    examples = examples_of(sessions)
+    validation = examples_of(corpus.of(held_out)) if held_out else None
     objective = pretraining_objective(settings)
-    begin_encoder(settings, objective, learned)
+    popt = settings.objective.popt
+    if popt is not None and popt.standardise and isinstance(objective, PopulationObjective):
+        standardise_inputs(objective.encoder, sessions, seed=settings.seed)
     notes = []
     if held_out and corpus.form == "embedding" and encoder_learned is None:
-        notes.append("whether the corpus's encoder learned from them is not known")
-    unplaced = _n_unplaced(examples) + _n_unplaced(shown)
-    if unplaced:
-        notes.append(f"contacts without a position, left out: {unplaced}")
-    told = {
-        "encoder_sha256": corpus.manifest.settings.get("encoder_sha256"),
-        "encoder_learned": encoder_learned,
-        "contacts_without_position": unplaced,
-    }
+        notes.append("it is not known whether the corpus's encoder was trained on them")
+    n_unplaced = sum(
+        each.n_unplaced for each in (examples, validation) if isinstance(each, PopulationPairs)
+    )
+    if n_unplaced:
+        notes.append(f"contacts without a position, left out: {n_unplaced}")
     job = TrainingJob(
         settings=settings,
         corpus=corpus,
         held_out=held_out,
         objective=objective,
-        examples_of=partial(pretraining_examples, settings, hop_s=corpus.hop_s),
+        examples_of=examples_of,
         examples=examples,
-        shown=shown,
-        told=told,
+        validation=validation,
+        provenance={
+            "encoder_sha256": corpus.manifest.settings.get("encoder_sha256"),
+            "encoder_learned": encoder_learned,
+            "contacts_without_position": n_unplaced,
+        },
         identity={},
         notes=notes,
     )
     return run_training(job, out, resume=resume, stop=stop)
 
 
-def _n_unplaced(examples: Examples | None) -> int:
-    """Contacts that are not shown, since they have no position."""
-    return examples.n_unplaced if isinstance(examples, PopulationPairs) else 0
-
-
 def objective_name(settings: PretrainSettings) -> str:
-    """Which objective it is."""
+    """Name of the objective, as in the settings."""
     return next(name for name, chosen in settings.objective if chosen is not None)
 
 
@@ -113,27 +105,11 @@ def encoder_sizes(settings: PretrainSettings) -> EncoderSizes:
     """Sizes of the encoder."""
     name = objective_name(settings)
     sizes = getattr(settings.objective, name).sizes
-    every: dict[str, Mapping[str, EncoderSizes]] = {
-        "brainbert": BRAINBERT_SIZES,
-        "popt": POPT_SIZES,
-        "neurobert": NEUROBERT_SIZES,
-        "biofame": BIOFAME_SIZES,
-    }
-    named = every[name]
-    where = f"objective.{name}.sizes"
-    if isinstance(sizes, str):
-        if sizes not in named:
-            raise SettingsError(f"{where}: no sizes {sizes!r}; known are {', '.join(named)}")
-        return named[sizes]
-    make: Callable[..., EncoderSizes] = SIZES_BY_KIND[name]  # type: ignore[index]
-    try:
-        return make(**sizes)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{where}: {error}") from error
+    return named_sizes(name, sizes, where=f"objective.{name}.sizes")
 
 
 def pretraining_objective(settings: PretrainSettings) -> Objective:
-    """The objective with weights of the seed; the global generator is not moved."""
+    """The objective with weights from the seed; the global generator is left alone."""
     sizes = encoder_sizes(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -148,15 +124,6 @@ def pretraining_objective(settings: PretrainSettings) -> Objective:
     return objective
 
 
-def begin_encoder(
-    settings: PretrainSettings, objective: Objective, sessions: Sequence[CorpusSession]
-) -> None:
-    """Fit the first weights of an objective to what it will learn from, where that is asked for."""
-    popt = settings.objective.popt
-    if popt is not None and popt.standardise and isinstance(objective, PopulationObjective):
-        standardise_inputs(objective.encoder, sessions, seed=settings.seed)
-
-
 def _around(settings: PretrainSettings, encoder: Any) -> Objective:
     chosen = settings.objective
     if chosen.brainbert is not None:
@@ -167,14 +134,13 @@ def _around(settings: PretrainSettings, encoder: Any) -> Objective:
         return PopulationObjective(encoder)
     if chosen.neurobert is not None:
         return FourierInversion(encoder)
-
     return FrequencyMaintain(encoder)
 
 
 def pretraining_examples(
     settings: PretrainSettings, sessions: Sequence[CorpusSession], hop_s: float
 ) -> Examples:
-    """What the objective is shown of these sessions."""
+    """Examples of these sessions for the objective."""
     chosen = settings.objective
     if chosen.brainbert is not None:
         return MaskedSpectrograms(
@@ -191,11 +157,8 @@ def pretraining_examples(
             hop_s=hop_s,
             upstream_negatives=chosen.popt.upstream_negatives,
         )
-    if chosen.neurobert is not None:
-        return MaskedPatches(sessions, mask_share=chosen.neurobert.mask_share)
-    if chosen.biofame is not None:
-        return WaveformPatches(sessions, mask_share=chosen.biofame.mask_share)
-    raise AssertionError("settings hold exactly one objective")
+    patches = getattr(chosen, objective_name(settings))
+    return MaskedPatches(sessions, mask_share=patches.mask_share)
 
 
 def require_pretrain_corpus(settings: PretrainSettings, corpus: Corpus) -> None:

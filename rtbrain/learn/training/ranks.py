@@ -32,14 +32,14 @@ class Ranks:
         if self.n_ranks == 1:
             return objective
         cuda = self.device.type == "cuda"
-        # Every weight that asks for a gradient gets one: objectives freeze heads they do not read.
+        # Every weight that requires a gradient gets one: objectives freeze heads they do not use.
         return DistributedDataParallel(objective, device_ids=[self.device.index] if cuda else None)
 
     def exchange(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Around forward and backward: gradients meet once a step, behind its last grain."""
+        """Around forward and backward: gradients are averaged once per step, at its last batch."""
         if isinstance(model, DistributedDataParallel) and not last:
-            quiet: contextlib.AbstractContextManager[None] = model.no_sync()
-            return quiet
+            no_sync: contextlib.AbstractContextManager[None] = model.no_sync()
+            return no_sync
         return contextlib.nullcontext()
 
     def mean(self, values: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Ranks:
         return values
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.n_ranks > 1:
             dist.barrier()
 
@@ -67,7 +67,7 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
         if local >= torch.cuda.device_count():
             raise SettingsError(
                 f"process {local} of this machine has no GPU of its own, there are "
-                f"{torch.cuda.device_count()}: give torchrun --nproc-per-node that many"
+                f"{torch.cuda.device_count()}: start as many by torchrun --nproc-per-node"
             )
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)

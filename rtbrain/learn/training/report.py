@@ -1,28 +1,27 @@
-"""What a finished training leaves: the encoder, a report, and its curve as a picture."""
+"""The results of a training: the encoder, a report, and pictures."""
 
 import importlib.metadata
-import json
 import os
 import platform
-import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from rtbrain.encoder import save_encoder
+from rtbrain.files import strict_json, write_atomically
+from rtbrain.learn.figures import new_figure, save_figure
+from rtbrain.learn.objectives.distillation_scores import DistillationScores
 from rtbrain.learn.objectives.objective import Objective
-from rtbrain.learn.training.checkpoint import write_safely
 from rtbrain.learn.training.logbook import read_log
 from rtbrain.learn.training.loop import TrainingProgress
 from rtbrain.learn.training.ranks import Ranks
 
 _VERSIONS = ("rtbrain", "torch", "numpy")
-
-
-_SMOOTHED = 50  # points of the curve, each a mean of the steps around it
+_N_SMOOTHED = 50  # points of the curve, each a mean of the steps around it
 
 
 def finish(
@@ -35,24 +34,27 @@ def finish(
     by_subject: Mapping[str, Mapping[str, float] | None],
     ranks: Ranks,
 ) -> dict[str, float | None]:
-    """Write the encoder, ``report.json`` and ``curve.png``."""
-    _put_encoder(folder, objective)
+    """Write the encoder, ``report.json`` and ``curve.png``; returns the last figures."""
+    _write_encoder(folder, objective)
     rows = read_log(folder)
     steps = [row for row in rows if "loss" in row]
-    looks = [(row["step"], row["validation"]) for row in rows if "validation" in row]
-    figures: dict[str, float | None] = looks[-1][1] if looks else {}
-    tail = steps[-max(1, len(steps) // _SMOOTHED) :]
+    validations = [(row["step"], row["validation"]) for row in rows if "validation" in row]
+    last: dict[str, float | None] = validations[-1][1] if validations else {}
+    tail = steps[-max(1, len(steps) // _N_SMOOTHED) :]
+    cuda = ranks.device.type == "cuda"
     report = {
         "settings": settings,
         "corpus": corpus,
         "steps": progress.step,
         "loss": {"first": steps[0]["loss"], "last": sum(row["loss"] for row in tail) / len(tail)},
         "validation": (
-            {"first": looks[0][1], "last": figures, "by_subject": by_subject} if looks else None
+            {"first": validations[0][1], "last": last, "by_subject": by_subject}
+            if validations
+            else None
         ),
         "time_s": round(progress.time_s, 1),
         "machine": {
-            "device": _device_name(ranks.device),
+            "device": torch.cuda.get_device_name(ranks.device) if cuda else "cpu",
             "processes": ranks.n_ranks,
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
@@ -63,57 +65,47 @@ def finish(
             **{name: importlib.metadata.version(name) for name in _VERSIONS},
         },
     }
-    _draw(folder / "curve.png", steps, looks)
-    text = json.dumps(report, indent=2) + "\n"
-    write_safely(folder / ".report.json", text.encode())
-    os.replace(folder / ".report.json", folder / "report.json")
-    return figures
+    _draw_curve(folder / "curve.png", steps, validations)
+    write_atomically(folder / "report.json", strict_json(report))
+    return last
 
 
-def _put_encoder(folder: Path, objective: Objective) -> None:
-    part = folder / ".encoder"
-    shutil.rmtree(part, ignore_errors=True)
-    save_encoder(objective.encoder, part)  # type: ignore[arg-type]
-    # The note last, so that a folder with a note is complete.
-    for path in sorted(part.iterdir(), key=lambda path: path.suffix == ".json"):
-        os.replace(path, folder / path.name)
-    part.rmdir()
+def _write_encoder(folder: Path, objective: Objective) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        save_encoder(objective.encoder, Path(part))  # type: ignore[arg-type]
+        # The note last, so that a folder with a note is complete.
+        for path in sorted(Path(part).iterdir(), key=lambda path: path.suffix == ".json"):
+            os.replace(path, folder / path.name)
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _draw(
-    path: Path, steps: list[dict[str, Any]], looks: list[tuple[int, dict[str, float | None]]]
+def _draw_curve(
+    path: Path, steps: list[dict[str, Any]], validations: list[tuple[int, dict[str, float | None]]]
 ) -> None:
-    """Loss of each step, its running mean, and the figures of the validations.
+    """Draw the loss of each step and its running mean, and a panel per figure of the validations.
 
-    A figure has a panel, in which those that it is held against, such as ``l1_of_zero`` beside
-    ``l1``, are dashed.
+    Baselines, such as ``l1_of_zero`` beside ``l1``, are dashed lines in the panel of their figure.
     """
-    every = list(looks[0][1]) if looks else []
-    names = [name for name in every if name.split("_of_")[0] not in every or "_of_" not in name]
+    figures = list(validations[0][1]) if validations else []
+    names = [name for name in figures if name.split("_of_")[0] not in figures or "_of_" not in name]
     n_columns = min(3, 1 + len(names))
     n_rows = -(-(1 + len(names)) // n_columns)
-    figure = Figure(figsize=(4.2 * n_columns, 2.8 * n_rows), layout="constrained")
+    figure = new_figure(4.2 * n_columns, 2.8 * n_rows)
     panels = figure.subplots(n_rows, n_columns, squeeze=False).flatten()
     at, losses = [row["step"] for row in steps], [row["loss"] for row in steps]
-    length = max(1, len(steps) // _SMOOTHED)
-    means = [
-        sum(losses[first : first + length]) / len(losses[first : first + length])
-        for first in range(0, len(losses), length)
-    ]
+    length = max(1, len(steps) // _N_SMOOTHED)
+    means = [np.mean(losses[first : first + length]) for first in range(0, len(losses), length)]
     panels[0].plot(at, losses, color="0.8", linewidth=0.8, label="each step")
     panels[0].plot(at[::length], means, color="C0", label=f"mean of {length}")
     panels[0].set_title("training loss", fontsize=9)
     panels[0].legend(fontsize=7, frameon=False)
     for panel, name in zip(panels[1:], names, strict=False):
-        for other in (name, *(each for each in every if each.startswith(f"{name}_of_"))):
-            values = [float("nan") if look[other] is None else look[other] for _, look in looks]
+        for other in (name, *(each for each in figures if each.startswith(f"{name}_of_"))):
+            values = [
+                float("nan") if found[other] is None else found[other] for _, found in validations
+            ]
             style = "-" if other == name else "--"
             label = other.removeprefix(f"{name}_")
-            panel.plot([step for step, _ in looks], values, style, marker=".", label=label)
+            panel.plot([step for step, _ in validations], values, style, marker=".", label=label)
         panel.legend(fontsize=7, frameon=False)
         panel.set_title(f"held out: {name}", fontsize=9)
     for panel in panels[: 1 + len(names)]:
@@ -121,4 +113,43 @@ def _draw(
         panel.tick_params(labelsize=7)
     for panel in panels[1 + len(names) :]:
         panel.set_visible(False)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
+
+
+def draw_distillation(
+    path: Path, scores: DistillationScores, first: Mapping[str, float | None], *, patch_s: float
+) -> None:
+    """Draw the CKA of all pairs of layers before and after, and the variance matched by token."""
+    n_student, n_teacher = scores.cka.shape
+    before = np.array(
+        [
+            [first.get(f"cka_student_{s + 1}_teacher_{t + 1}") for t in range(n_teacher)]
+            for s in range(n_student)
+        ],
+        np.float64,
+    )
+    figure = new_figure(10.5, 3.4)
+    panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.8))
+    for panel, values, title in (
+        (panels[0], before, "CKA before"),
+        (panels[1], scores.cka, "CKA after"),
+    ):
+        image = panel.imshow(values, vmin=0, vmax=1, cmap="viridis", origin="lower")
+        for (s, t), value in np.ndenumerate(values):
+            panel.text(t, s, f"{value:.2f}", ha="center", color="w" if value < 0.6 else "k")
+        panel.set_xticks(range(n_teacher), [str(t + 1) for t in range(n_teacher)])
+        panel.set_yticks(range(n_student), [str(s + 1) for s in range(n_student)])
+        panel.set_xlabel("layer of the teacher")
+        panel.set_ylabel("layer of the student")
+        panel.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=panels[:2], shrink=0.8)
+    if scores.matched.size:
+        end_s = patch_s * (np.arange(scores.matched.size) + 1 - scores.matched.size)
+        panels[2].plot(end_s, scores.matched, marker=".")
+        panels[2].set_ylim(min(0.0, float(scores.matched.min())), 1)
+        panels[2].set_xlabel("end of the patch, s before the end of the window")
+        panels[2].set_title("share of the teacher's variance that is predicted", fontsize=10)
+        panels[2].grid(alpha=0.3)
+    else:
+        panels[2].set_visible(False)
+    save_figure(figure, path, dpi=110)

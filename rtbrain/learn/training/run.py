@@ -1,35 +1,60 @@
-"""The run of a training: corpus and settings joined, its bar, what it leaves."""
+"""A training from its settings to its report: the command, the progress bar, the results."""
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from rtbrain.config import parse_settings, read_settings
+from rtbrain.config.flags import override
 from rtbrain.config.training import TrainingSettings
+from rtbrain.encoder import (
+    BIOFAME_SIZES,
+    BRAINBERT_SIZES,
+    NEUROBERT_SIZES,
+    POPT_SIZES,
+    STREAMING_SIZES,
+)
+from rtbrain.encoder.models.model import SIZES_BY_KIND, EncoderKind, EncoderSizes
 from rtbrain.errors import SettingsError
+from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
 from rtbrain.learn.objectives import Examples, Objective
 from rtbrain.learn.training.logbook import StepRecord
-from rtbrain.learn.training.loop import TrainingProgress, train, validate
-from rtbrain.learn.training.optimiser import TrainingPlan
+from rtbrain.learn.training.loop import train, validate
 from rtbrain.learn.training.ranks import Ranks, joined_ranks
 from rtbrain.learn.training.report import finish
+from rtbrain.processes import stop_on_signals
 
 # What may be changed between the runs of one training: none of it changes a weight.
 _FREE = {"validate_every", "validate_items", "checkpoint_every", "prefetch"}
-EXIT_STOPPED = 143
+_EXIT_STOPPED = 143
+NAMED_SIZES: dict[EncoderKind, Mapping[str, EncoderSizes]] = {
+    "brainbert": BRAINBERT_SIZES,
+    "popt": POPT_SIZES,
+    "neurobert": NEUROBERT_SIZES,
+    "biofame": BIOFAME_SIZES,
+    "streaming": STREAMING_SIZES,
+}
+SettingsT = TypeVar("SettingsT", bound=TrainingSettings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingJob:
-    """What is to be trained, on what."""
+    """What to train, on what; the rest goes into the report, or is shown before the start."""
 
     settings: TrainingSettings
     corpus: Corpus
@@ -37,122 +62,138 @@ class TrainingJob:
     objective: Objective
     examples_of: Callable[[Sequence[CorpusSession]], Examples]
     examples: Examples
-    shown: Examples | None
-    told: Mapping[str, Any]
+    validation: Examples | None
+    provenance: Mapping[str, Any]
     identity: Mapping[str, Any]
-    notes: list[str]
+    notes: Sequence[str] = ()
     draw: Callable[[Path], None] = lambda out: None
+
+    @property
+    def trained_on(self) -> list[str]:
+        """Subjects to train on."""
+        return training_subjects(self.corpus, self.held_out)
+
+
+def read_training_settings(
+    config: str,
+    kind: type[SettingsT],
+    flags: Mapping[str, Any],
+    pairs: Sequence[str] | None,
+    threads: int | None,
+) -> SettingsT:
+    """Settings by name or file, with the flags that were used put in; sets torch's threads."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    values, where = read_settings(config)
+    values = override(values, pairs or ())
+    values |= {key: value for key, value in flags.items() if value is not None}
+    return parse_settings(values, kind, where=where)
+
+
+def run_until_signal(out: Path, run: Callable[[Callable[[], bool]], bool]) -> None:
+    """Run a training command; exit with 143 where a signal stopped it before the end."""
+    try:
+        finished = run(stop_on_signals())
+    except OSError as error:
+        raise SettingsError(
+            f"--out {out}: {error.strerror or error}: make room, and continue with --resume"
+        ) from error
+    if not finished:
+        raise typer.Exit(_EXIT_STOPPED)
 
 
 def run_training(job: TrainingJob, out: Path, *, resume: bool, stop: Callable[[], bool]) -> bool:
-    """Train, and leave the encoder with its report; False where it was stopped before."""
-    plan, learned = training_plan(job.settings), training_subjects(job.corpus, job.held_out)
-    sums = _sha256(job.corpus.folder / "manifest.json")
-    identity = _flat(job.settings.model_dump(mode="json", exclude=_FREE))
-    identity |= {"corpus": sums, "held_out": list(job.held_out), **job.identity}
+    """Train, and write the encoder with its report; False where `stop` came first."""
+    settings, corpus = job.settings, job.corpus
+    manifest_sha256 = sha256(corpus.folder / "manifest.json")
+    identity = _flat(settings.model_dump(mode="json", exclude=_FREE))
+    identity |= {"corpus": manifest_sha256, "held_out": list(job.held_out), **job.identity}
     with joined_ranks() as ranks:
         _open_folder(out, resume, ranks)
         if ranks.first:
-            _tell_start(job, learned)
-        with _bar(plan, ranks) as tell:
+            _show_start(job)
+        with _bar(settings, ranks) as on_step:
             progress = train(
                 job.objective,
                 job.examples,
-                job.shown,
-                plan,
+                job.validation,
+                settings,
                 folder=out,
                 identity=identity,
                 ranks=ranks,
                 stop=stop,
-                tell=tell,
+                on_step=on_step,
             )
-        finished = progress.step == plan.steps
+        finished = progress.step == settings.steps
         if ranks.first and finished:
-            told = {"manifest_sha256": sums, "learned": learned, "items": len(job.examples)}
-            _finish(job, plan, out, progress, told | dict(job.told), ranks)
+            provenance = {
+                "name": corpus.folder.resolve().name,
+                "recipe": corpus.recipe,
+                "held_out": list(job.held_out),
+                "manifest_sha256": manifest_sha256,
+                "learned": job.trained_on,
+                "items": len(job.examples),
+                **job.provenance,
+            }
+            figures = finish(
+                out,
+                job.objective,
+                progress,
+                settings=settings.model_dump(mode="json"),
+                corpus=provenance,
+                by_subject=_by_subject(job, ranks),
+                ranks=ranks,
+            )
+            job.draw(out)
+            for name, value in figures.items():
+                typer.echo(f"{name:>28}  {'none' if value is None else f'{value:.4f}'}")
+            typer.echo(f"encoder, report.json and pictures in {out}")
         elif ranks.first:
             typer.echo(
-                f"stopped at step {progress.step} of {plan.steps}: --resume goes on", err=True
+                f"stopped at step {progress.step} of {settings.steps}: continue with --resume",
+                err=True,
             )
         ranks.wait()
     return finished
 
 
-def training_subjects(corpus: Corpus, held_out: tuple[str, ...]) -> list[str]:
-    """Subjects that are trained on."""
-    return [subject for subject in corpus.subjects if subject not in held_out]
-
-
-def training_plan(settings: TrainingSettings) -> TrainingPlan:
-    """What to do, in plain values."""
-    return TrainingPlan(
-        steps=settings.steps,
-        batch=settings.batch,
-        micro_batch=settings.micro_batch,
-        optimiser=settings.optimiser.name,
-        lr=settings.optimiser.lr,
-        weight_decay=settings.optimiser.weight_decay,
-        warm_up=settings.warm_up,
-        decay_factor=settings.decay.factor,
-        decay_every=settings.decay.every,
-        clip=settings.clip,
-        precision=settings.precision,
-        seed=settings.seed,
-        validate_every=settings.validate_every,
-        checkpoint_every=settings.checkpoint_every,
-        validate_items=settings.validate_items,
-        prefetch=settings.prefetch,
-    )
-
-
 def held_out_subjects(settings: TrainingSettings, corpus: Corpus) -> tuple[str, ...]:
-    """Subjects that are validated on."""
+    """Subjects to validate on; at least one other must remain."""
     subjects = corpus.subjects
     if isinstance(settings.held_out, int):
-        count = settings.held_out
-        found = subjects[len(subjects) - count :] if count <= len(subjects) else subjects
+        found = subjects[max(0, len(subjects) - settings.held_out) :]
     else:
         found = settings.held_out
         corpus.of(found)
     if set(found) >= set(subjects):
         raise SettingsError(
-            f"held_out: of {len(subjects)} subjects in {corpus.folder} none is left to learn from: "
+            f"held_out: of {len(subjects)} subjects in {corpus.folder} none is left to train on: "
             f"hold out fewer"
         )
     return found
 
 
-def _finish(
-    job: TrainingJob,
-    plan: TrainingPlan,
-    out: Path,
-    progress: TrainingProgress,
-    told: dict[str, Any],
-    ranks: Ranks,
-) -> None:
-    corpus = job.corpus
-    figures = finish(
-        out,
-        job.objective,
-        progress,
-        settings=job.settings.model_dump(mode="json"),
-        corpus={
-            "name": corpus.folder.resolve().name,
-            "recipe": corpus.recipe,
-            "held_out": list(job.held_out),
-            **told,
-        },
-        by_subject=_by_subject(job, plan, ranks),
-        ranks=ranks,
-    )
-    job.draw(out)
-    _tell_end(out, figures)
+def named_sizes(kind: EncoderKind, sizes: str | Mapping[str, int], *, where: str) -> EncoderSizes:
+    """Sizes of an encoder by name or by number; `where` names the key for messages."""
+    named = NAMED_SIZES[kind]
+    if isinstance(sizes, str):
+        if sizes not in named:
+            raise SettingsError(f"{where}: no sizes {sizes!r}; known are {', '.join(named)}")
+        return named[sizes]
+    make: Callable[..., EncoderSizes] = SIZES_BY_KIND[kind]
+    try:
+        return make(**sizes)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{where}: {error}") from error
 
 
-def _by_subject(
-    job: TrainingJob, plan: TrainingPlan, ranks: Ranks
-) -> dict[str, dict[str, float] | None]:
-    """Figures of each held-out subject; None of one who alone has no example."""
+def training_subjects(corpus: Corpus, held_out: Sequence[str]) -> list[str]:
+    """Subjects to train on: all that are not held out."""
+    return [subject for subject in corpus.subjects if subject not in held_out]
+
+
+def _by_subject(job: TrainingJob, ranks: Ranks) -> dict[str, dict[str, float] | None]:
+    """Figures of each held-out subject; None where a subject alone has no example."""
     figures: dict[str, dict[str, float] | None] = {}
     for subject in job.held_out:
         try:
@@ -160,48 +201,38 @@ def _by_subject(
         except SettingsError:
             figures[subject] = None
         else:
-            figures[subject] = validate(job.objective, examples, plan, ranks.device)
+            figures[subject] = validate(job.objective, examples, job.settings, ranks.device)
     return figures
 
 
 def _open_folder(out: Path, resume: bool, ranks: Ranks) -> None:
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(f"--out {out} has content: name a new folder, or go on with --resume")
+        raise SettingsError(f"--out {out} has content: name a new folder, or use --resume")
     ranks.wait()  # none writes before all have looked
     if ranks.first:
         out.mkdir(parents=True, exist_ok=True)
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Settings by dotted keys, so that a difference can be named."""
+    """Settings by dotted keys, so that a message can name a difference."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
     return flat
 
 
-def _tell_start(job: TrainingJob, learned: list[str]) -> None:
-    told = "nobody held out: no validation"
+def _show_start(job: TrainingJob) -> None:
+    held_out = "no subject is held out: no validation"
     if job.held_out:
-        told = f"held out: {', '.join(job.held_out)}"
-    typer.echo(f"{len(job.examples)} items of {len(learned)} subjects; {told}", err=True)
+        held_out = f"held out: {', '.join(job.held_out)}"
+    typer.echo(f"{len(job.examples)} items of {len(job.trained_on)} subjects; {held_out}", err=True)
     for note in job.notes:
         typer.echo(note, err=True)
 
 
-def _tell_end(out: Path, figures: dict[str, float | None]) -> None:
-    for name, value in figures.items():
-        typer.echo(f"{name:>28}  {'none' if value is None else f'{value:.4f}'}")
-    typer.echo(f"encoder, report.json and curve.png in {out}")
-
-
 @contextlib.contextmanager
-def _bar(plan: TrainingPlan, ranks: Ranks) -> Iterator[Callable[[StepRecord], None]]:
-    """A progress bar with rate and time left; a line now and then where nobody watches."""
+def _bar(settings: TrainingSettings, ranks: Ranks) -> Iterator[Callable[[StepRecord], None]]:
+    """A progress bar with loss, rate and time left; lines now and then where stderr is a file."""
     if not ranks.first:
         yield lambda record: None
         return
@@ -210,21 +241,21 @@ def _bar(plan: TrainingPlan, ranks: Ranks) -> Iterator[Callable[[StepRecord], No
         TextColumn("step"),
         MofNCompleteColumn(),
         BarColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with TrainingProgress(*columns, console=console) as progress:
-        task = progress.add_task("", total=plan.steps, told="", visible=console.is_terminal)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=settings.steps, state="", visible=console.is_terminal)
         begun: list[tuple[float, int]] = []
 
-        def tell(record: StepRecord) -> None:
+        def on_step(record: StepRecord) -> None:
             now = time.monotonic()
             begun[:] = begun or [(now, record.step)]
             took_s, done = now - begun[0][0], record.step - begun[0][1]
-            rate = done * plan.batch / took_s if took_s else 0.0
-            told = f"loss {record.loss:.4f}  {rate:.0f} items/s"
-            progress.update(task, completed=record.step, told=told)
-            if not console.is_terminal and record.step % plan.validate_every == 0:
-                typer.echo(f"step {record.step} of {plan.steps}  {told}", err=True)
+            rate = done * settings.batch / took_s if took_s else 0.0
+            state = f"loss {record.loss:.4f}  {rate:.0f} items/s"
+            progress.update(task, completed=record.step, state=state)
+            if not console.is_terminal and record.step % settings.validate_every == 0:
+                typer.echo(f"step {record.step} of {settings.steps}  {state}", err=True)
 
-        yield tell
+        yield on_step

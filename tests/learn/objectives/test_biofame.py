@@ -6,8 +6,9 @@ import torch
 
 from rtbrain.encoder import BioFAMESizes, random_encoder
 from rtbrain.errors import SettingsError
-from rtbrain.learn.objectives.biofame import FrequencyMaintain, WaveformPatches
+from rtbrain.learn.objectives.biofame import FrequencyMaintain
 from rtbrain.learn.objectives.objective import Batch
+from rtbrain.learn.objectives.patches import MaskedPatches
 from tests.learn.objectives.sessions import session_of
 from tests.learn.objectives.test_neurobert import patches_of
 
@@ -23,7 +24,7 @@ def made(seed: int = 0) -> FrequencyMaintain:
 
 
 def drawn(n: int = 4, seed: int = 0) -> Batch:
-    return WaveformPatches([session_of(patches_of(2, 2))]).draw(
+    return MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.5).draw(
         np.arange(n), np.random.default_rng(seed)
     )
 
@@ -32,7 +33,7 @@ def test_half_of_the_latents_are_hidden():
     batch = drawn()
     assert (batch["mask"].sum(1) == 6).all()
     assert batch["patches"].shape == (4, 12, 16)
-    examples = WaveformPatches([session_of(patches_of(2, 2))], mask_share=0.25)
+    examples = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.25)
     assert len(examples) == 4
     assert (examples.draw(np.arange(4), np.random.default_rng(0))["mask"].sum(1) == 3).all()
 

@@ -98,7 +98,7 @@ def test_upstream_labels_reach_the_loss() -> None:
 
 
 def test_upstream_labels_of_adaptive_masks_are_refused() -> None:
-    with pytest.raises(SettingsError, match="slip of the fixed masks"):
+    with pytest.raises(SettingsError, match="an error of fixed masks"):
         MaskedSpectrograms(
             [session_of(numbered(2, 1, (6, 2)))], masking="adaptive", upstream_mask_labels=True
         )

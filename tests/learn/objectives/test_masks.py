@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.learn.objectives.masks import SpanMask, SpanSampler, adaptive_mask, fixed_mask
+from rtbrain.learn.objectives.masks import SpanMask, Spans, adaptive_mask, fixed_mask
 from rtbrain.spectrogram import superlet
 
 T, F = 186, 40
@@ -24,7 +24,7 @@ def spectrograms(n_items: int, n_frames: int, n_freqs: int, seed: int = 0) -> np
     return rng.standard_normal((n_items, n_frames, n_freqs)).astype(np.float32)
 
 
-def fates(spans: SpanSampler) -> list[str]:
+def fates(spans: Spans) -> list[str]:
     found = []
     for item in range(len(spans.inside)):
         for start, length in runs(spans.inside[item]):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rtbrain.encoder import NeuroBERT, NeuroBERTSizes, random_encoder
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.objectives.neurobert import FourierInversion, MaskedPatches, invert
+from rtbrain.learn.objectives.neurobert import FourierInversion, invert
+from rtbrain.learn.objectives.patches import MaskedPatches
 from rtbrain.types import Floats
 from tests.conftest import brain_like
 from tests.learn.objectives.sessions import numbered, session_of
@@ -70,7 +71,7 @@ class _Known(NeuroBERT):
 
 
 def test_the_true_amplitude_and_phase_give_no_loss_and_wrong_ones_their_own():
-    examples = MaskedPatches([session_of(patches_of(2, 3))])
+    examples = MaskedPatches([session_of(patches_of(2, 3))], mask_share=0.3)
     batch = examples.draw(np.arange(6), np.random.default_rng(0))
     true = batch["patches"].reshape(-1, PATCH).numpy()
     spectrum = np.fft.rfft(true, axis=1, norm="ortho")
@@ -89,7 +90,7 @@ def test_the_true_amplitude_and_phase_give_no_loss_and_wrong_ones_their_own():
 
 def test_visible_patches_are_not_in_the_loss_and_hidden_ones_not_in_the_input():
     objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
-    batch = MaskedPatches([session_of(patches_of(2, 2))]).draw(
+    batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
     made = objective.reconstruct(batch)
@@ -102,7 +103,7 @@ def test_visible_patches_are_not_in_the_loss_and_hidden_ones_not_in_the_input():
 
 def test_the_gradient_reaches_every_weight():
     objective = FourierInversion(random_encoder("neurobert", SIZES, 0))
-    batch = MaskedPatches([session_of(patches_of(2, 2))]).draw(
+    batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
     objective(batch)[0].backward()
@@ -117,7 +118,7 @@ def test_items_are_the_good_ones_of_all_sessions_in_order():
         session_of(numbered(9, 2, shape), bad=((0, 1), (8, 0))),
         session_of(numbered(4, 3, shape, session=1), bad=((1, 1),)),
     ]
-    examples = MaskedPatches(sessions)
+    examples = MaskedPatches(sessions, mask_share=0.3)
     assert len(examples) == 16 + 11
     batch = examples.draw(np.array([26, 0, 1, 15, 16, 20]), np.random.default_rng(0))
     first = batch["patches"][:, 0, 0].tolist()
@@ -136,7 +137,7 @@ def test_each_item_hides_its_share_and_every_patch_is_hidden_as_often(share, hid
 
 
 def test_a_draw_depends_on_its_generator_alone():
-    examples = MaskedPatches([session_of(patches_of(2, 2))])
+    examples = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3)
     one, two = (examples.draw(np.arange(4), np.random.default_rng(5)) for _ in range(2))
     other = examples.draw(np.arange(4), np.random.default_rng(6))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -149,18 +150,22 @@ def test_what_cannot_be_drawn_is_refused():
         with pytest.raises(SettingsError, match="mask_share"):
             MaskedPatches([session_of(good)], mask_share=share)
     with pytest.raises(SettingsError, match="none in 1 sessions"):
-        MaskedPatches([session_of(good, bad=((0, 0), (0, 1), (1, 0), (1, 1)))])
+        MaskedPatches([session_of(good, bad=((0, 0), (0, 1), (1, 0), (1, 1)))], mask_share=0.3)
     with pytest.raises(SettingsError, match=r"two or more patches, got items of shape \(192,\)"):
-        MaskedPatches([session_of(good.reshape(2, 2, -1))])
+        MaskedPatches([session_of(good.reshape(2, 2, -1))], mask_share=0.3)
     good[1, 0, 3, 3] = np.nan
     with pytest.raises(RecordingError, match="is not finite"):
-        MaskedPatches([session_of(good)]).draw(np.arange(4), np.random.default_rng(0))
+        MaskedPatches([session_of(good)], mask_share=0.3).draw(
+            np.arange(4), np.random.default_rng(0)
+        )
 
 
 def test_the_line_is_the_one_between_what_is_seen():
     ramp = np.arange(N_PATCHES * PATCH, dtype=np.float32).reshape(1, 1, N_PATCHES, PATCH)
     objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
-    batch = MaskedPatches([session_of(ramp)]).draw(np.zeros(1, int), np.random.default_rng(3))
+    batch = MaskedPatches([session_of(ramp)], mask_share=0.3).draw(
+        np.zeros(1, int), np.random.default_rng(3)
+    )
     mask = torch.zeros_like(batch["mask"])
     mask[0, 4:6] = True
     with torch.no_grad():
@@ -174,12 +179,12 @@ def test_the_line_is_the_one_between_what_is_seen():
 
 def test_pictures_show_the_hidden_and_leave_the_visible_as_it_is():
     objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
-    batch = MaskedPatches([session_of(patches_of(2, 2))]).draw(
+    batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
     shown = objective.pictures(batch)
     assert len(shown) == 2
-    image = shown["seen_true_reconstructed_0"]
+    image = shown["input_target_output_0"]
     assert image.shape == (3 * PATCH + 2, N_PATCHES)
     hidden = batch["mask"][0].numpy()
     seen, true, made = image[:PATCH], image[PATCH + 1 : 2 * PATCH + 1], image[2 * PATCH + 2 :]
@@ -191,7 +196,7 @@ def test_pictures_show_the_hidden_and_leave_the_visible_as_it_is():
 def test_a_few_windows_are_learned_by_heart():
     torch.manual_seed(0)
     objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
-    examples = MaskedPatches([session_of(patches_of(2, 2, seed=4))])
+    examples = MaskedPatches([session_of(patches_of(2, 2, seed=4))], mask_share=0.3)
     batch = examples.draw(np.arange(4), np.random.default_rng(0))
     optimiser = torch.optim.Adam(objective.parameters(), 3e-3)
     for _ in range(250):

@@ -8,10 +8,10 @@ from rtbrain.encoder.models.layers import set_dropout
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.learn.training.cost import count_cost, measure_rate, synthetic_session
 from rtbrain.learn.training.ranks import Ranks
-from tests.learn.training.tiny import plan_of
+from tests.learn.training.tiny import settings_of
 
 N_FRAMES, N_FREQS = 186, 40
-PUBLISHED = plan_of(steps=500_000, batch=256, micro_batch=8)
+PUBLISHED = settings_of(steps=500_000, batch=256, micro_batch=8)
 
 
 def encoder_macs(sizes: BrainBERTSizes) -> int:
@@ -56,11 +56,11 @@ def test_the_rate_is_measured_on_real_steps() -> None:
     before = {name: weight.clone() for name, weight in objective.named_parameters()}
     examples = MaskedSpectrograms([synthetic_session((20, 8), 2)])
     rate = measure_rate(
-        objective, examples, plan_of(), Ranks(0, 1, torch.device("cpu")), most_s=0.05
+        objective, examples, settings_of(), Ranks(0, 1, torch.device("cpu")), max_s=0.05
     )
     assert rate.items_per_s > 0
     assert rate.peak_bytes == 0
-    assert rate.hours(plan_of(steps=3600, batch=100)) == pytest.approx(100 / rate.items_per_s)
+    assert rate.hours(settings_of(steps=3600, batch=100)) == pytest.approx(100 / rate.items_per_s)
     assert any(
         not torch.equal(weight, before[name]) for name, weight in objective.named_parameters()
     )

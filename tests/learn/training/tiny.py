@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rtbrain.config.training import TrainingSettings
 from rtbrain.learn.objectives.objective import Batch, Objective
-from rtbrain.learn.training.optimiser import TrainingPlan
 
 N_FEATURES = 6
 
 
 class Rows:
-    """Items of noise, half of whose cells are hidden by the generator that is given."""
+    """Items of noise, half of whose cells the generator hides."""
 
     def __init__(self, n_items: int = 37, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -58,17 +58,14 @@ class Bottleneck(Objective):
         return {"target": batch["target"].float().numpy(force=True)}
 
 
-def plan_of(**changed: object) -> TrainingPlan:
+def settings_of(**changed: object) -> TrainingSettings:
     values: dict[str, object] = {
         "steps": 12,
         "batch": 8,
         "micro_batch": 2,
-        "optimiser": "lamb",
-        "lr": 0.01,
-        "weight_decay": 0.0,
+        "optimiser": {"name": "lamb", "lr": 0.01},
         "warm_up": 0.25,
-        "decay_factor": 0.9,
-        "decay_every": 0.25,
+        "decay": {"factor": 0.9, "every": 0.25},
         "clip": 1.0,
         "precision": "float32",
         "seed": 3,
@@ -77,4 +74,4 @@ def plan_of(**changed: object) -> TrainingPlan:
         "validate_items": 9,
         "prefetch": 2,
     }
-    return TrainingPlan(**(values | changed))  # type: ignore[arg-type]
+    return TrainingSettings.model_validate(values | changed)

@@ -1,6 +1,6 @@
-"""What a distilled encoder is worth on held-out items, added up batch by batch.
+"""Quality of a distilled encoder on held-out items, added up batch by batch.
 
-Legend: B items, N tokens, G features of the guide, S layers of the student, L of the guide.
+Legend: B items, N tokens, G features of the teacher, S layers of the student, L of the teacher.
 """
 
 from dataclasses import dataclass
@@ -15,43 +15,35 @@ from rtbrain.types import Doubles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOutScores:
+class DistillationScores:
     """Figures of held-out items; an array is empty where its loss is left out.
 
     Attributes
     ----------
     cka : ndarray, float64 [S, L]
-        Of the student's layers with the guide's, all tokens of an item one row.
+        Of the student's layers with the teacher's, all tokens of an item one row.
     matched : ndarray, float64 [N]
-        Share of the variance of the guide's features that the student says, a token each.
+        Share of the variance of the teacher's features that the student predicts, by token.
     matched_all : float
-        The same of all tokens that are trained on.
+        The same over all tokens that are trained on.
     cosine : float
         Mean cosine of the two, at the newest token.
-    following : dict of str to float
-        Mean absolute errors of the next patch in z-scores: of the model, of saying 0, and of
-        saying the last patch again.
+    next_patch : dict of str to float
+        Mean absolute errors of the next patch in z-scores: of the model, of predicting zero, and
+        of repeating the last patch.
     """
 
     cka: Doubles
     matched: Doubles
     matched_all: float
     cosine: float
-    following: dict[str, float]
+    next_patch: dict[str, float]
 
     def figures(self) -> dict[str, float]:
-        """Plain numbers.
-
-        Returns
-        -------
-        dict of float
-            ``cka_student_i_guide_j``, layers counted from 1; ``matched_r2``, the share of variance
-            over all trained tokens, and ``matched_edge_r2`` of the newest; ``matched_edge_cosine``;
-            ``following_l1``, ``following_l1_of_zero`` and ``following_l1_of_last``.
-        """
+        """The same as numbers by name; layers are counted from 1."""
         figures = {
-            f"cka_student_{student + 1}_guide_{guide + 1}": float(value)
-            for (student, guide), value in np.ndenumerate(self.cka)
+            f"cka_student_{student + 1}_teacher_{teacher + 1}": float(value)
+            for (student, teacher), value in np.ndenumerate(self.cka)
         }
         if self.matched.size:
             figures |= {
@@ -59,64 +51,64 @@ class HeldOutScores:
                 "matched_edge_r2": float(self.matched[-1]),
                 "matched_edge_cosine": self.cosine,
             }
-        return figures | self.following
+        return figures | self.next_patch
 
 
-class HeldOutTotals:
+class DistillationTotals:
     """Sums over batches."""
 
     def __init__(self) -> None:
         self._across: list[Tensor] = []
         self._own: list[Tensor] = []
-        self._guides: list[Tensor] = []
+        self._teachers: list[Tensor] = []
         self._match: list[tuple[Tensor, Tensor, Tensor, float]] = []
         self._n_items = 0
         self._first = 0
-        self._following = dict.fromkeys(
-            ("following_l1", "following_l1_of_zero", "following_l1_of_last"), 0.0
+        self._next_patch = dict.fromkeys(
+            ("next_patch_l1", "next_patch_l1_of_zero", "next_patch_l1_of_last"), 0.0
         )
         self._n_cells = 0
 
-    def add_layers(self, layers: list[Tensor], said: list[Tensor]) -> None:
-        """Take activations in, [B, N, D] a layer; a batch below four items tells nothing."""
+    def add_layers(self, layers: list[Tensor], theirs: list[Tensor]) -> None:
+        """Take activations in, [B, N, D] a layer; a batch below four items counts for nothing."""
         if len(layers[0]) < MIN_ROWS:
             return
         students = torch.stack([gram(layer.flatten(1)) for layer in layers])  # [S, B, B]
-        guides = torch.stack([gram(layer.flatten(1)) for layer in said])  # [L, B, B]
-        self._across.append(debiased_hsic(students[:, None], guides[None]))
+        teachers = torch.stack([gram(layer.flatten(1)) for layer in theirs])  # [L, B, B]
+        self._across.append(debiased_hsic(students[:, None], teachers[None]))
         self._own.append(debiased_hsic(students, students))
-        self._guides.append(debiased_hsic(guides, guides))
+        self._teachers.append(debiased_hsic(teachers, teachers))
 
-    def add_match(self, made: Tensor, target: Tensor, first: int) -> None:
-        """Take in what was said and what should be, [B, N, G]; trained on from token `first`."""
-        true, error = target.double(), (target - made).double().square().sum(dim=(0, 2))  # [N]
-        cosine = functional.cosine_similarity(made[:, -1], target[:, -1], dim=-1)
+    def add_match(self, predicted: Tensor, target: Tensor, first: int) -> None:
+        """Take in predictions and targets, [B, N, G]; tokens from `first` on are trained on."""
+        true, error = target.double(), (target - predicted).double().square().sum(dim=(0, 2))  # [N]
+        cosine = functional.cosine_similarity(predicted[:, -1], target[:, -1], dim=-1)
         sums = true.sum(dim=0), true.square().sum(dim=0)  # [N, G]
         self._match.append((error, *sums, float(cosine.sum())))
         self._n_items += len(target)
         self._first = min(first, target.shape[1] - 1)
 
-    def add_following(self, predicted: Tensor, target: Tensor, last: Tensor) -> None:
+    def add_next_patch(self, predicted: Tensor, target: Tensor, last: Tensor) -> None:
         """Take in the next patch as predicted, as it is, and the patch before."""
         guesses = (predicted, torch.zeros_like(target), last)
-        for name, guess in zip(self._following, guesses, strict=True):
-            self._following[name] += float((target - guess).double().abs().sum())
+        for name, guess in zip(self._next_patch, guesses, strict=True):
+            self._next_patch[name] += float((target - guess).double().abs().sum())
         self._n_cells += target.numel()
 
-    def out(self) -> HeldOutScores:
+    def scores(self) -> DistillationScores:
         """All batches together: HSIC, errors and variances are summed before they are divided."""
         cka = np.empty((0, 0))
         if self._across:
             across = torch.stack(self._across).double().mean(dim=0)
             own = torch.stack(self._own).double().mean(dim=0)
-            guides = torch.stack(self._guides).double().mean(dim=0)
-            alike = (own[:, None] * guides[None]).clamp(min=torch.finfo(torch.float64).tiny)
+            teachers = torch.stack(self._teachers).double().mean(dim=0)
+            alike = (own[:, None] * teachers[None]).clamp(min=torch.finfo(torch.float64).tiny)
             cka = (across / alike.sqrt()).numpy(force=True)
         matched, matched_all, cosine = self._matched()
-        following = {}
+        next_patch = {}
         if self._n_cells:
-            following = {name: total / self._n_cells for name, total in self._following.items()}
-        return HeldOutScores(cka, matched, matched_all, cosine, following)
+            next_patch = {name: total / self._n_cells for name, total in self._next_patch.items()}
+        return DistillationScores(cka, matched, matched_all, cosine, next_patch)
 
     def _matched(self) -> tuple[Doubles, float, float]:
         if not self._match:
