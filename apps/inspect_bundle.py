@@ -10,6 +10,7 @@ from rich.table import Table
 
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
+from rtbrain.errors import list_words
 
 
 def command(
@@ -23,7 +24,7 @@ def command(
         "id": found.id,
         "mode": f"{manifest.mode}, encoder {manifest.encoder_state}",
         "outputs": f"{', '.join(manifest.labels)} ({manifest.task})",
-        "channels": f"{found.montage.n_channels}: {_some(found.montage.names)}",
+        "channels": f"{found.montage.n_channels}: {list_words(found.montage.names)}",
         "positions": found.montage.space or "none",
         "rate": f"{manifest.sfreq_hz:g} Hz",
         "window": _window(recipe.window),
@@ -53,10 +54,6 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
         title = f"labels shifted: {key.replace('_', ' ')}"
         lines[title] = f"{low:.3f} to {high:.3f}, p {chance['p']:.3f}"
     return lines
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def _step(step: dict[str, object]) -> str:

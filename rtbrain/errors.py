@@ -7,7 +7,7 @@
      ├── MontageError       channels, labels or positions that do not fit
      ├── RecordingError     a file of signals that cannot be read as one
      ├── StreamError        a live stream: absent, ambiguous, or not what was asked for
-     │    └── StreamLostError    the stream was there and is gone
+     │    └── StreamLostError    the stream was there and is gone, or does not answer
      ├── CheckpointError    weights that are foreign, broken or unsafe
      ├── BundleError        a decoder bundle that is incomplete or was altered
      └── CompiledModelError      a compiled model that differs from its source, or a wrong shape
@@ -15,6 +15,10 @@
 The message is one line: what was expected, what was got, where, what to do. The command line
 prints it and exits with code 2.
 """
+
+from collections.abc import Sequence
+
+_MAX_QUOTED = 80
 
 
 class RtbrainError(Exception):
@@ -38,7 +42,7 @@ class StreamError(RtbrainError):
 
 
 class StreamLostError(StreamError):
-    """A live stream that was there and is gone."""
+    """A live stream that was there and is gone, or does not answer: it may be back."""
 
 
 class CheckpointError(RtbrainError):
@@ -51,3 +55,14 @@ class BundleError(RtbrainError):
 
 class CompiledModelError(RtbrainError):
     """A compiled model that differs from its source, or a shape it was not made for."""
+
+
+def quote(text: str) -> str:
+    """Text from a sender or a file, quoted, escaped and cut, so that it fits a one-line message."""
+    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+
+
+def list_words(words: Sequence[str], limit: int = 4) -> str:
+    """Words for a message, at most `limit` of them: ``a, b and 5 more``."""
+    more = len(words) - limit
+    return ", ".join(words[:limit]) + (f" and {more} more" if more > 0 else "")

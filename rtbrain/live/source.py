@@ -7,8 +7,7 @@ from rtbrain.decoder import Bundle
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.fieldtrip.source import FieldTripSource
-from rtbrain.stream.lsl.markers import ManualMarks
-from rtbrain.stream.supervise.markers import SupervisedMarkers
+from rtbrain.stream.lsl.markers import ManualMarks, SupervisedMarkers
 from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
@@ -25,13 +24,13 @@ def open_source(
     if wanted.fieldtrip is not None:
         return _fieldtrip(wanted, on_event)
     source = SupervisedSource(
-        wanted=LslStreamQuery(
+        query=LslStreamQuery(
             name=wanted.name,
             stream_type=wanted.type,
             source_id=wanted.source_id,
             scale=wanted.scale,
         ),
-        contract=StreamRequirements(
+        requirements=StreamRequirements(
             montage.sfreq_hz,
             montage.names,
             min_coverage=bundle.recipe.coverage_floor,

@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtbrain.errors import RecordingError
+from rtbrain.errors import RecordingError, list_words
 from rtbrain.recording.recording import MNE_SUFFIXES, Event
-
-_LISTED = 8
-
 
 # Modality, session, subject, dataset.
 _FOLDERS_UP = 4
@@ -63,9 +60,8 @@ def find_recording(folder: Path) -> Path:
             "name a BIDS-iEEG folder or a file"
         )
     if len(found) > 1:
-        listed = ", ".join(str(path.relative_to(folder)) for path in found[:_LISTED])
-        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-        raise RecordingError(f"{folder} holds {len(found)} recordings, name one: {listed}{more}")
+        listed = list_words([str(path.relative_to(folder)) for path in found])
+        raise RecordingError(f"{folder} holds {len(found)} recordings, name one: {listed}")
     return found[0]
 
 

@@ -11,7 +11,7 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from rtbrain.errors import RecordingError
+from rtbrain.errors import RecordingError, list_words
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.recording import Event, Recording, capture_warnings
@@ -181,20 +181,15 @@ def _factors(
             disagreeing.append(f"{name} {header} not {beside}")
     if unitless:
         notes.append(
-            f"the header gives no unit of voltage for {_some(unitless)}: values are taken as "
+            f"the header gives no unit of voltage for {list_words(unitless)}: values are taken as "
             "microvolts"
         )
     if disagreeing:
         notes.append(
             f"channels.tsv and the header disagree on units, the header is believed: "
-            f"{_some(disagreeing)}"
+            f"{list_words(disagreeing)}"
         )
     return factors, tuple(unitless)
-
-
-def _some(words: list[str]) -> str:
-    more = len(words) - 4
-    return ", ".join(words[:4]) + (f" and {more} more" if more > 0 else "")
 
 
 def _positions(

@@ -141,8 +141,8 @@ def _in_memory(rig: Rig, true_hz: float) -> _Seen:
 
     sender = SimulatedSender(montage, START_S, float("inf"), "off", true_hz=true_hz)
     source = SupervisedSource(
-        wanted=SimulatedNetwork(clock, montage, rig.signal(60.0), [sender]),
-        contract=StreamRequirements(montage.sfreq_hz, montage.names),
+        query=SimulatedNetwork(clock, montage, rig.signal(60.0), [sender]),
+        requirements=StreamRequirements(montage.sfreq_hz, montage.names),
         montage=montage,
         on_event=on_event,
         clock=clock,

@@ -167,8 +167,8 @@ def two_streams_in_memory(rig: Rig) -> Finding:
     ]
     world = SimulatedNetwork(clock, rig.montage, rig.signal(30.0), twins)
     source = SupervisedSource(
-        wanted=world,
-        contract=StreamRequirements(rig.montage.sfreq_hz, rig.montage.names),
+        query=world,
+        requirements=StreamRequirements(rig.montage.sfreq_hz, rig.montage.names),
         montage=rig.montage,
         on_event=lambda event, **fields: None,
         clock=clock,
@@ -211,10 +211,10 @@ def _watched(
     accept_other_source: bool = False,
 ) -> ReceivedRun:
     world = SimulatedNetwork(VirtualClock(), rig.montage, rig.signal(30.0), senders)
-    contract = StreamRequirements(
+    requirements = StreamRequirements(
         rig.montage.sfreq_hz, rig.montage.names, accept_other_source=accept_other_source
     )
-    return run_decoder(world, rig.decoder(kind, rig.montage), contract, until_s)
+    return run_decoder(world, rig.decoder(kind, rig.montage), requirements, until_s)
 
 
 def _truth(rig: Rig, chunk: Chunk) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -240,8 +240,8 @@ def unit_in_doubt(rig: Rig) -> Finding:
     world = SimulatedNetwork(
         VirtualClock(), rig.montage, volts, [_sender(rig, START_S, _FOREVER, "volts")]
     )
-    contract = StreamRequirements(rig.montage.sfreq_hz, rig.montage.names)
-    seen = run_decoder(world, rig.decoder("linear", rig.montage), contract, START_S + 4.0)
+    requirements = StreamRequirements(rig.montage.sfreq_hz, rig.montage.names)
+    seen = run_decoder(world, rig.decoder("linear", rig.montage), requirements, START_S + 4.0)
     told = seen.event("amplitude")
     if told is None:
         return "nothing was said of the amplitude", False

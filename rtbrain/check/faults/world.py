@@ -79,7 +79,7 @@ class SimulatedNetwork:
         """The one sender there is now; a StreamError where there is none, or several."""
         there = self.all(stop)
         if len(there) != 1:
-            raise self.several(there)
+            raise self.ambiguous_error(there)
         return there[0]
 
     def all(self, stop: Callable[[], bool]) -> list[Candidate]:
@@ -87,8 +87,8 @@ class SimulatedNetwork:
         now_s = self.clock()
         return [each.candidate() for each in self._senders if each.from_s <= now_s < each.to_s]
 
-    def several(self, candidates: Sequence[Candidate]) -> StreamError:
-        """What is said of several senders."""
+    def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
+        """Error for several senders."""
         return StreamError(f"{len(candidates)} streams: {[str(one.row) for one in candidates]}")
 
     def connect(self, candidate: Candidate) -> "_Inlet":
@@ -160,7 +160,7 @@ class ReceivedRun:
 
 
 def run_decoder(
-    world: SimulatedNetwork, decoder: DecoderParts, contract: StreamRequirements, until_s: float
+    world: SimulatedNetwork, decoder: DecoderParts, requirements: StreamRequirements, until_s: float
 ) -> ReceivedRun:
     """Decode whatever the world sends until a virtual time."""
     seen, clock = ReceivedRun(), world.clock
@@ -169,7 +169,11 @@ def run_decoder(
         seen.events.append((clock(), event, fields))
 
     source = SupervisedSource(
-        wanted=world, contract=contract, montage=world.montage, on_event=on_event, clock=clock
+        query=world,
+        requirements=requirements,
+        montage=world.montage,
+        on_event=on_event,
+        clock=clock,
     )
     try:
         while clock() < until_s:

@@ -19,7 +19,7 @@ from rtbrain.encoder.models.layers import (
     PredictionHead,
     TransformerStack,
 )
-from rtbrain.errors import MontageError
+from rtbrain.errors import MontageError, list_words
 from rtbrain.types import Ints, Montage
 
 _LIP = ("LIP voxels", "LIP mm")
@@ -270,7 +270,7 @@ def lip_positions(montage: Montage) -> Ints:
     if montage.positions is None:
         raise MontageError(
             f"the montage has no positions for its {montage.n_channels} channels "
-            f"({_some(list(montage.names))}), which the Population Transformer needs: use a "
+            f"({list_words(list(montage.names))}), which the Population Transformer needs: use a "
             f"recording with positions (electrodes.tsv of BIDS, or LSL's location), or leave it out"
         )
     if montage.space not in (*_LIP, *_RAS):
@@ -282,7 +282,7 @@ def lip_positions(montage: Montage) -> Ints:
     if lost.size:
         names = [montage.names[row] for row in lost]
         raise MontageError(
-            f"no position for {_some(names)}: complete the electrodes table, or leave them out"
+            f"no position for {list_words(names)}: complete the electrodes table, or leave them out"
         )
     if montage.space in _LIP:
         voxels = np.trunc(montage.positions)
@@ -303,10 +303,6 @@ def require_positions_in_range(positions: npt.NDArray[Any], names: list[str] | N
     labels = [names[row] if names else f"number {row}" for row in channels]
     worst = positions[outside][0].tolist()
     raise MontageError(
-        f"position of channel {_some(labels)} is outside 0 to {N_POSITIONS - 1}, got {worst}: "
+        f"position of channel {list_words(labels)} is outside 0 to {N_POSITIONS - 1}, got {worst}: "
         f"check the space and the unit of the electrodes table"
     )
-
-
-def _some(labels: list[str]) -> str:
-    return ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, list_words
 from rtbrain.recording.recording import Event
 from rtbrain.types import Floats, Ints, Times
 
@@ -248,7 +248,6 @@ def _refuse_unknown(names: Sequence[str], events: Sequence[Event]) -> None:
         return difflib.SequenceMatcher(None, text.lower(), absent[0].lower()).ratio()
 
     ranked = sorted(counts, key=lambda text: (-likeness(text), -counts[text]))
-    told = ", ".join(f"'{text}' ({counts[text]})" for text in ranked[:_MOST_NAMED])
-    more = f" and {len(ranked) - _MOST_NAMED} more" if len(ranked) > _MOST_NAMED else ""
+    told = list_words([f"'{text}' ({counts[text]})" for text in ranked], _MOST_NAMED)
     missing = ", ".join(f"'{name}'" for name in absent)
-    raise SettingsError(f"no event {missing}: there are {told}{more}")
+    raise SettingsError(f"no event {missing}: there are {told}")

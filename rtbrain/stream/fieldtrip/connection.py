@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import MontageError, StreamError
+from rtbrain.errors import MontageError, StreamError, quote
 from rtbrain.stream.fieldtrip.mne_client import import_mne_realtime
-from rtbrain.stream.lsl.resolve import quote
 from rtbrain.types import Montage, Times
 
 _ANSWER_S = 1.0

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 import pylsl
-from pylsl.util import LostError
 
-from rtbrain.errors import StreamError
+from rtbrain.errors import StreamError, StreamLostError, quote
 from rtbrain.stream.lsl.resolve import (
+    ANSWER_S,
     fetch_full_info,
-    lost_stream_error,
+    liblsl_errors,
     make_inlet,
     open_inlet,
-    quote,
+    pull_texts,
     resolve_one,
 )
+from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Floats
 
 MAX_TEXT_CHARS = 200
 _QUALITY = tuple(DECODE_CHANNELS)
-_ANSWER_S = 3.0
 _BUFFER_S = 30
 _TEXT_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
 _MAX_ITEMS = 1024
@@ -187,9 +187,10 @@ class DecodeListener:
     def __init__(self, name: str) -> None:
         self.name = name
         self.header: DecodeHeader | None = None
-        self._source_id = ""
+        self._watcher = StreamWatcher()
+        self._found: Any = None
         self._decodes: Any = None
-        self._status: Any = None
+        self._status: tuple[Any, Any] | None = None  # inlet, and the stream as it was found
 
     @property
     def hears_status(self) -> bool:
@@ -204,20 +205,24 @@ class DecodeListener:
             There is no decode stream of the name in time, there are several, or it is another
             kind of stream.
         """
+        self._watcher.look()
         found = resolve_one({"name": decode_name(self.name)}, timeout_s, stop)
         self.look()
         if self.header is None:
             self._open_decodes(found)
 
     def look(self, timeout_s: float = 0.5) -> None:
-        """Open those of the two streams that are there and not open yet."""
-        if self._status is None:
-            for found in _find(status_name(self.name), timeout_s):
-                self._status = make_inlet(found, _TEXT_BUFFER)
-                self._status.open_stream(_ANSWER_S)
-        if self.header is None:
-            for found in _find(decode_name(self.name), timeout_s):
-                self._open_decodes(found)
+        """Open those of the two streams that are there, or appear in time, and not open yet."""
+        end = time.monotonic() + timeout_s
+        while True:
+            for found in self._watcher.look():
+                try:
+                    self._open(found)
+                except StreamLostError:
+                    self._watcher.put_off(found.uid())
+            if (self.hears_status and self.header is not None) or time.monotonic() >= end:
+                return
+            time.sleep(_POLL_S)
 
     def pull(self, timeout_s: float = 0.0) -> list[ReceivedDecode]:
         """Decodes that came; waits up to `timeout_s` for the first.
@@ -229,10 +234,8 @@ class DecodeListener:
         """
         end = time.monotonic() + timeout_s
         while self._decodes is not None and self.header is not None:
-            try:
+            with liblsl_errors(self._found, "answer"):
                 samples, stamps = self._decodes.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
-            except LostError as error:
-                raise lost_stream_error(decode_name(self.name), self._source_id) from error
             if len(stamps):
                 n_outputs = len(self.header.labels)
                 return received_decodes(samples, stamps, n_outputs, pylsl.local_clock())
@@ -246,25 +249,27 @@ class DecodeListener:
         if self._status is None:
             return []
         try:
-            texts, stamps = self._status.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
-        except LostError:
+            texts = pull_texts(*self._status)
+        except StreamLostError:
             self._status = None
             return []
-        return [
-            parse_status_line(float(stamp), text.decode("utf-8", errors="backslashreplace"))
-            for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
-        ]
+        return [parse_status_line(stamp, text) for stamp, text in texts]
 
     def close(self) -> None:
         """Stop listening; safe to call twice."""
         self._decodes = self._status = None
 
+    def _open(self, found: Any) -> None:
+        if self._status is None and found.name() == status_name(self.name):
+            inlet = make_inlet(found, _TEXT_BUFFER)
+            with liblsl_errors(found, "open its data connection", ANSWER_S):
+                inlet.open_stream(ANSWER_S)
+            self._status = inlet, found
+        elif self.header is None and found.name() == decode_name(self.name):
+            self._open_decodes(found)
+
     def _open_decodes(self, found: Any) -> None:
         inlet = make_inlet(found, _BUFFER_S if found.nominal_srate() > 0 else _TEXT_BUFFER)
-        header = decode_header(fetch_full_info(inlet, found, _ANSWER_S))
-        open_inlet(inlet, found.name(), found.source_id(), _ANSWER_S)
-        self._decodes, self.header, self._source_id = inlet, header, found.source_id()
-
-
-def _find(name: str, timeout_s: float) -> list[Any]:
-    return list(pylsl.resolve_byprop("name", name, 1, timeout_s))[:1]
+        header = decode_header(fetch_full_info(inlet, found, ANSWER_S))
+        open_inlet(inlet, found, ANSWER_S)
+        self._decodes, self.header, self._found = inlet, header, found

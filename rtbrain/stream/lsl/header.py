@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from rtbrain.errors import MontageError, StreamError
-from rtbrain.stream.lsl.resolve import quote
+from rtbrain.errors import MontageError, StreamError, list_words, quote
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per
 
 _LABEL_LIMIT = 100
-
-
-_NAMED_IN_NOTES = 4
 
 
 _SESSION_KEYS = ("origin", "version", "bundle_id")
@@ -158,14 +154,8 @@ def _factors(units: Sequence[str], names: Sequence[str], notes: list[str]) -> Ti
             without.setdefault(unit.strip(), []).append(name)
     for unit, who in without.items():
         what = f"unit {quote(unit)} is not known" if unit else "the header gives no unit"
-        notes.append(f"{what} for {_some(who)}: taken as microvolts")
+        notes.append(f"{what} for {list_words(who)}: taken as microvolts")
     return factors
-
-
-def _some(names: Sequence[str]) -> str:
-    listed = ", ".join(names[:_NAMED_IN_NOTES])
-    more = len(names) - _NAMED_IN_NOTES
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _positions(
@@ -190,7 +180,7 @@ def _positions(
         )
         return None
     if unplaced:
-        notes.append(f"no usable location for {_some(unplaced)}: their position is unknown")
+        notes.append(f"no usable location for {list_words(unplaced)}: their position is unknown")
     return positions
 
 

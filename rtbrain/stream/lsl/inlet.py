@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pylsl
-from pylsl.util import LostError
 
 from rtbrain.errors import SettingsError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header
 from rtbrain.stream.lsl.resolve import (
     fetch_full_info,
-    lost_stream_error,
+    liblsl_errors,
     make_inlet,
     open_inlet,
     resolve_one,
@@ -114,6 +113,7 @@ class LslSource:
             found = resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
         self._inlet: Any = make_inlet(found, max_buffer_s)
         header = read_header(fetch_full_info(self._inlet, found, timeout_s), raw=raw)
+        self._found = found
         self.montage: Montage = header.montage
         self.name: str = found.name()
         self.source_id: str = found.source_id()
@@ -168,9 +168,9 @@ class LslSource:
 
     def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
         if not self._open:
-            open_inlet(self._inlet, self.name, self.source_id, self._timeout_s)
+            open_inlet(self._inlet, self._found, self._timeout_s)
             self._open = True
-        try:
+        with liblsl_errors(self._found, "answer"):
             values, stamps = self._inlet.pull_chunk(
                 timeout=timeout_s,
                 max_samples=self._buffer.shape[0],
@@ -178,8 +178,6 @@ class LslSource:
                 min_samples=1,
                 as_numpy=True,
             )
-        except LostError as error:
-            raise lost_stream_error(self.name, self.source_id) from error
         return self._microvolts(values), stamps
 
     def _microvolts(self, values: Any) -> Floats:

@@ -1,31 +1,33 @@
-"""Markers in over LSL: strings at irregular times."""
+"""Markers in over LSL: strings at irregular times, from senders that may go away and come back."""
 
+import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pylsl
-from pylsl.util import LostError
 
-from rtbrain.errors import StreamError
+from rtbrain.errors import StreamError, StreamLostError, quote
 from rtbrain.stream.lsl.resolve import (
-    lost_stream_error,
+    ANSWER_S,
+    ambiguous_stream_error,
+    find_matching,
     make_inlet,
+    measure_clock,
     open_inlet,
-    quote,
+    pull_texts,
     resolve_one,
     stream_properties,
+    stream_summary,
 )
+from rtbrain.stream.lsl.watch import StreamWatcher
 
-_MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
-_MARKERS_A_PULL = 1024
-_LOOK_S = 0.25
-_FORGET_S = 1.5
-_OPEN_S = 3.0
-_END_S = 0.5
-_BUFFER = 1  # hundreds of marks
-_MOST_MARKS = 1000  # that wait for a decoder that is busy
+_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
+_LOOK_EVERY_S = 0.25
+_LOOK_S = 0.5
+_CLOSE_S = 1.0
+_MAX_WAITING = 1000  # for a decoder that is busy
 
 
 class MarkerSource:
@@ -36,7 +38,7 @@ class MarkerSource:
     Parameters
     ----------
     name, stream_type, source_id : str or None
-        What the stream must be called; each one given must match.
+        What the stream must be called; each one must match.
     found : pylsl.StreamInfo, optional
         The stream itself, in place of what it must be called.
     timeout_s : float
@@ -50,9 +52,9 @@ class MarkerSource:
     Raises
     ------
     StreamError
-        No stream or several match, the stream is not one string a sample, or it does not open.
+        No stream or several match, or the stream is not one string a sample.
     StreamLostError
-        The stream went away while it was opened.
+        The stream went away while it was opened, or does not open.
     """
 
     def __init__(
@@ -66,21 +68,20 @@ class MarkerSource:
     ) -> None:
         if found is None:
             found = resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
+        self._found = found
         self.name: str = found.name()
         self.source_id: str = found.source_id()
-        if found.channel_format() != pylsl.cf_string or found.channel_count() != 1:
+        if not _carries_texts(found):
             raise StreamError(
                 f"stream {quote(self.name)} is not a marker stream, which has one channel of "
                 "strings: name another stream"
             )
-        self._inlet: Any = make_inlet(found, _MARKER_BUFFER)
-        open_inlet(self._inlet, self.name, self.source_id, timeout_s)
+        self._inlet: Any = make_inlet(found, _BUFFER)
+        open_inlet(self._inlet, found, timeout_s)
         self._lock = threading.Lock()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
         """Markers that came: time stamp in s on this machine's LSL clock, and text.
-
-        Bytes that are no UTF-8 are shown as backslash escapes.
 
         Parameters
         ----------
@@ -93,18 +94,12 @@ class MarkerSource:
             The stream was there and is gone.
         """
         with self._lock:
-            if self._inlet is None:
-                return []
-            try:
-                texts, stamps = self._inlet.pull_chunk(
-                    timeout=timeout_s, max_samples=_MARKERS_A_PULL, min_samples=1, as_numpy=True
-                )
-            except LostError as error:
-                raise lost_stream_error(self.name, self.source_id) from error
-        return [
-            (float(stamp), text.decode("utf-8", errors="backslashreplace"))
-            for stamp, text in zip(stamps, texts[:, 0], strict=True)
-        ]
+            return [] if self._inlet is None else pull_texts(self._inlet, self._found, timeout_s)
+
+    def measure_clock(self) -> tuple[float, float] | None:
+        """Offset of the sender's clock and its uncertainty, s; None where it is not known yet."""
+        with self._lock:
+            return None if self._inlet is None else measure_clock(self._inlet)
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -115,27 +110,27 @@ class MarkerSource:
 class ManualMarks:
     """Marks of every marker stream of a name, whenever such streams appear.
 
-    Looking, connecting and pulling happen in a thread: whoever asks for the marks never waits,
-    and no error of such a stream reaches him. Several windows may send under one name.
+    Looking, connecting and pulling happen in a thread: the decoder never waits for them, and no
+    error of such a stream reaches it. Several windows may send under one name.
 
     Parameters
     ----------
     name : str
         Name of the streams.
     on_event : callable
-        Told ``("manual_marks", stream=name)`` of each stream that is heard from now on, and
-        ``("manual_marks_failed", stream=name, reason=text)`` where liblsl cannot receive one that is there,
-        once until one is heard; in the thread of the one who asks for marks.
+        Called in the thread that takes the marks: ``("manual_marks", stream=name)`` where a stream
+        was opened, and once until then ``("manual_marks_failed", stream=name, reason=text)`` where
+        one that is there cannot be received.
     """
 
     def __init__(self, name: str, *, on_event: Callable[..., None]) -> None:
         self._name = name
         self._on_event = on_event
-        self._texts: deque[str] = deque(maxlen=_MOST_MARKS)
-        self._events: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MOST_MARKS)
+        self._texts: deque[str] = deque(maxlen=_MAX_WAITING)
+        self._events: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MAX_WAITING)
         self._failing = False
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="hand marks", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="rtbrain-marks", daemon=True)
         self._thread.start()
 
     def __call__(self) -> list[str]:
@@ -151,42 +146,144 @@ class ManualMarks:
     def close(self) -> None:
         """Stop listening; safe to call twice."""
         self._stopped.set()
-        self._thread.join(_END_S)
+        self._thread.join(_CLOSE_S)
 
     def _listen(self) -> None:
-        # Without a query: a name with quotes in it would need escaping there.
-        resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
-        inlets: dict[str, Any] = {}
-        while not self._stopped.wait(_LOOK_S):
-            for info in resolver.results():
-                if info.name() == self._name and info.uid() not in inlets:
-                    self._connect(info, inlets)
-            for uid, inlet in list(inlets.items()):
-                try:
-                    rows, _ = inlet.pull_chunk(max_samples=_MOST_MARKS, as_numpy=True)
-                except RuntimeError as error:  # pylsl: lost, or a fault of liblsl's own
-                    del inlets[uid]
-                    self._fail(error)
+        watcher = StreamWatcher()
+        sources: dict[str, MarkerSource] = {}
+        while not self._stopped.wait(_LOOK_EVERY_S):
+            for info in watcher.look():
+                uid = info.uid()
+                if info.name() != self._name or uid in sources or not _carries_texts(info):
                     continue
-                self._texts.extend(text.decode(errors="backslashreplace") for text in rows[:, 0])
+                source = self._open(info)
+                if source is None:
+                    watcher.put_off(uid)
+                else:
+                    sources[uid] = source
+            for uid, source in list(sources.items()):
+                try:
+                    self._texts.extend(text for _, text in source.pull(0.0))
+                except StreamLostError:
+                    del sources[uid]
+                    watcher.put_off(uid)
 
-    def _connect(self, info: Any, inlets: dict[str, Any]) -> None:
-        """Open one stream; one that does not answer is tried again while it is announced."""
-        if info.channel_format() != pylsl.cf_string or info.channel_count() != 1:
-            return
+    def _open(self, info: Any) -> MarkerSource | None:
         try:
-            inlet = make_inlet(info, _BUFFER)
-            open_inlet(inlet, info.name(), info.source_id(), _OPEN_S)
-        except StreamError:
-            return
-        except RuntimeError as error:  # pylsl: an inlet that cannot be made
-            self._fail(error)
-            return
-        inlets[info.uid()] = inlet
+            source = MarkerSource(found=info, timeout_s=ANSWER_S)
+        except StreamError as error:
+            if not self._failing:
+                self._events.append(("manual_marks_failed", {"reason": str(error)}))
+            self._failing = True
+            return None
         self._failing = False
         self._events.append(("manual_marks", {}))
+        return source
 
-    def _fail(self, error: RuntimeError) -> None:
-        if not isinstance(error, LostError) and not self._failing:
-            self._failing = True
-            self._events.append(("manual_marks_failed", {"reason": str(error)}))
+
+class SupervisedMarkers:
+    """Markers of the one stream of a name, which outlive their sender.
+
+    A pull gives no markers while the sender is away. Meanwhile a thread looks for a stream of the
+    same name and source_id, and takes its markers from then on.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stream.
+    timeout_s : float
+        How long to wait for it at first, s.
+    on_event : callable
+        ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls:
+        ``markers_lost`` and ``markers_refused``, with ``reason``, and ``markers_recovered``, with
+        ``stream``.
+
+    Raises
+    ------
+    StreamError
+        No stream or several match at first, the stream is not one string a sample, or it does not
+        open.
+    """
+
+    def __init__(self, name: str, *, timeout_s: float, on_event: Callable[..., None]) -> None:
+        self._source: MarkerSource | None = MarkerSource(name=name, timeout_s=timeout_s)
+        self._on_event = on_event
+        self._results: queue.SimpleQueue[MarkerSource | str] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def pull(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Markers that came: time stamp in s on this machine's LSL clock, and text.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for the first marker while the sender is there, s.
+        """
+        self._take_results()
+        source = self._source
+        if source is None:
+            return []
+        try:
+            return source.pull(timeout_s)
+        except StreamLostError as error:
+            self._source = None
+            self._on_event("markers_lost", reason=str(error))
+            self._thread = threading.Thread(
+                target=self._look, args=(source,), name="rtbrain-markers", daemon=True
+            )
+            self._thread.start()
+            return []
+
+    def close(self) -> None:
+        """Let go of the stream within about 1 s; safe to call twice."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
+        self._take_results()
+        if self._source is not None:
+            self._source.close()
+
+    def _take_results(self) -> None:
+        while not self._results.empty():
+            result = self._results.get()
+            if isinstance(result, str):
+                self._on_event("markers_refused", reason=result)
+            else:
+                self._source = result
+                self._on_event("markers_recovered", stream=result.name)
+
+    def _look(self, lost: MarkerSource) -> None:
+        """Look for the sender until it is back; report once what keeps it from being received."""
+        lost.close()
+        reported = ""
+        while not self._stopped.is_set():
+            try:
+                found, _ = find_matching({"name": lost.name}, _LOOK_S, self._stopped.is_set)
+                if found:
+                    same = _same_sender(found, lost)
+                    self._results.put(MarkerSource(found=same, timeout_s=ANSWER_S))
+                    return
+            except StreamError as error:
+                if str(error) != reported:
+                    self._results.put(str(error))
+                reported = str(error)
+                self._stopped.wait(_LOOK_EVERY_S)
+
+
+def _carries_texts(info: Any) -> bool:
+    return info.channel_format() == pylsl.cf_string and info.channel_count() == 1
+
+
+def _same_sender(found: Sequence[Any], lost: MarkerSource) -> Any:
+    """The only stream with the source_id of the one that was lost."""
+    same = [info for info in found if info.source_id() == lost.source_id]
+    if not same:
+        raise StreamError(
+            f"{stream_summary(found[0])} is not the sender that was lost, of source_id "
+            f"{quote(lost.source_id)}: start that one again, or restart the decoder to take this one"
+        )
+    if len(same) > 1:
+        properties = {"name": lost.name, "source_id": lost.source_id}
+        raise ambiguous_stream_error(properties, [stream_summary(info) for info in same])
+    return same[0]

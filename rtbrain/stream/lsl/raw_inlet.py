@@ -1,14 +1,13 @@
-"""Every sample of every LSL stream that is asked for, as its sender made it: for the recorder.
+"""Every sample of every LSL stream that is wanted, as its sender made it: for the recorder.
 
-Stamps stay those of the sender; what its clock is off is told beside them, for it is the reader
-of a recording who brings the clocks together, by all measurements of the session.
+Stamps stay those of the sender; the offsets of its clock are reported beside them, for whoever
+reads the recording maps the clocks onto one another by all measurements of the session.
 """
 
 import ctypes
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,55 +17,29 @@ import numpy.typing as npt
 import pylsl
 from pylsl.lib import lib
 from pylsl.util import LostError
-from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.errors import StreamLostError, quote
 from rtbrain.stream.lsl.resolve import (
+    ANSWER_S,
     StreamSummary,
     fetch_full_info,
+    liblsl_errors,
     lost_stream_error,
-    quote,
+    measure_clock,
     stream_summary,
 )
+from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.types import Times
 
 _BUFFER_S = 360
-
-
 # liblsl makes room for all of them at once, 16 bytes each.
 _BUFFER_SAMPLES = 4_000_000
-
-
 _PULL_S = 0.05
-
-
 _PULL_BYTES = 4 * 1024**2
-
-
 _PULL_SAMPLES = 8192
-
-
 _OFFSET_EVERY_S = 5.0
-
-
-_ANSWER_S = 3.0
-
-
-_AGAIN_S = 2.0
-
-
-_FORGET_S = 2.0
-
-
-_LOOK_EVERY_S = 0.5
-
-
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
-_NEWS_LIMIT = 4000
-
-
-# Refused streams that are remembered; an older one that is still there is refused again.
-_MAX_REFUSED = 256
+_MAX_EVENTS = 4000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +67,7 @@ class RawSamples:
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """What is to be added to the sender's stamps, s, as measured at a time on our LSL clock, s."""
+    """What to add to the sender's stamps, s, as measured at a time on our LSL clock, s."""
 
     time_s: float
     offset_s: float
@@ -109,15 +82,13 @@ class RawInletLost:
 
 @dataclass(frozen=True, slots=True)
 class RawInletRefused:
-    """The stream cannot be recorded, and why."""
+    """The stream cannot be recorded."""
 
     reason: str
 
 
 RawInletEvent = RawHeader | RawSamples | ClockOffset | RawInletLost | RawInletRefused
-
-
-# What came, if anything, and whether the stream has gone.
+# Samples that came, if any, and whether the stream has gone.
 _Pull = Callable[[Any], tuple[RawSamples | None, bool]]
 
 
@@ -129,26 +100,21 @@ class RawInlet:
     that a sender pushed in the last half millisecond of its life is missed (measured; polled
     every 0.1 s, all since the last poll would be).
 
-    Parameters
-    ----------
-    found : pylsl.StreamInfo
-        The stream.
-
     Attributes
     ----------
-    row : StreamRow
-        What a message says of it.
+    row : StreamSummary
+        The stream, as its sender announces it.
     events : queue.Queue of RawInletEvent
-        A `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last `RawInletLost`; or `RawInletLost` or
-        `RawInletRefused` alone.
+        A `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last `RawInletLost`; or
+        `RawInletLost` or `RawInletRefused` alone.
     """
 
     def __init__(self, found: Any) -> None:
         self.row: StreamSummary = stream_summary(found)
-        self.events: queue.Queue[RawInletEvent] = queue.Queue(_NEWS_LIMIT)
+        self.events: queue.Queue[RawInletEvent] = queue.Queue(_MAX_EVENTS)
         self._found = found
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="rtbrain-tap", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="rtbrain-inlet", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -157,7 +123,7 @@ class RawInlet:
 
     @property
     def ended(self) -> bool:
-        """Whether it was asked to end, and has."""
+        """Whether `end` was called and the thread has ended."""
         return self._stop.is_set() and not self._thread.is_alive()
 
     def join(self, within_s: float) -> None:
@@ -166,63 +132,47 @@ class RawInlet:
 
     def _work(self) -> None:
         if self.row.n_channels < 1:
-            self._tell(
-                RawInletRefused(f"stream {quote(self.row.name)} has 0 channels: nothing to record")
-            )
+            reason = f"stream {quote(self.row.name)} has 0 channels: nothing to record"
+            self._report(RawInletRefused(reason))
             return
         try:
-            inlet = pylsl.StreamInlet(
-                self._found,
-                max_buflen=_buffer_length(self.row),
-                recover=False,
-                processing_flags=pylsl.proc_none,
-                as_numpy=True,
-            )
-            info = fetch_full_info(inlet, self._found, _ANSWER_S)
-            inlet.open_stream(_ANSWER_S)
-            self._tell(RawHeader(lib.lsl_get_xml(info.obj)))
-            self._read(inlet)
-        except (LostError, LslTimeoutError):
-            self._tell(RawInletLost(str(lost_stream_error(self.row.name, self.row.source_id))))
+            with liblsl_errors(self._found, "open its data connection", ANSWER_S):
+                inlet = pylsl.StreamInlet(
+                    self._found,
+                    max_buflen=_buffer_length(self.row),
+                    recover=False,
+                    processing_flags=pylsl.proc_none,
+                    as_numpy=True,
+                )
+                info = fetch_full_info(inlet, self._found, ANSWER_S)
+                inlet.open_stream(ANSWER_S)
+                self._report(RawHeader(lib.lsl_get_xml(info.obj)))
+                self._read(inlet)
         except StreamLostError as error:
-            self._tell(RawInletLost(str(error)))
-        except StreamError as error:
-            timed_out = isinstance(error.__cause__, LslTimeoutError)
-            self._tell(RawInletLost(str(error)) if timed_out else RawInletRefused(str(error)))
-        except RuntimeError as error:  # pylsl: liblsl has no room, no socket, or a fault of its own
-            self._tell(
-                RawInletLost(f"stream {quote(self.row.name)} cannot be received now: {error}")
-            )
+            self._report(RawInletLost(str(error)))
 
     def _read(self, inlet: Any) -> None:
-        pull: _Pull = _texts if inlet.np_dtype is None else _NumericPull(inlet)
+        pull: _Pull = _pull_strings if inlet.np_dtype is None else _NumericPull(inlet)
         due = time.monotonic()
         while not self._stop.is_set():
             samples, gone = pull(inlet)
             if samples is not None:
-                self._tell(samples)
+                self._report(samples)
             if gone:
                 raise lost_stream_error(self.row.name, self.row.source_id)
-            if time.monotonic() >= due and self._measure_clock(inlet):
+            # A first measurement takes liblsl 1 s.
+            if time.monotonic() >= due and (measured := measure_clock(inlet)) is not None:
+                self._report(ClockOffset(pylsl.local_clock(), measured[0]))
                 due = time.monotonic() + _OFFSET_EVERY_S
 
-    def _measure_clock(self, inlet: Any) -> bool:
-        """Tell of the offset, if liblsl has measured it; a first measurement takes it 1 s."""
-        try:
-            offset_s = inlet.time_correction(0.0)
-        except LslTimeoutError:
-            return False
-        self._tell(ClockOffset(pylsl.local_clock(), offset_s))
-        return True
-
-    def _tell(self, event: RawInletEvent) -> None:
+    def _report(self, event: RawInletEvent) -> None:
         while not self._stop.is_set():
             try:
                 self.events.put(event, timeout=_PULL_S)
             except queue.Full:
                 continue
             return
-        # Asked to end: the last samples are still wanted, if there is room for them.
+        # The last samples are still wanted, if there is room for them.
         if not self.events.full():
             self.events.put(event)
 
@@ -240,7 +190,7 @@ class _NumericPull:
         self._stamps = np.empty(n_samples)
 
     def __call__(self, inlet: Any) -> tuple[RawSamples | None, bool]:
-        # liblsl gives no sample the stamp 0, so that those it wrote can be told.
+        # liblsl gives no sample the stamp 0, which shows the samples that it wrote.
         self._stamps[:] = 0.0
         code = ctypes.c_int()
         inlet.do_pull_chunk(
@@ -259,7 +209,7 @@ class _NumericPull:
         return RawSamples(self._values[:n_samples].copy(), self._stamps[:n_samples].copy()), gone
 
 
-def _texts(inlet: Any) -> tuple[RawSamples | None, bool]:
+def _pull_strings(inlet: Any) -> tuple[RawSamples | None, bool]:
     rows: list[npt.NDArray[Any]] = []
     stamps: list[float] = []
     gone = False
@@ -285,63 +235,50 @@ def _buffer_length(row: StreamSummary) -> int:
 
 
 class RawInlets:
-    """Taps of every stream that is wanted, as the streams appear, vanish and return.
+    """Inlets of every stream that is wanted, as the streams appear, vanish and return.
 
     Parameters
     ----------
     wanted : callable
-        Whether a stream is to be tapped, by what is announced of it.
+        Whether a stream is wanted, by its `StreamSummary`.
     """
 
     def __init__(self, wanted: Callable[[StreamSummary], bool]) -> None:
         self._wanted = wanted
-        self._resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
-        self._taps: dict[str, RawInlet] = {}
-        self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
-        self._not_before: dict[str, float] = {}
-        self._look_at = 0.0
+        self._watcher = StreamWatcher()
+        self._inlets: dict[str, RawInlet] = {}
 
     def poll(self) -> list[tuple[RawInlet, RawInletEvent]]:
-        """What the taps have to tell, in the order of each; returns at once."""
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY_S
-            self._look(now)
+        """What the inlets report, in the order of each; returns at once."""
+        for found in self._watcher.look():
+            if found.uid() not in self._inlets and self._wanted(stream_summary(found)):
+                self._inlets[found.uid()] = RawInlet(found)
         return self._drained()
 
     def end(self, within_s: float) -> list[tuple[RawInlet, RawInletEvent]]:
-        """End all taps, and give what they still had, after no longer than that."""
+        """End all inlets, and return what they still had, after no longer than that."""
         deadline = time.monotonic() + within_s
-        for tap in self._taps.values():
-            tap.end()
-        for tap in self._taps.values():
-            tap.join(max(0.0, deadline - time.monotonic()))
+        for inlet in self._inlets.values():
+            inlet.end()
+        for inlet in self._inlets.values():
+            inlet.join(max(0.0, deadline - time.monotonic()))
         return self._drained()
 
-    def _look(self, now: float) -> None:
-        self._not_before = {uid: at for uid, at in self._not_before.items() if at > now}
-        for found in self._resolver.results():
-            uid = found.uid()
-            if uid in self._taps or uid in self._refused:
-                continue
-            if uid not in self._not_before and self._wanted(stream_summary(found)):
-                self._taps[uid] = RawInlet(found)
-
     def _drained(self) -> list[tuple[RawInlet, RawInletEvent]]:
-        told: list[tuple[RawInlet, RawInletEvent]] = []
-        for uid, tap in list(self._taps.items()):
-            ended = tap.ended
+        drained: list[tuple[RawInlet, RawInletEvent]] = []
+        for uid, inlet in list(self._inlets.items()):
+            # Ended by the recorder, which does not want its stream.
+            over, again = inlet.ended, False
             # No more than are there now, so that a fast stream does not hold up the others.
-            for _ in range(tap.events.qsize()):
-                event = tap.events.get_nowait()
-                told.append((tap, event))
-                if isinstance(event, RawInletLost):
-                    del self._taps[uid]
-                    self._not_before[uid] = time.monotonic() + _AGAIN_S
-                elif isinstance(event, RawInletRefused):
-                    del self._taps[uid]
-                    self._refused.append(uid)
-            if ended and uid in self._taps:  # whoever takes what it tells does not want it
-                del self._taps[uid]
-                self._refused.append(uid)
-        return told
+            for _ in range(inlet.events.qsize()):
+                event = inlet.events.get_nowait()
+                drained.append((inlet, event))
+                again |= isinstance(event, RawInletLost)
+                over |= isinstance(event, RawInletRefused)
+            if again:
+                self._watcher.put_off(uid)
+            elif over:
+                self._watcher.refuse(uid)
+            if again or over:
+                del self._inlets[uid]
+        return drained

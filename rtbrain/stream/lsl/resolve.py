@@ -1,45 +1,31 @@
 """Find the one LSL stream that is meant and connect, or say what is there instead."""
 
+import ctypes
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pylsl
+from pylsl.lib import lib
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.errors import StreamError, StreamLostError, quote
+from rtbrain.stream.lsl.watch import StreamWatcher
 
-_TEXT_LIMIT = 80
-
-
-# On one machine a single stream answers at once and all others to the query of 0.5 s later
-# (measured): a second match must be given the time to show itself.
-_SETTLE_S = 1.0
-
-
-_FORGET_S = 1.5
-
-
-_FLICKER_S = 1.0
-
-
+ANSWER_S = 3.0
 _POLL_S = 0.02
+_MAX_TEXT_BYTES = 65536
+_MAX_TEXTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSummary:
-    """What a message says of a stream.
+    """A stream as its sender announces it; as text, the part of a message that names it.
 
-    Attributes
-    ----------
-    name, stream_type, source_id, host : str
-        As its sender announces them.
-    n_channels : int
-        Number of channels.
-    sfreq_hz : float
-        Nominal rate in Hz; 0 for an irregular stream.
+    `sfreq_hz` is the nominal rate in Hz, 0 for an irregular stream.
     """
 
     name: str
@@ -57,20 +43,9 @@ class StreamSummary:
         )
 
 
-def quote(text: str) -> str:
-    """Text of a sender, quoted, escaped and cut, so that it fits a one-line message."""
-    return repr(text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "...")
-
-
 def list_streams(timeout_s: float = 1.0) -> list[StreamSummary]:
-    """Streams that answer within a time, in order of name.
-
-    Parameters
-    ----------
-    timeout_s : float
-        How long to listen, s; below 1 s some streams may be missed.
-    """
-    return _rows(pylsl.resolve_streams(timeout_s))
+    """Streams that answer within `timeout_s`, in order of name; below 1 s some may be missed."""
+    return _summaries(pylsl.resolve_streams(timeout_s))
 
 
 def find_matching(
@@ -78,28 +53,30 @@ def find_matching(
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Any], list[Any]]:
-    """Streams that have every property wanted, and all streams that were seen.
+    """Streams that have every property, and all streams that were seen.
 
     Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
     streams that do not match are known for the message.
+
+    Raises
+    ------
+    StreamError
+        liblsl cannot look for streams now.
     """
-    resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
+    watcher = StreamWatcher()
     deadline = time.monotonic() + timeout_s
-    settled = None
-    seen: dict[str, tuple[float, Any]] = {}
+    seen: dict[str, Any] = {}
     while True:
-        now = time.monotonic()
-        seen |= {info.uid(): (now, info) for info in resolver.results()}
-        # liblsl's answers flicker: a live stream may be absent from a round of them.
-        there = [info for at, info in seen.values() if now - at < _FLICKER_S]
+        there = watcher.look()
+        seen |= {info.uid(): info for info in there}
         matching = [info for info in there if _matches(info, properties)]
-        if not matching:
-            settled = None
-        elif settled is None:
-            settled = now + _SETTLE_S
-        if stop() or now >= (deadline if settled is None else settled):
-            return matching, [info for _, info in seen.values()]
+        settled = any(watcher.is_settled(info.uid()) for info in matching)
+        if stop() or settled or (not matching and time.monotonic() >= deadline):
+            break
         time.sleep(_POLL_S)
+    if watcher.error and not seen:
+        raise StreamError(f"liblsl cannot look for streams now: {watcher.error}")
+    return matching, list(seen.values())
 
 
 def resolve_one(
@@ -107,14 +84,14 @@ def resolve_one(
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """The only stream that has every property wanted, as a `pylsl.StreamInfo` without desc."""
+    """The only stream that has every property, as a `pylsl.StreamInfo` without desc."""
     matching, seen = find_matching(properties, timeout_s, stop)
     if not matching:
         raise StreamError(
-            f"no LSL stream with {_describe_properties(properties)} within {timeout_s:g} s: {_advice(seen)}"
+            f"no LSL stream with {_describe(properties)} within {timeout_s:g} s: {_advice(seen)}"
         )
     if len(matching) > 1:
-        raise ambiguous_stream_error(properties, _rows(matching))
+        raise ambiguous_stream_error(properties, _summaries(matching))
     return matching[0]
 
 
@@ -124,104 +101,21 @@ def ambiguous_stream_error(
     """Error for several streams of which any might be meant."""
     listed = ", ".join(map(str, rows))
     return StreamError(
-        f"{len(rows)} LSL streams have {_describe_properties(properties)}: {listed}; pass the source_id of the "
-        "one that is meant, or stop the other"
+        f"{len(rows)} LSL streams have {_describe(properties)}: {listed}; pass the source_id of "
+        "the one that is meant, or stop the other"
     )
 
 
 def stream_properties(
     name: str | None, stream_type: str | None, source_id: str | None
 ) -> dict[str, str]:
-    """Properties that were given, under liblsl's names."""
-    given = {"name": name, "type": stream_type, "source_id": source_id}
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def make_inlet(found: Any, max_buffer: int) -> Any:
-    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
-
-    Parameters
-    ----------
-    found : pylsl.StreamInfo
-        The stream.
-    max_buffer : int
-        What may wait unread: seconds, or hundreds of samples of an irregular stream.
-    """
-    return pylsl.StreamInlet(
-        found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
-    )
-
-
-def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
-    """Header with its desc, as a `pylsl.StreamInfo`.
-
-    Raises
-    ------
-    StreamLostError
-        The stream has gone.
-    StreamError
-        The header did not come in time.
-    """
-    try:
-        return inlet.info(timeout_s)
-    except LostError as error:
-        raise lost_stream_error(found.name(), found.source_id()) from error
-    except LslTimeoutError as error:
-        raise _unreachable(found.name(), "send its header", timeout_s) from error
-
-
-def open_inlet(inlet: Any, name: str, source_id: str, timeout_s: float) -> None:
-    """Connect, and learn the sender's clock now rather than inside the first pull.
-
-    Raises
-    ------
-    StreamLostError
-        The stream has gone.
-    StreamError
-        The data connection did not open in time.
-    """
-    try:
-        # The clock first, for it takes a second: samples queue from the moment of opening on.
-        inlet.time_correction(timeout_s)
-        inlet.open_stream(timeout_s)
-    except LostError as error:
-        raise lost_stream_error(name, source_id) from error
-    except LslTimeoutError as error:
-        raise _unreachable(name, "open its data connection", timeout_s) from error
-
-
-def lost_stream_error(name: str, source_id: str) -> StreamLostError:
-    """Error for a stream that was there and is gone."""
-    return StreamLostError(
-        f"stream {quote(name)} (source_id {quote(source_id)}) was there and is gone: "
-        "restart its sender"
-    )
-
-
-def _unreachable(name: str, what: str, timeout_s: float) -> StreamError:
-    return StreamError(
-        f"stream {quote(name)} did not {what} within {timeout_s:g} s: "
-        "is a firewall between this machine and the sender?"
-    )
-
-
-def _matches(info: Any, properties: Mapping[str, str]) -> bool:
-    return all(getattr(info, key)() == value for key, value in properties.items())
-
-
-def _advice(there: list[Any]) -> str:
-    if not there:
-        return "there are no streams at all; start the sender, or widen the LSL scope"
-    listed = ", ".join(str(row) for row in _rows(there))
-    return f"there are {listed}; start the sender, or ask for one of these"
-
-
-def _describe_properties(properties: Mapping[str, str]) -> str:
-    return " and ".join(f"{key} {quote(value)}" for key, value in properties.items()) or "any name"
+    """Those properties that are not None, under liblsl's names."""
+    properties = {"name": name, "type": stream_type, "source_id": source_id}
+    return {key: value for key, value in properties.items() if value is not None}
 
 
 def stream_summary(info: Any) -> StreamSummary:
-    """What a message says of a stream that was found, a `pylsl.StreamInfo`."""
+    """Summary of a stream that was found, a `pylsl.StreamInfo`."""
     return StreamSummary(
         info.name(),
         info.type(),
@@ -232,5 +126,124 @@ def stream_summary(info: Any) -> StreamSummary:
     )
 
 
-def _rows(infos: list[Any]) -> list[StreamSummary]:
+@contextmanager
+def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[None]:
+    """Turn whatever pylsl raises about a stream into a StreamLostError."""
+    try:
+        yield
+    except LostError as error:
+        raise lost_stream_error(found.name(), found.source_id()) from error
+    except LslTimeoutError as error:
+        raise StreamLostError(
+            f"stream {quote(found.name())} did not {what} within {timeout_s:g} s: "
+            "is a firewall between this machine and the sender?"
+        ) from error
+    except RuntimeError as error:  # liblsl has no room, no socket, or a fault of its own
+        raise StreamLostError(
+            f"stream {quote(found.name())} cannot be received now: {error}"
+        ) from error
+
+
+def make_inlet(found: Any, max_buffer: int) -> Any:
+    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
+
+    `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream.
+
+    Raises
+    ------
+    StreamLostError
+        liblsl cannot make an inlet now.
+    """
+    with liblsl_errors(found, "answer"):
+        return pylsl.StreamInlet(
+            found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
+        )
+
+
+def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
+    """Header with its desc, as a `pylsl.StreamInfo`.
+
+    Raises
+    ------
+    StreamLostError
+        The stream has gone, or the header did not come in time.
+    """
+    with liblsl_errors(found, "send its header", timeout_s):
+        return inlet.info(timeout_s)
+
+
+def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
+    """Connect, and learn the sender's clock now rather than inside the first pull.
+
+    Raises
+    ------
+    StreamLostError
+        The stream has gone, or the data connection did not open in time.
+    """
+    with liblsl_errors(found, "open its data connection", timeout_s):
+        # The clock first, for it takes a second: samples queue from the moment of opening on.
+        inlet.time_correction(timeout_s)
+        inlet.open_stream(timeout_s)
+
+
+def measure_clock(inlet: Any) -> tuple[float, float] | None:
+    """Offset of the sender's clock and its uncertainty, s; None where liblsl has none yet."""
+    remote_s, uncertainty_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+    # pylsl's own call leaves the uncertainty out.
+    measure = lib.lsl_time_correction_ex
+    measure.restype = ctypes.c_double
+    offset_s = measure(
+        inlet.obj,
+        ctypes.byref(remote_s),
+        ctypes.byref(uncertainty_s),
+        ctypes.c_double(0.0),
+        ctypes.byref(code),
+    )
+    return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
+
+
+def pull_texts(inlet: Any, found: Any, timeout_s: float = 0.0) -> list[tuple[float, str]]:
+    """Texts of a stream of one string a sample, after their time stamps, s; waits for the first.
+
+    Each is cut at 64 KiB; bytes that are not UTF-8 become backslash escapes.
+
+    Raises
+    ------
+    StreamLostError
+        The stream was there and is gone.
+    """
+    with liblsl_errors(found, "answer"):
+        texts, stamps = inlet.pull_chunk(
+            timeout=timeout_s, max_samples=_MAX_TEXTS, min_samples=1, as_numpy=True
+        )
+    return [
+        (float(stamp), text[:_MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace"))
+        for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
+    ]
+
+
+def lost_stream_error(name: str, source_id: str) -> StreamLostError:
+    """Error for a stream that was there and is gone."""
+    return StreamLostError(
+        f"stream {quote(name)} (source_id {quote(source_id)}) was there and is gone: "
+        "restart its sender"
+    )
+
+
+def _matches(info: Any, properties: Mapping[str, str]) -> bool:
+    return all(getattr(info, key)() == value for key, value in properties.items())
+
+
+def _advice(there: list[Any]) -> str:
+    if not there:
+        return "there are no streams at all; start the sender, or widen the LSL scope"
+    listed = ", ".join(map(str, _summaries(there)))
+    return f"there are {listed}; start the sender, or ask for one of these"
+
+
+def _describe(properties: Mapping[str, str]) -> str:
+    return " and ".join(f"{key} {quote(value)}" for key, value in properties.items()) or "any name"
+
+
+def _summaries(infos: list[Any]) -> list[StreamSummary]:
     return sorted(map(stream_summary, infos), key=lambda row: (row.name, row.source_id, row.host))

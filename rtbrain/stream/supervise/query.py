@@ -1,17 +1,17 @@
-"""The stream that a supervised source wants: how it is looked for and connected to."""
+"""What a supervised source looks for: a query, over LSL or in memory, and what it finds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pylsl.lib import fmt2string
-from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.stream.lsl.resolve import (
+    ANSWER_S,
     StreamSummary,
     ambiguous_stream_error,
     find_matching,
@@ -23,9 +23,6 @@ from rtbrain.stream.lsl.resolve import (
 _LOOK_S = 0.5
 
 
-_ANSWER_S = 3.0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A stream that was found and may be the one.
@@ -33,12 +30,12 @@ class Candidate:
     Attributes
     ----------
     uid : str
-        What tells this run of this sender from every other.
-    row : StreamRow
-        What a message says of it.
+        Identity of this run of this sender.
+    row : StreamSummary
+        The stream, as its sender announces it.
     sample_format : str
         liblsl's name of it.
-    handle : pylsl.StreamInfo, or whatever the one who found it connects by
+    handle : pylsl.StreamInfo, or whatever the query connects by
         Not looked into.
     """
 
@@ -56,7 +53,11 @@ class Inlet(Source, Protocol):
 
 
 class StreamQuery(Protocol):
-    """What a supervised source asks of the world, from one thread; each call may block."""
+    """Where a supervised source looks for its stream; called from one thread, may block.
+
+    Every method raises a StreamError where it cannot look or connect; `connect` a StreamLostError
+    where the stream may be tried again.
+    """
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
         """The one stream that matches; a StreamError where none or several do."""
@@ -66,26 +67,22 @@ class StreamQuery(Protocol):
         """Every stream that matches now."""
         ...
 
-    def several(self, candidates: Sequence[Candidate]) -> StreamError:
-        """What to say where several match."""
+    def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
+        """Error for several that match."""
         ...
 
     def connect(self, candidate: Candidate) -> Inlet:
-        """Read its header; samples flow from the first pull on, which may take a while.
-
-        A StreamLostError where it does not answer, so that it is tried again; any other
-        RtbrainError where its header cannot be used.
-        """
+        """Read its header; samples flow from the first pull on, which may take a while."""
         ...
 
 
 class LslStreamQuery:
-    """The LSL stream that has every property given.
+    """The LSL stream that has every property which is not None.
 
     Parameters
     ----------
     name, stream_type, source_id : str or None
-        What the stream must be called; each one given must match.
+        What the stream must be called.
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
     """
@@ -102,13 +99,7 @@ class LslStreamQuery:
         self._scale = scale
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
-        """The one stream that matches.
-
-        Raises
-        ------
-        StreamError
-            None matches within `timeout_s`, and which streams there are; or several do.
-        """
+        """The one stream that matches within `timeout_s`."""
         return _candidate(resolve_one(self._properties, timeout_s, stop))
 
     def all(self, stop: Callable[[], bool]) -> list[Candidate]:
@@ -116,31 +107,13 @@ class LslStreamQuery:
         matching, _ = find_matching(self._properties, _LOOK_S, stop)
         return [_candidate(info) for info in matching]
 
-    def several(self, candidates: Sequence[Candidate]) -> StreamError:
-        """What to say where several match: each with its source_id and host."""
+    def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
+        """Error for several that match: each with its source_id and host."""
         return ambiguous_stream_error(self._properties, [candidate.row for candidate in candidates])
 
     def connect(self, candidate: Candidate) -> LslSource:
-        """Inlet of this very stream, its header read.
-
-        Raises
-        ------
-        StreamLostError
-            It went away, or does not answer.
-        StreamError
-            Its header cannot be used.
-        MontageError
-            Its labels repeat.
-        SettingsError
-            The scale is 0 or not finite.
-        """
-        try:
-            return LslSource(found=candidate.handle, timeout_s=_ANSWER_S, scale=self._scale)
-        except StreamError as error:
-            # It is announced but silent: a network that recovers, so no reason to refuse it.
-            if isinstance(error.__cause__, LslTimeoutError):
-                raise StreamLostError(str(error)) from error
-            raise
+        """Inlet of this very stream, its header read."""
+        return LslSource(found=candidate.handle, timeout_s=ANSWER_S, scale=self._scale)
 
 
 def _candidate(info: Any) -> Candidate:

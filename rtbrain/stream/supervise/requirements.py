@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.errors import SettingsError, StreamError
+from rtbrain.errors import SettingsError, StreamError, list_words
 from rtbrain.types import Chunk, Ints, Montage
 
 _RATE_TOLERANCE = 1e-6
@@ -25,13 +25,13 @@ class ChannelBinding:
     Attributes
     ----------
     rows : ndarray, int64 [n_names]
-        Row of the stream for each name of the contract; -1 where it has none.
+        Row of the stream for each required name; -1 where it has none.
     missing : tuple of str
         Names that the stream does not have; their rows come out as NaN.
     n_channels : int
         Channels of the stream.
     notes : tuple of str
-        What differs from what was asked for and is accepted, one sentence each.
+        What differs from what was expected and is accepted, one sentence each.
     """
 
     rows: Ints
@@ -40,7 +40,7 @@ class ChannelBinding:
     notes: tuple[str, ...] = ()
 
     def apply(self, chunk: Chunk) -> Chunk:
-        """Chunk with the contract's channels in its order.
+        """Chunk with the required channels in their order.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class ChannelBinding:
         -------
         Chunk
             data: float32 [n_names, n_samples], µV; NaN in rows that the stream lacks. The chunk
-            itself where the stream has exactly the contract's channels in its order.
+            itself where the stream has exactly the required channels in their order.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class StreamRequirements:
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise SettingsError("a stream contract needs one channel or more, got none")
+            raise SettingsError("a decoder needs one channel or more, got none")
         if not (math.isfinite(self.sfreq_hz) and self.sfreq_hz > 0):
             raise SettingsError(f"sfreq_hz: expected a rate above 0 Hz, got {self.sfreq_hz}")
         if not 0 < self.min_coverage <= 1:
@@ -165,7 +165,7 @@ class StreamRequirements:
         if not n_there or n_there < self.min_coverage * len(self.names):
             raise StreamError(
                 f"stream {stream} has {n_there} of the decoder's {len(self.names)} channels, "
-                f"{self.min_coverage:.0%} must be there; missing {_some(missing)}: correct the "
+                f"{self.min_coverage:.0%} must be there; missing {list_words(missing, _LISTED)}: correct the "
                 "labels at its sender, or refit the decoder"
             )
         return ChannelBinding(
@@ -202,7 +202,7 @@ class StreamRequirements:
         if missing:
             notes.append(
                 f"{len(missing)} of {len(self.names)} channels are missing and left out: "
-                f"{_some(missing)}"
+                f"{list_words(missing, _LISTED)}"
             )
         for what, expected, got in (
             ("source_id", self.source_id, source_id),
@@ -211,8 +211,3 @@ class StreamRequirements:
             if expected is not None and got is not None and got != expected:
                 notes.append(f"the {what} is {got!r}, it was {expected!r}")
         return tuple(notes)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -23,7 +23,7 @@ from rtbrain.stream.supervise.connection import (
     ConnectionStarted,
     ConnectionWorker,
     HeaderAccepted,
-    LookFailed,
+    SearchFailed,
     StreamRefused,
 )
 from rtbrain.stream.supervise.query import StreamQuery
@@ -33,53 +33,40 @@ from rtbrain.types import Chunk, Montage
 from rtbrain.units import AmplitudeCheck
 
 # A stall ends as a loss after this many stall times, which leaves a loop that pulls every
-# 0.1 s time to tell of it within 1.5 s.
+# 0.1 s time to report it within 1.5 s.
 _LOST_AFTER = 1.35
-
-
 # A sender that was connected to but sends nothing is then dropped and looked for anew: the
 # connection may be half open.
 _FIRST_SAMPLE_S = 5.0
-
-
 # Time that the loop was away for (a computer that slept, a process that was stopped) is no
 # silence of the sender's: its samples may wait unread.
 _AWAY_S = 0.25
-
-
 _CLOSE_S = 1.0
-
-
-_TELL_CLOCK_S = 10.0
-
-
+_REPORT_CLOCK_S = 10.0
 _POLL_S = 0.05
 
 
 class SupervisedSource:
     """A live stream as a Source that outlives its sender.
 
-    A pull gives empty chunks while there is no stream. When one is back that keeps the contract,
-    the first chunk's `gap` counts exactly the samples that were lost, so that filters and windows
-    begin anew.
-
-    ``on_event`` is told, in the thread that pulls, each change of state (`StreamState`: ``waiting``,
-    ``connecting``, ``warming``, ``live``, ``stalled``, ``lost``, ``refused``, ``stopping``) and
-    besides ``connected`` (what the stream is, what it lacks, what had to be assumed),
-    ``recovered`` (``gap``: samples lost), ``amplitude`` (the unit is probably wrong),
-    ``search_failed`` (liblsl cannot look for streams now) and, every 10 s of samples, ``clock``
-    (the counter's counts and the effective rate).
+    A pull gives empty chunks while there is no stream. When one is back that meets the
+    requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
+    filters and windows begin anew.
 
     Parameters
     ----------
-    wanted : Wanted
+    query : StreamQuery
         The stream: `LslStreamQuery` over LSL.
-    contract : StreamRequirements
+    requirements : StreamRequirements
         What the decoder needs of it.
     montage : Montage
-        What comes out: the contract's names and rate.
+        What comes out: the names and rate of the requirements.
     on_event : callable
-        ``on_event(event, **fields)``, as `StatusOutlet.emit`.
+        ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls: each
+        change of state (the values of `StreamState`), and ``connected`` (the stream, what it
+        lacks, what had to be assumed), ``recovered`` (``gap``: samples lost), ``amplitude`` (the
+        unit is probably wrong), ``search_failed`` (liblsl cannot look for streams now) and, every
+        10 s of samples, ``clock`` (the counts and the effective rate).
     stall_s : float
         Without a sample for this long the stream is stalled, and lost soon after, s.
     clock : callable
@@ -95,50 +82,50 @@ class SupervisedSource:
     Raises
     ------
     MontageError
-        The montage has other names or another rate than the contract.
+        The montage has other names or another rate than the requirements.
     """
 
     def __init__(
         self,
         *,
-        wanted: StreamQuery,
-        contract: StreamRequirements,
+        query: StreamQuery,
+        requirements: StreamRequirements,
         montage: Montage,
         on_event: Callable[..., None],
         stall_s: float = 1.0,
         clock: Callable[[], float] = lsl_clock,
     ) -> None:
-        if (montage.names, montage.sfreq_hz) != (contract.names, contract.sfreq_hz):
+        if (montage.names, montage.sfreq_hz) != (requirements.names, requirements.sfreq_hz):
             raise MontageError(
-                f"the contract asks for {len(contract.names)} channels at {contract.sfreq_hz:g} "
-                f"Hz, the montage has {montage.n_channels} at {montage.sfreq_hz:g} Hz or other "
-                "labels: make both from one bundle"
+                f"the decoder needs {len(requirements.names)} channels at "
+                f"{requirements.sfreq_hz:g} Hz, the montage has {montage.n_channels} at "
+                f"{montage.sfreq_hz:g} Hz or other labels: make both from one bundle"
             )
         self.montage = montage
-        self._contract = self._contract_before = contract
+        self._requirements = self._requirements_before = requirements
         self._machine = StreamStateMachine(on_event)
         self._amplitude = AmplitudeCheck(montage)
-        self.counter = SampleCounter(contract.sfreq_hz)
-        self._search = ConnectionWorker(wanted, contract, self.counter)
+        self.counter = SampleCounter(requirements.sfreq_hz)
+        self._worker = ConnectionWorker(query, requirements, self.counter)
         self._stall_s = stall_s
         self._clock = clock
-        self._ready: ConnectedStream | None = None
-        self._link: ConnectedStream | None = None
-        self._first: ConnectedStream | None = None  # that connect found, until it is lost
-        self._searching = False
+        self._ready: ConnectedStream | None = None  # its header was read, no data flow yet
+        self._link: ConnectedStream | None = None  # samples flow
+        self._first: ConnectedStream | None = None  # that `connect` found, until it is lost
+        self._reported: ConnectedStream | None = None
+        self._looking = False
         self._was_live = False
-        self._told: ConnectedStream | None = None
         self._fresh = False
         self._last_at = self._left_at = clock()
-        self._clock_due = round(_TELL_CLOCK_S * contract.sfreq_hz)
+        self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
     def state(self) -> StreamState:
-        """Where the stream stands."""
+        """State of the stream."""
         return self._machine.state
 
     def connect(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Find the stream and read its header, so that a mistake is told before data flow.
+        """Find the stream and read its header, so that a mistake shows before data flow.
 
         Without this call, the first pull begins to look, and waits for a stream however long.
 
@@ -157,24 +144,25 @@ class SupervisedSource:
         Raises
         ------
         StreamError
-            No stream or several match, it does not answer, or it does not keep the contract.
+            No stream or several match, it does not answer, or it does not meet the requirements.
         MontageError
             Its labels repeat.
         SettingsError
             The scale is 0 or not finite.
         """
-        self._machine.tell(StreamState.WAITING.value)
-        self._search.first(timeout_s)
+        self._machine.report(StreamState.WAITING.value)
+        self._worker.find(timeout_s)
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
                 return False
-            if (event := self._wait(_POLL_S)) is not None:
-                self._hear(event)
-            if isinstance(event, ConnectionFailed | LookFailed | StreamRefused):
+            event = self._next_event(_POLL_S)
+            if event is not None:
+                self._apply(event)
+            if isinstance(event, ConnectionFailed | SearchFailed | StreamRefused):
                 raise event.error
-        self._searching = True
+        self._looking = True
         self._first = self._ready
-        self._tell_connected(self._ready)
+        self._report_connected(self._ready)
         return True
 
     def pull(self, timeout_s: float) -> Chunk | None:
@@ -188,8 +176,8 @@ class SupervisedSource:
         Returns
         -------
         Chunk or None
-            data: float32 [n_channels, n_samples], µV, in the contract's order; NaN in the rows
-            that the stream lacks. Empty if nothing came in time; None once closed.
+            data: float32 [n_channels, n_samples], µV, in the order of the requirements; NaN in
+            the rows that the stream lacks. Empty if nothing came in time; None once closed.
 
         Raises
         ------
@@ -198,7 +186,7 @@ class SupervisedSource:
         """
         if self.state is StreamState.STOPPING:
             return None
-        self._heed()
+        self._check_for_second()
         self._begin()
         link = self._link
         chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
@@ -213,61 +201,59 @@ class SupervisedSource:
             return
         self._machine.to(StreamState.STOPPING)
         link, self._link, self._ready = self._link or self._ready, None, None
-        self._search.end(None if link is None else link.inlet, _CLOSE_S)
+        self._worker.end(None if link is None else link.inlet, _CLOSE_S)
 
     def _begin(self) -> None:
         """Let samples flow, from the first pull on."""
         if self._ready is not None:
-            self._search.open(self._ready, self._contract)
+            self._worker.open(self._ready, self._requirements)
             self._ready = None
-        elif not self._searching:
-            self._machine.tell(StreamState.WAITING.value)
-            self._searching = True
-            self._search.anew(None, self._contract)
+        elif not self._looking:
+            self._machine.report(StreamState.WAITING.value)
+            self._looking = True
+            self._worker.reconnect(None, self._requirements)
 
-    def _heed(self) -> None:
-        """Hear of a second stream that matches, while the first is connected."""
-        while (self._link or self._ready) and not self._search.events.empty():
-            event = self._search.events.get()
-            self._hear(event)
+    def _check_for_second(self) -> None:
+        """Refuse a second stream that matches, seen while the first is connected."""
+        while (self._link or self._ready) and not self._worker.events.empty():
+            event = self._worker.events.get()
+            self._apply(event)
             if isinstance(event, Ambiguous) and event.link is self._first:
                 self._first = None
                 raise event.error
 
-    def _wait(self, timeout_s: float) -> ConnectionEvent | None:
+    def _next_event(self, timeout_s: float) -> ConnectionEvent | None:
         try:
-            return self._search.events.get(timeout=max(timeout_s, 1e-3))
+            return self._worker.events.get(timeout=max(timeout_s, 1e-3))
         except queue.Empty:
-            if not self._search.alive and self.state is not StreamState.STOPPING:
+            if not self._worker.alive and self.state is not StreamState.STOPPING:
                 raise RuntimeError("the thread that looks for the stream has died") from None
             return None
 
     def _await_opened(self, timeout_s: float) -> Chunk | None:
         end = time.monotonic() + timeout_s
-        while (event := self._wait(end - time.monotonic())) is not None:
-            self._hear(event)
+        while (event := self._next_event(end - time.monotonic())) is not None:
+            self._apply(event)
             if isinstance(event, ConnectionOpened):
                 return event.chunk
         return None
 
-    def _hear(self, event: ConnectionEvent) -> None:
-        """Turn what the search reports into the state of the stream."""
+    def _apply(self, event: ConnectionEvent) -> None:
+        """Turn what the worker reports into the state of the stream."""
         match event:
             case ConnectionStarted(candidate):
                 self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
             case ConnectionFailed(error):
-                self._machine.to(
-                    StreamState.LOST if self._was_live else StreamState.WAITING, reason=str(error)
-                )
+                self._machine.to(self._away, reason=str(error))
             case StreamRefused(error):
                 self._machine.to(StreamState.REFUSED, reason=str(error))
-            case LookFailed(error):
-                self._machine.tell("search_failed", reason=str(error))
+            case SearchFailed(error):
+                self._machine.report("search_failed", reason=str(error))
             case Ambiguous(link, error) if link in (self._link, self._ready):
                 self._link = self._ready = None
-                self._contract = self._contract_before
+                self._requirements = self._requirements_before
                 self._machine.to(StreamState.REFUSED, reason=str(error))
-                self._search.anew(link.inlet, self._contract)
+                self._worker.reconnect(link.inlet, self._requirements)
             case HeaderAccepted(link):
                 self._ready = link
             case ConnectionOpened(link, _):
@@ -275,58 +261,61 @@ class SupervisedSource:
                 self._last_at = self._left_at = self._clock()
                 self._amplitude.reset()
                 self._fresh = True
-                if link is not self._told:
-                    self._tell_connected(link)
+                if link is not self._reported:
+                    self._report_connected(link)
                 self._machine.to(StreamState.WARMING)
 
-    def _tell_connected(self, link: ConnectedStream) -> None:
-        self._told = link
-        row, montage = link.candidate.row, link.inlet.montage
-        # From now on, what a reconnect changes is refused or told.
-        self._contract_before = self._contract
-        self._contract = replace(
-            self._contract,
-            source_id=row.source_id or self._contract.source_id,
+    @property
+    def _away(self) -> StreamState:
+        return StreamState.LOST if self._was_live else StreamState.WAITING
+
+    def _report_connected(self, link: ConnectedStream) -> None:
+        self._reported = link
+        row = link.candidate.row
+        # From now on, what a reconnect changes is refused or reported.
+        self._requirements_before = self._requirements
+        self._requirements = replace(
+            self._requirements,
+            source_id=row.source_id or self._requirements.source_id,
             sample_format=link.candidate.sample_format,
         )
-        self._machine.tell(
+        self._machine.report(
             "connected",
             stream=row.name,
             source_id=row.source_id,
             host=row.host,
-            channels=montage.n_channels,
-            rate_hz=montage.sfreq_hz,
+            channels=link.inlet.montage.n_channels,
+            rate_hz=link.inlet.montage.sfreq_hz,
             missing=list(link.binding.missing),
             notes=[*link.inlet.notes, *link.binding.notes],
         )
 
     def _receive(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
         came_at = self._clock()
-        self._forgive(came_at - self._left_at)
-        patience_s = self._last_at + self._patience_s() - came_at
-        wait_s = max(0.0, min(timeout_s, patience_s))
+        self._excuse(came_at - self._left_at)
+        wait_s = max(0.0, min(timeout_s, self._last_at + self._patience_s() - came_at))
         try:
             chunk = link.inlet.pull(wait_s)
         except StreamLostError as error:
             self._lose(link, str(error))
             return None
         self._left_at = self._clock()
-        self._forgive(self._left_at - came_at - wait_s)
+        self._excuse(self._left_at - came_at - wait_s)
         if chunk is not None and not chunk.n_samples:
-            self._watch(link)
+            self._judge_silence(link)
         return chunk
 
-    def _forgive(self, away_s: float) -> None:
+    def _excuse(self, away_s: float) -> None:
         if away_s > _AWAY_S:
             self._last_at += away_s
 
     def _patience_s(self) -> float:
-        """How long a silence may last before the next thing is said of it, s."""
+        """How long a silence may last before the state changes, s."""
         if self.state is StreamState.WARMING:
             return max(_FIRST_SAMPLE_S, _LOST_AFTER * self._stall_s)
         return self._stall_s * (_LOST_AFTER if self.state is StreamState.STALLED else 1.0)
 
-    def _watch(self, link: ConnectedStream) -> None:
+    def _judge_silence(self, link: ConnectedStream) -> None:
         silent_s = self._clock() - self._last_at
         if silent_s < self._patience_s():
             return
@@ -336,10 +325,10 @@ class SupervisedSource:
             self._lose(link, f"the stream is there, but sent no sample for {silent_s:.2f} s")
 
     def _lose(self, link: ConnectedStream, reason: str) -> None:
-        """Leave the inlet to the search: dropping it may block."""
+        """Leave the inlet to the worker: dropping it may block."""
         self._link = self._first = None
-        self._machine.to(StreamState.LOST if self._was_live else StreamState.WAITING, reason=reason)
-        self._search.anew(link.inlet, self._contract)
+        self._machine.to(self._away, reason=reason)
+        self._worker.reconnect(link.inlet, self._requirements)
 
     def _arrived(self, chunk: Chunk) -> Chunk:
         self._last_at = self._clock()
@@ -348,13 +337,13 @@ class SupervisedSource:
             self._machine.to(StreamState.LIVE)
             self._was_live = True
         if recovered:
-            self._machine.tell("recovered", gap=chunk.gap)
+            self._machine.report("recovered", gap=chunk.gap)
         wrong = self._amplitude(chunk)
         if wrong is not None:
             reason, factor = wrong
-            self._machine.tell("amplitude", reason=reason, factor=factor)
+            self._machine.report("amplitude", reason=reason, factor=factor)
         if self.counter.next_sample >= self._clock_due:
-            every = round(_TELL_CLOCK_S * self.montage.sfreq_hz)
+            every = round(_REPORT_CLOCK_S * self.montage.sfreq_hz)
             self._clock_due = self.counter.next_sample + every
-            self._machine.tell("clock", **asdict(self.counter.report))
+            self._machine.report("clock", **asdict(self.counter.report))
         return chunk

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from enum import Enum
 
 _LOG = logging.getLogger("rtbrain.stream")
+_WARNINGS = frozenset({"stalled", "lost", "refused", "search_failed", "amplitude"})
 
 
 class StreamState(Enum):
-    """Where a supervised stream stands; the value is the name of its event."""
+    """State of a supervised stream; the value is the name of its event."""
 
     WAITING = "waiting"
     """No stream has been there yet; it is looked for."""
@@ -29,48 +30,25 @@ class StreamState(Enum):
     """Closed, or about to be: the end."""
 
 
-TRANSITIONS = {
-    StreamState.WAITING: frozenset(
-        {StreamState.CONNECTING, StreamState.REFUSED, StreamState.STOPPING}
-    ),
-    StreamState.CONNECTING: frozenset(
-        {
-            StreamState.WARMING,
-            StreamState.REFUSED,
-            StreamState.WAITING,
-            StreamState.LOST,
-            StreamState.STOPPING,
-        }
-    ),
+_NEXT = {
+    "waiting": "connecting refused stopping",
+    "connecting": "warming refused waiting lost stopping",
     # Refused where it is open: a second stream that matches was seen after it.
-    StreamState.WARMING: frozenset(
-        {
-            StreamState.LIVE,
-            StreamState.WAITING,
-            StreamState.LOST,
-            StreamState.REFUSED,
-            StreamState.STOPPING,
-        }
-    ),
-    StreamState.LIVE: frozenset(
-        {StreamState.STALLED, StreamState.LOST, StreamState.REFUSED, StreamState.STOPPING}
-    ),
-    StreamState.STALLED: frozenset(
-        {StreamState.LIVE, StreamState.LOST, StreamState.REFUSED, StreamState.STOPPING}
-    ),
-    StreamState.LOST: frozenset(
-        {StreamState.CONNECTING, StreamState.REFUSED, StreamState.STOPPING}
-    ),
-    # Refused again: for another reason, told anew.
-    StreamState.REFUSED: frozenset(
-        {StreamState.CONNECTING, StreamState.REFUSED, StreamState.STOPPING}
-    ),
-    StreamState.STOPPING: frozenset(),
+    "warming": "live waiting lost refused stopping",
+    "live": "stalled lost refused stopping",
+    "stalled": "live lost refused stopping",
+    "lost": "connecting refused stopping",
+    # Refused again: for another reason, which is reported.
+    "refused": "connecting refused stopping",
+    "stopping": "",
+}
+TRANSITIONS = {
+    StreamState(state): frozenset(map(StreamState, after.split())) for state, after in _NEXT.items()
 }
 
 
 class StreamStateMachine:
-    """The state of one stream; every change is logged and told."""
+    """The state of one stream; every change is logged and reported."""
 
     def __init__(self, on_event: Callable[..., None]) -> None:
         self._on_event = on_event
@@ -79,20 +57,17 @@ class StreamStateMachine:
         self._lock = threading.RLock()
 
     def to(self, state: StreamState, **fields: object) -> None:
-        """Change to a state that may follow, then tell it; after the end, nothing follows."""
+        """Change to a state that may follow, then report it; after the end, nothing follows."""
         with self._lock:
             if self.state is StreamState.STOPPING:
                 return
             if state not in TRANSITIONS[self.state]:
                 raise ValueError(f"a stream that is {self.state.value} cannot become {state.value}")
             self.state = state
-        self.tell(state.value, **fields)
+        self.report(state.value, **fields)
 
-    def tell(self, event: str, **fields: object) -> None:
-        """Log and tell something that is no change of state."""
-        level = logging.WARNING if event in _GRAVE else logging.INFO
+    def report(self, event: str, **fields: object) -> None:
+        """Log and report an event that is no change of state."""
+        level = logging.WARNING if event in _WARNINGS else logging.INFO
         _LOG.log(level, "stream %s %s", event, fields or "")
         self._on_event(event, **fields)
-
-
-_GRAVE = frozenset({"stalled", "lost", "refused", "search_failed", "amplitude"})

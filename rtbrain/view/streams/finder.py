@@ -11,6 +11,7 @@ import pylsl
 
 from rtbrain.errors import RtbrainError
 from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.stream_names import (
     is_manual_marks,
     is_recorder_status,
@@ -23,18 +24,11 @@ from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, Vie
 from rtbrain.view.streams.matching import DecodeHeaders, status_stream_names
 
 _LOOK_EVERY_S = 0.1
-_FORGET_S = 1.5
-_FLICKER_S = 1.0
 # Looks and not seconds: while a stream is being opened nobody looks.
 _GONE_AFTER_LOOKS = 30
 # Markers may be rare: a silent stream of them is well. Where there are more outlets than ports in
 # liblsl's range (32, two an outlet) a live one answers one query in seven (measured).
 _SILENT_GONE_AFTER_LOOKS = 300
-# On one machine a single stream answers at once and all others to the query of 0.5 s later: a
-# second match must be given the time to show itself.
-_SETTLE_S = 0.8
-# A stream that broke off or did not answer is still announced for a while.
-_AGAIN_S = 2.0
 _CLOCK_EVERY_S = 5.0
 _END_S = 1.0
 _BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
@@ -110,15 +104,12 @@ class StreamFinder:
         self.troubles: dict[str, str] = {}
         self.foreign: frozenset[str] = frozenset()
         self._stream, self._decode, self._clock = stream, decode, clock
+        self._watcher = StreamWatcher()
         self._headers = DecodeHeaders()
         self._labels: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._held: dict[str, ViewInlet] = {}
         self._retired: list[ViewInlet] = []
-        self._not_before: dict[str, float] = {}
-        self._seen: dict[str, tuple[float, Any]] = {}
-        self._misses: dict[str, int] = {}
-        self._since: dict[str, float] = {}
         self._refused: dict[str, tuple[str, str]] = {}
         self._counter: SampleCounter | None = None
         self._clock_at = 0.0
@@ -133,7 +124,7 @@ class StreamFinder:
             if link is not None:
                 self._retired.append(link)
             if link is not None and lost:
-                self._not_before[link.uid] = time.monotonic() + _AGAIN_S
+                self._watcher.put_off(link.uid)
 
     def close(self) -> None:
         """End the thread, then close every stream; safe to call twice."""
@@ -150,19 +141,18 @@ class StreamFinder:
     def announced(self, link: ViewInlet) -> bool:
         """Whether this run of the sender has answered one of the last queries."""
         limit = _GONE_AFTER_LOOKS if link.nominal_hz > 0 else _SILENT_GONE_AFTER_LOOKS
-        with self._lock:
-            return self._misses.get(link.uid, 0) < limit
+        return self._watcher.n_misses(link.uid) < limit
 
     def _work(self) -> None:
-        resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
         while not self._stop.wait(_LOOK_EVERY_S):
             self._close_retired()
-            chosen, ambiguous = self._choose(self._look(resolver.results()))
+            chosen, ambiguous = self._choose(self._watcher.look())
             with self._lock:
                 # What is announced no more, after its time out, has no trouble any more.
-                waiting = self._not_before.keys()
                 self._refused = {
-                    key: (uid, why) for key, (uid, why) in self._refused.items() if uid in waiting
+                    key: (uid, why)
+                    for key, (uid, why) in self._refused.items()
+                    if self._watcher.is_put_off(uid)
                 }
                 refused = {key: why for key, (_, why) in self._refused.items()}
             self.troubles = {**refused, **ambiguous}
@@ -186,23 +176,7 @@ class StreamFinder:
                 chosen.pop(key, None)
         return chosen, troubles
 
-    def _look(self, results: Sequence[Any]) -> list[Any]:
-        now = time.monotonic()
-        with self._lock:
-            there = {info.uid(): (now, info) for info in results}
-            held = [link.uid for link in self._held.values()]
-            self._misses = {
-                uid: 0 if uid in there else self._misses.get(uid, 0) + 1 for uid in held
-            }
-            self._seen |= there
-            # liblsl's answers flicker: a live stream may be absent from a round of them.
-            self._seen = {uid: it for uid, it in self._seen.items() if now - it[0] < _FLICKER_S}
-            self._not_before = {uid: t for uid, t in self._not_before.items() if t > now}
-            return [info for uid, (_, info) in self._seen.items() if uid not in self._not_before]
-
     def _due(self, chosen: dict[str, Any]) -> list[tuple[str, Any]]:
-        now = time.monotonic()
-        self._since = {key: self._since.get(key, now) for key in chosen}
         with self._lock:
             taken = self.connecting | self._held.keys()
         free = [key for key in chosen if key not in taken]
@@ -212,7 +186,7 @@ class StreamFinder:
             n_markers += key.startswith("markers:")
             if key.startswith("markers:") and n_markers > _MARKER_LIMIT:
                 continue
-            if now - self._since[key] >= _SETTLE_S:
+            if self._watcher.is_settled(chosen[key].uid()):
                 due.append((key, chosen[key]))
         return due
 
@@ -221,14 +195,14 @@ class StreamFinder:
         why = ""
         try:
             link = self._link(key, found)
-        except (RtbrainError, RuntimeError) as error:  # pylsl: an inlet that cannot be made
+        except RtbrainError as error:
             why = str(error)
         with self._lock:
             self.connecting -= {key}
             self._refused = {k: said for k, said in self._refused.items() if k != key}
             if link is None:
                 self._refused[key] = (found.uid(), why)
-                self._not_before[found.uid()] = time.monotonic() + _AGAIN_S
+                self._watcher.put_off(found.uid())
                 return
             self._held[key] = link
             if isinstance(link, SignalInlet):

@@ -1,22 +1,25 @@
 """The window's ends of LSL streams: opened by the finder's thread, read by the session's poll."""
 
-import ctypes
 import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from pylsl import lib
-from pylsl.util import LostError
-
 from rtbrain.errors import StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, decode_header, received_decodes
 from rtbrain.stream.lsl.inlet import LslSource
-from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet, open_inlet
+from rtbrain.stream.lsl.resolve import (
+    ANSWER_S,
+    fetch_full_info,
+    liblsl_errors,
+    make_inlet,
+    measure_clock,
+    open_inlet,
+    pull_texts,
+)
 from rtbrain.types import Chunk
 
-_ANSWER_S = 3.0
 _BUFFER_S = 30
 # After a pause 4 s of signal a poll: the window catches up without standing still meanwhile.
 _CHUNKS_A_PULL = 16
@@ -24,13 +27,13 @@ _RATE_OVER_S = 10.0
 _TIMES_KEPT = 256
 _MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _ITEMS_A_PULL = 256
-_LINE_LIMIT = 65536
 
 
 class ViewInlet:
     """One open stream: what every feed needs of it."""
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
+        self._found = found
         self.uid: str = found.uid()
         self.name: str = found.name()
         self.origin = ""
@@ -65,19 +68,9 @@ class ViewInlet:
         """Ask liblsl for the offset of the sender's clock; returns at once."""
         if self._timed is None:
             return
-        remote, uncertainty, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
-        # pylsl's own call leaves the uncertainty out.
-        ask = lib.lib.lsl_time_correction_ex
-        ask.restype = ctypes.c_double
-        offset_s = ask(
-            self._timed.obj,
-            ctypes.byref(remote),
-            ctypes.byref(uncertainty),
-            ctypes.c_double(0.0),
-            ctypes.byref(code),
-        )
-        if code.value == 0:
-            self.clock_offset_s, self.clock_uncertainty_s = float(offset_s), uncertainty.value
+        measured = measure_clock(self._timed)
+        if measured is not None:
+            self.clock_offset_s, self.clock_uncertainty_s = measured
 
     def close(self) -> None:
         """Let go of the stream."""
@@ -99,7 +92,7 @@ class SignalInlet(ViewInlet):
         if counter is not None and counter.sfreq_hz != self.nominal_hz:
             counter = None
         self._source = LslSource(
-            found=found, timeout_s=_ANSWER_S, max_buffer_s=_BUFFER_S, counter=counter
+            found=found, timeout_s=ANSWER_S, max_buffer_s=_BUFFER_S, counter=counter
         )
         self.montage = self._source.montage
         self.origin = self._source.session.get("origin", "")
@@ -163,17 +156,18 @@ class DecodeInlet(ViewInlet):
         self._inlet: Any = make_inlet(
             found, _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
         )
-        header = fetch_full_info(self._inlet, found, _ANSWER_S)
+        header = fetch_full_info(self._inlet, found, ANSWER_S)
         self.info = decode_header(header)
         self.origin = header.desc().child("rtbrain").child_value("origin")
-        open_inlet(self._inlet, self.name, found.source_id(), _ANSWER_S)
+        open_inlet(self._inlet, found, ANSWER_S)
         self._timed = self._inlet
 
     def pull(self) -> list[ReceivedDecode]:
         """Decodes that are here; never waits."""
         try:
-            values, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
-        except LostError:
+            with liblsl_errors(self._found, "answer"):
+                values, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
+        except StreamLostError:
             self.lost = True
             return []
         now = self._clock()
@@ -195,24 +189,20 @@ class TextInlet(ViewInlet):
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
         super().__init__(found, clock)
         self._inlet: Any = make_inlet(found, _MARKER_BUFFER)
-        open_inlet(self._inlet, self.name, found.source_id(), _ANSWER_S)
+        open_inlet(self._inlet, found, ANSWER_S)
         self._timed = self._inlet
 
     def pull(self) -> list[tuple[float, str]]:
         """Strings that are here, with their time stamps in s; never waits."""
         try:
-            texts, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
-        except LostError:
+            texts = pull_texts(self._inlet, self._found)
+        except StreamLostError:
             self.lost = True
             return []
-        if not len(stamps):
-            return []
-        self._times.extend(stamps.tolist())
-        self._came(len(stamps), float(stamps[-1]))
-        return [
-            (float(stamp), text[:_LINE_LIMIT].decode("utf-8", errors="backslashreplace"))
-            for stamp, text in zip(stamps, texts[:, 0], strict=True)
-        ]
+        if texts:
+            self._times.extend(stamp for stamp, _ in texts)
+            self._came(len(texts), texts[-1][0])
+        return texts
 
     def close(self) -> None:
         """Let go of the stream."""

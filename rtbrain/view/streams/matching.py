@@ -5,14 +5,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import StreamLostError, list_words
 from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.resolve import fetch_full_info, make_inlet
 from rtbrain.stream_names import recorder_name, sender_of, status_name
 
 _ANSWER_S = 3.0
 _KEPT_S = 60.0
-_NAMED = 4
 # The share of its channels that a decoder must find in a stream, unless its recipe says otherwise.
 _LEAST_SHARE = 0.3
 
@@ -28,10 +27,8 @@ def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], 
     absent = [contact for contact in contacts if not _is_of(contact, there)]
     if not absent or (asked and len(absent) <= (1 - _LEAST_SHARE) * len(contacts)):
         return ""
-    some = ", ".join(absent[:_NAMED])
-    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
     are = "are" if len(absent) > 1 else "is"
-    return f"{name} is of other channels: {some}{more} {are} not in this signal"
+    return f"{name} is of other channels: {list_words(absent)} {are} not in this signal"
 
 
 def status_stream_names(name: str) -> frozenset[str]:
@@ -91,7 +88,7 @@ class DecodeHeaders:
         contacts: tuple[str, ...] = ()
         try:
             contacts = decoder_contacts(fetch_full_info(make_inlet(found, 1), found, _ANSWER_S))
-        except (RtbrainError, RuntimeError):  # pylsl: an inlet that cannot be made
+        except StreamLostError:
             # Whoever opens it says why not; what he then learns is looked at again.
             contacts = ()
         with self._lock:

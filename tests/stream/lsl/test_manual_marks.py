@@ -11,6 +11,7 @@ from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream.lsl.markers import ManualMarks
 
 pytestmark = pytest.mark.lsl
+CANNOT = "could not create stream inlet."
 
 
 def until(true: Callable[[], bool], timeout_s: float = 15.0) -> bool:
@@ -70,7 +71,7 @@ def test_an_inlet_that_cannot_be_made_is_told_once_and_made_later(
 
     def inlet(*args: object, **kwargs: object) -> object:
         if next(failures, None) is not None:
-            raise RuntimeError("could not create stream inlet.")
+            raise RuntimeError(CANNOT)
         return make(*args, **kwargs)
 
     monkeypatch.setattr(pylsl, "StreamInlet", inlet)
@@ -78,7 +79,7 @@ def test_an_inlet_that_cannot_be_made_is_told_once_and_made_later(
     marks = ManualMarks(name, on_event=lambda event, **fields: told.append((event, fields)))
     try:
         assert until(lambda: marks() == [] and len(told) == 2)
-        why = {"stream": name, "reason": "could not create stream inlet."}
+        why = {"stream": name, "reason": f"stream '{name}' cannot be received now: {CANNOT}"}
         assert told == [("manual_marks_failed", why), ("manual_marks", {"stream": name})]
         outlet.push("bad LA3", pylsl.local_clock())
         assert until(lambda: heard.extend(marks()) or heard == ["bad LA3"])

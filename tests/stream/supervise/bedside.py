@@ -16,7 +16,7 @@ from tests.conftest import montage_of
 
 SFREQ_HZ = 512.0
 MONTAGE = montage_of(4, SFREQ_HZ)
-CONTRACT = StreamRequirements(SFREQ_HZ, MONTAGE.names)
+REQUIREMENTS = StreamRequirements(SFREQ_HZ, MONTAGE.names)
 DEADLINE_S = 10.0
 
 
@@ -86,13 +86,13 @@ class World:
         if not found:
             raise StreamError("no stream: there are none")
         if len(found) > 1:
-            raise self.several(found)
+            raise self.ambiguous_error(found)
         return found[0]
 
     def all(self, stop):
         return self._candidates()
 
-    def several(self, candidates):
+    def ambiguous_error(self, candidates):
         return StreamError("several: " + ", ".join(str(one.row) for one in candidates))
 
     def connect(self, candidate):
@@ -107,9 +107,9 @@ class Bedside:
 
     def __init__(self, **kwargs):
         self.world, self.clock, self.told = World(), Clock(), []
-        fields = {"contract": CONTRACT, "montage": MONTAGE} | kwargs
+        fields = {"requirements": REQUIREMENTS, "montage": MONTAGE} | kwargs
         self.source = SupervisedSource(
-            wanted=self.world, on_event=self.tell, clock=self.clock, **fields
+            query=self.world, on_event=self.tell, clock=self.clock, **fields
         )
 
     def tell(self, event, **fields):

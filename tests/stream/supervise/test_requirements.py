@@ -13,7 +13,7 @@ from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0
 MONTAGE = montage_of(12, SFREQ_HZ)
-CONTRACT = StreamRequirements(SFREQ_HZ, MONTAGE.names)
+REQUIREMENTS = StreamRequirements(SFREQ_HZ, MONTAGE.names)
 DATA = brain_like(12, 1500, SFREQ_HZ)
 
 
@@ -26,7 +26,7 @@ def chunk_of(data):
 
 
 def test_the_same_channels_in_the_same_order_pass_without_a_copy():
-    binding = CONTRACT.check(MONTAGE, stream="'s'", source_id="any")
+    binding = REQUIREMENTS.check(MONTAGE, stream="'s'", source_id="any")
     chunk = chunk_of(DATA)
     assert binding.apply(chunk) is chunk
     assert binding.missing == ()
@@ -46,7 +46,7 @@ def test_each_row_is_the_channel_of_its_label_whatever_the_order(order, n_absent
     extra = np.full(n_samples, 1e9, np.float32)
     sent = np.stack([of_label.get(name, extra) for name in names])
     before = sent.copy()
-    binding = CONTRACT.check(montage_with(names), stream="'s'")
+    binding = REQUIREMENTS.check(montage_with(names), stream="'s'")
     bound = binding.apply(chunk_of(sent))
     np.testing.assert_array_equal(sent, before)
     assert bound.data.flags.c_contiguous
@@ -58,9 +58,9 @@ def test_each_row_is_the_channel_of_its_label_whatever_the_order(order, n_absent
 
 
 def test_too_few_channels_are_refused_by_name_and_the_floor_itself_is_not():
-    assert len(CONTRACT.check(montage_with(MONTAGE.names[:6]), stream="'s'").missing) == 6
+    assert len(REQUIREMENTS.check(montage_with(MONTAGE.names[:6]), stream="'s'").missing) == 6
     with pytest.raises(StreamError) as caught:
-        CONTRACT.check(montage_with(MONTAGE.names[:5]), stream="'s'")
+        REQUIREMENTS.check(montage_with(MONTAGE.names[:5]), stream="'s'")
     message = str(caught.value)
     assert message.startswith("stream 's' has 5 of the decoder's 12 channels, 50% must be there")
     assert f"missing {MONTAGE.names[5]}, {MONTAGE.names[6]}" in message
@@ -68,7 +68,7 @@ def test_too_few_channels_are_refused_by_name_and_the_floor_itself_is_not():
 
 
 def test_a_stream_of_strangers_is_refused_however_low_the_floor():
-    low = dataclasses.replace(CONTRACT, min_coverage=1e-9)
+    low = dataclasses.replace(REQUIREMENTS, min_coverage=1e-9)
     with pytest.raises(StreamError, match=r"has 0 of the decoder's 12 channels.* and 4 more"):
         low.check(montage_with(["x", "y"]), stream="'s'")
 
@@ -76,15 +76,15 @@ def test_a_stream_of_strangers_is_refused_however_low_the_floor():
 @pytest.mark.parametrize("sfreq_hz", [1000.0, 512.001, 511.99])
 def test_another_rate_is_refused_with_both(sfreq_hz):
     with pytest.raises(StreamError, match=f"has {sfreq_hz:.10g} Hz, the decoder needs 512 Hz"):
-        CONTRACT.check(montage_with(MONTAGE.names, sfreq_hz), stream="'s'")
+        REQUIREMENTS.check(montage_with(MONTAGE.names, sfreq_hz), stream="'s'")
 
 
 def test_a_rate_that_differs_by_the_rounding_of_a_header_is_the_same():
-    CONTRACT.check(montage_with(MONTAGE.names, SFREQ_HZ * (1 + 9e-7)), stream="'s'")
+    REQUIREMENTS.check(montage_with(MONTAGE.names, SFREQ_HZ * (1 + 9e-7)), stream="'s'")
 
 
 def test_another_sender_is_refused_with_both_source_ids_and_the_setting():
-    pinned = dataclasses.replace(CONTRACT, source_id="one")
+    pinned = dataclasses.replace(REQUIREMENTS, source_id="one")
     said = "stream 's' comes from source_id 'two', decoding began with 'one'.*accept_other_source"
     with pytest.raises(StreamError, match=said):
         pinned.check(MONTAGE, stream="'s'", source_id="two")
@@ -92,14 +92,14 @@ def test_another_sender_is_refused_with_both_source_ids_and_the_setting():
 
 @pytest.mark.parametrize(("before", "now"), [("", "two"), ("one", ""), ("", "")])
 def test_a_sender_without_a_source_id_has_none_to_compare(before, now):
-    pinned = dataclasses.replace(CONTRACT, source_id=before)
+    pinned = dataclasses.replace(REQUIREMENTS, source_id=before)
     notes = pinned.check(MONTAGE, stream="'s'", source_id=now).notes
     assert notes == ((f"the source_id is {now!r}, it was {before!r}",) if now != before else ())
 
 
 def test_another_sender_that_is_accepted_and_another_format_are_told():
     pinned = dataclasses.replace(
-        CONTRACT, source_id="one", sample_format="float32", accept_other_source=True
+        REQUIREMENTS, source_id="one", sample_format="float32", accept_other_source=True
     )
     same = pinned.check(MONTAGE, stream="'s'", source_id="one", sample_format="float32")
     assert same.notes == ()
@@ -114,13 +114,13 @@ def test_another_sender_that_is_accepted_and_another_format_are_told():
     "fields",
     [{"names": ()}, {"sfreq_hz": 0.0}, {"sfreq_hz": float("nan")}, {"min_coverage": 0.0}],
 )
-def test_a_contract_that_cannot_be_kept_is_refused(fields):
+def test_requirements_that_cannot_be_met_are_refused(fields):
     with pytest.raises(SettingsError):
-        dataclasses.replace(CONTRACT, **fields)
+        dataclasses.replace(REQUIREMENTS, **fields)
 
 
 def test_a_chunk_of_another_stream_is_not_bound():
-    binding = CONTRACT.check(MONTAGE, stream="'s'")
+    binding = REQUIREMENTS.check(MONTAGE, stream="'s'")
     with pytest.raises(ValueError, match="chunk has 3 channels, the stream has 12"):
         binding.apply(chunk_of(DATA[:3]))
 

@@ -18,7 +18,7 @@ def bedside():
     made.source.close()
 
 
-def test_a_stream_is_connected_to_opened_by_the_search_and_goes_live(bedside):
+def test_a_stream_is_connected_to_opened_by_the_worker_and_goes_live(bedside):
     chunk = bedside.live()
     assert bedside.events == ["waiting", "connecting", "connected", "warming", "live"]
     assert (chunk.first_sample, chunk.gap) == (0, 0)
@@ -26,7 +26,7 @@ def test_a_stream_is_connected_to_opened_by_the_search_and_goes_live(bedside):
     assert connected["source_id"] == "amplifier"
     assert connected["missing"] == []
     assert connected["notes"] == ["the header gives no unit"]
-    assert bedside.world.inlets[0].opened_in == "rtbrain-search"
+    assert bedside.world.inlets[0].opened_in == "rtbrain-connection"
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,6 @@ def test_an_amplitude_that_no_brain_makes_is_told_once_a_connection(bedside):
     assert bedside.events.count("amplitude") == 1
 
 
-def test_a_montage_that_is_not_the_contracts_is_refused():
+def test_a_montage_other_than_the_requirements_is_refused():
     with pytest.raises(MontageError, match="make both from one bundle"):
         Bedside(montage=montage_of(3, SFREQ_HZ))

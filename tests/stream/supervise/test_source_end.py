@@ -14,7 +14,7 @@ LISTENER = """
     import signal, sys, threading
     from rtbrain.stream.supervise.requirements import StreamRequirements
     from rtbrain.stream.supervise.source import SupervisedSource
-    from rtbrain.stream.supervise.connection import LslStreamQuery
+    from rtbrain.stream.supervise.query import LslStreamQuery
     from rtbrain.types import Montage
 
     asked = threading.Event()
@@ -22,8 +22,8 @@ LISTENER = """
         signal.signal(number, lambda *_: asked.set())
     montage = Montage(("A1",), ("seeg",), 512.0)
     source = SupervisedSource(
-        wanted=LslStreamQuery(name=sys.argv[1]),
-        contract=StreamRequirements(512.0, ("A1",)),
+        query=LslStreamQuery(name=sys.argv[1]),
+        requirements=StreamRequirements(512.0, ("A1",)),
         montage=montage,
         on_event=lambda event, **fields: print(event, flush=True),
     )

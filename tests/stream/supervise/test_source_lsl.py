@@ -32,8 +32,8 @@ class Ward:
         self.start = pylsl.local_clock()
         self.senders, self.told, self.chunks, self.waits = [], [], [], []
         self.source = SupervisedSource(
-            wanted=LslStreamQuery(name=self.name),
-            contract=StreamRequirements(SFREQ_HZ, MONTAGE.names),
+            query=LslStreamQuery(name=self.name),
+            requirements=StreamRequirements(SFREQ_HZ, MONTAGE.names),
             montage=MONTAGE,
             on_event=lambda event, **fields: self.told.append(
                 (event, fields | {"at": pylsl.local_clock()})
@@ -67,7 +67,7 @@ class Ward:
         """Connect, and pull until a second stream is seen, if it was not at once."""
         with pytest.MonkeyPatch.context() as patch:
             if slow_to_answer:  # the first is taken before the other answers: a busy machine
-                patch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+                patch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
             self.source.connect(10.0)
         self.until_told("refused")
 
@@ -111,7 +111,7 @@ class Ward:
 @pytest.fixture
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: there is none."""
-    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -233,8 +233,8 @@ def test_another_sender_is_refused_after_a_loss_and_the_first_one_found_beside_i
 def test_a_name_that_is_not_there_is_told_with_what_is(ward):
     ward.send(source_id="other")
     unwanted = SupervisedSource(
-        wanted=LslStreamQuery(name="no such stream"),
-        contract=StreamRequirements(SFREQ_HZ, MONTAGE.names),
+        query=LslStreamQuery(name="no such stream"),
+        requirements=StreamRequirements(SFREQ_HZ, MONTAGE.names),
         montage=MONTAGE,
         on_event=lambda event, **fields: None,
     )
@@ -252,4 +252,4 @@ def test_close_is_quick_while_waiting_connecting_live_and_lost(ward, hasty):
     started = time.monotonic()
     ward.source.close()
     assert time.monotonic() - started < AT_ONCE_S
-    assert not ward.source._search.alive
+    assert not ward.source._worker.alive

@@ -30,7 +30,7 @@ OTHERS = Montage(("Z1", "Z2", "Z3", "Z4", "Z5", "Z6"), ("seeg",) * 6, SFREQ_HZ)
 
 @pytest.fixture
 def name(monkeypatch):
-    monkeypatch.setattr("rtbrain.view.streams.finder._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
     return uuid.uuid4().hex
 
 

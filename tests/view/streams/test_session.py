@@ -19,7 +19,7 @@ DEADLINE_S = 15.0
 
 @pytest.fixture
 def name(monkeypatch):
-    monkeypatch.setattr("rtbrain.view.streams.finder._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
     return uuid.uuid4().hex
 
 
