@@ -92,14 +92,14 @@ def command(
     print_notes(played, scale)
     montage = name_space(source.montage, space)
     if bundle is not None:
-        encoding, readout, model = bundle_stages(bundle, montage)
+        features, readout, model = bundle_stages(bundle, montage)
     elif encoder is not None:
         model = open_model(encoder, popt, pool, form=form)
         recipe = embed_recipe(length, hop, reference, notch, pool, form, model)
-        encoding, readout = encoder_stages(recipe, montage, model), None
+        features, readout = encoder_stages(recipe, montage, model), None
     if hidden:
         require_hidden_states(model)
     with_population = popt is not None or readout is not None
     save_arrays(
-        out, embedding_arrays(encoding, readout, model if hidden else None, with_population, source)
+        out, embedding_arrays(features, readout, model if hidden else None, with_population, source)
     )

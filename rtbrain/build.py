@@ -226,7 +226,7 @@ def build_live(
     sinks: Sequence[Sink[Decode]],
     observer: PipelineObserver,
     *,
-    newest_only: bool,
+    latest_only: bool,
     coverage_floor: float,
     clock: Callable[[], float],
     markers: Callable[[float], list[tuple[float, str]]] | None = None,
@@ -238,7 +238,7 @@ def build_live(
     ----------
     decoder : tuple
         As `build_decoder` gives it, for the source's montage.
-    newest_only : bool
+    latest_only : bool
         After a delay, decode the newest sliding window and skip the rest.
     coverage_floor : float
         Of the decoder's recipe.
@@ -254,17 +254,17 @@ def build_live(
     SettingsError
         Event windows have no markers.
     """
-    encoding, readout = decoder
-    if isinstance(encoding.windows, EventWindows):
+    features, readout = decoder
+    if isinstance(features.windows, EventWindows):
         if markers is None:
             raise SettingsError(
                 "the decoder's windows are cut at markers: give stream.markers, the name of the "
                 "marker stream"
             )
-        newest_only = False  # each event is decoded once, late or not
-        cued = LiveEventWindows(encoding.windows, markers, coverage_floor=coverage_floor)
-        encoding = replace(encoding, windows=cued)
-    return Pipeline(source, encoding, readout, tuple(sinks), clock, newest_only, observer, refusal)
+        latest_only = False  # each event is decoded once, late or not
+        cued = LiveEventWindows(features.windows, markers, coverage_floor=coverage_floor)
+        features = replace(features, windows=cued)
+    return Pipeline(source, features, readout, tuple(sinks), clock, latest_only, observer, refusal)
 
 
 def build_signal(

@@ -72,7 +72,7 @@ def build_decoder(
     """
     require_matching(bundle, montage)
     recipe = bundle.recipe
-    encoding = build_feature_pipeline(
+    features = build_feature_pipeline(
         recipe,
         bundle.montage,
         model=model_of_bundle(bundle),
@@ -83,17 +83,17 @@ def build_decoder(
         runtime=replace(runtime, bundle_id=bundle.id),
     )
     pick = Pick(montage, names=bundle.montage.names)
-    encoding = replace(encoding, signal=Chain(montage, [pick, encoding.signal]))
+    features = replace(features, signal=Chain(montage, [pick, features.signal]))
     smoothing = 0.0
     if recipe.smoothing_s and recipe.window.hop_s is not None:
         smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
-    if weights.weight.shape[1] != encoding.n_features:
+    if weights.weight.shape[1] != features.n_features:
         raise BundleError(
             f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
-            f"{encoding.n_features}: fit it again"
+            f"{features.n_features}: fit it again"
         )
-    return encoding, Readout(weights, smoothing=smoothing)
+    return features, Readout(weights, smoothing=smoothing)
 
 
 def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
@@ -167,7 +167,7 @@ def _sizes(
 def bundle_parts(
     recipe: Recipe,
     model: EncoderModel | None,
-    encoding: FeaturePipeline,
+    features: FeaturePipeline,
     readout: LinearReadout,
     labels: Sequence[str],
     montage: Montage,
@@ -197,8 +197,8 @@ def bundle_parts(
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:
         tensors["readout.feature_mean"] = feature_mean
-    if isinstance(encoding.spectrogram, RunningStft):
-        statistics = encoding.spectrogram.statistics
+    if isinstance(features.spectrogram, RunningStft):
+        statistics = features.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
         tensors |= encoder_tensors("brainbert", model.channel_encoder)

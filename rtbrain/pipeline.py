@@ -76,11 +76,11 @@ class FeaturePipeline:
 class PipelineObserver(Protocol):
     """Who wants to know what the loop could not decode."""
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         """Take how many samples of the stream were lost."""
         ...
 
-    def late(self, n_windows: int) -> None:
+    def skipped(self, n_windows: int) -> None:
         """Take how many windows were skipped, for decoding was late."""
         ...
 
@@ -91,7 +91,7 @@ class Pipeline:
 
     Attributes
     ----------
-    newest_only : bool
+    latest_only : bool
         After a delay, decode the newest window and skip the rest; else decode every window.
     clock : callable
         LSL clock, s.
@@ -102,11 +102,11 @@ class Pipeline:
     """
 
     source: Source
-    encoding: FeaturePipeline
+    features: FeaturePipeline
     readout: Stage[Embedding, Decode]
     sinks: tuple[Sink[Decode], ...]
     clock: Callable[[], float]
-    newest_only: bool
+    latest_only: bool
     observer: PipelineObserver
     refusal: Callable[[], str] = lambda: ""
 
@@ -129,12 +129,12 @@ class Pipeline:
     def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
         """Decode what a chunk completes; the last decode, if any."""
         decode = None
-        if self.newest_only:
+        if self.latest_only:
             window, t_received, n_windows = self._newest(chunk, t_received)
             if window is not None:
                 decode = self._decode(window, t_received)
             if n_windows > 1:
-                self.observer.late(n_windows - 1)
+                self.observer.skipped(n_windows - 1)
             return decode
         for window in self._cut(chunk):
             decode = self._decode(window, t_received)
@@ -157,11 +157,11 @@ class Pipeline:
 
     def _cut(self, chunk: Chunk) -> Iterator[Window]:
         if chunk.gap:
-            self.observer.gap(chunk.gap)
-        return self.encoding.cut(chunk)
+            self.observer.lost(chunk.gap)
+        return self.features.cut(chunk)
 
     def _decode(self, window: Window, t_received: float) -> Decode:
-        decode = self.readout(self.encoding.encode(window))
+        decode = self.readout(self.features.encode(window))
         if decode.quality.valid and (why := self.refusal()):
             decode = _invalidated(decode, why)
         return self._give(decode, t_received)

@@ -42,8 +42,8 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
         ready["encoder"] |= SMALL_SIZES
     recipe = parse_settings(ready, Recipe, where="test")
     model = encoder_of_recipe(recipe)
-    encoding = build_feature_pipeline(recipe, montage, model=model)
-    n_features = 32 if model else 40 * encoding.signal.montage.n_channels
+    features = build_feature_pipeline(recipe, montage, model=model)
+    n_features = 32 if model else 40 * features.signal.montage.n_channels
     rng = np.random.default_rng(5)
     readout = LinearReadout(
         rng.normal(0, n_features**-0.5, (2, n_features)).astype(np.float32),
@@ -51,7 +51,7 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
         "classification",
     )
     manifest, tensors = bundle_parts(
-        recipe, model, encoding, readout, ("rest", "speech"), montage, "nothing"
+        recipe, model, features, readout, ("rest", "speech"), montage, "nothing"
     )
     tensors = {name: array for name, array in tensors.items() if "normaliser" not in name}
     write_bundle(folder, manifest, montage, tensors, {})
@@ -74,9 +74,9 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     np.save(path, brain_like(8, int(7.3 * SFREQ_HZ), SFREQ_HZ, seed=2))
     bundle = bundle_of(mode, montage, tmp_path / "bundle")
 
-    encoding, readout = build_decoder(bundle, montage)
+    features, readout = build_decoder(bundle, montage)
     offline = embed_recording(
-        replay_of(path, montage), encoding.cut, encoding.spectrogram, encoding.encoder
+        replay_of(path, montage), features.cut, features.spectrogram, features.encoder
     )
     expected = np.stack([readout(item).values for item in offline.embeddings])
     assert expected.std(axis=0).min() > 1e-4, "a constant would prove nothing"
@@ -95,7 +95,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         source,
         (decodes,),
         StatusReport(StatusOutlet(name, source_id=name + "s")),
-        newest_only=False,
+        latest_only=False,
         coverage_floor=0.5,
         clock=lsl_clock,
     )

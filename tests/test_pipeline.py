@@ -71,16 +71,16 @@ class Heard:
 
 class Counts:
     def __init__(self, skipped: list[int]) -> None:
-        self.late = skipped.append
+        self.skipped = skipped.append
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         raise AssertionError("nothing was lost")
 
 
 def ran(
     chunks: list[Chunk | None],
     *,
-    newest_only: bool,
+    latest_only: bool,
     cost_s: float = 0.0,
     skipped: list[int],
     source: type[Script] = Script,
@@ -89,7 +89,7 @@ def ran(
     montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
     spectrogram = PublishedStft(4, LENGTH)
     weights = np.zeros((2, 160), np.float32)
-    encoding = FeaturePipeline(
+    features = FeaturePipeline(
         Chain(montage, [SlowFilter(montage, time, cost_s)]),
         Windows(montage, length_samples=LENGTH, hop_samples=HOP),
         spectrogram,
@@ -101,11 +101,11 @@ def ran(
     readout = Readout(LinearReadout(weights, np.zeros(2, np.float32), "classification"))
     pipeline = Pipeline(
         source(montage, time, chunks),
-        encoding,
+        features,
         readout,
         (heard,),
         time.clock,
-        newest_only,
+        latest_only,
         Counts(skipped),
     )
     pipeline.run(lambda: stop(heard.decodes))
@@ -118,11 +118,11 @@ def session(data: Floats | None = None) -> Iterator[Chunk]:
 
 
 def test_the_time_of_the_filters_is_compute_not_transport() -> None:
-    for newest_only in (False, True):
+    for latest_only in (False, True):
         chunks: list[Chunk | None] = []
         for chunk in session():
             chunks += [chunk, None]
-        decodes = ran(chunks, newest_only=newest_only, cost_s=0.25, skipped=[])
+        decodes = ran(chunks, latest_only=latest_only, cost_s=0.25, skipped=[])
         assert {round(decode.compute_s, 6) for decode in decodes if decode.quality.valid} <= {
             0.25,
             0.35,
@@ -132,27 +132,27 @@ def test_the_time_of_the_filters_is_compute_not_transport() -> None:
 def test_after_a_delay_the_newest_window_is_decoded_and_the_rest_counted() -> None:
     skipped: list[int] = []
     chunks = list(session())
-    (decode,) = ran(chunks, newest_only=True, skipped=skipped)
+    (decode,) = ran(chunks, latest_only=True, skipped=skipped)
     assert decode.t_stop == chunks[-1].timestamps[-1]
     assert skipped == [8 + 4]  # the window fills in 8 hops and a part, then 4 more are whole
 
 
 def test_every_window_is_decoded_where_every_one_is_asked_for() -> None:
-    decodes = ran(list(session()), newest_only=False, skipped=[])
+    decodes = ran(list(session()), latest_only=False, skipped=[])
     assert [decode.quality.valid for decode in decodes] == [False] * 8 + [True] * 5
 
 
 def test_without_a_good_channel_nothing_is_decoded() -> None:
     data = brain_like(4, LENGTH + 4 * HOP, SFREQ_HZ)
     data[:] = np.nan
-    for decode in ran(list(session(data)), newest_only=False, skipped=[]):
+    for decode in ran(list(session(data)), latest_only=False, skipped=[]):
         assert not decode.quality.valid
         assert np.isnan(decode.values).all()
 
 
 def test_a_second_without_samples_takes_the_last_decode_back_once() -> None:
     chunks: list[Chunk | None] = [*session(), *[None] * 30]
-    decodes = ran(chunks, newest_only=False, skipped=[])
+    decodes = ran(chunks, latest_only=False, skipped=[])
     assert [decode.quality.valid for decode in decodes[-2:]] == [True, False]
     assert decodes[-1].quality.reason == "no samples for 1 s"
     assert np.isnan(decodes[-1].values).all()
@@ -177,7 +177,7 @@ def test_the_newest_window_was_received_with_its_own_chunk_not_with_the_backlogs
     (last,) = cut(brain_like(4, HOP // 2, SFREQ_HZ), [], SFREQ_HZ)
     first_sample = LENGTH + 4 * HOP
     late = Chunk(last.data, last.timestamps + first_sample / SFREQ_HZ, first_sample)
-    (decode,) = ran([*chunks, late], newest_only=True, skipped=[], source=Busy)
+    (decode,) = ran([*chunks, late], latest_only=True, skipped=[], source=Busy)
     assert decode.t_received == 103.0 + 0.125 * len(chunks)
 
 
@@ -195,5 +195,5 @@ class Endless(Script):
 
 
 def test_a_source_that_is_never_empty_cannot_keep_the_loop_from_decoding_and_stopping() -> None:
-    (decode,) = ran([], newest_only=True, skipped=[], source=Endless, stop=bool)
+    (decode,) = ran([], latest_only=True, skipped=[], source=Endless, stop=bool)
     assert decode.quality.valid

@@ -106,11 +106,11 @@ def decoded(
     decoder: tuple[FeaturePipeline, Readout], *, true_hz: float = TRUE_HZ, size: int = 300
 ) -> list[Decode]:
     """Valid decodes of the signal."""
-    encoding, readout = decoder
-    encoding.reset()
+    features, readout = decoder
+    features.reset()
     readout.reset()
-    windows = (window for chunk in chunks(true_hz, size) for window in encoding.cut(chunk))
-    decodes = [readout(encoding.encode(window)) for window in windows]
+    windows = (window for chunk in chunks(true_hz, size) for window in features.cut(chunk))
+    decodes = [readout(features.encode(window)) for window in windows]
     return [decode for decode in decodes if decode.quality.valid]
 
 
@@ -145,9 +145,9 @@ def without_tensors(recipe: str, prefix: str) -> list[Decode]:
 
 
 def silenced(recipe: str, stage: str) -> list[Decode]:
-    encoding, readout = shipped(recipe)[1]
-    silent = Silent(getattr(encoding, stage))
-    return decoded((replace(encoding, **{stage: silent}), readout))
+    features, readout = shipped(recipe)[1]
+    silent = Silent(getattr(features, stage))
+    return decoded((replace(features, **{stage: silent}), readout))
 
 
 def marked(recipe: str) -> list[Decode]:
@@ -250,15 +250,15 @@ def live(bundle: Bundle, **wires: Any) -> list[Decode]:
 
 def test_what_refuses_the_stream_takes_every_decode_back_and_says_why() -> None:
     bundle, _ = shipped("linear")
-    assert [decode.quality.valid for decode in live(bundle, newest_only=False)][-3:] == [True] * 3
-    for decode in live(bundle, newest_only=False, refusal=lambda: "off its rate")[-3:]:
+    assert [decode.quality.valid for decode in live(bundle, latest_only=False)][-3:] == [True] * 3
+    for decode in live(bundle, latest_only=False, refusal=lambda: "off its rate")[-3:]:
         assert not decode.quality.valid
         assert decode.quality.reason == "off its rate"
         assert np.isnan(decode.values).all()
 
 
 def test_of_windows_at_events_none_is_skipped_where_sliding_ones_are() -> None:
-    assert len(live(shipped("linear")[0], newest_only=True)) == 1
+    assert len(live(shipped("linear")[0], latest_only=True)) == 1
     events = {
         "mode": "linear",
         "window": {"mode": "event", "length_s": 1.0},
@@ -266,7 +266,7 @@ def test_of_windows_at_events_none_is_skipped_where_sliding_ones_are() -> None:
     }
     cues = [[(101.0, "go"), (102.5, "go"), (103.0, "go")]]
     decodes = live(
-        fitted(events), newest_only=True, markers=lambda timeout_s: cues.pop() if cues else []
+        fitted(events), latest_only=True, markers=lambda timeout_s: cues.pop() if cues else []
     )
     stops = [decode.t_stop for decode in decodes]
     np.testing.assert_allclose(stops, np.array([102.0, 103.5, 104.0]) - 1 / SFREQ_HZ)

@@ -75,11 +75,11 @@ def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> S
     return fastest
 
 
-def _runtime_of(encoding: FeaturePipeline) -> tuple[str, str]:
+def _runtime_of(features: FeaturePipeline) -> tuple[str, str]:
     """What runs the encoder, for the message, and at which precision."""
-    if not isinstance(encoding.encoder, EncoderStage):  # no choice of either
+    if not isinstance(features.encoder, EncoderStage):  # no choice of either
         return "", "fp32"
-    runtime = encoding.encoder.runtime
+    runtime = features.encoder.runtime
     return f", {runtime.name} {runtime.precision}", runtime.precision
 
 

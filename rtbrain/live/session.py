@@ -138,7 +138,7 @@ def _run(
             source,
             (outlet, report),
             report,
-            newest_only=settings.backlog == "latest",
+            latest_only=settings.backlog == "latest",
             coverage_floor=recipe.coverage_floor,
             clock=lsl_clock,
             markers=None if markers is None else markers.pull,

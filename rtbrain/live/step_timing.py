@@ -91,7 +91,7 @@ class StepTiming:
 
 
 def measure_step(
-    encoding: FeaturePipeline, readout: Stage[Embedding, Decode], recipe: Recipe
+    features: FeaturePipeline, readout: Stage[Embedding, Decode], recipe: Recipe
 ) -> StepTiming:
     """Measure steps on a random walk in windows of the decoder's own shape.
 
@@ -99,20 +99,20 @@ def measure_step(
     is not counted; but one that took longer than its window lasts was no decoder's pace, and
     ends the measurement. Afterwards the stages are as new.
     """
-    montage = encoding.signal.montage
+    montage = features.signal.montage
     durations_s: list[float] = []
     began_s = time.perf_counter()
     try:
         for window in random_walk_windows(montage, recipe, _MOST_STEPS + 1):
             start_s = time.perf_counter()
-            readout(encoding.encode(window))
+            readout(features.encode(window))
             durations_s.append(time.perf_counter() - start_s)
             if durations_s[0] > recipe.window.length_s:
                 break
             if len(durations_s) > 1 and time.perf_counter() - began_s > _LONGEST_S:
                 break
     finally:
-        for stage in (encoding.spectrogram, encoding.encoder, readout):
+        for stage in (features.spectrogram, features.encoder, readout):
             stage.reset()
     counted = sorted(durations_s[1:] or durations_s)
     return StepTiming(counted[len(counted) // 2], recipe.window.hop_s, len(counted))

@@ -186,12 +186,12 @@ class StatusReport:
             self._said = said
             self._events.emit("valid" if quality.valid else "invalid", reason=quality.reason)
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         """Tell that samples of the stream were lost."""
         self.n_lost += n_samples
         self._events.emit("gap", lost=n_samples)
 
-    def late(self, n_windows: int) -> None:
+    def skipped(self, n_windows: int) -> None:
         """Tell that windows were skipped because decoding was late."""
         self.n_skipped += n_windows
         self._events.emit("skipped", windows=n_windows)

@@ -306,8 +306,8 @@ def test_a_live_session_runs_on_what_was_admitted_and_decodes_the_same(
     compiled: Path, tmp_path: Path
 ) -> None:
     found = read_bundle(compiled)
-    encoding, readout = build_decoder(found, found.montage)
-    whole = embed_recording(first_seconds(), encoding.cut, encoding.spectrogram, encoding.encoder)
+    features, readout = build_decoder(found, found.montage)
+    whole = embed_recording(first_seconds(), features.cut, features.spectrogram, features.encoder)
     expected = np.stack([readout(item).values for item in whole.embeddings])
     decoded, said = decoded_live(compiled, tmp_path, len(expected))
     assert "runtime openvino, precision int8" in said

@@ -38,12 +38,12 @@ RECIPE = {
 
 def event_bundle(folder: Path, montage: Montage) -> None:
     recipe = parse_settings(RECIPE, Recipe, where="test")
-    encoding = build_feature_pipeline(recipe, montage)
+    features = build_feature_pipeline(recipe, montage)
     rng = np.random.default_rng(3)
-    weight = rng.normal(0, 0.1, (2, encoding.n_features)).astype(np.float32)
+    weight = rng.normal(0, 0.1, (2, features.n_features)).astype(np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     manifest, tensors = bundle_parts(
-        recipe, None, encoding, readout, ("no", "yes"), montage, "nothing"
+        recipe, None, features, readout, ("no", "yes"), montage, "nothing"
     )
     write_bundle(folder, manifest, montage, tensors, {})
 

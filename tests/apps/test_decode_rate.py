@@ -33,11 +33,11 @@ RECIPE = {
 
 def bundle_in(folder: Path) -> Path:
     recipe = parse_settings(RECIPE, Recipe, where="test")
-    encoding = build_feature_pipeline(recipe, MONTAGE)
-    weight = np.full((2, encoding.n_features), 0.01, np.float32)
+    features = build_feature_pipeline(recipe, MONTAGE)
+    weight = np.full((2, features.n_features), 0.01, np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     manifest, tensors = bundle_parts(
-        recipe, None, encoding, readout, ("rest", "speech"), MONTAGE, "nothing"
+        recipe, None, features, readout, ("rest", "speech"), MONTAGE, "nothing"
     )
     write_bundle(folder, manifest, MONTAGE, tensors, {})
     return folder

@@ -47,9 +47,9 @@ def recipe_of(**encoder: Any) -> Recipe:
     return parse_settings(values, Recipe, where="test")
 
 
-def embedded(encoding: FeaturePipeline, data: Floats, sizes: list[int]) -> list[Embedding]:
-    windows = (each for chunk in cut(data, sizes, SFREQ_HZ) for each in encoding.cut(chunk))
-    return [encoding.encode(window) for window in windows if window.quality.valid]
+def embedded(features: FeaturePipeline, data: Floats, sizes: list[int]) -> list[Embedding]:
+    windows = (each for chunk in cut(data, sizes, SFREQ_HZ) for each in features.cut(chunk))
+    return [features.encode(window) for window in windows if window.quality.valid]
 
 
 @pytest.mark.parametrize("popt", [POPT, None])
@@ -61,27 +61,27 @@ def test_a_decoder_of_patches_is_bundled_and_decodes(
     model = encoder_of_recipe(recipe)
     assert model is not None
     assert isinstance(model.channel_encoder, made)
-    encoding = build_feature_pipeline(recipe, MONTAGE, model=model)
-    assert encoding.n_features == (N_CHANNELS * 16 if popt is None else 24)
+    features = build_feature_pipeline(recipe, MONTAGE, model=model)
+    assert features.n_features == (N_CHANNELS * 16 if popt is None else 24)
     # Four patches of 32 samples end with the window: their middle lies 64 before its end.
-    assert encoding.neural_delay_s == pytest.approx(63 / SFREQ_HZ)
+    assert features.neural_delay_s == pytest.approx(63 / SFREQ_HZ)
 
     data = brain_like(N_CHANNELS, 2000, SFREQ_HZ, seed=3)
-    whole = embedded(encoding, data, [])
-    encoding.reset()
-    pieces = embedded(encoding, data, [300, 1, 0, 77, 512])
+    whole = embedded(features, data, [])
+    features.reset()
+    pieces = embedded(features, data, [300, 1, 0, 77, 512])
     assert len(whole) == len(pieces) > 20
     for one, other in zip(whole, pieces, strict=True):
         np.testing.assert_allclose(one.population, other.population, atol=1e-4)
 
     rng = np.random.default_rng(0)
     readout = LinearReadout(
-        rng.standard_normal((2, encoding.n_features)).astype(np.float32),
+        rng.standard_normal((2, features.n_features)).astype(np.float32),
         np.zeros(2, np.float32),
         "classification",
     )
     manifest, tensors = bundle_parts(
-        recipe, model, encoding, readout, ("rest", "speech"), MONTAGE, "nothing"
+        recipe, model, features, readout, ("rest", "speech"), MONTAGE, "nothing"
     )
     write_bundle(tmp_path / "bundle", manifest, MONTAGE, tensors, {})
     bundle = read_bundle(tmp_path / "bundle")

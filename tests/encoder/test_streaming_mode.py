@@ -44,10 +44,10 @@ def recipe_of(**change: Any) -> Recipe:
     return parse_settings(values | {"encoder": ENCODER} | change, Recipe, where="test")
 
 
-def embedded(encoding: FeaturePipeline, chunks: list[Chunk]) -> list[Embedding]:
-    encoding.reset()
-    windows = (window for chunk in chunks for window in encoding.cut(chunk))
-    return [encoding.encode(window) for window in windows if window.quality.valid]
+def embedded(features: FeaturePipeline, chunks: list[Chunk]) -> list[Embedding]:
+    features.reset()
+    windows = (window for chunk in chunks for window in features.cut(chunk))
+    return [features.encode(window) for window in windows if window.quality.valid]
 
 
 RECIPE = recipe_of()
@@ -130,14 +130,14 @@ def test_what_an_encoder_was_taught_to_say_later_describes_an_earlier_moment(
     assert MODEL is not None
     late = StreamingBERTSizes(**STREAMING, delay_patches=2)
     model = EncoderModel(random_encoder("streaming", late, 0), MODEL.popt, "last", 5)
-    encoding = build_feature_pipeline(
+    features = build_feature_pipeline(
         recipe_of(window={"length_s": 1.0} | window), MONTAGE, model=model
     )
     two_patches_s = 2 * 5 * 50 / SFREQ_HZ
-    assert encoding.neural_delay_s == pytest.approx(ENCODING.neural_delay_s + two_patches_s)
+    assert features.neural_delay_s == pytest.approx(ENCODING.neural_delay_s + two_patches_s)
     quality = Quality(np.ones(N_CHANNELS, bool))
     item = Spectrogram(np.zeros((N_CHANNELS, 33, 40), np.float32), 9.0, quality)
-    assert encoding.encoder(item).t_neural == pytest.approx(9.0 - encoding.neural_delay_s)
+    assert features.encoder(item).t_neural == pytest.approx(9.0 - features.neural_delay_s)
 
 
 def test_a_decoder_comes_back_from_its_bundle(tmp_path: Path) -> None:
@@ -175,23 +175,23 @@ def test_a_decoder_comes_back_from_its_bundle(tmp_path: Path) -> None:
 
 def test_windows_at_events_are_each_one_shot() -> None:
     assert MODEL is not None
-    encoding = build_feature_pipeline(
+    features = build_feature_pipeline(
         recipe_of(window={"length_s": 1.0, "mode": "event"}), MONTAGE, model=MODEL
     )
-    assert isinstance(encoding.windows, EventWindows)
+    assert isinstance(features.windows, EventWindows)
     told = [[(100.5, "go"), (101.7, "go")]]
     windows = LiveEventWindows(
-        encoding.windows, lambda timeout_s: told.pop() if told else [], coverage_floor=0.3
+        features.windows, lambda timeout_s: told.pop() if told else [], coverage_floor=0.3
     )
     n_windows = 0
     for chunk in cut(np.nan_to_num(DATA, nan=0.0), [], SFREQ_HZ):
-        for window in windows(encoding.signal(chunk)):
-            item = encoding.spectrogram(window)
+        for window in windows(features.signal(chunk)):
+            item = features.spectrogram(window)
             with torch.inference_mode():
                 expected = MODEL.channel_encoder.embed(
                     torch.from_numpy(item.data), "last", 5
                 ).numpy()
-            np.testing.assert_allclose(encoding.encoder(item).channels, expected, atol=1e-5)
+            np.testing.assert_allclose(features.encoder(item).channels, expected, atol=1e-5)
             n_windows += 1
     assert n_windows == 2
 

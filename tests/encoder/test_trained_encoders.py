@@ -52,16 +52,16 @@ def recipe_with(**encoder: Any) -> Recipe:
 def written(recipe: Recipe, folder: Path) -> tuple[Bundle, FeaturePipeline]:
     """A bundle with a random readout, and the stages that it was made from."""
     model = encoder_of_recipe(recipe)
-    encoding = build_feature_pipeline(recipe, MONTAGE, model=model)
+    features = build_feature_pipeline(recipe, MONTAGE, model=model)
     rng = np.random.default_rng(5)
     weight = rng.normal(0, 0.25, (2, 16)).astype(np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     manifest, tensors = bundle_parts(
-        recipe, model, encoding, readout, ("rest", "speech"), MONTAGE, "nothing"
+        recipe, model, features, readout, ("rest", "speech"), MONTAGE, "nothing"
     )
     tensors = {name: array for name, array in tensors.items() if "normaliser" not in name}
     write_bundle(folder, manifest, MONTAGE, tensors, {})
-    return read_bundle(folder), encoding
+    return read_bundle(folder), features
 
 
 def chunks() -> list[Chunk]:
@@ -69,19 +69,19 @@ def chunks() -> list[Chunk]:
     return cut(data, [3000, 5000], SFREQ_HZ)
 
 
-def populations(encoding: FeaturePipeline) -> list[Floats]:
+def populations(features: FeaturePipeline) -> list[Floats]:
     return [
-        encoding.encoder(encoding.spectrogram(window)).population
+        features.encoder(features.spectrogram(window)).population
         for chunk in chunks()
-        for window in encoding.cut(chunk)
+        for window in features.cut(chunk)
     ]
 
 
 def test_weights_travel_from_recipe_to_bundle_to_decoder(weights: Path, tmp_path: Path) -> None:
     recipe = recipe_with(weights=str(weights))
-    bundle, encoding = written(recipe, tmp_path / "bundle")
+    bundle, features = written(recipe, tmp_path / "bundle")
     decoder, _ = build_decoder(bundle, MONTAGE)
-    expected, found = populations(encoding), populations(decoder)
+    expected, found = populations(features), populations(decoder)
     assert len(expected) > 3
     np.testing.assert_array_equal(found, expected)
     carried = model_of_bundle(bundle)
@@ -101,9 +101,9 @@ def test_a_bundle_tells_nothing_of_where_its_weights_lay(weights: Path, tmp_path
 
 def test_a_linear_bundle_forgets_weights_that_its_recipe_names(weights: Path) -> None:
     recipe = recipe_with(weights=str(weights)).model_copy(update={"mode": "linear"})
-    encoding = build_feature_pipeline(recipe, MONTAGE)
+    features = build_feature_pipeline(recipe, MONTAGE)
     readout = LinearReadout(np.zeros((2, 8), np.float32), np.zeros(2, np.float32), "regression")
-    manifest, _ = bundle_parts(recipe, None, encoding, readout, ("x", "y"), MONTAGE, "nothing")
+    manifest, _ = bundle_parts(recipe, None, features, readout, ("x", "y"), MONTAGE, "nothing")
     assert manifest.recipe["encoder"]["weights"] is None
     assert manifest.encoder_state == "none"
 

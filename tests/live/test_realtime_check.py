@@ -41,11 +41,11 @@ SLOW = {
 
 def slow_bundle(folder: Path, montage: Montage) -> None:
     recipe = parse_settings(SLOW, Recipe, where="test")
-    encoding = build_feature_pipeline(recipe, montage)
+    features = build_feature_pipeline(recipe, montage)
     readout = LinearReadout(
-        np.zeros((2, encoding.n_features), np.float32), np.zeros(2, np.float32), "classification"
+        np.zeros((2, features.n_features), np.float32), np.zeros(2, np.float32), "classification"
     )
-    parts = bundle_parts(recipe, None, encoding, readout, ("no", "yes"), montage, "nothing")
+    parts = bundle_parts(recipe, None, features, readout, ("no", "yes"), montage, "nothing")
     write_bundle(folder, parts[0], montage, parts[1], {})
 
 
@@ -93,14 +93,14 @@ def test_measuring_leaves_no_trace(tmp_path: Path) -> None:
     chunks = cut(brain_like(8, int(6 * SFREQ_HZ), SFREQ_HZ), [700] * 16, SFREQ_HZ)
     decoded = []
     for measured in (False, True):
-        encoding, readout = build_decoder(bundle, montage)
+        features, readout = build_decoder(bundle, montage)
         if measured:
-            pace = measure_step(encoding, readout, recipe)
+            pace = measure_step(features, readout, recipe)
             assert pace.n_steps >= 1
             assert pace.hop_s == recipe.window.hop_s
             assert 0 < pace.step_s < 5
-        windows = (window for chunk in chunks for window in encoding.cut(chunk))
-        decoded.append([readout(encoding.encode(window)).values for window in windows])
+        windows = (window for chunk in chunks for window in features.cut(chunk))
+        decoded.append([readout(features.encode(window)).values for window in windows])
     np.testing.assert_array_equal(*decoded)
     assert np.isfinite(decoded[1][-1]).all()
 
@@ -225,5 +225,5 @@ def test_a_hopeless_decoder_is_measured_once(monkeypatch) -> None:
 
 def test_the_refusal_tells_what_runs_and_not_what_the_settings_say(tmp_path: Path) -> None:
     bundle = bundle_of("edge", montage_of(8, SFREQ_HZ), tmp_path / "bundle")
-    encoding, _ = build_decoder(bundle, bundle.montage)
-    assert realtime_check._runtime_of(encoding) == (", torchscript fp32", "fp32")
+    features, _ = build_decoder(bundle, bundle.montage)
+    assert realtime_check._runtime_of(features) == (", torchscript fp32", "fp32")

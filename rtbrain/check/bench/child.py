@@ -77,9 +77,9 @@ def measure_mode(job: BenchJob) -> BenchResult:
     quantise_s = 0.0
     if model is not None and job.precision == "int8":
         quantise_s = _timed(lambda: _quantise(recipe, montage, model, job))[0]
-    compile_s, _ = _timed(lambda: _encoding(recipe, montage, model, job))
-    ready_s, encoding = _timed(lambda: _encoding(recipe, montage, model, job))
-    durations_ms, first, embedded = _steps(encoding, job)
+    compile_s, _ = _timed(lambda: _features(recipe, montage, model, job))
+    ready_s, features = _timed(lambda: _features(recipe, montage, model, job))
+    durations_ms, first, embedded = _steps(features, job)
     rss_kib = resident_kib()
     flop = _flop(recipe, model, first, int(first.quality.good.sum()))
     difference = lost = None
@@ -88,7 +88,7 @@ def measure_mode(job: BenchJob) -> BenchResult:
     return BenchResult(
         durations_ms=durations_ms,
         hop_s=recipe.window.hop_s or 0.0,
-        algorithmic_s=encoding.neural_delay_s + encoding.signal_delay_s,
+        algorithmic_s=features.neural_delay_s + features.signal_delay_s,
         n_encoded=len(first.data),
         n_good=int(first.quality.good.sum()),
         flop_channels=flop[0],
@@ -125,7 +125,7 @@ def measure_published_pipeline(job: BenchJob) -> BenchResult:
     return BenchResult(
         durations_ms=dict(zip(PARTS, ([0.0], [stft.median_ms], [encoder_ms], [0.0]), strict=True)),
         hop_s=recipe.window.hop_s or 0.0,
-        algorithmic_s=_encoding(
+        algorithmic_s=_features(
             recipe, bench_patient(job.n_channels).montage, None, job
         ).neural_delay_s,
         n_encoded=job.n_channels,
@@ -151,7 +151,7 @@ def bench_patient(n_channels: int) -> Any:
     return Patient(0, n_channels=n_channels, sfreq_hz=_SFREQ_HZ)
 
 
-def _encoding(
+def _features(
     recipe: Recipe, montage: Montage, model: EncoderModel | None, job: BenchJob
 ) -> FeaturePipeline:
     if model is None:
@@ -168,7 +168,7 @@ def _encoding(
 
 def _quantise(recipe: Recipe, montage: Montage, model: EncoderModel, job: BenchJob) -> None:
     """Quantise the encoder by windows of the patient, into the cache of compiled ones."""
-    front = _encoding(recipe, montage, None, job)
+    front = _features(recipe, montage, None, job)
     source = SyntheticSource(bench_patient(job.n_channels), duration_s=_CALIBRATION_S)
     windows = []
     while (chunk := source.pull(0.0)) is not None:
@@ -185,10 +185,10 @@ def _timed(make: Callable[[], Made]) -> tuple[float, Made]:
 
 
 def _steps(
-    encoding: FeaturePipeline, job: BenchJob
+    features: FeaturePipeline, job: BenchJob
 ) -> tuple[dict[str, list[float]], Spectrogram, Embedding]:
     """Time of each part in each step, ms, and what went into the first step and came of it."""
-    weight = np.zeros((2, encoding.n_features), np.float32)
+    weight = np.zeros((2, features.n_features), np.float32)
     readout = Readout(LinearReadout(weight, np.zeros(2, np.float32), "classification"))
     source = SyntheticSource(
         bench_patient(job.n_channels), chunk_samples=round(_CHUNK_S * _SFREQ_HZ)
@@ -202,16 +202,16 @@ def _steps(
         if chunk is None:  # a patient without end
             raise AssertionError
         start_s = time.perf_counter()
-        windows = list(encoding.cut(chunk))
+        windows = list(features.cut(chunk))
         front_s += time.perf_counter() - start_s
         for window in windows:
             if not window.quality.valid:  # it costs nothing; and the buffer must fill first
                 front_s = 0.0
                 continue
             at_s = [time.perf_counter()]
-            spectrogram = encoding.spectrogram(window)
+            spectrogram = features.spectrogram(window)
             at_s.append(time.perf_counter())
-            embedding = encoding.encoder(spectrogram)
+            embedding = features.encoder(spectrogram)
             at_s.append(time.perf_counter())
             readout(embedding)
             at_s.append(time.perf_counter())

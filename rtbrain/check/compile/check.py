@@ -96,9 +96,9 @@ class CompiledCheck:
         self._twin.reset()
         half_s = one.calibrates_until_s
         self._twin.from_s = half_s + self._length_s if half_s else 0.0
-        encoding, readout = decoder
+        features, readout = decoder
         decodes = PairedReadout(readout, copy.copy(readout), self._twin)
-        both = (replace(encoding, encoder=self._twin), decodes)
+        both = (replace(features, encoder=self._twin), decodes)
         if one.labels is None:
             n_samples = one.recording.n_samples
             session = one.session(self._scale)
@@ -138,7 +138,7 @@ class CompiledCheck:
 
 
 def time_alternately(
-    encoding: FeaturePipeline,
+    features: FeaturePipeline,
     readout: Readout,
     after: Stage[Spectrogram, Embedding],
     recipe: Recipe,
@@ -146,12 +146,12 @@ def time_alternately(
     """Time steps on a random walk, every channel good, an encoder after the other."""
     began_s = time.perf_counter()
     durations_ms: list[tuple[float, float]] = []
-    for window in random_walk_windows(encoding.signal.montage, recipe, _MOST_STEPS + 1):
+    for window in random_walk_windows(features.signal.montage, recipe, _MOST_STEPS + 1):
         start_s = time.perf_counter()
-        spectrogram = encoding.spectrogram(window)
+        spectrogram = features.spectrogram(window)
         shared_s = time.perf_counter() - start_s
         turn = []
-        for encoder in (encoding.encoder, after):
+        for encoder in (features.encoder, after):
             start_s = time.perf_counter()
             readout(encoder(spectrogram))
             turn.append(1000 * (shared_s + time.perf_counter() - start_s))

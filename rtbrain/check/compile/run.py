@@ -133,9 +133,9 @@ def compile_and_check(
 def _timed(
     console: Console, bundle: Bundle, plain: "Decoder", after: EncoderStage
 ) -> AlternatedTimes:
-    encoding, readout = _as_new(plain)
+    features, readout = _as_new(plain)
     with console.status("measuring steps in turns"):
-        return time_alternately(encoding, readout, after, bundle.recipe)
+        return time_alternately(features, readout, after, bundle.recipe)
 
 
 def _tell(console: Console, outcome: CompileOutcome) -> None:
@@ -150,8 +150,8 @@ def _plain(asked: CompileOptions, bundle: Bundle, one: CheckRecording) -> "Decod
 
 
 def _as_new(decoder: "Decoder") -> "Decoder":
-    encoding, readout = decoder
-    encoding.reset()
+    features, readout = decoder
+    features.reset()
     readout.reset()
     return decoder
 
@@ -176,24 +176,24 @@ def _calibration(
     return recorded_windows(console, bundle, calibrated, decoder, asked.scale)
 
 
-def _shape(encoding: FeaturePipeline) -> tuple[int, int, int]:
-    spectrogram: Any = encoding.spectrogram
-    return encoding.signal.montage.n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
+def _shape(features: FeaturePipeline) -> tuple[int, int, int]:
+    spectrogram: Any = features.spectrogram
+    return features.signal.montage.n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
 
 
 def _made(
     asked: CompileOptions,
     way: ApprovedRuntime,
     model: EncoderModel,
-    encoding: FeaturePipeline,
+    features: FeaturePipeline,
     windows: list[Floats],
     scratch: Path,
 ) -> tuple[EncoderStage, Callable[..., Any], str, Path]:
     """The compiled encoder, the eager model, the contract, and the folder that was written."""
-    positions = None if model.popt is None else lip_positions(encoding.signal.montage)
-    shape, threads = _shape(encoding), asked.threads
+    positions = None if model.popt is None else lip_positions(features.signal.montage)
+    shape, threads = _shape(features), asked.threads
     runtime, folder = make_runtime(way, model, shape, positions, windows, scratch, threads=threads)
-    stage = EncoderStage(runtime, neural_delay_s=encoding.neural_delay_s)
+    stage = EncoderStage(runtime, neural_delay_s=features.neural_delay_s)
     return (
         stage,
         eager_reference(model, positions, threads=threads),

@@ -146,10 +146,10 @@ def recorded_windows(
 ) -> list[Floats]:
     """Spectrograms of a recording to calibrate on, through the decoder's own front end."""
     window = bundle.recipe.window
-    encoding, readout = decoder
+    features, readout = decoder
     until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
     kept = SpectrogramCollector(until_s=until_s, most=_MOST_WINDOWS, every=_every(until_s, window))
-    live = replace(encoding, encoder=kept)
+    live = replace(features, encoder=kept)
     session = one.session(scale)
     n_samples = min(one.recording.n_samples, round(until_s * one.recording.montage.sfreq_hz))
     play_recording(

@@ -100,5 +100,5 @@ def _fitted(kind: str, patient: Patient, folder: Path) -> Path:
 
 
 def _decoder(bundle: Path, montage: Montage) -> DecoderParts:
-    encoding, readout = build_decoder(read_bundle(bundle), montage)
-    return DecoderParts(encoding.signal, encoding.cut, encoding.encode, readout)
+    features, readout = build_decoder(read_bundle(bundle), montage)
+    return DecoderParts(features.signal, features.cut, features.encode, readout)

@@ -118,10 +118,10 @@ class _Sink:
     def close(self) -> None:
         """Nothing is held."""
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         """Nothing is lost here, or windows are invalid."""
 
-    def late(self, n_windows: int) -> None:
+    def skipped(self, n_windows: int) -> None:
         """Nothing is late here."""
 
 
@@ -152,7 +152,7 @@ def _in_memory(rig: Rig, true_hz: float) -> _Seen:
         _Passing(source, clock),
         (sink,),
         sink,
-        newest_only=True,
+        latest_only=True,
         coverage_floor=recipe.coverage_floor,
         clock=clock,
         refusal=rate_check(source),

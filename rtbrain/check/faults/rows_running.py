@@ -194,10 +194,10 @@ class _Watcher:
     n_lost: int = 0
     n_skipped: int = 0
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         self.n_lost += n_samples
 
-    def late(self, n_windows: int) -> None:
+    def skipped(self, n_windows: int) -> None:
         self.n_skipped += n_windows
 
 
@@ -221,9 +221,9 @@ def _stalled(rig: Rig, stall_s: float, data: Floats) -> Finding:
     sfreq_hz, clock = rig.montage.sfreq_hz, _Clock()
     observer = _Watcher()
     source = _Amplifier(rig.montage, data, clock, round(30 * sfreq_hz))
-    encoding, readout = build_decoder(read_bundle(rig.bundle("linear")), rig.montage)
+    features, readout = build_decoder(read_bundle(rig.bundle("linear")), rig.montage)
     sink = _Stalling(clock, stall_at=60, stall_s=stall_s)
-    pipeline = Pipeline(source, encoding, readout, (sink,), clock, True, observer)
+    pipeline = Pipeline(source, features, readout, (sink,), clock, True, observer)
     try:
         pipeline.run(lambda: False)
     except StreamError as error:

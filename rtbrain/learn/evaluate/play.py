@@ -38,11 +38,11 @@ class CollectingSink:
         """Keep a decode."""
         self.decodes.append(item)
 
-    def gap(self, n_samples: int) -> None:
+    def lost(self, n_samples: int) -> None:
         """Count lost samples."""
         self.n_lost += n_samples
 
-    def late(self, n_windows: int) -> None:
+    def skipped(self, n_windows: int) -> None:
         """Never told: the clock of a recording waits."""
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ def play_recording(
         _Bound(session, binding, fitted),
         (kept,),
         kept,
-        newest_only=False,
+        latest_only=False,
         coverage_floor=floor,
         clock=session.clock,
         markers=session.markers,

@@ -156,7 +156,7 @@ def embed_recipe(
 
 
 def embedding_arrays(
-    encoding: FeaturePipeline,
+    features: FeaturePipeline,
     readout: Readout | None,
     hidden_of: EncoderModel | None,
     with_population: bool,
@@ -166,11 +166,11 @@ def embedding_arrays(
         task = progress.add_task("embedding", total=source.n_samples)
         embedded = embed_recording(
             source,
-            encoding.cut,
-            encoding.spectrogram,
-            encoding.encoder,
+            features.cut,
+            features.spectrogram,
+            features.encoder,
             keep_spectrograms=True,
-            tail_s=encoding.signal_delay_s,
+            tail_s=features.signal_delay_s,
             on_progress=lambda n_samples: progress.advance(task, n_samples),
         )
     if not embedded.embeddings:
@@ -182,7 +182,7 @@ def embedding_arrays(
         "embedding": embedded.channels,
         "t_stop": embedded.t_stop,
         "t_neural": embedded.t_neural,
-        "channels": np.array(encoding.signal.montage.names),
+        "channels": np.array(features.signal.montage.names),
     }
     if with_population:
         arrays["population"] = embedded.population

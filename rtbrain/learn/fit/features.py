@@ -46,7 +46,7 @@ class Features:
 
 def gather(
     session: VirtualSession,
-    encoding: SpectrogramEncoder,
+    features: SpectrogramEncoder,
     encoders: Mapping[str, Stage[Spectrogram, Embedding]],
     *,
     raw: Mapping[str, Callable[[Window], Floats]] | None = None,
@@ -63,8 +63,8 @@ def gather(
     good, t_stop, t_neural = [], [], []
     n_valid = n_invalid = 0
     while (chunk := session.pull(_PULL_S)) is not None:
-        for window in encoding.cut(chunk):
-            spectrogram = encoding.spectrogram(window) if window.quality.valid else None
+        for window in features.cut(chunk):
+            spectrogram = features.spectrogram(window) if window.quality.valid else None
             if spectrogram is None or not spectrogram.quality.good.any():
                 n_invalid += 1
                 continue

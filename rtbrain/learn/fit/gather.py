@@ -50,7 +50,7 @@ class LabelledFeatures:
     recordings: list[str]
     groups: dict[str, list[str]]
     montage: Montage
-    encoding: FeaturePipeline
+    pipeline: FeaturePipeline
     threshold: float
 
 
@@ -118,7 +118,7 @@ class _Pass:
     recipe: Recipe
     labels: LabelSettings
     names: list[str]
-    encoding: FeaturePipeline
+    pipeline: FeaturePipeline
     encoders: dict[str, Any]
     every: int
 
@@ -134,7 +134,7 @@ class _Pass:
             target=self.labels.channel,
             extra=rest_cues(recording, self.labels, window),
         )
-        self.encoding.reset()
+        self.pipeline.reset()
         for name, encoder in self.encoders.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
@@ -142,7 +142,7 @@ class _Pass:
             session,
             self._cued(session),
             self.encoders,
-            raw={STFT: _stft(self.recipe, self.encoding.signal.montage)},
+            raw={STFT: _stft(self.recipe, self.pipeline.signal.montage)},
             every=self.every,
             keep_channels=MAIN if self.settings.tune == "popt" else None,
             on_progress=on_progress,
@@ -153,18 +153,18 @@ class _Pass:
                 f"{recording.n_samples / recording.montage.sfreq_hz:.1f} s ({features.n_invalid} "
                 "were invalid): record for longer, or shorten the window"
             )
-        delay_s = self.encoding.neural_delay_s
+        delay_s = self.pipeline.neural_delay_s
         labelled = label_windows(recording, session, self.labels, window, features.t_stop, delay_s)
         return features, labelled, _half(session.target()[0])
 
     def _cued(self, session: VirtualSession) -> FeaturePipeline:
         """The stages; windows at events get the session's markers."""
-        windows = self.encoding.windows
+        windows = self.pipeline.windows
         if not isinstance(windows, EventWindows):
-            return self.encoding
+            return self.pipeline
         floor = self.recipe.coverage_floor
         return replace(
-            self.encoding, windows=LiveEventWindows(windows, session.markers, coverage_floor=floor)
+            self.pipeline, windows=LiveEventWindows(windows, session.markers, coverage_floor=floor)
         )
 
 
@@ -190,9 +190,9 @@ def gather_recordings(
     """Run every recording through the live stages and label its windows."""
     names = _channels(recordings, settings, labels.channel)
     montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
-    encoding, encoders = _encoders(recipe, model, montage, settings.seeds)
+    pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
     every = _every(settings, recipe, recordings)
-    one_pass = _Pass(settings, recipe, labels, names, encoding, encoders, every)
+    one_pass = _Pass(settings, recipe, labels, names, pipeline, encoders, every)
     parts, labelled = [], []
     with Progress(console=console, transient=True) as progress:
         for number, recording in enumerate(recordings):
@@ -207,7 +207,7 @@ def gather_recordings(
         "subjects": [recordings[int(n)].subject or n for n in of],
     }
     whole = _joined(parts, labelled)
-    return LabelledFeatures(join_features(parts), whole, of, groups, montage, encoding, half)
+    return LabelledFeatures(join_features(parts), whole, of, groups, montage, pipeline, half)
 
 
 def _half(values: Floats) -> float:
@@ -259,17 +259,17 @@ def _encoders(
     recipe: Recipe, model: EncoderModel | None, montage: Montage, n_seeds: int
 ) -> tuple[FeaturePipeline, dict[str, Any]]:
     """The decoder's stages, and every maker of features."""
-    encoding = build_feature_pipeline(recipe, montage, model=model)
-    encoders: dict[str, Any] = {MAIN: encoding.encoder}
+    pipeline = build_feature_pipeline(recipe, montage, model=model)
+    encoders: dict[str, Any] = {MAIN: pipeline.encoder}
     if model is None:
-        return encoding, encoders
+        return pipeline, encoders
     if model.popt is not None:
-        encoders[FEWER] = RandomChannelSubset(encoding.encoder)
+        encoders[FEWER] = RandomChannelSubset(pipeline.encoder)
     encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
         twin = random_control(recipe, model, number)
         encoders[f"{RANDOM} {number}"] = build_feature_pipeline(recipe, montage, model=twin).encoder
-    return encoding, encoders
+    return pipeline, encoders
 
 
 def linear_recipe(recipe: Recipe) -> Recipe:

@@ -60,12 +60,12 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     if hop_s is None:
         raise SettingsError("a patient is calibrated on sliding windows: give window.hop_s")
     model = encoder_of_recipe(recipe)
-    encoding = build_feature_pipeline(recipe, patient.montage, model=model)
+    pipeline = build_feature_pipeline(recipe, patient.montage, model=model)
     source = SyntheticSource(patient, duration_s=seconds)
-    thinning = ChannelDropout(encoding.encoder)
+    thinning = ChannelDropout(pipeline.encoder)
     with_popt = model is not None and model.popt is not None
-    encoder = thinning if with_popt else encoding.encoder
-    whole = embed_recording(source, encoding.cut, encoding.spectrogram, encoder).embeddings
+    encoder = thinning if with_popt else pipeline.encoder
+    whole = embed_recording(source, pipeline.cut, pipeline.spectrogram, encoder).embeddings
     rows = thinning.rows(whole) if with_popt else whole
     at = np.rint(np.array([row.t_neural for row in rows]) * patient.sfreq_hz).astype(np.int64)
     n_shared = round(recipe.window.length_s / hop_s)
@@ -85,7 +85,7 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     manifest, tensors = bundle_parts(
         recipe,
         model,
-        encoding,
+        pipeline,
         fitted.readout,
         patient.classes,
         patient.montage,
@@ -95,7 +95,7 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     write_bundle(folder, manifest, patient.montage, tensors, report)
     return QuickFit(
         fitted.validation_score,
-        encoding.neural_delay_s,
+        pipeline.neural_delay_s,
         hop_s,
         len(whole),
         encoder_name,

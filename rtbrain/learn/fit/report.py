@@ -181,7 +181,7 @@ def draw_fit(
             draw_roc(folder / "roc.png", outputs, labelled.targets, labelled.names, chance=chance)
             draw_reliability(folder / "reliability.png", outputs, labelled.targets)
         if linear:
-            montage = gathered.encoding.signal.montage
+            montage = gathered.pipeline.signal.montage
             scale = Standardiser.of(select_rows(gathered, MAIN).features, labelled.rows).scale
             weights = contact_weights(readout, scale, montage.n_channels)
             draw_electrodes(folder / "electrodes.png", montage, weights)

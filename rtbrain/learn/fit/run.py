@@ -74,7 +74,7 @@ def tune_decoder(
         raise SettingsError("tune popt: the recipe has no PopT; set encoder.popt, or tune readout")
     if labelled.task != "classification":
         raise SettingsError("tune popt fits classes: tune readout for continuous targets")
-    positions = lip_positions(gathered.encoding.signal.montage)
+    positions = lip_positions(gathered.pipeline.signal.montage)
     embeddings = ChannelEmbeddings(channels, positions, gathered.features.good)
     outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
     results = []
@@ -238,7 +238,7 @@ def _write(done: FitResult, report: Mapping[str, Any], free_s: float, out: Path)
     manifest, tensors = bundle_parts(
         done.recipe,
         done.model,
-        gathered.encoding,
+        gathered.pipeline,
         readout,
         gathered.labelled.names,
         gathered.montage,
@@ -265,7 +265,7 @@ def _write_linear(done: FitResult, free_s: float, folder: Path) -> None:
     manifest, tensors = bundle_parts(
         recipe,
         None,
-        gathered.encoding,
+        gathered.pipeline,
         fitted.readout,
         gathered.labelled.names,
         gathered.montage,

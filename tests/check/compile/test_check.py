@@ -24,9 +24,9 @@ def test_recordings_that_a_readout_was_fitted_on_are_known_where_the_bundle_tell
 
 def test_few_steps_have_no_99th_percentile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_bundle(fitted("linear", tmp_path / "bundle"))
-    encoding, readout = build_decoder(found, found.montage)
+    features, readout = build_decoder(found, found.montage)
     for n_steps in (100, 99):
         monkeypatch.setattr(check, "_MOST_STEPS", n_steps)
-        turns = check.in_turns(encoding, readout, encoding.encoder, found.recipe)
+        turns = check.in_turns(features, readout, features.encoder, found.recipe)
         assert turns.n_steps == n_steps
         assert (turns.before_ms[1] is None) == (turns.after_ms[1] is None) == (n_steps < 100)

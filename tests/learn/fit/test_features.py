@@ -33,11 +33,11 @@ def recipe() -> Recipe:
 
 
 def features(*, every: int = 1, data: np.ndarray = DATA) -> Features:
-    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    pipeline = build_feature_pipeline(recipe(), MONTAGE)
     return gather(
         session(data=data),
-        encoding,
-        {"main": encoding.encoder},
+        pipeline,
+        {"main": pipeline.encoder},
         raw={"power": lambda window: window.data.std(axis=1)},
         every=every,
         keep_channels="main",
@@ -45,8 +45,8 @@ def features(*, every: int = 1, data: np.ndarray = DATA) -> Features:
 
 
 def test_the_rows_are_those_of_the_stages_run_by_hand() -> None:
-    encoding = build_feature_pipeline(recipe(), MONTAGE)
-    by_hand = embed_recording(session(), encoding.cut, encoding.spectrogram, encoding.encoder)
+    pipeline = build_feature_pipeline(recipe(), MONTAGE)
+    by_hand = embed_recording(session(), pipeline.cut, pipeline.spectrogram, pipeline.encoder)
     got = features()
     np.testing.assert_array_equal(got.rows["main"], by_hand.population)
     np.testing.assert_array_equal(got.channels, by_hand.channels)
@@ -67,8 +67,8 @@ def test_what_a_live_decoder_would_call_invalid_is_counted_and_left_out() -> Non
     broken = DATA.copy()
     broken[:, -200:] = np.nan
     quality = load_settings("linear", Recipe)
-    encoding = build_feature_pipeline(quality, MONTAGE)
-    got = gather(session(data=broken), encoding, {"main": encoding.encoder})
+    pipeline = build_feature_pipeline(quality, MONTAGE)
+    got = gather(session(data=broken), pipeline, {"main": pipeline.encoder})
     assert np.isfinite(got.rows["main"]).all()
     assert got.n_invalid > 0
 
@@ -84,15 +84,15 @@ def test_a_linear_decoder_that_pools_the_centre_reads_the_moment_that_it_is_stam
     centred = ready.model_copy(
         update={"encoder": ready.encoder.model_copy(update={"pool": "centre"})}
     )
-    encoding = build_feature_pipeline(centred, MONTAGE)
-    assert encoding.neural_delay_s == pytest.approx(2.5, abs=0.1)
+    pipeline = build_feature_pipeline(centred, MONTAGE)
+    assert pipeline.neural_delay_s == pytest.approx(2.5, abs=0.1)
     live = session()
     chunks = iter(lambda: live.pull(0.0), None)
-    window = next(window for chunk in chunks for window in encoding.cut(chunk))
-    spectrogram = encoding.spectrogram(window)
+    window = next(window for chunk in chunks for window in pipeline.cut(chunk))
+    spectrogram = pipeline.spectrogram(window)
     middle = spectrogram.data.shape[1] // 2
     expected = spectrogram.data[:, middle - 5 : middle + 5].mean(axis=1)
-    np.testing.assert_allclose(encoding.encoder(spectrogram).channels, expected, atol=1e-6)
+    np.testing.assert_allclose(pipeline.encoder(spectrogram).channels, expected, atol=1e-6)
 
 
 def test_recordings_are_joined_one_after_the_other() -> None:
@@ -138,8 +138,8 @@ def test_windows_that_were_kept_do_not_change_later() -> None:
         seen.append(window.data.mean(axis=1))
         return seen[-1]
 
-    encoding = build_feature_pipeline(recipe(), MONTAGE)
-    got = gather(session(), encoding, {}, raw={"mean": keep})
+    pipeline = build_feature_pipeline(recipe(), MONTAGE)
+    got = gather(session(), pipeline, {}, raw={"mean": keep})
     np.testing.assert_array_equal(got.rows["mean"], np.stack(seen))
     assert dataclasses.is_dataclass(got)
     assert got.channels is None
