@@ -1,4 +1,4 @@
-"""A layout that goes on in the next line where the first is full, so that nothing is clipped."""
+"""Where the window's parts go: docks for the panels, and a layout that wraps like text."""
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtWidgets import QDockWidget, QLayout, QLayoutItem, QMainWindow, QWidget
@@ -10,7 +10,7 @@ _BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea
 
 
 class FlowLayout(QLayout):
-    """Widgets in lines, like words: each as wide as it asks to be."""
+    """Widgets in lines, wrapped like words, so that none is clipped."""
 
     def __init__(self, parent: QWidget, gap_px: int) -> None:
         super().__init__(parent)
@@ -19,44 +19,44 @@ class FlowLayout(QLayout):
         self.setContentsMargins(6, 2, 6, 2)
 
     def addItem(self, item: QLayoutItem) -> None:  # noqa: N802
-        """Take an item, last."""
+        """Append an item."""
         self._items.append(item)
 
     def count(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self._items)
 
     def itemAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """Item by its number; None past the end."""
+        """Item by index; None past the end."""
         return self._items[index] if 0 <= index < len(self._items) else None
 
     def takeAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """Give back an item by its number; None past the end."""
+        """Remove an item by index; None past the end."""
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
     def expandingDirections(self) -> Qt.Orientation:  # noqa: N802
-        """Neither: lines are as high as they are."""
+        """Neither."""
         return Qt.Orientation(0)
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802
-        """True: a narrow one has more lines."""
+        """True: a narrower layout has more lines."""
         return True
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
-        """Height in px at this width."""
-        return self._place(QRect(0, 0, width, 0), moving=False)
+        """Height at a width, px."""
+        return self._place(QRect(0, 0, width, 0), move=False)
 
     def setGeometry(self, rect: QRect) -> None:  # noqa: N802
         """Place every item."""
         super().setGeometry(rect)
-        self._place(rect, moving=True)
+        self._place(rect, move=True)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """All that is needed at least."""
+        """The minimum size."""
         return self.minimumSize()
 
     def minimumSize(self) -> QSize:  # noqa: N802
-        """The widest item, and one line."""
+        """Size of the widest item, on one line."""
         size = QSize()
         for item in self._shown():
             size = size.expandedTo(item.minimumSize())
@@ -66,7 +66,7 @@ class FlowLayout(QLayout):
     def _shown(self) -> list[QLayoutItem]:
         return [item for item in self._items if not item.isEmpty()]
 
-    def _place(self, rect: QRect, moving: bool) -> int:
+    def _place(self, rect: QRect, move: bool) -> int:
         margins = self.contentsMargins()
         inside = rect.marginsRemoved(margins)
         x, y, line_px = inside.x(), inside.y(), 0
@@ -74,7 +74,7 @@ class FlowLayout(QLayout):
             hint = item.sizeHint()
             if x > inside.x() and x + hint.width() > inside.right() + 1:
                 x, y, line_px = inside.x(), y + line_px + 1, 0
-            if moving:
+            if move:
                 width = min(hint.width(), inside.width())
                 item.setGeometry(QRect(QPoint(x, y), QSize(width, hint.height())))
             x += hint.width() + self._gap_px
@@ -83,25 +83,25 @@ class FlowLayout(QLayout):
 
 
 def add_docks(window: QMainWindow, panels: dict[str, QWidget]) -> dict[str, QDockWidget]:
-    """Dock for each panel, by name; the banner cannot be closed or moved."""
+    """Dock of each panel, by name; the banner cannot be closed or moved."""
     docks = {}
     for name, panel in panels.items():
         dock = QDockWidget(name.capitalize(), window)
-        dock.setObjectName(name)  # by which the layout is remembered
+        dock.setObjectName(name)  # under which Qt saves the layout
         dock.setWidget(panel)
         if name in ("banner", "health"):
             dock.setTitleBarWidget(QWidget(dock))
         if name == "banner":
             dock.setFeatures(_FIXED)
         docks[name] = dock
-    # The lower corner on the right belongs to the decodes, the upper ones to the banner.
+    # The bottom docks keep the lower right corner; the banner keeps the upper ones.
     window.setCorner(Qt.Corner.BottomRightCorner, _BOTTOM)
     place_docks(window, docks)
     return docks
 
 
 def place_docks(window: QMainWindow, docks: dict[str, QDockWidget]) -> None:
-    """Every panel in its first place: faults above, decodes right, spectra and map below."""
+    """Put every panel in its default place: health on top, decodes right, spectra and map below."""
     places = {
         "banner": _TOP,
         "health": _TOP,

@@ -1,7 +1,6 @@
-"""Marks by hand out over LSL: what happened, and which contacts are bad."""
+"""The operator's marks over LSL: what happened, and which contacts are bad."""
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
 from uuid import uuid4
 
 import pylsl
@@ -15,13 +14,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream_names import manual_marks_name
 from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.streams.session import ViewSession
 
-_HELD = 360  # hundreds of marks kept for a listener that stopped reading
-_LONGEST = 200
+_MAX_CHARS = 200
 REPEAT_REQUEST = "bad?"
 DEFAULT_LABELS = (
     "event",
@@ -36,46 +35,37 @@ DEFAULT_LABELS = (
 
 
 class MarkOutlet:
-    """The marker stream ``NAME-marks``: one string a mark, stamped when it was made.
+    """The marker stream ``NAME-marks``: one string per mark, stamped when it is sent.
 
-    ``bad LABEL`` and ``good LABEL`` tell decoders that a contact is not to be believed, or is
-    again; ``bad?`` asks them to tell all that are bad by hand. Any other text is a remark.
+    ``bad LABEL`` and ``good LABEL`` exclude a contact from decoding, or include it again; ``bad?``
+    asks decoders to report every contact that is marked. Any other text is a remark.
     """
 
     def __init__(self, name: str = "rtbrain-view") -> None:
         self.name = manual_marks_name(name)
         # Two windows may send under one name: decoders listen to both.
-        info = pylsl.StreamInfo(
-            self.name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", f"{self.name}-{uuid4().hex}"
-        )
-        channel = info.desc().append_child("channels").append_child("channel")
-        for key, value in (("label", "mark"), ("unit", "text"), ("type", "MARKER")):
-            channel.append_child_value(key, value)
-        ours = info.desc().append_child("rtbrain")
-        ours.append_child_value("origin", "window")
-        ours.append_child_value("version", version("rtbrain"))
-        self._outlet = pylsl.StreamOutlet(info, max_buffered=_HELD)
+        self._outlet = MarkerOutlet(self.name, source_id=f"{self.name}-{uuid4().hex}")
 
     def send(self, text: str) -> str:
-        """Send a mark, stamped now."""
-        line = " ".join(text.split())[:_LONGEST]
+        """Send a mark on one line, stamped now; returns what was sent."""
+        line = " ".join(text.split())[:_MAX_CHARS]
         if line:
-            self._outlet.push_sample([line], pylsl.local_clock())
+            self._outlet.push(line, pylsl.local_clock())
         return line
 
-    def call(self, label: str, bad: bool) -> None:
-        """Call a contact bad, or good again."""
+    def mark_contact(self, label: str, bad: bool) -> None:
+        """Mark a contact as bad, or as good again."""
         self.send(f"{'bad' if bad else 'good'} {label}")
 
     def repeat(self, labels: Iterable[str]) -> None:
-        """Tell a decoder that has just begun to listen which contacts are bad, and ask it."""
+        """Send the bad contacts again, for a decoder that has just connected, and query it."""
         for label in labels:
-            self.call(label, True)
+            self.mark_contact(label, True)
         self.send(REPEAT_REQUEST)
 
 
 class MarkLabels:
-    """Texts of the keys F1 to F8, kept in the settings of the window."""
+    """Texts of the keys F1 to F8, kept in the window's settings."""
 
     def __init__(self, settings: QSettings) -> None:
         self._settings = settings
@@ -89,8 +79,8 @@ class MarkLabels:
         return str(self._settings.value(_key(number), default)) or default
 
     def __setitem__(self, number: int, text: str) -> None:
-        """Give a key another text; an empty one gives the first text back."""
-        self._settings.setValue(_key(number), " ".join(text.split())[:_LONGEST])
+        """Give a key another text; an empty one restores the default."""
+        self._settings.setValue(_key(number), " ".join(text.split())[:_MAX_CHARS])
 
 
 def _key(number: int) -> str:
@@ -98,20 +88,20 @@ def _key(number: int) -> str:
 
 
 class OperatorMarks:
-    """What the operator tells the rest of the world."""
+    """Sends what the operator marks, and keeps the window in step with it."""
 
     def __init__(
         self,
         window: QWidget,
         session: ViewSession,
-        marks: MarkOutlet,
+        outlet: MarkOutlet,
         labels: MarkLabels,
-        say: Callable[[str], None],
+        show_message: Callable[[str], None],
     ) -> None:
         self._window = window
         self._session = session
-        self._marks = marks
-        self._say = say
+        self._outlet = outlet
+        self._show_message = show_message
         self._status_live = False
         self.labels = labels
         self.contact = ""
@@ -119,11 +109,11 @@ class OperatorMarks:
 
     @property
     def chosen_is_bad(self) -> bool:
-        """Whether the contact chosen was called bad by hand, here or in another window."""
+        """Whether an operator marked the chosen contact as bad, in this window or another."""
         return self._session.bad.get(self.contact) == OPERATOR_MARK
 
     def choose(self, label: str) -> None:
-        """Take the contact that `toggle_bad` is about."""
+        """Choose the contact that `toggle_bad` marks."""
         self.contact = label
         self.on_change()
 
@@ -132,37 +122,36 @@ class OperatorMarks:
         self.send(self.labels[number])
 
     def send(self, text: str) -> None:
-        """Send a mark, and say so."""
-        sent = self._marks.send(text)
+        """Send a mark and confirm it in the status line."""
+        sent = self._outlet.send(text)
         if sent:
-            self._say(f"marked: {sent}  ({self._marks.name})")
+            self._show_message(f"marked: {sent}  ({self._outlet.name})")
 
-    def call(self, label: str, bad: bool) -> None:
-        """Call a contact bad or good again: here, and to every decoder that listens."""
+    def mark_contact(self, label: str, bad: bool) -> None:
+        """Mark a contact as bad or good, in this window and for every decoder that listens."""
         self._session.mark(label, bad)
-        self._marks.call(label, bad)
-        self._say(f"{label} called {'bad' if bad else 'good'} by hand  ({self._marks.name})")
+        self._outlet.mark_contact(label, bad)
+        self._show_message(f"{label} marked {'bad' if bad else 'good'}  ({self._outlet.name})")
         self.on_change()
 
     def toggle_bad(self) -> None:
-        """Call the contact chosen bad, or good again."""
+        """Mark the chosen contact as bad, or as good again."""
         if self.contact:
-            self.call(self.contact, not self.chosen_is_bad)
+            self.mark_contact(self.contact, not self.chosen_is_bad)
 
     def take(self, update: SessionUpdate) -> None:
-        """Repeat the marks to a decoder that has just begun to listen, or to be heard."""
+        """Repeat the marks when a decoder's status stream appears or it starts to listen."""
         status = next((feed for feed in self._session.feeds if feed.kind == "status"), None)
         live = status is not None and status.state == "live"
-        if (live and not self._status_live) or any(
-            event.event == "manual_marks" for event in update.events
-        ):
-            self._marks.repeat(sorted(self._session.marked))
+        listens = any(event.event == "manual_marks" for event in update.events)
+        if (live and not self._status_live) or listens:
+            self._outlet.repeat(sorted(self._session.marked))
         self._status_live = live
         if any(event.event.startswith("channel_") for event in update.events):
             self.on_change()
 
     def ask(self) -> None:
-        """Ask for a text and send it as a mark, stamped when it is sent."""
+        """Open a dialog for a text, and send it as a mark when it is confirmed."""
         dialog = QInputDialog(self._window)
         dialog.setWindowTitle("Mark")
         dialog.setLabelText("Text of the mark")
@@ -170,7 +159,7 @@ class OperatorMarks:
         dialog.open()
 
     def edit_labels(self) -> None:
-        """Let the operator change the texts of F1 to F8."""
+        """Open the dialog that changes the texts of F1 to F8."""
         dialog = mark_labels_dialog(self.labels, self._window)
         dialog.accepted.connect(self.on_change)
         dialog.open()
@@ -189,11 +178,11 @@ def mark_labels_dialog(labels: MarkLabels, parent: QWidget | None = None) -> QDi
     )
     form.addRow(buttons)
 
-    def keep() -> None:
+    def save() -> None:
         for number, field in enumerate(fields):
             labels[number] = field.text()
         dialog.accept()
 
-    buttons.accepted.connect(keep)
+    buttons.accepted.connect(save)
     buttons.rejected.connect(dialog.reject)
     return dialog

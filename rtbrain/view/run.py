@@ -1,4 +1,4 @@
-"""The window as a process: until it is closed, or until a picture of it is saved."""
+"""Runs the window until it is closed, or until a picture of it is saved."""
 
 import ctypes
 import signal
@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from rtbrain.errors import SettingsError
 from rtbrain.view.marks import MarkOutlet
+from rtbrain.view.menus import save_screenshot
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.traces.panel import BuildChain
 from rtbrain.view.window import MainWindow
@@ -22,17 +23,7 @@ _M_ARENA_MAX = -8  # glibc's malloc.h
 
 @dataclass(frozen=True, slots=True)
 class Screenshot:
-    """A picture to be taken of the window.
-
-    Attributes
-    ----------
-    path : Path
-        PNG file.
-    after_s : float
-        When, s after the window opened.
-    width_px, height_px : int
-        How large.
-    """
+    """Picture to take of the window, a PNG file, `after_s` seconds after it opens."""
 
     path: Path
     after_s: float
@@ -53,13 +44,13 @@ def run_window(
     Parameters
     ----------
     stream, decode : str or None
-        Names of the signal and of the decodes; None takes the only one.
+        Names of the signal and of the decoder; None selects the only one.
     make_chain : callable
-        Makes what the traces go through for a reference and a notch.
+        Makes the display's signal chain from a reference, a mains frequency and a montage.
     theme : str or None
-        ``dark`` or ``light``; None takes the one remembered.
-    picture : Picture or None
-        Taken once, and then the window is closed; nothing is remembered of such a window.
+        ``dark`` or ``light``; None selects the last one used.
+    picture : Screenshot or None
+        Saves a picture, closes the window, and leaves the user's settings untouched.
 
     Raises
     ------
@@ -68,7 +59,7 @@ def run_window(
     """
     limit_malloc_arenas()
     if picture is not None:
-        qInstallMessageHandler(_complain)
+        qInstallMessageHandler(_print_message)
     application = QApplication.instance() or QApplication(["rtbrain view"])
     with ExitStack() as stack:
         if picture is None:
@@ -84,9 +75,9 @@ def run_window(
             scale = window.devicePixelRatioF()
             window.resize(round(picture.width_px / scale), round(picture.height_px / scale))
             QTimer.singleShot(
-                round(1000 * picture.after_s), lambda: _take(window, picture.path, failed)
+                round(1000 * picture.after_s), lambda: _save_and_close(window, picture.path, failed)
             )
-        # Python hears of signals between the polls of the window.
+        # Python handles signals between the polls of the window.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: window.close())
         window.show()
@@ -95,29 +86,28 @@ def run_window(
             raise failed[0]
 
 
-def _complain(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
-    """Say what Qt complains of, but not that there is no screen."""
+def _print_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
+    """Print Qt's messages, except the one about a missing screen."""
     if "propagateSizeHints" not in text:
         print(text, file=sys.stderr)
 
 
-def _take(window: MainWindow, path: Path, failed: list[SettingsError]) -> None:
+def _save_and_close(window: MainWindow, path: Path, failed: list[SettingsError]) -> None:
     try:
-        window.save_picture(path)
+        save_screenshot(window, path)
     except SettingsError as error:
         failed.append(error)
     window.close()
 
 
 def limit_malloc_arenas() -> None:
-    """Have glibc give every thread memory from one heap; elsewhere nothing is done.
+    """Limit glibc to one heap for all threads; does nothing on other systems.
 
-    By default threads get heaps of their own, eight a core. Those of liblsl, which come and go
-    with each stream on the network, leave holes in all of them, and none is given back: resident
-    memory rises though nothing more is used. To be called before there are other threads: a heap
-    that is there stays in use.
+    By default each core gets eight heaps. liblsl's threads come and go with the streams on the
+    network and fragment all of them, so that resident memory grows without use. Call it before
+    other threads start: a heap stays in use once it exists.
     """
-    # Other C libraries of Linux have no such call.
+    # Other C libraries on Linux have no such call.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)

@@ -1,4 +1,4 @@
-"""The line at the foot of the window: what is missing, what went wrong, how often it draws."""
+"""The window's own status: the line at its foot, and the banner across its top."""
 
 import math
 
@@ -7,38 +7,38 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QStatusBar, QVBoxLayout, QWidget
 
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
+from rtbrain.view.streams.records import SessionUpdate, StreamHealth, feed_of
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 
-# What is wrong until something else is told of the same kind.
-_WRONG = {"failed", "refused", "lost", "stalled", "disk_full", "disk_low", "write_error"}
-_RIGHT = {"live", "connected", "recovered", "warming", "recording", "disk"}
-_SCALE = 1.7
-# What each word in a stream's header means to whoever stands at the bed.
+# Events that report a fault, and those that end it.
+_FAULTS = {"failed", "refused", "lost", "stalled", "disk_full", "disk_low", "write_error"}
+_RECOVERIES = {"live", "connected", "recovered", "warming", "recording", "disk"}
+_BANNER_SCALE = 1.7
+# What the origin in a stream's header means at the bedside.
 _ORIGINS = {
-    "replay": "REPLAY: a recording, nobody's brain now",
+    "replay": "REPLAY: a recording, not a live patient",
     "synthetic": "SYNTHETIC: a simulated patient",
-    "fault injection": "FAULT INJECTION: a simulated patient, faults on purpose",
+    "fault injection": "FAULT INJECTION: a simulated patient with deliberate faults",
 }
 _WATCHED = {"signal": "SIGNAL", "decode": "DECODES"}
-_GONE = frozenset({"lost", "stalled"})
+_NOT_LIVE = frozenset({"lost", "stalled"})
 _BLACK, _WHITE = "#000000", "#ffffff"
 
 
 class StatusLine:
-    """Foot of the window."""
+    """The line at the foot of the window: what is missing, what failed, the drawing rate."""
 
     def __init__(self, bar: QStatusBar, session: ViewSession, theme: Theme) -> None:
         self._session = session
-        self._wrong = ""
+        self._fault = ""
         self._theme = theme
-        self._is_wrong: bool | None = None
+        self._shows_fault: bool | None = None
         bar.setSizeGripEnabled(False)
-        self._error = QLabel()
+        self.message = QLabel()
         self._rate = QLabel()
-        self._rate.setToolTip("The window draws less often where it cannot keep up")
-        bar.addWidget(self._error, 1)
+        self._rate.setToolTip("The window draws less often when it cannot keep up")
+        bar.addWidget(self.message, 1)
         bar.addPermanentWidget(self._rate)
         bar.addPermanentWidget(QLabel("research use only"))
 
@@ -49,79 +49,76 @@ class StatusLine:
 
     @property
     def waiting(self) -> str:
-        """What is waited for, and what to do; empty where the signal was there."""
+        """What the window waits for, and what to do; empty once there was a signal."""
         if self._session.montage is not None:
             return ""
-        signal = next(feed for feed in self._session.feeds if feed.kind == "signal")
+        signal = feed_of(self._session.feeds, "signal")
         if signal.state == "connecting":
             return f"connecting to {signal.name}"
         named = f"the stream {signal.name}" if signal.name else "a stream"
         return f"waiting for {named}\nstart rtbrain simulate or rtbrain replay, or the amplifier"
 
     def take(self, update: SessionUpdate) -> None:
-        """Take what was told."""
+        """Note the faults that were reported, and their end."""
         if update.other_decoder:
-            self._wrong = ""
+            self._fault = ""
         for event in update.events:
-            if event.event in _WRONG:
-                why = event.fields.get("reason", "")
-                self._wrong = f"{event.fields.get('stream', 'decoder')} {event.event}: {why}"
-            elif event.event in _RIGHT:
-                self._wrong = ""
+            if event.event in _FAULTS:
+                reason = event.fields.get("reason", "")
+                self._fault = f"{event.fields.get('stream', 'decoder')} {event.event}: {reason}"
+            elif event.event in _RECOVERIES:
+                self._fault = ""
 
     def draw(self, rate: str) -> None:
-        """Show it all."""
+        """Show faults, else what the window waits for, and the drawing rate."""
         feeds = self._session.feeds
         lost = [feed.name for feed in feeds if feed.state == "lost"]
-        said = self._wrong.rstrip(": ") or self.waiting.replace("\n", "; ")
+        text = self._fault.rstrip(": ") or self.waiting.replace("\n", "; ")
         if lost:
-            said = "; ".join(filter(None, [f"lost: {', '.join(lost)}", said]))
-        self._colour(bool(lost or self._wrong))
-        self._error.setText(said)
-        self._error.setToolTip(said)
+            text = "; ".join(filter(None, [f"lost: {', '.join(lost)}", text]))
+        self._colour(bool(lost or self._fault))
+        self.message.setText(text)
+        self.message.setToolTip(text)
         self._rate.setText(rate)
 
     def restyle(self, theme: Theme) -> None:
-        """Take on another theme."""
+        """Apply a theme."""
         self._theme = theme
         self._rate.setStyleSheet(f"color: {theme.warn};")
-        wrong, self._is_wrong = self._is_wrong, None
-        self._colour(bool(wrong))
+        fault, self._shows_fault = self._shows_fault, None
+        self._colour(bool(fault))
 
-    def _colour(self, wrong: bool) -> None:
-        # Qt lays a whole window out anew for a style sheet: only where it changes.
-        if wrong != self._is_wrong:
-            self._is_wrong = wrong
-            self._error.setStyleSheet(f"color: {self._theme.bad if wrong else self._theme.faint};")
+    def _colour(self, fault: bool) -> None:
+        # A style sheet makes Qt lay out the whole window: set it only when it changes.
+        if fault != self._shows_fault:
+            self._shows_fault = fault
+            self.message.setStyleSheet(f"color: {self._theme.bad if fault else self._theme.faint};")
 
 
 def origin_text(feeds: tuple[StreamHealth, ...]) -> str:
-    """Where the signal comes from, if not from an amplifier; empty if it does."""
-    said = next((feed.origin for feed in feeds if feed.kind == "signal"), "")
-    return _ORIGINS.get(said, said.upper())
+    """Where the signal comes from; empty for an amplifier."""
+    origin = feed_of(feeds, "signal").origin
+    return _ORIGINS.get(origin, origin.upper())
 
 
-def lost_text(feeds: tuple[StreamHealth, ...], came: dict[str, float], now: float) -> str:
-    """Whether the signal, or else the decodes, is lost or stalled, and since when; empty if not.
-
-    Decodes that stop with the signal are not told of beside it.
-    """
+def lost_text(feeds: tuple[StreamHealth, ...], t_last: dict[str, float], now: float) -> str:
+    """Which of signal and decodes is lost or stalled, signal first, and since when; or empty."""
     for kind, name in _WATCHED.items():
-        feed = next((feed for feed in feeds if feed.kind == kind), None)
-        if feed is not None and feed.state in _GONE:
-            since = came.get(kind, feed.t_last)
+        feed = feed_of(feeds, kind)
+        if feed.state in _NOT_LIVE:
+            since = t_last.get(kind, feed.t_last)
             ago = f" {max(0.0, now - since):.1f} s ago" if math.isfinite(since) else ""
             return f"{name} {feed.state.upper()}{ago}"
     return ""
 
 
 class Banner(QWidget):
-    """Two bands across the window, there only when there is something to say."""
+    """Two bands across the window, shown only when they say something."""
 
     def __init__(self, session: ViewSession, theme: Theme) -> None:
         super().__init__()
         self._session = session
-        self._came: dict[str, float] = {}
+        self._t_last: dict[str, float] = {}
         self.origin, self.gone = QLabel(), QLabel()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -131,42 +128,42 @@ class Banner(QWidget):
             label.setWordWrap(True)
             label.hide()
             column.addWidget(label)
-        self.origin.setToolTip("So says the header of the signal's stream (rtbrain/origin)")
-        self.gone.setToolTip("Nothing in this window is of now until it is back")
+        self.origin.setToolTip("From the header of the signal's stream (rtbrain/origin)")
+        self.gone.setToolTip("Nothing in this window is current until it is back")
         self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
-        """Note when something came."""
+        """Note when signal and decodes arrived."""
         if update.chunks:
-            self._came["signal"] = update.now
+            self._t_last["signal"] = update.now
         if update.decodes:
-            self._came["decode"] = update.now
+            self._t_last["decode"] = update.now
 
     def draw(self, now: float) -> None:
-        """Say what there is to say."""
+        """Show the origin of the signal, and what is lost."""
         feeds = self._session.feeds
         texts = self.origin.text(), self.gone.text()
-        told = ((self.origin, origin_text(feeds)), (self.gone, lost_text(feeds, self._came, now)))
-        for label, text in told:
+        gone = lost_text(feeds, self._t_last, now)
+        for label, text in ((self.origin, origin_text(feeds)), (self.gone, gone)):
             label.setText(f"▲ {text} ▲" if text else "")
             label.setVisible(bool(text))
         if texts != (self.origin.text(), self.gone.text()):
-            self._be_high_enough()
+            self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Be as high as the words need at this width."""
+        """Take the height that the text needs at this width."""
         super().resizeEvent(event)
-        self._be_high_enough()
+        self._fit_height()
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
-        style = f"font-weight: bold; font-size: {_SCALE * theme.font_pt:g}pt; padding: 4px;"
+        """Apply a theme."""
+        style = f"font-weight: bold; font-size: {_BANNER_SCALE * theme.font_pt:g}pt; padding: 4px;"
         words = _BLACK if theme.name == "dark" else _WHITE
         self.origin.setStyleSheet(f"{style} background: {theme.warn}; color: {words};")
         self.gone.setStyleSheet(f"{style} background: {theme.bad}; color: {words};")
-        self._be_high_enough()
+        self._fit_height()
 
-    def _be_high_enough(self) -> None:
-        # A main window's docks ask nobody how high a given width makes it.
+    def _fit_height(self) -> None:
+        # The docks of a main window ignore heightForWidth.
         shown = [label for label in (self.gone, self.origin) if label.text()]
         self.setFixedHeight(sum(label.heightForWidth(self.width()) for label in shown))

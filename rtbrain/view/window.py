@@ -1,10 +1,9 @@
-"""The live window: panels in docks, a poll, a draw, and the operator's hands."""
+"""The live window: panels in docks, polled and drawn by timers, and the operator's commands."""
 
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from PySide6.QtCore import QSettings, Qt, QTimer
@@ -28,36 +27,36 @@ from rtbrain.view.traces.panel import BuildChain, TracePanel
 _POLL_MS = 33
 _DRAW_HZ = 20.0
 _MESSAGE_MS = 8000
-# What stands still in a pause. Whether the signal is there and what is decoded never does.
+# Panels that a pause freezes; the state of the streams and the decodes never freeze.
 _PAUSABLE = ("traces", "spectra", "electrodes")
-# Drawing may take this share of the time; the rest is for taking samples and for the keys.
-_MOST_SHARE = 0.7
-_OVER = 20  # draws
+# Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
+_MAX_DRAW_SHARE = 0.7
+_AVERAGED_DRAWS = 20
 
 
 class Panel(Protocol):
-    """A part of the window."""
+    """What the window expects of each of its panels."""
 
     def take(self, update: SessionUpdate) -> None:
-        """Take what a poll brought."""
+        """Take in the result of a poll."""
         ...
 
     def draw(self, now: float) -> None:
-        """Redraw from what was taken."""
+        """Redraw at a time of the LSL clock, s."""
         ...
 
     def restyle(self, theme: Theme) -> None:
-        """Take on another theme."""
+        """Apply a theme."""
         ...
 
 
 class MainWindow(QMainWindow):
-    """The window of a session."""
+    """The window that shows one session."""
 
     def __init__(
         self,
         session: ViewSession,
-        marks: MarkOutlet,
+        outlet: MarkOutlet,
         settings: QSettings,
         *,
         make_chain: BuildChain,
@@ -82,39 +81,35 @@ class MainWindow(QMainWindow):
         }
         self._compose()
         self.status_line = StatusLine(self.statusBar(), session, self._theme)
-        self.hands = OperatorMarks(self, session, marks, MarkLabels(settings), self.say)
-        self.menus = Menus(self, self.docks, self._commands(), self.hands, self.panels.values())
+        self.marks = OperatorMarks(self, session, outlet, MarkLabels(settings), self.show_message)
+        self.menus = Menus(self, self.docks, self._commands(), self.marks, self.panels.values())
         self._connect()
         self._restore()
-        self._pace = DrawInterval(_DRAW_HZ)
+        self._interval = DrawInterval(_DRAW_HZ)
         self._polling = QTimer(self, interval=_POLL_MS)
         self._polling.timeout.connect(self._poll)
         self._drawing = QTimer(self, singleShot=True)
         self._drawing.timeout.connect(self._draw)
         self._polling.start()
         self._drawing.start(0)
-        self.setFocus()  # so that keys are commands, and no menu's letters
+        self.setFocus()  # so that letters are commands and do not select in a combo box
 
     @property
     def theme(self) -> Theme:
-        """Theme that is on."""
+        """Theme in use."""
         return self._theme
 
     @property
     def paused(self) -> bool:
-        """Whether the picture stands still."""
+        """Whether the picture is frozen."""
         return self._paused_at is not None
 
-    def say(self, text: str) -> None:
-        """Say something in the status line for some seconds."""
+    def show_message(self, text: str) -> None:
+        """Show a message in the status line for some seconds."""
         self.statusBar().showMessage(text, _MESSAGE_MS)
 
-    def save_picture(self, path: Path) -> None:
-        """Save the window as a PNG, drawn anew."""
-        save_screenshot(self, path)
-
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Remember the layout and let go of the streams."""
+        """Save the layout and close the streams."""
         self._polling.stop()
         self._drawing.stop()
         self._settings.setValue("window/geometry", self.saveGeometry())
@@ -143,7 +138,7 @@ class MainWindow(QMainWindow):
 
     def _commands(self) -> dict[str, Callable[[], object]]:
         return {
-            "screenshot": self._picture,
+            "screenshot": self._save_picture,
             "quit": self.close,
             "pause": self._toggle_pause,
             "theme": self._toggle_theme,
@@ -154,12 +149,12 @@ class MainWindow(QMainWindow):
         }
 
     def _connect(self) -> None:
-        self.panels["traces"].marked.connect(self.hands.call)  # type: ignore[attr-defined]
+        self.panels["traces"].marked.connect(self.marks.mark_contact)  # type: ignore[attr-defined]
         self.panels["electrodes"].selected.connect(  # type: ignore[attr-defined]
             self.spectra.choose
         )
-        self.spectra.chosen.connect(self.hands.choose)
-        self.hands.choose(self.spectra.contact)
+        self.spectra.chosen.connect(self.marks.choose)
+        self.marks.choose(self.spectra.contact)
 
     def _remembered_theme(self, name: str | None) -> Theme:
         name = name or str(self._settings.value("window/theme", DARK.name))
@@ -168,13 +163,13 @@ class MainWindow(QMainWindow):
 
     def _restore(self) -> None:
         for key, restore in (("geometry", self.restoreGeometry), ("state", self.restoreState)):
-            kept = self._settings.value(f"window/{key}")
-            if kept is not None:
-                restore(kept)
+            saved = self._settings.value(f"window/{key}")
+            if saved is not None:
+                restore(saved)
         self._apply()
 
     def _apply(self) -> None:
-        """Put the theme on everything."""
+        """Apply the theme to the window and its panels."""
         theme = self._theme
         self.setStyleSheet(style_sheet(theme))
         for panel in self._all():
@@ -195,27 +190,27 @@ class MainWindow(QMainWindow):
 
     def _poll(self) -> None:
         update = self._session.poll()
-        # What windows ask of decoders happened to nobody.
+        # A window's request to decoders is not an event in the signal.
         markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
         update = replace(update, markers=markers)
         for panel in self._all():
             panel.take(update)
         self.status_line.take(update)
-        self.hands.take(update)
+        self.marks.take(update)
         if update.new_montage:
             self.spectra.choose(str(self._settings.value("window/contact", "")))
 
     def _draw(self) -> None:
         self._began = time.monotonic()
-        # Qt paints before its timers run again. Whatever fails here, the next draw comes: a
-        # picture that stood still would look live.
-        QTimer.singleShot(0, self._drawn)
+        # Qt paints before this timer fires. It is set first so that drawing continues whatever
+        # fails: a frozen picture would look live.
+        QTimer.singleShot(0, self._schedule_draw)
         self._draw_all(self.status_line.now)
 
-    def _drawn(self) -> None:
+    def _schedule_draw(self) -> None:
         took_s = time.monotonic() - self._began
-        self._pace.drawn(took_s)
-        self._drawing.start(max(1, round(1000 * (self._pace.interval_s - took_s))))
+        self._interval.drawn(took_s)
+        self._drawing.start(max(1, round(1000 * (self._interval.interval_s - took_s))))
 
     def _draw_all(self, now: float) -> None:
         for name, panel in zip(self.panels, self._all(), strict=True):
@@ -225,10 +220,10 @@ class MainWindow(QMainWindow):
         self.waiting.setText(self.status_line.waiting)
         if self._paused_at is not None:
             self.sign.setText(
-                f"PAUSED for {now - self._paused_at:.0f} s: traces, spectra and map stand still, "
-                "data and decoder go on (Space)"
+                f"PAUSED for {now - self._paused_at:.0f} s: traces, spectra and map are frozen, "
+                "data and decoder continue (Space)"
             )
-        self.status_line.draw(self._pace.text)
+        self.status_line.draw(self._interval.text)
 
     def _toggle_pause(self) -> None:
         self._paused_at = None if self.paused else self.status_line.now
@@ -245,26 +240,26 @@ class MainWindow(QMainWindow):
         self._theme = plain if self._theme.large else large(plain)
         self._apply()
 
-    def _picture(self) -> None:
+    def _save_picture(self) -> None:
         try:
             path = new_screenshot_path(str(self._settings.value("window/pictures", "")))
             save_screenshot(self, path)
         except (SettingsError, OSError) as error:
-            self.say(f"no picture: {error}")
+            self.show_message(f"no picture: {error}")
         else:
-            self.say(f"saved {path}")
+            self.show_message(f"saved {path}")
 
 
 class DrawInterval:
-    """Interval until the next draw, from how long the last ones took."""
+    """Interval between draws, adapted to how long the last ones took."""
 
-    def __init__(self, wished_hz: float) -> None:
-        self._wished_s = 1 / wished_hz
-        self._took_s: deque[float] = deque(maxlen=_OVER)
-        self._began: deque[float] = deque(maxlen=_OVER)
+    def __init__(self, target_hz: float) -> None:
+        self._target_s = 1 / target_hz
+        self._took_s: deque[float] = deque(maxlen=_AVERAGED_DRAWS)
+        self._began: deque[float] = deque(maxlen=_AVERAGED_DRAWS)
 
     def drawn(self, took_s: float) -> None:
-        """Take the time of a draw and its painting, s, that have just ended."""
+        """Note how long the draw and painting that just ended took, s."""
         self._took_s.append(took_s)
         self._began.append(time.monotonic())
 
@@ -272,17 +267,17 @@ class DrawInterval:
     def interval_s(self) -> float:
         """From the start of a draw to the start of the next, s."""
         if not self._took_s:
-            return self._wished_s
+            return self._target_s
         mean_s = sum(self._took_s) / len(self._took_s)
-        return max(self._wished_s, mean_s / _MOST_SHARE)
+        return max(self._target_s, mean_s / _MAX_DRAW_SHARE)
 
     @property
     def text(self) -> str:
-        """What the status line says: empty while the window draws as often as it should."""
+        """Drawing rate for the status line; empty while it is on target."""
         spanned_s = self._began[-1] - self._began[0] if len(self._began) > 2 else 0.0
         if spanned_s <= 0:
             return ""
-        got_hz, wished_hz = (len(self._began) - 1) / spanned_s, 1 / self._wished_s
-        if got_hz > 0.9 * wished_hz:
+        actual_hz, target_hz = (len(self._began) - 1) / spanned_s, 1 / self._target_s
+        if actual_hz > 0.9 * target_hz:
             return ""
-        return f"drawing at {got_hz:.0f} of {wished_hz:.0f} Hz"
+        return f"drawing at {actual_hz:.0f} of {target_hz:.0f} Hz"

@@ -16,7 +16,7 @@ NAN = float("nan")
 
 
 class Playing:
-    """A session that plays a signal as fast as it is polled, until it is told to stop."""
+    """A session that plays a signal as fast as it is polled, until it is stopped."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.montage: Montage | None = None

@@ -1,4 +1,4 @@
-"""Marks by hand leave as markers, and tell decoders which contacts are bad."""
+"""An operator's marks are sent as markers, and exclude contacts from decoding."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -22,8 +22,8 @@ from rtbrain.view.marks import (
 from rtbrain.view.streams.records import SessionUpdate, StreamHealth
 
 
-class Listening:
-    """What the marks know of a session."""
+class MarkedSession:
+    """What the marks need of a session."""
 
     def __init__(self) -> None:
         self.bad: dict[str, str] = {}
@@ -40,7 +40,7 @@ class Listening:
             self.bad.pop(label, None)
 
 
-class Sent:
+class RecordingOutlet:
     """An outlet without LSL."""
 
     name = "test-marks"
@@ -52,7 +52,7 @@ class Sent:
         self.texts.append(text)
         return text
 
-    call = MarkOutlet.call
+    mark_contact = MarkOutlet.mark_contact
     repeat = MarkOutlet.repeat
 
 
@@ -62,16 +62,24 @@ def settings(tmp_path: Path) -> QSettings:
 
 
 @pytest.fixture
-def marks(qtbot: QtBot, settings: QSettings) -> OperatorMarks:
+def session() -> MarkedSession:
+    return MarkedSession()
+
+
+@pytest.fixture
+def outlet() -> RecordingOutlet:
+    return RecordingOutlet()
+
+
+@pytest.fixture
+def marks(
+    qtbot: QtBot, settings: QSettings, session: MarkedSession, outlet: RecordingOutlet
+) -> OperatorMarks:
     window = QWidget()
     qtbot.addWidget(window)
-    marks = OperatorMarks(window, Listening(), Sent(), MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
+    marks = OperatorMarks(window, session, outlet, MarkLabels(settings), lambda text: None)  # type: ignore[arg-type]
     marks.window = window  # type: ignore[attr-defined]  # kept alive
     return marks
-
-
-def texts(marks: OperatorMarks) -> list[str]:
-    return marks._marks.texts  # type: ignore[attr-defined,no-any-return]
 
 
 def status(state: str) -> StreamHealth:
@@ -95,8 +103,8 @@ def test_a_decoder_hears_marks_with_their_time_and_in_one_line() -> None:
         before = pylsl.local_clock()
         assert outlet.send("  speech\n starts  ") == "speech starts"
         assert outlet.send(" \n") == ""
-        outlet.call("LA3", True)
-        outlet.call("LA3", False)
+        outlet.mark_contact("LA3", True)
+        outlet.mark_contact("LA3", False)
         outlet.repeat(["LA4"])
         heard: list[str] = []
         while len(heard) < 5:
@@ -110,7 +118,7 @@ def test_a_decoder_hears_marks_with_their_time_and_in_one_line() -> None:
         listener.close()
 
 
-def test_the_texts_of_the_keys_are_remembered_and_an_empty_one_is_the_first_again(
+def test_the_texts_of_the_keys_are_saved_and_an_empty_one_restores_the_default(
     settings: QSettings,
 ) -> None:
     labels = MarkLabels(settings)
@@ -137,42 +145,43 @@ def test_the_dialog_changes_the_texts_of_the_keys(qtbot: QtBot, settings: QSetti
     assert labels[7] == "drug given"
 
 
-def test_a_contact_called_bad_is_bad_here_and_for_decoders_until_called_good(
-    marks: OperatorMarks,
+def test_a_contact_marked_bad_is_bad_here_and_for_decoders_until_it_is_marked_good(
+    marks: OperatorMarks, outlet: RecordingOutlet
 ) -> None:
     changes: list[bool] = []
     marks.on_change = lambda: changes.append(marks.chosen_is_bad)
     marks.toggle_bad()
-    assert texts(marks) == []
+    assert outlet.texts == []
     marks.choose("A1")
     marks.toggle_bad()
     marks.toggle_bad()
-    assert texts(marks) == ["bad A1", "good A1"]
+    assert outlet.texts == ["bad A1", "good A1"]
     assert changes == [False, True, False]
 
 
-def test_a_decoder_that_begins_to_listen_is_told_all_again(marks: OperatorMarks) -> None:
-    marks.call("A2", True)
-    session = marks._session
+def test_marks_are_repeated_for_a_decoder_that_begins_to_listen(
+    marks: OperatorMarks, session: MarkedSession, outlet: RecordingOutlet
+) -> None:
+    marks.mark_contact("A2", True)
     session.feeds = (status("absent"),)
     marks.take(SessionUpdate(0.0))
-    assert texts(marks) == ["bad A2"]
+    assert outlet.texts == ["bad A2"]
     session.feeds = (status("live"),)
     marks.take(SessionUpdate(0.0))
     marks.take(SessionUpdate(0.1))
-    assert texts(marks) == ["bad A2", "bad A2", "bad?"]
+    assert outlet.texts == ["bad A2", "bad A2", "bad?"]
     marks.take(
         SessionUpdate(0.2, events=(StatusEvent(0.2, "manual_marks", {"stream": "rtbrain-status"}),))
     )
-    assert texts(marks)[3:] == ["bad A2", "bad?"]
+    assert outlet.texts[3:] == ["bad A2", "bad?"]
 
 
-def test_a_mark_of_ones_own_words_is_sent_when_it_is_given(
-    qtbot: QtBot, marks: OperatorMarks
+def test_a_mark_in_the_operators_own_words_is_sent_when_it_is_confirmed(
+    qtbot: QtBot, marks: OperatorMarks, outlet: RecordingOutlet
 ) -> None:
     marks.ask()
     (field,) = marks.window.findChildren(QLineEdit)  # type: ignore[attr-defined]
     qtbot.keyClicks(field, "patient asleep")
     qtbot.keyClick(field, "\r")
     marks.press(0)
-    assert texts(marks) == ["patient asleep", DEFAULT_LABELS[0]]
+    assert outlet.texts == ["patient asleep", DEFAULT_LABELS[0]]

@@ -1,4 +1,4 @@
-"""Pictures of the window: where they go, and what is said where they cannot."""
+"""Pictures of the window: where they are saved, and the error if they cannot be."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_a_picture_is_a_png_of_the_widgets_pixels(qtbot: QtBot, tmp_path: Path) 
     assert (picture.width(), picture.height()) == (320, 200)
 
 
-def test_a_picture_that_cannot_be_written_is_told_of(qtbot: QtBot, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_an_error(qtbot: QtBot, tmp_path: Path) -> None:
     label = QLabel("rtbrain")
     qtbot.addWidget(label)
     with pytest.raises(SettingsError, match=r"could not write .*none/a\.png"):

@@ -1,4 +1,4 @@
-"""The window composes the panels, obeys keys, remembers, and never shows the old as the new."""
+"""The window composes its panels, obeys keys, saves its layout, and shows no old data as new."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import KEYS, KeysDialog, versions
 from rtbrain.view.window import MainWindow
 from tests.view.playing import Playing
-from tests.view.test_marks import Sent
+from tests.view.test_marks import RecordingOutlet
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
@@ -38,7 +38,9 @@ def window(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
 
 
 def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
-    window = MainWindow(session, Sent(), settings, make_chain=build_display_chain)  # type: ignore[arg-type]
+    outlet = RecordingOutlet()
+    window = MainWindow(session, outlet, settings, make_chain=build_display_chain)  # type: ignore[arg-type]
+    window.sent = outlet.texts  # type: ignore[attr-defined]
     qtbot.addWidget(window)
     window.show()
     window.activateWindow()
@@ -47,11 +49,11 @@ def opened(qtbot: QtBot, session: Playing, settings: QSettings) -> MainWindow:
 
 
 def marks(window: MainWindow) -> list[str]:
-    return window.marks._marks.texts  # type: ignore[attr-defined,no-any-return]
+    return window.sent  # type: ignore[attr-defined,no-any-return]
 
 
 def foot(window: MainWindow) -> str:
-    return window.status_line._error.text()
+    return window.status_line.message.text()
 
 
 def press(qtbot: QtBot, window: MainWindow, keys: str) -> None:
@@ -74,7 +76,7 @@ def test_before_there_is_a_signal_the_window_says_what_to_do(
     qtbot.waitUntil(lambda: window.spectra.contact == "A1")
 
 
-def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line(
+def test_reported_errors_and_lost_streams_are_in_the_status_line(
     qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
@@ -90,7 +92,7 @@ def test_errors_that_are_told_and_streams_that_are_lost_stand_in_the_status_line
     assert window.isVisible()
 
 
-def test_a_decoder_that_said_that_it_ends_is_not_lost(
+def test_a_decoder_that_announced_its_end_is_not_lost(
     qtbot: QtBot, window: MainWindow, session: Playing
 ) -> None:
     session.start()
@@ -124,7 +126,7 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     assert not window.sign.isVisible()
 
 
-def test_every_key_of_the_table_sets_off_its_command(
+def test_every_key_of_the_table_runs_its_command(
     qtbot: QtBot, window: MainWindow, session: Playing, settings: QSettings, tmp_path: Path
 ) -> None:
     session.start()
@@ -202,7 +204,7 @@ def test_the_help_lists_the_keys_of_the_panels_too_and_about_says_research_only(
     assert all(f"{name} {version}" in said for name, version in versions().items())
 
 
-def test_theme_type_contact_and_layout_are_remembered(
+def test_theme_type_contact_and_layout_are_saved(
     qtbot: QtBot, window: MainWindow, session: Playing, settings: QSettings
 ) -> None:
     session.start()
@@ -211,7 +213,7 @@ def test_theme_type_contact_and_layout_are_remembered(
     window.spectra.choose("B2")
     window.docks["electrodes"].hide()
     window.close()
-    again = Playing(session._clock)
+    again = Playing(lsl_clock)
     other = opened(qtbot, again, settings)
     assert other.theme.name == "light"
     assert not other.docks["electrodes"].isVisible()
@@ -231,7 +233,7 @@ def test_a_click_on_the_map_chooses_a_contact_and_one_on_a_label_marks_it(
     assert session.bad == {"A3": OPERATOR_MARK}
 
 
-def test_a_picture_that_cannot_be_saved_is_said_in_the_status_line(
+def test_a_picture_that_cannot_be_saved_is_reported_in_the_status_line(
     qtbot: QtBot, window: MainWindow, settings: QSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -240,7 +242,7 @@ def test_a_picture_that_cannot_be_saved_is_said_in_the_status_line(
     assert window.statusBar().currentMessage().startswith("no picture: ")
 
 
-def test_a_real_outlet_of_marks_can_be_had_twice_under_one_name() -> None:
+def test_two_outlets_of_marks_may_have_one_name() -> None:
     assert MarkOutlet("twice").name == MarkOutlet("twice").name == "twice-marks"
 
 

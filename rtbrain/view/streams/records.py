@@ -1,5 +1,6 @@
-"""What a session hands to the panels: how each stream does, and what a poll brought."""
+"""What the session gives to the panels: the health of each stream, and the result of a poll."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
@@ -8,25 +9,25 @@ from rtbrain.types import Chunk
 
 @dataclass(frozen=True, slots=True)
 class StreamHealth:
-    """A stream that is expected, and how it does.
+    """State of a stream that the window expects.
 
     Attributes
     ----------
     name : str
-        As announced; before it is found what was asked for, or why none is taken.
+        As announced; before that, the name requested, or why no stream was accepted.
     kind : str
         ``signal``, ``decode``, ``status``, ``markers`` or ``record``.
     state : str
         ``absent``, ``connecting``, ``live``, ``stalled`` (nothing for 1 s), ``lost``, or
-        ``ended`` where its sender said that it ends.
+        ``ended`` if its sender announced the end.
     origin : str
         ``replay``, ``synthetic``, ``fault injection``, as its header says; empty otherwise.
     nominal_hz, effective_hz : float
-        Samples a second as announced (0: irregular) and as measured (NaN: not yet).
+        Samples per second as announced (0: irregular) and as measured (NaN: not yet).
     received, lost : int
         Samples.
     clock_offset_s, clock_uncertainty_s : float
-        Of the sender's clock, s; NaN before it is known.
+        Offset of the sender's clock, s; NaN while unknown.
     t_last : float
         Newest time stamp, s, LSL clock; NaN before the first.
     """
@@ -44,9 +45,14 @@ class StreamHealth:
     t_last: float
 
 
+def feed_of(feeds: Sequence[StreamHealth], kind: str) -> StreamHealth:
+    """First stream of a kind."""
+    return next(feed for feed in feeds if feed.kind == kind)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionUpdate:
-    """What one poll brought.
+    """Result of one poll.
 
     Attributes
     ----------
@@ -54,16 +60,16 @@ class SessionUpdate:
         LSL clock, s.
     chunks : tuple of Chunk
         Signal in µV, rows in the order of ``session.montage``.
-    decodes : tuple of DecodeRow
+    decodes : tuple of ReceivedDecode
         In order of arrival.
-    told : tuple of Told
-        What the decoder and the recorder said.
+    events : tuple of StatusEvent
+        Reported by the decoder and the recorder.
     markers : tuple of (float, str)
         Time, s on the LSL clock, and text.
     new_montage : bool
-        ``session.montage`` has changed: begin anew.
+        ``session.montage`` has changed: start over.
     other_decoder : bool
-        The decoder heard so far is of other channels: forget what it said.
+        The decoder so far reads other channels: discard what it reported.
     """
 
     now: float
