@@ -14,11 +14,11 @@ from rtbrain.view.decodes.history import DecodeHistory
 from rtbrain.view.theme import Theme
 
 _TITLE = 2.2
-_LEAST_TITLE = 1.1
+_MIN_TITLE = 1.1
 _PAD_PX = 6
 _LETTERS = 26
 _HATCH_ALPHA = 110
-_MOST_LEGEND = 6
+_MAX_LEGEND = 6
 # Where there are more classes than colours, the next round of lines is dashed, then dotted.
 PEN_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
@@ -107,7 +107,7 @@ class DecisionCard(QWidget):
         self.update()
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self.updateGeometry()
         self.update()
@@ -115,7 +115,7 @@ class DecisionCard(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802
         """As wide as its longest line, and as high as the key to the colours needs."""
         metrics = QFontMetricsF(self._font(1.0))
-        n_lines = 5.5 + min(len(self.shown.legend), _MOST_LEGEND) + len(self.shown.worth)
+        n_lines = 5.5 + min(len(self.shown.legend), _MAX_LEGEND) + len(self.shown.worth)
         return QSize(
             round(metrics.averageCharWidth() * _LETTERS + 2 * _PAD_PX),
             round(metrics.lineSpacing() * n_lines),
@@ -150,7 +150,7 @@ class DecisionCard(QWidget):
             colour = theme.classes[it.best % len(theme.classes)]
         width = self.width() - 2 * _PAD_PX
         scale = _TITLE
-        while scale > _LEAST_TITLE and _width_px(self._font(scale, True), it.title) > width:
+        while scale > _MIN_TITLE and _width_px(self._font(scale, True), it.title) > width:
             scale -= 0.1
         y = self._font_px(1.0) * (1.0 if it.state == "invalid" else 0.2)
         y = self._line(painter, it.title, y, colour, self._font(scale, True)) if it.title else y

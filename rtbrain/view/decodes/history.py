@@ -11,11 +11,11 @@ from rtbrain.types import Floats, Mask, Times
 
 PAGE_S = 60.0
 # A hop under 0.15 s is not told apart from the time between two polls of a busy window.
-_LEAST_LIMIT_S = 0.3
+_MIN_LIMIT_S = 0.3
 _BREAK_HOPS = 2.5
 _EVENT_SPAN_S = 0.5
 _EVENT_ROWS = 1024
-_MOST_ROWS = 8192
+_MAX_ROWS = 8192
 _REASONS = 64
 # A reason is sent when its decode is ready, which is after the end of its window.
 _REASON_AFTER_S = 2.0
@@ -41,7 +41,7 @@ class DecodeHistory:
         n_rows = _EVENT_ROWS
         if info.hop_s is not None:
             # Half as many again: what catches up after a stall comes faster.
-            n_rows = min(_MOST_ROWS, math.ceil(1.5 * PAGE_S / info.hop_s) + 8)
+            n_rows = min(_MAX_ROWS, math.ceil(1.5 * PAGE_S / info.hop_s) + 8)
         self._t = np.full(n_rows, np.nan)
         self._values = np.full((n_rows, len(info.labels)), np.nan, np.float32)
         self._valid = np.zeros(n_rows, np.bool_)
@@ -128,10 +128,10 @@ class DecodeHistory:
         return ""
 
     def _break_s(self, hop_s: float) -> float:
-        return max(_BREAK_HOPS * hop_s, _LEAST_LIMIT_S)
+        return max(_BREAK_HOPS * hop_s, _MIN_LIMIT_S)
 
     def _limit_s(self, hop_s: float) -> float:
-        return max(2 * hop_s, _LEAST_LIMIT_S)
+        return max(2 * hop_s, _MIN_LIMIT_S)
 
 
 def _extend(spans: list[InvalidSpan], new: InvalidSpan) -> None:

@@ -16,7 +16,7 @@ from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 
 _GONE = frozenset({"lost", "ended"})
-_MOST_LANES = 6
+_MAX_LANES = 6
 _TIP_SPANS = 6
 # Narrower than so many cards, plot and card share the width badly.
 _WIDE = 2.6
@@ -88,7 +88,7 @@ class DecodePanel(QWidget):
         self.canvas.setToolTip(_tip(spans, now))
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self.card.restyle(theme)
         self.canvas.setBackground(theme.background)
@@ -117,13 +117,13 @@ class DecodePanel(QWidget):
         else:
             self.lanes = [
                 DecodeLane(self.canvas.addPlot(place, 0), [place], label, None, joined)
-                for place, label in enumerate(info.labels[:_MOST_LANES])
+                for place, label in enumerate(info.labels[:_MAX_LANES])
             ]
         for lane in self.lanes[:-1]:
             lane.plot.getAxis("bottom").setStyle(showValues=False)
         below = "s before now"
         if len(self.lanes) < len(info.labels) and info.unit != "probability":
-            below += f"; outputs {_MOST_LANES + 1} to {len(info.labels)} are in numbers only"
+            below += f"; outputs {_MAX_LANES + 1} to {len(info.labels)} are in numbers only"
         self.lanes[-1].plot.setLabel("bottom", below)
         self._colour()
 

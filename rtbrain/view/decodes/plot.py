@@ -17,13 +17,13 @@ from rtbrain.view.theme import Theme
 
 _LINE_PX = 2
 _LABELS = 3
-_LEAST_LABEL_PX = 110
+_MIN_LABEL_PX = 110
 _MARGIN = 0.06
 # Numbers on the vertical axis, as close as they may stand, in lines of type from one to the next.
 _TICK_LINES = 1.5
 _FREE_TICK_LINES = 3.0
 # A scale that fits is kept: it is narrowed only where less than a third of it is used.
-_USED_AT_LEAST = 0.33
+_MIN_USED = 0.33
 
 
 def output_pen(theme: Theme, output: int, old: bool) -> Any:
@@ -151,7 +151,7 @@ class DecodeLane:
             low, high = low - 0.5, high + 0.5
         was_low, was_high = self._limits
         outside = low < was_low or high > was_high
-        if outside or high - low < _USED_AT_LEAST * (was_high - was_low):
+        if outside or high - low < _MIN_USED * (was_high - was_low):
             self._limits = (low, high)
             self.plot.setYRange(low, high, padding=_MARGIN)
 
@@ -160,11 +160,11 @@ class DecodeLane:
         self._name.setPos(left, high)
         paths = {silent: QPainterPath() for silent in (False, True)}
         labelled = []
-        px_a_second = self.plot.vb.width() / max(1e-9, right - left)
+        px_per_s = self.plot.vb.width() / max(1e-9, right - left)
         for span in spans:
             start, stop = max(left, span.start - now), min(right, span.stop - now)
             paths[span.silent].addRect(QRectF(start, low, stop - start, high - low))
-            if (stop - start) * px_a_second > _LEAST_LABEL_PX:
+            if (stop - start) * px_per_s > _MIN_LABEL_PX:
                 labelled.append((start, stop, span.reason or "not valid"))
         for silent, item in self._hatches.items():
             item.setPath(paths[silent])
@@ -172,7 +172,7 @@ class DecodeLane:
             text.setVisible(place < len(labelled))
             if place < len(labelled):
                 start, stop, reason = labelled[-1 - place]
-                room_px = (stop - start) * px_a_second - 10
+                room_px = (stop - start) * px_per_s - 10
                 shown = self._metrics.elidedText(reason, Qt.TextElideMode.ElideRight, room_px)
                 text.setText(shown)
                 text.setPos((start + stop) / 2, high)

@@ -8,12 +8,12 @@ BAND_HZ = (70.0, 150.0)
 _WINDOW_S = 0.5
 _HOP_S = 0.25
 _HISTORY_S = 60.0
-_LEAST_HISTORY_S = 10.0
+_MIN_HISTORY_S = 10.0
 # Mains of either grid, and how far a Hann window of 0.5 s spreads a line.
 _MAINS_HZ = (100.0, 120.0, 150.0)
 _SPREAD_HZ = 4.0
 # Of log10 of power: a contact whose power never changes has no z-score.
-_LEAST_SPREAD = 1e-6
+_MIN_SPREAD = 1e-6
 
 
 class HighGamma:
@@ -47,12 +47,12 @@ class HighGamma:
         self._bins = np.flatnonzero(in_band)
         self._taper = np.hanning(self._n_window).astype(np.float32)
         self._logs = np.full((round(_HISTORY_S / _HOP_S), n_channels), np.nan, np.float32)
-        self._n_least = round(_LEAST_HISTORY_S / _HOP_S)
+        self._n_min = round(_MIN_HISTORY_S / _HOP_S)
 
     @property
     def waits_s(self) -> float:
         """Seconds of signal still to come before there are z-scores."""
-        return max(0, self._n_least - self.n_windows) * _HOP_S
+        return max(0, self._n_min - self.n_windows) * _HOP_S
 
     def push(self, chunk: Chunk) -> None:
         """Take a chunk; what it completes is computed."""
@@ -83,18 +83,18 @@ class HighGamma:
         place = self.n_windows % len(self._logs)
         self._logs[place] = log_power
         self.n_windows += 1
-        if self.n_windows < self._n_least:
+        if self.n_windows < self._n_min:
             return
         seen = self._logs[: min(self.n_windows, len(self._logs))]
         known = np.isfinite(seen)
         n_known = known.sum(axis=0)
-        enough = n_known >= self._n_least
+        enough = n_known >= self._n_min
         n_known = np.maximum(n_known, 1)
         mean = np.where(known, seen, 0).sum(axis=0) / n_known
         squares = np.where(known, (seen - mean) ** 2, 0).sum(axis=0)
         spread = np.sqrt(squares / n_known)
-        enough &= spread > _LEAST_SPREAD
-        z = (log_power - mean) / np.maximum(spread, _LEAST_SPREAD)
+        enough &= spread > _MIN_SPREAD
+        z = (log_power - mean) / np.maximum(spread, _MIN_SPREAD)
         self.z = np.where(enough, z, np.nan).astype(np.float32)
 
     def _log_power(self) -> Floats:

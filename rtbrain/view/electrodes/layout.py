@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QRectF
 
 from rtbrain.types import Doubles, Floats, Ints, Montage
-from rtbrain.view.traces.lanes import Lanes
+from rtbrain.view.traces.scene import Lanes
 
 _LINE_CONTACTS = 16
 _UNPLACED_SHARE = 0.3
@@ -16,8 +16,8 @@ NAME_PITCH = 4.0
 PAD_PX = 6.0
 _RADIUS_SHARE = 0.42
 _RADII_PX = (2.5, 11.0)
-_LEAST_EXTENT = 1e-6
-_LEAST_SCALE = 1e-6
+_MIN_EXTENT = 1e-6
+_MIN_SCALE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +152,7 @@ def place_panes(panes: list[Pane], rooms: QRectF, letter: float) -> list[PlacedP
     pad = np.array([2 * letter + 2 * PAD_PX, (3.2 if edged else 1.6) * letter + 2 * PAD_PX])
     low = np.array([_low(pane) for pane in panes])
     extent = np.array([pane.places.max(axis=0) for pane in panes]) - low
-    extent = np.maximum(extent, _LEAST_EXTENT)
+    extent = np.maximum(extent, _MIN_EXTENT)
     room = np.array([rooms.width(), rooms.height()])
     scale, axis = _scale(extent, room, pad)
     pitch = np.median([_pitch(pane) for pane in panes])
@@ -185,7 +185,7 @@ def _scale(extent: Doubles, room: Doubles, pad: Doubles) -> tuple[float, int]:
     one = room - pad
     across = min(free[0] / extent[:, 0].sum(), one[1] / extent[:, 1].max())
     down = min(one[0] / extent[:, 0].max(), free[1] / extent[:, 1].sum())
-    return max(across, down, _LEAST_SCALE), 0 if across >= down else 1
+    return max(across, down, _MIN_SCALE), 0 if across >= down else 1
 
 
 def _pitch(pane: Pane) -> float:

@@ -79,7 +79,7 @@ class ElectrodeMap(QWidget):
         self.update()
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self._fit()
 

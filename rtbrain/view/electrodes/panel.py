@@ -25,7 +25,7 @@ from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
 from rtbrain.view.streams.records import SessionUpdate
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
-from rtbrain.view.traces.lanes import bad_reason
+from rtbrain.view.traces.scene import bad_reason
 
 _DRAW_EVERY_S = 0.25
 _LIMIT_Z = 3.0
@@ -107,7 +107,7 @@ class ElectrodePanel(QWidget):
         self.map.choose(label)
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self.map.restyle(theme)
         self.key.restyle(theme)
@@ -212,7 +212,7 @@ class ColourBar(QWidget):
         self._show(_Shown(tuple(words), limit))
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self.updateGeometry()
         self.update()

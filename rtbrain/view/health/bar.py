@@ -26,9 +26,9 @@ _GAP_PX = 14
 _SIGNS = {"good": "●", "warn": "▲", "bad": "✖", "faint": "○"}
 _SPARK_LETTERS = 16
 _OLD_HOPS = 2.0
-_LEAST_OLD_S = 0.3
-_LEAST_HIGH_S = 1e-3
-_MOST_LETTERS = 80
+_MIN_OLD_S = 0.3
+_MIN_HIGH_S = 1e-3
+_MAX_LETTERS = 80
 _TIP = (
     "Age of the newest decode when it was ready: {age.total:.3f} s after the moment it describes\n"
     "algorithm {age.algorithm:.3f} s: from that moment to the end of the window\n"
@@ -108,22 +108,22 @@ class HealthBar(QWidget):
         for name, word in words.items():
             self.cells[name].say(word, self._theme)
         self.spark.show_line(self._ages.line(now))
-        self._be_high_enough()
+        self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Be as high as the words need at this width."""
         super().resizeEvent(event)
-        self._be_high_enough()
+        self._fit_height()
 
     def restyle(self, theme: Theme) -> None:
-        """Take other colours or another size of type."""
+        """Apply a theme."""
         self._theme = theme
         self.spark.restyle(theme)
         for cell in (*self.streams, *self.cells.values()):
             cell.restyle(theme)
         self._drawn_at = -math.inf
 
-    def _be_high_enough(self) -> None:
+    def _fit_height(self) -> None:
         # A main window's docks ask nobody how high a given width makes it.
         lines = self._upper, self._lower
         self.setFixedHeight(sum(line.heightForWidth(self.width()) for line in lines))
@@ -143,7 +143,7 @@ class HealthBar(QWidget):
         tip = _TIP.format(age=age, delivery_delay_s=self._ages.delivery_delay_s)
         decode, since_s = self._session.decode, now - self._arrived
         hop_s = None if decode is None else decode.hop_s
-        if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _LEAST_OLD_S):
+        if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _MIN_OLD_S):
             return Indicator(f"{text}, and no decode for {since_s:.1f} s", "bad", tip)
         if not math.isfinite(age.algorithm):
             return Indicator(text, "warn", f"{text}; its parts are told of a valid decode only")
@@ -165,7 +165,7 @@ class _Cell(QLabel):
         self._said = word
         self.setVisible(True)
         colour = getattr(theme, word.severity)
-        shown = word.text if len(word.text) <= _MOST_LETTERS else f"{word.text[:_MOST_LETTERS]}…"
+        shown = word.text if len(word.text) <= _MAX_LETTERS else f"{word.text[:_MAX_LETTERS]}…"
         text = html.escape(shown)
         if word.severity == "bad":
             text = f"<b><font color='{colour}'>{text}</font></b>"
@@ -219,7 +219,7 @@ class _Spark(QWidget):
         painter.setPen(QColor(self._theme.grid))
         painter.drawLine(0, self.height() - 1, self.width(), self.height() - 1)
         if self._line:
-            highest = 1.25 * max(max(age for _, age in self._line), _LEAST_HIGH_S)
+            highest = 1.25 * max(max(age for _, age in self._line), _MIN_HIGH_S)
             room = self.height() - 3
             painter.setPen(QPen(QColor(self._theme.foreground), 1))
             painter.drawPolyline(

@@ -32,7 +32,7 @@ _WRITING = {"recording", "disk", "disk_low", "write_resumed", "stream_added"}
 _FAILING = {"disk_full", "write_error", "record_failed"}
 _BUSY = 0.9
 _ENOUGH = 1.1
-_TEXT_LIMIT = 300
+_MAX_TEXT_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class DecoderStatus:
         elif event.event in _DECODER_STATES and not is_from_recorder(event):
             self._state = event.event
             why = event.fields.get("reason", "")
-            self._why = str(why)[:_TEXT_LIMIT]
+            self._why = str(why)[:_MAX_TEXT_CHARS]
 
     def indicator(self, decode: StreamHealth, status: StreamHealth) -> Indicator:
         """State of the decoder."""
@@ -164,7 +164,7 @@ class RecorderStatus:
         ):
             self._state, self._why = "recording", ""
         if event.event == "recording":
-            self._file = str(fields.get("file", ""))[:_TEXT_LIMIT]
+            self._file = str(fields.get("file", ""))[:_MAX_TEXT_CHARS]
             self._floor_bytes = self._minutes_left = math.nan
         self._floor_bytes = _number(fields.get("floor_bytes"), self._floor_bytes)
         self._free_bytes = _number(fields.get("free_bytes"), self._free_bytes)
@@ -223,7 +223,7 @@ def load_indicator(busy: float) -> Indicator:
 
 
 def _failure(fields: dict[str, object]) -> str:
-    parts = [str(fields.get("reason", ""))[:_TEXT_LIMIT]]
+    parts = [str(fields.get("reason", ""))[:_MAX_TEXT_CHARS]]
     for key, words in (("waiting_samples", "samples wait"), ("dropped_samples", "samples dropped")):
         if fields.get(key):
             parts.append(f"{fields[key]} {words}")

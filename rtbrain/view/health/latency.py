@@ -9,7 +9,7 @@ from pathlib import Path
 from rtbrain.stream.lsl.decodes import ReceivedDecode
 
 KEPT_S = 60.0
-_MOST_ROWS = 4096
+_MAX_ROWS = 4096
 _LOAD_EVERY_S = 2.0
 _STAT = Path("/proc/stat")
 
@@ -38,7 +38,7 @@ class LatencyHistory:
 
     def __init__(self) -> None:
         # Time of arrival, age, compute, and age less what passed since the window's end.
-        self._rows: deque[tuple[float, float, float, float]] = deque(maxlen=_MOST_ROWS)
+        self._rows: deque[tuple[float, float, float, float]] = deque(maxlen=_MAX_ROWS)
 
     def push(self, row: ReceivedDecode) -> None:
         """Take a decode; one without an age tells nothing."""

@@ -20,7 +20,7 @@ _TIME_CONSTANT_S = 60.0
 _WIDE_FRAME_S = 0.25
 _SEGMENT_S = 1.0
 _POWER_OVER_S = 4.0
-_LEAST_POWER = 1e-12  # µV²/Hz, of a contact that is all zeros
+_MIN_POWER = 1e-12  # µV²/Hz, of a contact that is all zeros
 NO_DATA = 255
 Z_SCORES = (-3.0, 3.0)
 POWER_DB = (-30.0, 40.0)  # re 1 µV²/Hz: from an amplifier's noise to the slow waves of sleep
@@ -171,7 +171,7 @@ class SpectraCache:
     def _decibels(self, frames: Floats) -> Doubles:
         density = _density(frames, self._rate_hz)
         with np.errstate(invalid="ignore"):
-            return np.asarray(10 * np.log10(np.maximum(density, _LEAST_POWER)))
+            return np.asarray(10 * np.log10(np.maximum(density, _MIN_POWER)))
 
 
 def _density(frames: Floats, rate_hz: float) -> Doubles:

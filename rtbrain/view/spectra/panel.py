@@ -85,7 +85,7 @@ class SpectraPanel(QWidget):
             self._contacts.setCurrentIndex(at)
 
     def take(self, update: SessionUpdate) -> None:
-        """Take what a poll brought."""
+        """Add the result of a poll."""
         montage = self._session.montage
         if montage is not None and (update.new_montage or self.cache is None):
             self._begin(montage)
@@ -114,7 +114,7 @@ class SpectraPanel(QWidget):
         self._curve.setData(freqs_hz[1:], np.maximum(power[1:], _POWER_UV2[0]))
 
     def restyle(self, theme: Theme) -> None:
-        """Take on another theme."""
+        """Apply a theme."""
         self._theme = theme
         self.canvas.setBackground(theme.background)
         table = pg.colormap.get("viridis").getLookupTable(nPts=NO_DATA + 1, alpha=True)

@@ -32,7 +32,7 @@ _SILENT_GONE_AFTER_LOOKS = 300
 _CLOCK_EVERY_S = 5.0
 _END_S = 1.0
 _BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
-_MARKER_LIMIT = 8
+_MAX_MARKERS = 8
 
 
 def choose_streams(
@@ -184,7 +184,7 @@ class StreamFinder:
         due = []
         for key in free:
             n_markers += key.startswith("markers:")
-            if key.startswith("markers:") and n_markers > _MARKER_LIMIT:
+            if key.startswith("markers:") and n_markers > _MAX_MARKERS:
                 continue
             if self._watcher.is_settled(chosen[key].uid()):
                 due.append((key, chosen[key]))

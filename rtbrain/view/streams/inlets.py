@@ -22,11 +22,11 @@ from rtbrain.types import Chunk
 
 _BUFFER_S = 30
 # After a pause 4 s of signal a poll: the window catches up without standing still meanwhile.
-_CHUNKS_A_PULL = 16
+_MAX_CHUNKS = 16
 _RATE_OVER_S = 10.0
 _TIMES_KEPT = 256
 _MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
-_ITEMS_A_PULL = 256
+_MAX_ITEMS = 256
 
 
 class ViewInlet:
@@ -128,7 +128,7 @@ class SignalInlet(ViewInlet):
         """Chunks that are here; never waits."""
         chunks, self._waiting = self._waiting, []
         try:
-            while len(chunks) < _CHUNKS_A_PULL:
+            while len(chunks) < _MAX_CHUNKS:
                 chunk = self._source.pull(0.0)
                 if chunk is None or not chunk.n_samples:
                     break
@@ -166,7 +166,7 @@ class DecodeInlet(ViewInlet):
         """Decodes that are here; never waits."""
         try:
             with liblsl_errors(self._found, "answer"):
-                values, stamps = self._inlet.pull_chunk(max_samples=_ITEMS_A_PULL, as_numpy=True)
+                values, stamps = self._inlet.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
         except StreamLostError:
             self.lost = True
             return []

@@ -13,7 +13,7 @@ from rtbrain.stream_names import recorder_name, sender_of, status_name
 _ANSWER_S = 3.0
 _KEPT_S = 60.0
 # The share of its channels that a decoder must find in a stream, unless its recipe says otherwise.
-_LEAST_SHARE = 0.3
+_MIN_SHARE = 0.3
 
 
 def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], asked: bool) -> str:
@@ -25,7 +25,7 @@ def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], 
         return ""
     there = set(signal)
     absent = [contact for contact in contacts if not _is_of(contact, there)]
-    if not absent or (asked and len(absent) <= (1 - _LEAST_SHARE) * len(contacts)):
+    if not absent or (asked and len(absent) <= (1 - _MIN_SHARE) * len(contacts)):
         return ""
     are = "are" if len(absent) > 1 else "is"
     return f"{name} is of other channels: {list_words(absent)} {are} not in this signal"

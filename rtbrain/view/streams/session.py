@@ -23,7 +23,7 @@ _STALL_S = 1.0
 _STALL_HOPS = 2.5
 # A stream that is silent and no longer announced is gone, though its connection did not break.
 _GONE_S = 3.0
-_BAD_LIMIT = 4096
+_MAX_BAD = 4096
 _GONE_MARKERS_SHOWN = 2
 # What tells its end, or ends with what does.
 _TELLING = frozenset({"decode", "status", "record"})
@@ -169,14 +169,14 @@ class ViewSession:
         if event.event == "summary":
             bad = event.fields.get("bad")
             if isinstance(bad, dict):
-                first = list(bad.items())[:_BAD_LIMIT]
+                first = list(bad.items())[:_MAX_BAD]
                 self._reported_bad = {str(channel): str(why) for channel, why in first}
                 self._merge_bad()
             return
         channel = event.fields.get("channel")
         if not isinstance(channel, str):
             return
-        if event.event == "channel_bad" and len(self._reported_bad) < _BAD_LIMIT:
+        if event.event == "channel_bad" and len(self._reported_bad) < _MAX_BAD:
             self._reported_bad[channel] = str(event.fields.get("reason", "bad"))
         elif event.event == "channel_good":
             self._reported_bad.pop(channel, None)

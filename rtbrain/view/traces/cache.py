@@ -1,4 +1,4 @@
-"""What a page of traces is drawn from: the least and greatest sample of each of its columns."""
+"""Samples of a page of traces, reduced to the minimum and maximum of each pixel column."""
 
 from collections import deque
 
@@ -8,16 +8,16 @@ from rtbrain.types import Chunk, Floats, Mask, Montage, to_samples
 
 PAGES_S = (5.0, 10.0, 20.0, 30.0)
 _N_COLUMNS = 1200
-_MARKER_LIMIT = 256
-_TEXT_LIMIT = 40
+_MAX_MARKERS = 256
+_MAX_TEXT_CHARS = 40
 
 
 class TraceCache:
-    """Minima and maxima of a page, fed sample by sample and never made anew.
+    """Minima and maxima of a page, updated as samples arrive.
 
-    Column `c` holds the samples whose number is in ``[c, c + 1) * page_samples / n_columns``; a
-    ring keeps the last `n_columns` of them. What it costs to feed does not depend on the page's
-    length, and what it holds does not depend on the rate.
+    Column `c` covers the sample numbers ``[c, c + 1) * page_samples / n_columns``; a ring keeps the
+    last `n_columns` columns. Its cost does not depend on the page's length, nor its memory on the
+    sampling rate.
     """
 
     def __init__(self, n_channels: int, page_samples: int, n_columns: int) -> None:
@@ -37,11 +37,11 @@ class TraceCache:
         self._next: int | None = None
 
     def column_of(self, sample: float) -> int:
-        """Column that a sample is in, by its number."""
+        """Column of a sample number."""
         return int(sample * self.n_columns // self._page_samples)
 
     def add(self, data: Floats, first_sample: int) -> None:
-        """Take samples in; numbers left out since the ones before are a gap."""
+        """Add samples, float32 [n_channels, n_samples]; skipped sample numbers are a gap."""
         n_samples = data.shape[1]
         if not n_samples:
             return
@@ -58,7 +58,7 @@ class TraceCache:
         self._next = first_sample + n_samples
 
     def _open(self, last: int) -> None:
-        """Empty the slots of the columns after the newest, up to this one."""
+        """Clear the slots of the columns after the newest, up to this one."""
         n_new = min(last - self.newest, self.n_columns)
         slots = np.arange(last - n_new + 1, last + 1) % self.n_columns
         self.low[:, slots] = self.high[:, slots] = np.nan
@@ -68,7 +68,7 @@ class TraceCache:
     def _mark_gap(self, start: int, stop: int) -> None:
         first = max(self.column_of(start), self.newest - self.n_columns + 1)
         self.gap[np.arange(first, self.column_of(stop - 1) + 1) % self.n_columns] = True
-        # The samples after it may have passed the whole page by now.
+        # The samples after the gap may already span more than the page.
         if self.column_of(stop) > self.newest - self.n_columns:
             self.broken[self.column_of(stop) % self.n_columns] = True
 
@@ -81,7 +81,7 @@ class TraceCache:
             data = np.where(np.isfinite(data), data, np.float32(np.nan))
         starts = np.flatnonzero(np.diff(columns, prepend=columns[0] - 1))
         slots = columns[starts] % self.n_columns
-        # fmin and fmax leave NaN out, unless there is nothing else.
+        # fmin and fmax ignore NaN where there is another value.
         low = np.fmin.reduceat(data, starts, axis=1)
         high = np.fmax.reduceat(data, starts, axis=1)
         self.low[:, slots] = np.fmin(self.low[:, slots], low)
@@ -89,7 +89,7 @@ class TraceCache:
 
 
 class TracePages:
-    """A cache a page length, all fed at once: another length is there at once, and whole."""
+    """One cache per page length, all filled, so that another length shows a whole page at once."""
 
     def __init__(self, montage: Montage) -> None:
         self._sfreq_hz = montage.sfreq_hz
@@ -101,10 +101,10 @@ class TracePages:
         }
         self.t_newest: float | None = None
         self._newest_sample = 0
-        self._markers: deque[tuple[float, str]] = deque(maxlen=_MARKER_LIMIT)
+        self._markers: deque[tuple[float, str]] = deque(maxlen=_MAX_MARKERS)
 
     def add(self, chunk: Chunk) -> None:
-        """Take samples in."""
+        """Add a chunk to every page."""
         if not chunk.n_samples:
             return
         for cache in self.caches.values():
@@ -113,11 +113,11 @@ class TracePages:
         self._newest_sample = chunk.first_sample + chunk.n_samples - 1
 
     def mark(self, t: float, text: str) -> None:
-        """Keep a marker; of many the newest."""
-        self._markers.append((t, " ".join(text.split())[:_TEXT_LIMIT]))
+        """Add a marker; only the newest are kept."""
+        self._markers.append((t, " ".join(text.split())[:_MAX_TEXT_CHARS]))
 
     def markers(self, page_s: float) -> list[tuple[int, str]]:
-        """Column and text of the markers that are on a page of this length, oldest first."""
+        """Column and text of the markers on a page of this length, oldest first."""
         if self.t_newest is None:
             return []
         cache = self.caches[page_s]
@@ -131,7 +131,7 @@ class TracePages:
 
 
 def _whole_samples(page_s: float, sfreq_hz: float) -> int:
-    """Samples of a page; at a rate that does not divide it, of a whole number of seconds of it."""
+    """Samples of a page; at fractional rates, those of the nearest whole rate."""
     try:
         return to_samples(page_s, sfreq_hz)
     except ValueError:

@@ -1,18 +1,17 @@
-"""The picture of the traces as a widget: where things are, and what a mouse does to them."""
+"""The widget that paints the traces and handles the mouse."""
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from rtbrain.view.theme import Theme
-from rtbrain.view.traces.lanes import Lanes
+from rtbrain.view.theme import Theme, paint_text, scaled_font
 from rtbrain.view.traces.paint import TraceLines, paint_frame, paint_page, paint_scales
-from rtbrain.view.traces.scene import Scene
+from rtbrain.view.traces.scene import Lanes, Scene
 
-_LABEL_LETTERS = 14
+_LABEL_CHARS = 14
 _PAD_PX = 4
 
 
 class TraceCanvas(QtWidgets.QWidget):
-    """Draws a `Scene` anew at each paint: all its traces by one call a colour."""
+    """Paints a `Scene`, all traces of one colour by one call."""
 
     label_clicked = QtCore.Signal(int)
     wheeled = QtCore.Signal(int)
@@ -30,29 +29,27 @@ class TraceCanvas(QtWidgets.QWidget):
         self.restyle(theme)
 
     def restyle(self, theme: Theme) -> None:
-        """Take another theme."""
+        """Apply a theme."""
         self.scene.theme = theme
         self._lines.clear()
-        font = QtGui.QFont(self.font())
-        font.setPointSizeF(theme.font_pt)
-        self.setFont(font)
+        self.setFont(scaled_font(self, theme))
         self._gutter = (None, self.fontMetrics().horizontalAdvance("A10"))
         self.update()
 
     @property
     def gutter_px(self) -> float:
-        """Room for labels."""
+        """Width of the labels, px."""
         lanes = self.scene.lanes
         if self._gutter[0] is not lanes:
             metrics = self.fontMetrics()
             names = ("A10",) if lanes is None else lanes.names
-            widest = max(metrics.horizontalAdvance(name[:_LABEL_LETTERS]) for name in names)
+            widest = max(metrics.horizontalAdvance(name[:_LABEL_CHARS]) for name in names)
             self._gutter = (lanes, _PAD_PX + float(widest))
         return self._gutter[1]
 
     @property
     def plot(self) -> QtCore.QRectF:
-        """Inside of the axes, pixels."""
+        """Inside of the axes, px."""
         left = self.gutter_px + 8
         width = max(1.0, self.width() - left - _PAD_PX)
         height = max(1.0, self.height() - self._strip_px - _PAD_PX)
@@ -63,14 +60,14 @@ class TraceCanvas(QtWidgets.QWidget):
         return max(2.0 * self.fontMetrics().height(), 32.0)
 
     def lane_at(self, y: float) -> int | None:
-        """Lane at a height, pixels from the top."""
+        """Lane at a height, px from the top."""
         plot, seen = self.plot, self.scene.seen
         if not seen or not plot.top() <= y < plot.bottom():
             return None
         return seen[int((y - plot.top()) / plot.height() * len(seen))]
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802
-        """Draw the scene."""
+        """Paint the scene."""
         del event
         scene, plot = self.scene, self.plot
         painter = QtGui.QPainter(self)
@@ -92,19 +89,12 @@ class TraceCanvas(QtWidgets.QWidget):
         if scene.seen:
             right = paint_scales(painter, scene, strip, plot.height() / len(scene.seen))
         room = QtCore.QRectF(strip.left(), strip.top(), right - strip.left(), strip.height())
-        painter.setPen(QtGui.QColor(scene.theme.faint))
-        text = painter.fontMetrics().elidedText(
-            scene.message, QtCore.Qt.TextElideMode.ElideRight, int(room.width())
-        )
         align = QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(room, align, text)
+        paint_text(painter, room, scene.message, scene.theme.faint, align)
 
     def _paint_stale(self, painter: QtGui.QPainter, plot: QtCore.QRectF) -> None:
         theme = self.scene.theme
-        font = QtGui.QFont(self.font())
-        font.setPointSizeF(1.6 * theme.font_pt)
-        font.setBold(True)
-        painter.setFont(font)
+        painter.setFont(scaled_font(self, theme, 1.6, bold=True))
         align = QtCore.Qt.AlignmentFlag.AlignCenter | QtCore.Qt.TextFlag.TextWordWrap
         within = plot.adjusted(plot.width() / 12, 0, -plot.width() / 12, 0)
         box = painter.boundingRect(within, align, self.scene.stale).adjusted(-12, -6, 12, 6)
@@ -116,7 +106,7 @@ class TraceCanvas(QtWidgets.QWidget):
         painter.setFont(self.font())
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:  # noqa: N802
-        """Tell of a click on a label."""
+        """Emit clicks on a label."""
         lane = self.lane_at(event.position().y())
         if lane is not None and event.position().x() < self.plot.left():
             self.label_clicked.emit(lane)
@@ -124,17 +114,17 @@ class TraceCanvas(QtWidgets.QWidget):
             super().mousePressEvent(event)
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:  # noqa: N802
-        """Tell of turns of the wheel, down positive."""
+        """Emit turns of the wheel, down positive."""
         turned = event.angleDelta().y()
         if turned:
             self.wheeled.emit(-1 if turned > 0 else 1)
         event.accept()
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:  # noqa: N802
-        """Show what is known of the channel under the mouse.
+        """Show a tool tip for the channel under the mouse.
 
-        A filter, not `event`: where `event` is overridden, PySide6 6.11 crashes at an exception
-        of numpy's that is raised while painting, in place of telling it.
+        A filter, because overriding `event` makes PySide6 6.11 crash on a numpy exception that is
+        raised while painting, instead of reporting it.
         """
         if not (isinstance(event, QtGui.QHelpEvent) and event.type() == QtCore.QEvent.Type.ToolTip):
             return super().eventFilter(watched, event)
@@ -144,11 +134,11 @@ class TraceCanvas(QtWidgets.QWidget):
         return True
 
     def tip(self, lane: int) -> str:
-        """What is known of a channel, in a line."""
+        """Tool tip of a channel."""
         if self.scene.lanes is None:
             return ""
         name, kind = self.scene.lanes.names[lane], self.scene.lanes.kinds[lane]
         bad = self.scene.bad.get(name)
-        said = f"bad: {bad}" if bad else "good"
+        quality = f"bad: {bad}" if bad else "good"
         scale_uv = self.scene.scales_uv[kind]
-        return f"{name} ({kind}), {said}; {scale_uv:g} µV a lane; click the label to change"
+        return f"{name} ({kind}), {quality}; {scale_uv:g} µV per lane; click the label to change"

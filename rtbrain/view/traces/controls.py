@@ -1,4 +1,4 @@
-"""The row of menus above the traces, and the keys that do the same."""
+"""The menus above the traces, and their keys."""
 
 from collections.abc import Callable
 
@@ -14,31 +14,31 @@ _PAGE = 10.0
 
 
 class TraceControls(QtWidgets.QWidget):
-    """Menus of the page, the view's reference and notch, the scale, and a label to find."""
+    """Menus for page, display filters and scale, and a field to find a label."""
 
     changed = QtCore.Signal()
     chain_changed = QtCore.Signal()
     scaled = QtCore.Signal(int)
     fitted = QtCore.Signal()
-    asked = QtCore.Signal(str)
+    searched = QtCore.Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
         self.page = _menu([f"{page_s:g} s" for page_s in PAGES_S], "Length of the page ([ and ])")
         self.page.setCurrentIndex(PAGES_S.index(_PAGE))
-        self.mode = _menu(_MODES, "The page is overwritten, or moves (S)")
+        self.mode = _menu(_MODES, "Overwrite the page, or scroll it (S)")
         self.reference = _menu(
-            [f"ref {name}" for name in REFERENCES], "Reference, of this view only (R)"
+            [f"ref {name}" for name in REFERENCES], "Reference, in this view only (R)"
         )
         self.notch = _menu(
             ["notch off" if hz is None else f"notch {hz:g} Hz" for hz in NOTCHES_HZ],
-            "Mains filter, of this view only (N)",
+            "Mains filter, in this view only (N)",
         )
-        self.kind = _menu([_ALL_KINDS], "Which channels' scale is changed")
-        self.wanted = QtWidgets.QLineEdit()
-        self.wanted.setPlaceholderText("find a label")
-        self.wanted.setToolTip("Find a channel by its label (Ctrl+F, then Enter)")
-        self.wanted.setMaximumWidth(140)
+        self.kind = _menu([_ALL_KINDS], "Channels whose scale to change")
+        self.search = QtWidgets.QLineEdit()
+        self.search.setPlaceholderText("find a label")
+        self.search.setToolTip("Find a channel by its label (Ctrl+F, then Enter)")
+        self.search.setMaximumWidth(140)
         finer = _button("+", "Larger traces (+)", lambda: self.scaled.emit(-1))
         coarser = _button("−", "Smaller traces (−)", lambda: self.scaled.emit(1))
         fit = _button("fit", "Scale that fits the signal (A)", self.fitted.emit)
@@ -46,14 +46,14 @@ class TraceControls(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         menus = (self.page, self.mode, self.reference, self.notch)
-        for widget in (*menus, self.kind, coarser, finer, fit, self.wanted):
+        for widget in (*menus, self.kind, coarser, finer, fit, self.search):
             row.addWidget(widget)
         row.addStretch(1)
         for menu in (self.page, self.mode):
             menu.currentIndexChanged.connect(self.changed)
         for menu in (self.reference, self.notch):
             menu.currentIndexChanged.connect(self.chain_changed)
-        self.wanted.returnPressed.connect(lambda: self.asked.emit(self.wanted.text()))
+        self.search.returnPressed.connect(lambda: self.searched.emit(self.search.text()))
 
     @property
     def page_s(self) -> float:
@@ -62,34 +62,34 @@ class TraceControls(QtWidgets.QWidget):
 
     @property
     def scrolling(self) -> bool:
-        """Whether the page moves."""
+        """Whether the page scrolls."""
         return self.mode.currentText() == _MODES[1]
 
     @property
     def chain(self) -> tuple[str, float | None]:
-        """Reference, and mains frequency in Hz or None, of the view."""
+        """Reference, and mains frequency in Hz or None, of the display."""
         return REFERENCES[self.reference.currentIndex()], NOTCHES_HZ[self.notch.currentIndex()]
 
     def offer_kinds(self, kinds: tuple[str, ...]) -> None:
-        """Kinds of channels that there are; one alone needs no menu."""
+        """Offer these kinds of channels; one alone needs no menu."""
         self.kind.clear()
         self.kind.addItems([_ALL_KINDS, *kinds])
         self.kind.setVisible(len(kinds) > 1)
 
     def chosen_kinds(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of these kinds whose scale is to change."""
+        """Kinds whose scale to change, of those there are."""
         chosen = self.kind.currentText()
         return (chosen,) if chosen in kinds else kinds
 
-    def without_chain(self) -> None:
-        """Set both menus back, without telling."""
+    def reset_chain(self) -> None:
+        """Reset reference and notch, without a signal."""
         for menu in (self.reference, self.notch):
             blocker = QtCore.QSignalBlocker(menu)
             menu.setCurrentIndex(0)
             blocker.unblock()
 
     def keys(self) -> list[tuple[str, str, Callable[[], object]]]:
-        """Name, keys and effect of what can be done by key here."""
+        """Name, shortcut and effect of each key."""
         return [
             ("Longer page", "]", lambda: _turn(self.page, 1, around=False)),
             ("Shorter page", "[", lambda: _turn(self.page, -1, around=False)),
@@ -100,18 +100,18 @@ class TraceControls(QtWidgets.QWidget):
             ("Larger traces", "=", lambda: self.scaled.emit(-1)),
             ("Smaller traces", "-", lambda: self.scaled.emit(1)),
             ("Scale that fits", "A", self.fitted.emit),
-            ("Find a label", "Ctrl+F", self._begin_to_find),
+            ("Find a label", "Ctrl+F", self._start_search),
         ]
 
-    def _begin_to_find(self) -> None:
-        self.wanted.setFocus()
-        self.wanted.selectAll()
+    def _start_search(self) -> None:
+        self.search.setFocus()
+        self.search.selectAll()
 
 
 def add_key(
     widget: QtWidgets.QWidget, name: str, keys: str, effect: Callable[[], object]
 ) -> QtGui.QAction:
-    """Action of a widget that its window's keys set off."""
+    """Action of a widget, triggered by a key in its window."""
     action = QtGui.QAction(name, widget)
     action.setShortcut(QtGui.QKeySequence(keys))
     action.triggered.connect(lambda: effect())

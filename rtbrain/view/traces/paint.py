@@ -1,4 +1,4 @@
-"""Paints a picture of traces: grid, gaps, traces, markers, labels, scale bars."""
+"""Paints the traces: grid, gaps, lines, markers, labels, scale bars."""
 
 import math
 
@@ -8,24 +8,23 @@ from PySide6 import QtCore, QtGui
 
 from rtbrain.types import Doubles, Floats, Mask
 from rtbrain.view.traces.cache import TraceCache
-from rtbrain.view.traces.lanes import SCALES_UV
-from rtbrain.view.traces.scene import Scene
+from rtbrain.view.traces.scene import SCALES_UV, Scene
 
 _MARKER_ROWS = 3
 _BAR_PX = 3
-_LEAST_GAP_PX = 3.0
+_MIN_GAP_PX = 3.0
 Rect = QtCore.QRectF
 
 
 def segments(top: Doubles, bottom: Doubles, x: Doubles, joined: Mask, *, wide: bool) -> Doubles:
-    """Lines that join the columns of each trace, and none where there is nothing to join.
+    """Line segments of the traces, float64 [n_lines, 4], px, without lines across gaps.
 
-    Columns narrower than a pixel are drawn as upright lines alone, each stretched until it meets
-    the one before: half as many as a zigzag, and the quickest to draw. Wider ones as a zigzag.
+    Columns narrower than a pixel are vertical lines, each extended to meet the one before: half as
+    many as a zigzag, and the fastest to draw. Wider columns form a zigzag.
     """
     there: Mask = np.asarray(np.isfinite(top))
     kept: Mask = np.asarray(there.any(axis=0))
-    if not kept.all():  # gaps and the blank ahead of a sweep: without them nothing else is to do
+    if not kept.all():  # drop the columns of gaps and the blank ahead of a sweep
         joined = joined.copy()
         joined[1:] &= kept[:-1]
         top, bottom, there, x = top[:, kept], bottom[:, kept], there[:, kept], x[kept]
@@ -50,14 +49,14 @@ def segments(top: Doubles, bottom: Doubles, x: Doubles, joined: Mask, *, wide: b
 
 
 class TraceLines:
-    """Lines kept in memory that Qt reads in place; drawn with one call, one pixel wide."""
+    """Lines in memory that Qt reads in place; drawn by one call, one pixel wide."""
 
     def __init__(self) -> None:
-        # What pyqtgraph's own curves use: a million Python objects a redraw would take seconds.
+        # As pyqtgraph's own curves do: a million Python objects per redraw would take seconds.
         self._lines = internals.PrimitiveArray(QtCore.QLineF, 4)
 
     def draw(self, painter: QtGui.QPainter, ends: Doubles, colour: QtGui.QColor) -> None:
-        """Draw these lines."""
+        """Draw lines, float64 [n_lines, 4]."""
         if not len(ends):
             return
         pen = QtGui.QPen(colour, 1)
@@ -69,10 +68,7 @@ class TraceLines:
 
 
 def offsets(low: Floats, high: Floats) -> Floats:
-    """Median of each trace's middle over a page, from every eighth column: float32 [n_traces] µV.
-
-    NaN where a trace has no sample.
-    """
+    """Median of each trace, from every eighth column: float32 [n_traces], µV; NaN if empty."""
     middles = np.sort((low[:, ::8] + high[:, ::8]) / 2, axis=1)  # NaN last
     n_there = np.isfinite(middles).sum(axis=1)
     at = np.maximum(n_there - 1, 0) // 2
@@ -83,7 +79,7 @@ def offsets(low: Floats, high: Floats) -> Floats:
 def paint_page(
     painter: QtGui.QPainter, scene: Scene, plot: Rect, lines: dict[str, TraceLines]
 ) -> None:
-    """Paint what is inside the axes."""
+    """Paint the inside of the axes."""
     cache = scene.cache
     if cache is None or not scene.seen:
         return
@@ -132,7 +128,7 @@ def _paint_traces(
 
 
 def _by_colour(scene: Scene) -> dict[str, list[int]]:
-    """Seen lanes of each colour; those that are not to be believed first, under the others."""
+    """Lanes of each colour; bad and old ones come first, below the others."""
     if scene.lanes is None:
         return {}
     groups: dict[str, list[int]] = {scene.theme.grid: [], scene.theme.faint: []}
@@ -165,7 +161,7 @@ def _paint_gaps(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: Trac
     column_px = inside.width() / cache.n_columns
     brush = QtGui.QBrush(QtGui.QColor(scene.theme.warn), QtCore.Qt.BrushStyle.BDiagPattern)
     for start, stop in edges.reshape(-1, 2).tolist():
-        width = max((stop - start) * column_px, _LEAST_GAP_PX)
+        width = max((stop - start) * column_px, _MIN_GAP_PX)
         painter.fillRect(Rect(start * column_px, 0, width, inside.height()), brush)
 
 
@@ -183,7 +179,7 @@ def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: T
     blank = set(scene.blank(cache).tolist())
     ground = QtGui.QColor(scene.theme.background)
     ground.setAlpha(210)
-    free = [-1.0] * _MARKER_ROWS  # where each row of texts is free from
+    free = [-1.0] * _MARKER_ROWS  # right end of the texts in each row
     placed = [
         (scene.place(column, cache), text) for column, text in scene.pages.markers(scene.page_s)
     ]
@@ -207,10 +203,8 @@ def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: T
 
 
 def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
-    """Lanes whose labels fit without touching each other.
-
-    The one that was looked for comes first, then the first contact of each shaft, then bad ones,
-    then all others.
+    """Lanes whose labels fit without touching: the search result first, then the first contact of
+    each shaft, then bad contacts, then the others.
     """
     if scene.lanes is None:
         return []
@@ -234,7 +228,7 @@ def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
 
 
 def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: float) -> None:
-    """Paint the labels, left of the axes, and a bar in the colour of each shaft."""
+    """Paint the labels left of the axes, and a bar in the colour of each shaft."""
     if scene.lanes is None or not scene.seen:
         return
     lane_px = plot.height() / len(scene.seen)
@@ -262,7 +256,7 @@ def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: fl
 
 
 def paint_scales(painter: QtGui.QPainter, scene: Scene, strip: Rect, lane_px: float) -> float:
-    """Paint a scale bar a kind at the right end of a strip; gives where they begin, pixels."""
+    """Paint one scale bar per kind at the right end of a strip; returns their left end, px."""
     if scene.lanes is None:
         return strip.right()
     metrics = painter.fontMetrics()

@@ -1,4 +1,4 @@
-"""The panel of traces: every channel of the signal on one page."""
+"""The trace panel: every channel of the signal, page by page."""
 
 from collections.abc import Callable
 
@@ -8,51 +8,39 @@ from PySide6 import QtCore, QtWidgets
 from rtbrain.errors import RtbrainError
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage
-from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.records import SessionUpdate, feed_of
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TracePages
 from rtbrain.view.traces.canvas import TraceCanvas
 from rtbrain.view.traces.controls import TraceControls, add_key
-from rtbrain.view.traces.lanes import Lanes, bad_reason, fit_scale_uv, step_scale_uv
 from rtbrain.view.traces.paint import offsets
-from rtbrain.view.traces.scene import describe_scene, explain_stale
+from rtbrain.view.traces.scene import (
+    Lanes,
+    bad_reason,
+    describe_scene,
+    explain_stale,
+    fit_scale_uv,
+    step_scale_uv,
+)
 
 # Reference ("car", "bipolar", "laplacian", "none"), mains frequency in Hz or None, montage.
 BuildChain = Callable[[str, float | None, Montage], SignalStage]
 _SCALE_UV = 200.0
 _OFFSET_EVERY_S = 0.5
 _FIT_AFTER_S = 2.0
-_LEAST_LANES = 4
-# Lines of type that a trace needs: less, and all of them are one block of colour. A page that all
-# fit on need not be turned, for which they may be somewhat closer.
-_LEAST_LANE_LINES, _LEAST_OF_ALL_LINES = 0.5, 0.35
+_MIN_LANES = 4
+# Height of a lane in lines of text: closer traces merge into a block of colour. Lanes may be
+# somewhat closer if all of them then fit on one page.
+_MIN_LANE_LINES, _MIN_ONE_PAGE_LINES = 0.5, 0.35
 
 
 class TracePanel(QtWidgets.QWidget):
     """Traces of all channels, as a sweep or a scrolling page of 5 to 30 s.
 
-    The offset of each trace, its median over the page, is taken off; a trace that leaves its
-    lane is cut 1.5 lanes from its middle. Where there are more channels than are legible, as many
-    as are make a page of lanes. Reference and notch change what is seen here and
-    nothing else; after a change, as after a change of channels, the page begins anew.
-
-    Parameters
-    ----------
-    session : Session
-        Where montage, bad channels and the state of the signal are read.
-    theme : Theme
-        Colours and type.
-    make_chain : callable, optional
-        Makes what the signal goes through for a reference and a notch; without it the view
-        offers neither.
-
-    Attributes
-    ----------
-    canvas : TraceCanvas
-        The picture.
-    controls : TraceControls
-        The menus.
+    Each trace is drawn without its offset, its median over the page, and clipped 1.5 lanes from the
+    middle of its lane. If not all channels are legible at once, they fill several pages of lanes.
+    Reference and notch affect the display only; changing them, or the channels, starts a new page.
     """
 
     marked = QtCore.Signal(str, bool)
@@ -66,8 +54,8 @@ class TracePanel(QtWidgets.QWidget):
         self._refused = ""
         self._t_first: float | None = None
         self._offsets_at = -float("inf")
-        self._to_fit = True
-        self._to_page = True
+        self._fit_pending = True
+        self._fits_legible = True
         self._bad: dict[str, str] | None = None
         self.controls = TraceControls()
         self.canvas = TraceCanvas(theme)
@@ -80,11 +68,11 @@ class TracePanel(QtWidgets.QWidget):
         self._apply_controls()
 
     def take(self, update: SessionUpdate) -> None:
-        """Take in what a poll brought."""
+        """Add the result of a poll."""
         if self._session.montage is None:
             return
         if update.new_montage or self.canvas.scene.pages is None:
-            self._to_fit = True
+            self._fit_pending = True
             self._begin(self._session.montage)
         pages = self.canvas.scene.pages
         if pages is None:
@@ -97,9 +85,9 @@ class TracePanel(QtWidgets.QWidget):
             self._t_first = pages.t_newest
 
     def draw(self, now: float) -> None:
-        """Draw the page anew from its cache."""
+        """Redraw the page from its cache."""
         scene = self.canvas.scene
-        if self._to_page and scene.n_lanes != self._legible():
+        if self._fits_legible and scene.n_lanes != self._legible():
             self._see(self._legible())
         if self._bad is not self._session.bad and scene.lanes is not None:
             self._bad = self._session.bad
@@ -108,45 +96,45 @@ class TracePanel(QtWidgets.QWidget):
         if now >= self._offsets_at + _OFFSET_EVERY_S:
             self._offsets_at = now
             self._follow_offsets()
-        (feed,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
+        feed = feed_of(self._session.feeds, "signal")
         newest = None if scene.pages is None else scene.pages.t_newest
         scene.stale = explain_stale(feed, self._session.montage is not None, newest, now)
         scene.message = self._refused or describe_scene(scene)
         self.canvas.update()
 
     def restyle(self, theme: Theme) -> None:
-        """Take another theme."""
+        """Apply a theme."""
         self.canvas.restyle(theme)
 
     def find_label(self, text: str) -> bool:
-        """Show and highlight the channel of a label; False where there is none."""
+        """Show and highlight the channel of a label; False if there is none."""
         scene = self.canvas.scene
         scene.highlighted = None if scene.lanes is None else scene.lanes.find(text)
-        self.controls.wanted.setStyleSheet("")
+        self.controls.search.setStyleSheet("")
         if scene.highlighted is not None:
             if scene.highlighted not in scene.seen:
                 self._show_from(scene.highlighted - scene.n_lanes // 2)
             self.canvas.setFocus()
         elif text.strip():
-            self.controls.wanted.setStyleSheet(f"border: 1px solid {scene.theme.bad}")
+            self.controls.search.setStyleSheet(f"border: 1px solid {scene.theme.bad}")
         self.canvas.update()
         return scene.highlighted is not None
 
     def toggle_bad(self, lane: int) -> None:
-        """Call the channel of a lane bad by hand, or no longer so, and tell it by `marked`."""
+        """Mark the channel of a lane as bad, or as good again, and emit `marked`."""
         lanes, montage = self.canvas.scene.lanes, self._session.montage
         if lanes is None or montage is None:
             return
         name = lanes.names[lane]
         if name not in montage.names:
-            self._refused = f"{name} is a pair: set the reference to none to mark its contacts"
+            self._refused = f"{name} is a pair: set the reference to none, then mark its contacts"
             return
         bad = name not in self._session.marked
         self._session.mark(name, bad)
         self.marked.emit(name, bad)
 
     def fit_scale(self) -> None:
-        """Set the scale of each kind so that most traces fit their lanes."""
+        """Set the scale of each chosen kind so that most traces fit their lanes."""
         scene, cache = self.canvas.scene, self.canvas.scene.cache
         if scene.lanes is None or cache is None:
             return
@@ -173,17 +161,17 @@ class TracePanel(QtWidgets.QWidget):
         self.controls.chain_changed.connect(self._change_chain)
         self.controls.scaled.connect(self._scale)
         self.controls.fitted.connect(self.fit_scale)
-        self.controls.asked.connect(self.find_label)
+        self.controls.searched.connect(self.find_label)
         self.canvas.label_clicked.connect(self.toggle_bad)
         self.canvas.wheeled.connect(lambda by: self._show_from(self._first + 2 * by))
         self.scrollbar.valueChanged.connect(self._show_from)
         for name, keys, effect in [
             *self.controls.keys(),
             ("Next page of channels", "PgDown", lambda: self._turn_page(1)),
-            ("Page of channels before", "PgUp", lambda: self._turn_page(-1)),
+            ("Previous page of channels", "PgUp", lambda: self._turn_page(-1)),
             ("Fewer channels", "Shift+PgDown", lambda: self.see(self.canvas.scene.n_lanes // 2)),
             ("More channels", "Shift+PgUp", lambda: self.see(2 * self.canvas.scene.n_lanes)),
-            ("As many channels as are legible", "Home", self._page_anew),
+            ("As many channels as are legible", "Home", self._show_legible),
             ("Channels further up", "Up", lambda: self._show_from(self._first - 1)),
             ("Channels further down", "Down", lambda: self._show_from(self._first + 1)),
             ("Bad, or no longer bad", "B", self._toggle_found),
@@ -199,7 +187,7 @@ class TracePanel(QtWidgets.QWidget):
         return () if lanes is None else tuple(dict.fromkeys(lanes.kinds))
 
     def _begin(self, montage: Montage) -> None:
-        """An empty page for these channels, through the view's chain."""
+        """Start an empty page for these channels, behind the display's chain."""
         reference, notch_hz = self.controls.chain
         self._chain, self._refused = None, ""
         if self._make_chain is not None and (reference, notch_hz) != ("none", None):
@@ -208,10 +196,10 @@ class TracePanel(QtWidgets.QWidget):
                 montage = self._chain.montage
             except RtbrainError as error:
                 self._refused = str(error)
-                self.controls.without_chain()
+                self.controls.reset_chain()
         scene = self.canvas.scene
         scene.pages, scene.lanes = TracePages(montage), Lanes.of(montage)
-        # Qt may paint before the next draw.
+        # Qt may paint before the next call of `draw`.
         scene.offsets = np.zeros(montage.n_channels, np.float32)
         scene.highlighted, self._bad = None, None
         self._t_first, self._offsets_at = None, -float("inf")
@@ -219,7 +207,7 @@ class TracePanel(QtWidgets.QWidget):
         scene.scales_uv = {kind: scene.scales_uv.get(kind, _SCALE_UV) for kind in kinds}
         self.controls.offer_kinds(kinds)
         scene.first_lane = 0
-        self._page_anew()
+        self._show_legible()
 
     def _through_chain(self, chunk: Chunk) -> Chunk:
         if self._chain is None:
@@ -243,25 +231,25 @@ class TracePanel(QtWidgets.QWidget):
         scales_uv = self.canvas.scene.scales_uv
         for kind in self.controls.chosen_kinds(self._kinds()):
             scales_uv[kind] = step_scale_uv(scales_uv[kind], steps)
-        self._to_fit = False
+        self._fit_pending = False
         self.canvas.update()
 
     def see(self, n_lanes: int) -> None:
-        """Show so many channels at once, or as many as there are, legible or not."""
-        self._to_page = False
+        """Show a number of channels at once, legible or not."""
+        self._fits_legible = False
         self._see(n_lanes)
 
     def _legible(self) -> int:
-        """Lanes that are legible in the room that there is."""
+        """Number of lanes that are legible at this height."""
         lanes = self.canvas.scene.lanes
         n_all = 0 if lanes is None else len(lanes.rows)
         n_lines = self.canvas.plot.height() / self.canvas.fontMetrics().height()
-        if n_all <= n_lines / _LEAST_OF_ALL_LINES:
+        if n_all <= n_lines / _MIN_ONE_PAGE_LINES:
             return n_all
-        return max(_LEAST_LANES, int(n_lines / _LEAST_LANE_LINES))
+        return max(_MIN_LANES, int(n_lines / _MIN_LANE_LINES))
 
-    def _page_anew(self) -> None:
-        self._to_page = True
+    def _show_legible(self) -> None:
+        self._fits_legible = True
         self._see(self._legible())
 
     def _turn_page(self, by: int) -> None:
@@ -272,7 +260,7 @@ class TracePanel(QtWidgets.QWidget):
         if scene.lanes is None:
             return
         n_all = len(scene.lanes.rows)
-        scene.n_lanes = min(max(n_lanes, _LEAST_LANES), n_all)
+        scene.n_lanes = min(max(n_lanes, _MIN_LANES), n_all)
         blocker = QtCore.QSignalBlocker(self.scrollbar)
         self.scrollbar.setRange(0, n_all - scene.n_lanes)
         self.scrollbar.setPageStep(scene.n_lanes)
@@ -297,6 +285,6 @@ class TracePanel(QtWidgets.QWidget):
             return
         scene.offsets = offsets(cache.low, cache.high)
         newest, first = scene.pages.t_newest, self._t_first
-        if self._to_fit and newest is not None and newest - (first or newest) >= _FIT_AFTER_S:
-            self._to_fit = False
+        if self._fit_pending and newest is not None and newest - (first or newest) >= _FIT_AFTER_S:
+            self._fit_pending = False
             self.fit_scale()

@@ -1,27 +1,106 @@
-"""All that a picture of traces shows, and where: no Qt in it but rectangles."""
+"""What the picture of traces shows and where, free of Qt."""
 
+import bisect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.types import Doubles, Floats, Mask
+from rtbrain.types import Doubles, Floats, Mask, Montage
 from rtbrain.view.streams.records import StreamHealth
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TraceCache, TracePages
-from rtbrain.view.traces.lanes import Lanes
 
-# Of a sweep, this share of the page ahead of the newest column is blank.
+# Share of the page that a sweep leaves blank ahead of its newest column.
 _BLANK_SHARE = 0.015
-# Traces may run into their neighbours' lanes, but not over the whole picture.
+# Traces may reach into neighbouring lanes, but not across the whole picture.
 _REACH_LANES = 1.5
 Slots = npt.NDArray[np.intp]
+# µV from one trace to the next.
+SCALES_UV = tuple(float(digit * 10**power) for power in range(-1, 6) for digit in (1, 2, 5))
+# A contact, a pair, or a contact and its reference: A1, A1-A2, A1-REF. The first contact counts.
+_NUMBERED = re.compile(r"^(.*?)\d+(?:-.*)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Channels from top to bottom, shaft by shaft."""
+
+    rows: tuple[int, ...]
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    shafts: tuple[str, ...]
+    colours: tuple[int, ...]
+
+    @classmethod
+    def of(cls, montage: Montage) -> "Lanes":
+        """Lanes of a montage: shafts in the order of their first contact."""
+        shafts = list(map(_shaft_of, montage.names, montage.kinds))
+        keys = list(zip(montage.kinds, shafts, strict=True))
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        rows = sorted(range(montage.n_channels), key=lambda row: (numbers[keys[row]], row))
+        return cls(
+            tuple(rows),
+            tuple(montage.names[row] for row in rows),
+            tuple(montage.kinds[row] for row in rows),
+            tuple(shafts[row] for row in rows),
+            tuple(numbers[keys[row]] for row in rows),
+        )
+
+    def find(self, text: str) -> int | None:
+        """Lane whose label equals a text, else starts with it, else contains it."""
+        wanted = text.strip().casefold()
+        if not wanted:
+            return None
+        names = [name.casefold() for name in self.names]
+        for fits in (str.__eq__, str.startswith, str.__contains__):
+            for lane, name in enumerate(names):
+                if fits(name, wanted):
+                    return lane
+        return None
+
+
+def _shaft_of(name: str, kind: str) -> str:
+    """Label up to its number; the kind of a channel without one."""
+    match = _NUMBERED.match(name)
+    return match.group(1) if match and match.group(1) else kind
+
+
+def bad_reason(name: str, bad: Mapping[str, str]) -> str:
+    """Why a channel is bad; empty if it is good. A pair is bad if either contact is."""
+    if name in bad or not bad:
+        return bad.get(name, "")
+    parts = name.split("-")
+    for cut in range(1, len(parts)):
+        for contact in ("-".join(parts[:cut]), "-".join(parts[cut:])):
+            if contact in bad:
+                return f"{contact}: {bad[contact]}"
+    return ""
+
+
+def step_scale_uv(scale_uv: float, steps: int) -> float:
+    """Scale some steps of 1, 2, 5 away, within the ends."""
+    at = bisect.bisect_left(SCALES_UV, scale_uv * 0.999)
+    return SCALES_UV[min(max(at + steps, 0), len(SCALES_UV) - 1)]
+
+
+def fit_scale_uv(low: Floats, high: Floats) -> float | None:
+    """Scale at which most traces of a page fit their lanes; None without a sample."""
+    there = np.isfinite(low).any(axis=1)
+    if not there.any():
+        return None
+    low, high = low[there], high[there]
+    spans = np.nanpercentile(high, 95, axis=1) - np.nanpercentile(low, 5, axis=1)
+    return SCALES_UV[
+        min(bisect.bisect_left(SCALES_UV, float(np.median(spans))), len(SCALES_UV) - 1)
+    ]
 
 
 @dataclass(slots=True, eq=False)
 class Scene:
-    """What is drawn, and where."""
+    """What the canvas draws."""
 
     theme: Theme
     pages: TracePages | None = None
@@ -39,7 +118,7 @@ class Scene:
 
     @property
     def cache(self) -> TraceCache | None:
-        """Cache of the page, once there is a sample in it."""
+        """Cache of the page; None before the first sample."""
         if self.pages is None:
             return None
         cache = self.pages.caches[self.page_s]
@@ -47,38 +126,38 @@ class Scene:
 
     @property
     def seen(self) -> range:
-        """Lanes that are seen."""
+        """Lanes on this page of channels."""
         n_lanes = 0 if self.lanes is None else len(self.lanes.rows)
         return range(self.first_lane, min(self.first_lane + self.n_lanes, n_lanes))
 
     def slots(self, cache: TraceCache) -> Slots:
-        """Slots of the cache from the left to the right of the picture."""
+        """Slots of the cache in the order of the picture, left to right."""
         if not self.scrolling:
             return np.arange(cache.n_columns)
         return np.asarray((cache.newest + 1 + np.arange(cache.n_columns)) % cache.n_columns)
 
     def place(self, column: int, cache: TraceCache) -> int:
-        """Where a column is, in columns from the left."""
+        """Place of a column in the picture, in columns from the left."""
         if not self.scrolling:
             return column % cache.n_columns
         return cache.n_columns - 1 - (cache.newest - column)
 
     def joined(self, cache: TraceCache) -> Mask:
-        """Whether a line leads to each column of the picture from the one at its left."""
+        """Whether each column of the picture connects to the one on its left."""
         joined = ~cache.broken[self.slots(cache)]
-        # Left of the oldest column is the newest.
+        # The column left of the oldest is the newest.
         joined[self.place(cache.newest - cache.n_columns + 1, cache)] = False
         return joined
 
     def blank(self, cache: TraceCache) -> Slots:
-        """Places just ahead of a sweep's newest column, left blank: its oldest."""
+        """Places of the blank columns ahead of a sweep's newest column."""
         if self.scrolling:
             return np.arange(0)
         n_blank = max(1, round(_BLANK_SHARE * cache.n_columns))
         return np.asarray((cache.newest + 1 + np.arange(n_blank)) % cache.n_columns)
 
     def ends(self, lanes: list[int], cache: TraceCache, lane_px: float) -> tuple[Doubles, Doubles]:
-        """Ends of the columns of these lanes, pixels downwards: float64 [n_lanes, n_columns]."""
+        """Upper and lower ends of each column of some lanes, px: float64 [n_lanes, n_columns]."""
         if self.lanes is None:
             return np.empty((0, 0)), np.empty((0, 0))
         rows = np.array([self.lanes.rows[lane] for lane in lanes], np.intp)
@@ -100,11 +179,10 @@ class Scene:
 
 
 def explain_stale(feed: StreamHealth, found: bool, t_newest: float | None, now: float) -> str:
-    """Why the signal is not live; empty where it is."""
+    """Why the signal is not live; empty if it is."""
     if not found:
-        asked = f": {feed.name}" if feed.name else ""
-        doing = "connecting" if feed.state == "connecting" else "waiting for a signal"
-        return f"{doing}{asked}"
+        activity = "connecting" if feed.state == "connecting" else "waiting for a signal"
+        return f"{activity}: {feed.name}" if feed.name else activity
     if feed.state == "live":
         return ""
     if t_newest is None:
@@ -113,13 +191,15 @@ def explain_stale(feed: StreamHealth, found: bool, t_newest: float | None, now: 
 
 
 def describe_scene(scene: Scene) -> str:
-    """Which contacts are seen, on which scale of time, and how many of all are bad."""
+    """Which contacts are shown, the time scale, and how many contacts are bad."""
     if scene.lanes is None:
         return ""
-    said = ["1 s a division"]
+    parts = ["1 s per division"]
     n_all = len(scene.lanes.rows)
     if scene.n_lanes < n_all:
-        said.insert(0, f"contacts {scene.seen.start + 1}-{scene.seen.stop} of {n_all} (PgUp, PgDn)")
+        parts.insert(
+            0, f"contacts {scene.seen.start + 1}-{scene.seen.stop} of {n_all} (PgUp, PgDn)"
+        )
     if scene.bad:
-        said.append(f"{len(scene.bad)} bad" + (" in all" if scene.n_lanes < n_all else ""))
-    return ", ".join(said)
+        parts.append(f"{len(scene.bad)} bad" + (" in all" if scene.n_lanes < n_all else ""))
+    return ", ".join(parts)

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from rtbrain.types import Montage
 from rtbrain.view.traces.cache import TraceCache, TracePages
-from rtbrain.view.traces.lanes import SCALES_UV, Lanes, bad_reason, fit_scale_uv, step_scale_uv
 from rtbrain.view.traces.paint import offsets, segments
+from rtbrain.view.traces.scene import SCALES_UV, Lanes, bad_reason, fit_scale_uv, step_scale_uv
 from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0
 
 
-def by_hand(pieces, page_samples, n_columns):
+def expected_columns(pieces, page_samples, n_columns):
     """Columns one by one: low, high, gap, broken by slot."""
     n_columns = min(n_columns, page_samples)
     column = {}
@@ -68,7 +68,7 @@ def test_columns_hold_the_least_and_greatest_however_the_samples_are_cut(
         at += gap if pieces else 0
         pieces.append((at, data))
         at += length
-    expected = by_hand(pieces, *page)
+    expected = expected_columns(pieces, *page)
     whole, single = TraceCache(2, *page), TraceCache(2, *page)
     for start, data in pieces:
         before = data.copy()
