@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.encoder.weights.open_model import open_model
+from rtbrain.encoder import open_model
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
 from rtbrain.learn.fit.embed_recording import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,37 +13,28 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
 from rtbrain.encoder import (
-    BIOFAME_SIZES,
-    BRAINBERT_SIZES,
-    NEUROBERT_SIZES,
-    POPT_SIZES,
-    STREAMING_SIZES,
-    BioFAMESizes,
-    BrainBERTSizes,
     ChannelEncoder,
     ChannelSizes,
     EncoderModel,
-    NeuroBERTSizes,
-    PopT,
     PopTSizes,
     RuntimeChoice,
-    StreamingBERTSizes,
     encoder_kind,
     encoder_tensors,
     load_encoder_tensors,
     load_trained,
-    make_encoder,
     random_encoder,
+    sizes_of,
     trained_folders,
     weights_sha256,
 )
-from rtbrain.errors import BundleError, SettingsError
+from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, Pick
 from rtbrain.spectrogram import RunningStatistics, RunningStft
 from rtbrain.types import Floats, Montage
 
-SizesT = TypeVar("SizesT")
+# Bundles hold the tensors of a channel encoder, whatever its kind, under this name.
+_CHANNEL_ENCODER = "brainbert"
 
 
 def build_decoder(
@@ -115,10 +106,9 @@ def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
         channel, popt = load_trained(settings.weights)
         popt = None if settings.popt is None else popt
     else:
-        sizes = _channel_sizes(settings)
-        channel = random_encoder(encoder_kind(sizes), sizes, settings.seed)
+        channel = random_encoder(_channel_sizes(settings), settings.seed)
         if settings.popt is not None:
-            popt = random_encoder("popt", _popt_sizes(settings.popt), settings.seed + 1)
+            popt = random_encoder(_popt_sizes(settings.popt), settings.seed + 1)
     return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
@@ -130,38 +120,18 @@ def describe_encoder(recipe: Recipe) -> str:
     if settings.weights is None:
         return f"random, seed {settings.seed}"
     folders = [folder for folder in trained_folders(settings.weights) if folder is not None]
-    # The name alone: where the weights lie is nobody's business who gets the bundle.
+    # The name alone: a bundle may be shared, and holds no paths.
     name = Path(settings.weights).resolve().name
     return f"trained {name} (sha {weights_sha256(folders)[:12]})"
 
 
 def _channel_sizes(settings: EncoderSettings) -> ChannelSizes:
     kind, sizes = settings.channel_encoder
-    if kind == "neurobert":
-        return _sizes("encoder.neurobert", sizes, NEUROBERT_SIZES, NeuroBERTSizes)
-    if kind == "biofame":
-        return _sizes("encoder.biofame", sizes, BIOFAME_SIZES, BioFAMESizes)
-    if kind == "streaming":
-        return _sizes("encoder.streaming", sizes, STREAMING_SIZES, StreamingBERTSizes)
-    return _sizes("encoder.brainbert", sizes, BRAINBERT_SIZES, BrainBERTSizes)
+    return cast(ChannelSizes, sizes_of(kind, sizes, key=f"encoder.{kind}"))
 
 
 def _popt_sizes(sizes: str | dict[str, int]) -> PopTSizes:
-    return _sizes("encoder.popt", sizes, POPT_SIZES, PopTSizes)
-
-
-def _sizes(
-    key: str, sizes: str | dict[str, int], named: dict[str, SizesT], make: Callable[..., SizesT]
-) -> SizesT:
-    """Sizes by name, or of the numbers themselves."""
-    if isinstance(sizes, str):
-        if sizes not in named:
-            raise SettingsError(f"{key}: no sizes {sizes!r}; known are {', '.join(named)}")
-        return named[sizes]
-    try:
-        return make(**sizes)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{key}: {error}") from error
+    return cast(PopTSizes, sizes_of("popt", sizes, key="encoder.popt"))
 
 
 def bundle_parts(
@@ -174,7 +144,7 @@ def bundle_parts(
     trained_on: str,
     feature_mean: Floats | None = None,
 ) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
-    """Manifest and arrays of a bundle for a decoder that was fitted just now.
+    """Manifest and arrays of a bundle for a decoder that was just fitted.
 
     Parameters
     ----------
@@ -184,15 +154,14 @@ def bundle_parts(
         Mean of the training features.
     """
     trained = recipe.encoder.weights is not None
+    # The bundle holds the weights, and no path.
+    update: dict[str, Any] = {"weights": None} if trained else {}
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
-        update: dict[str, Any] = {
-            encoder_kind(model.channel_encoder.sizes): asdict(model.channel_encoder.sizes)
-        }
+        sizes = model.channel_encoder.sizes
+        update[encoder_kind(sizes)] = asdict(sizes)
         update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
+    if update:
         encoder = recipe.encoder.model_copy(update=update)
-        recipe = recipe.model_copy(update={"encoder": encoder})
-    if trained:  # the bundle brings them; where they lay is not told
-        encoder = recipe.encoder.model_copy(update={"weights": None})
         recipe = recipe.model_copy(update={"encoder": encoder})
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:
@@ -201,7 +170,7 @@ def bundle_parts(
         statistics = features.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
-        tensors |= encoder_tensors("brainbert", model.channel_encoder)
+        tensors |= encoder_tensors(_CHANNEL_ENCODER, model.channel_encoder)
         if model.popt is not None:
             tensors |= encoder_tensors("popt", model.popt)
     manifest = Manifest(
@@ -230,12 +199,11 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    # Of whichever kind: bundles hold the encoder of a channel under this name.
-    channel = make_encoder(_channel_sizes(settings))
-    load_encoder_tensors(channel, bundle.part("brainbert"))
+    channel = _channel_sizes(settings).make()
+    load_encoder_tensors(channel, bundle.part(_CHANNEL_ENCODER))
     popt = None
     if settings.popt is not None:
-        popt = PopT(_popt_sizes(settings.popt))
+        popt = _popt_sizes(settings.popt).make()
         load_encoder_tensors(popt, bundle.part("popt"))
     return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 

@@ -111,6 +111,9 @@ class SpectrogramSettings(Settings):
         return self
 
 
+ChannelKind = Literal["brainbert", "neurobert", "biofame", "streaming"]
+
+
 class EncoderSettings(Settings):
     """Which frames are pooled, and the encoder: trained weights, or sizes and a seed."""
 
@@ -150,9 +153,10 @@ class EncoderSettings(Settings):
         return self
 
     @property
-    def channel_encoder(self) -> tuple[str, str | dict[str, NonNegativeInt]]:
+    def channel_encoder(self) -> tuple[ChannelKind, str | dict[str, NonNegativeInt]]:
         """Kind and sizes of the encoder of a channel."""
-        for kind in ("neurobert", "biofame", "streaming"):
+        kinds: tuple[ChannelKind, ...] = ("neurobert", "biofame", "streaming")
+        for kind in kinds:
             sizes = getattr(self, kind)
             if sizes is not None:
                 return kind, sizes

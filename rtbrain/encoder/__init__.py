@@ -3,11 +3,16 @@
 from rtbrain.encoder.models.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
 from rtbrain.encoder.models.model import (
+    ENCODERS,
     ChannelEncoder,
     ChannelSizes,
+    EncoderKind,
     EncoderModel,
+    EncoderSizes,
     encoder_kind,
-    make_encoder,
+    random_control,
+    random_encoder,
+    sizes_of,
 )
 from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
@@ -39,16 +44,27 @@ from rtbrain.encoder.weights.folder import (
     import_checkpoint,
     load_encoder,
     load_encoder_tensors,
-    random_encoder,
     save_encoder,
 )
-from rtbrain.encoder.weights.shipped import load_trained, trained_folders, weights_sha256
+from rtbrain.encoder.weights.trained import (
+    SHIPPED,
+    SHIPPED_STREAMING,
+    load_trained,
+    open_model,
+    require_unseen,
+    trained_folders,
+    training_provenance,
+    weights_sha256,
+)
 
 __all__ = [
     "BIOFAME_SIZES",
     "BRAINBERT_SIZES",
+    "ENCODERS",
     "NEUROBERT_SIZES",
     "POPT_SIZES",
+    "SHIPPED",
+    "SHIPPED_STREAMING",
     "STREAMING_SIZES",
     "ApprovedRuntime",
     "BioFAME",
@@ -58,7 +74,9 @@ __all__ = [
     "ChannelEncoder",
     "ChannelSizes",
     "Contract",
+    "EncoderKind",
     "EncoderModel",
+    "EncoderSizes",
     "EncoderStage",
     "FrameMean",
     "NeuroBERT",
@@ -92,12 +110,16 @@ __all__ = [
     "load_encoder_tensors",
     "load_runtime",
     "load_trained",
-    "make_encoder",
+    "open_model",
+    "random_control",
     "random_encoder",
+    "require_unseen",
     "require_matching_mode",
     "require_precision",
     "save_encoder",
     "streaming_stage",
+    "sizes_of",
     "trained_folders",
+    "training_provenance",
     "weights_sha256",
 ]

@@ -274,7 +274,7 @@ def test_embeddings_are_those_of_the_encoder_at_every_good_item(
     sources = [SYNTHETIC.format(2, 6), str(write_fif(tmp_path / "dead_raw.fif", data))]
     config = settings_file(tmp_path, sources, recipe=recipe)
     rtbrain("corpus", "build", "--config", config, "--out", "c")
-    encoder = random_encoder("brainbert", sizes, seed=0)
+    encoder = random_encoder(sizes, seed=0)
     save_encoder(encoder, tmp_path / "encoder")
     done = rtbrain("corpus", "embed", "c", "encoder", "--out", "e", "--dtype", "float32")
     assert done.returncode == 0, done.stderr
@@ -302,7 +302,7 @@ def test_embeddings_are_those_of_the_encoder_at_every_good_item(
 def test_an_encoder_of_other_frequencies_is_refused(tmp_path: Path) -> None:
     config = settings_file(tmp_path, [SYNTHETIC.format(2, 4)])
     rtbrain("corpus", "build", "--config", config, "--out", "c")
-    encoder = random_encoder("brainbert", BRAINBERT_SIZES["compact"], seed=0)
+    encoder = random_encoder(BRAINBERT_SIZES["compact"], seed=0)
     save_encoder(encoder, tmp_path / "encoder")
     line = refused("corpus", "embed", "c", "encoder", "--out", "e")
     assert "the encoder does not take items of [29, 20]" in line
@@ -312,7 +312,7 @@ def test_no_population_is_validated_on_whom_its_encoder_learned_from(tmp_path: P
     mine = settings_of(tmp_path / "mine.yaml", "popt")
     built = corpus_of(tmp_path / "c", "spectrogram", RECIPE)
     sizes = BrainBERTSizes(**ENCODER)
-    save_encoder(random_encoder("brainbert", sizes, seed=0), tmp_path / "encoder")
+    save_encoder(random_encoder(sizes, seed=0), tmp_path / "encoder")
     report = tmp_path / "encoder" / "report.json"
     report.write_text(json.dumps({"corpus": {"learned": ["s1", "s3"]}}))
     assert rtbrain("corpus", "embed", built, "encoder", "--out", "e").returncode == 0
@@ -326,4 +326,4 @@ def test_no_population_is_validated_on_whom_its_encoder_learned_from(tmp_path: P
     told = json.loads((tmp_path / "popt" / "report.json").read_text())["corpus"]
     assert (told["encoder_learned"], told["learned"]) == (["s1", "s3"], ["s1", "s3"])
     report.write_text('{"corpus": {"learned": 3}}')
-    assert "does not tell" in refused("corpus", "embed", built, "encoder", "--out", "f")
+    assert "does not say" in refused("corpus", "embed", built, "encoder", "--out", "f")

@@ -47,7 +47,7 @@ STEPS = 6
 
 def save_teacher(folder: Path, learned: list[str] | None = None, **sizes: int) -> Path:
     """A folder of a BrainBERT, and of its report where it is told whom it learned from."""
-    encoder = random_encoder("brainbert", BrainBERTSizes(**(ENCODER | sizes)), 7)
+    encoder = random_encoder(BrainBERTSizes(**(ENCODER | sizes)), 7)
     save_encoder(encoder, folder / "brainbert")
     if learned is not None:
         report = json.dumps({"corpus": {"learned": learned}})
@@ -204,7 +204,7 @@ def test_weights_follow_from_the_seed_and_an_untrained_teacher_is_another(tmp_pa
     def made(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         mine = distilling(tmp_path / "mine.yaml", seed=seed, teacher="untrained")
         settings = load_settings(str(mine), DistillSettings)
-        teacher = teacher_of(settings, random_encoder("brainbert", BrainBERTSizes(**ENCODER), 0))
+        teacher = teacher_of(settings, random_encoder(BrainBERTSizes(**ENCODER), 0))
         assert teacher is not None
         spectrogram = torch.ones(1, 20, 8)
         student = distillation_objective(settings, teacher, 0.122, 4).encoder(spectrogram)

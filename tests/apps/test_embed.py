@@ -26,7 +26,7 @@ SIZES = BrainBERTSizes(24, 48, 2, 2)
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder")
-    save_encoder(random_encoder("brainbert", SIZES, 4), folder)
+    save_encoder(random_encoder(SIZES, 4), folder)
     return folder
 
 
@@ -98,9 +98,9 @@ def test_goldens_come_out_of_the_command(shared: Path, tmp_path: Path) -> None:
 
 @pytest.mark.shared
 def test_a_bids_recording_goes_through_to_the_population(shared: Path, tmp_path: Path) -> None:
-    save_encoder(random_encoder("brainbert", SIZES, 4), tmp_path / "bb")
+    save_encoder(random_encoder(SIZES, 4), tmp_path / "bb")
     sizes = PopTSizes(24, 32, 64, 2, 2)
-    save_encoder(random_encoder("popt", sizes, 5), tmp_path / "pp")
+    save_encoder(random_encoder(sizes, 5), tmp_path / "pp")
     flags = ("--encoder", tmp_path / "bb", "--popt", tmp_path / "pp", "--scale", "1e-6")
     folder = shared / "data" / "ecog-gripforce"
     line = refused("embed", folder, *flags, "--out", tmp_path / "o.npz")
@@ -167,7 +167,7 @@ def test_nan_in_a_file_is_refused_by_channel_and_time(tmp_path: Path, encoder: P
 
 
 def test_popt_needs_positions(tmp_path: Path, encoder: Path, recording: Path) -> None:
-    save_encoder(random_encoder("popt", PopTSizes(24, 32, 64, 2, 2), 5), tmp_path / "pp")
+    save_encoder(random_encoder(PopTSizes(24, 32, 64, 2, 2), 5), tmp_path / "pp")
     flags = ("--sfreq", SFREQ_HZ, "--encoder", encoder, "--popt", tmp_path / "pp")
     assert "no positions" in refused("embed", recording, *flags, "--out", tmp_path / "o.npz")
     montage = Montage(("A1",), ("seeg",), 1.0, np.array([[-40, 10, 20]], np.float32), "MNI mm")

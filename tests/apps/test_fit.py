@@ -241,7 +241,8 @@ def test_an_encoder_of_waveforms_is_fitted_on_patches(
     tmp_path: Path, make: type[NeuroBERTSizes | BioFAMESizes]
 ) -> None:
     encoder, config, out = tmp_path / "encoder", tmp_path / "fit.yaml", tmp_path / "bundle"
-    trained = random_encoder(encoder_kind(sizes := make(16, 32, 2, 1, 32)), sizes, seed=7)
+    sizes = make(16, 32, 2, 1, 32)
+    trained = random_encoder(sizes, seed=7)
     save_encoder(trained, encoder)
     config.write_text(f"{PATCHES}encoder: {encoder}\n")
     done = rtbrain("fit", *PATIENT, "--config", config, "--out", out)
@@ -257,15 +258,13 @@ def test_an_encoder_is_not_fitted_on_what_it_does_not_read(tmp_path: Path) -> No
     brainbert, neurobert = BrainBERTSizes(16, 32, 2, 1, 32), NeuroBERTSizes(16, 32, 2, 1, 40)
     popt = PopTSizes(16, 16, 32, 2, 1)
     for sizes in (brainbert, neurobert, popt):
-        save_encoder(
-            random_encoder(encoder_kind(sizes), sizes, seed=1), tmp_path / encoder_kind(sizes)
-        )
+        save_encoder(random_encoder(sizes, seed=1), tmp_path / encoder_kind(sizes))
     config = tmp_path / "fit.yaml"
     spectrograms = QUICK.replace("linear", "edge")
     for text, kind, part in (
         (PATCHES, "brainbert", "a BrainBERT reads spectrograms, and would get"),
         (spectrograms, "neurobert", "a NeuroBERT reads patches, and would get"),
-        (PATCHES, "popt", "expected one of a channel, found a PopT"),
+        (PATCHES, "popt", "expected a channel encoder, found a PopT"),
     ):
         config.write_text(f"{text}encoder: {tmp_path / kind}\n")
         assert part in refused("fit", *PATIENT, "--config", config, "--out", tmp_path / "none")

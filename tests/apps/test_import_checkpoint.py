@@ -28,7 +28,7 @@ def checkpoint(file: Path, model: object) -> Path:
 
 
 def test_hash_and_sizes_are_printed(tmp_path):
-    file = checkpoint(tmp_path / "a.pth", random_encoder("brainbert", SIZES, 0).state_dict())
+    file = checkpoint(tmp_path / "a.pth", random_encoder(SIZES, 0).state_dict())
     result = invoke("brainbert", file, tmp_path / "out")
     assert result.exit_code == 0
     note = json.loads((tmp_path / "out" / "encoder.json").read_text())

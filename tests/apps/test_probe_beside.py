@@ -39,15 +39,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoders")
     sizes = StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS)
-    save_encoder(
-        random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), folder / "whole"
-    )
+    save_encoder(random_encoder(BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), folder / "whole")
     for seed in range(3):
-        save_encoder(random_encoder("streaming", sizes, seed), folder / f"student{seed}")
+        save_encoder(random_encoder(sizes, seed), folder / f"student{seed}")
     for seed in (7, 8):
-        save_encoder(
-            random_encoder("popt", PopTSizes(16, 16, 32, 2, 1), seed), folder / f"popt{seed}"
-        )
+        save_encoder(random_encoder(PopTSizes(16, 16, 32, 2, 1), seed), folder / f"popt{seed}")
     return folder
 
 
@@ -68,7 +64,7 @@ def test_an_encoder_that_was_taught_to_say_it_later_is_labelled_at_an_earlier_mo
     delays_s = []
     for n_patches in (0, 2):
         sizes = StreamingBERTSizes(16, 32, 2, 1, 3, 4, N_FREQS, delay_patches=n_patches)
-        save_encoder(random_encoder("streaming", sizes, 0), tmp_path / str(n_patches))
+        save_encoder(random_encoder(sizes, 0), tmp_path / str(n_patches))
         named = EncoderSpec("student", tmp_path / str(n_patches), None, 3)
         delays_s.append(load_encoder_spec(named, open_corpus(corpus)).delay_s)
     assert delays_s[1] - delays_s[0] == pytest.approx(6 * RECIPE["spectrogram"]["frame_hop_s"])
@@ -210,6 +206,6 @@ def test_what_cannot_stand_beside_is_refused_in_one_line(
     for arguments, part in wrong.items():
         assert part in refused("probe", whole, *given, *arguments)
     trained = tmp_path / "trained"
-    save_encoder(random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), trained)
+    save_encoder(random_encoder(BrainBERTSizes(16, 32, 2, 1, N_FREQS), 1), trained)
     (trained / "report.json").write_text(json.dumps({"corpus": {"learned": ["s1"]}}))
     assert "trained was trained on them" in refused("probe", whole, *given, f"a={trained}")

@@ -28,8 +28,8 @@ PATIENT = "synthetic:3,duration_s=45,n_channels=8"
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights") / "mine"
-    save_encoder(random_encoder("streaming", SIZES, 4), folder / "streaming")
-    save_encoder(random_encoder("popt", PopTSizes(16, 24, 32, 2, 1), 5), folder / "popt")
+    save_encoder(random_encoder(SIZES, 4), folder / "streaming")
+    save_encoder(random_encoder(PopTSizes(16, 24, 32, 2, 1), 5), folder / "popt")
     return folder
 
 

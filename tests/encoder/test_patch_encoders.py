@@ -104,9 +104,9 @@ def readout_of(readout: LinearReadout, embedding: Embedding) -> Floats:
 def test_trained_weights_of_another_kind_are_named_by_their_folder(tmp_path: Path) -> None:
     from rtbrain.encoder import NeuroBERTSizes, PopTSizes
 
-    trained = random_encoder("neurobert", NeuroBERTSizes(**CHANNEL), 5)
+    trained = random_encoder(NeuroBERTSizes(**CHANNEL), 5)
     save_encoder(trained, tmp_path / "neurobert")
-    save_encoder(random_encoder("popt", PopTSizes(**POPT), 6), tmp_path / "popt")
+    save_encoder(random_encoder(PopTSizes(**POPT), 6), tmp_path / "popt")
     model = encoder_of_recipe(recipe_of(weights=str(tmp_path)))
     assert model is not None
     assert isinstance(model.channel_encoder, NeuroBERT)

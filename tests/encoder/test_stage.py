@@ -32,8 +32,8 @@ def spectrogram(seed: int, good: tuple[bool, ...] = (True,) * N_CHANNELS) -> Spe
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> TorchScriptRuntime:
     model = EncoderModel(
-        random_encoder("brainbert", BrainBERTSizes(16, 24, 2, 2), 0),
-        random_encoder("popt", PopTSizes(16, 24, 32, 2, 1), 1),
+        random_encoder(BrainBERTSizes(16, 24, 2, 2), 0),
+        random_encoder(PopTSizes(16, 24, 32, 2, 1), 1),
         "last",
     )
     folder = tmp_path_factory.mktemp("cache")

@@ -129,7 +129,7 @@ def test_what_an_encoder_was_taught_to_say_later_describes_an_earlier_moment(
 ) -> None:
     assert MODEL is not None
     late = StreamingBERTSizes(**STREAMING, delay_patches=2)
-    model = EncoderModel(random_encoder("streaming", late, 0), MODEL.popt, "last", 5)
+    model = EncoderModel(random_encoder(late, 0), MODEL.popt, "last", 5)
     features = build_feature_pipeline(
         recipe_of(window={"length_s": 1.0} | window), MONTAGE, model=model
     )
@@ -197,7 +197,7 @@ def test_windows_at_events_are_each_one_shot() -> None:
 
 
 def test_trained_weights_are_taken_from_a_folder_named_streaming(tmp_path: Path) -> None:
-    trained = random_encoder("streaming", StreamingBERTSizes(**STREAMING), 9)
+    trained = random_encoder(StreamingBERTSizes(**STREAMING), 9)
     save_encoder(trained, tmp_path / "streaming")
     recipe = recipe_of(encoder={"n_pooled": 5, "weights": str(tmp_path), "popt": None})
     model = encoder_of_recipe(recipe)

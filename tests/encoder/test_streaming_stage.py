@@ -20,7 +20,7 @@ from rtbrain.encoder import (
     compile_streaming,
     compile_torchscript,
     random_encoder,
-    stage,
+    streaming_stage,
 )
 from rtbrain.encoder.runtimes.window_runtime import on_threads
 from rtbrain.errors import CompiledModelError, SettingsError
@@ -38,15 +38,15 @@ FRAMES = np.random.default_rng(7).standard_normal((N_CHANNELS, 1200, N_FREQS), n
 
 
 def model(*, popt: bool = True, n_pooled: int = 6) -> EncoderModel:
-    population = random_encoder("popt", PopTSizes(16, 24, 32, 2, 2), 1) if popt else None
-    return EncoderModel(random_encoder("streaming", SIZES, 0), population, "last", n_pooled)
+    population = random_encoder(PopTSizes(16, 24, 32, 2, 2), 1) if popt else None
+    return EncoderModel(random_encoder(SIZES, 0), population, "last", n_pooled)
 
 
 MODEL = model()
 
 
 def stage_of(given: EncoderModel = MODEL, hop_frames: int = HOP_FRAMES) -> StreamingEncoderStage:
-    return stage(
+    return streaming_stage(
         given,
         (N_CHANNELS, N_FRAMES, N_FREQS),
         POSITIONS,
@@ -82,9 +82,8 @@ def one_shot(
                 channels[row] = given.channel_encoder.embed(frames, "last", given.n_pooled)[0]
         if given.popt is None:
             return channels.numpy(), channels.flatten().numpy()
-        left_out = torch.cat((torch.zeros(1, dtype=torch.bool), ~good))[None]
         population = given.popt.population(
-            channels[None], torch.from_numpy(POSITIONS)[None], left_out
+            channels[None], torch.from_numpy(POSITIONS)[None], good[None]
         )
     return channels.numpy(), population[0].numpy()
 
@@ -238,7 +237,7 @@ def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
         STAGE(replace(item, data=item.data[:, 1:]))
     with pytest.raises(SettingsError, match="nearest that fits is 6 frames"):
         StreamingModel(MODEL, 7)
-    bidirectional = EncoderModel(random_encoder("brainbert", BrainBERTSizes(16, 24, 2, 1), 0), None)
+    bidirectional = EncoderModel(random_encoder(BrainBERTSizes(16, 24, 2, 1), 0), None)
     with pytest.raises(SettingsError, match="expected a StreamingBERT, got a BrainBERT"):
         StreamingModel(bidirectional, 6)
     with pytest.raises(SettingsError, match="nearest that fits is 6"):
@@ -250,10 +249,14 @@ def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
     with pytest.raises(CompiledModelError, match="window has 22 frames, the hop 24"):
         stage_of(hop_frames=24)
     with pytest.raises(CompiledModelError, match="reads 8 frequencies, the spectrogram has 9"):
-        stage(MODEL, (5, 22, 9), POSITIONS, hop_frames=6, hop_samples=60, neural_delay_s=0.0)
+        streaming_stage(
+            MODEL, (5, 22, 9), POSITIONS, hop_frames=6, hop_samples=60, neural_delay_s=0.0
+        )
     for positions, message in ((None, "positions, got none"), (POSITIONS[:4], r"\(4, 3\)")):
         with pytest.raises(CompiledModelError, match=message):
-            stage(MODEL, (5, 22, 8), positions, hop_frames=6, hop_samples=60, neural_delay_s=0.0)
+            streaming_stage(
+                MODEL, (5, 22, 8), positions, hop_frames=6, hop_samples=60, neural_delay_s=0.0
+            )
 
 
 def test_a_compiled_encoder_of_whole_windows_is_not_run_hop_by_hop(tmp_path: Path) -> None:

@@ -21,11 +21,12 @@ from rtbrain.encoder import (
     EncoderModel,
     PopTSizes,
     load_trained,
+    random_control,
     random_encoder,
     save_encoder,
 )
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.gather import model_of, random_control
+from rtbrain.learn.fit.gather import model_of
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.types import Chunk, Floats
 from tests.conftest import brain_like, cut, montage_of
@@ -37,9 +38,9 @@ MONTAGE = montage_of(8, SFREQ_HZ)
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoders") / "mine"
-    brainbert = random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1), 11)
+    brainbert = random_encoder(BrainBERTSizes(16, 32, 2, 1), 11)
     save_encoder(brainbert, folder / "brainbert")
-    save_encoder(random_encoder("popt", PopTSizes(16, 16, 32, 2, 1), 12), folder / "popt")
+    save_encoder(random_encoder(PopTSizes(16, 16, 32, 2, 1), 12), folder / "popt")
     return folder
 
 
@@ -137,7 +138,7 @@ def test_the_random_control_of_a_trained_encoder_is_random_and_of_its_sizes(weig
     model, state, told = model_of(settings, recipe)
     assert model is not None
     assert (state, told) == ("pretrained", describe_encoder(recipe))
-    twin, other = random_control(recipe, model, 0), random_control(recipe, model, 1)
+    twin, other = random_control(model, 1000), random_control(model, 2000)
     assert twin.channel_encoder.sizes == model.channel_encoder.sizes
     assert twin.popt is not None
     assert model.popt is not None

@@ -37,8 +37,8 @@ class PublishedPipeline:
     """
 
     def __init__(self, n_channels: int, sizes: BrainBERTSizes, popt_sizes: PopTSizes) -> None:
-        self._brainbert: BrainBERT = random_encoder("brainbert", sizes, 0)
-        self._popt: PopT = random_encoder("popt", popt_sizes, 1)
+        self._brainbert: BrainBERT = random_encoder(sizes, 0)
+        self._popt: PopT = random_encoder(popt_sizes, 1)
         self._frames = torch_builtin(
             sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward, self._brainbert.transformer
         )

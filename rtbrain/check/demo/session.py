@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.encoder.weights.shipped import SHIPPED, SHIPPED_STREAMING
+from rtbrain.encoder import SHIPPED, SHIPPED_STREAMING
 from rtbrain.errors import StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.processes import require_running, running_command

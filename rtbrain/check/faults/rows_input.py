@@ -66,7 +66,7 @@ class _MakesFolder:
 
 def hostile_checkpoints(rig: Rig) -> Finding:
     """Import checkpoints that are cut in half, of a wrong shape, short of a tensor, with code."""
-    tensors = random_encoder("brainbert", _SIZES, 0).state_dict()
+    tensors = random_encoder(_SIZES, 0).state_dict()
     config = {"name": "masked_tf_model", "layer_activation": "gelu", **asdict(_SIZES)}
     good = {"model": dict(tensors), "model_cfg": config}
     name = next(key for key in tensors if tensors[key].ndim == 2)

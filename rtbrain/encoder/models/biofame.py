@@ -9,36 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtbrain.encoder.models.layers import pooled_rows
+from rtbrain.encoder.models.layers import pooled_rows, require_sizes
 
 _DROPOUT = 0.2
-
-
-# Deviation of the filters at the start: small, so that a layer begins near the identity.
+# Standard deviation of the filters at the start: small, so that a layer begins near the identity.
 _FILTER_SCALE = 0.02
 
 
 @dataclass(frozen=True)
 class BioFAMESizes:
-    """Sizes of a bioFAME encoder.
+    """Sizes of a bioFAME encoder, as in `BrainBERTSizes`.
 
-    Attributes
-    ----------
-    hidden_dim : int
-        Width D; even.
-    layer_dim_feedforward : int
-        Width of the feed-forward part of a layer.
-    nhead : int
-        Complex filters H of a layer.
-    encoder_num_layers : int
-        Layers.
-    input_dim : int
-        Samples F of a patch.
-
-    Raises
-    ------
-    ValueError
-        A size is below 1, or the width is odd.
+    `nhead` counts the complex filters H of a layer, and the width need not be a multiple of it;
+    `input_dim` is the samples F of a patch.
     """
 
     hidden_dim: int
@@ -48,11 +31,11 @@ class BioFAMESizes:
     input_dim: int
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.hidden_dim % 2:
-            raise ValueError(f"hidden_dim must be even, got {self.hidden_dim}")
+        require_sizes(self, multiple_of=2)
+
+    def make(self) -> "BioFAME":
+        """Model of these sizes, with weights from torch's global generator."""
+        return BioFAME(self)
 
 
 BIOFAME_SIZES = {
@@ -63,13 +46,13 @@ BIOFAME_SIZES = {
 
 
 class FrequencyFilter(nn.Module):
-    r"""Tokens mixed by complex filters, a number a feature, in the frequency domain.
+    r"""Tokens mixed in the frequency domain by complex filters, one number per feature.
 
     .. math:: y_d = F^{-1}\left(\mathrm{maxpool}_h\, w_{hd} F(x_d)\right)
 
     where F is the transform over the tokens and the pool takes the product of the greatest
-    magnitude. The filter has one number a head and feature, hence it fits any number of tokens
-    at any rate.
+    magnitude. The filter has one number per head and feature, so it fits any number of tokens at
+    any rate.
     """
 
     def __init__(self, n_features: int, n_heads: int) -> None:
@@ -142,7 +125,7 @@ class BioFAME(nn.Module):
     def __init__(self, sizes: BioFAMESizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.most_frames = None  # any number
+        self.max_frames = None  # any number
         self.in_proj = nn.Linear(sizes.input_dim, sizes.hidden_dim)
         self.layers = nn.ModuleList(
             FrequencyLayer(sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward)
@@ -150,44 +133,16 @@ class BioFAME(nn.Module):
         )
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Hidden state of each patch.
-
-        Parameters
-        ----------
-        patches : Tensor, float32 [B, T, F]
-            Standardised waveform.
-
-        Returns
-        -------
-        Tensor, float32 [B, T, D]
-        """
+        """Hidden state of each patch of a standardised waveform: [B, T, F] to [B, T, D]."""
         x: Tensor = self.in_proj(patches)
         for layer in self.layers:
             x = layer(x)
         return x
 
     def embed(self, patches: Tensor, pool: str = "centre", n_pooled: int = 10) -> Tensor:
-        """One embedding a channel: the mean hidden state of a few patches.
+        """Mean hidden state of a few patches, [B, T, F] to [B, D], as `BrainBERT.embed`.
 
         The last layer is fed forward for the pooled patches only.
-
-        Parameters
-        ----------
-        patches : Tensor, float32 [B, T, F]
-            Standardised waveform.
-        pool : str
-            ``"centre"``: the middle patches; ``"last"``: the newest.
-        n_pooled : int
-            Patches that are averaged.
-
-        Returns
-        -------
-        Tensor, float32 [B, D]
-
-        Raises
-        ------
-        ValueError
-            `pool` is neither, or there are fewer patches than are pooled.
         """
         start, stop = pooled_rows(patches.shape[1], pool, n_pooled)
         x: Tensor = self.in_proj(patches)

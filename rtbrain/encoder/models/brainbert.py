@@ -15,6 +15,7 @@ from rtbrain.encoder.models.layers import (
     PredictionHead,
     TransformerStack,
     pooled_rows,
+    require_sizes,
 )
 
 
@@ -48,14 +49,11 @@ class BrainBERTSizes:
     input_dim: int = 40
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.hidden_dim % 2 or self.hidden_dim % self.nhead:
-            raise ValueError(
-                f"hidden_dim must be even and a multiple of nhead, "
-                f"got {self.hidden_dim} with {self.nhead} heads"
-            )
+        require_sizes(self, multiple_of=2, heads="nhead")
+
+    def make(self) -> "BrainBERT":
+        """Model of these sizes, with weights from torch's global generator."""
+        return BrainBERT(self)
 
 
 BRAINBERT_SIZES = {
@@ -97,7 +95,7 @@ class BrainBERT(nn.Module):
     def __init__(self, sizes: BrainBERTSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.most_frames = N_POSITIONS
+        self.max_frames = N_POSITIONS
         self.input_encoding = _InputEncoding(sizes.input_dim, sizes.hidden_dim)
         self.transformer = TransformerStack(
             sizes.encoder_num_layers, sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward
@@ -127,25 +125,14 @@ class BrainBERT(nn.Module):
         return hidden
 
     def reconstruct(self, hidden: Tensor) -> Tensor:
-        """Spectrogram that the pretraining head reads from hidden states.
-
-        Parameters
-        ----------
-        hidden : Tensor, float32 [B, T, D]
-            What `forward` gave.
-
-        Returns
-        -------
-        Tensor, float32 [B, T, F]
-        """
+        """Hidden states [B, T, D] to the spectrogram that the pretraining head reads, [B, T, F]."""
         spectrogram: Tensor = self.spec_prediction_head(hidden)
         return spectrogram
 
     def embed(self, spectrogram: Tensor, pool: str = "centre", n_pooled: int = 10) -> Tensor:
-        """One embedding a channel: the mean hidden state of a few frames.
+        """One embedding per channel: the mean hidden state of a few frames.
 
-        The last layer is computed for the pooled frames only; nothing is lost by it, since no
-        other token of that layer is read.
+        The last layer is computed for the pooled frames only: no other token of it is read.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
-"""The parts that the encoders share.
+"""The parts that the encoders share, and the check of their sizes.
 
-Legend: B batch, T tokens, N queries, H heads, D features, E features a head. Parameters carry the
+Legend: B batch, T tokens, N queries, H heads, D features, E features per head. Parameters carry the
 names of :class:`torch.nn.TransformerEncoder`, so that released weights fit without renaming; the
 layers themselves are written out because the last one is computed for a few tokens only.
 """
@@ -12,18 +12,36 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 N_POSITIONS = 5000
-
-
 DROPOUT = 0.1
 
 
-class PositionTable(nn.Module):
-    """Sinusoid table, a row a position: the buffer `pe` [1, 5000, n_features].
+def require_sizes(
+    sizes: object, *, multiple_of: int = 1, heads: str = "", may_be_zero: tuple[str, ...] = ()
+) -> None:
+    """Refuse sizes below 1, and a width that is no multiple of a number or of the heads.
 
-    Parameters
-    ----------
-    n_features : int
-        Even.
+    Raises
+    ------
+    ValueError
+        Names the size.
+    """
+    numbers: dict[str, int] = vars(sizes)
+    for name, number in numbers.items():
+        least = 0 if name in may_be_zero else 1
+        if number < least:
+            raise ValueError(f"{name} must be {least} or more, got {number}")
+    factors = {heads: numbers[heads]} if heads else {}
+    factors |= {str(multiple_of): multiple_of} if multiple_of > 1 else {}
+    if any(numbers["hidden_dim"] % factor for factor in factors.values()):
+        shown = f" with {numbers[heads]} heads" if heads else ""
+        raise ValueError(
+            f"hidden_dim must be a multiple of {' and of '.join(factors)}, "
+            f"got {numbers['hidden_dim']}{shown}"
+        )
+
+
+class PositionTable(nn.Module):
+    """Table of sinusoids, one row per position: the buffer `pe` [1, 5000, n_features].
 
     References
     ----------
@@ -171,21 +189,16 @@ class PredictionHead(nn.Module):
         return out
 
 
-def set_dropout(module: nn.Module, share: float) -> None:
-    """Set how much is dropped in training, everywhere in a module.
+def set_dropout(module: nn.Module, rate: float) -> None:
+    """Set the dropout rate everywhere in a module, in place.
 
-    Parameters
-    ----------
-    module : nn.Module
-        An encoder, or what holds one; changed in place. Its weights stay as they are.
-    share : float
-        0 up to 1. At 0, attention takes the fused kernels, which CPUs have without dropout alone.
+    At 0, attention uses the fused kernels, which CPUs have only without dropout.
     """
     for part in module.modules():
         if isinstance(part, SelfAttention):
-            part.dropout = share
+            part.dropout = rate
         elif isinstance(part, nn.Dropout):
-            part.p = share
+            part.p = rate
 
 
 def pooled_rows(n_frames: int, pool: str, n_pooled: int) -> tuple[int, int]:

@@ -1,18 +1,19 @@
-"""A channel encoder and the Population Transformer joined: a window's channels in one call.
+"""The kinds of encoder, and a channel encoder joined with the Population Transformer.
 
 Legend: C channels, T frames, F freqs, D features, P features of the population.
 """
 
-from typing import Literal, overload
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
 
-from rtbrain.encoder.models.biofame import BioFAME, BioFAMESizes
-from rtbrain.encoder.models.brainbert import BrainBERT, BrainBERTSizes
-from rtbrain.encoder.models.neurobert import NeuroBERT, NeuroBERTSizes
-from rtbrain.encoder.models.popt import PopT, PopTSizes
-from rtbrain.encoder.models.streaming import StreamingBERT, StreamingBERTSizes
+from rtbrain.encoder.models.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
+from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
+from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes
+from rtbrain.encoder.models.streaming import STREAMING_SIZES, StreamingBERT, StreamingBERTSizes
 from rtbrain.errors import CheckpointError, SettingsError
 
 ChannelEncoder = BrainBERT | NeuroBERT | BioFAME | StreamingBERT
@@ -20,47 +21,56 @@ ChannelSizes = BrainBERTSizes | NeuroBERTSizes | BioFAMESizes | StreamingBERTSiz
 Encoder = ChannelEncoder | PopT
 EncoderSizes = ChannelSizes | PopTSizes
 EncoderKind = Literal["brainbert", "neurobert", "biofame", "streaming", "popt"]
-SIZES_BY_KIND: dict[EncoderKind, type[EncoderSizes]] = {
-    "brainbert": BrainBERTSizes,
-    "neurobert": NeuroBERTSizes,
-    "biofame": BioFAMESizes,
-    "streaming": StreamingBERTSizes,
-    "popt": PopTSizes,
+
+
+class EncoderType(NamedTuple):
+    """One kind of encoder: the class of its sizes, which make its model, and the named ones."""
+
+    sizes: Callable[..., EncoderSizes]
+    named: Mapping[str, EncoderSizes]
+
+
+ENCODERS: dict[EncoderKind, EncoderType] = {
+    "brainbert": EncoderType(BrainBERTSizes, BRAINBERT_SIZES),
+    "neurobert": EncoderType(NeuroBERTSizes, NEUROBERT_SIZES),
+    "biofame": EncoderType(BioFAMESizes, BIOFAME_SIZES),
+    "streaming": EncoderType(StreamingBERTSizes, STREAMING_SIZES),
+    "popt": EncoderType(PopTSizes, POPT_SIZES),
 }
+CHANNEL_KINDS = tuple(kind for kind in ENCODERS if kind != "popt")
 
 
 def encoder_kind(sizes: EncoderSizes) -> EncoderKind:
-    """Name of the encoder that these sizes are of, as recipes and files have it."""
-    (kind,) = (kind for kind, each in SIZES_BY_KIND.items() if isinstance(sizes, each))
-    return kind
+    """Kind of the encoder of these sizes, as recipes and files name it."""
+    return next(kind for kind, each in ENCODERS.items() if each.sizes is type(sizes))
 
 
-@overload
-def make_encoder(sizes: ChannelSizes) -> ChannelEncoder: ...
+def sizes_of(kind: EncoderKind, sizes: str | Mapping[str, int], *, key: str) -> EncoderSizes:
+    """Sizes of an encoder, by name or by their numbers.
 
-
-@overload
-def make_encoder(sizes: EncoderSizes) -> Encoder: ...
-
-
-def make_encoder(sizes: EncoderSizes) -> Encoder:
-    """Encoder of these sizes, with weights from the global generator."""
-    if isinstance(sizes, BrainBERTSizes):
-        return BrainBERT(sizes)
-    if isinstance(sizes, NeuroBERTSizes):
-        return NeuroBERT(sizes)
-    if isinstance(sizes, BioFAMESizes):
-        return BioFAME(sizes)
-    return StreamingBERT(sizes) if isinstance(sizes, StreamingBERTSizes) else PopT(sizes)
+    Raises
+    ------
+    SettingsError
+        No sizes have that name, or the numbers do not fit together; the message begins with `key`.
+    """
+    each = ENCODERS[kind]
+    if isinstance(sizes, str):
+        if sizes not in each.named:
+            raise SettingsError(f"{key}: no sizes {sizes!r}; known are {', '.join(each.named)}")
+        return each.named[sizes]
+    try:
+        return each.sizes(**sizes)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{key}: {error}") from error
 
 
 class EncoderModel(nn.Module):
-    """Spectrogram of all channels to an embedding a channel and one for the population.
+    """Spectrogram of all channels to one embedding per channel and one of the population.
 
     Parameters
     ----------
     channel_encoder : BrainBERT, NeuroBERT, BioFAME or StreamingBERT
-        Encoder of one channel; named for the first, as its tensors are in decoder bundles.
+        Encoder of one channel.
     popt : PopT or None
         Encoder of the population; without it the population is all channels in a row.
     pool : str
@@ -93,8 +103,8 @@ class EncoderModel(nn.Module):
         if popt is not None and popt.sizes.input_dim != channel_encoder.sizes.hidden_dim:
             raise CheckpointError(
                 f"the Population Transformer reads embeddings of {popt.sizes.input_dim} features, "
-                f"{type(channel_encoder).__name__} gives {channel_encoder.sizes.hidden_dim}: pass weights "
-                f"trained together"
+                f"{type(channel_encoder).__name__} gives {channel_encoder.sizes.hidden_dim}: pass "
+                f"weights trained together"
             )
         self.channel_encoder = channel_encoder
         self.popt = popt
@@ -103,16 +113,16 @@ class EncoderModel(nn.Module):
 
     @torch.jit.unused
     def n_population_features(self, n_channels: int) -> int:
-        """Width of the population embedding of so many channels."""
+        """Width of the population embedding of `n_channels` channels."""
         if self.popt is None:
             return n_channels * self.channel_encoder.sizes.hidden_dim
         return self.popt.sizes.hidden_dim
 
     @torch.jit.unused
     def delay_frames(self) -> int:
-        """How many frames before those that are pooled lies the moment that is described.
+        """Frames from the moment that is described to those that are pooled.
 
-        A causal encoder may have been taught to speak of a moment only when more has followed.
+        A causal encoder may have been trained to describe a moment only after more has followed.
         """
         if not isinstance(self.channel_encoder, StreamingBERT):
             return 0
@@ -126,17 +136,17 @@ class EncoderModel(nn.Module):
         Parameters
         ----------
         spectrogram : Tensor, float32 [C, T, F]
-            Z-scores, or T patches of F samples; whatever a channel that is not good holds, NaN
-            included, reaches no other.
+            Z-scores, or T patches of F samples; what a bad channel holds, NaN included, reaches no
+            other.
         positions : Tensor, int64 [C, 3]
             L, I, P voxels; read by the Population Transformer only.
         good : Tensor, bool [C]
-            Channels that may be believed; the others are left out of the population's tokens.
+            The other channels are left out of the population's tokens.
 
         Returns
         -------
         channels : Tensor, float32 [C, D]
-            Zeros where a channel is not good.
+            Zeros for bad channels.
         population : Tensor, float32 [P], or [C * D] without a Population Transformer
         """
         kept = good[:, None]
@@ -145,8 +155,7 @@ class EncoderModel(nn.Module):
         channels = torch.where(kept, channels, torch.zeros_like(channels))
         if self.popt is None:
             return channels, channels.flatten()
-        pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))  # CLS is always read
-        population = self.popt.population(channels[None], positions[None], pad_mask[None])
+        population = self.popt.population(channels[None], positions[None], good[None])
         return channels, population[0]
 
 
@@ -162,3 +171,32 @@ def _refuse_pool(pool: str, n_pooled: int, patch_frames: int) -> None:
             f"n_pooled: expected whole patches of {patch_frames} frames, got {n_pooled}: the "
             f"nearest that fits is {nearest}"
         )
+
+
+@overload
+def random_encoder(sizes: PopTSizes, seed: int) -> PopT: ...
+
+
+@overload
+def random_encoder(sizes: BrainBERTSizes, seed: int) -> BrainBERT: ...
+
+
+@overload
+def random_encoder(sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
+
+
+def random_encoder(sizes: EncoderSizes, seed: int) -> Encoder:
+    """Encoder of these sizes with random weights, in eval mode.
+
+    The same seed gives the same weights; torch's global generator is neither read nor moved.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return sizes.make().eval()
+
+
+def random_control(model: EncoderModel, seed: int) -> EncoderModel:
+    """Encoders of the same architecture that learned nothing: the control of a trained model."""
+    channel = random_encoder(model.channel_encoder.sizes, seed)
+    popt = None if model.popt is None else random_encoder(model.popt.sizes, seed + 1)
+    return EncoderModel(channel, popt, model.pool, model.n_pooled)

@@ -14,31 +14,13 @@ from rtbrain.encoder.models.layers import (
     PositionTable,
     TransformerStack,
     pooled_rows,
+    require_sizes,
 )
 
 
 @dataclass(frozen=True)
 class NeuroBERTSizes:
-    """Sizes of a Neuro-BERT.
-
-    Attributes
-    ----------
-    hidden_dim : int
-        Width D; even, and a multiple of `nhead`.
-    layer_dim_feedforward : int
-        Width of the feed-forward part of a layer.
-    nhead : int
-        Attention heads.
-    encoder_num_layers : int
-        Layers.
-    input_dim : int
-        Samples F of a patch; 2 or more.
-
-    Raises
-    ------
-    ValueError
-        A size is below 1, a patch below 2 samples, or the width does not divide.
-    """
+    """Sizes of a Neuro-BERT, as in `BrainBERTSizes`; `input_dim` is the samples F of a patch."""
 
     hidden_dim: int
     layer_dim_feedforward: int
@@ -47,16 +29,13 @@ class NeuroBERTSizes:
     input_dim: int
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        require_sizes(self, multiple_of=2, heads="nhead")
         if self.input_dim < 2:
             raise ValueError(f"input_dim must be 2 or more samples, got {self.input_dim}")
-        if self.hidden_dim % 2 or self.hidden_dim % self.nhead:
-            raise ValueError(
-                f"hidden_dim must be even and a multiple of nhead, "
-                f"got {self.hidden_dim} with {self.nhead} heads"
-            )
+
+    def make(self) -> "NeuroBERT":
+        """Model of these sizes, with weights from torch's global generator."""
+        return NeuroBERT(self)
 
 
 NEUROBERT_SIZES = {
@@ -92,7 +71,7 @@ class NeuroBERT(nn.Module):
     def __init__(self, sizes: NeuroBERTSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.most_frames = N_POSITIONS
+        self.max_frames = N_POSITIONS
         self.in_proj = nn.Linear(sizes.input_dim, sizes.hidden_dim)
         self.positional_encoding = PositionTable(sizes.hidden_dim)
         self.mask_token = nn.Parameter(torch.zeros(sizes.hidden_dim))
@@ -127,44 +106,15 @@ class NeuroBERT(nn.Module):
         return hidden
 
     def amplitude_and_phase(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectrum of each patch, as the decoders of pretraining read it.
+        """Amplitude and phase of each patch's spectrum, [B, T, D] to twice [B, T, K].
 
-        Parameters
-        ----------
-        hidden : Tensor, float32 [B, T, D]
-            What `forward` gave.
-
-        Returns
-        -------
-        amplitude, phase : Tensor, float32 [B, T, K]
-            Of the orthonormal discrete Fourier transform, K = F // 2 + 1 bins; phase in radians.
-            An amplitude below 0 is one above 0 with its phase turned by half.
+        Of the orthonormal discrete Fourier transform, K = F // 2 + 1 bins; phase in radians. A
+        negative amplitude is a positive one with its phase turned by half.
         """
         return self.amplitude_head(hidden), self.phase_head(hidden)
 
     def embed(self, patches: Tensor, pool: str = "centre", n_pooled: int = 10) -> Tensor:
-        """One embedding a channel: the mean hidden state of a few patches.
-
-        The last layer is computed for the pooled patches only.
-
-        Parameters
-        ----------
-        patches : Tensor, float32 [B, T, F]
-            Standardised waveform.
-        pool : str
-            ``"centre"``: the middle patches; ``"last"``: the newest.
-        n_pooled : int
-            Patches that are averaged.
-
-        Returns
-        -------
-        Tensor, float32 [B, D]
-
-        Raises
-        ------
-        ValueError
-            `pool` is neither, or there are fewer patches than are pooled.
-        """
+        """Mean hidden state of a few patches, [B, T, F] to [B, D], as `BrainBERT.embed`."""
         start, stop = pooled_rows(patches.shape[1], pool, n_pooled)
         return torch.mean(self.transformer.rows(self._tokens(patches, None), start, stop), dim=1)
 

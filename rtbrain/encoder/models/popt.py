@@ -1,4 +1,4 @@
-"""The Population Transformer: the embeddings of all channels, and where they lie, to one vector.
+"""The Population Transformer: embeddings and positions of all channels to one vector.
 
 Legend: B batch, C channels, D features of a channel, P features of the population.
 """
@@ -18,12 +18,13 @@ from rtbrain.encoder.models.layers import (
     PositionTable,
     PredictionHead,
     TransformerStack,
+    require_sizes,
 )
 from rtbrain.errors import MontageError, list_words
 from rtbrain.types import Ints, Montage
 
 _LIP = ("LIP voxels", "LIP mm")
-# x to the right, y anterior, z superior; how many of the unit a millimetre is.
+# x to the right, y anterior, z superior; with the millimetres in one unit.
 _RAS = {"MNI mm": 1.0, "RAS mm": 1.0, "MNI m": 1000.0, "RAS m": 1000.0}
 _CENTRE_VOXEL = 128.0
 
@@ -58,14 +59,11 @@ class PopTSizes:
     n_layers: int
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.hidden_dim % 8 or self.hidden_dim % self.n_head:
-            raise ValueError(
-                f"hidden_dim must be a multiple of 8 and of n_head, "
-                f"got {self.hidden_dim} with {self.n_head} heads"
-            )
+        require_sizes(self, multiple_of=8, heads="n_head")
+
+    def make(self) -> "PopT":
+        """Model of these sizes, with weights from torch's global generator."""
+        return PopT(self)
 
 
 POPT_SIZES = {
@@ -88,8 +86,13 @@ class _InputEncoding(nn.Module):
         return out
 
 
+def _left_out(good: Tensor) -> Tensor:
+    """Good channels [B, C] to the tokens that are left out [B, 1 + C]; CLS never is."""
+    return torch.cat((torch.zeros_like(good[:, :1]), ~good), dim=1)
+
+
 class PopT(nn.Module):
-    """Transformer over the channels: a token each, and a CLS token that reads them all.
+    """Transformer over the channels: one token each, and a CLS token that reads them all.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ class PopT(nn.Module):
         Parameters
         ----------
         embedding : Tensor, float32 [B, C, D]
-            One embedding a channel.
+            One embedding per channel.
         positions : Tensor, int64 [B, C, 3]
             L, I, P voxels, 0 to 4999.
         seq_id : Tensor, int64 [B, C], or None
@@ -156,19 +159,17 @@ class PopT(nn.Module):
         hidden: Tensor = self.transformer_encoder(tokens, pad_mask)
         return hidden, self.cls_head(hidden[:, 0]), self.token_cls_head(hidden[:, 1:])
 
-    def population(
-        self, embedding: Tensor, positions: Tensor, pad_mask: Tensor | None = None
-    ) -> Tensor:
+    def population(self, embedding: Tensor, positions: Tensor, good: Tensor) -> Tensor:
         """Hidden state of CLS, with the last layer computed for CLS only.
 
         Parameters
         ----------
         embedding : Tensor, float32 [B, C, D]
-            One embedding a channel.
+            One embedding per channel.
         positions : Tensor, int64 [B, C, 3]
             L, I, P voxels, 0 to 4999.
-        pad_mask : Tensor, bool [B, 1 + C], or None
-            True where a token is left out; the first is CLS.
+        good : Tensor, bool [B, C]
+            The tokens of all other channels are left out.
 
         Returns
         -------
@@ -180,20 +181,13 @@ class PopT(nn.Module):
             A position is outside 0 to 4999.
         """
         tokens = self._tokens(embedding, positions, None)
-        return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
+        return self.transformer_encoder.rows(tokens, 0, 1, _left_out(good))[:, 0]
 
     def codes(self, positions: Tensor) -> Tensor:
-        """What is known before a channel speaks: computed once for a montage.
+        """Tokens before any signal, once per montage: positions [B, C, 3] to [B, 1 + C, P].
 
-        Parameters
-        ----------
-        positions : Tensor, int64 [B, C, 3]
-            L, I, P voxels, 0 to 4999; compiled, they are not checked here.
-
-        Returns
-        -------
-        Tensor, float32 [B, 1 + C, P]
-            The CLS token, complete; then the position code of each channel.
+        The CLS token, complete, then the position code of each channel. Compiled, positions are
+        not checked here.
         """
         encoding = self.input_encoding
         B = positions.shape[0]
@@ -203,31 +197,15 @@ class PopT(nn.Module):
         cls = encoding(ones, torch.zeros_like(index[:, :1]))
         return torch.cat((cls, encoding.positional_encoding(index).flatten(2)), dim=1)
 
-    def population_of_codes(
-        self, embedding: Tensor, codes: Tensor, pad_mask: Tensor | None = None
-    ) -> Tensor:
-        """What `population` gives, from the codes of the positions.
-
-        Parameters
-        ----------
-        embedding : Tensor, float32 [B, C, D]
-            One embedding a channel.
-        codes : Tensor, float32 [B, 1 + C, P]
-            What `codes` gave.
-        pad_mask : Tensor, bool [B, 1 + C], or None
-            True where a token is left out; the first is CLS.
-
-        Returns
-        -------
-        Tensor, float32 [B, P]
-        """
+    def population_of_codes(self, embedding: Tensor, codes: Tensor, good: Tensor) -> Tensor:
+        """As `population`, from the `codes` [B, 1 + C, P] of the positions."""
         encoding = self.input_encoding
         channels = encoding.layer_norm(encoding.in_proj(embedding) + codes[:, 1:])
         tokens = torch.cat((codes[:, :1], channels), dim=1)
-        return self.transformer_encoder.rows(tokens, 0, 1, pad_mask)[:, 0]
+        return self.transformer_encoder.rows(tokens, 0, 1, _left_out(good))[:, 0]
 
     def _tokens(self, embedding: Tensor, positions: Tensor, seq_id: Tensor | None) -> Tensor:
-        # Compiled, it is the runtime that has checked them, once.
+        # Compiled, the runtime has checked them once.
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             require_positions_in_range(positions.numpy(force=True))
         B, _, D = embedding.shape

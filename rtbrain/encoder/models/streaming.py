@@ -1,7 +1,7 @@
 """StreamingBERT: a causal encoder of one channel that takes new frames only.
 
 Legend: B batch (of channels), T frames, F freqs, P frames of a patch, N patches, S patches that
-are remembered, L layers, H heads, D features, E features a head.
+are remembered, L layers, H heads, D features, E features per head.
 """
 
 from dataclasses import dataclass
@@ -11,36 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtbrain.encoder.models.layers import PredictionHead
+from rtbrain.encoder.models.layers import PredictionHead, require_sizes
 
 
 @dataclass(frozen=True)
 class StreamingBERTSizes:
-    """Sizes of a StreamingBERT.
+    """Sizes of a StreamingBERT, as in `BrainBERTSizes`; the width need not be even.
 
     Attributes
     ----------
-    hidden_dim : int
-        Width D of the model and of its embedding; a multiple of `nhead`.
-    layer_dim_feedforward : int
-        Width of the feed-forward part of a layer.
-    nhead : int
-        Attention heads.
-    encoder_num_layers : int
-        Layers.
     patch_frames : int
         Frames P that make one token.
     context_patches : int
         Tokens S before its own that a token attends to, in each layer.
-    input_dim : int
-        Frequencies F of a frame.
     delay_patches : int
-        How many patches later it was taught to say what it says of one; no computation reads it.
-
-    Raises
-    ------
-    ValueError
-        A size is below 1, the delay below 0, or the width does not divide.
+        After how many more patches it was trained to describe one; no computation reads it.
     """
 
     hidden_dim: int
@@ -53,14 +38,11 @@ class StreamingBERTSizes:
     delay_patches: int = 0
 
     def __post_init__(self) -> None:
-        for name, number in vars(self).items():
-            if number < (least := 0 if name == "delay_patches" else 1):
-                raise ValueError(f"{name} must be {least} or more, got {number}")
-        if self.hidden_dim % self.nhead:
-            raise ValueError(
-                f"hidden_dim must be a multiple of nhead, got {self.hidden_dim} with "
-                f"{self.nhead} heads"
-            )
+        require_sizes(self, heads="nhead", may_be_zero=("delay_patches",))
+
+    def make(self) -> "StreamingBERT":
+        """Model of these sizes, with weights from torch's global generator."""
+        return StreamingBERT(self)
 
 
 # At frames every 50 / 2048 s, 41 patches of 5 are 5.005 s.
@@ -121,9 +103,9 @@ class StreamingBERT(nn.Module):
     """Causal transformer over patches of one channel's running spectrogram.
 
     A token is a patch of frames. It attends to itself and to a bounded number of tokens before
-    it, whose keys and values are kept, so that a step costs its new tokens only. Where a token
-    lies is told by its distance alone (a linear bias a head), so time has no beginning. Frames
-    must be z-scored by what came before them, not by their window.
+    it, whose keys and values are kept, so that a step costs its new tokens only. A token's place
+    is its distance alone (a linear bias per head), so time has no beginning. Frames must be
+    z-scored by what came before them, not by their window.
 
     Parameters
     ----------
@@ -132,7 +114,7 @@ class StreamingBERT(nn.Module):
 
     Attributes
     ----------
-    most_frames : None
+    max_frames : None
         There is no longest spectrogram.
 
     References
@@ -146,7 +128,7 @@ class StreamingBERT(nn.Module):
     def __init__(self, sizes: StreamingBERTSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.most_frames = None
+        self.max_frames = None
         # TorchScript reads attributes, not dataclasses.
         self.patch_frames = sizes.patch_frames
         self.context_patches = sizes.context_patches
@@ -165,33 +147,14 @@ class StreamingBERT(nn.Module):
         self.register_buffer("slopes", slopes)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Hidden state of each patch, in one shot from a new state.
+        """Hidden state of each patch, in one shot from a new state: [B, T, F] to [B, T // P, D].
 
-        Parameters
-        ----------
-        spectrogram : Tensor, float32 [B, T, F]
-            Z-scores; the oldest T % P frames are not read, so that the last patch ends with the
-            newest frame.
-
-        Returns
-        -------
-        Tensor, float32 [B, T // P, D]
+        The oldest T % P frames are not read, so that the last patch ends with the newest frame.
         """
         return self.run(self.whole_patches(spectrogram))[0]
 
     def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
-        """Hidden state of each patch after each layer, before the final norm.
-
-        Parameters
-        ----------
-        spectrogram : Tensor, float32 [B, T, F]
-            As in `forward`.
-
-        Returns
-        -------
-        list of Tensor, float32 [B, T // P, D]
-            One a layer.
-        """
+        """Hidden states [B, T // P, D] after each layer, before the final norm, of [B, T, F]."""
         empty = self._no_state(spectrogram.shape[0], 0)
         return self._run(self.whole_patches(spectrogram), empty)[0]
 
@@ -232,25 +195,12 @@ class StreamingBERT(nn.Module):
         return self._no_state(n_channels, self.context_patches)
 
     def embed(self, spectrogram: Tensor, pool: str = "last", n_pooled: int = 5) -> Tensor:
-        """One embedding a channel: the mean hidden state of the newest patches, in one shot.
-
-        Parameters
-        ----------
-        spectrogram : Tensor, float32 [B, T, F]
-            As in `forward`.
-        pool : str
-            ``"last"``: a causal encoder has nothing else to give.
-        n_pooled : int
-            Frames whose patches are averaged: a multiple of P.
-
-        Returns
-        -------
-        Tensor, float32 [B, D]
+        """Mean hidden state of the newest patches, in one shot: [B, T, F] to [B, D].
 
         Raises
         ------
         ValueError
-            `pool` or `n_pooled` cannot be.
+            `pool` is not ``"last"``, or `n_pooled` frames are no whole patches of the window.
         """
         n_patches = n_pooled // self.patch_frames
         n_frames = spectrogram.shape[1]
@@ -263,34 +213,15 @@ class StreamingBERT(nn.Module):
         return torch.mean(self.forward(spectrogram)[:, -n_patches:], dim=1)
 
     def predict(self, hidden: Tensor) -> Tensor:
-        """Patch that follows, as the pretraining head reads it from hidden states.
-
-        Parameters
-        ----------
-        hidden : Tensor, float32 [B, N, D]
-            What `forward` gave.
-
-        Returns
-        -------
-        Tensor, float32 [B, N, P, F]
-        """
+        """Next patch, as the pretraining head reads it: hidden [B, N, D] to [B, N, P, F]."""
         B, N, _ = hidden.shape
         next_patch: Tensor = self.next_patch_head(hidden)
         return next_patch.view(B, N, self.patch_frames, -1)
 
     def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """One shot from a new state, and what it remembers, for a memory kept elsewhere.
+        """Hidden states [B, N, D] of frames [B, N * P, F] in one shot from a new state.
 
-        Parameters
-        ----------
-        frames : Tensor, float32 [B, N * P, F]
-            Z-scores.
-
-        Returns
-        -------
-        hidden : Tensor, float32 [B, N, D]
-        keys, values : list of Tensor, float32 [B, H, N, E]
-            One a layer.
+        And each layer's keys and values [B, H, N, E], for a memory kept elsewhere.
         """
         hidden, keys, values = self._run(frames, self._no_state(frames.shape[0], 0))
         return self.norm(hidden[-1]), keys, values

@@ -189,7 +189,7 @@ def _refuse_shape(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: 
             f"the encoder reads {expected} frequencies, the spectrogram has {n_freqs}: "
             f"set the spectrogram that the weights were trained on"
         )
-    most = model.channel_encoder.most_frames
+    most = model.channel_encoder.max_frames
     if n_frames < model.n_pooled or (most is not None and n_frames > most):
         has = "" if most is None else f" and has {most} positions"
         raise CompiledModelError(

@@ -70,8 +70,7 @@ class StreamingModel(nn.Module):
         channels = torch.where(good[:, None], channels, torch.zeros_like(channels))
         if self.popt is None:
             return channels, channels.flatten()
-        pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))  # CLS is always read
-        population = self.popt.population(channels[None], positions[None], pad_mask[None])
+        population = self.popt.population(channels[None], positions[None], good[None])
         return channels, population[0]
 
     @torch.jit.export

@@ -75,8 +75,7 @@ class _Compiled(nn.Module):
         """[C, D] to [P], or to [C * D] without a Population Transformer."""
         if self.popt is None:
             return channels.flatten()
-        pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))  # CLS is always read
-        out: Tensor = self.popt.population_of_codes(channels[None], codes, pad_mask[None])
+        out: Tensor = self.popt.population_of_codes(channels[None], codes, good[None])
         return out[0]
 
 
@@ -222,7 +221,6 @@ def _refuse_difference(model: EncoderModel, compiled: CompiledEncoder, contract:
         codes = compiled.codes(positions)
         some = torch.arange(n_channels) % 3 != 1
         for good in (torch.ones_like(some), some):
-            pad_mask = torch.cat((torch.zeros_like(good[:1]), ~good))
-            expected = model.popt.population(channels[None], positions[None], pad_mask[None])[0]
+            expected = model.popt.population(channels[None], positions[None], good[None])[0]
             given = compiled.population(channels, codes, good)
             require_small_error(given[None], expected[None], "fp32")

@@ -4,42 +4,31 @@ Released checkpoints are converted once; from then on nothing that could run cod
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from rtbrain.encoder.models.biofame import BioFAME, BioFAMESizes
-from rtbrain.encoder.models.brainbert import BrainBERT, BrainBERTSizes
-from rtbrain.encoder.models.model import (
-    SIZES_BY_KIND,
-    ChannelEncoder,
-    ChannelSizes,
-    Encoder,
-    EncoderKind,
-    EncoderSizes,
-    encoder_kind,
-    make_encoder,
-)
-from rtbrain.encoder.models.neurobert import NeuroBERT, NeuroBERTSizes
-from rtbrain.encoder.models.popt import PopT, PopTSizes
-from rtbrain.encoder.models.streaming import StreamingBERT, StreamingBERTSizes
+from rtbrain.encoder.models.brainbert import BrainBERTSizes
+from rtbrain.encoder.models.model import ENCODERS, Encoder, EncoderSizes, encoder_kind
+from rtbrain.encoder.models.popt import PopTSizes
 from rtbrain.encoder.weights.checkpoint import CheckpointArchive, StoredTensor
 from rtbrain.errors import CheckpointError
+from rtbrain.files import sha256, strict_json, write_atomically
 from rtbrain.types import Floats
 
-# Kinds of which there are released checkpoints.
+# Kinds with released checkpoints.
 Released = Literal["brainbert", "popt"]
 _FORMAT = 1
-_WEIGHTS, _NOTE = "weights.safetensors", "encoder.json"
+WEIGHTS = "weights.safetensors"
+_NOTE = "encoder.json"
 _CONFIG_NAME = {"brainbert": "masked_tf_model", "popt": "pt_model_custom"}
-# Heads of fine-tuned checkpoints, which are a decoder's business; named in the note, not kept.
+# Heads of fine-tuned checkpoints belong to a decoder: named in the note, not kept.
 _NOT_ENCODER = ("linear_out.", "final_layer.")
 
 
@@ -81,21 +70,13 @@ def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{file}: tensor {name} holds NaN or infinity: fetch it again")
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    _write(out_folder, kind, sizes, tensors, {"source_sha256": sha256, "left_out": left_out})
-    return sha256
+    source = sha256(file)
+    _write(out_folder, kind, sizes, tensors, {"source_sha256": source, "left_out": left_out})
+    return source
 
 
 def save_encoder(module: Encoder, folder: Path) -> None:
-    """Write weights and sizes to a folder.
-
-    Parameters
-    ----------
-    module : BrainBERT, NeuroBERT, BioFAME or PopT
-        What to write.
-    folder : Path
-        Where; absent or empty.
+    """Write weights and sizes to a folder that is absent or empty.
 
     Raises
     ------
@@ -111,11 +92,6 @@ def save_encoder(module: Encoder, folder: Path) -> None:
 def load_encoder(folder: Path) -> Encoder:
     """Encoder from a folder that `import_checkpoint` or `save_encoder` wrote, in eval mode.
 
-    Parameters
-    ----------
-    folder : Path
-        With ``weights.safetensors`` and ``encoder.json``.
-
     Raises
     ------
     CheckpointError
@@ -123,16 +99,16 @@ def load_encoder(folder: Path) -> Encoder:
     """
     folder = Path(folder)
     note = _read_note(folder / _NOTE)
-    kind, path = note["kind"], folder / _WEIGHTS
+    kind, path = note["kind"], folder / WEIGHTS
     try:
-        sizes = SIZES_BY_KIND[kind](**note["sizes"])
+        sizes = ENCODERS[kind].sizes(**note["sizes"])
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / _NOTE}: sizes do not make a {kind}: {error}") from error
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if hashlib.sha256(data).hexdigest() != note.get("weights_sha256"):
+    if sha256(data) != note.get("weights_sha256"):
         raise CheckpointError(
             f"{path}: SHA-256 differs from the one in {_NOTE}: truncated or altered, make it again"
         )
@@ -148,52 +124,9 @@ def load_encoder(folder: Path) -> Encoder:
     return module.eval()
 
 
-@overload
-def random_encoder(kind: Literal["brainbert"], sizes: BrainBERTSizes, seed: int) -> BrainBERT: ...
-
-
-@overload
-def random_encoder(kind: Literal["neurobert"], sizes: NeuroBERTSizes, seed: int) -> NeuroBERT: ...
-
-
-@overload
-def random_encoder(kind: Literal["biofame"], sizes: BioFAMESizes, seed: int) -> BioFAME: ...
-
-
-@overload
-def random_encoder(
-    kind: Literal["streaming"], sizes: StreamingBERTSizes, seed: int
-) -> StreamingBERT: ...
-
-
-@overload
-def random_encoder(kind: Literal["popt"], sizes: PopTSizes, seed: int) -> PopT: ...
-
-
-@overload
-def random_encoder(kind: EncoderKind, sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
-
-
-def random_encoder(kind: EncoderKind, sizes: EncoderSizes, seed: int) -> Encoder:
-    """Encoder with random weights, in eval mode: the control beside a trained one.
-
-    Parameters
-    ----------
-    kind : {"brainbert", "neurobert", "biofame", "streaming", "popt"}
-        Which model.
-    sizes : BrainBERTSizes, NeuroBERTSizes, BioFAMESizes or PopTSizes
-        Its sizes.
-    seed : int
-        The same seed gives the same weights; the global generator is neither read nor moved.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make_encoder(sizes).eval()
-
-
 def _empty(sizes: EncoderSizes) -> Encoder:
     with torch.device("meta"):  # shapes only: a hostile size costs no memory
-        return make_encoder(sizes)
+        return sizes.make()
 
 
 def _model_tensors(archive: CheckpointArchive) -> tuple[dict[str, StoredTensor], list[str]]:
@@ -219,7 +152,7 @@ def _model_tensors(archive: CheckpointArchive) -> tuple[dict[str, StoredTensor],
 
 def _sizes_of(
     kind: Released, archive: CheckpointArchive, stored: Mapping[str, StoredTensor]
-) -> BrainBERTSizes | PopTSizes:
+) -> EncoderSizes:
     config = archive.config("model_cfg")
     name = config.get("name", _CONFIG_NAME[kind])
     if name != _CONFIG_NAME[kind]:
@@ -272,13 +205,12 @@ def _write(
         "format": _FORMAT,
         "kind": kind,
         "sizes": dataclasses.asdict(sizes),
-        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        "weights_sha256": sha256(data),
         **origin,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _WEIGHTS).write_bytes(data)
-    # Last, so that a folder with a note is complete.
-    (folder / _NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    write_atomically(folder / WEIGHTS, data)
+    write_atomically(folder / _NOTE, strict_json(note))  # last: a folder with a note is complete
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -293,7 +225,7 @@ def _read_note(path: Path) -> dict[str, Any]:
     if (
         not isinstance(note, dict)
         or note.get("format") != _FORMAT
-        or note.get("kind") not in tuple(SIZES_BY_KIND)
+        or note.get("kind") not in tuple(ENCODERS)
         or not isinstance(note.get("sizes"), dict)
     ):
         raise CheckpointError(
@@ -303,15 +235,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def encoder_tensors(prefix: str, module: Encoder) -> dict[str, Floats]:
-    """Weights as arrays, each under ``prefix.name``.
-
-    Parameters
-    ----------
-    prefix : str
-        Put before each name, to tell the parts of a bundle apart.
-    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
-        Whose weights.
-    """
+    """Weights as float32 arrays, each under ``prefix.name``."""
     return {
         f"{prefix}.{name}": tensor.detach().cpu().numpy()
         for name, tensor in module.state_dict().items()
@@ -319,24 +243,17 @@ def encoder_tensors(prefix: str, module: Encoder) -> dict[str, Floats]:
 
 
 def load_encoder_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
-    """Put these weights into a model, and the model into eval mode.
-
-    Parameters
-    ----------
-    module : BrainBERT, NeuroBERT, BioFAME, StreamingBERT or PopT
-        Changed in place.
-    tensors : mapping of str to ndarray, float32
-        Its weights, by their names without a prefix; copied.
+    """Copy weights, by their names without a prefix, into a model, and put it into eval mode.
 
     Raises
     ------
     CheckpointError
-        One is missing, of another shape, or too many.
+        One is missing, of another shape, or not part of the model.
     """
     require_matching_tensors(
         "weights", module, {name: array.shape for name, array in tensors.items()}
     )
-    # torch.tensor copies, so that a read-only array of a mapped file will do.
+    # torch.tensor copies: read-only arrays of a memory-mapped file work too.
     module.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
     module.eval()
 

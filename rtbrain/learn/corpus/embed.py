@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rtbrain.config import Recipe, parse_settings
-from rtbrain.encoder import PopT, load_encoder
-from rtbrain.encoder.weights.open_model import training_provenance
+from rtbrain.encoder import PopT, load_encoder, training_provenance
 from rtbrain.errors import CheckpointError, RecordingError, SettingsError
 from rtbrain.learn.corpus.build import BuildProgress
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession

@@ -13,8 +13,7 @@ from rtbrain.buffer import EventWindows, LiveEventWindows
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
 from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings, parse_settings
-from rtbrain.encoder import EncoderModel, encoder_kind, random_encoder, weights_sha256
-from rtbrain.encoder.weights.open_model import open_model
+from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
     Features,
@@ -267,7 +266,7 @@ def _encoders(
         encoders[FEWER] = RandomChannelSubset(pipeline.encoder)
     encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
-        twin = random_control(recipe, model, number)
+        twin = random_control(model, recipe.encoder.seed + 1000 * (number + 1))
         encoders[f"{RANDOM} {number}"] = build_feature_pipeline(recipe, montage, model=twin).encoder
     return pipeline, encoders
 
@@ -278,17 +277,6 @@ def linear_recipe(recipe: Recipe) -> Recipe:
     values["mode"] = "linear"
     values["encoder"] = {"pool": recipe.encoder.pool, "n_pooled": recipe.encoder.n_pooled}
     return parse_settings(values, Recipe, where="recipe")
-
-
-def random_control(recipe: Recipe, model: EncoderModel, number: int) -> EncoderModel:
-    """An encoder of the same architecture with random weights of a seed of their own."""
-    seed = recipe.encoder.seed + 1000 * (number + 1)
-    sizes = model.channel_encoder.sizes
-    channel = random_encoder(encoder_kind(sizes), sizes, seed)
-    popt = None
-    if model.popt is not None:
-        popt = random_encoder("popt", model.popt.sizes, seed + 1)
-    return EncoderModel(channel, popt, model.pool, model.n_pooled)
 
 
 def _joined(parts: Sequence[Features], labelled: Sequence[Labelled]) -> Labelled:

@@ -263,8 +263,7 @@ def _population(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Tensor
     channels = torch.from_numpy(embeddings.channels[rows])  # [B, C, D]
     good = torch.from_numpy(embeddings.good[rows])
     positions = torch.from_numpy(embeddings.positions).expand(rows.size, -1, -1)
-    pad_mask = torch.cat((torch.zeros_like(good[:, :1]), ~good), dim=1)  # CLS is always read
-    return popt.population(channels, positions, pad_mask)
+    return popt.population(channels, positions, good)
 
 
 def _rate(step: int, n_steps: int) -> float:

@@ -7,8 +7,14 @@ from typing import Any
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe, parse_settings
-from rtbrain.encoder import EncoderModel, PopT, StreamingBERT, load_encoder, weights_sha256
-from rtbrain.encoder.weights.open_model import training_provenance
+from rtbrain.encoder import (
+    EncoderModel,
+    PopT,
+    StreamingBERT,
+    load_encoder,
+    training_provenance,
+    weights_sha256,
+)
 from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus
 

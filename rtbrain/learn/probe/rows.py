@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from rtbrain.encoder import ChannelEncoder, PopT, encoder_kind, random_encoder
+from rtbrain.encoder import ChannelEncoder, PopT, random_encoder
 from rtbrain.learn.corpus.corpus import placed_positions
 from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of
 from rtbrain.learn.probe.dimension import contact_dimensions
@@ -134,7 +134,7 @@ def first_and_random(encoders: ProbeEncoders) -> dict[str, ChannelEncoder]:
     sizes = encoders.first.model.channel_encoder.sizes
     found = {PRETRAINED: encoders.first.model.channel_encoder}
     for k in range(encoders.n_random):
-        found[f"{RANDOM} {k}"] = random_encoder(encoder_kind(sizes), sizes, _seed(k))
+        found[f"{RANDOM} {k}"] = random_encoder(sizes, _seed(k))
     return {name: encoder.to(_device()).eval() for name, encoder in found.items()}
 
 
@@ -146,9 +146,7 @@ def probe_rows(
     controls = range(encoders.n_random)
     popts = None if first is None else [first]
     randoms = (
-        None
-        if first is None
-        else [random_encoder("popt", first.sizes, _seed(k) + 1) for k in controls]
+        None if first is None else [random_encoder(first.sizes, _seed(k) + 1) for k in controls]
     )
     channels = [features[f"{RANDOM} {k}"] for k in controls]
     made: dict[tuple[str, bool], list[dict[str, FrozenRow | TunedRow]]] = {

@@ -16,10 +16,12 @@ from rtbrain.encoder import (
     StreamingBERTSizes,
     load_encoder,
     random_encoder,
+    require_unseen,
+    sizes_of,
     trained_folders,
+    training_provenance,
     weights_sha256,
 )
-from rtbrain.encoder.weights.open_model import require_unseen, training_provenance
 from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.objectives.distillation import Distillation, Teacher, WholeSpectrograms
@@ -30,7 +32,6 @@ from rtbrain.learn.training.report import draw_distillation
 from rtbrain.learn.training.run import (
     TrainingJob,
     held_out_subjects,
-    named_sizes,
     run_training,
     training_subjects,
 )
@@ -117,7 +118,7 @@ def student_sizes(settings: DistillSettings) -> StreamingBERTSizes:
     """Sizes of the student."""
     if "delay_patches" in settings.student and not isinstance(settings.student, str):
         raise SettingsError("student: delay_patches follows from match.delay_s: set that alone")
-    return cast(StreamingBERTSizes, named_sizes("streaming", settings.student, where="student"))
+    return cast(StreamingBERTSizes, sizes_of("streaming", settings.student, key="student"))
 
 
 def require_distill_corpus(sizes: StreamingBERTSizes, teacher: BrainBERT, corpus: Corpus) -> None:
@@ -158,7 +159,7 @@ def teacher_of(settings: DistillSettings, encoder: BrainBERT) -> Teacher | None:
         return None
     if settings.teacher == "untrained":
         # Not the student's seed: the two would start with the same numbers.
-        encoder = random_encoder("brainbert", encoder.sizes, settings.seed + 1_000_000)
+        encoder = random_encoder(encoder.sizes, settings.seed + 1_000_000)
     return Teacher(encoder, bfloat16=settings.teacher_precision == "bfloat16")
 
 

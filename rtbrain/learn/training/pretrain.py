@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from rtbrain.config import PretrainSettings
+from rtbrain.encoder import EncoderKind, EncoderSizes, require_unseen, sizes_of
 from rtbrain.encoder.models.layers import set_dropout
-from rtbrain.encoder.models.model import EncoderSizes, make_encoder
-from rtbrain.encoder.weights.open_model import require_unseen
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
 from rtbrain.learn.objectives.biofame import FrequencyMaintain
@@ -23,7 +22,6 @@ from rtbrain.learn.objectives.popt_inputs import standardise_inputs
 from rtbrain.learn.training.run import (
     TrainingJob,
     held_out_subjects,
-    named_sizes,
     run_training,
     training_subjects,
 )
@@ -96,16 +94,17 @@ def run_pretraining(
     return run_training(job, out, resume=resume, stop=stop)
 
 
-def objective_name(settings: PretrainSettings) -> str:
+def objective_name(settings: PretrainSettings) -> EncoderKind:
     """Name of the objective, as in the settings."""
-    return next(name for name, chosen in settings.objective if chosen is not None)
+    name = next(name for name, chosen in settings.objective if chosen is not None)
+    return cast(EncoderKind, name)
 
 
 def encoder_sizes(settings: PretrainSettings) -> EncoderSizes:
     """Sizes of the encoder."""
     name = objective_name(settings)
     sizes = getattr(settings.objective, name).sizes
-    return named_sizes(name, sizes, where=f"objective.{name}.sizes")
+    return sizes_of(name, sizes, key=f"objective.{name}.sizes")
 
 
 def pretraining_objective(settings: PretrainSettings) -> Objective:
@@ -113,7 +112,7 @@ def pretraining_objective(settings: PretrainSettings) -> Objective:
     sizes = encoder_sizes(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        encoder = make_encoder(sizes)
+        encoder = sizes.make()
         if settings.upstream_layer_norm_bias:
             for module in encoder.modules():
                 if isinstance(module, torch.nn.LayerNorm):

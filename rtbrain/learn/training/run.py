@@ -21,14 +21,6 @@ from rich.progress import (
 from rtbrain.config import parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.config.training import TrainingSettings
-from rtbrain.encoder import (
-    BIOFAME_SIZES,
-    BRAINBERT_SIZES,
-    NEUROBERT_SIZES,
-    POPT_SIZES,
-    STREAMING_SIZES,
-)
-from rtbrain.encoder.models.model import SIZES_BY_KIND, EncoderKind, EncoderSizes
 from rtbrain.errors import SettingsError
 from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
@@ -42,13 +34,6 @@ from rtbrain.processes import stop_on_signals
 # What may be changed between the runs of one training: none of it changes a weight.
 _FREE = {"validate_every", "validate_items", "checkpoint_every", "prefetch"}
 _EXIT_STOPPED = 143
-NAMED_SIZES: dict[EncoderKind, Mapping[str, EncoderSizes]] = {
-    "brainbert": BRAINBERT_SIZES,
-    "popt": POPT_SIZES,
-    "neurobert": NEUROBERT_SIZES,
-    "biofame": BIOFAME_SIZES,
-    "streaming": STREAMING_SIZES,
-}
 SettingsT = TypeVar("SettingsT", bound=TrainingSettings)
 
 
@@ -171,20 +156,6 @@ def held_out_subjects(settings: TrainingSettings, corpus: Corpus) -> tuple[str, 
             f"hold out fewer"
         )
     return found
-
-
-def named_sizes(kind: EncoderKind, sizes: str | Mapping[str, int], *, where: str) -> EncoderSizes:
-    """Sizes of an encoder by name or by number; `where` names the key for messages."""
-    named = NAMED_SIZES[kind]
-    if isinstance(sizes, str):
-        if sizes not in named:
-            raise SettingsError(f"{where}: no sizes {sizes!r}; known are {', '.join(named)}")
-        return named[sizes]
-    make: Callable[..., EncoderSizes] = SIZES_BY_KIND[kind]
-    try:
-        return make(**sizes)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{where}: {error}") from error
 
 
 def training_subjects(corpus: Corpus, held_out: Sequence[str]) -> list[str]:

@@ -45,7 +45,8 @@ def test_population_transformer_costs_what_torch_counts() -> None:
     sizes = PopTSizes(24, 32, 40, 2, 3)
     model = PopT(sizes).eval()
     embedding, positions = torch.randn(1, C, 24), torch.randint(0, 200, (1, C, 3))
-    trimmed = counted(lambda: model.population(embedding, positions))
+    good = torch.ones(1, C, dtype=torch.bool)
+    trimmed = counted(lambda: model.population(embedding, positions, good))
     assert population_encoder_flop(sizes, C) == trimmed
     tokens, index = torch.randn(1, 1 + C, 24), torch.zeros(1, 1 + C, 4, dtype=torch.int64)
     plain = counted(lambda: model.transformer_encoder(model.input_encoding(tokens, index)))

@@ -19,9 +19,7 @@ def test_the_published_way_gives_what_rtbrain_gives() -> None:
     stage = PublishedStft(C, 10240)
     ours = stage(Window(data, 5.0, 0, Quality(np.ones(C, np.bool_)))).data
     np.testing.assert_allclose(spectrogram.numpy(), ours, atol=1e-3)
-    model = EncoderModel(
-        random_encoder("brainbert", SIZES, 0), random_encoder("popt", POPT_SIZES, 1)
-    ).eval()
+    model = EncoderModel(random_encoder(SIZES, 0), random_encoder(POPT_SIZES, 1)).eval()
     positions = way._index[0, 1:, :3]
     with torch.inference_mode():
         channels, population = model(spectrogram, positions, torch.ones(C, dtype=torch.bool))

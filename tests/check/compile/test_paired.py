@@ -185,8 +185,8 @@ def test_gathered_windows_end_in_time_and_hold_good_channels_only() -> None:
 
 
 def test_the_eager_model_is_asked_without_a_warning_for_views_that_are_read_only() -> None:
-    brainbert = random_encoder("brainbert", SIZES, 0)
-    model = EncoderModel(brainbert, random_encoder("popt", POPT_SIZES, 1), n_pooled=2)
+    brainbert = random_encoder(SIZES, 0)
+    model = EncoderModel(brainbert, random_encoder(POPT_SIZES, 1), n_pooled=2)
     data = np.random.default_rng(0).normal(size=(3, 12, 8)).astype(np.float32)
     data.setflags(write=False)
     channels, population = eager_reference(model, np.full((3, 3), 90), threads=1)(

@@ -31,7 +31,7 @@ POPT = PopTSizes(input_dim=16, hidden_dim=32, layer_dim_feedforward=40, n_head=4
 
 
 def made(seed: int = 0) -> BioFAME:
-    module = random_encoder("biofame", SIZES, seed)
+    module = random_encoder(SIZES, seed)
     with torch.no_grad():  # at their first size the filters hardly mix
         for layer in module.layers:
             layer.filter.weight.mul_(30)  # type: ignore[union-attr, operator]
@@ -126,7 +126,7 @@ def test_sizes_that_cannot_be_are_refused():
 
 @pytest.mark.parametrize("popt", [True, False])
 def test_compiled_equals_eager_at_more_than_one_length(tmp_path: Path, popt: bool):
-    population = random_encoder("popt", POPT, 1) if popt else None
+    population = random_encoder(POPT, 1) if popt else None
     eager = EncoderModel(made(), population, "last", 4).eval()
     positions = torch.randint(0, 200, (5, 3), generator=torch.Generator().manual_seed(0))
     good = torch.tensor([1, 0, 1, 1, 1], dtype=torch.bool)

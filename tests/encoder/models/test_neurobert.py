@@ -28,7 +28,7 @@ POPT = PopTSizes(input_dim=24, hidden_dim=32, layer_dim_feedforward=40, n_head=4
 
 
 def made(seed: int = 0) -> NeuroBERT:
-    module = random_encoder("neurobert", SIZES, seed)
+    module = random_encoder(SIZES, seed)
     with torch.no_grad():
         module.mask_token.normal_(generator=torch.Generator().manual_seed(seed))
     return module
@@ -109,7 +109,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize("popt", [True, False])
 def test_compiled_equals_eager_and_takes_its_shape_alone(tmp_path: Path, popt: bool) -> None:
-    population = random_encoder("popt", POPT, 1) if popt else None
+    population = random_encoder(POPT, 1) if popt else None
     eager = EncoderModel(made(), population, "last", 4).eval()
     with pytest.raises(CompiledModelError, match="reads 10"):
         compile_torchscript(eager, 5, 16, 40, cache_folder=tmp_path)

@@ -15,7 +15,6 @@ from rtbrain.encoder import (
     StreamingBERTSizes,
     encoder_kind,
     load_encoder,
-    make_encoder,
     save_encoder,
 )
 
@@ -150,7 +149,7 @@ def test_the_next_patch_has_the_shape_of_a_patch() -> None:
 
 def test_its_sizes_know_their_encoder() -> None:
     assert encoder_kind(SIZES) == "streaming"
-    assert isinstance(make_encoder(SIZES), StreamingBERT)
+    assert isinstance(SIZES.make(), StreamingBERT)
     with pytest.raises(ValueError, match="multiple of nhead"):
         StreamingBERTSizes(10, 16, 4, 1, 5, 40)
 

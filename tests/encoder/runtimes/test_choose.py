@@ -31,7 +31,7 @@ SHAPE = (3, 15, 40)
 
 def model(seed: int = 0) -> EncoderModel:
     sizes = BrainBERTSizes(16, 24, 2, 2)
-    return EncoderModel(random_encoder("brainbert", sizes, seed), None).eval()
+    return EncoderModel(random_encoder(sizes, seed), None).eval()
 
 
 @pytest.fixture(autouse=True)

@@ -40,8 +40,8 @@ GOOD = np.array([True, False, True, True, False])
 
 
 def model(seed: int = 0, *, popt: bool = True) -> EncoderModel:
-    population = random_encoder("popt", POPT, seed + 1) if popt else None
-    return EncoderModel(random_encoder("brainbert", SIZES, seed), population).eval()
+    population = random_encoder(POPT, seed + 1) if popt else None
+    return EncoderModel(random_encoder(SIZES, seed), population).eval()
 
 
 def windows(n_windows: int) -> list[Floats]:

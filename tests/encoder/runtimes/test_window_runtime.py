@@ -41,8 +41,8 @@ NO_BF16 = "this CPU has no bfloat16"
 
 
 def model(sizes: BrainBERTSizes = SIZES, popt: PopTSizes | None = POPT) -> EncoderModel:
-    population = None if popt is None else random_encoder("popt", popt, 1)
-    return EncoderModel(random_encoder("brainbert", sizes, 0), population).eval()
+    population = None if popt is None else random_encoder(popt, 1)
+    return EncoderModel(random_encoder(sizes, 0), population).eval()
 
 
 def has_bf16() -> bool:
@@ -151,9 +151,8 @@ def test_the_population_compiled_alone_equals_the_eager_one(tmp_path: Path) -> N
     assert (contract.runtime, contract.precision) == ("population", "fp32")
     embedding, positions = torch.randn(11, 24), torch.from_numpy(POSITIONS)
     good = torch.arange(11) % 4 != 0
-    pad_mask = torch.cat((torch.tensor([False]), ~good))
     with torch.inference_mode():
-        expected = eager.popt.population(embedding[None], positions[None], pad_mask[None])[0]
+        expected = eager.popt.population(embedding[None], positions[None], good[None])[0]
         given = compiled.population(embedding, compiled.codes(positions), good)
     assert float((given - expected).abs().max()) <= 1e-5
 
@@ -177,17 +176,17 @@ def test_bfloat16_is_near_and_another_artefact(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not has_bf16(), reason=NO_BF16)
 def test_packed_attention_in_bfloat16_leaves_masked_tokens_out() -> None:
-    popt = random_encoder("popt", POPT, 1).eval()
+    popt = random_encoder(POPT, 1).eval()
     fast = pack_model(popt).to(torch.bfloat16)
     codes = popt.codes(torch.from_numpy(POSITIONS)[None])
-    embedding, pad_mask = torch.randn(1, 11, 24), torch.arange(12)[None] % 4 == 1
+    embedding, good = torch.randn(1, 11, 24), torch.arange(1, 12)[None] % 4 != 1
     with torch.inference_mode():
-        expected = popt.population_of_codes(embedding, codes, pad_mask)
+        expected = popt.population_of_codes(embedding, codes, good)
         given = [
             fast.population_of_codes(
-                torch.where(pad_mask[:, 1:, None], other, embedding).bfloat16(),
+                torch.where(good[:, :, None], embedding, other).bfloat16(),
                 codes.bfloat16(),
-                pad_mask,
+                good,
             )
             for other in (0.0, 1e4)
         ]

@@ -34,8 +34,8 @@ GOOD = np.array([True, False, True, True, False])
 
 
 def model(seed: int = 0, *, popt: bool = True, pool: str = "centre") -> EncoderModel:
-    population = random_encoder("popt", POPT, seed + 1) if popt else None
-    return EncoderModel(random_encoder("brainbert", SIZES, seed), population, pool).eval()
+    population = random_encoder(POPT, seed + 1) if popt else None
+    return EncoderModel(random_encoder(SIZES, seed), population, pool).eval()
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_cache_gives_the_same_file_for_the_same_model(
 def test_heads_are_part_of_the_contract(tmp_path: Path) -> None:
     """The same weights under another number of heads are another model."""
     two = BrainBERTSizes(24, 40, 2, 2)
-    other = EncoderModel(random_encoder("brainbert", two, 0), random_encoder("popt", POPT, 1))
+    other = EncoderModel(random_encoder(two, 0), random_encoder(POPT, 1))
     first = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
     assert compile_torchscript(other, *SHAPE, cache_folder=tmp_path) != first
 

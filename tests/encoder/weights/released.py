@@ -24,7 +24,7 @@ CONFIG = {
 
 def released(file: Path, config: Any = None, **changed: Any) -> Path:
     """A checkpoint in the released layout; `changed` replaces tensors, None drops one."""
-    state = OrderedDict(random_encoder("brainbert", SIZES, 4).state_dict())
+    state = OrderedDict(random_encoder(SIZES, 4).state_dict())
     for name, tensor in changed.items():
         if tensor is None:
             del state[name]

@@ -29,7 +29,7 @@ def test_a_released_checkpoint_comes_back_weight_for_weight(tmp_path):
     assert note["sizes"]["nhead"] == 2
     loaded = load_encoder(tmp_path / "out")
     assert not loaded.training
-    expected = random_encoder("brainbert", SIZES, 4).state_dict()
+    expected = random_encoder(SIZES, 4).state_dict()
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 
@@ -47,7 +47,7 @@ def test_nothing_of_torch_or_omegaconf_is_called_while_reading(tmp_path, monkeyp
 
 
 def test_fine_tuned_names_are_accepted_and_the_head_is_named_as_left_out(tmp_path):
-    plain = random_encoder("brainbert", SIZES, 4).state_dict()
+    plain = random_encoder(SIZES, 4).state_dict()
     state = {f"upstream.{name}": tensor for name, tensor in plain.items()}
     state |= {"linear_out.weight": torch.ones(1, 12), "linear_out.bias": torch.ones(1)}
     torch.save({"model": state, "model_cfg": CONFIG}, tmp_path / "tuned.pth")
@@ -76,7 +76,7 @@ def test_half_precision_and_parameters_are_read_as_float32(tmp_path):
 
 
 def test_popt_takes_its_feed_forward_width_from_its_tensors(tmp_path):
-    model = random_encoder("popt", POPT, 0)
+    model = random_encoder(POPT, 0)
     config = {"name": "pt_model_custom", "n_head": 2, "n_layers": 1, "hidden_dim": 16}
     config |= {"input_dim": 12}
     torch.save({"model": model.state_dict(), "model_cfg": config}, tmp_path / "popt.pth")
@@ -190,12 +190,12 @@ def test_a_folder_with_content_is_never_overwritten(tmp_path):
     with pytest.raises(CheckpointError, match="already has content"):
         import_checkpoint("brainbert", released(tmp_path / "a.pth"), tmp_path / "out")
     with pytest.raises(CheckpointError, match="already has content"):
-        save_encoder(random_encoder("popt", POPT, 0), tmp_path / "out")
+        save_encoder(random_encoder(POPT, 0), tmp_path / "out")
     assert [item.name for item in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
 def test_what_was_saved_loads_equal(tmp_path):
-    model = random_encoder("popt", POPT, 7)
+    model = random_encoder(POPT, 7)
     save_encoder(model, tmp_path / "out")
     loaded = load_encoder(tmp_path / "out")
     assert loaded.sizes == POPT
@@ -206,7 +206,7 @@ def test_what_was_saved_loads_equal(tmp_path):
 def test_a_folder_that_was_altered_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="rtbrain import-checkpoint"):
         load_encoder(tmp_path)
-    save_encoder(random_encoder("popt", POPT, 7), tmp_path / "out")
+    save_encoder(random_encoder(POPT, 7), tmp_path / "out")
     weights, note = tmp_path / "out" / "weights.safetensors", tmp_path / "out" / "encoder.json"
     whole, text = weights.read_bytes(), note.read_text()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -229,7 +229,7 @@ def test_a_folder_that_was_altered_is_refused(tmp_path):
 
 
 def test_weights_travel_as_arrays_under_a_prefix():
-    model, other = random_encoder("popt", POPT, 7), random_encoder("popt", POPT, 8)
+    model, other = random_encoder(POPT, 7), random_encoder(POPT, 8)
     arrays = encoder_tensors("popt", model)
     stripped = {name.removeprefix("popt."): array for name, array in arrays.items()}
     for array in stripped.values():

@@ -102,12 +102,12 @@ def test_tuning_reads_its_training_windows_only_and_no_channel_that_is_not_good(
 def test_population_vectors_are_those_of_the_model_one_window_at_a_time() -> None:
     popt, embeddings, _ = patient(300)
     found = population_of(popt, embeddings, np.array([5, 250]))
-    mask = torch.tensor([[False] * 5 + [True]])
+    good = torch.tensor([[True] * 4 + [False]])
     positions = torch.from_numpy(embeddings.positions)[None]
     for row, at in enumerate((5, 250)):
         with torch.no_grad():
             alone = popt.population(
-                torch.from_numpy(embeddings.channels[at : at + 1]), positions, mask
+                torch.from_numpy(embeddings.channels[at : at + 1]), positions, good
             )
         np.testing.assert_allclose(found[row], alone[0].numpy(), atol=1e-5)
 

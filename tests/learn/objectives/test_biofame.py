@@ -20,7 +20,7 @@ SIZES = BioFAMESizes(32, 48, 4, 2, input_dim=16)
 def made(seed: int = 0) -> FrequencyMaintain:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return FrequencyMaintain(random_encoder("biofame", SIZES, seed)).eval()
+        return FrequencyMaintain(random_encoder(SIZES, seed)).eval()
 
 
 def drawn(n: int = 4, seed: int = 0) -> Batch:

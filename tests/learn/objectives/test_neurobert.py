@@ -89,7 +89,7 @@ def test_the_true_amplitude_and_phase_give_no_loss_and_wrong_ones_their_own():
 
 
 def test_visible_patches_are_not_in_the_loss_and_hidden_ones_not_in_the_input():
-    objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
+    objective = FourierInversion(random_encoder(SIZES, 0)).eval()
     batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
@@ -102,7 +102,7 @@ def test_visible_patches_are_not_in_the_loss_and_hidden_ones_not_in_the_input():
 
 
 def test_the_gradient_reaches_every_weight():
-    objective = FourierInversion(random_encoder("neurobert", SIZES, 0))
+    objective = FourierInversion(random_encoder(SIZES, 0))
     batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
@@ -162,7 +162,7 @@ def test_what_cannot_be_drawn_is_refused():
 
 def test_the_line_is_the_one_between_what_is_seen():
     ramp = np.arange(N_PATCHES * PATCH, dtype=np.float32).reshape(1, 1, N_PATCHES, PATCH)
-    objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
+    objective = FourierInversion(random_encoder(SIZES, 0)).eval()
     batch = MaskedPatches([session_of(ramp)], mask_share=0.3).draw(
         np.zeros(1, int), np.random.default_rng(3)
     )
@@ -178,7 +178,7 @@ def test_the_line_is_the_one_between_what_is_seen():
 
 
 def test_pictures_show_the_hidden_and_leave_the_visible_as_it_is():
-    objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
+    objective = FourierInversion(random_encoder(SIZES, 0)).eval()
     batch = MaskedPatches([session_of(patches_of(2, 2))], mask_share=0.3).draw(
         np.arange(4), np.random.default_rng(1)
     )
@@ -195,7 +195,7 @@ def test_pictures_show_the_hidden_and_leave_the_visible_as_it_is():
 
 def test_a_few_windows_are_learned_by_heart():
     torch.manual_seed(0)
-    objective = FourierInversion(random_encoder("neurobert", SIZES, 0)).eval()
+    objective = FourierInversion(random_encoder(SIZES, 0)).eval()
     examples = MaskedPatches([session_of(patches_of(2, 2, seed=4))], mask_share=0.3)
     batch = examples.draw(np.arange(4), np.random.default_rng(0))
     optimiser = torch.optim.Adam(objective.parameters(), 3e-3)

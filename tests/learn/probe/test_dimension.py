@@ -33,7 +33,7 @@ def test_every_contact_is_counted_on_the_windows_where_it_is_good() -> None:
     session.good[100:, 0] = False
     session.good[10:, 2] = False  # too few are left to count
     session.shards[0][~session.good] = np.nan
-    encoder = random_encoder("brainbert", BrainBERTSizes(16, 32, 2, 1, N_FREQS), 0)
+    encoder = random_encoder(BrainBERTSizes(16, 32, 2, 1, N_FREQS), 0)
     found = contact_dimensions(session, {"it": encoder}, device=torch.device("cpu"))
     assert {name: counts.size for name, counts in found.items()} == {"it": 2, RAW: 2}
     first = session.shards[0][:100, 0]

@@ -160,7 +160,7 @@ def test_a_tuned_row_scores_what_its_fit_gives_and_leaves_its_encoder_as_it_was(
     windows: SubjectWindows,
 ) -> None:
     torch.set_num_threads(1)
-    popts = [random_encoder("popt", POPT, seed) for seed in (0, 1)]
+    popts = [random_encoder(POPT, seed) for seed in (0, 1)]
     before = {name: tensor.clone() for name, tensor in popts[1].state_dict().items()}
     n_windows, n_channels = windows.good.shape
     rng = np.random.default_rng(0)
@@ -191,7 +191,7 @@ def test_embeddings_are_those_of_each_window_alone_and_bad_channels_reach_none()
     session.good[::3, 1] = False
     session.shards[0][::3, 1] = np.nan
     windows = subject_windows([session], ("a", "b"), neural_delays_s=[0.0])
-    encoder = random_encoder("brainbert", BRAINBERT, 0)
+    encoder = random_encoder(BRAINBERT, 0)
     found = embedded(
         windows,
         {"it": encoder},

@@ -16,7 +16,7 @@ from rtbrain.encoder import (
     trained_folders,
     weights_sha256,
 )
-from rtbrain.encoder.weights import shipped as shipped_module
+from rtbrain.encoder.weights import trained as trained_module
 from rtbrain.errors import CheckpointError
 
 BRAINBERT = BrainBERTSizes(16, 32, 2, 1)
@@ -26,15 +26,15 @@ POPT = PopTSizes(16, 16, 32, 2, 1)
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     folder = tmp_path / "mine"
-    save_encoder(random_encoder("brainbert", BRAINBERT, 1), folder / "brainbert")
-    save_encoder(random_encoder("popt", POPT, 2), folder / "popt")
+    save_encoder(random_encoder(BRAINBERT, 1), folder / "brainbert")
+    save_encoder(random_encoder(POPT, 2), folder / "popt")
     return folder
 
 
 def test_both_encoders_of_a_folder_come_back_with_their_weights(trained: Path) -> None:
     brainbert, popt = load_trained(str(trained))
     assert popt is not None
-    expected = random_encoder("popt", POPT, 2).state_dict()
+    expected = random_encoder(POPT, 2).state_dict()
     for name, tensor in popt.state_dict().items():
         assert torch.equal(tensor, expected[name])
     assert brainbert.sizes == BRAINBERT
@@ -50,7 +50,7 @@ def test_a_brainbert_alone_is_enough(trained: Path) -> None:
 def test_encoders_that_ship_are_found_by_name(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(shipped_module._SHIPPED_FOLDERS, "compact", trained)
+    monkeypatch.setitem(trained_module._SHIPPED_FOLDERS, "compact", trained)
     assert trained_folders("compact") == (trained / "brainbert", trained / "popt")
 
 
@@ -65,15 +65,15 @@ def test_the_digest_is_that_of_the_files_one_after_the_other(trained: Path) -> N
 def test_what_holds_no_trained_brainbert_is_refused_in_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(shipped_module._SHIPPED_FOLDERS, "compact", tmp_path / "absent")
+    monkeypatch.setitem(trained_module._SHIPPED_FOLDERS, "compact", tmp_path / "absent")
     alone, swapped = tmp_path / "alone", tmp_path / "swapped"
-    save_encoder(random_encoder("popt", POPT, 2), alone / "popt")
-    save_encoder(random_encoder("popt", POPT, 2), swapped / "brainbert")
+    save_encoder(random_encoder(POPT, 2), alone / "popt")
+    save_encoder(random_encoder(POPT, 2), swapped / "brainbert")
     wrong = {
         "compact": "ships no such encoders",
         str(tmp_path / "nowhere"): "no such folder",
         str(alone): "expected a folder brainbert/ in it",
-        str(swapped): "expected a BrainBERT, found a PopT",
+        str(swapped): "expected a brainbert, found a popt",
     }
     for weights, part in wrong.items():
         with pytest.raises(CheckpointError, match=part) as caught:
@@ -81,7 +81,7 @@ def test_what_holds_no_trained_brainbert_is_refused_in_one_line(
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [shipped_module.SHIPPED, shipped_module.SHIPPED_STREAMING])
+@pytest.mark.parametrize("name", [trained_module.SHIPPED, trained_module.SHIPPED_STREAMING])
 def test_the_encoders_that_ship_fit_each_other_and_say_how_they_were_made(name: str) -> None:
     channel, popt = load_trained(name)
     assert popt is not None

@@ -1,0 +1,203 @@
+"""Trained encoders by name or folder, joined to a model; and which subjects they learned from."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rtbrain.encoder.models.brainbert import BrainBERT
+from rtbrain.encoder.models.model import CHANNEL_KINDS, ChannelEncoder, EncoderModel, encoder_kind
+from rtbrain.encoder.models.popt import PopT
+from rtbrain.encoder.models.streaming import StreamingBERT
+from rtbrain.encoder.weights.folder import WEIGHTS, load_encoder
+from rtbrain.errors import CheckpointError, SettingsError
+
+SHIPPED = "compact"
+"""Name of the encoders of whole windows that ship in the package."""
+
+SHIPPED_STREAMING = "streaming"
+"""Name of the streaming encoder that ships, and of the Population Transformer trained with it."""
+
+_SHIPPED_FOLDERS = {
+    SHIPPED: Path(__file__).with_name("shipped"),
+    SHIPPED_STREAMING: Path(__file__).with_name("shipped_streaming"),
+}
+
+
+def trained_folders(weights: str) -> tuple[Path, Path | None]:
+    """Folders of a trained channel encoder and of the Population Transformer that reads it.
+
+    Parameters
+    ----------
+    weights : str
+        ``"compact"``, ``"streaming"``, or a folder that holds ``brainbert/`` (or ``neurobert/``,
+        ``biofame/`` or ``streaming/``) and, where there is one, ``popt/``, as
+        `rtbrain.encoder.save_encoder` wrote them.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such folder, or not one channel encoder in it.
+    """
+    folder = _SHIPPED_FOLDERS.get(weights, Path(weights))
+    popt = folder / "popt"
+    found = [folder / kind for kind in CHANNEL_KINDS if (folder / kind).is_dir()]
+    if len(found) == 1:
+        return found[0], popt if popt.is_dir() else None
+    if weights in _SHIPPED_FOLDERS:
+        raise CheckpointError(
+            f"weights {weights}: this installation ships no such encoders: name a folder with "
+            "brainbert/ (or streaming/) and popt/, or leave weights out for random ones"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"weights {weights}: no such folder: name {SHIPPED}, or a folder with brainbert/ and "
+            "popt/ as rtbrain pretrain leaves them"
+        )
+    # A PopT alone is of no use: it reads the embeddings of the encoder it was trained with.
+    content = ", ".join(sorted(part.name for part in folder.iterdir())[:6]) or "nothing"
+    raise CheckpointError(
+        f"weights {weights}: expected a folder brainbert/ in it, or neurobert/, biofame/ or "
+        f"streaming/ (and popt/), found {content}: "
+        "put what rtbrain pretrain left there under these names"
+    )
+
+
+def load_trained(weights: str) -> tuple[ChannelEncoder, PopT | None]:
+    """Trained channel encoder, and the Population Transformer beside it where there is one.
+
+    Parameters
+    ----------
+    weights : str
+        As in `trained_folders`.
+
+    Raises
+    ------
+    CheckpointError
+        A folder is absent, broken, or holds another kind.
+    """
+    first, second = trained_folders(weights)
+    channel = load_encoder(first)
+    if isinstance(channel, PopT) or encoder_kind(channel.sizes) != first.name:
+        raise CheckpointError(
+            f"{first}: expected a {first.name}, found a {encoder_kind(channel.sizes)}"
+        )
+    return channel, None if second is None else _load_popt(second, str(second))
+
+
+def _load_popt(folder: Path, where: str) -> PopT:
+    popt = load_encoder(folder)
+    if not isinstance(popt, PopT):
+        raise CheckpointError(f"{where}: expected a PopT, found a {type(popt).__name__}")
+    return popt
+
+
+def open_model(
+    encoder: Path, popt: Path | None, pool: str, n_pooled: int = 10, *, form: str = "published"
+) -> EncoderModel:
+    """Encoders of folders, joined.
+
+    Parameters
+    ----------
+    encoder, popt : Path
+        Of a channel encoder, and of a Population Transformer where there is one.
+    pool, n_pooled
+        As in `rtbrain.encoder.EncoderModel`.
+    form : str
+        What the encoder will read, as in a recipe: ``patches``, or a form of spectrogram.
+
+    Raises
+    ------
+    CheckpointError
+        A folder holds another kind, the two do not fit, or the encoder reads another form.
+    """
+    channel = load_encoder(encoder)
+    name = type(channel).__name__
+    if isinstance(channel, PopT):
+        raise CheckpointError(f"encoder {encoder}: expected a channel encoder, found a PopT")
+    if isinstance(channel, StreamingBERT):
+        reads, fits = "running spectrograms", form == "running"
+    elif isinstance(channel, BrainBERT):
+        reads, fits = "spectrograms", form != "patches"
+    else:
+        reads, fits = "patches", form == "patches"
+    if not fits:
+        raise CheckpointError(
+            f"encoder {encoder}: a {name} reads {reads}, and would get spectrogram.form {form}: "
+            f"fit it with a recipe of {reads}, or name another encoder"
+        )
+    population = None if popt is None else _load_popt(popt, f"--popt {popt}")
+    return EncoderModel(channel, population, pool, n_pooled)
+
+
+def weights_sha256(folders: Sequence[Path]) -> str:
+    """SHA-256 over the weights of these folders, one file after the other.
+
+    ``cat brainbert/weights.safetensors popt/weights.safetensors | sha256sum`` gives the same.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for folder in folders:
+        try:
+            digest.update((folder / WEIGHTS).read_bytes())
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: cannot be read: {error.strerror}"
+            ) from error
+    return digest.hexdigest()
+
+
+def training_provenance(folder: Path) -> dict[str, Any] | None:
+    """What the report in an encoder's folder says of its corpus; None where there is no report.
+
+    Returns
+    -------
+    dict
+        ``learned`` holds the labels of the subjects.
+
+    Raises
+    ------
+    SettingsError
+        The report does not name them.
+    """
+    path = folder / "report.json"
+    if not path.is_file():
+        return None
+    try:
+        corpus: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["corpus"]
+        names_subjects = isinstance(corpus["learned"], list)
+    except (ValueError, KeyError, TypeError):
+        names_subjects = False
+    if not names_subjects:
+        raise SettingsError(
+            f"{path}: does not say on which subjects the encoder was trained: train it again"
+        )
+    return corpus
+
+
+def require_unseen(
+    subjects: Sequence[str], learned: Sequence[str] | None, flag: str, who: str
+) -> None:
+    """Refuse subjects that an encoder was trained on; `learned` is None where unknown.
+
+    Parameters
+    ----------
+    flag, who : str
+        Setting that names the subjects, and the encoder, for the message.
+
+    Raises
+    ------
+    SettingsError
+        Names those that the encoder was trained on.
+    """
+    seen = [subject for subject in subjects if subject in (learned or ())]
+    if seen:
+        raise SettingsError(
+            f"{flag} {','.join(seen)}: {who} was trained on them: name subjects that it was not "
+            "trained on"
+        )
