@@ -1,4 +1,4 @@
-"""`rtbrain faults`: every fault of the bedside done to this installation, and what it did."""
+"""`rtbrain faults`: every fault of the bedside done to this installation, and what came of it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.check.faults.run import run_matrix, run_peers, write_rows
+from rtbrain.check.faults.matrix import run_matrix, write_rows
+from rtbrain.check.faults.peers import run_peers
 from rtbrain.files import require_writable_file
 
 
@@ -23,7 +24,7 @@ def command(
     peers: Annotated[
         bool,
         typer.Option(
-            "--peers", help="Instead: what liblsl's recovery and MNE-LSL do in 1, 2, 6, 9."
+            "--peers", help="Instead: what liblsl's recovery and MNE-LSL do in rows 1, 2, 6 and 9."
         ),
     ] = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """Processes: other commands of rtbrain as children, signals, displays, and how far LSL sees."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
+
+import psutil
 
 from rtbrain.errors import RtbrainError, SettingsError
 
@@ -154,3 +157,10 @@ def _set_by_user() -> bool:
 
 def _lsl_settings(scope: str) -> Path:
     return Path(str(resources.files("rtbrain.configs"))) / f"lsl-{scope}.cfg"
+
+
+def resident_kib(pid: int | None = None) -> float:
+    """Resident memory of a process, KiB; of this one, without its garbage, by default."""
+    if pid is None:
+        gc.collect()
+    return float(psutil.Process(pid).memory_info().rss) / 1024

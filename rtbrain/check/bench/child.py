@@ -18,7 +18,7 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import encoder_of_recipe
 from rtbrain.check.bench.references import PublishedPipeline, step_flop
 from rtbrain.check.bench.steps import PARTS, PUBLISHED_PIPELINE, BenchJob, BenchResult
-from rtbrain.check.faults.rows_running import resident_kib
+from rtbrain.processes import resident_kib
 from rtbrain.config import Recipe, load_settings
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import (

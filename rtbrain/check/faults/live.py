@@ -1,85 +1,87 @@
-"""A live session under faults: a sender whose every sample is known, a decoder, and ears.
+"""The world over LSL: a sender whose every sample is known, and `rtbrain decode` as a process.
 
-The sender lives in the process of the matrix, so that what it sent is known to the sample; the
-decoder is `rtbrain decode` in a process of its own.
+The sender lives in the process of the matrix, so that what it sent is known to the sample.
 """
 
 import contextlib
-import subprocess
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
 
-from rtbrain.check.faults.matrix import Rig
+from rtbrain.check.faults.rig import Rig
+from rtbrain.check.faults.world import SIGNAL_S, StatusListener, World, patient_samples
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import SignalOutlet
-from rtbrain.processes import last_line, running_command
-from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
+from rtbrain.processes import last_line, resident_kib, running_command
+from rtbrain.stream.lsl.decodes import DecodeListener
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Floats, Montage
-
-SIGNAL_S = 120.0
-
+from rtbrain.types import Chunk, Floats, Ints, Montage
 
 _PUSH_S = 0.02
-
-
 _POLL_S = 0.02
+START_S = 60.0  # longest from a process's start to what it is started for
 
 
-_START_S = 60.0
+class LslSender:
+    """Streams over LSL of one name: a `Sender`.
 
+    ``samples(montage, numbers)`` makes what is sent, float32 [n_channels, n_samples], µV.
+    """
 
-class LiveSender:
-    """The patient's signal over LSL, in as many runs as asked for, on one time base."""
-
-    def __init__(self, rig: Rig, name: str, true_hz: float | None = None) -> None:
-        self.name = name
-        self._montage = rig.montage
-        self._true_hz = true_hz
-        self._signal = rig.signal(SIGNAL_S)
+    def __init__(
+        self,
+        name: str,
+        montage: Montage,
+        samples: Callable[[Montage, Ints], Floats],
+        true_hz: float | None = None,
+    ) -> None:
         self.start_s = lsl_clock()
         self.last_stamp = float("nan")
-        self._silent = threading.Event()
+        self._name = name
+        self._montage = montage
+        self._samples = samples
+        self._true_hz = true_hz
+        self._hanging = threading.Event()
         self._done = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
-        """Announce the stream with these channels, the patient's by default, and send."""
-        montage = montage or self._montage
-        outlet = SignalOutlet(
-            self.name, montage, source_id=source_id or self.name, origin="synthetic"
-        )
-        self._done.clear()
-        self._silent.clear()
-        self._thread = threading.Thread(target=self._send, args=(outlet, montage), daemon=True)
-        self._thread.start()
+        """Announce a stream and send; or send again after `hang`."""
+        if self._hanging.is_set():
+            self._hanging.clear()
+            return
+        montage, source_id = montage or self._montage, source_id or self._name
+        outlet = SignalOutlet(self._name, montage, source_id=source_id, origin="synthetic")
+        thread = threading.Thread(target=self._send, args=(outlet, montage), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def end(self) -> float:
-        """End the stream; the LSL time at which that began, s."""
-        at = lsl_clock()
-        if self._thread is not None:
-            self._done.set()
-            self._thread.join()
-            self._thread = None
-        return at
+        """End all streams."""
+        now_s = lsl_clock()
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._done.clear()
+        self._hanging.clear()
+        return now_s
 
-    def set_silent(self, silent: bool) -> None:
-        """Keep the stream but send nothing, as when the amplifier hangs; or send again."""
-        if silent:
-            self._silent.set()
-        else:
-            self._silent.clear()
+    def hang(self) -> float:
+        """As when the amplifier hangs: the stream is there, but sends nothing."""
+        now_s = lsl_clock()
+        self._hanging.set()
+        return now_s
 
-    def _send(self, outlet: Any, montage: Montage) -> None:
+    def _send(self, outlet: SignalOutlet, montage: Montage) -> None:
         sfreq_hz = self._true_hz or montage.sfreq_hz
 
         def due() -> int:
@@ -89,77 +91,45 @@ class LiveSender:
         while not self._done.wait(_PUSH_S):
             numbers = np.arange(sent, due())
             sent += numbers.size
-            if numbers.size and not self._silent.is_set():
+            if numbers.size and not self._hanging.is_set():
                 stamps = self.start_s + numbers / sfreq_hz
-                outlet.push(Chunk(self.samples(montage, numbers), stamps))
+                outlet.push(Chunk(self._samples(montage, numbers), stamps))
                 self.last_stamp = float(stamps[-1])
         outlet.close()
 
-    def samples(self, montage: Montage, numbers: np.ndarray[Any, Any]) -> Floats:
-        """Signal of these labels; a label that is not the patient's gets a sine of its own."""
-        numbers = numbers % self._signal.shape[1]
-        sine = (50 * np.sin(numbers / 7)).astype(np.float32)
-        rows = [
-            self._signal[self._montage.names.index(name), numbers]
-            if name in self._montage.names
-            else sine
-            for name in montage.names
-        ]
-        return np.stack(rows)
+
+def patient_sender(rig: Rig, name: str, true_hz: float | None = None) -> LslSender:
+    """Sender of the patient's signal, which is made before its time begins."""
+    rig.signal(SIGNAL_S)
+    return LslSender(name, rig.montage, partial(patient_samples, rig), true_hz)
 
 
-class StatusListener:
-    """Keeps every decode and status event of a decoder or recorder."""
+@contextmanager
+def sending(sender: LslSender) -> Iterator[LslSender]:
+    """Let a sender send until the block ends."""
+    sender.begin()
+    try:
+        yield sender
+    finally:
+        sender.end()
 
-    def __init__(self, name: str) -> None:
-        self.decodes: list[ReceivedDecode] = []
-        self.events: list[StatusEvent] = []
-        self._listener = DecodeListener(name)
 
-    @property
-    def has_status_inlet(self) -> bool:
-        """Whether the status stream was found; events before that were missed."""
-        return self._listener.hears_status
+def listen_to(name: str) -> tuple[StatusListener, DecodeListener]:
+    """Listener to a decoder or recorder, and the inlets that it reads."""
+    inlets = DecodeListener(name)
 
-    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Listen until a condition holds; False if it did not in time."""
-        end = time.monotonic() + timeout_s
+    def run(stop: Callable[[], bool]) -> None:
         while True:
-            self._listen()
-            if condition():
-                return True
-            if time.monotonic() > end:
-                return False
+            inlets.look()
+            listener.events += inlets.pull_events()
+            with contextlib.suppress(StreamLostError):
+                listener.decodes += inlets.pull()
+            if stop():
+                return
             time.sleep(_POLL_S)
 
-    def during(self, duration_s: float) -> None:
-        """Listen for a while."""
-        self.until(lambda: False, duration_s)
-
-    def event(self, name: str, after_s: float = 0.0) -> StatusEvent | None:
-        """First event of that name after a time."""
-        return next((one for one in self.events if one.event == name and one.t > after_s), None)
-
-    def valid_after(self, at_s: float) -> list[ReceivedDecode]:
-        """Valid decodes of windows that end after a time."""
-        return [one for one in self.decodes if one.valid and one.t_stop > at_s]
-
-    def _listen(self) -> None:
-        self._listener.look()
-        self.events += self._listener.pull_events()
-        with contextlib.suppress(StreamLostError):
-            self.decodes += self._listener.pull()
-
-
-@dataclass(frozen=True, slots=True)
-class FaultSession:
-    """A session that decodes."""
-
-    sender: LiveSender
-    ears: StatusListener
-    process: subprocess.Popen[bytes]
-    window_s: float
-    hop_s: float
+    listener = StatusListener(lsl_clock, run)
+    return listener, inlets
 
 
 def new_stream_name() -> str:
@@ -167,11 +137,15 @@ def new_stream_name() -> str:
     return f"rtbrain-fault-{uuid4().hex[:8]}"
 
 
-def decode_command(rig: Rig, name: str, kind: str = "linear") -> tuple[list[str], Path]:
-    """Arguments of `rtbrain decode` for a stream, and where its words go."""
+def decode_command(
+    rig: Rig, name: str, kind: str = "linear", *, accept_other_source: bool = False
+) -> tuple[list[str], Path]:
+    """Arguments of `rtbrain decode` for a stream, and the file of its messages."""
     settings = rig.folder / f"{name}.yaml"
+    other = "true" if accept_other_source else "false"
     settings.write_text(
-        f"stream: {{name: {name}, timeout_s: {_START_S}}}\noutlet: {{name: {name}}}\n",
+        f"stream: {{name: {name}, timeout_s: {START_S}, accept_other_source: {other}}}\n"
+        f"outlet: {{name: {name}}}\n",
         encoding="utf-8",
     )
     arguments = ["decode", "--bundle", str(rig.bundle(kind)), "--config", str(settings)]
@@ -179,21 +153,53 @@ def decode_command(rig: Rig, name: str, kind: str = "linear") -> tuple[list[str]
 
 
 @contextmanager
-def fault_session(
-    rig: Rig, kind: str = "linear", true_hz: float | None = None
-) -> Iterator[FaultSession]:
-    """Sender, decoder and listener, from the first valid decodes on."""
-    window = read_bundle(rig.bundle(kind)).recipe.window
-    name = new_stream_name()
-    sender, ears = LiveSender(rig, name, true_hz), StatusListener(name)
-    sender.begin()
-    arguments, log = decode_command(rig, name, kind)
+def lsl_world(
+    rig: Rig,
+    kind: str = "linear",
+    *,
+    source_ids: Sequence[str] = (),
+    true_hz: float | None = None,
+    accept_other_source: bool = False,
+) -> Iterator[World]:
+    """World of a decoder from its first valid decodes on.
+
+    Raises
+    ------
+    StreamError
+        The decoder refuses to decode (exit code 2), in its words; or gives no valid decode.
+    """
+    window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()
+    sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
+    for source_id in source_ids or (name,):
+        sender.begin(source_id=source_id)
+    arguments, log = decode_command(rig, name, kind, accept_other_source=accept_other_source)
     try:
         with running_command(arguments, log) as process:
-            if not ears.until(lambda: len(ears.valid_after(0.0)) > 3, _START_S):
-                raise StreamError(f"no valid decode within {_START_S:g} s: {last_line(log)}")
-            yield FaultSession(
-                sender, ears, process, window.length_s, window.hop_s or window.length_s
+
+            def stall(duration_s: float) -> None:
+                process.send_signal(signal.SIGSTOP)
+                listener.during(duration_s)
+                process.send_signal(signal.SIGCONT)
+
+            listener.until(
+                lambda: len(listener.valid_after(0.0)) > 3 or process.poll() is not None, START_S
+            )
+            if process.poll() == 2:
+                raise StreamError(last_line(log))
+            if not listener.decodes:
+                raise RuntimeError(f"exit code {process.poll()}, no decode: {last_line(log)}")
+            yield World(
+                kind,
+                sender,
+                listener,
+                window.length_s,
+                window.hop_s or window.length_s,
+                stall,
+                lambda: resident_kib(process.pid),
+                lambda: 0,
+                slack=1,
+                tolerance=1e-4,
+                delivery_s=0.5,
             )
     finally:
         sender.end()

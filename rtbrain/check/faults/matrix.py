@@ -1,23 +1,38 @@
-"""The matrix of faults: what is done to the system, what must hold, what was observed.
-
-A case is one check of one fault; running it gives a row. The cases that need no network are in
-the ``fault_rows_*`` files beside this one and beside the command; a case gets a `Rig`, which
-holds a fitted decoder and a patient's signal, and gives back what it observed.
-"""
+"""The matrix of faults: what is done to the system, what must hold, what was observed."""
 
 import dataclasses
+import logging
+import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+import rtbrain
+from rtbrain.check.faults.peers import PeerObservation
+from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
+from rtbrain.check.faults.rows_input import INPUT_CASES
+from rtbrain.check.faults.rows_processes import PROCESS_CASES
+from rtbrain.check.faults.rows_recording import RECORDING_CASES
+from rtbrain.check.faults.rows_signal import SIGNAL_CASES
+from rtbrain.check.faults.rows_streams import STREAM_CASES
+from rtbrain.check.faults.rows_time import TIME_CASES
 from rtbrain.errors import RtbrainError, SettingsError
-from rtbrain.stage import SignalStage, Stage
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Window
+from rtbrain.files import strict_json, write_atomically
+from rtbrain.tables import table
 
-Finding = tuple[str, bool]
+ALL_CASES = (
+    *STREAM_CASES,
+    *TIME_CASES,
+    *SIGNAL_CASES,
+    *PROCESS_CASES,
+    *INPUT_CASES,
+    *RECORDING_CASES,
+)
 # What a crash of a stage looks like from outside; a row that crashes is a row that fails.
 _CRASHES = (
     ArithmeticError,
@@ -80,8 +95,8 @@ FAULTS = {
     11: ("every channel bad", "decodes invalid, nothing crashes"),
     12: (
         "amplitude off by 1e6 (V read as µV)",
-        "told at connect from header units; where the header is silent, a warning from the "
-        "measured amplitude",
+        "reported at connect from the header's units; where the header is silent, a warning from "
+        "the measured amplitude",
     ),
     13: (
         "chunks of 1 to 5000 samples, empty chunks, bursts after a stall",
@@ -134,40 +149,6 @@ FAULTS = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class DecoderParts:
-    """A decoder as the live loop runs it."""
-
-    signal: SignalStage
-    cut: Callable[[Chunk], Iterator[Window]]
-    encode: Callable[[Window], Embedding]
-    readout: Stage[Embedding, Decode]
-
-    def decode(self, chunks: Sequence[Chunk]) -> list[Decode]:
-        """Every decode of these chunks."""
-        return [self.readout(self.encode(window)) for chunk in chunks for window in self.cut(chunk)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rig:
-    """What a case may use."""
-
-    folder: Path
-    montage: Montage
-    signal: Callable[[float], Floats]
-    bundle: Callable[[str], Path]
-    decoder: Callable[[str, Montage], DecoderParts]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FaultCase:
-    """One check of one fault."""
-
-    number: int
-    check: Callable[[Rig], Finding]
-    lsl: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class FaultRow:
     """A line of the matrix."""
 
@@ -178,6 +159,27 @@ class FaultRow:
     passed: bool | None
     lsl: bool
     took_s: float
+
+
+def run_matrix(console: Console, lsl: bool, numbers: Sequence[int]) -> Sequence[FaultRow]:
+    """Run the rows of these numbers, or all, and print them."""
+    # What the stages log meanwhile is expected; the rows say what came of it.
+    logging.getLogger("rtbrain").addHandler(logging.NullHandler())
+    rows: list[FaultRow] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder,
+        console.status("running the rows") as status,
+    ):
+        for row in run_cases(ALL_CASES, rig_maker(Path(folder)), lsl=lsl, numbers=numbers):
+            rows.append(row)
+            status.update(f"{len(rows)} rows done, the last was {row.number}")
+    console.print(fault_table(rows))
+    verdicts = [row.passed for row in rows]
+    console.print(
+        f"{verdicts.count(True)} passed, {verdicts.count(False)} failed, "
+        f"{verdicts.count(None)} not run"
+    )
+    return rows
 
 
 def run_cases(
@@ -221,25 +223,36 @@ def _row(case: FaultCase, observed: str, passed: bool | None, took_s: float) -> 
 
 
 def fault_table(rows: Sequence[FaultRow]) -> Table:
-    """Rich table of the rows, for a terminal."""
-    drawn = Table(title="faults at the bedside", show_lines=True)
-    for heading in ("#", "fault", "expected", "observed", ""):
-        drawn.add_column(heading)
-    verdicts = {True: "[green]pass[/]", False: "[bold red]FAIL[/]", None: "[dim]not run[/]"}
-    for row in rows:
-        number = f"{row.number} L" if row.lsl else str(row.number)
-        drawn.add_row(number, row.fault, row.expected, row.observed, verdicts[row.passed])
-    return drawn
+    """Table of the rows, for a terminal."""
+    verdicts = {
+        True: Text("pass", "green"),
+        False: Text("FAIL", "bold red"),
+        None: Text("not run", "dim"),
+    }
+    return table(
+        "faults at the bedside",
+        ("#", "fault", "expected", "observed", ""),
+        [
+            (
+                f"{row.number} L" if row.lsl else str(row.number),
+                row.fault,
+                row.expected,
+                row.observed,
+                verdicts[row.passed],
+            )
+            for row in rows
+        ],
+        n_names=4,
+        lines=True,
+    )
 
 
-def cut_signal(
-    data: Floats, n_samples: Sequence[int], sfreq_hz: float, *, start_s: float = 100.0
-) -> list[Chunk]:
-    """Cut a signal into chunks."""
-    chunks, first, turn = [], 0, 0
-    stamps = start_s + np.arange(data.shape[1]) / sfreq_hz
-    while first < data.shape[1]:
-        stop = min(first + n_samples[turn % len(n_samples)], data.shape[1])
-        chunks.append(Chunk(np.ascontiguousarray(data[:, first:stop]), stamps[first:stop], first))
-        first, turn = stop, turn + 1
-    return chunks
+def write_rows(file: Path, rows: Sequence[FaultRow | PeerObservation]) -> None:
+    """Write the rows as JSON, with the versions that they were observed with."""
+    content = {
+        "rtbrain": rtbrain.__version__,
+        "python": platform.python_version(),
+        "platform": platform.system(),
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+    write_atomically(file, strict_json(content))

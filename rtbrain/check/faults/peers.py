@@ -1,4 +1,4 @@
-"""What other LSL clients do in rows 1, 2, 6 and 9 of the matrix: observed, so it stays checkable.
+"""What other LSL clients do in rows 1, 2, 6 and 9 of the matrix, observed.
 
 `pylsl.StreamInlet(recover=True)` is liblsl as it is used by default; `mne_lsl.stream.StreamLSL`
 is MNE-LSL's stream. Senders and peers run in this process, over real LSL.
@@ -7,7 +7,7 @@ is MNE-LSL's stream. Senders and peers run in this process, over real LSL.
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,27 +16,18 @@ from uuid import uuid4
 import mne
 import numpy as np
 import pylsl
-from rich.table import Table
+from rich.console import Console
 
-from rtbrain.outlet import SignalOutlet
+from rtbrain.check.faults.live import LslSender
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.tables import table
+from rtbrain.types import Floats, Ints, Montage
 
 _SFREQ_HZ, _OTHER_HZ = 500.0, 250.0
-
-
 _LABELS, _OTHER_LABELS = ("A1", "A2", "A3", "A4"), ("Z9", "Z8", "Z7", "Z6")
-
-
 _PUSH_S = 0.02
-
-
 GONE_S = 3.0
-
-
 STALL_S = 10.0
-
-
 _PATIENCE_S = 30.0
 
 
@@ -50,8 +41,20 @@ class PeerObservation:
     silent: bool
 
 
+def run_peers(console: Console) -> Sequence[PeerObservation]:
+    """Do rows 1, 2, 6 and 9 to the peers, in about a minute, and print what they did."""
+    with console.status("observing the peers, for about a minute"):
+        rows = sorted(observe(), key=lambda row: row.number)
+    columns = ("#", "peer", "observed", "silently wrong")
+    cells = [
+        (str(row.number), row.peer, row.observed, "yes" if row.silent else "no") for row in rows
+    ]
+    console.print(table("peers in the same situations", columns, cells, n_names=3, lines=True))
+    return rows
+
+
 def observe() -> list[PeerObservation]:
-    """Do rows 1, 2, 6 and 9 to the peers; takes about a minute."""
+    """What the peers do in rows 1, 2, 6 and 9."""
     bare, mne = "pylsl.StreamInlet(recover=True)", "mne_lsl.stream.StreamLSL"
     rows = [
         PeerObservation(1, bare, *_bare_returns(_SFREQ_HZ, _LABELS)),
@@ -69,56 +72,33 @@ def observe() -> list[PeerObservation]:
     ]
 
 
-def table(rows: list[PeerObservation]) -> Table:
-    """Rich table of what the peers did."""
-    drawn = Table(title="peers in the same situations", show_lines=True)
-    for heading in ("#", "peer", "observed", "wrong without a word"):
-        drawn.add_column(heading)
-    for row in sorted(rows, key=lambda row: row.number):
-        drawn.add_row(str(row.number), row.peer, row.observed, "yes" if row.silent else "no")
-    return drawn
+class _NumberedSender:
+    """A stream whose channels hold their sample number, and one NaN when `spoil` is set."""
 
-
-class _Sender:
-    """A stream whose channel 0 is its sample number, until it is ended."""
-
-    def __init__(
-        self, name: str, sfreq_hz: float = _SFREQ_HZ, labels: tuple[str, ...] = _LABELS
-    ) -> None:
-        montage = Montage(labels, ("eeg",) * len(labels), sfreq_hz)
-        self._outlet = SignalOutlet(name, montage, source_id=name, origin="synthetic")
-        self._montage = montage
+    def __init__(self) -> None:
+        self.name = f"rtbrain-peer-{uuid4().hex[:8]}"
         self.spoil = threading.Event()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True)
-        self._thread.start()
+        self._sender = LslSender(self.name, _montage(_SFREQ_HZ, _LABELS), self._samples)
+        self.begin, self.end = self._sender.begin, self._sender.end
 
-    def end(self) -> None:
-        self._done.set()
-        self._thread.join()
-        self._outlet.close()
+    def _samples(self, montage: Montage, numbers: Ints) -> Floats:
+        values = np.tile(numbers.astype(np.float32), (montage.n_channels, 1))
+        if self.spoil.is_set():
+            values[0, 0] = np.nan
+            self.spoil.clear()
+        return values
 
-    def _send(self) -> None:
-        start, sent = lsl_clock(), 0
-        while not self._done.wait(_PUSH_S):
-            due = int((lsl_clock() - start) * self._montage.sfreq_hz)
-            if due == sent:
-                continue
-            numbers = np.arange(sent, due)
-            values = np.tile(numbers.astype(np.float32), (self._montage.n_channels, 1))
-            if self.spoil.is_set():
-                values[0, 0] = np.nan
-                self.spoil.clear()
-            self._outlet.push(Chunk(values, start + numbers / self._montage.sfreq_hz))
-            sent = due
+
+def _montage(sfreq_hz: float, labels: tuple[str, ...]) -> Montage:
+    return Montage(labels, ("eeg",) * len(labels), sfreq_hz)
 
 
 @contextmanager
-def _sending() -> Iterator[tuple[str, _Sender]]:
-    name = f"rtbrain-peer-{uuid4().hex[:8]}"
-    sender = _Sender(name)
+def _sending() -> Iterator[_NumberedSender]:
+    sender = _NumberedSender()
+    sender.begin()
     try:
-        yield name, sender
+        yield sender
     finally:
         sender.end()
 
@@ -142,7 +122,7 @@ def _bare(name: str) -> Iterator[Any]:
 
 
 def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
-    with _sending() as (name, sender), _bare(name) as inlet:
+    with _sending() as sender, _bare(sender.name) as inlet:
         stamps: list[float] = []
 
         def pulled() -> int:
@@ -153,10 +133,9 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
         sender.end()
         before = pulled()
         time.sleep(GONE_S)
-        other = _Sender(name, sfreq_hz, labels)
+        sender.begin(_montage(sfreq_hz, labels))
         back = _until(lambda: pulled() > before + 2 * sfreq_hz)
         header = inlet.info(_PATIENCE_S)
-        other.end()
     if not back:
         return "no samples after the return", False
     gap_s = stamps[before] - stamps[before - 1]
@@ -170,14 +149,14 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
 
 
 def _bare_stalls() -> tuple[str, bool]:
-    with _sending() as (name, _), _bare(name) as inlet:
+    with _sending() as sender, _bare(sender.name) as inlet:
         _until(lambda: bool(inlet.pull_chunk(timeout=0.0)[1]))
         time.sleep(STALL_S)
         _, stamps = inlet.pull_chunk(timeout=1.0)
         age_s = lsl_clock() - stamps[0]
     return (
-        f"after a stall of {STALL_S:g} s the next sample served is {age_s:.1f} s old, and no "
-        "count of what waits behind it is given with it",
+        f"after a stall of {STALL_S:g} s the next sample served is {age_s:.1f} s old, and "
+        "nothing counts what waits behind it",
         age_s > STALL_S / 2,
     )
 
@@ -198,30 +177,28 @@ def _mne(name: str, *, bufsize_s: float, acquisition_delay_s: float | None) -> I
 
 def _mne_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
     with (
-        _sending() as (name, sender),
-        _mne(name, bufsize_s=4, acquisition_delay_s=0.05) as stream,
+        _sending() as sender,
+        _mne(sender.name, bufsize_s=4, acquisition_delay_s=0.05) as stream,
     ):
         _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
         sender.end()
         time.sleep(GONE_S)
         stream.get_data()
-        other = _Sender(name, sfreq_hz, labels)
+        sender.begin(_montage(sfreq_hz, labels))
         back = _until(lambda: not stream.connected or stream.n_new_samples > 2 * sfreq_hz)
         if not stream.connected or not back:
-            other.end()
-            return "it says that it is not connected any more", False
+            return "it reports that it is no longer connected", False
         _, stamps = stream.get_data()
-        said_hz, said = stream.info["sfreq"], stream.ch_names
-        other.end()
+        reported_hz, reported = stream.info["sfreq"], stream.ch_names
     stamps = stamps[stamps > 0]  # where its buffer is not full yet, it holds zeros
     at = int(np.argmax(np.diff(stamps)))
     old = at + 1
     measured_hz = 1 / float(np.median(np.diff(stamps[at + 1 :])))
     return (
         f"no error: its buffer of 4 s holds {old} old and {len(stamps) - 1 - at} new samples in a "
-        f"row, {stamps[at + 1] - stamps[at]:.1f} s apart by their stamps; it says {said_hz:g} Hz "
-        f"and {', '.join(said)}, sent were {sfreq_hz:g} Hz (measured {measured_hz:.0f}) and "
-        f"{', '.join(labels)}",
+        f"row, {stamps[at + 1] - stamps[at]:.1f} s apart by their stamps; it reports "
+        f"{reported_hz:g} Hz and {', '.join(reported)}, sent were {sfreq_hz:g} Hz "
+        f"(measured {measured_hz:.0f}) and {', '.join(labels)}",
         True,
     )
 
@@ -230,8 +207,8 @@ def _mne_stalls() -> tuple[str, bool]:
 
     # A consumer that acquires by itself, between its own computations.
     with (
-        _sending() as (name, _),
-        _mne(name, bufsize_s=2, acquisition_delay_s=None) as stream,
+        _sending() as sender,
+        _mne(sender.name, bufsize_s=2, acquisition_delay_s=None) as stream,
     ):
         time.sleep(0.5)
         stream.acquire()
@@ -239,16 +216,16 @@ def _mne_stalls() -> tuple[str, bool]:
         stream.acquire()
         age_s = lsl_clock() - float(stream.get_data()[1][-1])
     return (
-        f"acquiring by hand, after a stall of {STALL_S:g} s the newest sample of its buffer is "
-        f"{age_s:.1f} s old",
+        f"without its acquisition thread, after a stall of {STALL_S:g} s the newest sample of its "
+        f"buffer is {age_s:.1f} s old",
         age_s > STALL_S / 2,
     )
 
 
 def _mne_nan() -> tuple[str, bool]:
     with (
-        _sending() as (name, sender),
-        _mne(name, bufsize_s=2, acquisition_delay_s=0.05) as stream,
+        _sending() as sender,
+        _mne(sender.name, bufsize_s=2, acquisition_delay_s=0.05) as stream,
     ):
         stream.notch_filter(60.0)
         stream.set_eeg_reference("average")

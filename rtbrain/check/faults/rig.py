@@ -1,31 +1,26 @@
-"""What the rows of the matrix of faults work on: a synthetic patient and decoders fitted on it."""
+"""What the rows of the fault matrix work on: a synthetic patient, and decoders fitted on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from rtbrain.bundling import build_decoder
-from rtbrain.check.faults.matrix import DecoderParts, FaultCase, Rig
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.stage import SignalStage, Stage
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Floats, Montage, to_samples
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Window, to_samples
 
-SEED = 0
+# What was observed, and whether that is what must hold.
+Finding = tuple[str, bool]
 
-
-N_CHANNELS = 12
-
-
-_SFREQ_HZ = 2048.0
-
-
+_SEED, _N_CHANNELS, _SFREQ_HZ = 0, 12, 2048.0
 _CALIBRATION_S = 40.0
-
-
 SMALL_SIZES = {
     "brainbert": {
         "hidden_dim": 32,
@@ -45,16 +40,51 @@ SMALL_SIZES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RigFactory:
-    """The rigs of a run, whose decoders are fitted when first asked for."""
+class DecoderParts:
+    """A decoder as the live loop runs it."""
+
+    signal: SignalStage
+    cut: Callable[[Chunk], Iterator[Window]]
+    encode: Callable[[Window], Embedding]
+    readout: Stage[Embedding, Decode]
+
+    def decode(self, chunks: Sequence[Chunk]) -> list[Decode]:
+        """Every decode of these chunks."""
+        return [self.readout(self.encode(window)) for chunk in chunks for window in self.cut(chunk)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What a case may use: a folder of its own, the patient, and decoders by kind.
+
+    `signal` makes so many seconds of the patient, float32 [n_channels, n_samples], µV; kinds of
+    decoders are ``linear``, ``car`` (linear, common average) and ``edge``.
+    """
 
     folder: Path
-    rig: Callable[[FaultCase], Rig]
+    lsl: bool
+    montage: Montage
+    signal: Callable[[float], Floats]
+    bundle: Callable[[str], Path]
+
+    def decoder(self, kind: str) -> DecoderParts:
+        """New decoder of a kind."""
+        features, readout = build_decoder(read_bundle(self.bundle(kind)), self.montage)
+        return DecoderParts(features.signal, features.cut, features.encode, readout)
 
 
-def new_rig_factory(folder: Path) -> RigFactory:
-    """Patient, decoders and a folder a case."""
-    patient = Patient(SEED, n_channels=N_CHANNELS, sfreq_hz=_SFREQ_HZ, classes=("rest", "speech"))
+@dataclass(frozen=True, slots=True)
+class FaultCase:
+    """One check of one fault, in memory or over real LSL."""
+
+    number: int
+    check: Callable[[Rig], Finding]
+    lsl: bool = False
+
+
+def rig_maker(folder: Path) -> Callable[[FaultCase], Rig]:
+    """Rigs of one patient, whose signals and decoders are made when first needed."""
+    patient = Patient(_SEED, n_channels=_N_CHANNELS, sfreq_hz=_SFREQ_HZ, classes=("rest", "speech"))
 
     @cache
     def signal(duration_s: float) -> Floats:
@@ -64,15 +94,12 @@ def new_rig_factory(folder: Path) -> RigFactory:
     def bundle(kind: str) -> Path:
         return _fitted(kind, patient, folder / f"bundle-{kind}")
 
-    def decoder(kind: str, montage: Montage) -> DecoderParts:
-        return _decoder(bundle(kind), montage)
-
     def rig(case: FaultCase) -> Rig:
         own = folder / f"row-{case.number}{'-lsl' if case.lsl else ''}-{case.check.__name__}"
         own.mkdir()
-        return Rig(own, patient.montage, signal, bundle, decoder)
+        return Rig(own, case.lsl, patient.montage, signal, bundle)
 
-    return RigFactory(folder, rig)
+    return rig
 
 
 def _signal(patient: Patient, duration_s: float) -> Floats:
@@ -99,6 +126,14 @@ def _fitted(kind: str, patient: Patient, folder: Path) -> Path:
     return folder
 
 
-def _decoder(bundle: Path, montage: Montage) -> DecoderParts:
-    features, readout = build_decoder(read_bundle(bundle), montage)
-    return DecoderParts(features.signal, features.cut, features.encode, readout)
+def cut_signal(
+    data: Floats, n_samples: Sequence[int], sfreq_hz: float, *, start_s: float = 100.0
+) -> list[Chunk]:
+    """Cut a signal into chunks of these lengths, over and over."""
+    chunks, first, turn = [], 0, 0
+    stamps = start_s + np.arange(data.shape[1]) / sfreq_hz
+    while first < data.shape[1]:
+        stop = min(first + n_samples[turn % len(n_samples)], data.shape[1])
+        chunks.append(Chunk(np.ascontiguousarray(data[:, first:stop]), stamps[first:stop], first))
+        first, turn = stop, turn + 1
+    return chunks

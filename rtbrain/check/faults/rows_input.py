@@ -1,4 +1,4 @@
-"""Rows of the matrix about files: checkpoints and bundles that are broken or hostile."""
+"""Rows of the matrix about broken or hostile input: headers, settings, checkpoints, bundles."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 import pylsl
 import torch
 
-from rtbrain.check.faults.matrix import FaultCase, Finding, Rig
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig
 from rtbrain.config import DecodeSettings, load_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.encoder import BrainBERTSizes, import_checkpoint, random_encoder
@@ -85,14 +85,14 @@ def hostile_checkpoints(rig: Rig) -> Finding:
         "a tensor missing": (_saved(less, rig.folder / "less.pth"), (name,)),
         "code in it": (_saved(coded, rig.folder / "coded.pth"), ("mkdir", "nothing was run")),
     }
-    said, passed = [], True
+    parts, passed = [], True
     for what, (file, words) in attempts.items():
         message = _refusal(file, rig.folder / f"out {what}")
         fits = all(word in message for word in words) and "\n" not in message
         passed &= fits
-        said.append(f"{what}: {message.replace(str(rig.folder), '')[:110]}")
+        parts.append(f"{what}: {message.replace(str(rig.folder), '')[:110]}")
     ran = flag.exists()
-    return f"{'code WAS RUN; ' if ran else 'no code was run; '}{'; '.join(said)}", (
+    return f"{'code WAS RUN; ' if ran else 'no code was run; '}{'; '.join(parts)}", (
         passed and not ran
     )
 
@@ -114,7 +114,7 @@ def altered_bundles(rig: Rig) -> Finding:
     """Change one byte of each file of a bundle, at 40 places, and read it each time."""
     bundle = rig.bundle("linear")
     read_bundle(bundle)
-    said, passed = [], True
+    parts, passed = [], True
     for file in sorted(bundle.iterdir()):
         length = file.stat().st_size
         places = sorted(
@@ -124,11 +124,11 @@ def altered_bundles(rig: Rig) -> Finding:
         n_named = sum(file.name in message for message in refused)
         n_hashes = sum("expected SHA-256" in m and ", got " in m for m in refused)
         passed &= n_named == n_hashes == len(places)
-        said.append(
+        parts.append(
             f"{file.name}: {len(places)} changes, {n_named} refused by name, {n_hashes} with both "
             "hashes"
         )
-    return "; ".join(said), passed
+    return "; ".join(parts), passed
 
 
 def _altered(bundle: Path, name: str, place: int, copy: Path) -> str:
@@ -143,9 +143,6 @@ def _altered(bundle: Path, name: str, place: int, copy: Path) -> str:
     finally:
         shutil.rmtree(copy)
     return "ACCEPTED"
-
-
-FILE_CASES = (FaultCase(18, hostile_checkpoints), FaultCase(19, altered_bundles))
 
 
 def malformed_headers(rig: Rig) -> Finding:
@@ -167,26 +164,26 @@ def malformed_headers(rig: Rig) -> Finding:
         "control characters": (_info(rig, ("A\u2028\u202e1", *labels[1:])), "refused: control"),
         "no rate": (_info(rig, labels, sfreq_hz=0.0), "refused: no regular rate"),
     }
-    wrong, said = [], []
+    wrong, parts = [], []
     for what, (info, expected) in heads.items():
         observed = _read(info)
         verdict, _, words = expected.partition(": ")
         if not observed.startswith(verdict) or words not in observed or len(observed) > _LINE_LIMIT:
             wrong.append(f"{what}: expected {expected}, got {observed[:160]}")
         else:
-            said.append(f"{what} {verdict}")
-    return "; ".join([*said, *wrong]), not wrong
+            parts.append(f"{what} {verdict}")
+    return "; ".join([*parts, *wrong]), not wrong
 
 
 def units_in_headers(rig: Rig) -> Finding:
     """Announce one signal in volts, millivolts and nanovolts, and in no unit."""
-    said, passed = [], True
+    parts, passed = [], True
     for unit, factor in (("volts", 1e6), ("millivolts", 1e3), ("nV", 1e-3), ("µV", 1.0), ("", 1.0)):
         header = read_header(_info(rig, rig.montage.names, unit=unit))
         passed &= bool((header.factors == factor).all()) and bool(header.notes) == (not unit)
         note = f" ({header.notes[0][:60]}...)" if header.notes else ""
-        said.append(f"{unit or 'no unit'} x {header.factors[0]:g}{note}")
-    return "; ".join(said), passed
+        parts.append(f"{unit or 'no unit'} x {header.factors[0]:g}{note}")
+    return "; ".join(parts), passed
 
 
 def _read(info: Any) -> str:
@@ -222,11 +219,8 @@ def _info(
     return info
 
 
-HEADER_CASES = (FaultCase(12, units_in_headers), FaultCase(23, malformed_headers))
-
-
 def hostile_settings(rig: Rig) -> Finding:
-    """Load 17 files of settings, each broken in its own way, and read what is said."""
+    """Load 17 files of settings, each broken in its own way, and read the message."""
     wrong = []
     for number, (what, (content, words)) in enumerate(HOSTILE_SETTINGS.items()):
         file = rig.folder / f"s{number}.yaml"
@@ -238,12 +232,21 @@ def hostile_settings(rig: Rig) -> Finding:
             message = str(error)
         except (RecursionError, MemoryError, ValueError) as error:
             message = f"crashed: {type(error).__name__}"
-        told = all(word in message for word in (file.name, *words))
-        if not told or "\n" in message or len(message) > _LINE_LIMIT:
+        named = all(word in message for word in (file.name, *words))
+        if not named or "\n" in message or len(message) > _LINE_LIMIT:
             wrong.append(f"{what}: {message[:160]} ({len(message)} characters)")
-    n_told = len(HOSTILE_SETTINGS) - len(wrong)
-    said = f"{n_told} of {len(HOSTILE_SETTINGS)} files refused in one line with file, key and expectation"
-    return "; ".join([said, *wrong]), not wrong
+    n_files = len(HOSTILE_SETTINGS)
+    observed = (
+        f"{n_files - len(wrong)} of {n_files} files refused in one line with file, key and "
+        "expectation"
+    )
+    return "; ".join([observed, *wrong]), not wrong
 
 
-SETTINGS_CASES = (FaultCase(17, hostile_settings),)
+INPUT_CASES = (
+    FaultCase(12, units_in_headers),
+    FaultCase(17, hostile_settings),
+    FaultCase(18, hostile_checkpoints),
+    FaultCase(19, altered_bundles),
+    FaultCase(23, malformed_headers),
+)

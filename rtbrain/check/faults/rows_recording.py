@@ -5,49 +5,36 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from rtbrain.check.faults.live import LiveSender, StatusListener, decode_command, new_stream_name
-from rtbrain.check.faults.matrix import FaultCase, Finding, Rig
+from rtbrain.check.faults.live import (
+    START_S,
+    LslSender,
+    decode_command,
+    listen_to,
+    new_stream_name,
+    patient_sender,
+    sending,
+)
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig
+from rtbrain.check.faults.world import StatusListener
 from rtbrain.errors import StreamError
-from rtbrain.outlet import SignalOutlet
+from rtbrain.extras import load_extra
 from rtbrain.processes import last_line, running_command
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import Floats, Ints, Montage
 
 _DISK = "16m"
-
-
-_ALARM_WITHIN_S = 2.0
-
-
 _FULL_S = 5.0
-
-
-_READY_S = 60.0
-
-
-_N_CHANNELS, _SFREQ_HZ = 128, 2048.0
-
-
-KILLED_AFTER_S = (3.0, 3.2, 3.4)
-
-
-_LOST_AT_MOST_S = 1.0
-
-
-_PUSH_S = 0.02
-
-
-_BEGUN_BYTES = 1 << 20
+_ALARM_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,7 @@ class _SmallDisk:
 
 def _limit(recorder: int, n_bytes: int | None) -> None:
     """Let a process write files of so many bytes; None lifts that again."""
-    import resource
+    import resource  # absent on Windows
 
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.prlimit(recorder, resource.RLIMIT_FSIZE, (most if n_bytes is None else n_bytes, most))
@@ -108,64 +95,54 @@ def _ran(*command: str) -> bool:
 def full_disk(rig: Rig) -> Finding:
     """Decode and record onto a small disk, fill it for 5 s, make room; then make it read-only."""
     name = new_stream_name()
-    sender, ears, recorder = (
-        LiveSender(rig, name),
-        StatusListener(name),
-        StatusListener(f"{name}-record"),
-    )
-    sender.begin()
+    (heard, _), (recorder, inlets) = listen_to(name), listen_to(f"{name}-record")
     arguments, log = decode_command(rig, name)
     with _small_disk(rig.folder) as disk:
         path = disk.folder / "session.xdf"
-        try:
-            with running_command([*arguments, "--record", str(path)], log) as process:
-                _wait(ears, lambda: len(ears.valid_after(0.0)) > 3, "decoding", log)
-                # Whoever listens from later on may miss the alarm.
-                _wait(recorder, lambda: recorder.has_status_inlet, "recording", log)
-                _wait(recorder, lambda: bool(_read(path, name)), "recording", log)
-                (child,) = _children(process.pid)
-                observed, passed = _filled(disk, path, name, ears, recorder, child)
-                process.send_signal(signal.SIGTERM)
-                process.wait(10)
-        finally:
-            sender.end()
+        command = [*arguments, "--record", str(path)]
+        with sending(patient_sender(rig, name)), running_command(command, log) as process:
+            heard.require(lambda: len(heard.valid_after(0.0)) > 3, START_S, "no decode", log)
+            # A listener that comes later may miss the alarm.
+            recorder.require(lambda: inlets.hears_status, START_S, "no recorder", log)
+            recorder.require(lambda: bool(_read(path, name)), START_S, "no samples", log)
+            (child,) = psutil.Process(process.pid).children()
+            observed, passed = _filled(disk, path, name, heard, recorder, child.pid)
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
         whole, complete = _without_a_hole(path, name, rig.montage.sfreq_hz)
-        refused, told = _read_only(disk, rig.folder)
-    said = f"{disk.what}: {observed}; {whole}; {refused}"
-    return said, passed and complete and told
+        refusal, refused = _read_only(disk, rig.folder)
+    return f"{disk.what}: {observed}; {whole}; {refusal}", passed and complete and refused
 
 
 def _filled(
     disk: _SmallDisk,
     path: Path,
     name: str,
-    ears: StatusListener,
+    heard: StatusListener,
     recorder: StatusListener,
     child: int,
 ) -> Finding:
-
     # The recorder may meet the last free page before the filler does.
-    filling = lsl_clock()
+    filling_s = lsl_clock()
     disk.fill(child)
-    full = lsl_clock()
-    recorder.until(lambda: recorder.event("disk_full", filling) is not None, _FULL_S)
-    ears.during(_FULL_S)
+    full_s = lsl_clock()
+    recorder.until(lambda: recorder.event("disk_full", filling_s) is not None, _FULL_S)
+    heard.during(_FULL_S)
     n_meanwhile = len(_read(path, name))
     disk.empty(child)
-    room = lsl_clock()
-    recorder.until(lambda: recorder.event("write_resumed", room) is not None, _READY_S)
-    ears.during(1.0)
-    alarm, resumed = recorder.event("disk_full", filling), recorder.event("write_resumed", room)
-    n_decodes = sum(full < one.t_arrived < room and one.valid for one in ears.decodes)
+    room_s = lsl_clock()
+    recorder.until(lambda: recorder.event("write_resumed", room_s) is not None, START_S)
+    heard.during(1.0)
+    alarm, resumed = recorder.event("disk_full", filling_s), recorder.event("write_resumed", room_s)
+    n_decodes = sum(full_s < one.t_arrived < room_s and one.valid for one in heard.decodes)
     if alarm is None or resumed is None:
-        return f"told {[one.event for one in recorder.events]}", False
-    after_s = alarm.t - full
-    passed = after_s <= _ALARM_WITHIN_S and n_decodes > 0 and n_meanwhile > 0
+        return f"events: {[one.event for one in recorder.events]}", False
+    after_s = alarm.t - full_s
     return (
         f"alarm {after_s:.2f} s after it was full, {n_decodes} valid decodes in the "
-        f"{room - full:.1f} s without room, {n_meanwhile} samples readable meanwhile, writing "
-        f"again {resumed.t - room:.2f} s after there was room",
-        passed,
+        f"{room_s - full_s:.1f} s without room, {n_meanwhile} samples readable meanwhile, writing "
+        f"again {resumed.t - room_s:.2f} s after there was room",
+        after_s <= _ALARM_WITHIN_S and n_decodes > 0 and n_meanwhile > 0,
     )
 
 
@@ -185,111 +162,79 @@ def _read_only(disk: _SmallDisk, folder: Path) -> Finding:
         return "a read-only folder: not tried, for this user may write to any", True
     log = folder / "read-only.log"
     with running_command(["record", str(disk.folder / "second.xdf")], log) as process:
-        code = process.wait(_READY_S)
-    said = last_line(log).replace(str(disk.folder), "FOLDER")
-    return f"a read-only folder: {said!r}", code == 2 and "cannot be written to" in said
+        code = process.wait(START_S)
+    message = last_line(log).replace(str(disk.folder), "FOLDER")
+    return f"a read-only folder: {message!r}", code == 2 and "cannot be written to" in message
+
+
+_N_CHANNELS, _SFREQ_HZ = 128, 2048.0
+KILLED_AFTER_S = (3.0, 3.2, 3.4)
+_MAX_LOST_S = 1.0
+_BEGUN_BYTES = 1 << 20
+_POLL_S = 0.02
 
 
 def killed(rig: Rig) -> Finding:
     """Kill recorders of 128 channels at 2048 Hz by SIGKILL, and read their files by pyxdf."""
-    said, passed = [], True
+    parts, passed = [], True
     for number, after_s in enumerate(KILLED_AFTER_S):
         observed, fine = _killed(rig.folder / f"killed{number}.xdf", after_s)
-        said.append(observed)
+        parts.append(observed)
         passed &= fine
-    return f"{_N_CHANNELS} channels at {_SFREQ_HZ:g} Hz, {'; '.join(said)}", passed
+    return f"{_N_CHANNELS} channels at {_SFREQ_HZ:g} Hz, {'; '.join(parts)}", passed
 
 
 def _killed(path: Path, after_s: float) -> Finding:
     name = new_stream_name()
     log = path.with_suffix(".log")
     arguments = ["record", str(path), "--stream", name, "--name", f"{name}-rec"]
-    with _numbered(name), running_command(arguments, log) as process:
-        end = time.monotonic() + _READY_S
+    labels = tuple(f"A{number}" for number in range(1, _N_CHANNELS + 1))
+    montage = Montage(labels, ("seeg",) * _N_CHANNELS, _SFREQ_HZ)
+    sender = LslSender(name, montage, _numbered_samples)
+    with sending(sender), running_command(arguments, log) as process:
+        end = time.monotonic() + START_S
         while not (path.exists() and path.stat().st_size > _BEGUN_BYTES):
             if time.monotonic() > end:
-                raise StreamError(f"nothing is recorded within {_READY_S:g} s: {last_line(log)}")
-            time.sleep(_PUSH_S)
+                raise StreamError(f"nothing is recorded within {START_S:g} s: {last_line(log)}")
+            time.sleep(_POLL_S)
         time.sleep(after_s)
-        at = lsl_clock()
+        killed_s = lsl_clock()
         process.kill()
         process.wait()
     (stream,) = _streams(path)
-    stamps, values = stream["time_stamps"], stream["time_series"]
-    lost_s = at - float(stamps[-1])
-    right = _as_sent(stamps, values)
+    stamps = stream["time_stamps"]
+    numbers = np.rint((stamps - sender.start_s) * _SFREQ_HZ).astype(np.int64)
+    expected = _numbered_samples(montage, numbers)
+    as_sent = bool((np.diff(numbers) == 1).all())
+    as_sent &= np.array_equal(stream["time_series"].T, expected)
+    lost_s = killed_s - float(stamps[-1])
     return (
-        f"{len(stamps)} samples read, {'all' if right else 'NOT all'} as sent, the last "
+        f"{len(stamps)} samples read, {'all' if as_sent else 'NOT all'} as sent, the last "
         f"{lost_s:.2f} s lost",
-        right and lost_s <= _LOST_AT_MOST_S,
+        as_sent and lost_s <= _MAX_LOST_S,
     )
 
 
-@contextmanager
-def _numbered(name: str) -> Iterator[None]:
-    """Stream whose every value tells its sample and its channel, until the block ends."""
-    outlet = SignalOutlet(name, _montage(), source_id=name, origin="synthetic")
-    done = threading.Event()
-
-    def send() -> None:
-        sent = int(lsl_clock() * _SFREQ_HZ)
-        while not done.wait(_PUSH_S):
-            numbers = np.arange(sent, int(lsl_clock() * _SFREQ_HZ))
-            sent += numbers.size
-            outlet.push(Chunk(_values_of(numbers), numbers / _SFREQ_HZ))
-        outlet.close()
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _montage() -> Montage:
-    names = tuple(f"A{number}" for number in range(1, _N_CHANNELS + 1))
-    return Montage(names, ("seeg",) * _N_CHANNELS, _SFREQ_HZ)
-
-
-def _values_of(numbers: Any) -> Any:
-    """Samples of these numbers: float32 [n_channels, n_samples]."""
-    channels = np.arange(_N_CHANNELS)[:, None] / _N_CHANNELS
+def _numbered_samples(montage: Montage, numbers: Ints) -> Floats:
+    """Samples that carry their number and their channel, float32 [n_channels, n_samples]."""
+    channels = np.arange(montage.n_channels)[:, None] / montage.n_channels
     return (numbers % 4096 + channels).astype(np.float32)
 
 
-def _as_sent(stamps: Any, values: Any) -> bool:
-    numbers = np.rint(stamps * _SFREQ_HZ).astype(np.int64)
-    consecutive = bool((np.diff(numbers) == 1).all())
-    return consecutive and bool(np.array_equal(values.T, _values_of(numbers)))
-
-
 def _streams(path: Path) -> list[dict[str, Any]]:
-    import pyxdf
-
-    # Of a file that ends in a torn batch it says so, and reads on.
+    pyxdf = load_extra("pyxdf", "test", "the rows about recordings")
+    # It reports a file that ends in a torn batch, and reads on.
     logging.getLogger("pyxdf").setLevel(logging.CRITICAL)
     streams, _ = pyxdf.load_xdf(path, synchronize_clocks=False, dejitter_timestamps=False)
     return list(streams)
 
 
-def _read(path: Path, name: str) -> Any:
+def _read(path: Path, name: str) -> list[float]:
     """Stamps of a stream that pyxdf reads now; none where it is not there yet."""
     if not path.exists():
         return []
     streams = {stream["info"]["name"][0]: stream for stream in _streams(path)}
-    return streams[name]["time_stamps"].tolist() if name in streams else []
-
-
-def _wait(ears: StatusListener, condition: Callable[[], bool], what: str, log: Path) -> None:
-    if not ears.until(condition, _READY_S):
-        raise StreamError(f"not {what} within {_READY_S:g} s: {last_line(log)}")
-
-
-def _children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in listed.read_text().split()]
+    return list(streams[name]["time_stamps"]) if name in streams else []
 
 
 RECORDING_CASES = (

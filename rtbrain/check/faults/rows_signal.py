@@ -4,28 +4,16 @@ import dataclasses
 
 import numpy as np
 
-from rtbrain.check.faults.matrix import FaultCase, Finding, Rig, cut_signal
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, cut_signal
 from rtbrain.signal import ChannelQuality
 from rtbrain.types import Decode, Floats, Window
 
 _BAD_ROW = 5
-
-
 _FROM_S, _TO_S = 8.0, 11.0
-
-
 _WHOLE_S = 30.0
-
-
 _NOTICED_S = 3.0
-
-
 _READMITTED_S = 12.0
-
-
 _START_S = 100.0
-
-
 _KINDS = ("linear", "car", "edge")
 
 
@@ -44,7 +32,7 @@ def not_finite(rig: Rig) -> Finding:
     With the Laplacian, channels that are no neighbours must not notice; with the common average,
     it must make no difference what the bad channel holds.
     """
-    said, passed = [], True
+    parts, passed = [], True
     for kind in _KINDS:
         clean = _run(rig, kind, rig.signal(_WHOLE_S))
         runs = {
@@ -52,7 +40,7 @@ def not_finite(rig: Rig) -> Finding:
             for bad in (np.nan, np.inf)
         }
         first, second = runs.values()
-        names = rig.decoder(kind, rig.montage).signal.montage.names
+        names = rig.decoder(kind).signal.montage.names
         bad_at = names.index(rig.montage.names[_BAD_ROW])
         reach = 0 if kind == "car" else 1
         others = [row for row in range(len(names)) if abs(row - bad_at) > reach]
@@ -67,14 +55,14 @@ def not_finite(rig: Rig) -> Finding:
         finite = all(map(_finite, runs.values()))
         back = all(run.decodes[-1].quality.good.all() for run in runs.values())
         passed &= same and masked and others_good and finite and back
-        said.append(
+        parts.append(
             f"{kind}: {len(during)} decodes meanwhile, channel "
             f"{'masked' if masked else 'NOT MASKED'}, others "
             f"{'identical to the bit' if same else 'DIFFER'}"
             f"{'' if others_good else ' and NOT ALL GOOD'}, decodes "
             f"{'finite' if finite else 'NOT FINITE'}, {'re-admitted' if back else 'NEVER BACK'}"
         )
-    return "; ".join(said), passed
+    return "; ".join(parts), passed
 
 
 def bad_channels(rig: Rig) -> Finding:
@@ -88,11 +76,11 @@ def bad_channels(rig: Rig) -> Finding:
         "mains": 3000 * np.sin(2 * np.pi * 60 * t)[None],
         "unplugged": rng.normal(0, 4000, (1, t.size)),
     }
-    said, passed = [], True
+    parts, passed = [], True
     for what, bad in kinds.items():
         spoilt = _spoilt(rig, bad.astype(np.float32))
         run = _run(rig, "linear", spoilt)
-        names = rig.decoder("linear", rig.montage).signal.montage.names
+        names = rig.decoder("linear").signal.montage.names
         bad_at = names.index(rig.montage.names[_BAD_ROW])
         valid = [one for one in run.decodes if one.quality.valid]
         good = np.array([one.quality.good[bad_at] for one in valid])
@@ -102,36 +90,36 @@ def bad_channels(rig: Rig) -> Finding:
         others = all(one.quality.good[untouched].all() for one in valid)
         if len(changes) != 2 or not good[0]:
             passed = False
-            said.append(f"{what}: {len(changes)} changes of the channel, expected bad then good")
+            parts.append(f"{what}: {len(changes)} changes of the channel, expected bad then good")
             continue
         noticed_s, back_s = ends_s[changes[0] + 1] - _FROM_S, ends_s[changes[1] + 1] - _FROM_S - 6
-        told = _told(rig, spoilt)
+        events = _channel_events(rig, spoilt)
         passed &= bool(noticed_s < _NOTICED_S and 0 < back_s < _READMITTED_S and others)
-        passed &= [event for event, _ in told] == ["channel_bad", "channel_good"]
-        said.append(
-            f"{what}: told {', '.join(f'{event} ({reason})' for event, reason in told)}; bad "
+        passed &= [event for event, _ in events] == ["channel_bad", "channel_good"]
+        parts.append(
+            f"{what}: {', '.join(f'{event} ({reason})' for event, reason in events)}; bad "
             f"after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
             f"{'' if others else ', OTHERS ALSO BAD'}"
         )
-    return "; ".join(said), passed
+    return "; ".join(parts), passed
 
 
-def _told(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
-    """What the first stage of the front end tells of its channels: events, each with a reason."""
-    told: list[tuple[str, object]] = []
+def _channel_events(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
+    """Events of the first stage of the front end about its channels, each with a reason."""
+    events: list[tuple[str, object]] = []
 
     def on_event(event: str, **fields: object) -> None:
-        told.append((event, fields["reason"]))
+        events.append((event, fields["reason"]))
 
     quality = ChannelQuality(rig.montage, on_event=on_event)
     for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
         quality(chunk)
-    return told
+    return events
 
 
 def every_channel(rig: Rig) -> Finding:
     """Put NaN on every channel for 3 s; hold every channel flat for 8 s."""
-    said, passed = [], True
+    parts, passed = [], True
     for kind in _KINDS:
         # A rule that measures needs a while to notice what is flat; NaN is seen at once.
         for what, bad, lasts_s, notice_s in (
@@ -147,14 +135,14 @@ def every_channel(rig: Rig) -> Finding:
             n_valid = sum(one.quality.valid for one in during)
             back = run.decodes[-1].quality.valid
             passed &= n_valid == 0 and len(during) > 10 and back
-            said.append(f"{kind} {what}: {n_valid} of {len(during)} valid meanwhile")
+            parts.append(f"{kind} {what}: {n_valid} of {len(during)} valid meanwhile")
             if not back:
-                said.append(f"{kind} {what}: NEVER VALID AGAIN")
-    return "; ".join(said), passed
+                parts.append(f"{kind} {what}: NEVER VALID AGAIN")
+    return "; ".join(parts), passed
 
 
 def _run(rig: Rig, kind: str, signal: Floats) -> _Run:
-    decoder, run = rig.decoder(kind, rig.montage), _Run()
+    decoder, run = rig.decoder(kind), _Run()
     for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
         for window in decoder.cut(chunk):
             embedding = decoder.encode(window)

@@ -1,191 +1,190 @@
-"""A world of streams on a virtual clock, in which senders come, go and change, and a decoder.
+"""A world for the rows about streams: a sender that they control, and what its decoder reported.
 
-The supervised source that looks into this world is the one that runs live; only the clock and
-the network are made up. Its search has a thread of its own, so a row takes the real time that
-looking for a stream takes, and no more.
+A row is written once and runs in two worlds: `simulated` (the live loop on a virtual clock) and
+`live` (`rtbrain decode` in a process of its own, over LSL).
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from rtbrain.check.faults.matrix import DecoderParts
-from rtbrain.errors import StreamError, StreamLostError
-from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.stream.supervise.query import Candidate
-from rtbrain.stream.supervise.requirements import StreamRequirements
-from rtbrain.stream.supervise.source import SupervisedSource
-from rtbrain.types import Chunk, Decode, Floats, Montage, Window
+from rtbrain.check.faults.rig import Rig
+from rtbrain.errors import StreamError
+from rtbrain.processes import last_line
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
+from rtbrain.types import Chunk, Floats, Ints, Montage
 
-START_S = 100.0
-
-
-_HOP_S = 0.02
+# The patient's signal, which begins anew at its end.
+SIGNAL_S = 120.0
+BACK_WITHIN_S = 30.0  # longest from the return of a stream to valid decodes, or a refusal
 
 
 @dataclass(slots=True)
-class VirtualClock:
-    """Seconds that pass only when somebody lets them."""
+class StatusListener:
+    """Keeps every decode and status event of a decoder or recorder.
 
-    now_s: float = START_S
+    ``run(stop)`` lets time pass and collects, until ``stop()`` is true.
+    """
 
-    def __call__(self) -> float:
-        """Read the clock, s."""
-        return self.now_s
+    clock: Callable[[], float]
+    run: Callable[[Callable[[], bool]], None]
+    decodes: list[ReceivedDecode] = field(default_factory=list)
+    events: list[StatusEvent] = field(default_factory=list)
 
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Listen until a condition holds; False if it did not in time."""
+        end_s = self.clock() + timeout_s
+        self.run(lambda: condition() or self.clock() > end_s)
+        return condition()
 
-@dataclass(frozen=True, slots=True)
-class SimulatedSender:
-    """A stream that is there for a while."""
-
-    montage: Montage
-    from_s: float
-    to_s: float
-    uid: str
-    source_id: str = "amplifier"
-    host: str = "bedside"
-    silent_end: bool = False
-    true_hz: float | None = None
-
-    def candidate(self) -> Candidate:
-        """What a search finds of it."""
-        montage = self.montage
-        row = StreamSummary(
-            "sEEG", "EEG", self.source_id, self.host, montage.n_channels, montage.sfreq_hz
-        )
-        return Candidate(self.uid, row, "float32", self)
-
-
-class SimulatedNetwork:
-    """Senders of one signal, seen by a supervised source: a `Wanted`."""
-
-    def __init__(
-        self,
-        clock: VirtualClock,
-        montage: Montage,
-        signal: Floats,
-        senders: Sequence[SimulatedSender],
+    def require(
+        self, condition: Callable[[], bool], timeout_s: float, failure: str, log: Path
     ) -> None:
-        self.clock = clock
-        self.montage = montage
-        self._signal = signal
-        self._senders = senders
+        """Listen until a condition holds, or raise a StreamError with the log's last line."""
+        if not self.until(condition, timeout_s):
+            raise StreamError(f"{failure} within {timeout_s:g} s: {last_line(log)}")
 
-    def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
-        """The one sender there is now; a StreamError where there is none, or several."""
-        there = self.all(stop)
-        if len(there) != 1:
-            raise self.ambiguous_error(there)
-        return there[0]
+    def during(self, duration_s: float) -> None:
+        """Listen for a while."""
+        self.until(lambda: False, duration_s)
 
-    def all(self, stop: Callable[[], bool]) -> list[Candidate]:
-        """Every sender there is now."""
-        now_s = self.clock()
-        return [each.candidate() for each in self._senders if each.from_s <= now_s < each.to_s]
+    def event(self, name: str, after_s: float = 0.0) -> StatusEvent | None:
+        """First event of that name after a time."""
+        return next((one for one in self.events if one.event == name and one.t > after_s), None)
 
-    def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
-        """Error for several senders."""
-        return StreamError(f"{len(candidates)} streams: {[str(one.row) for one in candidates]}")
-
-    def connect(self, candidate: Candidate) -> "_Inlet":
-        """Inlet of a sender."""
-        return _Inlet(self, candidate.handle)
-
-    def samples(self, montage: Montage, first: int, stop: int) -> Floats:
-        """Signal of these labels; one that is not of the patient is a sine of its own."""
-        rows = []
-        for name in montage.names:
-            if name in self.montage.names:
-                rows.append(self._signal[self.montage.rows([name])[0], first:stop])
-            else:
-                rows.append(50 * np.sin(np.arange(first, stop) / 7).astype(np.float32))
-        return np.stack(rows)
+    def valid_after(self, at_s: float) -> list[ReceivedDecode]:
+        """Valid decodes of windows that end after a time."""
+        return [one for one in self.decodes if one.valid and one.t_stop > at_s]
 
 
-class _Inlet:
-    """An inlet that pulls from the world as the one over LSL pulls from the network."""
+class Sender(Protocol):
+    """Streams on one time base: sample n has the stamp start_s + n / rate."""
 
-    def __init__(self, world: SimulatedNetwork, sender: SimulatedSender) -> None:
-        self.montage = sender.montage
-        self.notes: tuple[str, ...] = ()
-        self.counter = SampleCounter(sender.montage.sfreq_hz)
-        self._world = world
-        self._sender = sender
-        self._next: int | None = None
-        self._waiting: deque[Chunk] = deque()
+    start_s: float
+    last_stamp: float
 
-    def pull(self, timeout_s: float) -> Chunk | None:
-        now_s, sfreq_hz = self._world.clock(), self._sender.true_hz or self.montage.sfreq_hz
-        gone = now_s >= self._sender.to_s
-        made = round((min(now_s, self._sender.to_s) - START_S) * sfreq_hz)
-        if self._next is None:
-            self._next = made
-        if gone and not self._sender.silent_end and made <= self._next:
-            raise StreamLostError(f"stream {self._sender.uid} was there and is gone")
-        first, self._next = self._next, max(made, self._next)
-        data = self._world.samples(self.montage, first, self._next)
-        stamps = START_S + np.arange(first, self._next) / sfreq_hz
-        self._waiting.extend(self.counter.take(data, stamps, now_s))
-        if self._waiting:
-            return self._waiting.popleft()
-        return Chunk(data[:, :0], stamps[:0], self.counter.next_sample)
+    def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
+        """Announce a stream, by default of the patient's channels, and send."""
+        ...
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def end(self) -> float:
+        """End all streams; the time at which that began, s."""
+        ...
+
+    def hang(self) -> float:
+        """Send no more samples without closing the connection; the time of that, s."""
+        ...
 
 
 @dataclass(slots=True)
-class ReceivedRun:
-    """What was seen from outside."""
+class World:
+    """A sender, a decoder that has begun to decode it, and what is heard of the decoder.
 
-    decodes: list[tuple[float, Decode]] = field(default_factory=list)
-    events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-    windows: list[Window] = field(default_factory=list)
+    Attributes
+    ----------
+    stall : callable
+        Stops the decoder, not the sender, for some seconds.
+    resident_kib : callable
+        Memory of the decoder.
+    n_dropped : callable
+        Samples that its inlet dropped, as far as the world knows.
+    slack : int
+        How far counts of samples or windows may be off.
+    tolerance : float
+        How far decodes may differ from those made offline.
+    delivery_s : float
+        Longest time from the end of a window to the arrival of its decode, s.
+    back_s : float
+        When the stream returned last, s.
+    runs : list of (float, float)
+        End of the first valid window, and stamp of the last sample, of each time that the stream
+        was there and decoded before, s.
+    """
 
-    def event(self, name: str, after_s: float = 0.0) -> tuple[float, dict[str, Any]] | None:
-        """Time and fields of the first event of that name from a time on."""
-        return next(
-            ((at, fields) for at, what, fields in self.events if what == name and at >= after_s),
-            None,
+    kind: str
+    sender: Sender
+    listener: StatusListener
+    window_s: float
+    hop_s: float
+    stall: Callable[[float], None]
+    resident_kib: Callable[[], float]
+    n_dropped: Callable[[], int]
+    slack: int
+    tolerance: float
+    delivery_s: float
+    back_s: float = 0.0
+    runs: list[tuple[float, float]] = field(default_factory=list)
+
+    def begin_again(self, montage: Montage | None = None, *, n_valid: int = 3) -> float:
+        """Let the stream return, and wait for valid decodes of it; when it returned, s."""
+        before = self.listener.valid_after(self.back_s)
+        if before:
+            self.runs.append((before[0].t_stop, self.sender.last_stamp))
+        self.sender.begin(montage)
+        self.back_s = self.listener.clock()
+        self.listener.until(
+            lambda: len(self.listener.valid_after(self.back_s)) >= n_valid, BACK_WITHIN_S
         )
-
-    def valid_between(self, from_s: float, to_s: float) -> list[Decode]:
-        """Valid decodes that were ready in that time, later than `from_s`."""
-        return [one for at, one in self.decodes if from_s < at < to_s and one.quality.valid]
+        return self.back_s
 
 
-def run_decoder(
-    world: SimulatedNetwork, decoder: DecoderParts, requirements: StreamRequirements, until_s: float
-) -> ReceivedRun:
-    """Decode whatever the world sends until a virtual time."""
-    seen, clock = ReceivedRun(), world.clock
+def patient_samples(rig: Rig, montage: Montage, numbers: Ints) -> Floats:
+    """Samples of these numbers and labels; a label that is not the patient's gets a sine."""
+    signal = rig.signal(SIGNAL_S)
+    numbers = numbers % signal.shape[1]
+    sine = (50 * np.sin(numbers / 7)).astype(np.float32)
+    rows = [
+        signal[rig.montage.names.index(name), numbers] if name in rig.montage.names else sine
+        for name in montage.names
+    ]
+    return np.stack(rows)
 
-    def on_event(event: str, **fields: object) -> None:
-        seen.events.append((clock(), event, fields))
 
-    source = SupervisedSource(
-        query=world,
-        requirements=requirements,
-        montage=world.montage,
-        on_event=on_event,
-        clock=clock,
+def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) -> float:
+    """Largest difference of these decodes, of the last run, from an offline decoder's.
+
+    That decoder gets the samples of all runs, with the gaps between them, and the channels in the
+    patient's order. Infinite where its windows after the last gap are not those of a new decoder;
+    NaN where a decode has no counterpart.
+    """
+    *runs, last = [*world.runs, (decodes[0].t_stop, decodes[-1].t_stop)]
+    decoder, new = rig.decoder(world.kind), rig.decoder(world.kind)
+    next_sample = 0
+    for run in runs:
+        chunk = _chunk_of_run(rig, world, run, next_sample)
+        decoder.decode([chunk])
+        next_sample = chunk.first_sample + chunk.n_samples
+    chunk = _chunk_of_run(rig, world, last, next_sample)
+    offline: dict[int, Floats] = {}
+    for window, of_new in zip(decoder.cut(chunk), new.cut(replace(chunk, gap=0)), strict=True):
+        if window.quality.valid and not np.array_equal(window.data, of_new.data):
+            return np.inf
+        decode = decoder.readout(decoder.encode(window))
+        if decode.quality.valid:
+            offline[round((decode.t_stop - last[0]) / world.hop_s)] = decode.values
+    places = [round((one.t_stop - last[0]) / world.hop_s) for one in decodes]
+    if not set(places) <= set(offline):
+        return np.nan
+    return max(
+        float(np.abs(one.values - offline[place]).max())
+        for one, place in zip(decodes, places, strict=True)
     )
-    try:
-        while clock() < until_s:
-            chunk = source.pull(_HOP_S)
-            clock.now_s += _HOP_S
-            if chunk is None:
-                break
-            if chunk.n_samples:
-                seen.chunks.append(chunk)
-            for window in decoder.cut(chunk):
-                seen.windows.append(replace(window, data=window.data.copy()))
-                seen.decodes.append((clock(), decoder.readout(decoder.encode(window))))
-    finally:
-        source.close()
-    return seen
+
+
+def _chunk_of_run(rig: Rig, world: World, run: tuple[float, float], next_sample: int) -> Chunk:
+    """Samples of a run, whose first valid window begins with the first that was received."""
+    sfreq_hz, start_s = rig.montage.sfreq_hz, world.sender.start_s
+    begin = round((run[0] - world.window_s - start_s) * sfreq_hz) + 1
+    numbers = np.arange(begin, round((run[1] - start_s) * sfreq_hz) + 1)
+    data = patient_samples(rig, rig.montage, numbers)
+    gap = begin - next_sample if next_sample else 0
+    return Chunk(data, start_s + numbers / sfreq_hz, begin, gap)
+
+
+def with_channels(montage: Montage, extra: tuple[str, ...]) -> Montage:
+    """Montage with more channels behind, without positions."""
+    kinds = (*montage.kinds, *("misc" for _ in extra))
+    return Montage((*montage.names, *extra), kinds, montage.sfreq_hz)

@@ -1,83 +1,86 @@
-"""The matrix of faults: its rows hold, and a row that fails or crashes is told."""
+"""The matrix of faults: its rows hold, and a row that fails or crashes is reported."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from rtbrain.apps import faults
 
-from rtbrain.check.faults import rows_input, rows_recording, rows_running
-from rtbrain.check.faults.matrix import FAULTS, FaultCase, FaultRow, run_cases
-from rtbrain.check.faults.rig import RigFactory, new_rig_factory
+from rtbrain.check.faults import rows_input, rows_recording, rows_time
+from rtbrain.check.faults.matrix import ALL_CASES, FAULTS, FaultRow, run_cases
+from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.errors import SettingsError, StreamError
 from tests.apps.program import refused, rtbrain
 
-VIRTUAL = [case for case in faults.all_cases() if not case.lsl]
+RigMaker = Callable[[FaultCase], Rig]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> RigFactory:
+def rigs(tmp_path_factory: pytest.TempPathFactory) -> RigMaker:
     torch.set_num_threads(1)
-    return new_rig_factory(tmp_path_factory.mktemp("faults"))
+    return rig_maker(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, id=f"{case.number}-{case.check.__name__}") for case in VIRTUAL]
+    "case",
+    [
+        pytest.param(case, id=f"{case.number}-{case.check.__name__}")
+        for case in ALL_CASES
+        if not case.lsl
+    ],
 )
 def test_a_row_of_the_matrix_holds(
-    case: FaultCase, bench: RigFactory, monkeypatch: pytest.MonkeyPatch
+    case: FaultCase, rigs: RigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows_running, "SETTLED_S", 60)
-    monkeypatch.setattr(rows_running, "SIMULATED_S", 600)
-    (row,) = run_cases([case], bench.rig, lsl=False)
+    monkeypatch.setattr(rows_time, "SETTLED_S", 60)
+    monkeypatch.setattr(rows_time, "SIMULATED_S", 600)
+    (row,) = run_cases([case], rigs, lsl=False)
     assert row.passed, row.observed
 
 
 def test_every_fault_has_a_row() -> None:
-    assert {case.number for case in faults.all_cases()} == set(FAULTS)
+    assert {case.number for case in ALL_CASES} == set(FAULTS)
     assert set(FAULTS) == set(range(1, 25))
 
 
 @pytest.mark.lsl
 @pytest.mark.parametrize("number", [5, 15, 22])
-def test_a_row_over_lsl_holds(
-    bench: RigFactory, number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_over_lsl_holds(rigs: RigMaker, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_recording, "KILLED_AFTER_S", (0.7,))
-    cases = [case for case in faults.all_cases() if case.lsl and case.number == number]
-    (row,) = run_cases(cases, bench.rig, lsl=True)
+    cases = [case for case in ALL_CASES if case.lsl and case.number == number]
+    (row,) = run_cases(cases, rigs, lsl=True)
     assert row.passed, row.observed
 
 
-def seen(case: FaultCase, bench: RigFactory, *, lsl: bool = False) -> FaultRow:
-    (row,) = run_cases([case], bench.rig, lsl=lsl)
+def seen(case: FaultCase, rigs: RigMaker, *, lsl: bool = False) -> FaultRow:
+    (row,) = run_cases([case], rigs, lsl=lsl)
     return row
 
 
-def test_a_row_that_crashes_or_refuses_has_failed(bench: RigFactory) -> None:
+def test_a_row_that_crashes_or_refuses_has_failed(rigs: RigMaker) -> None:
     def crashes(rig: object) -> tuple[str, bool]:
         raise IndexError("beyond")
 
     def refuses(rig: object) -> tuple[str, bool]:
         raise StreamError("no such\nstream")
 
-    assert seen(FaultCase(7, crashes), bench).passed is False
-    assert seen(FaultCase(7, crashes, lsl=True), bench, lsl=True).observed.endswith(
+    assert seen(FaultCase(7, crashes), rigs).passed is False
+    assert seen(FaultCase(7, crashes, lsl=True), rigs, lsl=True).observed.endswith(
         "IndexError: beyond"
     )
-    assert seen(FaultCase(7, refuses), bench).observed == "StreamError: no such stream"
+    assert seen(FaultCase(7, refuses), rigs).observed == "StreamError: no such stream"
 
 
-def test_a_row_over_lsl_waits_to_be_asked_for(bench: RigFactory) -> None:
-    row = seen(FaultCase(1, lambda rig: ("", False), lsl=True), bench)
+def test_a_row_over_lsl_needs_its_flag(rigs: RigMaker) -> None:
+    row = seen(FaultCase(1, lambda rig: ("", False), lsl=True), rigs)
     assert row.observed == "needs --lsl"
     assert row.passed is None
 
 
-def test_a_fault_that_is_not_in_the_matrix_is_refused(bench: RigFactory) -> None:
+def test_a_fault_that_is_not_in_the_matrix_is_refused(rigs: RigMaker) -> None:
     with pytest.raises(SettingsError, match=r"--row: no fault 25; there are .*20, 21, 22, 23, 24"):
-        list(run_cases(faults.all_cases(), bench.rig, lsl=False, numbers=[25]))
+        list(run_cases(ALL_CASES, rigs, lsl=False, numbers=[25]))
 
 
 def test_the_command_prints_writes_and_judges(
@@ -89,7 +92,7 @@ def test_the_command_prints_writes_and_judges(
     assert "2 passed, 0 failed, 0 not run" in done.stdout
     assert [row["number"] for row in json.loads(file.read_text())["rows"]] == [18, 23]
 
-    # An importer that accepts whatever it is given must not pass.
+    # An importer that accepts everything must not pass.
     monkeypatch.setattr(rows_input, "import_checkpoint", lambda *_: "")
     done = rtbrain("faults", "--row", 18)
     assert done.returncode == 1
@@ -102,11 +105,11 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_accepted_fail_the_row(
-    bench: RigFactory, monkeypatch: pytest.MonkeyPatch
+    rigs: RigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fine = {"fine": ("stream: {name: x}\n", ())}
-    monkeypatch.setattr(rows_input, "SETTINGS", fine)
+    monkeypatch.setattr(rows_input, "HOSTILE_SETTINGS", fine)
     case = FaultCase(17, rows_input.hostile_settings, lsl=True)
-    row = seen(case, bench, lsl=True)
+    row = seen(case, rigs, lsl=True)
     assert row.passed is False
     assert "ACCEPTED" in row.observed

@@ -1,10 +1,10 @@
-"""Faults that a stream can be given on purpose, and the words that name them.
+"""The language of faults on purpose: how a user writes what is to go wrong with a stream.
 
 A fault is ``KIND[:WHAT][@WHEN]``. WHEN is in seconds of signal since its first sample: ``@10``
 for a moment, ``@5-8`` for a span; ``@5`` alone, where a span is possible, lasts to the end.
 Channels are labels with commas between them, or ``*`` for all.
 
-What befalls samples and stamps::
+Faults of samples and stamps::
 
     drop:2s@10         2 s of samples are lost
     stall:3s@10        nothing is sent for 3 s, then all at once
@@ -20,8 +20,8 @@ What befalls samples and stamps::
     clockstep:+10s@10  the sender's clock is set, forward or back
     drift:200ppm@0     the sender's clock runs fast, or slow below 0
 
-What befalls the stream itself; but for ``vanish`` and ``duplicate-source`` it is gone for 1 s,
-its samples lost, and comes back under its own name and source_id, changed::
+Faults of the stream itself; except for ``vanish`` and ``duplicate-source`` it is gone for 1 s, its
+samples lost, and comes back changed, with its own name and source_id::
 
     vanish:3s@10          it is gone for 3 s
     permute@12            its channels come in reverse order
@@ -63,17 +63,9 @@ class _Form:
 
 
 _NUMBER = r"(?P<amount>\d*\.?\d+(?:e[+-]?\d+)?)"
-
-
 _SIGNED = r"(?P<amount>[+-]?\d*\.?\d+(?:e[+-]?\d+)?)"
-
-
 _COUNT = r"(?P<amount>\d+)"
-
-
 _CHANNELS = r"(?P<channels>[^=]+)"
-
-
 _FORMS = {
     "drop": _Form("drop:2s@10", f"{_NUMBER}s", "moment"),
     "stall": _Form("stall:3s@10", f"{_NUMBER}s", "moment"),
@@ -96,28 +88,14 @@ _FORMS = {
     "rate": _Form("rate:1000@15", f"{_NUMBER}(?:Hz)?", "moment"),
     "duplicate-source": _Form("duplicate-source@10", "", "span"),
 }
-
-
+# Each kind of fault, with an example of how it is written.
 FAULT_KINDS: dict[str, str] = {kind: form.example for kind, form in _FORMS.items()}
-
-
-"""Each kind of fault, with an example of how it is written."""
-
-
+# Kinds that change the stream itself and not its samples.
 OUTLET_FAULT_KINDS = frozenset(
     {"vanish", "permute", "rename", "add", "remove", "rate", "duplicate-source"}
 )
-
-
-"""Kinds that befall the stream itself and not its samples."""
-
-
 _WHEN = re.compile(r"(?P<start>\d*\.?\d+)(?:-(?P<stop>\d*\.?\d+))?")
-
-
 _REORDERED_SAMPLES = 64.0
-
-
 _MAY_BE_ANY = frozenset({"clockstep", "drift", "scale"})
 
 

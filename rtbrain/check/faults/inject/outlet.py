@@ -1,13 +1,15 @@
-"""A signal outlet that goes wrong as the user asked: `rtbrain simulate --fault`."""
+"""A signal outlet that goes wrong as the user chose: `rtbrain simulate --fault`."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 
-from rtbrain.check.faults.inject.grammar import Fault
-from rtbrain.check.faults.inject.injection import FaultInjection, PhaseOutput, outlet_plan
+from rtbrain.check.faults.inject.grammar import OUTLET_FAULT_KINDS, Fault
+from rtbrain.check.faults.inject.injection import FaultInjection
+from rtbrain.errors import MontageError, SettingsError
 from rtbrain.outlet.events import MarkerOutlet
 from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener
@@ -17,6 +19,105 @@ from rtbrain.stream_names import markers_name
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Chunk, Montage
+
+_AWAY_S = 1.0  # that a stream is gone before it comes back changed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """How the stream is from some second on."""
+
+    start_s: float
+    montage: Montage
+    rows: tuple[int, ...]
+    n_outlets: int
+
+
+def outlet_plan(faults: Sequence[Fault], montage: Montage) -> tuple[Phase, ...]:
+    """Phases of the stream, the first from second 0; faults of samples make none."""
+    phases = [Phase(0.0, montage, tuple(range(montage.n_channels)), 1)]
+    for start_s, fault in sorted(_moments(faults), key=lambda moment: moment[0]):
+        last = phases[-1]
+        if start_s < last.start_s:
+            raise SettingsError(
+                f"fault {fault.kind} at second {start_s:g}: the stream is "
+                f"away until second {last.start_s:g}; let it begin later"
+            )
+        if fault.kind == "duplicate-source":
+            n_outlets = 2 if start_s == fault.start_s else 1
+            phases.append(replace(last, start_s=start_s, n_outlets=n_outlets))
+            continue
+        away_s = fault.amount if fault.kind == "vanish" else _AWAY_S
+        phases.append(replace(last, start_s=start_s, n_outlets=0))
+        changed, rows = _changed(fault, last)
+        phases.append(Phase(start_s + away_s, changed, rows, last.n_outlets))
+    return tuple(phases)
+
+
+def _moments(faults: Sequence[Fault]) -> Iterator[tuple[float, Fault]]:
+    for fault in faults:
+        if fault.kind in OUTLET_FAULT_KINDS:
+            yield fault.start_s, fault
+            if np.isfinite(fault.stop_s):
+                yield fault.stop_s, fault
+
+
+def _changed(fault: Fault, last: Phase) -> tuple[Montage, tuple[int, ...]]:
+    montage, names = last.montage, last.montage.names
+    if fault.kind == "rate":
+        return replace(montage, sfreq_hz=fault.amount), last.rows
+    if fault.kind == "rename":
+        (row,) = montage.rows(fault.channels)
+        renamed = (*names[:row], fault.new_name, *names[row + 1 :])
+        return replace(montage, names=renamed), last.rows
+    if fault.kind == "add":
+        return _with_zeros(montage, fault.new_name), (-1, *last.rows)
+    kept = names
+    if fault.kind == "permute":
+        kept = names[::-1]
+    if fault.kind == "remove":
+        gone = {names[row] for row in montage.rows(fault.channels)}
+        kept = tuple(name for name in names if name not in gone)
+    if not kept:
+        raise MontageError("fault remove: it leaves no channel; name fewer")
+    return montage.pick(kept), tuple(last.rows[row] for row in montage.rows(kept))
+
+
+def _with_zeros(montage: Montage, name: str) -> Montage:
+    positions = montage.positions
+    if positions is not None:
+        unknown = np.full((1, 3), np.nan, np.float32)
+        positions = np.concatenate([unknown, positions])
+    kinds = (montage.kinds[0], *montage.kinds)
+    return replace(montage, names=(name, *montage.names), kinds=kinds, positions=positions)
+
+
+class PhaseOutput:
+    """Makes a phase's chunks from the signal's: its channels and its rate.
+
+    At another rate each sample takes the value of the newest one of the signal, without a
+    filter: held where the rate is higher, skipped where it is lower.
+    """
+
+    def __init__(self, phase: Phase, *, sfreq_hz: float, pace_hz: float) -> None:
+        self._rows = np.asarray(phase.rows)
+        self._ratio = phase.montage.sfreq_hz / sfreq_hz
+        self._pace_hz = pace_hz
+        self._n_seen = 0
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk as it is sent; its numbers mean nothing."""
+        data = np.where((self._rows < 0)[:, None], np.float32(0), chunk.data[self._rows])
+        stamps = chunk.timestamps
+        if self._ratio != 1:
+            first, self._n_seen = self._n_seen, self._n_seen + chunk.n_samples
+            wanted = np.arange(np.ceil(first * self._ratio), np.ceil(self._n_seen * self._ratio))
+            places = wanted / self._ratio - first
+            # Places are never before the chunk but by rounding.
+            held = np.clip(np.floor(places + 1e-9).astype(int), 0, max(chunk.n_samples - 1, 0))
+            data = data[:, held]
+            stamps = stamps[held] + (places - held) / self._pace_hz
+        return Chunk(np.ascontiguousarray(data), stamps)
 
 
 class FaultyOutlet:
@@ -146,6 +247,7 @@ def stream_patient(
     outlet: Callable[[], FaultyOutlet],
     stopping: Callable[[], bool],
 ) -> None:
+    """Stream a patient, as `outlet` sends it, and the markers of its task, until its end."""
     console = Console(stderr=True)
     identity = f"{name}-{patient.family}-{patient.seed}"
     signal = outlet()

@@ -1,4 +1,4 @@
-"""How faults are written, and what is said where they are written wrong."""
+"""How faults are written, and the message where one is written wrong."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from rtbrain.check.faults.inject import grammar
 from rtbrain.check.faults.inject.grammar import FAULT_KINDS, OUTLET_FAULT_KINDS, Fault, parse_fault
-from rtbrain.check.faults.inject.injection import outlet_plan
+from rtbrain.check.faults.inject.outlet import outlet_plan
 from rtbrain.errors import MontageError, SettingsError
 from tests.conftest import montage_of
 
@@ -47,7 +47,7 @@ def test_every_kind_reads_its_own_example_and_is_documented():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("drp:2s@10", "did you mean drop:2s@10"),
         ("duplicate_source@10", "did you mean duplicate-source@10"),
@@ -67,8 +67,8 @@ def test_every_kind_reads_its_own_example_and_is_documented():
         ("drift:fast", "drift:200ppm"),
     ],
 )
-def test_a_mistake_is_one_line_that_shows_the_right_form(text, told):
-    with pytest.raises(SettingsError, match=told) as error:
+def test_a_mistake_is_one_line_that_shows_the_right_form(text, message):
+    with pytest.raises(SettingsError, match=message) as error:
         parse_fault(text)
     assert "\n" not in str(error.value)
 

@@ -1,12 +1,15 @@
 """What faults do to samples and stamps, against the untouched signal."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.check.faults.inject.grammar import parse_fault
-from rtbrain.check.faults.inject.injection import FaultySource, PhaseOutput, outlet_plan
+from rtbrain.check.faults.inject.injection import FaultInjection
+from rtbrain.check.faults.inject.outlet import PhaseOutput, outlet_plan
 from rtbrain.errors import MontageError
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, cut, montage_of
@@ -19,29 +22,24 @@ STAMPS = 100 + np.arange(N_SAMPLES) / SFREQ_HZ
 sizes = st.lists(st.integers(0, 700), max_size=12)
 
 
-class Given:
-    """A source of these chunks."""
-
-    def __init__(self, chunks):
-        self.montage = MONTAGE
-        self._chunks = list(chunks)
-
-    def pull(self, timeout_s):
-        return self._chunks.pop(0) if self._chunks else None
-
-    def close(self):
-        self._chunks = []
-
-
-def pulled(texts, lengths=(), **settings):
+def sent(chunks, texts, **settings):
+    """The chunks that leave at once for each, and those that leave at the end."""
     faults = [parse_fault(text) for text in texts]
-    source = FaultySource(Given(cut(DATA, list(lengths), SFREQ_HZ)), faults, **settings)
-    return list(iter(lambda: source.pull(0.0), None))
+    injection = FaultInjection(MONTAGE, faults, **settings)
+    return [*map(injection, chunks), injection.flush()]
+
+
+def injected(texts, lengths=(), **settings):
+    return list(chain(*sent(cut(DATA, list(lengths), SFREQ_HZ), texts, **settings)))
+
+
+def n_samples(rounds):
+    return [sum(chunk.n_samples for chunk in chunks) for chunks in rounds]
 
 
 def whole(chunks):
     """All values, all stamps, and where how much is lost."""
-    expected = 0
+    chunks, expected = list(chunks), 0
     for chunk in chunks:
         assert chunk.first_sample == expected + chunk.gap
         expected = chunk.first_sample + chunk.n_samples
@@ -78,21 +76,21 @@ ANY = st.sampled_from(
 @given(lengths=sizes, texts=st.lists(ANY, max_size=4))
 @settings(max_examples=150, deadline=None)
 def test_faults_do_not_depend_on_chunking(lengths, texts):
-    one, other = whole(pulled(texts)), whole(pulled(texts, lengths))
+    one, other = whole(injected(texts)), whole(injected(texts, lengths))
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[1], other[1])
     assert one[2] == other[2]
 
 
 def test_without_faults_nothing_changes():
-    data, stamps, lost = whole(pulled([], [7, 300]))
+    data, stamps, lost = whole(injected([], [7, 300]))
     np.testing.assert_array_equal(data, DATA)
     np.testing.assert_array_equal(stamps, STAMPS)
     assert lost == []
 
 
 def test_dropped_samples_are_gone_and_declared():
-    data, stamps, lost = whole(pulled(["drop:0.5s@1", "drop:0.2s@3"], [33] * 20))
+    data, stamps, lost = whole(injected(["drop:0.5s@1", "drop:0.2s@3"], [33] * 20))
     kept = np.r_[0:500, 750:1500, 1600:2000]
     np.testing.assert_array_equal(data, DATA[:, kept])
     np.testing.assert_array_equal(stamps, STAMPS[kept])
@@ -102,36 +100,32 @@ def test_dropped_samples_are_gone_and_declared():
 def test_a_loss_of_the_source_is_passed_on_and_its_faults_come_at_the_same_second():
     before, _, after = cut(DATA, [400, 100], SFREQ_HZ)
     after = Chunk(after.data, after.timestamps, after.first_sample, gap=100)
-    source = FaultySource(Given([before, after]), [parse_fault("nan:A1@2-3")])
-    chunks = list(iter(lambda: source.pull(0.0), None))
-    data, _, lost = whole(chunks)
+    data, _, lost = whole(chain(*sent([before, after], ["nan:A1@2-3"])))
     assert lost == [(500, 100)]
     assert np.flatnonzero(np.isnan(data[0])).tolist() == list(range(900, 1400))
 
 
 def test_a_stall_holds_samples_and_gives_them_all_at_once():
-    chunks = pulled(["stall:1s@1"], [100] * 20)
-    data, stamps, _ = whole(chunks)
+    rounds = sent(cut(DATA, [100] * 20, SFREQ_HZ), ["stall:1s@1"])
+    data, stamps, _ = whole(chain(*rounds))
     np.testing.assert_array_equal(data, DATA)
     np.testing.assert_array_equal(stamps, STAMPS)
-    lengths = [chunk.n_samples for chunk in chunks]
-    assert lengths[:10] == [100, 100, 100, 100, 100, 0, 0, 0, 0, 500]
+    assert n_samples(rounds)[:10] == [100, 100, 100, 100, 100, 0, 0, 0, 0, 500]
 
 
 def test_bursts_come_one_after_the_other():
-    chunks = pulled(["burst:0.5s@1-3"], [50] * 40)
-    lengths = [chunk.n_samples for chunk in chunks if chunk.first_sample >= 500]
-    assert lengths[:20] == [0, 0, 0, 0, 250] * 4
-    np.testing.assert_array_equal(whole(chunks)[0], DATA)
+    rounds = sent(cut(DATA, [50] * 40, SFREQ_HZ), ["burst:0.5s@1-3"])
+    assert n_samples(rounds)[10:30] == [0, 0, 0, 0, 250] * 4
+    np.testing.assert_array_equal(whole(chain(*rounds))[0], DATA)
 
 
 def test_duplicates_and_swapped_runs_keep_their_stamps():
     order = np.r_[0:564, 500:2000]
-    data, stamps, _ = whole(pulled(["dup:64@1"], [37] * 30))
+    data, stamps, _ = whole(injected(["dup:64@1"], [37] * 30))
     np.testing.assert_array_equal(data, DATA[:, order])
     np.testing.assert_array_equal(stamps, STAMPS[order])
     order = np.r_[0:500, 550:600, 500:550, 600:2000]
-    data, stamps, _ = whole(pulled(["reorder:50@1"], [37] * 30))
+    data, stamps, _ = whole(injected(["reorder:50@1"], [37] * 30))
     np.testing.assert_array_equal(data, DATA[:, order])
     np.testing.assert_array_equal(stamps, STAMPS[order])
 
@@ -143,7 +137,7 @@ def test_values_go_wrong_on_their_channels_and_in_their_span_only():
         ("flat:A3@1-2", 2, lambda x: (x == DATA[2, 500]).all()),
         ("saturate:A3@1-2", 2, lambda x: np.mean(np.abs(x) == 5000) > 0.9),
     ):
-        data, stamps, lost = whole(pulled([text], [333] * 3))
+        data, stamps, lost = whole(injected([text], [333] * 3))
         touched = np.zeros(DATA.shape, bool)
         touched[row, 500:1000] = True
         np.testing.assert_array_equal(data[~touched], DATA[~touched])
@@ -152,8 +146,8 @@ def test_values_go_wrong_on_their_channels_and_in_their_span_only():
         assert lost == []
 
 
-def test_mains_is_a_sine_of_the_frequency_told():
-    data, _, _ = whole(pulled(["mains:A1,A2@0-4"], [77] * 9, mains_hz=50.0))
+def test_mains_is_a_sine_of_the_chosen_frequency():
+    data, _, _ = whole(injected(["mains:A1,A2@0-4"], [77] * 9, mains_hz=50.0))
     added = (data - DATA)[0]
     power = np.abs(np.fft.rfft(added))
     assert np.fft.rfftfreq(N_SAMPLES, 1 / SFREQ_HZ)[power.argmax()] == 50
@@ -162,29 +156,28 @@ def test_mains_is_a_sine_of_the_frequency_told():
 
 
 def test_scale_multiplies_everything():
-    data, _, _ = whole(pulled(["scale:1e6@2"]))
+    data, _, _ = whole(injected(["scale:1e6@2"]))
     np.testing.assert_array_equal(data[:, :1000], DATA[:, :1000])
     np.testing.assert_allclose(data[:, 1000:], DATA[:, 1000:] * 1e6, rtol=1e-6)
 
 
 def test_the_clock_steps_and_drifts():
-    _, stamps, lost = whole(pulled(["clockstep:+10s@1", "drift:200ppm@2"], [90] * 9))
+    _, stamps, lost = whole(injected(["clockstep:+10s@1", "drift:200ppm@2"], [90] * 9))
     moved = np.where(np.arange(N_SAMPLES) >= 500, 10.0, 0.0)
     moved += np.maximum(np.arange(N_SAMPLES) - 1000, 0) / SFREQ_HZ * 200e-6
     np.testing.assert_allclose(stamps, STAMPS + moved, rtol=0, atol=1e-9)
     assert lost == []
 
 
-def test_the_source_is_left_unchanged_and_a_missing_channel_is_told():
+def test_the_signal_is_left_unchanged_and_a_missing_channel_is_refused():
     chunks = cut(DATA.copy(), [500], SFREQ_HZ)
     for chunk in chunks:
         chunk.data.flags.writeable = chunk.timestamps.flags.writeable = False
     texts = ["nan:A1@0", "flat:A2@0", "scale:2@0", "mains:A3@0", "drift:9ppm", "dup:5@1"]
-    source = FaultySource(Given(chunks), [parse_fault(text) for text in texts])
-    assert list(iter(lambda: source.pull(0.0), None))
+    assert list(chain(*sent(chunks, texts)))
     np.testing.assert_array_equal(chunks[1].data, DATA[:, 500:])
     with pytest.raises(MontageError, match="no channel Z9"):
-        pulled(["nan:Z9@1"])
+        injected(["nan:Z9@1"])
 
 
 @given(lengths=sizes, rate_hz=st.sampled_from([200.0, 499.0, 500.0, 733.3, 1000.0]))
@@ -192,17 +185,17 @@ def test_the_source_is_left_unchanged_and_a_missing_channel_is_told():
 def test_another_rate_holds_or_skips_values_whatever_the_chunks(lengths, rate_hz):
     phase = outlet_plan([parse_fault(f"rate:{rate_hz}@0")], MONTAGE)[-1]
     rebound = PhaseOutput(phase, sfreq_hz=SFREQ_HZ, pace_hz=SFREQ_HZ)
-    sent = [rebound(chunk) for chunk in cut(DATA, lengths, SFREQ_HZ)]
-    stamps = np.concatenate([chunk.timestamps for chunk in sent])
+    rebuilt = [rebound(chunk) for chunk in cut(DATA, lengths, SFREQ_HZ)]
+    stamps = np.concatenate([chunk.timestamps for chunk in rebuilt])
     n_wanted = int(np.ceil(N_SAMPLES * rate_hz / SFREQ_HZ))
     np.testing.assert_allclose(stamps, 100 + np.arange(n_wanted) / rate_hz, rtol=0, atol=1e-8)
     held = np.floor(np.arange(n_wanted) * SFREQ_HZ / rate_hz + 1e-9).astype(int)
-    np.testing.assert_array_equal(np.concatenate([c.data for c in sent], axis=1), DATA[:, held])
+    np.testing.assert_array_equal(np.concatenate([c.data for c in rebuilt], axis=1), DATA[:, held])
 
 
 def test_an_added_channel_carries_zeros_and_the_others_move():
     phase = outlet_plan([parse_fault("add:ZZ@0"), parse_fault("permute@2")], MONTAGE)[-1]
     (chunk,) = cut(DATA, [], SFREQ_HZ)
-    sent = PhaseOutput(phase, sfreq_hz=SFREQ_HZ, pace_hz=SFREQ_HZ)(chunk)
-    np.testing.assert_array_equal(sent.data[:4], DATA[::-1])
-    np.testing.assert_array_equal(sent.data[4], 0)
+    changed = PhaseOutput(phase, sfreq_hz=SFREQ_HZ, pace_hz=SFREQ_HZ)(chunk)
+    np.testing.assert_array_equal(changed.data[:4], DATA[::-1])
+    np.testing.assert_array_equal(changed.data[4], 0)

@@ -1,0 +1,296 @@
+"""The simulated world: the live loop on a virtual clock, in a network whose streams are made up.
+
+Everything but the clock and the network is what runs live. The search for a stream has a thread of
+its own, so a row takes the real time of that search.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from rtbrain.build import build_live
+from rtbrain.bundling import build_decoder
+from rtbrain.check.faults.rig import Rig
+from rtbrain.check.faults.world import StatusListener, World, patient_samples
+from rtbrain.decoder import read_bundle
+from rtbrain.errors import StreamError, StreamLostError
+from rtbrain.live.source import rate_check
+from rtbrain.outlet import StatusReport
+from rtbrain.processes import resident_kib
+from rtbrain.stage import Source
+from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.resolve import StreamSummary, ambiguous_stream_error
+from rtbrain.stream.supervise.query import Candidate
+from rtbrain.stream.supervise.requirements import StreamRequirements
+from rtbrain.stream.supervise.source import SupervisedSource
+from rtbrain.types import Chunk, Decode, Montage
+
+_START_S = 100.0
+_STEP_S = 0.02
+_PULL_S = 0.25  # longest piece of signal in one pull
+_QUEUE_S = 30.0  # what an inlet holds, as over LSL
+_READY_S = 20.0
+
+
+@dataclass(slots=True)
+class VirtualClock:
+    """Seconds that pass only when somebody lets them."""
+
+    now_s: float = _START_S
+
+    def __call__(self) -> float:
+        """Read the clock, s."""
+        return self.now_s
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedStream:
+    """A stream that is there for a while."""
+
+    uid: str
+    source_id: str
+    montage: Montage
+    to_s: float = inf
+    silent: bool = False
+
+    def candidate(self) -> Candidate:
+        """What a search finds of it."""
+        montage = self.montage
+        row = StreamSummary(
+            "sEEG",
+            "EEG",
+            self.source_id,
+            socket.gethostname(),
+            montage.n_channels,
+            montage.sfreq_hz,
+        )
+        return Candidate(self.uid, row, "float32", self)
+
+
+class SimulatedNetwork:
+    """Streams of one patient: a `Sender` to the rows, a `StreamQuery` to the supervised source."""
+
+    def __init__(self, rig: Rig, clock: VirtualClock, true_hz: float | None, scale: float) -> None:
+        self.clock = clock
+        self.start_s = clock()
+        self.last_stamp = float("nan")
+        self.n_dropped = 0
+        self._rig = rig
+        self._true_hz = true_hz
+        self._scale = np.float32(scale)
+        self._streams: list[SimulatedStream] = []
+
+    def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
+        """Add a stream."""
+        uid = f"stream-{len(self._streams)}"
+        self._streams.append(
+            SimulatedStream(uid, source_id or "amplifier", montage or self._rig.montage)
+        )
+
+    def end(self) -> float:
+        """End all streams."""
+        return self._stop(silent=False)
+
+    def hang(self) -> float:
+        """As when the sender's cable is pulled: not even the end of the connection arrives."""
+        return self._stop(silent=True)
+
+    def _stop(self, silent: bool) -> float:
+        now_s = self.clock()
+        for stream in self._there():
+            stream.silent, stream.to_s = silent, now_s
+            n_made = self.n_made(stream)
+            self.last_stamp = self.start_s + (n_made - 1) / self.rate_hz(stream)
+        return now_s
+
+    def rate_hz(self, stream: SimulatedStream) -> float:
+        """True rate of a stream."""
+        return self._true_hz or stream.montage.sfreq_hz
+
+    def n_made(self, stream: SimulatedStream) -> int:
+        """Samples of a stream that are made so far, counted since the start of the world."""
+        return round((min(self.clock(), stream.to_s) - self.start_s) * self.rate_hz(stream))
+
+    def chunk(self, stream: SimulatedStream, first: int, stop: int) -> Chunk:
+        """Samples as they are sent."""
+        numbers = np.arange(first, stop)
+        data = self._scale * patient_samples(self._rig, stream.montage, numbers)
+        return Chunk(data, self.start_s + numbers / self.rate_hz(stream), first)
+
+    def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
+        """The one stream there is; a StreamError where there is none, or several."""
+        there = self.all(stop)
+        if len(there) != 1:
+            raise self.ambiguous_error(there)
+        return there[0]
+
+    def all(self, stop: Callable[[], bool]) -> list[Candidate]:
+        """Every stream there is."""
+        return [stream.candidate() for stream in self._there()]
+
+    def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
+        """The error that lists several streams."""
+        return ambiguous_stream_error({"name": "sEEG"}, [one.row for one in candidates])
+
+    def connect(self, candidate: Candidate) -> "SimulatedInlet":
+        """Inlet of a stream."""
+        return SimulatedInlet(self, candidate.handle)
+
+    def _there(self) -> list[SimulatedStream]:
+        return [stream for stream in self._streams if self.clock() < stream.to_s]
+
+
+class SimulatedInlet:
+    """Pulls from a simulated stream as the inlet over LSL pulls from the network."""
+
+    def __init__(self, network: SimulatedNetwork, stream: SimulatedStream) -> None:
+        self.montage = stream.montage
+        self.notes: tuple[str, ...] = ()
+        self.counter = SampleCounter(stream.montage.sfreq_hz)
+        self._network = network
+        self._stream = stream
+        self._next: int | None = None
+        self._waiting: deque[Chunk] = deque()
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        """Next samples; an empty chunk if there are none yet."""
+        network, stream = self._network, self._stream
+        made = network.n_made(stream)
+        if self._next is None:
+            self._next = made
+        if network.clock() >= stream.to_s and not stream.silent and made <= self._next:
+            raise StreamLostError(f"stream {stream.uid} was there and is gone")
+        n_dropped = max(0, made - self._next - round(_QUEUE_S * network.rate_hz(stream)))
+        network.n_dropped += n_dropped
+        first = self._next + n_dropped
+        self._next = max(first, min(made, first + round(_PULL_S * network.rate_hz(stream))))
+        sent = network.chunk(stream, first, self._next)
+        self._waiting.extend(self.counter.take(sent.data, sent.timestamps, network.clock()))
+        if self._waiting:
+            return self._waiting.popleft()
+        return Chunk(sent.data[:, :0], sent.timestamps[:0], self.counter.next_sample)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(slots=True)
+class _SteppingSource:
+    """A source on whose virtual clock a little time passes with every pull that may wait."""
+
+    source: Source
+    clock: VirtualClock
+
+    @property
+    def montage(self) -> Montage:
+        return self.source.montage
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        if timeout_s > 0:
+            self.clock.now_s += _STEP_S
+        return self.source.pull(min(timeout_s, _STEP_S))
+
+    def close(self) -> None:
+        self.source.close()
+
+
+@dataclass(slots=True)
+class _Outlet:
+    """Takes decodes and events where a decoder would send them, as a listener receives them."""
+
+    listener: StatusListener
+
+    def push(self, item: Decode) -> None:
+        quality = item.quality
+        self.listener.decodes.append(
+            ReceivedDecode(
+                item.t_stop,
+                self.listener.clock(),
+                item.values,
+                quality.valid,
+                quality.coverage,
+                item.age_s,
+                item.compute_s,
+            )
+        )
+
+    def emit(self, event: str, **fields: object) -> None:
+        self.listener.events.append(StatusEvent(self.listener.clock(), event, fields))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@contextmanager
+def simulated_world(
+    rig: Rig,
+    kind: str = "linear",
+    *,
+    source_ids: Sequence[str] = ("amplifier",),
+    true_hz: float | None = None,
+    accept_other_source: bool = False,
+    scale: float = 1.0,
+) -> Iterator[World]:
+    """World of a decoder from its first valid decodes on, if any; `scale` multiplies the signal."""
+    bundle, clock = read_bundle(rig.bundle(kind)), VirtualClock()
+    recipe, montage = bundle.recipe, bundle.montage
+    network = SimulatedNetwork(rig, clock, true_hz, scale)
+    for source_id in source_ids:
+        network.begin(source_id=source_id)
+
+    def run(stop: Callable[[], bool]) -> None:
+        pipeline.run(stop)
+
+    listener = StatusListener(clock, run)
+    outlet = _Outlet(listener)
+    report = StatusReport(outlet)
+    source = SupervisedSource(
+        query=network,
+        requirements=StreamRequirements(
+            montage.sfreq_hz,
+            montage.names,
+            min_coverage=recipe.coverage_floor,
+            accept_other_source=accept_other_source,
+        ),
+        montage=montage,
+        on_event=outlet.emit,
+        clock=clock,
+    )
+    pipeline = build_live(
+        build_decoder(bundle, montage, on_event=outlet.emit),
+        _SteppingSource(source, clock),
+        (outlet, report),
+        report,
+        latest_only=True,
+        coverage_floor=recipe.coverage_floor,
+        clock=clock,
+        refusal=rate_check(source),
+    )
+
+    def stall(duration_s: float) -> None:
+        clock.now_s += duration_s
+
+    try:
+        source.connect(1.0)
+        listener.until(lambda: len(listener.valid_after(0.0)) > 3, _READY_S)
+        yield World(
+            kind,
+            network,
+            listener,
+            recipe.window.length_s,
+            recipe.window.hop_s or recipe.window.length_s,
+            stall,
+            resident_kib,
+            lambda: network.n_dropped,
+            slack=0,
+            tolerance=1e-6,
+            delivery_s=0.1,
+        )
+    finally:
+        source.close()
