@@ -17,8 +17,7 @@ from PySide6.QtWidgets import (
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream_names import manual_marks_name
 from rtbrain.types import OPERATOR_MARK
-from rtbrain.view.streams.records import SessionUpdate
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 
 _MAX_CHARS = 200
 REPEAT_REQUEST = "bad?"

@@ -19,8 +19,7 @@ from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorM
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.status import Banner, StatusLine
-from rtbrain.view.streams.records import SessionUpdate
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import DARK, LIGHT, Theme, large, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
+from rtbrain.view.streams.session import SessionUpdate
+from rtbrain.view.streams.states import StreamHealth
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 512.0
@@ -52,7 +53,7 @@ class Playing:
 
     def start(self) -> None:
         self.montage, self.playing, self._new = MONTAGE, True, True
-        self.decode = DecodeHeader("test-decode", ("rest", "speech"), "probability", 0.25, 0)
+        self.decode = DecodeHeader("test-decode", ("rest", "speech"), "probability", 0.25)
         self.feeds = self.all_feeds("live", "live")
 
     def poll(self) -> SessionUpdate:

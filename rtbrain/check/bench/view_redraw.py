@@ -8,7 +8,8 @@ import pyqtgraph as pg
 from PySide6 import QtWidgets
 
 from rtbrain.types import Chunk, Floats, Montage, to_samples
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
+from rtbrain.view.streams.session import SessionUpdate
+from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import DARK
 from rtbrain.view.traces.panel import TracePanel
 

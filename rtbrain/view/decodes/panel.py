@@ -11,8 +11,8 @@ from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.decodes.card import DecisionCard, describe_decision
 from rtbrain.view.decodes.history import DecodeHistory, InvalidSpan
 from rtbrain.view.decodes.plot import DecodeLane
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
+from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import Theme
 
 _GONE = frozenset({"lost", "ended"})

@@ -22,8 +22,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBox
 from rtbrain.types import Montage
 from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
-from rtbrain.view.streams.records import SessionUpdate
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.scene import bad_reason
 

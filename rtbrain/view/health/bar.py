@@ -17,8 +17,8 @@ from rtbrain.view.health.indicators import (
 )
 from rtbrain.view.health.latency import KEPT_S, LatencyHistory, ProcessorLoad
 from rtbrain.view.layout import FlowLayout
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
+from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import Theme
 
 _DRAW_EVERY_S = 0.2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream_names import is_manual_marks, is_recorder_status
-from rtbrain.view.streams.records import StreamHealth
+from rtbrain.view.streams.states import StreamHealth
 
 _KINDS = {"decode": "decodes", "record": "recorder"}
 _STATES = {

@@ -10,8 +10,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 
 from rtbrain.types import Montage
 from rtbrain.view.spectra.cache import NO_DATA, PAGE_S, POWER_DB, Z_SCORES, SpectraCache
-from rtbrain.view.streams.records import SessionUpdate
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import Theme
 
 _MAINS_HZ = (50, 60)

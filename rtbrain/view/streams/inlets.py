@@ -1,4 +1,4 @@
-"""The window's ends of LSL streams: opened by the finder's thread, read by the session's poll."""
+"""The window's open LSL streams: opened by the finder's threads, read by the session's poll."""
 
 import math
 from collections import deque
@@ -21,19 +21,18 @@ from rtbrain.stream.lsl.resolve import (
 from rtbrain.types import Chunk
 
 _BUFFER_S = 30
-# After a pause 4 s of signal a poll: the window catches up without standing still meanwhile.
+_MARKER_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
+# 4 s of signal per poll after a pause: the window catches up and still redraws.
 _MAX_CHUNKS = 16
+_MAX_DECODES = 256
+_MAX_TIMES = 256
 _RATE_OVER_S = 10.0
-_TIMES_KEPT = 256
-_MARKER_BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
-_MAX_ITEMS = 256
 
 
 class ViewInlet:
-    """One open stream: what every feed needs of it."""
+    """One open stream, and the figures of its health."""
 
-    def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        self._found = found
+    def __init__(self, found: Any, clock: Callable[[], float], inlet: Any) -> None:
         self.uid: str = found.uid()
         self.name: str = found.name()
         self.origin = ""
@@ -43,80 +42,71 @@ class ViewInlet:
         self.t_arrived = clock()
         self.t_last = math.nan
         self.clock_offset_s = self.clock_uncertainty_s = math.nan
-        self._clock = clock
-        self._times: deque[float] = deque(maxlen=_TIMES_KEPT)
-        self._timed: Any = None
+        self._found, self._clock, self._inlet = found, clock, inlet
+        self._times: deque[float] = deque(maxlen=_MAX_TIMES)
 
     @property
     def effective_hz(self) -> float:
-        """Samples a second over the last 10 s; NaN where too few came."""
+        """Samples per second over the last 10 s; NaN if there are too few."""
         recent = [t for t in self._times if t > self._times[-1] - _RATE_OVER_S]
         spanned_s = recent[-1] - recent[0] if recent else 0.0
         return (len(recent) - 1) / spanned_s if spanned_s > 0 else math.nan
 
     @property
     def n_received(self) -> int:
-        """Samples that came, over all connections that `n_lost` is of."""
+        """Samples received, over the same connections as `n_lost`."""
         return self.received
 
     @property
     def n_lost(self) -> int:
-        """Samples that are known to be lost."""
+        """Samples known to be lost."""
         return 0
 
     def measure_clock(self) -> None:
-        """Ask liblsl for the offset of the sender's clock; returns at once."""
-        if self._timed is None:
-            return
-        measured = measure_clock(self._timed)
+        """Update the offset of the sender's clock; returns at once."""
+        measured = None if self._inlet is None else measure_clock(self._inlet)
         if measured is not None:
             self.clock_offset_s, self.clock_uncertainty_s = measured
 
     def close(self) -> None:
-        """Let go of the stream."""
-        self._timed = None
+        """Close the stream; safe to call twice."""
+        self._inlet = None
 
-    def _came(self, n_samples: int, t_last: float) -> None:
+    def _count(self, n_samples: int, t_last: float) -> None:
         self.received += n_samples
         self.t_arrived = self._clock()
         self.t_last = t_last
 
 
 class SignalInlet(ViewInlet):
-    """The signal, its samples numbered by a counter."""
+    """The signal, its samples numbered by a counter that outlives the connection."""
 
     def __init__(
         self, found: Any, clock: Callable[[], float], counter: SampleCounter | None
     ) -> None:
-        super().__init__(found, clock)
-        if counter is not None and counter.sfreq_hz != self.nominal_hz:
+        if counter is not None and counter.sfreq_hz != float(found.nominal_srate()):
             counter = None
         self._source = LslSource(
             found=found, timeout_s=ANSWER_S, max_buffer_s=_BUFFER_S, counter=counter
         )
+        # This inlet is never opened for data: it only measures the clock.
+        super().__init__(found, clock, make_inlet(found, 1))
         self.montage = self._source.montage
         self.origin = self._source.session.get("origin", "")
-        self.notes = self._source.notes
-        # Never opened for data: it only measures the clock.
-        self._timed = make_inlet(found, 1)
+        self.counter = self._source.counter
         first = self._source.pull(0.0)  # opens the connection, which takes a second
-        self._waiting = [] if first is None or not first.n_samples else [first]
+        self._pending = [] if first is None or not first.n_samples else [first]
         self._report = self.counter.report
         self._report_at = self.t_arrived = clock()
 
     @property
-    def counter(self) -> SampleCounter:
-        """What became of the samples."""
-        return self._source.counter
-
-    @property
     def effective_hz(self) -> float:
-        """True rate by the counter's line; NaN before 1 s of samples."""
+        """Rate fitted by the counter; NaN before 1 s of samples."""
         return self._report.effective_rate_hz
 
     @property
     def n_received(self) -> int:
-        """Samples that came since the stream was first found."""
+        """Samples received since the stream was first found."""
         return self._report.received
 
     @property
@@ -125,8 +115,8 @@ class SignalInlet(ViewInlet):
         return self._report.lost
 
     def pull(self) -> list[Chunk]:
-        """Chunks that are here; never waits."""
-        chunks, self._waiting = self._waiting, []
+        """Chunks that have arrived; never waits."""
+        chunks, self._pending = self._pending, []
         try:
             while len(chunks) < _MAX_CHUNKS:
                 chunk = self._source.pull(0.0)
@@ -136,14 +126,14 @@ class SignalInlet(ViewInlet):
         except StreamLostError:
             self.lost = True
         if chunks:
-            self._came(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
+            self._count(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
         if self._clock() >= self._report_at + 1:
             self._report = self.counter.report
             self._report_at = self._clock()
         return chunks
 
     def close(self) -> None:
-        """Let go of the stream."""
+        """Close the stream; safe to call twice."""
         super().close()
         self._source.close()
 
@@ -152,48 +142,37 @@ class DecodeInlet(ViewInlet):
     """The decodes."""
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        super().__init__(found, clock)
-        self._inlet: Any = make_inlet(
-            found, _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
-        )
-        header = fetch_full_info(self._inlet, found, ANSWER_S)
-        self.info = decode_header(header)
-        self.origin = header.desc().child("rtbrain").child_value("origin")
+        buffer = _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
+        super().__init__(found, clock, make_inlet(found, buffer))
+        info = fetch_full_info(self._inlet, found, ANSWER_S)
+        self.header = decode_header(info)
+        self.origin = info.desc().child("rtbrain").child_value("origin")
         open_inlet(self._inlet, found, ANSWER_S)
-        self._timed = self._inlet
 
     def pull(self) -> list[ReceivedDecode]:
-        """Decodes that are here; never waits."""
+        """Decodes that have arrived; never waits."""
         try:
             with liblsl_errors(self._found, "answer"):
-                values, stamps = self._inlet.pull_chunk(max_samples=_MAX_ITEMS, as_numpy=True)
+                values, stamps = self._inlet.pull_chunk(max_samples=_MAX_DECODES, as_numpy=True)
         except StreamLostError:
             self.lost = True
             return []
-        now = self._clock()
-        rows = received_decodes(values, stamps, len(self.info.labels), now)
-        if rows:
+        decodes = received_decodes(values, stamps, len(self.header.labels), self._clock())
+        if decodes:
             self._times.extend(stamps.tolist())
-            self._came(len(rows), rows[-1].t_stop)
-        return rows
-
-    def close(self) -> None:
-        """Let go of the stream."""
-        super().close()
-        self._inlet = None
+            self._count(len(decodes), decodes[-1].t_stop)
+        return decodes
 
 
 class TextInlet(ViewInlet):
-    """Markers or status: one string a sample."""
+    """Markers or status events: one string per sample."""
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        super().__init__(found, clock)
-        self._inlet: Any = make_inlet(found, _MARKER_BUFFER)
+        super().__init__(found, clock, make_inlet(found, _MARKER_BUFFER))
         open_inlet(self._inlet, found, ANSWER_S)
-        self._timed = self._inlet
 
     def pull(self) -> list[tuple[float, str]]:
-        """Strings that are here, with their time stamps in s; never waits."""
+        """Time stamps, s, and texts that have arrived; never waits."""
         try:
             texts = pull_texts(self._inlet, self._found)
         except StreamLostError:
@@ -201,10 +180,5 @@ class TextInlet(ViewInlet):
             return []
         if texts:
             self._times.extend(stamp for stamp, _ in texts)
-            self._came(len(texts), texts[-1][0])
+            self._count(len(texts), texts[-1][0])
         return texts
-
-    def close(self) -> None:
-        """Let go of the stream."""
-        super().close()
-        self._inlet = None

@@ -1,36 +1,65 @@
-"""What the window knows: the signal, the decodes and what is told, taken from LSL at each poll.
+"""What the window shows: signal, decodes, events and markers, read from LSL at each poll.
 
-An LSL client only. Finding and opening streams is the work of threads (`rtbrain.view.streams.finder`);
-a poll takes what has arrived and returns. Whatever comes or goes, nothing here grows.
+The session is an LSL client only. Threads find and open the streams (`StreamFinder`); a poll reads
+what has arrived and returns. Its memory is bounded.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent, parse_status_line
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream_names import decode_name, is_manual_marks, sender_of, status_name
+from rtbrain.stream_names import decode_name, sender_of, status_name
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 from rtbrain.view.streams.matching import explain_mismatch, status_stream_names
-from rtbrain.view.streams.records import SessionUpdate, StreamHealth
+from rtbrain.view.streams.states import StreamHealth, StreamStates
 
-_STALL_S = 1.0
-_STALL_HOPS = 2.5
-# A stream that is silent and no longer announced is gone, though its connection did not break.
+# A stream that is silent and no longer announced is gone, even if its connection is intact.
 _GONE_S = 3.0
 _MAX_BAD = 4096
-_GONE_MARKERS_SHOWN = 2
-# What tells its end, or ends with what does.
-_TELLING = frozenset({"decode", "status", "record"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionUpdate:
+    """Result of one poll.
+
+    Attributes
+    ----------
+    now : float
+        LSL clock, s.
+    chunks : tuple of Chunk
+        Signal in µV, rows in the order of ``session.montage``.
+    decodes : tuple of ReceivedDecode
+        In order of arrival.
+    events : tuple of StatusEvent
+        Reported by the decoder and the recorder.
+    markers : tuple of (float, str)
+        Time, s on the LSL clock, and text.
+    new_montage : bool
+        ``session.montage`` has changed: start over.
+    other_decoder : bool
+        The decoder so far reads other channels: discard what it reported.
+    """
+
+    now: float
+    chunks: tuple[Chunk, ...] = ()
+    decodes: tuple[ReceivedDecode, ...] = ()
+    events: tuple[StatusEvent, ...] = ()
+    markers: tuple[tuple[float, str], ...] = ()
+    new_montage: bool = False
+    other_decoder: bool = False
 
 
 class ViewSession:
-    """The streams of a window, found whenever they come."""
+    """The streams of a window, which may come and go at any time.
+
+    `stream` and `decode` name the signal and the decoder; None selects the only one. `bad` maps
+    bad channels to their reasons; `feeds` holds the state of each stream.
+    """
 
     def __init__(
         self,
@@ -42,40 +71,42 @@ class ViewSession:
         self.montage: Montage | None = None
         self.decode: DecodeHeader | None = None
         self.bad: dict[str, str] = {}
-        self.notes: tuple[str, ...] = ()
-        self._stream, self._clock = stream, clock
-        self._decode_name = None if decode is None else sender_of(decode)
+        self._clock = clock
+        self._names_decoder = decode is not None
         self._reported_bad: dict[str, str] = {}
-        self._ends: dict[str, str] = {}
-        self._by_hand: dict[str, str] = {}
-        self._links: dict[str, ViewInlet] = {}
-        self._last: dict[str, StreamHealth] = {}
+        self._marked: dict[str, str] = {}
+        self._inlets: dict[str, ViewInlet] = {}
+        requested = {} if stream is None else {"signal": stream}
+        if decode is not None:
+            decoder = sender_of(decode)
+            requested |= {"decode": decode_name(decoder), "status": status_name(decoder)}
+        self._states = StreamStates(requested)
         self._finder = StreamFinder(stream, decode, clock)
-        self.feeds: tuple[StreamHealth, ...] = self._feeds(clock())
+        self.feeds: tuple[StreamHealth, ...] = self._update_states(clock())
 
     def poll(self) -> SessionUpdate:
-        """Take what has come since the last poll; never waits."""
-        new_montage = self._welcome()
-        other_decoder = self._part_with_foreign()
+        """Read what has arrived since the last poll; never waits."""
+        new_montage = self._adopt_opened()
+        other_decoder = self._release_foreign()
         chunks: list[Chunk] = []
         decodes: list[ReceivedDecode] = []
         events: list[StatusEvent] = []
         markers: list[tuple[float, str]] = []
-        for key, link in self._links.items():
-            if isinstance(link, SignalInlet):
-                chunks += link.pull()
-            elif isinstance(link, DecodeInlet):
-                decodes += link.pull()
-            elif isinstance(link, TextInlet) and key.startswith("markers:"):
-                markers += link.pull()
-            elif isinstance(link, TextInlet):
-                events += [parse_status_line(t, line, link.name) for t, line in link.pull()]
+        for key, inlet in self._inlets.items():
+            if isinstance(inlet, SignalInlet):
+                chunks += inlet.pull()
+            elif isinstance(inlet, DecodeInlet):
+                decodes += inlet.pull()
+            elif isinstance(inlet, TextInlet) and key.startswith("markers:"):
+                markers += inlet.pull()
+            elif isinstance(inlet, TextInlet):
+                events += [parse_status_line(t, line, inlet.name) for t, line in inlet.pull()]
         for event in events:
             self._note_quality(event)
-            self._note_end(event)
+            self._states.note_end(event)
         now = self._clock()
-        self.feeds = self._feeds(now)
-        self._part(now)
+        self.feeds = self._update_states(now)
+        self._release_lost(now)
         return SessionUpdate(
             now,
             tuple(chunks),
@@ -87,90 +118,78 @@ class ViewSession:
         )
 
     def mark(self, label: str, bad: bool) -> None:
-        """Call a channel bad, or no longer bad, by hand."""
+        """Mark a channel as bad, or as good again."""
         if bad:
-            self._by_hand[label] = OPERATOR_MARK
+            self._marked[label] = OPERATOR_MARK
         else:
-            self._by_hand.pop(label, None)
+            self._marked.pop(label, None)
         self._merge_bad()
 
     @property
     def marked(self) -> frozenset[str]:
-        """Channels that were called bad by hand."""
-        return frozenset(self._by_hand)
+        """Channels that the operator marked as bad."""
+        return frozenset(self._marked)
 
     def close(self) -> None:
-        """Let go of every stream; safe to call twice."""
-        self._links.clear()
+        """Close every stream; safe to call twice."""
+        self._inlets.clear()
         self._finder.close()
 
-    def _welcome(self) -> bool:
-        """Take over what the thread has opened; whether the montage is another one."""
+    def _adopt_opened(self) -> bool:
+        """Take over the streams that were opened; returns whether the montage changed."""
         new_montage = False
         for _ in range(self._finder.opened.qsize()):
-            key, link = self._finder.opened.get_nowait()
-            self._links[key] = link
-            if isinstance(link, SignalInlet):
-                self.notes = link.notes
-                if not _same(self.montage, link.montage):
-                    self.montage = link.montage
-                    self._by_hand = {
-                        label: why
-                        for label, why in self._by_hand.items()
-                        if label in link.montage.names
-                    }
-                    new_montage = True
-            elif isinstance(link, DecodeInlet):
-                self.decode = link.info
+            key, inlet = self._finder.opened.get_nowait()
+            self._inlets[key] = inlet
+            if isinstance(inlet, SignalInlet) and not same_montage(self.montage, inlet.montage):
+                self.montage = inlet.montage
+                names = inlet.montage.names
+                self._marked = {name: mark for name, mark in self._marked.items() if name in names}
+                new_montage = True
+            elif isinstance(inlet, DecodeInlet):
+                self.decode = inlet.header
             elif key == "status":
-                # Another run of the decoder tells anew what it finds bad.
+                # Another run of the decoder reports its bad channels again.
                 self._reported_bad.clear()
             self._merge_bad()
         return new_montage
 
-    def _part_with_foreign(self) -> bool:
-        """Give back decodes and status of a decoder of other channels; whether there were any."""
+    def _release_foreign(self) -> bool:
+        """Release decodes and status of a decoder of other channels; returns whether any were."""
         decode, foreign = self.decode, set(self._finder.foreign)
         names = () if self.montage is None else self.montage.names
-        asked = self._decode_name is not None
-        parted = []
-        if decode is not None and explain_mismatch(decode.name, decode.contacts, names, asked):
+        keys = []
+        if decode is not None and explain_mismatch(
+            decode.name, decode.contacts, names, self._names_decoder
+        ):
             self.decode = None
             foreign |= status_stream_names(decode.name)
-            parted.append("decode")
+            keys.append("decode")
         for key in ("status", "record"):
-            if key in self._links and self._links[key].name in foreign:
-                parted.append(key)
-        if "status" in parted:
+            if key in self._inlets and self._inlets[key].name in foreign:
+                keys.append(key)
+        if "status" in keys:
             self._reported_bad.clear()
             self._merge_bad()
-        for key in parted:
-            self._last.pop(key, None)
-            if self._links.pop(key, None) is not None:
+        for key in keys:
+            self._states.forget(key)
+            if self._inlets.pop(key, None) is not None:
                 self._finder.release(key, lost=False)
-        return bool(parted)
+        return bool(keys)
 
-    def _note_end(self, event: StatusEvent) -> None:
-        """Whether a decoder or recorder ends in order; one that failed tells its end as well."""
-        base = sender_of(str(event.fields["stream"]))
-        if event.event == "failed":
-            self._ends[base] = "lost"
-        elif event.event == "stopped":
-            self._ends.setdefault(base, "ended")
-        else:
-            self._ends.pop(base, None)
-
-    def _how_gone(self, feed: StreamHealth) -> str:
-        if feed.kind not in _TELLING:
-            return "lost"
-        return self._ends.get(sender_of(feed.name), "lost")
+    def _release_lost(self, now: float) -> None:
+        for key, inlet in list(self._inlets.items()):
+            silent = now - inlet.t_arrived > _GONE_S
+            if inlet.lost or (silent and not self._finder.is_announced(inlet)):
+                del self._inlets[key]
+                self._finder.release(key)
 
     def _note_quality(self, event: StatusEvent) -> None:
         if event.event == "summary":
             bad = event.fields.get("bad")
             if isinstance(bad, dict):
                 first = list(bad.items())[:_MAX_BAD]
-                self._reported_bad = {str(channel): str(why) for channel, why in first}
+                self._reported_bad = {str(channel): str(reason) for channel, reason in first}
                 self._merge_bad()
             return
         channel = event.fields.get("channel")
@@ -183,84 +202,15 @@ class ViewSession:
         self._merge_bad()
 
     def _merge_bad(self) -> None:
-        self.bad = {**self._reported_bad, **self._by_hand}
+        self.bad = {**self._reported_bad, **self._marked}
 
-    def _part(self, now: float) -> None:
-        """Give back the links that are lost."""
-        for key, link in list(self._links.items()):
-            silent = now - link.t_arrived > _GONE_S
-            if link.lost or (silent and not self._finder.announced(link)):
-                del self._links[key]
-                self._finder.release(key)
-
-    def _feeds(self, now: float) -> tuple[StreamHealth, ...]:
-        for key, link in self._links.items():
-            self._last[key] = self._feed(key, link, now)
-        for key, feed in self._last.items():
-            if key not in self._links:
-                self._last[key] = replace(feed, state=self._how_gone(feed))
-        self._ends = {
-            base: end
-            for base, end in self._ends.items()
-            if any(base == sender_of(feed.name) for feed in self._last.values())
-        }
-        gone = [
-            key
-            for key, feed in self._last.items()
-            if key.startswith("markers:") and (feed.state == "lost" or key not in self._links)
-        ]
-        # A window that is closed takes its marks with it: they are nobody's loss.
-        hands = [key for key in gone if is_manual_marks(self._last[key].name)]
-        others = [key for key in gone if key not in hands]
-        for key in hands + others[:-_GONE_MARKERS_SHOWN]:
-            del self._last[key]
-        keys = ["signal", "decode", "status", "record"]
-        keys += sorted(key for key in self._last if key.startswith("markers:"))
-        return tuple(self._expected(key) for key in keys)
-
-    def _feed(self, key: str, link: ViewInlet, now: float) -> StreamHealth:
-        return StreamHealth(
-            link.name,
-            key.split(":")[0],
-            self._state(link, now),
-            "" if link.origin in {"decoder", "amplifier"} else link.origin,
-            link.nominal_hz,
-            link.effective_hz,
-            link.n_received,
-            link.n_lost,
-            link.clock_offset_s,
-            link.clock_uncertainty_s,
-            link.t_last,
-        )
-
-    def _state(self, link: ViewInlet, now: float) -> str:
-        if link.lost:
-            return "lost"
-        if link.nominal_hz <= 0:
-            return "live"
-        if not link.received and now - link.t_arrived <= _STALL_S:
-            return "connecting"
-        limit_s = max(_STALL_S, _STALL_HOPS / link.nominal_hz)
-        return "stalled" if now - link.t_arrived > limit_s else "live"
-
-    def _expected(self, key: str) -> StreamHealth:
-        last = self._last.get(key)
-        connecting = key in self._finder.connecting
-        if last is not None and key in self._links:
-            return last
-        if last is not None:
-            return replace(last, state="connecting") if connecting else last
-        asked = {
-            "signal": self._stream,
-            "decode": self._decode_name and decode_name(self._decode_name),
-            "status": self._decode_name and status_name(self._decode_name),
-        }.get(key)
-        name = self._finder.troubles.get(key, asked or "")
-        state = "connecting" if connecting else "absent"
-        return StreamHealth(name, key, state, "", 0.0, math.nan, 0, 0, math.nan, math.nan, math.nan)
+    def _update_states(self, now: float) -> tuple[StreamHealth, ...]:
+        finder = self._finder
+        return self._states.update(self._inlets, finder.connecting, finder.problems, now)
 
 
-def _same(old: Montage | None, new: Montage) -> bool:
+def same_montage(old: Montage | None, new: Montage) -> bool:
+    """Whether two montages have the same channels, rate and positions."""
     if old is None or (old.names, old.kinds, old.sfreq_hz) != (new.names, new.kinds, new.sfreq_hz):
         return False
     if old.positions is None or new.positions is None:

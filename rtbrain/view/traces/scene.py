@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.types import Doubles, Floats, Mask, Montage
-from rtbrain.view.streams.records import StreamHealth
+from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TraceCache, TracePages
 

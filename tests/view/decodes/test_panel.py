@@ -16,16 +16,15 @@ from rtbrain.types import Decode, Quality
 from rtbrain.view.decodes.card import describe_decision
 from rtbrain.view.decodes.history import DecodeHistory
 from rtbrain.view.decodes.panel import DecodePanel
-from rtbrain.view.streams.records import SessionUpdate
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import montage_of
 from tests.view.stub import StubSession, feed, row, status_event
 
 HOP_S = 0.25
-INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", HOP_S, 0)
-EVENTS = DecodeHeader("x-decode", ("rest", "move"), "probability", None, 0)
-FORCES = DecodeHeader("x-decode", ("grip", "wrist"), "value", HOP_S, 0)
+INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", HOP_S)
+EVENTS = DecodeHeader("x-decode", ("rest", "move"), "probability", None)
+FORCES = DecodeHeader("x-decode", ("grip", "wrist"), "value", HOP_S)
 
 
 def rows(n, start_s=100.0, invalid=()):
@@ -177,7 +176,7 @@ def test_the_panel_forgets_the_decodes_of_other_channels_and_says_why_it_shows_n
     panel, session = panel_of()
     panel.take(SessionUpdate(0.0, decodes=tuple(rows(8))))
     panel.draw(102.0)
-    why = "x-decode is of other channels: B1 is not in this signal"
+    why = "x-decode reads other channels: B1 is not in this signal"
     session.decode = None
     session.set("decode", state="absent", name=why)
     panel.take(SessionUpdate(0.0, other_decoder=True))
@@ -265,7 +264,7 @@ def test_outputs_of_a_regression_have_their_own_scales(panel_of):
 def test_another_decoder_begins_anew(panel_of):
     panel, session = panel_of()
     panel.take(SessionUpdate(0.0, decodes=tuple(rows(8))))
-    session.decode = DecodeHeader("x-decode", ("a", "b", "c"), "probability", HOP_S, 0)
+    session.decode = DecodeHeader("x-decode", ("a", "b", "c"), "probability", HOP_S)
     panel.take(SessionUpdate(0.0, decodes=(row(102.0, [0.5, 0.5]), row(103.0, [0.1, 0.2, 0.7]))))
     panel.draw(103.1)
     assert panel.card.shown.title == "c"
@@ -275,7 +274,7 @@ def test_another_decoder_begins_anew(panel_of):
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(DARK)])
 @pytest.mark.parametrize("size", [(300, 500), (380, 260), (1200, 700)])
 def test_card_and_plot_share_any_room_without_overlap(panel_of, theme, size):
-    panel, _ = panel_of(DecodeHeader("x", tuple("abcdefghi"), "probability", HOP_S, 0), size=size)
+    panel, _ = panel_of(DecodeHeader("x", tuple("abcdefghi"), "probability", HOP_S), size=size)
     panel.restyle(theme)
     panel.take(SessionUpdate(0.0, decodes=(row(100.0, np.full(9, 1 / 9)),)))
     panel.draw(100.1)
@@ -297,7 +296,7 @@ def test_a_card_above_the_plot_grows_with_what_it_says(panel_of):
 
 
 def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):
-    panel, _ = panel_of(DecodeHeader("x", ("<b>é" * 30, "ß"), "probability", HOP_S, 0))
+    panel, _ = panel_of(DecodeHeader("x", ("<b>é" * 30, "ß"), "probability", HOP_S))
     panel.take(SessionUpdate(0.0, decodes=(row(100.0, [0.9, 0.1]),)))
     panel.draw(100.1)
     panel.grab()

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.view.decodes.panel import DecodePanel
-from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, large
 from tests.view.decodes.test_panel import INFO, rows
 from tests.view.stub import StubSession

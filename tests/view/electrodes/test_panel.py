@@ -14,7 +14,7 @@ from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.layout import arrange_panes, place_panes
 from rtbrain.view.electrodes.panel import ElectrodePanel
-from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
 from tests.view.stub import StubSession

@@ -16,12 +16,12 @@ from rtbrain.view.health.indicators import (
 )
 from rtbrain.view.health.latency import LatencyHistory, ProcessorLoad
 from rtbrain.view.status import Banner
-from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.view.stub import NEVER, StubSession, feed, row, status_event
 
 RECORD = "x-record-status"
-INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25, 0)
+INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25)
 
 
 def recorder(*events):

@@ -11,7 +11,7 @@ from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Montage, Quality, Window
 from rtbrain.view.spectra.cache import NO_DATA, POWER_DB, Z_SCORES, SpectraCache, colour_codes
 from rtbrain.view.spectra.panel import SpectraPanel, _decade_ticks
-from rtbrain.view.streams.records import SessionUpdate
+from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
 

@@ -1,4 +1,4 @@
-"""Decodes of other channels are never shown as those of the signal."""
+"""Decodes of other channels are never shown with the signal."""
 
 import uuid
 
@@ -7,10 +7,10 @@ import pytest
 
 from rtbrain.outlet.events import StatusOutlet
 from rtbrain.outlet.lsl import DecodeOutlet
+from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
 from rtbrain.view.health.indicators import stream_indicator
-from rtbrain.view.streams.finder import StreamFinder, choose_streams
-from rtbrain.view.streams.matching import explain_mismatch
+from rtbrain.view.streams.matching import choose_streams, explain_mismatch
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
 from tests.view.streams.test_session import (
@@ -78,7 +78,7 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
     assert not session.bad
     assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
     said = feed_of(session, "decode").name
-    assert said.startswith(f"{name}-z-decode is of other channels: Z1, Z2, Z3, Z4 and 2 more")
+    assert said.startswith(f"{name}-z-decode reads other channels: Z1, Z2, Z3, Z4 and 2 more")
     word = stream_indicator(feed_of(session, "decode"))
     assert word.text == f"decodes not taken: {said}"
     # One that fits is taken beside it.
@@ -95,7 +95,7 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
 
 
 @pytest.mark.lsl
-def test_a_decoder_asked_for_by_name_is_refused_as_well_where_its_channels_are_others(name):
+def test_a_decoder_that_was_named_is_refused_too_if_its_channels_are_others(name):
     sender, decoder = Sender(name, HERE), Decoder(f"{name}-z", OTHERS)
     session = ViewSession(stream=name, decode=f"{name}-z")
     poll_until(session, lambda _: "other channels" in feed_of(session, "decode").name, sender)
@@ -135,39 +135,39 @@ def test_a_decoder_is_parted_with_when_the_signal_becomes_another_one(name):
 
 def only_ours(monkeypatch, name):
     """Hide what others have on this network from a window that asks for no name."""
-    every = StreamFinder._look
+    look = StreamWatcher.look
     monkeypatch.setattr(
-        StreamFinder, "_look", lambda *seen: [i for i in every(*seen) if i.name().startswith(name)]
+        StreamWatcher, "look", lambda self: [i for i in look(self) if i.name().startswith(name)]
     )
 
 
-def test_all_channels_of_the_decoder_must_be_there_or_a_share_where_it_was_asked_for():
+def test_all_channels_of_the_decoder_must_be_there_or_a_share_if_it_was_named():
     signal = ("A1", "A2", "A3")
-    assert explain_mismatch("d", ("A3", "A1"), signal, asked=False) == ""
-    assert explain_mismatch("d", ("A1", "B1"), signal, asked=False) == (
-        "d is of other channels: B1 is not in this signal"
+    assert explain_mismatch("d", ("A3", "A1"), signal, named=False) == ""
+    assert explain_mismatch("d", ("A1", "B1"), signal, named=False) == (
+        "d reads other channels: B1 is not in this signal"
     )
-    assert explain_mismatch("d", ("A1", "B1"), signal, asked=True) == ""
-    assert explain_mismatch("d", ("A1", "B1", "B2", "B3"), signal, asked=True)
+    assert explain_mismatch("d", ("A1", "B1"), signal, named=True) == ""
+    assert explain_mismatch("d", ("A1", "B1", "B2", "B3"), signal, named=True)
     assert (
-        explain_mismatch("d", (), signal, asked=False)
-        == explain_mismatch("d", ("B1",), (), asked=False)
+        explain_mismatch("d", (), signal, named=False)
+        == explain_mismatch("d", ("B1",), (), named=False)
         == ""
     )
 
 
 def test_a_pair_is_of_the_signal_where_both_of_its_contacts_are():
-    assert explain_mismatch("d", ("A1-A2",), ("A1", "A2"), asked=False) == ""
-    assert explain_mismatch("d", ("A-1-A-2",), ("A-1", "A-2"), asked=False) == ""
-    assert explain_mismatch("d", ("A1-REF",), ("A1-REF", "A2-REF"), asked=False) == ""
-    assert explain_mismatch("d", ("A1-B2",), ("A1", "A2"), asked=False)
+    assert explain_mismatch("d", ("A1-A2",), ("A1", "A2"), named=False) == ""
+    assert explain_mismatch("d", ("A-1-A-2",), ("A-1", "A-2"), named=False) == ""
+    assert explain_mismatch("d", ("A1-REF",), ("A1-REF", "A2-REF"), named=False) == ""
+    assert explain_mismatch("d", ("A1-B2",), ("A1", "A2"), named=False)
 
 
 def test_neither_status_nor_recorder_of_a_foreign_decoder_is_taken():
     there = [info("a"), info("x-decode", "Decode", 4.0), info("y-decode", "Decode", 4.0)]
     there += [texts(f"{of}{what}") for of in "xy" for what in ("-status", "-record-status")]
-    chosen, troubles = choose_streams(
-        there, None, None, {"x-decode": "x-decode is of other channels"}
+    chosen, problems = choose_streams(
+        there, None, None, {"x-decode": "x-decode reads other channels"}
     )
     assert {key: found.name() for key, found in chosen.items()} == {
         "signal": "a",
@@ -175,9 +175,9 @@ def test_neither_status_nor_recorder_of_a_foreign_decoder_is_taken():
         "status": "y-status",
         "record": "y-record-status",
     }
-    assert not troubles
-    chosen, troubles = choose_streams(
-        there, None, "x", {"x-decode": "x-decode is of other channels", "y-decode": "no"}
+    assert not problems
+    chosen, problems = choose_streams(
+        there, None, "x", {"x-decode": "x-decode reads other channels", "y-decode": "no"}
     )
     assert chosen.keys() == {"signal"}
-    assert troubles == {"decode": "x-decode is of other channels"}
+    assert problems == {"decode": "x-decode reads other channels"}

@@ -8,9 +8,11 @@ import pytest
 
 from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
 from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
+from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
-from rtbrain.view.streams.finder import choose_streams
-from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.streams.finder import StreamFinder
+from rtbrain.view.streams.matching import choose_streams
+from rtbrain.view.streams.session import ViewSession, same_montage
 from tests.conftest import montage_of
 
 SFREQ_HZ = 512.0
@@ -189,7 +191,7 @@ def test_decodes_status_and_markers_arrive_as_they_were_sent(session, name):
 
 
 @pytest.mark.lsl
-def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_told(session, name):
+def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_is_shown(session, name):
     made = pylsl.StreamInfo(name, "EEG", 2, SFREQ_HZ, "float32", name)
     channels = made.desc().append_child("channels")
     for _ in range(2):
@@ -202,19 +204,10 @@ def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_told(session, 
 
 
 @pytest.mark.lsl
-def test_marker_streams_that_come_and_go_are_not_kept_for_ever(session):
-    (lost,) = [feed for feed in session.feeds if feed.kind == "record"]
-    for number in range(50):
-        session._last[f"markers:{number}-marks"] = lost
-    session.poll()
-    assert len(session.feeds) <= 4 + 8 + 2
-
-
-@pytest.mark.lsl
 @pytest.mark.parametrize(
     ("last_words", "state"), [(["stopped"], "ended"), (["failed", "stopped"], "lost"), ([], "lost")]
 )
-def test_a_decoder_that_said_that_it_ends_has_ended_and_is_not_lost(
+def test_a_decoder_that_announced_its_end_has_ended_and_is_not_lost(
     session, name, last_words, state
 ):
     montage = montage_of(4, SFREQ_HZ)
@@ -234,7 +227,7 @@ def test_a_decoder_that_said_that_it_ends_has_ended_and_is_not_lost(
 
 
 @pytest.mark.lsl
-def test_the_marks_of_a_window_that_was_closed_are_nobodys_loss(session, name):
+def test_the_marks_of_a_closed_window_are_not_lost(session, name):
     there = MarkerOutlet(f"{name}-marks", source_id=f"{name}-1")
     poll_until(session, lambda _: any(f.name == f"{name}-marks" for f in session.feeds))
     there.close()
@@ -250,20 +243,20 @@ def texts(name):
 
 
 def test_the_only_signal_is_taken_and_none_of_several():
-    chosen, troubles = choose_streams(
+    chosen, problems = choose_streams(
         [info("a"), info("x-decode", "Decode"), info("g", "Gaze")], None, None
     )
     assert (chosen["signal"].name(), chosen["decode"].name()) == ("a", "x-decode")
-    assert not troubles
-    chosen, troubles = choose_streams([info("a"), info("b", "iEEG")], None, None)
+    assert not problems
+    chosen, problems = choose_streams([info("a"), info("b", "iEEG")], None, None)
     assert "signal" not in chosen
-    assert troubles["signal"] == "2 streams: a, b"
+    assert problems["signal"] == "2 streams: a, b"
     assert choose_streams([info("g", "Gaze")], None, None)[0]["signal"].name() == "g"
     assert choose_streams([info("a"), info("b")], "b", None)[0]["signal"].name() == "b"
 
 
-@pytest.mark.parametrize("asked", ["x", "x-decode", None])
-def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(asked):
+@pytest.mark.parametrize("named", ["x", "x-decode", None])
+def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
     there = [
         info("a"),
         info("x-decode", "Decode", 4.0),
@@ -271,7 +264,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(asked):
             texts, ["x-status", "y-status", "r-record-status", "a-markers", "b-markers", "op-marks"]
         ),
     ]
-    chosen, troubles = choose_streams(there, None, asked)
+    chosen, problems = choose_streams(there, None, named)
     names = {key: found.name() for key, found in chosen.items()}
     assert names == {
         "signal": "a",
@@ -281,34 +274,31 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(asked):
         "markers:a-markers": "a-markers",
         "markers:op-marks:op-marks": "op-marks",
     }
-    assert not troubles
+    assert not problems
 
 
 def test_two_windows_marks_of_one_name_are_kept_apart():
     there = [pylsl.StreamInfo("w-marks", "Markers", 1, 0, "string", each) for each in "ab"]
-    chosen, troubles = choose_streams(there, None, None)
+    chosen, problems = choose_streams(there, None, None)
     assert chosen.keys() == {"markers:w-marks:a", "markers:w-marks:b"}
-    assert not troubles
+    assert not problems
 
 
-def test_two_montages_differ_when_their_places_do():
-    from rtbrain.view.streams.session import _same
-
+def test_two_montages_differ_when_their_positions_do():
     montage = montage_of(2, SFREQ_HZ)
-    assert _same(montage, montage_of(2, SFREQ_HZ))
-    assert not _same(montage, Montage(montage.names, montage.kinds, SFREQ_HZ))
-    assert not _same(None, montage)
+    assert same_montage(montage, montage_of(2, SFREQ_HZ))
+    assert not same_montage(montage, Montage(montage.names, montage.kinds, SFREQ_HZ))
+    assert not same_montage(None, montage)
 
 
 @pytest.mark.lsl
-def test_a_silent_stream_of_markers_is_not_given_up_while_its_answers_flicker(session, name):
+def test_a_silent_stream_of_markers_is_not_given_up_while_its_answers_flicker(name, monkeypatch):
     markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-m")
-    finder, key = session._finder, f"markers:{name}-markers"
-    poll_until(session, lambda _: key in session._links)
-    link = session._links[key]
-    finder.close()  # so that nobody looks meanwhile
-    finder._misses[link.uid] = 200
-    assert finder.announced(link)
-    finder._misses[link.uid] = 10**6
-    assert not finder.announced(link)
+    finder = StreamFinder(name, name, pylsl.local_clock)
+    _, inlet = finder.opened.get(timeout=DEADLINE_S)
+    monkeypatch.setattr(StreamWatcher, "n_misses", lambda *_: 200)
+    assert finder.is_announced(inlet)
+    monkeypatch.setattr(StreamWatcher, "n_misses", lambda *_: 1000)
+    assert not finder.is_announced(inlet)
+    finder.close()
     markers.close()

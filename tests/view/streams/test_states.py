@@ -1,0 +1,41 @@
+"""States of streams are kept while they matter, and in bounded memory."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from rtbrain.view.streams.states import StreamStates, feed_of
+
+
+def inlet(name, **changes):
+    """Inlet of markers that is open and silent."""
+    figures = {"nominal_hz": 0.0, "effective_hz": 0.0, "n_received": 0, "n_lost": 0, "t_last": 0.0}
+    clock = {"clock_offset_s": 0.0, "clock_uncertainty_s": 0.0}
+    state = {"origin": "", "lost": False, "received": 0, "t_arrived": 0.0}
+    return SimpleNamespace(**{"name": name, **figures, **clock, **state, **changes})
+
+
+@pytest.mark.parametrize(("name", "n_kept"), [("w{}-marks", 0), ("amp{}-markers", 2)])
+def test_marker_streams_that_come_and_go_are_not_kept_for_ever(name, n_kept):
+    states = StreamStates({})
+    inlets = {f"markers:{i}": inlet(name.format(i)) for i in range(50)}
+    assert len(states.update(inlets, (), {}, 0.0)) == 4 + 50
+    feeds = states.update({}, (), {}, 1.0)
+    assert [feed.state for feed in feeds[4:]] == ["lost"] * n_kept
+
+
+def test_a_stream_is_expected_by_its_name_until_a_problem_says_why_it_is_not_there():
+    states = StreamStates({"signal": "amp"})
+    assert feed_of(states.update({}, (), {}, 0.0), "signal").name == "amp"
+    signal = feed_of(states.update({}, (), {"signal": "2 streams: a, b"}, 0.0), "signal")
+    assert (signal.name, signal.state) == ("2 streams: a, b", "absent")
+    assert feed_of(states.update({}, {"signal"}, {}, 0.0), "signal").state == "connecting"
+
+
+def test_a_stream_of_a_rate_is_stalled_after_a_second_or_some_hops():
+    slow, fast = inlet("x", nominal_hz=0.5), inlet("y", nominal_hz=512.0)
+    for each in (slow, fast):
+        each.received = 1
+    feeds = StreamStates({}).update({"decode": slow, "signal": fast}, (), {}, 1.5)
+    assert feed_of(feeds, "decode").state == "live"
+    assert feed_of(feeds, "signal").state == "stalled"
