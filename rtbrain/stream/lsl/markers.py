@@ -272,7 +272,7 @@ class SupervisedMarkers:
 
 
 def _carries_texts(info: Any) -> bool:
-    return info.channel_format() == pylsl.cf_string and info.channel_count() == 1
+    return bool(info.channel_format() == pylsl.cf_string and info.channel_count() == 1)
 
 
 def _same_sender(found: Sequence[Any], lost: MarkerSource) -> Any:
