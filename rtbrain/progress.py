@@ -16,13 +16,13 @@ def no_progress(done: float, total: float, what: str) -> None:
 
 @contextmanager
 def show_progress(console: Console) -> Iterator[OnProgress]:
-    """Callback that draws one bar per kind of work, which vanish at the end."""
+    """Callback that draws one bar per kind of work, which vanishes when that is done."""
     with Progress(console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def update(done: float, total: float, what: str) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+            bars.update(tasks[what], completed=done, total=total, visible=done < total)
 
         yield update

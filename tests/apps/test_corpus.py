@@ -1,4 +1,4 @@
-"""`rtbrain corpus`: what it builds, what it leaves out, and how it goes on after a kill."""
+"""`rtbrain corpus`: what it builds, what it leaves out, and how it continues after a kill."""
 
 import contextlib
 import json
@@ -12,9 +12,8 @@ import mne
 import numpy as np
 import pybv
 import pytest
+import torch
 import yaml
-from apps.corpus_inputs import sources_of
-from apps.pretrain_objective import refuse_corpus
 
 from rtbrain.config import (
     CorpusSettings,
@@ -24,7 +23,10 @@ from rtbrain.config import (
     read_settings,
 )
 from rtbrain.encoder import BRAINBERT_SIZES, BrainBERTSizes, random_encoder, save_encoder
+from rtbrain.learn.corpus import embed
 from rtbrain.learn.corpus.corpus import open_corpus
+from rtbrain.learn.corpus.sources import corpus_sources
+from rtbrain.learn.training.pretrain import require_pretrain_corpus
 from tests.apps.pretraining import ENCODER, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like
@@ -110,22 +112,22 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_built(tmp_path: Path) -> N
     (notes,) = (one["notes"] for one in manifest["sessions"] if one["source"] == "cut.vhdr")
     assert "cut off" in notes[0]
     assert [session.n_windows for session in open_corpus(out).sessions] == [17, 5, 13, 13]
-    shown = rtbrain("corpus", "show", out, "--verify", "--picture", tmp_path / "look.png")
+    shown = rtbrain("corpus", "inspect", out, "--verify", "--picture", tmp_path / "look.png")
     assert "verified" in shown.stdout
     assert "no unit of voltage" in " ".join(shown.stdout.split())
     assert (tmp_path / "look.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("spelled", ["Jane Doe/a.vhdr", "./Jane Doe/a.vhdr", "link/a.vhdr"])
-def test_folders_are_not_told_however_a_path_is_spelled(spelled: str, tmp_path: Path) -> None:
+def test_folders_are_not_named_however_a_path_is_spelled(spelled: str, tmp_path: Path) -> None:
     (tmp_path / "Jane Doe").mkdir()
     (tmp_path / "link").symlink_to("Jane Doe")
-    (source,) = sources_of(parse_settings({"sources": [spelled]}, CorpusSettings, where="test"))
+    (source,) = corpus_sources(parse_settings({"sources": [spelled]}, CorpusSettings, where="test"))
     for path in (Path(spelled), Path(spelled).absolute(), Path(spelled).resolve()):
         assert source.plainly(f"no interval in {path}") == "no interval in a.vhdr"
 
 
-def test_stretches_of_a_file_that_tells_no_subject_are_of_one_subject(tmp_path: Path) -> None:
+def test_stretches_of_a_file_without_a_subject_are_of_one_subject(tmp_path: Path) -> None:
     for name in ("a.npy", "b.npy"):
         np.save(tmp_path / name, brain_like(8, 12 * 512, SFREQ_HZ))
     sources: list = [
@@ -140,7 +142,7 @@ def test_stretches_of_a_file_that_tells_no_subject_are_of_one_subject(tmp_path: 
     sessions = open_corpus(out).manifest.sessions
     subjects = [session.subject for session in sessions]
     assert subjects == ["source-0000", "source-0001", "source-0000", "s07"]
-    assert [any("tells no subject" in note for note in one.notes) for one in sessions] == [
+    assert [any("names no subject" in note for note in one.notes) for one in sessions] == [
         True,
         True,
         True,
@@ -160,7 +162,7 @@ def test_brackets_in_labels_are_shown_as_they_are(tmp_path: Path) -> None:
         assert word in done.stdout
 
 
-def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> None:
+def test_a_killed_build_continues_to_the_same_corpus(tmp_path: Path) -> None:
     config = settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
     command = [sys.executable, "-m", "rtbrain.apps.main", "corpus", "build", "--config"]
     with subprocess.Popen([*command, config, "--out", "c"], stdout=subprocess.DEVNULL) as process:
@@ -170,13 +172,13 @@ def test_a_build_that_was_killed_goes_on_to_the_same_corpus(tmp_path: Path) -> N
                 pytest.fail("the build ended before it could be killed")
         process.send_signal(signal.SIGKILL)
     assert (tmp_path / "c/sessions/0001.part").is_dir()
-    assert "not complete" in rtbrain("corpus", "show", "c").stdout
+    assert "incomplete" in rtbrain("corpus", "inspect", "c").stdout
     other = settings_file(tmp_path, [SYNTHETIC.format(seed, 31) for seed in range(3)])
     line = refused("corpus", "build", "--config", other, "--out", "c")
-    assert "begun with other settings" in line
+    assert "started with other settings" in line
     settings_file(tmp_path, [SYNTHETIC.format(seed, 30) for seed in range(3)])
     done = rtbrain("corpus", "build", "--config", config, "--out", "c")
-    assert "going on: 1 of 3 sources are done" in done.stdout
+    assert "continuing: 1 of 3 sources are done" in done.stdout
     assert rtbrain("corpus", "build", "--config", config, "--out", "whole").returncode == 0
     assert contents(tmp_path / "c") == contents(tmp_path / "whole")
     assert "complete already" in refused("corpus", "build", "--config", config, "--out", "c")
@@ -252,16 +254,12 @@ def test_the_compact_encoders_read_what_the_compact_corpora_hold(
     assert rtbrain("corpus", "build", "--config", mine, "--out", tmp_path / "c").returncode == 0
     for name in objectives:
         settings = load_settings(f"pretrain-{name}-compact", PretrainSettings)
-        refuse_corpus(settings, open_corpus(tmp_path / "c"))
+        require_pretrain_corpus(settings, open_corpus(tmp_path / "c"))
 
 
 def test_embeddings_are_those_of_the_encoder_at_every_good_item(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    from rtbrain.learn.corpus import embed
-
     monkeypatch.setattr(embed, "_READ_ITEMS", 40)  # 5 windows of 13
     monkeypatch.setattr(embed, "_BATCH_ITEMS", 7)
     sizes = BRAINBERT_SIZES["compact"]
@@ -308,7 +306,7 @@ def test_an_encoder_of_other_frequencies_is_refused(tmp_path: Path) -> None:
     assert "the encoder does not take items of [29, 20]" in line
 
 
-def test_no_population_is_validated_on_whom_its_encoder_learned_from(tmp_path: Path) -> None:
+def test_no_population_is_validated_on_subjects_its_encoder_was_trained_on(tmp_path: Path) -> None:
     mine = settings_of(tmp_path / "mine.yaml", "popt")
     built = corpus_of(tmp_path / "c", "spectrogram", RECIPE)
     sizes = BrainBERTSizes(**ENCODER)
@@ -318,12 +316,12 @@ def test_no_population_is_validated_on_whom_its_encoder_learned_from(tmp_path: P
     assert rtbrain("corpus", "embed", built, "encoder", "--out", "e").returncode == 0
     assert open_corpus(tmp_path / "e").manifest.settings["learned"] == ["s1", "s3"]
     train = ("pretrain", "--config", mine, "--corpus", "e", "--out", "popt")
-    assert "held_out s3: the encoder that made e learned from them" in refused(*train)
+    assert "held_out s3: the encoder that made e was trained on them" in refused(*train)
     assert not (tmp_path / "popt").exists()
     done = rtbrain(*train, "--held-out", "s2")
     assert done.returncode == 0, done.stderr
-    assert "is not known" not in done.stderr
-    told = json.loads((tmp_path / "popt" / "report.json").read_text())["corpus"]
-    assert (told["encoder_learned"], told["learned"]) == (["s1", "s3"], ["s1", "s3"])
+    assert "not known" not in done.stderr
+    corpus = json.loads((tmp_path / "popt" / "report.json").read_text())["corpus"]
+    assert (corpus["encoder_learned"], corpus["learned"]) == (["s1", "s3"], ["s1", "s3"])
     report.write_text('{"corpus": {"learned": 3}}')
     assert "does not say" in refused("corpus", "embed", built, "encoder", "--out", "f")

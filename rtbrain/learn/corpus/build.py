@@ -3,34 +3,42 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from rich.console import Console
 
+from rtbrain.config import CorpusSettings
 from rtbrain.errors import RecordingError, RtbrainError
 from rtbrain.learn.corpus.manifest import LeftOut, SessionEntry
-from rtbrain.learn.corpus.sources import CorpusSource, reading, refuse_unit, source_channels
+from rtbrain.learn.corpus.report import corpus_progress, print_corpus, print_left_out
+from rtbrain.learn.corpus.sources import (
+    CorpusSource,
+    corpus_front_end,
+    corpus_header,
+    corpus_recipe,
+    corpus_sources,
+    reading,
+    require_plausible_unit,
+    source_channels,
+)
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
 from rtbrain.learn.fit.features import SpectrogramEncoder
+from rtbrain.progress import OnProgress
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage, Window
 
 _CHUNK_S = 1.0
-
-
 _GAP = "not full again after a gap"
-
-
 _FEW = "too few good channels"
-
-
 _NONE = "no good channel"
 
 
 class CorpusFrontEnd(SpectrogramEncoder, Protocol):
-    """The way from chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` has it."""
+    """From chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` does it."""
 
     @property
     def signal(self) -> SignalStage:
@@ -38,43 +46,33 @@ class CorpusFrontEnd(SpectrogramEncoder, Protocol):
         ...
 
 
-class BuildProgress(Protocol):
-    """Who is told how a build goes on."""
+MakeFrontEnd = Callable[[Montage, Callable[..., None]], CorpusFrontEnd]
 
-    def begin(self, number: int, duration_s: float) -> None:
-        """Take which source begins, and how long it is, s."""
-        ...
 
-    def advance(self, number: int, duration_s: float) -> None:
-        """Take how much more of it was read, s."""
-        ...
-
-    def end(self, number: int) -> None:
-        """Take that a source was dealt with."""
-        ...
+def make_corpus(settings: CorpusSettings, out: Path, console: Console) -> None:
+    """Build a corpus from settings, or continue one, and print what it holds."""
+    recipe = corpus_recipe(settings)
+    sources = corpus_sources(settings)
+    writer = CorpusWriter(out, corpus_header(settings, recipe))
+    try:
+        with corpus_progress(console, len(writer.manifest.done), len(sources)) as on_progress:
+            build_corpus(writer, sources, corpus_front_end(recipe), on_progress)
+    except RecordingError:
+        print_left_out(console, writer.manifest)
+        raise
+    print_corpus(console, out, writer.manifest)
 
 
 def build_corpus(
     writer: CorpusWriter,
     sources: Sequence[CorpusSource],
-    front_end: Callable[[Montage, Callable[..., None]], CorpusFrontEnd],
-    observer: BuildProgress,
+    make_front_end: MakeFrontEnd,
+    on_progress: OnProgress,
 ) -> None:
-    """Add what is not there yet of the sources, one after the other.
+    """Add what is missing of the sources, one after the other.
 
-    A source that cannot be used is named in the manifest, and the next one is taken. Memory holds
-    a second of signal and a window, never a recording.
-
-    Parameters
-    ----------
-    writer : CorpusWriter
-        Of a form ``spectrogram``, ``patches`` or ``waveform``.
-    sources : sequence of CorpusSource
-        In the order of their numbers.
-    front_end : callable
-        ``front_end(montage, on_event)`` makes the stages for a recording's channels.
-    observer : Watcher
-        Told of each source.
+    The manifest names each source that cannot be used, and why; the build continues with the next.
+    Memory holds a second of signal and a window, never a recording.
 
     Raises
     ------
@@ -83,14 +81,14 @@ def build_corpus(
     """
     for number, source in enumerate(sources):
         if number not in writer.manifest.done:
-            one = _Build(writer, number, source, observer)
+            one = _Build(writer, number, source, on_progress)
             try:
-                entry = one.run(front_end)
+                entry = one.run(make_front_end)
             except RtbrainError as error:
                 entry = None
                 one.leave_out("recording", source.plainly(error))
             writer.commit(entry, one.left_out)
-        observer.end(number)
+        on_progress(number + 1, len(sources), "sources")
     if not writer.manifest.sessions:
         first = writer.manifest.left_out[0]
         raise RecordingError(f"no source gave a window: {first.source}: {first.why}")
@@ -104,7 +102,7 @@ class _Build:
     writer: CorpusWriter
     number: int
     source: CorpusSource
-    observer: BuildProgress
+    on_progress: OnProgress
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     invalid: Counter[str] = field(default_factory=Counter)
@@ -116,10 +114,8 @@ class _Build:
             LeftOut(number=self.number, source=self.source.name, what=what, why=why)
         )
 
-    def run(
-        self, front_end: Callable[[Montage, Callable[..., None]], CorpusFrontEnd]
-    ) -> SessionEntry | None:
-        """Session of the source, put in its place; None where it holds no window."""
+    def run(self, make_front_end: MakeFrontEnd) -> SessionEntry | None:
+        """Write the session of the source; None where it holds no window."""
         with reading():
             recording = self.source.opened()
         try:
@@ -128,13 +124,13 @@ class _Build:
             for name, why in unusable:
                 self.leave_out(f"channel {name}", why)
             played = self._played(recording, names)
-            stages = front_end(played.montage, self._on_event)
+            stages = make_front_end(played.montage, self._on_event)
             with self.writer.session(self.number) as part:
                 self._fill(part, played, stages)
                 if not part.n_windows:
-                    self._tell_empty(played)
+                    self._explain_empty(played)
                     return None
-                self._tell_channels(part, stages.signal.montage)
+                self._explain_channels(part, stages.signal.montage)
                 self.writer.expect_shape(part.item_shape)
                 return part.finish(
                     number=self.number,
@@ -149,22 +145,22 @@ class _Build:
             recording.close()
 
     def _subject(self, recording: Recording) -> str:
-        """Label by which subjects are held out; where none is known, the file is one."""
+        """Label by which subjects are held out; without one, the file counts as a subject."""
         known = self.source.subject or recording.subject
         if known:
             return known
         first = self.source.first_of_file
         made = f"source-{self.number if first is None else first:04d}"
         self.notes.append(
-            f"{self.source.name} tells no subject: taken for one of its own, {made}; set subject, "
-            "or who is trained on may be held out as well"
+            f"{self.source.name} names no subject: it counts as its own, {made}; set subject, "
+            "or one subject may be both trained on and held out"
         )
         return made
 
     def _played(self, recording: Recording, names: list[str]) -> ReplaySource:
         source = self.source
         if source.scale is None:
-            refuse_unit(recording, names)
+            require_plausible_unit(recording, names)
         self.offset_s = source.offset_s(recording)
         return ReplaySource(
             recording,
@@ -178,13 +174,14 @@ class _Build:
     def _fill(self, part: SessionWriter, played: ReplaySource, stages: CorpusFrontEnd) -> None:
         waveform = self.writer.manifest.form == "waveform"
         sfreq_hz = played.montage.sfreq_hz
-        self.observer.begin(self.number, played.n_samples / sfreq_hz)
+        n_read = 0
         n_lost = np.zeros(played.montage.n_channels, np.int64)
         for chunk in _chunks(played):
             n_lost += np.count_nonzero(~np.isfinite(chunk.data), axis=1)
             for window in stages.cut(chunk):
                 self._take(part, window, stages, waveform=waveform)
-            self.observer.advance(self.number, chunk.n_samples / sfreq_hz)
+            n_read += chunk.n_samples
+            self.on_progress(n_read / sfreq_hz, played.n_samples / sfreq_hz, self.source.name)
         if n_lost.any():
             names = [played.montage.names[row] for row in np.flatnonzero(n_lost)]
             self.leave_out(
@@ -215,7 +212,7 @@ class _Build:
         else:
             self.invalid[_NONE] += 1
 
-    def _tell_empty(self, played: ReplaySource) -> None:
+    def _explain_empty(self, played: ReplaySource) -> None:
         duration_s = played.n_samples / played.montage.sfreq_hz
         if self.invalid:
             reason, n_windows = self.invalid.most_common(1)[0]
@@ -224,23 +221,23 @@ class _Build:
             why = f"{duration_s:g} s are shorter than a window"
         self.leave_out("recording", why)
 
-    def _tell_channels(self, part: SessionWriter, montage: Montage) -> None:
-        """Name contacts that are not good in some or all windows, and why."""
+    def _explain_channels(self, part: SessionWriter, montage: Montage) -> None:
+        """Name channels that are not good in some or all windows, and why."""
         good = part.good
         n_bad = np.count_nonzero(~good, axis=0)
         for row in np.flatnonzero(n_bad):
             name = montage.names[row]
             many = "all" if n_bad[row] == len(good) else f"{n_bad[row]} of"
             why = ", ".join(dict.fromkeys(self.reasons.get(name, ())))
-            told = f": {why}" if why else ""
-            self.leave_out(f"channel {name}", f"not good in {many} {len(good)} windows{told}")
+            why = f": {why}" if why else ""
+            self.leave_out(f"channel {name}", f"not good in {many} {len(good)} windows{why}")
 
     def _on_event(self, event: str, **details: object) -> None:
         if event == "channel_bad":
             self.reasons.setdefault(str(details["channel"]), []).append(str(details["reason"]))
         elif event != "channel_good":
-            told = ", ".join(f"{key} {value}" for key, value in details.items())
-            self.notes.append(f"{event}: {told}")
+            fields = ", ".join(f"{key} {value}" for key, value in details.items())
+            self.notes.append(f"{event}: {fields}")
 
 
 def _chunks(played: ReplaySource) -> Iterator[Chunk]:

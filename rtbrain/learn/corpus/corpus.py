@@ -36,9 +36,9 @@ class CorpusSession:
     t_stop : ndarray, float64 [n_windows]
         End of each window, s since the recording's first sample.
     good : ndarray, bool [n_windows, n_channels]
-        Whether a channel may be believed there; items that are not good hold anything.
+        Whether a channel is good there; items that are not good may hold anything.
     shards : sequence of ndarray [n_shard_windows, n_channels, ...]
-        Memory-mapped, float16 or float32, in order: together n_windows rows. An item is
+        Memory-mapped, float16 or float32, in order, n_windows rows in all. An item is
         [n_frames, n_freqs] of a spectrogram (or patches), [n_samples] µV of a waveform,
         [n_features] of an embedding.
     """
@@ -53,7 +53,7 @@ class CorpusSession:
 
     @property
     def n_windows(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return len(self.t_stop)
 
     def read(self, windows: Ints, channels: Ints) -> Floats:
@@ -79,11 +79,11 @@ class Corpus:
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        Folder of its files.
     manifest : CorpusManifest
-        What it says of itself.
+        Its description.
     sessions : tuple of CorpusSession
-        In the order of the settings that asked for them.
+        In the order of the settings.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Corpus:
 
     @property
     def form(self) -> CorpusForm:
-        """What an item is: spectrogram, waveform, patches or embedding."""
+        """Kind of item: spectrogram, waveform, patches or embedding."""
         return self.manifest.form
 
     @property
@@ -107,7 +107,7 @@ class Corpus:
 
     @property
     def hop_s(self) -> float:
-        """From one window to the next, s."""
+        """Time from one window to the next, s."""
         return self.manifest.hop_s
 
     @property
@@ -143,17 +143,17 @@ def open_corpus(folder: Path) -> Corpus:
     Raises
     ------
     RecordingError
-        It is no corpus, is not complete, holds nothing, or a file is missing or was altered in
-        its size or its shape.
+        It is no corpus, is incomplete or empty, or a file is missing or has another size or shape
+        than the manifest says.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise RecordingError(
-            f"{folder} is not complete: run the command that began it again, and it goes on"
+            f"{folder} is incomplete: run the command that started it again, and it continues"
         )
     if not manifest.sessions:
-        raise RecordingError(f"{folder} holds no session: rtbrain corpus show tells why")
+        raise RecordingError(f"{folder} holds no session: rtbrain corpus inspect shows why")
     sessions = tuple(_session(folder, manifest, entry) for entry in manifest.sessions)
     return Corpus(folder, manifest, sessions)
 
@@ -219,7 +219,7 @@ def placed_positions(montage: Montage) -> tuple[Ints, Mask]:
     if montage.positions is not None:
         placed[:] = np.isfinite(montage.positions).all(axis=1)
     if not placed.any():
-        return lip_positions(montage), placed  # tells what is missing
+        return lip_positions(montage), placed  # raises, and says what is missing
     names = [name for name, there in zip(montage.names, placed, strict=True) if there]
     positions = np.zeros((montage.n_channels, 3), np.int64)
     positions[placed] = lip_positions(montage.pick(names))
@@ -227,13 +227,5 @@ def placed_positions(montage: Montage) -> tuple[Ints, Mask]:
 
 
 def where_placed(session: CorpusSession, placed: Mask) -> CorpusSession:
-    """The session with contacts that have no position called not good.
-
-    Parameters
-    ----------
-    session : CorpusSession
-        Of any form.
-    placed : ndarray, bool [n_channels]
-        As of `placed_positions`.
-    """
+    """The session with contacts that have no position marked as not good."""
     return session if placed.all() else replace(session, good=session.good & placed)

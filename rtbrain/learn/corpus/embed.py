@@ -4,22 +4,23 @@ Legend: B batch (of items), T frames, F freqs, D features.
 """
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.encoder import PopT, load_encoder, training_provenance
 from rtbrain.errors import CheckpointError, RecordingError, SettingsError
-from rtbrain.learn.corpus.build import BuildProgress
-from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
-from rtbrain.learn.corpus.manifest import MANIFEST, CorpusManifest, file_entry
-from rtbrain.learn.corpus.sources import _sha256
+from rtbrain.files import sha256
+from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
+from rtbrain.learn.corpus.manifest import MANIFEST, CorpusDtype, CorpusManifest, settings_sha256
+from rtbrain.learn.corpus.report import corpus_progress, print_corpus
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
+from rtbrain.progress import OnProgress
 from rtbrain.types import Floats
 
 # Measured on two busy cores with the compact BrainBERT: 12, 19 and 49 items/s at 16, 64 and 256.
@@ -31,26 +32,34 @@ class ChannelEmbedder(Protocol):
     """An encoder of one channel, as `rtbrain.encoder.BrainBERT` is one."""
 
     def embed(self, spectrogram: Tensor, pool: str, n_pooled: int) -> Tensor:
-        """Give one embedding an item: float32 [B, D]."""
+        """One embedding per item: float32 [B, D]."""
         ...
+
+
+def embed_to_corpus(
+    corpus: Path,
+    encoder: Path,
+    out: Path,
+    dtype: CorpusDtype,
+    n_pooled: int | None,
+    console: Console,
+) -> None:
+    """Embed a corpus by the encoder of a folder, or continue to, and print what it holds."""
+    whole = open_corpus(corpus)
+    model = channel_encoder(encoder)
+    header, pool, n_pooled = embedding_header(whole, encoder, dtype, n_pooled)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    writer = CorpusWriter(out, header)
+    n_done, n_all = len(writer.manifest.done), len(whole.sessions)
+    with corpus_progress(console, n_done, n_all) as on_progress:
+        embed_corpus(writer, whole, frozen_embedder(model, pool, n_pooled, device), on_progress)
+    print_corpus(console, out, writer.manifest)
 
 
 def frozen_embedder(
     encoder: ChannelEmbedder, pool: str, n_pooled: int, device: torch.device
 ) -> Callable[[Floats], Floats]:
-    """Encoder as a function of arrays: float32 [B, T, F] to float32 [B, D].
-
-    Parameters
-    ----------
-    encoder : Embeds
-        A module; it is moved to the device and put in eval mode.
-    pool : str
-        ``centre`` or ``last``.
-    n_pooled : int
-        Frames that are averaged.
-    device : torch.device
-        Where it runs.
-    """
+    """Encoder in eval mode as a function of arrays: float32 [B, T, F] to float32 [B, D]."""
     if isinstance(encoder, nn.Module):
         encoder.to(device).eval()
 
@@ -70,37 +79,23 @@ def embed_corpus(
     writer: CorpusWriter,
     corpus: Corpus,
     embed: Callable[[Floats], Floats],
-    observer: BuildProgress,
+    on_progress: OnProgress,
 ) -> None:
-    """Embed every item that may be believed; the others are zeros and not good.
-
-    Sessions that the writer has already are left as they are.
-
-    Parameters
-    ----------
-    writer : CorpusWriter
-        Of form ``embedding``.
-    corpus : Corpus
-        Of spectrograms or patches.
-    embed : callable
-        float32 [B, T, F] to float32 [B, D].
-    observer : Watcher
-        Told of each session, in seconds of its windows' hops.
+    """Embed every good item of the sessions that are missing; the others are zeros and not good.
 
     Raises
     ------
     RecordingError
         The encoder does not fit the items, or gives what is not finite or too large for float16.
     """
-    for session, entry in zip(corpus.sessions, corpus.manifest.sessions, strict=True):
-        number = entry.number
-        if number not in writer.manifest.done:
-            observer.begin(number, session.n_windows * corpus.hop_s)
-            with writer.session(number) as part:
-                _embed_session(part, session, embed, partial(_tell, observer, number, corpus.hop_s))
+    sessions = zip(corpus.sessions, corpus.manifest.sessions, strict=True)
+    for n_done, (session, entry) in enumerate(sessions, start=1):
+        if entry.number not in writer.manifest.done:
+            with writer.session(entry.number) as part:
+                _embed_session(part, session, embed, on_progress)
                 writer.expect_shape(part.item_shape)
                 made = part.finish(
-                    number=number,
+                    number=entry.number,
                     source=entry.source,
                     subject=session.subject,
                     session=session.session,
@@ -109,19 +104,15 @@ def embed_corpus(
                     notes=entry.notes,
                 )
             writer.commit(made, ())
-        observer.end(number)
+        on_progress(n_done, len(corpus.sessions), "sources")
     writer.finish()
-
-
-def _tell(observer: BuildProgress, number: int, hop_s: float, n_windows: int) -> None:
-    observer.advance(number, n_windows * hop_s)
 
 
 def _embed_session(
     part: SessionWriter,
     session: CorpusSession,
     embed: Callable[[Floats], Floats],
-    told: Callable[[int], None],
+    on_progress: OnProgress,
 ) -> None:
     at_once = max(1, _READ_ITEMS // session.montage.n_channels)
     for first in range(0, session.n_windows, at_once):
@@ -139,17 +130,11 @@ def _embed_session(
         out[rows, channels] = values
         for row in range(len(good)):
             part.add(out[row], good[row], float(session.t_stop[first + row]))
-        told(len(good))
+        on_progress(first + len(good), session.n_windows, session.subject)
 
 
 def channel_encoder(folder: Path) -> ChannelEmbedder:
-    """Encoder of one channel from a folder.
-
-    Raises
-    ------
-    CheckpointError
-        The folder holds no encoder, or one of populations.
-    """
+    """Encoder of one channel from a folder."""
     model = load_encoder(folder)
     if isinstance(model, PopT):
         raise CheckpointError(f"{folder}: expected an encoder of one channel, found a PopT")
@@ -157,20 +142,11 @@ def channel_encoder(folder: Path) -> ChannelEmbedder:
 
 
 def embedding_header(
-    corpus: Corpus,
-    encoder: Path,
-    dtype: Literal["float16", "float32"],
-    n_pooled: int | None = None,
+    corpus: Corpus, encoder: Path, dtype: CorpusDtype, n_pooled: int | None
 ) -> tuple[CorpusManifest, str, int]:
-    """Manifest of a corpus of embeddings that holds nothing yet, and what is pooled.
+    """Manifest of an empty corpus of embeddings, and how frames are pooled.
 
-    It names whom the encoder learned from, or null where its folder has no report. `n_pooled`
-    frames are averaged, or as many as the corpus's recipe says.
-
-    Raises
-    ------
-    SettingsError
-        The corpus holds neither spectrograms nor patches, or the encoder's report is broken.
+    It names the subjects that the encoder was trained on, or null where its folder has no report.
     """
     if corpus.form not in ("spectrogram", "patches"):
         raise SettingsError(
@@ -183,8 +159,8 @@ def embedding_header(
         recipe = recipe | {"encoder": recipe.get("encoder", {}) | {"n_pooled": n_pooled}}
     trained = training_provenance(encoder)
     settings = {
-        "corpus_sha256": file_entry(corpus.folder, corpus.folder / MANIFEST).sha256,
-        "encoder_sha256": file_entry(encoder, encoder / "weights.safetensors").sha256,
+        "corpus_sha256": sha256(corpus.folder / MANIFEST),
+        "encoder_sha256": sha256(encoder / "weights.safetensors"),
         "pool": pooled.pool,
         "n_pooled": n_pooled,
         "learned": None if trained is None else trained["learned"],
@@ -195,6 +171,6 @@ def embedding_header(
         hop_s=corpus.hop_s,
         recipe=recipe,
         settings=settings,
-        asked_sha256=_sha256(settings | {"dtype": dtype}),
+        asked_sha256=settings_sha256(settings | {"dtype": dtype}),
     )
     return header, pooled.pool, n_pooled

@@ -1,4 +1,4 @@
-"""What a corpus says of itself: ``manifest.json``, read before anything else of it.
+"""The description of a corpus, ``manifest.json``, read before anything else of it.
 
 ::
 
@@ -10,8 +10,7 @@
         shard-000.npy     [n_shard_windows, n_channels, ...], and so on
 """
 
-import hashlib
-import os
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rtbrain.errors import MontageError, RecordingError
+from rtbrain.files import sha256, write_atomically
 from rtbrain.recording.recording import Event
 from rtbrain.types import Montage
 
 MANIFEST = "manifest.json"
-
-
 CorpusForm = Literal["spectrogram", "waveform", "patches", "embedding"]
+CorpusDtype = Literal["float16", "float32"]
 
 
 class _Entry(BaseModel):
@@ -48,7 +47,7 @@ class FileEntry(_Entry):
 
 
 class LeftOut(_Entry):
-    """Something of a source that is not in the corpus."""
+    """A part of a source that is not in the corpus, and why."""
 
     number: int
     source: str
@@ -102,7 +101,7 @@ class CorpusManifest(_Entry):
     format_version: Literal[1] = 1
     complete: bool = False
     form: CorpusForm
-    dtype: Literal["float16", "float32"]
+    dtype: CorpusDtype
     item_shape: tuple[int, ...] = ()
     hop_s: float
     recipe: dict[str, Any]
@@ -113,28 +112,25 @@ class CorpusManifest(_Entry):
 
     @property
     def done(self) -> frozenset[int]:
-        """Numbers of the sources that were dealt with."""
+        """Numbers of the sources that are finished."""
         sessions = {session.number for session in self.sessions}
         return frozenset(sessions | {left_out.number for left_out in self.left_out})
 
 
 def file_entry(folder: Path, path: Path) -> FileEntry:
     """Size and hash of a file of a corpus."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return FileEntry(
-        file=path.relative_to(folder).as_posix(), n_bytes=path.stat().st_size, sha256=sha256
+        file=path.relative_to(folder).as_posix(), n_bytes=path.stat().st_size, sha256=sha256(path)
     )
 
 
-def read_manifest(folder: Path) -> CorpusManifest:
-    """Manifest of a folder.
+def settings_sha256(values: dict[str, Any]) -> str:
+    """Hash of plain values, whatever the order of their keys."""
+    return sha256(json.dumps(values, sort_keys=True))
 
-    Raises
-    ------
-    RecordingError
-        It is absent, broken, or names a file outside of the folder.
-    """
+
+def read_manifest(folder: Path) -> CorpusManifest:
+    """Manifest of a folder."""
     path = folder / MANIFEST
     try:
         manifest = CorpusManifest.model_validate_json(path.read_bytes())
@@ -142,7 +138,7 @@ def read_manifest(folder: Path) -> CorpusManifest:
             _ = session.montage
     except OSError as error:
         raise RecordingError(
-            f"{path}: {error.strerror}: a corpus is a folder that rtbrain corpus build made"
+            f"{path}: {error.strerror}: expected a folder that rtbrain corpus build made"
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -160,7 +156,5 @@ def read_manifest(folder: Path) -> CorpusManifest:
 
 
 def write_manifest(folder: Path, manifest: CorpusManifest) -> None:
-    """Write the manifest in one step, so that it is never half there."""
-    part = folder / f".{MANIFEST}"
-    part.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    os.replace(part, folder / MANIFEST)
+    """Write the manifest, whole or not at all."""
+    write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")

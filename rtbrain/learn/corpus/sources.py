@@ -1,32 +1,29 @@
-"""What a corpus is made of: recordings, and which of their channels can be used."""
+"""The recordings of a corpus, and which of their channels can be used."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.corpus.manifest import CorpusManifest
+from rtbrain.learn.corpus.manifest import CorpusManifest, settings_sha256
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.datasets import open_dataset
 from rtbrain.recording.recording import Recording
 from rtbrain.types import Montage
 from rtbrain.units import SIGNAL_KINDS, amplitude_uv, find_wrong_unit
 
-_LOOKED_AT_S = 10.0
+_EXAMINED_S = 10.0
 _SYNTHETIC = "synthetic:"
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
-    """A recording that is to be part of a corpus."""
+    """A recording to put into a corpus."""
 
     name: str
     opened: Callable[[], Recording]
@@ -59,7 +56,7 @@ class CorpusSource:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """A disk or a file that fails in reading is the source's fault; in writing it is ours."""
+    """Errors of a disk or file in reading are those of the source, not of the corpus."""
     try:
         yield
     except OSError as error:
@@ -69,7 +66,7 @@ def reading() -> Iterator[None]:
 def source_channels(
     recording: Recording, source: CorpusSource
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Channels to take, and those that cannot be, with why."""
+    """Channels to use, and those that cannot be used, with why."""
     wanted = source.channels or recording.montage.names
     rows = recording.montage.rows(wanted)
     kept, unusable = [], []
@@ -79,22 +76,22 @@ def source_channels(
         if name in recording.bad:
             unusable.append((name, "marked bad in the recording"))
         elif contact and name in recording.unitless and source.scale is None:
-            why = "the file tells no unit of voltage: set scale, the factor to microvolts"
+            why = "the file names no unit of voltage: set scale, the factor to microvolts"
             unusable.append((name, why))
         else:
             kept.append(name)
             n_contacts += contact
     if not n_contacts:
         why = f": {unusable[0][1]}" if unusable else f", one of {', '.join(sorted(SIGNAL_KINDS))}"
-        raise RecordingError(f"none of {len(wanted)} channels is a contact to use{why}")
+        raise RecordingError(f"none of {len(wanted)} channels is a usable contact{why}")
     return kept, unusable
 
 
-def refuse_unit(recording: Recording, names: list[str]) -> None:
-    """Refuse a signal of a size that no brain makes."""
+def require_plausible_unit(recording: Recording, names: list[str]) -> None:
+    """Refuse a signal of an amplitude that no brain makes."""
     montage = recording.montage
     rows = [row for row in montage.rows(names) if montage.kinds[row] in SIGNAL_KINDS]
-    n_samples = min(round(_LOOKED_AT_S * montage.sfreq_hz), recording.n_samples)
+    n_samples = min(round(_EXAMINED_S * montage.sfreq_hz), recording.n_samples)
     with reading():
         beginning = recording.read(0, n_samples)[rows]
     found = find_wrong_unit(amplitude_uv(beginning))
@@ -104,13 +101,7 @@ def refuse_unit(recording: Recording, names: list[str]) -> None:
 
 
 def corpus_recipe(settings: CorpusSettings) -> Recipe:
-    """Recipe that the settings name, with their hop.
-
-    Raises
-    ------
-    SettingsError
-        It makes no sliding windows, or another form than is to be stored, or cannot be built.
-    """
+    """Recipe that the settings name, with their hop."""
     if isinstance(settings.recipe, str):
         values, where = read_settings(settings.recipe)
     else:
@@ -120,7 +111,7 @@ def corpus_recipe(settings: CorpusSettings) -> Recipe:
         values = values | {"window": window | {"hop_s": settings.hop_s}}
     recipe = parse_settings(values, Recipe, where=where)
     if recipe.window.hop_s is None:
-        raise SettingsError(f"{where}: window.mode is event: a corpus takes sliding windows")
+        raise SettingsError(f"{where}: window.mode is event: a corpus needs sliding windows")
     if settings.store != "waveform":
         patches = str(recipe.spectrogram.form) == "patches"
         if patches != (settings.store == "patches"):
@@ -128,12 +119,12 @@ def corpus_recipe(settings: CorpusSettings) -> Recipe:
                 f"{where}: spectrogram.form is {recipe.spectrogram.form}, store {settings.store}: "
                 f"set store to {'patches' if patches else 'spectrogram'}"
             )
-    _try(recipe)
+    _require_buildable(recipe)
     return recipe
 
 
-def _try(recipe: Recipe) -> None:
-    """Build the front end once where the rate of its windows is known, to find what cannot be."""
+def _require_buildable(recipe: Recipe) -> None:
+    """Build the front end once, where the rate of its windows is known."""
     rates = [step.resample_hz for step in recipe.signal if step.resample_hz is not None]
     named = any(step.pick is not None and step.pick.names for step in recipe.signal)
     if rates and not named:
@@ -144,22 +135,16 @@ def _try(recipe: Recipe) -> None:
 def corpus_front_end(
     recipe: Recipe,
 ) -> Callable[[Montage, Callable[..., None]], FeaturePipeline]:
-    """What makes the live stages for a recording's channels."""
+    """Function that makes the live stages for the channels of a recording."""
 
-    def made(montage: Montage, on_event: Callable[..., None]) -> FeaturePipeline:
+    def make_front_end(montage: Montage, on_event: Callable[..., None]) -> FeaturePipeline:
         return build_feature_pipeline(recipe, montage, on_event=on_event)
 
-    return made
+    return make_front_end
 
 
 def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
-    """Sources of the settings, none opened yet.
-
-    Raises
-    ------
-    SettingsError
-        One is named twice for the same stretch, or describes a synthetic patient that cannot be.
-    """
+    """Sources of the settings, none opened yet."""
     seen, first = set(), dict[Path, int]()
     for number, source in enumerate(settings.sources):
         first.setdefault(Path(source.recording).resolve(), number)
@@ -199,29 +184,25 @@ def _source(settings: CorpusSettings, source: SourceSettings, first: int) -> Cor
 
 
 def source_name(recording: str) -> str:
-    """What the manifest calls a recording: no folders, which may name people."""
+    """Name of a recording in the manifest: without folders, which may name people."""
     return recording if recording.startswith(_SYNTHETIC) else Path(recording).resolve().name
 
 
 def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
-    """Manifest of a corpus that holds nothing yet."""
+    """Manifest of an empty corpus."""
     asked = settings.model_dump(mode="json", exclude_unset=True)
     recipe_values = recipe.model_dump(mode="json", exclude_unset=True)
-    told = asked | {
+    stored = asked | {
         "recipe": settings.recipe if isinstance(settings.recipe, str) else "inline",
         "sources": [one | {"recording": source_name(one["recording"])} for one in asked["sources"]],
     }
     if isinstance(settings.recipe, str):
-        told["recipe"] = Path(settings.recipe).name
+        stored["recipe"] = Path(settings.recipe).name
     return CorpusManifest(
         form=settings.store,
         dtype=settings.dtype,
         hop_s=recipe.window.hop_s or 0.0,
         recipe=recipe_values,
-        settings=told,
-        asked_sha256=_sha256({"asked": asked, "recipe": recipe_values}),
+        settings=stored,
+        asked_sha256=settings_sha256({"asked": asked, "recipe": recipe_values}),
     )
-
-
-def _sha256(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

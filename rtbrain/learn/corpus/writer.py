@@ -1,4 +1,4 @@
-"""A corpus as it is written: session by session, so that a build can be cut off and go on."""
+"""A corpus as it is written: session by session, so that an interrupted build can continue."""
 
 import os
 import shutil
@@ -24,14 +24,14 @@ from rtbrain.recording.recording import Event
 from rtbrain.types import Floats, Mask, Montage
 
 # A rank of a large training reads whole shards; a small machine maps a few at a time.
-_MOST_SHARD_BYTES = 256 * 2**20
+_MAX_SHARD_BYTES = 256 * 2**20
 _SHARD = "shard-{:03d}.npy"
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 EntryT = TypeVar("EntryT", SessionEntry, LeftOut)
 
 
 class _Shard:
-    """An .npy file that grows by rows: its header is written again when their number is known."""
+    """An .npy file that grows by rows; its header is rewritten when their number is known."""
 
     def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: np.dtype[np.floating]):
         self.n_rows = 0
@@ -61,7 +61,7 @@ class _Shard:
 
 
 class SessionWriter:
-    """Windows of one session, appended to shards; gone if it is left by an exception."""
+    """Windows of one session, appended to shards; deleted if an exception leaves the block."""
 
     def __init__(self, folder: Path, number: int, dtype: str) -> None:
         self._corpus = folder
@@ -99,7 +99,7 @@ class SessionWriter:
 
     @property
     def good(self) -> Mask:
-        """Channels that were believed, bool [n_windows, n_channels]."""
+        """Good channels, bool [n_windows, n_channels]."""
         return np.array(self._good, bool)
 
     def add(self, items: Floats, good: Mask, t_stop: float) -> None:
@@ -107,25 +107,25 @@ class SessionWriter:
         self._refuse(items, good, t_stop)
         self._item_shape = items.shape[1:]
         n_bytes = items.size * self._dtype.itemsize
-        most = max(1, _MOST_SHARD_BYTES // n_bytes)
+        most = max(1, _MAX_SHARD_BYTES // n_bytes)
         if not self._shards or self._shards[-1].n_rows >= most:
             if self._shards:
                 self._shards[-1].close()
             path = self._part / _SHARD.format(len(self._shards))
             self._shards.append(_Shard(path, items.shape, self._dtype))
-        # What is not good may be anything, too large for float16 as well.
+        # Items that are not good may hold anything, even values too large for float16.
         with np.errstate(over="ignore", invalid="ignore"):
             self._shards[-1].append(items.astype(self._dtype))
         self._good.append(good.copy())
         self._t_stop.append(t_stop)
 
     def _refuse(self, items: Floats, good: Mask, t_stop: float) -> None:
-        believed = items[good]
-        if not np.isfinite(believed).all():
+        valid = items[good]
+        if not np.isfinite(valid).all():
             raise RecordingError(f"a value that should be good is not finite at {t_stop:.3f} s")
-        if self._dtype != np.float16 or not believed.size:
+        if self._dtype != np.float16 or not valid.size:
             return
-        highest = float(np.abs(believed).max())
+        highest = float(np.abs(valid).max())
         if highest > _FLOAT16_MAX:
             raise RecordingError(
                 f"a value of {highest:g} at {t_stop:.3f} s, float16 ends at {_FLOAT16_MAX:g}: "
@@ -143,7 +143,7 @@ class SessionWriter:
         events: Sequence[Event] = (),
         notes: Sequence[str] = (),
     ) -> SessionEntry:
-        """Put the session in its place, whole."""
+        """Move the session to its place, complete."""
         good = self.good.reshape(self.n_windows, montage.n_channels)
         for shard in self._shards:
             shard.close()
@@ -182,50 +182,37 @@ def _positions(montage: Montage) -> tuple[tuple[float, float, float] | None, ...
 
 
 class CorpusWriter:
-    """A corpus in the making: begins it, or goes on where a build was cut off.
+    """A corpus in the making: starts one in a new folder, or continues an interrupted build.
 
-    Parameters
-    ----------
-    folder : Path
-        Absent, empty, or of a build that was cut off.
-    header : CorpusManifest
-        What the corpus is to be, without sessions.
-
-    Attributes
-    ----------
-    manifest : CorpusManifest
-        As it is on disk.
-
-    Raises
-    ------
-    SettingsError
-        The folder holds something else, a corpus of other settings, or one that is complete.
+    `header` is the manifest without sessions; `manifest` is always as on disk.
     """
 
     def __init__(self, folder: Path, header: CorpusManifest) -> None:
         self.folder = folder
         self.manifest = header
         if (folder / MANIFEST).exists():
-            self.manifest = self._going_on(header)
+            self.manifest = self._continued(header)
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SettingsError(f"--out {folder} holds something that is no corpus: name another")
+            raise SettingsError(
+                f"--out {folder} holds something other than a corpus: name another folder"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         write_manifest(folder, self.manifest)
         self._clean()
 
-    def _going_on(self, header: CorpusManifest) -> CorpusManifest:
+    def _continued(self, header: CorpusManifest) -> CorpusManifest:
         found = read_manifest(self.folder)
         if found.complete:
             raise SettingsError(
-                f"--out {self.folder} is complete already: look at it with rtbrain corpus show, "
+                f"--out {self.folder} is complete already: see rtbrain corpus inspect, "
                 "or name another folder"
             )
         if not found.sessions:
-            return header  # nothing of it is lost by beginning anew, with other settings as well
+            return header  # nothing is lost by starting again, even with other settings
         if found.asked_sha256 != header.asked_sha256:
             raise SettingsError(
-                f"--out {self.folder} was begun with other settings: give those to go on, or name "
-                "another folder"
+                f"--out {self.folder} was started with other settings: use those to continue, or "
+                "name another folder"
             )
         whole = [
             session
@@ -237,7 +224,7 @@ class CorpusWriter:
         return found.model_copy(update={"sessions": tuple(whole), "left_out": left_out})
 
     def _clean(self) -> None:
-        """Remove what a build that was cut off left of unfinished sessions."""
+        """Remove the unfinished sessions of an interrupted build."""
         kept = {f"{session.number:04d}" for session in self.manifest.sessions}
         for path in (self.folder / "sessions").glob("*"):
             if path.name not in kept:
@@ -248,7 +235,7 @@ class CorpusWriter:
         return SessionWriter(self.folder, number, self.manifest.dtype)
 
     def commit(self, entry: SessionEntry | None, left_out: Sequence[LeftOut]) -> None:
-        """Note that a source was dealt with."""
+        """Record a source as finished."""
         update: dict[str, object] = {"left_out": _in_order((*self.manifest.left_out, *left_out))}
         if entry is not None:
             update["sessions"] = _in_order((*self.manifest.sessions, entry))
@@ -256,13 +243,7 @@ class CorpusWriter:
         write_manifest(self.folder, self.manifest)
 
     def expect_shape(self, item_shape: tuple[int, ...]) -> None:
-        """Note the shape of an item, or hold another session's against it.
-
-        Raises
-        ------
-        RecordingError
-            Another session had another.
-        """
+        """Record the shape of an item, and refuse another shape in later sessions."""
         if self.manifest.item_shape not in ((), item_shape):
             raise RecordingError(
                 f"its items have shape {list(item_shape)}, those of other sessions "
@@ -271,7 +252,7 @@ class CorpusWriter:
         self.manifest = self.manifest.model_copy(update={"item_shape": item_shape})
 
     def finish(self) -> CorpusManifest:
-        """Note that every source was dealt with."""
+        """Record the corpus as complete."""
         self.manifest = self.manifest.model_copy(update={"complete": True, "asked_sha256": ""})
         write_manifest(self.folder, self.manifest)
         return self.manifest

@@ -1,4 +1,4 @@
-"""A small front end and recordings by hand, to build corpora of in a second."""
+"""A small front end and small recordings, which become a corpus within a second."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +12,7 @@ from rtbrain.learn.corpus.build import build_corpus
 from rtbrain.learn.corpus.manifest import CorpusManifest
 from rtbrain.learn.corpus.sources import CorpusSource
 from rtbrain.learn.corpus.writer import CorpusWriter
+from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 from tests.conftest import brain_like, montage_of
@@ -29,23 +30,6 @@ RECIPE = {
         "time_constant_s": 10.0,
     },
 }
-
-
-class Silent:
-    """A observer that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, int]] = []
-        self.read_s = 0.0
-
-    def begin(self, number: int, duration_s: float) -> None:
-        self.told.append(("begin", number))
-
-    def advance(self, number: int, duration_s: float) -> None:
-        self.read_s += duration_s
-
-    def end(self, number: int) -> None:
-        self.told.append(("end", number))
 
 
 def recording_of(data: Floats, sfreq_hz: float = SFREQ_HZ, **values: object) -> Recording:
@@ -90,7 +74,7 @@ def build(
     folder: Path, sources: Sequence[CorpusSource], make=front_end, **values: object
 ) -> CorpusManifest:
     writer = CorpusWriter(folder, header_of(**values))
-    build_corpus(writer, sources, make, Silent())
+    build_corpus(writer, sources, make, no_progress)
     return writer.manifest
 
 

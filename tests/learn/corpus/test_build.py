@@ -11,10 +11,10 @@ from rtbrain.errors import RecordingError
 from rtbrain.learn.corpus import build as building
 from rtbrain.learn.corpus.corpus import open_corpus
 from rtbrain.learn.fit.embed_recording import embed_recording
+from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
 from tests.learn.corpus.small import (
     SFREQ_HZ,
-    Silent,
     brain,
     build,
     contents,
@@ -61,7 +61,7 @@ def test_waveforms_are_the_filtered_windows(tmp_path: Path) -> None:
     build(
         tmp_path / "c",
         [source_of(recording_of(data))],
-        lambda montage, told: front_end(montage, told, recipe),
+        lambda montage, on_event: front_end(montage, on_event, recipe),
         form="waveform",
     )
     (session,) = open_corpus(tmp_path / "c").sessions
@@ -143,7 +143,7 @@ def test_a_waveform_too_large_for_float16_is_left_out_of_it(dtype: str, tmp_path
     manifest = build(
         tmp_path / "c",
         [source_of(recording_of(data)), source_of(recording_of(brain()), "good")],
-        lambda montage, told: front_end(montage, told, recipe),
+        lambda montage, on_event: front_end(montage, on_event, recipe),
         form="waveform",
         dtype=dtype,
     )
@@ -168,16 +168,19 @@ def test_a_source_that_fails_does_not_end_the_build(tmp_path: Path) -> None:
         source_of(recording_of(brain(), 500.0), "odd rate"),
         source_of(recording, "good"),
     ]
-    observer = Silent()
+    reported: list[tuple[float, float, str]] = []
     writer = building.CorpusWriter(tmp_path / "c", header_of())
-    building.build_corpus(writer, sources, front_end, observer)
+    building.build_corpus(writer, sources, front_end, lambda *progress: reported.append(progress))
     why = {one.source: one.why for one in writer.manifest.left_out}
     assert why["broken disk"] == "cannot be read: [Errno 5] Input/output error"
     assert why["short"] == "1.5 s are shorter than a window"
     assert "no channel Z9" in why["asks for more"]
     assert "not a whole number" in why["odd rate"]
     assert [session.source for session in writer.manifest.sessions] == ["good"]
-    assert [number for told, number in observer.told if told == "end"] == [0, 1, 2, 3, 4]
+    assert [row for row in reported if row[2] == "sources"] == [
+        (n, 5, "sources") for n in range(1, 6)
+    ]
+    assert [row for row in reported if row[2] == "good"][-1] == (8.0, 8.0, "good")
     assert writer.manifest.complete
 
 
@@ -226,7 +229,7 @@ def test_a_finished_session_that_was_altered_is_made_again(tmp_path: Path) -> No
     sources = [source_of(recording_of(dead(brain(seed=n), n)), f"{n}.vhdr") for n in range(2)]
     build(tmp_path / "whole", sources)
 
-    def interrupted() -> Silent:
+    def interrupted() -> Recording:
         raise KeyboardInterrupt
 
     cut_off = [sources[0], replace(sources[1], opened=interrupted)]

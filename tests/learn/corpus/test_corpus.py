@@ -50,7 +50,7 @@ def test_a_session_is_read_as_it_was_written_whatever_its_shards(
 ) -> None:
     written = session_of(11)
     bytes_a_row = written.shards[0][0].nbytes
-    monkeypatch.setattr(writer, "_MOST_SHARD_BYTES", rows_a_shard * bytes_a_row)
+    monkeypatch.setattr(writer, "_MAX_SHARD_BYTES", rows_a_shard * bytes_a_row)
     corpus = write_corpus(tmp_path / "c", [written])
     (read,) = corpus.sessions
     assert [len(shard) for shard in read.shards] == [
@@ -64,7 +64,7 @@ def test_a_session_is_read_as_it_was_written_whatever_its_shards(
 def test_a_session_of_more_than_a_thousand_shards_keeps_its_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_MOST_SHARD_BYTES", 1)
+    monkeypatch.setattr(writer, "_MAX_SHARD_BYTES", 1)
     n_windows = 1002
     written = replace(
         session_of(1),
@@ -139,7 +139,7 @@ def test_a_corpus_that_was_altered_is_refused(damage: str, tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="a corpus is a folder that"):
+    with pytest.raises(RecordingError, match="expected a folder that"):
         open_corpus(tmp_path)
 
 
@@ -158,11 +158,11 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     values |= {"complete": False, "asked_sha256": "a"}
     (tmp_path / "begun/manifest.json").write_text(json.dumps(values))
     assert len(CorpusWriter(tmp_path / "begun", header_of()).manifest.sessions) == 1
-    with pytest.raises(SettingsError, match="begun with other settings"):
+    with pytest.raises(SettingsError, match="started with other settings"):
         CorpusWriter(tmp_path / "begun", header_of("b"))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.txt").write_text("mine")
-    with pytest.raises(SettingsError, match="something that is no corpus"):
+    with pytest.raises(SettingsError, match="something other than a corpus"):
         CorpusWriter(tmp_path / "other", header_of())
 
 

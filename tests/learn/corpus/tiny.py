@@ -17,7 +17,7 @@ def write_corpus(
     hop_s: float = 0.5,
     recipe: dict | None = None,
 ) -> Corpus:
-    """Put sessions made by hand on disk, and open them as a corpus."""
+    """Write these sessions to disk, and open them as a corpus."""
     header = CorpusManifest(form=form, dtype=dtype, hop_s=hop_s, recipe=recipe or {}, settings={})
     writer = CorpusWriter(folder, header)
     for number, session in enumerate(sessions):
