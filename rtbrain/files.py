@@ -102,11 +102,13 @@ def strict_json(values: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """Plain values with None for every number that is not finite."""
+    """Plain values, also of numpy arrays, with None for every number that is not finite."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if hasattr(value, "tolist"):  # an array or a number of numpy's, without loading numpy
+        return finite(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,6 @@
-"""Units of voltage, as files write them."""
+"""Units of voltage and positions, as files and headers write them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,6 +26,16 @@ def microvolts_per(unit: str) -> float | None:
     # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
     plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
     return _MICROVOLTS.get(plain)
+
+
+def parse_position(texts: Sequence[str]) -> Floats:
+    """Position of three texts, float32 [3]; NaN unless all three are finite numbers."""
+    try:
+        position = np.array([float(text) for text in texts], np.float32)
+    except ValueError:
+        return np.full(3, np.nan, np.float32)
+    # Part of a position is no position.
+    return position if np.isfinite(position).all() else np.full(3, np.nan, np.float32)
 
 
 def amplitude_uv(data: Floats) -> float:

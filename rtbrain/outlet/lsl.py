@@ -7,19 +7,16 @@ a bounded queue and never the caller's time.
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.outlet.lsl_stream import (
-    close_outlet,
+    SentStream,
     describe_channels,
     describe_contacts,
     describe_origin,
-    make_outlet,
     new_info,
-    require_open,
 )
 from rtbrain.stream_names import decode_name
 from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
@@ -38,7 +35,7 @@ class SignalOutlet:
     montage : Montage
         Its channels and rate.
     source_id : str
-        What tells it from every other stream.
+        Identity of the stream, the same at every start of its sender.
     origin : str
         Where the signal comes from, one word: ``synthetic``, ``replay``, ``amplifier``.
     stream_type : str
@@ -75,22 +72,16 @@ class SignalOutlet:
         self._name = name
         self._n_channels = n_channels
         self._factor = _FROM_MICROVOLTS[unit]
-        self._outlet: Any = make_outlet(info)
+        self._stream = SentStream(info)
 
     @property
     def has_listeners(self) -> bool:
         """Whether anybody is connected."""
-        return self._outlet is not None and bool(self._outlet.have_consumers())
+        return self._stream.has_listeners
 
     def wait_for_listeners(self, timeout_s: float) -> bool:
-        """Wait until somebody is connected; False if nobody was in time.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait, s.
-        """
-        return self._outlet is not None and bool(self._outlet.wait_for_consumers(timeout_s))
+        """Wait up to `timeout_s` until somebody is connected; False if nobody was in time."""
+        return self._stream.wait_for_listeners(timeout_s)
 
     def push(self, item: Chunk) -> None:
         """Send a chunk; never waits for a listener.
@@ -102,7 +93,7 @@ class SignalOutlet:
         StreamError
             The outlet is closed.
         """
-        outlet = require_open(self._outlet, self._name)
+        outlet = self._stream.outlet
         if item.data.shape[0] != self._n_channels:
             raise MontageError(
                 f"outlet {self._name!r} has {self._n_channels} channels, the chunk has "
@@ -118,14 +109,13 @@ class SignalOutlet:
 
     def close(self) -> None:
         """End the stream, in under 0.6 s; safe to call twice."""
-        close_outlet(self._outlet)
-        self._outlet = None
+        self._stream.close()
 
 
 class DecodeOutlet:
     """Decodes as the LSL stream ``NAME-decode``, stamped with the end of their window.
 
-    One float32 channel an output, then ``valid`` (1 or 0), ``coverage`` (share of good channels),
+    One float32 channel per output, then ``valid`` (1 or 0), ``coverage`` (share of good channels),
     ``age_s`` and ``compute_s``; NaN where a decode has no value or no age.
 
     Parameters
@@ -142,7 +132,7 @@ class DecodeOutlet:
     bundle_id : str
         Which decoder it is.
     source_id : str
-        What tells it from every other stream.
+        Identity of the stream, the same at every start of its sender.
     unit : str
         Unit of the outputs.
     delay_s : float
@@ -187,12 +177,12 @@ class DecodeOutlet:
             info, origin="decoder", bundle_id=bundle_id, delay_s=f"{delay_s:.9g}", **plain
         )
         self._n_outputs = len(labels)
-        self._outlet: Any = make_outlet(info)
+        self._stream = SentStream(info)
 
     @property
     def has_listeners(self) -> bool:
         """Whether anybody is connected."""
-        return self._outlet is not None and bool(self._outlet.have_consumers())
+        return self._stream.has_listeners
 
     def push(self, item: Decode) -> None:
         """Send a decode; never waits for a listener.
@@ -202,17 +192,16 @@ class DecodeOutlet:
         StreamError
             The decode has another number of outputs, or the outlet is closed.
         """
-        outlet = require_open(self._outlet, self._name)
+        outlet = self._stream.outlet
         if item.values.size != self._n_outputs:
             raise StreamError(
                 f"outlet {self._name!r} has {self._n_outputs} outputs, the decode has "
                 f"{item.values.size}: make the outlet from the decoder's labels"
             )
         quality = item.quality
-        worth = (float(quality.valid), quality.coverage, item.age_s, item.compute_s)
-        outlet.push_sample([*item.values.tolist(), *worth], item.t_stop)
+        about = (float(quality.valid), quality.coverage, item.age_s, item.compute_s)
+        outlet.push_sample([*item.values.tolist(), *about], item.t_stop)
 
     def close(self) -> None:
         """End the stream, in under 0.6 s; safe to call twice."""
-        close_outlet(self._outlet)
-        self._outlet = None
+        self._stream.close()

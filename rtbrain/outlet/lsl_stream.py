@@ -39,17 +39,47 @@ def new_info(
     return pylsl.StreamInfo(name, stream_type, n_channels, sfreq_hz, fmt, source_id)
 
 
-def make_outlet(info: Any) -> Any:
-    """Outlet that holds no more than 10 s for a listener that stopped reading."""
-    held = _HELD_S if info.nominal_srate() > 0 else _HELD_MARKERS
-    return pylsl.StreamOutlet(info, max_buffered=held)
+class SentStream:
+    """One LSL stream that is sent, until it is closed.
 
+    It holds no more than 10 s for a listener that stopped reading.
+    """
 
-def require_open(outlet: Any, name: str) -> Any:
-    """Outlet itself, while it is one."""
-    if outlet is None:
-        raise StreamError(f"outlet {name!r} is closed: make a new one")
-    return outlet
+    def __init__(self, info: Any) -> None:
+        held = _HELD_S if info.nominal_srate() > 0 else _HELD_MARKERS
+        self._name: str = info.name()
+        self._outlet: Any = pylsl.StreamOutlet(info, max_buffered=held)
+
+    @property
+    def outlet(self) -> Any:
+        """The `pylsl.StreamOutlet`; a StreamError once closed."""
+        if self._outlet is None:
+            raise StreamError(f"outlet {self._name!r} is closed: make a new one")
+        return self._outlet
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody is connected."""
+        return self._outlet is not None and bool(self._outlet.have_consumers())
+
+    def wait_for_listeners(self, timeout_s: float) -> bool:
+        """Wait until somebody is connected; False if nobody was in time."""
+        return self._outlet is not None and bool(self._outlet.wait_for_consumers(timeout_s))
+
+    def close(self) -> None:
+        """Let the last samples leave, hang up on the listeners and wait until they are gone.
+
+        Takes under 0.6 s whatever the listeners do; safe to call twice.
+        """
+        if self.has_listeners:
+            time.sleep(_DRAIN_S)
+            _hang_up(self._outlet)
+            end = time.monotonic() + _HUNG_UP_S
+            while self._outlet.have_consumers() and time.monotonic() < end:
+                time.sleep(_POLL_S)
+            # A listener is signed off just before its samples are given back.
+            time.sleep(_SETTLE_S)
+        self._outlet = None
 
 
 def describe_channels(
@@ -114,22 +144,6 @@ def _check_private(what: str, text: str) -> None:
             f"LSL outlet: {what} {text!r} looks like a path, which everyone on the network would "
             "read: give it a plain word"
         )
-
-
-def close_outlet(outlet: Any) -> None:
-    """Let the last samples leave, hang up on the listeners and wait until they are gone.
-
-    Takes under 0.6 s whatever the listeners do. The caller then drops the outlet.
-    """
-    if outlet is None or not outlet.have_consumers():
-        return
-    time.sleep(_DRAIN_S)
-    _hang_up(outlet)
-    end = time.monotonic() + _HUNG_UP_S
-    while outlet.have_consumers() and time.monotonic() < end:
-        time.sleep(_POLL_S)
-    # A listener is signed off just before its samples are given back.
-    time.sleep(_SETTLE_S)
 
 
 def _hang_up(outlet: Any) -> None:

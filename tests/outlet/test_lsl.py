@@ -149,7 +149,7 @@ def test_a_listener_that_stopped_reading_costs_bounded_memory_and_no_time(source
         _grown_mib(outlet, chunk, 20)  # fills the queue
         assert outlet.has_listeners
         assert _grown_mib(outlet, chunk, 120) < 20  # 120 s are 60 MiB, if they were kept
-        handle = outlet._outlet
+        handle = outlet._stream.outlet
         started = time.monotonic()
         outlet.close()
         assert time.monotonic() - started < DEADLINE_S / 2
@@ -254,7 +254,7 @@ def test_what_was_pushed_just_before_the_close_still_arrives(source_id, listen):
     outlet = StatusOutlet("bed", source_id=source_id)
     inlet = listen()
     end = time.monotonic() + DEADLINE_S
-    while not outlet._outlet.have_consumers():
+    while not outlet._stream.has_listeners:
         assert time.monotonic() < end
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(inlet.pull_sample, DEADLINE_S)

@@ -18,7 +18,6 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import encoder_of_recipe
 from rtbrain.check.bench.references import PublishedPipeline, step_flop
 from rtbrain.check.bench.steps import PARTS, PUBLISHED_PIPELINE, BenchJob, BenchResult
-from rtbrain.processes import resident_kib
 from rtbrain.config import Recipe, load_settings
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import (
@@ -31,6 +30,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import RtbrainError
 from rtbrain.live.step_timing import measure, measure_peak_flops
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.processes import resident_kib
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Embedding, Montage, Spectrogram

@@ -22,7 +22,7 @@ from rtbrain.recording.xdf.samples import (
 )
 from rtbrain.stream_names import is_status
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per
+from rtbrain.units import microvolts_per, parse_position
 
 _RATE_TOLERANCE = 0.01
 _RATE_SAMPLES = 2**20
@@ -159,12 +159,8 @@ def montage_of_stream(
 
 
 def _positions(nodes: list[dict[str, Any]]) -> Floats | None:
-    positions = np.full((len(nodes), 3), np.nan, np.float32)
-    for row, node in enumerate(nodes):
-        try:
-            positions[row] = [float(_text(node, "location", axis)) for axis in "XYZ"]
-        except ValueError:
-            continue
+    places = [parse_position([_text(node, "location", axis) for axis in "XYZ"]) for node in nodes]
+    positions = np.stack(places)
     return None if np.isnan(positions).all() else positions
 
 

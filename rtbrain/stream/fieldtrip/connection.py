@@ -2,7 +2,6 @@
 
 import socket
 import time
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import MontageError, StreamError, quote
+from rtbrain.errors import MontageError, StreamError
 from rtbrain.stream.fieldtrip.mne_client import import_mne_realtime
+from rtbrain.stream.lsl.header import require_plain_labels
 from rtbrain.types import Montage, Times
 
 _ANSWER_S = 1.0
@@ -20,7 +20,6 @@ _LONGEST_ANSWER = 64 * 2**20
 _RETRY_S = 0.1
 _NEVER = 2**32 - 1
 Raw = npt.NDArray[Any]
-_LABEL_LIMIT = 100
 # Numbers of the protocol's data types: 0 is text; 1 to 8 are integers, 9 and 10 floats.
 _INTEGERS = range(1, 9)
 _NUMBERS = range(1, 11)
@@ -196,7 +195,7 @@ def read_buffer_header(
         raise StreamError(f"{where} holds no numbers (data type {header.dataType}): name another")
     notes: list[str] = []
     labels = tuple(label.strip() for label in header.labels)
-    _check_labels(labels, where)
+    require_plain_labels(labels, where)
     labelled = bool(labels)
     if not labelled and header.chunks.get(_CHUNK_LABELS, b"").strip(b"\0"):
         raise StreamError(
@@ -219,20 +218,6 @@ def read_buffer_header(
     except MontageError as error:
         raise MontageError(f"{where}: {error}") from error
     return BufferHeader(montage, _factors(header, notes), labelled, tuple(notes))
-
-
-def _check_labels(labels: tuple[str, ...], where: str) -> None:
-    for number, label in enumerate(labels, 1):
-        if not label or len(label) > _LABEL_LIMIT:
-            raise StreamError(
-                f"{where}: the label of channel {number} has {len(label)} characters, expected 1 "
-                f"to {_LABEL_LIMIT}: correct the sender's header"
-            )
-        if any(unicodedata.category(letter).startswith("C") for letter in label):
-            raise StreamError(
-                f"{where}: the label of channel {number}, {quote(label)}, has control characters: "
-                "correct the sender's header"
-            )
 
 
 def _labels_given(

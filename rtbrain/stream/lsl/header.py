@@ -1,4 +1,4 @@
-"""What an LSL header says: the montage, each channel's unit, where the signal comes from."""
+"""Read LSL headers: the montage, each channel's unit, where the signal comes from."""
 
 import math
 import unicodedata
@@ -11,22 +11,17 @@ import pylsl
 
 from rtbrain.errors import MontageError, StreamError, list_words, quote
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per
+from rtbrain.units import microvolts_per, parse_position
 
-_LABEL_LIMIT = 100
-
-
+_MAX_LABEL = 100
 _SESSION_KEYS = ("origin", "version", "bundle_id")
-
-
-# Microvolts a unit. The bare numbers are the powers of ten of a volt that MNE-LSL writes.
 # MNE-LSL writes the unit of volts as its power of ten.
 _BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamHeader:
-    """A stream's header, read and judged."""
+    """A header: montage, factors to µV, what rtbrain's outlets wrote, and what was assumed."""
 
     montage: Montage
     factors: Times  # float64 [n_channels]
@@ -35,7 +30,7 @@ class StreamHeader:
 
 
 def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
-    """Judge the full header of a numeric, regular stream.
+    """Read the full header of a numeric, regular stream.
 
     The XML is parsed by liblsl, which expands no entities, and walked no further than one
     channel past the announced count: a hostile header costs its transfer and no more.
@@ -122,18 +117,29 @@ def _labels(nodes: list[Any], n_channels: int, name: str, notes: list[str]) -> t
             f"stream {name} has {n_channels} channels, but its header labels {n_labels}: "
             "correct the sender's header"
         )
+    require_plain_labels(labels, f"stream {name}")
+    return tuple(labels)
+
+
+def require_plain_labels(labels: Sequence[str], where: str) -> None:
+    """Refuse channel labels that are empty, endless, or hold control characters.
+
+    Raises
+    ------
+    StreamError
+        Which label of which channel of `where`.
+    """
     for number, label in enumerate(labels, 1):
-        if len(label) > _LABEL_LIMIT:
+        if not 0 < len(label) <= _MAX_LABEL:
             raise StreamError(
-                f"stream {name}: the label of channel {number} has {len(label)} characters, at "
-                f"most {_LABEL_LIMIT} are taken: correct the sender's header"
+                f"{where}: the label of channel {number} has {len(label)} characters, expected 1 "
+                f"to {_MAX_LABEL}: correct the sender's header"
             )
         if any(unicodedata.category(letter).startswith("C") for letter in label):
             raise StreamError(
-                f"stream {name}: the label of channel {number}, {quote(label)}, has control "
-                "characters: correct the sender's header"
+                f"{where}: the label of channel {number}, {quote(label)}, has control characters: "
+                "correct the sender's header"
             )
-    return tuple(labels)
 
 
 def _kind(node: Any, stream_type: str, raw: bool) -> str:
@@ -163,13 +169,10 @@ def _positions(
 ) -> Floats | None:
     if len(nodes) != len(names):
         return None
-    positions = np.full((len(names), 3), np.nan, np.float32)
-    for row, node in enumerate(nodes):
-        location = node.child("location")
-        position = [_coordinate(location.child_value(axis)) for axis in "XYZ"]
-        # Part of a position is no position.
-        if all(map(math.isfinite, position)):
-            positions[row] = position
+    locations = [node.child("location") for node in nodes]
+    positions = np.stack(
+        [parse_position([at.child_value(axis) for axis in "XYZ"]) for at in locations]
+    )
     unplaced = [name for name, at in zip(names, positions, strict=True) if np.isnan(at[0])]
     if len(unplaced) == len(names):
         return None
@@ -182,10 +185,3 @@ def _positions(
     if unplaced:
         notes.append(f"no usable location for {list_words(unplaced)}: their position is unknown")
     return positions
-
-
-def _coordinate(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
