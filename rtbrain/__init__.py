@@ -26,11 +26,9 @@ from rtbrain.errors import RtbrainError
 from rtbrain.types import Chunk, Decode, Embedding, Montage, Quality, Spectrogram, Window
 
 __version__ = "0.1.0"
-
 _MODULES = {
     "read": "rtbrain.recording.read",
 }
-
 __all__ = [
     "Chunk",
     "Decode",

@@ -11,20 +11,10 @@ from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
-
-
 _NO_FEATURES = np.zeros(0, np.float32)
-
-
 _PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
-
-
 _MOST_PULLS = 1000  # in one drain of a backlog, so that a stop is seen then too
-
-
 _STALL_S = 1.0  # without a sample, after which the last decode is taken back
-
-
 _STALLED = f"no samples for {_STALL_S:g} s"
 
 

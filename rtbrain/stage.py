@@ -10,8 +10,6 @@ from typing import Protocol, TypeVar
 from rtbrain.types import Chunk, Montage
 
 In_contra = TypeVar("In_contra", contravariant=True)
-
-
 Out_co = TypeVar("Out_co", covariant=True)
 
 

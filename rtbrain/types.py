@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from rtbrain.errors import MontageError
 
+CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Times = npt.NDArray[np.float64]  # s
@@ -285,7 +287,6 @@ class Embedding:
 
 # Reason of a bad channel that an operator marked, in status events and in the window.
 OPERATOR_MARK = "marked by the operator"
-
 # Channels of every decode stream behind its outputs, and their units.
 DECODE_CHANNELS = {
     "valid": "bool",

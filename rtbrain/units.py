@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.types import CONTACT_KINDS, Chunk, Floats, Montage
 
 _MICROVOLTS = {
     **dict.fromkeys(("nanovolt", "nanovolts", "nv"), 1e-3),
@@ -12,7 +12,6 @@ _MICROVOLTS = {
     **dict.fromkeys(("millivolt", "millivolts", "mv"), 1e3),
     **dict.fromkeys(("volt", "volts", "v"), 1e6),
 }
-SIGNAL_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 _SMALLEST_UV = 0.1
 _LARGEST_UV = 20_000.0
 _TYPICAL_UV = 50.0
@@ -97,7 +96,7 @@ class AmplitudeCheck:
     """
 
     def __init__(self, montage: Montage) -> None:
-        rows = [row for row, kind in enumerate(montage.kinds) if kind in SIGNAL_KINDS]
+        rows = [row for row, kind in enumerate(montage.kinds) if kind in CONTACT_KINDS]
         self._rows = rows or list(range(montage.n_channels))
         n_samples = max(2, round(_LOOKED_AT_S * montage.sfreq_hz))
         self._seen = np.empty((len(self._rows), n_samples), np.float32)

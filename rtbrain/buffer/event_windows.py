@@ -1,4 +1,4 @@
-"""Windows placed relative to markers, cut from the chunks that the signal chain gives."""
+"""Windows placed relative to markers, cut from the chunks of the signal chain."""
 
 import heapq
 import itertools
@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rtbrain.buffer.ring import Ring, StampRing
-from rtbrain.errors import SettingsError, StreamError
+from rtbrain.buffer.windows import coverage_flaw, no_windows, require_next
+from rtbrain.errors import SettingsError
 from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
 
-# Further ahead of the signal than this a marker is not waited for: its clock is another one.
+# A marker further ahead of the signal than this is not waited for: it has another clock.
 _FURTHEST_AHEAD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A moment that somebody named."""
+    """A named moment, s on the LSL clock."""
 
     t: float
     text: str
@@ -27,13 +28,13 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Placed:
-    """A marker with its place; positions count the samples since the start, lost ones too."""
+    """A marker and its place; positions count the samples since the start, lost ones too."""
 
     stop: int  # position just after its window
     order: int
     marker: Marker
     anchor: int  # position of the marker's sample
-    reason: str  # why its window cannot be valid; empty where it may be
+    reason: str  # why its window cannot be valid; else empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +43,41 @@ class _Segment:
 
     begin: int  # position of the first
     gap: int  # positions lost before it
-    shift: int  # number of a sample less its position
+    shift: int  # number of a sample minus its position
     lost: int  # samples lost since the start
 
 
 class EventWindows:
-    """Cuts one window a marker, a fixed offset from the sample nearest to the marker's time.
+    """Cuts one window per marker, at a fixed offset from the sample nearest to the marker's time.
 
-    The window of a marker is given as soon as its last sample and the sample after the marker
-    are here, and in the order of their ends. Markers may be told before their samples or up to
-    `patience_s` after the end of their window; one told late is given by the next call, be its
-    chunk empty. Where stamps jitter backwards, the highest so far counts; where they go back by
-    more than 1 s, the clock was set, and the newest stretch that holds the time is meant.
+    The window of a marker comes out as soon as its last sample and the sample after the marker
+    have arrived, in the order of window ends. A marker may be added before its samples, or up to
+    `patience_s` after the end of its window; the next call then gives its window, even with an
+    empty chunk. Where stamps jitter backwards, the highest so far counts; where they go back by
+    more than 1 s, the clock was set, and the newest stretch that holds the time counts.
 
-    Every marker gives one window, in bursts too. It is not valid, all NaN, no channel good, and
-    says why where it holds a lost sample, begins before the stream or is no longer held, and
-    where the marker's own sample was lost: its place is then but an estimate. So it is for a marker
-    that no sample belongs to: its time is no number, before the stream or what is held of it
-    (told after `patience_s` more, since a clock may be set back), or more than 60 s ahead of
-    signal that came after it.
+    Every marker gives one window. It is not valid, all NaN, without a good channel, and with the
+    reason in its quality where it holds a lost sample, begins before the stream, is no longer
+    held, or where the marker's own sample was lost, so that its place is an estimate. The same
+    holds for a marker that no sample belongs to: its time is not finite, before the stream or
+    before the samples held (decided after another `patience_s`, since a clock may be set back),
+    or more than 60 s ahead of signal that arrived after it.
 
-    Windows own their data. An iterator that is not exhausted costs windows, never samples: the
-    next chunk takes in what is left first, and the old iterator ends.
+    Windows own their data. If the iterator is not exhausted, the next call takes in the remaining
+    samples first, and the old iterator ends.
 
     Parameters
     ----------
     montage : Montage
         Channels and rate of the chunks.
     length_samples : int
-        Samples a window.
+        Length of the windows.
     offset_samples : int
         From the sample nearest to a marker to the first of its window; may be negative.
     texts : collection of str, optional
-        Markers of other texts are ignored; None takes all.
+        Markers to cut at; None takes all.
     patience_s : float
-        How late a marker may be told, s.
+        How late a marker may be added, s.
 
     Raises
     ------
@@ -108,48 +109,34 @@ class EventWindows:
         self._patience = math.ceil(patience_s * montage.sfreq_hz)
         self._longest_wait = self._patience + math.ceil(_FURTHEST_AHEAD_S * montage.sfreq_hz)
         # A window that ends before its marker is known that much later, and the marker's sample
-        # not before the next one is here.
+        # only when the next one has arrived.
         after = offset_samples + length_samples
         self._capacity = length_samples + self._patience + max(0, -after) + 2
         self._stamp_capacity = self._capacity + max(0, offset_samples)
-        self._pending: Generator[Window, None, None] = _none()
+        self._pending: Generator[Window, None, None] = no_windows()
         self._restart()
 
     @property
     def marker(self) -> Marker | None:
-        """Marker of the window given last; None before the first."""
-        return self._given
+        """Marker of the last window; None before the first."""
+        return self._last_marker
 
     def mark(self, t: float, text: str) -> None:
-        """Tell a marker; its window comes from the calls that follow.
-
-        Parameters
-        ----------
-        t : float
-            Its time stamp, s, LSL clock.
-        text : str
-            Its name.
-        """
+        """Add a marker at a time, s on the LSL clock; later calls give its window."""
         if self._texts is None or text in self._texts:
-            told = (next(self._order), Marker(float(t), text), self._n_received)
-            self._waiting.append(told)
+            self._waiting.append((next(self._order), Marker(float(t), text), self._n_received))
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
-        """Windows that are complete with this chunk, by the order of their ends."""
+        """Windows that this chunk completes, in the order of their ends."""
         for _ in self._pending:
             pass
         if not (self._fresh or chunk.gap) and chunk.n_samples:
-            expected = self._stamps.count + self._segments[-1].shift
-            if chunk.first_sample != expected:
-                raise StreamError(
-                    f"windows: expected sample {expected} next, got a chunk that begins at sample "
-                    f"{chunk.first_sample} and declares no gap: the source must count what it lost"
-                )
+            require_next(chunk, self._stamps.count + self._segments[-1].shift)
         self._pending = self._cut(chunk)
         return self._pending
 
     def reset(self) -> None:
-        """Forget all samples, losses and markers; what the last iterator had left is given up."""
+        """Forget all samples, losses and markers; the last iterator ends."""
         self._pending.close()
         self._restart()
 
@@ -158,9 +145,9 @@ class EventWindows:
         self._stamps = StampRing(self._stamp_capacity, self._montage.sfreq_hz)
         self._n_received = 0
         self._order = itertools.count()
-        self._waiting: list[tuple[int, Marker, int]] = []  # order, marker, received when told
+        self._waiting: list[tuple[int, Marker, int]] = []  # order, marker, n received when added
         self._placed: list[_Placed] = []  # a heap
-        self._given: Marker | None = None
+        self._last_marker: Marker | None = None
         self._segments = deque([_Segment(0, 0, 0, 0)])
         self._fresh = True  # whether no sample came since the start or a gap
 
@@ -185,14 +172,11 @@ class EventWindows:
             start = stop
 
     def _n_until_decision(self, stamps: Times) -> int:
-        """How many samples may be taken in before markers must be looked at.
-
-        What is decided of a marker must not hang on where chunks end.
-        """
-        # At a set-back, since markers are sought in the newest stretch first.
+        """Number of samples to take before markers are decided on, wherever chunks end."""
+        # Up to a set-back, since markers are sought in the newest stretch first.
         n_samples = min(self._stamps.one_stretch(stamps), self._patience)
-        for _, _, n_when_told in self._waiting:
-            n_waited = self._n_received - n_when_told
+        for _, _, n_when_added in self._waiting:
+            n_waited = self._n_received - n_when_added
             limits = (1, self._patience, self._longest_wait)
             n_left = min((limit - n_waited for limit in limits if limit > n_waited), default=1)
             n_samples = min(n_samples, n_left)
@@ -217,35 +201,35 @@ class EventWindows:
             self._place_all()
         while self._placed and self._placed[0].stop <= self._stamps.count:
             placed = heapq.heappop(self._placed)
-            self._given = placed.marker
+            self._last_marker = placed.marker
             yield self._window(placed)
 
     def _place_all(self) -> None:
         stretches = self._stamps.stretches()
         left = []
-        for told in self._waiting:
-            order, marker, n_when_told = told
-            place = self._place(marker.t, n_when_told, stretches)
+        for waiting in self._waiting:
+            order, marker, n_when_added = waiting
+            place = self._place(marker.t, n_when_added, stretches)
             if place is None:
-                left.append(told)
+                left.append(waiting)
             else:
                 heapq.heappush(self._placed, _Placed(place[0], order, marker, *place[1:]))
         self._waiting = left
 
     def _place(
-        self, t: float, n_when_told: int, stretches: list[tuple[int, Times]]
+        self, t: float, n_when_added: int, stretches: list[tuple[int, Times]]
     ) -> tuple[int, int, str] | None:
-        """When a marker's window is given, where the marker is, and why not; None: it waits."""
+        """Where a marker's window ends, where the marker is, and its flaw; None while it waits."""
         stamps = self._stamps
         if not math.isfinite(t):
             return stamps.count, stamps.count - 1, f"the marker's time is {t}"
         found = stamps.find(t, stretches)
         if found is not None:
             return found[0] + self._offset + self._length, *found
-        n_waited = self._n_received - n_when_told
+        n_waited = self._n_received - n_when_added
         ahead_s = t - stamps.newest
         if ahead_s <= 0:
-            # A clock that is about to be set back may still make it a moment to come.
+            # If the clock is set back, its moment is still to come.
             late = n_waited >= self._patience
             return (stamps.count, *stamps.before(t, stretches)) if late else None
         if n_waited and ahead_s > _FURTHEST_AHEAD_S:
@@ -276,7 +260,7 @@ class EventWindows:
         return Window(data, self._t_stop(placed, stop), start + shift_of.shift, quality)
 
     def _t_stop(self, placed: _Placed, stop: int) -> float:
-        """Stamp of the last sample; where it has none, what the nominal rate makes of it."""
+        """Stamp of the last sample; where it has none, an estimate from the nominal rate."""
         stamp = self._stamps.at(stop - 1)
         if not math.isnan(stamp):
             return stamp
@@ -302,19 +286,15 @@ class EventWindows:
         return data
 
 
-def _none() -> Generator[Window, None, None]:
-    yield from ()
-
-
 class LiveEventWindows:
-    """Stage from Chunk to Windows that asks for markers before each chunk.
+    """Stage from Chunk to Windows that fetches the markers before each chunk.
 
     Parameters
     ----------
     windows : EventWindows
         Cuts the windows.
     markers : callable
-        ``markers(timeout_s)`` gives the markers that came, as (seconds on the LSL clock, text).
+        ``markers(timeout_s)`` gives the markers that arrived, as (s on the LSL clock, text).
     coverage_floor : float
         Share of good channels below which a window is not valid.
     """
@@ -331,16 +311,16 @@ class LiveEventWindows:
         self._coverage_floor = coverage_floor
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
-        """Windows that are complete with this chunk and the markers so far."""
+        """Windows that this chunk and the markers so far complete."""
         for t, text in self._markers(0.0):
             self._windows.mark(t, text)
         return map(self._judged, self._windows(chunk))
 
     def _judged(self, window: Window) -> Window:
         quality = window.quality
-        if not quality.valid or quality.coverage >= self._coverage_floor:
+        reason = coverage_flaw(quality.good, self._coverage_floor)
+        if not quality.valid or not reason:
             return window
-        reason = f"coverage {quality.coverage:.2f} is below {self._coverage_floor:.2f}"
         return replace(window, quality=replace(quality, valid=False, reason=reason))
 
     def reset(self) -> None:

@@ -4,29 +4,17 @@ import numpy as np
 
 from rtbrain.types import Floats, Times
 
-# Stamps that go back by less are jitter of the sender or of the mapping between clocks.
+# Stamps that go back by less are jitter of the sender or of the clock mapping.
 _SET_BACK_S = 1.0
-# Further from the nearest stamp no sample can be meant: the stamps jump there.
+# A moment further than this from the nearest stamp belongs to no sample: the stamps jump there.
 _FAR_S = 0.05
 
 
 class Ring:
     """Keeps the last samples and shows any number of them as one view, without copying.
 
-    Each sample is written twice, one capacity apart, so that the newest samples always lie side
-    by side somewhere: the whole buffer is never moved.
-
-    Parameters
-    ----------
-    n_channels : int
-        Rows.
-    capacity_samples : int
-        How many samples a channel are kept.
-
-    Raises
-    ------
-    ValueError
-        The capacity is below 1.
+    Each sample is written twice, one capacity apart, so that the newest samples are always
+    contiguous somewhere and the buffer is never moved.
     """
 
     def __init__(self, n_channels: int, capacity_samples: int) -> None:
@@ -37,13 +25,7 @@ class Ring:
         self.reset()
 
     def push(self, data: Floats) -> None:
-        """Take samples in; the oldest make room.
-
-        Parameters
-        ----------
-        data : ndarray, float32 [n_channels, n_samples]
-            Any number of samples; of more than the capacity, the newest are kept.
-        """
+        """Append samples, float32 [n_channels, n_samples]; the oldest are overwritten."""
         if data.shape[0] != self._n_channels:
             raise ValueError(
                 f"ring: expected {self._n_channels} channels, got an array of shape {data.shape}"
@@ -54,23 +36,10 @@ class Ring:
         self._write(data[:, n_to_edge:])
 
     def last(self, n_samples: int) -> Floats:
-        """Newest samples, NaN where none has arrived yet.
+        """Newest samples, NaN where none has arrived yet: float32 [n_channels, n_samples].
 
-        Parameters
-        ----------
-        n_samples : int
-            How many samples a channel, up to the capacity.
-
-        Returns
-        -------
-        ndarray, float32 [n_channels, n_samples]
-            A read-only view, contiguous a row. It stays as it is until more than
-            ``capacity - n_samples`` samples have been pushed since, and after a reset for ever.
-
-        Raises
-        ------
-        ValueError
-            More samples than the capacity are asked for.
+        The read-only view is valid until more than ``capacity - n_samples`` samples have been
+        pushed since; after a reset, forever.
         """
         if not 0 <= n_samples <= self._capacity:
             raise ValueError(
@@ -82,9 +51,9 @@ class Ring:
         return view
 
     def reset(self) -> None:
-        """Forget all samples; views given before keep theirs."""
-        # New memory rather than NaN over the old: whoever still holds the newest window from
-        # before a gap must not see it turn to NaN. Gaps are rare, and this is some milliseconds.
+        """Forget all samples; earlier views keep theirs."""
+        # New memory, so that a window from before a gap does not turn to NaN. Gaps are rare, and
+        # this takes some milliseconds.
         self._buffer = np.full((self._n_channels, 2 * self._capacity), np.nan, np.float32)
         self._at = 0  # where the next sample goes, below the capacity
 
@@ -98,8 +67,8 @@ class Ring:
 class StampRing:
     """Keeps the last stamps; positions count the samples since the start, lost ones too.
 
-    Stamps may jitter: what is searched is the highest stamp so far, which never falls but where
-    the clock was set back; there a new stretch begins.
+    Stamps may jitter: moments are sought in the highest stamp so far, which falls only where the
+    clock was set back; there a new stretch begins.
     """
 
     def __init__(self, capacity_samples: int, sfreq_hz: float) -> None:
@@ -112,7 +81,7 @@ class StampRing:
 
     @property
     def oldest(self) -> int:
-        """Position of the oldest stamp that is kept."""
+        """Position of the oldest stamp held."""
         return max(0, self.count - self._capacity)
 
     @property
@@ -121,35 +90,35 @@ class StampRing:
         return self._newest
 
     def one_stretch(self, stamps: Times) -> int:
-        """How many of the next stamps, float64 [n_samples], s, come before a set-back in them."""
+        """Number of the next stamps, float64 [n_samples], s, before the clock is set back."""
         if not stamps.size:
             return 0
         back = np.flatnonzero(stamps < self._highest_with(stamps) - _SET_BACK_S)
         return int(back[0]) if back.size else stamps.size
 
     def push(self, stamps: Times) -> None:
-        """Take stamps of one stretch in: float64 [n_samples], s."""
+        """Append stamps of one stretch: float64 [n_samples], s."""
         if stamps.size:
             self._write(stamps, self._highest_with(stamps))
 
     def lose(self, n_samples: int) -> None:
-        """Take note that samples were lost."""
+        """Count lost samples."""
         n_kept = min(n_samples, self._capacity)
         self.count += n_samples - n_kept
         self._write(np.full(n_kept, np.nan), np.full(n_kept, self._newest))
 
     def at(self, position: int) -> float:
-        """Stamp of a sample, s; NaN where it was lost, is not kept or has not come."""
+        """Stamp of a sample, s; NaN where it was lost, is no longer held or has not arrived."""
         if not self.oldest <= position < self.count:
             return float("nan")
         return float(self._raw[position % self._capacity])
 
     def after(self, t: float) -> int:
-        """Position at the nominal rate of a moment after the newest stamp."""
+        """Position of a moment after the newest stamp, at the nominal rate."""
         return self.count - 1 + round(min(t - self._newest, 1e9) * self._sfreq_hz)
 
     def stretches(self) -> list[tuple[int, Times]]:
-        """Stretches between set-backs, the newest first: position of the first, highest stamps."""
+        """Stretches between set-backs, newest first: first position, and highest stamps so far."""
         positions = np.arange(self.oldest, self.count)
         highest = self._highest[positions % self._capacity]
         edges = [0, *(np.flatnonzero(np.diff(highest) < 0) + 1), positions.size]
@@ -159,7 +128,7 @@ class StampRing:
         ]
 
     def find(self, t: float, stretches: list[tuple[int, Times]]) -> tuple[int, str] | None:
-        """Position of the sample nearest to a moment."""
+        """Position of the sample nearest to a moment, and what is wrong there; None: no stretch."""
         half_s = 0.5 / self._sfreq_hz
         for number, (begin, highest) in enumerate(stretches):
             if t > highest[-1]:
@@ -170,7 +139,7 @@ class StampRing:
         return None
 
     def before(self, t: float, stretches: list[tuple[int, Times]]) -> tuple[int, str]:
-        """Position at the nominal rate of a moment before the stamps that are kept, and why not."""
+        """Position of a moment before the stamps held, at the nominal rate, and what is wrong."""
         begin, highest = stretches[-1]
         before_s = float(highest[0]) - t
         position = begin - round(min(max(before_s, 0.0), 1e9) * self._sfreq_hz)

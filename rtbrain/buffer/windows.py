@@ -12,33 +12,19 @@ from rtbrain.types import Chunk, Floats, Mask, Montage, Quality, Window
 class Windows:
     """Cuts overlapping windows whose ends lie on a grid of the hop.
 
-    With `first` the number of the first sample seen (or the first after a gap or a reset),
-    windows end just before samples ``first + length + k * hop`` for all whole ``k``, negative
-    ones too, whose end lies after `first`. A recording of just one length gives one full window,
-    its last. No window spans a gap.
+    With `first` the number of the first sample (or of the first after a gap or a reset), windows
+    end just before samples ``first + length + k * hop`` for all whole ``k``, negative ones too,
+    whose end lies after `first`. No window spans a gap.
 
-    Windows that are not yet full come out as well: NaN where no sample has arrived, their
-    ``first_sample`` before `first` and so maybe negative, their quality not valid and saying how
-    far they are. A channel is good where the window holds finite samples only, hence none is
-    while it fills. A full window without a good channel, or with fewer than the floor, is not
-    valid either, and says so.
+    Windows that are not yet full come out as well: NaN where no sample has arrived, a
+    ``first_sample`` before `first` and thus maybe negative, a quality that is not valid and says
+    how far they are filled. A channel is good where the window holds finite samples only. A full
+    window whose share of good channels is 0 or below `coverage_floor` is not valid either.
 
-    The windows of a chunk are cut one by one as they are asked for. A window's data stay as they
-    are until the next but one is cut, so the newest window of an exhausted iterator may be kept
-    while more chunks come, until they give windows of their own; after a gap it may be kept for
-    good. An iterator that is not exhausted costs windows, never samples: the next chunk takes in
-    what is left first, and the old iterator ends.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks.
-    length_samples : int
-        Samples a window.
-    hop_samples : int
-        Samples from the end of one window to the end of the next.
-    coverage_floor : float
-        Share of channels, 0 to 1, that must be good for a full window to be valid.
+    The windows of a chunk are cut one by one, as the iterator advances. A window's data are valid
+    until the next but one is cut, so the newest window may be kept while further chunks complete
+    none; after a gap, forever. If the iterator is not exhausted, the next call takes in the
+    remaining samples first, and the old iterator ends.
 
     Raises
     ------
@@ -68,15 +54,15 @@ class Windows:
         self._coverage_floor = coverage_floor
         self._length = length_samples
         self._hop = hop_samples
-        # One hop more than a window, so that cutting the next leaves the last one as it is.
+        # One hop more than a window, so that cutting the next leaves the last one unchanged.
         self._ring = Ring(montage.n_channels, length_samples + hop_samples)
-        self._pending: Generator[Window, None, None] = _none()
+        self._pending: Generator[Window, None, None] = no_windows()
         self._lost = 0
         self._started = False  # whether a sample came since the start, a gap or a reset
         self._first = 0  # its number
         self._count = 0  # samples since `first`
-        # Number since `first` of each channel's last sample that was not finite. What came
-        # before `first` never arrived, so -1 makes every window that is not full not good.
+        # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
+        # no channel is good until the window is full.
         self._last_bad = np.full(montage.n_channels, -1, np.int64)
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
@@ -89,12 +75,12 @@ class Windows:
         if chunk.n_samples:
             if not self._started:
                 self._started, self._first = True, chunk.first_sample
-            self._check(chunk, self._first + self._count)
+            require_next(chunk, self._first + self._count)
         self._pending = self._cut(chunk)
         return self._pending
 
     def reset(self) -> None:
-        """Forget all samples and losses; what the last iterator had not given is given up."""
+        """Forget all samples and losses; the last iterator ends."""
         self._pending.close()
         self._lost = 0
         self._restart()
@@ -106,13 +92,6 @@ class Windows:
         self._first = 0
         self._count = 0
         self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
-
-    def _check(self, chunk: Chunk, expected: int) -> None:
-        if chunk.first_sample != expected:
-            raise StreamError(
-                f"windows: expected sample {expected} next, got a chunk that begins at sample "
-                f"{chunk.first_sample} and declares no gap: the source must count what it lost"
-            )
 
     def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
         start = 0
@@ -136,7 +115,7 @@ class Windows:
     def _window(self, t_stop: float) -> Window:
         start = self._count - self._length
         good: Mask = self._last_bad < start
-        reason = self._filling() if start < 0 else self._uncovered(good)
+        reason = self._filling() if start < 0 else coverage_flaw(good, self._coverage_floor)
         quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
 
@@ -144,15 +123,24 @@ class Windows:
         rate_hz = self._montage.sfreq_hz
         return f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
 
-    def _uncovered(self, good: Mask) -> str:
-        """Why too few channels are good; empty where there are enough."""
-        if not good.any():
-            return "no good channel"
-        coverage = np.count_nonzero(good) / good.size
-        if coverage >= self._coverage_floor:
-            return ""
-        return f"coverage {coverage:.2f} is below {self._coverage_floor:.2f}"
+
+def require_next(chunk: Chunk, expected: int) -> None:
+    """Refuse a chunk that skips or repeats samples without declaring a gap."""
+    if chunk.first_sample != expected:
+        raise StreamError(
+            f"windows: expected sample {expected} next, got a chunk that begins at sample "
+            f"{chunk.first_sample} and declares no gap: the source must count what it lost"
+        )
 
 
-def _none() -> Generator[Window, None, None]:
+def coverage_flaw(good: Mask, floor: float) -> str:
+    """Why too few channels are good; empty where there are enough."""
+    if not good.any():
+        return "no good channel"
+    coverage = np.count_nonzero(good) / good.size
+    return "" if coverage >= floor else f"coverage {coverage:.2f} is below {floor:.2f}"
+
+
+def no_windows() -> Generator[Window, None, None]:
+    """End at once."""
     yield from ()

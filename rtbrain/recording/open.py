@@ -11,8 +11,8 @@ import numpy.typing as npt
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
 from rtbrain.recording.recording import MNE_SUFFIXES, Recording
-from rtbrain.types import Floats, Montage
-from rtbrain.units import SIGNAL_KINDS, amplitude_uv, find_wrong_unit
+from rtbrain.types import CONTACT_KINDS, Floats, Montage
+from rtbrain.units import amplitude_uv, find_wrong_unit
 
 _FORMATS = ".vhdr .edf .bdf .fif .xdf .npy, or a BIDS folder"
 _LOOKED_AT_S = 10.0
@@ -93,7 +93,7 @@ def amplitude_note(recording: Recording, *, scale: float = 1.0) -> str | None:
     first 10 s: neither offsets, nor artefacts, nor a dead channel move it.
     """
     kinds = recording.montage.kinds
-    rows = [row for row, kind in enumerate(kinds) if kind in SIGNAL_KINDS]
+    rows = [row for row, kind in enumerate(kinds) if kind in CONTACT_KINDS]
     size_uv = abs(scale) * amplitude_uv(_beginning(recording)[rows or slice(None)])
     if size_uv == 0:
         return "the signal is flat: most channels do not change over the first seconds"

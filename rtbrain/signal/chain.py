@@ -1,4 +1,4 @@
-"""The signal chain: stages from chunks to chunks, one after another, as one."""
+"""The signal chain: stages from chunks to chunks in a row, and those that select channels."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,21 +11,14 @@ from rtbrain.types import OPERATOR_MARK, Chunk, Floats, Montage
 
 
 class Chain:
-    """Stages in a row; an empty chain lets chunks through as they are.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks that come in.
-    stages : sequence of SignalStage
-        Each made for the montage of the one before it.
+    """Stages in a row, each made for the montage of the one before; may be empty.
 
     Attributes
     ----------
     montage : Montage
         Channels and rate of the chunks that come out.
     delay_s : float
-        How far what comes out lags behind what came in, s: that of resampling.
+        How far the output lags behind the input, because of resampling, s.
     """
 
     def __init__(self, montage: Montage, stages: Sequence[SignalStage]) -> None:
@@ -47,16 +40,7 @@ class Chain:
 
 
 class Pick:
-    """Lets some channels through.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels of the chunks that come in.
-    names : sequence of str, optional
-        Labels to keep, in the order wished for; without it all, in the montage's order.
-    kinds : sequence of str, optional
-        Kinds to keep, among the labels to keep.
+    """Lets some channels through: those of the names, in that order, and of the kinds.
 
     Raises
     ------
@@ -78,7 +62,7 @@ class Pick:
             there = ", ".join(sorted(set(montage.kinds))) or "none"
             raise MontageError(
                 f"pick: no channel is left of {montage.n_channels} after names {names} and kinds "
-                f"{kinds}; the kinds there are: {there}"
+                f"{kinds}; the montage has kinds {there}"
             )
         self.montage = montage.pick([montage.names[row] for row in rows])
         self._rows = np.asarray(rows)
@@ -93,22 +77,21 @@ class Pick:
 
 
 class ManualMask:
-    """Sets to NaN what contacts send that an operator marked bad, until the mark is taken back.
+    """Sets contacts to NaN that an operator marked bad, until the mark is withdrawn.
 
-    It stands behind `ChannelQuality`, which goes on judging the contact by itself: a mark that is
-    taken back gives the contact back at once where nothing else is wrong with it. A gap changes
-    nothing.
+    It follows `ChannelQuality`, which keeps judging a marked contact: when the mark is withdrawn
+    the contact is back at once unless something else is wrong with it. A gap changes nothing.
 
     Parameters
     ----------
     montage : Montage
         Channels of the chunks.
     read_marks : callable
-        Marks since it was last asked, and never waits: ``bad LABEL``, ``good LABEL``, and
-        ``bad?``, which asks that all marks be told again. Other texts are not meant for it.
+        Gives the marks that arrived since the last call, without waiting: ``bad LABEL``,
+        ``good LABEL``, or ``bad?``, a request to repeat all marks. Other texts are ignored.
     on_event : callable, optional
-        Told ``("channel_bad", channel=label, reason="marked by the operator")``, ``("channel_good", ...)``, and
-        ``("channel_unknown", channel=label)`` of a label that is not in the montage.
+        Called with ``("channel_bad", channel=label, reason=text)``, ``("channel_good", ...)``
+        and, for a label that is not in the montage, ``("channel_unknown", channel=label)``.
     """
 
     def __init__(
@@ -125,7 +108,7 @@ class ManualMask:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all marks; no event tells it."""
+        """Forget all marks, without an event."""
         self._marked = np.zeros(self.montage.n_channels, np.bool_)
 
     @property
@@ -146,18 +129,18 @@ class ManualMask:
     def _take(self, text: str) -> None:
         if text == "bad?":
             for name in self.bad:
-                self._tell("channel_bad", channel=name, reason=OPERATOR_MARK)
+                self._report("channel_bad", channel=name, reason=OPERATOR_MARK)
             return
         verdict, _, name = text.partition(" ")
         if verdict not in ("bad", "good"):
             return
         row = self._row_of.get(name)
         if row is None:
-            self._tell("channel_unknown", channel=name)
+            self._report("channel_unknown", channel=name)
         elif self._marked[row] != (verdict == "bad"):
             self._marked[row] = verdict == "bad"
-            self._tell(f"channel_{verdict}", channel=name, reason=OPERATOR_MARK)
+            self._report(f"channel_{verdict}", channel=name, reason=OPERATOR_MARK)
 
-    def _tell(self, event: str, **fields: str) -> None:
+    def _report(self, event: str, **fields: str) -> None:
         if self._on_event is not None:
             self._on_event(event, **fields)

@@ -14,28 +14,17 @@ from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage
 class NotchComb:
     """Removes mains hum and its harmonics with a chain of narrow notches.
 
-    The notches of ``scipy.signal.iirnotch`` follow one another as in chained causal
-    ``scipy.signal.lfilter`` calls from zero state, which is the published front end of BrainBERT
-    [1]_. From zero state a constant offset rings for the first second or so; nothing is hidden.
+    The notches of ``scipy.signal.iirnotch`` follow one another as chained causal
+    ``scipy.signal.lfilter`` calls from zero state, as in the published front end of BrainBERT
+    [1]_. From zero state a constant offset rings for about a second.
 
-    A sample that is not finite comes out as NaN and the filter coasts on the channel's last
+    A non-finite sample comes out as NaN while the filter continues from the channel's last
     finite value, so that one lost sample does not silence a channel for good.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks that come in.
-    mains_hz : float
-        Mains frequency, 50 or 60 Hz in most of the world.
-    q : float
-        Quality factor of each notch: its frequency over its -3 dB width.
-    up_to_hz : float
-        Highest harmonic to remove; those at or above the Nyquist rate are left out.
 
     Attributes
     ----------
     frequencies_hz : tuple of float
-        The notches, in Hz.
+        Centres of the notches: the harmonics up to `up_to_hz` and below the Nyquist rate.
     sos : ndarray, float64 [n_notches, 6]
         Their second-order sections.
 
@@ -64,14 +53,14 @@ class NotchComb:
                 f"notch: no harmonic of {mains_hz} Hz lies below both up_to_hz {up_to_hz} Hz and "
                 f"the Nyquist rate {montage.sfreq_hz / 2} Hz: leave the notch out"
             )
-        # One row (b0 b1 b2 a0 a1 a2) a notch: the biquads themselves, so no root is found again.
+        # One row (b0 b1 b2 a0 a1 a2) per notch: the biquads themselves, with no roots to find.
         self.sos = np.asarray(
             [np.r_[iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz]
         )
         self._cascade = _Cascade(self.sos, montage.n_channels, from_first=False)
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        """Chunk without mains hum, as many samples as came in."""
+        """Chunk without mains hum."""
         return self._cascade(chunk)
 
     def reset(self) -> None:
@@ -83,17 +72,8 @@ class HighPass:
     """Removes drift and offset with a causal Butterworth high-pass.
 
     The filter starts in the steady state of each channel's first finite sample, as if that value
-    had lasted forever: an amplifier's offset of millivolts leaves no transient. Samples that are
-    not finite are treated as `NotchComb` treats them.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks that come in.
-    cutoff_hz : float
-        The -3 dB frequency in Hz.
-    order : int
-        Order of the Butterworth filter.
+    had lasted forever, so that an amplifier's offset leaves no transient. Non-finite samples are
+    treated as by `NotchComb`.
 
     Raises
     ------
@@ -115,7 +95,7 @@ class HighPass:
         self._cascade = _Cascade(np.asarray(sos), montage.n_channels, from_first=True)
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        """Chunk without drift, as many samples as came in."""
+        """Chunk without drift."""
         return self._cascade(chunk)
 
     def reset(self) -> None:
@@ -140,8 +120,8 @@ class _Cascade:
 
     def reset(self) -> None:
         self._state = np.zeros((len(self._sos), self._n_channels, 2))
-        # The value that each channel is measured from. A high-pass gives 0 for a constant, so
-        # taking the first sample off and starting from zero state is its steady state.
+        # Subtracted from each channel. A high-pass gives 0 for a constant, so subtracting the
+        # first sample and starting from zero state is its steady state.
         self._origin = np.full(self._n_channels, np.nan if self._from_first else 0.0)
         self._held = np.zeros(self._n_channels)  # last finite value, less the origin
 
@@ -171,7 +151,7 @@ class _Cascade:
         self._origin[rows] = signal[rows, finite[rows].argmax(axis=1)]
 
     def _bridge(self, signal: Doubles, finite: Mask) -> None:
-        """Put the last finite value in place of each sample that is not finite."""
+        """Replace each non-finite sample by the last finite value."""
         for row in np.flatnonzero(~finite.all(axis=1)):
             latest = np.maximum.accumulate(np.where(finite[row], np.arange(len(finite[row])), -1))
             signal[row] = np.where(latest >= 0, signal[row, latest], self._held[row])

@@ -1,4 +1,4 @@
-"""Channel quality, first in the signal chain: contacts that cannot be believed become NaN."""
+"""Channel quality, first in the signal chain: bad contacts become NaN."""
 
 from collections.abc import Callable
 
@@ -18,53 +18,41 @@ from rtbrain.signal.shafts import contact_rows, shaft_pairs
 from rtbrain.types import Chunk, Floats, Mask, Montage
 
 _BLOCK_S = 0.25
-
-
-# Two places: the last contact of a shaft must not be judged by one neighbour that may be dead.
+# Two places: the last contact of a shaft must not be judged by a single neighbour, perhaps dead.
 _REACH = 2
-
-
-# Blocks looked back on, 2 s, and how many of them must be bad. What no living contact does needs
-# 0.5 s; what a blink or a movement (0.3 to 1 s) might do needs more than those last.
+# Blocks to look back on, 2 s, and how many of them must be bad. What no living contact does
+# takes 0.5 s; what a blink or a movement of 0.3 to 1 s might do takes longer than those.
 _BLOCKS = 8
-
-
 _BAD_ABSOLUTE = 2
-
-
 _BAD_RELATIVE = 4
-
-
-# Blocks without a fault before a contact is believed again, 5 s: longer than those looked back
-# on, so that a loose plug does not come and go.
+# Blocks without a fault, 5 s, before a contact is good again: longer than the look back, so that
+# a loose plug does not come and go.
 _CLEAN_BLOCKS = 20
 
 
 class ChannelQuality:
-    """Sets to NaN what bad contacts send, and every sample that is not finite.
+    """Sets bad contacts, and every non-finite sample, to NaN.
 
-    Raw samples are measured in blocks of 0.25 s of the sample counter. A contact goes bad when 2
+    Raw samples are measured in blocks of 0.25 s of the sample counter. A contact turns bad when 2
     of its last 8 blocks break an absolute rule (not finite, flat, saturated) or 4 a relative one
-    (mains, noisy, quiet, uncorrelated with its shaft), and is good again after 20 blocks, 5 s,
-    without a fault. A verdict holds from the sample after its block on: nothing is taken back. A
-    sample that is not finite is NaN at once.
+    (mains, noisy, quiet, uncorrelated with its shaft), and good again after 20 blocks, 5 s,
+    without a fault. A verdict holds from the sample after its block on. A non-finite sample is
+    NaN at once.
 
     Relative rules compare contacts of one kind, at least 4 that are good. Where more than half of
-    all contacts break one in the same block, none of them counts: a reference that moved is not
-    so many bad contacts.
+    all contacts break one in the same block, none counts: the reference moved.
 
-    A gap ends the block that it falls into; what is known of the contacts stays.
+    A gap ends the block that it falls into; verdicts stay.
 
     Parameters
     ----------
     montage : Montage
-        Channels and rate of the chunks. Channels that are no contacts (of another kind than
-        seeg, ecog, dbs or eeg) pass as they are.
+        Channels and rate of the chunks. Channels that are no contacts pass as they are.
     mains_hz : float or None
         Mains frequency, Hz; None to look for 50 and 60 Hz.
     on_event : callable or None
-        Told ``("channel_bad", channel=label, reason=text)`` and ``("channel_good", ...)``, the
-        reason being the one that is over.
+        Called with ``("channel_bad", channel=label, reason=text)`` and ``("channel_good", ...)``
+        with the reason that has ended.
 
     Raises
     ------
@@ -84,7 +72,7 @@ class ChannelQuality:
         self._block_samples = round(_BLOCK_S * montage.sfreq_hz)
         if self._block_samples < 8:
             raise SettingsError(
-                f"quality: a rate of {montage.sfreq_hz} Hz is too low to judge contacts by, "
+                f"quality: a rate of {montage.sfreq_hz} Hz is too low to judge contacts, "
                 "expected 32 Hz or more: leave quality out"
             )
         self.montage = montage
@@ -101,7 +89,7 @@ class ChannelQuality:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was seen; every contact is good again, and no event tells it."""
+        """Forget everything; all contacts are good again, without an event."""
         n_contacts = len(self._names)
         self._correlation = ShaftCorrelation(n_contacts, *self._pairs)
         self._block = np.empty((n_contacts, self._block_samples), np.float32)
@@ -116,14 +104,14 @@ class ChannelQuality:
 
     @property
     def bad(self) -> dict[str, str]:
-        """Labels of the contacts that are bad now, and why."""
+        """Labels of the bad contacts, and why they are."""
         return {
             self._names[row]: QUALITY_REASONS[self._reason[row]]
             for row in self._reason.nonzero()[0]
         }
 
     def __call__(self, chunk: Chunk) -> Chunk:
-        """Chunk with NaN for what cannot be believed; the same chunk where all can be."""
+        """Chunk with NaN for bad contacts and samples; the same chunk where there are none."""
         if chunk.gap > 0 or chunk.first_sample != self._expected:
             self._n_held = None
         self._expected = chunk.first_sample + chunk.n_samples
@@ -147,7 +135,7 @@ class ChannelQuality:
         return Chunk(self._placed(data, chunk), chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def _placed(self, data: Floats, chunk: Chunk) -> Floats:
-        """Contacts back among the channels that are none."""
+        """Put contacts back among the other channels."""
         if self._all:
             return data
         whole = chunk.data.copy()
@@ -155,7 +143,7 @@ class ChannelQuality:
         return whole
 
     def _hold(self, samples: Floats, at: int) -> None:
-        """Put samples into the block, from place `at` on; judge it when it is full."""
+        """Put samples into the block at `at`; judge it when it is full."""
         if at == 0:
             self._n_held = 0
         if self._n_held is None:
@@ -186,7 +174,7 @@ class ChannelQuality:
         codes = absolute + relative  # one of them is 0
         broken = codes > 0
         self._latest[broken] = codes[broken]
-        # Where the relative rules are silent they have cleared nobody of theirs either.
+        # Where the relative rules were not applied, they clear no contact either.
         cleared = ~broken & (judged | np.isin(self._reason, list(ABSOLUTE)))
         self._clean[cleared] += 1
         self._clean[broken] = 0
@@ -196,11 +184,11 @@ class ChannelQuality:
         many |= self._broke_relative.sum(axis=0) >= _BAD_RELATIVE
         for row in np.flatnonzero(many & (self._reason == 0)):
             self._reason[row] = self._latest[row]
-            self._tell("channel_bad", int(row), self._latest[row])
+            self._report("channel_bad", int(row), self._latest[row])
         for row in np.flatnonzero((self._clean >= _CLEAN_BLOCKS) & (self._reason > 0)):
             reason, self._reason[row] = self._reason[row], 0
-            self._tell("channel_good", int(row), reason)
+            self._report("channel_good", int(row), reason)
 
-    def _tell(self, event: str, row: int, reason: int) -> None:
+    def _report(self, event: str, row: int, reason: int) -> None:
         if self._on_event is not None:
             self._on_event(event, channel=self._names[row], reason=QUALITY_REASONS[reason])

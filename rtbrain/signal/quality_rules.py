@@ -1,4 +1,4 @@
-"""Rules that say of each contact whether a block of its raw signal can be believed, and why not.
+"""Rules that judge a block of raw signal, contact by contact.
 
 Absolute rules look at a contact alone; relative rules compare it with the contacts of its kind.
 The limits were chosen on synthetic patients (blinks, movements and mains among what is normal)
@@ -13,51 +13,51 @@ import numpy.typing as npt
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _HARMONICS = 3
-# A signal that moves by no more than two steps of the converter does not move; a little more,
-# since a scale in floating point blurs the steps.
+# A signal that moves by no more than two steps of the converter is flat; a little more, since
+# scaling in floating point blurs the steps.
 _FLAT_QUANTA = 2.5
-# Whoever repeats fewer samples than this has too fine a signal to count its steps.
+# A signal that repeats a smaller share of its samples is too fine to count its steps.
 _REPEATS_OF_FLAT = 0.25
-# Below this many points, a correlation over a block means nothing.
-_FEWEST_POINTS = 4
+# Points that a correlation over a block needs at least.
+_MIN_POINTS = 4
 _MAINS_EVERYWHERE_HZ = (50.0, 60.0)
 QualityCodes = npt.NDArray[np.int8]
 QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
-# A signal that moves freely meets its highest value once or twice a block; one that is cut off at
-# a rail stays there. A fifth leaves room for converters whose steps are coarse.
+# A free signal reaches its highest value once or twice per block; a clipped one stays there. A
+# fifth leaves room for converters with coarse steps.
 _SHARE_AT_RAIL = 0.2
 # Robust standard deviations from the median of the contacts of a kind; normal contacts of a
 # synthetic montage reach 4.2 in level and 5 in change on the high side in single blocks.
 _DEVIATIONS = 5.0
-# However alike the others are, less than this is no fault: ten times the level and 5.6 times the
-# change from sample to sample. Normal contacts were seen to reach 15, 8 and 9 dB.
+# However similar the others are, less than this is no fault: ten times the level and 5.6 times
+# the change from sample to sample. Normal contacts reach 15, 8 and 9 dB.
 _LEAST_LEVEL_DB = 20.0
 _LEAST_CHANGE_DB = 15.0
 _LEAST_MAINS_DB = 14.0
-# Hum that the notches can take out is no fault: it must also drown the rest. A contact with three
-# times the usual hum was seen to reach 0.81.
+# Hum that the notches can remove is no fault: it must also drown the rest. A contact with three
+# times the usual hum reaches 0.81.
 _MAINS_SHARE = 0.9
-# Contacts of one kind needed to compare them, and how many of them must be good for these alone
-# to say what is normal; of fewer, nobody would ever be found good again.
-_FEWEST_CONTACTS = 4
-_FEWEST_GOOD = 2
+# Contacts of one kind needed to compare them, and how many must be good to define alone what is
+# normal; with fewer, no contact would ever become good again.
+_MIN_CONTACTS = 4
+_MIN_GOOD = 2
 # Neighbours correlate by 0.4 and more in every normal block average of a synthetic montage; dead
-# contacts by less than 0.2. A montage whose lower quartile is below 0.4 (as of few contacts after
-# an average reference) does not tell dead from alive.
+# contacts by less than 0.2. A montage whose lower quartile is below 0.4 (such as few contacts
+# after an average reference) does not separate dead from alive.
 _CORRELATED = 0.4
 _UNCORRELATED_BELOW = 0.2
 _QUARTILE = 0.25
-# Blocks over which correlations are averaged, and the fewest that will do: single blocks of
-# neighbours were seen between -0.7 and 1.
+# Blocks over which correlations are averaged, and the fewest needed: single blocks of neighbours
+# range from -0.7 to 1.
 _AVERAGED_BLOCKS = 8
-_FEWEST_BLOCKS = 4
+_MIN_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockMeasurements:
-    """Numbers of one block, a row a contact; NaN where a contact has samples that are not finite."""
+    """Numbers of one block, one row per contact; NaN for contacts with non-finite samples."""
 
     finite: Mask  # bool [n_contacts]
     flat: Mask  # bool [n_contacts]
@@ -73,10 +73,9 @@ class BlockMeasurements:
 class BlockMeasures:
     """Measures blocks of one length.
 
-    The signal's changes from one sample to the next are looked at beside its level: of a 1/f
-    signal they are nearly white, and so vary little from block to block. Correlations are taken
-    between means over one mains period, which hold no mains: hum that two dead contacts share
-    is no sign of life.
+    Beside the level, the changes from one sample to the next are measured: for a 1/f signal they
+    are nearly white and so vary little from block to block. Correlations are between means over
+    one mains period, which hold no mains: hum shared by two dead contacts is no sign of life.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class BlockMeasures:
 
     def __call__(self, block: Floats) -> BlockMeasurements:
         """Measure a block."""
-        # Not-finite samples make their own contact's numbers NaN: no cause to warn.
+        # Non-finite samples make their own contact's numbers NaN.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             finite: Mask = np.logical_and.reduce(np.isfinite(block), axis=1)
             centred = block - block.mean(axis=1, keepdims=True)
@@ -121,7 +120,7 @@ class BlockMeasures:
             )
 
     def _mains(self, changes: Floats) -> tuple[Doubles, Doubles]:
-        """Power of the mains and its share: of the mains frequency that has more of it."""
+        """Power of the mains and its share, for the stronger of the mains frequencies."""
         total = (np.square(changes) @ self._power_weights).astype(np.float64)
         mains = np.zeros_like(total)
         for waves in self._waves:
@@ -130,7 +129,7 @@ class BlockMeasures:
         return mains, mains / total
 
     def _correlation(self, centred: Floats) -> Doubles:
-        if self._n_periods <= _FEWEST_POINTS:
+        if self._n_periods <= _MIN_POINTS:
             return np.full(self._first.shape, np.nan)
         periods = centred[:, : self._n_periods * self._period]
         means = periods.reshape(len(centred), self._n_periods, self._period).mean(axis=2)
@@ -171,10 +170,10 @@ def _decibel(power: Doubles) -> Doubles:
 
 
 class AbsoluteRules:
-    """Not finite, flat, saturated: what no living contact is, whatever the others do."""
+    """Not finite, flat, saturated: what no living contact is."""
 
     def __call__(self, measured: BlockMeasurements) -> QualityCodes:
-        """Give the rule that each contact breaks: int8 [n_contacts], into `QUALITY_REASONS`."""
+        """Rule that each contact breaks, as an index into `QUALITY_REASONS`: int8 [n_contacts]."""
         codes = np.full(measured.finite.shape, _FINE, np.int8)
         with np.errstate(invalid="ignore"):
             codes[measured.at_extreme >= _SHARE_AT_RAIL] = _SATURATED
@@ -189,7 +188,7 @@ class AbsoluteRules:
 
 
 class RelativeRules:
-    """Mains, noisy, quiet, uncorrelated: each against the contacts of the same kind."""
+    """Mains, noisy, quiet, uncorrelated, compared with the contacts of the same kind."""
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         array = np.asarray(kinds)
@@ -198,14 +197,14 @@ class RelativeRules:
     def __call__(
         self, measured: BlockMeasurements, correlation: Doubles, alive: Mask, good: Mask
     ) -> tuple[QualityCodes, Mask]:
-        """Give the rule that each contact breaks, and which contacts could be judged."""
+        """Rule that each contact breaks, and which contacts could be judged."""
         codes = np.full(alive.shape, _FINE, np.int8)
         judged = np.zeros(alive.shape, np.bool_)
         for group in self._groups:
-            if np.count_nonzero(group & alive) < _FEWEST_CONTACTS:
+            if np.count_nonzero(group & alive) < _MIN_CONTACTS:
                 continue
             normal = group & good
-            if np.count_nonzero(normal) < _FEWEST_GOOD:
+            if np.count_nonzero(normal) < _MIN_GOOD:
                 normal = group & alive
             judged |= group
             found = self._broken(measured, correlation, normal)
@@ -215,8 +214,8 @@ class RelativeRules:
     def _broken(
         self, measured: BlockMeasurements, correlation: Doubles, normal: Mask
     ) -> QualityCodes:
-        # Contacts that are not finite or flat have NaN or minus infinity here: their own rules
-        # speak for them.
+        # Contacts that are not finite or flat have NaN or minus infinity here, and rules of
+        # their own.
         with np.errstate(invalid="ignore"):
             level = _beyond(measured.level_db, normal, _LEAST_LEVEL_DB)
             change = _beyond(measured.change_db, normal, _LEAST_CHANGE_DB)
@@ -231,7 +230,7 @@ class RelativeRules:
 
 
 def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
-    """Tell which values lie out of the normal range: 1 above, -1 below, 0 within or NaN."""
+    """Which values lie outside the normal range: 1 above, -1 below, 0 within or NaN."""
     middle = np.median(values_db[normal])
     distance = values_db - middle
     robust_std = 1.4826 * np.median(np.abs(distance[normal]))
@@ -241,7 +240,7 @@ def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
 
 def _uncorrelated(correlation: Doubles, normal: Mask) -> Mask:
     known = correlation[normal & np.isfinite(correlation)]
-    if known.size < _FEWEST_CONTACTS or np.quantile(known, _QUARTILE) < _CORRELATED:
+    if known.size < _MIN_CONTACTS or np.quantile(known, _QUARTILE) < _CORRELATED:
         return np.zeros(normal.shape, np.bool_)
     return np.asarray(correlation < _UNCORRELATED_BELOW)
 
@@ -249,7 +248,7 @@ def _uncorrelated(correlation: Doubles, normal: Mask) -> Mask:
 class ShaftCorrelation:
     """Best correlation of each contact with those near it on its shaft, averaged over blocks.
 
-    The sign is dropped after averaging: contacts of a bipolar montage are neighbours too.
+    The sign is dropped after averaging: neighbours of a bipolar montage are anticorrelated.
     """
 
     def __init__(self, n_contacts: int, first: Ints, second: Ints) -> None:
@@ -259,13 +258,13 @@ class ShaftCorrelation:
         self._at = 0
 
     def __call__(self, correlation: Doubles, usable: Mask) -> Doubles:
-        """Take a block in; best correlation so far: float64 [n_contacts], NaN where unknown."""
+        """Add a block; best correlation so far: float64 [n_contacts], NaN where unknown."""
         self._seen[self._at] = correlation
         self._at = (self._at + 1) % _AVERAGED_BLOCKS
         known = np.isfinite(self._seen)
         n_known = known.sum(axis=0)
         mean = np.abs(np.where(known, self._seen, 0).sum(axis=0) / np.maximum(n_known, 1))
-        mean[n_known < _FEWEST_BLOCKS] = -1
+        mean[n_known < _MIN_BLOCKS] = -1
         best = np.full(self._n_contacts, -1.0)
         for one, other in ((self._first, self._second), (self._second, self._first)):
             np.maximum.at(best, one, np.where(usable[other], mean, -1))

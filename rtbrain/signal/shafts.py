@@ -1,30 +1,23 @@
-"""Re-referencing within the signal chain: common average, bipolar pairs, shaft Laplacian.
+"""Contacts and their neighbours on a shaft, found by label: a stem and a number.
 
-Neighbours on a shaft are found by label, a stem and a number: ``LA3`` lies between ``LA2`` and
-``LA4``. On a grid the last contact of one row and the first of the next have consecutive numbers
-too; labels alone cannot tell them apart.
+``LA3`` lies between ``LA2`` and ``LA4``. On a grid the last contact of one row and the first of
+the next have consecutive numbers too; labels alone cannot distinguish them.
 """
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
-from rtbrain.errors import MontageError
-from rtbrain.types import Ints, Montage
+from rtbrain.errors import MontageError, list_words
+from rtbrain.types import CONTACT_KINDS, Ints, Montage
 
-CONTACT_KINDS = frozenset({"dbs", "ecog", "eeg", "seeg"})
-
-
-_LONGEST_SHAFT = 18  # contacts, of the depth electrodes that are made
-
-
+_LONGEST_SHAFT = 18  # contacts of the longest depth electrodes on the market
 _LABEL = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)")
 
 
 def neighbour_triples(montage: Montage) -> tuple[Ints, Ints, Ints]:
     """Rows of the contacts with both neighbours on their shaft, and rows of those neighbours."""
-    places = _places(montage)
+    places = shaft_places(montage)
     triples = [
         (row, places[shaft, number - 1], places[shaft, number + 1])
         for (shaft, number), row in places.items()
@@ -41,8 +34,8 @@ def neighbour_triples(montage: Montage) -> tuple[Ints, Ints, Ints]:
 def shaft_pairs(montage: Montage, reach: int) -> tuple[Ints, Ints]:
     """Rows of contacts that lie on one shaft within `reach` places of each other.
 
-    Contacts whose labels cannot be read, or that claim one place, form no pair; nor do those of
-    more than 18 contacts with one stem, which are a grid: next in number is not next in place.
+    Contacts with other labels, or in the same place, form no pair; nor do more than 18 contacts
+    with one stem, which are a grid: neighbours in number are not neighbours in place.
     """
     shafts: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in contact_rows(montage):
@@ -62,15 +55,15 @@ def shaft_pairs(montage: Montage, reach: int) -> tuple[Ints, Ints]:
 
 
 def contact_rows(montage: Montage) -> list[int]:
-    """Rows of the channels that are contacts in the brain or on the head."""
+    """Rows of the channels that are contacts."""
     return [row for row, kind in enumerate(montage.kinds) if kind in CONTACT_KINDS]
 
 
 def _parsed(label: str) -> tuple[str, int] | None:
-    """Stem and number of a label, such as ``("LT1Ha", 4)``; None where it is not of that form.
+    """Stem and number of a label, such as ``("LT1Ha", 4)``; None for any other label.
 
-    ``*`` and ``#``, with which clinics mark contacts, are no part of a stem; nor is what only
-    separates it from the number. Primes stay: ``A'3`` and ``A3`` are on opposite sides.
+    ``*`` and ``#``, with which clinics mark contacts, and separators are left out of the stem.
+    Primes stay: ``A'3`` and ``A3`` are on opposite sides.
     """
     found = _LABEL.fullmatch(re.sub(r"[*#]", "", label).strip())
     if found is None:
@@ -81,7 +74,7 @@ def _parsed(label: str) -> tuple[str, int] | None:
     return stem, int(found["number"])
 
 
-def _places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
+def shaft_places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
     """Row of each contact by its shaft (kind and stem) and number, in the montage's order."""
     places: dict[tuple[tuple[str, str], int], int] = {}
     for row in contact_rows(montage):
@@ -100,13 +93,9 @@ def _places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
 
 
 def no_neighbours_message(reference: str, neighbours: str, montage: Montage) -> str:
+    """Message of a reference that finds no contact with neighbours."""
     return (
-        f"{reference} reference: no contact has {neighbours}, got {some_names(montage.names)}: "
-        f"expected kinds {', '.join(sorted(CONTACT_KINDS))} and labels such as A1, A2, A3"
+        f"{reference} reference: no contact has {neighbours}, got "
+        f"{list_words(montage.names) or 'no channels'}: expected kinds "
+        f"{', '.join(sorted(CONTACT_KINDS))} and labels such as A1, A2, A3"
     )
-
-
-def some_names(names: Sequence[str]) -> str:
-    if not names:
-        return "no channels"
-    return ", ".join(names[:6]) + (f", ... ({len(names)} channels)" if len(names) > 6 else "")

@@ -14,8 +14,6 @@ from rtbrain.spectrogram.frames import (
 from rtbrain.types import Doubles, Ints, Mask, Spectrogram, Window
 
 _KNOWN_FRAMES = 100
-
-
 _MOST_DEVIATIONS = 5.0
 
 

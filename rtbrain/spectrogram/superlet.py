@@ -11,18 +11,12 @@ from rtbrain.spectrogram.frames import FrameGrid, WindowZScore
 from rtbrain.types import Floats, Mask, Spectrogram, Window
 
 _LOWEST_HZ, _HIGHEST_HZ = 0.1, 200.0
-
-
 # A superlet of order o holds the wavelets of 1 (the published base) times 1, ..., o cycles; the
 # published code begins with the least order's wavelet.
 _LEAST_ORDER, _GREATEST_ORDER = 3, 30
-
-
 # Standard deviations of the Gaussian in the time of a wavelet's cycles, and how far a wavelet is
 # followed: 10 scales a cycle, where one period is 2 pi scales.
 _DEVIATIONS = 5.0
-
-
 _SUPPORT_SCALES = 10.0
 
 

@@ -14,40 +14,18 @@ from rtbrain.synthetic.noise import RandomStream, random_generator
 from rtbrain.types import Doubles, Floats, Ints
 
 SPACES = ("MNI mm", "LIP voxels")
-
-
 _N_FOCI = 6
-
-
 _N_BURST_FOCI = 3
-
-
 _FOCUS_RADIUS_MM = 7.0
-
-
 _FOCUS_APART_MM = 22.0
-
-
 _MAX_DELAY_S = 0.150
-
-
 # Clinical depth electrodes: a contact every 3.5 mm, 6 to 14 on a shaft, from near the lateral
 # surface of the brain inwards.
 _PITCH_MM = 3.5
-
-
 _SHAFT_CONTACTS = (6, 14)
-
-
 _USUAL_CONTACTS = 8.5
-
-
 _ENTRY_X_MM = (60.0, 65.0)
-
-
 _MISS_MM = 2.5
-
-
 _ELSEWHERE_EVERY = 4
 
 

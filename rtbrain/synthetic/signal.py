@@ -22,71 +22,27 @@ from rtbrain.types import Chunk, Doubles, Floats, Montage
 
 # The kernels of the noise are as long as a block: it sets the lowest frequency of the background.
 _BLOCK_S = 1.0
-
-
 _BACKGROUND_RMS_UV = (30.0, 80.0)
-
-
 _BACKGROUND_EXPONENT = (1.8, 2.2)
-
-
 _FLOOR_UV = 0.03
-
-
 _SHARED_VARIANCE = 0.15
-
-
 _CORRELATION_MM = 8.0
-
-
 _ALPHA_UV = 12.0
-
-
 _ALPHA_AT_MM = ((-25.0, -85.0, 10.0), (25.0, -85.0, 10.0))
-
-
 _ALPHA_FALL_MM = 40.0
-
-
 _EYES_AT_MM = (0.0, 85.0, -35.0)
-
-
 _EYES_FALL_MM = 40.0
-
-
 _BLINK_UV = 250.0
-
-
 _MOVEMENT_UV = 120.0
-
-
 _MOVEMENT_HZ = 1.3
-
-
 _MUSCLE_GAIN = 1.5
-
-
 _MAINS_UV = 8.0
-
-
 _MAINS_UP_TO_HZ = 400.0
-
-
 _MAINS_WANDER_RAD = 2.0
-
-
 _MAINS_WANDER_PERIOD_S = 37.0
-
-
 _DRIFT_UV = 25.0
-
-
 _DRIFT_PERIODS_S = (11.0, 31.0, 83.0)
-
-
 _OFFSET_UV = 200.0
-
-
 _GAIN_SPREAD = 0.15
 
 

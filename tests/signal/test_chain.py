@@ -27,7 +27,7 @@ def test_kinds_choose_among_the_names():
 
 
 def test_a_choice_of_nothing_is_refused():
-    with pytest.raises(MontageError, match="the kinds there are: dbs, misc, seeg"):
+    with pytest.raises(MontageError, match="the montage has kinds dbs, misc, seeg"):
         Pick(MIXED, kinds=["ecog"])
     with pytest.raises(MontageError, match="no channel Z9"):
         Pick(MIXED, names=["Z9"])

@@ -1,4 +1,4 @@
-"""Contacts marked bad by the operator are masked and reported, behind the quality step, until taken back."""
+"""Contacts marked bad by the operator are masked and reported until the mark is withdrawn."""
 
 from collections import deque
 

@@ -65,8 +65,8 @@ def test_neighbours_are_notched_across_their_pair_and_not_in_time(sfreq_hz, main
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4)
 
 
-def test_contacts_without_both_neighbours_are_dropped_and_named():
+def test_contacts_without_both_neighbours_do_not_come_out():
     montage = Montage(("A1", "A2", "A3", "B1"), ("seeg",) * 4, 2048.0)
-    assert PublishedLaplacian(montage, 60).dropped == ("A1", "A3", "B1")
+    assert PublishedLaplacian(montage, 60).montage.names == ("A2",)
     with pytest.raises(MontageError, match="a neighbour on either side"):
         PublishedLaplacian(montage.pick(["A1", "A3"]), 60)

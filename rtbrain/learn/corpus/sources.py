@@ -14,8 +14,8 @@ from rtbrain.learn.corpus.manifest import CorpusManifest, settings_sha256
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.datasets import open_dataset
 from rtbrain.recording.recording import Recording
-from rtbrain.types import Montage
-from rtbrain.units import SIGNAL_KINDS, amplitude_uv, find_wrong_unit
+from rtbrain.types import CONTACT_KINDS, Montage
+from rtbrain.units import amplitude_uv, find_wrong_unit
 
 _EXAMINED_S = 10.0
 _SYNTHETIC = "synthetic:"
@@ -72,7 +72,7 @@ def source_channels(
     kept, unusable = [], []
     n_contacts = 0
     for name, row in zip(wanted, rows, strict=True):
-        contact = recording.montage.kinds[row] in SIGNAL_KINDS
+        contact = recording.montage.kinds[row] in CONTACT_KINDS
         if name in recording.bad:
             unusable.append((name, "marked bad in the recording"))
         elif contact and name in recording.unitless and source.scale is None:
@@ -82,7 +82,7 @@ def source_channels(
             kept.append(name)
             n_contacts += contact
     if not n_contacts:
-        why = f": {unusable[0][1]}" if unusable else f", one of {', '.join(sorted(SIGNAL_KINDS))}"
+        why = f": {unusable[0][1]}" if unusable else f", one of {', '.join(sorted(CONTACT_KINDS))}"
         raise RecordingError(f"none of {len(wanted)} channels is a usable contact{why}")
     return kept, unusable
 
@@ -90,7 +90,7 @@ def source_channels(
 def require_plausible_unit(recording: Recording, names: list[str]) -> None:
     """Refuse a signal of an amplitude that no brain makes."""
     montage = recording.montage
-    rows = [row for row in montage.rows(names) if montage.kinds[row] in SIGNAL_KINDS]
+    rows = [row for row in montage.rows(names) if montage.kinds[row] in CONTACT_KINDS]
     n_samples = min(round(_EXAMINED_S * montage.sfreq_hz), recording.n_samples)
     with reading():
         beginning = recording.read(0, n_samples)[rows]
