@@ -1,10 +1,11 @@
-"""The health bar: every stream, the decoder, the age of its decodes, disk and recording."""
+"""The health bar: streams, decoder, latency, processors, disk and recording."""
 
 import html
 import math
 
+import psutil
 from PySide6.QtCore import QPointF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from rtbrain.view.health.indicators import (
@@ -15,41 +16,44 @@ from rtbrain.view.health.indicators import (
     load_indicator,
     stream_indicator,
 )
-from rtbrain.view.health.latency import KEPT_S, LatencyHistory, ProcessorLoad
+from rtbrain.view.health.latency import KEPT_S, LatencyHistory
 from rtbrain.view.layout import FlowLayout
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import StreamHealth
-from rtbrain.view.theme import Theme
+from rtbrain.view.streams.states import StreamHealth, feed_of
+from rtbrain.view.theme import Theme, scaled_font
 
 _DRAW_EVERY_S = 0.2
 _GAP_PX = 14
-_SIGNS = {"good": "●", "warn": "▲", "bad": "✖", "faint": "○"}
-_SPARK_LETTERS = 16
+_SYMBOLS = {"good": "●", "warn": "▲", "bad": "✖", "faint": "○"}
+_SPARK_CHARS = 16
 _OLD_HOPS = 2.0
 _MIN_OLD_S = 0.3
-_MIN_HIGH_S = 1e-3
-_MAX_LETTERS = 80
+_LOAD_EVERY_S = 2.0
+_MIN_SCALE_S = 1e-3
+_MAX_CHARS = 80
 _TIP = (
-    "Age of the newest decode when it was ready: {age.total:.3f} s after the moment it describes\n"
-    "algorithm {age.algorithm:.3f} s: from that moment to the end of the window\n"
-    "transport {age.transport:.3f} s: from there until the decoder had the samples\n"
-    "compute {age.compute:.3f} s: from there to the decode\n"
-    "The way on to this window took {delivery_delay_s:.3f} s"
+    "Latency of the newest decode: ready {parts.total:.3f} s after the moment it describes\n"
+    "algorithm {parts.algorithm:.3f} s: from that moment to the end of the window\n"
+    "transport {parts.transport:.3f} s: from there until the decoder had the samples\n"
+    "compute {parts.compute:.3f} s: from there to the decode\n"
+    "Delivery to this window took {delivery_delay_s:.3f} s"
 )
 
 
 class HealthBar(QWidget):
-    """A line of streams and a line of machinery; each word has a tool tip that says more."""
+    """A line of streams and a line of components; each indicator has a tool tip with details."""
 
     def __init__(self, session: ViewSession, theme: Theme) -> None:
         super().__init__()
         self._session, self._theme = session, theme
         self._decoder, self._recorder = DecoderStatus(), RecorderStatus()
-        self._ages, self._load = LatencyHistory(), ProcessorLoad()
-        self._arrived = math.nan
+        self._latency = LatencyHistory()
+        self._load, self._load_at = math.nan, -math.inf
+        psutil.cpu_percent()  # the next call reports the load since this one
+        self._t_arrived = math.nan
         self._drawn_at = -math.inf
         self.streams = [_Cell() for _ in session.feeds]
-        self.cells = {name: _Cell() for name in ("decoder", "age", "cpu", "disk", "recording")}
+        self.cells = {name: _Cell() for name in ("decoder", "latency", "cpu", "disk", "recording")}
         self.spark = _Spark(theme)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -62,56 +66,56 @@ class HealthBar(QWidget):
             self._upper.addWidget(cell)
         for name, cell in self.cells.items():
             self._lower.addWidget(cell)
-            if name == "age":
+            if name == "latency":
                 self._lower.addWidget(self.spark)
 
     def take(self, update: SessionUpdate) -> None:
-        """Keep what was told, and the ages of the decodes."""
+        """Note the events, and the latencies of the decodes."""
         if update.other_decoder:
             self._decoder = DecoderStatus()
-            self._ages.clear()
-            if any(
-                feed.kind == "record" and feed.state == "absent" for feed in self._session.feeds
-            ):
+            self._latency = LatencyHistory()
+            if feed_of(self._session.feeds, "record").state == "absent":
                 self._recorder = RecorderStatus()
         for event in update.events:
             self._decoder.update(event)
             self._recorder.update(event)
             if event.event == "connected" and not is_from_recorder(event):
-                self._ages.clear()
-        for row in update.decodes:
-            self._ages.push(row)
-            self._arrived = row.t_arrived
+                self._latency = LatencyHistory()
+        for decode in update.decodes:
+            self._latency.push(decode)
+            self._t_arrived = decode.t_arrived
 
     def draw(self, now: float) -> None:
-        """Say how everything does, five times a second at most."""
+        """Update every indicator, at most five times a second."""
         if self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
             return
         self._drawn_at = now
-        # Windows send marks under one name: one word for all of them.
+        # Several windows send marks under one name: one indicator for all of them.
         feeds = {(feed.kind, feed.name, feed.state): feed for feed in self._session.feeds}.values()
         while len(self.streams) < len(feeds):
             self.streams.append(_Cell())
             self._upper.addWidget(self.streams[-1])
         for cell, feed in zip(self.streams, feeds, strict=False):
-            cell.say(stream_indicator(feed), self._theme)
+            cell.show_indicator(stream_indicator(feed), self._theme)
         for cell in self.streams[len(feeds) :]:
             cell.hide()
-        of_kind = {feed.kind: feed for feed in reversed(self._session.feeds)}
-        words = {
-            "decoder": self._decoder.indicator(of_kind["decode"], of_kind["status"]),
-            "age": self._age_word(now, of_kind["signal"], of_kind["decode"]),
-            "cpu": load_indicator(self._load.look(now)),
+        if now >= self._load_at + _LOAD_EVERY_S:
+            self._load, self._load_at = psutil.cpu_percent() / 100, now
+        signal, decode, status, record = self._session.feeds[:4]
+        indicators = {
+            "decoder": self._decoder.indicator(decode, status),
+            "latency": self._latency_indicator(now, signal, decode),
+            "cpu": load_indicator(self._load),
             "disk": self._recorder.disk_indicator(),
-            "recording": self._recorder.indicator(of_kind["record"]),
+            "recording": self._recorder.indicator(record),
         }
-        for name, word in words.items():
-            self.cells[name].say(word, self._theme)
-        self.spark.show_line(self._ages.line(now))
+        for name, indicator in indicators.items():
+            self.cells[name].show_indicator(indicator, self._theme)
+        self.spark.show_line(self._latency.line(now))
         self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Be as high as the words need at this width."""
+        """Take the height that the indicators need at this width."""
         super().resizeEvent(event)
         self._fit_height()
 
@@ -124,65 +128,67 @@ class HealthBar(QWidget):
         self._drawn_at = -math.inf
 
     def _fit_height(self) -> None:
-        # A main window's docks ask nobody how high a given width makes it.
+        # The docks of a main window ignore heightForWidth.
         lines = self._upper, self._lower
         self.setFixedHeight(sum(line.heightForWidth(self.width()) for line in lines))
 
-    def _age_word(self, now: float, signal: StreamHealth, decode_feed: StreamHealth) -> Indicator:
-        age = self._ages.newest
-        if decode_feed.state == "ended":
-            return Indicator("age -", "faint", "The decoder has ended")
-        if not math.isfinite(age.total):
+    def _latency_indicator(
+        self, now: float, signal: StreamHealth, decodes: StreamHealth
+    ) -> Indicator:
+        parts = self._latency.newest
+        if decodes.state == "ended":
+            return Indicator("latency -", "faint", "The decoder has ended")
+        if not math.isfinite(parts.total):
             if signal.state != "live" or not math.isfinite(signal.t_last):
-                return Indicator("age -", "faint", "Neither decodes nor signal come")
+                return Indicator("latency -", "faint", "Neither decodes nor signal arrive")
             old_s = max(0.0, now - signal.t_last)
             return Indicator(
                 f"signal {old_s:.2f} s old", "good", "Age of the newest sample on arrival"
             )
-        text = f"age {age.total:.2f} s"
-        tip = _TIP.format(age=age, delivery_delay_s=self._ages.delivery_delay_s)
-        decode, since_s = self._session.decode, now - self._arrived
-        hop_s = None if decode is None else decode.hop_s
+        text = f"latency {parts.total:.2f} s"
+        tip = _TIP.format(parts=parts, delivery_delay_s=self._latency.delivery_delay_s)
+        header, since_s = self._session.decode, now - self._t_arrived
+        hop_s = None if header is None else header.hop_s
         if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _MIN_OLD_S):
             return Indicator(f"{text}, and no decode for {since_s:.1f} s", "bad", tip)
-        if not math.isfinite(age.algorithm):
-            return Indicator(text, "warn", f"{text}; its parts are told of a valid decode only")
-        parts = f"algorithm {age.algorithm:.2f}, transport {age.transport:.2f}"
-        return Indicator(f"{text}: {parts}, compute {age.compute:.2f}", "good", tip)
+        if not math.isfinite(parts.algorithm):
+            return Indicator(text, "warn", f"{text}; its parts are known for valid decodes only")
+        text += f": algorithm {parts.algorithm:.2f}, transport {parts.transport:.2f}"
+        return Indicator(f"{text}, compute {parts.compute:.2f}", "good", tip)
 
 
 class _Cell(QLabel):
-    """A sign and a few words."""
+    """A symbol and a few words."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setTextFormat(Qt.TextFormat.RichText)
-        self._said: Indicator | None = None
+        self._shown: Indicator | None = None
 
-    def say(self, word: Indicator, theme: Theme) -> None:
-        if word == self._said:
+    def show_indicator(self, indicator: Indicator, theme: Theme) -> None:
+        if indicator == self._shown:
             return
-        self._said = word
+        self._shown = indicator
         self.setVisible(True)
-        colour = getattr(theme, word.severity)
-        shown = word.text if len(word.text) <= _MAX_LETTERS else f"{word.text[:_MAX_LETTERS]}…"
-        text = html.escape(shown)
-        if word.severity == "bad":
+        colour = getattr(theme, indicator.severity)
+        text = indicator.text
+        text = html.escape(text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}…")
+        if indicator.severity == "bad":
             text = f"<b><font color='{colour}'>{text}</font></b>"
-        elif word.severity == "faint":
+        elif indicator.severity == "faint":
             text = f"<font color='{colour}'>{text}</font>"
-        self.setText(f"<font color='{colour}'>{_SIGNS[word.severity]}</font>&nbsp;{text}")
-        self.setToolTip(html.escape(word.tip).replace("\n", "<br>"))
+        self.setText(f"<font color='{colour}'>{_SYMBOLS[indicator.severity]}</font>&nbsp;{text}")
+        self.setToolTip(html.escape(indicator.tip).replace("\n", "<br>"))
 
     def restyle(self, theme: Theme) -> None:
         self.setStyleSheet(f"font-size: {theme.font_pt:g}pt;")
-        word, self._said = self._said, None
-        if word is not None:
-            self.say(word, theme)
+        indicator, self._shown = self._shown, None
+        if indicator is not None:
+            self.show_indicator(indicator, theme)
 
 
 class _Spark(QWidget):
-    """Ages of the last minute as a small line, from 0 up."""
+    """Latencies of the last minute as a small line, from 0 up."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -193,10 +199,10 @@ class _Spark(QWidget):
         self._line = line
         self.setVisible(bool(line))
         if line:
-            ages = [age for _, age in line]
+            latencies = [latency for _, latency in line]
             self.setToolTip(
-                f"Age of the decodes over the last minute: {min(ages):.3f} to {max(ages):.3f} s; "
-                "the line's foot is 0"
+                f"Latency over the last minute: {min(latencies):.3f} to {max(latencies):.3f} s; "
+                "the bottom is 0"
             )
         self.update()
 
@@ -206,12 +212,8 @@ class _Spark(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        font = QFont(self.font())
-        font.setPointSizeF(self._theme.font_pt)
-        metrics = QFontMetricsF(font)
-        return QSize(
-            round(metrics.averageCharWidth() * _SPARK_LETTERS), round(metrics.lineSpacing())
-        )
+        metrics = QFontMetricsF(scaled_font(self, self._theme))
+        return QSize(round(metrics.averageCharWidth() * _SPARK_CHARS), round(metrics.lineSpacing()))
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         painter = QPainter(self)
@@ -219,16 +221,16 @@ class _Spark(QWidget):
         painter.setPen(QColor(self._theme.grid))
         painter.drawLine(0, self.height() - 1, self.width(), self.height() - 1)
         if self._line:
-            highest = 1.25 * max(max(age for _, age in self._line), _MIN_HIGH_S)
+            highest = 1.25 * max(max(latency for _, latency in self._line), _MIN_SCALE_S)
             room = self.height() - 3
             painter.setPen(QPen(QColor(self._theme.foreground), 1))
             painter.drawPolyline(
                 [
                     QPointF(
                         self.width() * (1 + t / KEPT_S),
-                        self.height() - 2 - room * max(0.0, age) / highest,
+                        self.height() - 2 - room * max(0.0, latency) / highest,
                     )
-                    for t, age in self._line
+                    for t, latency in self._line
                 ]
             )
         painter.end()

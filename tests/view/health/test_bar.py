@@ -14,7 +14,7 @@ from rtbrain.view.health.indicators import (
     load_indicator,
     stream_indicator,
 )
-from rtbrain.view.health.latency import LatencyHistory, ProcessorLoad
+from rtbrain.view.health.latency import LatencyHistory
 from rtbrain.view.status import Banner
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
@@ -25,10 +25,10 @@ INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25)
 
 
 def recorder(*events):
-    heard = RecorderStatus()
+    status = RecorderStatus()
     for name, fields in events:
-        heard.update(status_event(name, stream=RECORD, **fields))
-    return heard
+        status.update(status_event(name, stream=RECORD, **fields))
+    return status
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def signs(bar):
     return [cell.text() for cell in (*bar.streams, *bar.cells.values())]
 
 
-def test_a_live_stream_tells_its_rates_and_its_clock():
+def test_a_live_stream_shows_its_rates_and_its_clock():
     word = stream_indicator(feed("signal", nominal_hz=2048.0, effective_hz=2047.93))
     assert word.text == "signal 2047.9/2048 Hz, clock +0.10 ± 0.05 ms"
     assert word.severity == "good"
@@ -74,9 +74,9 @@ def test_lost_samples_warn_and_an_ambiguous_stream_too():
 
 
 @pytest.mark.parametrize("algorithm_s", [0.0, 0.1, 2.5])
-def test_the_age_is_parted_as_it_was_made(algorithm_s):
+def test_the_latency_is_split_as_it_was_made(algorithm_s):
     rng = np.random.default_rng(0)
-    ages, parts = LatencyHistory(), []
+    latency, parts = LatencyHistory(), []
     for i in range(240):
         t_stop = 100 + 0.25 * i
         transport_s, compute_s, delivery_delay_s = rng.uniform(
@@ -84,43 +84,43 @@ def test_the_age_is_parted_as_it_was_made(algorithm_s):
         )
         age_s = algorithm_s + transport_s + compute_s
         arrived = t_stop + transport_s + compute_s + delivery_delay_s
-        ages.push(row(t_stop, [0, 1], age_s=age_s, compute_s=compute_s, t_arrived=arrived))
+        latency.push(row(t_stop, [0, 1], age_s=age_s, compute_s=compute_s, t_arrived=arrived))
         parts.append((age_s, transport_s, compute_s))
-    newest = ages.newest
+    newest = latency.newest
     assert newest.total == pytest.approx(parts[-1][0])
     assert newest.algorithm == pytest.approx(algorithm_s, abs=0.003)
     assert newest.transport == pytest.approx(parts[-1][1], abs=0.003)
     assert newest.compute == pytest.approx(parts[-1][2])
     assert newest.algorithm + newest.transport + newest.compute == pytest.approx(newest.total)
-    assert len(ages.line(160.0)) == 240
+    assert len(latency.line(160.0)) == 240
 
 
-def test_an_age_that_is_not_known_is_left_out():
-    ages = LatencyHistory()
-    ages.push(row(100.0, [0, 1], age_s=NEVER))
-    assert math.isnan(ages.newest.total)
-    assert math.isnan(ages.delivery_delay_s)
-    assert ages.line(100.0) == []
+def test_an_unknown_latency_is_left_out():
+    latency = LatencyHistory()
+    latency.push(row(100.0, [0, 1], age_s=NEVER))
+    assert math.isnan(latency.newest.total)
+    assert math.isnan(latency.delivery_delay_s)
+    assert latency.line(100.0) == []
 
 
-def test_a_decode_that_is_taken_back_does_not_change_the_parts():
-    ages = LatencyHistory()
+def test_a_decode_that_is_withdrawn_does_not_change_the_parts():
+    latency = LatencyHistory()
     for i in range(20):
-        ages.push(row(100 + 0.25 * i, [0, 1], age_s=0.12, compute_s=0.01))
-    before = ages.newest
+        latency.push(row(100 + 0.25 * i, [0, 1], age_s=0.12, compute_s=0.01))
+    before = latency.newest
     assert before.algorithm == pytest.approx(0.07)
-    ages.push(row(106.0, [NEVER] * 2, valid=False, age_s=1.4, t_arrived=106.0))
-    assert ages.newest.total == 1.4
-    assert math.isnan(ages.newest.algorithm)
-    ages.push(row(107.0, [0, 1], age_s=0.12, compute_s=0.01))
-    assert ages.newest == before
+    latency.push(row(106.0, [NEVER] * 2, valid=False, age_s=1.4, t_arrived=106.0))
+    assert latency.newest.total == 1.4
+    assert math.isnan(latency.newest.algorithm)
+    latency.push(row(107.0, [0, 1], age_s=0.12, compute_s=0.01))
+    assert latency.newest == before
 
 
-def test_ages_hold_a_minute():
-    ages = LatencyHistory()
+def test_latencies_are_kept_for_a_minute():
+    latency = LatencyHistory()
     for i in range(2000):
-        ages.push(row(100 + 0.25 * i, [0, 1]))
-    assert len(ages._rows) <= 242
+        latency.push(row(100 + 0.25 * i, [0, 1]))
+    assert len(latency.line(100 + 0.25 * 1999)) <= 242
 
 
 @pytest.mark.parametrize(
@@ -129,40 +129,42 @@ def test_ages_hold_a_minute():
      ("stalled", "bad"), ("lost", "bad"), ("refused", "bad"), ("stopping", "warn"),
      ("failed", "bad"), ("stopped", "faint")],
 )  # fmt: skip
-def test_the_decoder_is_what_it_told_last(event, severity):
-    heard = DecoderStatus()
-    heard.update(status_event("waiting"))
-    heard.update(status_event(event, reason="because"))
-    heard.update(status_event("stopped", stream=RECORD))
-    heard.update(status_event("gap", lost=3))
-    word = heard.indicator(feed("decode"), feed("status"))
+def test_the_decoder_is_in_the_state_it_reported_last(event, severity):
+    status = DecoderStatus()
+    status.update(status_event("waiting"))
+    status.update(status_event(event, reason="because"))
+    status.update(status_event("stopped", stream=RECORD))
+    status.update(status_event("gap", lost=3))
+    word = status.indicator(feed("decode"), feed("status"))
     assert (word.text, word.severity) == (f"decoder: {event}", severity)
     assert "because" in word.tip
 
 
-def test_the_state_of_a_decoder_that_told_it_before_is_told_again():
-    heard = DecoderStatus()
-    heard.update(status_event("summary", state="stalled", bad={}))
-    assert heard.indicator(feed("decode"), feed("status")).text == "decoder: stalled"
+def test_a_summary_holds_the_state_of_a_decoder():
+    status = DecoderStatus()
+    status.update(status_event("summary", state="stalled", bad={}))
+    assert status.indicator(feed("decode"), feed("status")).text == "decoder: stalled"
 
 
-def test_a_decoder_that_failed_and_then_told_its_totals_has_failed():
-    heard = DecoderStatus()
-    heard.update(status_event("failed", reason="no room"))
-    heard.update(status_event("stopped"))
-    assert heard.indicator(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
+def test_a_decoder_that_failed_and_then_reported_its_totals_has_failed():
+    status = DecoderStatus()
+    status.update(status_event("failed", reason="no room"))
+    status.update(status_event("stopped"))
+    assert (
+        status.indicator(feed("decode", "lost"), feed("status", "lost")).text == "decoder: failed"
+    )
 
 
 def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
-    heard = DecoderStatus()
-    assert heard.indicator(feed("decode"), feed("status")).text == "decoder: running"
-    heard.update(status_event("live"))
-    assert heard.indicator(feed("decode"), feed("status", "lost")).text == "decoder: gone"
-    heard.update(status_event("stopped"))
-    assert heard.indicator(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
+    status = DecoderStatus()
+    assert status.indicator(feed("decode"), feed("status")).text == "decoder: running"
+    status.update(status_event("live"))
+    assert status.indicator(feed("decode"), feed("status", "lost")).text == "decoder: gone"
+    status.update(status_event("stopped"))
+    assert status.indicator(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
 
 
-def test_the_recording_is_told_from_its_start_to_its_end():
+def test_the_recording_is_followed_from_its_start_to_its_end():
     started = ("recording", {"file": "a.xdf"})
     full = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
     record, steps = feed("record"), [started, full, ("disk", {"free_bytes": 0})]
@@ -170,7 +172,7 @@ def test_the_recording_is_told_from_its_start_to_its_end():
     assert recorder(*steps[:1]).indicator(record).text == "REC a.xdf"
     word = recorder(*steps).indicator(record)
     assert (word.text, word.severity) == ("NOT RECORDING: disk full", "bad")
-    assert "7 samples wait, 2 samples dropped" in word.tip
+    assert "7 samples waiting, 2 samples dropped" in word.tip
     steps.append(("write_resumed", {}))
     assert recorder(*steps).indicator(record).text == "REC a.xdf"
     assert recorder(*steps).indicator(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
@@ -182,10 +184,10 @@ def test_the_recording_is_told_from_its_start_to_its_end():
     )
 
 
-def test_a_decoder_tells_of_the_recorder_that_it_lost():
-    heard = recorder(("recording", {"file": "a.xdf"}))
-    heard.update(status_event("record_failed", code=1, reason="the recorder has ended"))
-    assert heard.indicator(feed("record")).severity == "bad"
+def test_a_decoder_reports_the_recorder_that_it_lost():
+    status = recorder(("recording", {"file": "a.xdf"}))
+    status.update(status_event("record_failed", code=1, reason="the recorder has ended"))
+    assert status.indicator(feed("record")).severity == "bad"
 
 
 def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
@@ -197,28 +199,22 @@ def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
     assert recorder().disk_indicator().severity == "faint"
 
 
-def test_the_load_is_the_share_of_ticks_that_were_busy(tmp_path, monkeypatch):
-    stat = tmp_path / "stat"
-    stat.write_text("cpu  100 0 100 700 100 0 0 0 0 0\n")
-    monkeypatch.setattr("rtbrain.view.health.latency._STAT", stat)
-    load = ProcessorLoad()
-    stat.write_text("cpu  160 0 115 720 105 0 0 0 0 0\n")
-    assert load.look(0.0) == pytest.approx(75 / 100)
-    stat.write_text("cpu  160 0 115 1720 105 0 0 0 0 0\n")
-    assert load.look(1.0) == pytest.approx(0.75)
-    assert load.look(2.1) == 0.0
+def test_a_high_load_is_a_warning_and_an_unknown_one_is_not():
+    assert load_indicator(0.4).text == "CPU 40%"
     assert load_indicator(0.95).severity == "warn"
     assert load_indicator(NEVER).severity == "faint"
 
 
-def test_without_such_a_file_the_load_of_the_last_minute_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("rtbrain.view.health.latency._STAT", tmp_path / "none")
-    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 2.0, 3.0))
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
-    assert ProcessorLoad().look(0.0) == 0.25
+def test_the_load_is_read_every_two_seconds(shown, monkeypatch):
+    loads = iter([0.0, 25.0, 50.0])
+    monkeypatch.setattr("psutil.cpu_percent", lambda: next(loads))
+    bar = shown(HealthBar, StubSession())
+    for now, text in ((100.0, "CPU 25%"), (101.5, "CPU 25%"), (102.1, "CPU 50%")):
+        bar.draw(now)
+        assert text in bar.cells["cpu"].text()
 
 
-def test_every_word_has_a_sign_and_a_tip(shown):
+def test_every_indicator_has_a_symbol_and_a_tip(shown):
     bar = shown(HealthBar, StubSession(decode=INFO, feeds=[feed("signal", "lost")]))
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), events=(status_event("live"),)))
     bar.draw(100.1)
@@ -227,18 +223,18 @@ def test_every_word_has_a_sign_and_a_tip(shown):
         assert cell.toolTip()
     assert "✖" in bar.streams[0].text()
     assert "signal lost" in bar.streams[0].text()
-    assert "algorithm" in bar.cells["age"].text()
+    assert "algorithm" in bar.cells["latency"].text()
     assert bar.spark.isVisible()
 
 
-def test_an_old_decode_is_told_in_the_bar(shown):
+def test_an_old_decode_is_shown_in_the_bar(shown):
     bar = shown(HealthBar, StubSession(decode=INFO))
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
     bar.draw(103.05)
-    assert "no decode for 3.0 s" in bar.cells["age"].text()
+    assert "no decode for 3.0 s" in bar.cells["latency"].text()
 
 
-def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
+def test_what_a_decoder_of_other_channels_reported_is_forgotten(shown):
     session = StubSession(decode=INFO)
     bar = shown(HealthBar, session)
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),), events=(status_event("refused"),)))
@@ -252,16 +248,16 @@ def test_what_a_decoder_of_other_channels_said_is_forgotten(shown):
     assert not bar.spark.isVisible()
 
 
-def test_without_decodes_the_age_is_the_signals(shown):
+def test_without_decodes_the_latency_is_the_signals(shown):
     bar = shown(HealthBar, StubSession())
     bar.draw(100.02)
-    assert "signal 0.02 s old" in bar.cells["age"].text()
+    assert "signal 0.02 s old" in bar.cells["latency"].text()
     assert not bar.spark.isVisible()
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT, large(LIGHT)])
 @pytest.mark.parametrize("width", [400, 1280])
-def test_the_bar_is_as_high_as_its_words_need_and_none_overlap(shown, theme, width):
+def test_the_bar_is_as_high_as_its_indicators_need_and_none_overlap(shown, theme, width):
     session = StubSession(decode=INFO, feeds=[feed("signal", nominal_hz=2048.0)])
     bar = shown(HealthBar, session, theme, width)
     bar.take(SessionUpdate(0.0, decodes=(row(100.0, [0, 1]),)))
@@ -277,17 +273,17 @@ def test_the_bar_is_as_high_as_its_words_need_and_none_overlap(shown, theme, wid
         assert len({one.top() for one in where if one.height() == where[0].height()}) == 2
 
 
-def test_a_stream_more_gets_a_word_more(shown):
+def test_one_more_stream_gets_one_more_indicator(shown):
     session = StubSession()
     bar = shown(HealthBar, session)
     bar.draw(0.0)
     session.feeds += (feed("markers"), feed("markers", name="x-marks"))
     bar.draw(1.0)
     assert "markers live" in bar.streams[-2].text()
-    assert "marks by hand live" in bar.streams[-1].text()
+    assert "manual marks live" in bar.streams[-1].text()
 
 
-def test_marks_of_several_windows_are_one_word(shown):
+def test_marks_of_several_windows_are_one_indicator(shown):
     session = StubSession()
     bar = shown(HealthBar, session)
     session.feeds += (feed("markers", name="x-marks"),) * 3
@@ -295,7 +291,7 @@ def test_marks_of_several_windows_are_one_word(shown):
     assert [cell.text() for cell in bar.streams].count(bar.streams[-1].text()) == 1
 
 
-def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
+def test_names_cannot_mark_up_the_bar(shown):
     bar = shown(HealthBar, StubSession())
     bar.take(
         SessionUpdate(0.0, events=(status_event("recording", stream=RECORD, file="<b>x" * 50),))
@@ -310,7 +306,7 @@ def test_what_a_stream_is_called_cannot_mark_up_the_bar(shown):
     [("replay", "REPLAY"), ("synthetic", "SYNTHETIC"), ("fault injection", "FAULT INJECTION"),
      ("phantom", "PHANTOM")],
 )  # fmt: skip
-def test_a_signal_that_is_no_patients_has_a_band(shown, origin, words):
+def test_a_signal_that_is_not_a_patients_has_a_band(shown, origin, words):
     session = StubSession(feeds=[feed("signal", origin=origin)])
     banner = shown(Banner, session)
     banner.draw(0.0)
