@@ -1,4 +1,4 @@
-"""The decodes of the last minute, in rings: lines, spans without a valid decode, and reasons."""
+"""Decodes of the last minute: values, spans without a valid decode, and their reasons."""
 
 import math
 from collections import deque
@@ -10,7 +10,7 @@ from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import Floats, Mask, Times
 
 PAGE_S = 60.0
-# A hop under 0.15 s is not told apart from the time between two polls of a busy window.
+# A hop below 0.15 s cannot be distinguished from the time between two polls of a busy window.
 _MIN_LIMIT_S = 0.3
 _BREAK_HOPS = 2.5
 _EVENT_SPAN_S = 0.5
@@ -24,7 +24,7 @@ _TOUCHING_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpan:
-    """A stretch of time without a valid decode."""
+    """A span of time without a valid decode; `silent` if none came at all."""
 
     start: float
     stop: float
@@ -33,14 +33,14 @@ class InvalidSpan:
 
 
 class DecodeHistory:
-    """What the decoder said in the last minute, whatever it sends."""
+    """Decodes of the last minute, in rings of bounded size."""
 
     def __init__(self, info: DecodeHeader) -> None:
         self.last: ReceivedDecode | None = None
         self._hop_s = info.hop_s
         n_rows = _EVENT_ROWS
         if info.hop_s is not None:
-            # Half as many again: what catches up after a stall comes faster.
+            # Half as many again: decodes that catch up after a stall come faster.
             n_rows = min(_MAX_ROWS, math.ceil(1.5 * PAGE_S / info.hop_s) + 8)
         self._t = np.full(n_rows, np.nan)
         self._values = np.full((n_rows, len(info.labels)), np.nan, np.float32)
@@ -48,41 +48,42 @@ class DecodeHistory:
         self._n = 0
         self._reasons: deque[tuple[float, str]] = deque(maxlen=_REASONS)
 
-    def push(self, row: ReceivedDecode) -> None:
-        """Take a decode."""
-        place = self._n % self._t.size
-        self._t[place], self._values[place], self._valid[place] = row.t_stop, row.values, row.valid
+    def push(self, decode: ReceivedDecode) -> None:
+        """Add a decode."""
+        row = self._n % self._t.size
+        self._t[row], self._values[row] = decode.t_stop, decode.values
+        self._valid[row] = decode.valid
         self._n += 1
-        self.last = row
+        self.last = decode
 
     def note(self, event: StatusEvent) -> None:
-        """Take what the decoder tells: the reason of an ``invalid``."""
+        """Note the reason of an ``invalid`` event."""
         if event.event == "invalid":
             self._reasons.append((event.t, str(event.fields.get("reason", ""))))
 
     @property
     def reason(self) -> str:
-        """Why the newest decode is not valid, as last told; empty where that was not told."""
+        """Why the newest decode is invalid, as last reported; empty if it was not."""
         return self._reasons[-1][1] if self._reasons else ""
 
     def age_s(self, now: float) -> float:
         """Seconds since the end of the newest decode's window; NaN before the first decode.
 
-        Counted from its arrival where its time stamp lies in the future, as with a sender's
-        clock that is wrong: a decode never looks younger than it can be.
+        Counted from its arrival if its time stamp lies in the future, as from a wrong clock, so
+        that a decode never looks newer than it can be.
         """
         if self.last is None:
             return math.nan
         return max(now - self.last.t_stop, now - self.last.t_arrived, 0.0)
 
     def is_old(self, now: float) -> bool:
-        """Whether the newest decode is older than twice the hop; never so at events."""
+        """Whether the newest decode is older than twice the hop; False for decodes at events."""
         if self._hop_s is None or self.last is None:
             return False
         return self.age_s(now) > self._limit_s(self._hop_s)
 
     def page(self, now: float) -> tuple[Times, Floats, Mask]:
-        """Decodes of the last minute in the order of time."""
+        """Times less `now`, s, values and validity of the last minute; NaN rows break lines."""
         t, values, valid = self._recent(now)
         if self._hop_s is not None and t.size > 1:
             after = np.flatnonzero(np.diff(t) > self._break_s(self._hop_s)) + 1
@@ -92,7 +93,7 @@ class DecodeHistory:
         return t - now, values, valid
 
     def spans(self, now: float) -> list[InvalidSpan]:
-        """Stretches of the last minute without a valid decode, oldest first."""
+        """Spans of the last minute without a valid decode, oldest first."""
         t, _, valid = self._recent(now)
         if not t.size:
             return []
@@ -117,13 +118,13 @@ class DecodeHistory:
 
     def _recent(self, now: float) -> tuple[Times, Floats, Mask]:
         kept = np.flatnonzero((self._t > now - PAGE_S) & (self._t <= now))
-        # By time: what was taken back during a stall is dated later than what then catches up.
+        # Sorted: a decode withdrawn during a stall is dated later than those that then catch up.
         rows = kept[np.argsort(self._t[kept], kind="stable")]
         return self._t[rows], self._values[rows], self._valid[rows]
 
     def _reason_at(self, t: float) -> str:
-        for told_at, reason in reversed(self._reasons):
-            if told_at <= t + _REASON_AFTER_S:
+        for t_reported, reason in reversed(self._reasons):
+            if t_reported <= t + _REASON_AFTER_S:
                 return reason
         return ""
 
@@ -135,7 +136,7 @@ class DecodeHistory:
 
 
 def _extend(spans: list[InvalidSpan], new: InvalidSpan) -> None:
-    """Add a span, joined to the one before where that ends here for the same reason."""
+    """Append a span, joined to the previous one if that ends here for the same reason."""
     last = spans[-1] if spans else None
     joins = last is not None and not last.silent and new.start <= last.stop + _TOUCHING_S
     if joins and last is not None and last.reason == new.reason:

@@ -1,10 +1,10 @@
-"""The panel of the decodes: what the decoder says, how sure, how old, and whether to believe it."""
+"""The decode panel: the newest decode as a card, and the last minute as lines."""
 
 from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QFont, QResizeEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QLabel, QStackedLayout, QWidget
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
@@ -12,21 +12,21 @@ from rtbrain.view.decodes.card import DecisionCard, describe_decision
 from rtbrain.view.decodes.history import DecodeHistory, InvalidSpan
 from rtbrain.view.decodes.plot import DecodeLane
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import StreamHealth
-from rtbrain.view.theme import Theme
+from rtbrain.view.streams.states import StreamHealth, feed_of
+from rtbrain.view.theme import Theme, scaled_font
 
-_GONE = frozenset({"lost", "ended"})
+_OVER = frozenset({"lost", "ended"})
 _MAX_LANES = 6
 _TIP_SPANS = 6
-# Narrower than so many cards, plot and card share the width badly.
-_WIDE = 2.6
+# Narrower than this many cards, the panel puts the card above the plot.
+_MIN_WIDTH_CARDS = 2.6
 
 
 class DecodePanel(QWidget):
     """Probability of each class over the last minute, or each output of a regression.
 
-    The newest decode stands beside it, large. What is older than twice the hop is grey and tells
-    its age; stretches without a valid decode are hatched, with the reason.
+    The newest decode is shown large beside it. Decodes older than twice the hop are grey and say
+    how old they are; spans without a valid decode are hatched, with the reason.
     """
 
     def __init__(self, session: ViewSession, theme: Theme) -> None:
@@ -39,7 +39,7 @@ class DecodePanel(QWidget):
         self.missing = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
         self.card = DecisionCard(theme)
         self.canvas: Any = pg.GraphicsLayoutWidget()
-        # Its own least size would keep the window from becoming small.
+        # The default minimum size would keep the window from becoming small.
         self.canvas.setMinimumSize(80, 60)
         both = QWidget()
         self._beside = QBoxLayout(QBoxLayout.Direction.LeftToRight, both)
@@ -52,10 +52,10 @@ class DecodePanel(QWidget):
         self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
-        """Keep the decodes, and the reasons why some are not valid."""
+        """Add the decodes, and the reasons why some are invalid."""
         info = self._session.decode
         if info is None:
-            # None was found yet, or the one that was is of other channels.
+            # There is none yet, or its decoder reads other channels.
             self._info = self._history = None
         elif info != self._info:
             self._begin(info)
@@ -63,20 +63,20 @@ class DecodePanel(QWidget):
             return
         for event in update.events:
             self._history.note(event)
-        for row in update.decodes:
-            # Rows of the sender before, which came in the same poll as the new one's header.
-            if row.values.size == len(self._info.labels):
-                self._history.push(row)
+        for decode in update.decodes:
+            # Decodes of the previous sender may come in one poll with the new header.
+            if decode.values.size == len(self._info.labels):
+                self._history.push(decode)
 
     def draw(self, now: float) -> None:
-        """Draw what is kept."""
-        feed = self._feed()
+        """Redraw card and lines."""
+        feed = feed_of(self._session.feeds, "decode")
         if self._history is None or self._info is None:
-            self.missing.setText(_what_is_missing(feed))
+            self.missing.setText(_explain_missing(feed))
             self._stack.setCurrentIndex(0)
             return
         self._stack.setCurrentIndex(1)
-        decision = describe_decision(self._info, self._history, now, feed.state in _GONE)
+        decision = describe_decision(self._info, self._history, now, feed.state in _OVER)
         self.card.show_decision(decision)
         if (decision.state == "old") != self._old:
             self._old = decision.state == "old"
@@ -99,12 +99,12 @@ class DecodePanel(QWidget):
         self._colour()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Put the card above the plot where the panel is narrow."""
+        """Put the card above the plot if the panel is narrow."""
         super().resizeEvent(event)
-        narrow = self.width() < _WIDE * self.card.sizeHint().width()
+        narrow = self.width() < _MIN_WIDTH_CARDS * self.card.sizeHint().width()
         ways = QBoxLayout.Direction
         self._beside.setDirection(ways.TopToBottom if narrow else ways.LeftToRight)
-        self.card.lie(narrow)
+        self.card.set_above(narrow)
 
     def _begin(self, info: DecodeHeader) -> None:
         self._info, self._history = info, DecodeHistory(info)
@@ -123,28 +123,24 @@ class DecodePanel(QWidget):
             lane.plot.getAxis("bottom").setStyle(showValues=False)
         below = "s before now"
         if len(self.lanes) < len(info.labels) and info.unit != "probability":
-            below += f"; outputs {_MAX_LANES + 1} to {len(info.labels)} are in numbers only"
+            below += f"; outputs {_MAX_LANES + 1} to {len(info.labels)} are shown as numbers only"
         self.lanes[-1].plot.setLabel("bottom", below)
         self._colour()
 
     def _colour(self) -> None:
-        font = QFont(self.font())
-        font.setPointSizeF(self._theme.font_pt * 0.9)
+        font = scaled_font(self, self._theme, 0.9)
         for lane in self.lanes:
             lane.restyle(self._theme, font, self._old)
 
-    def _feed(self) -> StreamHealth:
-        return next(feed for feed in self._session.feeds if feed.kind == "decode")
 
-
-def _what_is_missing(feed: StreamHealth) -> str:
+def _explain_missing(feed: StreamHealth) -> str:
     if feed.state == "connecting":
         return f"Connecting to the decodes {feed.name}"
     start = "Start a decoder: rtbrain decode --stream NAME --bundle FOLDER"
     if not feed.name:
         return f"○ There is no decode stream.\n{start}"
-    if ": " in feed.name:  # why it is not taken, in place of a name
-        return f"▲ No decode stream is taken.\n{feed.name}\nName the one to take with --decode"
+    if ": " in feed.name:  # a reason in place of a name
+        return f"▲ No decode stream is connected.\n{feed.name}\nChoose one with --decode"
     return f"○ There is no decode stream {feed.name}.\n{start}"
 
 
@@ -153,7 +149,7 @@ def _tip(spans: list[InvalidSpan], now: float) -> str:
         return "Decodes of the last minute, by the end of their window"
     lines = [
         f"{now - span.start:.1f} to {max(0.0, now - span.stop):.1f} s ago: "
-        + (span.reason if span.silent else f"not valid, {span.reason or 'reason not told'}")
+        + (span.reason if span.silent else f"not valid, {span.reason or 'no reason reported'}")
         for span in spans[-_TIP_SPANS:]
     ]
     return "\n".join(["Hatched, without a valid decode:", *lines])

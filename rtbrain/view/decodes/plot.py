@@ -1,4 +1,4 @@
-"""The plots of the decodes: a line an output, hatched where there is no valid decode."""
+"""The plots of the decodes: one line per output, hatched where there is no valid decode."""
 
 import math
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ _LINE_PX = 2
 _LABELS = 3
 _MIN_LABEL_PX = 110
 _MARGIN = 0.06
-# Numbers on the vertical axis, as close as they may stand, in lines of type from one to the next.
+# Minimum distance between numbers on the vertical axis, in lines of text.
 _TICK_LINES = 1.5
 _FREE_TICK_LINES = 3.0
-# A scale that fits is kept: it is narrowed only where less than a third of it is used.
+# A scale is narrowed only when less than a third of it is used.
 _MIN_USED = 0.33
 
 
 def output_pen(theme: Theme, output: int, old: bool) -> Any:
-    """Pen of an output's line: its colour, or grey where the decode is old."""
+    """Pen of an output's line: its colour, or grey if the decode is old."""
     n_colours = len(theme.classes)
     return pg.mkPen(
         theme.faint if old else theme.classes[output % n_colours],
@@ -50,17 +50,17 @@ class DecodeLane:
         self.plot = plot
         self._outputs, self._fixed, self._lines = list(outputs), limits is not None, lines
         self._limits = limits or (0.0, 1.0)
-        self._hatches = {silent: QGraphicsPathItem() for silent in (False, True)}
-        self._curves = [pg.PlotCurveItem(connect="finite") for _ in outputs]
-        # Decodes with none beside them, which no line would show.
-        self._dots = [pg.ScatterPlotItem(size=6, pxMode=True) for _ in outputs]
+        self.hatches = {silent: QGraphicsPathItem() for silent in (False, True)}
+        self.curves = [pg.PlotCurveItem(connect="finite") for _ in outputs]
+        # Isolated decodes, which a line would not show.
+        self.dots = [pg.ScatterPlotItem(size=6, pxMode=True) for _ in outputs]
         self._texts = [pg.TextItem(anchor=(0.5, 0)) for _ in range(_LABELS)]
-        for item in (*self._hatches.values(), *self._curves, *self._dots, *self._texts):
+        for item in (*self.hatches.values(), *self.curves, *self.dots, *self._texts):
             plot.addItem(item, ignoreBounds=True)
         self._label = label
-        self._name = pg.TextItem("" if self._fixed else label, anchor=(0, 0))
-        self._name.setVisible(not self._fixed)
-        plot.addItem(self._name, ignoreBounds=True)
+        self._title = pg.TextItem("" if self._fixed else label, anchor=(0, 0))
+        self._title.setVisible(not self._fixed)
+        plot.addItem(self._title, ignoreBounds=True)
         if self._fixed:
             plot.setLabel("left", label)
         plot.setXRange(-PAGE_S, 0, padding=0)
@@ -68,13 +68,14 @@ class DecodeLane:
         plot.setMouseEnabled(x=False, y=False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
-        self._few, self._n_parts = math.nan, 0
+        self._density = math.nan
+        self.ticks: list[float] = []  # of a fixed scale
         self._font = QFont()
         self._metrics = QFontMetricsF(self._font)
 
     def draw(self, t: Times, values: Floats, spans: Sequence[InvalidSpan], now: float) -> None:
-        """Draw this page."""
-        for curve, dots, output in zip(self._curves, self._dots, self._outputs, strict=True):
+        """Draw a page of `DecodeHistory`."""
+        for curve, dots, output in zip(self.curves, self.dots, self._outputs, strict=True):
             y = values[:, output]
             finite = np.isfinite(y)
             alone = finite.copy()
@@ -92,19 +93,19 @@ class DecodeLane:
         self._hatch(spans, now)
 
     def restyle(self, theme: Theme, font: QFont, old: bool) -> None:
-        """Take the colours of a theme, or grey for what is old."""
-        for curve, dots, output in zip(self._curves, self._dots, self._outputs, strict=True):
+        """Apply a theme, with grey lines for old decodes."""
+        for curve, dots, output in zip(self.curves, self.dots, self._outputs, strict=True):
             pen = output_pen(theme, output, old)
             curve.setPen(pen)
             dots.setBrush(pen.color())
             dots.setPen(pen.color())
-        for silent, item in self._hatches.items():
+        for silent, item in self.hatches.items():
             colour = QColor(theme.faint if silent else theme.warn)
             colour.setAlpha(120)
             pattern = Qt.BrushStyle.Dense6Pattern if silent else Qt.BrushStyle.BDiagPattern
             item.setBrush(QBrush(colour, pattern))
             item.setPen(QColor(0, 0, 0, 0))
-        for text in (self._name, *self._texts):
+        for text in (self._title, *self._texts):
             text.setFont(font)
             text.setColor(theme.foreground)
             text.fill = pg.mkBrush(theme.background)
@@ -121,15 +122,15 @@ class DecodeLane:
         )
 
     def _tick(self) -> None:
-        """As many numbers and letters at the vertical axis as there is room for."""
+        """Fit numbers and label of the vertical axis to its height."""
         lines = self.plot.vb.height() / max(1.0, self._metrics.height())
         axis = self.plot.getAxis("left")
         if not self._fixed:
-            few = min(1.0, lines / (2 * _FREE_TICK_LINES))
-            if few != self._few:
-                self._few = few
+            density = min(1.0, lines / (2 * _FREE_TICK_LINES))
+            if density != self._density:
+                self._density = density
                 axis.setStyle(maxTextLevel=0)
-                axis.setTickDensity(few)
+                axis.setTickDensity(density)
             return
         low, high = self._limits
         fits = self._metrics.horizontalAdvance(self._label) < self.plot.vb.height()
@@ -137,10 +138,9 @@ class DecodeLane:
         if label != axis.labelText:
             axis.setLabel(label)
         n_parts = next((n for n in (4, 2) if lines > n * _TICK_LINES), 1)
-        if n_parts != self._n_parts:
-            self._n_parts = n_parts
-            values = np.linspace(low, high, n_parts + 1).tolist()
-            axis.setTicks([[(value, f"{value:g}") for value in values]])
+        if n_parts + 1 != len(self.ticks):
+            self.ticks = np.linspace(low, high, n_parts + 1).tolist()
+            axis.setTicks([[(value, f"{value:g}") for value in self.ticks]])
 
     def _fit(self, values: Floats) -> None:
         finite = values[np.isfinite(values)]
@@ -157,7 +157,7 @@ class DecodeLane:
 
     def _hatch(self, spans: Sequence[InvalidSpan], now: float) -> None:
         (left, right), (low, high) = self.plot.vb.viewRange()
-        self._name.setPos(left, high)
+        self._title.setPos(left, high)
         paths = {silent: QPainterPath() for silent in (False, True)}
         labelled = []
         px_per_s = self.plot.vb.width() / max(1e-9, right - left)
@@ -166,7 +166,7 @@ class DecodeLane:
             paths[span.silent].addRect(QRectF(start, low, stop - start, high - low))
             if (stop - start) * px_per_s > _MIN_LABEL_PX:
                 labelled.append((start, stop, span.reason or "not valid"))
-        for silent, item in self._hatches.items():
+        for silent, item in self.hatches.items():
             item.setPath(paths[silent])
         for place, text in enumerate(self._texts):
             text.setVisible(place < len(labelled))

@@ -1,6 +1,7 @@
 """The plot of the probabilities has as many numbers as it has room for."""
 
 import pytest
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.view.decodes.panel import DecodePanel
@@ -25,8 +26,8 @@ def test_numbers_and_name_of_the_probability_have_room(qtbot, theme, height):
     panel.draw(102.0)
     (lane,) = panel.lanes
     axis, room_px = lane.plot.getAxis("left"), lane.plot.vb.height()
-    (ticks,) = axis._tickLevels
-    assert room_px / (len(ticks) - 1) > 1.4 * lane._metrics.height()
-    assert [text for _, text in ticks][:: len(ticks) - 1] == ["0", "1"]
-    assert lane._metrics.horizontalAdvance(axis.labelText) < room_px
+    metrics = QFontMetricsF(axis.label.font())
+    assert room_px / (len(lane.ticks) - 1) > 1.4 * metrics.height()
+    assert (lane.ticks[0], lane.ticks[-1]) == (0.0, 1.0)
+    assert metrics.horizontalAdvance(axis.labelText) < room_px
     assert axis.labelText == ("probability" if height == 500 else axis.labelText)
