@@ -5,25 +5,16 @@ from typing import Annotated
 
 import typer
 
-from rtbrain.check.bench.run import (
-    _MANY,
-    STEP_PARTS,
-    BenchPart,
-    bench_live_session,
-    bench_part,
-    bench_steps,
-    check_flags,
-    parse_channels,
-    write_report,
-)
-from rtbrain.files import require_writable_file
+from rtbrain.check.bench.run import MANY_CHANNELS, BenchPart, run_bench
 
 
 def command(
     what: Annotated[BenchPart, typer.Argument(help="What to measure.")],
     channels: Annotated[
         str | None,
-        typer.Option("--channels", help=f"Channels; for encoder, pipeline several, as {_MANY}."),
+        typer.Option(
+            "--channels", help=f"Channels; for encoder, pipeline several, as {MANY_CHANNELS}."
+        ),
     ] = None,
     hop: Annotated[
         float | None,
@@ -50,16 +41,13 @@ def command(
     ] = None,
 ) -> None:
     """Measure the speed of a part, on this machine, beside a reference."""
-    check_flags(what, mode, hop, threads, minutes, png)
-    for target, flag in ((json, "--json"), (png, "--png")):
-        if target is not None:
-            require_writable_file(target, flag)
-    numbers = parse_channels(what, channels, live=bool(minutes))
-    if what is BenchPart.PIPELINE and minutes:
-        figures = bench_live_session(numbers[0], minutes, mode or "streaming", hop, threads)
-    elif what in STEP_PARTS:
-        figures = bench_steps(what, mode, numbers, hop, threads, png)
-    else:
-        figures = bench_part(what, numbers[0], minutes)
-    if json is not None:
-        write_report(json, what, numbers, figures)
+    run_bench(
+        what,
+        channels=channels,
+        hop_s=hop,
+        threads=threads,
+        minutes=minutes,
+        mode=mode,
+        json=json,
+        png=png,
+    )

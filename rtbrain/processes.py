@@ -164,3 +164,10 @@ def resident_kib(pid: int | None = None) -> float:
     if pid is None:
         gc.collect()
     return float(psutil.Process(pid).memory_info().rss) / 1024
+
+
+def process_usage(pid: int) -> tuple[float, float]:
+    """CPU time, s, and resident memory, MiB, of a process."""
+    process = psutil.Process(pid)
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss / 2**20

@@ -6,9 +6,10 @@ import typer
 from rtbrain.apps import bench
 from typer.testing import CliRunner
 
-from rtbrain.check.bench import front_end, tables
+from rtbrain.check.bench import front_end
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
+from rtbrain.live import step_timing
 from rtbrain.live.step_timing import Timing
 
 
@@ -26,11 +27,11 @@ def invoke(*arguments: str):
 def rows():
     """Rows of a small run, with few repeats."""
     with pytest.MonkeyPatch.context() as patch:
-        once = tables.measure
+        once = step_timing.measure
         patch.setattr(
             front_end, "measure", lambda function, **_: once(function, repeats=2, warmup=1)
         )
-        return front_end.run(4)
+        return front_end.measure_rows(4)
 
 
 def test_front_end_is_measured_against_scipy_and_real_time(rows):
@@ -72,7 +73,7 @@ def test_every_hop_of_the_whole_way_gives_a_spectrogram():
 
 
 def test_command_prints_a_table_and_writes_the_same_figures(tmp_path, rows, monkeypatch):
-    monkeypatch.setattr(front_end, "run", lambda n_channels: rows)
+    monkeypatch.setattr(front_end, "measure_rows", lambda n_channels: rows)
     path = tmp_path / "report.json"
     path.write_text("an older report")
     done = invoke("front-end", "--channels", "4", "--json", str(path))
@@ -86,7 +87,7 @@ def test_command_prints_a_table_and_writes_the_same_figures(tmp_path, rows, monk
 
 
 def test_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(front_end, "run", pytest.fail)
+    monkeypatch.setattr(front_end, "measure_rows", pytest.fail)
     done = invoke("front-end", "--json", str(tmp_path / "absent" / "report.json"))
     assert isinstance(done.exception, SettingsError)
     assert "make it first" in str(done.exception)
@@ -119,7 +120,7 @@ def test_unknown_part_is_refused():
 
 def test_measure_counts_warmup_and_repeats_and_orders_its_times():
     calls = []
-    timed = tables.measure(lambda: calls.append(0), repeats=7, warmup=3)
+    timed = step_timing.measure(lambda: calls.append(0), repeats=7, warmup=3)
     assert len(calls) == 10
     assert timed.repeats == 7
     assert 0 <= timed.median_ms <= timed.p99_ms
@@ -127,7 +128,7 @@ def test_measure_counts_warmup_and_repeats_and_orders_its_times():
 
 def test_measuring_nothing_is_refused():
     with pytest.raises(ValueError, match="repeats must be at least 1"):
-        tables.measure(lambda: None, repeats=0, warmup=0)
+        step_timing.measure(lambda: None, repeats=0, warmup=0)
 
 
 def test_row_without_a_reference_is_its_own():

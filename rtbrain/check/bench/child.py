@@ -36,23 +36,11 @@ from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Embedding, Montage, Spectrogram
 
 Made = TypeVar("Made")
-
-
 _SFREQ_HZ = 2048.0
-
-
 _CALIBRATION_S = 7.0
-
-
 _CHUNK_S = 0.02
-
-
 _LONGEST_S = 4.0
-
-
 _MOST_STEPS, _FEWEST_STEPS, _WARM_UP_STEPS = 100, 3, 3
-
-
 # Channels whose embeddings are compared with those of the eager encoder, which is slow.
 _MOST_COMPARED = 32
 

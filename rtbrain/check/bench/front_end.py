@@ -15,37 +15,19 @@ from rtbrain.types import Chunk, Floats, Montage, Quality, Window
 
 # The published recordings and spectrogram; the hop is that of 4.096 decodes a second.
 _SFREQ_HZ = 2048.0
-
-
 _LENGTH, _FRAME, _FRAME_HOP, _N_FREQS = 10240, 400, 50, 40
-
-
 _HOP = 500
-
-
 _MAINS_HZ = 60.0
-
-
 _TIME_CONSTANT_FRAMES = 60.0 * _SFREQ_HZ / _FRAME_HOP
-
-
 # As an amplifier sends them: 20 chunks a hop, 12 ms each.
 _CHUNK = 25
-
-
 _HOPS_OF_SIGNAL = 8
-
-
 _Stft = PublishedStft | RunningStft
-
-
 _SCIPY = "scipy.signal.stft, whole window"
-
-
 _REAL_TIME = "real time"
 
 
-def run(n_channels: int) -> list[BenchRow]:
+def measure_rows(n_channels: int) -> list[BenchRow]:
     """Measure the front end at 2048 Hz, in windows of 5 s and hops of 0.244 s.
 
     The spectrograms are compared with ``scipy.signal.stft`` alone, whose magnitude, bins and

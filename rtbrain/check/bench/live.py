@@ -13,24 +13,24 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.check.bench.view import process_usage
 from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
-from rtbrain.processes import last_line, private_lsl_session, require_running, running_command
+from rtbrain.processes import (
+    last_line,
+    private_lsl_session,
+    process_usage,
+    require_running,
+    running_command,
+)
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream_names import decode_name
 from rtbrain.synthetic.patient import Patient
+from rtbrain.tables import table
 
 _SFREQ_HZ = 2048.0
-
-
 _CALIBRATION_S = 30.0
-
-
 _LOOK_EVERY_S = 1.0
-
-
 _START_S = 120.0  # longest from the processes' start to the first valid decode
 
 
@@ -193,33 +193,25 @@ def _process(looks: list[tuple[float, float, float]]) -> dict[str, float]:
     return {"cores": cores, "begin_mib": begin_mib, "end_mib": end_mib}
 
 
-def _table(figures: dict[str, Any], n_channels: int) -> Any:
-    hop_s = figures["hop_s"]
-    table = Table(
-        title=f"{figures['mode']}, {n_channels} contacts, {figures['minutes']:g} minutes live",
-        show_header=False,
-    )
-
-    def row(name: str, text: str) -> None:
-        table.add_row(name, text)
-
-    def pair(key: str, times: float) -> str:
+def _table(figures: dict[str, Any], n_channels: int) -> Table:
+    def spread(key: str, times: float) -> str:
         return " / ".join(f"{times * figures[key][each]:.4g}" for each in ("p50", "p99", "most"))
 
-    row("decodes, missing, invalid", "{decodes}, {missing}, {invalid}".format(**figures))
-    row("lost samples, skipped windows", "{lost_samples}, {skipped_windows}".format(**figures))
-    share = figures["compute_s"]["p99"] / hop_s
-    row("compute p50 / p99 / most, ms", f"{pair('compute_s', 1e3)}")
-    row("  p99 of the hop", f"{share:.1%} of {1e3 * hop_s:.1f} ms")
-    row("age at arrival p50 / p99 / most, s", pair("age_s", 1))
-    row("  at the next one's", pair("oldest_s", 1))
-    row("  of it: where it pools, s", f"{figures['algorithmic_s']:.4g}")
-    row("  transport p50 / p99 / most, ms", pair("transport_s", 1e3))
-    row("  outlet to listener, ms", pair("outlet_to_listener_s", 1e3))
+    share = figures["compute_s"]["p99"] / figures["hop_s"]
+    rows = [
+        ("decodes, missing, invalid", "{decodes}, {missing}, {invalid}".format(**figures)),
+        ("lost samples, skipped windows", "{lost_samples}, {skipped_windows}".format(**figures)),
+        ("compute p50 / p99 / max, ms", spread("compute_s", 1e3)),
+        ("  p99 as a share of the hop", f"{share:.1%} of {1e3 * figures['hop_s']:.1f} ms"),
+        ("latency on arrival p50 / p99 / max, s", spread("age_s", 1)),
+        ("  when the next one arrives", spread("oldest_s", 1)),
+        ("  of it, where the encoder pools, s", f"{figures['algorithmic_s']:.4g}"),
+        ("  transport p50 / p99 / max, ms", spread("transport_s", 1e3)),
+        ("  outlet to listener, ms", spread("outlet_to_listener_s", 1e3)),
+    ]
     for name, process in figures["processes"].items():
-        row(
-            f"process {name}",
-            "{cores:.2f} cores, {begin_mib:.0f} to {end_mib:.0f} MiB".format(**process),
-        )
-    row("the decoder's last words", figures["decoder_said"])
-    return table
+        used = "{cores:.2f} cores, {begin_mib:.0f} to {end_mib:.0f} MiB".format(**process)
+        rows.append((f"process {name}", used))
+    rows.append(("last line of the decoder", figures["decoder_said"]))
+    title = f"{figures['mode']}, {n_channels} contacts, {figures['minutes']:g} minutes live"
+    return table(title, ("", ""), rows)

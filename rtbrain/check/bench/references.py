@@ -1,4 +1,4 @@
-"""The published way, as the benchmarks' reference: nothing kept, nothing trimmed, torch's layers.
+"""The published pipeline, the reference of the benchmarks: nothing kept, torch's own layers.
 
 Legend: C channels, T frames, F freqs, D features.
 """

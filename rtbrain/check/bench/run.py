@@ -1,6 +1,7 @@
 """`rtbrain bench`: how fast this machine decodes, each figure beside a reference of the run."""
 
-import json
+import dataclasses
+import importlib
 import os
 import platform
 import tempfile
@@ -14,14 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain import __version__
 from rtbrain.build import build_feature_pipeline
-from rtbrain.check.bench import front_end
 from rtbrain.check.bench.child import bench_patient, bench_recipe
 from rtbrain.check.bench.live import bench_live
 from rtbrain.check.bench.steps import MODES, BenchJob, measure_steps
-from rtbrain.check.bench.tables import BenchRow, bench_table, draw_costs, step_tables
-from rtbrain.check.bench.view import measure_redraws, measure_view_usage
+from rtbrain.check.bench.tables import bench_table, draw_costs, step_tables
 from rtbrain.errors import SettingsError
-from rtbrain.files import atomic_file, write_atomically
+from rtbrain.files import atomic_file, require_writable_file, strict_json, write_atomically
 
 
 class BenchPart(StrEnum):
@@ -34,15 +33,48 @@ class BenchPart(StrEnum):
 
 
 STEP_PARTS = (BenchPart.ENCODER, BenchPart.PIPELINE)
+# Loaded when it runs.
+_MODULES = {
+    BenchPart.FRONT_END: "rtbrain.check.bench.front_end",
+    BenchPart.VIEW: "rtbrain.check.bench.view",
+}
+MANY_CHANNELS, _ONE = "16,32,64,128,256", "128"
 
 
-_MANY = "16,32,64,128,256"
+def run_bench(
+    what: BenchPart,
+    *,
+    channels: str | None,
+    hop_s: float | None,
+    threads: int,
+    minutes: float,
+    mode: str | None,
+    json: Path | None,
+    png: Path | None,
+) -> None:
+    """Measure a part, print its table and write what was asked for.
+
+    Raises
+    ------
+    SettingsError
+        Flags do not belong together, or a file cannot be written.
+    """
+    _check_flags(what, mode, hop_s, threads, minutes, png)
+    for target, flag in ((json, "--json"), (png, "--png")):
+        if target is not None:
+            require_writable_file(target, flag)
+    numbers = _parse_channels(what, channels, live=bool(minutes))
+    if what is BenchPart.PIPELINE and minutes:
+        figures = bench_live(numbers[0], minutes, mode or "streaming", hop_s, threads, Console())
+    elif what in STEP_PARTS:
+        figures = _bench_steps(what, mode, numbers, hop_s, threads, png)
+    else:
+        figures = _bench_part(what, numbers[0], minutes)
+    if json is not None:
+        _write_report(json, what, numbers, figures)
 
 
-_ONE = "128"
-
-
-def check_flags(
+def _check_flags(
     what: BenchPart,
     mode: str | None,
     hop: float | None,
@@ -68,16 +100,16 @@ def check_flags(
         raise SettingsError("--png draws costs against channels: leave it out with --minutes")
 
 
-def parse_channels(what: BenchPart, text: str | None, *, live: bool) -> tuple[int, ...]:
+def _parse_channels(what: BenchPart, text: str | None, *, live: bool) -> tuple[int, ...]:
     """Channels that were asked for, ascending."""
     many = what in STEP_PARTS and not live
     fewest, most = (6, 256) if what in STEP_PARTS else (2, 4096)
     try:
-        given = [int(each) for each in (text or (_MANY if many else _ONE)).split(",")]
+        given = [int(each) for each in (text or (MANY_CHANNELS if many else _ONE)).split(",")]
     except ValueError:
         given = []
     if not given or not all(fewest <= n <= most for n in given) or not (many or len(given) == 1):
-        expected = f"numbers of {fewest} to {most}, as {_MANY}" if many else "one number"
+        expected = f"numbers of {fewest} to {most}, as {MANY_CHANNELS}" if many else "one number"
         raise SettingsError(
             f"--channels: expected {expected} ({fewest} or more) for bench {what.value}, got "
             f"{text!r}"
@@ -85,7 +117,7 @@ def parse_channels(what: BenchPart, text: str | None, *, live: bool) -> tuple[in
     return tuple(sorted(set(given)))
 
 
-def bench_steps(
+def _bench_steps(
     what: BenchPart,
     mode: str | None,
     numbers: Sequence[int],
@@ -108,14 +140,15 @@ def bench_steps(
     for table in step_tables(rows, title):
         console.print(table)
     console.print(
-        "~ estimated: the large encoder measured at 16 channels (the published way at 8), whose "
-        "cost is that of blocks of 8. "
-        "Age: when it is ready, and when the next one is, transport left out.",
+        "~ estimated from 16 channels of the large encoder (8 of the published pipeline), which "
+        "takes channels in blocks of 8. "
+        "Latency: when a decode is ready, and when the next one is, without transport.",
         style="dim",
     )
     for row in rows:
         if row.unavailable:
-            console.print(f"not here: {row.name}: {row.unavailable}", markup=False, soft_wrap=True)
+            line = f"unavailable: {row.name}: {row.unavailable}"
+            console.print(line, markup=False, soft_wrap=True)
     if png is not None:
         with atomic_file(png) as part, part.open("wb") as file:
             draw_costs(file, rows, f"Cost of {title}")
@@ -130,37 +163,22 @@ def _refuse_hop(modes: Sequence[str], hop_s: float) -> None:
         )
 
 
-def bench_live_session(
-    n_channels: int, minutes: float, mode: str, hop_s: float | None, threads: int
-) -> dict[str, Any]:
-    return bench_live(n_channels, minutes, mode, hop_s, threads, Console())
-
-
-def bench_part(what: BenchPart, n_channels: int, minutes: float) -> dict[str, Any]:
-    rows = (_front_end if what is BenchPart.FRONT_END else _view)(n_channels)
-    Console().print(bench_table(rows, f"{what.value}, {n_channels} channels"))
-    more = _watch(n_channels, minutes) if minutes else {}
-    return {"rows": [row.as_dict() for row in rows], **more}
-
-
-def _front_end(n_channels: int) -> list[BenchRow]:
+def _bench_part(what: BenchPart, n_channels: int, minutes: float) -> dict[str, Any]:
+    # Loaded here: only the window needs Qt.
+    part = importlib.import_module(_MODULES[what])
     with threadpool_limits(1):
-        return front_end.run(n_channels)
+        rows = part.measure_rows(n_channels)
+    Console().print(bench_table(rows, f"{what.value}, {n_channels} channels"))
+    figures: dict[str, Any] = {"rows": [dataclasses.asdict(row) for row in rows]}
+    if minutes:
+        with tempfile.TemporaryDirectory() as folder:
+            usage = part.measure_usage(n_channels, minutes, Path(folder))
+        Console().print(str(usage))
+        figures["process"] = dataclasses.asdict(usage)
+    return figures
 
 
-def _view(n_channels: int) -> list[BenchRow]:
-    return measure_redraws(n_channels)
-
-
-def _watch(n_channels: int, minutes: float) -> dict[str, object]:
-    """What the window's process takes, printed, and by name."""
-    with tempfile.TemporaryDirectory() as folder:
-        taken = measure_view_usage(n_channels, minutes, Path(folder))
-    Console().print(str(taken))
-    return {"process": taken.as_dict()}
-
-
-def write_report(
+def _write_report(
     path: Path, what: BenchPart, numbers: Sequence[int], figures: dict[str, Any]
 ) -> None:
     """Write the figures whole or not at all."""
@@ -173,5 +191,5 @@ def write_report(
         "cores": os.cpu_count(),
         **figures,
     }
-    text = json.dumps(report, indent=1) + "\n"
+    text = strict_json(report)
     write_atomically(path, text)

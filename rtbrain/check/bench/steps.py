@@ -15,7 +15,7 @@ import numpy as np
 
 from rtbrain.check.bench.tables import StepRow
 
-PUBLISHED_PIPELINE = "published way"
+PUBLISHED_PIPELINE = "published pipeline"
 PARTS = ("front", "spectrogram", "encoder", "readout")
 Precision = Literal["fp32", "bf16", "int8"]
 _LONGEST_S = 300.0

@@ -11,10 +11,11 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from rtbrain.live.step_timing import Timing
+from rtbrain.tables import table
 
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
 _COLOURS = {
-    "published way": "#000000",
+    "published pipeline": "#000000",
     "published": "#d55e00",
     "edge": "#0072b2",
     "streaming": "#009e73",
@@ -77,8 +78,8 @@ class StepRow:
         return self.floor_ms / self.parts_ms["encoder"]
 
     @property
-    def age_ms(self) -> tuple[float, float] | None:
-        """Age of a decode when it is ready, and just before the next one is."""
+    def latency_ms(self) -> tuple[float, float] | None:
+        """Latency of a decode when it is ready, and just before the next one is."""
         if self.median_ms is None:
             return None
         newest = self.algorithmic_ms + self.median_ms
@@ -87,48 +88,43 @@ class StepRow:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, shares included."""
         shares = {"share_of_hop": self.share_of_hop, "share_of_peak": self.share_of_peak}
-        return dataclasses.asdict(self) | shares | {"age_ms": self.age_ms}
+        return dataclasses.asdict(self) | shares | {"latency_ms": self.latency_ms}
 
 
 def step_tables(rows: Sequence[StepRow], title: str) -> tuple[Table, Table]:
-    """Rich tables of the rows that could be measured: times, and what they are made of.
+    """Rich tables of the measured rows: times, and what they consist of.
 
     Two, since one would not fit a terminal of 80 columns.
     """
-    times = _table(title, "p50 ms", "p99 ms", "% hop", "age s", "× publ.")
-    means = _table("what it takes", "GFLOP", "% peak", "MiB", "ready s", "1 − cos")
+    times, means = [], []
     for row in rows:
         if row.unavailable:
             continue
-        about = "~" if row.estimated_from else ""
-        age = row.age_ms
-        times.add_row(
-            row.name,
-            str(row.n_channels),
-            about + _text(row.median_ms),
-            _text(row.p99_ms),
-            about + _text(row.share_of_hop, 100),
-            "" if age is None else f"{age[0] / 1e3:.2f}–{age[1] / 1e3:.2f}",
-            "" if row.times_published is None else about + _text(row.times_published),
+        about, latency = "~" if row.estimated_from else "", row.latency_ms
+        of = (row.name, str(row.n_channels))
+        times.append(
+            (
+                *of,
+                about + _text(row.median_ms),
+                _text(row.p99_ms),
+                about + _text(row.share_of_hop, 100),
+                "" if latency is None else f"{latency[0] / 1e3:.2f}–{latency[1] / 1e3:.2f}",
+                "" if row.times_published is None else about + _text(row.times_published),
+            )
         )
-        means.add_row(
-            row.name,
-            str(row.n_channels),
-            _text(row.gflop),
-            _text(row.share_of_peak, 100),
-            _text(row.rss_mib),
-            _text(row.ready_s),
-            "" if row.lost_direction is None else f"{max(row.lost_direction, 0):.0e}",
+        means.append(
+            (
+                *of,
+                _text(row.gflop),
+                _text(row.share_of_peak, 100),
+                _text(row.rss_mib),
+                _text(row.ready_s),
+                "" if row.lost_direction is None else f"{max(row.lost_direction, 0):.0e}",
+            )
         )
-    return times, means
-
-
-def _table(title: str, *headings: str) -> Table:
-    drawn = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    drawn.add_column("decoder", no_wrap=True)
-    for heading in ("ch", *headings):
-        drawn.add_column(heading, justify="right", no_wrap=True)
-    return drawn
+    of_times = ("decoder", "ch", "p50 ms", "p99 ms", "% hop", "latency s", "× publ.")
+    of_means = ("decoder", "ch", "GFLOP", "% peak", "MiB", "ready s", "1 − cos")
+    return table(title, of_times, times, box=SIMPLE), table("cost", of_means, means, box=SIMPLE)
 
 
 def _text(number: float | None, times: float = 1.0) -> str:
@@ -203,19 +199,18 @@ class BenchRow:
         ratio = 1.0 if reference_ms is None else reference_ms / timing.median_ms
         return cls(name, timing.median_ms, timing.p99_ms, ratio, reference or name)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
-
 
 def bench_table(rows: Sequence[BenchRow], title: str) -> Table:
     """Rich table of the lines, for a terminal."""
-    drawn = Table(title=title)
-    drawn.add_column("what")
-    for heading in ("median ms", "p99 ms", "× reference"):
-        drawn.add_column(heading, justify="right")
-    drawn.add_column("reference")
-    for row in rows:
-        ratio = "1" if row.reference == row.name else f"{row.ratio:.3g}"
-        drawn.add_row(row.name, f"{row.median_ms:.3f}", f"{row.p99_ms:.3f}", ratio, row.reference)
-    return drawn
+    headings = ("what", "median ms", "p99 ms", "× reference", "reference")
+    cells = [
+        (
+            row.name,
+            f"{row.median_ms:.3f}",
+            f"{row.p99_ms:.3f}",
+            "1" if row.reference == row.name else f"{row.ratio:.3g}",
+            row.reference,
+        )
+        for row in rows
+    ]
+    return table(title, headings, cells)

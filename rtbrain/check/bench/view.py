@@ -1,30 +1,43 @@
 """`rtbrain bench view`: redraws a second, and what the window's process takes while it runs."""
 
+import itertools
 import os
 import re
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
+import pyqtgraph as pg
+from PySide6 import QtWidgets
 
 from rtbrain.check.bench.tables import BenchRow
-from rtbrain.check.bench.view_redraw import Redraws
 from rtbrain.errors import SettingsError
 from rtbrain.live.step_timing import measure
-from rtbrain.processes import last_line, private_lsl_session, require_running, running_command
+from rtbrain.processes import (
+    last_line,
+    private_lsl_session,
+    process_usage,
+    require_running,
+    running_command,
+)
+from rtbrain.types import Chunk, Floats, Montage, to_samples
+from rtbrain.view.streams.session import SessionUpdate
+from rtbrain.view.streams.states import StreamHealth
+from rtbrain.view.theme import DARK
+from rtbrain.view.traces.panel import TracePanel
 
+_SFREQ_HZ = 2048.0
+_PAGE_S = 10.0
+_REDRAWS_HZ = 20.0
+_SHAFT = 8
+_WIDTH_PX, _HEIGHT_PX = 1280, 800
+_LIVE = StreamHealth("bench", "signal", "live", "", _SFREQ_HZ, _SFREQ_HZ, 0, 0, 0.0, 0.0, 0.0)
 _REPEATS, _PLAIN_REPEATS = 100, 5
-
-
 # Caches fill, modules are loaded late, and each thread takes its first memory.
 _SETTLE_S = 120.0
-
-
 _LOOK_EVERY_S = 0.5
-
-
 _OPEN_WITHIN_S = 60.0
 
 
@@ -46,12 +59,8 @@ class ViewUsage:
             + (f" (minute by minute: {table} MiB)" if table else "")
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return asdict(self)
 
-
-def measure_redraws(n_channels: int) -> list[BenchRow]:
+def measure_rows(n_channels: int) -> list[BenchRow]:
     """Times of a redraw of 10 s, in software, of so many channels and of half as many."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     # That platform warns of every window that it is of no size to a screen.
@@ -71,7 +80,92 @@ def measure_redraws(n_channels: int) -> list[BenchRow]:
     return rows
 
 
-def measure_view_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsage:
+class _Steady:
+    """What the panel asks of a session, of a signal that is always there."""
+
+    feeds = (_LIVE,)
+    marked: frozenset[str] = frozenset()
+
+    def __init__(self, montage: Montage) -> None:
+        self.montage = montage
+        self.bad: dict[str, str] = {}
+
+
+class Redraws:
+    """Pages of 10 s at 2048 Hz in a window of 1280 x 800, redrawn with 0.05 s more each time."""
+
+    def __init__(self, n_channels: int) -> None:
+        self._application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+        names = tuple(f"S{row // _SHAFT}E{row % _SHAFT + 1}" for row in range(n_channels))
+        self._montage = Montage(names, ("seeg",) * n_channels, _SFREQ_HZ)
+        self._signal = _signal(n_channels)
+
+    def traces(self, *, scrolling: bool) -> Callable[[], object]:
+        """A call that takes 0.05 s of signal in and draws the panel of traces."""
+        panel = TracePanel(_Steady(self._montage), DARK)  # type: ignore[arg-type]
+        panel.controls.mode.setCurrentIndex(int(scrolling))
+        panel.resize(_WIDTH_PX, _HEIGHT_PX)
+        panel.show()
+        self._application.processEvents()  # what was never shown is not painted
+        updates = self._updates()
+        for update in itertools.islice(updates, to_samples(_PAGE_S, _REDRAWS_HZ)):
+            panel.take(update)
+        panel.see(len(self._signal))
+
+        def redraw() -> None:
+            update = next(updates)
+            panel.take(update)
+            panel.draw(update.now)
+            panel.canvas.repaint()
+
+        return redraw
+
+    def plain(self) -> Callable[[], object]:
+        """A call that gives a `pyqtgraph.PlotDataItem` a channel its page anew and draws them."""
+        plot = pg.PlotWidget()
+        plot.resize(_WIDTH_PX, _HEIGHT_PX)
+        plot.setYRange(-1, len(self._signal))
+        plot.setXRange(0, _PAGE_S)
+        items = [plot.plot() for _ in self._signal]
+        plot.show()
+        self._application.processEvents()
+        n_page = to_samples(_PAGE_S, _SFREQ_HZ)
+        times_s = np.arange(n_page) / _SFREQ_HZ
+        scale_uv = 6 * float(self._signal.std())
+        hop = round(_SFREQ_HZ / _REDRAWS_HZ)
+        starts = itertools.cycle(range(0, self._signal.shape[1] - n_page, hop))
+
+        def redraw() -> None:
+            start = next(starts)
+            for row, (item, trace) in enumerate(zip(items, self._signal, strict=True)):
+                item.setData(times_s, row + trace[start : start + n_page] / scale_uv)
+            plot.viewport().repaint()
+
+        return redraw
+
+    def _updates(self) -> Iterator[SessionUpdate]:
+        """Signal without end, 0.05 s at a time."""
+        edges = np.rint(np.arange(0, 1e7) * _SFREQ_HZ / _REDRAWS_HZ).astype(np.int64)
+        for first, stop in itertools.pairwise(edges.tolist()):
+            numbers = np.arange(first, stop)
+            data = self._signal[:, numbers % self._signal.shape[1]]
+            stamps = numbers / _SFREQ_HZ
+            yield SessionUpdate(float(stamps[-1]), (Chunk(data, stamps, first),))
+
+
+def _signal(n_channels: int) -> Floats:
+    """Slow waves, mains and noise, 12 s: float32 [n_channels, n_samples] µV."""
+    rng = np.random.default_rng(0)
+    n_samples = to_samples(1.2 * _PAGE_S, _SFREQ_HZ)
+    t = np.arange(n_samples) / _SFREQ_HZ
+    signal = rng.normal(0, 10, (n_channels, n_samples))
+    for hz in (0.7, 3.1, 9.7, 60.0):
+        phase = rng.uniform(0, 2 * np.pi, (n_channels, 1))
+        signal += rng.uniform(10, 40, (n_channels, 1)) * np.sin(2 * np.pi * hz * t + phase)
+    return signal.astype(np.float32)
+
+
+def measure_usage(n_channels: int, minutes: float, folder: Path) -> ViewUsage:
     """Run the window on a simulated signal, and watch its process.
 
     Both have an LSL session of their own, so that the streams of others, which come and go, cost
@@ -110,13 +204,6 @@ def _sent_s(words: str) -> float:
     """Seconds of signal that were sent, by the last line of `rtbrain simulate`."""
     found = re.search(r"([0-9.]+) s of signal", words)
     return float(found.group(1)) if found else 0.0
-
-
-def process_usage(pid: int) -> tuple[float, float]:
-    """CPU time, s, and resident memory, MiB, of a process."""
-    process = psutil.Process(pid)
-    times = process.cpu_times()
-    return times.user + times.system, process.memory_info().rss / 2**20
 
 
 def _fitted(seen: list[tuple[float, float, float]], minutes: float) -> ViewUsage:

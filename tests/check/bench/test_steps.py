@@ -11,7 +11,7 @@ import typer
 from rtbrain.apps import bench
 from typer.testing import CliRunner
 
-from rtbrain.check.bench import child, steps
+from rtbrain.check.bench import child, run
 from rtbrain.check.bench.steps import (
     MODES,
     PARTS,
@@ -70,9 +70,9 @@ def test_each_decoder_is_measured_at_each_number_of_channels() -> None:
     assert row.floor_ms == pytest.approx(64 / 2 + 1)  # the population's operations are of fp32
     assert row.share_of_peak == pytest.approx(33 / 64)  # both of the encoders alone
     assert row.added_mib == 200
-    assert row.age_ms == pytest.approx((567, 817))
+    assert row.latency_ms == pytest.approx((567, 817))
     assert row.times_published == pytest.approx((640 + 3) / 67)
-    assert rows["published way", 64].median_ms == pytest.approx(643)
+    assert rows["published pipeline", 64].median_ms == pytest.approx(643)
 
 
 def test_few_steps_have_no_99th_percentile() -> None:
@@ -121,10 +121,7 @@ def test_what_cannot_run_here_is_told_once_and_not_tried_again() -> None:
 
 
 def test_command_prints_draws_and_writes_the_figures(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(steps, "measure_in_process", costs)
-    monkeypatch.setattr(
-        steps, "measure_steps", lambda *a, **k: measure_steps(*a, **k, measure=costs)
-    )
+    monkeypatch.setattr(run, "measure_steps", lambda *a, **k: measure_steps(*a, **k, measure=costs))
     app = typer.Typer()
     app.command()(bench.command)
     report, picture = tmp_path / "r.json", tmp_path / "p.png"
@@ -132,7 +129,7 @@ def test_command_prints_draws_and_writes_the_figures(tmp_path: Path, monkeypatch
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     assert "~131" in done.output
-    assert f"not here: edge openvino int8: {NO_OPENVINO}" in done.output
+    assert f"unavailable: edge openvino int8: {NO_OPENVINO}" in done.output
     written = json.loads(report.read_text())
     assert (written["n_channels"], written["threads"]) == ([16, 64], 1)
     assert written["rows"][0]["mode"] == PUBLISHED_PIPELINE
@@ -174,7 +171,7 @@ def test_steps_of_a_mode_are_those_of_its_live_stages(quick, tmp_path, monkeypat
 
 
 def test_published_way_is_the_sum_of_its_channels(quick) -> None:
-    measured = child.measure_published_way(BenchJob(PUBLISHED_PIPELINE, 16, "torch"))
+    measured = child.measure_published_pipeline(BenchJob(PUBLISHED_PIPELINE, 16, "torch"))
     assert all(np.isfinite(measured.durations_ms[part]).all() for part in PARTS)
     assert measured.n_encoded == 16
     assert measured.algorithmic_s == pytest.approx(2.5, abs=0.01)

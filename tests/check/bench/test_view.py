@@ -7,7 +7,6 @@ from rtbrain.apps import bench
 from typer.testing import CliRunner
 
 from rtbrain.check.bench import view
-from rtbrain.check.bench import view_redraw as view_bench
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
 from rtbrain.view.traces.paint import TraceLines
@@ -31,7 +30,7 @@ def test_every_measured_redraw_paints_every_trace(qtbot, monkeypatch, scrolling)
     monkeypatch.setattr(
         TraceLines, "draw", lambda self, *rest: painted.append(len(rest[1])) or draw(self, *rest)
     )
-    redraw = view_bench.Redraws(16).traces(scrolling=scrolling)
+    redraw = view.Redraws(16).traces(scrolling=scrolling)
     painted.clear()
     for _ in range(3):
         redraw()
@@ -41,7 +40,7 @@ def test_every_measured_redraw_paints_every_trace(qtbot, monkeypatch, scrolling)
 
 def test_plain_items_are_given_the_whole_page(qtbot, monkeypatch):
     given = []
-    redraw = view_bench.Redraws(4).plain()
+    redraw = view.Redraws(4).plain()
     monkeypatch.setattr("pyqtgraph.PlotDataItem.setData", lambda _, *xy: given.append(xy))
     redraw()
     assert len(given) == 4
@@ -49,9 +48,9 @@ def test_plain_items_are_given_the_whole_page(qtbot, monkeypatch):
 
 
 def test_the_command_prints_and_writes_what_was_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(view, "redraws", lambda n_channels: ROWS)
-    taken = view.Upkeep(0.5, 200.0, 0.1, 10.0, (199.0, 200.0))
-    monkeypatch.setattr(view, "upkeep", lambda *_: taken)
+    monkeypatch.setattr(view, "measure_rows", lambda n_channels: ROWS)
+    taken = view.ViewUsage(0.5, 200.0, 0.1, 10.0, (199.0, 200.0))
+    monkeypatch.setattr(view, "measure_usage", lambda *_: taken)
     path = tmp_path / "view.json"
     done = invoke("view", "--channels", "8", "--minutes", "10", "--json", str(path))
     assert done.exit_code == 0, done.output
