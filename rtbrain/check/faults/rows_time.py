@@ -72,7 +72,7 @@ def stepping_clocks(rig: Rig) -> Finding:
         ]
     )
     n_steps = report.clock_steps
-    passed = report.lost == 0 and report.given == numbers.size and n_steps == 3
+    passed = report.lost == 0 and report.delivered == numbers.size and n_steps == 3
     passed &= bool(ages.min() >= 0 and ages.max() < 0.1)
     drift, _ = _taken(rig, _packets(numbers, sfreq_hz, stamps=_START_S + true * (1 + 200e-6)))
     measured = drift.report

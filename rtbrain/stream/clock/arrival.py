@@ -1,4 +1,4 @@
-"""Time stamps for senders that give none: from the counter, and from when samples were here."""
+"""Time stamps for senders that send none: from the counter, and from when samples arrived."""
 
 import math
 from collections import deque
@@ -8,35 +8,26 @@ import numpy as np
 from rtbrain.types import Times
 
 PAUSE_S = 1.0
-
-
 # The least delay of this long is what counts: longer, and it lags behind a sender whose true
 # rate is not the nominal one; shorter, and the jitter of a busy network shows.
 _MEMORY_S = 10.0
-
-
 # How fast stamps may be moved later, s a second: follows 2040 Hz sold as 2048.
 _SLEW = 0.005
-
-
 # After a pause the sender may make up for it in a burst: what is missing then was lost.
 _SETTLE_S = 0.25
-
-
 _LEAST_STEP_S = 1e-9
 
 
 class ArrivalClock:
-    """Maps the numbers of samples to the LSL clock by their arrival.
+    """Maps sample numbers to the LSL clock by the samples' arrival.
 
-    A sample can be no later than the moment at which it was here. Of all arrivals in the last
-    10 s the one with the least delay against the nominal rate places the samples, so stamps are
-    late by the shortest way from the electrode to here: nothing is known of its length. Stamps
-    rise, run at the nominal rate but for slow corrections, and are never in the future.
+    No sample is later than its arrival. Of all arrivals in the last 10 s the one with the least
+    delay against the nominal rate places the samples, so stamps are late by the shortest delay
+    between electrode and computer, which nobody can know. Stamps rise, run at the nominal rate
+    but for slow corrections, and are never in the future.
 
-    Where no sample came for 1 s and none of the next 0.25 s makes up for it, samples were lost,
-    and their number is what the time allows at the nominal rate.
-
+    Where no sample came for 1 s and none of the next 0.25 s makes up for it, samples were lost;
+    their number is what that time holds at the nominal rate.
 
     References
     ----------
@@ -84,7 +75,7 @@ class ArrivalClock:
         self._broken = not math.isnan(self._origin)
 
     def resume(self, now_s: float) -> int | None:
-        """How many samples were lost in a pause that is over: number what follows so much higher."""
+        """Samples lost in a pause, to add to the numbers that follow; None while it lasts."""
         if self._held_until is None:
             return 0
         if now_s < self._held_until:

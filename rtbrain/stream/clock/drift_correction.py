@@ -1,4 +1,4 @@
-"""Samples at the rate that the header says, where the sender's true rate is a little another."""
+"""Resample a stream to the rate in its header where its true rate is slightly off."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,8 +24,8 @@ class DriftCorrection:
 
     The true rate is that of a line through the time stamps of the last 60 s, read once a second
     from 5 s on. While it is within 0.02 % of the nominal rate, or not known to be outside it,
-    chunks go through as they are, to the bit. From the moment that it is known to be off, each
-    output is interpolated between the samples around its own moment (a sinc of 32 taps under a
+    chunks go through unchanged, to the bit. Once it is known to be off, each output is
+    interpolated between the samples around its own moment (a sinc of 32 taps under a
     Kaiser window [1]_, flat to 0.8 of half the rate) and stamped with that moment; it comes out
     16 samples later. Beyond 0.5 % nothing is corrected: the stream is refused by
     `rtbrain.stream.clock.rate.effective_rate_verdict`.
@@ -38,14 +38,14 @@ class DriftCorrection:
     montage : Montage
         Channels and nominal rate.
     on_event : callable, optional
-        Told ``rate``, once, when the correction begins.
+        Called with ``rate``, once, when the correction begins.
 
     Attributes
     ----------
     montage : Montage
         The same.
     pace : float
-        Inputs an output; 1 while nothing is corrected.
+        Inputs per output; 1 while nothing is corrected.
 
     References
     ----------

@@ -16,7 +16,7 @@ _OUTLYING = 5.0
 _SIGMA_OF_MAD = 1.4826
 # Below this share of a sample nothing is outlying: rounding must not decide.
 _EXACT_SAMPLES = 0.1
-# Share of the nominal rate that the true one may be off.
+# Largest deviation of the true rate, as a share of the nominal one.
 RATE_TOLERANCE = 0.005
 _VERDICT_AFTER_S = 10.0
 _STANDARD_ERRORS = 3.0
@@ -66,7 +66,7 @@ class ClockFit:
         self._stale = False
 
     def add(self, first_number: int, times: Times) -> None:
-        """Take in samples that follow one another."""
+        """Take consecutive samples."""
         if math.isnan(self._t_first):
             self._first_number, self._t_first = first_number, float(times[0])
         number = first_number - self._first_number
@@ -128,14 +128,14 @@ def _residuals(numbers: Doubles, times: Doubles) -> Doubles:
 
 @dataclass(frozen=True, slots=True)
 class SampleCounterReport:
-    """What became of the samples so far, and the line from their numbers to time.
+    """Counts of the samples so far, and the line from their numbers to time.
 
-    Each sample received is given, duplicated or reordered, one of the three; the numbers in use
-    are those of the samples given and lost.
+    Each sample received is delivered, duplicated or reordered, one of the three; the numbers in
+    use are those of the samples delivered and lost.
     """
 
     received: int
-    given: int
+    delivered: int
     lost: int
     duplicated: int
     reordered: int
@@ -148,23 +148,23 @@ class SampleCounterReport:
 
 
 def effective_rate_verdict(report: SampleCounterReport, tolerance: float = RATE_TOLERANCE) -> str:
-    """Why the stream's true rate cannot be decoded at; empty where it can.
+    """Why a stream cannot be decoded at its true rate; empty where it can.
 
-    Up to the tolerance the stream is resampled (`rtbrain.stream.clock.drift_correction`). An amplifier that is
-    further off than 0.5 %, a hundred times what a poor crystal is, does not send what its header
-    says. What jittery stamps leave unsure of the rate, three standard errors, is allowed on top.
+    Up to the tolerance the stream is resampled (`DriftCorrection`). An amplifier that is further
+    off than 0.5 %, a hundred times what a poor crystal is, does not send what its header says.
+    The uncertainty that jittery stamps leave, three standard errors, is allowed on top.
 
     Parameters
     ----------
     report : SampleCounterReport
-        Judged once it stands on 10 s of samples.
+        Judged once it rests on 10 s of samples.
     tolerance : float
         Share of the nominal rate.
     """
     nominal_hz, effective_hz = report.nominal_rate_hz, report.effective_rate_hz
-    if report.given < _VERDICT_AFTER_S * nominal_hz or math.isnan(effective_hz):
+    if report.delivered < _VERDICT_AFTER_S * nominal_hz or math.isnan(effective_hz):
         return ""
-    fitted_s = min(report.given / nominal_hz, MEMORY_S)
+    fitted_s = min(report.delivered / nominal_hz, MEMORY_S)
     # A line's error at its end is that of its slope times its length, over the root of 3.
     unsure = _STANDARD_ERRORS * math.sqrt(3) * report.uncertainty_s / fitted_s
     if abs(effective_hz / nominal_hz - 1) <= tolerance + unsure:

@@ -45,7 +45,7 @@ _BELIEVED_RATE = 0.01
 
 
 def digests(data: Floats) -> Digests:
-    """A number for each sample that is the same only where all channels are, as good as always."""
+    """Digest of each sample, uint64 [n_samples]: equal only, nearly always, for equal samples."""
     bits = np.ascontiguousarray(data).view(np.uint32)
     marks: Digests = bits.sum(axis=0, dtype=np.uint64)
     return marks
@@ -63,7 +63,7 @@ class RecentSamples:
         self._at = 0
 
     def add(self, first_number: int, times: Times, marks: Digests) -> None:
-        """Remember samples that follow one another; the oldest make room."""
+        """Remember consecutive samples; the oldest make room."""
         capacity = self._numbers.size
         skip = max(0, times.size - capacity)
         n_new = times.size - skip
@@ -74,12 +74,12 @@ class RecentSamples:
         self._at = int(self._at + n_new) % capacity
 
     def holds(self, time_s: float, mark: int) -> bool:
-        """Whether a sample with this content was given at this time."""
+        """Whether a sample with this content was delivered at this time."""
         near = np.abs(self._times - time_s) <= self._apart_s
         return bool((self._digests[near] == np.uint64(mark)).any())
 
     def skipped(self, number: int) -> bool:
-        """Whether this number lies among those remembered and was never given."""
+        """Whether this number lies among those remembered and was never delivered."""
         oldest = self._numbers[self._at]  # -1 while there is room
         if oldest < 0:
             oldest = self._numbers[0]
@@ -87,11 +87,11 @@ class RecentSamples:
 
 
 class Flatness:
-    """Where a signal stays the same, so that its content does not tell one sample from another.
+    """Where a signal stays the same, so that samples cannot be told apart by their content.
 
-    That is from the fourth equal sample in a row on. Where several samples share one time stamp,
-    as those of a sender that stamps whole chunks do, it is from the second on: in such a stream
-    a packet that comes twice begins again with another sample than it ended with.
+    That is from the fourth equal sample in a row on; from the second on where several samples
+    share one time stamp, as those of a sender that stamps whole chunks do: there, a packet that
+    comes twice begins again with another sample than it ended with.
     """
 
     def __init__(self) -> None:
@@ -123,32 +123,22 @@ class Flatness:
 class SampleCounter:
     """Numbers the samples of a stream, over any number of connections to it.
 
-    A jump of the stamps is a loss where its samples could have been sent and arrived by now: the
-    wall clock moved on as far since the last sample, or a backlog is being read. Else it is a
-    step of the sender's clock: nothing is lost, and time goes on from the counter. So is a jump
-    back, unless the sample was given before (its stamp and content are known: a duplicate; not
-    where the signal is flat, all of which is alike) or belongs into a gap of the last 2 s (it
-    came late). Where the clock steps in a silence of more
-    than 1 s, the loss is reckoned from arrival, to within a chunk.
+    A forward jump of the stamps is a loss where its samples could have been sent and arrived by
+    now: the wall clock moved on as far since the last sample, or a backlog is being read. Else it
+    is a step of the sender's clock: nothing is lost, and time goes on from the counter. A jump
+    back is a step too, unless the sample was delivered before (its stamp and content are known,
+    and the signal is not flat: a duplicate) or belongs into a gap of the last 2 s (it came late).
+    Where the clock steps in a silence of more than 1 s, the loss is estimated from arrival, to
+    within a chunk.
 
     Losses are exact to the sample where stamps are exact: whole samples apart for the last 1 s.
     Stamps that jump by parts of samples are jitter; from then until 10 s without, only jumps of
     more than 0.1 s, 1.5 times the largest one before and the sender's chunk (up to 0.25 s) are
     losses, counted to the nearest sample of the line that is fitted to the stamps. A step forward
-    of less than 0.25 s, or in a backlog, cannot be told from a loss and is counted as one.
+    of less than 0.25 s, or in a backlog, looks like a loss and is counted as one.
 
     However the samples are cut into calls, their numbers and counts are the same. Memory is
-    bounded.
-
-    Parameters
-    ----------
-    sfreq_hz : float
-        Nominal rate in Hz.
-
-    Attributes
-    ----------
-    sfreq_hz : float
-        Nominal rate in Hz.
+    bounded. `sfreq_hz` is the nominal rate.
     """
 
     def __init__(self, sfreq_hz: float) -> None:
@@ -157,7 +147,7 @@ class SampleCounter:
         self._recent = RecentSamples(_REMEMBERED_S, sfreq_hz)
         self._flatness = Flatness()
         self._next = 0
-        self._received = self._given = self._duplicated = self._reordered = self._steps = 0
+        self._received = self._delivered = self._duplicated = self._reordered = self._steps = 0
         self._shift_s = 0.0  # of the sender's clock, by its steps: time = stamp - shift
         self._last_stamp = math.nan
         self._newest_s = -math.inf
@@ -180,8 +170,8 @@ class SampleCounter:
         rate_hz = math.nan if line is None else line.rate_hz
         return SampleCounterReport(
             received=self._received,
-            given=self._given,
-            lost=self._next - self._given,
+            delivered=self._delivered,
+            lost=self._next - self._delivered,
             duplicated=self._duplicated,
             reordered=self._reordered,
             clock_steps=self._steps,
@@ -193,7 +183,7 @@ class SampleCounter:
         )
 
     def take(self, data: Floats, stamps: Times, t_arrived: float) -> list[Chunk]:
-        """Samples that go on, numbered; a new chunk begins after each gap.
+        """Deliver samples, numbered; a new chunk begins after each gap.
 
         Parameters
         ----------
@@ -202,12 +192,7 @@ class SampleCounter:
         stamps : ndarray, float64 [n_samples]
             As the sender stamped them, on the LSL clock, s.
         t_arrived : float
-            When they were here, LSL clock, s. No time stamp that is given is later.
-
-        Returns
-        -------
-        list of Chunk
-            Empty where no sample goes on.
+            When they were here, LSL clock, s. No time stamp of a chunk is later.
         """
         marks = digests(data)
         flat = self._flatness(stamps, marks)
@@ -247,12 +232,12 @@ class SampleCounter:
         return chunks
 
     def _follow(self, gap: int, times: Times, marks: Digests, t_arrived: float) -> None:
-        """Note samples that follow one another and are given."""
+        """Note consecutive samples that are delivered."""
         first = self._next + gap
         self._fit.add(first, times)
         self._recent.add(first, times, marks)
         self._next = first + times.size
-        self._given += times.size
+        self._delivered += times.size
         self._n_clean += times.size
         self._last_stamp = float(times[-1]) + self._shift_s
         newest_s = float(times.max())
@@ -267,10 +252,7 @@ class SampleCounter:
         self._delay_s = min(self._delay_s, t_arrived - newest_s)
 
     def _judge(self, stamp: float, mark: int | None, t_arrived: float) -> int | None:
-        """Samples lost before this one; None where it is not to be given.
-
-        It has no mark where its content tells nothing.
-        """
+        """Samples lost before this one, or None to drop it; it has no mark where it is flat."""
         if math.isnan(self._last_stamp) or not math.isfinite(stamp):
             return 0
         if abs((stamp - self._last_stamp) * self.sfreq_hz - 1) <= _NEAR_SAMPLES:

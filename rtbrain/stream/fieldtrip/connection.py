@@ -113,7 +113,7 @@ class BufferConnection:
         return data
 
     def unread(self, start: int, n_there: int, n_most: int) -> tuple[int, Raw] | None:
-        """First samples from `start` on that the buffer still holds, and the number of the first."""
+        """First samples from `start` on that the buffer still holds, after the first one's number."""
         ahead = 0
         while True:
             raw = self.data(start, min(start + n_most, n_there))

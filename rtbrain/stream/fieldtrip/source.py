@@ -16,18 +16,10 @@ from rtbrain.types import Chunk, Floats, Montage
 from rtbrain.units import microvolts_per
 
 _CHUNK_S = 0.25
-
-
 # Longest request to the server: how soon another thread's close is heeded.
 _SLICE_S = 0.1
-
-
 _ATTEMPT_S = 0.5
-
-
 _BACK_OFF_S = (0.1, 1.0)
-
-
 # By so many samples a buffer found again is known to be the same one.
 _KNOWN_SAMPLES = 16
 

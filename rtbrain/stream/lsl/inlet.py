@@ -1,4 +1,4 @@
-"""Samples in over LSL: a live signal stream as a Source.
+"""A live LSL signal stream as a Source.
 
 The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
 dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
@@ -28,13 +28,11 @@ from rtbrain.stream.lsl.resolve import (
 from rtbrain.types import Chunk, Floats, Montage, Times
 
 _CHUNK_S = 0.25
-
-
 _SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
 
 
 def lsl_clock() -> float:
-    """Seconds on this machine's LSL clock, the one that every time stamp is told in."""
+    """Seconds on this machine's LSL clock, the one of every time stamp."""
     return float(pylsl.local_clock())
 
 
@@ -43,14 +41,14 @@ class LslSource:
 
     Making one finds the stream and reads its whole header; no data flows before the first pull.
 
-    A `SampleCounter` numbers the samples by their time stamps and by when they were here: it counts
-    those that are lost, be it by the network or by liblsl's queue when nobody pulled for long,
-    drops those that come twice or late, and lets time go on where the sender's clock steps.
+    A `SampleCounter` numbers the samples by their time stamps and their arrival: it counts those
+    that are lost, by the network or by liblsl's queue when nobody pulled for long, drops those
+    that come twice or late, and lets time go on where the sender's clock steps.
 
     Parameters
     ----------
     name, stream_type, source_id : str or None
-        What the stream must be called; each one given must match.
+        What the stream must be called; each that is not None must match.
     timeout_s : float
         How long to wait for the stream, its header and its data connection, s each.
     max_buffer_s : int
@@ -58,12 +56,11 @@ class LslSource:
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
     raw : bool
-        Leave units and kinds as they are sent, for streams that are no voltage.
+        Leave units and kinds as they are sent, for streams that carry no voltage.
     found : pylsl.StreamInfo, optional
-        The stream, where it is known already; nothing is looked for then.
+        The stream, where it is known already.
     counter : SampleCounter, optional
-        The one of the inlets before, so that what is lost between them is counted; a new one by
-        default.
+        That of the inlets before, so that losses between them are counted; by default a new one.
 
     Attributes
     ----------
@@ -74,11 +71,11 @@ class LslSource:
     session : dict of str to str
         Of ``origin``, ``version`` and ``bundle_id``, those that rtbrain's outlets wrote.
     simulated : bool
-        Whether the sender says that no patient is behind the signal now.
+        Whether the sender says that the signal does not come from a patient now.
     notes : tuple of str
         What had to be assumed about the header, one sentence each.
     counter : SampleCounter
-        What became of the samples.
+        Numbers and counts the samples.
 
     Raises
     ------
@@ -87,7 +84,7 @@ class LslSource:
     StreamError
         No stream or several match, or the header cannot be used.
     StreamLostError
-        The stream went away while its header was read.
+        The stream went away while its header was read, or does not answer.
     MontageError
         Labels repeat.
     """
@@ -126,7 +123,7 @@ class LslSource:
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
         self._open = False
-        self.counter = _fitting(counter, self.montage.sfreq_hz)
+        self.counter = _counter_for(counter, self.montage.sfreq_hz)
         self._waiting: deque[Chunk] = deque()
         # An inlet destroyed while another thread pulls from it brings the process down.
         self._lock = threading.Lock()
@@ -149,9 +146,7 @@ class LslSource:
         Raises
         ------
         StreamLostError
-            The stream was there and is gone.
-        StreamError
-            The data connection did not open.
+            The stream was there and is gone, or the data connection did not open.
         """
         with self._lock:
             if self._inlet is None:
@@ -195,7 +190,7 @@ class LslSource:
         return Chunk(data, np.empty(0), self.counter.next_sample)
 
 
-def _fitting(counter: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
+def _counter_for(counter: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
     if counter is None:
         return SampleCounter(sfreq_hz)
     if counter.sfreq_hz != sfreq_hz:

@@ -281,7 +281,8 @@ def _same_sender(found: Sequence[Any], lost: MarkerSource) -> Any:
     if not same:
         raise StreamError(
             f"{stream_summary(found[0])} is not the sender that was lost, of source_id "
-            f"{quote(lost.source_id)}: start that one again, or restart the decoder to take this one"
+            f"{quote(lost.source_id)}: start that one again, or restart the decoder to take "
+            "this one"
         )
     if len(same) > 1:
         properties = {"name": lost.name, "source_id": lost.source_id}

@@ -10,11 +10,7 @@ from rtbrain.errors import SettingsError, StreamError, list_words
 from rtbrain.types import Chunk, Ints, Montage
 
 _RATE_TOLERANCE = 1e-6
-
-
 _LISTED = 8
-
-
 _ABSENT = -1
 
 
@@ -165,8 +161,8 @@ class StreamRequirements:
         if not n_there or n_there < self.min_coverage * len(self.names):
             raise StreamError(
                 f"stream {stream} has {n_there} of the decoder's {len(self.names)} channels, "
-                f"{self.min_coverage:.0%} must be there; missing {list_words(missing, _LISTED)}: correct the "
-                "labels at its sender, or refit the decoder"
+                f"{self.min_coverage:.0%} must be there; missing {list_words(missing, _LISTED)}: "
+                "correct the labels at its sender, or refit the decoder"
             )
         return ChannelBinding(
             rows, missing, montage.n_channels, self._notes(missing, source_id, sample_format)

@@ -81,11 +81,11 @@ def fed(data, stamps, bounds, sfreq_hz):
 def counts(counter):
     """Of received, given, lost, duplicated, reordered and clock steps; they must balance."""
     report = counter.report
-    assert report.received == report.given + report.duplicated + report.reordered
-    assert counter.next_sample == report.given + report.lost
+    assert report.received == report.delivered + report.duplicated + report.reordered
+    assert counter.next_sample == report.delivered + report.lost
     return (
         report.received,
-        report.given,
+        report.delivered,
         report.lost,
         report.duplicated,
         report.reordered,

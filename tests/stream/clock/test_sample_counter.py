@@ -44,9 +44,9 @@ def test_an_empty_call_gives_nothing_and_counts_nothing():
     empty = np.empty((2, 0), np.float32), np.empty(0)
     assert counter.take(*empty, START_S) == []
     run(steady(100), counter)
-    before = counter.report.given, counter.next_sample
+    before = counter.report.delivered, counter.next_sample
     assert counter.take(*empty, START_S + 50) == []
-    assert (counter.report.given, counter.next_sample) == before
+    assert (counter.report.delivered, counter.next_sample) == before
     assert math.isnan(counter.report.effective_rate_hz)
 
 

@@ -26,7 +26,7 @@ def test_a_step_of_the_senders_clock_is_no_gap_and_no_sample_is_from_the_future(
     assert {chunk.gap for chunk in chunks} == {0}
     np.testing.assert_allclose(joined(chunks)[1], stamps, rtol=0, atol=1e-3)
     assert source.counter.report.clock_steps == 2
-    assert source.counter.report.given == 400
+    assert source.counter.report.delivered == 400
 
 
 def test_what_the_queue_drops_while_nobody_pulls_is_counted_to_the_sample(
@@ -60,7 +60,7 @@ def test_what_the_queue_drops_while_nobody_pulls_is_counted_to_the_sample(
     report = source.counter.report
     numbers = np.concatenate([c.first_sample + np.arange(c.n_samples) for c in received])
     np.testing.assert_array_equal(numbers, joined(received)[0][0])
-    assert report.lost == sent - report.given > 2 * SFREQ_HZ
+    assert report.lost == sent - report.delivered > 2 * SFREQ_HZ
     assert report.clock_steps == report.duplicated == report.reordered == 0
 
 
