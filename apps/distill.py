@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rtbrain.config import DistillSettings
-from rtbrain.config.flags import flag
+from rtbrain.config.flags import flag, names_of
 from rtbrain.learn.training.distill import run_distillation
 from rtbrain.learn.training.run import read_training_settings, run_until_signal
 
@@ -42,7 +42,7 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume continues from it.
     """
-    subjects = None if held_out is None else [name.strip() for name in held_out.split(",")]
+    subjects = None if held_out is None else names_of(held_out, "--held-out")
     flags = {"steps": steps, "seed": seed, "held_out": subjects}
     settings = read_training_settings(config, DistillSettings, flags, pairs, threads)
     run_until_signal(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rtbrain.config import PretrainSettings
-from rtbrain.config.flags import flag
+from rtbrain.config.flags import flag, names_of
 from rtbrain.errors import SettingsError
 from rtbrain.learn.training.cost import print_cost
 from rtbrain.learn.training.pretrain import run_pretraining
@@ -45,7 +45,7 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume continues from it.
     """
-    subjects = None if held_out is None else [name.strip() for name in held_out.split(",")]
+    subjects = None if held_out is None else names_of(held_out, "--held-out")
     flags = {"steps": steps, "held_out": subjects}
     settings = read_training_settings(config, PretrainSettings, flags, pairs, threads)
     if dry_run:

@@ -1,4 +1,4 @@
-"""`rtbrain probe`: what a pretrained encoder is worth where labels are few."""
+"""`rtbrain probe`: the performance of a pretrained encoder with few labels."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rtbrain.config.flags import names_of
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.probe.models import EncoderSpec, ProbeOptions
@@ -17,75 +18,75 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 
 def command(
     encoder: Annotated[Path, typer.Argument(help="Pretrained channel encoder, a folder.")],
-    corpus: Annotated[Path, typer.Option("--corpus", help="Of spectrograms or patches.")],
-    subjects: Annotated[str, typer.Option("--subjects", help="Held out of pretraining: a,b,c.")],
+    corpus: Annotated[
+        Path, typer.Option("--corpus", help="Corpus of spectrograms or patches, a folder.")
+    ],
+    subjects: Annotated[
+        str, typer.Option("--subjects", help="Subjects that were held out: a,b,c.")
+    ],
     popt: Annotated[
-        Path | None, typer.Option("--popt", help="Population Transformer, a folder likewise.")
+        Path | None, typer.Option("--popt", help="Population Transformer, a folder.")
     ] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers that begin a state: rest,speech.")
     ] = None,
     labels: Annotated[
-        str, typer.Option("--labels", help="How many windows are labelled.")
+        str, typer.Option("--labels", help="Numbers of labelled windows.")
     ] = "25,50,100,400,1600",
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Draws of labels, and of random weights.")
+        int,
+        typer.Option("--seeds", min=1, help="Number of draws of labels, and of random weights."),
     ] = 5,
     tune_steps: Annotated[
-        int, typer.Option("--tune-steps", min=0, help="Of fine-tuning PopT; 0 leaves it out.")
+        int, typer.Option("--tune-steps", min=0, help="Steps of fine-tuning PopT; 0 leaves it out.")
     ] = 500,
     n_pooled: Annotated[
         int | None,
-        typer.Option("--n-pooled", min=1, help="Frames averaged; by default as the corpus says."),
+        typer.Option("--n-pooled", min=1, help="Frames to average; by default as in the corpus."),
     ] = None,
-    beside: Annotated[
+    compare: Annotated[
         list[str] | None,
         typer.Option(
             "--compare",
-            help="Another encoder, NAME=FOLDER[,popt=FOLDER][,n_pooled=N]; again for others, and "
-            "under the same NAME for other training runs of it.",
+            help="Another encoder, NAME=FOLDER[,popt=FOLDER][,n_pooled=N]; repeatable, with the "
+            "same NAME for other training runs of it.",
         ),
     ] = None,
-    against: Annotated[
+    baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="NAME that differences are to; by default ENCODER."),
+        typer.Option("--baseline", help="NAME to subtract in differences; by default ENCODER."),
     ] = None,
     n_random: Annotated[
         int | None,
-        typer.Option("--random", min=0, help="Random controls of ENCODER; by default one a seed."),
+        typer.Option(
+            "--random", min=0, help="Random controls of ENCODER; by default one per seed."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the report and the picture.")
     ] = None,
 ) -> None:
-    """Score trained, random and no encoders on few labelled windows of held-out subjects.
+    """Score trained encoders, random ones and none on few labelled windows of held-out subjects.
 
-    All read the same windows, each labelled at the moment that it describes, and differences
+    All read the same windows, labelled at the moment that each encoder describes, and differences
     between them are paired.
     """
     if out is not None:
         require_new_folder(out, "--out")
     interrupt_on_sigterm()
-    asked = ProbeOptions(
+    options = ProbeOptions(
         encoder=EncoderSpec("", encoder, popt, n_pooled),
-        beside=tuple(_beside(text) for text in beside or ()),
-        against=against or "",
+        compared=tuple(_compared(text) for text in compare or ()),
+        baseline=baseline or "",
         corpus=corpus,
-        subjects=_listed("--subjects", subjects),
-        classes=None if classes is None else _listed("--classes", classes),
+        subjects=names_of(subjects, "--subjects"),
+        classes=None if classes is None else names_of(classes, "--classes"),
         counts=_counts(labels),
         n_seeds=seeds,
         n_random=_random(n_random, seeds),
         tune_steps=tune_steps,
     )
-    run_probe(asked, out)
-
-
-def _listed(flag: str, text: str) -> tuple[str, ...]:
-    parts = tuple(part.strip() for part in text.split(","))
-    if not all(parts) or len(set(parts)) < len(parts):
-        raise SettingsError(f"{flag} {text}: expected names with commas between, each once")
-    return parts
+    run_probe(options, out)
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -98,13 +99,13 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _beside(text: str) -> EncoderSpec:
+def _compared(text: str) -> EncoderSpec:
     """The folders of an encoder from NAME=FOLDER[,popt=FOLDER][,n_pooled=N]."""
     first, *others = text.split(",")
     name, _, folder = first.partition("=")
-    told = dict(part.split("=", 1) for part in others if "=" in part)
-    popt, n_pooled = told.pop("popt", None), told.pop("n_pooled", None)
-    bad = told or len(others) != (popt is not None) + (n_pooled is not None)
+    options = dict(part.split("=", 1) for part in others if "=" in part)
+    popt, n_pooled = options.pop("popt", None), options.pop("n_pooled", None)
+    bad = options or len(others) != (popt is not None) + (n_pooled is not None)
     bad = bad or not (_NAME.fullmatch(name) and folder) or popt == ""
     if bad or not (n_pooled is None or (n_pooled.isascii() and n_pooled.isdecimal())):
         raise SettingsError(
@@ -118,10 +119,10 @@ def _beside(text: str) -> EncoderSpec:
     )
 
 
-def _random(asked: int | None, n_seeds: int) -> int:
-    if asked is not None and asked > n_seeds:
+def _random(n_random: int | None, n_seeds: int) -> int:
+    if n_random is not None and n_random > n_seeds:
         raise SettingsError(
-            f"--random {asked}: a draw of labels reads one of them, and --seeds draws {n_seeds}: "
-            f"give {n_seeds} or fewer"
+            f"--random {n_random}: each draw of labels uses one of them, and --seeds draws "
+            f"{n_seeds}: give {n_seeds} or fewer"
         )
-    return n_seeds if asked is None else asked
+    return n_seeds if n_random is None else n_random

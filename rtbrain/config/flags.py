@@ -33,6 +33,20 @@ def flag(settings: type[Settings], field: str, *names: str) -> Any:
     return typer.Option(*names, help=settings.model_fields[name].description)
 
 
+def names_of(text: str, flag: str) -> tuple[str, ...]:
+    """Names of a flag that takes several, separated by commas.
+
+    Raises
+    ------
+    SettingsError
+        A name is empty, or is there twice.
+    """
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise SettingsError(f"{flag} {text}: expected names separated by commas, each once")
+    return names
+
+
 def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
     """Values of settings with ``key=value`` pairs put in, as ``--set splits.n_folds=4``.
 

@@ -87,19 +87,19 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
         assert paired == pytest.approx(left - right)
     assert report["intrinsic_dimension"]["pretrained"]["contacts"] == 8
     assert (out / "label-efficiency.png").stat().st_size > 10_000
-    told = " ".join(done.stdout.split())
-    assert "4000 left out" in told
+    shown = " ".join(done.stdout.split())
+    assert "4000 left out" in shown
     assert "t interval over the means of subjects" in report["interval"]
     assert {one["interval"] for one in report["scores"][names[0]]["auc"]} == {"subjects"}
     for part in (
         report["interval"],
-        "of one pretraining run against 2 random encoders",
+        "one pretraining run, not several, with 2 random encoders",
         "whole spectrogram: means in bins of 0.25 s over all that the encoders see",
         "PopT alone is fine-tuned: the encoder of a channel is frozen, as published",
     ):
-        assert part in told
-    assert report["learned_unknown"] == ["brainbert", "popt"]
-    assert "popt has no report: whether it learned from these subjects is not known" in told
+        assert part in shown
+    assert report["training_unknown"] == ["brainbert", "popt"]
+    assert "popt has no report: it is not known whether it was trained on these subjects" in shown
 
 
 def test_a_streaming_encoder_is_probed_by_its_own_frames(corpus: Path, tmp_path: Path) -> None:
@@ -150,11 +150,11 @@ def test_without_a_population_transformer_channels_are_read_in_a_row(
         "--labels", "20", "--seeds", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = " ".join(done.stdout.split())
-    assert "PopT" not in told
-    assert "BrainBERT, pretrained" in told
-    assert "no interval: one subject, one seed" in told
-    assert "every encoder is frozen" in told
+    shown = " ".join(done.stdout.split())
+    assert "PopT" not in shown
+    assert "BrainBERT, pretrained" in shown
+    assert "no interval: one subject, one seed" in shown
+    assert "every encoder is frozen" in shown
 
 
 @pytest.mark.parametrize("make", [NeuroBERTSizes, BioFAMESizes])
@@ -234,7 +234,7 @@ def test_a_population_transformer_of_another_encoder_is_refused(
         "--labels", "20", "--seeds", "1", "--tune-steps", "0",
     )  # fmt: skip
     for name, returncode in (("brainbert", 0), ("wide", 2)):
-        told = {"learned": ["s2"], "encoder_sha256": sums[name]}
-        (popt / "report.json").write_text(json.dumps({"corpus": told}))
+        shown = {"learned": ["s2"], "encoder_sha256": sums[name]}
+        (popt / "report.json").write_text(json.dumps({"corpus": shown}))
         assert rtbrain(*arguments).returncode == returncode
     assert f"another encoder (sha {sums['wide'][:12]})" in refused(*arguments)

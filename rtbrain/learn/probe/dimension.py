@@ -1,4 +1,4 @@
-"""Intrinsic dimension by contact: how many principal components hold what an encoder says of it.
+"""Intrinsic dimension by contact: the number of principal components of its embeddings.
 
 Legend: N windows, T frames, F freqs, D features.
 """
@@ -13,17 +13,9 @@ from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.types import Floats, Ints
 
 RAW = "raw input"
-
-
 _SHARE = 0.95
-
-
-_WINDOWS = 500
-
-
-_FEWEST = 50  # windows, below which components are counted of next to nothing
-
-
+_MAX_WINDOWS = 500
+_MIN_WINDOWS = 50  # windows; with fewer, the count means nothing
 _ITEMS = 128
 
 
@@ -33,8 +25,8 @@ def intrinsic_dimension(vectors: Floats, share: float = _SHARE) -> int:
     variances = np.square(np.linalg.svd(centred, compute_uv=False))
     if not variances.sum() > 0:
         return 0
-    held = np.cumsum(variances) / variances.sum()
-    return int(np.searchsorted(held, share - 1e-12)) + 1
+    explained = np.cumsum(variances) / variances.sum()
+    return int(np.searchsorted(explained, share - 1e-12)) + 1
 
 
 def contact_dimensions(
@@ -49,15 +41,14 @@ def contact_dimensions(
     Of each of the contact's first 500 windows, the hidden states are averaged over all frames;
     the control averages the frames themselves.
 
-
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.
     """
     counts: dict[str, list[int]] = {name: [] for name in (*encoders, RAW)}
     for channel in range(session.montage.n_channels):
-        windows = np.flatnonzero(session.good[:, channel])[:_WINDOWS]
-        if windows.size >= _FEWEST:
+        windows = np.flatnonzero(session.good[:, channel])[:_MAX_WINDOWS]
+        if windows.size >= _MIN_WINDOWS:
             for name, vectors in _means(session, windows, channel, encoders, device).items():
                 counts[name].append(intrinsic_dimension(vectors))
         on_contact()

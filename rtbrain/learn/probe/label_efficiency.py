@@ -1,4 +1,4 @@
-"""Label efficiency: what a readout makes of few labelled windows of a subject held out.
+"""Label efficiency: the performance of a readout with few labelled windows of a new subject.
 
 Every row of the table is fitted on the same windows and scored on the same others, so that the
 rows differ in their features alone. Windows to train on and to test on are blocks of time, an
@@ -87,7 +87,7 @@ class TunedRow:
                 recordings=windows.recordings,
                 n_steps=self.n_steps,
             )
-        except SettingsError:  # told by the caller, as a count of NaN
+        except SettingsError:  # the report counts the NaN
             return dict.fromkeys(METRICS, math.nan)
         finally:
             torch.set_num_threads(n_threads)
@@ -115,7 +115,7 @@ def draw_windows(
     embargo_s: float,
     n_folds: int = _FOLDS,
 ) -> list[LabelDraw]:
-    """Labelled windows by count and seed: balanced, and more labels hold the fewer.
+    """Labelled windows by count and seed: balanced, and larger draws contain the smaller.
 
     Seed k tests on block k of the subject's time, so that the spread over seeds is one over
     stretches of the recording too.
@@ -136,7 +136,7 @@ def draw_windows(
 
 
 def max_labels(windows: SubjectWindows, *, embargo_s: float, n_folds: int = _FOLDS) -> int:
-    """Labelled windows that can be drawn, balanced, whichever block is tested."""
+    """Most labelled windows that can be drawn, balanced, whichever block is tested."""
     n_classes = len(windows.labelled.names)
     targets = windows.labelled.targets
     fewest = min(
@@ -173,9 +173,8 @@ def probe_subject(
 def estimate(scores: Doubles) -> LabelEfficiency:
     """Mean of scores, and its t interval over the means of the subjects.
 
-    Of one subject alone the interval is over its seeds. These test on other stretches, but learn
-    from windows that they share, so that it is a narrow one.
-
+    For a single subject the interval is over its seeds. It is narrow: seeds test on different
+    stretches, but train on shared windows.
 
     References
     ----------
@@ -216,11 +215,9 @@ def _folds(windows: SubjectWindows, n_folds: int, embargo_s: float) -> list[Fold
 def estimate_runs(scores: Doubles) -> LabelEfficiency:
     """Mean of scores over draws, runs and subjects, and its interval over the last two.
 
-    Of several runs and subjects the interval says what other subjects and another training would
-    give: both were drawn. A subject that lacks all scores of a run is left out. Of one run it is
-    that of `rtbrain.learn.probe.label_efficiency.estimate`, and of one subject it is over runs, which says
-    nothing of other subjects.
-
+    With several runs and subjects, both are random effects: the interval covers other subjects and
+    other trainings. A subject that lacks all scores of a run is left out. With one run it is that
+    of `estimate`; with one subject it is over runs, and says nothing about other subjects.
 
     References
     ----------

@@ -1,210 +1,274 @@
-"""What a probe shows at its end: rows of scores, their differences, and dimensions."""
+"""The results of a probe: scores by row, their differences, dimensions, tables, a picture."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import FixedLocator, NullLocator
 from rich.table import Table
+from rich.text import Text
 
-from rtbrain.learn.probe.figures import Curve
-from rtbrain.learn.probe.label_efficiency import estimate_runs, paired_differences
+from rtbrain.learn.figures import new_figure, save_figure
+from rtbrain.learn.probe.label_efficiency import (
+    LabelEfficiency,
+    estimate_runs,
+    paired_differences,
+)
 from rtbrain.learn.probe.rows import PRETRAINED, RANDOM, RowName
+from rtbrain.tables import table
 
 _INTERVALS = {
-    "subjects": "95 %: t interval over the means of subjects, which weigh the same",
+    "subjects": "95 %: t interval over the means of subjects, with equal weights",
     "subjects and runs": "of encoders with several training runs over subjects and runs, both "
-    "drawn (Satterthwaite)",
+    "random (Satterthwaite)",
     "runs": "of encoders with several training runs over the runs, on one subject",
-    "seeds": "95 %: t interval over the seeds of one subject, it says nothing of others",
+    "seeds": "95 %: t interval over the seeds of one subject, which says nothing about others",
     "none": "no interval: one subject, one seed",
 }
+_GREY = "#9a9a9a"
+# Readable with colour blindness: Okabe & Ito, jfly.uni-koeln.de/color.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+_MARKERS = "os^Dv"  # fewer than colours, so that the sixth group differs from the first
+_DODGE = 0.012  # of the axis between lines, so that their bars do not hide each other
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeResult:
-    """What was found."""
+    """Scores and dimensions; `provenance` says of what."""
 
     rows: list[RowName]
     scores: dict[str, dict[str, Any]]
     dimensions: dict[str, Any]  # dict of ndarray, int64 [n_contacts]
     counts: tuple[int, ...]
     left_out: dict[int, str]
-    told: dict[str, Any]
+    provenance: dict[str, Any]
 
 
-def probe_report(probed: ProbeResult) -> dict[str, Any]:
+def probe_report(result: ProbeResult) -> dict[str, Any]:
     """All figures as plain values."""
-    subjects = list(probed.told["windows"])
-    over = [_over(len(subjects), probed.told["seeds"])]
-    if any(len(runs) > 1 for runs in probed.told["beside"].values()):
+    subjects = list(result.provenance["windows"])
+    over = [_over(len(subjects), result.provenance["seeds"])]
+    if any(len(runs) > 1 for runs in result.provenance["compared"].values()):
         over.append("subjects and runs" if len(subjects) > 1 else "runs")
     return {
-        **probed.told,
-        "labels": list(probed.counts),
-        "labels_left_out": {str(count): why for count, why in probed.left_out.items()},
+        **result.provenance,
+        "labels": list(result.counts),
+        "labels_left_out": {str(count): why for count, why in result.left_out.items()},
         "interval": "; ".join(_INTERVALS[one] for one in over),
-        "notes": _notes(probed),
+        "notes": _notes(result),
         "scores": {
             name: {metric: _by_count(values) for metric, values in scores.items()}
-            for name, scores in probed.scores.items()
+            for name, scores in result.scores.items()
         },
         "auc_by_subject": {
             name: {
-                subject: [_mean(scores["auc"][:, k, :, c]) for c in range(len(probed.counts))]
+                subject: [_mean(scores["auc"][:, k, :, c]) for c in range(len(result.counts))]
                 for k, subject in enumerate(subjects)
             }
-            for name, scores in probed.scores.items()
+            for name, scores in result.scores.items()
         },
         "auc_by_run": {
             row.label: [
-                [_mean(run[:, :, c]) for c in range(len(probed.counts))]
-                for run in probed.scores[row.label]["auc"]
+                [_mean(run[:, :, c]) for c in range(len(result.counts))]
+                for run in result.scores[row.label]["auc"]
             ]
-            for row in probed.rows
+            for row in result.rows
             if row.owner
         },
         "pretrained_minus_random": {
             family: _differences(
-                probed.scores[f"{family}, {PRETRAINED}"], probed.scores[f"{family}, {RANDOM}"]
+                result.scores[f"{family}, {PRETRAINED}"], result.scores[f"{family}, {RANDOM}"]
             )
-            for family in _families(probed.scores)
+            for family in _families(result.scores)
         },
         "paired_differences": {
-            row.label: _differences(probed.scores[row.label], probed.scores[reference])
-            for row, reference in _pairs(probed)
+            row.label: _differences(result.scores[row.label], result.scores[reference])
+            for row, reference in _pairs(result)
         },
         "intrinsic_dimension": {
-            name: _spread(counts) for name, counts in probed.dimensions.items()
+            name: _spread(counts) for name, counts in result.dimensions.items()
         },
     }
 
 
-def probe_curves(probed: ProbeResult) -> list[Curve]:
-    """Lines of the picture: AUC of every row."""
-    families = list(dict.fromkeys(name.split(", ")[0] for name in probed.scores))
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A line of the picture."""
+
+    label: str
+    group: int
+    is_control: bool
+    estimates: Sequence[LabelEfficiency]
+
+
+def draw_label_efficiency(
+    path: Path, counts: Sequence[int], curves: Sequence[Curve], *, title: str
+) -> None:
+    """Draw AUC against labelled windows, with 95 % intervals."""
+    figure = new_figure(8.6, 4.4)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.axhline(0.5, color=_GREY, linestyle=":", label="chance")
+    width = np.log10(counts[-1] / counts[0]) if len(counts) > 1 else 1.0
+    for place, curve in enumerate(curves):
+        shift = 10 ** (_DODGE * width * (place - (len(curves) - 1) / 2))
+        means = np.array([one.mean for one in curve.estimates])
+        below = means - [one.low for one in curve.estimates]
+        above = [one.high for one in curve.estimates] - means
+        colour = _COLOURS[curve.group % len(_COLOURS)]
+        axes.errorbar(
+            np.array(counts) * shift,
+            means,
+            yerr=np.maximum([below, above], 0),
+            color=colour,
+            linestyle="--" if curve.is_control else "-",
+            marker=_MARKERS[curve.group % len(_MARKERS)],
+            markerfacecolor="white" if curve.is_control else colour,
+            markersize=5,
+            linewidth=1.6,
+            elinewidth=0.9,
+            capsize=2,
+            label=curve.label,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(counts)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(list(counts), [str(count) for count in counts])
+    axes.set(xlabel="labelled windows", ylabel="AUC, held-out time of held-out subjects")
+    # The interval of two subjects can reach far past any area under a curve.
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def probe_curves(result: ProbeResult) -> list[Curve]:
+    """Lines of the picture: the AUC of every row."""
+    families = list(dict.fromkeys(name.split(", ")[0] for name in result.scores))
     return [
         Curve(
             row.label,
             families.index(row.label.split(", ")[0]),
             row.is_random,
             [
-                estimate_runs(probed.scores[row.label]["auc"][..., k])
-                for k in range(len(probed.counts))
+                estimate_runs(result.scores[row.label]["auc"][..., k])
+                for k in range(len(result.counts))
             ],
         )
-        for row in probed.rows
+        for row in result.rows
     ]
 
 
 def probe_tables(report: Mapping[str, Any]) -> Iterator[Table]:
-    """Scores by row and count of labels; dimensions by encoder."""
-    left_out = report["labels_left_out"]
-    missing = "".join(f"; {count} left out: {why}" for count, why in left_out.items())
-    missing += "".join(
-        f"; {name} has no report: whether it learned from these subjects is not known"
-        for name in report["learned_unknown"]
-    )
-    notes = "".join(f"; {note}" for note in report["notes"])
-    scores = Table(
-        title="AUC on held-out time of held-out subjects, by labelled windows",
-        caption=f"{report['interval']}; {report['seeds']} seeds, embargo "
-        f"{report['embargo_s']:g} s{notes}{missing}",
-        show_lines=True,
-    )
+    """Scores by row and number of labels; paired differences; dimensions by encoder."""
+    notes = [f"{report['seeds']} seeds, embargo {report['embargo_s']:g} s", *report["notes"]]
+    notes += [f"{count} left out: {why}" for count, why in report["labels_left_out"].items()]
+    notes += [
+        f"{name} has no report: it is not known whether it was trained on these subjects"
+        for name in report["training_unknown"]
+    ]
     several = len(report["windows"]) > 1
-    scores.add_column("")
-    for count in report["labels"]:
-        scores.add_column(str(count), justify="right", no_wrap=True)
-    for name, by_metric in report["scores"].items():
-        scores.add_row(name, *(_cell(one, ".3f", several=several) for one in by_metric["auc"]))
-    for family, by_metric in report["pretrained_minus_random"].items():
-        cells = [_cell(one, "+.3f", several=several) for one in by_metric["auc"]]
-        scores.add_row(f"{family}, difference", *cells, style="bold")
-    yield scores
+
+    def cells(by_metric: Mapping[str, Any], form: str, style: str = "") -> list[Text]:
+        return [Text(_cell(one, form, several=several), style) for one in by_metric["auc"]]
+
+    headings = ["", *(str(count) for count in report["labels"])]
+    scores: list[list[str | Text]] = [
+        [name, *cells(by_metric, ".3f")] for name, by_metric in report["scores"].items()
+    ]
+    scores += [
+        [Text(f"{family}, difference", "bold"), *cells(by_metric, "+.3f", "bold")]
+        for family, by_metric in report["pretrained_minus_random"].items()
+    ]
+    yield table(
+        "AUC on held-out time of held-out subjects, by labelled windows",
+        headings,
+        scores,
+        caption="; ".join((report["interval"], *notes)),
+        lines=True,
+    )
     if report["paired_differences"]:
-        yield _paired_table(report, several=several)
-    dimensions = Table(
-        title="Principal components to 95 % of the variance, by contact",
+        yield table(
+            f"AUC minus that of {report['baseline'] or 'ENCODER'}, paired",
+            headings,
+            [
+                [name, *cells(by_metric, "+.3f")]
+                for name, by_metric in report["paired_differences"].items()
+            ],
+            caption="row by row on the same windows and draws: populations minus its population, "
+            "channels and spectrograms minus its channels; means over draws, then runs, then "
+            "subjects",
+            lines=True,
+        )
+    yield table(
+        "Principal components to 95 % of the variance, by contact",
+        ("", "median", "range", "contacts"),
+        [(name, *_dimension(found)) for name, found in report["intrinsic_dimension"].items()],
         caption="of the mean over frames of the first 500 windows",
     )
-    for heading in ("", "median", "range", "contacts"):
-        dimensions.add_column(heading, justify="right" if heading else "left")
-    for name, found in report["intrinsic_dimension"].items():
-        told = "-", "-"
-        if found["contacts"]:
-            told = f"{found['median']:g}", f"{found['lowest']} to {found['highest']}"
-        dimensions.add_row(name, *told, str(found["contacts"]))
-    yield dimensions
 
 
-def _paired_table(report: Mapping[str, Any], *, several: bool) -> Table:
-    """Differences of AUC to the reference, of rows that a readout reads alike."""
-    table = Table(
-        title=f"AUC less that of {report['against'] or 'ENCODER'}, paired",
-        caption="row by row on the same windows and draws: populations to its population, channels "
-        "and spectrograms to its channels; means over draws, then runs, then subjects",
-        show_lines=True,
-    )
-    table.add_column("")
-    for count in report["labels"]:
-        table.add_column(str(count), justify="right", no_wrap=True)
-    for name, by_metric in report["paired_differences"].items():
-        table.add_row(name, *(_cell(one, "+.3f", several=several) for one in by_metric["auc"]))
-    return table
+def _dimension(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not found["contacts"]:
+        return "-", "-", "0"
+    spread = f"{found['lowest']} to {found['highest']}"
+    return f"{found['median']:g}", spread, str(found["contacts"])
 
 
-def _pairs(probed: ProbeResult) -> list[tuple[RowName, str]]:
-    """Rows and the row of the reference that is read alike; none where nothing is beside."""
-    if not probed.told["beside"]:
+def _pairs(result: ProbeResult) -> list[tuple[RowName, str]]:
+    """Rows, each with the row of the baseline that reads the same kind of features."""
+    if not result.provenance["compared"]:
         return []
     own = {
         row.reads: row.label
-        for row in probed.rows
-        if row.owner == probed.told["against"] and row.reads != "linear" and not row.is_random
+        for row in result.rows
+        if row.owner == result.provenance["baseline"]
+        and row.reads != "linear"
+        and not row.is_random
     }
     references = own | {"linear": own["channels"]}
     return [
         (row, references[row.reads])
-        for row in probed.rows
+        for row in result.rows
         if row.reads in references and not row.is_random and row.label not in own.values()
     ]
 
 
 def _over(n_subjects: int, n_seeds: int) -> str:
-    """What an interval is over where no score is missing."""
+    """What intervals are over where no score is missing."""
     if n_subjects > 1:
         return "subjects"
     return "seeds" if n_seeds > 1 else "none"
 
 
-def _notes(probed: ProbeResult) -> list[str]:
-    """What the rows do not say of themselves."""
-    notes, n_random = [], probed.told["random"]
+def _notes(result: ProbeResult) -> list[str]:
+    """Notes that readers of the rows need."""
+    notes, n_random = [], result.provenance["random"]
     if n_random:
-        against = f"{n_random} random encoders" if n_random > 1 else "one random encoder"
-        notes.append(
-            f"differences are of one pretraining run against {against}, not of several runs"
-        )
-    if any(row.reads == "tuned" for row in probed.rows):
+        controls = f"{n_random} random encoders" if n_random > 1 else "one random encoder"
+        notes.append(f"differences compare one pretraining run, not several, with {controls}")
+    if any(row.reads == "tuned" for row in result.rows):
         notes.append("PopT alone is fine-tuned: the encoder of a channel is frozen, as published")
     else:
         notes.append("every encoder is frozen")
-    unplaced = sum(probed.told["contacts_without_position"].values())
+    unplaced = sum(result.provenance["contacts_without_position"].values())
     if unplaced:
         notes.append(f"contacts without a position, which PopT does not read: {unplaced}")
     notes += [
         f"{name}: {len(runs)} training runs"
-        for name, runs in probed.told["beside"].items()
+        for name, runs in result.provenance["compared"].items()
         if len(runs) > 1
     ]
-    alone = [name for name, runs in probed.told["beside"].items() if len(runs) == 1]
+    alone = [name for name, runs in result.provenance["compared"].items() if len(runs) == 1]
     if alone:
-        notes.append(f"one training run, whose luck no interval shows: {', '.join(alone)}")
-    beside = [one for runs in probed.told["beside"].values() for one in runs]
-    if len({one["neural_delay_s"] for one in (probed.told, *beside)}) > 1:
+        notes.append(f"one training run, whose variance no interval includes: {', '.join(alone)}")
+    compared = [one for runs in result.provenance["compared"].values() for one in runs]
+    if len({one["neural_delay_s"] for one in (result.provenance, *compared)}) > 1:
         notes.append("each row is labelled at the moment that its embeddings describe")
-    return [*notes, *(f"{name}: {what}" for name, what in probed.told["linear"].items())]
+    return [*notes, *(f"{name}: {what}" for name, what in result.provenance["linear"].items())]
 
 
 def _families(names: Mapping[str, Any]) -> list[str]:
@@ -244,11 +308,11 @@ def _spread(counts: Any) -> dict[str, Any]:
 
 
 def _cell(found: Mapping[str, Any], form: str, *, several: bool) -> str:
-    """Mean and interval; where scores of subjects are missing, that it is over seeds."""
-    told = f"{found['mean']:{form}}"
+    """Mean and interval; what it is over, where scores of subjects are missing."""
+    text = f"{found['mean']:{form}}"
     if found["interval"] != "none":
         # Two lines, so that the names of the rows have room in a terminal of 80 columns.
-        told += f"\n{found['low']:{form}} to\n{found['high']:{form}}"
+        text += f"\n{found['low']:{form}} to\n{found['high']:{form}}"
     if found["interval"] in ("seeds", "runs") and several:
-        told += f"\nover {found['interval']}"
-    return told + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")
+        text += f"\nover {found['interval']}"
+    return text + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")

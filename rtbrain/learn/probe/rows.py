@@ -1,4 +1,4 @@
-"""The rows of a probe's table: what each reads of a subject's windows, trained and random."""
+"""The rows of a probe's table: the features of each, from trained and random encoders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,11 @@ from rtbrain.learn.probe.windows import (
 from rtbrain.types import Floats
 
 TUNED = "PopT tuned"
-
-
 PRETRAINED, RANDOM = "pretrained", "random"
-
-
 _MEAN, _WHOLE, _SPECTRA = "mean spectrogram", "whole spectrogram", "|FFT| of the window"
+
+
+Reading = Literal["channels", "population", "tuned", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +38,23 @@ class RowName:
 
     label: str
     owner: str
-    reads: Literal["channels", "population", "tuned", "linear"]
+    reads: Reading
     is_random: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeEncoders:
-    """All that is held against each other."""
+    """All encoders that are compared."""
 
     first: LoadedEncoder
-    beside: Mapping[str, Sequence[LoadedEncoder]]
+    compared: Mapping[str, Sequence[LoadedEncoder]]
     n_random: int
     tune_steps: int
     form: str
 
 
 def row_names(encoders: ProbeEncoders) -> list[RowName]:
-    """Rows of the table: the first encoder before its controls, others, and no encoder."""
+    """Rows of the table: the first encoder and its controls, the others, and no encoder."""
     states = (PRETRAINED, RANDOM) if encoders.n_random else (PRETRAINED,)
     kind = type(encoders.first.model.channel_encoder).__name__
     names = [
@@ -65,21 +64,17 @@ def row_names(encoders: ProbeEncoders) -> list[RowName]:
     ]
     names += [
         RowName(name + ending, name, reads)
-        for name, runs in encoders.beside.items()
+        for name, runs in encoders.compared.items()
         for reads, ending in _readings(runs[0], encoders.tune_steps)
     ]
     return [*names, *(RowName(name, "", "linear") for name in linear_names(encoders.form))]
 
 
-def _readings(
-    one: LoadedEncoder, tune_steps: int
-) -> "list[tuple[Literal['channels', 'population', 'tuned'], str]]":
+def _readings(one: LoadedEncoder, tune_steps: int) -> list[tuple[Reading, str]]:
     """What is read of an encoder, and what its name ends in."""
     if one.model.popt is None:
         return [("channels", "")]
-    tuned: list[tuple[Literal["channels", "population", "tuned"], str]] = (
-        [("tuned", f" + {TUNED}")] if tune_steps else []
-    )
+    tuned: list[tuple[Reading, str]] = [("tuned", f" + {TUNED}")] if tune_steps else []
     return [("population", " + PopT"), ("channels", ""), *tuned]
 
 
@@ -92,7 +87,7 @@ def linear_names(form: str) -> dict[str, str]:
 
 
 def embedding_passes(encoders: ProbeEncoders) -> int:
-    """How often the windows are read: encoders that pool as many frames share a pass."""
+    """Number of passes over the windows: encoders that pool the same frames share one."""
     return len({one.model.n_pooled for one in _trained(encoders)})
 
 
@@ -110,7 +105,7 @@ def probe_features(
         _SPECTRA: partial(binned_spectra, length_s=length_s),
     }
     by_frames: dict[int, dict[str, ChannelEncoder]] = {first.n_pooled: first_and_random(encoders)}
-    for name, runs in encoders.beside.items():
+    for name, runs in encoders.compared.items():
         for number, one in enumerate(runs):
             same = by_frames.setdefault(one.model.n_pooled, {})
             same[_key(name, number)] = one.model.channel_encoder.to(_device()).eval()
@@ -130,7 +125,7 @@ def probe_features(
 
 
 def first_and_random(encoders: ProbeEncoders) -> dict[str, ChannelEncoder]:
-    """The encoder of channels and random ones of its sizes, where they compute."""
+    """The first channel encoder and random ones of its sizes, on their device."""
     sizes = encoders.first.model.channel_encoder.sizes
     found = {PRETRAINED: encoders.first.model.channel_encoder}
     for k in range(encoders.n_random):
@@ -141,7 +136,7 @@ def first_and_random(encoders: ProbeEncoders) -> dict[str, ChannelEncoder]:
 def probe_rows(
     windows: SubjectWindows, encoders: ProbeEncoders, features: dict[str, Floats]
 ) -> dict[str, list[FrozenRow | TunedRow]]:
-    """Every row by its label: one for each training run; random controls alternate in one."""
+    """Rows by label: one per training run; random controls alternate within one."""
     first, rows = encoders.first.model.popt, _Readings(windows, encoders.tune_steps)
     controls = range(encoders.n_random)
     popts = None if first is None else [first]
@@ -154,7 +149,7 @@ def probe_rows(
     }
     if controls:
         made["", True] = [rows.of(channels, randoms)]
-    for name, runs in encoders.beside.items():
+    for name, runs in encoders.compared.items():
         made[name, False] = [
             rows.of([features[_key(name, k)]], None if popt is None else [popt])
             for k, popt in enumerate(one.model.popt for one in runs)
@@ -209,11 +204,11 @@ def dimensions_of(
 
 
 def _trained(encoders: ProbeEncoders) -> list[LoadedEncoder]:
-    return [encoders.first, *(one for runs in encoders.beside.values() for one in runs)]
+    return [encoders.first, *(one for runs in encoders.compared.values() for one in runs)]
 
 
 def _key(name: str, number: int) -> str:
-    return f"{name}/{number}"  # no name has a stroke, so that it is nobody's random control
+    return f"{name}/{number}"  # no name has a slash, so it cannot be that of a random control
 
 
 def _device() -> torch.device:
@@ -221,5 +216,5 @@ def _device() -> torch.device:
 
 
 def _seed(number: int) -> int:
-    """Seed of the random weights of a run: far from those of the recipes."""
+    """Seed of the random weights of a run, far from those of the recipes."""
     return 1000 * (number + 1)

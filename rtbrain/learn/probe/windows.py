@@ -1,4 +1,4 @@
-"""The labelled windows of one subject in a corpus, and what every probe of them reads.
+"""The labelled windows of one subject in a corpus, and the features of the rows of a probe.
 
 Legend: N windows, C channels, T frames, F freqs, D features.
 """
@@ -42,18 +42,18 @@ class SubjectWindows:
     targets_at: dict[float, Ints]  # dict of float to ndarray, int64 [n_windows]
 
     def described_at(self, neural_delay_s: float) -> "SubjectWindows":
-        """The same windows with the classes of another moment that was asked for."""
+        """The same windows with the classes at another of the labelled moments."""
         targets = self.targets_at[neural_delay_s]
         return replace(self, labelled=replace(self.labelled, targets=targets))
 
     @property
     def recordings(self) -> list[str]:
-        """Which recording each window is of, by its number."""
+        """Recording of each window, by its number."""
         return [str(number) for number in self.session_of]
 
     @property
     def good(self) -> Mask:
-        """Channels that may be believed, bool [n_windows, n_channels]."""
+        """Good channels, bool [n_windows, n_channels]."""
         return np.stack(
             [
                 self.sessions[session].good[window]
@@ -82,18 +82,18 @@ def subject_windows(
 ) -> SubjectWindows:
     """Label the windows of a subject with the states that its markers began.
 
-    The state of a window is that of the moment which an embedding of it describes, as in fitting.
-    Where embeddings describe several moments, each is labelled at its own, and no window is left
-    out for a change of state between them: that would spare whoever describes the later moment
-    the windows that are hardest for it.
+    The state of a window is that at the moment which its embedding describes, as in fitting. Where
+    embeddings describe several moments, each is labelled at its own. Windows in which the state
+    changes between them stay: without them, the encoder that describes the later moment would be
+    spared its hardest windows.
     """
     first = sessions[0]
     for session in sessions[1:]:
         if session.montage.names != first.montage.names:
             raise SettingsError(
                 f"subject {first.subject}: sessions {first.session or 1} and "
-                f"{session.session or 'another'} have other channels, and a readout reads them in "
-                "a row: probe subjects of one montage"
+                f"{session.session or 'another'} have other channels, and one readout reads "
+                "all sessions: probe subjects of one montage"
             )
     parts = []
     for session in sessions:
@@ -122,7 +122,7 @@ def subject_windows(
 def _labelled(
     session: CorpusSession, classes: Sequence[str], neural_delays_s: Sequence[float]
 ) -> tuple[Ints, Ints]:
-    """Windows that have a state at all moments, and the states [n_moments, n_windows]."""
+    """Windows with a state at all moments, and the states [n_moments, n_windows]."""
     states = np.full((len(neural_delays_s), session.t_stop.size), -1, np.int64)
     for state, delay_s in zip(states, neural_delays_s, strict=True):
         found = states_from_markers(
@@ -151,10 +151,7 @@ def embedded(
     device: torch.device,
     on_window: Callable[[int], None] = lambda n_windows: None,
 ) -> dict[str, Floats]:
-    """Channel embeddings by each encoder, and what else is read of the same windows.
-
-    The corpus is read once for all of them.
-    """
+    """Channel embeddings by encoder, and other features, in one pass over the corpus."""
     good = windows.good
     found: dict[str, list[Floats]] = {name: [] for name in (*encoders, *plain)}
     for rows in _batches(good.shape):
@@ -176,7 +173,7 @@ def embedded(
 def filled(channels: Floats, good: Mask) -> Floats:
     """All channels in a row; one that is not good gets its mean over the other windows.
 
-    It then speaks for no class. Zeros would tell the readout which windows were masked.
+    The mean favours no class, while zeros would show the readout which windows were masked.
     """
     if not good.all():
         counts = np.maximum(good.sum(axis=0), 1)[:, np.newaxis]
@@ -209,8 +206,8 @@ def binned_frames(items: Floats, length_s: float) -> Floats:
 def binned_spectra(items: Floats, length_s: float) -> Floats:
     """Magnitude of the Fourier transform of the whole window, in bins of about 0.25 s.
 
-    Patches follow each other without a gap, so that together they are the signal. What is left
-    over at its beginning, less than a bin, is not shown.
+    Patches follow each other without a gap, so together they are the signal. A remainder at its
+    beginning, less than a bin, is left out.
     """
     N, C, T, F = items.shape
     n_bins = _n_bins(length_s, T * F // 2)
@@ -220,5 +217,5 @@ def binned_spectra(items: Floats, length_s: float) -> Floats:
     return spectra[..., :_SPECTRUM].astype(np.float32).reshape(N, C, -1)
 
 
-def _n_bins(length_s: float, most: int) -> int:
-    return max(1, min(round(length_s / _BIN_S), most))
+def _n_bins(length_s: float, n_max: int) -> int:
+    return max(1, min(round(length_s / _BIN_S), n_max))

@@ -9,8 +9,8 @@ from sklearn.decomposition import PCA
 
 from rtbrain.encoder import BrainBERTSizes, random_encoder
 from rtbrain.learn.probe.dimension import RAW, contact_dimensions, intrinsic_dimension
-from rtbrain.learn.probe.figures import Curve, draw_label_efficiency
 from rtbrain.learn.probe.label_efficiency import LabelEfficiency
+from rtbrain.learn.probe.report import Curve, draw_label_efficiency
 from tests.learn.planted import N_FREQS, planted_session
 
 
@@ -43,7 +43,7 @@ def test_every_contact_is_counted_on_the_windows_where_it_is_good() -> None:
     assert found["it"][0] == intrinsic_dimension(hidden)
 
 
-def test_the_picture_has_a_line_a_row_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_the_picture_has_one_line_per_row_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     lows = (-8.0, 0.5, float("nan"))  # of two subjects far apart; as usual; of one score
     curves = [
         Curve(

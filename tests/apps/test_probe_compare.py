@@ -58,7 +58,7 @@ def probed(corpus: Path, out: Path, *arguments: object) -> tuple[dict[str, Any],
     return report, " ".join(done.stdout.split())
 
 
-def test_an_encoder_that_was_taught_to_say_it_later_is_labelled_at_an_earlier_moment(
+def test_an_encoder_with_a_delay_is_labelled_at_an_earlier_moment(
     corpus: Path, tmp_path: Path
 ) -> None:
     delays_s = []
@@ -70,10 +70,10 @@ def test_an_encoder_that_was_taught_to_say_it_later_is_labelled_at_an_earlier_mo
     assert delays_s[1] - delays_s[0] == pytest.approx(6 * RECIPE["spectrogram"]["frame_hop_s"])
 
 
-def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
+def test_compared_encoders_have_rows_and_paired_differences(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
-    report, told = probed(
+    report, shown = probed(
         corpus, tmp_path / "out", encoders / "whole", "--popt", encoders / "popt7",
         "--random", "0", "--tune-steps", "2",
         "--compare", f"same={encoders / 'whole'},popt={encoders / 'popt7'}",
@@ -94,7 +94,7 @@ def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
             (one["low"], one["mean"], one["high"]) == (0, 0, 0)
             for one in report["paired_differences"][name]["auc"]
         )
-    # Like is held against like: here by hand, from the means of subjects.
+    # Rows of one kind are compared: here computed from the means of subjects.
     for name, reference in (
         ("student + PopT", "BrainBERT + PopT, pretrained"),
         ("student", "BrainBERT, pretrained"),
@@ -108,16 +108,16 @@ def test_encoders_beside_each_other_get_their_rows_and_paired_differences(
         expected = ttest_rel(*means).confidence_interval(0.95)
         found = report["paired_differences"][name]["auc"][1]
         assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
-    (student,) = report["beside"]["student"]
+    (student,) = report["compared"]["student"]
     assert (student["n_pooled"], report["n_pooled"]) == (3, 4)
     assert student["neural_delay_s"] < report["neural_delay_s"]
     assert set(student["weights_sha256"]) == {"encoder", "popt"}
-    assert "AUC less that of ENCODER, paired" in told
-    assert "one training run, whose luck no interval shows: same, student" in told
+    assert "AUC minus that of ENCODER, paired" in shown
+    assert "one training run, whose variance no interval includes: same, student" in shown
     assert (tmp_path / "out" / "label-efficiency.png").stat().st_size > 10_000
 
 
-def test_an_encoder_scores_beside_another_as_it_does_alone(
+def test_an_encoder_scores_the_same_alone_and_compared(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
     student = encoders / "student1"
@@ -141,7 +141,7 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
         for k in numbers
         for part in ("--compare", f"{name}={encoders / f'student{k}'},n_pooled=3")
     ]
-    report, told = probed(
+    report, shown = probed(
         corpus, tmp_path / "out", encoders / "whole", "--random", 0, *runs, "--baseline", "guided"
     )
     (found,) = report["scores"]["guided"]["auc"][1:]
@@ -149,7 +149,7 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
     by_run = [run[1] for run in report["auc_by_run"]["guided"]]
     assert len(by_run) == 2
     assert found["mean"] == pytest.approx(sum(by_run) / 2)
-    # The second run of one is the first of the other: each is held against its own number.
+    # The second run of one is the first of the other: each is paired by its number.
     assert report["auc_by_run"]["plain"][0] == report["auc_by_run"]["guided"][1]
     difference = report["paired_differences"]["plain"]["auc"][1]
     other = [run[1] for run in report["auc_by_run"]["plain"]]
@@ -157,9 +157,9 @@ def test_several_runs_of_one_name_are_one_row_over_subjects_and_runs(
     assert list(report["paired_differences"]) == [
         "BrainBERT, pretrained", "plain", "mean spectrogram", "whole spectrogram"
     ]  # fmt: skip
-    assert "AUC less that of guided, paired" in told
-    assert "guided: 2 training runs" in told
-    assert "over subjects and runs, both drawn" in told
+    assert "AUC minus that of guided, paired" in shown
+    assert "guided: 2 training runs" in shown
+    assert "over subjects and runs, both random" in shown
 
 
 def test_each_encoder_is_labelled_at_the_moment_it_describes_on_the_windows_of_the_first(
@@ -172,16 +172,16 @@ def test_each_encoder_is_labelled_at_the_moment_it_describes_on_the_windows_of_t
         "--compare",
         f"far={encoders / 'whole'},n_pooled=12",
     )
-    report, told = probed(corpus, tmp_path / "out", *given)
-    assert "each row is labelled at the moment that its embeddings describe" in told
-    alone, told_alone = probed(corpus, tmp_path / "alone", *given[:3])
+    report, shown = probed(corpus, tmp_path / "out", *given)
+    assert "each row is labelled at the moment that its embeddings describe" in shown
+    alone, shown_alone = probed(corpus, tmp_path / "alone", *given[:3])
     assert report["windows"] == alone["windows"]
     first = "BrainBERT, pretrained"
     assert report["scores"][first] == alone["scores"][first]
-    assert "labelled at the moment" not in told_alone
+    assert "labelled at the moment" not in shown_alone
 
 
-def test_what_cannot_stand_beside_is_refused_in_one_line(
+def test_encoders_that_cannot_be_compared_are_refused_in_one_line(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
     whole, student, popt = (encoders / name for name in ("whole", "student0", "popt7"))
@@ -198,10 +198,10 @@ def test_what_cannot_stand_beside_is_refused_in_one_line(
         (f"a={whole},popt={whole}",): "expected a PopT",
         (f"a={whole}", "--compare", f"a={whole},popt={popt}"): "some have none",
         (f"mean spectrogram={whole}",): "choose another name",
-        (f"a={whole}", "--baseline", "b"): "expected a NAME of --compare, of a",
+        (f"a={whole}", "--baseline", "b"): "expected a NAME of --compare: a",
         (f"a={whole}", "--random", "9"): "give 5 or fewer",
         (f"a={whole}",) + ("--compare", f"a={whole}") + ("--compare", f"b={whole}") * 3
-        + ("--baseline", "a"): "no pairs",
+        + ("--baseline", "a"): "these cannot be paired",
     }  # fmt: skip
     for arguments, part in wrong.items():
         assert part in refused("probe", whole, *given, *arguments)
