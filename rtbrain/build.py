@@ -1,4 +1,4 @@
-"""Settings to pipeline: the one place where stages meet."""
+"""Settings to pipeline: here all stages meet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ from rtbrain.signal import (
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
-from rtbrain.types import Decode, Embedding, Floats, Montage, to_samples
+from rtbrain.types import Decode, Embedding, Floats, Montage, Spectrogram, to_samples
 
 
 def build_feature_pipeline(
@@ -57,23 +57,23 @@ def build_feature_pipeline(
     montage : Montage
         Channels and rate of the source.
     model : EncoderModel, optional
-        Encoder; without it the linear mode's mean over frames.
+        Encoder; without it, the mean over frames of the linear mode.
     statistics : RunningStatistics, optional
-        What the running normaliser begins with.
+        Initial state of the running normaliser.
     feature_mean : ndarray, float32 [n_features], optional
-        Mean of the training features: what a bad channel gets in the linear mode.
+        Mean of the training features, which replaces bad channels in the linear mode.
     on_event : callable, optional
-        Told of contacts that go bad or good, of a stream whose true rate is off, and of the
+        Called for contacts that turn bad or good, a stream whose true rate is off, and the
         runtime that was chosen.
     manual_marks : callable, optional
-        Gives the latest marks by hand.
+        Gives the marks that an operator made since the last call.
     runtime : RuntimeChoice
-        How the encoder is run.
+        How to run the encoder.
 
     Raises
     ------
     SettingsError
-        A duration does not fit the rate, or a streaming encoder is asked for another runtime.
+        A duration does not fit the rate, or a streaming encoder has another runtime.
     MontageError
         Channels or positions do not fit.
     """
@@ -84,61 +84,66 @@ def build_feature_pipeline(
     windows = _windows(recipe, signal.montage, length)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
-    # Relative to the window's last sample, which t_stop stamps: hence the one sample.
+    # Relative to the window's last sample, which t_stop stamps, hence one sample more.
     centre = float(spectrogram.grid.centres_samples[pooled].mean()) + 1
     delay_s = -centre / sfreq_hz
+    encoder: Stage[Spectrogram, Embedding]
     if model is None:
-        fill = None if feature_mean is None else feature_mean.reshape(n_channels, -1)
-        n_newer = spectrogram.grid.n_frames - pooled.stop
-        mean = FrameMean(
-            recipe.encoder.n_pooled, neural_delay_s=delay_s, fill=fill, n_newer_frames=n_newer
-        )
         n_features = n_channels * spectrogram.grid.n_freqs
-        return FeaturePipeline(
-            signal, windows, spectrogram, mean, delay_s, signal.delay_s, n_features
-        )
-    require_matching_mode(recipe.mode, model)
-    delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
-    shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
-    positions = None if model.popt is None else lip_positions(signal.montage)
-    encoder: EncoderStage | StreamingEncoderStage
-    if recipe.mode == "streaming" and recipe.window.hop_s is not None:
-        require_matching_runtime(recipe.mode, runtime)
-        hop = _whole(recipe.window.hop_s, sfreq_hz, "window.hop_s")
-        frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
-        encoder = streaming_stage(
-            model,
-            shape,
-            positions,
-            hop_frames=hop // frame_hop,
-            hop_samples=hop,
+        encoder = FrameMean(
+            recipe.encoder.n_pooled,
             neural_delay_s=delay_s,
-            threads=runtime.threads,
+            fill=None if feature_mean is None else feature_mean.reshape(n_channels, -1),
+            n_newer_frames=spectrogram.grid.n_frames - pooled.stop,
         )
-        if on_event is not None:
-            on_event("runtime", runtime="torchscript", precision="fp32", note="")
     else:
-        runs = load_runtime(model, shape, positions, runtime, on_event=on_event)
-        encoder = EncoderStage(runs, neural_delay_s=delay_s)
-    n_features = model.n_population_features(n_channels)
+        require_matching_mode(recipe.mode, model)
+        delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
+        n_features = model.n_population_features(n_channels)
+        shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
+        encoder = _encoder(recipe, model, signal.montage, shape, delay_s, runtime, on_event)
     return FeaturePipeline(
         signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features
     )
 
 
-def require_matching_runtime(mode: str, choice: RuntimeChoice) -> None:
-    """Refuse a runtime or a precision that does not run a mode, before anything is connected.
+def _encoder(
+    recipe: Recipe,
+    model: EncoderModel,
+    montage: Montage,
+    shape: tuple[int, int, int],
+    delay_s: float,
+    runtime: RuntimeChoice,
+    on_event: Callable[..., None] | None,
+) -> EncoderStage | StreamingEncoderStage:
+    positions = None if model.popt is None else lip_positions(montage)
+    if recipe.mode != "streaming" or recipe.window.hop_s is None:
+        loaded = load_runtime(model, shape, positions, runtime, on_event=on_event)
+        return EncoderStage(loaded, neural_delay_s=delay_s)
+    require_matching_runtime(recipe.mode, runtime)
+    hop = _whole(recipe.window.hop_s, montage.sfreq_hz, "window.hop_s")
+    frame_hop = _whole(recipe.spectrogram.frame_hop_s, montage.sfreq_hz, "spectrogram.frame_hop_s")
+    stage = streaming_stage(
+        model,
+        shape,
+        positions,
+        hop_frames=hop // frame_hop,
+        hop_samples=hop,
+        neural_delay_s=delay_s,
+        threads=runtime.threads,
+    )
+    if on_event is not None:
+        on_event("runtime", runtime="torchscript", precision="fp32", note="")
+    return stage
 
-    Raises
-    ------
-    SettingsError
-        It is mode streaming, which has one of each.
-    """
+
+def require_matching_runtime(mode: str, choice: RuntimeChoice) -> None:
+    """Refuse a runtime or a precision that mode streaming does not have."""
     precision = choice.precision or "fp32"
     if mode == "streaming" and (choice.runtime == "openvino" or precision != "fp32"):
         raise SettingsError(
-            f"runtime {choice.runtime}, precision {precision}: mode streaming runs by "
-            f"torchscript in fp32 alone: leave both out"
+            f"runtime {choice.runtime}, precision {precision}: mode streaming runs on "
+            f"torchscript in fp32 only: leave both out"
         )
 
 
@@ -237,17 +242,17 @@ def build_live(
     Parameters
     ----------
     decoder : tuple
-        As `build_decoder` gives it, for the source's montage.
+        From `build_decoder`, for the source's montage.
     latest_only : bool
-        After a delay, decode the newest sliding window and skip the rest.
+        After a delay, decode the latest sliding window and skip the others.
     coverage_floor : float
-        Of the decoder's recipe.
+        From the decoder's recipe.
     clock : callable
-        The clock that the source's stamps are of, s.
+        The clock of the source's stamps, s.
     markers : callable, optional
-        ``markers(timeout_s)`` gives the markers that came, as (s, text): for event windows.
+        ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows.
     refusal : callable
-        Why the stream as a whole cannot be decoded; empty where it can.
+        Why the stream as a whole cannot be decoded; else empty.
 
     Raises
     ------
@@ -258,12 +263,12 @@ def build_live(
     if isinstance(features.windows, EventWindows):
         if markers is None:
             raise SettingsError(
-                "the decoder's windows are cut at markers: give stream.markers, the name of the "
+                "the decoder's windows are cut at markers: set stream.markers to the name of the "
                 "marker stream"
             )
         latest_only = False  # each event is decoded once, late or not
-        cued = LiveEventWindows(features.windows, markers, coverage_floor=coverage_floor)
-        features = replace(features, windows=cued)
+        with_markers = LiveEventWindows(features.windows, markers, coverage_floor=coverage_floor)
+        features = replace(features, windows=with_markers)
     return Pipeline(source, features, readout, tuple(sinks), clock, latest_only, observer, refusal)
 
 
@@ -273,14 +278,14 @@ def build_signal(
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[str]] | None = None,
 ) -> Chain:
-    """Signal chain of these steps, each made for the montage that the one before gives.
+    """Signal chain of these steps, each built for the montage of the one before.
 
     Parameters
     ----------
     on_event : callable, optional
-        Told by the quality step of contacts that go bad or good.
+        Called for contacts that turn bad or good.
     manual_marks : callable, optional
-        Gives the latest marks by hand: masked behind the quality step, or first without one.
+        Gives the marks of an operator: masked after the quality step, or first without one.
 
     Raises
     ------
@@ -288,11 +293,13 @@ def build_signal(
         A step leaves no channel.
     """
     if manual_marks is not None:
-        behind = max((n for n, step in enumerate(steps, 1) if step.quality is not None), default=0)
-        first = build_signal(steps[:behind], montage, on_event)
-        rest = build_signal(steps[behind:], first.montage, on_event)
-        by_hand = ManualMask(first.montage, read_marks=manual_marks, on_event=on_event)
-        return Chain(montage, [first, by_hand, rest])
+        after_quality = max(
+            (n for n, step in enumerate(steps, 1) if step.quality is not None), default=0
+        )
+        first = build_signal(steps[:after_quality], montage, on_event)
+        rest = build_signal(steps[after_quality:], first.montage, on_event)
+        mask = ManualMask(first.montage, read_marks=manual_marks, on_event=on_event)
+        return Chain(montage, [first, mask, rest])
     stages: list[SignalStage] = []
     last = montage
     for step in steps:

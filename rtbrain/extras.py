@@ -1,4 +1,4 @@
-"""Packages that only some uses need: loaded when asked for, else one line that says how to get them."""
+"""Optional packages: loaded when needed, else one line that says how to install them."""
 
 import importlib
 from typing import Any

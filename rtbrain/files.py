@@ -1,4 +1,4 @@
-"""Files, once for all of rtbrain: checked before the work, written whole or not at all, hashed."""
+"""Files: checked before the work begins, written whole or not at all, hashed."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from rtbrain.errors import SettingsError
 
 
 def require_writable_file(path: Path, flag: str) -> None:
-    """Refuse a file that could not be written, before any work is done.
+    """Refuse a file that cannot be written, before any work is done.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def require_writable_file(path: Path, flag: str) -> None:
 
 
 def require_new_folder(folder: Path, flag: str) -> None:
-    """Refuse a folder that is there already or could not be made, before any work is done.
+    """Refuse a folder that exists or cannot be made, before any work is done.
 
     Raises
     ------
@@ -48,10 +48,7 @@ def require_new_folder(folder: Path, flag: str) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Path of a file to write, which takes its place at the end; the last of several writers wins.
-
-    Nobody sees half a file, and an error leaves what was there as it was.
-    """
+    """Path of a file to write, which replaces `path` at the end; on an error nothing changes."""
     part = _beside(path)
     try:
         yield part
@@ -63,19 +60,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file whole, or leave what was there as it was."""
+    """Write a whole file, or change nothing."""
     with atomic_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Path of a new folder to fill, which takes its place at the end; its parents are made.
+    """Path of a folder to fill, which becomes `folder` at the end; its parents are made.
 
     Raises
     ------
     OSError
-        A folder that is not empty has taken the place meanwhile.
+        A folder of that name that is not empty exists by then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(folder)
@@ -97,7 +94,7 @@ def sha256(content: bytes | str | Path) -> str:
 
 
 def strict_json(values: Any) -> str:
-    """JSON that every reader takes, indented: a number that is not finite is null."""
+    """JSON by the standard, indented: a number that is not finite is null."""
     return json.dumps(finite(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -117,7 +114,7 @@ def _beside(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Wait until the disk has a file or the entries of a folder."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     if path.is_dir() and os.name != "posix":  # elsewhere a folder cannot be opened
         return
     number = os.open(path, os.O_RDONLY)

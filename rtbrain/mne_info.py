@@ -1,4 +1,4 @@
-"""Recordings in BrainVision, EDF, BDF and FIF files, read through MNE-Python."""
+"""Montage of an ``mne.Info``, of a recording or of a live FieldTrip buffer."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
         FIFF.FIFFV_COORD_HEAD: "head mm",
         FIFF.FIFFV_COORD_MRI: "MRI mm",
     }
-    # Three zeros are how the format writes that a position is not known.
+    # The format writes three zeros for an unknown position.
     located = [
         channel
         for channel in info["chs"]

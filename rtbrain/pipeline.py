@@ -1,4 +1,4 @@
-"""The loop: pull samples, cut windows, decode, push. Offline code uses its first half alone."""
+"""The loop: pull samples, cut windows, decode, push. Offline code uses only the first half."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,15 +12,15 @@ from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
-_PULL_S = 0.1  # longest wait in one pull: how soon a stop is seen
-_MOST_PULLS = 1000  # in one drain of a backlog, so that a stop is seen then too
-_STALL_S = 1.0  # without a sample, after which the last decode is taken back
+_PULL_S = 0.1  # longest wait in one pull, and so for a stop
+_MAX_PULLS = 1000  # in one drain of a backlog, so that it can be stopped too
+_STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
 _STALLED = f"no samples for {_STALL_S:g} s"
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePipeline:
-    """The way from chunks to embeddings, the same live and offline.
+    """The stages from chunks to embeddings, the same live and offline.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class FeaturePipeline:
     n_features: int
 
     def cut(self, chunk: Chunk) -> Iterator[Window]:
-        """Filter a chunk and cut the windows that it completes."""
+        """Filter a chunk; the windows that it completes."""
         return self.windows(self.signal(chunk))
 
     def encode(self, window: Window) -> Embedding:
-        """Embed a window; one that is not valid costs nothing and holds nothing."""
+        """Embed a window; one that is not valid gives an empty embedding at no cost."""
         quality = window.quality
         if quality.valid:
             spectrogram = self.spectrogram(window)
@@ -58,20 +58,20 @@ class FeaturePipeline:
         return Embedding(_NO_CHANNELS, _NO_FEATURES, t_neural, window.t_stop, quality)
 
     def reset(self) -> None:
-        """Forget all that was seen."""
+        """Forget everything."""
         for stage in (self.signal, self.windows, self.spectrogram, self.encoder):
             stage.reset()
 
 
 class PipelineObserver(Protocol):
-    """Who wants to know what the loop could not decode."""
+    """Follows what the loop could not decode."""
 
     def lost(self, n_samples: int) -> None:
-        """Take how many samples of the stream were lost."""
+        """Samples of the stream were lost."""
         ...
 
     def skipped(self, n_windows: int) -> None:
-        """Take how many windows were skipped, for decoding was late."""
+        """Windows were skipped, because decoding was late."""
         ...
 
 
@@ -82,11 +82,11 @@ class Pipeline:
     Attributes
     ----------
     latest_only : bool
-        After a delay, decode the newest window and skip the rest; else decode every window.
+        After a delay, decode the latest window and skip the others; else decode all.
     clock : callable
         LSL clock, s.
-    observer : Watcher
-        Told of samples that were lost and of windows that were skipped.
+    observer : PipelineObserver
+        Follows lost samples and skipped windows.
     refusal : callable
         Why the stream as a whole cannot be decoded now; empty where it can.
     """
@@ -114,13 +114,13 @@ class Pipeline:
                 last = self._take(chunk, t_received) or last
             elif last is not None and last.quality.valid and t_received - t_last > _STALL_S:
                 last = replace(_invalidated(last, _STALLED), t_stop=t_received)
-                self._give(last, t_received)
+                self._send(last, t_received)
 
     def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
-        """Decode what a chunk completes; the last decode, if any."""
+        """Decode the windows that a chunk completes; the last decode, if any."""
         decode = None
         if self.latest_only:
-            window, t_received, n_windows = self._newest(chunk, t_received)
+            window, t_received, n_windows = self._latest(chunk, t_received)
             if window is not None:
                 decode = self._decode(window, t_received)
             if n_windows > 1:
@@ -130,20 +130,20 @@ class Pipeline:
             decode = self._decode(window, t_received)
         return decode
 
-    def _newest(self, chunk: Chunk, t_received: float) -> tuple[Window | None, float, int]:
-        """Newest window of all that waits, when its last sample was in hand, how many came."""
-        newest, t_newest, n_windows = None, t_received, 0
+    def _latest(self, chunk: Chunk, t_received: float) -> tuple[Window | None, float, int]:
+        """Latest window of the backlog, when its last sample arrived, and how many windows came."""
+        latest, t_latest, n_windows = None, t_received, 0
         for n_pulls in itertools.count(1):
-            for newest in self._cut(chunk):  # noqa: B007
-                t_newest = t_received
+            for latest in self._cut(chunk):  # noqa: B007
+                t_latest = t_received
                 n_windows += 1
-            if n_pulls == _MOST_PULLS:
+            if n_pulls == _MAX_PULLS:
                 break
             following = self.source.pull(0.0)
             if following is None or not following.n_samples:
                 break
             chunk, t_received = following, self.clock()
-        return newest, t_newest, n_windows
+        return latest, t_latest, n_windows
 
     def _cut(self, chunk: Chunk) -> Iterator[Window]:
         if chunk.gap:
@@ -154,9 +154,9 @@ class Pipeline:
         decode = self.readout(self.features.encode(window))
         if decode.quality.valid and (why := self.refusal()):
             decode = _invalidated(decode, why)
-        return self._give(decode, t_received)
+        return self._send(decode, t_received)
 
-    def _give(self, decode: Decode, t_received: float) -> Decode:
+    def _send(self, decode: Decode, t_received: float) -> Decode:
         decode = replace(decode, t_received=t_received, t_ready=self.clock())
         for sink in self.sinks:
             sink.push(decode)

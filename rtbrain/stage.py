@@ -1,7 +1,7 @@
-"""The three parts that a pipeline is made of: a Source, Stages, Sinks.
+"""The parts of a pipeline: a Source, Stages, Sinks.
 
 One law holds for every Stage: whole or in pieces of any size, the output is the same. A stage
-is causal (what comes later changes nothing already given), can be reset to new, and never
+is causal (the future changes no output), can be reset to new, and never
 changes its input.
 """
 
@@ -22,26 +22,26 @@ class Source(Protocol):
         ...
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        """Next samples: an empty chunk if none came within `timeout_s`, None at the end.
+        """Next samples: an empty chunk if none arrive within `timeout_s`, None at the end.
 
-        Samples begin to flow at the first call, so that nothing old is waiting then.
+        Samples begin to flow at the first call, which gives nothing older.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the device, file or network; safe to call twice."""
+        """Release the device, file or connection; safe to call twice."""
         ...
 
 
 class Stage(Protocol[In_contra, Out_co]):
-    """A step of the way from samples to decodes."""
+    """A step from samples to decodes."""
 
     def __call__(self, item: In_contra, /) -> Out_co:
-        """Take one item in, give what it made complete."""
+        """Process an item: what it completes."""
         ...
 
     def reset(self) -> None:
-        """Forget all that was seen, as after a gap in the signal."""
+        """Forget everything, as after a gap in the signal."""
         ...
 
 
@@ -58,9 +58,9 @@ class Sink(Protocol[In_contra]):
     """Where results go."""
 
     def push(self, item: In_contra, /) -> None:
-        """Take one result; never blocks for long."""
+        """Accept a result; never blocks for long."""
         ...
 
     def close(self) -> None:
-        """Flush and let go; safe to call twice."""
+        """Flush and release; safe to call twice."""
         ...

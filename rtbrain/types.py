@@ -1,4 +1,4 @@
-"""What flows between the stages: frozen records of numpy arrays, their shapes checked once, here.
+"""What flows between the stages: frozen records of numpy arrays, their shapes checked here.
 
 Axes are always channels first. Signals are float32 in microvolts, times float64 in seconds on
 the LSL clock of the machine that decodes.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import MontageError
+from rtbrain.errors import MontageError, list_words
 
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 
@@ -23,16 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
-    """Whole number of samples in a duration, refused where it is not whole.
-
-    Parameters
-    ----------
-    duration_s : float
-        Duration in seconds.
-    sfreq_hz : float
-        Sampling rate in Hz.
-    what : str
-        Name of the quantity, for the message.
+    """Whole number of samples in a duration; `what` names it in the message.
 
     Raises
     ------
@@ -64,16 +55,15 @@ class Montage:
     Attributes
     ----------
     names : tuple of str
-        One label a channel, unique.
+        One label per channel, unique.
     kinds : tuple of str
-        One a channel, in lower case: ``seeg``, ``ecog``, ``dbs``, ``misc``, ...
+        One per channel, in lower case: ``seeg``, ``ecog``, ``dbs``, ``misc``, ...
     sfreq_hz : float
         Nominal sampling rate in Hz.
     positions : ndarray, float32 [n_channels, 3], or None
         Contact positions in `space`; a row of NaN where a position is unknown.
     space : str or None
-        Name of the axes and the unit of `positions`, such as ``"LIP voxels"``, ``"MNI mm"``,
-        ``"RAS mm"``.
+        Axes and unit of `positions`, such as ``"LIP voxels"``, ``"MNI mm"``, ``"RAS mm"``.
 
     Raises
     ------
@@ -107,11 +97,11 @@ class Montage:
 
     @property
     def n_channels(self) -> int:
-        """How many channels there are."""
+        """Number of channels."""
         return len(self.names)
 
     def pick(self, names: Sequence[str]) -> "Montage":
-        """Montage of these channels, in the order asked for.
+        """Montage of these channels, in this order.
 
         Raises
         ------
@@ -134,8 +124,9 @@ class Montage:
         row_of = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in row_of]
         if missing:
-            known = ", ".join(self.names[:8]) + (", ..." if self.n_channels > 8 else "")
-            raise MontageError(f"no channel {', '.join(missing)}: there are {known}")
+            raise MontageError(
+                f"no channel {list_words(missing)}: the channels are {list_words(self.names, 8)}"
+            )
         return [row_of[name] for name in names]
 
 
@@ -171,24 +162,24 @@ class Chunk:
 
     @property
     def n_samples(self) -> int:
-        """Samples a channel."""
+        """Number of samples per channel."""
         return int(self.data.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quality:
-    """What a piece of signal, and all that is computed from it, is worth.
+    """Quality of a stretch of signal, and of everything computed from it.
 
     Attributes
     ----------
     good : ndarray, bool [n_channels]
-        Channels that may be believed.
+        Channels to use.
     lost_samples : int
         Samples lost since the stream began, at the rate of the front end's output.
     valid : bool
-        Whether a decode made from it may be acted on.
+        Whether to act on a decode of it.
     reason : str
-        Why it is not valid; empty where it is.
+        Why it is not valid; else empty.
     """
 
     good: Mask
@@ -218,8 +209,6 @@ class Window:
         Time stamp of the last sample, s.
     first_sample : int
         Number of the first sample.
-    quality : Quality
-        Its worth.
     """
 
     data: Floats
@@ -233,7 +222,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrogram:
-    """Time-frequency picture of a window.
+    """Spectrogram of a window.
 
     Attributes
     ----------
@@ -241,8 +230,6 @@ class Spectrogram:
         Z-scores.
     t_stop : float
         End of the window, s.
-    quality : Quality
-        Its worth.
     first_sample : int
         Number of the window's first sample.
     """
@@ -258,20 +245,18 @@ class Spectrogram:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """What the encoder makes of a spectrogram.
+    """Embedding of a spectrogram.
 
     Attributes
     ----------
     channels : ndarray, float32 [n_channels, n_features]
-        One vector a channel; zeros where a channel is not good.
+        One vector per channel; zeros where a channel is not good.
     population : ndarray, float32 [n_population_features]
-        One vector for all channels: what the readout reads.
+        One vector for all channels, which the readout reads.
     t_neural : float
-        The moment of the brain that it describes, s: the middle of the pooled frames.
+        Moment of the brain that it describes, s: the middle of the pooled frames.
     t_stop : float
         End of the window, s.
-    quality : Quality
-        Its worth.
     """
 
     channels: Floats
@@ -298,23 +283,21 @@ DECODE_CHANNELS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
-    """A decision, with its age and worth.
+    """A decision, with its latency and quality.
 
-    ``age = (t_stop - t_neural) + (t_received - t_stop) + (t_ready - t_received)``: the
+    ``latency = (t_stop - t_neural) + (t_received - t_stop) + (t_ready - t_received)``: the
     algorithmic, transport and compute parts.
 
     Attributes
     ----------
     values : ndarray, float32 [n_outputs]
-        A probability a class, or a value an output; NaN where the window could not be decoded.
+        A probability per class, or a value per output; NaN where the window was not decoded.
     t_neural : float
-        The moment of the brain that it describes, s.
+        Moment of the brain that it describes, s.
     t_stop : float
         End of the window, s.
-    quality : Quality
-        Its worth.
     t_received : float
-        When the window's last sample was in our hands, s; NaN offline.
+        When the window's last sample arrived, s; NaN offline.
     t_ready : float
         When the values were ready, s; NaN offline.
     """
@@ -331,10 +314,10 @@ class Decode:
 
     @property
     def age_s(self) -> float:
-        """Seconds between the moment described and the moment the values were ready."""
+        """Latency: seconds from the moment described to the moment the values were ready."""
         return self.t_ready - self.t_neural
 
     @property
     def compute_s(self) -> float:
-        """Seconds from the last sample in hand to the values: the compute part of the age."""
+        """Seconds from the arrival of the last sample to the values."""
         return self.t_ready - self.t_received

@@ -17,11 +17,11 @@ _LARGEST_UV = 20_000.0
 _TYPICAL_UV = 50.0
 # Standard deviation of a normal distribution, in its median absolute deviations.
 _STD_IN_MAD = 1.4826
-_LOOKED_AT_S = 2.0
+_MEASURED_S = 2.0
 
 
 def microvolts_per(unit: str) -> float | None:
-    """How many microvolts one of `unit` is; None where it is no unit of voltage."""
+    """Microvolts per `unit`; None where it is no unit of voltage."""
     # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
     plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
     return _MICROVOLTS.get(plain)
@@ -38,15 +38,14 @@ def parse_position(texts: Sequence[str]) -> Floats:
 
 
 def amplitude_uv(data: Floats) -> float:
-    """Median over channels of 1.4826 median absolute deviations.
+    """Median over channels of their robust standard deviation, 1.4826 MAD.
 
-    Neither offsets, nor artefacts, nor a dead channel move it.
+    Offsets, artefacts and dead channels hardly change it.
 
     Parameters
     ----------
     data : ndarray, float32 [n_channels, n_samples]
-        µV; samples that are not finite are left out, on all channels of those that have any
-        finite one.
+        µV. A sample that is not finite on a channel with finite samples is left out on all.
 
     Returns
     -------
@@ -63,22 +62,13 @@ def amplitude_uv(data: Floats) -> float:
 
 
 def find_wrong_unit(size_uv: float) -> tuple[str, float] | None:
-    """What to say of an amplitude that no brain makes, and the factor that would mend it.
+    """Message about an amplitude (`amplitude_uv`) that no brain makes, and the factor to mend it.
 
-    Parameters
-    ----------
-    size_uv : float
-        As `amplitude_uv` gives it.
-
-    Returns
-    -------
-    tuple of str and float, or None
-        None for an amplitude of a brain, for one that is unknown and for a flat signal, which
-        no factor mends.
+    None for a plausible amplitude, an unknown one (NaN), and a flat signal.
     """
     if np.isnan(size_uv) or size_uv == 0 or _SMALLEST_UV <= size_uv <= _LARGEST_UV:
         return None
-    # Volts, millivolts and microvolts taken for each other.
+    # Volts, millivolts and microvolts are mistaken for each other.
     factor = 1000.0 ** round(np.log10(_TYPICAL_UV / size_uv) / 3)
     return (
         f"the signal's standard deviation is {size_uv:.3g} µV, a brain's is {_SMALLEST_UV:g} to "
@@ -87,23 +77,17 @@ def find_wrong_unit(size_uv: float) -> tuple[str, float] | None:
 
 
 class AmplitudeCheck:
-    """Measures the first 2 s of a stream once.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks; channels that record no brain are not looked at.
-    """
+    """Measures the amplitude of the first 2 s of a stream, once, on channels that are contacts."""
 
     def __init__(self, montage: Montage) -> None:
         rows = [row for row, kind in enumerate(montage.kinds) if kind in CONTACT_KINDS]
         self._rows = rows or list(range(montage.n_channels))
-        n_samples = max(2, round(_LOOKED_AT_S * montage.sfreq_hz))
+        n_samples = max(2, round(_MEASURED_S * montage.sfreq_hz))
         self._seen = np.empty((len(self._rows), n_samples), np.float32)
         self._n_seen = 0
 
     def __call__(self, chunk: Chunk) -> tuple[str, float] | None:
-        """Take samples in; when the 2 s are full, what `find_wrong_unit` says of them, once."""
+        """Add samples; once 2 s are there, the finding of `find_wrong_unit`."""
         n_taken = min(chunk.n_samples, self._seen.shape[1] - self._n_seen)
         if n_taken == 0:
             return None
@@ -115,5 +99,5 @@ class AmplitudeCheck:
         return find_wrong_unit(amplitude_uv(self._seen))
 
     def reset(self) -> None:
-        """Measure anew, as after a reconnect."""
+        """Measure again, as after a reconnection."""
         self._n_seen = 0
