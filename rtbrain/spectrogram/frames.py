@@ -70,10 +70,10 @@ def cut_frames(signal: Floats, frame_samples: int, hop_samples: int) -> Floats:
 class FrameMagnitudes:
     """Magnitude spectra of frames, their lowest bins.
 
-    Each frame is transformed on its own, so a frame's bits do not depend on the frames beside it:
-    a spectrogram put together from kept frames equals one computed at once. A matrix product on
-    the wanted bins alone was no faster (0.81 against 0.60 ms for 10 frames of 128 channels) and
-    loses that, as BLAS sums in another order for another number of rows.
+    Each frame is transformed on its own, so that its bits do not depend on the frames beside it:
+    a spectrogram of kept frames equals one computed at once. A matrix product on the needed bins
+    was no faster (0.81 against 0.60 ms for 10 frames of 128 channels) and loses that, since BLAS
+    sums in another order for another number of rows.
     """
 
     def __init__(self, frame_samples: int, n_freqs: int) -> None:
@@ -118,9 +118,9 @@ def check_frames(n_channels: int, frame_samples: int, hop_samples: int) -> None:
 class WindowZScore:
     """Z-score over the frames of a window, then the first and last frames clipped.
 
-    The deviation is over all frames (ddof 0), the clipped ones included, as published; where it
-    is 0 it is taken as 1, so that a dead channel (all samples 0) becomes zeros. The published
-    code for one channel gives ones there, its copy for many channels zeros.
+    The deviation is over all frames (ddof 0), the clipped ones included, as published. A
+    deviation of 0 counts as 1, so that a dead channel (all samples 0) becomes zeros; the
+    published code for one channel gives ones there, that for many channels zeros.
 
     Sums run in float32 over differences from the middle frame, whose rounding is relative to the
     spread and not to the offset, and in the same order for any history.

@@ -1,4 +1,4 @@
-"""Raw patches of a window in the place of a spectrogram: what encoders of waveforms read."""
+"""Raw patches of a window in place of a spectrogram, for encoders that read waveforms."""
 
 import numpy as np
 
@@ -11,13 +11,12 @@ _BLOCK_CHANNELS = 16
 
 
 class Patches:
-    """The waveform of a window, standardised a channel and cut into patches side by side.
+    """The waveform of a window, standardised per channel and cut into adjacent patches.
 
-    Each channel loses its mean over the window and is divided by its deviation (ddof 0), as
-    reversible instance normalisation does before an encoder; so gain and offset of an amplifier
-    change nothing. A patch takes the place of a frame, its samples that of the frequencies.
-    Patches are counted back from the window's end; what is left over at its beginning, less than
-    a patch, is not shown.
+    Each channel is z-scored over the window (ddof 0), as reversible instance normalisation does
+    before an encoder, so that an amplifier's gain and offset change nothing. A patch takes the
+    place of a frame, its samples that of the frequencies. Patches are counted back from the
+    window's end; a remainder at its beginning is left out.
 
     A flat channel (deviation 0) gives zeros. A channel that is not good in the window's quality,
     or that has a non-finite sample, gives zeros and is not good in the quality that goes on.
@@ -52,11 +51,11 @@ class Patches:
         return self.grid.spectrogram(item, out.reshape(n_channels, n_frames, n_freqs), finite)
 
     def reset(self) -> None:
-        """Nothing to forget: each window stands for itself."""
+        """Do nothing: windows share nothing."""
 
 
 def _standardise(data: Floats, out: Floats) -> Mask:
-    """Write the newest samples as standard scores of all of them; which rows are finite."""
+    """Write the newest samples, z-scored over all of them; which rows are finite."""
     # In float64 the mean of a flat channel is exact, so that its deviation is 0 and not rounding.
     centred = data.astype(np.float64)
     centred -= centred.mean(axis=1, keepdims=True)

@@ -41,7 +41,7 @@ class RunningStatistics:
 
 
 class RunningStft:
-    """STFT whose frames are z-scored by what came before them, each of them once.
+    """STFT whose frames are z-scored once, by the statistics of what came before.
 
     Frames lie wholly inside the window and are counted back from its end, so nothing is padded
     and the newest frame ends with the newest sample. A frame first feeds its channel's mean and
@@ -57,7 +57,7 @@ class RunningStft:
     skipped are fed as far as they lie in this window. In all other cases the kept frames are off
     the grid: all are computed anew, those of time already fed are normalised by the statistics
     as they stand. A window that ends before the one before is taken as a new recording: all its
-    frames are fed. The statistics survive that and any gap; `reset` forgets them.
+    frames are fed. The statistics survive this and any gap; `reset` forgets them.
 
     A channel that is not good in the window's quality does not feed, nor does a frame with a
     non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
@@ -78,7 +78,7 @@ class RunningStft:
     time_constant_frames : float
         Frames after which the weight of a frame has fallen to 1/e; at least 1.
     statistics : RunningStatistics, optional
-        What to begin with, as from a decoder bundle; not changed.
+        Initial state, as from a decoder bundle; not changed.
     frozen : bool
         Never update the statistics.
 
@@ -128,11 +128,11 @@ class RunningStft:
 
     @property
     def statistics(self) -> RunningStatistics:
-        """Copy of the statistics as they stand: to store, and to begin with another time."""
+        """Copy of the current statistics, to store and to start from later."""
         return self._now.copy()
 
     def reset(self) -> None:
-        """Forget the frames kept, and the statistics back to those given at the start."""
+        """Forget the frames, and return to the initial statistics."""
         self._now = self._given.copy()
         self._head = 0
         self._kept_stop: int | None = None  # number of the sample after the last window
@@ -158,7 +158,7 @@ class RunningStft:
         return self.grid.spectrogram(item, data, finite)
 
     def _n_new(self, window: Window) -> int:
-        """How many of the window's frames are not in the ring."""
+        """Number of the window's frames that are not in the ring."""
         lost_since = window.quality.lost_samples != self._kept_lost_samples
         if self._kept_stop is None or lost_since:
             return self.grid.n_frames
@@ -167,7 +167,7 @@ class RunningStft:
         return frames if not off_grid and 0 <= frames < self.grid.n_frames else self.grid.n_frames
 
     def _add(self, window: Window, n_new: int, stop: int) -> None:
-        """Normalise the newest frames of a window, in the order of time, into the ring."""
+        """Normalise the newest frames of a window into the ring, oldest first."""
         if n_new == 0:
             return
         start = self.grid.length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
@@ -194,8 +194,8 @@ class RunningStft:
         weight = np.maximum(1 / np.maximum(count, 1), self._least_weight)
         weight = np.where(feeding, weight, 0)[:, None]  # [C, 1]
         delta = np.where(feeding[:, None], frame - mean, 0)
-        # An artefact of 1 mV would own the variance for minutes: once a channel is known, a frame
-        # counts for no more than so many deviations.
+        # An artefact of 1 mV would dominate the variance for minutes: once a channel is known, a
+        # frame counts for at most 5 deviations.
         bound = _MOST_DEVIATIONS * np.sqrt(variance)
         bound[(count <= _KNOWN_FRAMES)[:, None] | (variance == 0)] = np.inf
         np.clip(delta, -bound, bound, out=delta)

@@ -14,7 +14,7 @@ from rtbrain.types import Floats, Spectrogram, Window
 
 
 class PublishedStft:
-    """BrainBERT's STFT of a window, at the cost of its new frames.
+    """BrainBERT's STFT of a window, at the cost of its new frames only.
 
     Equals the magnitude of ``scipy.signal.stft`` (Hann, zero-padded at both ends), its lowest
     bins, z-scored per bin over all frames and then clipped. Frames that lie wholly inside the
@@ -67,7 +67,7 @@ class PublishedStft:
         self._kept_first_sample: int | None = None
         self._kept_lost_samples = 0
 
-        # The window's two ends between zeros that are written once, and their frames.
+        # The window's two ends, zero-padded, and their frames.
         self._pad = half
         self._left_stop = (before - 1) * hop_samples - half + frame_samples
         self._right_start = after * hop_samples - half
@@ -93,7 +93,7 @@ class PublishedStft:
         self._kept_first_sample = None
 
     def _n_new(self, window: Window) -> int:
-        """How many of the inner frames are not in the ring."""
+        """Number of inner frames that are not in the ring."""
         if (
             self._kept_first_sample is None
             or window.quality.lost_samples != self._kept_lost_samples

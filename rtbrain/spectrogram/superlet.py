@@ -74,9 +74,9 @@ class Superlet:
     of a fractional order the last wavelet enters to that power. Every `hop_samples` of the
     window is kept, the ends clipped, then z-scored per frequency over what is left.
 
-    The slowest wavelets are longer than the window, so each frame depends on all of it: nothing
-    is shared between windows, and beside the STFT this costs much time. Only the wanted frames
-    are computed, all wavelets of a frequency in one matrix product.
+    The slowest wavelets are longer than the window, so that each frame depends on all of it:
+    windows share nothing, and this is far slower than the STFT. Only the frames kept are
+    computed, all wavelets of a frequency in one matrix product.
 
     A dead channel gives zeros. A channel that is not good in the window's quality, or that has a
     non-finite sample, gives zeros and is not good in the spectrogram's.
@@ -161,7 +161,7 @@ class Superlet:
                 response = frames @ wavelets.columns  # [T, 2 O]
                 response *= response
                 power = response[:, 0::2] + response[:, 1::2]  # [T, O]
-                # A wavelet that answers with 0 makes the geometric mean 0.
+                # A response of 0 makes the geometric mean 0.
                 with np.errstate(divide="ignore"):
                     out[channel, :, freq] = np.exp(np.log(power) @ wavelets.exponents)
         return out

@@ -1,8 +1,8 @@
-"""Where the synthetic patient's foci lie and where its depth electrodes were put.
+"""Anatomy of the synthetic patient: foci, and depth electrodes.
 
-Anatomy is drawn in MNI millimetres (x right, y anterior, z superior). The foci belong to a family
-of patients; the electrodes of one patient are aimed at them as a clinic aims at a network: each
-has a target that it misses by some millimetres, and every fourth goes elsewhere.
+Positions are MNI millimetres (x right, y anterior, z superior). The foci belong to a family of
+patients; the electrodes of one patient are aimed at them as a clinic aims at a network: each
+misses its target by some millimetres, and every fourth goes elsewhere.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _ELSEWHERE_EVERY = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Focus:
-    """A patch of cortex whose activity follows a process."""
+    """A patch of cortex with its own activity."""
 
     position_mm: Floats  # float32 [3]
     radius_mm: float

@@ -1,7 +1,7 @@
-"""Random processes of the synthetic patient, made block by block in any order.
+"""Random processes of the synthetic patient, in blocks that can be drawn in any order.
 
-Every block has its own seed and every process a memory of at most one block, so a block comes out
-the same whether it is the first asked for or the thousandth.
+Every block has its own seed and every process a memory of at most one block, so that a block does
+not depend on what was drawn before.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Complexes = npt.NDArray[np.complexfloating]
 
 
 class RandomStream(IntEnum):
-    """What is drawn: each has its own stream of random numbers."""
+    """Processes, each with its own stream of random numbers."""
 
     FOCI = 1
     IMPLANT = 2
@@ -30,12 +30,12 @@ class RandomStream(IntEnum):
 
 
 def random_generator(draw: RandomStream, *seeds: int) -> np.random.Generator:
-    """Random numbers that depend on what is drawn and on these seeds, and on nothing before."""
+    """Random numbers that depend only on the process and these seeds."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence((int(draw), *seeds))))
 
 
 class FilteredNoise:
-    """White noise, mixed over rows and sent through finite kernels, by overlap and save."""
+    """White noise, mixed over rows and filtered by finite kernels (overlap-save)."""
 
     def __init__(
         self, draw: RandomStream, seed: int, mixing: Floats, responses: Sequence[Complexes]
@@ -48,7 +48,7 @@ class FilteredNoise:
         self._latest: tuple[int, Floats] | None = None
 
     def block(self, number: int) -> list[Floats]:
-        """The same noise through each kernel: a list of float32 [n_rows, n_samples]."""
+        """The noise after each kernel: list of float32 [n_rows, n_samples]."""
         before = self._white(number - 1)
         here = self._white(number)
         self._latest = (number, here)
@@ -127,8 +127,8 @@ def band_amplitude(band_hz: tuple[float, float], n_samples: int, sfreq_hz: float
 def kernel_response(amplitude: Doubles) -> Complexes:
     """Response of a kernel with these amplitudes that fits one block.
 
-    The kernel is symmetric about half a block, so that what two kernels make of one noise stays
-    aligned, and tapers by a Hann window, which rounds the amplitudes by 1 to 2 Hz.
+    The kernel is symmetric about half a block, so that the outputs of two kernels stay aligned,
+    and tapered by a Hann window, which smooths the amplitudes by 1 to 2 Hz.
     """
     n_samples = amplitude.shape[1] - 1
     kernel = np.roll(np.fft.irfft(amplitude), n_samples // 2, axis=1)

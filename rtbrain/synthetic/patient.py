@@ -1,8 +1,7 @@
 """The synthetic patient: a seeded description of contacts, foci and task, without its signal.
 
-Patients of one family share where and how late the task drives the brain; each has electrodes,
-noise and a course of the task of its own. A readout that is good on one patient of a family has
-therefore something to find on the next.
+Patients of one family share where and how late the task drives the brain; each has its own
+electrodes, noise and task sequence. A decoder of one patient can therefore transfer to the next.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ _N_CHANNELS = (6, 256)
 
 
 class StateSequence:
-    """States that last 1 to 3 s, uniformly; the first is state 0, the next always another."""
+    """States that last 1 to 3 s, uniformly; the first is 0, and each differs from the last."""
 
     def __init__(self, seed: int, n_states: int, sfreq_hz: float) -> None:
         self._seed = seed
@@ -37,7 +36,7 @@ class StateSequence:
         self._states = np.zeros(1, np.int64)
 
     def until(self, sample: int) -> tuple[Ints, Ints]:
-        """First samples and states, from the first to one that starts after `sample`."""
+        """First samples and states, up to the one that starts after `sample`."""
         while self._starts_s[-1] * self._sfreq_hz <= sample + 1:
             self._draw_page()
         starts = np.rint(self._starts_s * self._sfreq_hz).astype(np.int64)
@@ -57,7 +56,7 @@ class StateSequence:
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """How much the task stands out, and what stands out beside it."""
+    """How clearly the task shows, and how strong unrelated bursts are."""
 
     high_gamma_db: float
     beta_db: float
@@ -81,7 +80,7 @@ class Patient:
     Parameters
     ----------
     seed : int
-        Seed of electrodes, noise and course of the task.
+        Seed of electrodes, noise and task sequence.
     family : int
         Seed of the foci and their delays, shared by the patients of a family.
     n_channels : int
@@ -95,12 +94,12 @@ class Patient:
     space : str
         Axes and unit of the contacts' positions: ``"MNI mm"`` or ``"LIP voxels"``.
     classes : tuple of str
-        Names of the states; during the first the foci are at rest.
+        Names of the states; the first is rest.
 
     Raises
     ------
     SettingsError
-        A value with which no patient can be made.
+        A value is out of range.
     """
 
     seed: int = 0
@@ -150,17 +149,17 @@ class Patient:
 
     @cached_property
     def burst_foci(self) -> tuple[Focus, ...]:
-        """Patches of cortex with high-gamma bursts that have nothing to do with the task."""
+        """Patches of cortex with high-gamma bursts unrelated to the task."""
         return draw_foci(self.family)[1]
 
     @cached_property
     def implant(self) -> Implant:
-        """Labels, shafts and places of the contacts, in MNI mm."""
+        """Labels, shafts and positions of the contacts, MNI mm."""
         return draw_implant(self.seed, self.foci, self.n_channels)
 
     @cached_property
     def montage(self) -> Montage:
-        """The channels, with positions in the space that was asked for."""
+        """The channels, with positions in `space`."""
         positions = in_space(self.implant.positions_mm, self.space)
         kinds = ("seeg",) * self.n_channels
         return Montage(self.implant.names, kinds, self.sfreq_hz, positions, self.space)
@@ -170,13 +169,7 @@ class Patient:
         return StateSequence(self.seed, len(self.classes), self.sfreq_hz)
 
     def state_at(self, samples: npt.ArrayLike) -> Ints:
-        """State at each sample: int64 of the same shape, indices into `classes`.
-
-        Raises
-        ------
-        ValueError
-            A sample before the first.
-        """
+        """State at each sample: int64 of the same shape, indices into `classes`."""
         numbers = np.asarray(samples, np.int64)
         if not numbers.size:
             return np.zeros(numbers.shape, np.int64)
@@ -195,9 +188,9 @@ class Patient:
         ]
 
     def activation(self, first_sample: int, n_samples: int) -> Floats:
-        """How active each focus truly is, 0 to 1: float32 [n_foci, n_samples].
+        """True activity of each focus, 0 to 1: float32 [n_foci, n_samples].
 
-        A focus follows a change of state after its delay, along a straight line.
+        A focus follows a change of state after its delay, linearly.
         """
         numbers = np.arange(first_sample, first_sample + n_samples)
         starts, states = self._sequence.until(first_sample + n_samples)
@@ -215,7 +208,7 @@ class Patient:
     def _class_levels(self) -> Doubles:
         """Level of each focus in each state, [n_classes, n_foci].
 
-        With two classes the second drives every focus; with more, each drives a subset of its own.
+        With two classes, the second drives every focus; with more, each drives its own subset.
         """
         levels = np.full((len(self.classes), len(self.foci)), 0.25)
         levels[0] = 0.0

@@ -1,8 +1,8 @@
-"""The synthetic patient's signal: what an amplifier would send if the patient existed.
+"""The synthetic patient's signal, as an amplifier would send it.
 
-A 1/f background correlated in space, whose beta and high-gamma bands follow the task near the
-foci; beside it an alpha rhythm, unrelated high-gamma bursts, blinks, movements, mains, drift,
-and the gains and offsets of the contacts.
+A 1/f background, correlated in space, whose beta and high-gamma bands follow the task near the
+foci; an alpha rhythm, unrelated high-gamma bursts, blinks, movements, mains, drift, and gains and
+offsets of the contacts.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from rtbrain.synthetic.noise import (
 from rtbrain.synthetic.patient import BANDS_HZ, Patient
 from rtbrain.types import Chunk, Doubles, Floats, Montage
 
-# The kernels of the noise are as long as a block: it sets the lowest frequency of the background.
+# The noise kernels are as long as a block, which sets the lowest frequency of the background.
 _BLOCK_S = 1.0
 _BACKGROUND_RMS_UV = (30.0, 80.0)
 _BACKGROUND_EXPONENT = (1.8, 2.2)
@@ -47,19 +47,9 @@ _GAIN_SPREAD = 0.15
 
 
 class SyntheticSignal:
-    """Signal of a patient, in blocks of about a second, any block at any time.
+    """Signal of a patient, in blocks of about a second, in any order.
 
-    Parameters
-    ----------
-    patient : Patient
-        Whose signal.
-
-    Attributes
-    ----------
-    block_samples : int
-        Length of a block.
-    bursts, blinks, movements : Bumps
-        The true courses of what has nothing to do with the task.
+    `bursts`, `blinks` and `movements` are the true envelopes of what is unrelated to the task.
 
     Notes
     -----
@@ -161,7 +151,7 @@ class SyntheticSignal:
         )
 
     def _mains(self, rng: np.random.Generator) -> Floats:
-        """Weights of sines then cosines of the harmonics: each contact has its own pick-up."""
+        """Weights of the sines, then cosines, of the harmonics at each contact."""
         shape = (self.patient.n_channels, self._harmonics.size)
         amplitude = _MAINS_UV * rng.lognormal(0.0, 0.5, shape) / self._harmonics**1.5
         phase = rng.normal(0.0, 0.5, shape)
@@ -184,19 +174,10 @@ class SyntheticSignal:
 
 
 class SyntheticSource:
-    """A patient's signal as a source of chunks, as fast as they are asked for.
+    """A patient's signal as a source of chunks, as fast as they are pulled.
 
-    Parameters
-    ----------
-    patient : Patient
-        Whose signal.
-    duration_s : float or None
-        How long the recording lasts, s; None for ever.
-    chunk_samples : int
-        Samples a chunk; the last may have fewer.
-    start_sample : int
-        Number of the first sample: the same samples come from there as in a recording that
-        starts at 0.
+    From `start_sample` on come the same samples as in a recording that starts at 0; without a
+    duration it never ends.
 
     Raises
     ------
