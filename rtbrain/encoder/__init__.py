@@ -32,12 +32,15 @@ from rtbrain.encoder.runtimes.choose import (
     load_runtime,
 )
 from rtbrain.encoder.runtimes.contract import Contract, Precision, require_precision
-from rtbrain.encoder.runtimes.openvino_convert import compile_openvino
-from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime
-from rtbrain.encoder.runtimes.streaming_model import StreamingModel, require_matching_mode
-from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
-from rtbrain.encoder.runtimes.window_runtime import Runtime, TorchScriptRuntime
-from rtbrain.encoder.runtimes.window_torchscript import compile_population, compile_torchscript
+from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime, compile_openvino
+from rtbrain.encoder.runtimes.streaming_runtime import (
+    StreamingModel,
+    StreamingRuntime,
+    compile_streaming,
+    require_matching_mode,
+)
+from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
+from rtbrain.encoder.runtimes.window_runtime import Runtime, TorchScriptRuntime, on_threads
 from rtbrain.encoder.stage import EncoderStage, FrameMean, StreamingEncoderStage, streaming_stage
 from rtbrain.encoder.weights.folder import (
     encoder_tensors,
@@ -110,15 +113,16 @@ __all__ = [
     "load_encoder_tensors",
     "load_runtime",
     "load_trained",
+    "on_threads",
     "open_model",
     "random_control",
     "random_encoder",
-    "require_unseen",
     "require_matching_mode",
     "require_precision",
+    "require_unseen",
     "save_encoder",
-    "streaming_stage",
     "sizes_of",
+    "streaming_stage",
     "trained_folders",
     "training_provenance",
     "weights_sha256",

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rtbrain.config import DecodeSettings, Recipe
 from rtbrain.decoder import Readout
-from rtbrain.encoder import EncoderStage
-from rtbrain.encoder.runtimes.contract import require_precision
+from rtbrain.encoder import EncoderStage, require_precision
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.live.step_timing import StepTiming, measure_peak_flops, measure_step
 from rtbrain.pipeline import FeaturePipeline

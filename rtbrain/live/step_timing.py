@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rtbrain.config import Recipe
-from rtbrain.encoder.runtimes.window_runtime import on_threads
+from rtbrain.encoder import on_threads
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Decode, Embedding, Floats, Montage, Quality, Window, to_samples

@@ -194,7 +194,7 @@ def test_bf16_is_checked_where_there_are_labels(bundle: Path) -> None:
     ("changed", "why"),
     [
         ("brainbert.spec_prediction_head.output.bias", "compiled for other weights"),
-        ("readout.weight", "admitted for another decoder"),
+        ("readout.weight", "approved for another decoder"),
     ],
 )
 def test_a_decoder_that_was_fitted_again_does_not_run_on_what_was_compiled(

@@ -19,10 +19,10 @@ from rtbrain.encoder import (
     StreamingRuntime,
     compile_streaming,
     compile_torchscript,
+    on_threads,
     random_encoder,
     streaming_stage,
 )
-from rtbrain.encoder.runtimes.window_runtime import on_threads
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Floats, Mask, Quality, Spectrogram
 

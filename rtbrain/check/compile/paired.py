@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rtbrain.encoder import EncoderModel
-from rtbrain.encoder.runtimes.window_runtime import on_threads
+from rtbrain.encoder import EncoderModel, on_threads
 from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.cross_validation import scores_of
 from rtbrain.learn.fit.splits import time_blocks

@@ -1,4 +1,4 @@
-"""Which runtime, at which precision: as asked for, or what was admitted for a decoder here."""
+"""Which runtime, at which precision: as set, or what was approved for a decoder on this machine."""
 
 import json
 from collections.abc import Callable
@@ -8,29 +8,27 @@ from typing import Literal
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.runtimes.contract import Contract, Precision, contract_of_json
-from rtbrain.encoder.runtimes.openvino_convert import compile_openvino, openvino_contract
-from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime, read_openvino
-from rtbrain.encoder.runtimes.torchscript import atomic_write
+from rtbrain.encoder.runtimes.openvino_runtime import (
+    OpenVINORuntime,
+    compile_openvino,
+    openvino_contract,
+    read_openvino,
+)
+from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
 from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime
-from rtbrain.encoder.runtimes.window_torchscript import compile_population, compile_torchscript
 from rtbrain.errors import CompiledModelError
+from rtbrain.files import strict_json, write_atomically
 from rtbrain.types import Ints
 
 RuntimeName = Literal["auto", "torchscript", "openvino"]
-
-
 _Runtime = Literal["torchscript", "openvino"]
-
-
 _CONTRACT = "contract.json"
-
-
-_ADMITTED = "admitted.json"
+_NOTE = "admitted.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChoice:
-    """How an encoder is to be run.
+    """How to run an encoder.
 
     Attributes
     ----------
@@ -44,7 +42,7 @@ class RuntimeChoice:
     compiled_folder : Path or None
         What `compiled_folder_of` gives for the bundle.
     bundle_id : str
-        Of the bundle: what was approved for another one does not count.
+        Of the bundle: an approval of another one does not count.
     """
 
     runtime: RuntimeName = "auto"
@@ -56,9 +54,9 @@ class RuntimeChoice:
 
 @dataclass(frozen=True)
 class ApprovedRuntime:
-    """The way of running a decoder that was compiled and found good enough.
+    """How to run a decoder that was compiled and found good enough.
 
-    It was found so of one decoder alone: another readout may not bear what this one does.
+    It holds for one decoder only: another readout may lose more.
 
     Attributes
     ----------
@@ -82,40 +80,35 @@ class ApprovedRuntime:
 
     @property
     def folder(self) -> str:
-        """What its folder beside a bundle is called."""
+        """Name of its folder beside a bundle."""
         return f"{self.runtime}-{self.precision}"
 
 
 def compiled_folder_of(bundle_folder: Path) -> Path:
-    """Folder beside a bundle that holds what was compiled of it on this machine.
+    """Folder beside a bundle that holds what was compiled from it on this machine.
 
-    Not in the bundle: that is verified file by file, and may be shared between machines.
+    Not in the bundle, which is verified file by file and may be shared between machines.
     """
     whole = bundle_folder.resolve()
     return whole.with_name(f"{whole.name}.compiled")
 
 
 def approve_runtime(folder: Path, way: ApprovedRuntime) -> None:
-    """Note beside a bundle how its decoder is to be run from now on.
-
-    Parameters
-    ----------
-    folder : Path
-        As `compiled_folder_of` gives it; what was compiled lies in it.
-    way : Admitted
-        What was found good enough.
-    """
-    text = json.dumps(asdict(way), indent=2) + "\n"
-    # In what was compiled too, which stays there when another way is admitted later.
-    for path in (folder / way.folder / _ADMITTED, folder / _ADMITTED):
-        with atomic_write(path) as part:
-            part.write_text(text, encoding="utf-8")
-            part.chmod(0o644)
+    """Note in a bundle's `compiled_folder_of` how its decoder runs from now on."""
+    # Beside what was compiled too, which stays when another runtime is approved later.
+    for path in (folder / way.folder / _NOTE, folder / _NOTE):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, strict_json(asdict(way)))
+        except OSError as error:
+            raise CompiledModelError(
+                f"{path.parent}: cannot hold compiled models: {error.strerror}"
+            ) from error
 
 
 def approved_runtime(folder: Path) -> ApprovedRuntime | None:
-    """What `admit` noted in a folder; None where nothing was."""
-    path = folder / _ADMITTED
+    """What `approve_runtime` noted in a folder; None where nothing was."""
+    path = folder / _NOTE
     try:
         return ApprovedRuntime(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -153,93 +146,93 @@ def load_runtime(
         The runtime is not installed, cannot run the model at this precision here, or int8 was
         not compiled, or not for this decoder and machine.
     """
+    loader = _Loader(model, shape, positions, choice)
     note = ""
-    precision, bundle_id = choice.precision, choice.bundle_id
     if choice.runtime != "auto":
-        way = ApprovedRuntime(choice.runtime, precision or "fp32", bundle_id)
-        loaded = _loaded(model, shape, positions, way, choice)
+        loaded = loader.load(choice.runtime)
     else:
-        # Where nothing was approved; only openvino runs int8.
-        usual: _Runtime = "openvino" if precision == "int8" else "torchscript"
-        way = ApprovedRuntime(usual, precision or "fp32", bundle_id)
+        # Where nothing was approved; only OpenVINO runs int8.
+        usual: _Runtime = "openvino" if choice.precision == "int8" else "torchscript"
         try:
-            loaded = _as_approved(model, shape, positions, way, choice)
+            loaded = loader.load_approved() or loader.load(usual)
         except CompiledModelError as error:
             if usual == "openvino":
                 raise
             note = str(error)
-            loaded = _loaded(model, shape, positions, way, choice)
+            loaded = loader.load(usual)
     if on_event is not None:
         on_event("runtime", runtime=loaded.name, precision=loaded.precision, note=note)
     return loaded
 
 
-def _as_approved(
-    model: EncoderModel,
-    shape: tuple[int, int, int],
-    positions: Ints | None,
-    otherwise: ApprovedRuntime,
-    choice: RuntimeChoice,
-) -> TorchScriptRuntime | OpenVINORuntime:
-    """Runtime that was approved at this precision; the other one where none was."""
-    folder, threads = choice.compiled_folder, choice.threads
-    noted = None if folder is None else approved_runtime(folder)
-    if folder is None or noted is None or choice.precision not in (None, noted.precision):
-        return _loaded(model, shape, positions, otherwise, choice)
-    way = replace(noted, bundle_id=otherwise.bundle_id)
-    path = folder / way.folder
-    if way.runtime == "openvino":
-        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, way.precision))
-        _refuse_unadmitted(path, way)
-        population = compile_population(model, *shape)
-        return OpenVINORuntime(path, population, positions, threads=threads)
-    contract = _noted_contract(path / _CONTRACT)
-    loaded = TorchScriptRuntime(
-        compile_torchscript(model, *shape, precision=way.precision), positions, threads=threads
-    )
-    _refuse_stale(path, contract, loaded.contract)
-    _refuse_unadmitted(path, way)
-    return loaded
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loader:
+    """Loads one model for windows of one shape."""
 
+    model: EncoderModel
+    shape: tuple[int, int, int]
+    positions: Ints | None
+    choice: RuntimeChoice
 
-def _loaded(
-    model: EncoderModel,
-    shape: tuple[int, int, int],
-    positions: Ints | None,
-    way: ApprovedRuntime,
-    choice: RuntimeChoice,
-) -> TorchScriptRuntime | OpenVINORuntime:
-    folder, threads = choice.compiled_folder, choice.threads
-    if way.runtime == "torchscript":
-        path = compile_torchscript(model, *shape, precision=way.precision)
-        return TorchScriptRuntime(path, positions, threads=threads)
-    if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
+    def load(self, runtime: _Runtime) -> TorchScriptRuntime | OpenVINORuntime:
+        """By this runtime; int8 as it was calibrated beside the bundle."""
+        way = ApprovedRuntime(runtime, self.choice.precision or "fp32", self.choice.bundle_id)
+        if runtime == "torchscript":
+            return self._torchscript(way.precision)
+        folder = self.choice.compiled_folder
+        if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
+            return self._beside(folder, way)
+        return self._openvino(compile_openvino(self.model, *self.shape, precision=way.precision))
+
+    def load_approved(self) -> TorchScriptRuntime | OpenVINORuntime | None:
+        """As approved at the chosen precision, if it holds; None where nothing was approved."""
+        folder, precision = self.choice.compiled_folder, self.choice.precision
+        noted = None if folder is None else approved_runtime(folder)
+        if folder is None or noted is None or precision not in (None, noted.precision):
+            return None
+        way = replace(noted, bundle_id=self.choice.bundle_id)
+        if way.runtime == "openvino":
+            return self._beside(folder, way)
         path = folder / way.folder
-        _refuse_stale(path, read_openvino(path), openvino_contract(model, *shape, "int8"))
-        _refuse_unadmitted(path, way)
-    else:
-        path = compile_openvino(model, *shape, precision=way.precision)
-    population = compile_population(model, *shape)
-    return OpenVINORuntime(path, population, positions, threads=threads)
+        contract = _noted_contract(path / _CONTRACT)
+        loaded = self._torchscript(way.precision)
+        _refuse_stale(path, contract, loaded.contract)
+        _refuse_unapproved(path, way)
+        return loaded
+
+    def _torchscript(self, precision: Precision) -> TorchScriptRuntime:
+        path = compile_torchscript(self.model, *self.shape, precision=precision)
+        return TorchScriptRuntime(path, self.positions, threads=self.choice.threads)
+
+    def _beside(self, folder: Path, way: ApprovedRuntime) -> OpenVINORuntime:
+        path = folder / way.folder
+        contract = openvino_contract(self.model, *self.shape, way.precision)
+        _refuse_stale(path, read_openvino(path), contract)
+        _refuse_unapproved(path, way)
+        return self._openvino(path)
+
+    def _openvino(self, path: Path) -> OpenVINORuntime:
+        population = compile_population(self.model, *self.shape)
+        return OpenVINORuntime(path, population, self.positions, threads=self.choice.threads)
 
 
-def _refuse_stale(path: Path, made: Contract, wanted: Contract) -> None:
-    """Refuse what was compiled for another decoder than that which is to run."""
-    if made == wanted:
+def _refuse_stale(path: Path, made: Contract, expected: Contract) -> None:
+    """Refuse what was compiled for another decoder than the one to run."""
+    if made == expected:
         return
-    weights = made.weights_sha256 != wanted.weights_sha256
-    code = made.code_sha256 != wanted.code_sha256
+    weights = made.weights_sha256 != expected.weights_sha256
+    code = made.code_sha256 != expected.code_sha256
     what = "other weights" if weights else "another version of rtbrain" if code else "other windows"
     raise CompiledModelError(
         f"{path}: compiled for {what} than this bundle's: run rtbrain compile again"
     )
 
 
-def _refuse_unadmitted(path: Path, way: ApprovedRuntime) -> None:
-    """Refuse what was checked on another decoder, of the same encoder maybe, or on none."""
+def _refuse_unapproved(path: Path, way: ApprovedRuntime) -> None:
+    """Refuse what was checked on another decoder, perhaps of the same encoder, or on none."""
     if approved_runtime(path) != way:
         raise CompiledModelError(
-            f"{path}: admitted for another decoder than this bundle's: run rtbrain compile again"
+            f"{path}: approved for another decoder than this bundle's: run rtbrain compile again"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a compiled encoder was made for: the record by which it is found, checked and refused."""
+"""What a compiled encoder was made for, and the cache that finds, checks and keeps it."""
 
 import contextlib
 import dataclasses
@@ -6,56 +6,34 @@ import functools
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
+import platformdirs
 import torch
+from torch import Tensor
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Floats, Mask
+from rtbrain.files import atomic_file, atomic_folder, sha256
 
-# Longer blocks are no faster a channel, and leave less out; shorter ones are called more often.
-# Measured at 128 channels of 186 frames: width 768 alike from 8 on, 384 from 8 to 32 and slower at
-# 128, 64 best at 32 to 128.
+# Longer blocks are no faster per channel, and leave less out; shorter ones are called more often.
+# Measured at 128 channels of 186 frames: width 768 is equally fast from 8 on, 384 from 8 to 32 and
+# slower at 128, 64 fastest at 32 to 128.
 _LENGTH, _LENGTH_NARROW = 8, 32
 _NARROW = 256
 Precision = Literal["fp32", "bf16", "int8"]
 _FORMAT = 2
-# A change in these changes what a compiled model computes.
+# Between eager and compiled: absolute in float32, otherwise relative to the embedding's length,
+# which only catches what is broken: what a decoder loses is measured on the decoder.
+_MAX_ERROR: dict[Precision, float] = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.5}
 
 
 def block_length(n_channels: int, n_features: int) -> int:
     """Channels that a channel encoder takes in one call: 8, or 32 of a narrow one."""
     return min(n_channels, _LENGTH_NARROW if n_features < _NARROW else _LENGTH)
-
-
-class ChannelBlocks:
-    """Channel encoder over the good channels of a window, always called with the same shape.
-
-    The good channels are packed in their order; what is missing in the last block is zeros.
-    """
-
-    def __init__(
-        self, encode: Callable[[Floats], Floats], shape: tuple[int, int, int], n_features: int
-    ) -> None:
-        self._encode = encode
-        self._block = np.zeros(shape, np.float32)
-        self._n_features = n_features
-
-    def __call__(self, spectrogram: Floats, good: Mask) -> Floats:
-        """Embedding of each channel."""
-        length = len(self._block)
-        channels = np.zeros((len(good), self._n_features), np.float32)
-        rows = np.flatnonzero(good)
-        for start in range(0, len(rows), length):
-            some = rows[start : start + length]
-            self._block[: len(some)] = spectrogram[some]
-            self._block[len(some) :] = 0
-            channels[some] = self._encode(self._block)[: len(some)]
-        return channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +62,7 @@ class Contract:
     @property
     def sha256(self) -> str:
         """Hash of the contract, by which the cache finds a compiled model."""
-        return hashlib.sha256(self.json().encode()).hexdigest()
+        return sha256(self.json())
 
     def json(self) -> str:
         """The contract as text."""
@@ -102,19 +80,17 @@ def contract_of(
     openvino: str = "",
     hop_frames: int = 0,
 ) -> Contract:
-    """Contract of a model that is to be compiled here."""
+    """Contract of a model that will be compiled here."""
     _refuse_shape(model, n_channels, n_frames, n_freqs)
+    popt = model.popt
     weights = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         weights.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     # Heads decide how the same weights are read.
-    weights.update(repr((model.channel_encoder.sizes, model.popt and model.popt.sizes)).encode())
-    written = hashlib.sha256()
-    for source in sorted(Path(__file__).parents[1].glob("*/*.py")):  # all that decides what runs
-        written.update(source.read_bytes())
+    weights.update(repr((model.channel_encoder.sizes, popt and popt.sizes)).encode())
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].glob("*/*.py")))
     n_features = model.channel_encoder.sizes.hidden_dim
-    popt = model.popt
     return Contract(
         runtime=runtime,
         precision=precision,
@@ -128,7 +104,7 @@ def contract_of(
         n_pooled=model.n_pooled,
         reads_positions=popt is not None,
         weights_sha256=weights.hexdigest(),
-        code_sha256=written.hexdigest(),
+        code_sha256=sha256(code),
         torch=torch.__version__,
         machine=_machine(),
         openvino=openvino,
@@ -137,7 +113,7 @@ def contract_of(
 
 
 def contract_of_json(text: str, path: Path) -> Contract:
-    """Contract that a compiled model carries, if it holds here."""
+    """Contract that a compiled model carries; refused if it was made elsewhere."""
     try:
         contract = Contract(**json.loads(text or "null"))
     except (TypeError, ValueError) as error:
@@ -173,7 +149,7 @@ def require_precision(precision: Precision) -> None:
     CompiledModelError
         It would be emulated, and be slower than float32.
     """
-    # No public name of torch says it on every version that rtbrain runs with.
+    # No public function of torch says it in every version that rtbrain supports.
     has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and not has_bf16:
         raise CompiledModelError(
@@ -189,12 +165,89 @@ def _refuse_shape(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: 
             f"the encoder reads {expected} frequencies, the spectrogram has {n_freqs}: "
             f"set the spectrogram that the weights were trained on"
         )
-    most = model.channel_encoder.max_frames
-    if n_frames < model.n_pooled or (most is not None and n_frames > most):
-        has = "" if most is None else f" and has {most} positions"
+    limit = model.channel_encoder.max_frames
+    if n_frames < model.n_pooled or (limit is not None and n_frames > limit):
+        has = "" if limit is None else f" and has {limit} positions"
         raise CompiledModelError(
             f"the encoder pools {model.n_pooled} frames{has}, the spectrogram has {n_frames} "
             f"frames: change the length of the window"
         )
     if n_channels < 1:
         raise CompiledModelError(f"expected 1 or more channels, got {n_channels}")
+
+
+def user_cache_folder() -> Path:
+    """Folder of rtbrain in the user's cache folder, by the custom of the platform."""
+    return platformdirs.user_cache_path("rtbrain", appauthor=False, opinion=False)
+
+
+def cached_model(
+    name: str,
+    contract: Contract,
+    folder: Path | None,
+    *,
+    read: Callable[[Path], Contract],
+    make: Callable[[Path], None],
+    anew: bool = False,
+) -> Path:
+    """Path of a compiled model: found in the cache and whole, or made now and put there.
+
+    Several processes may ask for it at once. What another one made meanwhile is equal, and may be
+    in use: it stays.
+
+    Parameters
+    ----------
+    name : str
+        Of the kind of model. One that ends in ``.pt`` is a file, any other a folder.
+    folder : Path or None
+        The cache; None for the user's.
+    read : callable
+        Contract of the model at a path; raises `CompiledModelError` where it is damaged.
+    make : callable
+        Writes the model to a path and checks it.
+    anew : bool
+        Make it even where there is one.
+
+    Raises
+    ------
+    CompiledModelError
+        The folder cannot hold it, or what `make` raises.
+    """
+    stem, dot, suffix = name.partition(".")
+    folder = user_cache_folder() if folder is None else Path(folder)
+    path = folder / f"{stem}-{contract.sha256[:32]}{dot}{suffix}"
+
+    def found() -> bool:
+        with contextlib.suppress(CompiledModelError):
+            return path.exists() and read(path) == contract
+        return False
+
+    if not anew and found():
+        return path
+    atomic = atomic_file if suffix else atomic_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with atomic(path) as part:
+            make(part)
+            if path.is_dir() and (anew or not found()):
+                shutil.rmtree(path)
+    except OSError as error:
+        if path.is_dir() and found():  # another process was faster
+            return path
+        raise CompiledModelError(
+            f"{folder}: cannot hold compiled models: {error.strerror}: look at its permissions"
+        ) from error
+    return path
+
+
+def require_small_error(compiled: Tensor, eager: Tensor, precision: Precision = "fp32") -> None:
+    """Refuse a compiled encoder whose embeddings [B, D] are too far from the eager ones."""
+    error = compiled - eager
+    if precision != "fp32":
+        error = error.norm(dim=1) / eager.norm(dim=1)
+    difference, limit = float(error.abs().max()), _MAX_ERROR[precision]  # NaN where one is
+    if not difference <= limit:
+        raise CompiledModelError(
+            f"the compiled encoder differs from the eager one by {difference:.3g}, expected "
+            f"at most {limit:g}: torch {torch.__version__} cannot be used here"
+        )

@@ -1,36 +1,55 @@
-"""The runtime that computes the channels by OpenVINO and the population by TorchScript."""
+"""The runtime that computes the channels by OpenVINO, in float32, bfloat16 or int8.
+
+The Population Transformer, a four-hundredth of the work of published sizes, runs by TorchScript.
+"""
 
 import contextlib
-import hashlib
+import io
 import json
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from rtbrain.encoder.runtimes.contract import Contract, contract_of_json, require_precision
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.runtimes.contract import (
+    Contract,
+    Precision,
+    cached_model,
+    contract_of,
+    contract_of_json,
+    require_precision,
+    require_small_error,
+)
+from rtbrain.encoder.runtimes.torchscript import allowed_torchscript, open_torchscript
 from rtbrain.encoder.runtimes.window_runtime import CompiledRuntime
-from rtbrain.encoder.runtimes.window_torchscript import open_torchscript
 from rtbrain.errors import CompiledModelError
+from rtbrain.files import sha256, strict_json
 from rtbrain.types import Floats, Ints
 
-GRAPH = "encoder.xml"
-_WEIGHTS, _CONTRACT = "encoder.bin", "contract.json"
+_GRAPH, _WEIGHTS, _CONTRACT = "encoder.xml", "encoder.bin", "contract.json"
+# Blocks of channels that the ranges of int8 are measured on; more change them little.
+_MAX_CALIBRATION_BLOCKS = 32
 
 
 class OpenVINORuntime(CompiledRuntime):
     """The converted encoder on the CPU; warm when it is made.
 
-    The Population Transformer, a four-hundredth of the work of published sizes, runs in float32
-    whatever the precision of the channels.
+    The Population Transformer runs in float32 whatever the precision of the channels.
 
     Parameters
     ----------
     path : Path
-        What `compile_openvino` gave.
+        Of `compile_openvino`.
     population : Path
-        What `compile_population` gave, of the same model and shape.
+        Of `compile_population`, for the same model and shape.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
     threads : int
@@ -55,7 +74,7 @@ class OpenVINORuntime(CompiledRuntime):
         threads: int = 1,
     ) -> None:
         start_s = time.perf_counter()
-        encode, contract = compiled_openvino(path, threads=threads)
+        encode, contract = _loaded(path, threads=threads)
         compiled, other = open_torchscript(population)
         if (other.weights_sha256, other.n_channels) != (
             contract.weights_sha256,
@@ -70,8 +89,8 @@ class OpenVINORuntime(CompiledRuntime):
 
 def openvino_module() -> Any:
     """The package openvino."""
-    # It reports on its user over the network unless asked not to; a bedside machine must not.
-    # Both it and nncf do without this package where it is absent.
+    # It sends telemetry over the network by default; a bedside machine must not. Without this
+    # package it and nncf send none.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
@@ -83,27 +102,163 @@ def openvino_module() -> Any:
     return openvino
 
 
-def find_openvino(contract: Contract, folders: Iterable[Path]) -> Path | None:
-    """The converted encoder of a contract in one of these folders, whole and unaltered."""
-    for folder in folders:
-        with contextlib.suppress(CompiledModelError):
-            if read_openvino(openvino_path(folder, contract)) == contract:
-                return openvino_path(folder, contract)
-    return None
+def openvino_contract(
+    model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int, precision: Precision
+) -> Contract:
+    """Contract of an encoder that will be converted here."""
+    require_precision(precision)
+    return contract_of(
+        model,
+        n_channels,
+        n_frames,
+        n_freqs,
+        runtime="openvino",
+        precision=precision,
+        openvino=openvino_module().__version__,
+    )
 
 
-def openvino_path(folder: Path, contract: Contract) -> Path:
-    """Where in a folder the converted encoder of a contract lies."""
-    return Path(folder) / f"openvino-{contract.precision}-{contract.sha256[:32]}"
+def compile_openvino(
+    model: EncoderModel,
+    n_channels: int,
+    n_frames: int,
+    n_freqs: int,
+    *,
+    precision: Precision,
+    calibration: Iterable[Floats] | None = None,
+    folder: Path | None = None,
+) -> Path:
+    """Converted form of a channel encoder, found in a folder or made now.
+
+    Parameters
+    ----------
+    model : EncoderModel
+        The eager model, on the CPU; put in eval mode.
+    n_channels, n_frames, n_freqs : int
+        Shape of the spectrograms it will encode.
+    precision : str
+        ``"fp32"``, ``"bf16"`` or ``"int8"``.
+    calibration : iterable of ndarray, float32 [n, n_frames, n_freqs], or None
+        Z-scored windows of any channels, which set the ranges of int8; with them it is made anew.
+        A channel that is not finite in a window is left out.
+    folder : Path or None
+        Holds converted encoders; None for the user's cache folder.
+
+    Returns
+    -------
+    Path
+        A folder in `folder`.
+
+    Raises
+    ------
+    CompiledModelError
+        OpenVINO or nncf is not installed, the model cannot take this shape or precision, int8
+        has no windows, or the converted form differs from the model.
+    """
+    contract = openvino_contract(model, n_channels, n_frames, n_freqs, precision)
+    blocks = _blocks(calibration or (), contract)
+
+    def make(path: Path) -> None:
+        if precision == "int8" and not blocks:
+            raise CompiledModelError(
+                "precision int8: expected calibration windows, got none: compile it with "
+                "rtbrain compile, which takes them from recordings"
+            )
+        _convert(model, contract, blocks, path)
+        block = torch.from_numpy(blocks[0]) if blocks else torch.randn(_shape(contract))
+        with torch.inference_mode():
+            eager = model.channel_encoder.embed(block, model.pool, model.n_pooled)
+        compiled = _loaded(path, threads=1)[0](block.numpy())
+        require_small_error(torch.from_numpy(compiled), eager, precision)
+
+    return cached_model(
+        f"openvino-{precision}",
+        contract,
+        folder,
+        read=read_openvino,
+        make=make,
+        anew=calibration is not None,
+    )
 
 
-def write_contract(contract: Contract, path: Path) -> None:
-    """Stamp a folder, whose graph and weights are written, with its contract and their hashes."""
-    note = {
-        "contract": json.loads(contract.json()),
-        "files": {name: _hash(path / name) for name in (GRAPH, _WEIGHTS)},
-    }
-    (path / _CONTRACT).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+def _shape(contract: Contract) -> tuple[int, int, int]:
+    return contract.block_length, contract.n_frames, contract.n_freqs
+
+
+class _Block(nn.Module):
+    """The converted part: a block of channels [B, T, F] to their embeddings [B, D]."""
+
+    def __init__(self, model: EncoderModel) -> None:
+        super().__init__()
+        self.channel_encoder, self.pool, self.n_pooled = (
+            model.channel_encoder,
+            model.pool,
+            model.n_pooled,
+        )
+
+    def forward(self, block: Tensor) -> Tensor:
+        out: Tensor = self.channel_encoder.embed(block, self.pool, self.n_pooled)
+        return out
+
+
+def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path: Path) -> None:
+    ov = openvino_module()
+    example = torch.zeros(_shape(contract))
+    try:
+        with allowed_torchscript(), torch.inference_mode():
+            graph = ov.convert_model(
+                _Block(model.eval()), example_input=example, input=[list(example.shape)]
+            )
+    except RuntimeError as error:
+        raise CompiledModelError(
+            f"OpenVINO cannot convert {type(model.channel_encoder).__name__}: "
+            f"{_last_line(error)}: set runtime torchscript"
+        ) from error
+    if contract.precision == "int8":
+        graph = _quantised(graph, blocks)
+    ov.save_model(graph, str(path / _GRAPH), compress_to_fp16=False)
+    hashes = {name: sha256(path / name) for name in (_GRAPH, _WEIGHTS)}
+    note = {"contract": json.loads(contract.json()), "files": hashes}
+    (path / _CONTRACT).write_text(strict_json(note), encoding="utf-8")
+
+
+def _quantised(graph: Any, blocks: list[Floats]) -> Any:
+    """The graph with int8 products: ranges of activations from the blocks, of weights by row."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # from its imports
+            import nncf
+    except ImportError as error:
+        raise CompiledModelError(
+            'precision int8: the package nncf is not installed: pip install "rtbrain[fast]"'
+        ) from error
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):  # it draws progress bars
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(blocks),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(blocks),
+        )
+
+
+def _blocks(windows: Iterable[Floats], contract: Contract) -> list[Floats]:
+    """A random block of channels from each window."""
+    rng = np.random.default_rng(0)
+    length, blocks = contract.block_length, []
+    for window in windows:
+        if window.shape[1:] != _shape(contract)[1:] or window.dtype != np.float32:
+            raise CompiledModelError(
+                f"calibration window is {window.dtype} {window.shape}, expected float32 "
+                f"(n, {contract.n_frames}, {contract.n_freqs}): take windows of the same recipe"
+            )
+        rows = np.flatnonzero(np.isfinite(window).all(axis=(1, 2)))
+        if rows.size:
+            some = rng.choice(rows, length, replace=rows.size < length)
+            blocks.append(window[some])
+        if len(blocks) == _MAX_CALIBRATION_BLOCKS:
+            break
+    return blocks
 
 
 def read_openvino(path: Path) -> Contract:
@@ -111,7 +266,9 @@ def read_openvino(path: Path) -> Contract:
     try:
         note = json.loads((path / _CONTRACT).read_text(encoding="utf-8"))
         contract = contract_of_json(json.dumps(note["contract"]), path / _CONTRACT)
-        altered = [name for name in (GRAPH, _WEIGHTS) if note["files"][name] != _hash(path / name)]
+        altered = [
+            name for name in (_GRAPH, _WEIGHTS) if note["files"][name] != sha256(path / name)
+        ]
     except OSError as error:
         raise CompiledModelError(
             f"{path}: not a converted encoder: {error.strerror}: compile it again"
@@ -132,10 +289,10 @@ def read_openvino(path: Path) -> Contract:
     return contract
 
 
-def compiled_openvino(path: Path, *, threads: int) -> tuple[Callable[[Floats], Floats], Contract]:
-    """Converted encoder, made ready to run on this CPU."""
+def _loaded(path: Path, *, threads: int) -> tuple[Callable[[Floats], Floats], Contract]:
+    """Converted encoder, ready to run on this CPU."""
     ov, contract = openvino_module(), read_openvino(path)
-    # Without a word OpenVINO takes bfloat16 where there is any; of int8, what is not quantised.
+    # By default OpenVINO uses bfloat16 where the CPU has it; int8 may, for what is not quantised.
     exact = contract.precision == "fp32" or not _has_bf16()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -146,10 +303,10 @@ def compiled_openvino(path: Path, *, threads: int) -> tuple[Callable[[Floats], F
         "INFERENCE_PRECISION_HINT": ov.Type.f32 if exact else ov.Type.bf16,
     }
     try:
-        compiled = ov.Core().compile_model(str(path / GRAPH), "CPU", settings)
+        compiled = ov.Core().compile_model(str(path / _GRAPH), "CPU", settings)
     except RuntimeError as error:
         raise CompiledModelError(
-            f"{path}: OpenVINO cannot run it: {first_line(error)}: compile it again"
+            f"{path}: OpenVINO cannot run it: {_last_line(error)}: compile it again"
         ) from error
     request = compiled.create_infer_request()
 
@@ -168,11 +325,7 @@ def _has_bf16() -> bool:
     return True
 
 
-def first_line(error: RuntimeError) -> str:
-    """The line of a foreign message that says what was wrong: its last."""
+def _last_line(error: RuntimeError) -> str:
+    """Last line of OpenVINO's message, which says what was wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,36 +1,167 @@
-"""What runs a streaming encoder live: one state, a few warm shapes, hop after hop."""
+"""A streaming encoder live: its memory written in place, one hop of frames per call, compiled.
 
-import contextlib
+Legend: C channels, T frames, F freqs, P frames of a patch, N new patches, W places of the memory,
+R patches that are pooled, L layers, H heads, D features, E features per head.
+"""
+
+import math
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtbrain.encoder.models.model import EncoderModel
-from rtbrain.encoder.models.popt import require_positions_in_range
-from rtbrain.encoder.runtimes.contract import Contract, contract_of
-from rtbrain.encoder.runtimes.streaming_model import LiveState, StreamingModel
-from rtbrain.encoder.runtimes.torchscript import (
-    atomic_write,
-    load_torchscript,
-    require_difference_below,
-    save_torchscript,
-    user_cache_folder,
+from rtbrain.encoder.models.streaming import StreamingBERT
+from rtbrain.encoder.runtimes.contract import Contract, contract_of, require_small_error
+from rtbrain.encoder.runtimes.torchscript import cached_torchscript, load_torchscript
+from rtbrain.encoder.runtimes.window_runtime import (
+    as_tensor,
+    checked_positions,
+    on_threads,
+    warm_up,
 )
-from rtbrain.encoder.runtimes.window_runtime import on_threads
-from rtbrain.errors import CompiledModelError
+from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Floats, Ints, Mask
 
 # Channels that are restarted in one call: their frames stay in the processor's caches, and a
 # channel that returns costs no more than these.
 _RESTARTED = 16
-_WARM_UP_CALLS = 10
-_LARGEST_DIFFERENCE = 1e-5
 _HOPS_COMPARED = 3
+
+
+class LiveState(NamedTuple):
+    """What the live form remembers, written in place: no samples, no weights.
+
+    Patch number n lies at place n % W, so that nothing is ever moved.
+    """
+
+    keys: Tensor  # float32 [L, C, H, W, E]
+    values: Tensor  # float32 [L, C, H, W, E]
+    recent: Tensor  # float32 [C, R, D]
+    n_seen: Tensor  # int64 [C]
+    n_patches: Tensor  # int64 []
+
+
+class StreamingModel(nn.Module):
+    """A StreamingBERT and the Population Transformer joined, for one hop after another."""
+
+    def __init__(self, model: EncoderModel, hop_frames: int) -> None:
+        super().__init__()
+        streaming = model.channel_encoder
+        if not isinstance(streaming, StreamingBERT):
+            raise SettingsError(f"expected a StreamingBERT, got a {type(streaming).__name__}")
+        patch = streaming.patch_frames
+        if hop_frames < 1 or hop_frames % patch:
+            nearest = max(1, round(hop_frames / patch)) * patch
+            raise SettingsError(
+                f"window.hop_s is {hop_frames} frames, no multiple of the encoder's patch of "
+                f"{patch} frames: the nearest that fits is {nearest} frames"
+            )
+        self.streaming = streaming
+        self.popt = model.popt
+        self.hop_frames = hop_frames
+        # TorchScript reads attributes, not dataclasses.
+        self.context = streaming.context_patches
+        self.n_places = streaming.context_patches + hop_frames // patch
+        self.n_recent = model.n_pooled // patch
+
+    @torch.jit.export
+    def new_state(self, n_channels: int) -> LiveState:
+        """State of channels that were never seen."""
+        D, H = self.streaming.in_proj.weight.shape[0], self.streaming.n_heads
+        shape = (self.streaming.n_layers, n_channels, H, self.n_places, D // H)
+        return LiveState(
+            torch.zeros(shape),
+            torch.zeros(shape),
+            torch.zeros(n_channels, self.n_recent, D),
+            torch.zeros(n_channels, dtype=torch.int64),
+            torch.zeros((), dtype=torch.int64),
+        )
+
+    def forward(self, good: Tensor, positions: Tensor, state: LiveState) -> tuple[Tensor, Tensor]:
+        """Embeddings of all frames so far."""
+        channels = torch.mean(state.recent, dim=1)
+        channels = torch.where(good[:, None], channels, torch.zeros_like(channels))
+        if self.popt is None:
+            return channels, channels.flatten()
+        population = self.popt.population(channels[None], positions[None], good[None])
+        return channels, population[0]
+
+    @torch.jit.export
+    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
+        """Add a hop of frames."""
+        C, n_frames, F = frames.shape
+        N = n_frames // self.streaming.patch_frames
+        x = self.streaming.in_proj(frames.reshape(C, N, n_frames // N * F))
+        W = state.keys.shape[3]
+        state.n_patches.add_(N)
+        places = torch.remainder(state.n_patches - N + torch.arange(N), W)
+        state.n_seen.copy_(torch.where(known, state.n_seen, torch.zeros_like(state.n_seen)))
+        bias = self._bias(N, W, state)
+        for number, layer in enumerate(self.streaming.layers):
+            qkv = layer.queries_keys_values(x)  # type: ignore[operator]
+            keys, values = state.keys[number], state.values[number]
+            keys.index_copy_(2, places, qkv[1])
+            values.index_copy_(2, places, qkv[2])
+            # For so few queries, plain products are faster than the fused kernel.
+            scores = torch.matmul(qkv[0] / math.sqrt(keys.shape[3]), keys.transpose(2, 3)) + bias
+            mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
+            x = layer.after_attention(x, mixed)  # type: ignore[operator]
+        hidden = self.streaming.norm(x)
+        state.recent.copy_(torch.cat((state.recent, hidden), dim=1)[:, -state.recent.shape[1] :])
+        n_seen = torch.clamp(state.n_seen + N, max=self.context)
+        state.n_seen.copy_(torch.where(known, n_seen, torch.zeros_like(n_seen)))
+
+    @torch.jit.export
+    def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
+        """Restart some channels from these frames, as one shot over them."""
+        hidden, keys, values = self.streaming.run(self.streaming.whole_patches(frames))
+        M, W = hidden.shape[1], state.keys.shape[3]
+        kept = min(M, self.context)
+        places = torch.remainder(state.n_patches - kept + torch.arange(kept), W)
+        for number in range(len(keys)):
+            for memory, new in ((state.keys, keys[number]), (state.values, values[number])):
+                ring = memory[number].index_select(0, rows).zero_()
+                ring.index_copy_(2, places, new[:, :, -kept:])
+                memory[number].index_copy_(0, rows, ring)
+        state.recent.index_copy_(0, rows, hidden[:, -state.recent.shape[1] :])
+        state.n_seen.index_fill_(0, rows, kept)
+
+    def _bias(self, N: int, W: int, state: LiveState) -> Tensor:
+        """What is added to the scores of the N newest patches: [C, H, N, W].
+
+        As `StreamingBERT` has it, with the places in the order of the memory.
+        """
+        age = torch.remainder(state.n_patches - 1 - torch.arange(W), W)  # of each place, in patches
+        distance = age - torch.arange(N - 1, -1, -1)[:, None]  # [N, W]
+        hidden = (distance < 0) | (distance > self.context)
+        bias = -self.streaming.slopes[:, None, None] * distance
+        bias = bias.masked_fill(hidden, float("-inf"))  # [H, N, W]
+        empty = age >= N + state.n_seen[:, None]  # [C, W]
+        return bias[None].masked_fill(empty[:, None, None], float("-inf"))
+
+
+class LiveEncoder(Protocol):
+    """What a `StreamingModel` computes, compiled."""
+
+    def __call__(self, good: Tensor, positions: Tensor, state: LiveState) -> tuple[Tensor, Tensor]:
+        """Embeddings of all frames so far."""
+        ...
+
+    def new_state(self, n_channels: int) -> LiveState:
+        """State of channels that were never seen."""
+        ...
+
+    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
+        """Add a hop of frames."""
+        ...
+
+    def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
+        """Restart some channels from these frames, as one shot over them."""
+        ...
 
 
 class StreamingRuntime:
@@ -45,7 +176,7 @@ class StreamingRuntime:
 
     def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
-        self._model, contract = open_streaming(path)
+        self._model, contract = _open_streaming(path)
         self.n_channels = contract.n_channels
         self.n_frames = contract.n_frames
         self.n_freqs = contract.n_freqs
@@ -53,41 +184,30 @@ class StreamingRuntime:
         self.n_features = contract.n_features
         self.n_population_features = contract.n_population_features
         self.threads = threads
-        if positions is None:
-            if contract.reads_positions:
-                raise CompiledModelError(
-                    "this encoder reads contact positions, got none: pass them"
-                )
-            positions = np.zeros((self.n_channels, 3), np.int64)
-        if positions.shape != (self.n_channels, 3):
-            raise CompiledModelError(
-                f"positions have shape {positions.shape}, expected ({self.n_channels}, 3)"
-            )
-        require_positions_in_range(positions)
-        self._positions = torch.from_numpy(positions.astype(np.int64))
+        self._positions = checked_positions(contract, positions)
         self._state = self._model.new_state(self.n_channels)
         self.load_s = time.perf_counter() - start_s
         self._warm_up()
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def advance(self, frames: Floats, known: Mask) -> None:
-        """Take a hop of frames in."""
+        """Add a hop of frames."""
         with on_threads(self.threads), torch.inference_mode():
-            self._model.advance(_tensor(frames), _tensor(known), self._state)
+            self._model.advance(as_tensor(frames), as_tensor(known), self._state)
 
     def restart(self, window: Floats, rows: Ints) -> None:
-        """Put some channels where one shot over a window leaves them."""
+        """Restart some channels from a window, as one shot over it."""
         for first in range(0, rows.size, _RESTARTED):
             # Filled up with the last one, so that the shape stays the one that is warm.
             some = rows[first : first + _RESTARTED]
             block = np.pad(some, (0, _RESTARTED - some.size), "edge")
             with on_threads(self.threads), torch.inference_mode():
-                self._model.restart(_tensor(window[block]), _tensor(block), self._state)
+                self._model.restart(as_tensor(window[block]), as_tensor(block), self._state)
 
     def read(self, good: Mask) -> tuple[Floats, Floats]:
-        """Embeddings of what was taken in."""
+        """Embeddings of all frames so far."""
         with on_threads(self.threads), torch.inference_mode():
-            channels, population = self._model(_tensor(good), self._positions, self._state)
+            channels, population = self._model(as_tensor(good), self._positions, self._state)
         return channels.numpy(), population.numpy()
 
     def reset(self) -> None:
@@ -96,39 +216,17 @@ class StreamingRuntime:
             tensor.zero_()
 
     def _warm_up(self) -> None:
-        rng = np.random.default_rng(0)
-        window = rng.standard_normal((self.n_channels, self.n_frames, self.n_freqs), np.float32)
-        all_of_them = np.ones(self.n_channels, np.bool_)
-        for _ in range(_WARM_UP_CALLS):
+        shape = (self.n_channels, self.n_frames, self.n_freqs)
+        window = np.random.default_rng(0).standard_normal(shape, np.float32)
+        everyone = np.ones(self.n_channels, np.bool_)
+
+        def hop() -> None:
             self.restart(window, np.zeros(1, np.int64))
-            self.advance(window[:, : self.hop_frames], all_of_them)
-            self.read(all_of_them)
+            self.advance(window[:, : self.hop_frames], everyone)
+            self.read(everyone)
+
+        warm_up(hop)
         self.reset()
-
-
-def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
-    # torch warns of arrays that are read-only; nothing here writes, but views of others are.
-    return torch.from_numpy(np.require(array, requirements=("C", "W")))
-
-
-class LiveEncoder(Protocol):
-    """What a `StreamingModel` computes, compiled."""
-
-    def __call__(self, good: Tensor, positions: Tensor, state: LiveState) -> tuple[Tensor, Tensor]:
-        """Embeddings of what was taken in."""
-        ...
-
-    def new_state(self, n_channels: int) -> LiveState:
-        """State of channels of which nothing is known."""
-        ...
-
-    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
-        """Take a hop of frames in."""
-        ...
-
-    def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
-        """Put some channels where one shot over these frames leaves them."""
-        ...
 
 
 def compile_streaming(
@@ -155,29 +253,25 @@ def compile_streaming(
         raise CompiledModelError(
             f"the window has {n_frames} frames, the hop {hop_frames}: lengthen the window"
         )
-    folder = user_cache_folder() if cache_folder is None else Path(cache_folder)
-    path = folder / f"streaming-{contract.sha256[:32]}.pt"
-    # A file that was damaged is made again.
-    with contextlib.suppress(CompiledModelError):
-        if path.is_file() and open_streaming(path)[1] == contract:
-            return path
-    with atomic_write(path) as part:
-        methods = ("new_state", "advance", "restart")
-        save_torchscript(live, contract, part, frozen=methods)
-        _refuse_difference(live, open_streaming(part)[0], contract)
-    return path
+    return cached_torchscript(
+        "streaming.pt",
+        contract,
+        cache_folder,
+        lambda: live,
+        lambda compiled: _compare(live, compiled, contract),
+        frozen=("new_state", "advance", "restart"),
+    )
 
 
-def open_streaming(path: Path) -> tuple[LiveEncoder, Contract]:
-    """Compiled streaming encoder and its contract, from this machine's own cache."""
+def _open_streaming(path: Path) -> tuple[LiveEncoder, Contract]:
     compiled, contract = load_torchscript(path)
     if not contract.hop_frames:
         raise CompiledModelError(f"{path}: encodes whole windows: compile the streaming form")
     return compiled, contract
 
 
-def _refuse_difference(live: StreamingModel, compiled: LiveEncoder, contract: Contract) -> None:
-    """Over a restart of some channels and a few hops, with channels that are bad."""
+def _compare(live: StreamingModel, compiled: LiveEncoder, contract: Contract) -> None:
+    """Over a restart of some channels and a few hops, with bad channels."""
     generator = torch.Generator().manual_seed(0)
     C, F = contract.n_channels, contract.n_freqs
     window = torch.randn((C, contract.n_frames, F), generator=generator)
@@ -196,4 +290,19 @@ def _refuse_difference(live: StreamingModel, compiled: LiveEncoder, contract: Co
                 live(good, positions, states[0]), compiled(good, positions, states[1]), strict=True
             )
             for eager, other in pairs:
-                require_difference_below(_LARGEST_DIFFERENCE, (eager - other).abs())
+                require_small_error(other, eager)
+
+
+def require_matching_mode(mode: str, model: EncoderModel) -> None:
+    """Refuse an encoder of another mode.
+
+    Raises
+    ------
+    SettingsError
+        A causal encoder in another mode than ``streaming``, or another encoder in it.
+    """
+    if isinstance(model.channel_encoder, StreamingBERT) != (mode == "streaming"):
+        raise SettingsError(
+            f"mode {mode} got a {type(model.channel_encoder).__name__}: mode streaming runs a "
+            "StreamingBERT, and no other mode does; set the mode or the encoder"
+        )

@@ -1,38 +1,59 @@
-"""Modules as TorchScript files: written whole, stamped with a contract, opened, compared.
+"""Encoders as TorchScript files: compiled once for this machine, compared with eager, opened.
 
-TorchScript is called here, and by what compiles an encoder with it, and nowhere else.
+A compiled model is made from weights that were verified, stamped with its contract (shapes,
+pooling, precision, hash of weights and code, torch's version), and found again by that contract.
+TorchScript is called here and nowhere else.
 """
 
 import contextlib
-import os
-import sys
-import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from rtbrain.encoder.models.biofame import BioFAME
+from rtbrain.encoder.models.model import ChannelEncoder, EncoderModel
+from rtbrain.encoder.models.popt import PopT
 from rtbrain.encoder.runtimes.contract import (
     Contract,
     Precision,
+    cached_model,
+    contract_of,
     contract_of_json,
     require_precision,
+    require_small_error,
 )
+from rtbrain.encoder.runtimes.packed import pack_model, pack_weights
 from rtbrain.errors import CompiledModelError
 
 _STAMP = "rtbrain.json"
 
 
-# Between eager and compiled: absolute in float32, otherwise a share of the embedding's length,
-# which only catches what is broken: what a decoder loses is measured on the decoder.
-_LARGEST_ERROR: dict[Precision, float] = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.5}
+def cached_torchscript(
+    name: str,
+    contract: Contract,
+    cache_folder: Path | None,
+    module: Callable[[], nn.Module],
+    compare: Callable[[Any], None],
+    *,
+    frozen: Sequence[str] = (),
+) -> Path:
+    """TorchScript file of a contract, from the cache, or made now and compared with eager."""
+
+    def make(path: Path) -> None:
+        _save(module(), contract, path, frozen)
+        compare(load_torchscript(path)[0])
+
+    return cached_model(
+        name, contract, cache_folder, read=lambda path: load_torchscript(path)[1], make=make
+    )
 
 
 def load_torchscript(path: Path) -> tuple[Any, Contract]:
-    """Compiled module of `save_torchscript`, and its contract, which holds here."""
+    """Compiled module and its contract, which holds here."""
     stamp: dict[str, Any] = {_STAMP: ""}
     try:
         with allowed_torchscript():
@@ -48,10 +69,7 @@ def load_torchscript(path: Path) -> tuple[Any, Contract]:
     return compiled, contract
 
 
-def save_torchscript(
-    module: nn.Module, contract: Contract, path: Path, *, frozen: Sequence[str] = ()
-) -> None:
-    """Write a module as TorchScript, stamped with its contract."""
+def _save(module: nn.Module, contract: Contract, path: Path, frozen: Sequence[str]) -> None:
     with allowed_torchscript():
         compiled = torch.jit.script(module.eval())
         if frozen:
@@ -60,62 +78,179 @@ def save_torchscript(
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A file to write, put in its place at the end: the last process wins, none sees half."""
-    folder = path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)
-    except OSError as error:
-        raise CompiledModelError(
-            f"{folder}: cannot hold compiled models: {error.strerror}"
-        ) from error
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def require_difference_below(largest: float, differences: Tensor) -> None:
-    """Refuse a compiled form that differs from the eager one by more than the largest, or by NaN."""
-    difference = float(differences.max())  # NaN where one is
-    if not difference <= largest:
-        raise CompiledModelError(
-            f"the compiled encoder differs from the eager one by {difference:.3g}, expected "
-            f"at most {largest:g}: torch {torch.__version__} cannot be used here"
-        )
-
-
-def require_small_error(given: Tensor, expected: Tensor, precision: Precision) -> None:
-    """Refuse a compiled encoder whose embeddings [B, D] are too far from the eager ones."""
-    error = given - expected
-    if precision != "fp32":
-        error = error.norm(dim=1) / expected.norm(dim=1)
-    require_difference_below(_LARGEST_ERROR[precision], error.abs())
-
-
-def user_cache_folder() -> Path:
-    """Folder of rtbrain in the cache folder of the user, by the custom of the platform."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "rtbrain"
-
-
-@contextlib.contextmanager
 def allowed_torchscript() -> Iterator[None]:
-    """Silence what torch says of TorchScript: deprecated, from 2.11 on; and of traced shapes."""
+    """Silence torch's warnings of TorchScript: deprecated, from 2.11 on; and of traced shapes."""
     with warnings.catch_warnings():
-        # A shape that is traced is a constant, and that is what is wanted.
+        # A traced shape is a constant, as intended.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.filterwarnings(
             "ignore", r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning
         )
         yield
+
+
+class CompiledEncoder(Protocol):
+    """What a compiled encoder computes."""
+
+    def __call__(self, block: Tensor) -> Tensor:
+        """A block of channels [B, T, F] to the embedding of each [B, D]."""
+        ...
+
+    def codes(self, positions: Tensor) -> Tensor:
+        """What the Population Transformer knows of contacts [C, 3] before any signal; opaque."""
+        ...
+
+    def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
+        """Channels [C, D], their codes and which are good [C] to the population [P]."""
+        ...
+
+
+class _Compiled(nn.Module):
+    """A channel encoder and the Population Transformer, as a `CompiledEncoder`."""
+
+    def __init__(
+        self, channel_encoder: ChannelEncoder | None, popt: PopT | None, pool: str, n_pooled: int
+    ) -> None:
+        super().__init__()
+        self.channel_encoder = channel_encoder
+        self.popt = popt
+        self.pool = pool
+        self.n_pooled = n_pooled
+        self.dtype = (
+            torch.float32 if channel_encoder is None else next(channel_encoder.parameters()).dtype
+        )
+
+    def forward(self, block: Tensor) -> Tensor:
+        """[B, T, F] to the embedding of each channel [B, D]."""
+        if self.channel_encoder is None:
+            return block
+        out: Tensor = self.channel_encoder.embed(block.to(self.dtype), self.pool, self.n_pooled)
+        return out.float()
+
+    @torch.jit.export
+    def codes(self, positions: Tensor) -> Tensor:
+        """[C, 3] to the codes of the positions."""
+        return positions if self.popt is None else self.popt.codes(positions[None])
+
+    @torch.jit.export
+    def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
+        """[C, D] to [P], or to [C * D] without a Population Transformer."""
+        if self.popt is None:
+            return channels.flatten()
+        out: Tensor = self.popt.population_of_codes(channels[None], codes, good[None])
+        return out[0]
+
+
+def compile_torchscript(
+    model: EncoderModel,
+    n_channels: int,
+    n_frames: int,
+    n_freqs: int,
+    *,
+    precision: Precision = "fp32",
+    cache_folder: Path | None = None,
+) -> Path:
+    """Compiled form of an encoder, from the cache or made now.
+
+    Parameters
+    ----------
+    model : EncoderModel
+        The eager model, on the CPU; put in eval mode.
+    n_channels, n_frames, n_freqs : int
+        Shape of the spectrograms it will encode.
+    precision : str
+        Of the channel encoder: ``"fp32"`` or ``"bf16"``.
+    cache_folder : Path or None
+        Holds compiled models; None for the user's cache folder.
+
+    Raises
+    ------
+    CompiledModelError
+        The model cannot take this shape or precision, or its compiled form differs from it.
+    """
+    _refuse_here(model, precision)
+    contract = contract_of(
+        model, n_channels, n_frames, n_freqs, runtime="torchscript", precision=precision
+    )
+    return _cached(model, contract, cache_folder)
+
+
+def compile_population(
+    model: EncoderModel,
+    n_channels: int,
+    n_frames: int,
+    n_freqs: int,
+    *,
+    cache_folder: Path | None = None,
+) -> Path:
+    """Compiled Population Transformer alone, for a runtime that computes only the channels.
+
+    Opened by `open_torchscript`, its encoder of channels returns them as they are.
+    """
+    contract = contract_of(
+        model, n_channels, n_frames, n_freqs, runtime="population", precision="fp32"
+    )
+    return _cached(model, contract, cache_folder)
+
+
+def open_torchscript(path: Path) -> tuple[CompiledEncoder, Contract]:
+    """Compiled encoder and its contract, from this machine's own cache."""
+    compiled, contract = load_torchscript(path)
+    with torch.inference_mode():
+        if compiled.channel_encoder is not None:
+            pack_weights(compiled.channel_encoder, contract.block_length * contract.n_frames)
+        if compiled.popt is not None:
+            pack_weights(compiled.popt, 1 + contract.n_channels)
+    return compiled, contract
+
+
+def _refuse_here(model: EncoderModel, precision: Precision) -> None:
+    if precision == "int8":
+        raise CompiledModelError(
+            "precision int8 needs runtime openvino: set that, or precision fp32 or bf16"
+        )
+    require_precision(precision)
+    if precision == "bf16" and isinstance(model.channel_encoder, BioFAME):
+        raise CompiledModelError(
+            "precision bf16: bioFAME's transform has no half precision: set precision fp32"
+        )
+
+
+def _cached(model: EncoderModel, contract: Contract, cache_folder: Path | None) -> Path:
+    return cached_torchscript(
+        "encoder.pt",
+        contract,
+        cache_folder,
+        lambda: _packed(model, contract),
+        lambda compiled: _compare(model, compiled, contract),
+    )
+
+
+def _packed(model: EncoderModel, contract: Contract) -> nn.Module:
+    channel = None if contract.runtime == "population" else pack_model(model.channel_encoder)
+    if channel is not None and contract.precision == "bf16":
+        channel = channel.to(torch.bfloat16)
+    popt = None if model.popt is None else pack_model(model.popt)
+    return _Compiled(channel, popt, model.pool, model.n_pooled)
+
+
+def _compare(model: EncoderModel, compiled: CompiledEncoder, contract: Contract) -> None:
+    """Eager against compiled: a block of channels, and the population with some bad ones."""
+    model.eval()
+    generator = torch.Generator().manual_seed(0)
+    n_channels = contract.n_channels
+    shape = (contract.block_length, contract.n_frames, contract.n_freqs)
+    positions = torch.randint(0, 200, (n_channels, 3), generator=generator)
+    channels = torch.randn((n_channels, contract.n_features), generator=generator)
+    with torch.inference_mode():
+        block = torch.randn(shape, generator=generator)
+        if contract.runtime != "population":
+            eager = model.channel_encoder.embed(block, model.pool, model.n_pooled)
+            require_small_error(compiled(block), eager, contract.precision)
+        if model.popt is None:
+            return
+        codes = compiled.codes(positions)
+        some = torch.arange(n_channels) % 3 != 1
+        for good in (torch.ones_like(some), some):
+            eager = model.popt.population(channels[None], positions[None], good[None])
+            require_small_error(compiled.population(channels, codes, good)[None], eager)

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from rtbrain.encoder.models.popt import require_positions_in_range
-from rtbrain.encoder.runtimes.contract import ChannelBlocks, Contract
-from rtbrain.encoder.runtimes.window_torchscript import CompiledEncoder, open_torchscript
+from rtbrain.encoder.runtimes.contract import Contract
+from rtbrain.encoder.runtimes.torchscript import CompiledEncoder, open_torchscript
 from rtbrain.errors import CompiledModelError
 from rtbrain.types import Floats, Ints, Mask
 
-_MOST_WARM_UP_CALLS = 30
-
-
+_MAX_WARM_UP_CALLS = 30
 _WARM_CALLS_IN_A_ROW = 3
-
-
 # A call counts as warm within this factor of the fastest so far.
 _WARM_FACTOR = 1.5
 
@@ -43,49 +41,64 @@ class Runtime(Protocol):
         ...
 
 
-class PopulationRuntime:
-    """The Population Transformer, compiled, for contacts at known positions.
+class ChannelBlocks:
+    """Channel encoder over the good channels of a window, always called with the same shape.
 
-    What it knows of a contact before any signal comes is computed once, here.
+    The good channels are packed in their order; the rest of the last block is zeros.
     """
 
     def __init__(
-        self,
-        compiled: CompiledEncoder,
-        contract: Contract,
-        positions: Ints | None,
+        self, encode: Callable[[Floats], Floats], shape: tuple[int, int, int], n_features: int
     ) -> None:
-        if positions is None:
-            if contract.reads_positions:
-                raise CompiledModelError(
-                    "this encoder reads contact positions, got none: pass them"
-                )
-            positions = np.zeros((contract.n_channels, 3), np.int64)
-        if positions.shape != (contract.n_channels, 3):
-            raise CompiledModelError(
-                f"positions have shape {positions.shape}, the encoder was compiled for "
-                f"({contract.n_channels}, 3): compile it for this montage"
-            )
-        require_positions_in_range(positions)
-        self._compiled = compiled
-        with torch.inference_mode():
-            self._codes = compiled.codes(torch.from_numpy(positions.astype(np.int64)))
+        self._encode = encode
+        self._block = np.zeros(shape, np.float32)
+        self._n_features = n_features
 
-    def __call__(self, channels: Floats, good: Mask) -> Floats:
-        """float32 [n_channels, n_features] to float32 [n_population_features]."""
-        # torch warns of arrays that are read-only; nothing here writes, but views of others are.
-        mask = torch.from_numpy(np.require(good, requirements=("C", "W")))
-        with torch.inference_mode():
-            population = self._compiled.population(torch.from_numpy(channels), self._codes, mask)
-        # Without a Population Transformer it is a view of the channels' own memory.
-        out: Floats = population.numpy().copy()
-        return out
+    def __call__(self, spectrogram: Floats, good: Mask) -> Floats:
+        """Embedding of each channel; zeros for bad ones."""
+        length = len(self._block)
+        channels = np.zeros((len(good), self._n_features), np.float32)
+        rows = np.flatnonzero(good)
+        for start in range(0, len(rows), length):
+            some = rows[start : start + length]
+            self._block[: len(some)] = spectrogram[some]
+            self._block[len(some) :] = 0
+            channels[some] = self._encode(self._block)[: len(some)]
+        return channels
+
+
+def checked_positions(contract: Contract, positions: Ints | None) -> Tensor:
+    """Positions [n_channels, 3] for a compiled encoder; zeros where it reads none.
+
+    Raises
+    ------
+    CompiledModelError
+        They are missing, or of another shape.
+    MontageError
+        One is outside 0 to 4999.
+    """
+    if positions is None:
+        if contract.reads_positions:
+            raise CompiledModelError("this encoder reads contact positions, got none: pass them")
+        positions = np.zeros((contract.n_channels, 3), np.int64)
+    if positions.shape != (contract.n_channels, 3):
+        raise CompiledModelError(
+            f"positions have shape {positions.shape}, the encoder was compiled for "
+            f"({contract.n_channels}, 3): compile it for this montage"
+        )
+    require_positions_in_range(positions)
+    return torch.from_numpy(positions.astype(np.int64))
+
+
+def as_tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    """Tensor on an array's memory; copied where it is read-only, of which torch would warn."""
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 class CompiledRuntime:
     """What the runtimes of windows share: good channels in blocks, then the population.
 
-    It is warm when it is made.
+    It is warm when it is made. The codes of the positions are computed once, here.
     """
 
     name = ""
@@ -108,11 +121,16 @@ class CompiledRuntime:
         self.n_features = contract.n_features
         self.n_population_features = contract.n_population_features
         self.threads = threads
-        self._population = PopulationRuntime(compiled, contract, positions)
+        self._compiled = compiled
+        with torch.inference_mode():
+            self._codes = compiled.codes(checked_positions(contract, positions))
         block = (contract.block_length, contract.n_frames, contract.n_freqs)
         self._channels = ChannelBlocks(encode, block, contract.n_features)
         self.load_s = time.perf_counter() - start_s
-        self.warm_up_calls = _warm_up(self, contract.block_length)
+        shape = (contract.n_channels, contract.n_frames, contract.n_freqs)
+        window = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        good = np.arange(contract.n_channels) < contract.block_length
+        self.warm_up_calls = warm_up(lambda: self(window, good))
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
@@ -120,7 +138,11 @@ class CompiledRuntime:
         _refuse_input(self, spectrogram, good)
         with on_threads(self.threads), torch.inference_mode():
             channels = self._channels(spectrogram, good)
-            return channels, self._population(channels, good)
+            population = self._compiled.population(
+                torch.from_numpy(channels), self._codes, as_tensor(good)
+            )
+        # A copy: without a Population Transformer it is a view of the channels' own memory.
+        return channels, population.numpy().copy()
 
 
 class TorchScriptRuntime(CompiledRuntime):
@@ -129,9 +151,11 @@ class TorchScriptRuntime(CompiledRuntime):
     Parameters
     ----------
     path : Path
-        What `compile_torchscript` gave.
-    positions, threads
-        As for `CompiledRuntime`.
+        Of `compile_torchscript`.
+    positions : ndarray, int64 [n_channels, 3], or None
+        L, I, P voxels of the channels; None where no Population Transformer reads them.
+    threads : int
+        Threads of a call.
 
     Raises
     ------
@@ -158,7 +182,7 @@ class TorchScriptRuntime(CompiledRuntime):
 
 @contextlib.contextmanager
 def on_threads(threads: int) -> Iterator[None]:
-    """Let torch work on so many threads, and then on as many as before."""
+    """Let torch use this number of threads, and afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -182,16 +206,12 @@ def _refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
         )
 
 
-def _warm_up(runtime: Runtime, block_length: int) -> int:
-    """Call a runtime at its own shape until its calls are no longer slower than at best."""
-    rng = np.random.default_rng(0)
-    shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
-    spectrogram = rng.standard_normal(shape, dtype=np.float32)
-    good = np.arange(runtime.n_channels) < block_length
+def warm_up(call: Callable[[], object]) -> int:
+    """Repeat a call until the last few are no slower than the fastest; how many it took."""
     durations_s: list[float] = []
-    while len(durations_s) < _MOST_WARM_UP_CALLS:
+    while len(durations_s) < _MAX_WARM_UP_CALLS:
         start_s = time.perf_counter()
-        runtime(spectrogram, good)
+        call()
         durations_s.append(time.perf_counter() - start_s)
         recent = durations_s[-_WARM_CALLS_IN_A_ROW:]
         if len(durations_s) > _WARM_CALLS_IN_A_ROW and max(recent) <= _WARM_FACTOR * min(

@@ -36,9 +36,8 @@ def model(seed: int = 0) -> EncoderModel:
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("window_torchscript", "openvino_convert"):
-        target = f"rtbrain.encoder.runtimes.{name}.user_cache_folder"
-        monkeypatch.setattr(target, lambda: tmp_path / "cache")
+    target = "rtbrain.encoder.runtimes.contract.user_cache_folder"
+    monkeypatch.setattr(target, lambda: tmp_path / "cache")
 
 
 def needs_openvino() -> None:
@@ -98,8 +97,8 @@ def test_what_was_admitted_runs_while_it_holds(
     approve_runtime(folder, way)
     assert running(compiled_folder=folder, bundle_id="one") == ("openvino", "fp32")
     assert fallen_back("compiled for other weights", seed=1)
-    assert fallen_back("admitted for another decoder", bundle_id="another")
-    assert fallen_back("admitted for another decoder", bundle_id="")
+    assert fallen_back("approved for another decoder", bundle_id="another")
+    assert fallen_back("approved for another decoder", bundle_id="")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "openvino", None)
         assert fallen_back("is not installed")

@@ -21,7 +21,7 @@ from rtbrain.encoder import (
     compile_population,
     random_encoder,
 )
-from rtbrain.encoder.runtimes import openvino_convert as conversion
+from rtbrain.encoder.runtimes import openvino_runtime as conversion
 from rtbrain.encoder.runtimes.openvino_runtime import openvino_module, read_openvino
 from rtbrain.errors import CompiledModelError
 from rtbrain.types import Floats
@@ -126,7 +126,7 @@ def test_calibration_passes_over_channels_that_are_not_finite() -> None:
     blocks = conversion._blocks([first, second], contract)
     assert [block.shape for block in blocks] == [SHAPE]
     assert all(np.array_equal(row, first[0]) for row in blocks[0])
-    most = conversion._MOST_CALIBRATION_BLOCKS
+    most = conversion._MAX_CALIBRATION_BLOCKS
     assert len(conversion._blocks(windows(most + 3), contract)) == most
 
 
@@ -200,26 +200,27 @@ def test_processes_that_convert_at_once_do_not_disturb_each_other(
     exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / exact.name
-    honest, rename = conversion._convert, Path.rename
+    honest, remove = conversion._convert, shutil.rmtree
 
-    def overtaken(*given: Any) -> None:
-        honest(*given)
+    def overtaken(*arguments: Any) -> None:
+        honest(*arguments)
         shutil.copytree(exact, path)
 
     with monkeypatch.context() as patch:
         patch.setattr(conversion, "_convert", overtaken)
-        patch.setattr(conversion, "_put_in_place", lambda *_: pytest.fail("it may be in use"))
         assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+    theirs = path / "encoder.bin"
+    assert theirs.stat().st_mtime_ns == (exact / "encoder.bin").stat().st_mtime_ns  # in use
 
-    def overtaken_late(self: Path, target: Path) -> Path:
-        """Between the older one's way out and the new one's way in."""
-        if target == path:
+    def overtaken_late(folder: Path, **options: bool) -> None:
+        """Between the removal of the damaged one and the new one's way in."""
+        remove(folder, **options)
+        if folder == path:
             shutil.copytree(exact, path)
-        return rename(self, target)
 
-    (path / "encoder.bin").write_bytes(b"surprise!")
+    theirs.write_bytes(b"surprise!")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", overtaken_late)
+        patch.setattr(shutil, "rmtree", overtaken_late)
         assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
     assert read_openvino(path).precision == "fp32"
     assert list(tmp_path.iterdir()) == [path]
@@ -228,11 +229,11 @@ def test_processes_that_convert_at_once_do_not_disturb_each_other(
 def test_a_folder_that_cannot_be_replaced_is_named_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(*_: Path) -> Path:
+    def forbidden(*_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "rename", forbidden)
-    with pytest.raises(CompiledModelError, match="cannot be put in place: Permission denied: look"):
+    monkeypatch.setattr("os.replace", forbidden)
+    with pytest.raises(CompiledModelError, match="hold compiled models: Permission denied: look"):
         compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 

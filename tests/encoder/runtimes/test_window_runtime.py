@@ -22,13 +22,16 @@ from rtbrain.encoder import (
     compile_torchscript,
     random_encoder,
 )
-from rtbrain.encoder.runtimes.contract import ChannelBlocks, block_length, require_precision
+from rtbrain.encoder.runtimes.contract import (
+    block_length,
+    require_precision,
+    require_small_error,
+)
 from rtbrain.encoder.runtimes.packed import pack_model
-from rtbrain.encoder.runtimes.torchscript import require_small_error
-from rtbrain.encoder.runtimes.window_runtime import on_threads
-from rtbrain.encoder.runtimes.window_torchscript import open_torchscript
+from rtbrain.encoder.runtimes.torchscript import open_torchscript
+from rtbrain.encoder.runtimes.window_runtime import ChannelBlocks, on_threads
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Floats
+from rtbrain.types import Floats, Mask
 
 torch.set_num_threads(1)
 
@@ -158,7 +161,7 @@ def test_the_population_compiled_alone_equals_the_eager_one(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not has_bf16(), reason=NO_BF16)
-def test_bfloat16_is_near_and_another_artefact(tmp_path: Path) -> None:
+def test_bfloat16_is_near_and_another_compiled_model(tmp_path: Path) -> None:
     eager = model()
     paths = [
         compile_torchscript(eager, *SHAPE, precision=precision, cache_folder=tmp_path)
@@ -197,7 +200,7 @@ def test_packed_attention_in_bfloat16_leaves_masked_tokens_out() -> None:
 def test_a_precision_that_cannot_be_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CompiledModelError, match="int8 is of runtime openvino alone"):
+    with pytest.raises(CompiledModelError, match="int8 needs runtime openvino"):
         compile_torchscript(model(), *SHAPE, precision="int8", cache_folder=tmp_path)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     fame = EncoderModel(BioFAME(BioFAMESizes(24, 40, 3, 2, 40)), None)
@@ -223,14 +226,16 @@ def test_embeddings_too_far_off_or_nan_are_refused() -> None:
             require_small_error(far, exact, precision)
 
 
-def test_threads_are_the_encoders_alone(tmp_path: Path) -> None:
+def test_threads_are_the_encoders_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS, threads=2)
-    seen = []
-    inner = runtime._channels._encode
-    runtime._channels._encode = lambda block: (seen.append(torch.get_num_threads()), inner(block))[
-        1
-    ]
+    seen, encode = [], ChannelBlocks.__call__
+
+    def watched(self: ChannelBlocks, spectrogram: Floats, good: Mask) -> Floats:
+        seen.append(torch.get_num_threads())
+        return encode(self, spectrogram, good)
+
+    monkeypatch.setattr(ChannelBlocks, "__call__", watched)
     runtime(np.zeros(SHAPE, np.float32), np.ones(11, bool))
     assert seen == [2]
     assert torch.get_num_threads() == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from platformdirs.unix import Unix
 
 from rtbrain.encoder import (
     BrainBERTSizes,
@@ -17,9 +18,9 @@ from rtbrain.encoder import (
     compile_torchscript,
     random_encoder,
 )
-from rtbrain.encoder.runtimes import torchscript, window_torchscript
-from rtbrain.encoder.runtimes.torchscript import user_cache_folder
-from rtbrain.encoder.runtimes.window_torchscript import open_torchscript
+from rtbrain.encoder.runtimes import torchscript
+from rtbrain.encoder.runtimes.contract import user_cache_folder
+from rtbrain.encoder.runtimes.torchscript import open_torchscript
 from rtbrain.errors import CompiledModelError, MontageError
 
 torch.set_num_threads(1)
@@ -73,7 +74,7 @@ def test_the_cache_gives_the_same_file_for_the_same_model(
 ) -> None:
     path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(window_torchscript, "_compile", lambda *_: pytest.fail("compiled again"))
+        patch.setattr(torchscript, "_packed", lambda *_: pytest.fail("compiled again"))
         assert compile_torchscript(model(), *SHAPE, cache_folder=tmp_path) == path
     others = [
         compile_torchscript(model(1), *SHAPE, cache_folder=tmp_path),
@@ -128,8 +129,8 @@ def test_a_file_with_another_contract_is_refused(
 def test_a_compiled_model_that_differs_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = window_torchscript._compile
-    monkeypatch.setattr(window_torchscript, "_compile", lambda _, *rest: honest(model(9), *rest))
+    honest = torchscript._packed
+    monkeypatch.setattr(torchscript, "_packed", lambda _, *rest: honest(model(9), *rest))
     with pytest.raises(CompiledModelError, match="differs from the eager one by"):
         compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -191,6 +192,10 @@ def test_the_input_is_not_changed_and_may_be_read_only(compiled: Path) -> None:
     assert runtime.name == "torchscript"
 
 
+def unix_path(name: str, **options: bool) -> Path:
+    return Unix(name, **options).user_cache_path
+
+
 def _compile_in_a_process(folder: str, gate: "Callable[[], object]", names: object) -> None:
     torch.set_num_threads(1)
     gate()
@@ -216,13 +221,9 @@ def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
 
 
 def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("rtbrain.encoder.runtimes.contract.platformdirs.user_cache_path", unix_path)
     assert user_cache_folder() == tmp_path / "rtbrain"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert user_cache_folder() == Path.home() / ".cache" / "rtbrain"
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert user_cache_folder() == Path.home() / "Library" / "Caches" / "rtbrain"
-    monkeypatch.setattr("sys.platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert user_cache_folder() == tmp_path / "rtbrain"
+    path = compile_torchscript(model(), *SHAPE)
+    assert path.parent == tmp_path / "rtbrain"
+    assert path.parent.stat().st_mode & 0o077 == 0  # nobody else's
