@@ -196,6 +196,11 @@ class Quality:
         return float(self.good.mean()) if self.good.size else 0.0
 
 
+def empty_chunk(n_channels: int, first_sample: int = 0) -> Chunk:
+    """Chunk of no sample."""
+    return Chunk(np.empty((n_channels, 0), np.float32), np.empty(0), first_sample)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """A stretch of signal of fixed length that ends at `t_stop`.

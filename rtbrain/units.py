@@ -1,10 +1,12 @@
 """Units of voltage and positions, as files and headers write them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rtbrain.types import CONTACT_KINDS, Chunk, Floats, Montage
+from rtbrain.types import CONTACT_KINDS, Chunk, Doubles, Floats, Montage
 
 _MICROVOLTS = {
     **dict.fromkeys(("nanovolt", "nanovolts", "nv"), 1e-3),
@@ -25,6 +27,15 @@ def microvolts_per(unit: str) -> float | None:
     # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
     plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
     return _MICROVOLTS.get(plain)
+
+
+def to_microvolts(values: npt.NDArray[Any], factors: Doubles | float) -> Floats:
+    """Values [n_channels, n_samples] times their factors (per channel, or one), in float32."""
+    # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
+    with np.errstate(over="ignore"):
+        scaled = np.multiply(values, np.reshape(factors, (-1, 1)), dtype=np.float64)
+        microvolts: Floats = scaled.astype(np.float32, order="C")
+    return microvolts
 
 
 def parse_position(texts: Sequence[str]) -> Floats:

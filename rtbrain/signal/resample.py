@@ -8,7 +8,7 @@ from scipy.signal import firwin
 
 from rtbrain.errors import SettingsError
 from rtbrain.polyphase import InputHistory
-from rtbrain.types import Chunk, Doubles, Montage
+from rtbrain.types import Chunk, Doubles, Montage, empty_chunk
 
 _LARGEST = 5000  # of either integer of the ratio: the filter has 20 times as many taps
 _KAISER_BETA = 5.0  # with 10 zero crossings a side: scipy.signal.resample_poly's default
@@ -87,7 +87,7 @@ class Resample:
         return -((sample * self._up) // -self._down)
 
     def _empty(self, first_sample: int) -> Chunk:
-        return Chunk(np.empty((self._n_channels, 0), np.float32), np.empty(0), first_sample)
+        return empty_chunk(self._n_channels, first_sample)
 
     def _give(self, expected: int) -> Chunk:
         stop = self._complete()

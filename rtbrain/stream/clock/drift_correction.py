@@ -6,7 +6,7 @@ import numpy as np
 
 from rtbrain.polyphase import InputHistory
 from rtbrain.stream.clock.rate import RATE_TOLERANCE, ClockFit, ClockLine
-from rtbrain.types import Chunk, Doubles, Ints, Montage
+from rtbrain.types import Chunk, Doubles, Ints, Montage, empty_chunk
 
 # Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and
 # the samples are better left alone.
@@ -168,8 +168,7 @@ class DriftCorrection:
     def _corrected(self) -> Chunk:
         stop = self._complete()
         if stop <= self._next:
-            nothing = np.empty((self.montage.n_channels, 0), np.float32)
-            return Chunk(nothing, np.empty(0), self._expected)
+            return empty_chunk(self.montage.n_channels, self._expected)
         numbers = np.arange(self._next, stop, dtype=np.int64)
         at, part = self._positions(numbers)
         stamps = self._inputs.times(at, part)

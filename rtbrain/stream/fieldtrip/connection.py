@@ -28,7 +28,7 @@ _CHUNK_RESOLUTIONS = 3
 
 
 class _Wire:
-    """A socket that gives all bytes asked for in time, or raises.
+    """A socket that receives exactly the bytes it should in time, or raises.
 
     mne-realtime's client waits for an answer without limit, and where the server hangs up it
     asks an ended connection for the rest for ever (version 0.3.0, ``receiveResponse``).
@@ -109,11 +109,11 @@ class BufferConnection:
         except (TypeError, ValueError) as error:
             raise OSError("its data do not have the size that they announce") from error
         if data is not None and data.shape[0] != stop - start:
-            raise OSError(f"it gave {data.shape[0]} samples where {stop - start} were asked for")
+            raise OSError(f"it sent {data.shape[0]} samples, expected {stop - start}")
         return data
 
     def unread(self, start: int, n_there: int, n_most: int) -> tuple[int, Raw] | None:
-        """First samples from `start` on that the buffer still holds, after the first one's number."""
+        """Number of the first sample from `start` on that the buffer still holds, and samples."""
         ahead = 0
         while True:
             raw = self.data(start, min(start + n_most, n_there))
@@ -127,7 +127,7 @@ class BufferConnection:
             ahead = 2 * ahead + 1
 
     def _oldest(self, gone: int, n_there: int) -> int | None:
-        """By bisection: the protocol does not tell how many samples a buffer keeps."""
+        """By bisection: the protocol does not say how many samples a buffer keeps."""
         held = n_there - 1
         if held <= gone or self.data(held, held + 1) is None:
             return None
@@ -171,11 +171,10 @@ def connect(host: str, port: int, timeout_s: float) -> tuple[BufferConnection, A
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BufferHeader:
-    """A buffer's header, read and judged."""
+    """A header: montage, factors to its unit, and what was assumed."""
 
     montage: Montage
     factors: Times  # float64 [n_channels]
-    labelled: bool
     notes: tuple[str, ...]
 
 
@@ -185,9 +184,9 @@ def read_buffer_header(
     *,
     names: Sequence[str] | None,
     kinds: Sequence[str] | None,
-    given: Montage | None,
+    known: Montage | None,
 ) -> BufferHeader:
-    """Judge a buffer's header."""
+    """Read a buffer's header; `known` is a montage in which its channels are found by label."""
     n_channels = int(header.nChannels)
     if n_channels < 1:
         raise StreamError(f"{where} has no channels, a signal needs one or more: name another")
@@ -196,48 +195,47 @@ def read_buffer_header(
     notes: list[str] = []
     labels = tuple(label.strip() for label in header.labels)
     require_plain_labels(labels, where)
-    labelled = bool(labels)
-    if not labelled and header.chunks.get(_CHUNK_LABELS, b"").strip(b"\0"):
+    if not labels and header.chunks.get(_CHUNK_LABELS, b"").strip(b"\0"):
         raise StreamError(
             f"{where} has {n_channels} channels, but its header labels fewer: correct the "
             "sender's header"
         )
-    if not labelled:
-        labels = _labels_given(names, given, n_channels, notes)
+    if not labels:
+        labels = _missing_labels(names, known, n_channels, notes)
     for what, words in (("names", labels), ("kinds", kinds)):
         if words is not None and len(words) != n_channels:
             raise MontageError(f"{where} has {n_channels} channels, got {len(words)} {what}")
-    if kinds is None and given is None:
+    if kinds is None and known is None:
         notes.append("the buffer does not say what kind its channels are: taken as misc")
     lower = tuple(kind.lower() for kind in kinds or ("misc",) * n_channels)
     try:
         montage = Montage(labels, lower, float(header.fSample))
-        if given is not None:
-            montage = _with(montage, given)
+        if known is not None:
+            montage = _with(montage, known)
             montage = replace(montage, kinds=montage.kinds if kinds is None else lower)
     except MontageError as error:
         raise MontageError(f"{where}: {error}") from error
-    return BufferHeader(montage, _factors(header, notes), labelled, tuple(notes))
+    return BufferHeader(montage, _factors(header, notes), tuple(notes))
 
 
-def _labels_given(
-    names: Sequence[str] | None, given: Montage | None, n_channels: int, notes: list[str]
+def _missing_labels(
+    names: Sequence[str] | None, known: Montage | None, n_channels: int, notes: list[str]
 ) -> tuple[str, ...]:
     if names is not None:
         return tuple(names)
-    if given is not None:
-        return given.names
+    if known is not None:
+        return known.names
     notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
     return tuple(str(number) for number in range(1, n_channels + 1))
 
 
-def _with(montage: Montage, given: Montage) -> Montage:
+def _with(montage: Montage, known: Montage) -> Montage:
     # The buffer's rate is a float32.
-    if abs(given.sfreq_hz - montage.sfreq_hz) > 1e-6 * given.sfreq_hz:
+    if abs(known.sfreq_hz - montage.sfreq_hz) > 1e-6 * known.sfreq_hz:
         raise MontageError(
-            f"it has {montage.sfreq_hz:g} Hz, info has {given.sfreq_hz:g}: correct either"
+            f"it has {montage.sfreq_hz:g} Hz, info has {known.sfreq_hz:g}: correct either"
         )
-    return given.pick(montage.names)
+    return known.pick(montage.names)
 
 
 def _factors(header: Any, notes: list[str]) -> Times:

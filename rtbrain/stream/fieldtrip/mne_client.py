@@ -16,8 +16,8 @@ from rtbrain.errors import SettingsError, StreamError
 from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.arrival import ArrivalClock
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Floats, Montage
-from rtbrain.units import microvolts_per
+from rtbrain.types import Chunk, Montage, empty_chunk
+from rtbrain.units import microvolts_per, to_microvolts
 
 _POLL_S = 0.005
 _MOCK_CHUNK_S = 0.25
@@ -32,14 +32,13 @@ Receive = Callable[[float], ReceivedBlock | None]
 class MneClientSource:
     """A client of mne-realtime (`LSLClient`, `FieldTripClient`, `MockRtClient`) as a Source.
 
-    For what such a client alone can reach. `LslSource` and `FieldTripSource` read the same
-    streams and see more: these clients (version 0.3.0) give neither sample numbers nor time
-    stamps, and the first two neither convert units nor tell that their stream is gone.
-    Therefore samples are counted as they come and stamped by when they came, by `ArrivalClock`:
-    what a client loses within itself shows only as a pause of 1 s or more.
+    For what only such a client can reach. `LslSource` and `FieldTripSource` read the same streams
+    and see more: these clients (version 0.3.0) give neither sample numbers nor time stamps, and
+    the first two neither convert units nor report that their stream is gone. Therefore samples
+    are counted as they come and stamped on arrival, by `ArrivalClock`: what a client loses
+    within itself shows only as a pause of 1 s or more.
 
-    `MockRtClient` hands over its recording once, as fast as it is asked, and then ends.
-
+    `MockRtClient` gives its recording once, as fast as it is pulled, and then ends.
 
     References
     ----------
@@ -81,8 +80,7 @@ class MneClientSource:
                 if self._ended:
                     return None
                 if time.monotonic() >= deadline:
-                    nothing = np.zeros((self.montage.n_channels, 0), np.float32)
-                    return Chunk(nothing, np.zeros(0), self._next)
+                    return empty_chunk(self.montage.n_channels, self._next)
         return None
 
     def close(self) -> None:
@@ -115,7 +113,7 @@ class MneClientSource:
         first_sample = self._next + gap
         self._next = first_sample + data.shape[1]
         stamps = self._clock.stamps(first_sample, data.shape[1])
-        return Chunk(self._microvolts(data), stamps, first_sample, gap)
+        return Chunk(to_microvolts(data, self._factor), stamps, first_sample, gap)
 
     def _take(self, block: ReceivedBlock) -> None:
         n_lost, data = block
@@ -126,13 +124,6 @@ class MneClientSource:
             )
         self._waiting.append(block)
         self._n_arrived += n_lost + data.shape[1]
-
-    def _microvolts(self, data: Any) -> Floats:
-        with np.errstate(over="ignore"):
-            scaled: Floats = np.multiply(data, self._factor, dtype=np.float64).astype(
-                np.float32, order="C"
-            )
-        return scaled
 
     def _begin(self) -> Receive:
         mne_realtime = import_mne_realtime()

@@ -1,4 +1,4 @@
-"""Samples in from a FieldTrip buffer, which Micromed, Neuralynx, BCI2000 and others stream to."""
+"""A FieldTrip buffer as a Source: Micromed, Neuralynx, BCI2000 and others stream to one."""
 
 import threading
 import time
@@ -12,16 +12,16 @@ from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.arrival import PAUSE_S, ArrivalClock
 from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Floats, Montage
-from rtbrain.units import microvolts_per
+from rtbrain.types import Chunk, Floats, Montage, empty_chunk
+from rtbrain.units import microvolts_per, to_microvolts
 
 _CHUNK_S = 0.25
 # Longest request to the server: how soon another thread's close is heeded.
 _SLICE_S = 0.1
 _ATTEMPT_S = 0.5
 _BACK_OFF_S = (0.1, 1.0)
-# By so many samples a buffer found again is known to be the same one.
-_KNOWN_SAMPLES = 16
+# A buffer found again is the same one where it still holds this many of the last samples read.
+_SAME_SAMPLES = 16
 
 
 class FieldTripSource:
@@ -29,21 +29,21 @@ class FieldTripSource:
 
     The buffer counts the samples put into it, and that count numbers them here. Samples that
     were overwritten in its ring before they were read are the next chunk's `gap`, exactly. The
-    buffer tells no time: stamps are those of `ArrivalClock`, by when samples could be read here
-    and late by the unknown way there. Where the count begins anew or its sender pauses for 1 s,
-    the samples lost are reckoned from that clock; samples put before the buffer was found again
-    are among them.
+    buffer has no clock: `ArrivalClock` stamps samples when they can be read here, late by the
+    unknown delay of their way. Where the count begins anew or its sender pauses for 1 s, the
+    samples lost are estimated from that clock; samples put before the buffer was found again are
+    among them.
 
     Only the protocol code of `mne_realtime.FieldTripClient` is used, its
     ``externals.FieldTrip.Client``. The client itself (version 0.3.0) waits without limit for
-    whole blocks, spins for ever when the server hangs up, guesses the channels to be MEG ones,
-    fails on labels that do not end in a number, and gives no sample numbers.
+    whole blocks, spins for ever when the server hangs up, takes all channels for MEG ones, fails
+    on labels that do not end in a number, and gives no sample numbers.
 
-    Given `on_event`, the source supervises itself: while the buffer is away or silent `pull`
-    gives empty chunks, and it tells ``lost`` (`reason`), ``recovered`` (`lost`: samples) and
-    ``refused`` (`reason`), the latter where what came back has another rate or lacks a channel.
-    Channels that came back in another order are re-bound by label. Without `on_event` a buffer
-    that is gone is an error: make a new source when it is back.
+    With `on_event`, the source supervises itself: while the buffer is away or silent, `pull`
+    gives empty chunks, and the events are ``lost`` (`reason`), ``recovered`` (`lost`: samples)
+    and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
+    came back in another order are bound by label. Without `on_event` a buffer that is gone is an
+    error: make a new source when it is back.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ class FieldTripSource:
     kinds : sequence of str or None
         Kind of each channel.
     unit : str
-        Unit of the values, which the buffer does not tell.
+        Unit of the values, which the buffer does not know.
     timeout_s : float
         How long to wait for the buffer and its header, s.
     info : mne.Info or None
         Labels, kinds and positions of the channels, found by label.
     on_event : callable or None
-        Told the event and its fields, in the thread that pulls.
+        ``on_event(event, **fields)``, in the thread that pulls.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class FieldTripSource:
     Raises
     ------
     SettingsError
-        The unit is none of voltage.
+        The unit is not one of voltage.
     StreamError
         No buffer answers, or its header is absent or cannot be used.
     MontageError
@@ -111,9 +111,9 @@ class FieldTripSource:
         self._link: BufferConnection | None
         self._link, raw_header = connect(host, port, timeout_s)
         try:
-            given = None if info is None else montage_from_info(info)
+            known = None if info is None else montage_from_info(info)
             header = read_buffer_header(
-                raw_header, self._where, names=names, kinds=kinds, given=given
+                raw_header, self._where, names=names, kinds=kinds, known=known
             )
         except (StreamError, MontageError):
             self._link.close()
@@ -127,16 +127,16 @@ class FieldTripSource:
         self._read = 0  # samples of this buffer that were read or given up
         self._base = 0  # our number of the buffer's sample 0
         self._gap = 0
-        self._known: Any = None
-        self._lost_for = ""
-        self._refused_for = ""
+        self._last_read: Any = None
+        self._lost_reason = ""
+        self._refused_reason = ""
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
         No sample is older than the first call. Where the buffer is away, a call may take 0.5 s
-        longer than asked for.
+        longer than `timeout_s`.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class FieldTripSource:
         Raises
         ------
         StreamLostError
-            The buffer was there and is gone, and no `on_event` was given.
+            The buffer was there and is gone, and there is no `on_event`.
         """
         deadline = time.monotonic() + timeout_s
         with self._lock:
@@ -165,9 +165,7 @@ class FieldTripSource:
                 if chunk is not None:
                     return chunk
                 if time.monotonic() >= deadline:
-                    n_channels = self.montage.n_channels
-                    nothing = np.zeros((n_channels, 0), np.float32)
-                    return Chunk(nothing, np.zeros(0), self._base + self._read)
+                    return empty_chunk(self.montage.n_channels, self._base + self._read)
         return None
 
     def close(self) -> None:
@@ -203,7 +201,7 @@ class FieldTripSource:
         self._gap += lost
         if n_there == self._read:
             if now_s - self._clock.newest_s >= PAUSE_S:
-                self._tell_lost(f"no new sample for {PAUSE_S:g} s")
+                self._report_lost(f"no new sample for {PAUSE_S:g} s")
             return None
         n_most = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
         found = link.unread(self._read, n_there, n_most)
@@ -212,22 +210,18 @@ class FieldTripSource:
         start, raw = found
         if raw.shape[1] != self._factors.size:
             raise ConnectionError(f"it has {raw.shape[1]} channels now")
-        self._known = raw[-_KNOWN_SAMPLES:]
+        self._last_read = raw[-_SAME_SAMPLES:]
         gap = self._gap + start - self._read
         first_sample = self._base + start
         self._gap, self._read = 0, start + raw.shape[0]
-        if self._lost_for:
-            self._tell("recovered", lost=gap)
-            self._lost_for = self._refused_for = ""
+        if self._lost_reason:
+            self._report("recovered", lost=gap)
+            self._lost_reason = self._refused_reason = ""
         stamps = self._clock.stamps(first_sample, raw.shape[0])
         return Chunk(self._microvolts(raw), stamps, first_sample, gap)
 
     def _microvolts(self, raw: Any) -> Floats:
-        # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
-        with np.errstate(over="ignore"):
-            data: Floats = np.multiply(raw.T, self._factors[:, None], dtype=np.float64).astype(
-                np.float32, order="C"
-            )
+        data = to_microvolts(raw.T, self._factors)
         return data if self._rows is None else np.ascontiguousarray(data[self._rows])  # [C, T]
 
     def _drop(self, reason: str) -> None:
@@ -236,7 +230,7 @@ class FieldTripSource:
         self._link = None
         if self._on_event is None:
             raise self._gone(reason)
-        self._tell_lost(reason)
+        self._report_lost(reason)
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
     def _gone(self, reason: str) -> StreamLostError:
@@ -253,7 +247,7 @@ class FieldTripSource:
         try:
             self._link = self._returned(BufferConnection(self._host, self._port, _ATTEMPT_S))
         except OSError:
-            # Still away, as was told.
+            # Still away, as was reported.
             self._link = None
         except (StreamError, MontageError) as error:
             self._refuse(str(error))
@@ -278,7 +272,7 @@ class FieldTripSource:
         """Find our channels in a header, or raise."""
         wanted = self.montage
         names = wanted.names if raw_header.nChannels == wanted.n_channels else None
-        header = read_buffer_header(raw_header, self._where, names=names, kinds=None, given=None)
+        header = read_buffer_header(raw_header, self._where, names=names, kinds=None, known=None)
         if abs(header.montage.sfreq_hz - wanted.sfreq_hz) > 1e-6 * wanted.sfreq_hz:
             raise StreamError(
                 f"{self._where} came back with {header.montage.sfreq_hz:g} Hz, before it had "
@@ -288,7 +282,7 @@ class FieldTripSource:
         self._factors = header.factors * self._unit_uv
 
     def _resume(self, link: BufferConnection, n_there: int) -> None:
-        known = self._known
+        known = self._last_read
         if not self._started:
             return
         if known is not None and n_there >= self._read:
@@ -298,20 +292,20 @@ class FieldTripSource:
                 return
         self._base += self._read - n_there
         self._read = n_there
-        self._known = None
+        self._last_read = None
         self._clock.break_off()
 
     def _refuse(self, reason: str) -> None:
         self._link = None
-        if reason != self._refused_for:
-            self._refused_for = reason
-            self._tell("refused", reason=reason)
+        if reason != self._refused_reason:
+            self._refused_reason = reason
+            self._report("refused", reason=reason)
 
-    def _tell_lost(self, reason: str) -> None:
-        if not self._lost_for:
-            self._lost_for = reason
-            self._tell("lost", reason=reason)
+    def _report_lost(self, reason: str) -> None:
+        if not self._lost_reason:
+            self._lost_reason = reason
+            self._report("lost", reason=reason)
 
-    def _tell(self, event: str, **fields: object) -> None:
+    def _report(self, event: str, **fields: object) -> None:
         if self._on_event is not None:
             self._on_event(event, **fields)

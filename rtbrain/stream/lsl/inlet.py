@@ -25,7 +25,8 @@ from rtbrain.stream.lsl.resolve import (
     resolve_one,
     stream_properties,
 )
-from rtbrain.types import Chunk, Floats, Montage, Times
+from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
+from rtbrain.units import to_microvolts
 
 _CHUNK_S = 0.25
 _SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
@@ -154,7 +155,11 @@ class LslSource:
             if not self._waiting:
                 values, stamps = self._receive(timeout_s)
                 self._waiting.extend(self.counter.take(values, stamps, lsl_clock()))
-            return self._waiting.popleft() if self._waiting else self._nothing()
+            return (
+                self._waiting.popleft()
+                if self._waiting
+                else empty_chunk(self.montage.n_channels, self.counter.next_sample)
+            )
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -178,16 +183,7 @@ class LslSource:
     def _microvolts(self, values: Any) -> Floats:
         if self._as_sent:
             return np.array(values.T, order="C")  # [C, T]
-        # A sender of float64 may hold what float32 cannot: inf then, which is masked as bad.
-        with np.errstate(over="ignore"):
-            scaled: Floats = np.multiply(values.T, self._factors[:, None], dtype=np.float64).astype(
-                np.float32, order="C"
-            )
-        return scaled  # [C, T]
-
-    def _nothing(self) -> Chunk:
-        data = np.empty((self.montage.n_channels, 0), np.float32)
-        return Chunk(data, np.empty(0), self.counter.next_sample)
+        return to_microvolts(values.T, self._factors)  # [C, T]
 
 
 def _counter_for(counter: SampleCounter | None, sfreq_hz: float) -> SampleCounter:

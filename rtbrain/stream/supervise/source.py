@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-import numpy as np
-
 from rtbrain.errors import MontageError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -29,7 +27,7 @@ from rtbrain.stream.supervise.connection import (
 from rtbrain.stream.supervise.query import StreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
-from rtbrain.types import Chunk, Montage
+from rtbrain.types import Chunk, Montage, empty_chunk
 from rtbrain.units import AmplitudeCheck
 
 # A stall ends as a loss after this many stall times, which leaves a loop that pulls every
@@ -191,8 +189,7 @@ class SupervisedSource:
         link = self._link
         chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
-            empty = np.empty((self.montage.n_channels, 0), np.float32)
-            return Chunk(empty, np.empty(0), self.counter.next_sample)
+            return empty_chunk(self.montage.n_channels, self.counter.next_sample)
         return self._arrived(self._link.binding.apply(chunk))
 
     def close(self) -> None:
