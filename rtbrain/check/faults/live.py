@@ -27,7 +27,7 @@ from rtbrain.types import Chunk, Floats, Ints, Montage
 
 _PUSH_S = 0.02
 _POLL_S = 0.02
-START_S = 60.0  # longest from a process's start to what it is started for
+START_S = 120.0  # longest from a process's start to what it is started for
 
 
 class LslSender:
