@@ -6,7 +6,6 @@ So neither the length of chunks nor the faults before it change what a fault hit
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -46,16 +45,8 @@ def concatenate_blocks(blocks: Sequence[SampleBlock]) -> SampleBlock:
     )
 
 
-class FaultStep(Protocol):
-    """One fault at work."""
-
-    def __call__(self, block: SampleBlock) -> SampleBlock:
-        """Samples that leave now; `block` and its arrays are left unchanged."""
-        ...
-
-    def flush(self) -> SampleBlock | None:
-        """Samples that were held, at the end of the signal."""
-        ...
+# Samples that leave now; the block and its arrays are left unchanged.
+FaultStep = Callable[[SampleBlock], SampleBlock]
 
 
 def make_fault_step(
@@ -66,29 +57,28 @@ def make_fault_step(
     # What is written in seconds begins at the nearest sample, at rates like 2046.3 Hz too.
     start = round(fault.start_s * sfreq_hz)
     stop = round(fault.stop_s * sfreq_hz) if np.isfinite(fault.stop_s) else _NEVER
-    names = montage.names if fault.channels in ((), ("*",)) else fault.channels
-    rows = montage.rows(names)
+    rows = montage.rows(montage.names if fault.channels in ((), ("*",)) else fault.channels)
     amount = fault.amount
-    for_s = round(amount * sfreq_hz) if fault.kind in ("drop", "stall", "burst") else 0
+    length = round(amount * sfreq_hz) if fault.kind in ("drop", "stall", "burst") else 0
     match fault.kind:
         case "drop":
-            return _Drop(start, start + for_s)
+            return _Drop(start, start + length)
         case "stall":
-            return _Held(start, start + for_s, lambda block: block)
+            return _Hold(start, start + length, length, lambda block: block)
         case "burst":
-            return _Burst(start, stop, max(1, for_s))
+            return _Hold(start, stop, length, lambda block: block)
         case "dup":
-            return _Held(start, start + round(amount), _twice)
+            return _Hold(start, start + round(amount), round(amount), _twice)
         case "reorder":
-            return _Held(start, start + 2 * round(amount), _halves_swapped)
+            return _Hold(start, start + 2 * round(amount), 2 * round(amount), _halves_swapped)
         case "clockstep" | "drift":
-            return _Clock(fault, start, pace_hz)
-    if fault.kind in ("flat", "saturate"):
-        return _FromFirst(fault.kind, start, stop, rows)
-    return _Values(start, stop, rows, _changed_by(fault, sfreq_hz, mains_hz))
+            return _clock_step(fault, start, pace_hz)
+    return _value_step(start, stop, rows, _change_of(fault, sfreq_hz, mains_hz))
 
 
 class _Drop:
+    """Drops the samples of a span."""
+
     def __init__(self, start: int, stop: int) -> None:
         self._start, self._stop = start, stop
         self._lost = 0
@@ -106,169 +96,49 @@ class _Drop:
         left = block.take(kept)
         return replace(left, lost=left.lost + before)
 
-    def flush(self) -> SampleBlock | None:
-        return None
 
+class _Hold:
+    """Holds each group of `length` samples in a span until it is complete, then sends it changed.
 
-class _Held:
-    """Holds the samples of a span until it is over, then hands them on changed."""
+    What it does follows from one sample after the other, whatever the blocks.
+    """
 
-    def __init__(self, start: int, stop: int, change: Callable[[SampleBlock], SampleBlock]) -> None:
-        self._start, self._stop = start, stop
+    def __init__(
+        self, start: int, stop: int, length: int, change: Callable[[SampleBlock], SampleBlock]
+    ) -> None:
+        self._start, self._stop, self._length = start, stop, max(1, length)
         self._change = change
         self._held: list[SampleBlock] = []
-        self._over = False
-
-    def __call__(self, block: SampleBlock) -> SampleBlock:
-        if self._over:
-            return block
-        # Everything from the first sample of the span to the first after it waits, in order.
-        begun = bool(self._held)
-        reached = np.flatnonzero(block.numbers >= self._start)
-        first = 0 if begun else int(reached[0]) if reached.size else block.numbers.size
-        ended = np.flatnonzero(block.numbers >= self._stop - 1)
-        last = int(ended[0]) if ended.size else block.numbers.size
-        if last < block.numbers.size and block.numbers[last] == self._stop - 1:
-            last += 1
-        index = np.arange(block.numbers.size)
-        if last > first:
-            self._held.append(block.take(index[first:last]))
-        if not ended.size:
-            return block.take(index[:first])
-        self._over = True
-        released = self.flush()
-        parts = [block.take(index[:first])]
-        parts += [released] if released is not None else []
-        return concatenate_blocks([*parts, block.take(index[max(first, last) :])])
-
-    def flush(self) -> SampleBlock | None:
-        if not self._held:
-            return None
-        block, self._held = concatenate_blocks(self._held), []
-        return self._change(block)
-
-
-class _Burst:
-    """Holds one burst after the other."""
-
-    def __init__(self, start: int, stop: int, length: int) -> None:
-        self._start, self._stop, self._length = start, stop, length
-        self._held: list[SampleBlock] = []
+        self._group = -1
 
     def __call__(self, block: SampleBlock) -> SampleBlock:
         if not block.numbers.size:
             return block
-        inside = (block.numbers >= self._start) & (block.numbers < self._stop)
-        burst = (block.numbers - self._start) // self._length
-        # Where the newest sample neither ends a burst nor lies outside the span, its burst waits.
-        n_sent = block.numbers.size
-        if inside[-1]:
-            number = block.numbers[-1]
-            last = min(self._start + (burst[-1] + 1) * self._length, self._stop) - 1
-            if number != last:
-                others = np.flatnonzero(~inside | (burst != burst[-1]))
-                n_sent = int(others[-1]) + 1 if others.size else 0
-        index = np.arange(block.numbers.size)
-        sent, waits = block.take(index[:n_sent]), block.take(index[n_sent:])
-        if not sent.numbers.size and self._held and self._same_burst(waits):
-            self._held.append(waits)
-            return sent
-        parts = [*self._held, sent]
-        self._held = [waits] if waits.numbers.size else []
-        return concatenate_blocks(parts)
-
-    def _same_burst(self, waits: SampleBlock) -> bool:
-        if not waits.numbers.size:
-            return True
-        held = (self._held[-1].numbers[-1] - self._start) // self._length
-        return bool(held == (waits.numbers[0] - self._start) // self._length)
-
-    def flush(self) -> SampleBlock | None:
-        held, self._held = self._held, []
-        return concatenate_blocks(held) if held else None
-
-
-class _Clock:
-    def __init__(self, fault: Fault, start: int, pace_hz: float) -> None:
-        self._fault, self._start, self._pace_hz = fault, start, pace_hz
-
-    def __call__(self, block: SampleBlock) -> SampleBlock:
         since = block.numbers - self._start
-        if self._fault.kind == "clockstep":
-            moved_s = np.where(since >= 0, self._fault.amount, 0.0)
-        else:
-            moved_s = 1e-6 * self._fault.amount * np.maximum(since, 0) / self._pace_hz
-        return replace(block, stamps=block.stamps + moved_s)
+        inside = (since >= 0) & (block.numbers < self._stop)
+        groups = np.where(inside, since // self._length, -1)
+        last = inside & (
+            (since % self._length == self._length - 1) | (block.numbers == self._stop - 1)
+        )
+        cuts = np.flatnonzero((np.diff(groups) != 0) | last[:-1]) + 1
+        sent = [block.take(cuts[:0])]
+        for first, end in itertools.pairwise([0, *cuts.tolist(), groups.size]):
+            piece = block.take(np.arange(first, end))
+            if groups[first] != self._group:
+                sent += self.flush()
+                self._group = int(groups[first])
+            if self._group < 0:
+                sent.append(piece)
+                continue
+            self._held.append(piece)
+            if last[end - 1]:
+                sent += self.flush()
+        return concatenate_blocks(sent)
 
-    def flush(self) -> SampleBlock | None:
-        return None
-
-
-class _Values:
-    """Changes the values of channels in a span, each by itself: numbers [n], values [rows, n]."""
-
-    def __init__(
-        self,
-        start: int,
-        stop: int,
-        rows: list[int],
-        change: Callable[[Ints, Floats], Floats],
-    ) -> None:
-        self._start, self._stop, self._rows, self._change = start, stop, rows, change
-
-    def __call__(self, block: SampleBlock) -> SampleBlock:
-        at = np.flatnonzero((block.numbers >= self._start) & (block.numbers < self._stop))
-        if not at.size:
-            return block
-        data = block.data.copy()
-        where = np.ix_(np.asarray(self._rows), at)
-        # Infinities of a fault before this one stay what they are, or become NaN.
-        with np.errstate(over="ignore", invalid="ignore"):
-            data[where] = self._change(block.numbers[at], data[where])
-        return replace(block, data=data)
-
-    def flush(self) -> SampleBlock | None:
-        return None
-
-
-class _FromFirst:
-    """Changes the values of channels in a span by the first one there."""
-
-    def __init__(self, kind: str, start: int, stop: int, rows: list[int]) -> None:
-        self._kind = kind
-        self._first: Floats | None = None
-        self._step = _Values(start, stop, rows, self._by_first)
-
-    def __call__(self, block: SampleBlock) -> SampleBlock:
-        return self._step(block)
-
-    def flush(self) -> SampleBlock | None:
-        return None
-
-    def _by_first(self, numbers: Ints, values: Floats) -> Floats:
-        if self._first is None:
-            self._first = values[:, :1].copy()
-        if self._kind == "flat":
-            return np.broadcast_to(self._first, values.shape)
-        driven = _OVERDRIVE * (values - self._first)
-        rails: Floats = np.clip(driven, -_RAIL_UV, _RAIL_UV)
-        return rails
-
-
-def _changed_by(fault: Fault, sfreq_hz: float, mains_hz: float) -> Callable[[Ints, Floats], Floats]:
-    def changed(numbers: Ints, values: Floats) -> Floats:
-        match fault.kind:
-            case "nan":
-                return np.full_like(values, np.nan)
-            case "inf":
-                return np.full_like(values, np.inf)
-            case "scale":
-                return (values.astype(np.float64) * fault.amount).astype(np.float32)
-        wave_uv = _MAINS_UV * np.sin(2 * np.pi * mains_hz * numbers / sfreq_hz)
-        added: Floats = values + wave_uv.astype(np.float32)
-        return added
-
-    return changed
+    def flush(self) -> list[SampleBlock]:
+        """What is held, as one block, if anything."""
+        held, self._held = self._held, []
+        return [self._change(concatenate_blocks(held))] if held else []
 
 
 def _twice(block: SampleBlock) -> SampleBlock:
@@ -280,6 +150,65 @@ def _halves_swapped(block: SampleBlock) -> SampleBlock:
     index = np.arange(block.numbers.size)
     half = block.numbers.size // 2
     return block.take(np.concatenate([index[half:], index[:half]]))
+
+
+def _clock_step(fault: Fault, start: int, pace_hz: float) -> FaultStep:
+    """Step that sets the clock, or lets it drift."""
+
+    def step(block: SampleBlock) -> SampleBlock:
+        since = block.numbers - start
+        if fault.kind == "clockstep":
+            moved_s = np.where(since >= 0, fault.amount, 0.0)
+        else:
+            moved_s = 1e-6 * fault.amount * np.maximum(since, 0) / pace_hz
+        return replace(block, stamps=block.stamps + moved_s)
+
+    return step
+
+
+# Values [n_rows, n] of samples of these numbers [n], as the fault leaves them.
+_Change = Callable[[Ints, Floats], Floats]
+
+
+def _value_step(start: int, stop: int, rows: list[int], change: _Change) -> FaultStep:
+    """Step that changes the values of channels in a span."""
+
+    def step(block: SampleBlock) -> SampleBlock:
+        at = np.flatnonzero((block.numbers >= start) & (block.numbers < stop))
+        if not at.size:
+            return block
+        data = block.data.copy()
+        where = np.ix_(np.asarray(rows), at)
+        # Infinities of a fault before this one stay what they are, or become NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            data[where] = change(block.numbers[at], data[where])
+        return replace(block, data=data)
+
+    return step
+
+
+def _change_of(fault: Fault, sfreq_hz: float, mains_hz: float) -> _Change:
+    first: list[Floats] = []  # value of each channel at the start of the span
+
+    def changed(numbers: Ints, values: Floats) -> Floats:
+        if not first:
+            first.append(values[:, :1].copy())
+        match fault.kind:
+            case "nan":
+                return np.full_like(values, np.nan)
+            case "inf":
+                return np.full_like(values, np.inf)
+            case "flat":
+                return np.broadcast_to(first[0], values.shape)
+            case "saturate":
+                driven = _OVERDRIVE * (values - first[0])
+                return np.clip(driven, -_RAIL_UV, _RAIL_UV).astype(np.float32)
+            case "scale":
+                return (values.astype(np.float64) * fault.amount).astype(np.float32)
+        wave_uv = _MAINS_UV * np.sin(2 * np.pi * mains_hz * numbers / sfreq_hz)
+        return (values + wave_uv.astype(np.float32)).astype(np.float32)
+
+    return changed
 
 
 class FaultInjection:
@@ -295,10 +224,9 @@ class FaultInjection:
         montage: Montage,
         faults: Sequence[Fault],
         *,
-        mains_hz: float = 60.0,
-        pace_hz: float | None = None,
+        mains_hz: float,
+        pace_hz: float,
     ) -> None:
-        pace_hz = montage.sfreq_hz if pace_hz is None else pace_hz
         self._steps: list[FaultStep] = [
             make_fault_step(fault, montage, mains_hz=mains_hz, pace_hz=pace_hz)
             for fault in faults
@@ -324,8 +252,7 @@ class FaultInjection:
         """Chunks that were held back, at the end of the signal."""
         chunks = []
         for number, step in enumerate(self._steps, 1):
-            held = step.flush()
-            if held is not None:
+            for held in step.flush() if isinstance(step, _Hold) else ():
                 chunks += self._through(held, number)
         return chunks
 

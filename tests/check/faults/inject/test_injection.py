@@ -22,10 +22,10 @@ STAMPS = 100 + np.arange(N_SAMPLES) / SFREQ_HZ
 sizes = st.lists(st.integers(0, 700), max_size=12)
 
 
-def sent(chunks, texts, **settings):
+def sent(chunks, texts, mains_hz=60.0):
     """The chunks that leave at once for each, and those that leave at the end."""
     faults = [parse_fault(text) for text in texts]
-    injection = FaultInjection(MONTAGE, faults, **settings)
+    injection = FaultInjection(MONTAGE, faults, mains_hz=mains_hz, pace_hz=SFREQ_HZ)
     return [*map(injection, chunks), injection.flush()]
 
 
