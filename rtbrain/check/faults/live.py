@@ -114,6 +114,16 @@ def sending(sender: LslSender) -> Iterator[LslSender]:
         sender.end()
 
 
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until a condition holds; False if it did not in time."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
 def listen_to(name: str) -> tuple[StatusListener, DecodeListener]:
     """Listener to a decoder or recorder, and the inlets that it reads."""
     inlets = DecodeListener(name)
@@ -166,7 +176,7 @@ def lsl_world(
     Raises
     ------
     StreamError
-        The decoder refuses to decode (exit code 2), in its words; or gives no valid decode.
+        The decoder refuses to decode, with exit code 2: its message.
     """
     window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()
     sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
@@ -186,8 +196,9 @@ def lsl_world(
             )
             if process.poll() == 2:
                 raise StreamError(last_line(log))
-            if not listener.decodes:
-                raise RuntimeError(f"exit code {process.poll()}, no decode: {last_line(log)}")
+            if not listener.valid_after(0.0):
+                code = process.poll()
+                raise RuntimeError(f"no valid decode, exit code {code}: {last_line(log)}")
             yield World(
                 kind,
                 sender,

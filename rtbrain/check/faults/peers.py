@@ -7,7 +7,7 @@ is MNE-LSL's stream. Senders and peers run in this process, over real LSL.
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,13 @@ import numpy as np
 import pylsl
 from rich.console import Console
 
-from rtbrain.check.faults.live import LslSender
+from rtbrain.check.faults.live import LslSender, sending, wait_until
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.tables import table
 from rtbrain.types import Floats, Ints, Montage
 
 _SFREQ_HZ, _OTHER_HZ = 500.0, 250.0
 _LABELS, _OTHER_LABELS = ("A1", "A2", "A3", "A4"), ("Z9", "Z8", "Z7", "Z6")
-_PUSH_S = 0.02
 GONE_S = 3.0
 STALL_S = 10.0
 _PATIENCE_S = 30.0
@@ -78,8 +77,7 @@ class _NumberedSender:
     def __init__(self) -> None:
         self.name = f"rtbrain-peer-{uuid4().hex[:8]}"
         self.spoil = threading.Event()
-        self._sender = LslSender(self.name, _montage(_SFREQ_HZ, _LABELS), self._samples)
-        self.begin, self.end = self._sender.begin, self._sender.end
+        self.stream = LslSender(self.name, _montage(_SFREQ_HZ, _LABELS), self._samples)
 
     def _samples(self, montage: Montage, numbers: Ints) -> Floats:
         values = np.tile(numbers.astype(np.float32), (montage.n_channels, 1))
@@ -96,20 +94,8 @@ def _montage(sfreq_hz: float, labels: tuple[str, ...]) -> Montage:
 @contextmanager
 def _sending() -> Iterator[_NumberedSender]:
     sender = _NumberedSender()
-    sender.begin()
-    try:
+    with sending(sender.stream):
         yield sender
-    finally:
-        sender.end()
-
-
-def _until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + _PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(_PUSH_S)
-    return True
 
 
 @contextmanager
@@ -129,12 +115,12 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
             stamps.extend(inlet.pull_chunk(timeout=0.0)[1])
             return len(stamps)
 
-        _until(lambda: pulled() > _SFREQ_HZ)
-        sender.end()
+        wait_until(lambda: pulled() > _SFREQ_HZ, _PATIENCE_S)
+        sender.stream.end()
         before = pulled()
         time.sleep(GONE_S)
-        sender.begin(_montage(sfreq_hz, labels))
-        back = _until(lambda: pulled() > before + 2 * sfreq_hz)
+        sender.stream.begin(_montage(sfreq_hz, labels))
+        back = wait_until(lambda: pulled() > before + 2 * sfreq_hz, _PATIENCE_S)
         header = inlet.info(_PATIENCE_S)
     if not back:
         return "no samples after the return", False
@@ -144,13 +130,13 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
     return (
         f"no error: samples of the returned stream ({sfreq_hz:g} Hz, labels {', '.join(labels)}) "
         f"follow the old ones, {gap_s:.1f} s later by their stamps, at {measured_hz:.0f} Hz; its "
-        f"header still says {header.nominal_srate():g} Hz, first label {first_label}"
+        f"header still has {header.nominal_srate():g} Hz, first label {first_label}"
     ), True
 
 
 def _bare_stalls() -> tuple[str, bool]:
     with _sending() as sender, _bare(sender.name) as inlet:
-        _until(lambda: bool(inlet.pull_chunk(timeout=0.0)[1]))
+        wait_until(lambda: bool(inlet.pull_chunk(timeout=0.0)[1]), _PATIENCE_S)
         time.sleep(STALL_S)
         _, stamps = inlet.pull_chunk(timeout=1.0)
         age_s = lsl_clock() - stamps[0]
@@ -180,12 +166,14 @@ def _mne_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
         _sending() as sender,
         _mne(sender.name, bufsize_s=4, acquisition_delay_s=0.05) as stream,
     ):
-        _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
-        sender.end()
+        wait_until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ, _PATIENCE_S)
+        sender.stream.end()
         time.sleep(GONE_S)
         stream.get_data()
-        sender.begin(_montage(sfreq_hz, labels))
-        back = _until(lambda: not stream.connected or stream.n_new_samples > 2 * sfreq_hz)
+        sender.stream.begin(_montage(sfreq_hz, labels))
+        back = wait_until(
+            lambda: not stream.connected or stream.n_new_samples > 2 * sfreq_hz, _PATIENCE_S
+        )
         if not stream.connected or not back:
             return "it reports that it is no longer connected", False
         _, stamps = stream.get_data()
@@ -229,12 +217,12 @@ def _mne_nan() -> tuple[str, bool]:
     ):
         stream.notch_filter(60.0)
         stream.set_eeg_reference("average")
-        _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
+        wait_until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ, _PATIENCE_S)
         before = _nan_channels(stream.get_data()[0])
         sender.spoil.set()
-        _until(lambda: not sender.spoil.is_set())
+        wait_until(lambda: not sender.spoil.is_set(), _PATIENCE_S)
         for _ in range(3):
-            _until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ)
+            wait_until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ, _PATIENCE_S)
             after = _nan_channels(stream.get_data()[0])
     return (
         f"notch, then common average: one NaN on one channel; before it {before} of 4 channels "

@@ -23,6 +23,7 @@ from rtbrain.check.faults.live import (
     new_stream_name,
     patient_sender,
     sending,
+    wait_until,
 )
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig
 from rtbrain.check.faults.world import StatusListener
@@ -171,7 +172,6 @@ _N_CHANNELS, _SFREQ_HZ = 128, 2048.0
 KILLED_AFTER_S = (3.0, 3.2, 3.4)
 _MAX_LOST_S = 1.0
 _BEGUN_BYTES = 1 << 20
-_POLL_S = 0.02
 
 
 def killed(rig: Rig) -> Finding:
@@ -192,11 +192,8 @@ def _killed(path: Path, after_s: float) -> Finding:
     montage = Montage(labels, ("seeg",) * _N_CHANNELS, _SFREQ_HZ)
     sender = LslSender(name, montage, _numbered_samples)
     with sending(sender), running_command(arguments, log) as process:
-        end = time.monotonic() + START_S
-        while not (path.exists() and path.stat().st_size > _BEGUN_BYTES):
-            if time.monotonic() > end:
-                raise StreamError(f"nothing is recorded within {START_S:g} s: {last_line(log)}")
-            time.sleep(_POLL_S)
+        if not wait_until(lambda: path.exists() and path.stat().st_size > _BEGUN_BYTES, START_S):
+            raise StreamError(f"nothing is recorded within {START_S:g} s: {last_line(log)}")
         time.sleep(after_s)
         killed_s = lsl_clock()
         process.kill()

@@ -6,7 +6,7 @@ import numpy as np
 
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, cut_signal
 from rtbrain.signal import ChannelQuality
-from rtbrain.types import Decode, Floats, Window
+from rtbrain.types import Decode, Floats
 
 _BAD_ROW = 5
 _FROM_S, _TO_S = 8.0, 11.0
@@ -19,10 +19,9 @@ _KINDS = ("linear", "car", "edge")
 
 @dataclasses.dataclass(slots=True)
 class _Run:
-    """What a decoder made of a signal, an entry a window."""
+    """Results of a decoder, one entry per window."""
 
     decodes: list[Decode] = dataclasses.field(default_factory=list)
-    windows: list[Window] = dataclasses.field(default_factory=list)
     channels: list[Floats] = dataclasses.field(default_factory=list)
 
 
@@ -146,7 +145,6 @@ def _run(rig: Rig, kind: str, signal: Floats) -> _Run:
     for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
         for window in decoder.cut(chunk):
             embedding = decoder.encode(window)
-            run.windows.append(window)
             run.channels.append(embedding.channels)
             run.decodes.append(decoder.readout(embedding))
     return run

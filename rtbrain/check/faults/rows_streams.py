@@ -27,11 +27,13 @@ def open_world(rig: Rig, kind: str = "linear", **options: Any) -> AbstractContex
 
 
 def _refusal(world: World, gone_s: float, words: Sequence[str] = ()) -> str:
-    """Wait for a refusal with these words after a time; its reason, or "none"."""
+    """Wait for a refusal after a time, whose reason has these words; that reason, or "none"."""
 
     def reasons() -> list[str]:
-        told = [one for one in world.listener.events if one.event == "refused" and one.t > gone_s]
-        reasons = [str(one.fields.get("reason", "")) for one in told]
+        refused = [
+            one for one in world.listener.events if one.event == "refused" and one.t > gone_s
+        ]
+        reasons = [str(one.fields.get("reason", "")) for one in refused]
         return [why for why in reasons if all(word in why for word in words)]
 
     world.listener.until(lambda: bool(reasons()), BACK_WITHIN_S)

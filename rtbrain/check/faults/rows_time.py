@@ -78,8 +78,8 @@ def stepping_clocks(rig: Rig) -> Finding:
     measured = drift.report
     passed &= abs(measured.drift_ppm + 200) < 5 and measured.lost == 0
     return (
-        f"{n_steps} steps told, {report.lost} of {numbers.size} samples lost, age of samples on "
-        f"arrival {1000 * ages.min():.1f} to {1000 * ages.max():.1f} ms (true: 10.5); drift: "
+        f"{n_steps} steps reported, {report.lost} of {numbers.size} samples lost, age of samples "
+        f"on arrival {1000 * ages.min():.1f} to {1000 * ages.max():.1f} ms (true: 10.5); drift: "
         f"{measured.drift_ppm:.1f} ppm, {measured.effective_rate_hz:.3f} Hz, {measured.lost} lost",
         passed,
     )
@@ -95,28 +95,31 @@ def uneven_markers(rig: Rig) -> Finding:
     bursts = rng.uniform(5, 55, 3)[:, None] + rng.uniform(0, 0.01, (3, 100))
     times = _START_S + np.concatenate([rng.uniform(2, 58, 100), bursts.ravel()])
     texts = ["", "réponse ✓", "刺激", "a" * 500, "rest"]
-    told = sorted(
+    sent = sorted(
         (t + rng.uniform(-1, 1.5), t, f"{number} {texts[number % 5]}" if number % 5 else "")
         for number, t in enumerate(times)
     )
     packets = _packets(np.arange(round(60 * sfreq_hz)), sfreq_hz)
-    given: list[tuple[float, str]] = []
+    received: list[tuple[float, str]] = []
     worst = 0.0
     for packet in packets:
-        while told and told[0][0] <= packet.t_arrived:
-            _, t, text = told.pop(0)
+        while sent and sent[0][0] <= packet.t_arrived:
+            _, t, text = sent.pop(0)
             windows.mark(t, text)
         data = _marked(rig.montage, packet.numbers)
         for window in windows(Chunk(data, packet.stamps, int(packet.numbers[0]))):
             marker = windows.marker
             if marker is None or not window.quality.valid:
                 return f"a window without a marker or invalid: {window.quality.reason}", False
-            given.append((marker.t, marker.text))
+            received.append((marker.t, marker.text))
             first = int(window.data[0, 0])
             worst = max(worst, abs(first - offset - (marker.t - _START_S) * sfreq_hz))
-    passed = len(given) == len(times) == len(set(given)) and worst <= 1
-    passed &= sorted(t for t, _ in given) == sorted(times.tolist())
-    return f"{len(given)} windows of {len(times)} markers, at most {worst:.2f} samples off", passed
+    passed = len(received) == len(times) == len(set(received)) and worst <= 1
+    passed &= sorted(t for t, _ in received) == sorted(times.tolist())
+    return (
+        f"{len(received)} windows of {len(times)} markers, at most {worst:.2f} samples off",
+        passed,
+    )
 
 
 def _packets(numbers: Ints, true_hz: float, *, stamps: Times | None = None) -> list[_Packet]:
@@ -188,7 +191,7 @@ def uneven_chunks(rig: Rig) -> Finding:
         "one by one for a second, then whole": [1] * round(sfreq_hz) + [data.shape[1]],
         "bursts": [*trickle, round(4 * sfreq_hz)],
     }
-    said, worst = [], 0.0
+    parts, worst = [], 0.0
     for kind in ("linear", "edge"):
         whole = rig.decoder(kind).decode(cut_signal(data, [data.shape[1]], sfreq_hz))
         valid = np.array([decode.quality.valid for decode in whole])
@@ -204,8 +207,8 @@ def uneven_chunks(rig: Rig) -> Finding:
                 if a.quality.valid
             )
             worst = max(worst, off)
-        said.append(f"{kind}: {valid.sum()} decodes x {len(cuts)} cuts")
-    return f"{', '.join(said)}; largest difference {worst:.1e}", worst <= 1e-6
+        parts.append(f"{kind}: {valid.sum()} decodes x {len(cuts)} cuts")
+    return f"{', '.join(parts)}; largest difference {worst:.1e}", worst <= 1e-6
 
 
 SIMULATED_S = 3600

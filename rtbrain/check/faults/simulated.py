@@ -22,7 +22,6 @@ from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.live.source import rate_check
 from rtbrain.outlet import StatusReport
 from rtbrain.processes import resident_kib
-from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.resolve import StreamSummary, ambiguous_stream_error
@@ -32,7 +31,7 @@ from rtbrain.stream.supervise.source import SupervisedSource
 from rtbrain.types import Chunk, Decode, Montage
 
 _START_S = 100.0
-_STEP_S = 0.02
+_STEP_S = 0.05
 _PULL_S = 0.25  # longest piece of signal in one pull
 _QUEUE_S = 30.0  # what an inlet holds, as over LSL
 _READY_S = 20.0
@@ -181,26 +180,6 @@ class SimulatedInlet:
 
 
 @dataclass(slots=True)
-class _SteppingSource:
-    """A source on whose virtual clock a little time passes with every pull that may wait."""
-
-    source: Source
-    clock: VirtualClock
-
-    @property
-    def montage(self) -> Montage:
-        return self.source.montage
-
-    def pull(self, timeout_s: float) -> Chunk | None:
-        if timeout_s > 0:
-            self.clock.now_s += _STEP_S
-        return self.source.pull(min(timeout_s, _STEP_S))
-
-    def close(self) -> None:
-        self.source.close()
-
-
-@dataclass(slots=True)
 class _Outlet:
     """Takes decodes and events where a decoder would send them, as a listener receives them."""
 
@@ -245,7 +224,11 @@ def simulated_world(
         network.begin(source_id=source_id)
 
     def run(stop: Callable[[], bool]) -> None:
-        pipeline.run(stop)
+        def step() -> bool:
+            clock.now_s += _STEP_S
+            return stop()
+
+        pipeline.run(step)
 
     listener = StatusListener(clock, run)
     outlet = _Outlet(listener)
@@ -264,7 +247,7 @@ def simulated_world(
     )
     pipeline = build_live(
         build_decoder(bundle, montage, on_event=outlet.emit),
-        _SteppingSource(source, clock),
+        source,
         (outlet, report),
         report,
         latest_only=True,

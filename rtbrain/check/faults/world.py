@@ -81,41 +81,21 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class World:
-    """A sender, a decoder that has begun to decode it, and what is heard of the decoder.
-
-    Attributes
-    ----------
-    stall : callable
-        Stops the decoder, not the sender, for some seconds.
-    resident_kib : callable
-        Memory of the decoder.
-    n_dropped : callable
-        Samples that its inlet dropped, as far as the world knows.
-    slack : int
-        How far counts of samples or windows may be off.
-    tolerance : float
-        How far decodes may differ from those made offline.
-    delivery_s : float
-        Longest time from the end of a window to the arrival of its decode, s.
-    back_s : float
-        When the stream returned last, s.
-    runs : list of (float, float)
-        End of the first valid window, and stamp of the last sample, of each time that the stream
-        was there and decoded before, s.
-    """
+    """A sender, a decoder that has begun to decode it, and what is heard of the decoder."""
 
     kind: str
     sender: Sender
     listener: StatusListener
     window_s: float
     hop_s: float
-    stall: Callable[[float], None]
-    resident_kib: Callable[[], float]
-    n_dropped: Callable[[], int]
-    slack: int
-    tolerance: float
-    delivery_s: float
-    back_s: float = 0.0
+    stall: Callable[[float], None]  # stops the decoder, not the sender, for some seconds
+    resident_kib: Callable[[], float]  # of the decoder
+    n_dropped: Callable[[], int]  # samples that its inlet dropped
+    slack: int  # how far counts of samples or windows may be off
+    tolerance: float  # how far decodes may differ from those made offline
+    delivery_s: float  # longest time from a sample to the decode that it completes
+    back_s: float = 0.0  # when the stream returned last
+    # Of each time that it was decoded before: end of the first window, stamp of the last sample.
     runs: list[tuple[float, float]] = field(default_factory=list)
 
     def begin_again(self, montage: Montage | None = None, *, n_valid: int = 3) -> float:

@@ -1,5 +1,6 @@
 """A signal outlet that goes wrong as the user chose: `rtbrain simulate --fault`."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -123,25 +124,13 @@ class PhaseOutput:
 class FaultyOutlet:
     """Sends a signal with faults over LSL; no fault changes the name or the source_id.
 
-    Parameters
-    ----------
-    name, source_id : str
-        What the stream is called.
-    montage : Montage
-        Channels and rate of the signal.
-    faults : sequence of Fault
-        What goes wrong, by the signal's own time; may be none.
-    origin : str
-        Where the signal comes from, for the header.
-    speed : float
-        Times faster than life: the rates that are announced are that much higher.
-    mains_hz : float
-        Frequency of mains, Hz.
+    Faults go by the signal's own time; at a `speed` above 1 the announced rates are that much
+    higher.
 
     Raises
     ------
     MontageError
-        A fault is about a channel that there is not.
+        A fault names a channel that does not exist.
     SettingsError
         Faults of the stream overlap.
     """
@@ -180,11 +169,9 @@ class FaultyOutlet:
         """Send a chunk, numbered from 0 since the start, or what the faults leave of it."""
         start = 0
         while start < chunk.n_samples:
-            while self._to_come and self._begins(0) <= chunk.first_sample + start:
+            while self._next_begin() <= chunk.first_sample + start:
                 self._next_phase()
-            stop = chunk.n_samples
-            if self._to_come:
-                stop = min(stop, self._begins(0) - chunk.first_sample)
+            stop = min(chunk.n_samples, self._next_begin() - chunk.first_sample)
             piece = replace(
                 chunk,
                 data=chunk.data[:, start:stop],
@@ -205,8 +192,9 @@ class FaultyOutlet:
             outlet.close()
         self._outlets = []
 
-    def _begins(self, number: int) -> int:
-        return round(self._to_come[number].start_s * self._sfreq_hz)
+    def _next_begin(self) -> int:
+        """First sample of the next phase."""
+        return round(self._to_come[0].start_s * self._sfreq_hz) if self._to_come else sys.maxsize
 
     def _send(self, chunks: list[Chunk]) -> None:
         for chunk in chunks if self._outlets else ():
