@@ -202,11 +202,13 @@ def _change_of(fault: Fault, sfreq_hz: float, mains_hz: float) -> _Change:
                 return np.broadcast_to(first[0], values.shape)
             case "saturate":
                 driven = _OVERDRIVE * (values - first[0])
-                return np.clip(driven, -_RAIL_UV, _RAIL_UV).astype(np.float32)
+                rails: Floats = np.clip(driven, -_RAIL_UV, _RAIL_UV)
+                return rails
             case "scale":
                 return (values.astype(np.float64) * fault.amount).astype(np.float32)
         wave_uv = _MAINS_UV * np.sin(2 * np.pi * mains_hz * numbers / sfreq_hz)
-        return (values + wave_uv.astype(np.float32)).astype(np.float32)
+        added: Floats = values + wave_uv.astype(np.float32)
+        return added
 
     return changed
 
