@@ -1,22 +1,13 @@
-"""`rtbrain compile`: a decoder's encoder for a faster runtime, where it decodes as well."""
+"""`rtbrain compile`: a faster form of a decoder's encoder, if it decodes as well."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from rtbrain.check.compile.options import (
-    CompileOptions,
-    Precision,
-    RuntimeName,
-    check_options,
-    require_encoder,
-)
-from rtbrain.check.compile.run import compile_and_check
-from rtbrain.check.compile.sources import open_sources
-from rtbrain.decoder import read_bundle
+from rtbrain.check.compile.options import CompileOptions, Precision, RuntimeName
+from rtbrain.check.compile.run import compile_bundle
 
 
 def command(
@@ -37,7 +28,7 @@ def command(
         ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0, help="Largest fall of AUC that is admitted.")
+        float, typer.Option("--tolerance", min=0, help="Maximum allowed drop in AUC.")
     ] = 0.005,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Of the encoder.")] = 1,
     classes: Annotated[
@@ -48,8 +39,8 @@ def command(
     ] = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
 ) -> None:
-    """Compile a decoder's encoder for this machine, and say what that costs and gains."""
-    asked = CompileOptions(
+    """Compile a decoder's encoder for this machine, and report its cost in AUC and its speed."""
+    options = CompileOptions(
         bundle.resolve(),
         runtime,
         precision,
@@ -61,8 +52,4 @@ def command(
         stream,
         scale,
     )
-    found = read_bundle(bundle)
-    check_options(asked)
-    model = require_encoder(asked, found)
-    with ExitStack() as stack:
-        compile_and_check(Console(), asked, found, model, *open_sources(asked, found, stack))
+    compile_bundle(options, Console())

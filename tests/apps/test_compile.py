@@ -65,7 +65,7 @@ def quantised(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(made, folder)
     done = rtbrain("compile", folder, *ADMITTED)
     assert done.returncode == 0, done.stderr
-    assert "admitted" in done.stdout
+    assert "installed:" in done.stdout
     return folder
 
 
@@ -159,7 +159,7 @@ def test_int8_that_decodes_worse_is_refused_and_an_older_one_stays(compiled: Pat
 
     with mock.patch.object(OpenVINORuntime, "__call__", noise):
         line = refused("compile", compiled, *INT8, "--validate-on", ON)
-    assert "is not admitted: AUC" in line
+    assert "is refused: AUC" in line
     assert "at most 0.005" in line
     assert files_of(compiled_folder_of(compiled)) == before
     assert sorted(path.name for path in compiled.parent.iterdir()) == ["bundle", "bundle.compiled"]
@@ -171,7 +171,7 @@ def test_without_labels_the_decoder_is_not_checked_and_the_report_says_so(bundle
     assert "a synthetic patient implanted as this one" in done.stdout
     assert "the decoder was not checked" in done.stdout
     report = report_of(bundle, "torchscript-fp32")
-    assert report["standing_in"]
+    assert report["synthetic_stand_in"]
     assert report["decoder"]["scores"] == {}
     assert report["embedding_error"]["channels"]["largest"] < 1e-5
     assert live_runtime(bundle)["runtime"] == "torchscript"

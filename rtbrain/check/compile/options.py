@@ -1,4 +1,4 @@
-"""What `rtbrain compile` does: makes, checks, and puts in place what is good enough."""
+"""What `rtbrain compile` is asked to do, checked before any work."""
 
 import os
 from dataclasses import dataclass
@@ -17,32 +17,14 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What the command line asks for.
-
-    Attributes
-    ----------
-    folder : Path
-        The bundle.
-    runtime, precision : str
-        Of the compiled encoder.
-    on : tuple of str
-        Recordings to check on.
-    calibrate_on : str or None
-        Corpus or recording.
-    tolerance : float
-        Largest fall of AUC.
-    threads : int
-        Of a call.
-    classes, stream, scale
-        As `rtbrain evaluate` has them.
-    """
+    """What the command line asks for; `folder` is the bundle."""
 
     folder: Path
     runtime: RuntimeName
     precision: Precision
-    on: tuple[str, ...]
-    calibrate_on: str | None
-    tolerance: float
+    on: tuple[str, ...]  # recordings to check on
+    calibrate_on: str | None  # corpus or recording
+    tolerance: float  # largest drop of AUC
     threads: int
     classes: str | None
     stream: str | None
@@ -53,9 +35,9 @@ class CompileOptions:
         return ApprovedRuntime(self.runtime, self.precision, bundle.id)
 
 
-def require_encoder(asked: CompileOptions, bundle: Bundle) -> EncoderModel:
+def require_encoder(options: CompileOptions, bundle: Bundle) -> EncoderModel:
     """Encoder of the bundle, if it has one that can be compiled."""
-    name, model = asked.folder.name, model_of_bundle(bundle)
+    name, model = options.folder.name, model_of_bundle(bundle)
     if model is None:
         raise SettingsError(f"{name} is of mode linear, which has no encoder: nothing to compile")
     if bundle.manifest.mode == "streaming":
@@ -66,32 +48,32 @@ def require_encoder(asked: CompileOptions, bundle: Bundle) -> EncoderModel:
     return model
 
 
-def check_options(asked: CompileOptions) -> None:
+def check_options(options: CompileOptions) -> None:
     """Refuse what cannot be, before any work is done."""
-    if asked.precision == "int8" and asked.runtime == "torchscript":
+    if options.precision == "int8" and options.runtime == "torchscript":
         raise SettingsError(
             "--precision int8 is of openvino alone: give --runtime openvino, or another precision"
         )
-    above = asked.folder.parent
+    above = options.folder.parent
     if not os.access(above, os.W_OK):
         raise SettingsError(
             f"{above}: cannot be written to, and what is compiled lies beside the bundle: copy "
             "the bundle to a folder of yours"
         )
-    needed = {"torchscript": [], "openvino": ["openvino"]}[asked.runtime]
-    for package in [*needed, *(["nncf"] if asked.precision == "int8" else [])]:
+    needed = {"torchscript": [], "openvino": ["openvino"]}[options.runtime]
+    for package in [*needed, *(["nncf"] if options.precision == "int8" else [])]:
         if find_spec(package) is None:
             raise CompiledModelError(
-                f"--runtime {asked.runtime} --precision {asked.precision}: the package {package} "
-                'is not installed: pip install "rtbrain[fast]"'
+                f"--runtime {options.runtime} --precision {options.precision} needs {package}: "
+                'pip install "rtbrain[fast]"'
             )
-    require_precision(asked.precision)
-    if asked.precision != "int8" and asked.calibrate_on is not None and asked.on:
+    require_precision(options.precision)
+    if options.precision != "int8" and options.calibrate_on is not None and options.on:
         raise SettingsError(
-            f"--calibrate-on is for --precision int8, {asked.precision} needs none: leave it out"
+            f"--calibrate-on is for --precision int8, {options.precision} needs none: leave it out"
         )
-    if asked.precision == "int8" and not asked.on:
+    if options.precision == "int8" and not options.on:
         raise SettingsError(
-            "--precision int8 is admitted only if the decoder still decodes: give a labelled "
-            "recording to check it on, --validate-on RECORDING"
+            "--precision int8 must be checked on the decoder: pass a labelled recording, "
+            "--validate-on RECORDING"
         )

@@ -180,7 +180,7 @@ class PairedEncoder:
 
 
 class PairedReadout:
-    """Readout stage that gives what `before` gives, and keeps what the second encoder decodes to."""
+    """Readout stage that returns what `before` returns, and keeps the second encoder's decodes."""
 
     def __init__(
         self,

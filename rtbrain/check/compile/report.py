@@ -1,4 +1,4 @@
-"""What `rtbrain compile` tells: a table, notes, and the report beside the compiled encoder."""
+"""What `rtbrain compile` reports: a table, notes, and the report beside the compiled encoder."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ import rtbrain
 from rtbrain.check.compile.check import AlternatedTimes, CheckResult
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import ApprovedRuntime
+from rtbrain.tables import table
 
 _TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
 
@@ -30,27 +31,24 @@ def compile_table(outcome: CompileOutcome) -> Table:
     """Before and after side by side."""
     found, turns = outcome.found, outcome.turns
     threads = f"{outcome.threads} thread{'s' * (outcome.threads > 1)}"
-    table = Table(title=f"compiled, {threads}")
-    table.add_column("")
-    table.add_column("torchscript fp32", justify="right")
-    table.add_column(f"{outcome.way.runtime} {outcome.way.precision}", justify="right")
+    headings = ("", "torchscript fp32", f"{outcome.way.runtime} {outcome.way.precision}")
+    rows: list[tuple[str, str, str]] = []
     for name, change in found.changes.items():
-        table.add_row(_TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}")
-        table.add_row("  after - before", "", f"{0.0 - change.fall:+.4f}")
-        table.add_row("  95 %", "", f"{change.low:+.4f} to {change.high:+.4f}")
+        rows.append((_TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}"))
+        rows.append(("  after - before", "", f"{0.0 - change.fall:+.4f}"))
+        rows.append(("  95 %", "", f"{change.low:+.4f} to {change.high:+.4f}"))
     for title, errors in (("channel", found.channels), ("population", found.population)):
         cosines = f"{errors.cosine_p50:.1e} / {errors.cosine_p99:.1e}"
-        table.add_row(f"1 - cos, {title}, 50 / 99 %", "", cosines)
-        table.add_row("  largest difference", "", f"{errors.largest:.1e}")
-    both = (turns.before_ms, turns.after_ms)
-    shown = "50 %" if turns.after_ms[1] is None else "50 / 99 %"
-    table.add_row(f"ms a step, {shown}", *map(_step, both))
+        rows.append((f"1 - cos, {title}, 50 / 99 %", "", cosines))
+        rows.append(("  largest difference", "", f"{errors.largest:.1e}"))
+    before, after = turns.before_ms, turns.after_ms
+    shown = "50 %" if after[1] is None else "50 / 99 %"
+    rows.append((f"ms per step, {shown}", _step(before), _step(after)))
     if turns.hop_ms is not None:
-        shares = (f"{p50 / turns.hop_ms:.1%}" for p50, _ in both)
-        table.add_row(f"  of the hop of {turns.hop_ms:.0f} ms", *shares)
-    times = turns.before_ms[0] / turns.after_ms[0]
-    table.add_row("  times as fast", "1", f"{times:.2f}")
-    return table
+        shares = (f"{p50 / turns.hop_ms:.1%}" for p50 in (before[0], after[0]))
+        rows.append((f"  of the hop of {turns.hop_ms:.0f} ms", *shares))
+    rows.append(("  times as fast", "1", f"{before[0] / after[0]:.2f}"))
+    return table(f"compiled, {threads}", headings, rows)
 
 
 def _step(took_ms: tuple[float, float | None]) -> str:
@@ -62,7 +60,7 @@ def compile_notes(outcome: CompileOutcome) -> list[str]:
     notes = []
     found, sources = outcome.found, outcome.sources
     names = ", ".join(sources["compared_on"])
-    if sources["standing_in"]:
+    if sources["synthetic_stand_in"]:
         notes.append(
             f"embeddings were compared on {found.n_windows} windows of a synthetic patient "
             "implanted as this one: name a recording with --validate-on for those of its own"
@@ -71,7 +69,8 @@ def compile_notes(outcome: CompileOutcome) -> list[str]:
         notes.append(f"embeddings were compared on {found.n_windows} windows of {names}")
     if not found.changes:
         notes.append(
-            "the decoder was not checked, for there was no labelled recording: name one with --validate-on"
+            "the decoder was not checked, because there was no labelled recording: name one with "
+            "--validate-on"
         )
     else:
         notes.append(f"the decoder was scored on {found.n_labelled} labelled windows of {names}")
@@ -89,12 +88,12 @@ def _held_out(fitted_on: list[str]) -> str:
     """What a fall means on recordings that the readout has seen."""
     if fitted_on:
         return (
-            f"WARNING: the readout was fitted on {', '.join(fitted_on)}, where a fall is "
-            "understated: name with --validate-on a recording that it was not fitted on"
+            f"WARNING: the readout was fitted on {', '.join(fitted_on)}, which hides a drop: pass "
+            "--validate-on a recording that it was not fitted on"
         )
     return (
-        "on a recording that the readout was fitted on a fall is understated: --validate-on should be "
-        "another, and the bundle does not tell of these that they are not"
+        "a recording that the readout was fitted on hides a drop, and the bundle does not record "
+        "which these are: --validate-on should name another"
     )
 
 

@@ -1,9 +1,10 @@
-"""What `rtbrain compile` does: makes, checks, and puts in place what is good enough."""
+"""`rtbrain compile`: compile an encoder, check the decoder on it, install what passes."""
 
 import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rtbrain.check.compile.check import (
     CompiledCheck,
     time_alternately,
 )
-from rtbrain.check.compile.options import CompileOptions
+from rtbrain.check.compile.options import CompileOptions, check_options, require_encoder
 from rtbrain.check.compile.paired import decisive, eager_reference
 from rtbrain.check.compile.report import (
     CompileOutcome,
@@ -27,11 +28,12 @@ from rtbrain.check.compile.sources import (
     CheckRecording,
     corpus_windows,
     is_corpus,
+    open_sources,
     recorded_windows,
     synthetic_stand_in,
     was_fitted_on,
 )
-from rtbrain.decoder import Bundle, Readout, strict_json
+from rtbrain.decoder import Bundle, Readout, read_bundle
 from rtbrain.encoder import (
     ApprovedRuntime,
     EncoderModel,
@@ -47,6 +49,7 @@ from rtbrain.encoder import (
     lip_positions,
 )
 from rtbrain.errors import CompiledModelError
+from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.evaluate.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
@@ -55,44 +58,42 @@ from rtbrain.types import Floats, Ints
 Decoder = tuple[FeaturePipeline, Readout]
 
 
-def compile_and_check(
+def compile_bundle(options: CompileOptions, console: Console) -> None:
+    """Compile the encoder of a bundle for this machine.
+
+    Raises
+    ------
+    RtbrainError
+        Options cannot work, a recording cannot be read, or the result decodes worse than tolerated.
+    """
+    bundle = read_bundle(options.folder)
+    check_options(options)
+    model = require_encoder(options, bundle)
+    with ExitStack() as stack:
+        checked, calibrated = open_sources(options, bundle, stack)
+        _compile_and_check(console, options, bundle, model, checked, calibrated)
+
+
+def _compile_and_check(
     console: Console,
-    asked: CompileOptions,
+    options: CompileOptions,
     bundle: Bundle,
     model: EncoderModel,
     checked: list[CheckRecording],
     calibrated: CheckRecording | None,
 ) -> None:
-    """Compile, compare and time an encoder, and put it beside its bundle if it is admitted.
+    """Compile, compare and time an encoder; install it beside its bundle if it passes.
 
-    Parameters
-    ----------
-    console : Console
-        Shows how it goes on, and the report.
-    asked : Asked
-        What is wanted.
-    bundle : Bundle
-        The decoder.
-    model : EncoderModel
-        Its encoder.
-    checked : list of Given
-        What to check on.
-    calibrated : Given or None
-        The recording to calibrate on, where it is one.
-
-    Raises
-    ------
-    CompiledModelError
-        It cannot be compiled, or decodes worse than is tolerated: nothing is written then.
+    Nothing is written where it cannot be compiled, or where decodes are worse than tolerated.
     """
-    way = asked.way(bundle)
+    way = options.way(bundle)
     compared = checked or [calibrated or synthetic_stand_in(bundle)]
-    plain = _plain(asked, bundle, compared[0])
-    windows = _calibration(console, asked, bundle, plain, checked, calibrated)
-    with tempfile.TemporaryDirectory(dir=asked.folder.parent, prefix=".compiled-") as scratch:
-        with console.status(f"compiling for {asked.runtime} {asked.precision}"):
+    plain = _plain(options, bundle, compared[0])
+    windows = _calibration(console, options, bundle, plain, checked, calibrated)
+    with tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".compiled-") as scratch:
+        with console.status(f"compiling for {options.runtime} {options.precision}"):
             after, exact, contract, folder = _made(
-                asked, way, model, plain[0], windows, Path(scratch)
+                options, way, model, plain[0], windows, Path(scratch)
             )
         length_s = bundle.recipe.window.length_s
         checker = CompiledCheck(
@@ -102,28 +103,30 @@ def compile_and_check(
             after,
             exact,
             duration_s=sum(one.checked_s(length_s) for one in compared),
-            scale=asked.scale,
+            scale=options.scale,
         )
         if windows and not checked and calibrated is None:
             checker.compare(windows)
         else:
             for number, one in enumerate(compared):
-                checker.play(one, _plain(asked, bundle, one) if number else _as_new(plain))
+                checker.play(one, _plain(options, bundle, one) if number else _as_new(plain))
         outcome = CompileOutcome(
             way,
-            asked.threads,
-            asked.tolerance,
+            options.threads,
+            options.tolerance,
             checker.found(),
             _timed(console, bundle, plain, after),
-            _told_sources(asked, compared, calibrated, windows)
-            | {"was_fitted_on": [one.name for one in checked if was_fitted_on(bundle, one.source)]},
+            _describe_sources(options, compared, calibrated, windows)
+            | {"fitted_on": [one.name for one in checked if was_fitted_on(bundle, one.source)]},
         )
-        _tell(console, outcome)
-        _refuse_loss(asked, outcome.found)
+        console.print(compile_table(outcome))
+        for note in compile_notes(outcome):
+            console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        _refuse_loss(options, outcome.found)
         report = compile_report(outcome, bundle, json.loads(contract))
-        place = install_compiled(asked.folder, way, folder, report)
+        place = install_compiled(options.folder, way, folder, report)
     console.print(
-        f"admitted: {place}: rtbrain decode --bundle {asked.folder} uses it from now on "
+        f"installed: {place}; rtbrain decode --bundle {options.folder} uses it from now on "
         "(runtime: auto)",
         markup=False,
         soft_wrap=True,
@@ -131,25 +134,19 @@ def compile_and_check(
 
 
 def _timed(
-    console: Console, bundle: Bundle, plain: "Decoder", after: EncoderStage
+    console: Console, bundle: Bundle, plain: Decoder, after: EncoderStage
 ) -> AlternatedTimes:
     features, readout = _as_new(plain)
     with console.status("measuring steps in turns"):
         return time_alternately(features, readout, after, bundle.recipe)
 
 
-def _tell(console: Console, outcome: CompileOutcome) -> None:
-    console.print(compile_table(outcome))
-    for note in compile_notes(outcome):
-        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _plain(asked: CompileOptions, bundle: Bundle, one: CheckRecording) -> "Decoder":
+def _plain(options: CompileOptions, bundle: Bundle, one: CheckRecording) -> Decoder:
     """Decoder of the bundle as it runs where nothing was compiled for it."""
-    return decoder_for(bundle, one.recording, RuntimeChoice("torchscript", "fp32", asked.threads))
+    return decoder_for(bundle, one.recording, RuntimeChoice("torchscript", "fp32", options.threads))
 
 
-def _as_new(decoder: "Decoder") -> "Decoder":
+def _as_new(decoder: Decoder) -> Decoder:
     features, readout = decoder
     features.reset()
     readout.reset()
@@ -158,22 +155,22 @@ def _as_new(decoder: "Decoder") -> "Decoder":
 
 def _calibration(
     console: Console,
-    asked: CompileOptions,
+    options: CompileOptions,
     bundle: Bundle,
-    plain: "Decoder",
+    plain: Decoder,
     checked: list[CheckRecording],
     calibrated: CheckRecording | None,
 ) -> list[Floats]:
     """Windows of the corpus that was named, or for int8 of the recording; else none."""
-    source = asked.calibrate_on
+    source = options.calibrate_on
     if source is not None and is_corpus(source):
         shape = _shape(plain[0])
         return corpus_windows(Path(source), bundle.recipe, shape, checked)
-    if asked.precision != "int8" or calibrated is None:
+    if options.precision != "int8" or calibrated is None:
         return []
     first = not checked or checked[0] is calibrated
-    decoder = _as_new(plain) if first else _plain(asked, bundle, calibrated)
-    return recorded_windows(console, bundle, calibrated, decoder, asked.scale)
+    decoder = _as_new(plain) if first else _plain(options, bundle, calibrated)
+    return recorded_windows(console, bundle, calibrated, decoder, options.scale)
 
 
 def _shape(features: FeaturePipeline) -> tuple[int, int, int]:
@@ -182,7 +179,7 @@ def _shape(features: FeaturePipeline) -> tuple[int, int, int]:
 
 
 def _made(
-    asked: CompileOptions,
+    options: CompileOptions,
     way: ApprovedRuntime,
     model: EncoderModel,
     features: FeaturePipeline,
@@ -191,7 +188,7 @@ def _made(
 ) -> tuple[EncoderStage, Callable[..., Any], str, Path]:
     """The compiled encoder, the eager model, the contract, and the folder that was written."""
     positions = None if model.popt is None else lip_positions(features.signal.montage)
-    shape, threads = _shape(features), asked.threads
+    shape, threads = _shape(features), options.threads
     runtime, folder = make_runtime(way, model, shape, positions, windows, scratch, threads=threads)
     stage = EncoderStage(runtime, neural_delay_s=features.neural_delay_s)
     return (
@@ -202,45 +199,47 @@ def _made(
     )
 
 
-def _told_sources(
-    asked: CompileOptions,
+def _describe_sources(
+    options: CompileOptions,
     compared: Sequence[CheckRecording],
     calibrated: CheckRecording | None,
     windows: Sequence[Floats],
 ) -> dict[str, Any]:
     """Where windows came from, for the report: names alone, no folders."""
-    source = source_name(asked.calibrate_on or "") if calibrated is None else calibrated.name
-    told: dict[str, Any] = {
-        "compared_on": [one.name for one in compared] if asked.on else [source],
-        "synthetic_stand_in": not asked.on and asked.calibrate_on is None,
+    source = source_name(options.calibrate_on or "") if calibrated is None else calibrated.name
+    described: dict[str, Any] = {
+        "compared_on": [one.name for one in compared] if options.on else [source],
+        "synthetic_stand_in": not options.on and options.calibrate_on is None,
         "calibration": None,
     }
-    if asked.precision != "int8":
-        return told
-    told["calibration"] = {"from": source, "windows": len(windows)}
+    if options.precision != "int8":
+        return described
+    described["calibration"] = {"from": source, "windows": len(windows)}
     if calibrated is not None and calibrated.calibrates_until_s:
-        told["calibration"] |= {
+        described["calibration"] |= {
             "first_s": calibrated.calibrates_until_s,
             "embargo": "one window: what is checked on begins that much later",
         }
-    return told
+    return described
 
 
-def _refuse_loss(asked: CompileOptions, found: CheckResult) -> None:
+def _refuse_loss(options: CompileOptions, found: CheckResult) -> None:
     """Refuse what decodes worse than is tolerated."""
     if not found.changes:
         return
     name, change = decisive(found.changes)
     title = {"auc": "AUC", "pearson_r": "r"}[name]
     # NaN where only one class occurred: int8 was not checked then.
-    if change.fall <= asked.tolerance or (change.fall != change.fall and asked.precision != "int8"):
+    if change.fall <= options.tolerance or (
+        change.fall != change.fall and options.precision != "int8"
+    ):
         return
-    told = f"{change.before:.4f} before, {change.after:.4f} after, on {found.n_labelled} windows"
+    scores = f"{change.before:.4f} before, {change.after:.4f} after, on {found.n_labelled} windows"
     raise CompiledModelError(
-        f"{asked.runtime} {asked.precision} is not admitted: {title} {told} (95 % of the "
-        f"difference {change.low:+.4f} to {change.high:+.4f}), expected a fall of at most "
-        f"{asked.tolerance:g}: "
-        "nothing was written; keep the precision that you have, or check on a longer recording"
+        f"{options.runtime} {options.precision} is refused: {title} {scores} (95 % of the "
+        f"difference {change.low:+.4f} to {change.high:+.4f}), expected a drop of at most "
+        f"{options.tolerance:g}: nothing was written; keep the precision that you have, or check "
+        "on a longer recording"
     )
 
 

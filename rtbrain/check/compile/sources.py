@@ -26,7 +26,7 @@ from rtbrain.types import Floats
 _SYNTHETIC = "synthetic:"
 # A block of channels of each is calibrated on: more change the ranges little.
 _MOST_WINDOWS = 32
-_STANDING_IN_S = 12.0
+_STAND_IN_S = 12.0
 _CONTACTS = (6, 256)  # that a synthetic patient may have
 
 
@@ -60,7 +60,7 @@ class CheckRecording:
 def open_recording(
     source: str, bundle: Bundle, stream: str | None, scale: float
 ) -> AbstractContextManager[list[Recording]]:
-    """A recording, its notes told; what has no rate of its own gets the decoder's."""
+    """A recording, its notes printed; one without a rate of its own gets the decoder's."""
     rateless = source.startswith(_SYNTHETIC) or source.lower().endswith(".npy")
     sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
     return open_recordings((source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale)
@@ -90,16 +90,16 @@ def same_source(one: str, other: str) -> bool:
 
 
 def was_fitted_on(bundle: Bundle, source: str) -> bool:
-    """Whether a bundle tells that its decoder was fitted on a recording.
+    """Whether a bundle records that its decoder was fitted on a recording.
 
-    It does of a synthetic patient; of files it keeps no names, which may be those of people.
+    It does for synthetic patients; it keeps no names of files, which may be those of people.
     """
     if not source.startswith(_SYNTHETIC):
         return False
     seed, *rest = source.removeprefix(_SYNTHETIC).split(",")
     values = {key.strip(): value for key, _, value in (word.partition("=") for word in rest)}
-    told = f"synthetic patient {int(seed)} of family {int(values.get('family', 0))},"
-    return bundle.manifest.trained_on.startswith(told)
+    trained_on = f"synthetic patient {int(seed)} of family {int(values.get('family', 0))},"
+    return bundle.manifest.trained_on.startswith(trained_on)
 
 
 def is_corpus(source: str) -> bool:
@@ -121,7 +121,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
     window = bundle.recipe.window
     montage = bundle.montage
     n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
-    duration_s = 2 * window.length_s + _STANDING_IN_S
+    duration_s = 2 * window.length_s + _STAND_IN_S
     source = f"{_SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
     patient = open_dataset(source, sfreq_hz=montage.sfreq_hz)
     rows = [row % n_contacts for row in range(montage.n_channels)]
@@ -215,27 +215,29 @@ def _refuse_shared(corpus: Corpus, checked: Sequence[CheckRecording]) -> None:
 
 
 def open_sources(
-    asked: CompileOptions, bundle: Bundle, stack: ExitStack
+    options: CompileOptions, bundle: Bundle, stack: ExitStack
 ) -> tuple[list[CheckRecording], CheckRecording | None]:
     """What is checked on, and the recording that is calibrated on, if it is one."""
 
     def one(source: str) -> CheckRecording:
-        opening = open_recording(source, bundle, asked.stream, asked.scale)
+        opening = open_recording(source, bundle, options.stream, options.scale)
         (recording,) = stack.enter_context(opening)
-        return check_recording(source, recording, bundle, asked.classes)
+        return check_recording(source, recording, bundle, options.classes)
 
     twice = [
-        name for n, name in enumerate(asked.on) if any(same_source(name, o) for o in asked.on[:n])
+        name
+        for n, name in enumerate(options.on)
+        if any(same_source(name, o) for o in options.on[:n])
     ]
     if twice:
         raise SettingsError(
             f"--validate-on {twice[0]} is given twice: its windows would count twice"
         )
-    checked = [one(source) for source in asked.on]
-    source = asked.calibrate_on
-    if asked.precision == "int8":
+    checked = [one(source) for source in options.on]
+    source = options.calibrate_on
+    if options.precision == "int8":
         _refuse_unlabelled(checked, bundle)
-        source = source or asked.on[0]
+        source = source or options.on[0]
     if source is None or is_corpus(source):
         return checked, None
     shared = next((n for n, each in enumerate(checked) if same_source(each.source, source)), None)
@@ -250,6 +252,6 @@ def _refuse_unlabelled(checked: list[CheckRecording], bundle: Bundle) -> None:
         if one.labels is None:
             raise SettingsError(
                 f"--validate-on {one.name}: holds no labels of the decoder's "
-                f"{', '.join(bundle.manifest.labels)}, and int8 is admitted only after a check: "
+                f"{', '.join(bundle.manifest.labels)}, and int8 must be checked: "
                 "name a labelled recording, or its markers with --classes"
             )
