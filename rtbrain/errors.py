@@ -6,13 +6,13 @@
      ├── SettingsError      a setting or a flag that cannot work
      ├── MontageError       channels, labels or positions that do not fit
      ├── RecordingError     a file of signals that cannot be read as one
-     ├── StreamError        a live stream: absent, ambiguous, or not what was asked for
+     ├── StreamError        a live stream: absent, ambiguous, or not the one expected
      │    └── StreamLostError    the stream was there and is gone, or does not answer
      ├── CheckpointError    weights that are foreign, broken or unsafe
      ├── BundleError        a decoder bundle that is incomplete or was altered
-     └── CompiledModelError      a compiled model that differs from its source, or a wrong shape
+     └── CompiledModelError  a compiled model that differs from its source, or a wrong shape
 
-The message is one line: what was expected, what was got, where, what to do. The command line
+The message is one line: what was expected, what was found, where, what to do. The command line
 prints it and exits with code 2.
 """
 
@@ -22,7 +22,7 @@ _MAX_QUOTED = 80
 
 
 class RtbrainError(Exception):
-    """The user, a file or a stream asked for something that cannot be done."""
+    """Something that a user, a file or a stream requires cannot be done."""
 
 
 class SettingsError(RtbrainError):
@@ -38,7 +38,7 @@ class RecordingError(RtbrainError):
 
 
 class StreamError(RtbrainError):
-    """A live stream that is absent, ambiguous, or not what was asked for."""
+    """A live stream that is absent, ambiguous, or not the one expected."""
 
 
 class StreamLostError(StreamError):

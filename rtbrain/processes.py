@@ -77,7 +77,7 @@ def stop_after(
     duration_s: float | None,
     clock: Callable[[], float],
 ) -> Callable[[], bool]:
-    """Whether to stop: when `stopping` says so, or after a duration from now by the clock, s."""
+    """Condition to stop: `stopping`, or a duration in s since now by the clock."""
     if duration_s is None:
         return stopping
     end = clock() + duration_s
@@ -122,7 +122,7 @@ def require_display() -> None:
 
 
 def use_lsl_scope(scope: str) -> None:
-    """Let LSL see as far as the settings say; a `LSLAPICFG` that the user set wins."""
+    """Set how far LSL sees; an `LSLAPICFG` set by the user wins."""
     if not _set_by_user():
         os.environ["LSLAPICFG"] = str(_lsl_settings(scope))
 
@@ -131,7 +131,7 @@ def use_lsl_scope(scope: str) -> None:
 def private_lsl_session(folder: Path) -> Iterator[None]:
     """Let LSL in this block and in children that start in it see no other streams.
 
-    A `LSLAPICFG` that the user set wins. liblsl reads its settings once, at its first call.
+    An `LSLAPICFG` set by the user wins. liblsl reads its settings once, at its first call.
     """
     if _set_by_user():
         yield

@@ -39,7 +39,7 @@ class SlowFilter:
 
 
 class Script:
-    """A source that gives what it was told to, an empty chunk for None."""
+    """A source that plays a script, with an empty chunk for None."""
 
     def __init__(self, montage: Montage, time: Time, chunks: list[Chunk | None]) -> None:
         self.montage, self._time, self._chunks = montage, time, iter(chunks)
@@ -150,15 +150,15 @@ def test_without_a_good_channel_nothing_is_decoded() -> None:
         assert np.isnan(decode.values).all()
 
 
-def test_a_second_without_samples_takes_the_last_decode_back_once() -> None:
+def test_a_second_without_samples_withdraws_the_last_decode_once() -> None:
     chunks: list[Chunk | None] = [*session(), *[None] * 30]
     decodes = ran(chunks, latest_only=False, skipped=[])
     assert [decode.quality.valid for decode in decodes[-2:]] == [True, False]
     assert decodes[-1].quality.reason == "no samples for 1 s"
     assert np.isnan(decodes[-1].values).all()
     assert decodes[-1].age_s > 1.0
-    # It is a word about now, not about the window: two decodes of one stamp could not be told
-    # apart by whoever listens. What it takes back is told by the moment that it describes.
+    # It is stamped with now, not with the window's end: a listener could not distinguish two
+    # decodes of one stamp. The moment that it describes names the decode that it withdraws.
     assert decodes[-1].t_stop == decodes[-1].t_received > decodes[-2].t_stop + 1.0
     assert decodes[-1].t_neural == decodes[-2].t_neural
 
@@ -187,7 +187,7 @@ class Endless(Script):
     n_pulls = 0
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        assert self.n_pulls < 5000, "a stop was never asked for"
+        assert self.n_pulls < 5000, "stop() was never called"
         at = 20 * self.n_pulls
         self.n_pulls += 1
         stamps = 100.0 + np.arange(at, at + 20) / SFREQ_HZ

@@ -1,14 +1,11 @@
 """Settings: YAML of plain values, validated before any data flow.
 
-A `Recipe` says how signals become decodes (it travels inside a decoder bundle), a
-`DecodeSettings` where live samples come from and where decodes go, a `FitSettings` how a decoder
-is fitted, a `DemoSettings` what the demo shows, a `CorpusSettings` which recordings become
-windows on disk, a `PretrainSettings` what is learned from them, a `DistillSettings` what a
-streaming encoder learns from another. Durations are seconds, frequencies Hz. A key that is not
-known is refused, with the nearest that is.
+A `Recipe` defines how signals become decodes (a decoder bundle carries it), `DecodeSettings` a
+live session, `FitSettings` a fit, `DemoSettings` the demo, `CorpusSettings` a corpus of windows on
+disk, `PretrainSettings` and `DistillSettings` the training of encoders. Durations are seconds,
+frequencies Hz. An unknown key is refused, and the nearest known one named.
 """
 
-from rtbrain.config.corpus import CorpusSettings, SourceSettings
 from rtbrain.config.files import (
     SETTINGS_KINDS,
     find_settings,
@@ -27,7 +24,12 @@ from rtbrain.config.recipe import (
     SpectrogramSettings,
     WindowSettings,
 )
-from rtbrain.config.training import DistillSettings, PretrainSettings
+from rtbrain.config.training import (
+    CorpusSettings,
+    DistillSettings,
+    PretrainSettings,
+    SourceSettings,
+)
 
 __all__ = [
     "SETTINGS_KINDS",

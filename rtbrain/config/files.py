@@ -1,4 +1,4 @@
-"""Settings from YAML: found by name or path, read and validated, told in one line where wrong."""
+"""Settings from YAML: found by name or path, read, validated, refused in one line."""
 
 import difflib
 import inspect
@@ -13,11 +13,10 @@ import yaml
 from pydantic import ValidationError
 
 from rtbrain.config.base import Settings
-from rtbrain.config.corpus import CorpusSettings
 from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
 from rtbrain.config.recipe import Recipe
-from rtbrain.config.training import DistillSettings, PretrainSettings
+from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSettings
 from rtbrain.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -44,20 +43,13 @@ def find_settings(name_or_path: str) -> Path:
     if path.is_file():
         return path
     raise SettingsError(
-        f"no settings {name_or_path!r}: give a file, or one of {', '.join(ready)}"
+        f"no settings {name_or_path!r}: name a file, or one of {', '.join(ready)}"
         f"{_nearest(name_or_path, ready)}"
     )
 
 
 def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
-    """Read and validate a file of settings.
-
-    Parameters
-    ----------
-    name_or_path : str
-        Name of ready-made settings, or a YAML file.
-    model : type
-        One of `KINDS`.
+    """Read and validate ready-made settings by name, or a YAML file.
 
     Raises
     ------
@@ -69,7 +61,7 @@ def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
 
 
 def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
-    """Keys and values of a file of settings, not validated, and what a message calls the file.
+    """Keys and values of a file of settings, not validated, and its name for messages.
 
     Raises
     ------
@@ -87,18 +79,18 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
 
 
 def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: str) -> SettingsT:
-    """Validate settings that were read already.
+    """Validate keys and values; `where` names their file in messages.
 
     Raises
     ------
     SettingsError
-        A key is not known or a value cannot work; the message names the first of them.
+        A key is unknown or a value cannot work; the message names the first.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        # A misspelt key also leaves the right one missing: tell of the misspelling.
+        # A misspelt key also leaves the right one missing: report the misspelling.
         first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
@@ -122,7 +114,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _keys_beside(model: type[Settings], loc: tuple[int | str, ...]) -> list[str]:
-    """Keys known at the place of the last part of `loc`."""
+    """Keys known at the level of the last part of `loc`."""
     for part in loc[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = nested_settings(model.model_fields[part].annotation) or model
@@ -141,7 +133,7 @@ def nested_settings(annotation: object) -> type[Settings] | None:
 
 
 def settings_kind(values: Mapping[str, Any]) -> str:
-    """The kind that knows most of these keys, `SETTINGS_KINDS`' first where several do."""
+    """Kind that knows most of these keys; the first of `SETTINGS_KINDS` among equals."""
     return max(
         SETTINGS_KINDS, key=lambda kind: len(set(values) & set(SETTINGS_KINDS[kind].model_fields))
     )

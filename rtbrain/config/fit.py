@@ -1,4 +1,4 @@
-"""A fit: recordings and labels to a decoder bundle."""
+"""A fit: from recordings and labels to a decoder bundle."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ class LabelSettings(Settings):
         for kind in ("classes", "events"):
             texts = getattr(self, kind) or ()
             if len(set(texts)) < len(texts):
-                raise ValueError(f"{kind}: one text comes twice")
+                raise ValueError(f"{kind}: a text is repeated")
         if self.rest and self.events is None:
             raise ValueError("rest is for events")
         if self.threshold is not None and self.channel is None:
@@ -54,7 +54,7 @@ class SplitSettings(Settings):
     embargo_s: PositiveFloat | None = None
     """Gap between training and test, s; by default the window plus the filters' settling time."""
     unsafe_random: bool = False
-    """Split windows at random. Neighbours overlap, so scores are too high; the report says so."""
+    """Split windows at random. Neighbours overlap, so scores are too high; the report warns."""
 
 
 class FitSettings(Settings):

@@ -1,4 +1,4 @@
-"""A live session: where samples come from and where decodes go; and the demo's patient."""
+"""A live session: where samples come from and where decodes go; and the demo."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ class StreamSettings(Settings):
     type: str | None = None
     """Type of the LSL stream, such as EEG."""
     source_id: str | None = None
-    """Source id of the LSL stream, which tells amplifiers of one name apart."""
+    """Source id of the LSL stream, which distinguishes amplifiers of one name."""
     accept_other_source: bool = False
     """After a loss, continue with a sender that has another source id."""
     markers: str | None = None

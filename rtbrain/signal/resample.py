@@ -22,7 +22,7 @@ class Resample:
     the start of the stream, and is stamped with that moment. It comes out `delay_s` later, when
     the last input that it depends on has arrived: the delay shows as age. Away from the start the
     values are those of ``scipy.signal.resample_poly`` [1]_; before the start, and before the
-    first sample after a gap, the first sample is taken to have lasted forever, so that an offset
+    first sample after a gap, the first sample counts as having lasted forever, so that an offset
     leaves no transient. An output within reach of a NaN is NaN.
 
     A gap of the output is the difference of its counters, so that rounding never adds up. It
@@ -51,7 +51,7 @@ class Resample:
         self._half = 0 if ratio == 1 else _CROSSINGS * max(self._up, self._down)
         self._phases = _phases(self._up, self._down, self._half)  # [up, n_taps]
         self.delay_s = self._half / self._up / montage.sfreq_hz
-        self._expected: int | None = None  # number of the output after the last one given
+        self._expected: int | None = None  # number of the output after the last
         self._started = False
         self._next = 0  # number of the next output
         self._inputs = InputHistory(montage.n_channels)

@@ -47,7 +47,7 @@ class RunningStft:
     and the newest frame ends with the newest sample. A frame first feeds its channel's mean and
     variance, exponentially weighted, with the weight ``max(1 / n, 1 / time_constant_frames)`` of
     the nth frame (at first the plain mean and variance of all so far), and is normalised by
-    them; a deviation of 0 is taken as 1. The result is kept: later windows show the same values.
+    them; a deviation of 0 counts as 1. The result is kept: later windows show the same values.
     After a channel's first 100 frames, a frame feeds at most 5 deviations from the mean, so that
     an artefact does not hide the brain behind it for minutes.
 
@@ -56,7 +56,7 @@ class RunningStft:
     one before, with no samples lost between, adds its new frames; frames of windows that were
     skipped are fed as far as they lie in this window. In all other cases the kept frames are off
     the grid: all are computed anew, those of time already fed are normalised by the statistics
-    as they stand. A window that ends before the one before is taken as a new recording: all its
+    as they stand. A window that ends before the previous one starts a new recording: all its
     frames are fed. The statistics survive this and any gap; `reset` forgets them.
 
     A channel that is not good in the window's quality does not feed, nor does a frame with a

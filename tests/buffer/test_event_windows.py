@@ -58,7 +58,7 @@ def test_every_marker_gives_the_slice_around_its_nearest_sample(lengths, times, 
     nearest = {
         str(number): int(np.abs(WHOLE.timestamps - t).argmin()) for number, t in enumerate(times)
     }
-    # What is told needs the sample after the marker, and the window's last.
+    # A window needs the sample after the marker, and its own last.
     due = {
         text
         for text, anchor in nearest.items()
@@ -96,18 +96,18 @@ def test_windows_do_not_depend_on_chunking(lengths, other, times):
 
 @given(
     lengths=st.lists(st.integers(1, 60), min_size=5, max_size=12),
-    told=st.lists(st.tuples(st.floats(100.0, 100.7), st.integers(0, 12)), min_size=1, max_size=20),
+    added=st.lists(st.tuples(st.floats(100.0, 100.7), st.integers(0, 12)), min_size=1, max_size=20),
 )
 @settings(max_examples=80, deadline=None)
-def test_a_late_marker_gives_what_an_early_one_does(lengths, told):
+def test_a_late_marker_gives_what_an_early_one_does(lengths, added):
     early, late = event_windows(patience_s=1.0), event_windows(patience_s=1.0)
-    for number, (t, _) in enumerate(told):
+    for number, (t, _) in enumerate(added):
         early.mark(t, str(number))
     pieces = split(WHOLE, lengths)
     wanted = {marker.text: window for marker, window in given_by(early, [WHOLE])}
     got = {}
     for place, piece in enumerate([*pieces, empty(first=N_SAMPLES)]):
-        for number, (t, when) in enumerate(told):
+        for number, (t, when) in enumerate(added):
             if min(when, len(pieces)) == place:
                 late.mark(t, str(number))
         got |= {marker.text: window for marker, window in given_by(late, [piece])}
@@ -229,13 +229,13 @@ def test_a_jump_of_the_counter_without_a_gap_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"length": 0}, "1 sample or more"),
         ({"patience_s": 0.0}, "above 0 s, got 0"),
         ({"patience_s": float("nan")}, "got nan"),
     ],
 )
-def test_windows_of_nothing_are_refused(wrong, told):
-    with pytest.raises(SettingsError, match=told):
+def test_windows_of_nothing_are_refused(wrong, message):
+    with pytest.raises(SettingsError, match=message):
         event_windows(**wrong)

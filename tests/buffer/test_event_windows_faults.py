@@ -48,7 +48,7 @@ def test_no_window_spans_a_gap_and_those_beside_it_stay_whole():
     assert np.isnan(got["400"][0]).all()
 
 
-def test_a_marker_told_after_a_gap_finds_its_window_before_it():
+def test_a_marker_added_after_a_gap_finds_its_window_before_it():
     windows = event_windows(length=20, offset=0)
     given_by(windows, [WHOLE, recording(300, first=437, gap=37, seed=1)])
     windows.mark(100.5, "late")
@@ -72,7 +72,7 @@ def test_an_overwritten_window_is_not_valid_and_says_so():
     assert [w[2] for w in got.values()] == [275, 280, -5]
 
 
-def test_a_marker_of_another_clock_is_told_and_not_waited_for():
+def test_a_marker_of_another_clock_is_reported_and_not_waited_for():
     windows = event_windows()
     for t in (1.7e9, float("nan"), float("inf"), 100.9):
         windows.mark(t, "go")
@@ -89,7 +89,7 @@ def test_a_marker_of_another_clock_is_told_and_not_waited_for():
 @given(lengths=sizes, more=sizes, seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_what_becomes_of_stray_markers_does_not_depend_on_chunking(lengths, more, seed):
-    """Set clocks, gaps, markers of any time: cut in pieces or not, every marker tells the same."""
+    """Set clocks, gaps, markers of any time: cut in pieces or not, every marker gives the same."""
     rng = np.random.default_rng(seed)
     stamps = WHOLE.timestamps + 3.0 * np.repeat(rng.integers(-1, 2, 8), N_SAMPLES // 8)
     chunk = Chunk(WHOLE.data, stamps)
@@ -120,14 +120,14 @@ def test_stamps_that_jitter_move_a_window_by_less_than_the_jitter():
         assert window[5]
 
 
-@pytest.mark.parametrize("told", ["early", "late"])
+@pytest.mark.parametrize("added", ["early", "late"])
 @pytest.mark.parametrize("step_s", [-10.0, 10.0])
-def test_markers_of_a_clock_that_was_set_find_its_old_and_its_new_time(step_s, told):
+def test_markers_of_a_clock_that_was_set_find_its_old_and_its_new_time(step_s, added):
     stamps = WHOLE.timestamps.copy()
     stamps[200:] += step_s
     before, after = split(Chunk(WHOLE.data, stamps), [200])[:2]
     windows = event_windows(length=10, offset=0)
-    if told == "early":
+    if added == "early":
         windows.mark(float(stamps[100]), "old")
         got = given_by(windows, [before])
         windows.mark(float(stamps[300]), "new")

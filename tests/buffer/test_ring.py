@@ -16,13 +16,13 @@ from rtbrain.buffer import Ring
 @settings(max_examples=80, deadline=None)
 def test_the_last_samples_are_those_pushed_last_and_nan_before(capacity, sizes, data):
     ring = Ring(2, capacity)
-    told = np.full((2, capacity), np.nan, np.float32)
+    pushed = np.full((2, capacity), np.nan, np.float32)
     for k, size in enumerate(sizes):
         new = (100 * k + np.arange(2 * size, dtype=np.float32)).reshape(2, size)
         ring.push(new)
-        told = np.concatenate([told, new], axis=1)
+        pushed = np.concatenate([pushed, new], axis=1)
         n_samples = data.draw(st.integers(0, capacity))
-        wanted = told[:, told.shape[1] - n_samples :]
+        wanted = pushed[:, pushed.shape[1] - n_samples :]
         np.testing.assert_array_equal(ring.last(n_samples), wanted)
 
 

@@ -1,4 +1,4 @@
-"""Settings: what is refused, and how the user is told."""
+"""Settings: what is refused, and in which words."""
 
 from pathlib import Path
 
@@ -50,9 +50,9 @@ def test_ready_made_settings_are_known_by_their_keys(name: str, kind: str) -> No
 )
 def test_ready_made_settings_for_users_explain_every_line(name: str) -> None:
     lines = find_settings(name).read_text().splitlines()
-    told = [line for line in lines if line.strip() and not line.endswith(":")]
+    settings = [line for line in lines if line.strip() and not line.endswith(":")]
     # Of a list of recordings each speaks for itself.
-    assert all("#" in line or line.lstrip().startswith('- "') for line in told)
+    assert all("#" in line or line.lstrip().startswith('- "') for line in settings)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def cut_sizes() -> st.SearchStrategy[list[int]]:
 
 
 def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """One chunk a stretch without gap; checks that the counters run on and tell every loss."""
+    """One chunk per stretch without gap; checks that the counters continue and count every loss."""
     stretches: list[list[Chunk]] = []
     expected: int | None = None
     for chunk in chunks:

@@ -98,13 +98,13 @@ def test_a_stage_leaves_its_input_unchanged(name):
 def test_an_empty_chunk_gives_an_empty_chunk_of_the_stages_montage(name):
     stage = chain_of([name])
     empty = Chunk(np.empty((MONTAGE.n_channels, 0), np.float32), np.empty(0), 0)
-    given = stage(empty)
-    assert given.data.shape == (stage.montage.n_channels, 0)
-    assert given.first_sample == 0
+    made = stage(empty)
+    assert made.data.shape == (stage.montage.n_channels, 0)
+    assert made.first_sample == 0
 
 
 @every_stage
-def test_a_gap_told_by_an_empty_chunk_is_not_forgotten(name):
+def test_a_gap_declared_by_an_empty_chunk_is_not_forgotten(name):
     first, second, _ = segments()
     plain, split = chain_of([name]), chain_of([name])
     wanted = joined([plain(first), plain(second)])

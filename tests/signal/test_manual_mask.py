@@ -19,22 +19,22 @@ SIGNAL = brain_like(8, 2048, SFREQ_HZ)
 
 
 class Heard:
-    """What was sent, and what was told of it."""
+    """Marks that were sent, and the events that followed."""
 
     def __init__(self, *texts: str) -> None:
         self.texts = deque(texts)
-        self.told: list[tuple[str, dict[str, str]]] = []
+        self.events: list[tuple[str, dict[str, str]]] = []
 
     def __call__(self) -> list[str]:
         return [self.texts.popleft() for _ in range(len(self.texts))]
 
-    def tell(self, event: str, **fields: str) -> None:
-        self.told.append((event, fields))
+    def add_event(self, event: str, **fields: str) -> None:
+        self.events.append((event, fields))
 
 
 def stage_of(*texts: str) -> tuple[ManualMask, Heard]:
     heard = Heard(*texts)
-    return ManualMask(MONTAGE, read_marks=heard, on_event=heard.tell), heard
+    return ManualMask(MONTAGE, read_marks=heard, on_event=heard.add_event), heard
 
 
 def whole() -> Chunk:
@@ -49,30 +49,30 @@ def test_a_marked_contact_is_nan_and_the_others_are_as_they_were() -> None:
     assert np.isnan(out[2]).all()
     np.testing.assert_array_equal(np.delete(out, 2, 0), np.delete(SIGNAL, 2, 0))
     np.testing.assert_array_equal(SIGNAL, before)
-    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
+    assert heard.events == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
 
 
-def test_a_mark_taken_back_gives_the_contact_back_and_nothing_is_told_twice() -> None:
+def test_withdrawing_a_mark_restores_the_contact_and_nothing_is_reported_twice() -> None:
     stage, heard = stage_of("bad A3", "bad A3")
     stage(whole())
     assert stage.bad == ("A3",)
     heard.texts += ["good A3", "good A3", "good A4"]
     chunk = whole()
     assert stage(chunk) is chunk
-    assert [event for event, _ in heard.told] == ["channel_bad", "channel_good"]
+    assert [event for event, _ in heard.events] == ["channel_bad", "channel_good"]
 
 
-def test_marks_are_told_again_when_asked_for() -> None:
+def test_marks_are_repeated_on_request() -> None:
     stage, heard = stage_of("bad A1", "bad A3", "bad?")
     stage(whole())
-    assert [fields["channel"] for _, fields in heard.told] == ["A1", "A3", "A1", "A3"]
+    assert [fields["channel"] for _, fields in heard.events] == ["A1", "A3", "A1", "A3"]
 
 
-def test_other_texts_are_no_marks_and_an_unknown_contact_is_told_of() -> None:
+def test_other_texts_are_no_marks_and_an_unknown_contact_is_reported() -> None:
     stage, heard = stage_of("seizure", "bad", "badly A3", "bad  A3", "", "bad Z9")
     chunk = whole()
     assert stage(chunk) is chunk
-    unknown = [fields["channel"] for event, fields in heard.told if event == "channel_unknown"]
+    unknown = [fields["channel"] for event, fields in heard.events if event == "channel_unknown"]
     assert unknown == ["", " A3", "Z9"]
 
 
@@ -99,11 +99,11 @@ def test_the_chain_masks_a_marked_contact_before_any_reference(with_quality: boo
     steps = [SignalStep.model_validate({"quality": {}})] if with_quality else []
     steps.append(SignalStep.model_validate({"reference": "car"}))
     heard = Heard("bad A3")
-    chain = build_signal(steps, MONTAGE, heard.tell, heard)
+    chain = build_signal(steps, MONTAGE, heard.add_event, heard)
     spoilt = SIGNAL.copy()
     spoilt[2] *= 3
     wild = chain(Chunk(spoilt, whole().timestamps)).data
     others = np.delete(SIGNAL, 2, 0)
     assert np.isnan(wild[2]).all()
     np.testing.assert_allclose(np.delete(wild, 2, 0), others - others.mean(axis=0), atol=1e-3)
-    assert heard.told == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
+    assert heard.events == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]

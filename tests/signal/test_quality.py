@@ -1,4 +1,4 @@
-"""Bad contacts are found, masked, told of and taken back; good ones are left as they are."""
+"""Bad contacts are found, masked, reported and restored; good ones are left alone."""
 
 from collections.abc import Callable
 from functools import cache
@@ -71,10 +71,10 @@ FAULTS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
 def run(data: Floats, **kwargs: object) -> tuple[Floats, list[tuple[str, str, str]]]:
     events: list[tuple[str, str, str]] = []
 
-    def told(event: str, *, channel: str, reason: str) -> None:
+    def report(event: str, *, channel: str, reason: str) -> None:
         events.append((event, channel, reason))
 
-    stage = ChannelQuality(PATIENT.montage, on_event=told, **kwargs)
+    stage = ChannelQuality(PATIENT.montage, on_event=report, **kwargs)
     return stage(whole(data, SFREQ_HZ)).data, events
 
 
@@ -200,15 +200,15 @@ def outputs(stage: ChannelQuality, chunks: list[Chunk]) -> list[Chunk]:
 @settings(max_examples=12, deadline=None)
 @given(sizes=st.lists(st.integers(0, 700), min_size=1, max_size=6).filter(lambda s: max(s) > 20))
 def test_verdicts_do_not_depend_on_chunking(sizes):
-    told = [], []
+    events = [], []
     stages = [
         ChannelQuality(PATIENT.montage, on_event=lambda e, *, to=to, **f: to.append((e, f)))
-        for to in told
+        for to in events
     ]
     wanted = outputs(stages[0], spoiled())
     got = outputs(stages[1], [part for chunk in spoiled() for part in pieces(chunk, sizes)])
     same(got, wanted)
-    assert told[0] == told[1]
+    assert events[0] == events[1]
     assert stages[0].bad == stages[1].bad
     assert {NAMES[1], NAMES[9]} <= set(stages[0].bad)
 

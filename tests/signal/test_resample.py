@@ -97,11 +97,11 @@ def test_counters_stay_exact_over_many_gaps(gaps, start):
             assert got.first_sample == first + n_given + lost
             assert got.first_sample / 2000 == pytest.approx(got.timestamps[0], rel=1e-12)
         n_given += got.n_samples
-    # The last stretch is long enough to give: all that came before is given or lost.
+    # The last stretch is long enough for an output: everything before came out or was lost.
     assert first + n_given + lost == (at * 125 - 1 - 1280) // 128 + 1
 
 
-def test_what_was_lost_before_the_first_sample_is_told_at_the_output_rate():
+def test_losses_before_the_first_sample_are_counted_at_the_output_rate():
     stage = Resample(montage_of(1, 1000), 500)
     data = brain_like(1, 100, 1000)
     got = stage(Chunk(data, np.arange(100) / 1000, first_sample=60, gap=60))

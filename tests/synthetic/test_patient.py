@@ -135,7 +135,7 @@ def test_difficulties_are_ordered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"seed": -1}, "seed must be 0 or more, got -1"),
         ({"family": -2}, "family must be 0 or more"),
@@ -150,8 +150,8 @@ def test_difficulties_are_ordered() -> None:
         ({"classes": ("rest",)}, "2 or more different names"),
     ],
 )
-def test_impossible_patients_are_refused(wrong: dict[str, object], told: str) -> None:
-    with pytest.raises(SettingsError, match=told) as error:
+def test_impossible_patients_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as error:
         patient(**wrong)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
 

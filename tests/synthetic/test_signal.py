@@ -1,4 +1,4 @@
-"""The synthetic patient: the same samples however they are asked for, and brain-like ones."""
+"""The synthetic patient: the same samples in whatever order, and brain-like ones."""
 
 from functools import cache
 
