@@ -1,6 +1,6 @@
 """Results out over LSL: signals, markers, decodes and status.
 
-Pushing hands samples to liblsl's own threads and returns; a listener that stopped reading costs
+Pushing leaves samples to liblsl's own threads and returns; a listener that stopped reading costs
 a bounded queue and never the caller's time.
 """
 

@@ -77,7 +77,7 @@ class SentStream:
             end = time.monotonic() + _HUNG_UP_S
             while self._outlet.have_consumers() and time.monotonic() < end:
                 time.sleep(_POLL_S)
-            # A listener is signed off just before its samples are given back.
+            # A listener is signed off just before its samples are freed.
             time.sleep(_SETTLE_S)
         self._outlet = None
 

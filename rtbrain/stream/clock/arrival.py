@@ -23,7 +23,7 @@ class ArrivalClock:
 
     No sample is later than its arrival. Of all arrivals in the last 10 s the one with the least
     delay against the nominal rate places the samples, so stamps are late by the shortest delay
-    between electrode and computer, which nobody can know. Stamps rise, run at the nominal rate
+    between electrode and computer, which is unknown. Stamps rise, run at the nominal rate
     but for slow corrections, and are never in the future.
 
     Where no sample came for 1 s and none of the next 0.25 s makes up for it, samples were lost;

@@ -67,8 +67,8 @@ class DriftCorrection:
         self._n_taken = 0
         self._correcting = False
         self._next = 0  # number of the next output
-        self._expected = 0  # the number after the last one given
-        # Output `_anchor` lies at input `_at + _part`: positions are reckoned from here, so that
+        self._expected = 0  # the number after the last output
+        # Output `_anchor` lies at input `_at + _part`: positions are counted from here, so that
         # they are the same however the chunks are cut.
         self._anchor = 0
         self._at = 0
@@ -82,12 +82,12 @@ class DriftCorrection:
         made = [self._piece(piece) for piece in self._pieces(chunk)]
         if len(made) == 1:
             return made[0]
-        given = [each for each in made if each.n_samples]
-        if not given:
+        pieces = [each for each in made if each.n_samples]
+        if not pieces:
             return made[0]
-        data = np.concatenate([each.data for each in given], axis=1)
-        stamps = np.concatenate([each.timestamps for each in given])
-        return Chunk(data, stamps, given[0].first_sample, given[0].gap)
+        data = np.concatenate([each.data for each in pieces], axis=1)
+        stamps = np.concatenate([each.timestamps for each in pieces])
+        return Chunk(data, stamps, pieces[0].first_sample, pieces[0].gap)
 
     def _pieces(self, chunk: Chunk) -> Iterator[Chunk]:
         """The chunk, cut where the rate is judged."""
@@ -148,14 +148,14 @@ class DriftCorrection:
             )
 
     def _go_at(self, line: ClockLine) -> None:
-        """Keep the next output where it is, and space those after it anew."""
+        """Keep the next output where it is, and space those after it by the new rate."""
         at, part = self._positions(np.array([self._next]))
         self._anchor, self._at, self._part = self._next, int(at[0]), float(part[0])
         pace = line.rate_hz / self.montage.sfreq_hz
         self.pace = min(max(pace, 1 - RATE_TOLERANCE), 1 + RATE_TOLERANCE)
 
     def _forget(self, first_sample: int) -> None:
-        """Begin anew at a sample; outputs before it are never made."""
+        """Restart at a sample; outputs before it are never made."""
         self._inputs.clear(first_sample)
         if not self._correcting:
             return

@@ -25,7 +25,7 @@ _MOST_WAITING = 64
 _MOST_OLD = 1000
 # Samples lost just before a block, and the block [n_channels, n_samples].
 ReceivedBlock = tuple[int, Any]
-# Gives the next block, or None if there was none in so many seconds.
+# Returns the next block, or None if there was none within the seconds passed.
 Receive = Callable[[float], ReceivedBlock | None]
 
 

@@ -30,14 +30,14 @@ class FieldTripSource:
     The buffer counts the samples put into it, and that count numbers them here. Samples that
     were overwritten in its ring before they were read are the next chunk's `gap`, exactly. The
     buffer has no clock: `ArrivalClock` stamps samples when they can be read here, late by the
-    unknown delay of their way. Where the count begins anew or its sender pauses for 1 s, the
+    unknown delay of their way. Where the count restarts or its sender pauses for 1 s, the
     samples lost are estimated from that clock; samples put before the buffer was found again are
     among them.
 
     Only the protocol code of `mne_realtime.FieldTripClient` is used, its
     ``externals.FieldTrip.Client``. The client itself (version 0.3.0) waits without limit for
     whole blocks, spins for ever when the server hangs up, takes all channels for MEG ones, fails
-    on labels that do not end in a number, and gives no sample numbers.
+    on labels that do not end in a number, and has no sample numbers.
 
     With `on_event`, the source supervises itself: while the buffer is away or silent, `pull`
     gives empty chunks, and the events are ``lost`` (`reason`), ``recovered`` (`lost`: samples)
@@ -124,7 +124,7 @@ class FieldTripSource:
         self._factors = header.factors * factor
         self._clock = ArrivalClock(self.montage.sfreq_hz)
         self._started = False
-        self._read = 0  # samples of this buffer that were read or given up
+        self._read = 0  # samples of this buffer that were read or skipped
         self._base = 0  # our number of the buffer's sample 0
         self._gap = 0
         self._last_read: Any = None
@@ -184,7 +184,7 @@ class FieldTripSource:
                 self._base = -self._read
             n_there = link.wait(self._read, timeout_s)
             if n_there < self._read:
-                raise ConnectionError("its count began anew")
+                raise ConnectionError("its count restarted")
             return self._next(link, n_there, timeout_s)
         except OSError as error:
             self._drop(str(error))
@@ -270,15 +270,15 @@ class FieldTripSource:
 
     def _bind(self, raw_header: Any) -> None:
         """Find our channels in a header, or raise."""
-        wanted = self.montage
-        names = wanted.names if raw_header.nChannels == wanted.n_channels else None
+        ours = self.montage
+        names = ours.names if raw_header.nChannels == ours.n_channels else None
         header = read_buffer_header(raw_header, self._where, names=names, kinds=None, known=None)
-        if abs(header.montage.sfreq_hz - wanted.sfreq_hz) > 1e-6 * wanted.sfreq_hz:
+        if abs(header.montage.sfreq_hz - ours.sfreq_hz) > 1e-6 * ours.sfreq_hz:
             raise StreamError(
                 f"{self._where} came back with {header.montage.sfreq_hz:g} Hz, before it had "
-                f"{wanted.sfreq_hz:g}: set the amplifier to that rate, or start anew"
+                f"{ours.sfreq_hz:g}: set the amplifier to that rate, or restart the decoder"
             )
-        self._rows = header.montage.rows(wanted.names)
+        self._rows = header.montage.rows(ours.names)
         self._factors = header.factors * self._unit_uv
 
     def _resume(self, link: BufferConnection, n_there: int) -> None:

@@ -3,7 +3,7 @@
 The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
 dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
 stays off too: it accepts a stream of another rate with other labels. A lost stream is an error
-here, and whoever supervises looks for it anew.
+here, and the supervised source looks for it again.
 """
 
 import math

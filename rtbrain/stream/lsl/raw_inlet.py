@@ -1,7 +1,7 @@
-"""Every sample of every LSL stream that is wanted, as its sender made it: for the recorder.
+"""Every sample of the LSL streams to record, as its sender made it.
 
-Stamps stay those of the sender; the offsets of its clock are reported beside them, for whoever
-reads the recording maps the clocks onto one another by all measurements of the session.
+Stamps stay those of the sender; the offsets of its clock are recorded beside them, for a
+reader maps the clocks onto one another by all measurements of the session.
 """
 
 import ctypes
@@ -96,7 +96,7 @@ class RawInlet:
     """One run of one sender, read in a thread of its own until it ends.
 
     All that may block in liblsl blocks this thread alone. It waits inside liblsl's pull, for an
-    inlet that has lost its stream gives back nothing of what it still holds: so at most the chunk
+    inlet that has lost its stream drops all that it still holds: so at most the chunk
     that a sender pushed in the last half millisecond of its life is missed (measured; polled
     every 0.1 s, all since the last poll would be).
 
@@ -190,7 +190,7 @@ class _NumericPull:
         self._stamps = np.empty(n_samples)
 
     def __call__(self, inlet: Any) -> tuple[RawSamples | None, bool]:
-        # liblsl gives no sample the stamp 0, which shows the samples that it wrote.
+        # No sample has the stamp 0 in liblsl, so other stamps show what it wrote.
         self._stamps[:] = 0.0
         code = ctypes.c_int()
         inlet.do_pull_chunk(

@@ -13,7 +13,7 @@ _FORGET_S = 1.5
 # liblsl's answers flicker: a live stream may be absent from a round of them.
 _FLICKER_S = 1.0
 # On one machine a single stream answers at once and all others to the query of 0.5 s later
-# (measured): a second match must be given the time to show itself.
+# (measured): a second match needs that time to show itself.
 _SETTLE_S = 1.0
 # A stream that was lost is still announced for as long as this.
 _PUT_OFF_S = _FORGET_S + _FLICKER_S
@@ -120,5 +120,5 @@ class StreamWatcher:
 
 
 def _first(before: _Sighting | None, now: float) -> float:
-    """Since when a stream is there: anew where it was away for longer than a flicker."""
+    """Since when a stream is there: from now on where it was away for longer than a flicker."""
     return now if before is None or now - before.t_last >= _FLICKER_S else before.t_first

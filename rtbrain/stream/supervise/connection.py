@@ -95,7 +95,7 @@ ConnectionEvent = (
 class ConnectionWorker:
     """Does one thing at a time, in its own thread, and reports in `events`.
 
-    The thread is a daemon: what hangs in liblsl holds up nobody's end. It closes what it connected
+    The thread is a daemon: what hangs in liblsl does not delay the end. It closes what it connected
     unless a `ConnectionOpened` or a `HeaderAccepted` was taken from `events`. For 10 s after it
     connected to a stream it looks for a second one that matches: `Ambiguous`.
     """

@@ -74,15 +74,15 @@ class StreamRequirements:
     ============  =================================================================================
     field         where the stream differs
     ============  =================================================================================
-    labels        bound anew by label: another order and more channels make no difference; missing
+    labels        bound by label: another order and more channels make no difference; missing
                   ones are NaN as long as `min_coverage` of the names is there, else refused
     nominal rate  refused where it differs by more than 1e-6 of it: filters and windows are made
                   for one rate
     source_id     refused, unless `accept_other_source`: another amplifier may be another patient;
-                  a sender without one has nothing to compare, and is accepted and told
-    format        any format of numbers is accepted and becomes float32; a change is told
+                  a sender without one has nothing to compare, and is accepted and reported
+    format        any format of numbers is accepted and becomes float32; a change is reported
     units         converted to µV from the header, channel by channel, by the inlet; where the
-                  header is silent, µV is taken and told, and the measured amplitude is checked
+                  header is silent, µV is assumed and reported, and the amplitude is checked
                   (`rtbrain.units`)
     ============  =================================================================================
 
@@ -95,7 +95,7 @@ class StreamRequirements:
     source_id : str or None
         The sender expected; None accepts any without a word.
     accept_other_source : bool
-        Whether a sender with another source_id is accepted, and told.
+        Whether a sender with another source_id is accepted, and reported.
     sample_format : str or None
         liblsl's name of the format expected; None accepts any without a word.
     min_coverage : float

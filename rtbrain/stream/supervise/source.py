@@ -33,7 +33,7 @@ from rtbrain.units import AmplitudeCheck
 # A stall ends as a loss after this many stall times, which leaves a loop that pulls every
 # 0.1 s time to report it within 1.5 s.
 _LOST_AFTER = 1.35
-# A sender that was connected to but sends nothing is then dropped and looked for anew: the
+# A sender that was connected to but sends nothing is then dropped and looked for again: the
 # connection may be half open.
 _FIRST_SAMPLE_S = 5.0
 # Time that the loop was away for (a computer that slept, a process that was stopped) is no
@@ -49,7 +49,7 @@ class SupervisedSource:
 
     A pull gives empty chunks while there is no stream. When one is back that meets the
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
-    filters and windows begin anew.
+    filters and windows restart.
 
     Parameters
     ----------
