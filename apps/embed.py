@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from rtbrain.encoder import open_model
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
-from rtbrain.learn.fit.embed_recording import (
+from rtbrain.learn.fit.embed import (
     bundle_stages,
     embed_recipe,
     embedding_arrays,
@@ -17,6 +18,7 @@ from rtbrain.learn.fit.embed_recording import (
     require_hidden_states,
     save_arrays,
 )
+from rtbrain.progress import show_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_notes
 from rtbrain.recording.replay import ReplaySource
@@ -100,6 +102,8 @@ def command(
     if hidden:
         require_hidden_states(model)
     with_population = popt is not None or readout is not None
-    save_arrays(
-        out, embedding_arrays(features, readout, model if hidden else None, with_population, source)
-    )
+    with show_progress(Console()) as on_progress:
+        arrays = embedding_arrays(
+            features, readout, model if hidden else None, with_population, source, on_progress
+        )
+    save_arrays(out, arrays)

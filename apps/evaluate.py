@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.decoder import read_bundle, strict_json
-from rtbrain.files import require_writable_file, write_atomically
-from rtbrain.learn.evaluate.play import control_bundles, label_settings, score_recording
-from rtbrain.learn.evaluate.report import evaluation_table, score_recorded_decodes
-from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks
+from rtbrain.files import require_writable_file, strict_json, write_atomically
+from rtbrain.learn.evaluate.run import evaluate
+from rtbrain.progress import show_progress
+from rtbrain.recording.playing import print_note
 
 
 def command(
@@ -44,22 +43,19 @@ def command(
     if report is not None:
         require_writable_file(report, "--report")
     console = Console()
-    found = read_bundle(bundle)
-    labels = label_settings(found, classes)
-    with open_recordings(
-        (recording,), stream=stream, sfreq_hz=sfreq, scale=scale
-    ) as found_recordings:
-        (read,), labels = resolve_tasks(labels, (recording,), found_recordings)
-        figures = {"decoder": score_recording(console, found, read, labels, scale, threshold)}
-        for control in control_bundles(bundle):
-            figures[control.name] = score_recording(
-                console, read_bundle(control), read, labels, scale, threshold
-            )
-    if decodes is not None:
-        figures["as decoded live"] = score_recorded_decodes(
-            recording, decodes, found, labels, threshold
+    with show_progress(console) as on_progress:
+        scores = evaluate(
+            bundle,
+            recording,
+            classes=None if classes is None else [part.strip() for part in classes.split(",")],
+            threshold=threshold,
+            decodes=decodes,
+            sfreq_hz=sfreq,
+            stream=stream,
+            scale=scale,
+            on_progress=on_progress,
+            on_note=print_note,
         )
-    console.print(evaluation_table(figures))
+    console.print(scores)
     if report is not None:
-        text = strict_json({"bundle": found.id, **figures})
-        write_atomically(report, text)
+        write_atomically(report, strict_json(scores.report))

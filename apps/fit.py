@@ -1,14 +1,18 @@
 """`rtbrain fit`: recordings and labels to a decoder bundle, with scores that hold."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
-from rtbrain.learn.fit.run import run_fit
+from rtbrain.learn.fit.run import fit_decoder
+from rtbrain.progress import show_progress
+from rtbrain.recording.playing import print_note
 
 
 def command(
@@ -82,12 +86,18 @@ def command(
     settings = parse_settings(values, FitSettings, where=where)
     if settings.labels is None:
         raise SettingsError(f"{where}: no labels: give --classes, --event, --channel or --task")
-    if settings.window and settings.labels.events is None and settings.labels.task is None:
-        raise SettingsError("--window is for --event and --task: states have the recipe's window")
     if out is None:
         raise SettingsError("no bundle to write: give --out FOLDER")
     require_new_folder(out, "--out")
-    run_fit(settings, out)
+    console = Console()
+    started = time.monotonic()
+    with show_progress(console) as on_progress:
+        decoder = fit_decoder(
+            settings.recordings, settings, on_progress=on_progress, on_note=print_note
+        )
+    decoder.save(out)
+    console.print(decoder.scores)
+    console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
 
 
 def _labels(

@@ -27,18 +27,28 @@ from rtbrain.types import Chunk, Decode, Embedding, Montage, Quality, Spectrogra
 
 __version__ = "0.1.0"
 _MODULES = {
+    "FittedDecoder": "rtbrain.learn.fit.decoder",
+    "ScoreTable": "rtbrain.learn.fit.score_table",
+    "evaluate": "rtbrain.learn.evaluate.run",
+    "fit": "rtbrain.learn.fit.run",
+    "load": "rtbrain.learn.fit.decoder",
     "read": "rtbrain.recording.read",
 }
 __all__ = [
     "Chunk",
     "Decode",
     "Embedding",
+    "FittedDecoder",
     "Montage",
     "Quality",
     "RtbrainError",
+    "ScoreTable",
     "Spectrogram",
     "Window",
     "__version__",
+    "evaluate",
+    "fit",
+    "load",
     "read",
 ]
 

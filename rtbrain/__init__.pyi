@@ -1,4 +1,9 @@
 from rtbrain.errors import RtbrainError as RtbrainError
+from rtbrain.learn.evaluate.run import evaluate as evaluate
+from rtbrain.learn.fit.decoder import FittedDecoder as FittedDecoder
+from rtbrain.learn.fit.decoder import load as load
+from rtbrain.learn.fit.run import fit as fit
+from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
 from rtbrain.recording.read import read as read
 from rtbrain.types import Chunk as Chunk
 from rtbrain.types import Decode as Decode
@@ -13,11 +18,16 @@ __all__ = [
     "Chunk",
     "Decode",
     "Embedding",
+    "FittedDecoder",
     "Montage",
     "Quality",
     "RtbrainError",
+    "ScoreTable",
     "Spectrogram",
     "Window",
     "__version__",
+    "evaluate",
+    "fit",
+    "load",
     "read",
 ]

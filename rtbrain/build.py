@@ -267,9 +267,20 @@ def build_live(
                 "marker stream"
             )
         latest_only = False  # each event is decoded once, late or not
-        with_markers = LiveEventWindows(features.windows, markers, coverage_floor=coverage_floor)
-        features = replace(features, windows=with_markers)
+        features = cut_at_markers(features, markers, coverage_floor)
     return Pipeline(source, features, readout, tuple(sinks), clock, latest_only, observer, refusal)
+
+
+def cut_at_markers(
+    pipeline: FeaturePipeline,
+    markers: Callable[[float], list[tuple[float, str]]],
+    coverage_floor: float,
+) -> FeaturePipeline:
+    """Stages whose event windows are cut at these markers; sliding windows are left as they are."""
+    if not isinstance(pipeline.windows, EventWindows):
+        return pipeline
+    cued = LiveEventWindows(pipeline.windows, markers, coverage_floor=coverage_floor)
+    return replace(pipeline, windows=cued)
 
 
 def build_signal(

@@ -57,12 +57,26 @@ def test_reading_a_synthetic_patient_or_an_array_does_not_load_mne() -> None:
     assert not loaded_by(code) & {"mne", "torch", "PySide6", "pylsl"}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a decoder, for the examples."""
+    made = tmp_path_factory.mktemp("examples")
+    rtbrain.fit(
+        "synthetic:3,duration_s=60,n_channels=12",
+        sfreq_hz=2048,
+        classes=["rest", "speech"],
+        n_folds=3,
+        n_permutations=10,
+    ).save(made / "bundle")
+    return made
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if MODULES[name] not in LIGHT])
-def test_the_examples_run(name: str) -> None:
+def test_the_examples_run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     module = importlib.import_module(str(MODULES[name]))
-    finder = doctest.DocTestFinder(recurse=False)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    for test in finder.find(getattr(rtbrain, name), name, module):
+    for test in doctest.DocTestFinder().find(getattr(rtbrain, name), name, module):
         runner.run(test)
     assert runner.summarize(verbose=False).failed == 0
     assert runner.tries > 0

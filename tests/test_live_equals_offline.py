@@ -14,7 +14,6 @@ from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
 from rtbrain.check.faults.rig import SMALL_SIZES
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
-from rtbrain.learn.fit.embed_recording import embed_recording
 from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.replay import ReplaySource, play
@@ -75,10 +74,10 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     bundle = bundle_of(mode, montage, tmp_path / "bundle")
 
     features, readout = build_decoder(bundle, montage)
-    offline = embed_recording(
-        replay_of(path, montage), features.cut, features.spectrogram, features.encoder
-    )
-    expected = np.stack([readout(item).values for item in offline.embeddings])
+    played = replay_of(path, montage)
+    windows = (w for chunk in iter(lambda: played.pull(0.0), None) for w in features.cut(chunk))
+    offline = [readout(features.encode(window)) for window in windows if window.quality.valid]
+    expected = np.stack([decode.values for decode in offline])
     assert expected.std(axis=0).min() > 1e-4, "a constant would prove nothing"
 
     name = f"test-{uuid4().hex}"

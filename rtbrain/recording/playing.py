@@ -53,12 +53,16 @@ def iterate_chunks(source: Source) -> Iterator[Chunk]:
 
 def print_notes(recording: Recording, scale: float) -> None:
     """Print what had to be assumed or looks wrong, a line each, to standard error."""
-    console = Console(stderr=True)
     warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
     for note in (*recording.notes, *filter(None, warnings)):
-        console.print(
-            f"note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True
-        )
+        print_note(note)
+
+
+def print_note(note: str) -> None:
+    """Print a note to standard error."""
+    Console(stderr=True).print(
+        f"note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def print_recording(

@@ -100,7 +100,8 @@ def _opened(
         return open_dataset(source, sfreq_hz=sfreq_hz, stream=stream)
     if sfreq_hz is not None or stream is not None:
         raise SettingsError(
-            f"a {type(source).__name__} holds one stream and its rate: leave sfreq_hz and stream out"
+            f"a {type(source).__name__} has its own rate and one stream: leave sfreq_hz and stream "
+            "out"
         )
     if isinstance(source, Recording):
         return source
@@ -126,8 +127,8 @@ def _of_array(
         )
     if len(names) != len(array):
         raise RecordingError(
-            f"array of shape {list(array.shape)} with {len(names)} names: expected one per channel, "
-            "and the axes [channels, samples]"
+            f"array of shape {list(array.shape)} with {len(names)} names: expected one per "
+            "channel, and the axes [channels, samples]"
         )
     montage = Montage(tuple(map(str, names)), ("seeg",) * len(array), float(sfreq_hz))
     return Recording(montage, array.shape[1], partial(_part, array))

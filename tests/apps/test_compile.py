@@ -23,7 +23,6 @@ from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle, write_bundle
 from rtbrain.encoder import OpenVINORuntime, RuntimeChoice, compiled_folder_of, require_precision
 from rtbrain.errors import CompiledModelError
-from rtbrain.learn.fit.embed_recording import embed_recording
 from rtbrain.learn.fit.quick_fit import quick_fit
 from rtbrain.outlet import SignalOutlet
 from rtbrain.recording.replay import play
@@ -307,8 +306,10 @@ def test_a_live_session_runs_on_what_was_admitted_and_decodes_the_same(
 ) -> None:
     found = read_bundle(compiled)
     features, readout = build_decoder(found, found.montage)
-    whole = embed_recording(first_seconds(), features.cut, features.spectrogram, features.encoder)
-    expected = np.stack([readout(item).values for item in whole.embeddings])
+    source = first_seconds()
+    windows = (w for chunk in iter(lambda: source.pull(0.0), None) for w in features.cut(chunk))
+    whole = [readout(features.encode(window)) for window in windows if window.quality.valid]
+    expected = np.stack([decode.values for decode in whole])
     decoded, said = decoded_live(compiled, tmp_path, len(expected))
     assert "runtime openvino, precision int8" in said
     difference = np.abs(decoded - expected).max()

@@ -1,8 +1,10 @@
 """`rtbrain evaluate`: a decoder on a stretch that it has not seen, as if live."""
 
 import json
+import shutil
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Pa
     figures = json.loads((tmp_path / "report.json").read_text())["decoder"]
     assert figures["valid"] > 200
     assert figures["balanced_accuracy"] > 0.75
-    low, high = figures["by_chance"]["balanced_accuracy"]
+    low, high = figures["null_distribution"]["balanced_accuracy"]["interval_95"]
     assert low < 0.5 < high < figures["balanced_accuracy"]
     events = figures["events"]["speech"]
     assert events["n_events"] > 10
@@ -39,8 +41,6 @@ def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Pa
 
 
 def test_a_control_beside_the_decoder_is_scored_too(bundle: Path, tmp_path: Path) -> None:
-    import shutil
-
     twin = tmp_path / "twin"
     shutil.copytree(bundle, twin)
     shutil.copytree(bundle, twin / "controls" / "same")
@@ -80,8 +80,6 @@ def test_a_contact_that_went_bad_since_is_masked_as_it_would_be_live(
 
 
 def test_what_a_fit_that_was_cut_off_left_is_no_control(bundle: Path, tmp_path: Path) -> None:
-    import shutil
-
     twin = tmp_path / "twin"
     shutil.copytree(bundle, twin)
     (twin / "controls" / ".bundle-half").mkdir(parents=True)
@@ -98,8 +96,6 @@ def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:
 def test_a_recording_that_lacks_a_contact_is_decoded_as_it_would_be_live(
     bundle: Path, tmp_path: Path
 ) -> None:
-    import mne
-
     whole, fewer = tmp_path / "whole_raw.fif", tmp_path / "fewer_raw.fif"
     assert rtbrain("export", *HELD_OUT, "--to", "fif", "--out", whole).returncode == 0
     raw = mne.io.read_raw_fif(whole, verbose="ERROR").drop_channels(["RA3"])

@@ -107,7 +107,7 @@ def test_a_channel_of_the_recording_is_decoded_and_not_fed_to_its_decoder(
         (("--recipe", "linaer"), "did you mean linear?"),
         (("--task", "onset"), "Brain Treebank"),
         (("--window", "now"), "--window now"),
-        (("--window", "0:1"), "--window is for --event"),
+        (("--window", "0:1"), "window is for events"),
         (("--classes", "rest,speech,rest"), "comes twice"),
         ((PATIENT[0],), "named twice"),
         (("--classes", "rest,speech", "--channel", "RA1"), "exactly one of"),
@@ -199,7 +199,7 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
         "confusion.png", "reliability.png", "roc.png",
     ]  # fmt: skip
     assert read_bundle(out / "controls" / "linear").manifest.mode == "linear"
-    shown = rtbrain("show", out).stdout
+    shown = rtbrain("inspect", out).stdout
     assert "held out: decoder" in shown
     report = tmp_path / "evaluated.json"
     held_out = "synthetic:3,duration_s=90,n_channels=12"

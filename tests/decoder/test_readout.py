@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.errors import BundleError
-from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_ridge
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_regressor
 from rtbrain.types import Embedding, Floats, Quality
 
 RNG = np.random.default_rng(3)
@@ -34,9 +35,10 @@ def test_the_folded_readout_gives_scikit_learns_probabilities(n_classes: int) ->
 def test_the_folded_ridge_gives_scikit_learns_values() -> None:
     features = RNG.normal(2, 3, (80, 5)).astype(np.float32)
     targets = (features @ RNG.normal(size=(5, 2))).astype(np.float32)
-    model = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(features, targets)
-    readout = fit_ridge(features, targets)
-    ours = np.stack([readout(row) for row in features])
+    labelled = Labelled(np.arange(80), targets, ("x", "y"), np.arange(80.0))
+    fitted = fit_regressor(features, labelled, embargo_s=2)
+    model = make_pipeline(StandardScaler(), Ridge(alpha=1 / fitted.c)).fit(features, targets)
+    ours = np.stack([fitted.readout(row) for row in features])
     np.testing.assert_allclose(ours, model.predict(features), rtol=1e-4, atol=1e-4)
 
 

@@ -19,9 +19,11 @@ from rtbrain.check.compile.paired import (
 from rtbrain.check.compile.sources import CheckRecording
 from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, Readout
-from rtbrain.learn.evaluate.play import decode_recording, play_recording
+from rtbrain.learn.evaluate.run import decode_labelled
+from rtbrain.learn.fit.play import play_recording
 from rtbrain.live.step_timing import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
 from rtbrain.types import Embedding, Floats, Quality, Spectrogram
 
@@ -71,7 +73,6 @@ class CompiledCheck:
         exact: Callable[..., tuple[Floats, Floats]],
         *,
         duration_s: float,
-        scale: float,
     ) -> None:
         window = bundle.recipe.window
         self._length_s = window.length_s
@@ -84,7 +85,7 @@ class CompiledCheck:
             most=MAX_COMPARED,
             every=max(1, n_windows // MAX_COMPARED),
         )
-        self._console, self._bundle, self._scale = console, bundle, scale
+        self._console, self._bundle = console, bundle
         self._before: list[Floats] = []
         self._after: list[Floats] = []
         self._targets: list[Any] = []
@@ -99,14 +100,21 @@ class CompiledCheck:
         features, readout = decoder
         decodes = PairedReadout(readout, copy.copy(readout), self._twin)
         both = (replace(features, encoder=self._twin), decodes)
-        if one.labels is None:
-            n_samples = one.recording.n_samples
-            session = one.session(self._scale)
-            play_recording(self._console, self._bundle, session, n_samples, both, doing="comparing")
-            return
-        _, valid, labelled = decode_recording(
-            self._console, self._bundle, one.recording, one.labels, self._scale, both
-        )
+        with show_progress(self._console) as on_progress:
+            if one.labels is None:
+                n_samples = one.recording.n_samples
+                play_recording(
+                    self._bundle,
+                    one.session(),
+                    n_samples,
+                    both,
+                    on_progress=on_progress,
+                    what="comparing",
+                )
+                return
+            _, valid, labelled = decode_labelled(
+                self._bundle, one.recording, one.labels, both, on_progress=on_progress
+            )
         others = [decode for decode in decodes.decodes if decode.quality.valid]
         for kept, found in ((self._before, valid), (self._after, others)):
             kept.append(np.stack([found[row].values for row in labelled.rows]))

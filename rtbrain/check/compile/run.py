@@ -51,7 +51,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import CompiledModelError
 from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
-from rtbrain.learn.evaluate.play import decoder_for
+from rtbrain.learn.fit.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.types import Floats, Ints
 
@@ -103,7 +103,6 @@ def _compile_and_check(
             after,
             exact,
             duration_s=sum(one.checked_s(length_s) for one in compared),
-            scale=options.scale,
         )
         if windows and not checked and calibrated is None:
             checker.compare(windows)
@@ -170,7 +169,7 @@ def _calibration(
         return []
     first = not checked or checked[0] is calibrated
     decoder = _as_new(plain) if first else _plain(options, bundle, calibrated)
-    return recorded_windows(console, bundle, calibrated, decoder, options.scale)
+    return recorded_windows(console, bundle, calibrated, decoder)
 
 
 def _shape(features: FeaturePipeline) -> tuple[int, int, int]:

@@ -15,10 +15,13 @@ from rtbrain.decoder import Bundle, Readout
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.corpus.sources import source_name
-from rtbrain.learn.evaluate.play import label_settings, play_recording
+from rtbrain.learn.evaluate.run import label_settings
 from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
+from rtbrain.learn.fit.play import play_recording
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.progress import show_progress
 from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.types import Floats
@@ -50,11 +53,11 @@ class CheckRecording:
         begins_s = self.calibrates_until_s
         return max(0.0, duration_s - (begins_s + embargo_s if begins_s else 0.0))
 
-    def session(self, scale: float) -> VirtualSession:
+    def session(self) -> VirtualSession:
         """From its first sample on, its target left out."""
         target = None if self.labels is None else self.labels.channel
         names = self.recording.montage.names
-        return virtual_session(self.recording, names, scale=scale, target=target)
+        return virtual_session(self.recording, names, target=target)
 
 
 def open_recording(
@@ -63,14 +66,17 @@ def open_recording(
     """A recording, its notes printed; one without a rate of its own gets the decoder's."""
     rateless = source.startswith(_SYNTHETIC) or source.lower().endswith(".npy")
     sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
-    return open_recordings((source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale)
+    return open_recordings(
+        (source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=print_note
+    )
 
 
 def check_recording(
     source: str, recording: Recording, bundle: Bundle, classes: str | None
 ) -> CheckRecording:
     """Recording with the labels that the decoder's windows have, where it holds them."""
-    labels = label_settings(bundle, classes)
+    words = None if classes is None else [part.strip() for part in classes.split(",")]
+    labels = label_settings(bundle, words)
     (recording,), labels = resolve_tasks(labels, (source,), [recording])
     return CheckRecording(source, recording, labels if _is_labelled(recording, labels) else None)
 
@@ -142,7 +148,6 @@ def recorded_windows(
     bundle: Bundle,
     one: CheckRecording,
     decoder: tuple[FeaturePipeline, Readout],
-    scale: float,
 ) -> list[Floats]:
     """Spectrograms of a recording to calibrate on, through the decoder's own front end."""
     window = bundle.recipe.window
@@ -150,11 +155,18 @@ def recorded_windows(
     until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
     kept = SpectrogramCollector(until_s=until_s, most=_MOST_WINDOWS, every=_every(until_s, window))
     live = replace(features, encoder=kept)
-    session = one.session(scale)
+    session = one.session()
     n_samples = min(one.recording.n_samples, round(until_s * one.recording.montage.sfreq_hz))
-    play_recording(
-        console, bundle, session, n_samples, (live, readout), doing="gathering", until_s=until_s
-    )
+    with show_progress(console) as on_progress:
+        play_recording(
+            bundle,
+            session,
+            n_samples,
+            (live, readout),
+            on_progress=on_progress,
+            what="gathering",
+            until_s=until_s,
+        )
     if not kept.windows:
         raise RecordingError(
             f"{one.name}: no valid window in its first {until_s:g} s to calibrate on: name a "

@@ -152,7 +152,6 @@ def block_bootstrap(
     Windows that overlap are no independent samples; blocks longer than a window and a state nearly
     are. Draws without two classes are left out.
 
-
     References
     ----------
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
@@ -180,12 +179,12 @@ def block_bootstrap(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullDistribution:
-    """Scores with labels shifted in time: what there is to get without any information."""
+    """Scores with labels shifted in time: what is reached without any information."""
 
-    pooled: dict[str, Doubles]  # dict of ndarray, float64 [n_shifts]
-    by_fold: dict[str, Doubles]  # dict of ndarray, float64 [n_shifts]
+    pooled: dict[str, Doubles]  # dict of ndarray, float64 [n_permutations]
+    by_fold: dict[str, Doubles]  # dict of ndarray, float64 [n_permutations]
 
-    def interval(self, name: str, *, by_fold: bool = False) -> tuple[float, float]:
+    def interval(self, name: str, *, by_fold: bool = False) -> Interval:
         """Middle 95 % of a score."""
         values = (self.by_fold if by_fold else self.pooled)[name]
         low, high = np.percentile(values[np.isfinite(values)], _INTERVAL)
@@ -201,6 +200,34 @@ class NullDistribution:
         values = (self.by_fold if by_fold else self.pooled)[name]
         values = values[np.isfinite(values)]
         return float((1 + np.count_nonzero(values >= score)) / (1 + values.size))
+
+    def summary(self, pooled: Score) -> dict[str, dict[str, Any]]:
+        """Interval and p value of each pooled score, as plain values."""
+        return {
+            name: {
+                "interval_95": self.interval(name),
+                "p": self.p_value(name, pooled[name]),
+                "n_permutations": int(values.size),
+            }
+            for name, values in self.pooled.items()
+        }
+
+
+def shifted_scores(
+    outputs: Floats, targets: npt.NDArray[Any], *, n_permutations: int = 200
+) -> NullDistribution:
+    """Scores of outputs against labels that are shifted round in time; nothing is fitted again.
+
+    The first and last twentieth of the shifts are left out: they leave labels near their windows.
+    """
+    nearest = targets.shape[0] // 20 + 1
+    shifts = np.linspace(nearest, targets.shape[0] - nearest, n_permutations)
+    scores = [
+        scores_of(outputs, np.roll(targets, shift, axis=0))
+        for shift in np.unique(np.rint(shifts).astype(np.int64))
+    ]
+    pooled = {name: np.array([score[name] for score in scores]) for name in scores[0]}
+    return NullDistribution(pooled, {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,9 +261,9 @@ def null_distribution(
     *,
     embargo_s: float,
     seed: int,
-    n_shifts: int = 100,
+    n_permutations: int = 100,
     recordings: Sequence[str] = (),
-    on_shift: Callable[[], None] = lambda: None,
+    on_permutation: Callable[[], None] = lambda: None,
 ) -> NullDistribution:
     """Fit and score again with the labels of each recording shifted round in time.
 
@@ -244,7 +271,6 @@ def null_distribution(
     it is longer than the embargo either way round. States that alternate with one period come to
     lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
-
 
     References
     ----------
@@ -259,7 +285,7 @@ def null_distribution(
     pooled, by_fold = [], []
     # On busy cores, threads that wait for each other cost small products ten times what they save.
     with threadpool_limits(1):
-        for share in _shares(labelled, parts, embargo_s, n_shifts, seed):
+        for share in _shares(labelled, parts, embargo_s, n_permutations, seed):
             targets = labelled.targets.copy()
             for part in parts:
                 targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
@@ -272,7 +298,7 @@ def null_distribution(
             by_fold.append(
                 {name: values["mean"] for name, values in summarise_folds(scores).items()}
             )
-            on_shift()
+            on_permutation()
     names = list(pooled[0])
     return NullDistribution(
         {name: np.array([score[name] for score in pooled]) for name in names},
@@ -289,7 +315,7 @@ def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: fl
 
 
 def _shares(
-    labelled: Labelled, parts: Sequence[Ints], embargo_s: float, n_shifts: int, seed: int
+    labelled: Labelled, parts: Sequence[Ints], embargo_s: float, n_permutations: int, seed: int
 ) -> Doubles:
     """Shifts as shares of each recording; the longest one decides how many there are."""
     longest = max(parts, key=len)
@@ -301,8 +327,8 @@ def _shares(
     if not possible.size:
         raise SettingsError(
             f"labels cannot be shifted by more than {embargo_s:g} s within {longest.size} windows: "
-            "record more, or ask for no shifts"
+            "record more, or set n_permutations to 0"
         )
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(possible, min(n_shifts, possible.size), replace=False)
+    drawn = rng.choice(possible, min(n_permutations, possible.size), replace=False)
     return np.sort(drawn) / longest.size

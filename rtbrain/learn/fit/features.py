@@ -1,19 +1,17 @@
 """A recording to rows of features: what a decoder, and each control, sees of each window."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import scipy.fft
 from scipy.signal import get_window
 
 from rtbrain.errors import SettingsError
-from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
-_PULL_S = 0.0
 _FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
 _HIGHEST_HZ = 150.0
@@ -33,61 +31,82 @@ class SpectrogramEncoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """Rows of features by the name of who made them."""
+class FeatureRows:
+    """Features of the valid windows, by the name of their maker."""
 
     rows: dict[str, Floats]  # dict of str to ndarray, float32 [n_windows, n_features]
-    channels: Floats | None  # float32 [n_windows, n_channels, n_features], or None
+    channels: Floats  # float32 [n_windows, n_channels, n_features]; empty where not kept
+    spectrograms: Floats  # float32 [n_windows, n_channels, n_frames, n_freqs]; likewise
     good: Mask  # bool [n_windows, n_channels]
-    t_stop: Times  # float64 [n_windows]
-    t_neural: Times  # float64 [n_windows]
+    t_stop: Times  # float64 [n_windows], s
+    t_neural: Times  # float64 [n_windows], s: the moment that each window's features describe
     n_invalid: int
 
 
 def gather(
-    session: VirtualSession,
-    features: SpectrogramEncoder,
+    chunks: Iterable[Chunk],
+    pipeline: SpectrogramEncoder,
     encoders: Mapping[str, Stage[Spectrogram, Embedding]],
     *,
     raw: Mapping[str, Callable[[Window], Floats]] | None = None,
     every: int = 1,
     keep_channels: str | None = None,
-    on_progress: Callable[[int], None] = lambda n_samples: None,
-) -> Features:
-    """Run a recording through the live stages, and keep the features of its valid windows.
+    keep_spectrograms: bool = False,
+) -> FeatureRows:
+    """Run chunks through the live stages, and keep the features of the valid windows.
 
     Memory holds the features and a window, never the recording.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        From the first sample on.
+    pipeline : SpectrogramEncoder
+        The stages up to the spectrogram.
+    encoders : mapping of str to Stage
+        Makers of population features, run in this order.
+    raw : mapping of str to callable, optional
+        Makers of features of the window itself.
+    every : int
+        Keep every so many valid windows.
+    keep_channels : str, optional
+        The encoder whose channel embeddings are kept too.
+    keep_spectrograms : bool
+        Keep the spectrograms too.
     """
-    kept: dict[str, list[Floats]] = {name: [] for name in (*encoders, *(raw or {}))}
+    raw = raw or {}
+    kept: dict[str, list[Floats]] = {name: [] for name in (*encoders, *raw)}
     channels: list[Floats] = []
+    spectrograms: list[Floats] = []
     good, t_stop, t_neural = [], [], []
     n_valid = n_invalid = 0
-    while (chunk := session.pull(_PULL_S)) is not None:
-        for window in features.cut(chunk):
-            spectrogram = features.spectrogram(window) if window.quality.valid else None
-            if spectrogram is None or not spectrogram.quality.good.any():
-                n_invalid += 1
-                continue
-            n_valid += 1
-            if (n_valid - 1) % every:
-                continue
-            moment = window.t_stop
-            for name, encoder in encoders.items():
-                embedding = encoder(spectrogram)
-                kept[name].append(embedding.population)
-                moment = min(moment, embedding.t_neural)
-                if name == keep_channels:
-                    channels.append(embedding.channels)
-            for name, make in (raw or {}).items():
-                kept[name].append(make(window))
-            good.append(spectrogram.quality.good.copy())
-            t_stop.append(window.t_stop)
-            t_neural.append(moment)
-        on_progress(session.n_read)
+    for window in (window for chunk in chunks for window in pipeline.cut(chunk)):
+        spectrogram = pipeline.spectrogram(window) if window.quality.valid else None
+        if spectrogram is None or not spectrogram.quality.good.any():
+            n_invalid += 1
+            continue
+        n_valid += 1
+        if (n_valid - 1) % every:
+            continue
+        moment = window.t_stop
+        if keep_spectrograms:
+            spectrograms.append(spectrogram.data.copy())
+        for name, encoder in encoders.items():
+            embedding = encoder(spectrogram)
+            kept[name].append(embedding.population)
+            moment = min(moment, embedding.t_neural)
+            if name == keep_channels:
+                channels.append(embedding.channels)
+        for name, make in raw.items():
+            kept[name].append(make(window))
+        good.append(spectrogram.quality.good.copy())
+        t_stop.append(window.t_stop)
+        t_neural.append(moment)
     n_windows = len(t_stop)
-    return Features(
+    return FeatureRows(
         {name: _stacked(rows) for name, rows in kept.items()},
-        _stacked(channels) if keep_channels else None,
+        _stacked(channels),
+        _stacked(spectrograms),
         np.array(good, bool).reshape(n_windows, -1 if n_windows else 0),
         np.array(t_stop),
         np.array(t_neural),
@@ -95,27 +114,23 @@ def gather(
     )
 
 
-def join_features(parts: "list[Features]") -> Features:
+def join_features(parts: list[FeatureRows]) -> FeatureRows:
     """Features of several recordings, one after the other."""
     if len(parts) == 1:
         return parts[0]
-
-    def all_of(arrays: list[Any]) -> Any:
-        return np.concatenate(arrays)
-
-    channels = [part.channels for part in parts if part.channels is not None]
-    return Features(
-        {name: all_of([part.rows[name] for part in parts]) for name in parts[0].rows},
-        all_of(channels) if channels else None,
-        all_of([part.good for part in parts]),
-        all_of([part.t_stop for part in parts]),
-        all_of([part.t_neural for part in parts]),
+    return FeatureRows(
+        {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows},
+        np.concatenate([part.channels for part in parts]),
+        np.concatenate([part.spectrograms for part in parts]),
+        np.concatenate([part.good for part in parts]),
+        np.concatenate([part.t_stop for part in parts]),
+        np.concatenate([part.t_neural for part in parts]),
         sum(part.n_invalid for part in parts),
     )
 
 
 def _stacked(rows: list[Floats]) -> Floats:
-    """Rows as one array; each is let go as it is copied, so that memory is not doubled."""
+    """Rows as one array; each is released as it is copied, so that memory is not doubled."""
     if not rows:
         return np.empty((0, 0), np.float32)
     out = np.empty((len(rows), *rows[0].shape), np.float32)
@@ -126,12 +141,11 @@ def _stacked(rows: list[Floats]) -> Floats:
 
 
 class LinearStft:
-    """Stage from Window to features that a linear model reads: no encoder, no memory.
+    """Window to features that a linear model reads: no encoder, no memory.
 
     Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over a stretch
     of the window; frames lie against its end, so that the newest sample counts. On the public
     benchmark a linear model on such magnitudes beats pretrained encoders.
-
 
     References
     ----------
@@ -153,10 +167,7 @@ class LinearStft:
         self._taper = get_window("hann", self._frame).astype(np.float32)
 
     def __call__(self, item: Window) -> Floats:
-        """Mean magnitudes, float32 [n_channels * n_freqs], µV, a channel after the other.
-
-        Channels that are not good are read as they are.
-        """
+        """Mean magnitudes, float32 [n_channels * n_freqs], µV; bad channels as they are."""
         stop = item.data.shape[1] - self._newer
         read = item.data[:, max(stop - self._length, 0) : stop]
         frames = np.lib.stride_tricks.sliding_window_view(read, self._frame, axis=1)
@@ -165,16 +176,13 @@ class LinearStft:
         mean: Floats = magnitudes[..., : self._n_freqs].mean(axis=1, dtype=np.float32)
         return mean.reshape(-1)
 
-    def reset(self) -> None:
-        """Nothing to forget: each window stands for itself."""
-
 
 class RandomChannelSubset:
     """Stage from Spectrogram to the embedding of a random share of its good channels.
 
-    A readout that was fitted on whole montages alone is lost when half of the contacts go bad:
-    the population embedding of the rest lies where it never looked. Swap-VAE (arXiv:2111.02338)
-    trains against lost units in the same way.
+    A readout that was fitted on whole montages alone fails when half of the contacts go bad: the
+    population embedding of the rest lies where it had no training windows. Swap-VAE
+    (arXiv:2111.02338) trains against lost units in the same way.
     """
 
     def __init__(
@@ -197,30 +205,3 @@ class RandomChannelSubset:
         """Draw from the start."""
         self._rng = np.random.default_rng(self._seed)
         self._encoder.reset()
-
-
-class ChannelDropout:
-    """Stage from Spectrogram to Embedding that also embeds each window with fewer channels."""
-
-    def __init__(
-        self, encoder: Stage[Spectrogram, Embedding], *, most: float = 0.7, seed: int = 0
-    ) -> None:
-        self.with_fewer: list[Embedding] = []
-        self._encoder = encoder
-        self._fewer = RandomChannelSubset(encoder, most=most, seed=seed)
-
-    def __call__(self, item: Spectrogram) -> Embedding:
-        """Embedding of all good channels; that of fewer is kept."""
-        # All of them first: an encoder that remembers would forget those that are left out.
-        whole = self._encoder(item)
-        self.with_fewer.append(self._fewer(item))
-        return whole
-
-    def rows(self, whole: Sequence[Embedding]) -> list[Embedding]:
-        """Both embeddings of every window, in the order of time."""
-        return [item for pair in zip(whole, self.with_fewer, strict=True) for item in pair]
-
-    def reset(self) -> None:
-        """Forget what was kept, and draw from the start."""
-        self.with_fewer.clear()
-        self._fewer.reset()

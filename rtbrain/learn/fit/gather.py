@@ -1,33 +1,35 @@
 """From recordings to labelled rows of features: a decoder's own, and those of its controls."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, TaskID
 
-from rtbrain.buffer import EventWindows, LiveEventWindows
-from rtbrain.build import build_feature_pipeline
+from rtbrain.build import build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
 from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings, parse_settings
 from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
-    Features,
+    FeatureRows,
     LinearStft,
     RandomChannelSubset,
     gather,
     join_features,
 )
-from rtbrain.learn.fit.inputs import channels_to_use, label_windows, rest_cues, virtual_session
+from rtbrain.learn.fit.inputs import (
+    channels_to_use,
+    chunks_of,
+    label_windows,
+    rest_cues,
+    virtual_session,
+)
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.progress import OnProgress
 from rtbrain.recording.datasets.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
-from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.types import Floats, Montage, to_samples
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
@@ -44,7 +46,7 @@ FROZEN = "frozen PopT"
 class LabelledFeatures:
     """All that is fitted on."""
 
-    features: Features
+    features: FeatureRows
     labelled: Labelled
     recordings: list[str]
     groups: dict[str, list[str]]
@@ -122,14 +124,13 @@ class _Pass:
     every: int
 
     def over(
-        self, recording: Recording, on_progress: Callable[[int], None]
-    ) -> tuple[Features, Labelled, float]:
+        self, recording: Recording, what: str, on_progress: OnProgress
+    ) -> tuple[FeatureRows, Labelled, float]:
         """Features and labels of a recording, and the middle of its target's range."""
         window = self.recipe.window
         session = virtual_session(
             recording,
             self.names,
-            scale=self.settings.scale,
             target=self.labels.channel,
             extra=rest_cues(recording, self.labels, window),
         )
@@ -138,13 +139,12 @@ class _Pass:
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
         features = gather(
-            session,
-            self._cued(session),
+            chunks_of(session, recording.n_samples, on_progress, what),
+            cut_at_markers(self.pipeline, session.markers, self.recipe.coverage_floor),
             self.encoders,
             raw={STFT: _stft(self.recipe, self.pipeline.signal.montage)},
             every=self.every,
             keep_channels=MAIN if self.settings.tune == "popt" else None,
-            on_progress=on_progress,
         )
         if not features.t_stop.size:
             raise RecordingError(
@@ -155,16 +155,6 @@ class _Pass:
         delay_s = self.pipeline.neural_delay_s
         labelled = label_windows(recording, session, self.labels, window, features.t_stop, delay_s)
         return features, labelled, _half(session.target()[0])
-
-    def _cued(self, session: VirtualSession) -> FeaturePipeline:
-        """The stages; windows at events get the session's markers."""
-        windows = self.pipeline.windows
-        if not isinstance(windows, EventWindows):
-            return self.pipeline
-        floor = self.recipe.coverage_floor
-        return replace(
-            self.pipeline, windows=LiveEventWindows(windows, session.markers, coverage_floor=floor)
-        )
 
 
 def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
@@ -179,12 +169,12 @@ def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
 
 
 def gather_recordings(
-    console: Console,
     settings: FitSettings,
     recipe: Recipe,
     model: EncoderModel | None,
     recordings: Sequence[Recording],
     labels: LabelSettings,
+    on_progress: OnProgress,
 ) -> LabelledFeatures:
     """Run every recording through the live stages and label its windows."""
     names = _channels(recordings, settings, labels.channel)
@@ -193,13 +183,11 @@ def gather_recordings(
     every = _every(settings, recipe, recordings)
     one_pass = _Pass(settings, recipe, labels, names, pipeline, encoders, every)
     parts, labelled = [], []
-    with Progress(console=console, transient=True) as progress:
-        for number, recording in enumerate(recordings):
-            title = f"recording {number + 1} of {len(recordings)}"
-            task = progress.add_task(title, total=recording.n_samples)
-            part, labels_of_part, half = one_pass.over(recording, partial(_show, progress, task))
-            parts.append(part)
-            labelled.append(labels_of_part)
+    for number, recording in enumerate(recordings):
+        what = f"recording {number + 1} of {len(recordings)}"
+        part, labels_of_part, half = one_pass.over(recording, what, on_progress)
+        parts.append(part)
+        labelled.append(labels_of_part)
     of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
     groups = {
         "sessions": [_session_of(recordings[int(n)], n) for n in of],
@@ -213,10 +201,6 @@ def _half(values: Floats) -> float:
     """Middle of the range, as `rtbrain.learn.fit.labels.targets_from_channel` has it."""
     finite = values[np.isfinite(values)]
     return (float(finite.min()) + float(finite.max())) / 2 if finite.size else float("nan")
-
-
-def _show(progress: Progress, task: TaskID, n_samples: int) -> None:
-    progress.update(task, completed=n_samples)
 
 
 def _session_of(recording: Recording, number: str) -> str:
@@ -279,7 +263,7 @@ def linear_recipe(recipe: Recipe) -> Recipe:
     return parse_settings(values, Recipe, where="recipe")
 
 
-def _joined(parts: Sequence[Features], labelled: Sequence[Labelled]) -> Labelled:
+def _joined(parts: Sequence[FeatureRows], labelled: Sequence[Labelled]) -> Labelled:
     starts = np.cumsum([0, *(part.t_stop.size for part in parts)])
     return Labelled(
         np.concatenate([one.rows + start for one, start in zip(labelled, starts, strict=False)]),

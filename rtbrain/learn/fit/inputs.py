@@ -1,9 +1,12 @@
 """What `fit` and `evaluate` read: recordings, opened and labelled, as virtual live sessions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rtbrain.config import LabelSettings, WindowSettings
 from rtbrain.errors import SettingsError
@@ -15,25 +18,39 @@ from rtbrain.learn.fit.labels import (
     states_from_markers,
     targets_from_channel,
 )
-from rtbrain.recording.datasets import labelled_events, open_dataset, open_trial
-from rtbrain.recording.playing import print_notes
+from rtbrain.progress import OnProgress
+from rtbrain.recording.datasets import labelled_events, open_trial
+from rtbrain.recording.open import amplitude_note, missing_note
+from rtbrain.recording.read import read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.recording.virtual_session import VirtualSession
-from rtbrain.types import Montage, Times
+from rtbrain.stage import Source
+from rtbrain.types import Chunk, Montage, Times
 
 _CHUNK_S = 0.25
 
 
+def list_sources(recordings: Any) -> list[Any]:
+    """One recording, or several in a list or tuple, as a list."""
+    if isinstance(recordings, list):
+        return recordings
+    one_array = (
+        isinstance(recordings, tuple) and recordings and isinstance(recordings[0], np.ndarray)
+    )
+    return list(recordings) if isinstance(recordings, tuple) and not one_array else [recordings]
+
+
 @contextmanager
 def open_recordings(
-    sources: Sequence[str | Path],
+    sources: Sequence[Any],
     *,
     stream: str | None,
     sfreq_hz: float | None,
     scale: float,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Iterator[list[Recording]]:
-    """Recordings, their notes told, closed at the end.
+    """Recordings by what `rtbrain.read` takes, scaled; those opened here are closed at the end.
 
     Raises
     ------
@@ -42,32 +59,46 @@ def open_recordings(
     """
     if not sources:
         raise SettingsError("no recording: name one or more, files or BIDS folders")
-    twice = next((one for number, one in enumerate(sources) if one in sources[:number]), None)
-    if twice is not None:
-        raise SettingsError(f"{twice} is named twice: what is trained on would be tested on")
+    for number, source in enumerate(sources):
+        if any(source is one or _same_path(source, one) for one in sources[:number]):
+            raise SettingsError(
+                f"{_name(source, number)} is named twice: training data would be tested on"
+            )
     with ExitStack() as stack:
-        recordings = []
+        recordings: list[Recording] = []
         for source in sources:
-            recordings.append(open_dataset(source, stream=stream, sfreq_hz=sfreq_hz))
-            stack.callback(recordings[-1].close)
-            print_notes(recordings[-1], scale)
-        first = recordings[0].montage
-        for source, recording in zip(sources, recordings, strict=True):
-            _refuse_unlike(str(sources[0]), first, str(source), recording.montage)
+            recording = read(source, stream=stream, sfreq_hz=sfreq_hz)
+            if not isinstance(source, Recording):
+                stack.callback(recording.close)
+            warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
+            for note in (*recording.notes, *filter(None, warnings)):
+                on_note(note)
+            recordings.append(read(recording, scale=scale))
+        names = [_name(source, number) for number, source in enumerate(sources)]
+        for name, recording in zip(names, recordings, strict=True):
+            _require_matching(names[0], recordings[0].montage, name, recording.montage)
         yield recordings
 
 
-def _refuse_unlike(first_name: str, first: Montage, name: str, montage: Montage) -> None:
+def _name(source: Any, number: int) -> str:
+    return Path(source).name if isinstance(source, str | Path) else f"recording {number + 1}"
+
+
+def _same_path(source: Any, other: Any) -> bool:
+    return all(isinstance(one, str | Path) for one in (source, other)) and str(source) == str(other)
+
+
+def _require_matching(first_name: str, first: Montage, name: str, montage: Montage) -> None:
     if montage.sfreq_hz != first.sfreq_hz:
         raise SettingsError(
-            f"{Path(name).name} has {montage.sfreq_hz:g} Hz, {Path(first_name).name} "
-            f"{first.sfreq_hz:g} Hz: fit on recordings of one rate"
+            f"{name} has {montage.sfreq_hz:g} Hz, {first_name} {first.sfreq_hz:g} Hz: fit on "
+            "recordings of one rate"
         )
     missing = [label for label in first.names if label not in montage.names]
     if missing:
         raise SettingsError(
-            f"{Path(name).name} lacks {len(missing)} channels of {Path(first_name).name}, "
-            f"{', '.join(missing[:6])}: fit on recordings of one montage"
+            f"{name} lacks {len(missing)} channels of {first_name}, {', '.join(missing[:6])}: fit "
+            "on recordings of one montage"
         )
 
 
@@ -80,7 +111,6 @@ def virtual_session(
     recording: Recording,
     names: Sequence[str],
     *,
-    scale: float,
     target: str | None = None,
     extra: Sequence[Event] = (),
 ) -> VirtualSession:
@@ -89,9 +119,19 @@ def virtual_session(
         recording,
         chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
         names=names,
-        scale=scale,
     )
     return VirtualSession(source, (*recording.events, *extra), target=target)
+
+
+def chunks_of(
+    source: Source, n_samples: int, on_progress: OnProgress, what: str
+) -> Iterator[Chunk]:
+    """Chunks of a source to its end, with progress in samples."""
+    n_read = 0
+    while (chunk := source.pull(0.0)) is not None:
+        n_read += chunk.n_samples
+        yield chunk
+        on_progress(n_read, n_samples, what)
 
 
 def rest_cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -> list[Event]:
@@ -123,9 +163,7 @@ def label_windows(
     fitting as in scoring: windows that straddle a change are neither left out nor forgiven.
     """
     if labels.classes is not None:
-        return states_from_markers(
-            t_stop, recording.events, labels.classes, span_s=0.0, lag_s=lag_s
-        )
+        return states_from_markers(t_stop, recording.events, labels.classes, lag_s=lag_s)
     if labels.events is not None:
         sfreq_hz = recording.montage.sfreq_hz
         cues = cue_times(
@@ -142,7 +180,7 @@ def label_windows(
 
 
 def resolve_tasks(
-    labels: LabelSettings, sources: Sequence[str], recordings: Sequence[Recording]
+    labels: LabelSettings, sources: Sequence[Any], recordings: Sequence[Recording]
 ) -> tuple[Sequence[Recording], LabelSettings]:
     """Recordings whose events are those of a Brain Treebank task, where the labels name one.
 
@@ -156,8 +194,8 @@ def resolve_tasks(
     names = (f"no {labels.task}", labels.task)
     told = []
     for source, recording in zip(sources, recordings, strict=True):
-        if not source.endswith((".h5", ".hdf5")):
-            raise SettingsError(f"{Path(source).name}: --task is for trials of the Brain Treebank")
+        if not str(source).endswith((".h5", ".hdf5")):
+            raise SettingsError(f"task {labels.task} is for files of the Brain Treebank (.h5)")
         found = labelled_events(open_trial(Path(source)), labels.task, labels.rules, seed=0)
         onsets = found.samples / recording.montage.sfreq_hz
         events = tuple(

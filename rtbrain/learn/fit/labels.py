@@ -65,38 +65,30 @@ class Cues:
 
 
 def states_from_markers(
-    t_stop: Times,
-    events: Sequence[Event],
-    classes: Sequence[str],
-    *,
-    span_s: float,
-    lag_s: float = 0.0,
+    t_stop: Times, events: Sequence[Event], classes: Sequence[str], *, lag_s: float = 0.0
 ) -> Labelled:
     """Label windows with the state that a marker began.
 
-    A state holds from its marker to the next marker of any of the classes, or as long as its
-    event lasts where that has a duration and ends first. A window is kept only if one state held
-    over all of [t - span_s, t], t being its end less `lag_s`: it straddles no change.
+    A state lasts from its marker to the next marker of any of the classes, or as long as its
+    event lasts where that has a duration and ends first. The state of a window is that of the
+    moment `lag_s` before its end; windows without a state are left out.
 
     Parameters
     ----------
     t_stop : ndarray, float64 [n_windows]
         Ends of the windows, s since the recording's first sample.
     events : sequence of Event
-        Of the recording; those of other texts are passed over.
+        Of the recording; those of other texts are ignored.
     classes : sequence of str
-        Texts that begin a state, one a class.
-    span_s : float
-        The part of the window that its features are made of, s: the pooled frames.
+        Texts that begin a state, one per class.
     lag_s : float
-        From the last moment of that part to the end of the window, s; 0 where the newest frames
-        are pooled.
+        From the moment that a decode describes to the end of its window, s.
 
     Raises
     ------
     SettingsError
-        No event has the text of a class (those that exist are named), or no window is left of
-        one.
+        No event has the text of a class (the message lists those that exist), or a class has no
+        window.
     """
     _refuse_unknown(classes, events)
     marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
@@ -104,12 +96,9 @@ def states_from_markers(
     lasts = np.array([mark.duration_s if mark.duration_s > 0 else np.inf for mark in marks])
     ends = np.minimum(np.append(onsets[1:], np.inf), onsets + lasts)
     numbers = np.array([classes.index(mark.text) for mark in marks], np.int64)
-    until = t_stop - lag_s
-    at = np.searchsorted(onsets, until - span_s + _TOLERANCE_S, side="right") - 1
-    # The next marker may begin the same state again: the state went on.
-    ends = _merged_ends(onsets, ends, numbers)
-    kept = (at >= 0) & (until < ends[at])
-    rows = np.flatnonzero(kept)
+    moments = t_stop - lag_s
+    at = np.searchsorted(onsets, moments + _TOLERANCE_S, side="right") - 1
+    rows = np.flatnonzero((at >= 0) & (moments < ends[at]))
     labelled = Labelled(rows, numbers[at[rows]], tuple(classes), t_stop[rows])
     refuse_absent_classes(labelled)
     return labelled
@@ -211,15 +200,6 @@ def refuse_absent_classes(labelled: Labelled) -> None:
         f"a class has no window ({told}): its states are too short for the window, or lie "
         "outside the recording; shorten the window, or leave the class out"
     )
-
-
-def _merged_ends(onsets: Times, ends: Times, numbers: Ints) -> Times:
-    """Ends of the states, a state that its own marker begins again going on."""
-    merged = ends.copy()
-    for row in range(onsets.size - 2, -1, -1):
-        if numbers[row] == numbers[row + 1] and ends[row] >= onsets[row + 1]:
-            merged[row] = merged[row + 1]
-    return merged
 
 
 def _tiles(taken: Sequence[tuple[float, float]], length_s: float, duration_s: float) -> Times:

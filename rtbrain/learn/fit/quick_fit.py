@@ -10,8 +10,7 @@ from rtbrain.bundling import bundle_parts, describe_encoder, encoder_of_recipe
 from rtbrain.config import Recipe
 from rtbrain.decoder import write_bundle
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.embed_recording import embed_recording
-from rtbrain.learn.fit.features import ChannelDropout
+from rtbrain.learn.fit.features import RandomChannelSubset, gather
 from rtbrain.learn.fit.readout import fit_logistic
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
@@ -19,67 +18,41 @@ from rtbrain.synthetic.signal import SyntheticSource
 
 @dataclass(frozen=True, slots=True)
 class QuickFit:
-    """What fitting gave.
+    """What a fit on a synthetic patient gave."""
 
-    Attributes
-    ----------
-    validation_score : float
-        Balanced accuracy over time blocks held out of the calibration.
-    neural_delay_s : float
-        Algorithmic part of a decode's age, s.
-    hop_s : float
-        Between decodes, s.
-    n_windows : int
-        Windows that it was fitted on.
-    encoder : str
-        Which one, as `rtbrain.bundling.describe_encoder` has it.
-    """
-
-    validation_score: float
-    neural_delay_s: float
+    validation_score: float  # balanced accuracy over blocks of time held out of the calibration
+    neural_delay_s: float  # algorithmic part of a decode's latency, s
     hop_s: float
     n_windows: int
     encoder: str
 
 
 def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) -> QuickFit:
-    """Fit a readout on the patient's first seconds and write the bundle.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Front end and encoder.
-    patient : Patient
-        Whose signal.
-    seconds : float
-        How much of it.
-    folder : Path
-        The bundle; must not exist.
-    """
+    """Fit a readout on the patient's first seconds and write the bundle."""
     hop_s = recipe.window.hop_s
     if hop_s is None:
         raise SettingsError("a patient is calibrated on sliding windows: give window.hop_s")
     model = encoder_of_recipe(recipe)
     pipeline = build_feature_pipeline(recipe, patient.montage, model=model)
     source = SyntheticSource(patient, duration_s=seconds)
-    thinning = ChannelDropout(pipeline.encoder)
-    with_popt = model is not None and model.popt is not None
-    encoder = thinning if with_popt else pipeline.encoder
-    whole = embed_recording(source, pipeline.cut, pipeline.spectrogram, encoder).embeddings
-    rows = thinning.rows(whole) if with_popt else whole
-    at = np.rint(np.array([row.t_neural for row in rows]) * patient.sfreq_hz).astype(np.int64)
-    n_shared = round(recipe.window.length_s / hop_s)
+    encoders = {"whole": pipeline.encoder}
+    if model is not None and model.popt is not None:
+        encoders["fewer"] = RandomChannelSubset(pipeline.encoder)
+    found = gather(iter(lambda: source.pull(0.0), None), pipeline, encoders)
+    n_rows = len(encoders)  # of each window, in the order of time
+    features = np.stack(list(found.rows.values()), axis=1).reshape(n_rows * found.t_stop.size, -1)
+    at = np.rint(found.t_neural * patient.sfreq_hz).astype(np.int64)
     fitted = fit_logistic(
-        np.stack([row.population for row in rows]),
-        patient.state_at(at),
+        features,
+        np.repeat(patient.state_at(at), n_rows),
         n_classes=len(patient.classes),
-        embargo_windows=n_shared * len(rows) // len(whole),
+        embargo_windows=round(recipe.window.length_s / hop_s) * n_rows,
     )
     encoder_name = describe_encoder(recipe)
     report = {
         "encoder": encoder_name,
         "balanced_accuracy_blocked": fitted.validation_score,
-        "windows": len(whole),
+        "windows": int(found.t_stop.size),
         "c": fitted.c,
     }
     manifest, tensors = bundle_parts(
@@ -97,6 +70,6 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         fitted.validation_score,
         pipeline.neural_delay_s,
         hop_s,
-        len(whole),
+        int(found.t_stop.size),
         encoder_name,
     )

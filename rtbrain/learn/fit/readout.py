@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from rtbrain.decoder import LinearReadout
@@ -175,14 +174,6 @@ def fit_regressor(
     weight, mean = np.atleast_2d(model.coef_), scaler.mean.astype(np.float32)
     readout = _folded(weight, model.intercept_, scaler, task="regression")
     return FittedReadout(readout, 1 / alpha, score, mean)
-
-
-def fit_ridge(features: Floats, targets: Floats, *, alpha: float = 1.0) -> LinearReadout:
-    """Ridge readout of continuous targets."""
-    scaler = StandardScaler().fit(features)
-    model = Ridge(alpha=alpha).fit(scaler.transform(features), targets)
-    standard = Standardiser(scaler.mean_, scaler.scale_)
-    return _folded(np.atleast_2d(model.coef_), model.intercept_, standard, task="regression")
 
 
 def _fit_classes(

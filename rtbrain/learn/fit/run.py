@@ -1,29 +1,16 @@
-"""From settings to a bundle with its report, its pictures and its controls."""
+"""Recordings and labels to a fitted decoder, with its scores, pictures and controls."""
 
-import os
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from rich.console import Console
-from rich.progress import Progress
+from typing import Any, Literal
 
 from rtbrain.bundling import bundle_parts
-from rtbrain.config import FitSettings, LabelSettings, Recipe
-from rtbrain.decoder import write_bundle
-from rtbrain.encoder import EncoderModel, lip_positions
+from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
+from rtbrain.decoder import Bundle
+from rtbrain.encoder import EncoderModel
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.cross_validation import (
-    CrossValidated,
-    FoldResult,
-    outputs_of,
-    scores_of,
-    summarise_folds,
-)
+from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.figures import draw_fit
 from rtbrain.learn.fit.gather import (
     FROZEN,
     LINEAR,
@@ -35,173 +22,296 @@ from rtbrain.learn.fit.gather import (
     linear_recipe,
     model_of,
 )
-from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks
-from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
-from rtbrain.learn.fit.report import draw_fit, fit_table
+from rtbrain.learn.fit.inputs import list_sources, open_recordings, resolve_tasks
+from rtbrain.learn.fit.popt import TunedPopT
+from rtbrain.learn.fit.readout import FittedReadout
 from rtbrain.learn.fit.scores import (
     DecoderScores,
     fit_readout,
     named_scores,
     score_all,
     select_rows,
+    tune_decoder,
     with_tuned,
 )
-from rtbrain.learn.fit.splits import Fold
+from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
 
-_SEED = 0
+
+def fit(
+    recordings: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    events: Sequence[str] | None = None,
+    rest: bool = False,
+    channel: str | None = None,
+    threshold: float | Literal["half"] | None = None,
+    task: str | None = None,
+    recipe: str | dict[str, Any] = "linear",
+    window: tuple[float, float] | None = None,
+    hop_s: float | None = None,
+    channels: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    mains_hz: Literal[50, 60] | None = None,
+    split: Literal["blocks", "sessions", "subjects"] = "blocks",
+    n_folds: int = 5,
+    embargo_s: float | None = None,
+    on_progress: OnProgress = no_progress,
+    **settings: Any,
+) -> FittedDecoder:
+    """Fit a decoder on labelled recordings and score it on held-out time.
+
+    Exactly one of `classes`, `events`, `channel` and `task` says what to decode. The scores come
+    from contiguous blocks of time, an embargo away from the training windows, beside a linear
+    control, an encoder with random weights, and labels that are shifted in time.
+
+    Parameters
+    ----------
+    recordings : str, Path, mne.io.BaseRaw, tuple, Recording, or a list of these
+        What `rtbrain.read` takes; several are separate sessions.
+    classes : sequence of str, optional
+        Markers that begin a state, which lasts until the next of them; windows slide.
+    events : sequence of str, optional
+        Markers to cut a window at; each text is a class.
+    rest : bool
+        With `events`: add a class ``rest`` of windows away from all events.
+    channel : str, optional
+        Channel of the recording to predict; it is left out of the signals.
+    threshold : float or "half", optional
+        With `channel`: split it into classes ``on`` and ``off`` at this value, or at half its
+        range; without it the value is predicted.
+    task : str, optional
+        Task of the Brain Treebank, such as ``onset``.
+    recipe : str or dict
+        Ready-made recipe (``linear``, ``edge``, ``published``, ``streaming``), a YAML file, or
+        the recipe itself.
+    window : tuple of float, optional
+        With `events` or `task`: start and end of the window relative to each event, s.
+    hop_s : float, optional
+        Time from one sliding window to the next, s, instead of the recipe's.
+    channels, exclude : sequence of str, optional
+        Channels to use, and to leave out; by default all that are not marked as bad are used.
+    mains_hz : 50 or 60, optional
+        Mains frequency, instead of the recipe's.
+    split : str
+        Hold out blocks of time, whole sessions, or whole subjects.
+    n_folds : int
+        Number of folds, for blocks of time.
+    embargo_s : float, optional
+        Gap between training and test, s; by default the window plus the filters' settling time.
+    on_progress : callable
+        ``on_progress(done, total, what)``, called after each piece of work.
+    **settings
+        Any other field of the settings of ``rtbrain fit``: ``sfreq_hz``, ``stream``, ``scale``,
+        ``encoder``, ``popt``, ``tune``, ``seeds``, ``n_permutations``, ...
+
+    Returns
+    -------
+    FittedDecoder
+        With ``scores``, ``report``, ``save(folder)``, ``decode(recording)``.
+
+    Raises
+    ------
+    SettingsError
+        A setting, a label or a split cannot work.
+    RecordingError
+        A recording cannot be read, or holds no valid window.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> decoder = rtbrain.fit(
+    ...     "synthetic:3,duration_s=60,n_channels=12",
+    ...     sfreq_hz=2048,
+    ...     classes=["rest", "speech"],
+    ...     n_folds=3,
+    ...     n_permutations=20,
+    ... )
+    >>> decoder.scores["decoder"]["auc"] > 0.8
+    True
+    >>> folder = decoder.save("decoders/speech")
+    """
+    labels: dict[str, Any] = {
+        "classes": classes,
+        "events": events,
+        "rest": rest or None,
+        "channel": channel,
+        "threshold": threshold,
+        "task": task,
+        "rules": settings.pop("rules", None),
+    }
+    values = settings | {
+        "labels": {key: value for key, value in labels.items() if value is not None},
+        "recipe": recipe,
+        "window": window,
+        "hop_s": hop_s,
+        "channels": channels,
+        "exclude": exclude,
+        "mains_hz": mains_hz,
+        "splits": {
+            "kind": split,
+            "n_folds": n_folds,
+            "embargo_s": embargo_s,
+            "unsafe_random": settings.pop("unsafe_random", False),
+        },
+    }
+    checked = parse_settings(values, FitSettings, where="fit")
+    return fit_decoder(list_sources(recordings), checked, on_progress=on_progress)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TunedDecoder:
-    """A tuned decoder and its scores on held-out windows."""
+def fit_decoder(
+    sources: Sequence[Any],
+    settings: FitSettings,
+    *,
+    on_progress: OnProgress = no_progress,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> FittedDecoder:
+    """Fit and score a decoder by its settings, for `fit` and for the command.
 
-    whole: TunedPopT
-    validated: CrossValidated
-
-
-def tune_decoder(
-    console: Console,
-    gathered: LabelledFeatures,
-    model: EncoderModel,
-    folds: Sequence[Fold],
-    embargo_s: float,
-    n_steps: int,
-) -> TunedDecoder:
-    """Fine-tune PopT in every fold, and on everything."""
-    labelled, popt, channels = gathered.labelled, model.popt, gathered.features.channels
-    if popt is None or channels is None:
-        raise SettingsError("tune popt: the recipe has no PopT; set encoder.popt, or tune readout")
-    if labelled.task != "classification":
-        raise SettingsError("tune popt fits classes: tune readout for continuous targets")
-    positions = lip_positions(gathered.pipeline.signal.montage)
-    embeddings = ChannelEmbeddings(channels, positions, gathered.features.good)
-    outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    results = []
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("tuning PopT", total=n_steps * (len(folds) + 1))
-
-        def tuned(train: Any) -> TunedPopT:
-            return tune_popt(
-                popt,
-                embeddings,
-                labelled,
-                embargo_s=embargo_s,
-                seed=_SEED,
-                train=train,
-                recordings=gathered.recordings,
-                n_steps=n_steps,
-                on_step=lambda: progress.advance(task),
-            )
-
-        for number, fold in enumerate(folds):
-            found = tuned(fold.train)
-            outputs[fold.test] = _outputs(found, embeddings, labelled.rows[fold.test])
-            scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
-            sizes = fold.train.size, fold.test.size
-            results.append(FoldResult(fold.name, scores, float("nan"), float("nan"), *sizes))
-            # A fold that stopped early has done all its steps.
-            progress.update(task, completed=n_steps * (number + 1))
-        whole = tuned(None)
-    pooled = scores_of(outputs, labelled.targets)
-    by_fold = summarise_folds([result.scores for result in results])
-    return TunedDecoder(whole, CrossValidated(outputs, tuple(results), pooled, by_fold))
-
-
-def _outputs(found: TunedPopT, embeddings: Any, rows: Any) -> Any:
-    population = population_of(found.popt, embeddings, rows)
-    return outputs_of(found.readout, population, np.arange(rows.size))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitResult:
-    """All that a bundle is written from."""
-
-    settings: FitSettings
-    labels: LabelSettings
-    recipe: Recipe
-    model: EncoderModel | None
-    encoder_state: str
-    encoder: str
-    gathered: LabelledFeatures
-    scored: DecoderScores
-    tuned: TunedDecoder | None
-    trained_on: str
-
-
-def run_fit(settings: FitSettings, out: Path) -> None:
-    """Fit, score and write a decoder.
+    Parameters
+    ----------
+    sources : sequence
+        What `rtbrain.read` takes; `settings.recordings` is not read.
+    settings : FitSettings
+        All else.
+    on_progress : callable
+        ``on_progress(done, total, what)``.
+    on_note : callable
+        Called at once with what had to be assumed about a recording, or looks wrong in it.
 
     Raises
     ------
     RtbrainError
-        Settings, labels or recordings do not do.
+        Settings, labels or recordings cannot work.
     """
-    console, started = Console(), time.monotonic()
+    labels = settings.labels
+    if labels is None:
+        raise SettingsError("no labels: name classes, events, a channel or a task")
+    if settings.window and labels.events is None and labels.task is None:
+        raise SettingsError("window is for events and tasks: states have the recipe's window")
     recipe = fit_recipe(settings)
-    free_s = embargo_s(settings, recipe)
-    model, state, which = model_of(settings, recipe)
+    gap_s = embargo_s(settings, recipe)
+    model, state, encoder = model_of(settings, recipe)
     if settings.tune == "popt" and (model is None or model.popt is None):
         raise SettingsError(
             "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
         )
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        on_note(text)
+
     with open_recordings(
-        settings.recordings,
+        sources,
         stream=settings.stream,
         sfreq_hz=settings.sfreq_hz,
         scale=settings.scale,
-    ) as found:
-        asked = settings.labels
-        if asked is None:
-            raise SettingsError("no labels: name classes, events, a channel or a task")
-        recordings, labels = resolve_tasks(asked, settings.recordings, found)
-        gathered = gather_recordings(console, settings, recipe, model, recordings, labels)
-        told = _told(recordings)
+        on_note=note,
+    ) as opened:
+        recordings, resolved = resolve_tasks(labels, sources, opened)
+        gathered = gather_recordings(settings, recipe, model, recordings, resolved, on_progress)
+        trained_on = _describe(recordings)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
-        asked = asked.model_copy(update={"threshold": gathered.threshold})
+        labels = labels.model_copy(update={"threshold": gathered.threshold})
     scored = score_all(
-        console, gathered, settings.splits, free_s, settings.n_permutations, settings.max_windows
+        gathered,
+        settings.splits,
+        gap_s,
+        settings.n_permutations,
+        settings.max_windows,
+        on_progress,
     )
-    tuned = None
+    fitted: FittedReadout | TunedPopT
+    chosen: dict[str, Any] = {}
     if settings.tune == "popt" and model is not None:
-        tuned = tune_decoder(console, gathered, model, scored.folds, free_s, settings.tune_steps)
-        scored = with_tuned(gathered, scored, tuned.validated, free_s)
-        model = EncoderModel(model.channel_encoder, tuned.whole.popt, model.pool, model.n_pooled)
-    done = FitResult(settings, asked, recipe, model, state, which, gathered, scored, tuned, told)
-    report = _report(done, free_s)
-    _write(done, report, free_s, out)
-    console.print(fit_table(report))
-    console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
+        fitted, validated = tune_decoder(
+            gathered, model, scored.folds, gap_s, settings.tune_steps, on_progress
+        )
+        scored = with_tuned(gathered, scored, validated, gap_s)
+        model = EncoderModel(model.channel_encoder, fitted.popt, model.pool, model.n_pooled)
+    else:
+        fitted = fit_readout(select_rows(gathered, MAIN), gap_s, settings.max_windows)
+        chosen = {"c": fitted.c, "temperature": fitted.temperature}
+    report = _report(settings, labels, gathered, scored, encoder, gap_s) | chosen
+    made = _Maker(gathered, trained_on)
+    bundle = made.bundle(recipe, model, state, fitted, report)
+    controls = {}
+    if model is not None:
+        linear = fit_readout(select_rows(gathered, LINEAR), gap_s, settings.max_windows)
+        of = {"control_of": recipe.mode}
+        controls[LINEAR] = made.bundle(linear_recipe(recipe), None, "none", linear, of)
+    pictures = draw_fit(gathered, scored, fitted.readout, linear=model is None)
+    return FittedDecoder(bundle, controls, pictures, tuple(notes))
 
 
-def _told(recordings: Sequence[Recording]) -> str:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maker:
+    """Makes bundles of decoders that were fitted on the same windows."""
+
+    gathered: LabelledFeatures
+    trained_on: str
+
+    def bundle(
+        self,
+        recipe: Recipe,
+        model: EncoderModel | None,
+        state: str,
+        fitted: FittedReadout | TunedPopT,
+        report: dict[str, Any],
+    ) -> Bundle:
+        manifest, tensors = bundle_parts(
+            recipe,
+            model,
+            self.gathered.pipeline,
+            fitted.readout,
+            self.gathered.labelled.names,
+            self.gathered.montage,
+            self.trained_on,
+            feature_mean=fitted.feature_mean,
+        )
+        manifest = manifest.model_copy(update={"encoder_state": state})
+        parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
+        return Bundle(manifest, parsed, self.gathered.montage, tensors, report, "")
+
+
+def _describe(recordings: Sequence[Recording]) -> str:
+    """What was trained on, without names, which may be those of people."""
     seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
     synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
     kind = "synthetic recording" if synthetic else "recording"
     return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"
 
 
-def _report(done: FitResult, free_s: float) -> dict[str, Any]:
-    gathered, scored, splits = done.gathered, done.scored, done.settings.splits
+def _report(
+    settings: FitSettings,
+    labels: LabelSettings,
+    gathered: LabelledFeatures,
+    scored: DecoderScores,
+    encoder: str,
+    gap_s: float,
+) -> dict[str, Any]:
     labelled = gathered.labelled
     report: dict[str, Any] = {
         "task": labelled.task,
-        "encoder": done.encoder,
-        "labels": done.labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        "encoder": encoder,
+        "labels": labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,
         "split": {
-            "kind": splits.kind,
+            "kind": settings.splits.kind,
             "folds": [fold.name for fold in scored.folds],
-            "embargo_s": free_s,
+            "embargo_s": gap_s,
         },
         "scores": named_scores(scored),
     }
     if labelled.task == "classification":
         report["windows_by_class"] = labelled.counts
-    if scored.chance is not None:
-        report["null_distribution"] = _chance(scored)
+    if scored.null is not None:
+        # PopT is not tuned again for each shift: the null distribution is the readout's.
+        readout = scored.validated[FROZEN if FROZEN in scored.validated else MAIN]
+        report["null_distribution"] = scored.null.summary(readout.pooled)
     if scored.unsafe is not None:
         report["unsafe_random_split"] = {
             "pooled": scored.unsafe.pooled,
@@ -209,67 +319,3 @@ def _report(done: FitResult, free_s: float) -> dict[str, Any]:
             "are tested on: what this scores above the blocks of time is leakage",
         }
     return report
-
-
-def _chance(scored: DecoderScores) -> dict[str, Any]:
-    """What the readout scores on shifted labels: PopT is not tuned again for each of them."""
-    chance = scored.chance
-    if chance is None:
-        return {}
-    pooled = scored.validated[FROZEN if FROZEN in scored.validated else MAIN].pooled
-    return {
-        name: {
-            "interval_95": chance.interval(name),
-            "p": chance.p_value(name, pooled[name]),
-            "n_permutations": int(values.size),
-        }
-        for name, values in chance.pooled.items()
-    }
-
-
-def _write(done: FitResult, report: Mapping[str, Any], free_s: float, out: Path) -> None:
-    gathered = done.gathered
-    if done.tuned is None:
-        fitted = fit_readout(select_rows(gathered, MAIN), free_s, done.settings.max_windows)
-        readout, feature_mean = fitted.readout, fitted.feature_mean
-        report = dict(report) | {"c": fitted.c, "temperature": fitted.temperature}
-    else:
-        readout, feature_mean = done.tuned.whole.readout, done.tuned.whole.feature_mean
-    manifest, tensors = bundle_parts(
-        done.recipe,
-        done.model,
-        gathered.pipeline,
-        readout,
-        gathered.labelled.names,
-        gathered.montage,
-        done.trained_on,
-        feature_mean=feature_mean,
-    )
-    manifest = manifest.model_copy(update={"encoder_state": done.encoder_state})
-    pictures = draw_fit(gathered, done.scored, readout, linear=done.model is None)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # In one step: a decoder without its control would be scored alone.
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".fit-") as scratch:
-        part = Path(scratch) / out.name
-        write_bundle(part, manifest, gathered.montage, tensors, report, pictures=pictures)
-        if done.model is not None:
-            _write_linear(done, free_s, part / "controls" / LINEAR)
-        os.replace(part, out)
-
-
-def _write_linear(done: FitResult, free_s: float, folder: Path) -> None:
-    """The control that `rtbrain evaluate` decodes beside the decoder."""
-    gathered = done.gathered
-    fitted = fit_readout(select_rows(gathered, LINEAR), free_s, done.settings.max_windows)
-    recipe = linear_recipe(done.recipe)
-    manifest, tensors = bundle_parts(
-        recipe,
-        None,
-        gathered.pipeline,
-        fitted.readout,
-        gathered.labelled.names,
-        gathered.montage,
-        done.trained_on,
-        feature_mean=fitted.feature_mean,
-    )
-    write_bundle(folder, manifest, gathered.montage, tensors, {"control_of": done.recipe.mode})

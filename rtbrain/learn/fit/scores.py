@@ -1,27 +1,33 @@
 """A decoder and its controls, scored on the same held-out windows."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from rtbrain.config import SplitSettings
+from rtbrain.encoder import EncoderModel, lip_positions
+from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
+    FoldResult,
     NullDistribution,
     block_bootstrap,
     cross_validate,
     null_distribution,
+    outputs_of,
+    scores_of,
     summarise_folds,
 )
 from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
 from rtbrain.learn.fit.readout import FittedReadout, fit_classifier, fit_regressor
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
-from rtbrain.types import Floats
+from rtbrain.progress import OnProgress
+from rtbrain.types import Floats, Ints
 
 _SEED = 0
 
@@ -33,7 +39,7 @@ class DecoderScores:
     folds: list[Fold]
     validated: dict[str, CrossValidated]
     intervals: dict[str, dict[str, tuple[float, float]]]
-    chance: NullDistribution | None
+    null: NullDistribution | None
     unsafe: CrossValidated | None
 
 
@@ -123,50 +129,47 @@ def folds_of(gathered: LabelledFeatures, splits: SplitSettings, embargo_s: float
 
 
 def score_all(
-    console: Console,
     gathered: LabelledFeatures,
     splits: SplitSettings,
     embargo_s: float,
-    n_shifts: int,
+    n_permutations: int,
     max_windows: int,
+    on_progress: OnProgress,
 ) -> DecoderScores:
     """Score the decoder and every control on the same folds."""
     folds = folds_of(gathered, splits, embargo_s)
     names = [name for name in gathered.features.rows if name != FEWER]
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("scoring", total=len(names) * len(folds) + n_shifts)
+    total = (len(names) + splits.unsafe_random) * len(folds) + n_permutations
+    steps = itertools.count(1)
 
-        def step() -> None:
-            progress.advance(task)
+    def step() -> None:
+        on_progress(next(steps), total, "scoring")
 
-        validated = {
-            name: _validated(select_rows(gathered, name), folds, embargo_s, max_windows, step)
-            for name in names
-        }
-        plain = FitRows(
-            _masked_as_missing(gathered, MAIN), gathered.labelled, gathered.recordings, 1
+    validated = {
+        name: _validated(select_rows(gathered, name), folds, embargo_s, max_windows, step)
+        for name in names
+    }
+    null = None
+    if n_permutations:
+        null = null_distribution(
+            _filled(_masked_as_missing(gathered, MAIN)),
+            gathered.labelled,
+            folds,
+            validated[MAIN],
+            embargo_s=embargo_s,
+            seed=_SEED,
+            n_permutations=n_permutations,
+            recordings=gathered.recordings,
+            on_permutation=step,
         )
-        chance = None
-        if n_shifts:
-            chance = null_distribution(
-                _filled(plain.features),
-                plain.labelled,
-                folds,
-                validated[MAIN],
-                embargo_s=embargo_s,
-                seed=_SEED,
-                n_shifts=n_shifts,
-                recordings=plain.recordings,
-                on_shift=step,
-            )
-        unsafe = None
-        if splits.unsafe_random:
-            random = unsafe_random_folds(
-                gathered.labelled.rows.size, n_folds=splits.n_folds, seed=_SEED
-            )
-            unsafe = _validated(select_rows(gathered, MAIN), random, embargo_s, max_windows, step)
+    unsafe = None
+    if splits.unsafe_random:
+        random = unsafe_random_folds(
+            gathered.labelled.rows.size, n_folds=splits.n_folds, seed=_SEED
+        )
+        unsafe = _validated(select_rows(gathered, MAIN), random, embargo_s, max_windows, step)
     intervals = {name: interval_of(gathered, one, embargo_s) for name, one in validated.items()}
-    return DecoderScores(folds, validated, intervals, chance, unsafe)
+    return DecoderScores(folds, validated, intervals, null, unsafe)
 
 
 def interval_of(
@@ -180,6 +183,54 @@ def interval_of(
         seed=_SEED,
         recordings=gathered.recordings,
     )
+
+
+def tune_decoder(
+    gathered: LabelledFeatures,
+    model: EncoderModel,
+    folds: Sequence[Fold],
+    embargo_s: float,
+    n_steps: int,
+    on_progress: OnProgress,
+) -> tuple[TunedPopT, CrossValidated]:
+    """PopT fine-tuned on all windows, and scored by fine-tuning it in every fold."""
+    labelled, popt = gathered.labelled, model.popt
+    if popt is None:
+        raise SettingsError("tune popt: the recipe has no PopT; set encoder.popt, or tune readout")
+    if labelled.task != "classification":
+        raise SettingsError("tune popt fits classes: tune readout for continuous targets")
+    positions = lip_positions(gathered.pipeline.signal.montage)
+    embeddings = ChannelEmbeddings(gathered.features.channels, positions, gathered.features.good)
+    outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
+    results = []
+    total = n_steps * (len(folds) + 1)
+
+    def tuned(train: Ints | None, n_before: int) -> TunedPopT:
+        steps = itertools.count(n_before + 1)
+        return tune_popt(
+            popt,
+            embeddings,
+            labelled,
+            embargo_s=embargo_s,
+            seed=_SEED,
+            train=train,
+            recordings=gathered.recordings,
+            n_steps=n_steps,
+            on_step=lambda: on_progress(next(steps), total, "tuning PopT"),
+        )
+
+    for number, fold in enumerate(folds):
+        found = tuned(fold.train, number * n_steps)
+        rows = labelled.rows[fold.test]
+        population = population_of(found.popt, embeddings, rows)
+        outputs[fold.test] = outputs_of(found.readout, population, np.arange(rows.size))
+        scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
+        sizes = fold.train.size, fold.test.size
+        results.append(FoldResult(fold.name, scores, float("nan"), float("nan"), *sizes))
+    whole = tuned(None, len(folds) * n_steps)
+    pooled = scores_of(outputs, labelled.targets)
+    by_fold = summarise_folds([result.scores for result in results])
+    return whole, CrossValidated(outputs, tuple(results), pooled, by_fold)
 
 
 def with_tuned(

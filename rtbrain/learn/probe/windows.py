@@ -125,9 +125,7 @@ def _labelled(
     """Windows with a state at all moments, and the states [n_moments, n_windows]."""
     states = np.full((len(neural_delays_s), session.t_stop.size), -1, np.int64)
     for state, delay_s in zip(states, neural_delays_s, strict=True):
-        found = states_from_markers(
-            session.t_stop, session.events, classes, span_s=0.0, lag_s=delay_s
-        )
+        found = states_from_markers(session.t_stop, session.events, classes, lag_s=delay_s)
         state[found.rows] = found.targets
     rows = np.flatnonzero((states >= 0).all(axis=0))
     for state in states:

@@ -10,7 +10,7 @@ import pytest
 from rtbrain.errors import RecordingError
 from rtbrain.learn.corpus import build as building
 from rtbrain.learn.corpus.corpus import open_corpus
-from rtbrain.learn.fit.embed_recording import embed_recording
+from rtbrain.learn.fit.features import gather
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
 from tests.learn.corpus.small import (
@@ -34,9 +34,8 @@ def test_windows_are_those_of_the_live_stages(tmp_path: Path) -> None:
     (session,) = open_corpus(tmp_path / "c").sessions
     stages = front_end(recording.montage, None)
     played = ReplaySource(recording, chunk_samples=37)
-    live = embed_recording(
-        played, stages.cut, stages.spectrogram, stages.encoder, keep_spectrograms=True
-    )
+    chunks = iter(lambda: played.pull(0.0), None)
+    live = gather(chunks, stages, {"": stages.encoder}, keep_spectrograms=True)
     np.testing.assert_array_equal(session.shards[0], live.spectrograms)
     np.testing.assert_array_equal(session.t_stop, live.t_stop)
     assert session.n_windows == 13

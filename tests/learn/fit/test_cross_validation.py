@@ -75,8 +75,8 @@ def test_what_is_there_is_found_and_lies_outside_what_shifted_labels_give() -> N
         found,
         embargo_s=EMBARGO_S,
         seed=0,
-        n_shifts=20,
-        on_shift=lambda: ticks.append("shift"),
+        n_permutations=20,
+        on_permutation=lambda: ticks.append("shift"),
     )
     assert (ticks.count("fold"), ticks.count("shift")) == (5, 20)
     assert found.pooled["auc"] > chance.interval("auc")[1]
@@ -135,7 +135,7 @@ def test_shifts_keep_the_labels_of_each_recording_and_move_them_past_the_embargo
         found,
         embargo_s=EMBARGO_S,
         seed=0,
-        n_shifts=10,
+        n_permutations=10,
         recordings=recordings,
     )
     shifted = [targets for targets in seen if targets.size == 400]
@@ -160,7 +160,7 @@ def test_values_are_cross_validated_with_r_and_r_squared() -> None:
     assert found.pooled["pearson_r"] > 0.9
     assert found.pooled["r2"] > 0.8
     chance = null_distribution(
-        features, labelled, folds, found, embargo_s=EMBARGO_S, seed=0, n_shifts=19
+        features, labelled, folds, found, embargo_s=EMBARGO_S, seed=0, n_permutations=19
     )
     assert chance.p_value("r2", found.pooled["r2"]) == pytest.approx(0.05)
 

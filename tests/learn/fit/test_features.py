@@ -1,18 +1,21 @@
 """A recording as a live session, and the rows that are kept of it."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings
-from rtbrain.learn.fit.embed_recording import embed_recording
-from rtbrain.learn.fit.features import Features, gather, join_features
+from rtbrain.encoder import FrameMean
+from rtbrain.learn.fit.features import FeatureRows, RandomChannelSubset, gather, join_features
+from rtbrain.learn.fit.inputs import chunks_of
+from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.recording.virtual_session import VirtualSession
-from rtbrain.types import Window
+from rtbrain.types import Chunk, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 2048.0
@@ -25,6 +28,10 @@ def session(events: tuple[Event, ...] = (), data: np.ndarray = DATA) -> VirtualS
     return VirtualSession(ReplaySource(recording, chunk_samples=400), events)
 
 
+def chunks(data: np.ndarray = DATA) -> Iterator[Chunk]:
+    return chunks_of(session(data=data), data.shape[1], no_progress, "gathering")
+
+
 def recipe() -> Recipe:
     ready = load_settings("linear", Recipe)
     return ready.model_copy(
@@ -32,29 +39,47 @@ def recipe() -> Recipe:
     )
 
 
-def features(*, every: int = 1, data: np.ndarray = DATA) -> Features:
-    pipeline = build_feature_pipeline(recipe(), MONTAGE)
+def features(*, every: int = 1, data: np.ndarray = DATA) -> FeatureRows:
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
     return gather(
-        session(data=data),
-        pipeline,
-        {"main": pipeline.encoder},
+        chunks(data),
+        encoding,
+        {"main": encoding.encoder},
         raw={"power": lambda window: window.data.std(axis=1)},
         every=every,
         keep_channels="main",
     )
 
 
-def test_the_rows_are_those_of_the_stages_run_by_hand() -> None:
-    pipeline = build_feature_pipeline(recipe(), MONTAGE)
-    by_hand = embed_recording(session(), pipeline.cut, pipeline.spectrogram, pipeline.encoder)
+def test_the_rows_are_those_of_the_stages_one_after_the_other() -> None:
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    windows = (window for chunk in chunks() for window in encoding.cut(chunk))
+    embeddings = [
+        encoding.encoder(encoding.spectrogram(window)) for window in windows if window.quality.valid
+    ]
     got = features()
-    np.testing.assert_array_equal(got.rows["main"], by_hand.population)
-    np.testing.assert_array_equal(got.channels, by_hand.channels)
-    np.testing.assert_array_equal(got.t_stop, by_hand.t_stop)
-    np.testing.assert_array_equal(got.t_neural, by_hand.t_neural)
+    np.testing.assert_array_equal(got.rows["main"], [item.population for item in embeddings])
+    np.testing.assert_array_equal(got.channels, [item.channels for item in embeddings])
+    np.testing.assert_array_equal(got.t_stop, [item.t_stop for item in embeddings])
+    np.testing.assert_array_equal(got.t_neural, [item.t_neural for item in embeddings])
     n_laplacian = got.good.shape[1]
     assert got.rows["power"].shape == (got.t_stop.size, n_laplacian)
     assert n_laplacian < MONTAGE.n_channels
+
+
+def test_progress_counts_the_samples_of_all_chunks() -> None:
+    seen: list[tuple[float, float, str]] = []
+    list(chunks_of(session(), DATA.shape[1], lambda *told: seen.append(told), "gathering"))
+    assert seen[0] == (400, DATA.shape[1], "gathering")
+    assert seen[-1] == (DATA.shape[1], DATA.shape[1], "gathering")
+
+
+def test_spectrograms_are_kept_where_they_are_asked_for() -> None:
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    got = gather(chunks(), encoding, {"": encoding.encoder}, keep_spectrograms=True)
+    last = Spectrogram(got.spectrograms[-1], 0.0, Quality(got.good[-1]))
+    np.testing.assert_array_equal(got.rows[""][-1], encoding.encoder(last).population)
+    assert features().spectrograms.size == 0
 
 
 def test_every_third_window_is_what_it_is_among_all() -> None:
@@ -63,12 +88,12 @@ def test_every_third_window_is_what_it_is_among_all() -> None:
     np.testing.assert_array_equal(got.t_stop, whole.t_stop[::3])
 
 
-def test_what_a_live_decoder_would_call_invalid_is_counted_and_left_out() -> None:
+def test_what_a_live_decoder_calls_invalid_is_counted_and_left_out() -> None:
     broken = DATA.copy()
     broken[:, -200:] = np.nan
     quality = load_settings("linear", Recipe)
-    pipeline = build_feature_pipeline(quality, MONTAGE)
-    got = gather(session(data=broken), pipeline, {"main": pipeline.encoder})
+    encoding = build_feature_pipeline(quality, MONTAGE)
+    got = gather(chunks(broken), encoding, {"main": encoding.encoder})
     assert np.isfinite(got.rows["main"]).all()
     assert got.n_invalid > 0
 
@@ -84,15 +109,15 @@ def test_a_linear_decoder_that_pools_the_centre_reads_the_moment_that_it_is_stam
     centred = ready.model_copy(
         update={"encoder": ready.encoder.model_copy(update={"pool": "centre"})}
     )
-    pipeline = build_feature_pipeline(centred, MONTAGE)
-    assert pipeline.neural_delay_s == pytest.approx(2.5, abs=0.1)
+    encoding = build_feature_pipeline(centred, MONTAGE)
+    assert encoding.neural_delay_s == pytest.approx(2.5, abs=0.1)
     live = session()
     chunks = iter(lambda: live.pull(0.0), None)
-    window = next(window for chunk in chunks for window in pipeline.cut(chunk))
-    spectrogram = pipeline.spectrogram(window)
+    window = next(window for chunk in chunks for window in encoding.cut(chunk))
+    spectrogram = encoding.spectrogram(window)
     middle = spectrogram.data.shape[1] // 2
     expected = spectrogram.data[:, middle - 5 : middle + 5].mean(axis=1)
-    np.testing.assert_allclose(pipeline.encoder(spectrogram).channels, expected, atol=1e-6)
+    np.testing.assert_allclose(encoding.encoder(spectrogram).channels, expected, atol=1e-6)
 
 
 def test_recordings_are_joined_one_after_the_other() -> None:
@@ -138,9 +163,29 @@ def test_windows_that_were_kept_do_not_change_later() -> None:
         seen.append(window.data.mean(axis=1))
         return seen[-1]
 
-    pipeline = build_feature_pipeline(recipe(), MONTAGE)
-    got = gather(session(), pipeline, {}, raw={"mean": keep})
+    encoding = build_feature_pipeline(recipe(), MONTAGE)
+    got = gather(chunks(), encoding, {}, raw={"mean": keep})
     np.testing.assert_array_equal(got.rows["mean"], np.stack(seen))
     assert dataclasses.is_dataclass(got)
-    assert got.channels is None
+    assert got.channels.size == 0
     assert got.t_neural[0] == pytest.approx(got.t_stop[0])
+
+
+def test_a_random_subset_leaves_out_a_share_of_the_good_channels_and_a_reset_repeats_it() -> None:
+    rng = np.random.default_rng(4)
+    good = np.ones(20, np.bool_)
+    good[0] = False
+    items = [
+        Spectrogram(rng.normal(size=(20, 12, 5)).astype(np.float32), float(t), Quality(good))
+        for t in range(200)
+    ]
+    subset = RandomChannelSubset(FrameMean(10, neural_delay_s=0.1), most=0.7, seed=1)
+    fewer = [subset(item) for item in items]
+    left = np.array([embedding.quality.good.sum() for embedding in fewer])
+    assert left.min() >= 19 - int(0.7 * 19)
+    assert left.max() == 19
+    assert abs(left.mean() - 19 * 0.65) < 1
+    assert not any(embedding.quality.good[0] for embedding in fewer)
+    subset.reset()
+    for first, again in zip(fewer, map(subset, items), strict=True):
+        np.testing.assert_array_equal(first.quality.good, again.quality.good)

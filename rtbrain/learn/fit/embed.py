@@ -1,15 +1,14 @@
-"""A recording through the pipeline's own stages, every window kept."""
+"""`rtbrain embed`: a recording through the pipeline's own stages, to arrays in a file."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder, model_of_bundle
@@ -18,71 +17,23 @@ from rtbrain.decoder import Readout, read_bundle
 from rtbrain.encoder import EncoderModel, StreamingBERT
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.files import atomic_file
+from rtbrain.learn.fit.features import gather
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.stage import Source, Stage
-from rtbrain.types import Chunk, Embedding, Floats, Montage, Spectrogram, Times, Window
+from rtbrain.types import Chunk, Embedding, Montage, Quality
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EmbeddedRecording:
-    """What a recording gave, a list entry a valid window."""
-
-    spectrograms: list[Floats] = field(default_factory=list)
-    embeddings: list[Embedding] = field(default_factory=list)
-
-    @property
-    def population(self) -> Floats:
-        """Population embeddings, float32 [n_windows, n_features]."""
-        return np.stack([embedding.population for embedding in self.embeddings])
-
-    @property
-    def channels(self) -> Floats:
-        """Channel embeddings, float32 [n_windows, n_channels, n_features]."""
-        return np.stack([embedding.channels for embedding in self.embeddings])
-
-    @property
-    def t_stop(self) -> Times:
-        """End of each window, float64 [n_windows], s."""
-        return np.array([embedding.t_stop for embedding in self.embeddings])
-
-    @property
-    def t_neural(self) -> Times:
-        """The moment that each embedding describes, float64 [n_windows], s."""
-        return np.array([embedding.t_neural for embedding in self.embeddings])
-
-
-def embed_recording(
-    source: Source,
-    cut: Callable[[Chunk], Iterator[Window]],
-    spectrogram: Stage[Window, Spectrogram],
-    encoder: Stage[Spectrogram, Embedding],
-    *,
-    keep_spectrograms: bool = False,
-    tail_s: float = 0.0,
-    on_progress: Callable[[int], None] = lambda n_samples: None,
-) -> EmbeddedRecording:
-    """Embed every valid window of a source."""
-    kept = EmbeddedRecording()
-    for chunk in _chunks(source, tail_s):
-        for window in cut(chunk):
-            if not window.quality.valid:
-                continue
-            item = spectrogram(window)
-            if keep_spectrograms:
-                kept.spectrograms.append(item.data.copy())
-            kept.embeddings.append(encoder(item))
-        on_progress(chunk.n_samples)
-    return kept
-
-
-def _chunks(source: Source, tail_s: float) -> Iterator[Chunk]:
+def _chunks(source: ReplaySource, tail_s: float, on_progress: OnProgress) -> Iterator[Chunk]:
     """Chunks of a source, then its last sample held for a while."""
     last: Chunk | None = None
+    n_read = 0
     while (chunk := source.pull(0.0)) is not None:
         _refuse_not_finite(chunk, source)
         last = chunk if chunk.n_samples else last
+        n_read += chunk.n_samples
         yield chunk
+        on_progress(n_read, source.n_samples, "embedding")
     n_tail = math.ceil(tail_s * source.montage.sfreq_hz)
     if last is None or not n_tail:
         return
@@ -91,7 +42,7 @@ def _chunks(source: Source, tail_s: float) -> Iterator[Chunk]:
     yield Chunk(data, stamps, last.first_sample + last.n_samples)
 
 
-def _refuse_not_finite(chunk: Chunk, source: Source) -> None:
+def _refuse_not_finite(chunk: Chunk, source: ReplaySource) -> None:
     finite = np.isfinite(chunk.data)
     if finite.all():
         return
@@ -115,11 +66,13 @@ def name_space(montage: Montage, space: str | None) -> Montage:
 def bundle_stages(
     folder: Path, montage: Montage
 ) -> tuple[FeaturePipeline, Readout | None, EncoderModel | None]:
+    """Stages of a bundle for these channels, and its encoder."""
     bundle = read_bundle(folder)
     return (*build_decoder(bundle, montage), model_of_bundle(bundle))
 
 
 def encoder_stages(recipe: Recipe, montage: Montage, model: EncoderModel) -> FeaturePipeline:
+    """Stages of a recipe with this encoder."""
     return build_feature_pipeline(recipe, montage, model=model)
 
 
@@ -156,45 +109,54 @@ def embed_recipe(
 
 
 def embedding_arrays(
-    features: FeaturePipeline,
+    pipeline: FeaturePipeline,
     readout: Readout | None,
     hidden_of: EncoderModel | None,
     with_population: bool,
     source: ReplaySource,
+    on_progress: OnProgress = no_progress,
 ) -> dict[str, Any]:
-    with Progress(transient=True) as progress:
-        task = progress.add_task("embedding", total=source.n_samples)
-        embedded = embed_recording(
-            source,
-            features.cut,
-            features.spectrogram,
-            features.encoder,
-            keep_spectrograms=True,
-            tail_s=features.signal_delay_s,
-            on_progress=lambda n_samples: progress.advance(task, n_samples),
-        )
-    if not embedded.embeddings:
+    """Arrays of every valid window of a source, by the names they have in the file."""
+    found = gather(
+        _chunks(source, pipeline.signal_delay_s, on_progress),
+        pipeline,
+        {"": pipeline.encoder},
+        keep_channels="",
+        keep_spectrograms=True,
+    )
+    if not found.t_stop.size:
         raise RecordingError(
             "the recording holds no whole window: shorten --length, or record for longer"
         )
     arrays: dict[str, Any] = {
-        "spectrogram": np.stack(embedded.spectrograms),
-        "embedding": embedded.channels,
-        "t_stop": embedded.t_stop,
-        "t_neural": embedded.t_neural,
-        "channels": np.array(features.signal.montage.names),
+        "spectrogram": found.spectrograms,
+        "embedding": found.channels,
+        "t_stop": found.t_stop,
+        "t_neural": found.t_neural,
+        "channels": np.array(pipeline.signal.montage.names),
     }
     if with_population:
-        arrays["population"] = embedded.population
+        arrays["population"] = found.rows[""]
     if readout is not None:
-        arrays["decode"] = np.stack([readout(item).values for item in embedded.embeddings])
+        embeddings = (
+            Embedding(channels, population, float(t_neural), float(t_stop), Quality(good))
+            for channels, population, t_neural, t_stop, good in zip(
+                found.channels,
+                found.rows[""],
+                found.t_neural,
+                found.t_stop,
+                found.good,
+                strict=True,
+            )
+        )
+        arrays["decode"] = np.stack([readout(item).values for item in embeddings])
     if hidden_of is not None:
         arrays["hidden"] = _hidden(hidden_of, arrays["spectrogram"])
     return arrays
 
 
 def require_hidden_states(model: EncoderModel | None) -> None:
-    """Refuse hidden states where there are none, or none that the embeddings are made of."""
+    """Refuse hidden states where there are none, or where the embeddings are made of others."""
     if model is None:
         raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
     if isinstance(model.channel_encoder, StreamingBERT):
@@ -212,6 +174,7 @@ def _hidden(model: EncoderModel, spectrograms: Any) -> Any:
 
 
 def save_arrays(out: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz file, whole or not at all, and print the shapes."""
     with atomic_file(out) as part, part.open("wb") as file:
         np.savez(file, **arrays)
     console = Console()

@@ -1,33 +1,28 @@
 """Pictures of a fit: what was confused, how ranks and probabilities held, which contacts count."""
 
 import re
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from rich.table import Table
 from sklearn.metrics import auc, roc_curve
 
 from rtbrain.decoder import LinearReadout
+from rtbrain.learn.figures import new_figure, png
 from rtbrain.learn.fit.gather import MAIN, LabelledFeatures
 from rtbrain.learn.fit.scores import DecoderScores, select_rows
 from rtbrain.learn.fit.softmax import Standardiser, reliability
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
-_DPI = 150
 _COLOUR, _QUIET = "#1f5fa8", "#9a9a9a"
-# Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
+# Distinct for colour-blind readers too: Okabe & Ito, jfly.uni-koeln.de/color.
 _CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _CONTACT_INCHES = 0.14
-_TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
 
 
-def draw_confusion(path: Path, outputs: Floats, targets: Ints, names: Sequence[str]) -> None:
-    """Draw which class was taken for which: shares of each true class, counts below."""
+def draw_confusion(outputs: Floats, targets: Ints, names: Sequence[str]) -> Figure:
+    """Which class was taken for which: shares of each true class, counts below."""
     kept = np.isfinite(outputs).all(axis=1)
     n_classes = len(names)
     pairs = targets[kept] * n_classes + outputs[kept].argmax(axis=1)
@@ -36,27 +31,26 @@ def draw_confusion(path: Path, outputs: Floats, targets: Ints, names: Sequence[s
     side = 2.2 + 0.7 * n_classes
     figure, axes = _figure(side + 0.6, side)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    for true, told in np.ndindex(n_classes, n_classes):
-        share = shares[true, told]
-        text = f"{share:.0%}\n{counts[true, told]}"
+    for true, decoded in np.ndindex(n_classes, n_classes):
+        share = shares[true, decoded]
+        text = f"{share:.0%}\n{counts[true, decoded]}"
         colour = "white" if share > 0.6 else "black"
-        axes.text(told, true, text, ha="center", va="center", color=colour, fontsize=9)
+        axes.text(decoded, true, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(n_classes), names, rotation=30 if n_classes > 3 else 0)
     axes.set_yticks(range(n_classes), names)
     axes.set(xlabel="decoded", ylabel="true", title="Held-out windows")
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    _save(figure, path)
+    return figure
 
 
 def draw_roc(
-    path: Path,
     outputs: Floats,
     targets: Ints,
     names: Sequence[str],
     *,
-    chance: tuple[float, float] | None,
-) -> None:
-    """Draw the ROC curve of each class against the rest; of two classes, of the second."""
+    null: tuple[float, float] | None,
+) -> Figure:
+    """ROC curve of each class against the rest; of two classes, of the second."""
     kept = np.isfinite(outputs).all(axis=1)
     figure, axes = _figure(4.6, 4.6)
     numbers = [1] if len(names) == 2 else np.unique(targets[kept]).tolist()
@@ -65,8 +59,8 @@ def draw_roc(
         label = f"{names[number]}: AUC {auc(alarms, hits):.2f}"
         colour = _CLASS_COLOURS[number % len(_CLASS_COLOURS)]
         axes.plot(alarms, hits, color=colour, label=label, drawstyle="steps-post")
-    told = "chance" if chance is None else f"chance: AUC {chance[0]:.2f} to {chance[1]:.2f}"
-    axes.plot([0, 1], [0, 1], color=_QUIET, linestyle="--", label=told)
+    text = "chance" if null is None else f"labels shifted: AUC {null[0]:.2f} to {null[1]:.2f}"
+    axes.plot([0, 1], [0, 1], color=_QUIET, linestyle="--", label=text)
     axes.set(
         xlabel="false alarms, share",
         ylabel="hits, share",
@@ -76,15 +70,15 @@ def draw_roc(
         ylim=(-0.01, 1.01),
     )
     axes.legend(loc="lower right", frameon=False, fontsize=9)
-    _save(figure, path)
+    return figure
 
 
-def draw_reliability(path: Path, outputs: Floats, targets: Ints) -> None:
-    """Draw how often decodes were right against how sure they were, and how many there were."""
+def draw_reliability(outputs: Floats, targets: Ints) -> Figure:
+    """How often decodes were right against how sure they were, and how many there were."""
     found = reliability(outputs, targets)
     n_bins = found.counts.size
     centres = (np.arange(n_bins) + 0.5) / n_bins
-    figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+    figure = new_figure(4.6, 5.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     filled = found.counts > 0
     axes.plot([0, 1], [0, 1], color=_QUIET, linestyle="--", label="calibrated")
@@ -99,7 +93,7 @@ def draw_reliability(path: Path, outputs: Floats, targets: Ints) -> None:
     below.set(xlabel="probability of the decoded class", ylabel="windows", xlim=(lowest, 1.02))
     for part in (axes, below):
         part.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    return figure
 
 
 def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> Doubles:
@@ -118,8 +112,8 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
     return lengths
 
 
-def draw_electrodes(path: Path, montage: Montage, weights: Doubles) -> None:
-    """Draw a bar a contact, grouped by shaft, in the order of their numbers."""
+def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
+    """A bar per contact, grouped by shaft, in the order of their numbers."""
     shafts: dict[str, list[tuple[int, int]]] = {}
     for row, name in enumerate(montage.names):
         stem, number = _place(name)
@@ -145,7 +139,7 @@ def draw_electrodes(path: Path, montage: Montage, weights: Doubles) -> None:
     top.tick_params(length=0)
     top.spines["top"].set_visible(False)
     axes.set(ylabel="weight per deviation", title="Contacts that move the decode", ylim=(0, None))
-    _save(figure, path)
+    return figure
 
 
 def _place(name: str) -> tuple[str, int]:
@@ -154,18 +148,11 @@ def _place(name: str) -> tuple[str, int]:
     return (found[1].rstrip("_- ") or name, int(found[2])) if found else (name, 0)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    figure = new_figure(width, height)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure)
-    # Without the date and the version, the same fit gives the same bytes.
-    figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})
 
 
 def draw_fit(
@@ -173,63 +160,15 @@ def draw_fit(
 ) -> dict[str, bytes]:
     """PNGs of the held-out decodes and, where there is no encoder, of the contacts' weights."""
     labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
-    with tempfile.TemporaryDirectory(prefix="rtbrain-figures-") as scratch:
-        folder = Path(scratch)
-        if labelled.task == "classification":
-            chance = None if scored.chance is None else scored.chance.interval("auc")
-            draw_confusion(folder / "confusion.png", outputs, labelled.targets, labelled.names)
-            draw_roc(folder / "roc.png", outputs, labelled.targets, labelled.names, chance=chance)
-            draw_reliability(folder / "reliability.png", outputs, labelled.targets)
-        if linear:
-            montage = gathered.pipeline.signal.montage
-            scale = Standardiser.of(select_rows(gathered, MAIN).features, labelled.rows).scale
-            weights = contact_weights(readout, scale, montage.n_channels)
-            draw_electrodes(folder / "electrodes.png", montage, weights)
-        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def fit_table(report: Mapping[str, Any]) -> Table:
-    """Scores of the decoder and its controls on held-out time."""
-    keys = [key for key in _TITLES if key in report["scores"]["decoder"]["pooled"]]
-    split = report["split"]
-    table = Table(
-        title=f"held out by {split['kind']}: {len(split['folds'])} folds, embargo "
-        f"{split['embargo_s']:g} s, {report['windows']} windows",
-        caption="first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by "
-        f"fold. Encoder: {report['encoder']}",
-        show_lines=True,
-    )
-    table.add_column("", no_wrap=True)
-    for key in keys:
-        table.add_column(_TITLES[key], justify="right", no_wrap=True)
-    for name, scores in report["scores"].items():
-        cells = [f"{_pooled(scores, key)}\n{_by_fold(scores['by_fold'][key])}" for key in keys]
-        table.add_row(name, *cells)
-    if "null_distribution" in report:
-        of_readout = " (readout)" if "frozen PopT" in report["scores"] else ""
-        told = (_shifted(report["null_distribution"][key]) for key in keys)
-        table.add_row(f"labels shifted{of_readout}", *told)
-    if "unsafe_random_split" in report:
-        leaky = report["unsafe_random_split"]["pooled"]
-        table.add_row(
-            "UNSAFE random split", *(f"{leaky[key]:.3f}\nleaks" for key in keys), style="red"
-        )
-    return table
-
-
-def _shifted(chance: Mapping[str, Any]) -> str:
-    low, high = chance["interval_95"]
-    return f"{low:.3f} to {high:.3f}\np {chance['p']:.3f}"
-
-
-def _pooled(scores: Mapping[str, Any], key: str) -> str:
-    told = f"{scores['pooled'][key]:.3f}"
-    if "pooled_interval_95" in scores:
-        low, high = scores["pooled_interval_95"][key]
-        return f"{told} [{low:.3f}, {high:.3f}]"
-    over = scores["pooled_over_seeds"][key]
-    return f"{told} (seeds {over['lowest']:.3f} to {over['highest']:.3f})"
-
-
-def _by_fold(spread: Mapping[str, float]) -> str:
-    return f"{spread['mean']:.3f} ± {spread['std']:.3f}"
+    figures = {}
+    if labelled.task == "classification":
+        null = None if scored.null is None else scored.null.interval("auc")
+        figures["confusion.png"] = draw_confusion(outputs, labelled.targets, labelled.names)
+        figures["roc.png"] = draw_roc(outputs, labelled.targets, labelled.names, null=null)
+        figures["reliability.png"] = draw_reliability(outputs, labelled.targets)
+    if linear:
+        montage = gathered.pipeline.signal.montage
+        scale = Standardiser.of(select_rows(gathered, MAIN).features, labelled.rows).scale
+        weights = contact_weights(readout, scale, montage.n_channels)
+        figures["electrodes.png"] = draw_electrodes(montage, weights)
+    return {name: png(figure) for name, figure in figures.items()}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rtbrain.learn.evaluate.report import LabelSpan, alarms, score_events, spans_of_states
+from rtbrain.learn.evaluate.scores import LabelSpan, alarms, score_events, spans_of_states
 
 
 def test_states_become_spans_from_their_first_to_their_last_sample() -> None:

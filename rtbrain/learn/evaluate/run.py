@@ -1,0 +1,220 @@
+"""A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtbrain.bundling import build_decoder
+from rtbrain.config import LabelSettings, parse_settings
+from rtbrain.decoder import Bundle
+from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.evaluate.scores import evaluation_scores, score_decodes
+from rtbrain.learn.fit.decoder import FittedDecoder, load
+from rtbrain.learn.fit.inputs import (
+    label_windows,
+    open_recordings,
+    resolve_tasks,
+    rest_cues,
+    virtual_session,
+)
+from rtbrain.learn.fit.labels import Labelled, states_from_markers
+from rtbrain.learn.fit.play import CollectingSink, decoder_for, play_recording
+from rtbrain.learn.fit.score_table import ScoreTable
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.progress import OnProgress, no_progress
+from rtbrain.recording.open import read_recording
+from rtbrain.recording.recording import Recording
+from rtbrain.stage import Stage
+from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Quality
+
+
+def evaluate(
+    decoder: FittedDecoder | str | Path,
+    recording: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    threshold: float = 0.5,
+    decodes: str | None = None,
+    sfreq_hz: float | None = None,
+    stream: str | None = None,
+    scale: float = 1.0,
+    on_progress: OnProgress = no_progress,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> ScoreTable:
+    """Score a decoder, and its controls, on a recording that it was not fitted on.
+
+    The recording runs through the live pipeline as fast as it goes.
+
+    Parameters
+    ----------
+    decoder : FittedDecoder, str or Path
+        From `rtbrain.fit`, or the folder of a bundle.
+    recording : str, Path, mne.io.BaseRaw, tuple or Recording
+        What `rtbrain.read` takes; its channels are found by their labels.
+    classes : sequence of str, optional
+        Markers that begin the states; by default the labels that the decoder was fitted with.
+    threshold : float
+        Probability above which a class counts as an event.
+    decodes : str, optional
+        Name of a decode stream in the same XDF file: it is scored too, as it was decoded live.
+    sfreq_hz, stream, scale
+        As for `rtbrain.read`.
+    on_progress, on_note : callable
+        ``on_progress(done, total, what)``, and what looks wrong in the recording.
+
+    Returns
+    -------
+    ScoreTable
+        A row for the decoder, each control and shifted labels; ``report`` holds all figures.
+
+    Raises
+    ------
+    SettingsError
+        The labels are not those of the decoder.
+    RecordingError
+        The recording cannot be read, or no decode is valid.
+    StreamError
+        The recording has another rate, or lacks the decoder's channels.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> recording = "synthetic:3,duration_s=40,n_channels=12"
+    >>> scores = rtbrain.evaluate("bundle", recording, sfreq_hz=2048)
+    >>> scores["decoder"]["auc"] > 0.8
+    True
+    >>> sorted(scores.report["decoder"]["events"])
+    ['speech']
+    """
+    fitted = decoder if isinstance(decoder, FittedDecoder) else load(decoder)
+    labels = label_settings(fitted.bundle, classes)
+    figures = {}
+    with open_recordings(
+        [recording], stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=on_note
+    ) as opened:
+        (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
+        alarm = None if labels.events is not None else threshold
+        for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
+            kept, valid, labelled = decode_labelled(
+                bundle,
+                opened_recording,
+                labels,
+                decoder_for(bundle, opened_recording),
+                on_progress=on_progress,
+                what=f"decoding: {name}",
+            )
+            scores = score_decodes(kept.decodes, valid, labelled, alarm)
+            figures[name] = scores | {"lost_samples": kept.n_lost}
+    if decodes is not None:
+        live = score_recorded_decodes(recording, decodes, fitted.bundle, labels, threshold)
+        figures["as decoded live"] = live
+    return evaluation_scores(figures, fitted.bundle.id)
+
+
+def label_settings(bundle: Bundle, classes: Sequence[str] | None) -> LabelSettings:
+    """How the decoder's windows were labelled, or by these markers."""
+    values = bundle.report.get("labels") or {"classes": list(bundle.manifest.labels)}
+    if classes is not None:
+        values = {"classes": list(classes)}
+    return parse_settings(values, LabelSettings, where="labels")
+
+
+def decode_labelled(
+    bundle: Bundle,
+    recording: Recording,
+    labels: LabelSettings,
+    decoder: tuple[FeaturePipeline, Stage[Embedding, Decode]],
+    *,
+    on_progress: OnProgress = no_progress,
+    what: str = "decoding",
+) -> tuple[CollectingSink, list[Decode], Labelled]:
+    """All decodes of a recording, those that are valid, and the labels of these.
+
+    Parameters
+    ----------
+    decoder : tuple
+        As `decoder_for` gives it.
+
+    Raises
+    ------
+    RecordingError
+        No decode is valid.
+    SettingsError
+        The labels are not those of the decoder.
+    """
+    window = bundle.recipe.window
+    session = virtual_session(
+        recording,
+        recording.montage.names,
+        target=labels.channel,
+        extra=rest_cues(recording, labels, window),
+    )
+    kept = play_recording(
+        bundle, session, recording.n_samples, decoder, on_progress=on_progress, what=what
+    )
+    valid = [decode for decode in kept.decodes if decode.quality.valid]
+    if not valid:
+        raise RecordingError(
+            f"none of the {len(kept.decodes)} decodes is valid: the recording is shorter than a "
+            "window, has no event to cut at, or too few of its contacts are good"
+        )
+    t_stop = np.array([decode.t_stop for decode in valid])
+    delay_s = decoder[0].neural_delay_s
+    labelled = label_windows(recording, session, labels, window, t_stop, delay_s)
+    fitted = bundle.manifest.labels
+    if fitted != labelled.names:
+        raise SettingsError(
+            f"the decoder distinguishes {', '.join(fitted)}, the labels are "
+            f"{', '.join(labelled.names)}: name the same classes in the same order"
+        )
+    return kept, valid, labelled
+
+
+def score_recorded_decodes(
+    recording: Any, name: str, bundle: Bundle, labels: LabelSettings, threshold: float
+) -> dict[str, Any]:
+    """Figures of a recorded decode stream, as `score_decodes` gives them.
+
+    Raises
+    ------
+    SettingsError
+        The labels are not states, or the stream is no decode stream of this bundle.
+    RecordingError
+        The file has no such stream.
+    """
+    if labels.classes is None:
+        raise SettingsError("decodes are scored against states: name their markers as classes")
+    read = read_recording(recording, stream=name)
+    try:
+        expected = (*bundle.manifest.labels, *DECODE_CHANNELS)
+        if read.montage.names != expected:
+            raise SettingsError(
+                f"{name}: expected channels {', '.join(expected)}, got "
+                f"{', '.join(read.montage.names)}: name a decode stream of this bundle"
+            )
+        delay_s = build_decoder(bundle, bundle.montage)[0].neural_delay_s
+        decodes = _decodes(read, len(bundle.manifest.labels), delay_s)
+        events = read.events
+    finally:
+        read.close()
+    valid = [decode for decode in decodes if decode.quality.valid]
+    t_stop = np.array([decode.t_stop for decode in valid])
+    labelled = states_from_markers(t_stop, events, labels.classes, lag_s=delay_s)
+    return score_decodes(decodes, valid, labelled, threshold) | {"lost_samples": 0}
+
+
+def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
+    values = read.read(0, read.n_samples)  # [n_outputs + 4, T]
+    stamps = read.timestamps(0, read.n_samples)
+    good = np.ones(1, bool)
+    return [
+        Decode(
+            values[:n_outputs, number].copy(),
+            float(stamp) - delay_s,
+            float(stamp),
+            Quality(good, valid=bool(values[n_outputs, number] > 0)),
+        )
+        for number, stamp in enumerate([] if stamps is None else stamps)
+    ]

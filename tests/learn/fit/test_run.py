@@ -1,0 +1,168 @@
+"""A decoder fitted, saved, loaded and scored from Python, as in a notebook."""
+
+import sys
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
+from rtbrain.learn.fit.decoder import FittedDecoder
+
+PATIENT = "synthetic:3,duration_s=60,n_channels=12"
+HELD_OUT = "synthetic:3,duration_s=25,n_channels=12"
+QUICK = {"classes": ["rest", "speech"], "n_folds": 2, "n_permutations": 0}
+
+
+@pytest.fixture(scope="module")
+def decoder() -> FittedDecoder:
+    return rtbrain.fit(rtbrain.read(PATIENT, sfreq_hz=2048), **QUICK)
+
+
+@pytest.mark.shared
+def test_grip_force_is_decoded_from_a_raw_of_mne_as_by_the_first_version(shared: Path) -> None:
+    # Ten lines of a notebook.
+    raw = mne.io.read_raw(next((shared / "data").glob("ecog-gripforce/**/*.vhdr")), verbose="ERROR")
+    recipe = {
+        "mode": "linear", "signal": [{"reference": "bipolar"}], "encoder": {"n_pooled": 4},
+        "window": {"length_s": 1, "hop_s": 0.1},
+        "spectrogram": {"form": "running", "frame_s": 0.2, "frame_hop_s": 0.05},
+    }  # fmt: skip
+    decoder = rtbrain.fit(
+        raw, channel="MOV_RIGHT", threshold="half", scale=1e-6, recipe=recipe, n_folds=3,
+        embargo_s=1, exclude=["LFP_RIGHT_0", "LFP_RIGHT_1", "LFP_RIGHT_2"], n_permutations=0,
+    )  # fmt: skip
+    scores, decodes = decoder.scores["decoder"], decoder.decode(raw, scale=1e-6)
+    assert scores["auc_by_fold"]["mean"] == pytest.approx(0.961, abs=5e-4)
+    assert scores["auc_by_fold"]["std"] == pytest.approx(0.053, abs=5e-4)
+    assert scores["auc"] == pytest.approx(0.878, abs=5e-4)
+    assert scores["auc_interval_95"] == pytest.approx((0.770, 1.0), abs=5e-4)
+    assert scores["balanced_accuracy"] == pytest.approx(0.669, abs=5e-4)
+    assert "0.878 [0.770, 1.000]" in repr(decoder.scores)
+    assert decodes.labels == ("off", "on")
+    assert decodes.valid.sum() == 181
+    np.testing.assert_allclose(np.diff(decodes.t_stop_s), 0.1, atol=1e-6)
+
+
+def test_scores_are_a_table_for_terminals_and_notebooks_and_numbers_for_python(
+    decoder: FittedDecoder,
+) -> None:
+    scores = decoder.scores
+    assert list(scores) == ["decoder", "STFT"]
+    low, high = scores["decoder"]["balanced_accuracy_interval_95"]
+    assert low < scores["decoder"]["balanced_accuracy"] < high
+    assert f"{scores['decoder']['auc']:.3f}" in str(scores)
+    shown = scores._repr_mimebundle_([], [])
+    assert "balanced accuracy" in shown["text/html"]
+    assert repr(decoder).startswith("FittedDecoder(classification of rest, speech")
+
+
+def test_a_loaded_decoder_decodes_and_scores_as_the_one_that_was_saved(
+    decoder: FittedDecoder, tmp_path: Path
+) -> None:
+    again = rtbrain.load(decoder.save(tmp_path / "new" / "bundle"))
+    assert str(again.scores) == str(decoder.scores)
+    recording = rtbrain.read(HELD_OUT, sfreq_hz=2048)
+    before, after = decoder.decode(recording), again.decode(recording)
+    np.testing.assert_array_equal(before.values, after.values)
+    assert before.valid.sum() > 50
+    np.testing.assert_allclose(before.latency_s, before.t_stop_s - before.times_s)
+    assert before.coverage[before.valid].min() > 0.9
+    copied = rtbrain.load(again.save(tmp_path / "copy"))
+    assert sorted(copied.pictures) == sorted(decoder.pictures) != []
+    with pytest.raises(SettingsError, match="exists already"):
+        decoder.save(tmp_path / "copy")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        rtbrain.load(tmp_path)
+
+
+def test_features_are_what_the_readout_reads(decoder: FittedDecoder) -> None:
+    recording = rtbrain.read(HELD_OUT, sfreq_hz=2048)
+    features, decodes = decoder.features(recording), decoder.decode(recording)
+    np.testing.assert_array_equal(features.t_stop_s, decodes.t_stop_s[decodes.valid])
+    weight, bias = (decoder.bundle.tensors[f"readout.{name}"] for name in ("weight", "bias"))
+    logits = features.values @ weight.T.astype(np.float64) + bias
+    found = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    np.testing.assert_allclose(found, decodes.values[decodes.valid, 1], atol=1e-5)
+    assert features.channels.shape[:2] == (len(features.values), len(features.names))
+
+
+def test_progress_is_called_back_and_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: dict[str, list[float]] = {}
+
+    def watch(done: float, total: float, what: str) -> None:
+        seen.setdefault(what, []).append(done / total)
+
+    rtbrain.fit(PATIENT, sfreq_hz=2048, on_progress=watch, **QUICK)
+    assert list(seen) == ["recording 1 of 1", "scoring"]
+    for shares in seen.values():
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_array_is_fitted_on_with_its_events(decoder: FittedDecoder) -> None:
+    known = rtbrain.read(PATIENT, sfreq_hz=2048)
+    array = known.read(0, known.n_samples)
+    events = [(event.onset_s, event.text) for event in known.events]
+    recording = rtbrain.read((array, 2048, known.montage.names), events=events)
+    fitted = rtbrain.fit([recording], **QUICK)
+    assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
+    scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
+    assert list(scores) == ["decoder", "labels shifted"]
+    assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_interval_95"][1]
+
+
+def test_decodes_become_a_data_frame_where_pandas_is_there(
+    decoder: FittedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decodes = decoder.decode(HELD_OUT, sfreq_hz=2048)
+    frame = decodes.to_frame()
+    assert list(frame.columns) == ["rest", "speech", "valid", "coverage", "latency_s"]
+    np.testing.assert_array_equal(frame["speech"].to_numpy(), decodes.values[:, 1])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(SettingsError, match="pip install pandas"):
+        decodes.to_frame()
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "part"),
+    [
+        ({}, SettingsError, "exactly one of"),
+        ({"classes": ["rest", "speech"], "channel": "RA1"}, SettingsError, "exactly one of"),
+        ({"classes": ["rest", "music"]}, SettingsError, "no event 'music'"),
+        ({"classes": ["rest", "speech"], "window": (0, 1)}, SettingsError, "window is for events"),
+        ({"classes": ["rest", "speech"], "nonsense": 1}, SettingsError, "unknown key nonsense"),
+        ({"classes": ["rest", "speech"], "n_folds": 1}, SettingsError, "splits.n_folds"),
+        ({"classes": ["rest", "speech"], "embargo_s": 1}, SettingsError, "share samples"),
+        ({"classes": ["rest", "speech"], "recipe": "linaer"}, SettingsError, "did you mean linear"),
+        ({"classes": ["rest", "speech"], "channels": ["ZZ9"]}, MontageError, "ZZ9"),
+        ({"channel": "GRIP"}, MontageError, "GRIP"),
+        ({"task": "onset"}, SettingsError, "Brain Treebank"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_as_by_the_command(
+    values: dict, error: type[RtbrainError], part: str
+) -> None:
+    with pytest.raises(error, match=part):
+        rtbrain.fit("synthetic:3,duration_s=30,n_channels=12", sfreq_hz=2048, **values)
+
+
+def test_recordings_that_do_not_belong_together_are_refused() -> None:
+    one = rtbrain.read(HELD_OUT, sfreq_hz=2048)
+    with pytest.raises(SettingsError, match="recording 2 is named twice"):
+        rtbrain.fit([one, one], **QUICK)
+    other = rtbrain.read("synthetic:4,duration_s=25,n_channels=12", sfreq_hz=1024)
+    with pytest.raises(SettingsError, match="recording 2 has 1024 Hz, recording 1 2048 Hz"):
+        rtbrain.fit([one, other], **QUICK)
+    with pytest.raises(SettingsError, match="no recording"):
+        rtbrain.fit([], **QUICK)
+    with pytest.raises(RecordingError, match=r"absent\.edf"):
+        rtbrain.fit("absent.edf", **QUICK)
+
+
+def test_another_order_of_classes_is_refused(decoder: FittedDecoder) -> None:
+    with pytest.raises(SettingsError, match="same classes in the same order"):
+        rtbrain.evaluate(decoder, HELD_OUT, sfreq_hz=2048, classes=["speech", "rest"])
