@@ -32,12 +32,13 @@ APART = (
     {"live", "view"},
     {"view", "build"},
 )
-# These import by name, when asked: commands, the public API, readers of files, kinds of streams,
-# optional packages.
+# These import by name, when used: commands, the public API, readers of files, kinds of streams,
+# parts of the bench, optional packages.
 LAZY = {
     "apps.main",
     "rtbrain",
     "rtbrain.extras",
+    "rtbrain.check.bench.run",
     "rtbrain.live.source",
     "rtbrain.recording.open",
 }

@@ -45,6 +45,41 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
     return folder
 
 
+def test_channels_mains_and_hop_of_the_settings_replace_those_of_the_recipe(
+    tmp_path: Path, quick: Path
+) -> None:
+    chosen = "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.48828125\n"
+    settings = tmp_path / "chosen.yaml"
+    settings.write_text(quick.read_text().replace("recipe:", f"{chosen}recipe:"))
+    done = rtbrain("fit", *PATIENT, "--config", settings, "--out", tmp_path / "bundle")
+    assert done.returncode == 0, done.stderr
+    bundle = read_bundle(tmp_path / "bundle")
+    assert bundle.montage.names == ("RA1", "RA2", "RA3", "RA4", "RA5")
+    assert bundle.recipe.window.hop_s == 0.48828125
+    notches = [step.notch.mains_hz for step in bundle.recipe.signal if step.notch is not None]
+    assert notches == [50]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "part"),
+    [
+        ("channels: [RA1, X9]", "no channel X9"),
+        ("exclude: [X9]", "no channel X9"),
+        ("channels: [RA1]\nexclude: [RA1]", "channels and exclude both name RA1"),
+        ("mains_hz: 55", "mains_hz"),
+        ("hop_s: 0.1", "window.hop_s of 0.1 s"),
+    ],
+)
+def test_channels_mains_and_hop_that_cannot_be_are_refused(
+    tmp_path: Path, quick: Path, wrong: str, part: str
+) -> None:
+    settings = tmp_path / "wrong.yaml"
+    settings.write_text(quick.read_text().replace("recipe:", f"{wrong}\nrecipe:"))
+    message = refused("fit", *PATIENT, "--config", settings, "--out", tmp_path / "bundle")
+    assert part in message
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_the_report_holds_the_score_its_controls_and_what_chance_gives(fitted: Path) -> None:
     report = read_bundle(fitted).report
     decoder = report["scores"]["decoder"]
