@@ -48,7 +48,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
 def test_channels_mains_and_hop_of_the_settings_replace_those_of_the_recipe(
     tmp_path: Path, quick: Path
 ) -> None:
-    chosen = "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.48828125\n"
+    chosen = (
+        "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.48828125\n"
+    )
     settings = tmp_path / "chosen.yaml"
     settings.write_text(quick.read_text().replace("recipe:", f"{chosen}recipe:"))
     done = rtbrain("fit", *PATIENT, "--config", settings, "--out", tmp_path / "bundle")
