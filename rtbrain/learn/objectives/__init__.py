@@ -1,11 +1,9 @@
-"""Pretraining objectives, one per file, each with its equation in the docstring."""
+"""Pretraining objectives, each with its equation in the docstring."""
 
-from rtbrain.learn.objectives.biofame import FrequencyMaintain
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.learn.objectives.distillation import Distillation, Teacher, WholeSpectrograms
-from rtbrain.learn.objectives.neurobert import FourierInversion
 from rtbrain.learn.objectives.objective import Batch, Examples, Objective
-from rtbrain.learn.objectives.patches import MaskedPatches
+from rtbrain.learn.objectives.patches import FourierInversion, FrequencyMaintain, MaskedPatches
 from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
 from rtbrain.learn.objectives.popt_inputs import standardise_inputs
 

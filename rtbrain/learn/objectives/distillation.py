@@ -267,4 +267,5 @@ class Distillation(Objective):
 def _patches(frames: Tensor, patch_frames: int) -> Tensor:
     """The newest whole patches of frames [B, T, *]: [B, T // P, P, *]."""
     whole = frames[:, frames.shape[1] % patch_frames :]
-    return whole.unflatten(1, (-1, patch_frames))
+    B, T, D = whole.shape
+    return whole.reshape(B, T // patch_frames, patch_frames, D)

@@ -1,19 +1,25 @@
-"""Patches of waveforms of which some are hidden, and how well they are reconstructed.
+"""Hidden patches of waveforms, reconstructed: what Neuro-BERT and bioFAME learn from.
 
-Legend: B items (a window of one channel), T patches, F samples of a patch.
+Legend: B items (a window of one channel), T patches, F samples of a patch, K bins, D features,
+V visible and n hidden patches.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from rtbrain.encoder import BioFAME, NeuroBERT
+from rtbrain.encoder.models.layers import N_POSITIONS, PositionTable, TransformerStack
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, input_target_output
 from rtbrain.types import Floats, Ints
+
+_N_HEADS = 4  # of the second transformer
 
 
 class MaskedPatches:
@@ -112,3 +118,109 @@ def _lines(batch: Batch) -> Tensor:
         line = np.interp(time, time[seen], item.reshape(-1)[seen])
         out.append(line.reshape(item.shape)[hidden])
     return torch.from_numpy(np.concatenate(out))
+
+
+def invert(amplitude: Tensor, phase: Tensor, n_samples: int) -> Tensor:
+    r"""Waveform whose spectrum has these amplitudes and phases.
+
+    .. math:: x_t = F^{-1/2} \sum_{k=0}^{F-1} A_k e^{i \varphi_k} e^{2 \pi i k t / F}
+
+    where the bins above F / 2 are mirrored, :math:`A_{F-k} = A_k` and
+    :math:`\varphi_{F-k} = -\varphi_k`, so that x is real. Of bin 0, and of bin F / 2 where there
+    is one, only the real part counts.
+    """
+    amplitude, phase = amplitude.float(), phase.float()  # the transform knows no half precision
+    spectrum = torch.complex(amplitude * phase.cos(), amplitude * phase.sin())
+    waveform: Tensor = torch.fft.irfft(spectrum, n=n_samples, dim=-1, norm="ortho")
+    return waveform
+
+
+class FourierInversion(PatchObjective):
+    r"""Hidden patches by way of their spectrum.
+
+    From the hidden state of each hidden patch, two linear decoders give amplitude and phase of
+    the patch's discrete Fourier transform; its inverse (`invert`) is compared with the waveform ::
+
+        L = mean over the hidden patches and their samples of (x - F^-1(A e^(i phi)))^2
+
+    Notes
+    -----
+    There is no second term in the frequency domain: the transform is orthonormal, so by Parseval
+    it would be L again. The reference code (neuro2vec) does otherwise in four ways: its
+    "amplitude" and "phase" are the real and the imaginary part; the decoders of all patches
+    together give the F T / 2 coefficients of the *whole* window, not each those of its patch; the
+    loss is over all patches, the visible ones too; and to it is added the error of a third
+    decoder that predicts the samples of a patch directly.
+
+    References
+    ----------
+    Wu et al. 2024, Neuro-BERT, arXiv:2204.12440.
+    """
+
+    encoder: NeuroBERT
+
+    def __init__(self, encoder: NeuroBERT) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The hidden patches of a batch, float32 [n, F]."""
+        patches, mask = batch["patches"], batch["mask"]
+        hidden = self.encoder(patches, mask)[mask]  # [n, D]
+        amplitude, phase = self.encoder.amplitude_and_phase(hidden)  # [n, K]
+        return invert(amplitude, phase, patches.shape[-1])
+
+
+class FrequencyMaintain(PatchObjective):
+    """Patches reconstructed from half of the latents that the frequency encoder makes of them.
+
+    The encoder sees the whole window, so that no mask cuts into its spectrum. Hidden latents are
+    removed; a second transformer reads the rest, a learned token takes the place of each that was
+    removed, positions are added, and a decoder with a linear layer gives the patches ::
+
+        L = mean over the hidden patches and their samples of (x - x^)^2
+
+    As the encoder mixes all tokens, the remaining latents know of those that were removed: the
+    encoder learns to spread a patch over the others, and the loss cannot be compared with that of
+    an encoder whose input is masked. After training, only the encoder is kept.
+
+    Notes
+    -----
+    Sizes of the second transformer are the published ones: one layer to encode and one to
+    decode, 4 heads, feed-forward as wide as D. Positions are sinusoids: a learned table would
+    limit training to one window length. Layers are post-norm.
+
+    References
+    ----------
+    Liu et al. 2023, Frequency-aware masked autoencoders, arXiv:2309.05927.
+    """
+
+    encoder: BioFAME
+
+    def __init__(self, encoder: BioFAME) -> None:
+        super().__init__()
+        self.encoder = encoder
+        n_features = encoder.sizes.hidden_dim
+        n_heads = math.gcd(_N_HEADS, n_features)
+        self.visible_encoder = TransformerStack(1, n_features, n_heads, n_features)
+        self.decoder = TransformerStack(1, n_features, n_heads, n_features)
+        self.mask_token = nn.Parameter(torch.zeros(n_features))
+        self.positional_encoding = PositionTable(n_features)
+        self.reconstruction = nn.Linear(n_features, encoder.sizes.input_dim)
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The hidden patches of a batch, float32 [n, F]."""
+        mask = batch["mask"]
+        if mask.shape[1] > N_POSITIONS:
+            raise SettingsError(
+                f"windows have {mask.shape[1]} patches, expected at most {N_POSITIONS}: shorten "
+                f"them, or lengthen the patches"
+            )
+        latents = self.encoder(batch["patches"])  # [B, T, D]
+        B, T, D = latents.shape
+        visible = self.visible_encoder(latents[~mask].view(B, -1, D))  # [B, V, D]
+        tokens = self.mask_token.to(visible.dtype).expand(B, T, D).clone()
+        tokens[~mask] = visible.reshape(-1, D)
+        decoded = self.decoder(tokens + self.positional_encoding.pe[:, :T])
+        patches: Tensor = self.reconstruction(decoded[mask]).float()  # [n, F]
+        return patches

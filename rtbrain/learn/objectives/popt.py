@@ -19,38 +19,21 @@ from rtbrain.learn.objectives.objective import Batch, Objective, read_good
 from rtbrain.learn.objectives.popt_inputs import Pairing
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
-_SUBSET_SIZES = tuple(range(10, 101, 10))
-
 
 class PopulationPairs:
     """Two windows of a session, each through other channels, some of these replaced.
 
     An item is a window that another follows by one hop. With probability 1/2 its partner is that
-    one, else another of the same session. A number of channels that are good in both is drawn;
-    half of them show the first window, the others the partner. Of their tokens a share is asked
-    for: half of these show a random channel of a third window, half are what they should be.
+    one, else another of the same session. A number of channels that are good in both is drawn from
+    `subset_sizes`, or all where fewer are good; half of them show the first window, the others the
+    partner. The loss scores a share `replace_share` of their tokens: half of these show a random
+    channel of a third window. Channels without a position are never shown; `n_unplaced` counts
+    those that are good somewhere.
 
-    Parameters
-    ----------
-    sessions : sequence of CorpusSession
-        Of form "embedding", with positions; a channel without one is never shown.
-    subset_sizes : sequence of int
-        How many channels are shown, drawn with equal chance; where fewer are good, all of them.
-    replace_share : float
-        Share of the tokens that are asked for, 0 up to 1.
-    blur_voxels : float
-        Standard deviation of what is added to each coordinate; 0 for none, as released.
-    hop_s : float
-        From one window to the next, s.
-    upstream_negatives : bool
-        Draw the other window from the whole session, as published: it can be the item itself or
-        the one that follows, each about once in n windows. By default it is neither of these, nor
-        the one before.
-
-    Attributes
-    ----------
-    n_unplaced : int
-        Channels that are good somewhere and have no position.
+    Noise of `blur_voxels` may be added to the coordinates; as released, there is none. Partners
+    that do not follow are never the item itself nor the windows before and after it; with
+    `upstream_negatives` they are drawn from the whole session, as published, and can be either
+    about once in n windows.
 
     Raises
     ------
@@ -68,7 +51,7 @@ class PopulationPairs:
         self,
         sessions: Sequence[CorpusSession],
         *,
-        subset_sizes: Sequence[int] = _SUBSET_SIZES,
+        subset_sizes: Sequence[int] = tuple(range(10, 101, 10)),
         replace_share: float = 0.1,
         blur_voxels: float = 0.0,
         hop_s: float,
@@ -94,23 +77,16 @@ class PopulationPairs:
         if not len(self):
             raise SettingsError(
                 f"expected windows that follow each other by {hop_s} s, got none in "
-                f"{len(self._sessions)} sessions: see rtbrain corpus show for the hop"
+                f"{len(self._sessions)} sessions: see rtbrain corpus inspect for the hop"
             )
         self._n_channels = max(session.montage.n_channels for session in self._sessions)
 
     def __len__(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return int(self._starts[-1])
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Pairs with fresh partners, channels and replacements.
-
-        Parameters
-        ----------
-        items : ndarray, int64 [B]
-            Numbers of the items.
-        rng : numpy.random.Generator
-            All that the partners, channels and replacements depend on.
+        """Pairs with new partners, channels and replacements.
 
         Returns
         -------
@@ -119,13 +95,8 @@ class PopulationPairs:
             ``seq_id`` int64 [B, C], 0 where a channel shows the first window and 1 where it shows
             the partner; ``pad_mask`` bool [B, 1 + C], True where a row has fewer channels (the
             first is CLS); ``not_consecutive`` float32 [B], 1 where the partner does not follow;
-            ``replaced`` float32 [B, C], 1 where a token is of the third window; ``asked`` bool
-            [B, C], the tokens that the loss asks for.
-
-        Raises
-        ------
-        RecordingError
-            An embedding that the corpus calls good is not finite.
+            ``replaced`` float32 [B, C], 1 where a token is of the third window; ``scored`` bool
+            [B, C], the tokens that the loss covers.
         """
         of = np.searchsorted(self._starts, items, side="right") - 1
         apart = rng.random(len(items)) < 0.5
@@ -135,8 +106,8 @@ class PopulationPairs:
         shown = column < n_shown[:, None]  # [B, n_channels], of which C are kept below
         second = shown & (column >= n_shown[:, None] // 2)
         dice = rng.random(shown.shape)
-        asked = shown & (dice < self._replace_share)
-        replaced = asked & (dice < self._replace_share / 2)
+        scored = shown & (dice < self._replace_share)
+        replaced = scored & (dice < self._replace_share / 2)
         false = self._good_channels(of, windows[2], rng.random(shown.shape))
         blur = self._blur(rng, shown.shape)
         source = np.take_along_axis(windows.T, np.where(replaced, 2, 1 * second), axis=1)
@@ -150,7 +121,7 @@ class PopulationPairs:
             "pad_mask": torch.from_numpy(np.pad(~shown[kept], ((0, 0), (1, 0)))),
             "not_consecutive": torch.from_numpy(apart.astype(np.float32)),
             "replaced": torch.from_numpy(replaced[kept].astype(np.float32)),
-            "asked": torch.from_numpy(asked[kept]),
+            "scored": torch.from_numpy(scored[kept]),
         }
 
     def _windows(self, items: Ints, of: Ints, apart: Mask, dice: Doubles) -> Ints:
@@ -221,18 +192,10 @@ class PopulationObjective(Objective):
     With BCE the binary cross-entropy of a logit ::
 
         L = mean over items of BCE(CLS, not consecutive)
-            + mean over the tokens asked for of BCE(token, replaced)
+            + mean over the scored tokens of BCE(token, replaced)
 
-    The second term is 0 where no token was asked for.
-
-    Parameters
-    ----------
-    encoder : PopT
-        Trained in place, its two heads with it.
-
-    Notes
-    -----
-    The third head, which reads no part of this loss, is kept as it is and asks for no gradient.
+    The second term is 0 where no token is scored. The third head has no part in this loss: it is
+    kept as it is, without a gradient.
 
     References
     ----------
@@ -247,49 +210,32 @@ class PopulationObjective(Objective):
         encoder.spec_prediction_head.requires_grad_(False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of :class:`PopulationPairs`.
-
-        Returns
-        -------
-        loss : Tensor, float32 []
-            L.
-        measures : dict of Tensor
-            ``consecutive_loss`` and ``replaced_loss``, its two means; ``consecutive_accuracy``
-            and ``replaced_accuracy``, the share of the logits on the right side of 0.
-        """
+        """Loss of a batch of :class:`PopulationPairs`, its two means, and their accuracies."""
         cls, tokens = self._logits(batch)
-        asked, replaced = batch["asked"], batch["replaced"]
-        n_asked = asked.sum().clamp(min=1)
+        scored, replaced = batch["scored"], batch["replaced"]
+        n_scored = scored.sum().clamp(min=1)
         costs = functional.binary_cross_entropy_with_logits(tokens, replaced, reduction="none")
         consecutive_loss = functional.binary_cross_entropy_with_logits(
             cls, batch["not_consecutive"]
         )
-        replaced_loss = torch.where(asked, costs, 0.0).sum() / n_asked
+        replaced_loss = torch.where(scored, costs, 0.0).sum() / n_scored
         measures = {
             "consecutive_loss": consecutive_loss.detach(),
             "replaced_loss": replaced_loss.detach(),
             "consecutive_accuracy": ((cls > 0) == (batch["not_consecutive"] > 0)).float().mean(),
-            "replaced_accuracy": (asked & ((tokens > 0) == (replaced > 0))).sum() / n_asked,
+            "replaced_accuracy": (scored & ((tokens > 0) == (replaced > 0))).sum() / n_scored,
         }
         return consecutive_loss + replaced_loss, measures
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Both tasks over held-out pairs, all batches together.
-
-        Returns
-        -------
-        dict of float
-            For ``consecutive`` and ``replaced``: ``_auc``, the area under the ROC curve, NaN
-            where one class alone occurred; ``_loss`` and ``_accuracy``, NaN where nothing was
-            asked.
-        """
+        """AUC, loss and accuracy of both tasks over held-out pairs; NaN where none is scored."""
         consecutive: list[tuple[Tensor, Tensor]] = []
         replaced: list[tuple[Tensor, Tensor]] = []
         for batch in batches:
             cls, tokens = self._logits(batch)
             consecutive.append((cls, batch["not_consecutive"]))
-            asked = batch["asked"]
-            replaced.append((tokens[asked], batch["replaced"][asked]))
+            scored = batch["scored"]
+            replaced.append((tokens[scored], batch["replaced"][scored]))
         return _figures("consecutive", consecutive) | _figures("replaced", replaced)
 
     def _logits(self, batch: Batch) -> tuple[Tensor, Tensor]:

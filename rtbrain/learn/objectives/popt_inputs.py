@@ -1,4 +1,4 @@
-"""Which two windows of a session are shown together, and where a false token comes from."""
+"""Inputs of the Population Transformer: pairs of windows, and their standardisation."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.objectives.objective import GoodItems
 from rtbrain.types import Doubles, Ints
 
-# Of the hop: by how much two windows in a row may miss it. Stamps are those of samples, which
-# jitter by milliseconds and drift from the nominal rate; a window that is left out makes it two.
+# Share of the hop by which two consecutive windows may miss it: sample times jitter by milliseconds
+# and drift from the nominal rate, while a missing window doubles the hop.
 _SLACK = 0.25
-# The deviation of a feature is then known to half a percent.
-_MOST_ITEMS = 20_000
+# The standard deviation of a feature is then known to half a percent.
+_MAX_ITEMS = 20_000
 
 
 class Pairing:
@@ -64,22 +64,8 @@ def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed
     so that :math:`W' x + b' = W (x - m) / s + b`. Embeddings of channels share most of their
     direction; a token that is for its most part the same everywhere is little to learn from.
 
-    Parameters
-    ----------
-    encoder : PopT
-        Changed in place.
-    sessions : sequence of CorpusSession
-        Of form "embedding", to be trained on; m and s are those of their good items, or of 20,000
-        of these where there are more.
-    seed : int
-        Which 20,000: processes with the same seed fold the same numbers.
-
-    Raises
-    ------
-    SettingsError
-        No item is good.
-    RecordingError
-        An embedding that the corpus calls good is not finite.
+    m and s are those of the good items that the encoder will be trained on, or of 20,000 of them
+    where there are more, chosen by `seed`. The encoder is changed in place.
 
     Notes
     -----
@@ -102,12 +88,12 @@ def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed
 def _moments(items: GoodItems, seed: int) -> tuple[Doubles, Doubles]:
     """Mean and standard deviation of each feature, float64 [D] each."""
     numbers = np.arange(len(items))
-    if len(items) > _MOST_ITEMS:
+    if len(items) > _MAX_ITEMS:
         rng = np.random.default_rng(seed)
-        numbers = np.sort(rng.choice(len(items), _MOST_ITEMS, replace=False, shuffle=False))
+        numbers = np.sort(rng.choice(len(items), _MAX_ITEMS, replace=False, shuffle=False))
     values = items.read(numbers)
     mean = values.mean(axis=0, dtype=np.float64)
     deviation = values.std(axis=0, dtype=np.float64)
-    # What never varies, but for rounding, has no scale to be brought to.
+    # What never varies, but for rounding, has no scale.
     varies = deviation > np.finfo(np.float32).eps * np.abs(mean)
     return mean, np.where(varies, deviation, 1.0)

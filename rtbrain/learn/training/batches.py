@@ -54,8 +54,8 @@ def share_of_rank(settings: TrainingSettings, rank: int, n_ranks: int) -> range:
     if settings.n_micro_batches % n_ranks:
         raise SettingsError(
             f"a step has {settings.n_micro_batches} micro-batches (batch {settings.batch} of "
-            f"{settings.micro_batch}), which {n_ranks} processes cannot share: change batch, micro_batch or "
-            f"--nproc-per-node"
+            f"{settings.micro_batch}), which {n_ranks} processes cannot share: change batch, "
+            f"micro_batch or --nproc-per-node"
         )
     return range(rank, settings.n_micro_batches, n_ranks)
 

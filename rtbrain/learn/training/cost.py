@@ -233,8 +233,8 @@ def _print_cost(cost: TrainingCost, settings: TrainingSettings) -> None:
     )
     typer.echo(
         f"memory         {_bytes(cost.memory_bytes(settings))} per process: "
-        f"{_bytes(cost.state_bytes)} of weights, gradients and moments, {_bytes(cost.activation_bytes)} of activations per "
-        f"item, {settings.micro_batch} at once"
+        f"{_bytes(cost.state_bytes)} of weights, gradients and moments, "
+        f"{_bytes(cost.activation_bytes)} of activations per item, {settings.micro_batch} at once"
     )
 
 

@@ -12,11 +12,9 @@ from rtbrain.encoder import EncoderKind, EncoderSizes, require_unseen, sizes_of
 from rtbrain.encoder.models.layers import set_dropout
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
-from rtbrain.learn.objectives.biofame import FrequencyMaintain
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
-from rtbrain.learn.objectives.neurobert import FourierInversion
 from rtbrain.learn.objectives.objective import Examples, Objective
-from rtbrain.learn.objectives.patches import MaskedPatches
+from rtbrain.learn.objectives.patches import FourierInversion, FrequencyMaintain, MaskedPatches
 from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
 from rtbrain.learn.objectives.popt_inputs import standardise_inputs
 from rtbrain.learn.training.run import (

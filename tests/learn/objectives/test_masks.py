@@ -52,7 +52,7 @@ def corrupted_cell_by_cell(mask: SpanMask, target: np.ndarray) -> np.ndarray:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60), st.integers(1, 40))
 @settings(max_examples=40, deadline=None)
-def test_spans_are_never_longer_than_asked_and_never_touch(
+def test_spans_are_never_longer_than_allowed_and_never_touch(
     seed: int, n_items: int, n_frames: int, n_freqs: int
 ) -> None:
     mask = fixed_mask(np.random.default_rng(seed), n_items, n_frames, n_freqs)

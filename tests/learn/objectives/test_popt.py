@@ -105,23 +105,23 @@ def test_every_token_is_of_the_right_window_and_channel(upstream: bool) -> None:
             seen.add(int(shown.sum()))
             assert not batch["embedding"][row].numpy()[~shown].any()
             assert not places.size or not batch["positions"][row].numpy()[~shown].any()
-            assert not batch["asked"][row].numpy()[~shown].any()
+            assert not batch["scored"][row].numpy()[~shown].any()
     assert {10, 20, 29, 30} <= seen, "subset sizes, and all that is good where fewer are"
 
 
-def test_a_token_is_replaced_half_of_the_times_that_it_is_asked_for() -> None:
+def test_half_of_the_scored_tokens_are_replaced() -> None:
     examples = pairs(two_sessions())
-    asked = replaced = shown = apart = n = 0
+    scored = replaced = shown = apart = n = 0
     for seed in range(60):
         batch = examples.draw(np.arange(len(examples)), np.random.default_rng(seed))
-        assert not (batch["replaced"].bool() & ~batch["asked"]).any()
-        asked += int(batch["asked"].sum())
+        assert not (batch["replaced"].bool() & ~batch["scored"]).any()
+        scored += int(batch["scored"].sum())
         replaced += int(batch["replaced"].sum())
         shown += int((~batch["pad_mask"][:, 1:]).sum())
         apart += int(batch["not_consecutive"].sum())
         n += len(examples)
-    assert asked / shown == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / shown))
-    assert replaced / asked == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / asked))
+    assert scored / shown == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / shown))
+    assert replaced / scored == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / scored))
     assert apart / n == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / n))
 
 
@@ -209,7 +209,7 @@ def test_the_loss_is_what_a_loop_over_tokens_gives(seed: int, share: float) -> N
         "pad_mask": torch.zeros(3, 6, dtype=torch.bool),
         "not_consecutive": torch.from_numpy((rng.random(3) < 0.5).astype(np.float32)),
         "replaced": torch.from_numpy((rng.random((3, 5)) < 0.5).astype(np.float32)),
-        "asked": torch.from_numpy(rng.random((3, 5)) < share),
+        "scored": torch.from_numpy(rng.random((3, 5)) < share),
     }
     objective = PopulationObjective(Says(cls, tokens))
     loss, measures = objective(batch)
@@ -217,12 +217,12 @@ def test_the_loss_is_what_a_loop_over_tokens_gives(seed: int, share: float) -> N
     second = [
         bce(tokens[b, c], batch["replaced"][b, c].item())
         for b, c in np.ndindex(3, 5)
-        if batch["asked"][b, c]
+        if batch["scored"][b, c]
     ]
     right = [
         (tokens[b, c] > 0) == (batch["replaced"][b, c].item() > 0)
         for b, c in np.ndindex(3, 5)
-        if batch["asked"][b, c]
+        if batch["scored"][b, c]
     ]
     replaced_loss = np.mean(second) if second else 0.0
     near = {
@@ -254,7 +254,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
     sets = {
         "consecutive": [(cls[k], batch["not_consecutive"]) for k, batch in enumerate(batches)],
         "replaced": [
-            (tokens[k][:, : b["asked"].shape[1]][b["asked"].numpy()], b["replaced"][b["asked"]])
+            (tokens[k][:, : b["scored"].shape[1]][b["scored"].numpy()], b["replaced"][b["scored"]])
             for k, b in enumerate(batches)
         ],
     }

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from rtbrain.encoder import NeuroBERT, NeuroBERTSizes, random_encoder
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.objectives.neurobert import FourierInversion, invert
-from rtbrain.learn.objectives.patches import MaskedPatches
+from rtbrain.learn.objectives.patches import FourierInversion, MaskedPatches, invert
 from rtbrain.types import Floats
 from tests.conftest import brain_like
 from tests.learn.objectives.sessions import numbered, session_of

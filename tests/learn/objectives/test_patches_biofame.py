@@ -6,11 +6,10 @@ import torch
 
 from rtbrain.encoder import BioFAMESizes, random_encoder
 from rtbrain.errors import SettingsError
-from rtbrain.learn.objectives.biofame import FrequencyMaintain
 from rtbrain.learn.objectives.objective import Batch
-from rtbrain.learn.objectives.patches import MaskedPatches
+from rtbrain.learn.objectives.patches import FrequencyMaintain, MaskedPatches
 from tests.learn.objectives.sessions import session_of
-from tests.learn.objectives.test_neurobert import patches_of
+from tests.learn.objectives.test_patches import patches_of
 
 torch.set_num_threads(1)
 
