@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.recording.datasets import open_dataset
 from rtbrain.recording.export import default_export_path, export_recording
+from rtbrain.recording.open import read_recording
 
 
 class Format(StrEnum):
@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Write a recording anew, without names or dates; nothing is written over."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    opened = open_dataset(recording, sfreq_hz=sfreq, stream=stream)
+    opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
     try:
         for note in opened.notes:
             console.print(note)

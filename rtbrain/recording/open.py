@@ -14,39 +14,57 @@ from rtbrain.recording.recording import MNE_SUFFIXES, Recording
 from rtbrain.types import CONTACT_KINDS, Floats, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit
 
-_FORMATS = ".vhdr .edf .bdf .fif .xdf .npy, or a BIDS folder"
+SYNTHETIC = "synthetic:"
+# By suffix: a module of this package, its function, and the option that it takes.
+_READERS = {
+    **dict.fromkeys(MNE_SUFFIXES, ("mne", "read_mne", "")),
+    ".xdf": ("xdf.read", "read_xdf", "stream"),
+    ".npy": ("open", "read_npy", "sfreq_hz"),
+    ".nwb": ("datasets.nwb", "open_nwb", "stream"),
+    **dict.fromkeys((".h5", ".hdf5"), ("datasets.braintreebank", "read_trial", "")),
+}
 _LOOKED_AT_S = 10.0
 
 
 def read_recording(
-    path: str | Path, *, sfreq_hz: float | None = None, stream: str | None = None
+    source: str | Path, *, sfreq_hz: float | None = None, stream: str | None = None
 ) -> Recording:
-    """Open a file, or the one recording in a BIDS folder.
+    """Open a recording; its samples are read when they are needed.
 
     Parameters
     ----------
-    path : str or Path
-        BrainVision (.vhdr), EDF or BDF, FIF, XDF, an .npy array in µV, or a BIDS-iEEG folder.
+    source : str or Path
+        BrainVision (.vhdr), EDF or BDF, FIF, XDF, NWB, an .npy array in µV, a BIDS-iEEG folder, a
+        trial of the Brain Treebank (``sub_S_trialTTT.h5`` in its folders), or a synthetic patient,
+        ``synthetic:SEED`` or ``synthetic:SEED,duration_s=600,difficulty=easy``.
     sfreq_hz : float, optional
-        Sampling rate in Hz of an .npy array, which does not hold it.
+        Sampling rate in Hz of an .npy array or a synthetic patient, which have none of their own.
     stream : str, optional
-        Name or source id of the stream to take from an XDF file that has several.
+        Name or source id of the stream of an XDF file, or name of the ``ElectricalSeries`` of an
+        NWB file, where there are several.
 
     Raises
     ------
     RecordingError
-        The file is absent, foreign, broken, empty, or one of several that could be meant.
+        The recording is absent, foreign, broken, empty, or one of several that could be meant.
     SettingsError
-        `sfreq_hz` is absent where it is needed, or given where the file holds it; `stream` is
-        given for a file that has no streams.
+        `sfreq_hz` is missing where it is needed, or given where the file holds it; `stream` is
+        given for a file that has no streams; a synthetic patient cannot be made.
     """
-    path = Path(path)
+    if str(source).startswith(SYNTHETIC):
+        _check_options(str(source), "sfreq_hz", sfreq_hz, stream)
+        words = str(source).removeprefix(SYNTHETIC)
+        return reader_of("datasets.synthetic", "open_synthetic")(words, sfreq_hz)
+    path = Path(source)
     if not path.exists():
         raise RecordingError(f"no file or folder {path}: check the path")
     if path.is_dir():
         path = find_recording(path)
+    module, function, option = _reader(path)
+    _check_options(path.name, option, sfreq_hz, stream)
+    options = {"sfreq_hz": (sfreq_hz,), "stream": (stream,)}.get(option, ())
     try:
-        recording = _read(path, sfreq_hz, stream)
+        recording = reader_of(module, function)(path, *options)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
     if recording.n_samples == 0 or recording.montage.n_channels == 0:
@@ -58,28 +76,28 @@ def read_recording(
     return recording
 
 
-def _read(path: Path, sfreq_hz: float | None, stream: str | None) -> Recording:
+def _reader(path: Path) -> tuple[str, str, str]:
     suffix = path.suffix.lower()
-    if sfreq_hz is not None and suffix != ".npy":
-        raise SettingsError(f"{path.name} holds its own sampling rate: leave --sfreq out")
-    if stream is not None and suffix != ".xdf":
-        raise SettingsError(f"{path.name} has no streams to choose from: leave --stream out")
-    if suffix in MNE_SUFFIXES:
-        return reader_of("mne", "read_mne")(path)
-    if suffix == ".xdf":
-        return reader_of("xdf.read", "read_xdf")(path, stream)
-    if suffix == ".npy":
-        return read_npy(path, sfreq_hz)
+    if suffix in _READERS:
+        return _READERS[suffix]
     header = path.with_suffix(".vhdr")
     if suffix in {".eeg", ".vmrk"} and header.exists():
         raise RecordingError(f"{path.name} is one part of a BrainVision recording: name {header}")
     raise RecordingError(
-        f"{path}: a recording is one of {_FORMATS}, got {suffix or 'a file without suffix'}"
+        f"{path}: a recording is one of {' '.join(_READERS)}, or a BIDS folder, got "
+        f"{suffix or 'a file without suffix'}"
     )
 
 
+def _check_options(name: str, option: str, sfreq_hz: float | None, stream: str | None) -> None:
+    if sfreq_hz is not None and option != "sfreq_hz":
+        raise SettingsError(f"{name} holds its own sampling rate: leave --sfreq out")
+    if stream is not None and option != "stream":
+        raise SettingsError(f"{name} has no streams to choose from: leave --stream out")
+
+
 def reader_of(module: str, function: str) -> Callable[..., Recording]:
-    """A reader of this package; mne takes a second to load, and most sessions read no file."""
+    """A reader of this package, loaded when it is needed: mne takes a second."""
     reader: Callable[..., Recording] = getattr(
         importlib.import_module(f"rtbrain.recording.{module}"), function
     )

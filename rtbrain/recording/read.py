@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.datasets import open_dataset
-from rtbrain.recording.open import reader_of
+from rtbrain.recording.open import read_recording, reader_of
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats, Montage
 
@@ -97,7 +96,7 @@ def _opened(
     if names is not None:
         raise SettingsError("names is for arrays: a recording holds its channel labels")
     if isinstance(source, str | Path):
-        return open_dataset(source, sfreq_hz=sfreq_hz, stream=stream)
+        return read_recording(source, sfreq_hz=sfreq_hz, stream=stream)
     if sfreq_hz is not None or stream is not None:
         raise SettingsError(
             f"a {type(source).__name__} has its own rate and one stream: leave sfreq_hz and stream "

@@ -20,7 +20,7 @@ from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_ses
 from rtbrain.learn.fit.play import play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
-from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.virtual_session import VirtualSession
@@ -129,7 +129,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
     n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
     duration_s = 2 * window.length_s + _STAND_IN_S
     source = f"{_SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
-    patient = open_dataset(source, sfreq_hz=montage.sfreq_hz)
+    patient = read_recording(source, sfreq_hz=montage.sfreq_hz)
     rows = [row % n_contacts for row in range(montage.n_channels)]
 
     def read(start: int, stop: int) -> Floats:

@@ -12,7 +12,7 @@ from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_setting
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.manifest import CorpusManifest, settings_sha256
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
 from rtbrain.types import CONTACT_KINDS, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit
@@ -153,7 +153,7 @@ def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
             raise SettingsError(f"sources: {source.recording} is there twice: leave one out")
         seen.add(key)
         if source.recording.startswith(_SYNTHETIC):
-            open_dataset(source.recording, sfreq_hz=source.sfreq_hz or settings.sfreq_hz).close()
+            read_recording(source.recording, sfreq_hz=source.sfreq_hz or settings.sfreq_hz).close()
     return [
         _source(settings, source, first[Path(source.recording).resolve()])
         for source in settings.sources
@@ -171,7 +171,7 @@ def _source(settings: CorpusSettings, source: SourceSettings, first: int) -> Cor
         hidden = tuple(sorted(folders - {"./", "//"}, key=len, reverse=True))
     return CorpusSource(
         name=source_name(source.recording),
-        opened=partial(open_dataset, source.recording, sfreq_hz=sfreq_hz),
+        opened=partial(read_recording, source.recording, sfreq_hz=sfreq_hz),
         hidden=hidden,
         subject=source.subject or "",
         session=source.session or "",

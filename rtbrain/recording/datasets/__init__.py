@@ -1,9 +1,8 @@
-"""Recordings of every kind behind one protocol, `rtbrain.recording.recording.Recording`."""
+"""Published layouts of recordings, and the synthetic patient, as recordings."""
 
 from rtbrain.recording.datasets.braintreebank import Trial, open_trial
 from rtbrain.recording.datasets.braintreebank_tasks import LabelledEvents, labelled_events
 from rtbrain.recording.datasets.braintreebank_words import Triggers, Words
-from rtbrain.recording.datasets.open import open_dataset
 
 __all__ = [
     "LabelledEvents",
@@ -11,6 +10,5 @@ __all__ = [
     "Triggers",
     "Words",
     "labelled_events",
-    "open_dataset",
     "open_trial",
 ]

@@ -47,6 +47,11 @@ class Trial:
     rate_hz: float
 
 
+def read_trial(path: Path) -> Recording:
+    """Recording of a trial, without its words."""
+    return open_trial(path).recording
+
+
 def open_trial(path: Path) -> Trial:
     """Open ``sub_S_trialTTT.h5``, which lies in the dataset's folder or its ``all_subject_data``.
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError
-from rtbrain.recording.datasets import open_dataset, open_trial
+from rtbrain.recording.datasets import open_trial
+from rtbrain.recording.open import read_recording
 from rtbrain.signal import PublishedLaplacian
 from rtbrain.types import Chunk
 from tests.conftest import brain_like
@@ -62,7 +63,7 @@ def test_the_laplacian_of_the_golden_subject_is_the_golden_one(golden, length):
 def test_electrodes_are_cleaned_placed_and_told_from_triggers(tmp_path):
     path = write_trial(tmp_path, DATA, TRIGGERS, WORDS, in_root=True)
     write_json(tmp_path / "corrupted_elec.json", {"sub_3": ["LT1a*3", "gone7"], "sub_1": ["DC1"]})
-    recording = open_dataset(path)
+    recording = read_recording(path)
     montage = recording.montage
     assert montage.names == ("LT1a1", "LT1a2", "LT1a3", "LT1a4", "DC1")
     assert montage.kinds == ("seeg",) * 4 + ("misc",)
@@ -127,7 +128,7 @@ def test_a_trial_without_film_or_positions_is_still_a_recording(tmp_path, trial_
 
 def one_line(path, match):
     with pytest.raises(RecordingError, match=match) as caught:
-        open_dataset(path)
+        read_recording(path)
     assert "\n" not in str(caught.value)
 
 
@@ -158,7 +159,7 @@ def test_electrodes_that_do_not_fit_get_one_line(trial_path):
     with h5py.File(trial_path, "a") as file:
         file["data/electrode_3"] = DATA[3]
         file["data/electrode_5"] = DATA[3]
-    recording = open_dataset(trial_path)
+    recording = read_recording(trial_path)
     assert any("1 electrodes have no label" in note for note in recording.notes)
 
 

@@ -16,9 +16,9 @@ LIMIT_MEBIBYTES = 150
 
 STREAMED = """
 import resource, sys
-from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.open import read_recording
 source, sfreq_hz = sys.argv[1], float(sys.argv[2])
-recording = open_dataset(source, sfreq_hz=sfreq_hz or None)
+recording = read_recording(source, sfreq_hz=sfreq_hz or None)
 n, length = 0, 2048
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for start in range(0, recording.n_samples, length):

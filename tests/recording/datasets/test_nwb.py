@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from rtbrain.errors import RecordingError
-from rtbrain.recording.datasets import open_dataset
+from rtbrain.errors import RecordingError, RtbrainError
+from rtbrain.recording.open import read_recording
 from tests.conftest import brain_like
 
 SFREQ_HZ = 500.0
@@ -15,7 +15,9 @@ DATA = brain_like(4, 1000, SFREQ_HZ)
 
 
 def write_nwb(path, *, names=("ecog",), regular=True, labels=True):
-    pynwb = pytest.importorskip("pynwb", reason="pynwb is an extra: pip install 'rtbrain[nwb]'")
+    pynwb = pytest.importorskip(
+        "pynwb", reason="pynwb is an extra: pip install 'rtbrain[datasets]'"
+    )
     began = datetime(2000, 1, 1, tzinfo=UTC)
     nwb = pynwb.NWBFile(
         session_description="a test",
@@ -65,7 +67,7 @@ def write_nwb(path, *, names=("ecog",), regular=True, labels=True):
 @pytest.mark.parametrize("regular", [True, False])
 def test_a_series_becomes_microvolts_labels_kinds_and_events(regular, tmp_path):
     write_nwb(tmp_path / "one.nwb", regular=regular)
-    recording = open_dataset(tmp_path / "one.nwb")
+    recording = read_recording(tmp_path / "one.nwb")
     wanted = np.rint(DATA / 0.5) * 0.5 * np.array([[1], [2], [1], [1]])
     np.testing.assert_allclose(recording.read(100, 900), wanted[:, 100:900], rtol=1e-6)
     montage = recording.montage
@@ -87,25 +89,25 @@ def test_a_series_becomes_microvolts_labels_kinds_and_events(regular, tmp_path):
 def test_of_several_series_one_must_be_named(tmp_path):
     write_nwb(tmp_path / "two.nwb", names=("left", "right"), labels=False)
     with pytest.raises(RecordingError, match="2 ElectricalSeries, choose with --stream: left, ri"):
-        open_dataset(tmp_path / "two.nwb")
+        read_recording(tmp_path / "two.nwb")
     with pytest.raises(RecordingError, match="no ElectricalSeries 'up': there is left, right"):
-        open_dataset(tmp_path / "two.nwb", stream="up")
-    recording = open_dataset(tmp_path / "two.nwb", stream="right")
+        read_recording(tmp_path / "two.nwb", stream="up")
+    recording = read_recording(tmp_path / "two.nwb", stream="right")
     assert recording.montage.names == ("0", "1", "2", "3")
     assert any("no labels" in note for note in recording.notes)
     recording.close()
 
 
 def test_a_foreign_file_gets_one_line(tmp_path):
-    pytest.importorskip("pynwb", reason="pynwb is an extra: pip install 'rtbrain[nwb]'")
+    pytest.importorskip("pynwb", reason="pynwb is an extra: pip install 'rtbrain[datasets]'")
     (tmp_path / "foreign.nwb").write_bytes(b"RIFF")
     with pytest.raises(RecordingError, match=r"foreign\.nwb cannot be read as NWB") as caught:
-        open_dataset(tmp_path / "foreign.nwb")
+        read_recording(tmp_path / "foreign.nwb")
     assert "\n" not in str(caught.value)
 
 
 def test_without_pynwb_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynwb", None)
     (tmp_path / "one.nwb").write_bytes(b"")
-    with pytest.raises(RecordingError, match=r"pynwb reads: pip install 'rtbrain\[nwb\]'"):
-        open_dataset(tmp_path / "one.nwb")
+    with pytest.raises(RtbrainError, match=r"needs pynwb: pip install 'rtbrain\[datasets\]'"):
+        read_recording(tmp_path / "one.nwb")

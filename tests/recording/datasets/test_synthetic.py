@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.datasets import open_dataset
+from rtbrain.recording.open import read_recording
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 
@@ -16,7 +16,7 @@ WORDS = "synthetic:5,duration_s=4,n_channels=8,difficulty=easy"
 
 @pytest.fixture(scope="module")
 def synthetic():
-    return open_dataset(WORDS, sfreq_hz=SFREQ_HZ)
+    return read_recording(WORDS, sfreq_hz=SFREQ_HZ)
 
 
 @pytest.fixture(scope="module")
@@ -62,30 +62,30 @@ def test_what_is_read_is_the_callers_own(synthetic, whole):
 )
 def test_a_patient_that_cannot_be_gets_one_line(words, match):
     with pytest.raises(SettingsError, match=match):
-        open_dataset(words, sfreq_hz=SFREQ_HZ)
+        read_recording(words, sfreq_hz=SFREQ_HZ)
 
 
 def test_rates_and_streams_are_given_where_they_are_needed_and_only_there(tmp_path):
     with pytest.raises(SettingsError, match="pass --sfreq"):
-        open_dataset("synthetic:5")
+        read_recording("synthetic:5")
     with pytest.raises(SettingsError, match="no streams to choose"):
-        open_dataset("synthetic:5", sfreq_hz=SFREQ_HZ, stream="a")
+        read_recording("synthetic:5", sfreq_hz=SFREQ_HZ, stream="a")
     for name in ("sub_1_trial000.h5", "one.nwb"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(SettingsError, match="holds its own sampling rate"):
-            open_dataset(tmp_path / name, sfreq_hz=SFREQ_HZ)
+            read_recording(tmp_path / name, sfreq_hz=SFREQ_HZ)
     with pytest.raises(SettingsError, match="no streams to choose"):
-        open_dataset(tmp_path / "sub_1_trial000.h5", stream="a")
+        read_recording(tmp_path / "sub_1_trial000.h5", stream="a")
 
 
 def test_other_files_are_opened_as_recordings(tmp_path):
     data = np.arange(12, dtype=np.float32).reshape(2, 6)
     np.save(tmp_path / "a.npy", data)
     np.testing.assert_array_equal(
-        open_dataset(tmp_path / "a.npy", sfreq_hz=SFREQ_HZ).read(1, 5), data[:, 1:5]
+        read_recording(tmp_path / "a.npy", sfreq_hz=SFREQ_HZ).read(1, 5), data[:, 1:5]
     )
     (tmp_path / "a.mat").write_bytes(b"")
     with pytest.raises(RecordingError, match=r"a recording is one of .*got \.mat"):
-        open_dataset(tmp_path / "a.mat")
+        read_recording(tmp_path / "a.mat")
     with pytest.raises(RecordingError, match="no file"):
-        open_dataset(tmp_path / "absent.nwb")
+        read_recording(tmp_path / "absent.nwb")
