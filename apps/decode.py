@@ -5,17 +5,14 @@ from typing import Annotated
 
 import typer
 
-from rtbrain.config import DecodeSettings, load_settings
-from rtbrain.errors import SettingsError
-from rtbrain.live.recorder.sidecar import require_new_recording
-from rtbrain.live.session import decode_stream
-from rtbrain.processes import use_lsl_scope
+from rtbrain.live.run import decode_on_screen, session_settings
 
 
 def command(
     config: Annotated[
-        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-    ] = "bedside",
+        str | None,
+        typer.Option("--config", help="Settings by name, such as bedside, or a YAML file."),
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Decoder bundle, a folder.")
     ] = None,
@@ -27,37 +24,25 @@ def command(
         typer.Option("--markers", help="Marker stream: cuts windows at events; is recorded."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Gives NAME-decode and NAME-status.")
+        str | None, typer.Option("--name", help="Decodes are sent as NAME-decode.")
     ] = None,
     duration: Annotated[
-        float | None, typer.Option("--duration", min=0, help="Stop after so many seconds.")
+        float | None, typer.Option("--duration", min=0, help="Stop after this many seconds.")
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option("--record", help="Record stream, markers and decodes into OUT.xdf beside it."),
+        typer.Option("--record", help="Record stream, markers and decodes into this OUT.xdf."),
     ] = None,
     allow_late: Annotated[
-        bool, typer.Option("--allow-late", help="Decode even where this machine is too slow.")
+        bool, typer.Option("--allow-late", help="Decode even if this machine is too slow.")
     ] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, as stream.timeout_s=5; may be repeated."),
+    ] = None,
 ) -> None:
-    """Decode a live LSL stream."""
-    settings = load_settings(config, DecodeSettings)
-    if stream:
-        selected = settings.stream.model_copy(
-            update={"name": stream, "type": None, "source_id": None, "fieldtrip": None}
-        )
-        settings = settings.model_copy(update={"stream": selected})
-    if markers:
-        selected = settings.stream.model_copy(update={"markers": markers})
-        settings = settings.model_copy(update={"stream": selected})
-    if name:
-        outlet = settings.outlet.model_copy(update={"name": name})
-        settings = settings.model_copy(update={"outlet": outlet})
-    folder = bundle or settings.bundle
-    if folder is None:
-        raise SettingsError("no decoder: give --bundle FOLDER, or bundle in the settings")
-    if record is not None:
-        require_new_recording(record)
-    use_lsl_scope(settings.lsl_scope)
-    settings = settings.model_copy(update={"bundle": folder})
-    decode_stream(settings, folder, duration, record, allow_late)
+    """Decode a live stream, until Ctrl-C."""
+    settings = session_settings(
+        config, stream=stream, markers=markers, name=name, bundle=bundle, overrides=overrides or ()
+    )
+    decode_on_screen(settings, duration, record, allow_late)

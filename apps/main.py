@@ -2,9 +2,7 @@
 
 import gc
 import importlib
-import os
 import sys
-from importlib import resources
 from types import SimpleNamespace, TracebackType
 from typing import Annotated, Any
 
@@ -14,6 +12,7 @@ from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
 from rtbrain.errors import RtbrainError
+from rtbrain.processes import default_lsl_scope
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -22,6 +21,7 @@ BEDSIDE, ENCODERS, CHECKS, FILES = "At the bedside", "Encoders", "Checks", "File
 # Name: module of rtbrain.apps, group in the help, and what it does. A command is imported when it
 # runs, so that none waits for the libraries of another.
 COMMANDS = {
+    "streams": ("streams", BEDSIDE, "List the streams on the network, and who reads them."),
     "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
@@ -103,10 +103,7 @@ def _options(
 
 def main() -> None:
     """Run the program: exit code 2 and one line for a user's mistake."""
-    # liblsl reads its settings once, at its first call: this machine only, unless the user says
-    # otherwise.
-    scope = resources.files("rtbrain.configs") / "lsl-machine.cfg"
-    os.environ.setdefault("LSLAPICFG", str(scope))
+    default_lsl_scope()
     flags = SimpleNamespace(debug=False)
     try:
         sys.exit(app(standalone_mode=False, obj=flags))

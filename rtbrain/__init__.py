@@ -31,8 +31,11 @@ _MODULES = {
     "ScoreTable": "rtbrain.learn.fit.score_table",
     "evaluate": "rtbrain.learn.evaluate.run",
     "fit": "rtbrain.learn.fit.run",
+    "listen": "rtbrain.live.listen",
     "load": "rtbrain.learn.fit.decoder",
     "read": "rtbrain.recording.read",
+    "run": "rtbrain.live.run",
+    "streams": "rtbrain.stream.lsl.streams",
 }
 __all__ = [
     "Chunk",
@@ -48,8 +51,11 @@ __all__ = [
     "__version__",
     "evaluate",
     "fit",
+    "listen",
     "load",
     "read",
+    "run",
+    "streams",
 ]
 
 

@@ -4,7 +4,10 @@ from rtbrain.learn.fit.decoder import FittedDecoder as FittedDecoder
 from rtbrain.learn.fit.decoder import load as load
 from rtbrain.learn.fit.run import fit as fit
 from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
+from rtbrain.live.listen import listen as listen
+from rtbrain.live.run import run as run
 from rtbrain.recording.read import read as read
+from rtbrain.stream.lsl.streams import streams as streams
 from rtbrain.types import Chunk as Chunk
 from rtbrain.types import Decode as Decode
 from rtbrain.types import Embedding as Embedding
@@ -28,6 +31,9 @@ __all__ = [
     "__version__",
     "evaluate",
     "fit",
+    "listen",
     "load",
     "read",
+    "run",
+    "streams",
 ]

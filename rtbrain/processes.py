@@ -127,6 +127,11 @@ def use_lsl_scope(scope: str) -> None:
         os.environ["LSLAPICFG"] = str(_lsl_settings(scope))
 
 
+def default_lsl_scope() -> None:
+    """Let LSL see this machine only, unless the user or the settings said otherwise."""
+    os.environ.setdefault("LSLAPICFG", str(_lsl_settings("machine")))
+
+
 @contextmanager
 def private_lsl_session(folder: Path) -> Iterator[None]:
     """Let LSL in this block and in children that start in it see no other streams.

@@ -9,7 +9,7 @@ from rtbrain.config.base import Settings
 
 
 class StreamSettings(Settings):
-    """Which live stream to decode: an LSL stream, or a FieldTrip buffer."""
+    """Which live stream to decode: over LSL, from a FieldTrip buffer or by an mne-realtime client."""
 
     name: str | None = None
     """Name of the LSL stream."""
@@ -25,27 +25,35 @@ class StreamSettings(Settings):
     """Name of the streams in which live windows send contacts marked bad manually; null: none."""
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
+    mne_client: str | None = Field(default=None, min_length=1)
+    """Source id of an LSL stream that mne-realtime's LSLClient reads, instead of rtbrain's inlet."""
     timeout_s: PositiveFloat = 10.0
     """How long to look for the stream at the start, s."""
     scale: PositiveFloat = 1.0
     """Factor that multiplies the signals, on top of the unit in the stream's header."""
     unit: str = "microvolts"
-    """Unit of a FieldTrip buffer, whose header has none."""
+    """Unit of a FieldTrip buffer or of an mne-realtime client, which report none."""
     names: tuple[str, ...] | None = None
     """Channel labels of a FieldTrip buffer whose header has none."""
 
     @model_validator(mode="after")
     def _one_stream(self) -> "StreamSettings":
         lsl = bool(self.name or self.type or self.source_id)
-        if lsl == bool(self.fieldtrip):
-            raise ValueError("give at least one of name, type, source_id, or else fieldtrip")
-        of_fieldtrip = {"unit", "names"} & self.model_fields_set
-        if lsl and of_fieldtrip:
-            raise ValueError(f"{', '.join(sorted(of_fieldtrip))} is for fieldtrip only")
-        if self.fieldtrip and self.scale != 1:
-            raise ValueError("scale is for LSL streams; a FieldTrip buffer has unit")
-        if self.fieldtrip and self.accept_other_source:
-            raise ValueError("accept_other_source is for LSL streams; a FieldTrip buffer has none")
+        others = [key for key in ("fieldtrip", "mne_client") if getattr(self, key)]
+        if lsl + len(others) != 1:
+            raise ValueError(
+                "give at least one of name, type, source_id, or else fieldtrip, or else mne_client"
+            )
+        if lsl and (foreign := {"unit", "names"} & self.model_fields_set):
+            raise ValueError(
+                f"{', '.join(sorted(foreign))} is for fieldtrip only, and unit for mne_client"
+            )
+        if self.mne_client and self.names is not None:
+            raise ValueError("names is for fieldtrip only")
+        if others and self.scale != 1:
+            raise ValueError(f"scale is for LSL streams; {others[0]} has unit")
+        if others and self.accept_other_source:
+            raise ValueError(f"accept_other_source is for LSL streams; {others[0]} has none")
         return self
 
 

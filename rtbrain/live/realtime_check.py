@@ -57,8 +57,8 @@ def require_realtime(
     reason = explain_too_slow(pace, recipe, n_channels, running, faster)
     if not allow_late:
         raise SettingsError(
-            f"{reason}; if something else kept this machine busy, try again; --allow-late skips what "
-            "it cannot decode"
+            f"{reason}; if something else kept this machine busy, try again; --allow-late skips "
+            "what it cannot decode"
         )
     tell("too_slow", reason=reason)
 

@@ -1,51 +1,279 @@
-"""`rtbrain decode`: a live stream in, decodes and status out."""
+"""A live session: a stream in, decodes and status out; for `rtbrain decode` and for notebooks."""
 
+import contextlib
+import math
+import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings
-from rtbrain.decoder import Bundle, read_bundle
+from rtbrain.decoder import Bundle
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
-from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.errors import RtbrainError
+from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder.child import recorder_process
 from rtbrain.live.source import open_manual_marks, open_markers, open_source, rate_check
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
-from rtbrain.processes import stop_after, stop_on_signals
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream.lsl.resolve import list_streams
+from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import decode_name, status_name
+from rtbrain.types import Decode
+
+_STATES = {state.value for state in StreamState}
 
 
-def decode_stream(
-    settings: DecodeSettings,
-    folder: Path,
-    duration_s: float | None,
-    record: Path | None,
-    allow_late: bool,
-) -> None:
-    stopping = stop_on_signals()
-    bundle = read_bundle(folder)
-    require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
-    name = settings.outlet.name
-    _refuse_taken(name)
-    console = Console(stderr=True)
-    about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-    with closing(StatusOutlet(name, source_id=status_name(name))) as status:
-        tell = _telling(status, console)
-        recording = recorder_process(record, settings, about, tell, _saying(console))
-        # Small products stall on more than one thread where the cores are busy; the encoder's
-        # runtime alone takes what the settings give it.
-        with threadpool_limits(1), recording as look:
-            stop = _looking(look, stopping)
-            _run_and_report(settings, bundle, status, stop, duration_s, allow_late)
+class LiveSession:
+    """A decoder on a live stream.
+
+    ``with`` starts it in a thread of its own, and stops it at the end of the block; `run` runs it
+    in this thread. While it runs, other libraries of the process multiply matrices on one thread:
+    small products stall on several where the cores are busy.
+
+    Attributes
+    ----------
+    state : str
+        ``starting``, a state of the stream (``waiting``, ``live``, ``stalled``, ``lost``, …), then
+        ``stopped`` or ``failed``.
+    last : LiveDecode or None
+        The newest decode.
+    totals : StatusReport
+        ``n_decodes``, ``n_lost``, ``n_skipped``: valid decodes, samples lost, windows skipped.
+    """
+
+    def __init__(
+        self,
+        settings: DecodeSettings,
+        bundle: Bundle,
+        *,
+        stop: Callable[[], bool] | None = None,
+        on_event: Callable[..., None] | None = None,
+        record: Path | None = None,
+        allow_late: bool = False,
+        duration_s: float | None = None,
+    ) -> None:
+        self.state = "starting"
+        self.last: LiveDecode | None = None
+        self.totals = StatusReport(self)
+        self._settings, self._bundle = settings, bundle
+        self._record, self._allow_late = record, allow_late
+        self._stop, self._on_event, self._duration_s = stop, on_event, duration_s
+        self._end_s = math.inf
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._bad: dict[str, str] = {}
+        self._inputs: dict[str, str] = {}
+        self._status: StatusOutlet | None = None
+        self._look: Callable[[], None] = lambda: None
+
+    @property
+    def task(self) -> str:
+        """``classification`` or ``regression``."""
+        return self._bundle.manifest.task
+
+    def run(self) -> None:
+        """Decode until the session is stopped or its source ends.
+
+        Raises
+        ------
+        RtbrainError
+            There is no such stream, it does not suit the decoder, the name is taken, or this
+            machine is too slow.
+        """
+        settings, bundle = self._settings, self._bundle
+        name = settings.outlet.name
+        try:
+            require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
+            require_free_name(decode_name(name))
+            with ExitStack() as stack:
+                self._status = StatusOutlet(name, source_id=status_name(name))
+                stack.callback(self._status.close)
+                about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
+                # Small products stall on more than one thread where the cores are busy; the
+                # encoder's runtime alone takes what the settings give it.
+                stack.enter_context(threadpool_limits(1))
+                recording = recorder_process(self._record, settings, about, self.emit)
+                self._look = stack.enter_context(recording)
+                self._run_and_report(self._status)
+        except BaseException as error:
+            self.state, self._error = "failed", error
+            raise
+        self.state = "stopped"
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self._run_in_thread, name="rtbrain", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the session has ended; False if it has not in time.
+
+        Raises
+        ------
+        RtbrainError
+            The session failed.
+        """
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                return False
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return True
+
+    def stop(self) -> None:
+        """End the session and wait until its streams are closed; safe to call twice.
+
+        Raises
+        ------
+        RtbrainError
+            The session failed.
+        """
+        self._stopping.set()
+        self.wait()
+
+    def __enter__(self) -> Self:
+        if self._thread is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        if kind is None:
+            self.wait()
+        elif self._thread is not None:
+            self._thread.join()
+
+    def push(self, item: Decode) -> None:
+        """Take a decode of the loop: a sink."""
+        self.last = live_decode(item, self._bundle.manifest.labels)
+
+    def close(self) -> None:
+        """Do nothing: a sink is closed with its session."""
+
+    def _run_in_thread(self) -> None:
+        with contextlib.suppress(RtbrainError):  # wait raises it again
+            self.run()
+
+    def _is_over(self) -> bool:
+        """Whether to stop; looked at several times a second, as is the recorder."""
+        self._look()
+        if self._stopping.is_set() or lsl_clock() >= self._end_s:
+            return True
+        return self._stop is not None and self._stop()
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Send an event to the status stream and to the caller.
+
+        With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels and why
+        decodes are invalid, for those who began to listen later.
+        """
+        if event in _STATES:
+            self.state = event
+        elif event == "connected" and not self._inputs:
+            self._inputs = {
+                "stream": str(fields["stream"]),
+                "stream_id": str(fields.get("source_id", "")),
+            }
+        elif event == "channel_bad":
+            self._bad[str(fields["channel"])] = str(fields["reason"])
+        elif event == "channel_good":
+            self._bad.pop(str(fields["channel"]), None)
+        if self._status is not None and event != "recorder":
+            self._status.emit(event, **fields)
+            if event == "clock":
+                reason = self.last.reason if self.last is not None else ""
+                self._status.emit("summary", state=self.state, bad=self._bad, reason=reason)
+        if self._on_event is not None:
+            self._on_event(event, **fields)
+
+    def _run_and_report(self, status: StatusOutlet) -> None:
+        """Decode; the end is reported before the streams close, so that listeners know of it."""
+        with ExitStack() as outlets:
+            outlets.callback(status.close)
+            try:
+                self._decode(outlets)
+            except RtbrainError as error:
+                status.emit("failed", reason=str(error))
+                raise
+            finally:
+                self.totals.report_totals()
+
+    def _decode(self, outlets: ExitStack) -> None:
+        settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
+        source = open_source(settings, bundle, self.emit, self._is_over)
+        if source is None:
+            return
+        with ExitStack() as stack:
+            stack.callback(source.close)
+            marks = open_manual_marks(settings, self.emit)
+            if marks is not None:
+                stack.callback(marks.close)
+            decoder = build_decoder(
+                bundle,
+                source.montage,
+                on_event=self.emit,
+                manual_marks=marks,
+                runtime=_runtime_choice(settings),
+            )
+            require_realtime(
+                decoder,
+                recipe,
+                settings,
+                bundle.montage.n_channels,
+                self.emit,
+                self._allow_late,
+            )
+            outlet = self._open_outlet(decoder[0].neural_delay_s)
+            outlets.callback(outlet.close)
+            markers = open_markers(settings, self.emit) if recipe.window.hop_s is None else None
+            if markers is not None:
+                stack.callback(markers.close)
+            # The reason of an invalid decode leaves before the decode itself.
+            pipeline = build_live(
+                decoder,
+                source,
+                (self.totals, outlet, self),
+                self.totals,
+                latest_only=settings.backlog == "latest",
+                coverage_floor=recipe.coverage_floor,
+                clock=lsl_clock,
+                markers=None if markers is None else markers.pull,
+                refusal=rate_check(source),
+            )
+            self.emit("decoding", mode=bundle.manifest.mode, to=decode_name(settings.outlet.name))
+            if self._duration_s is not None:
+                self._end_s = lsl_clock() + self._duration_s
+            pipeline.run(self._is_over)
+
+    def _open_outlet(self, delay_s: float) -> DecodeOutlet:
+        bundle, name = self._bundle, self._settings.outlet.name
+        return DecodeOutlet(
+            name,
+            bundle.manifest.labels,
+            hop_s=bundle.recipe.window.hop_s,
+            montage=bundle.montage,
+            bundle_id=bundle.id,
+            source_id=decode_name(name),
+            unit="probability" if bundle.manifest.task == "classification" else "value",
+            delay_s=delay_s,
+            inputs=self._inputs,
+        )
 
 
 def _runtime_choice(settings: DecodeSettings) -> RuntimeChoice:
@@ -53,131 +281,3 @@ def _runtime_choice(settings: DecodeSettings) -> RuntimeChoice:
     return RuntimeChoice(
         settings.runtime, settings.precision, settings.threads, compiled_folder=compiled
     )
-
-
-def _looking(look: Callable[[], None], stopping: Callable[[], bool]) -> Callable[[], bool]:
-    """Question of the loop, which looks after the recorder whenever it is asked."""
-
-    def stop() -> bool:
-        look()
-        return stopping()
-
-    return stop
-
-
-def _run_and_report(
-    settings: DecodeSettings,
-    bundle: Bundle,
-    status: StatusOutlet,
-    stopping: Callable[[], bool],
-    duration_s: float | None,
-    allow_late: bool,
-) -> None:
-    report = StatusReport(status)
-    try:
-        _run(settings, bundle, status, report, stopping, duration_s, allow_late)
-    except RtbrainError as error:
-        status.emit("failed", reason=str(error))
-        raise
-    finally:
-        report.report_totals()
-        status.close()
-
-
-def _refuse_taken(name: str) -> None:
-    """Two decoders of one name could not be told apart by whoever listens."""
-    if any(row.name == decode_name(name) for row in list_streams()):
-        raise SettingsError(
-            f"there is a stream {decode_name(name)} already: end that decoder, or give --name another"
-        )
-
-
-def _run(
-    settings: DecodeSettings,
-    bundle: Bundle,
-    status: StatusOutlet,
-    report: StatusReport,
-    stopping: Callable[[], bool],
-    duration_s: float | None,
-    allow_late: bool,
-) -> None:
-    console = Console(stderr=True)
-    manifest, name, recipe = bundle.manifest, settings.outlet.name, bundle.recipe
-    tell = _telling(status, console)
-    source = open_source(settings, bundle, tell, stopping)
-    if source is None:
-        return
-    with ExitStack() as opened:
-        opened.callback(source.close)
-        manual_marks = open_manual_marks(settings, tell)
-        if manual_marks is not None:
-            opened.callback(manual_marks.close)
-        decoder = build_decoder(
-            bundle,
-            source.montage,
-            on_event=tell,
-            manual_marks=manual_marks,
-            runtime=_runtime_choice(settings),
-        )
-        require_realtime(decoder, recipe, settings, bundle.montage.n_channels, tell, allow_late)
-        outlet = DecodeOutlet(
-            name,
-            manifest.labels,
-            hop_s=recipe.window.hop_s,
-            montage=bundle.montage,
-            bundle_id=bundle.id,
-            source_id=decode_name(name),
-            unit="probability" if manifest.task == "classification" else "value",
-        )
-        opened.callback(outlet.close)
-        markers = open_markers(settings, tell) if recipe.window.hop_s is None else None
-        if markers is not None:
-            opened.callback(markers.close)
-        pipeline = build_live(
-            decoder,
-            source,
-            (outlet, report),
-            report,
-            latest_only=settings.backlog == "latest",
-            coverage_floor=recipe.coverage_floor,
-            clock=lsl_clock,
-            markers=None if markers is None else markers.pull,
-            refusal=rate_check(source),
-        )
-        console.print(f"mode {manifest.mode} to [bold]{decode_name(name)}[/]; Ctrl-C ends it")
-        pipeline.run(stop_after(stopping, duration_s, lsl_clock))
-    console.print(
-        f"{report.n_decodes} decodes, {report.n_lost} samples lost, "
-        f"{report.n_skipped} windows skipped"
-    )
-
-
-def _saying(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _telling(status: StatusOutlet, console: Console) -> Callable[..., None]:
-    """Events to the status stream, and to the screen in a line each.
-
-    With every ``clock``, each 10 s, goes ``summary``: the state and the bad channels as they
-    are, for those who began to listen after they were told.
-    """
-    states = {state.value for state in StreamState}
-    summary: dict[str, str] = {}
-    bad: dict[str, str] = {}
-
-    def tell(event: str, **fields: object) -> None:
-        status.emit(event, **fields)
-        if event in states:
-            summary["state"] = event
-        elif event == "channel_bad":
-            bad[str(fields["channel"])] = str(fields["reason"])
-        elif event == "channel_good":
-            bad.pop(str(fields["channel"]), None)
-        elif event == "clock":  # for those who watch, not for a log
-            status.emit("summary", **summary, bad=bad)
-            return
-        said = ", ".join(f"{key} {value}" for key, value in fields.items() if value not in ("", []))
-        console.print(f"{event}: {said}" if said else event, markup=False, soft_wrap=True)
-
-    return tell

@@ -1,16 +1,24 @@
-"""Where `rtbrain decode` takes its samples from: the source, its markers, the marks by hand."""
+"""Where a live session takes its samples from: the source, its markers and manual marks."""
 
+import importlib
 from collections.abc import Callable
+from typing import Any
 
-from rtbrain.config import DecodeSettings, StreamSettings
+from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
-from rtbrain.stream.fieldtrip.source import FieldTripSource
 from rtbrain.stream.lsl.markers import ManualMarks, SupervisedMarkers
 from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
+
+# Key of the stream settings: module whose `open_source(settings, on_event)` connects to it. Loaded
+# when asked for, since they need libraries that LSL does not.
+_OTHER_SOURCES = {
+    "fieldtrip": "rtbrain.stream.fieldtrip.source",
+    "mne_client": "rtbrain.stream.fieldtrip.mne_client",
+}
 
 
 def open_source(
@@ -21,8 +29,9 @@ def open_source(
 ) -> Source | None:
     """Connected source of the settings; None where the user ended it before."""
     wanted, montage = settings.stream, bundle.montage
-    if wanted.fieldtrip is not None:
-        return _fieldtrip(wanted, on_event)
+    for key, module in _OTHER_SOURCES.items():
+        if (address := getattr(wanted, key)) is not None:
+            return _open_other(importlib.import_module(module), address, settings, on_event)
     source = SupervisedSource(
         query=LslStreamQuery(
             name=wanted.name,
@@ -48,17 +57,14 @@ def open_source(
     return source if connected else None
 
 
-def _fieldtrip(wanted: StreamSettings, on_event: Callable[..., None]) -> Source:
-    host, port = (wanted.fieldtrip or "").rsplit(":", 1)
-    source = FieldTripSource(
-        host=host,
-        port=int(port),
-        names=wanted.names,
-        unit=wanted.unit,
-        timeout_s=wanted.timeout_s,
-        on_event=on_event,
+def _open_other(
+    module: Any, address: str, settings: DecodeSettings, on_event: Callable[..., None]
+) -> Source:
+    stream = settings.stream
+    source: Source = module.open_source(
+        address, stream.unit, stream.names, stream.timeout_s, on_event
     )
-    on_event("connected", stream=wanted.fieldtrip, notes=list(source.notes))
+    on_event("connected", stream=address, notes=list(getattr(source, "notes", ())))
     return source
 
 
@@ -73,13 +79,13 @@ def open_markers(
 def open_manual_marks(
     settings: DecodeSettings, on_event: Callable[..., None]
 ) -> ManualMarks | None:
-    """Contacts marked bad by hand; None where nobody is to be heard."""
+    """Contacts marked bad manually; None where the settings name no stream of them."""
     name = settings.stream.manual_marks
     return None if name is None else ManualMarks(name, on_event=on_event)
 
 
 def rate_check(source: Source) -> Callable[[], str]:
-    """Whether the stream's true rate is so far from the nominal one that no decode holds."""
+    """Verdict on the stream's true rate: why no decode is valid, or empty."""
     if not isinstance(source, SupervisedSource):
         return lambda: ""
     return lambda: effective_rate_verdict(source.counter.report)

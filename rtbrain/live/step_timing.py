@@ -22,7 +22,7 @@ _STEP_UV = 3.0
 PRECISIONS = ("fp32", "bf16", "int8")
 # Large enough to leave the cores no excuse, small enough for their caches.
 _N = 1024
-_machine_peak_LONGEST_S = 0.3
+_PEAK_S = 0.3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,9 +147,6 @@ def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Ite
         data = np.concatenate((data, newer), axis=1)[:, -length:]
 
 
-"""Precisions in which encoders run."""
-
-
 def measure_peak_flops(precision: str, *, threads: int) -> float:
     """Best of torch's own ways to multiply two matrices of 1024 x 1024, in operations a second.
 
@@ -202,7 +199,7 @@ def _products(precision: str) -> list[Callable[[], object]]:
 def _fastest_s(product: Callable[[], object]) -> float:
     """Shortest of calls for a while: others slow a call, nothing makes it faster than it is."""
     fastest_s = measure(product, repeats=1, warmup=1).median_ms / 1e3
-    end_s = time.perf_counter() + _machine_peak_LONGEST_S
+    end_s = time.perf_counter() + _PEAK_S
     while time.perf_counter() < end_s:
         fastest_s = min(fastest_s, measure(product, repeats=1, warmup=0).median_ms / 1e3)
     return fastest_s

@@ -19,6 +19,7 @@ from rtbrain.bundling import bundle_parts
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.errors import RecordingError, StreamError
+from rtbrain.live import session
 from rtbrain.live.recorder import child
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
 from rtbrain.recording.replay import play
@@ -192,14 +193,14 @@ def test_a_decoder_lets_go_of_its_markers_when_it_ends(
     outlet = SignalOutlet(name, montage_of(4, SFREQ_HZ), source_id=name, origin="replay")
     markers = MarkerOutlet(f"{name}-markers", source_id=f"{name}-markers")
     kept, heard = [], []
-    make = decode.markers_of
+    make = session.open_markers
 
     def keep(*given):
         kept.append(make(*given))
         heard.append(markers.wait_for_listeners(30))
         return kept[-1]
 
-    monkeypatch.setattr(decode, "markers_of", keep)
+    monkeypatch.setattr(session, "open_markers", keep)
     decode.command(config=str(settings), duration=0.1)
     assert heard == [True]
     assert not markers.wait_for_listeners(0.0)
@@ -229,7 +230,7 @@ def test_a_recorder_that_cannot_begin_leaves_no_status_stream_behind(
 
     name = f"cue-{uuid4().hex}"
     settings = settings_of(tmp_path, name, 1)
-    monkeypatch.setattr(child, "flags_of", fail)
+    monkeypatch.setattr(child, "record_flags", fail)
     with pytest.raises(RecordingError) as error:
         decode.command(config=str(settings), record=tmp_path / "out.xdf")
     assert streams_of(name) == [], error

@@ -79,7 +79,7 @@ def test_a_stream_far_off_its_rate_is_no_longer_decoded_once_that_is_known(tmp_p
     name = f"rate-{uuid4().hex}"
     settings = tmp_path / "live.yaml"
     settings.write_text(
-        f"stream: {{name: {name}, timeout_s: 30}}\noutlet: {{name: {name}}}\nlate: every\n"
+        f"stream: {{name: {name}, timeout_s: 30}}\noutlet: {{name: {name}}}\nbacklog: all\n"
     )
     bundle = bundle_in(tmp_path / "bundle")
     sender = Sender(name)

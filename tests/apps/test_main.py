@@ -21,7 +21,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "rtbrain.apps.main", "show", "no-such-bundle"]
+    command = [sys.executable, "-m", "rtbrain.apps.main", "inspect", "no-such-bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -30,7 +30,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_in_a_process_of_its_own() -> None
 
 
 def test_debug_shows_the_traceback_of_a_mistake() -> None:
-    command = [sys.executable, "-m", "rtbrain.apps.main", "--debug", "show", "no-such-bundle"]
+    command = [sys.executable, "-m", "rtbrain.apps.main", "--debug", "inspect", "no-such-bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" in done.stderr
     assert done.returncode
@@ -57,7 +57,7 @@ def test_wrong_flags_and_files_get_one_line(arguments: tuple[str, ...]) -> None:
 
 def test_a_bundle_is_shown_verified(tmp_path: Path) -> None:
     bundle = bundle_of("edge", montage_of(8, 2048.0), tmp_path / "mine")
-    shown = rtbrain("show", tmp_path / "mine").stdout
+    shown = rtbrain("inspect", tmp_path / "mine").stdout
     for part in ("mine: verified", "edge", "rest, speech", "2048 Hz", "laplacian"):
         assert part in shown
     assert bundle.id[:40] in shown.replace("\n", "")
@@ -67,7 +67,7 @@ def test_an_altered_bundle_is_not_shown(tmp_path: Path) -> None:
     bundle_of("linear", montage_of(8, 2048.0), tmp_path / "mine")
     with (tmp_path / "mine" / "weights.safetensors").open("ab") as file:
         file.write(b"\0")
-    assert "was altered" in refused("show", tmp_path / "mine")
+    assert "was altered" in refused("inspect", tmp_path / "mine")
 
 
 @pytest.mark.lsl
@@ -133,7 +133,7 @@ def test_an_unexpected_error_is_one_line_unless_debug() -> None:
         "sys.argv = ['rtbrain', *sys.argv[1:]]; main.main()\n"
     )
     for debug in ((), ("--debug",)):
-        command = [sys.executable, "-c", code, *debug, "show", "x"]
+        command = [sys.executable, "-c", code, *debug, "inspect", "x"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) == bool(debug)

@@ -72,7 +72,7 @@ def test_a_decoder_is_fitted_scored_and_shown(tmp_path: Path, weights: Path) -> 
     assert report["scores"]["decoder"]["pooled"]["auc"] > 0.6
     done = rtbrain("evaluate", bundle, PATIENT, "--sfreq", SFREQ_HZ)
     assert done.returncode == 0, done.stderr
-    done = rtbrain("show", bundle)
+    done = rtbrain("inspect", bundle)
     assert done.returncode == 0, done.stderr
     assert "streaming, encoder pretrained" in done.stdout
     for asked in ({"runtime": "openvino"}, {"precision": "bf16"}):

@@ -1,7 +1,6 @@
 """The matrix of faults: what is done to the system, what must hold, what was observed."""
 
 import dataclasses
-import logging
 import platform
 import tempfile
 import time
@@ -163,8 +162,6 @@ class FaultRow:
 
 def run_matrix(console: Console, lsl: bool, numbers: Sequence[int]) -> Sequence[FaultRow]:
     """Run the rows of these numbers, or all, and print them."""
-    # What the stages log meanwhile is expected; the rows say what came of it.
-    logging.getLogger("rtbrain").addHandler(logging.NullHandler())
     rows: list[FaultRow] = []
     with (
         tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder,

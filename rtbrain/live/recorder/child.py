@@ -1,4 +1,4 @@
-"""The recorder that a decoder starts: a process of its own, which no fault of joins the two."""
+"""The recorder that a decoder starts: a process of its own, so that neither ends the other."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtbrain.config import DecodeSettings
+from rtbrain.live.screen import sentence
 from rtbrain.processes import start_command
+from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream_names import recorder_name
 
 _LOOK_EVERY_S = 0.5
@@ -22,16 +24,18 @@ _END_S = 2.0
 _POLL_S = 0.02
 
 
-# Of what the recorder says, what concerns whoever decodes.
-_ALARMS = (
-    "rtbrain",
-    "disk_",
-    "write_",
+# Events of the recorder that concern whoever decodes.
+_ALARMS = {
+    "disk_low",
+    "disk_full",
+    "disk_slow",
+    "write_error",
+    "write_resumed",
     "stream_lost",
     "stream_refused",
     "stream_unreachable",
     "stopped",
-)
+}
 
 
 class RecorderProcess:
@@ -41,13 +45,11 @@ class RecorderProcess:
     what that has still to say; and it ends by itself when its parent is gone.
     """
 
-    def __init__(
-        self, out: Path, flags: list[str], tell: Callable[..., None], say: Callable[[str], None]
-    ) -> None:
-        self._tell, self._say = tell, say
-        # A file, not a pipe: a decoder that hangs must not hold up the recorder's words. It is
+    def __init__(self, out: Path, flags: list[str], report: Callable[..., None]) -> None:
+        self._report = report
+        # A file, not a pipe: a decoder that hangs must not hold up what the recorder writes. It is
         # closed by end().
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self._read = 0
         self._rest = b""
         self._look_at = 0.0
@@ -56,13 +58,13 @@ class RecorderProcess:
         self._process = start_command(
             ["record", str(out), *flags, "--parent", str(os.getpid())],
             stdout=subprocess.DEVNULL,
-            stderr=self._words,
+            stderr=self._output,
             own_session=True,
         )
-        tell("record_started", file=out.name)
+        report("record_started", file=out.name)
 
     def look(self) -> None:
-        """Pass on what it says, and tell once if it has ended; returns at once."""
+        """Pass on its alarms, and report once that it has ended; returns at once."""
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -71,9 +73,7 @@ class RecorderProcess:
         code = self._process.poll()
         if code is not None and not self._end_reported:
             self._end_reported = True
-            self._tell(
-                "record_failed", code=code, reason="the recorder has ended; decoding goes on"
-            )
+            self._report("record_failed", code=code)
 
     def end(self) -> None:
         """Ask it to end, and wait for that up to 2 s; it never takes the decoder with it."""
@@ -85,19 +85,25 @@ class RecorderProcess:
         self._pass_on()
         if self._process.poll() is None:
             # It ends by itself, for its parent is gone soon: killed, it would lose its footers.
-            self._say("record: still writing; it ends when the disk lets it")
-        self._words.close()
+            self._report("recorder", said="still writing; it ends when the disk lets it")
+        self._output.close()
 
     def _pass_on(self) -> None:
         # The file's place is the child's to move.
-        new = os.pread(self._words.fileno(), 1 << 20, self._read)
+        new = os.pread(self._output.fileno(), 1 << 20, self._read)
         self._read += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
-            text = line.decode("utf-8", "replace")
-            # That our own streams are gone at the end alarms nobody.
-            if text.startswith(_ALARMS) and not (self._ending and text.startswith("stream_lost")):
-                self._say(f"record: {text}")
+            self._pass_on_line(line.decode("utf-8", "replace"))
+
+    def _pass_on_line(self, line: str) -> None:
+        """Report an alarm; what is no event is an error message, as of any command."""
+        told = parse_status_line(0.0, line)
+        # That our own streams are gone at the end alarms nobody.
+        if told.event in _ALARMS and not (self._ending and told.event == "stream_lost"):
+            self._report("recorder", said=sentence(told.event, told.fields))
+        elif line.startswith("rtbrain: "):
+            self._report("recorder", said=line.removeprefix("rtbrain: "))
 
 
 @contextmanager
@@ -105,16 +111,15 @@ def recorder_process(
     out: Path | None,
     settings: DecodeSettings,
     about: dict[str, str],
-    tell: Callable[..., None],
-    say: Callable[[str], None],
+    report: Callable[..., None],
 ) -> Iterator[Callable[[], None]]:
     """Record a live session while the block runs."""
     if out is None:
         yield lambda: None
         return
-    if settings.stream.fieldtrip is not None:
-        say("record: the FieldTrip buffer is no LSL stream: decodes and status alone are recorded")
-    child = RecorderProcess(out, record_flags(settings, about), tell, say)
+    if settings.stream.fieldtrip or settings.stream.mne_client:
+        report("recorder", said="the signal is no LSL stream: only decodes and status are recorded")
+    child = RecorderProcess(out, record_flags(settings, about), report)
     try:
         yield child.look
     finally:

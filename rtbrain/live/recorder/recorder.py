@@ -128,6 +128,11 @@ class Recorder:
         """What became of each stream's samples, by its number in the file."""
         return self._writer.counts
 
+    def recorded_now(self) -> list[tuple[str, str]]:
+        """Name and source id of each stream that is being recorded."""
+        taps = [entry.tap for entry in self.entries if entry.tap is not None]
+        return [(tap.row.name, tap.row.source_id) for tap in taps]
+
     @property
     def n_bytes(self) -> int:
         """Bytes in the file."""

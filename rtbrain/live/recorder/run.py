@@ -1,113 +1,186 @@
-"""What a recorder shows: a live table on a terminal, a line at a time elsewhere."""
+"""`rtbrain record`: streams selected, recorded until the end, and shown meanwhile."""
 
-import contextlib
+import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.live import Live
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from rtbrain.errors import SettingsError
 from rtbrain.live.recorder.recorder import DiskGuard, Recorder
-from rtbrain.live.recorder.sidecar import Sidecar, stream_counts
+from rtbrain.live.recorder.sidecar import (
+    Sidecar,
+    parse_notes,
+    require_new_recording,
+    stream_counts,
+)
+from rtbrain.live.screen import LiveScreen
 from rtbrain.outlet import StatusOutlet
-from rtbrain.recording.xdf.writer import XdfWriter
+from rtbrain.processes import stop_after, stop_on_signals
+from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.stream.lsl.raw_inlet import RawInlets
-from rtbrain.stream.lsl.resolve import StreamSummary, list_streams
+from rtbrain.stream.lsl.resolve import StreamSummary
+from rtbrain.stream.lsl.streams import plain_text, require_free_name
 from rtbrain.stream_names import decode_name, status_name
 
-_DRAW_EVERY_S = 0.5
-_LINE_EVERY_S = 10.0
 _MB = 1e6
 _STEP_S = 0.05
-# Told to whoever listens, but no news on a screen that shows a table.
-_NOT_SHOWN = {"disk"}
+# `rtbrain.streams` waits a second for it.
+_SUMMARY_EVERY_S = 0.5
 
 
-class RecorderScreen:
-    """The console of a recorder; whether anybody reads it is no matter of the recording.
+def record(
+    out: Path,
+    names: Sequence[str],
+    others: Sequence[str] = (),
+    *,
+    name: str = "rtbrain-record",
+    notes: Sequence[str] = (),
+    duration_s: float | None = None,
+    parent: int | None = None,
+) -> bool:
+    """Record LSL streams into an XDF file until a signal, a set time, or the end of a parent.
 
     Parameters
     ----------
-    console : Console
-        Where to write.
-    wanted : sequence of str
-        Names that were asked for; those that are not there yet are shown.
+    out : Path
+        New file, OUT.xdf; OUT.json is written beside it.
+    names : sequence of str
+        Names of the streams.
+    others : sequence of str
+        Source ids and types of further streams; every stream if this and `names` are empty.
+    name : str
+        Status events are sent as ``NAME-status``.
+    notes : sequence of str
+        KEY=VALUE for OUT.json.
+    duration_s : float, optional
+        When to stop, s from now.
+    parent : int, optional
+        Process that this one belongs to: it reads the events from stderr, as lines of JSON.
+
+    Returns
+    -------
+    bool
+        Whether every stream of `names` was there, and all their samples are in the file.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be made or would overwrite one, a note is no KEY=VALUE, or the name is
+        taken.
     """
+    stopping = stop_after(stop_on_signals(parent), duration_s, time.monotonic)
+    require_new_recording(out)
+    parsed = parse_notes(notes)
+    require_free_name(status_name(name))
+    writer = open_xdf(out)
+    try:
+        side = Sidecar(out, parsed)
+    except SettingsError:
+        writer.close()
+        out.unlink()
+        raise
+    status = StatusOutlet(name, source_id=status_name(name))
+    screen = LiveScreen() if parent is None else None
+    report = _reporter(status, screen)
+    wanted = stream_filter(names, others, own=status_name(name))
+    recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)
+    report("recording", file=out.name)
+    start_s = time.monotonic()
+    summary_at = start_s
+    try:
+        while not stopping():
+            recorder.step()
+            if screen is not None:
+                screen.show(lambda: _view(recorder, names, time.monotonic() - start_s, screen))
+            if time.monotonic() >= summary_at:
+                summary_at = time.monotonic() + _SUMMARY_EVERY_S
+                status.emit("summary", recording=recorder.recorded_now())
+            time.sleep(_STEP_S)
+        return _finish(recorder, names, side, report)
+    finally:
+        if screen is not None:
+            screen.close()
+        status.close()
 
-    def __init__(self, console: Console, wanted: Sequence[str]) -> None:
-        self._console = console
-        self._wanted = wanted
-        self._start = time.monotonic()
-        self._due = self._start
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        if self._live is not None:
-            self._live.start()
 
-    def say(self, text: str) -> None:
-        """Print a line."""
-        with contextlib.suppress(OSError):
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _reporter(status: StatusOutlet, screen: LiveScreen | None) -> Callable[..., None]:
+    """Events to the status stream, and in words to the screen or as JSON to a parent."""
 
-    def show(self, recording: Recorder) -> None:
-        """Show where the recording stands, if that is due."""
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + (_LINE_EVERY_S if self._live is None else _DRAW_EVERY_S)
-        if self._live is not None:
-            with contextlib.suppress(OSError):
-                self._live.update(self._table(recording), refresh=True)
-            return
-        self.say(self._line(recording))
+    def report(event: str, **fields: object) -> None:
+        status.emit(event, **fields)
+        if screen is not None:
+            screen.report(event, **fields)
+        else:
+            print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        """Leave the terminal as it was, with the last table."""
-        if self._live is not None:
-            with contextlib.suppress(OSError):
-                self._live.stop()
+    return report
 
-    def _absent(self, recording: Recorder) -> list[str]:
-        there = {entry.name for entry in recording.entries if entry.tap is not None}
-        return [name for name in self._wanted if name not in there]
 
-    def _line(self, recording: Recorder) -> str:
-        counts = recording.counts.values()
-        n_samples = sum(count.n_written for count in counts)
-        line = (
-            f"{time.monotonic() - self._start:.0f} s: {len(recording.entries)} streams, "
-            f"{n_samples} samples, {recording.n_bytes / _MB:.1f} MB"
+def _finish(
+    recorder: Recorder, names: Sequence[str], side: Sidecar, report: Callable[..., None]
+) -> bool:
+    clean = recorder.close()
+    missing = sorted(set(names) - {entry.name for entry in recorder.entries})
+    if missing:
+        report("stream_missing", streams=missing)
+    try:
+        side.complete(recorder, clean)
+    except OSError as error:
+        clean = False
+        report("write_error", reason=f"the side file: {error.strerror or error}")
+    counts = [stream_counts(recorder, number) for number in range(len(recorder.entries))]
+    report(
+        "stopped",
+        streams={f"{number} {one['name']}": one["samples"] for number, one in enumerate(counts)},
+        dropped=sum(one["dropped"] for one in counts),
+        clean_end=clean,
+    )
+    return clean and not missing
+
+
+def _view(
+    recorder: Recorder, names: Sequence[str], passed_s: float, screen: LiveScreen
+) -> RenderableType:
+    there = {entry.name for entry in recorder.entries if entry.tap is not None}
+    absent = [plain_text(name) for name in names if name not in there]
+    return (_table if screen.on_terminal else _line)(recorder, absent, passed_s)
+
+
+def _line(recorder: Recorder, absent: Sequence[str], passed_s: float) -> str:
+    n_samples = sum(count.n_written for count in recorder.counts.values())
+    line = (
+        f"{passed_s:.0f} s: {len(recorder.entries)} streams, {n_samples} samples, "
+        f"{recorder.n_bytes / _MB:.1f} MB"
+    )
+    return f"{line}; waiting for {', '.join(absent)}" if absent else line
+
+
+def _table(recorder: Recorder, absent: Sequence[str], passed_s: float) -> Table:
+    failing = " [bold red]the disk takes nothing[/]" if recorder.failing else ""
+    table = Table(title=f"recording, {passed_s:.0f} s, {recorder.n_bytes / _MB:.1f} MB{failing}")
+    for heading in ("stream", "samples", "seconds", "lost", "MB", ""):
+        table.add_column(heading, justify="left" if heading in ("stream", "") else "right")
+    for entry in recorder.entries:
+        count = recorder.counts[entry.stream_id]
+        seconds = count.last_stamp - count.first_stamp if count.n_written else 0.0
+        table.add_row(
+            escape(plain_text(entry.name)),
+            f"{count.n_written}",
+            f"{seconds:.1f}",
+            f"{count.n_dropped}",
+            f"{count.n_bytes / _MB:.2f}",
+            "[green]live[/]" if entry.tap is not None else "[red]gone[/]",
         )
-        absent = self._absent(recording)
-        return f"{line}; waiting for {', '.join(absent)}" if absent else line
-
-    def _table(self, recording: Recorder) -> Table:
-        failing = " [bold red]the disk takes nothing[/]" if recording.failing else ""
-        table = Table(
-            title=f"recording, {time.monotonic() - self._start:.0f} s, "
-            f"{recording.n_bytes / _MB:.1f} MB{failing}"
-        )
-        for heading in ("stream", "samples", "seconds", "lost", "MB", ""):
-            table.add_column(heading, justify="left" if heading in ("stream", "") else "right")
-        for entry in recording.entries:
-            count = recording.counts[entry.stream_id]
-            seconds = count.last_stamp - count.first_stamp if count.n_written else 0.0
-            table.add_row(
-                escape(entry.name),
-                f"{count.n_written}",
-                f"{seconds:.1f}",
-                f"{count.n_dropped}",
-                f"{count.n_bytes / _MB:.2f}",
-                "[green]live[/]" if entry.tap is not None else "[red]gone[/]",
-            )
-        there = {entry.name for entry in recording.entries}
-        for name in self._absent(recording):
-            if name not in there:
-                table.add_row(escape(name), "", "", "", "", "[yellow]waiting[/]")
-        return table
+    known = {plain_text(entry.name) for entry in recorder.entries}
+    for name in absent:
+        if name not in known:
+            table.add_row(escape(name), "", "", "", "", "[yellow]waiting[/]")
+    return table
 
 
 def selected_names(
@@ -141,66 +214,3 @@ def stream_filter(
         return row.name in names or row.source_id in others or row.stream_type in others
 
     return wanted
-
-
-def _refuse_taken(name: str) -> None:
-    """Two recorders of one name could not be told apart by whoever listens."""
-    own = status_name(name)
-    if any(row.name == own for row in list_streams()):
-        raise SettingsError(
-            f"there is a stream {own} already: end its recorder or decoder, or give --name another"
-        )
-
-
-def record_streams(
-    out: Path,
-    writer: XdfWriter,
-    side: Sidecar,
-    status: StatusOutlet,
-    screen: RecorderScreen,
-    wanted: Callable[[StreamSummary], bool],
-    names: Sequence[str],
-    stopping: Callable[[], bool],
-) -> bool:
-    tell = _telling(status, screen)
-    recording = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, tell), tell)
-    tell("recording", file=out.name)
-    while not stopping():
-        recording.step()
-        screen.show(recording)
-        time.sleep(_STEP_S)
-    clean = recording.close()
-    missing = sorted(set(names) - {entry.name for entry in recording.entries})
-    if missing:
-        tell("stream_missing", streams=missing, reason="never there")
-    return _finish(recording, side, tell, clean) and not missing
-
-
-def _finish(recording: Recorder, side: Sidecar, tell: Callable[..., None], clean: bool) -> bool:
-    try:
-        side.complete(recording, clean)
-    except OSError as error:
-        clean = False
-        tell("write_error", reason=f"the side file: {error.strerror or error}")
-    streams = [stream_counts(recording, number) for number in range(len(recording.entries))]
-    tell(
-        "stopped",
-        streams={
-            f"{number} {each['name']}": each["samples"] for number, each in enumerate(streams)
-        },
-        dropped=sum(each["dropped"] for each in streams),
-        clean_end=clean,
-    )
-    return clean
-
-
-def _telling(status: StatusOutlet, screen: RecorderScreen) -> Callable[..., None]:
-    def tell(event: str, **fields: object) -> None:
-        status.emit(event, **fields)
-        if event not in _NOT_SHOWN:
-            said = ", ".join(
-                f"{key} {value}" for key, value in fields.items() if value not in ("", [], {})
-            )
-            screen.say(f"{event}: {said}")
-
-    return tell

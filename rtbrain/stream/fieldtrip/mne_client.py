@@ -1,21 +1,23 @@
 """Samples in through any client of mne-realtime."""
 
+import contextlib
 import queue
 import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pylsl
 import pylsl.lib
 
-from rtbrain.errors import SettingsError, StreamError
+from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.arrival import ArrivalClock
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.types import Chunk, Montage, empty_chunk
 from rtbrain.units import microvolts_per, to_microvolts
 
@@ -23,6 +25,7 @@ _POLL_S = 0.005
 _MOCK_CHUNK_S = 0.25
 _MOST_WAITING = 64
 _MOST_OLD = 1000
+_CLIENT_BUFFER_S = 10
 # Samples lost just before a block, and the block [n_channels, n_samples].
 ReceivedBlock = tuple[int, Any]
 # Returns the next block, or None if there was none within the seconds passed.
@@ -45,7 +48,9 @@ class MneClientSource:
     https://github.com/mne-tools/mne-realtime
     """
 
-    def __init__(self, client: Any, *, unit: str) -> None:
+    def __init__(
+        self, client: Any, *, unit: str, on_close: Callable[[], None] = lambda: None
+    ) -> None:
         factor = microvolts_per(unit)
         if factor is None:
             raise SettingsError(f"unit: expected one of voltage such as volts, got {unit!r}")
@@ -60,6 +65,7 @@ class MneClientSource:
         self._clock = ArrivalClock(self.montage.sfreq_hz)
         self._receive: Receive | None = None
         self._let_go: Callable[[], None] = lambda: None
+        self._on_close = on_close
         self._waiting: deque[ReceivedBlock] = deque()
         self._ended = False
         self._n_arrived = 0
@@ -84,11 +90,12 @@ class MneClientSource:
         return None
 
     def close(self) -> None:
-        """Stop reading; the client stays connected. Safe to call twice."""
+        """Stop reading; safe to call twice. The client stays connected, but for `open_source`'s."""
         self._closed.set()
         with self._lock:
             self._let_go()
-            self._let_go = lambda: None
+            self._on_close()
+            self._let_go = self._on_close = lambda: None
 
     def _try(self, timeout_s: float) -> Chunk | None:
         if self._receive is None:
@@ -161,6 +168,48 @@ class MneClientSource:
                     return None
 
         return receive
+
+
+def open_source(
+    address: str,
+    unit: str,
+    names: Sequence[str] | None,
+    timeout_s: float,
+    on_event: Callable[..., None],
+) -> MneClientSource:
+    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id.
+
+    Raises
+    ------
+    StreamError
+        There is no such stream in time, or the client cannot read its header.
+    """
+    found = resolve_one({"source_id": address}, timeout_s)
+    stack = contextlib.ExitStack()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Montage name", FutureWarning)
+            client = stack.enter_context(_lsl_client(found, address, timeout_s))
+        return MneClientSource(client, unit=unit, on_close=stack.close)
+    except RuntimeError as error:
+        raise StreamError(f"mne-realtime's LSLClient cannot read {address!r}: {error}") from error
+    except (SettingsError, StreamError, MontageError):
+        stack.close()
+        raise
+
+
+def _lsl_client(found: Any, source_id: str, timeout_s: float) -> Any:
+    """Client of a stream that was found: it looks itself for 0.1 s only, too short for many."""
+    mne_realtime = import_mne_realtime()
+
+    class FoundStreamClient(mne_realtime.LSLClient):  # type: ignore[misc, name-defined]
+        def _connect(self) -> Any:
+            self.client = pylsl.StreamInlet(found, _CLIENT_BUFFER_S)
+            dtype = pylsl.lib.fmt2type[found.channel_format()]
+            self.buffer = np.empty((self.buffer_size, found.channel_count()), dtype)
+            return self
+
+    return FoundStreamClient(host=source_id, wait_max=timeout_s)
 
 
 class _Received:

@@ -309,3 +309,17 @@ class FieldTripSource:
     def _report(self, event: str, **fields: object) -> None:
         if self._on_event is not None:
             self._on_event(event, **fields)
+
+
+def open_source(
+    address: str,
+    unit: str,
+    names: Sequence[str] | None,
+    timeout_s: float,
+    on_event: Callable[..., None],
+) -> FieldTripSource:
+    """Connect to the FieldTrip buffer at host:port, and supervise it."""
+    host, port = address.rsplit(":", 1)
+    return FieldTripSource(
+        host=host, port=int(port), names=names, unit=unit, timeout_s=timeout_s, on_event=on_event
+    )

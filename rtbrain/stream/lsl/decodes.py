@@ -194,6 +194,7 @@ class DecodeListener:
 
     @property
     def hears_status(self) -> bool:
+        """Whether the status stream is open."""
         return self._status is not None
 
     def wait(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> None:
@@ -262,8 +263,7 @@ class DecodeListener:
     def _open(self, found: Any) -> None:
         if self._status is None and found.name() == status_name(self.name):
             inlet = make_inlet(found, _TEXT_BUFFER)
-            with liblsl_errors(found, "open its data connection", ANSWER_S):
-                inlet.open_stream(ANSWER_S)
+            open_inlet(inlet, found, ANSWER_S)
             self._status = inlet, found
         elif self.header is None and found.name() == decode_name(self.name):
             self._open_decodes(found)

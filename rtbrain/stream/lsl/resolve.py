@@ -39,7 +39,8 @@ class StreamSummary:
         rate = f"at {self.sfreq_hz:g} Hz" if self.sfreq_hz > 0 else "irregular"
         return (
             f"{quote(self.name)} (type {quote(self.stream_type)}, source_id "
-            f"{quote(self.source_id)}, on {quote(self.host)}, {self.n_channels} channels {rate})"
+            f"{quote(self.source_id)}, on {quote(self.host)}, {self.n_channels} "
+            f"channel{'s' * (self.n_channels != 1)} {rate})"
         )
 
 

@@ -1,12 +1,8 @@
 """The states of a supervised stream, and the only ways from one to another."""
 
-import logging
 import threading
 from collections.abc import Callable
 from enum import Enum
-
-_LOG = logging.getLogger("rtbrain.stream")
-_WARNINGS = frozenset({"stalled", "lost", "refused", "search_failed", "amplitude"})
 
 
 class StreamState(Enum):
@@ -48,7 +44,7 @@ TRANSITIONS = {
 
 
 class StreamStateMachine:
-    """The state of one stream; every change is logged and reported."""
+    """The state of one stream; every change is reported."""
 
     def __init__(self, on_event: Callable[..., None]) -> None:
         self._on_event = on_event
@@ -67,7 +63,5 @@ class StreamStateMachine:
         self.report(state.value, **fields)
 
     def report(self, event: str, **fields: object) -> None:
-        """Log and report an event that is no change of state."""
-        level = logging.WARNING if event in _WARNINGS else logging.INFO
-        _LOG.log(level, "stream %s %s", event, fields or "")
+        """Report an event that is no change of state."""
         self._on_event(event, **fields)

@@ -1,0 +1,189 @@
+"""Start a live session: in a notebook's thread, or on the screen of `rtbrain decode`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rich.text import Text
+
+from rtbrain.config import DecodeSettings, parse_settings, read_settings
+from rtbrain.config.flags import override
+from rtbrain.decoder import Bundle, read_bundle
+from rtbrain.errors import SettingsError
+from rtbrain.live.recorder.sidecar import require_new_recording
+from rtbrain.live.screen import LiveScreen
+from rtbrain.live.session import LiveSession
+from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope
+from rtbrain.stream.lsl.streams import unnamed_stream_error
+
+# Settings that belong to another source than an LSL stream of a name.
+_SOURCE_KEYS = {"name", "type", "source_id", "fieldtrip", "mne_client", "unit", "names"}
+_MAX_VALUES = 4
+
+
+class FittedBundle(Protocol):
+    """A fitted decoder, as `rtbrain.fit` and `rtbrain.load` return it."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The decoder bundle."""
+        ...
+
+
+def run(
+    decoder: Bundle | FittedBundle | str | Path,
+    stream: str | None = None,
+    *,
+    name: str = "rtbrain",
+    markers: str | None = None,
+    stop: Callable[[], bool] | None = None,
+    on_event: Callable[..., None] | None = None,
+    record: str | Path | None = None,
+    allow_late: bool = False,
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+) -> LiveSession:
+    """Decode a live stream in a thread of its own.
+
+    Parameters
+    ----------
+    decoder : fitted decoder, Bundle, str or Path
+        What to decode with; a path is a decoder bundle.
+    stream : str, optional
+        Name of the LSL stream; not needed where `config` or `overrides` name one.
+    name : str
+        Decodes are sent as ``NAME-decode``, status events as ``NAME-status``.
+    markers : str, optional
+        Name of the marker stream, for decoders with windows at events.
+    stop : callable, optional
+        Asked several times a second whether to end.
+    on_event : callable, optional
+        ``on_event(event, **fields)``: what the status stream reports, called in the thread.
+    record : str or Path, optional
+        New file OUT.xdf for the stream, the markers and the decodes.
+    allow_late : bool
+        Decode even where this machine is too slow.
+    config : str, optional
+        Settings of the session by name, or a YAML file.
+    overrides : sequence of str
+        Further settings, as ``stream.timeout_s=5``.
+
+    Returns
+    -------
+    LiveSession
+        Running; `wait` and `stop` raise the error that ended it.
+
+    Raises
+    ------
+    RtbrainError
+        The bundle or the settings cannot be used, or nothing says which stream is meant.
+
+    Examples
+    --------
+    ::
+
+        with rtbrain.run("bundle", stream="amplifier") as session:
+            time.sleep(60)
+            print(session.state, session.last)
+    """
+    default_lsl_scope()
+    folder = Path(decoder) if isinstance(decoder, str | Path) else None
+    settings = session_settings(
+        config, stream=stream, markers=markers, name=name, bundle=folder, overrides=overrides
+    )
+    if isinstance(decoder, str | Path):
+        bundle = read_bundle(Path(decoder))
+    else:
+        bundle = decoder if isinstance(decoder, Bundle) else decoder.bundle
+    target = None if record is None else Path(record)
+    if target is not None:
+        require_new_recording(target)
+    use_lsl_scope(settings.lsl_scope)
+    session = LiveSession(
+        settings, bundle, stop=stop, on_event=on_event, record=target, allow_late=allow_late
+    )
+    session.start()
+    return session
+
+
+def session_settings(
+    config: str | None,
+    *,
+    stream: str | None = None,
+    markers: str | None = None,
+    name: str | None = None,
+    bundle: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> DecodeSettings:
+    """Settings of a live session, with what a caller says beside them.
+
+    Raises
+    ------
+    SettingsError
+        They are invalid, or nothing says which stream is meant.
+    """
+    values, where = read_settings(config or "bedside")
+    chosen = values.get("stream") or {}
+    if isinstance(chosen, dict):
+        if stream is not None:
+            chosen = {key: it for key, it in chosen.items() if key not in _SOURCE_KEYS}
+            chosen["name"] = stream
+        elif config is None and not any(pair.startswith("stream.") for pair in overrides):
+            raise unnamed_stream_error("rtbrain decode --stream")
+        values["stream"] = chosen | ({} if markers is None else {"markers": markers})
+    values |= {} if name is None else {"outlet": {"name": name}}
+    values |= {} if bundle is None else {"bundle": str(bundle)}
+    return parse_settings(override(values, overrides), DecodeSettings, where=where)
+
+
+def decode_on_screen(
+    settings: DecodeSettings,
+    duration_s: float | None,
+    record: Path | None,
+    allow_late: bool,
+) -> None:
+    """Run a live session until Ctrl-C, and show it: messages, and one live line."""
+    if settings.bundle is None:
+        raise SettingsError("no decoder: pass --bundle FOLDER, or bundle in the settings")
+    if record is not None:
+        require_new_recording(record)
+    use_lsl_scope(settings.lsl_scope)
+    stopping = stop_on_signals()
+    bundle = read_bundle(settings.bundle)
+    screen = LiveScreen()
+
+    def stop() -> bool:
+        screen.show(lambda: live_line(session))
+        return stopping()
+
+    session = LiveSession(
+        settings,
+        bundle,
+        stop=stop,
+        on_event=screen.report,
+        record=record,
+        allow_late=allow_late,
+        duration_s=duration_s,
+    )
+    try:
+        session.run()
+    finally:
+        screen.close()
+
+
+def live_line(session: LiveSession) -> Text:
+    """State, decision, probability, latency and losses of a session in one line."""
+    parts, last = [session.state], session.last
+    if last is not None and last.valid:
+        if session.task == "classification":
+            label = max(last.values, key=last.values.__getitem__)
+            parts.append(f"{label} {last.values[label]:.2f}")
+        else:
+            shown = list(last.values.items())[:_MAX_VALUES]
+            parts.append(", ".join(f"{label} {value:.3g}" for label, value in shown))
+        parts.append(f"latency {last.latency_s:.3f} s")
+    elif last is not None:
+        parts.append(f"no valid decode: {last.reason}")
+    totals = session.totals
+    parts.append(f"lost {totals.n_lost} samples, skipped {totals.n_skipped} windows")
+    return Text("  ".join(parts))

@@ -1,0 +1,188 @@
+"""What a live session shows: each event as a sentence, and one live view below them."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+_DRAW_EVERY_S = 0.25
+_LINE_EVERY_S = 10.0
+
+# Status events as sentences. An event that says nothing to a reader is an empty text; the fields
+# of an event that is absent here are listed behind its name.
+_SENTENCES: dict[str, str] = {
+    # the stream
+    "waiting": "looking for the stream",
+    "connecting": "connecting to {stream}",
+    "connected": "connected to {stream}{channels}{rate_hz}{missing}{notes}",
+    "warming": "connected; waiting for the first samples",
+    "live": "samples arrive",
+    "stalled": "the stream is silent",
+    "lost": "the stream is lost: {reason}",
+    "refused": "the stream is refused: {reason}",
+    "recovered": "the stream is back; samples lost meanwhile: {gap}{lost}",
+    "search_failed": "streams cannot be looked for now: {reason}",
+    "amplitude": "{reason}",
+    "rate": "the stream's true rate is {effective_rate_hz} Hz: resampled to {nominal_rate_hz} Hz",
+    "stopping": "",
+    "clock": "",
+    "summary": "",
+    "failed": "",
+    "gap": "",
+    "skipped": "",
+    "valid": "decodes are valid",
+    "invalid": "no valid decodes: {reason}",
+    "decoding": "decoding ({mode}) to {to}; Ctrl-C ends it",
+    "markers_lost": "the markers are lost: {reason}",
+    "markers_refused": "the markers are refused: {reason}",
+    "markers_recovered": "the markers are back: {stream}",
+    "manual_marks": "channels marked in the live window {stream} are left out",
+    # channels
+    "channel_bad": "channel {channel} is left out: {reason}",
+    "channel_good": "channel {channel} is used again",
+    "channel_unknown": "channel {channel}, marked manually, is none of the decoder's",
+    # the decoder
+    "runtime": "the encoder runs on {runtime}, {precision}{note}",
+    "pace": "one decode takes {step_ms} ms here{hop_ms}",
+    "too_slow": "{reason}",
+    # the recorder
+    "record_started": "recording into {file}",
+    "record_failed": "the recorder has ended with code {code}; decoding goes on",
+    "recording": "recording into {file}",
+    "stream_added": "recording {stream} ({type}, {channels} channels{rate_hz}){note}{again}",
+    "stream_lost": "{stream} is gone after {samples} samples: {reason}",
+    "stream_refused": "{stream} is not recorded: {reason}",
+    "stream_unreachable": "{stream} cannot be reached: {reason}",
+    "stream_missing": "never found: {streams}",
+    "disk": "",
+    "disk_low": "the disk is nearly full{free_bytes}{minutes_left}",
+    "disk_full": "the disk is full{waiting_samples}{dropped_samples}",
+    "disk_slow": "writing took {seconds} s: the disk is slow",
+    "write_error": "writing failed: {reason}{waiting_samples}{dropped_samples}",
+    "write_resumed": "writing again{dropped_samples}",
+    "recorder": "record: {said}",
+    "stopped": "{streams}{decodes}{lost}{skipped}{dropped}{clean_end}",
+}
+# How a field reads where its bare value would not do; None leaves it out.
+_WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
+    ("connected", "channels"): lambda n: f": {n} channels",
+    ("connected", "rate_hz"): lambda hz: f" at {hz:g} Hz",
+    ("connected", "missing"): lambda names: f"; missing {', '.join(names)}" if names else "",
+    ("connected", "notes"): lambda notes: "".join(f"; {note}" for note in notes),
+    ("runtime", "note"): lambda note: f"; {note}" if note else "",
+    ("pace", "hop_ms"): lambda ms: f", of a hop of {ms:g} ms",
+    ("rate", "effective_rate_hz"): lambda hz: f"{hz:.3f}",
+    ("stream_added", "rate_hz"): lambda hz: f" at {hz:g} Hz" if hz else ", irregular",
+    ("stream_added", "note"): lambda note: f"; {note}" if note else "",
+    ("stream_added", "again"): lambda again: "; it is back" if again else "",
+    ("stream_missing", "streams"): lambda names: ", ".join(names),
+    ("disk_low", "free_bytes"): lambda n: f": {n / 1e6:.0f} MB left",
+    ("disk_low", "minutes_left"): lambda minutes: f", about {minutes:g} minutes",
+    ("stopped", "streams"): lambda counts: (
+        ", ".join(f"{n} samples of {name.partition(' ')[2]}" for name, n in counts.items())
+        or "no stream was recorded"
+    ),
+    ("stopped", "decodes"): lambda n: f"{n} decodes",
+    ("stopped", "lost"): lambda n: f", {n} samples lost",
+    ("stopped", "skipped"): lambda n: f", {n} windows skipped",
+    ("stopped", "dropped"): lambda n: f"; {n} samples dropped" if n else "",
+    ("stopped", "clean_end"): lambda clean: "" if clean else "; the file may be incomplete",
+}
+_COUNTS = {
+    "waiting_samples": "; {} samples wait to be written",
+    "dropped_samples": "; {} samples dropped",
+}
+
+
+class _Fields(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def sentence(event: str, fields: Mapping[str, Any]) -> str:
+    """A status event as a sentence for people; empty if there is nothing to say."""
+    if event not in _SENTENCES:
+        words = ", ".join(f"{key.replace('_', ' ')} {_plain(it)}" for key, it in fields.items())
+        return f"{event.replace('_', ' ')}: {words}" if words else event.replace("_", " ")
+    read = {key: _word(event, key, value) for key, value in fields.items()}
+    return _SENTENCES[event].format_map(_Fields(read))
+
+
+def _word(event: str, key: str, value: Any) -> str:
+    if (event, key) in _WORDS:
+        return _one_line(_WORDS[event, key](value))
+    if key in _COUNTS:
+        return _COUNTS[key].format(value) if value else ""
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on in silence, where rich would end the process."""
+        self.quiet = True
+
+
+class LiveScreen:
+    """Messages, and below them a view that is drawn anew; without a terminal, a line every 10 s.
+
+    Whether anyone reads it does not concern the session: an output that is closed is ignored.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console = _Console(stderr=True) if console is None else console
+        self._due = time.monotonic()
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        if self._live is not None:
+            self._live.start()
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the view is drawn anew, rather than printed line by line."""
+        return self._live is not None
+
+    def say(self, text: str) -> None:
+        """Print a message, if there is one."""
+        if text:
+            with contextlib.suppress(OSError):
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def report(self, event: str, **fields: object) -> None:
+        """Print a status event in words."""
+        self.say(sentence(event, fields))
+
+    def show(self, view: Callable[[], RenderableType]) -> None:
+        """Draw the view, or print it as a line, if that is due."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + (_LINE_EVERY_S if self._live is None else _DRAW_EVERY_S)
+        with contextlib.suppress(OSError):
+            if self._live is not None:
+                self._live.update(view(), refresh=True)
+            else:
+                self._console.print(view(), markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the last view."""
+        if self._live is not None:
+            with contextlib.suppress(OSError):
+                self._live.stop()

@@ -1,0 +1,169 @@
+"""A live session from Python: run in a thread, listened to, seen on the network, stopped."""
+
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.decoder import read_bundle
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.live.listen import LiveDecode
+from rtbrain.live.run import live_line, session_settings
+from rtbrain.live.session import LiveSession
+from rtbrain.outlet import SignalOutlet
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk
+from tests.conftest import brain_like, montage_of
+from tests.test_live_equals_offline import bundle_of
+
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(8, SFREQ_HZ)
+WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "linear"
+    bundle_of("linear", MONTAGE, folder)
+    return folder
+
+
+@pytest.fixture
+def name():
+    """Name of a stream that is sent while the test runs."""
+    name = f"run-{uuid.uuid4().hex[:12]}"
+    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
+    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
+    done = threading.Event()
+
+    def feed():
+        start_s, sent = lsl_clock(), 0
+        while not done.wait(0.02):
+            numbers = np.arange(sent, int((lsl_clock() - start_s) * SFREQ_HZ))
+            sent += numbers.size
+            values = data[:, numbers % data.shape[1]]
+            outlet.push(Chunk(values, start_s + numbers / SFREQ_HZ))
+        outlet.close()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    yield name
+    done.set()
+    thread.join()
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < end
+
+
+@pytest.mark.lsl
+def test_a_session_decodes_in_a_thread_and_is_listened_to_and_seen(bundle, name):
+    events = []
+    with rtbrain.run(
+        bundle, name, name=name, on_event=lambda event, **fields: events.append(event)
+    ) as session:
+        with rtbrain.listen(name, timeout_s=WITHIN_S) as feed:
+            heard = next(decode for decode in feed if decode.valid)
+        wait_until(lambda: session.last.valid)
+        used = {row.name: row.used_by for row in rtbrain.streams(4.0)}
+        assert session.state == "live"
+        assert live_line(session).plain.startswith("live  ")
+    assert session.state == "stopped"
+    assert heard.values.keys() == {"rest", "speech"}
+    assert sum(heard.values.values()) == pytest.approx(1, abs=1e-5)
+    parts_s = heard.algorithmic_s + heard.transport_s + heard.compute_s
+    assert parts_s == pytest.approx(heard.latency_s, abs=1e-6)
+    assert heard.algorithmic_s == pytest.approx(session.last.algorithmic_s, abs=1e-6)
+    assert used[name] == (f"decoded by {name}",)
+    assert {"connected", "live", "valid", "stopped"} <= set(events)
+    session.stop()
+
+
+@pytest.mark.lsl
+def test_a_listener_ends_with_its_decoder_and_knows_why_a_decode_is_invalid(bundle, name):
+    session = rtbrain.run(bundle, name, name=name)
+    feed = rtbrain.listen(name, timeout_s=WITHIN_S)
+    first = next(feed)
+    assert not first.valid
+    wait_until(lambda: session.totals.n_decodes > 0)
+    session.stop()
+    rest = list(feed)
+    assert rest[-1].valid
+    assert {decode.reason for decode in rest if decode.valid} == {""}
+
+
+@pytest.mark.lsl
+def test_a_listener_that_is_closed_ends(bundle, name):
+    with rtbrain.run(bundle, name, name=name), rtbrain.listen(name, timeout_s=WITHIN_S) as feed:
+        next(feed)
+        feed.close()
+        assert len(list(feed)) < 10
+
+
+@pytest.mark.lsl
+def test_a_callers_stop_ends_a_session(bundle, name):
+    stop = threading.Event()
+    session = rtbrain.run(bundle, name, name=name, stop=stop.is_set)
+    wait_until(lambda: session.last is not None)
+    assert not session.wait(0.0)
+    stop.set()
+    assert session.wait(WITHIN_S)
+
+
+@pytest.mark.lsl
+def test_errors_are_those_of_rtbrain_and_are_raised_once(bundle, name):
+    with pytest.raises(SettingsError, match=f"{name}.*rtbrain decode --stream"):
+        rtbrain.run(bundle)
+    with pytest.raises(SettingsError, match=r"stream\.timeout_s"):
+        rtbrain.run(bundle, name, overrides=["stream.timeout_s=-1"])
+    absent = rtbrain.run(bundle, "absent", name=f"{name}-x", overrides=["stream.timeout_s=1"])
+    with pytest.raises(StreamError, match="no LSL stream with name 'absent'"):
+        absent.wait()
+    assert absent.state == "failed"
+    assert absent.wait()
+    with pytest.raises(StreamError, match=f"{name}-none-decode"):
+        rtbrain.listen(f"{name}-none", timeout_s=0.5)
+    with rtbrain.run(bundle, name, name=name) as session:
+        wait_until(lambda: session.last is not None)
+        with pytest.raises(SettingsError, match=f"{name}-decode already"):
+            rtbrain.run(read_bundle(bundle), name, name=name).wait()
+
+
+@pytest.mark.lsl
+def test_an_mne_realtime_client_is_decoded(bundle, name, tmp_path: Path):
+    settings = tmp_path / "live.yaml"
+    settings.write_text(f"stream: {{mne_client: {name}, timeout_s: 30}}\n")
+    with rtbrain.run(bundle, name=name, config=str(settings)) as session:
+        wait_until(lambda: session.wait(0.0) or (session.last is not None and session.last.valid))
+    assert session.totals.n_decodes > 0
+
+
+@pytest.mark.lsl
+def test_an_mne_realtime_client_without_a_stream_is_refused(bundle, tmp_path: Path):
+    settings = tmp_path / "live.yaml"
+    settings.write_text("stream: {mne_client: nobody, timeout_s: 1}\n")
+    with pytest.raises(StreamError, match="no LSL stream with source_id 'nobody'"):
+        rtbrain.run(bundle, name=uuid.uuid4().hex, config=str(settings)).wait()
+
+
+def test_a_line_says_state_decision_latency_and_losses(bundle):
+    session = LiveSession(session_settings(None, stream="x"), read_bundle(bundle))
+    assert live_line(session).plain == "starting  lost 0 samples, skipped 0 windows"
+    session.totals.n_lost = 3
+    session.last = decode_that_is(valid=False)
+    assert live_line(session).plain.endswith(
+        "no valid decode: filling  lost 3 samples, skipped 0 windows"
+    )
+    session.last = decode_that_is(valid=True)
+    assert "speech 0.80  latency 0.250 s" in live_line(session).plain
+
+
+def decode_that_is(valid):
+    values = {"rest": 0.2, "speech": 0.8}
+    return LiveDecode(values, valid, "" if valid else "filling", 1.0, 9.0, 0.25, 0.2, 0.03, 0.02)
