@@ -153,9 +153,9 @@ def test_a_recording_of_a_set_length_ends_by_itself_and_tells_what_never_came(tm
 
 
 def test_a_target_that_cannot_be_is_refused_before_anything_is_made(tmp_path):
-    assert "ends in .xdf" in refused("record", tmp_path / "session.txt")
-    assert "no folder" in refused("record", tmp_path / "absent" / "session.xdf")
-    assert "KEY=VALUE" in refused("record", tmp_path / "a.xdf", "--note", "x")
+    assert "ends in .xdf" in refused("record", tmp_path / "session.txt", "--all")
+    assert "no folder" in refused("record", tmp_path / "absent" / "session.xdf", "--all")
+    assert "KEY=VALUE" in refused("record", tmp_path / "a.xdf", "--all", "--note", "x")
     assert not list(tmp_path.iterdir())
 
 
@@ -163,7 +163,7 @@ def test_a_target_that_cannot_be_is_refused_before_anything_is_made(tmp_path):
 def test_neither_the_recording_nor_its_side_file_is_overwritten(tmp_path, name):
     (tmp_path / "a.xdf").write_bytes(b"precious")
     (tmp_path / "b.json").write_text("precious")
-    assert "a.xdf exists already" in refused("record", tmp_path / "a.xdf", "--name", name)
-    assert "b.json exists already" in refused("record", tmp_path / "b.xdf", "--name", name)
+    assert "a.xdf exists already" in refused("record", tmp_path / "a.xdf", "--all", "--name", name)
+    assert "b.json exists already" in refused("record", tmp_path / "b.xdf", "--all", "--name", name)
     assert sorted(os.listdir(tmp_path)) == ["a.xdf", "b.json"]
     assert (tmp_path / "a.xdf").read_bytes() == b"precious"

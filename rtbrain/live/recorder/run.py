@@ -73,7 +73,7 @@ def record(
         The file cannot be made or would overwrite one, a note is no KEY=VALUE, or the name is
         taken.
     """
-    stopping = stop_after(stop_on_signals(parent), duration_s, time.monotonic)
+    asked_to_stop = stop_on_signals(parent)
     require_new_recording(out)
     parsed = parse_notes(notes)
     require_free_name(status_name(name))
@@ -91,6 +91,7 @@ def record(
     recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)
     report("recording", file=out.name)
     start_s = time.monotonic()
+    stopping = stop_after(asked_to_stop, duration_s, time.monotonic)
     summary_at = start_s
     try:
         while not stopping():
