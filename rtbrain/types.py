@@ -100,6 +100,14 @@ class Montage:
         """Number of channels."""
         return len(self.names)
 
+    @property
+    def placed(self) -> Mask:
+        """Which channels have a position: bool [n_channels]."""
+        if self.positions is None:
+            return np.zeros(self.n_channels, np.bool_)
+        placed: Mask = np.isfinite(self.positions).all(axis=1)
+        return placed
+
     def pick(self, names: Sequence[str]) -> "Montage":
         """Montage of these channels, in this order.
 

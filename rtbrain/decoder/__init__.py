@@ -1,13 +1,6 @@
 """6. Embedding to Decode: readouts, and the bundle that carries a fitted decoder."""
 
-from rtbrain.decoder.bundle import (
-    Bundle,
-    Manifest,
-    read_bundle,
-    require_matching,
-    strict_json,
-    write_bundle,
-)
+from rtbrain.decoder.bundle import Bundle, Manifest, read_bundle, require_matching, write_bundle
 from rtbrain.decoder.readout import LinearReadout, Readout
 
 __all__ = [
@@ -17,6 +10,5 @@ __all__ = [
     "Readout",
     "read_bundle",
     "require_matching",
-    "strict_json",
     "write_bundle",
 ]

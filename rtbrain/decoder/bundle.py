@@ -8,19 +8,15 @@
       montage.tsv          the channels it was fitted on (columns of BIDS electrodes.tsv)
       report.json          its scores, with their controls
       figures/             the scores as pictures, where it has some
-      controls/            bundles of the decoders that it is held against, where it has some
+      controls/            bundles of the decoders that it is compared with, where it has some
 
 Every file is verified against the manifest before anything is built from it.
 """
 
 import csv
-import hashlib
 import io
 import json
-import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +30,10 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rtbrain.config import Recipe, parse_settings
-from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError
+from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
+from rtbrain.files import atomic_folder, sha256, strict_json
 from rtbrain.types import Montage
+from rtbrain.units import parse_position
 
 _ZEROS = b"0" * 64
 _OWN_HASH = re.compile(rb'("sha256": ")([0-9a-f]{64})(?=")')
@@ -43,7 +41,7 @@ _FILES = ("weights.safetensors", "montage.tsv", "report.json")
 
 
 class Manifest(BaseModel):
-    """What a bundle says of itself.
+    """Description of a bundle.
 
     Attributes
     ----------
@@ -52,13 +50,11 @@ class Manifest(BaseModel):
     sfreq_hz : float
         Rate of the stream that it was fitted on, Hz.
     labels : tuple of str
-        One name an output.
-    encoder_state : str
-        ``none``, ``untrained`` or ``pretrained``.
+        One name per output.
     files : dict
         SHA-256 of each other file.
     sha256 : str
-        That of the manifest's own bytes, with zeros in its place.
+        Of the manifest's own bytes, with zeros in its place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,7 +81,7 @@ class Bundle:
     Attributes
     ----------
     manifest : Manifest
-        What it is.
+        Its description.
     recipe : Recipe
         How samples become features.
     montage : Montage
@@ -106,28 +102,9 @@ class Bundle:
     id: str
 
     def part(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
-        """Arrays under ``prefix.``, the prefix taken off."""
+        """Arrays under ``prefix.``, without the prefix."""
         start = prefix + "."
         return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
-
-
-def strict_json(values: Mapping[str, Any]) -> str:
-    """JSON that every reader takes: a number that is not finite is null.
-
-    Parameters
-    ----------
-    values : mapping
-        Plain values.
-    """
-    return json.dumps(_finite(values), indent=2, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_bundle(
@@ -139,27 +116,18 @@ def write_bundle(
     *,
     pictures: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Write a bundle, whole or not at all.
+    """Write a bundle, whole or not at all, and return its id.
 
     Parameters
     ----------
     folder : Path
-        Where; it must not exist.
+        Must not exist.
     manifest : Manifest
-        What it is; hashes, rate and space are filled in here.
-    montage : Montage
-        Channels that it was fitted on.
-    tensors : mapping of str to ndarray
-        Arrays by name.
-    report : mapping
-        Scores with their controls.
+        Hashes, rate and space are filled in here.
+    montage, tensors, report
+        As in `Bundle`.
     pictures : mapping of str to bytes, optional
         Files of ``figures/`` by name. They are for people: nothing is built from them.
-
-    Returns
-    -------
-    str
-        The bundle's id.
 
     Raises
     ------
@@ -175,23 +143,18 @@ def write_bundle(
         "montage.tsv": _montage_to_tsv(montage).encode(),
         "report.json": strict_json(report).encode(),
     }
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    hashes = {name: sha256(content) for name, content in contents.items()}
     manifest = manifest.model_copy(
         update={"files": hashes, "space": montage.space, "sfreq_hz": montage.sfreq_hz}
     )
     unsigned = (manifest.model_dump_json(indent=2) + "\n").encode()
     contents["manifest.json"] = unsigned.replace(_ZEROS, _own_hash(unsigned).encode())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
-        part = Path(scratch) / "bundle"
-        part.mkdir()
+    contents |= {f"figures/{name}": picture for name, picture in (pictures or {}).items()}
+    with atomic_folder(folder) as part:
         for name, content in contents.items():
+            (part / name).parent.mkdir(exist_ok=True)
             (part / name).write_bytes(content)
-        for name, picture in (pictures or {}).items():
-            (part / "figures").mkdir(exist_ok=True)
-            (part / "figures" / name).write_bytes(picture)
-        os.replace(part, folder)
-    return hashlib.sha256(contents["manifest.json"]).hexdigest()
+    return sha256(contents["manifest.json"])
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -200,7 +163,7 @@ def read_bundle(folder: Path) -> Bundle:
     Raises
     ------
     BundleError
-        A file is missing, was altered, or does not hold what the manifest says.
+        A file is missing, was altered, or disagrees with the manifest.
     """
     raw = _read(folder, "manifest.json")
     _verify_manifest(folder, raw)
@@ -229,7 +192,7 @@ def read_bundle(folder: Path) -> Bundle:
     except (SafetensorError, ValueError, KeyError, MontageError) as error:
         raise BundleError(f"{folder.name}: {' '.join(str(error).split())}: fit it again") from error
     _refuse_other_outputs(folder, manifest, recipe, tensors)
-    return Bundle(manifest, recipe, montage, tensors, report, hashlib.sha256(raw).hexdigest())
+    return Bundle(manifest, recipe, montage, tensors, report, sha256(raw))
 
 
 def _refuse_other_outputs(
@@ -261,7 +224,7 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def _own_hash(manifest: bytes) -> str:
-    return hashlib.sha256(_OWN_HASH.sub(b"\\g<1>" + _ZEROS, manifest)).hexdigest()
+    return sha256(_OWN_HASH.sub(b"\\g<1>" + _ZEROS, manifest))
 
 
 def _verify_manifest(folder: Path, raw: bytes) -> None:
@@ -280,8 +243,7 @@ def _refuse_altered(folder: Path, name: str, expected: str, got: str) -> None:
 
 def _verified(folder: Path, name: str, hashes: Mapping[str, str]) -> bytes:
     content = _read(folder, name)
-    got = hashlib.sha256(content).hexdigest()
-    _refuse_altered(folder, name, hashes.get(name, "none"), got)
+    _refuse_altered(folder, name, hashes.get(name, "none"), sha256(content))
     return content
 
 
@@ -289,9 +251,10 @@ def _montage_to_tsv(montage: Montage) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow(["name", "x", "y", "z", "size", "type"])
+    placed = montage.placed
     for row, (name, kind) in enumerate(zip(montage.names, montage.kinds, strict=True)):
         position = ["n/a"] * 3
-        if montage.positions is not None and np.isfinite(montage.positions[row]).all():
+        if montage.positions is not None and placed[row]:
             position = [repr(float(value)) for value in montage.positions[row]]
         writer.writerow([name, *position, "n/a", kind])
     return out.getvalue()
@@ -301,10 +264,7 @@ def _montage_from_tsv(text: str, manifest: Manifest) -> Montage:
     rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
     positions = None
     if manifest.space is not None:
-        positions = np.array(
-            [[np.nan if row[a] == "n/a" else float(row[a]) for a in "xyz"] for row in rows],
-            np.float32,
-        ).reshape(len(rows), 3)
+        positions = np.stack([parse_position([row[axis] for axis in "xyz"]) for row in rows])
     return Montage(
         tuple(row["name"] for row in rows),
         tuple(row["type"] for row in rows),
@@ -315,14 +275,7 @@ def _montage_from_tsv(text: str, manifest: Manifest) -> Montage:
 
 
 def require_matching(bundle: Bundle, montage: Montage) -> None:
-    """Refuse a stream that lacks what the decoder was fitted on.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        The decoder.
-    montage : Montage
-        Channels and rate of the stream; more channels than the decoder's are no harm.
+    """Refuse a stream without the channels or the rate that the decoder was fitted on.
 
     Raises
     ------
@@ -332,10 +285,10 @@ def require_matching(bundle: Bundle, montage: Montage) -> None:
     fitted = bundle.montage
     missing = [name for name in fitted.names if name not in montage.names]
     if missing:
-        some = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
         raise StreamError(
-            f"stream has {montage.n_channels} channels but not {some}: the decoder was fitted on "
-            f"{fitted.n_channels}, and finds them by label; rename them at the amplifier, or refit"
+            f"stream has {montage.n_channels} channels but not {list_words(missing)}: "
+            f"the decoder was fitted on {fitted.n_channels}, and finds them by label; rename them "
+            "at the amplifier, or refit"
         )
     if abs(montage.sfreq_hz - fitted.sfreq_hz) > 1e-6 * fitted.sfreq_hz:
         raise StreamError(

@@ -77,7 +77,7 @@ class Readout:
     readout : LinearReadout
         Fitted weights.
     smoothing : float
-        Share of the last output kept in each new one, 0 (none) to below 1: a causal exponential
+        Weight of the last output in each new one, 0 (none) to below 1: a causal exponential
         average over hops. An invalid embedding gives NaN and ends the average.
     """
 
@@ -90,7 +90,7 @@ class Readout:
 
     @property
     def n_outputs(self) -> int:
-        """How many values a decode holds."""
+        """Values of one decode."""
         return int(self._readout.bias.shape[0])
 
     def __call__(self, item: Embedding) -> Decode:

@@ -19,11 +19,6 @@ class EncoderStage:
     neural_delay_s : float
         From the moment that an embedding describes (the middle of the pooled frames) to the end
         of the window, s.
-
-    Attributes
-    ----------
-    runtime : Runtime
-        As given.
     """
 
     def __init__(self, runtime: Runtime, *, neural_delay_s: float) -> None:
@@ -36,11 +31,11 @@ class EncoderStage:
         return _embedding(channels, population, item, self._neural_delay_s)
 
     def reset(self) -> None:
-        """Nothing to forget: each window stands for itself."""
+        """Nothing to forget: windows are independent."""
 
 
 class FrameMean:
-    """Stand-in of the linear mode: the mean of a few frames, a channel after the other.
+    """In place of an encoder in the linear mode: the mean of a few frames of each channel.
 
     Parameters
     ----------
@@ -49,15 +44,15 @@ class FrameMean:
     neural_delay_s : float
         From the middle of these frames to the end of the window, s.
     fill : ndarray, float32 [n_channels, n_freqs], optional
-        What a channel that is not good gets: its mean over the windows that the readout was
-        fitted on, so that it speaks for no class. Without it zeros, the mean of z-scores.
+        Replaces a bad channel by its mean over the windows that the readout was fitted on, so
+        that it favours no class. Without it zeros, the mean of z-scores.
     n_newer_frames : int
         Frames of the window's end that are not averaged.
 
     Raises
     ------
     CompiledModelError
-        No frame is to be averaged, or `fill` is not finite.
+        `n_frames_pooled` is below 1, or `fill` is not finite.
     """
 
     def __init__(
@@ -82,10 +77,7 @@ class FrameMean:
         self._neural_delay_s = neural_delay_s
 
     def __call__(self, item: Spectrogram) -> Embedding:
-        """Mean frame of each channel [n_channels, n_freqs] and all of them in a row.
-
-        A channel that is not good gets its fill.
-        """
+        """Mean frame of each channel [n_channels, n_freqs], bad ones filled, and all in a row."""
         n_frames = item.data.shape[1]
         stop = n_frames - self._n_newer_frames
         if stop < self._n_frames_pooled:
@@ -102,12 +94,12 @@ class FrameMean:
         else:
             raise CompiledModelError(
                 f"fill of bad channels has shape {self._fill.shape}, the spectrogram gives "
-                f"{channels.shape}: expected one mean a channel and frequency; fit again"
+                f"{channels.shape}: expected one mean per channel and frequency; fit again"
             )
         return _embedding(channels, channels.reshape(-1), item, self._neural_delay_s)
 
     def reset(self) -> None:
-        """Nothing to forget: each window stands for itself."""
+        """Nothing to forget: windows are independent."""
 
 
 def _embedding(
@@ -125,25 +117,26 @@ def _embedding(
 class StreamingEncoderStage:
     """Streaming encoder as a stage: of each window, the frames that are new.
 
-    How many are new is told by the window's first sample, so that windows may be skipped or left
-    out: a window that starts a whole number of hops after the last one, and overlaps it, adds its
-    newest frames, hop by hop. In all other cases (the first window, samples lost between, off the
-    grid of hops, another time) every channel is taken anew: its output is then that of one shot
-    over the window, and goes on from there. So it is for a channel that was not good: it is
-    forgotten, and taken anew from its own window when it returns.
+    The window's first sample shows how many frames are new, so that windows may be skipped: one
+    that starts a whole number of hops after the last one, and overlaps it, adds its newest frames,
+    hop by hop. In all other cases (the first window, samples lost in between, off the grid of
+    hops, another time) every channel restarts: its output is that of one shot over the window,
+    and continues from there. A bad channel is forgotten, and restarts from its own window when it
+    returns.
 
-    A channel that was taken anew is not yet one that ran on, for attention reaches a context
-    further back in each layer. With the encoders that ship, all channels anew in every window cost
-    a readout that was fitted on running states 0.004 AUC (0.967 before; the worst of three
-    synthetic patients 0.007), on hard ones nothing (0.911), though the population vector is
-    12 to 16 % away; 3 % are left after 2.5 s, half a percent after 5 s. So decodes count at once.
+    A restarted channel differs from one that never stopped, because attention reaches a context
+    further back in each layer. With the encoders that ship, restarting all channels in every
+    window costs a readout that was fitted on running states 0.004 AUC (0.967 before; the worst of
+    three synthetic patients 0.007), on hard patients nothing (0.911), though the population vector
+    differs by 12 to 16 %, by 3 % after 2.5 s and by half a percent after 5 s. So decodes are valid
+    at once.
 
-    The same window again, with more or fewer of its channels, adds nothing and forgets nothing.
+    The same window again, with more or fewer good channels, adds nothing and forgets nothing.
 
     Parameters
     ----------
     runtime : StreamingRuntime
-        The encoder, loaded and warm; its state is this stage's alone.
+        The encoder, loaded and warm; no other stage may share its state.
     hop_samples : int
         From one window to the next.
     neural_delay_s : float
@@ -160,33 +153,33 @@ class StreamingEncoderStage:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was seen."""
+        """Forget everything."""
         self._runtime.reset()
         self._first_sample: int | None = None  # of the last window
         self._lost_samples = 0
         self._known: Mask = np.zeros(self._runtime.n_channels, np.bool_)
 
     def __call__(self, item: Spectrogram) -> Embedding:
-        """Embedding of all frames since the channels were taken anew."""
+        """Embedding of all frames since each channel restarted."""
         runtime, good = self._runtime, item.quality.good
         shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
         if item.data.shape != shape:
             raise CompiledModelError(
-                f"spectrogram has shape {item.data.shape}, the encoder was made for {shape}: make "
-                "it for this shape"
+                f"spectrogram has shape {item.data.shape}, the encoder was compiled for {shape}: "
+                "compile it for this shape"
             )
-        self._take(item.data, self._n_hops(item), good)
+        self._advance(item.data, self._n_hops(item), good)
         self._first_sample = item.first_sample
         self._lost_samples = item.quality.lost_samples
         channels, population = runtime.read(good)
-        # A value that is not finite would be remembered for ever.
+        # A value that is not finite would stay in memory: restart that channel.
         self._known &= np.isfinite(channels).all(axis=1) | ~good
         return Embedding(
             channels, population, item.t_stop - self._neural_delay_s, item.t_stop, item.quality
         )
 
     def _n_hops(self, item: Spectrogram) -> int | None:
-        """Hops that the window adds; None where it does not follow the last one."""
+        """Hops that the window adds; None where it does not continue the last one."""
         if self._first_sample is None or item.quality.lost_samples != self._lost_samples:
             return None
         hops, off_grid = divmod(item.first_sample - self._first_sample, self._hop_samples)
@@ -194,7 +187,7 @@ class StreamingEncoderStage:
             return None
         return hops
 
-    def _take(self, data: Floats, n_hops: int | None, good: Mask) -> None:
+    def _advance(self, data: Floats, n_hops: int | None, good: Mask) -> None:
         length = self._runtime.hop_frames
         if n_hops is None:
             self._known[:] = False

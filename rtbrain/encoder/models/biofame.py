@@ -111,7 +111,7 @@ class BioFAME(nn.Module):
     Notes
     -----
     This is the frequency encoder of the paper. The second transformer, which joins modalities
-    there, serves pretraining alone (`rtbrain.learn.objectives.patches`): here the Population
+    there, serves pretraining only (`rtbrain.learn.objectives.patches`): here the Population
     Transformer joins the channels. The reference code takes the mean and the deviation of each
     patch away (a LayerNorm around the first linear map) and with it a patch's amplitude, which
     in recordings from inside the brain is much of the signal; it is left out here.

@@ -160,7 +160,7 @@ class EncoderModel(nn.Module):
 
 
 def _refuse_pool(pool: str, n_pooled: int, patch_frames: int) -> None:
-    """Refuse what a causal encoder of patches cannot pool."""
+    """Refuse frames that a causal encoder of patches cannot pool."""
     if pool != "last":
         raise SettingsError(
             f"pool: a StreamingBERT pools the newest frames, got '{pool}': set pool to last"

@@ -254,13 +254,13 @@ def lip_positions(montage: Montage) -> Ints:
     if montage.space not in (*_LIP, *_RAS):
         raise MontageError(
             f"positions are in '{montage.space}', expected one of {', '.join((*_LIP, *_RAS))}: "
-            f"if they are in one of these all the same, name it with --space"
+            f"if that is one of these under another name, pass it with --space"
         )
-    lost = np.flatnonzero(~np.isfinite(montage.positions).all(axis=1))
-    if lost.size:
-        names = [montage.names[row] for row in lost]
+    unplaced = [montage.names[row] for row in np.flatnonzero(~montage.placed)]
+    if unplaced:
         raise MontageError(
-            f"no position for {list_words(names)}: complete the electrodes table, or leave them out"
+            f"no position for {list_words(unplaced)}: complete the electrodes table, or leave "
+            f"them out"
         )
     if montage.space in _LIP:
         voxels = np.trunc(montage.positions)

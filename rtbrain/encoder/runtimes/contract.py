@@ -149,7 +149,7 @@ def require_precision(precision: Precision) -> None:
     CompiledModelError
         It would be emulated, and be slower than float32.
     """
-    # No public function of torch says it in every version that rtbrain supports.
+    # No public function of torch reports this in every version that rtbrain supports.
     has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if precision == "bf16" and not has_bf16:
         raise CompiledModelError(
@@ -188,7 +188,7 @@ def cached_model(
     *,
     read: Callable[[Path], Contract],
     make: Callable[[Path], None],
-    anew: bool = False,
+    replace: bool = False,
 ) -> Path:
     """Path of a compiled model: found in the cache and whole, or made now and put there.
 
@@ -205,8 +205,8 @@ def cached_model(
         Contract of the model at a path; raises `CompiledModelError` where it is damaged.
     make : callable
         Writes the model to a path and checks it.
-    anew : bool
-        Make it even where there is one.
+    replace : bool
+        Make it even if there is one.
 
     Raises
     ------
@@ -222,14 +222,14 @@ def cached_model(
             return path.exists() and read(path) == contract
         return False
 
-    if not anew and found():
+    if not replace and found():
         return path
     atomic = atomic_file if suffix else atomic_folder
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with atomic(path) as part:
             make(part)
-            if path.is_dir() and (anew or not found()):
+            if path.is_dir() and (replace or not found()):
                 shutil.rmtree(path)
     except OSError as error:
         if path.is_dir() and found():  # another process was faster

@@ -139,7 +139,7 @@ def compile_openvino(
     precision : str
         ``"fp32"``, ``"bf16"`` or ``"int8"``.
     calibration : iterable of ndarray, float32 [n, n_frames, n_freqs], or None
-        Z-scored windows of any channels, which set the ranges of int8; with them it is made anew.
+        Z-scored windows of any channels, which set the ranges of int8; with them it is always made.
         A channel that is not finite in a window is left out.
     folder : Path or None
         Holds converted encoders; None for the user's cache folder.
@@ -177,7 +177,7 @@ def compile_openvino(
         folder,
         read=read_openvino,
         make=make,
-        anew=calibration is not None,
+        replace=calibration is not None,
     )
 
 

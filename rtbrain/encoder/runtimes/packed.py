@@ -1,10 +1,10 @@
 """Transformer layers in the form that runs on CPUs: oneDNN's linear maps, with packed weights.
 
-Legend: B batch, T tokens, N queries, H heads, D features, E features a head.
+Legend: B batch, T tokens, N queries, H heads, D features, E features per head.
 
-torch sends float32 products to MKL, which on CPUs of another maker than its own runs at half of
-what the machine can do; oneDNN does not, and it takes the GELU or the sum of a residual branch
-into the product. Its operators are those that torch's own compiler calls.
+torch computes float32 products by MKL, which runs at half speed on CPUs of other makers than its
+own. oneDNN does not, and it fuses the GELU or the residual sum into the product. These operators
+are those that torch's own compiler calls.
 """
 
 import copy
@@ -20,7 +20,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 class PackedLinear(nn.Module):
-    """Linear map, with what follows it taken in."""
+    """Linear map, fused with the GELU or the residual sum that follows it."""
 
     weight: Tensor
     bias: Tensor
@@ -46,7 +46,7 @@ class PackedLinear(nn.Module):
 
     @torch.jit.export
     def pack(self, n_rows: int) -> None:
-        """Order the weight as oneDNN reads it in products with so many rows; files cannot."""
+        """Order the weight for oneDNN's products with `n_rows` rows; a file cannot hold that."""
         self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, n_rows)
 
 
@@ -78,7 +78,7 @@ class _PackedAttention(nn.Module):
     def _mix(self, qkv: Tensor, pad_mask: Tensor | None) -> Tensor:
         """Attention by oneDNN's products: torch's fused kernel takes 2.5 times as long in bfloat16.
 
-        The softmax is taken in float32, where torch's is fast.
+        The softmax is computed in float32, where torch's is fast.
         """
         _, B, H, T, E = qkv.shape
         q, k, v = [part.reshape(B * H, T, E) for part in qkv.unbind(0)]
@@ -90,7 +90,7 @@ class _PackedAttention(nn.Module):
 
 
 class _PackedFeedForward(nn.Module):
-    """What follows the attention of a layer."""
+    """The part of a layer after its attention."""
 
     def __init__(self, layer: EncoderLayer) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _PackedFeedForward(nn.Module):
 
 
 class _PackedStack(nn.Module):
-    """A `TransformerStack` in eval mode of which a few tokens are read, equal up to rounding."""
+    """A `TransformerStack` in eval mode that computes a few tokens, equal up to rounding."""
 
     def __init__(self, stack: TransformerStack) -> None:
         super().__init__()
@@ -135,16 +135,16 @@ def pack_model(module: _Module) -> _Module:
 
     Where torch is built without oneDNN, the copy keeps the plain layers.
     """
-    twin = copy.deepcopy(module).eval().requires_grad_(False)
+    packed = copy.deepcopy(module).eval().requires_grad_(False)
     if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        for name, part in list(twin.named_children()):
+        for name, part in list(packed.named_children()):
             if isinstance(part, TransformerStack):
-                setattr(twin, name, _PackedStack(part))
-    return twin
+                setattr(packed, name, _PackedStack(part))
+    return packed
 
 
 def pack_weights(compiled: nn.Module, n_rows: int) -> None:
-    """Order all weights of a compiled encoder, in place, for products with so many rows."""
+    """Order all weights of a compiled encoder, in place, for products with `n_rows` rows."""
     for part in compiled.modules():
         pack = getattr(part, "pack", None)
         if pack is not None:

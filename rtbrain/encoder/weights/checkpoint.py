@@ -1,8 +1,7 @@
 """Released checkpoints read as data: nothing in them is run.
 
 A torch checkpoint is a zip archive of one pickle and of raw storages. Tensors stay references into
-the archive until they are asked for, so the optimiser's state, twice as large as the model, is
-never read.
+the archive until they are read, so the optimiser's state, twice as large as the model, never is.
 """
 
 import contextlib
@@ -50,7 +49,7 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor that lies in the archive."""
+    """A tensor in the archive."""
 
     storage: str
     dtype: torch.dtype
@@ -126,7 +125,7 @@ def _counts(value: object) -> tuple[int, ...]:
     return tuple(_count(item) for item in value)
 
 
-# Every name that may stand in the pickle, and what is made in its place.
+# Every name that a pickle may hold, and what replaces it.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): _Mapping,
     ("collections", "defaultdict"): _FactoryMapping,
@@ -158,10 +157,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class CheckpointUnpickler(pickle.Unpickler):
-    """Unpickler that knows the names of the list, and no other."""
+    """Unpickler that knows the allowed names and no other."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Stand-in for a global, refused where it is not in the list."""
+        """Stand-in for an allowed global; any other is refused."""
         if (module_name, global_name) not in _ALLOWED:
             raise CheckpointError(
                 f"checkpoint wants to run {module_name}.{global_name}, which is not part of a "
@@ -278,7 +277,7 @@ class CheckpointArchive:
         return view.to(torch.float32).contiguous()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._zip.close()
 
 

@@ -215,9 +215,7 @@ def placed_positions(montage: Montage) -> tuple[Ints, Mask]:
     MontageError
         No contact has one, their space is unknown, or one falls outside the table.
     """
-    placed = np.zeros(montage.n_channels, np.bool_)
-    if montage.positions is not None:
-        placed[:] = np.isfinite(montage.positions).all(axis=1)
+    placed = montage.placed
     if not placed.any():
         return lip_positions(montage), placed  # raises, and says what is missing
     names = [name for name, there in zip(montage.names, placed, strict=True) if there]

@@ -37,12 +37,10 @@ def arrange_panes(
     montage: Montage, width_px: float, height_px: float
 ) -> tuple[list[Pane], list[Pane]]:
     """Panes of a montage."""
-    placed = np.zeros(montage.n_channels, np.bool_)
+    placed = montage.placed
     projections: list[Pane] = []
-    if montage.positions is not None:
-        placed[:] = np.isfinite(montage.positions).all(axis=1)
-        if placed.any():
-            projections = _projections(montage, montage.positions, np.flatnonzero(placed))
+    if montage.positions is not None and placed.any():
+        projections = _projections(montage, montage.positions, np.flatnonzero(placed))
     others = np.flatnonzero(~placed)
     if not others.size:
         return projections, []

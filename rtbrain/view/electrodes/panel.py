@@ -157,7 +157,7 @@ class ElectrodePanel(QWidget):
         ]
         if np.isfinite(z):
             lines.append(f"high-gamma power: z = {z:+.1f}")
-        if montage.positions is not None and np.isfinite(montage.positions[row]).all():
+        if montage.positions is not None and montage.placed[row]:
             x, y, z_place = montage.positions[row].tolist()
             lines.append(f"at {x:.1f}, {y:.1f}, {z_place:.1f} ({montage.space})")
         else:
