@@ -53,7 +53,9 @@ def test_an_unknown_space_is_refused_with_those_known(space):
 
 def test_missing_positions_are_refused_by_name():
     montage = replace(montage_of(9, 2048.0), positions=None, space=None)
-    with pytest.raises(MontageError, match=r"no positions for its 9 channels \(A1, A2, .* and 5 more\)"):
+    with pytest.raises(
+        MontageError, match=r"no positions for its 9 channels \(A1, A2, .* and 5 more\)"
+    ):
         lip_positions(montage)
     with pytest.raises(MontageError, match="no position for A2: complete"):
         lip_positions(placed([[1, 2, 3], [np.nan, 2, 3]], "LIP voxels"))
