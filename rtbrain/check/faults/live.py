@@ -147,15 +147,11 @@ def new_stream_name() -> str:
     return f"rtbrain-fault-{uuid4().hex[:8]}"
 
 
-def decode_command(
-    rig: Rig, name: str, kind: str = "linear", *, accept_other_source: bool = False
-) -> tuple[list[str], Path]:
+def decode_command(rig: Rig, name: str, kind: str = "linear") -> tuple[list[str], Path]:
     """Arguments of `rtbrain decode` for a stream, and the file of its messages."""
     settings = rig.folder / f"{name}.yaml"
-    other = "true" if accept_other_source else "false"
     settings.write_text(
-        f"stream: {{name: {name}, timeout_s: {START_S}, accept_other_source: {other}}}\n"
-        f"outlet: {{name: {name}}}\n",
+        f"stream: {{name: {name}, timeout_s: {START_S}}}\noutlet: {{name: {name}}}\n",
         encoding="utf-8",
     )
     arguments = ["decode", "--bundle", str(rig.bundle(kind)), "--config", str(settings)]
@@ -169,7 +165,6 @@ def lsl_world(
     *,
     source_ids: Sequence[str] = (),
     true_hz: float | None = None,
-    accept_other_source: bool = False,
 ) -> Iterator[World]:
     """World of a decoder from its first valid decodes on.
 
@@ -182,7 +177,7 @@ def lsl_world(
     sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
     for source_id in source_ids or (name,):
         sender.begin(source_id=source_id)
-    arguments, log = decode_command(rig, name, kind, accept_other_source=accept_other_source)
+    arguments, log = decode_command(rig, name, kind)
     try:
         with running_command(arguments, log) as process:
 
