@@ -130,7 +130,7 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
     return (
         f"no error: samples of the returned stream ({sfreq_hz:g} Hz, labels {', '.join(labels)}) "
         f"follow the old ones, {gap_s:.1f} s later by their stamps, at {measured_hz:.0f} Hz; its "
-        f"header still has {header.nominal_srate():g} Hz, first label {first_label}"
+        f"header still says {header.nominal_srate():g} Hz, first label {first_label}"
     ), True
 
 
