@@ -105,8 +105,7 @@ class Montage:
         """Which channels have a position: bool [n_channels]."""
         if self.positions is None:
             return np.zeros(self.n_channels, np.bool_)
-        placed: Mask = np.isfinite(self.positions).all(axis=1)
-        return placed
+        return np.asarray(np.isfinite(self.positions).all(axis=1))
 
     def pick(self, names: Sequence[str]) -> "Montage":
         """Montage of these channels, in this order.
