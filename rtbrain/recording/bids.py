@@ -18,18 +18,10 @@ from rtbrain.recording.recording import MNE_SUFFIXES, Event
 
 # Modality, session, subject, dataset.
 _FOLDERS_UP = 4
-
-
 _MILLIMETRES = {"m": 1e3, "cm": 10.0, "mm": 1.0}
-
-
 _NOT_STATED = {"", "n/a", "none"}
-
-
 # Copies and results of the recordings live here, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
-
-
 SidecarRow = dict[str, str]
 
 

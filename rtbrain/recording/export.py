@@ -16,35 +16,17 @@ from rtbrain.recording.replay import lost_before
 from rtbrain.types import Times
 
 FORMATS = ("bids", "fif", "edf")
-
-
 _ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf"}
-
-
 _VOLTS_IN_MICROVOLT = 1e-6
-
-
 _METRES_IN_MILLIMETRE = 1e-3
-
-
 # Kinds of ours by MNE-Python's names; all others are written as misc, their numbers as they are.
 _IN_VOLTS = {kind: kind for kind in ("seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog")}
-
-
 _IN_VOLTS["ieeg"] = "seeg"
-
-
 _FRAMES = {"MNI mm": "mni_tal", "head mm": "head"}
-
-
 # MNE-Python and the writers of BrainVision and EDF files hold the signal this often at once, as
 # float64: measured, 23 bytes a sample for EDF.
 _COPIES = 3
-
-
 _BYTES = 8
-
-
 Format = Literal["bids", "fif", "edf"]
 
 

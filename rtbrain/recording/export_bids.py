@@ -17,11 +17,7 @@ from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Recording, capture_warnings
 
 _INTRACRANIAL = {"seeg", "ecog", "dbs", "ieeg"}
-
-
 _SPACE = "space-Other"
-
-
 _UNITS = {"mm": "mm", "cm": "cm", "m": "m", "voxels": "pixels"}
 
 

@@ -31,8 +31,6 @@ _UNREADABLE = (
     configparser.Error,
     struct.error,
 )
-
-
 _EDF_HEADER = 256
 
 

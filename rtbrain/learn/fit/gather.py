@@ -34,8 +34,6 @@ from rtbrain.types import Floats, Montage, to_samples
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
 _SETTLING_S = 1.0
-
-
 # What the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"

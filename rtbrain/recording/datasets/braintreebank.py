@@ -28,12 +28,8 @@ from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats, Montage
 
 _NAME = re.compile(r"sub_(?P<subject>\w+)_trial(?P<trial>\d+)\.(?:h5|hdf5)")
-
-
 # A nominal rate is a power of two; the triggers measure it to well within this share.
 _NOMINAL_WITHIN = 0.01
-
-
 _WORTH_A_NOTE = 1e-3
 
 

@@ -22,29 +22,15 @@ from rtbrain.recording.datasets.braintreebank_words import Words
 from rtbrain.types import Ints, Times
 
 TASKS = ("onset", "speech", "volume", "pitch")
-
-
 # Seconds before and after the event that the rules let a decoder see.
 WINDOWS_S: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"published": (-2.5, 2.5), "neuroprobe": (0.0, 1.0)}
 )
-
-
 _SCALARS = {"volume": "rms", "pitch": "pitch"}
-
-
 _TILE_S = 1.0
-
-
 _AFTER_A_WORD_S = 2.0
-
-
 _BEFORE_A_WORD_S = 4.0
-
-
 _HOP_S = 0.5
-
-
 _LIMIT = 3500
 
 

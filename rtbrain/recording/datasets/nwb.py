@@ -17,17 +17,9 @@ from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
 
 _MICROVOLTS_IN_VOLT = 1e6
-
-
 _LABEL_COLUMNS = ("label", "channel_name", "electrode_name")
-
-
 _TEXT_COLUMNS = ("trial_type", "condition", "label", "stimulus", "event")
-
-
 _SURFACE = ("ecog", "grid", "strip", "subdural")
-
-
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)
 
 

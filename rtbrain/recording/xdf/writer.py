@@ -23,12 +23,8 @@ from rtbrain.types import Times
 
 # What may wait in memory for a disk that takes nothing; older samples are then dropped.
 MAX_WAITING_BYTES = 256 * 1024**2
-
-
 # Of a backlog, so much is written at a time: it fills what little space is left.
 _BATCH_BYTES = 1024**2
-
-
 _BOUNDARY_EVERY_S = 10.0
 
 
