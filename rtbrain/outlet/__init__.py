@@ -1,4 +1,4 @@
-"""7. Results out: decode, status and signal streams over LSL."""
+"""7. Results out: decode, status, marker and signal streams over LSL."""
 
 from rtbrain.outlet.events import MarkerOutlet, StatusOutlet, StatusReport
 from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet

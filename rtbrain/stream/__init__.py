@@ -1,1 +1,1 @@
-"""1. Samples in: live LSL streams, replayed recordings, a synthetic patient."""
+"""1. Samples in: live LSL streams and FieldTrip buffers, their clocks, their losses."""

@@ -153,13 +153,7 @@ def effective_rate_verdict(report: SampleCounterReport, tolerance: float = RATE_
     Up to the tolerance the stream is resampled (`DriftCorrection`). An amplifier that is further
     off than 0.5 %, a hundred times what a poor crystal is, does not send what its header says.
     The uncertainty that jittery stamps leave, three standard errors, is allowed on top.
-
-    Parameters
-    ----------
-    report : SampleCounterReport
-        Judged once it rests on 10 s of samples.
-    tolerance : float
-        Share of the nominal rate.
+    Less than 10 s of samples are not judged.
     """
     nominal_hz, effective_hz = report.nominal_rate_hz, report.effective_rate_hz
     if report.delivered < _VERDICT_AFTER_S * nominal_hz or math.isnan(effective_hz):

@@ -188,11 +188,11 @@ class SampleCounter:
         Parameters
         ----------
         data : ndarray, float32 [n_channels, n_samples]
-            Microvolts, in order of arrival.
+            µV, in order of arrival.
         stamps : ndarray, float64 [n_samples]
-            As the sender stamped them, on the LSL clock, s.
+            By the sender, on the LSL clock, s.
         t_arrived : float
-            When they were here, LSL clock, s. No time stamp of a chunk is later.
+            Time of arrival, LSL clock, s. No time stamp of a chunk is later.
         """
         marks = digests(data)
         flat = self._flatness(stamps, marks)

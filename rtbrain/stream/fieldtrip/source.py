@@ -136,17 +136,7 @@ class FieldTripSource:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
         No sample is older than the first call. Where the buffer is away, a call may take 0.5 s
-        longer than `timeout_s`.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the first sample, s.
-
-        Returns
-        -------
-        Chunk or None
-            Empty if nothing came in time; None once closed.
+        longer than `timeout_s`. Empty if nothing came in time; None once closed.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""LSL streams: found, opened, and their headers read."""
+"""LSL: which streams are there, their headers, signals, markers and decodes."""

@@ -72,7 +72,7 @@ class ReceivedDecode:
     values : numpy.ndarray
         float32 [n_outputs].
     valid : bool
-        Whether the decoder vouches for the values.
+        Whether the values may be used.
     coverage : float
         Share of good channels.
     age_s, compute_s : float

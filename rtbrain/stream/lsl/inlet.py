@@ -132,17 +132,8 @@ class LslSource:
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
-        The first call opens the data connection, so no sample is older than that call.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the first sample, s.
-
-        Returns
-        -------
-        Chunk or None
-            Empty if nothing came in time; None once closed.
+        The first call opens the data connection, so no sample is older than that call. Empty if
+        nothing came within `timeout_s`; None once closed.
 
         Raises
         ------

@@ -83,10 +83,7 @@ class MarkerSource:
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
         """Markers that came: time stamp in s on this machine's LSL clock, and text.
 
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the first marker, s.
+        Waits up to `timeout_s` for the first.
 
         Raises
         ------
@@ -213,13 +210,7 @@ class SupervisedMarkers:
         self._thread: threading.Thread | None = None
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
-        """Markers that came: time stamp in s on this machine's LSL clock, and text.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the first marker while the sender is there, s.
-        """
+        """Markers that came, as `MarkerSource.pull`; at once none while the sender is away."""
         self._take_results()
         source = self._source
         if source is None:

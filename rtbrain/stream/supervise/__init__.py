@@ -1,1 +1,1 @@
-"""A source that survives what streams do: lost, back again, changed."""
+"""A source that outlives its sender: lost, found again, refused where it changed."""

@@ -36,23 +36,9 @@ class ChannelBinding:
     notes: tuple[str, ...] = ()
 
     def apply(self, chunk: Chunk) -> Chunk:
-        """Chunk with the required channels in their order.
+        """Chunk with the required channels in their order, and NaN in those that the stream lacks.
 
-        Parameters
-        ----------
-        chunk : Chunk
-            data: float32 [n_channels, n_samples], µV, as the stream has them.
-
-        Returns
-        -------
-        Chunk
-            data: float32 [n_names, n_samples], µV; NaN in rows that the stream lacks. The chunk
-            itself where the stream has exactly the required channels in their order.
-
-        Raises
-        ------
-        ValueError
-            The chunk has another number of channels than the stream that was bound.
+        The chunk itself where the stream has exactly those channels in that order.
         """
         if chunk.data.shape[0] != self.n_channels:
             raise ValueError(
@@ -132,16 +118,7 @@ class StreamRequirements:
         source_id: str | None = None,
         sample_format: str | None = None,
     ) -> ChannelBinding:
-        """Bind a stream, or say why it cannot be decoded.
-
-        Parameters
-        ----------
-        montage : Montage
-            Channels and rate of the stream, as its header says.
-        stream : str
-            What a message calls the stream.
-        source_id, sample_format : str, optional
-            As its sender announces them.
+        """Bind a stream, which a message calls `stream`, by the montage of its header.
 
         Raises
         ------
@@ -169,14 +146,7 @@ class StreamRequirements:
         )
 
     def check_source(self, stream: str, source_id: str | None) -> None:
-        """Say why a sender is not the one expected, before it is connected to.
-
-        Parameters
-        ----------
-        stream : str
-            What a message calls the stream.
-        source_id : str or None
-            As its sender announces it.
+        """Refuse a sender that is not the one expected, before it is connected to.
 
         Raises
         ------

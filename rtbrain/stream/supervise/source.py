@@ -126,18 +126,7 @@ class SupervisedSource:
         """Find the stream and read its header, so that a mistake shows before data flow.
 
         Without this call, the first pull begins to look, and waits for a stream however long.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the stream, s.
-        stop : callable
-            Whether to give up at once.
-
-        Returns
-        -------
-        bool
-            False where `stop()` ended it.
+        False where `stop()` ended it.
 
         Raises
         ------
@@ -166,16 +155,8 @@ class SupervisedSource:
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples; never takes longer than `timeout_s`, whatever the stream does.
 
-        Parameters
-        ----------
-        timeout_s : float
-            How long to wait for the first sample, s.
-
-        Returns
-        -------
-        Chunk or None
-            data: float32 [n_channels, n_samples], µV, in the order of the requirements; NaN in
-            the rows that the stream lacks. Empty if nothing came in time; None once closed.
+        Channels are in the order of the requirements, NaN where the stream lacks one. Empty if
+        nothing came in time; None once closed.
 
         Raises
         ------
