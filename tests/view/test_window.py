@@ -115,10 +115,10 @@ def test_a_pause_stops_the_picture_and_neither_the_data_nor_the_decodes(
     press(qtbot, window, "Space")
     assert window.paused
     drawn.clear()
-    taken = window.spectra.cache.taken  # type: ignore[union-attr]
+    taken = window.spectra.cache.n_samples  # type: ignore[union-attr]
     qtbot.waitUntil(lambda: drawn.count("decodes") > 3)
     assert set(drawn) == {"banner", "health", "decodes"}
-    assert window.spectra.cache.taken > taken  # type: ignore[union-attr]
+    assert window.spectra.cache.n_samples > taken  # type: ignore[union-attr]
     assert window.sign.isVisible()
     assert window.sign.text().startswith("PAUSED")
     press(qtbot, window, "Space")
@@ -176,8 +176,8 @@ def test_keys_open_dialogs_that_do_not_stop_the_window(
     press(qtbot, window, keys)
     (dialog,) = [child for child in window.findChildren(QDialog) if child.isVisible()]
     assert isinstance(dialog, kind) or dialog.findChildren(kind)
-    taken = window.spectra.cache.taken  # type: ignore[union-attr]
-    qtbot.waitUntil(lambda: window.spectra.cache.taken > taken)  # type: ignore[union-attr]
+    taken = window.spectra.cache.n_samples  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: window.spectra.cache.n_samples > taken)  # type: ignore[union-attr]
     dialog.reject()
 
 

@@ -1,7 +1,8 @@
-"""High-gamma power of every contact against its own last minute, from the chunks as they come."""
+"""High-gamma power of every contact, relative to its own last minute."""
 
 import numpy as np
 
+from rtbrain.buffer.ring import Ring
 from rtbrain.types import Chunk, Floats, Montage
 
 BAND_HZ = (70.0, 150.0)
@@ -9,20 +10,18 @@ _WINDOW_S = 0.5
 _HOP_S = 0.25
 _HISTORY_S = 60.0
 _MIN_HISTORY_S = 10.0
-# Mains of either grid, and how far a Hann window of 0.5 s spreads a line.
+# Harmonics of 50 and 60 Hz mains, and how far a Hann window of 0.5 s spreads a line.
 _MAINS_HZ = (100.0, 120.0, 150.0)
 _SPREAD_HZ = 4.0
-# Of log10 of power: a contact whose power never changes has no z-score.
+# Of log10 of power: a contact whose power does not vary has no z-score.
 _MIN_SPREAD = 1e-6
 
 
 class HighGamma:
-    """Power from 70 to 150 Hz over the last 0.5 s, each 0.25 s, as a z-score of its logarithm.
+    """Power from 70 to 150 Hz over the last 0.5 s, every 0.25 s, as a z-score of its logarithm.
 
-    Bins within 4 Hz of 100, 120 and 150 Hz, where either mains has its harmonics, are left out.
-    Signals are taken as they arrive, without re-reference. After a gap the 0.5 s begin anew.
-    Every array is of fixed length.
-
+    Bins within 4 Hz of the mains harmonics at 100, 120 and 150 Hz are left out. The signal is not
+    re-referenced. A gap restarts the 0.5 s. Memory is bounded.
 
     References
     ----------
@@ -35,10 +34,10 @@ class HighGamma:
         self.z: Floats = np.full(n_channels, np.nan, np.float32)
         self.n_windows = 0
         self.possible = sfreq_hz > 2 * BAND_HZ[1]
-        # A display's window need not be a whole number of samples at an odd rate.
+        # A display may round its window to whole samples at any rate.
         self._n_window = round(_WINDOW_S * sfreq_hz)
         self._n_hop = max(1, round(_HOP_S * sfreq_hz))
-        self._recent = np.zeros((n_channels, self._n_window), np.float32)
+        self._ring = Ring(n_channels, self._n_window)
         self._n_due = self._n_window
         freqs_hz = np.fft.rfftfreq(self._n_window, 1 / sfreq_hz)
         in_band = (freqs_hz >= BAND_HZ[0]) & (freqs_hz <= BAND_HZ[1])
@@ -51,11 +50,11 @@ class HighGamma:
 
     @property
     def waits_s(self) -> float:
-        """Seconds of signal still to come before there are z-scores."""
+        """Signal needed before there are z-scores, s."""
         return max(0, self._n_min - self.n_windows) * _HOP_S
 
     def push(self, chunk: Chunk) -> None:
-        """Take a chunk; what it completes is computed."""
+        """Add a chunk, and compute every window it completes."""
         if not self.possible:
             return
         if chunk.gap:
@@ -63,20 +62,12 @@ class HighGamma:
         start = 0
         while start < chunk.n_samples:
             stop = min(chunk.n_samples, start + self._n_due)
-            self._append(chunk.data[:, start:stop])
+            self._ring.push(chunk.data[:, start:stop])
             self._n_due -= stop - start
             start = stop
             if self._n_due == 0:
                 self._compute()
                 self._n_due = self._n_hop
-
-    def _append(self, data: Floats) -> None:
-        n_new = data.shape[1]
-        if n_new >= self._n_window:
-            self._recent[:] = data[:, -self._n_window :]
-        else:
-            self._recent[:, :-n_new] = self._recent[:, n_new:]
-            self._recent[:, -n_new:] = data
 
     def _compute(self) -> None:
         log_power = self._log_power()
@@ -98,8 +89,8 @@ class HighGamma:
         self.z = np.where(enough, z, np.nan).astype(np.float32)
 
     def _log_power(self) -> Floats:
-        """log10 of the mean power of the band's bins; NaN where there is none."""
-        recent = self._recent
+        """log10 of the mean power of the band's bins, float32 [n_channels]; NaN without power."""
+        recent = self._ring.last(self._n_window)
         tapered = (recent - recent.mean(axis=1, keepdims=True)) * self._taper
         spectrum = np.fft.rfft(tapered, axis=1)[:, self._bins]
         power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)

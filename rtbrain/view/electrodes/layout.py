@@ -1,4 +1,4 @@
-"""Where each contact is drawn: in three projections, or shaft by shaft where nothing is known."""
+"""Where each contact is drawn: in three projections, or shaft by shaft without positions."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from rtbrain.view.traces.scene import Lanes
 
 _LINE_CONTACTS = 16
 _UNPLACED_SHARE = 0.3
-# From line to line, in contacts; and what the name of a shaft takes.
+# Distance between lines, and width of a shaft's name, in contacts.
 _LINE_PITCH = 1.3
 NAME_PITCH = 4.0
 PAD_PX = 6.0
@@ -22,7 +22,7 @@ _MIN_SCALE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pane:
-    """A drawing of some contacts."""
+    """A drawing of some contacts, in units of its own."""
 
     title: str
     rows: Ints  # int64 [n_shown]
@@ -36,7 +36,7 @@ class Pane:
 def arrange_panes(
     montage: Montage, width_px: float, height_px: float
 ) -> tuple[list[Pane], list[Pane]]:
-    """Panes of a montage."""
+    """Projections of the contacts with positions, and a schematic of the others."""
     placed = montage.placed
     projections: list[Pane] = []
     if montage.positions is not None and placed.any():
@@ -54,7 +54,7 @@ def _projections(montage: Montage, positions: Floats, rows: Ints) -> list[Pane]:
     known = positions[rows].astype(np.float64)
     space = (montage.space or "").split()
     lip = bool(space) and space[0] == "LIP"
-    # LIP counts to the left, down and back; all others to the right, forward and up.
+    # LIP axes point left, down and back; all others right, forward and up.
     right, front, up = -known[:, [0, 2, 1]].T if lip else known.T
     named = lip or (bool(space) and space[0] in {"MNI", "RAS", "head"})
     shafts = _first_contacts(montage, rows)
@@ -70,7 +70,7 @@ def _projections(montage: Montage, positions: Floats, rows: Ints) -> list[Pane]:
             shafts,
         )
 
-    # Seen from above, from behind and from the right: left is left.
+    # Seen from above, from behind and from the right, so that left is left.
     return [
         pane("axial", right, -front, up, "LRAP"),
         pane("coronal", right, -up, -front, "LRSI"),
@@ -89,7 +89,7 @@ def _first_contacts(montage: Montage, rows: Ints) -> tuple[tuple[str, int], ...]
 
 
 def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
-    """Lines of up to 16 contacts, a shaft a line or more, folded into columns."""
+    """Shafts as lines of up to 16 contacts, folded into columns."""
     lanes = Lanes.of(montage)
     wanted = set(rows.tolist())
     by_shaft: dict[int, list[int]] = {}
@@ -135,7 +135,7 @@ def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedPane:
-    """A pane and where its contacts are."""
+    """A pane with its contacts placed on the screen."""
 
     pane: Pane
     room: QRectF
@@ -145,7 +145,7 @@ class PlacedPane:
 
 
 def place_panes(panes: list[Pane], rooms: QRectF, letter: float) -> list[PlacedPane]:
-    """Panes fitted to their room, side by side or in a column, on one scale."""
+    """Panes fitted to a room, side by side or in a column, on one scale."""
     edged = any(any(pane.edges) for pane in panes)
     pad = np.array([2 * letter + 2 * PAD_PX, (3.2 if edged else 1.6) * letter + 2 * PAD_PX])
     low = np.array([_low(pane) for pane in panes])
@@ -178,7 +178,7 @@ def _low(pane: Pane) -> Doubles:
 
 
 def _scale(extent: Doubles, room: Doubles, pad: Doubles) -> tuple[float, int]:
-    """Pixels a unit, and whether the panes stand side by side (0) or in a column (1)."""
+    """Pixels per unit, and whether the panes are side by side (0) or in a column (1)."""
     free = room - len(extent) * pad
     one = room - pad
     across = min(free[0] / extent[:, 0].sum(), one[1] / extent[:, 1].max())
@@ -187,7 +187,7 @@ def _scale(extent: Doubles, room: Doubles, pad: Doubles) -> tuple[float, int]:
 
 
 def _pitch(pane: Pane) -> float:
-    """Usual distance from a contact to the nearest other one, depth included."""
+    """Median distance from a contact to its nearest neighbour, depth included."""
     where = np.column_stack([pane.places, pane.depth])
     if len(where) < 2:
         return 1.0

@@ -1,4 +1,4 @@
-"""The map of the contacts as it is painted: panes fitted to the room, a disc a contact."""
+"""The widget that paints the contacts: panes fitted to its size, one disc per contact."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from rtbrain.view.electrodes.layout import (
     arrange_panes,
     place_panes,
 )
-from rtbrain.view.theme import Theme
+from rtbrain.view.theme import Theme, paint_text, scaled_font
 
 _REACH_PX = 6.0
 _HALO_PX = 4.0
@@ -37,7 +37,7 @@ _UNPLACED_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class ContactStyle:
-    """How a contact is drawn."""
+    """How one contact is drawn."""
 
     colour: str
     crossed: bool
@@ -46,7 +46,7 @@ class ContactStyle:
 
 
 class ElectrodeMap(QWidget):
-    """Contacts in their panes; hovering tells of one, a click or the arrow keys choose one."""
+    """Contacts in their panes; hovering describes one, a click or the arrow keys choose one."""
 
     selected = Signal(str)
 
@@ -56,24 +56,24 @@ class ElectrodeMap(QWidget):
         self._montage: Montage | None = None
         self.shades: Sequence[ContactStyle] = ()
         self._chosen = -1
-        self._fitted: list[PlacedPane] = []
+        self.fitted: list[PlacedPane] = []
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.installEventFilter(self)
         self.setAccessibleName("Map of the contacts")
 
     def set_montage(self, montage: Montage) -> None:
-        """Begin anew with these contacts."""
+        """Start over with these contacts."""
         self._montage, self.shades, self._chosen = montage, (), -1
         self._fit()
 
     def shade(self, shades: Sequence[ContactStyle]) -> None:
-        """Draw the contacts so, one a row of the montage, if anything is new."""
+        """Set the style of each row of the montage; repaints if any is new."""
         if shades != self.shades:
             self.shades = shades
             self.update()
 
     def choose(self, label: str) -> None:
-        """Ring a contact, without telling of it."""
+        """Ring a contact, without emitting `selected`."""
         names = () if self._montage is None else self._montage.names
         self._chosen = names.index(label) if label in names else -1
         self.update()
@@ -84,11 +84,11 @@ class ElectrodeMap(QWidget):
         self._fit()
 
     def place_of(self, label: str) -> QPointF | None:
-        """Where a contact is in the first pane that shows it, px; None where it is not shown."""
+        """Position of a contact in the first pane that shows it, px; None if none does."""
         if self._montage is None or label not in self._montage.names:
             return None
         row = self._montage.names.index(label)
-        for fitted in self._fitted:
+        for fitted in self.fitted:
             for place in np.flatnonzero(fitted.pane.rows == row):
                 return QPointF(*fitted.px[place].tolist())
         return None
@@ -98,7 +98,7 @@ class ElectrodeMap(QWidget):
         return QSize(240, 120)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Fit the panes to the new room."""
+        """Fit the panes to the new size."""
         super().resizeEvent(event)
         self._fit()
 
@@ -106,22 +106,22 @@ class ElectrodeMap(QWidget):
         """Choose the contact under the mouse."""
         row = self._row_at(event.position())
         if row is not None:
-            self._tell(row)
+            self._select(row)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Choose the next contact or the one before."""
+        """Choose the next or the previous contact."""
         step = {Qt.Key.Key_Right: 1, Qt.Key.Key_Left: -1}.get(Qt.Key(event.key()))
         if step is None or self._montage is None:
             super().keyPressEvent(event)
             return
         last = self._montage.n_channels - 1
-        self._tell(min(last, max(0, self._chosen + step)))
+        self._select(min(last, max(0, self._chosen + step)))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Tell of the contact under the mouse.
+        """Show a tool tip for the contact under the mouse.
 
-        A filter, not `event`: where `event` is overridden, PySide6 6.11 crashes at an exception
-        of numpy's that is raised while painting, in place of telling it.
+        A filter, because overriding `event` makes PySide6 6.11 crash on a numpy exception that is
+        raised while painting, instead of reporting it.
         """
         if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
             return super().eventFilter(watched, event)
@@ -133,12 +133,12 @@ class ElectrodeMap(QWidget):
         return True
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint it."""
+        """Paint the panes."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(self._theme.background))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._font())
-        for fitted in self._fitted:
+        painter.setFont(self._font)
+        for fitted in self.fitted:
             self._paint_frame(painter, fitted)
             if self.shades:
                 self._paint_contacts(painter, fitted)
@@ -146,16 +146,16 @@ class ElectrodeMap(QWidget):
             self._paint_shafts(painter, fitted, taken)
         painter.end()
 
-    def _tell(self, row: int) -> None:
+    def _select(self, row: int) -> None:
         if self._montage is not None:
             self._chosen = row
             self.update()
             self.selected.emit(self._montage.names[row])
 
     def _row_at(self, point: QPointF) -> int | None:
-        """Contact within reach of a point, the nearest to the viewer of those it is on."""
+        """Contact nearest to a point and within reach of it."""
         best: tuple[float, int] | None = None
-        for fitted in self._fitted:
+        for fitted in self.fitted:
             if not len(fitted.px):
                 continue
             away = np.hypot(*(fitted.px - (point.x(), point.y())).T)
@@ -168,11 +168,8 @@ class ElectrodeMap(QWidget):
 
     def _paint_frame(self, painter: QPainter, fitted: PlacedPane) -> None:
         pane, room = fitted.pane, fitted.room
-        painter.setPen(QColor(self._theme.faint))
-        metrics = QFontMetricsF(self._font())
-        title = metrics.elidedText(pane.title, Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(room, int(Qt.AlignmentFlag.AlignHCenter), title)
-        inside = room.adjusted(0, metrics.lineSpacing(), 0, 0)
+        paint_text(painter, room, pane.title, self._theme.faint, Qt.AlignmentFlag.AlignHCenter)
+        inside = room.adjusted(0, QFontMetricsF(self._font).lineSpacing(), 0, 0)
         sides = (
             Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
@@ -180,7 +177,7 @@ class ElectrodeMap(QWidget):
             Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom,
         )
         for edge, side in zip(pane.edges, sides, strict=True):
-            painter.drawText(inside, int(side), edge)
+            painter.drawText(inside, side, edge)
 
     def _paint_contacts(self, painter: QPainter, fitted: PlacedPane) -> None:
         theme, radius = self._theme, fitted.radius_px
@@ -199,13 +196,13 @@ class ElectrodeMap(QWidget):
             painter.setBrush(QColor(shade.colour) if shade.colour else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(*fitted.px[place].tolist()), radius, radius)
         painter.setPen(cross)
-        # Last: a bad contact is never hidden behind a good one.
+        # Last, so that a good contact never hides a bad one.
         for x, y in fitted.px[crossed].tolist():
             painter.drawLine(QPointF(x - arm, y - arm), QPointF(x + arm, y + arm))
             painter.drawLine(QPointF(x - arm, y + arm), QPointF(x + arm, y - arm))
 
     def _paint_chosen(self, painter: QPainter, fitted: PlacedPane) -> list[QRectF]:
-        """Ring the chosen contact and name it; what room that takes."""
+        """Ring the chosen contact and name it; returns the box of its name."""
         (places,) = np.nonzero(fitted.pane.rows == self._chosen)
         if not places.size or self._montage is None:
             return []
@@ -215,7 +212,7 @@ class ElectrodeMap(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawEllipse(QPointF(x, y), reach, reach)
         name = self._montage.names[self._chosen]
-        metrics = QFontMetricsF(self._font())
+        metrics = QFontMetricsF(self._font)
         box = QRectF(0, 0, metrics.horizontalAdvance(name) + 6, metrics.lineSpacing())
         box.moveCenter(QPointF(x, y - reach - box.height() / 2 - 2))
         box.moveLeft(min(max(box.left(), 0.0), self.width() - box.width()))
@@ -223,12 +220,12 @@ class ElectrodeMap(QWidget):
             box.moveTop(y + reach + 2)
         painter.fillRect(box, QColor(self._theme.foreground))
         painter.setPen(QColor(self._theme.background))
-        painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), name)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
         return [box]
 
     def _paint_shafts(self, painter: QPainter, fitted: PlacedPane, taken: list[QRectF]) -> None:
-        """Name each shaft beside its first contact, where there is room."""
-        metrics = QFontMetricsF(self._font())
+        """Name each shaft beside its first contact, if there is room."""
+        metrics = QFontMetricsF(self._font)
         for shaft, place in fitted.pane.shafts:
             name = shaft
             x, y = fitted.px[place].tolist()
@@ -247,33 +244,32 @@ class ElectrodeMap(QWidget):
                 taken.append(box)
 
     def _paint_haloed(self, painter: QPainter, box: QRectF, text: str) -> None:
-        """Text that can be read on contacts as well, and hides few of them."""
-        metrics = QFontMetricsF(self._font())
+        """Paint text with a halo, so that it is legible on top of contacts."""
+        metrics = QFontMetricsF(self._font)
         left = box.center().x() - metrics.horizontalAdvance(text) / 2
         path = QPainterPath()
-        path.addText(left, box.top() + metrics.ascent(), self._font(), text)
+        path.addText(left, box.top() + metrics.ascent(), self._font, text)
         halo = QPen(QColor(self._theme.background), _HALO_PX)
         halo.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         painter.strokePath(path, halo)
         painter.fillPath(path, QColor(self._theme.foreground))
 
+    @property
     def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(self._theme.font_pt * 0.9)
-        return font
+        return scaled_font(self, self._theme, 0.9)
 
     def _fit(self) -> None:
-        """Fit every pane: projections side by side or in a column, on one scale."""
-        self._fitted = []
+        """Fit the panes: projections side by side or in a column, on one scale."""
+        self.fitted = []
         self.update()
         if self._montage is None or self.width() < 1 or self.height() < 1:
             return
-        letter = QFontMetricsF(self._font()).lineSpacing()
+        letter = QFontMetricsF(self._font).lineSpacing()
         whole = QRectF(self.rect()).adjusted(PAD_PX, 0, -PAD_PX, -2)
         projections, schematic = arrange_panes(self._montage, whole.width(), whole.height())
         rooms = QRectF(whole)
         if projections and schematic:
             rooms.setHeight(whole.height() * (1 - _UNPLACED_SHARE))
             whole.setTop(rooms.bottom())
-        self._fitted = place_panes(projections, rooms, letter) if projections else []
-        self._fitted += place_panes(schematic, whole, letter) if schematic else []
+        self.fitted = place_panes(projections, rooms, letter) if projections else []
+        self.fitted += place_panes(schematic, whole, letter) if schematic else []

@@ -1,4 +1,4 @@
-"""The panel of the contacts: where they are, which are bad, and where high-gamma power is high."""
+"""The electrode panel: where contacts lie, which are bad, and where high-gamma power is high."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,10 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
-    QFont,
     QFontMetricsF,
     QLinearGradient,
     QPainter,
     QPaintEvent,
-    QStandardItem,
-    QStandardItemModel,
 )
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -23,23 +20,21 @@ from rtbrain.types import Montage
 from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme
+from rtbrain.view.streams.states import feed_of
+from rtbrain.view.theme import Theme, paint_text, scaled_font
 from rtbrain.view.traces.scene import bad_reason
 
 _DRAW_EVERY_S = 0.25
 _LIMIT_Z = 3.0
 _N_COLOURS = 256
-_QUALITY, _HIGH_GAMMA, _ATTENTION = range(3)
-_NO_ATTENTION = "The decode stream carries no attention of the Population Transformer"
-_BAR_LETTERS = 10
+_COLOURINGS = ("Quality", "High-gamma power")
+_HIGH_GAMMA = 1
+_BAR_CHARS = 10
 _GAP_PX = 8.0
 
 
 class ElectrodePanel(QWidget):
-    """Contacts by position or by shaft, coloured by quality or by high-gamma power.
-
-    They are grey while the signal is not live.
-    """
+    """Contacts by position or by shaft, coloured by quality or power; grey unless live."""
 
     selected = Signal(str)
 
@@ -56,10 +51,10 @@ class ElectrodePanel(QWidget):
         self.map.selected.connect(self.selected)
         self.key = ColourBar(theme, self._colours)
         self.choice = QComboBox()
-        self.choice.setAccessibleName("What the contacts are coloured by")
-        self.choice.setModel(self._choices())
-        self.choice.setToolTip("What the contacts are coloured by")
-        self.choice.currentIndexChanged.connect(self._draw_anew)
+        self.choice.setAccessibleName("What colours the contacts")
+        self.choice.addItems(_COLOURINGS)
+        self.choice.setToolTip("What colours the contacts")
+        self.choice.currentIndexChanged.connect(self._invalidate)
         top = QHBoxLayout()
         top.addWidget(self.choice)
         top.addStretch(1)
@@ -77,7 +72,7 @@ class ElectrodePanel(QWidget):
         self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
-        """Follow the high-gamma power of the signal."""
+        """Update the high-gamma power."""
         montage = self._session.montage
         if montage is not None and (update.new_montage or self._montage is None):
             self._begin(montage)
@@ -86,23 +81,23 @@ class ElectrodePanel(QWidget):
                 self._power.push(chunk)
 
     def draw(self, now: float) -> None:
-        """Draw the contacts, four times a second at most."""
+        """Redraw the contacts, at most four times a second."""
         if self._montage is None or self._drawn_at <= now < self._drawn_at + _DRAW_EVERY_S:
             return
         self._drawn_at = now
         chosen = self.choice.currentIndex()
-        (signal,) = [feed for feed in self._session.feeds if feed.kind == "signal"]
-        self._stale = "" if signal.state == "live" else f"signal {signal.state}: as it was"
+        signal = feed_of(self._session.feeds, "signal")
+        self._stale = "" if signal.state == "live" else f"signal {signal.state}: last known state"
         reasons = [bad_reason(name, self._session.bad) for name in self._montage.names]
         n_bad = sum(bool(reason) for reason in reasons)
         if chosen == _HIGH_GAMMA:
-            self.key.show_scale(*self._scale_words(), _LIMIT_Z, n_bad)
+            self.key.show_scale(*self._scale_text(), _LIMIT_Z, n_bad)
         else:
             self.key.show_quality(len(reasons) - n_bad, n_bad, self._stale)
-        self.map.shade([self._shade(row, why, chosen) for row, why in enumerate(reasons)])
+        self.map.shade([self._shade(row, reason, chosen) for row, reason in enumerate(reasons)])
 
     def choose(self, label: str) -> None:
-        """Ring the contact that was chosen elsewhere."""
+        """Ring a contact that was chosen elsewhere."""
         self.map.choose(label)
 
     def restyle(self, theme: Theme) -> None:
@@ -111,29 +106,20 @@ class ElectrodePanel(QWidget):
         self.map.restyle(theme)
         self.key.restyle(theme)
         self.missing.setStyleSheet(f"color: {theme.faint}; font-size: {1.2 * theme.font_pt:g}pt;")
-        self._draw_anew()
+        self._invalidate()
 
     def _begin(self, montage: Montage) -> None:
         self._montage, self._power = montage, HighGamma(montage)
         self.map.set_montage(montage)
         self.missing.hide()
         self.map.show()
-        self._draw_anew()
+        self._invalidate()
 
-    def _draw_anew(self) -> None:
+    def _invalidate(self) -> None:
         self._drawn_at = -np.inf
 
-    def _choices(self) -> QStandardItemModel:
-        model = QStandardItemModel(self)
-        for text in ("Quality", "High-gamma power", "PopT's attention"):
-            model.appendRow(QStandardItem(text))
-        attention = model.item(_ATTENTION)
-        attention.setEnabled(False)
-        attention.setToolTip(_NO_ATTENTION)
-        return model
-
-    def _scale_words(self) -> tuple[str, str]:
-        """What the scale is of, and what is amiss with it."""
+    def _scale_text(self) -> tuple[str, str]:
+        """Unit of the scale, and why it shows nothing."""
         unit = "z of 70-150 Hz power over 1 min"
         power = self._power
         if self._stale:
@@ -141,7 +127,7 @@ class ElectrodePanel(QWidget):
         if power is None or self._montage is None:
             return unit, ""
         if not power.possible:
-            return unit, f"needs above 300 Hz, the signal has {self._montage.sfreq_hz:g} Hz"
+            return unit, f"needs a rate above 300 Hz, the signal has {self._montage.sfreq_hz:g} Hz"
         if power.waits_s:
             return unit, f"in {power.waits_s:.0f} s of signal"
         return unit, ""
@@ -161,7 +147,7 @@ class ElectrodePanel(QWidget):
             x, y, z_place = montage.positions[row].tolist()
             lines.append(f"at {x:.1f}, {y:.1f}, {z_place:.1f} ({montage.space})")
         else:
-            lines.append("its position is not known")
+            lines.append("position unknown")
         colour = self._theme.good
         if chosen == _HIGH_GAMMA:
             colour = self._colour_of(z)
@@ -179,12 +165,12 @@ class ElectrodePanel(QWidget):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    words: tuple[tuple[str, str], ...]  # text, and the name of its colour in the theme
+    texts: tuple[tuple[str, str], ...]  # text, and the name of its colour in the theme
     limit: float | None
 
 
 class ColourBar(QWidget):
-    """A line that explains the map's colours."""
+    """A line that explains the colours of the map."""
 
     def __init__(self, theme: Theme, colours: Sequence[str]) -> None:
         super().__init__()
@@ -194,21 +180,17 @@ class ColourBar(QWidget):
 
     @property
     def text(self) -> str:
-        """All its words."""
-        return " ".join(text for text, _ in self._shown.words)
+        """All its text."""
+        return " ".join(text for text, _ in self._shown.texts)
 
-    def show_quality(self, n_good: int, n_bad: int, amiss: str) -> None:
+    def show_quality(self, n_good: int, n_bad: int, problem: str) -> None:
         """Explain good and bad."""
-        colours = ("faint", "faint") if amiss else ("good", "bad")
-        words = [(f"▲ {amiss}", "warn")] if amiss else []
-        words += zip((f"● good {n_good}", f"✕ bad {n_bad}"), colours, strict=True)
-        self._show(_Shown(tuple(words), None))
+        good, bad = ("faint", "faint") if problem else ("good", "bad")
+        self._show(problem, [(f"● good {n_good}", good), (f"✕ bad {n_bad}", bad)], None)
 
-    def show_scale(self, unit: str, amiss: str, limit: float, n_bad: int) -> None:
+    def show_scale(self, unit: str, problem: str, limit: float, n_bad: int) -> None:
         """Explain the colour scale."""
-        words = [(f"▲ {amiss}", "warn")] if amiss else []
-        words += [(f"✕ bad {n_bad}", "bad"), (unit, "foreground")]
-        self._show(_Shown(tuple(words), limit))
+        self._show(problem, [(f"✕ bad {n_bad}", "bad"), (unit, "foreground")], limit)
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -217,21 +199,24 @@ class ColourBar(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """A line."""
-        return QSize(100, round(QFontMetricsF(self._font()).lineSpacing() + 4))
+        """One line."""
+        metrics = QFontMetricsF(scaled_font(self, self._theme))
+        return QSize(100, round(metrics.lineSpacing() + 4))
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint it."""
+        """Paint the line."""
         painter = QPainter(self)
-        painter.setFont(self._font())
+        painter.setFont(scaled_font(self, self._theme))
         x = 2.0
         if self._shown.limit is not None:
             x = self._paint_bar(painter, x, self._shown.limit)
-        for text, colour in self._shown.words:
+        for text, colour in self._shown.texts:
             x = self._paint_text(painter, x, text, getattr(self._theme, colour))
         painter.end()
 
-    def _show(self, shown: _Shown) -> None:
+    def _show(self, problem: str, texts: list[tuple[str, str]], limit: float | None) -> None:
+        warning = [(f"▲ {problem}", "warn")] if problem else []
+        shown = _Shown((*warning, *texts), limit)
         if shown != self._shown:
             self._shown = shown
             self.setToolTip(self.text)
@@ -239,7 +224,7 @@ class ColourBar(QWidget):
 
     def _paint_bar(self, painter: QPainter, x: float, limit: float) -> float:
         x = self._paint_text(painter, x, f"{-limit:+g}", self._theme.foreground)
-        width = QFontMetricsF(self._font()).averageCharWidth() * _BAR_LETTERS
+        width = painter.fontMetrics().averageCharWidth() * _BAR_CHARS
         bar = QRectF(x, self.height() * 0.25, width, self.height() * 0.5)
         gradient = QLinearGradient(bar.topLeft(), bar.topRight())
         last = len(self._colours) - 1
@@ -249,15 +234,5 @@ class ColourBar(QWidget):
         return self._paint_text(painter, x + width + _GAP_PX, f"{limit:+g}", self._theme.foreground)
 
     def _paint_text(self, painter: QPainter, x: float, text: str, colour: str) -> float:
-        metrics = QFontMetricsF(self._font())
-        room = max(0.0, self.width() - x)
-        painter.setPen(QColor(colour))
-        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        box = QRectF(x, 0, room, self.height())
-        painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter), shown)
-        return x + metrics.horizontalAdvance(shown) + _GAP_PX
-
-    def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(self._theme.font_pt)
-        return font
+        box = QRectF(x, 0, max(0.0, self.width() - x), self.height())
+        return x + paint_text(painter, box, text, colour, Qt.AlignmentFlag.AlignVCenter) + _GAP_PX

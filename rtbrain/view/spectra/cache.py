@@ -1,4 +1,4 @@
-"""What the spectra panel shows, kept in rings and computed column by column as samples arrive."""
+"""Spectrograms and power spectrum for the spectra panel, computed column by column."""
 
 from collections import deque
 from collections.abc import Collection
@@ -12,7 +12,7 @@ from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, Quality, Window
 
 Codes = npt.NDArray[np.uint8]
 PAGE_S = 10.0
-# The frames of BrainBERT, 400 and 50 samples at 2048 Hz, and its 40 bins.
+# BrainBERT's frames, 400 samples every 50 at 2048 Hz, and its 40 bins.
 _FRAME_S = 400 / 2048
 _HOP_S = 50 / 2048
 _N_FREQS = 40
@@ -20,14 +20,14 @@ _TIME_CONSTANT_S = 60.0
 _WIDE_FRAME_S = 0.25
 _SEGMENT_S = 1.0
 _POWER_OVER_S = 4.0
-_MIN_POWER = 1e-12  # µV²/Hz, of a contact that is all zeros
+_MIN_POWER = 1e-12  # µV²/Hz, for a contact that is all zeros
 NO_DATA = 255
 Z_SCORES = (-3.0, 3.0)
 POWER_DB = (-30.0, 40.0)  # re 1 µV²/Hz: from an amplifier's noise to the slow waves of sleep
 
 
 def colour_codes(values: npt.NDArray[np.floating], limits: tuple[float, float]) -> Codes:
-    """Values as steps of a colour scale: 0 to 254 between the limits, 255 where not finite."""
+    """Values as colours of a scale: 0 to 254 between the limits, 255 where not finite."""
     low, high = limits
     with np.errstate(invalid="ignore"):
         steps = np.clip((values - low) * (254 / (high - low)), 0, 254)
@@ -37,15 +37,15 @@ def colour_codes(values: npt.NDArray[np.floating], limits: tuple[float, float]) 
 class SpectraCache:
     """Spectrograms of the last 10 s and the power spectrum of the last 4 s.
 
-    The encoder's z-scores are computed for every channel, since their running statistics are of
-    the past; the wide spectrogram and the power spectrum for the chosen channel alone. Samples
-    that were lost are columns without data.
+    The encoder's z-scores are computed for every channel, since their statistics run; the wide
+    spectrogram and the power spectrum only for the chosen channel. Lost samples are columns
+    without data.
     """
 
     def __init__(self, montage: Montage) -> None:
         rate_hz = montage.sfreq_hz
         self._rate_hz = rate_hz
-        # A rate at which the encoder's durations are not whole samples gets the nearest ones.
+        # Where the encoder's durations are not whole samples, the nearest are used.
         frame = max(4, round(_FRAME_S * rate_hz))
         self._frame, self._hop = frame, max(1, round(_HOP_S * rate_hz))
         self._wide = max(4, round(_WIDE_FRAME_S * rate_hz))
@@ -70,23 +70,18 @@ class SpectraCache:
         self._encoder: Codes = np.full(
             (montage.n_channels, self.n_columns, n_freqs), NO_DATA, np.uint8
         )
-        self._head = 0  # column of both rings that is the oldest
-        self.taken = 0  # samples so far, lost ones included
+        self._head = 0  # oldest column of both rings
+        self.n_samples = 0  # so far, lost ones included
         self.t_stop = float("nan")
         self.choose(0)
 
-    @property
-    def row(self) -> int:
-        """Channel chosen."""
-        return self._row
-
     def choose(self, row: int) -> None:
-        """Show another channel, its past as far as it is kept."""
+        """Show another channel, with its past as far as it is kept."""
         self._row = row
         n_bins = self._wide // 2 + 1
         past = self._ring.last(self._capacity)[row]
-        # The columns end where the newest column ended, which is the last multiple of the hop.
-        after = self.taken % self._hop
+        # The newest column ends at the last multiple of the hop.
+        after = self.n_samples % self._hop
         whole = past[: self._capacity - after]
         frames = np.lib.stride_tricks.sliding_window_view(whole, self._wide)[:: -self._hop]
         newest_first = colour_codes(self._decibels(frames), POWER_DB)
@@ -96,41 +91,41 @@ class SpectraCache:
         self._wide_codes = np.roll(self._wide_codes, self._head, axis=0)
         n_segments = round((_POWER_OVER_S - _SEGMENT_S) / (_SEGMENT_S / 2)) + 1
         self._segments: deque[Doubles] = deque(maxlen=n_segments)
-        since = self.taken % (self._segment // 2)
+        since = self.n_samples % (self._segment // 2)
         for back in reversed(range(n_segments)):
             stop = self._capacity - since - back * (self._segment // 2)
             if stop >= self._segment:
                 self._add_segment(past[stop - self._segment : stop])
 
     def take(self, chunk: Chunk, bad: Collection[str]) -> None:
-        """Take samples in."""
+        """Add a chunk; `bad` channels do not feed the running statistics."""
         if chunk.gap:
             self._lose(chunk.gap)
         good = np.array([name not in bad for name in self._names])
         start = 0
         while start < chunk.n_samples:
-            stop = min(start + self._hop - self.taken % self._hop, chunk.n_samples)
+            stop = min(start + self._hop - self.n_samples % self._hop, chunk.n_samples)
             self._ring.push(chunk.data[:, start:stop])
-            self.taken += stop - start
-            if self.taken % self._hop == 0:
+            self.n_samples += stop - start
+            if self.n_samples % self._hop == 0:
                 self.t_stop = float(chunk.timestamps[stop - 1])
                 self._add_column(good)
-            if self.taken % (self._segment // 2) < stop - start:
-                since = self.taken % (self._segment // 2)
+            if self.n_samples % (self._segment // 2) < stop - start:
+                since = self.n_samples % (self._segment // 2)
                 past = self._ring.last(self._segment + since)[self._row]
                 self._add_segment(past[: self._segment])
             start = stop
 
     def encoder(self) -> Codes:
-        """Steps of `Z_SCORES` of the chosen channel: uint8 [n_columns, n_freqs], oldest first."""
+        """Colours on `Z_SCORES` of the chosen channel: uint8 [n_columns, n_freqs], oldest first."""
         return np.roll(self._encoder[self._row], -self._head, axis=0)
 
     def wide(self) -> Codes:
-        """Steps of `POWER_DB` of the chosen channel: uint8 [n_columns, n_bins], oldest first."""
+        """Colours on `POWER_DB` of the chosen channel: uint8 [n_columns, n_bins], oldest first."""
         return np.roll(self._wide_codes, -self._head, axis=0)
 
     def power(self) -> tuple[Doubles, Doubles]:
-        """Welch's estimate over the last 4 s: Hz, and µV²/Hz; empty before the first second.
+        """Welch's estimate over the last 4 s: Hz and µV²/Hz; empty before the first second.
 
         References
         ----------
@@ -145,8 +140,8 @@ class SpectraCache:
     def _lose(self, n_lost: int) -> None:
         kept = min(n_lost, self._capacity)
         self._ring.push(np.full((len(self._names), kept), np.nan, np.float32))
-        columns = (self.taken + n_lost) // self._hop - self.taken // self._hop
-        self.taken += n_lost
+        columns = (self.n_samples + n_lost) // self._hop - self.n_samples // self._hop
+        self.n_samples += n_lost
         for _ in range(min(columns, self.n_columns)):
             self._encoder[:, self._head] = NO_DATA
             self._wide_codes[self._head] = NO_DATA
@@ -155,7 +150,7 @@ class SpectraCache:
 
     def _add_column(self, good: Mask) -> None:
         frame = self._ring.last(self._frame)
-        first = self.taken - self._frame
+        first = self.n_samples - self._frame
         item = Window(frame, self.t_stop, first, Quality(good))
         spectrogram = self._stft(item)
         column = colour_codes(spectrogram.data[:, -1], Z_SCORES)
@@ -175,7 +170,7 @@ class SpectraCache:
 
 
 def _density(frames: Floats, rate_hz: float) -> Doubles:
-    """One-sided power density of Hann-tapered frames less their means."""
+    """One-sided power density of Hann-tapered frames, less their means, float64."""
     n_samples = frames.shape[1]
     taper = np.sin(np.pi * np.arange(n_samples) / n_samples) ** 2
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Spectra of one contact: the encoder's spectrogram, a wider one and the power spectrum."""
+"""The spectra panel: one contact's encoder spectrogram, wide spectrogram and power spectrum."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 from rtbrain.types import Montage
 from rtbrain.view.spectra.cache import NO_DATA, PAGE_S, POWER_DB, Z_SCORES, SpectraCache
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme
+from rtbrain.view.theme import Theme, scaled_font
 
 _MAINS_HZ = (50, 60)
 _POWER_UV2 = (1e-4, 1e5)
@@ -19,17 +19,17 @@ _TITLES = {
     False: ("encoder's frames, z", "all, dB re 1 µV²/Hz", "power, last 4 s"),
     True: ("encoder, z", "all, dB", "power"),
 }
-# Up to here an axis of decades has room for 3, 30 and 300 between them.
+# Up to this frequency, an axis of decades has room for 3, 30 and 300.
 _FEW_DECADES_HZ = 300.0
 _EMPTY_HZ = 200.0  # highest frequency of the axes before there is a signal
 _OLD_S = 1.5
 _OLD_OPACITY = 0.4
-# Wider than so many heights, the three plots lie side by side.
+# Wider than this many heights, the panel puts its plots side by side.
 _SIDE_BY_SIDE = 1.6
 
 
 class SpectraPanel(QWidget):
-    """Spectra of the contact that is chosen, the last 10 s of them."""
+    """Spectra of the chosen contact over the last 10 s."""
 
     chosen = Signal(str)
 
@@ -41,7 +41,7 @@ class SpectraPanel(QWidget):
         self._wide_layout: bool | None = None
         self._old = False
         self._contacts = QComboBox()
-        self._contacts.setToolTip("Contact whose spectra are shown  (, and .)")
+        self._contacts.setToolTip("Contact to show  (, and .)")
         self._contacts.setAccessibleName("contact")
         self._contacts.currentIndexChanged.connect(self._choose_row)
         self.note = QLabel()
@@ -72,13 +72,13 @@ class SpectraPanel(QWidget):
         return self._contacts.currentText()
 
     def choose(self, label: str) -> None:
-        """Show a contact by label; one that is not there changes nothing."""
+        """Show a contact by label; an unknown one changes nothing."""
         row = self._contacts.findText(label)
         if row >= 0:
             self._contacts.setCurrentIndex(row)
 
     def step(self, by: int) -> None:
-        """Show the contact so many places further on, round the end."""
+        """Show the contact a number of places further, around the end."""
         if self._contacts.count():
             at = (self._contacts.currentIndex() + by) % self._contacts.count()
             self._contacts.setCurrentIndex(at)
@@ -93,19 +93,19 @@ class SpectraPanel(QWidget):
                 self.cache.take(chunk, self._session.bad)
 
     def draw(self, now: float) -> None:
-        """Redraw from what was taken."""
+        """Redraw the spectra."""
         cache = self.cache
         if cache is None or not self.isVisible():
             return
         behind_s = now - cache.t_stop if np.isfinite(cache.t_stop) else PAGE_S
-        self._say(behind_s)
+        self._describe(behind_s)
         pictures = (
             (self._encoder_image, cache.encoder(), cache.frame_s, cache.highest_hz),
             (self._wide_image, cache.wide(), cache.wide_frame_s, cache.wide_highest_hz),
         )
         for image, codes, frame_s, highest_hz in pictures:
             image.setImage(codes, autoLevels=False, levels=(0, NO_DATA))
-            # A column stands at the middle of its frame.
+            # A column is at the middle of its frame.
             right_s = -behind_s - frame_s / 2 + cache.hop_s / 2
             page_s = cache.n_columns * cache.hop_s
             image.setRect(QRectF(right_s - page_s, 0.0, page_s, highest_hz))
@@ -118,9 +118,7 @@ class SpectraPanel(QWidget):
         self.canvas.setBackground(theme.background)
         table = pg.colormap.get("viridis").getLookupTable(nPts=NO_DATA + 1, alpha=True)
         table[NO_DATA] = pg.mkColor(theme.grid).getRgb()
-        font = QFont(self.font().family())
-        font.setPointSizeF(theme.font_pt * 0.85)
-        # A plot is at least as wide as its title.
+        font = scaled_font(self, theme, 0.85)
         for plot, title in zip(self._plots, _TITLES[theme.large], strict=True):
             plot.setTitle(title, color=theme.foreground, size=f"{theme.font_pt * 0.9:g}pt")
             for side in ("left", "bottom"):
@@ -129,7 +127,7 @@ class SpectraPanel(QWidget):
             image.setLookupTable(table)
         for bar in self._bars:
             self._style_axis(bar.axis, font)
-            # As high as the picture beside it, so that its end labels have room.
+            # As high as the picture beside it, with room for its end labels.
             bar.layout.setContentsMargins(0, 1.9 * theme.font_pt, 0, 3.6 * theme.font_pt)
         self._style_curve()
         for line, hertz in zip(self._mains, _MAINS_HZ, strict=True):
@@ -140,17 +138,17 @@ class SpectraPanel(QWidget):
             line.label.fill = pg.mkBrush(theme.background)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Lie the plots side by side or below each other, as the room is."""
+        """Arrange the plots side by side or in a column."""
         super().resizeEvent(event)
         self._lay_out(self.width() > _SIDE_BY_SIDE * self.height())
 
-    def _say(self, behind_s: float) -> None:
-        """Whether what is shown can be believed: grey where it is old."""
+    def _describe(self, behind_s: float) -> None:
+        """Say whether the spectra are old or the contact is bad; old ones are grey."""
         old = behind_s > _OLD_S
-        why = self._session.bad.get(self.contact)
-        said = [f"newest sample {behind_s:.0f} s ago"] if old else []
-        said += [f"bad: {why}, not fed to the encoder"] if why else []
-        self.note.setText("; ".join(said))
+        reason = self._session.bad.get(self.contact)
+        notes = [f"newest sample {behind_s:.0f} s ago"] if old else []
+        notes += [f"bad: {reason}, not fed to the encoder"] if reason else []
+        self.note.setText("; ".join(notes))
         if old != self._old:
             self._old = old
             self._style_curve()
@@ -183,12 +181,12 @@ class SpectraPanel(QWidget):
         power.setLabel("bottom", "Hz")
         power.setLabel("left", "µV²/Hz")
         power.setXRange(0, np.log10(_EMPTY_HZ), padding=0)
-        power.getAxis("bottom").setTicks(_decade_ticks(_EMPTY_HZ))
+        power.getAxis("bottom").setTicks(decade_ticks(_EMPTY_HZ))
         power.setYRange(*np.log10(_POWER_UV2), padding=0)
         power.showGrid(x=True, y=True, alpha=0.25)
         self._curve = pg.PlotDataItem()
         power.addItem(self._curve)
-        # Both labels left of their lines, where a low rate leaves no room on the right.
+        # Labels left of their lines: a low rate leaves no room on the right.
         self._mains = [
             pg.InfiniteLine(
                 np.log10(hertz),
@@ -222,13 +220,13 @@ class SpectraPanel(QWidget):
                 self.canvas.ci.addItem(bar, row, column + 1)
 
     def _begin(self, montage: Montage) -> None:
-        """Begin anew with these channels, at the contact shown before where it is there."""
+        """Start over with these channels, at the same contact if it is among them."""
         before = self.contact
         self.cache = SpectraCache(montage)
         self._plots[0].setYRange(0, self.cache.highest_hz, padding=0)
         self._plots[1].setYRange(0, self.cache.wide_highest_hz, padding=0)
         self._plots[2].setXRange(0, np.log10(montage.sfreq_hz / 2), padding=0)
-        self._plots[2].getAxis("bottom").setTicks(_decade_ticks(montage.sfreq_hz / 2))
+        self._plots[2].getAxis("bottom").setTicks(decade_ticks(montage.sfreq_hz / 2))
         self._contacts.blockSignals(True)
         self._contacts.clear()
         self._contacts.addItems(montage.names)
@@ -242,8 +240,8 @@ class SpectraPanel(QWidget):
             self.chosen.emit(self._contacts.itemText(row))
 
 
-def _decade_ticks(highest_hz: float) -> list[list[tuple[float, str]]]:
-    """Ticks of an axis of the logarithm, in Hz: with a number, and without."""
+def decade_ticks(highest_hz: float) -> list[list[tuple[float, str]]]:
+    """Ticks of a logarithmic axis in Hz: with a number, and without."""
     decades = [10**place for place in range(6)]
     shown = {hz * part for hz in decades for part in (1, 3)}
     if highest_hz > _FEW_DECADES_HZ:

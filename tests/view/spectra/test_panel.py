@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Montage, Quality, Window
 from rtbrain.view.spectra.cache import NO_DATA, POWER_DB, Z_SCORES, SpectraCache, colour_codes
-from rtbrain.view.spectra.panel import SpectraPanel, _decade_ticks
+from rtbrain.view.spectra.panel import SpectraPanel, decade_ticks
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
@@ -135,7 +135,7 @@ def test_other_rates_have_the_nearest_frames(sfreq_hz: float) -> None:
 
 @pytest.mark.parametrize("rate_hz", [160.0, 250.0, 500.0, 512.0, 2048.0])
 def test_the_axis_of_the_power_has_numbers_at_every_rate(rate_hz: float) -> None:
-    shown, others = _decade_ticks(rate_hz / 2)
+    shown, others = decade_ticks(rate_hz / 2)
     seen = [int(text) for at, text in shown if 0 < at < np.log10(rate_hz / 2)]
     assert len(seen) >= 2
     assert all(10**at == pytest.approx(int(text)) for at, text in shown)
