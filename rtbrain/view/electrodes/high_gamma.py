@@ -76,17 +76,11 @@ class HighGamma:
         self.n_windows += 1
         if self.n_windows < self._n_min:
             return
-        seen = self._logs[: min(self.n_windows, len(self._logs))]
-        known = np.isfinite(seen)
-        n_known = known.sum(axis=0)
-        enough = n_known >= self._n_min
-        n_known = np.maximum(n_known, 1)
-        mean = np.where(known, seen, 0).sum(axis=0) / n_known
-        squares = np.where(known, (seen - mean) ** 2, 0).sum(axis=0)
-        spread = np.sqrt(squares / n_known)
-        enough &= spread > _MIN_SPREAD
-        z = (log_power - mean) / np.maximum(spread, _MIN_SPREAD)
-        self.z = np.where(enough, z, np.nan).astype(np.float32)
+        past = np.ma.masked_invalid(self._logs[: min(self.n_windows, len(self._logs))])
+        spread = np.ma.filled(past.std(axis=0), 0.0)
+        known = (past.count(axis=0) >= self._n_min) & (spread > _MIN_SPREAD)
+        z = (log_power - np.ma.filled(past.mean(axis=0), np.nan)) / np.maximum(spread, _MIN_SPREAD)
+        self.z = np.where(known, z, np.nan).astype(np.float32)
 
     def _log_power(self) -> Floats:
         """log10 of the mean power of the band's bins, float32 [n_channels]; NaN without power."""

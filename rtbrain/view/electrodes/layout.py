@@ -28,7 +28,7 @@ class Pane:
     rows: Ints  # int64 [n_shown]
     places: Doubles  # float64 [n_shown, 2]
     depth: Doubles  # float64 [n_shown]
-    edges: tuple[str, str, str, str]
+    edges: str  # left, right, top, bottom; or empty
     shafts: tuple[tuple[str, int], ...]
     left_of: bool = False
 
@@ -60,15 +60,8 @@ def _projections(montage: Montage, positions: Floats, rows: Ints) -> list[Pane]:
     shafts = _first_contacts(montage, rows)
 
     def pane(title: str, across: Doubles, down: Doubles, depth: Doubles, edges: str) -> Pane:
-        marks = tuple(edges) if named else ("", "", "", "")
-        return Pane(
-            title,
-            rows,
-            np.stack([across, down], axis=1),
-            depth,
-            (marks[0], marks[1], marks[2], marks[3]),
-            shafts,
-        )
+        places = np.stack([across, down], axis=1)
+        return Pane(title, rows, places, depth, edges if named else "", shafts)
 
     # Seen from above, from behind and from the right, so that left is left.
     return [
@@ -127,7 +120,7 @@ def _schematic(montage: Montage, rows: Ints, aspect: float, title: str) -> Pane:
         np.asarray(order, np.int64),
         np.asarray(places, np.float64).reshape(-1, 2),
         np.zeros(len(order)),
-        ("", "", "", ""),
+        "",
         tuple(shafts),
         left_of=True,
     )
@@ -146,7 +139,7 @@ class PlacedPane:
 
 def place_panes(panes: list[Pane], rooms: QRectF, letter: float) -> list[PlacedPane]:
     """Panes fitted to a room, side by side or in a column, on one scale."""
-    edged = any(any(pane.edges) for pane in panes)
+    edged = any(pane.edges for pane in panes)
     pad = np.array([2 * letter + 2 * PAD_PX, (3.2 if edged else 1.6) * letter + 2 * PAD_PX])
     low = np.array([_low(pane) for pane in panes])
     extent = np.array([pane.places.max(axis=0) for pane in panes]) - low

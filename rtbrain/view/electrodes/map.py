@@ -176,7 +176,7 @@ class ElectrodeMap(QWidget):
             Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop,
             Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom,
         )
-        for edge, side in zip(pane.edges, sides, strict=True):
+        for edge, side in zip(pane.edges, sides, strict=False):
             painter.drawText(inside, side, edge)
 
     def _paint_contacts(self, painter: QPainter, fitted: PlacedPane) -> None:

@@ -42,7 +42,7 @@ class TraceCanvas(QtWidgets.QWidget):
         lanes = self.scene.lanes
         if self._gutter[0] is not lanes:
             metrics = self.fontMetrics()
-            names = ("A10",) if lanes is None else lanes.names
+            names = lanes.names or ("A10",)
             widest = max(metrics.horizontalAdvance(name[:_LABEL_CHARS]) for name in names)
             self._gutter = (lanes, _PAD_PX + float(widest))
         return self._gutter[1]
@@ -135,8 +135,6 @@ class TraceCanvas(QtWidgets.QWidget):
 
     def tip(self, lane: int) -> str:
         """Tool tip of a channel."""
-        if self.scene.lanes is None:
-            return ""
         name, kind = self.scene.lanes.names[lane], self.scene.lanes.kinds[lane]
         bad = self.scene.bad.get(name)
         quality = f"bad: {bad}" if bad else "good"

@@ -129,8 +129,6 @@ def _paint_traces(
 
 def _by_colour(scene: Scene) -> dict[str, list[int]]:
     """Lanes of each colour; bad and old ones come first, below the others."""
-    if scene.lanes is None:
-        return {}
     groups: dict[str, list[int]] = {scene.theme.grid: [], scene.theme.faint: []}
     for lane in scene.seen:
         if scene.lanes.names[lane] in scene.bad:
@@ -147,8 +145,6 @@ def _by_colour(scene: Scene) -> dict[str, list[int]]:
 
 def lane_colour(scene: Scene, lane: int) -> str:
     """Colour of a lane's shaft."""
-    if scene.lanes is None:
-        return scene.theme.foreground
     return scene.theme.classes[scene.lanes.colours[lane] % len(scene.theme.classes)]
 
 
@@ -206,8 +202,6 @@ def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
     """Lanes whose labels fit without touching: the search result first, then the first contact of
     each shaft, then bad contacts, then the others.
     """
-    if scene.lanes is None:
-        return []
     lanes = scene.lanes
 
     def rank(lane: int) -> int:
@@ -229,7 +223,7 @@ def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
 
 def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: float) -> None:
     """Paint the labels left of the axes, and a bar in the colour of each shaft."""
-    if scene.lanes is None or not scene.seen:
+    if not scene.seen:
         return
     lane_px = plot.height() / len(scene.seen)
     for lane in scene.seen:
@@ -257,8 +251,6 @@ def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: fl
 
 def paint_scales(painter: QtGui.QPainter, scene: Scene, strip: Rect, lane_px: float) -> float:
     """Paint one scale bar per kind at the right end of a strip; returns their left end, px."""
-    if scene.lanes is None:
-        return strip.right()
     metrics = painter.fontMetrics()
     painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.foreground), 2))
     right = strip.right() - 4

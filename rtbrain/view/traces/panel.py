@@ -89,7 +89,7 @@ class TracePanel(QtWidgets.QWidget):
         scene = self.canvas.scene
         if self._fits_legible and scene.n_lanes != self._legible():
             self._see(self._legible())
-        if self._bad is not self._session.bad and scene.lanes is not None:
+        if self._bad is not self._session.bad and scene.lanes:
             self._bad = self._session.bad
             reasons = {name: bad_reason(name, self._bad) for name in scene.lanes.names}
             scene.bad = {name: reason for name, reason in reasons.items() if reason}
@@ -109,7 +109,7 @@ class TracePanel(QtWidgets.QWidget):
     def find_label(self, text: str) -> bool:
         """Show and highlight the channel of a label; False if there is none."""
         scene = self.canvas.scene
-        scene.highlighted = None if scene.lanes is None else scene.lanes.find(text)
+        scene.highlighted = scene.lanes.find(text)
         self.controls.search.setStyleSheet("")
         if scene.highlighted is not None:
             if scene.highlighted not in scene.seen:
@@ -122,11 +122,8 @@ class TracePanel(QtWidgets.QWidget):
 
     def toggle_bad(self, lane: int) -> None:
         """Mark the channel of a lane as bad, or as good again, and emit `marked`."""
-        lanes, montage = self.canvas.scene.lanes, self._session.montage
-        if lanes is None or montage is None:
-            return
-        name = lanes.names[lane]
-        if name not in montage.names:
+        name, montage = self.canvas.scene.lanes.names[lane], self._session.montage
+        if montage is None or name not in montage.names:
             self._refused = f"{name} is a pair: set the reference to none, then mark its contacts"
             return
         bad = name not in self._session.marked
@@ -136,7 +133,7 @@ class TracePanel(QtWidgets.QWidget):
     def fit_scale(self) -> None:
         """Set the scale of each chosen kind so that most traces fit their lanes."""
         scene, cache = self.canvas.scene, self.canvas.scene.cache
-        if scene.lanes is None or cache is None:
+        if cache is None:
             return
         for kind in self.controls.chosen_kinds(self._kinds()):
             lanes = zip(scene.lanes.rows, scene.lanes.kinds, scene.lanes.names, strict=True)
@@ -183,8 +180,7 @@ class TracePanel(QtWidgets.QWidget):
         return self.canvas.scene.first_lane
 
     def _kinds(self) -> tuple[str, ...]:
-        lanes = self.canvas.scene.lanes
-        return () if lanes is None else tuple(dict.fromkeys(lanes.kinds))
+        return tuple(dict.fromkeys(self.canvas.scene.lanes.kinds))
 
     def _begin(self, montage: Montage) -> None:
         """Start an empty page for these channels, behind the display's chain."""
@@ -241,8 +237,7 @@ class TracePanel(QtWidgets.QWidget):
 
     def _legible(self) -> int:
         """Number of lanes that are legible at this height."""
-        lanes = self.canvas.scene.lanes
-        n_all = 0 if lanes is None else len(lanes.rows)
+        n_all = len(self.canvas.scene.lanes)
         n_lines = self.canvas.plot.height() / self.canvas.fontMetrics().height()
         if n_all <= n_lines / _MIN_ONE_PAGE_LINES:
             return n_all
@@ -257,9 +252,7 @@ class TracePanel(QtWidgets.QWidget):
 
     def _see(self, n_lanes: int) -> None:
         scene = self.canvas.scene
-        if scene.lanes is None:
-            return
-        n_all = len(scene.lanes.rows)
+        n_all = len(scene.lanes)
         scene.n_lanes = min(max(n_lanes, _MIN_LANES), n_all)
         blocker = QtCore.QSignalBlocker(self.scrollbar)
         self.scrollbar.setRange(0, n_all - scene.n_lanes)
@@ -270,8 +263,7 @@ class TracePanel(QtWidgets.QWidget):
 
     def _show_from(self, lane: int) -> None:
         scene = self.canvas.scene
-        n_all = 0 if scene.lanes is None else len(scene.lanes.rows)
-        scene.first_lane = max(0, min(lane, n_all - scene.n_lanes))
+        scene.first_lane = max(0, min(lane, len(scene.lanes) - scene.n_lanes))
         self.scrollbar.setValue(scene.first_lane)
         self.canvas.update()
 

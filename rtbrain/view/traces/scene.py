@@ -28,11 +28,14 @@ _NUMBERED = re.compile(r"^(.*?)\d+(?:-.*)?$")
 class Lanes:
     """Channels from top to bottom, shaft by shaft."""
 
-    rows: tuple[int, ...]
-    names: tuple[str, ...]
-    kinds: tuple[str, ...]
-    shafts: tuple[str, ...]
-    colours: tuple[int, ...]
+    rows: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    shafts: tuple[str, ...] = ()
+    colours: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @classmethod
     def of(cls, montage: Montage) -> "Lanes":
@@ -104,7 +107,7 @@ class Scene:
 
     theme: Theme
     pages: TracePages | None = None
-    lanes: Lanes | None = None
+    lanes: Lanes = Lanes()
     page_s: float = 10.0
     scrolling: bool = False
     scales_uv: dict[str, float] = field(default_factory=dict)
@@ -127,8 +130,7 @@ class Scene:
     @property
     def seen(self) -> range:
         """Lanes on this page of channels."""
-        n_lanes = 0 if self.lanes is None else len(self.lanes.rows)
-        return range(self.first_lane, min(self.first_lane + self.n_lanes, n_lanes))
+        return range(self.first_lane, min(self.first_lane + self.n_lanes, len(self.lanes)))
 
     def slots(self, cache: TraceCache) -> Slots:
         """Slots of the cache in the order of the picture, left to right."""
@@ -158,8 +160,6 @@ class Scene:
 
     def ends(self, lanes: list[int], cache: TraceCache, lane_px: float) -> tuple[Doubles, Doubles]:
         """Upper and lower ends of each column of some lanes, px: float64 [n_lanes, n_columns]."""
-        if self.lanes is None:
-            return np.empty((0, 0)), np.empty((0, 0))
         rows = np.array([self.lanes.rows[lane] for lane in lanes], np.intp)
         per_uv = np.array(
             [lane_px / self.scales_uv[self.lanes.kinds[lane]] for lane in lanes], np.float32
@@ -192,10 +192,10 @@ def explain_stale(feed: StreamHealth, found: bool, t_newest: float | None, now: 
 
 def describe_scene(scene: Scene) -> str:
     """Which contacts are shown, the time scale, and how many contacts are bad."""
-    if scene.lanes is None:
+    if not scene.lanes:
         return ""
     parts = ["1 s per division"]
-    n_all = len(scene.lanes.rows)
+    n_all = len(scene.lanes)
     if scene.n_lanes < n_all:
         parts.insert(
             0, f"contacts {scene.seen.start + 1}-{scene.seen.stop} of {n_all} (PgUp, PgDn)"

@@ -141,10 +141,10 @@ def test_left_is_left_front_is_up_and_top_is_up():
     assert axial.places[1, 1] < axial.places[0, 1]
     assert coronal.places[2, 1] < coronal.places[0, 1]
     assert sagittal.places[1, 0] > sagittal.places[0, 0]
-    assert axial.edges == ("L", "R", "A", "P")
-    assert sagittal.edges == ("P", "A", "S", "I")
+    assert axial.edges == "LRAP"
+    assert sagittal.edges == "PASI"
     unknown, _ = arrange_panes(replace(montage, space="scanner units"), 640, 260)
-    assert unknown[0].edges == ("", "", "", "")
+    assert unknown[0].edges == ""
 
 
 def test_every_contact_is_drawn_once_with_or_without_a_position():
