@@ -9,40 +9,44 @@ import typer
 from rtbrain.build import build_signal
 from rtbrain.config import DecodeSettings, SignalStep, load_settings
 from rtbrain.errors import SettingsError
+from rtbrain.files import require_writable_file
 from rtbrain.processes import require_display, use_lsl_scope
 from rtbrain.stage import SignalStage
 from rtbrain.types import Montage
 from rtbrain.view.run import Screenshot, run_window
 
-# A screen of more lines is taken for one of the same size with smaller pixels.
+# A picture of more lines is drawn at a higher scale, as on a screen with smaller pixels.
 _LINES = 1080
 
 
 def command(
     config: Annotated[
-        str | None, typer.Option("--config", help="Settings of the session: names of its streams.")
+        str | None,
+        typer.Option("--config", help="Settings of the session, for the names of its streams."),
     ] = None,
     stream: Annotated[
-        str | None, typer.Option("--stream", help="Name of the signal; else the only one.")
+        str | None, typer.Option("--stream", help="Name of the signal; default: the only one.")
     ] = None,
     decode: Annotated[
-        str | None, typer.Option("--decode", help="Name of the decodes; else the only ones.")
+        str | None, typer.Option("--decode", help="Name of the decoder; default: the only one.")
     ] = None,
     headless_png: Annotated[
         Path | None,
-        typer.Option("--headless-png", help="No screen: save a picture to OUT.png and end."),
+        typer.Option(
+            "--headless-png", help="Without a screen: save a picture to this file and exit."
+        ),
     ] = None,
     after: Annotated[
         float, typer.Option("--after", min=0.1, help="Seconds until that picture.")
     ] = 10.0,
     size: Annotated[
-        str, typer.Option("--size", help="Of that picture, in pixels, as 1280x800.")
+        str, typer.Option("--size", help="Size of that picture in pixels, such as 1280x800.")
     ] = "1280x800",
     theme: Annotated[
-        Literal["dark", "light"] | None, typer.Option("--theme", help="Else as last time.")
+        Literal["dark", "light"] | None, typer.Option("--theme", help="Default: the last one used.")
     ] = None,
 ) -> None:
-    """Show signal, decodes and their worth live; closing it touches nothing else."""
+    """Show signal, decodes and their quality live; closing the window affects nothing else."""
     width_px, height_px = _pixels(size)
     scope = "machine"
     if config is not None:
@@ -52,7 +56,7 @@ def command(
         scope = settings.lsl_scope
     use_lsl_scope(scope)
     if headless_png is not None:
-        _refuse_unwritable(headless_png)
+        require_writable_file(headless_png, "--headless-png")
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         os.environ["QT_SCALE_FACTOR"] = f"{max(1.0, height_px / _LINES):g}"
     else:
@@ -75,15 +79,8 @@ def _pixels(size: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _refuse_unwritable(path: Path) -> None:
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise SettingsError(
-            f"--headless-png: there is no folder {path.parent} that can be written: make it first"
-        )
-
-
 def build_display_chain(reference: str, notch_hz: float | None, montage: Montage) -> SignalStage:
-    """What the traces go through on their way to the eye; the decoder has its own."""
+    """Signal chain of the displayed traces; the decoder has its own."""
     steps = []
     if notch_hz is not None:
         steps.append(SignalStep.model_validate({"notch": {"mains_hz": round(notch_hz)}}))

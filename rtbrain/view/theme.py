@@ -88,6 +88,12 @@ def paint_text(
     return metrics.horizontalAdvance(shown)
 
 
+def choose_theme(light: bool, is_large: bool) -> Theme:
+    """Theme by its two switches."""
+    theme = LIGHT if light else DARK
+    return large(theme) if is_large else theme
+
+
 def style_sheet(theme: Theme) -> str:
     """Qt style sheet of the window; panels style only what is special to them."""
     raised = "#1c2329" if theme.name == "dark" else "#eef1f3"

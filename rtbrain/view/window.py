@@ -8,19 +8,18 @@ from typing import Protocol
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from rtbrain.errors import SettingsError
 from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.electrodes.panel import ElectrodePanel
 from rtbrain.view.health.bar import HealthBar
-from rtbrain.view.layout import add_docks, place_docks
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.status import Banner, StatusLine
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import DARK, LIGHT, Theme, large, style_sheet
+from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 
 _POLL_MS = 33
@@ -66,7 +65,7 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._paused_at: float | None = None
         self._began = time.monotonic()
-        self._theme = self._remembered_theme(theme)
+        self._theme = self._saved_theme(theme)
         self.setWindowTitle("rtbrain: research use only")
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
@@ -155,10 +154,10 @@ class MainWindow(QMainWindow):
         self.spectra.chosen.connect(self.marks.choose)
         self.marks.choose(self.spectra.contact)
 
-    def _remembered_theme(self, name: str | None) -> Theme:
+    def _saved_theme(self, name: str | None) -> Theme:
         name = name or str(self._settings.value("window/theme", DARK.name))
-        theme = LIGHT if name == LIGHT.name else DARK
-        return large(theme) if self._settings.value("window/large") in (True, "true") else theme
+        is_large = self._settings.value("window/large") in (True, "true")
+        return choose_theme(name == LIGHT.name, is_large)
 
     def _restore(self) -> None:
         for key, restore in (("geometry", self.restoreGeometry), ("state", self.restoreState)):
@@ -230,13 +229,11 @@ class MainWindow(QMainWindow):
         self.menus.checked("pause", self.paused)
 
     def _toggle_theme(self) -> None:
-        other = LIGHT if self._theme.name == DARK.name else DARK
-        self._theme = large(other) if self._theme.large else other
+        self._theme = choose_theme(self._theme.name == DARK.name, self._theme.large)
         self._apply()
 
     def _toggle_large(self) -> None:
-        plain = LIGHT if self._theme.name == LIGHT.name else DARK
-        self._theme = plain if self._theme.large else large(plain)
+        self._theme = choose_theme(self._theme.name == LIGHT.name, not self._theme.large)
         self._apply()
 
     def _save_picture(self) -> None:
@@ -247,6 +244,49 @@ class MainWindow(QMainWindow):
             self.show_message(f"no picture: {error}")
         else:
             self.show_message(f"saved {path}")
+
+
+def add_docks(window: QMainWindow, panels: dict[str, QWidget]) -> dict[str, QDockWidget]:
+    """Dock of each panel, by name; the banner cannot be closed or moved."""
+    docks = {}
+    for name, panel in panels.items():
+        dock = QDockWidget(name.capitalize(), window)
+        dock.setObjectName(name)  # under which Qt saves the layout
+        dock.setWidget(panel)
+        if name in ("banner", "health"):
+            dock.setTitleBarWidget(QWidget(dock))
+        if name == "banner":
+            dock.setFeatures(QDockWidget.DockWidgetFeature.NoDockWidgetFeatures)
+        docks[name] = dock
+    # The bottom docks keep the lower right corner; the banner keeps the upper ones.
+    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
+    place_docks(window, docks)
+    return docks
+
+
+def place_docks(window: QMainWindow, docks: dict[str, QDockWidget]) -> None:
+    """Put every panel in its default place: health on top, decodes right, spectra and map below."""
+    area = Qt.DockWidgetArea
+    places = {
+        "banner": area.TopDockWidgetArea,
+        "health": area.TopDockWidgetArea,
+        "decodes": area.RightDockWidgetArea,
+        "spectra": area.BottomDockWidgetArea,
+        "electrodes": area.BottomDockWidgetArea,
+    }
+    for name, place in places.items():
+        window.removeDockWidget(docks[name])
+        window.addDockWidget(place, docks[name])
+    across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+    window.splitDockWidget(docks["banner"], docks["health"], down)
+    window.splitDockWidget(docks["spectra"], docks["electrodes"], across)
+    for name in places:
+        docks[name].show()
+    width, height = window.width(), window.height()
+    lower = [docks["spectra"], docks["electrodes"]]
+    window.resizeDocks([docks["decodes"]], [round(0.3 * width)], across)
+    window.resizeDocks(lower, [round(0.64 * width), round(0.36 * width)], across)
+    window.resizeDocks(lower, [round(0.31 * height)] * 2, down)
 
 
 class DrawInterval:

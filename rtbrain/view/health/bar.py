@@ -4,20 +4,20 @@ import html
 import math
 
 import psutil
-from PySide6.QtCore import QPointF, QSize, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QLayout, QLayoutItem, QVBoxLayout, QWidget
 
 from rtbrain.view.health.indicators import (
+    KEPT_S,
     DecoderStatus,
     Indicator,
+    LatencyHistory,
     RecorderStatus,
     is_from_recorder,
     load_indicator,
     stream_indicator,
 )
-from rtbrain.view.health.latency import KEPT_S, LatencyHistory
-from rtbrain.view.layout import FlowLayout
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.streams.states import StreamHealth, feed_of
 from rtbrain.view.theme import Theme, scaled_font
@@ -234,3 +234,76 @@ class _Spark(QWidget):
                 ]
             )
         painter.end()
+
+
+class FlowLayout(QLayout):
+    """Widgets in lines, wrapped like words, so that none is clipped."""
+
+    def __init__(self, parent: QWidget, gap_px: int) -> None:
+        super().__init__(parent)
+        self._items: list[QLayoutItem] = []
+        self._gap_px = gap_px
+        self.setContentsMargins(6, 2, 6, 2)
+
+    def addItem(self, item: QLayoutItem) -> None:  # noqa: N802
+        """Append an item."""
+        self._items.append(item)
+
+    def count(self) -> int:
+        """Number of items."""
+        return len(self._items)
+
+    def itemAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
+        """Item by index; None past the end."""
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
+        """Remove an item by index; None past the end."""
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def expandingDirections(self) -> Qt.Orientation:  # noqa: N802
+        """Neither."""
+        return Qt.Orientation(0)
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """True: a narrower layout has more lines."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """Height at a width, px."""
+        return self._place(QRect(0, 0, width, 0), move=False)
+
+    def setGeometry(self, rect: QRect) -> None:  # noqa: N802
+        """Place every item."""
+        super().setGeometry(rect)
+        self._place(rect, move=True)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """The minimum size."""
+        return self.minimumSize()
+
+    def minimumSize(self) -> QSize:  # noqa: N802
+        """Size of the widest item, on one line."""
+        size = QSize()
+        for item in self._shown():
+            size = size.expandedTo(item.minimumSize())
+        margins = self.contentsMargins()
+        return size + QSize(margins.left() + margins.right(), margins.top() + margins.bottom())
+
+    def _shown(self) -> list[QLayoutItem]:
+        return [item for item in self._items if not item.isEmpty()]
+
+    def _place(self, rect: QRect, move: bool) -> int:
+        margins = self.contentsMargins()
+        inside = rect.marginsRemoved(margins)
+        x, y, line_px = inside.x(), inside.y(), 0
+        for item in self._shown():
+            hint = item.sizeHint()
+            if x > inside.x() and x + hint.width() > inside.right() + 1:
+                x, y, line_px = inside.x(), y + line_px + 1, 0
+            if move:
+                width = min(hint.width(), inside.width())
+                item.setGeometry(QRect(QPoint(x, y), QSize(width, hint.height())))
+            x += hint.width() + self._gap_px
+            line_px = max(line_px, hint.height())
+        return y + line_px + margins.bottom() - rect.y()

@@ -10,11 +10,11 @@ from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.health.bar import HealthBar
 from rtbrain.view.health.indicators import (
     DecoderStatus,
+    LatencyHistory,
     RecorderStatus,
     load_indicator,
     stream_indicator,
 )
-from rtbrain.view.health.latency import LatencyHistory
 from rtbrain.view.status import Banner
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
