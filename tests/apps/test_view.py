@@ -1,4 +1,4 @@
-"""`rtbrain view`: flags, pictures without a screen, and a hand-marked contact at the decoder."""
+"""`rtbrain view`: flags, pictures without a screen, and a contact marked bad at the decoder."""
 
 import os
 import signal
@@ -66,15 +66,15 @@ def test_the_view_goes_through_the_decoders_own_stages() -> None:
     montage = montage_of(16, SFREQ_HZ)
     stamps: Times = np.arange(4096) / SFREQ_HZ
     chunk = Chunk(brain_like(16, 4096, SFREQ_HZ), stamps)
-    assert view.make_chain("none", None, montage)(chunk) is chunk
-    car = view.make_chain("car", None, montage)(chunk).data
+    assert view.build_display_chain("none", None, montage)(chunk) is chunk
+    car = view.build_display_chain("car", None, montage)(chunk).data
     np.testing.assert_allclose(car, chunk.data - chunk.data.mean(axis=0), atol=1e-2)
-    assert view.make_chain("bipolar", 60.0, montage).montage.n_channels == 14
-    notched = view.make_chain("none", 60.0, montage)(chunk).data[:, 2048:]
+    assert view.build_display_chain("bipolar", 60.0, montage).montage.n_channels == 14
+    notched = view.build_display_chain("none", 60.0, montage)(chunk).data[:, 2048:]
     at = np.abs(np.fft.rfft(notched, axis=1))[:, 60]
     assert (at < 0.1 * np.abs(np.fft.rfft(chunk.data[:, 2048:], axis=1))[:, 60]).all()
     with pytest.raises(MontageError):
-        view.make_chain("laplacian", None, montage_of(1, SFREQ_HZ))
+        view.build_display_chain("laplacian", None, montage_of(1, SFREQ_HZ))
 
 
 @pytest.mark.lsl
@@ -103,10 +103,10 @@ def test_a_picture_is_taken_without_a_screen(tmp_path: Path, size: str, theme: s
 def test_sigterm_closes_the_window_with_exit_code_0() -> None:
     environment = os.environ | {"QT_QPA_PLATFORM": "offscreen"}
     name = f"view-{uuid4().hex}"
-    said = "import rtbrain.view.window as w\nf = w.Window._poll\n"
-    said += "w.Window._poll = lambda self: (print('up', flush=True), f(self))[1]\n"
+    program = "import rtbrain.view.window as w\nf = w.MainWindow._poll\n"
+    program += "w.MainWindow._poll = lambda self: (print('up', flush=True), f(self))[1]\n"
     with running(
-        "-c", said + _PROGRAM, "--stream", name, env=environment, stdout=subprocess.PIPE
+        "-c", program + _PROGRAM, "--stream", name, env=environment, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
@@ -116,13 +116,14 @@ def test_sigterm_closes_the_window_with_exit_code_0() -> None:
 
 
 @pytest.mark.lsl
-def test_a_contact_marked_bad_by_hand_lowers_the_decoders_coverage(tmp_path: Path) -> None:
+def test_a_contact_marked_bad_lowers_the_decoders_coverage(tmp_path: Path) -> None:
     montage = montage_of(8, SFREQ_HZ)
     bundle_of("linear", montage, tmp_path / "bundle")
-    name, source_id = f"hands-{uuid4().hex}", uuid4().hex
+    name, source_id = f"marks-{uuid4().hex}", uuid4().hex
     settings = tmp_path / "live.yaml"
     settings.write_text(
-        f"stream: {{name: {name}, hands: {name}-marks, timeout_s: 30}}\noutlet: {{name: {name}}}\n"
+        f"stream: {{name: {name}, manual_marks: {name}-marks, timeout_s: 30}}\n"
+        f"outlet: {{name: {name}}}\n"
     )
     sender = ("-m", "tests.stream.sender", name, source_id, "0", "2048")
     flags = ("--config", str(settings), "--bundle", str(tmp_path / "bundle"))
@@ -135,19 +136,17 @@ def test_a_contact_marked_bad_by_hand_lowers_the_decoders_coverage(tmp_path: Pat
         marks = MarkOutlet(name)
         coverage_row = decodes.montage.names.index("coverage")
 
-        def until(true: Callable[[float], bool]) -> None:
+        def until(expected: float, meanwhile: Callable[[], None] = lambda: None) -> None:
             coverage = float("nan")
-            while not true(coverage):
+            while coverage != pytest.approx(expected):
+                meanwhile()
                 chunk = decodes.pull(20)
                 assert chunk is not None
                 assert chunk.n_samples, f"no decodes; coverage was {coverage}"
                 coverage = float(chunk.data[coverage_row, -1])
 
-        until(lambda coverage: coverage == 1)
-        assert marks._outlet.wait_for_consumers(10)
-        marks.call("A3", True)
+        until(1.0)
         # The Laplacian leaves 6 of the 8.
-        until(lambda coverage: coverage == pytest.approx(5 / 6))
-        marks.call("A3", False)
-        until(lambda coverage: coverage == 1)
+        until(5 / 6, lambda: marks.mark_contact("A3", True))
+        until(1.0, lambda: marks.mark_contact("A3", False))
         decodes.close()

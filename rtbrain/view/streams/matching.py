@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -160,10 +161,8 @@ class DecoderContacts:
 
     def _fetch(self, found: Any) -> None:
         contacts: tuple[str, ...] = ()
-        try:
+        with suppress(StreamLostError):  # opening the stream fails likewise, and reports it
             contacts = decoder_contacts(fetch_full_info(make_inlet(found, 1), found, ANSWER_S))
-        except StreamLostError:
-            pass  # opening the stream fails likewise, and reports it
         with self._lock:
             self._contacts[found.uid()] = contacts
             self._fetching.discard(found.uid())

@@ -199,8 +199,9 @@ def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: T
 
 
 def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
-    """Lanes whose labels fit without touching: the search result first, then the first contact of
-    each shaft, then bad contacts, then the others.
+    """Lanes whose labels fit without touching.
+
+    The search result comes first, then the first contact of each shaft, bad ones, the others.
     """
     lanes = scene.lanes
 
