@@ -80,7 +80,7 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
     said = feed_of(session, "decode").name
     assert said.startswith(f"{name}-z-decode reads other channels: Z1, Z2, Z3, Z4 and 2 more")
     word = stream_indicator(feed_of(session, "decode"))
-    assert word.text == f"decodes not taken: {said}"
+    assert word.text == f"decodes not connected: {said}"
     # One that fits is taken beside it.
     ours = Decoder(f"{name}-a", montage_of(3, SFREQ_HZ))
     poll_until(session, is_state(session, "status", "live"), send)
