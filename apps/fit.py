@@ -8,11 +8,16 @@ import typer
 from rich.console import Console
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
+from rtbrain.config.flags import flag, override, replace_fields
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
 from rtbrain.progress import show_progress
 from rtbrain.recording.playing import print_note
+
+
+def _flag(field: str, *names: str) -> Any:
+    return flag(FitSettings, field, *names)
 
 
 def command(
@@ -25,69 +30,70 @@ def command(
     config: Annotated[
         str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
     ] = "fit",
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="linear, edge, published, streaming, or a file.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="Markers that begin a state: rest,speech.")
-    ] = None,
-    event: Annotated[
-        str | None, typer.Option("--event", help="Markers that a window is cut at: go,stop.")
-    ] = None,
-    rest: Annotated[
-        bool, typer.Option("--rest", help="With --event: stretches without, as a class.")
-    ] = False,
+    recipe: Annotated[str | None, _flag("recipe", "--recipe")] = None,
+    classes: Annotated[str | None, _flag("labels.classes", "--classes")] = None,
+    event: Annotated[str | None, _flag("labels.events", "--event")] = None,
+    rest: Annotated[bool | None, _flag("labels.rest", "--rest")] = None,
     window: Annotated[
         str | None, typer.Option("--window", help="With --event: from and to, s, as 0:1.")
     ] = None,
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="Channel of the recording to decode.")
-    ] = None,
-    threshold: Annotated[
-        str | None, typer.Option("--threshold", help="With --channel: half, or a number.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="A task of the Brain Treebank: onset, volume.")
-    ] = None,
-    rules: Annotated[
-        str | None, typer.Option("--rules", help="With --task: neuroprobe or published.")
-    ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
-    ] = None,
-    scale: Annotated[float | None, typer.Option("--scale", help="Multiplies the signals.")] = None,
-    sfreq: Annotated[
-        float | None, typer.Option("--sfreq", help="Rate of .npy files and synthetic patients.")
-    ] = None,
+    channel: Annotated[str | None, _flag("labels.channel", "--channel")] = None,
+    threshold: Annotated[str | None, _flag("labels.threshold", "--threshold")] = None,
+    task: Annotated[str | None, _flag("labels.task", "--task")] = None,
+    rules: Annotated[str | None, _flag("labels.rules", "--rules")] = None,
+    channels: Annotated[str | None, _flag("channels", "--channels")] = None,
+    exclude: Annotated[str | None, _flag("exclude", "--exclude")] = None,
+    mains: Annotated[int | None, _flag("mains_hz", "--mains")] = None,
+    hop: Annotated[float | None, _flag("hop_s", "--hop")] = None,
+    embargo: Annotated[float | None, _flag("splits.embargo_s", "--embargo")] = None,
+    folds: Annotated[int | None, _flag("splits.n_folds", "--folds")] = None,
     unsafe_random_split: Annotated[
-        bool,
-        typer.Option("--unsafe-random-split", help="Windows at random: scores that leak."),
-    ] = False,
-    folds: Annotated[int | None, typer.Option("--folds", help="Folds of blocks of time.")] = None,
+        bool | None, _flag("splits.unsafe_random", "--unsafe-random-split")
+    ] = None,
+    stream: Annotated[str | None, _flag("stream", "--stream")] = None,
+    scale: Annotated[float | None, _flag("scale", "--scale")] = None,
+    sfreq: Annotated[float | None, _flag("sfreq_hz", "--sfreq")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as splits.kind=sessions; repeatable."),
+    ] = None,
 ) -> None:
-    """Fit a decoder on labelled recordings and score it on held-out time."""
+    """Fit a decoder on labelled recordings and score it on held-out time.
+
+    Several names are separated by commas: --classes rest,speech.
+    """
     values, where = read_settings(config)
-    labels = _labels(classes, event, rest, channel, threshold, task, rules)
-    splits = values.get("splits") or {}
-    if isinstance(splits, dict):  # else it is refused with the rest
-        splits |= {"unsafe_random": True} if unsafe_random_split else {}
-        splits |= {} if folds is None else {"n_folds": folds}
-    flags: dict[str, Any] = {
+    labels = {
+        "classes": _listed(classes),
+        "events": _listed(event),
+        "rest": rest,
+        "channel": channel,
+        "threshold": threshold,
+        "task": task,
+        "rules": rules,
+    }
+    fields: dict[str, Any] = {
         "recordings": list(recordings or ()) or None,
         "recipe": recipe,
-        "labels": labels,
+        "labels": {key: value for key, value in labels.items() if value is not None} or None,
+        "window": _window(window),
+        "channels": _listed(channels),
+        "exclude": _listed(exclude),
+        "mains_hz": mains,
+        "hop_s": hop,
+        "splits.embargo_s": embargo,
+        "splits.n_folds": folds,
+        "splits.unsafe_random": unsafe_random_split,
         "stream": stream,
         "scale": scale,
         "sfreq_hz": sfreq,
-        "splits": splits or None,
-        "window": _window(window),
     }
-    values |= {key: value for key, value in flags.items() if value is not None}
-    settings = parse_settings(values, FitSettings, where=where)
+    values = replace_fields(values, {key: it for key, it in fields.items() if it is not None})
+    settings = parse_settings(override(values, overrides or ()), FitSettings, where=where)
     if settings.labels is None:
-        raise SettingsError(f"{where}: no labels: give --classes, --event, --channel or --task")
+        raise SettingsError(f"{where}: no labels: pass --classes, --event, --channel or --task")
     if out is None:
-        raise SettingsError("no bundle to write: give --out FOLDER")
+        raise SettingsError("no bundle to write: pass --out FOLDER")
     require_new_folder(out, "--out")
     console = Console()
     started = time.monotonic()
@@ -98,29 +104,6 @@ def command(
     decoder.save(out)
     console.print(decoder.scores)
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
-
-
-def _labels(
-    classes: str | None,
-    event: str | None,
-    rest: bool,
-    channel: str | None,
-    threshold: str | None,
-    task: str | None,
-    rules: str | None,
-) -> dict[str, Any] | None:
-    """Labels as the flags say; None where no flag does."""
-    given: dict[str, Any] = {
-        "classes": _listed(classes),
-        "events": _listed(event),
-        "rest": rest or None,
-        "channel": channel,
-        "threshold": threshold,
-        "task": task,
-        "rules": rules,
-    }
-    labels = {key: value for key, value in given.items() if value is not None}
-    return labels or None
 
 
 def _listed(text: str | None) -> list[str] | None:

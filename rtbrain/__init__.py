@@ -23,12 +23,18 @@ import importlib
 from typing import Any
 
 from rtbrain.errors import RtbrainError
-from rtbrain.types import Chunk, Decode, Embedding, Montage, Quality, Spectrogram, Window
 
 __version__ = "0.1.0"
 _MODULES = {
+    "Chunk": "rtbrain.types",
+    "Decode": "rtbrain.types",
+    "Embedding": "rtbrain.types",
     "FittedDecoder": "rtbrain.learn.fit.decoder",
+    "Montage": "rtbrain.types",
+    "Quality": "rtbrain.types",
     "ScoreTable": "rtbrain.learn.fit.score_table",
+    "Spectrogram": "rtbrain.types",
+    "Window": "rtbrain.types",
     "evaluate": "rtbrain.learn.evaluate.run",
     "fit": "rtbrain.learn.fit.run",
     "listen": "rtbrain.live.listen",
