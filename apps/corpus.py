@@ -7,7 +7,8 @@ import torch
 import typer
 from rich.console import Console
 
-from rtbrain.config import CorpusSettings, load_settings
+from rtbrain.config import CorpusSettings, parse_settings, read_settings
+from rtbrain.config.flags import override
 from rtbrain.files import require_writable_file
 from rtbrain.learn.corpus.build import make_corpus
 from rtbrain.learn.corpus.corpus import open_corpus
@@ -52,9 +53,14 @@ def inspect(
 def build(
     config: Annotated[str, typer.Option("--config", help="Settings by name, or a YAML file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting of --config, as key=value; repeatable."),
+    ] = None,
 ) -> None:
     """Build a corpus by the stages that run live; run again after a stop, it continues."""
-    settings = load_settings(config, CorpusSettings)
+    values, where = read_settings(config)
+    settings = parse_settings(override(values, overrides or ()), CorpusSettings, where=where)
     with explain_write_errors(out):
         make_corpus(settings, out, Console())
 

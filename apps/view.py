@@ -12,6 +12,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
 from rtbrain.processes import require_display, use_lsl_scope
 from rtbrain.stage import SignalStage
+from rtbrain.stream.lsl.streams import signal_streams, unnamed_stream_error
 from rtbrain.types import Montage
 from rtbrain.view.run import Screenshot, run_window
 
@@ -55,6 +56,8 @@ def command(
         decode = decode or settings.outlet.name
         scope = settings.lsl_scope
     use_lsl_scope(scope)
+    if stream is None and len(signals := signal_streams()) > 1:
+        raise unnamed_stream_error("rtbrain view --stream", signals)
     if headless_png is not None:
         require_writable_file(headless_png, "--headless-png")
         os.environ["QT_QPA_PLATFORM"] = "offscreen"

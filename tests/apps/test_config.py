@@ -12,7 +12,7 @@ def test_a_file_that_works_is_called_by_its_kind(tmp_path: Path) -> None:
     done = rtbrain("config", "check", mine)
     assert done.returncode == 0
     assert "mine.yaml: valid settings of kind decode" in done.stdout
-    assert 'late "newest"' in done.stdout
+    assert 'backlog "latest"' in done.stdout
 
 
 def test_a_file_that_cannot_work_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,21 +1,97 @@
-"""The demo's figures: what was heard against what a whole stream would have held."""
+"""The demo as a whole, and its figures: the decodes received beside those expected."""
 
+import json
 import platform
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.table import Table
 
 import rtbrain
-from rtbrain.check.demo.session import DemoPlan, ReceivedDecodes
+from rtbrain.check.demo.session import (
+    DemoPlan,
+    ReceivedDecodes,
+    demo_processes,
+    fit_decoders,
+    listen_to_demo,
+)
+from rtbrain.config import DemoSettings
+from rtbrain.files import require_new_folder, require_writable_file, write_atomically
 from rtbrain.learn.fit.metrics import score_classes, states_at
 from rtbrain.learn.fit.quick_fit import QuickFit
+from rtbrain.processes import require_display
 
 _CAPTIONS = {
     "edge": "edge: compact BrainBERT + PopT under a fitted readout. ",
     "streaming": "streaming: compact StreamingBERT + PopT under a fitted readout. ",
 }
+
+
+def run_demo(
+    settings: DemoSettings,
+    console: Console,
+    *,
+    view: bool = False,
+    report: Path | None = None,
+    keep: Path | None = None,
+) -> bool:
+    """Fit decoders on a synthetic patient, run them live, and score their decodes.
+
+    Parameters
+    ----------
+    view : bool
+        Show them in the live window meanwhile.
+    report : Path, optional
+        JSON file for the figures.
+    keep : Path, optional
+        New folder for the decoder bundles.
+
+    Returns
+    -------
+    bool
+        Whether every decoder made valid decodes.
+
+    Raises
+    ------
+    RtbrainError
+        A file cannot be written, there is no display, or a process ended early.
+    """
+    if view:
+        require_display()
+    if report is not None:
+        require_writable_file(report, "--report")
+    if keep is not None:
+        require_new_folder(keep, "--keep")
+    chosen = settings.mode
+    modes = ("linear",) if chosen == "linear" else (chosen, "linear")
+    with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
+        plan = DemoPlan(
+            Path(folder),
+            settings.seed,
+            settings.channels,
+            settings.difficulty,
+            settings.duration_s,
+            modes,
+            view,
+            settings.encoder == "trained",
+        )
+        calibrations = fit_decoders(plan, console)
+        with demo_processes(plan) as check:
+            recorded = listen_to_demo(plan, console, check)
+        if keep is not None:
+            for mode in modes:
+                shutil.copytree(plan.folder / mode, keep / mode)
+    figures = {mode: demo_report(plan, mode, calibrations[mode], recorded[mode]) for mode in modes}
+    console.print(demo_table(plan, figures))
+    if report is not None:
+        whole = figures[chosen] | {"controls": {m: figures[m] for m in modes if m != chosen}}
+        write_atomically(report, json.dumps(whole, indent=2) + "\n")
+    return all(figures[mode]["decodes"] for mode in modes)
 
 
 def demo_report(
