@@ -17,7 +17,7 @@ from rtbrain.encoder import PopT, load_encoder, training_provenance
 from rtbrain.errors import CheckpointError, RecordingError, SettingsError
 from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
-from rtbrain.learn.corpus.manifest import MANIFEST, CorpusDtype, CorpusManifest, settings_sha256
+from rtbrain.learn.corpus.manifest import MANIFEST, CorpusDtype, CorpusManifest, hash_settings
 from rtbrain.learn.corpus.report import corpus_progress, print_corpus
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
 from rtbrain.progress import OnProgress
@@ -171,6 +171,6 @@ def embedding_header(
         hop_s=corpus.hop_s,
         recipe=recipe,
         settings=settings,
-        asked_sha256=settings_sha256(settings | {"dtype": dtype}),
+        settings_sha256=hash_settings(settings | {"dtype": dtype}),
     )
     return header, pooled.pool, n_pooled

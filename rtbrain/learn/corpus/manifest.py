@@ -39,7 +39,7 @@ class FileEntry(_Entry):
     sha256: str
 
     def whole(self, folder: Path, *, hashed: bool) -> bool:
-        """Whether the file is there with this size and, if asked for, this hash."""
+        """Whether the file is there with this size and, if `hashed`, this hash."""
         path = folder / self.file
         if not path.is_file() or path.stat().st_size != self.n_bytes:
             return False
@@ -106,7 +106,7 @@ class CorpusManifest(_Entry):
     hop_s: float
     recipe: dict[str, Any]
     settings: dict[str, Any]
-    asked_sha256: str = ""
+    settings_sha256: str = ""
     sessions: tuple[SessionEntry, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -124,7 +124,7 @@ def file_entry(folder: Path, path: Path) -> FileEntry:
     )
 
 
-def settings_sha256(values: dict[str, Any]) -> str:
+def hash_settings(values: dict[str, Any]) -> str:
     """Hash of plain values, whatever the order of their keys."""
     return sha256(json.dumps(values, sort_keys=True))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.corpus.manifest import CorpusManifest, settings_sha256
+from rtbrain.learn.corpus.manifest import CorpusManifest, hash_settings
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
@@ -190,11 +190,13 @@ def source_name(recording: str) -> str:
 
 def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
     """Manifest of an empty corpus."""
-    asked = settings.model_dump(mode="json", exclude_unset=True)
+    values = settings.model_dump(mode="json", exclude_unset=True)
     recipe_values = recipe.model_dump(mode="json", exclude_unset=True)
-    stored = asked | {
+    stored = values | {
         "recipe": settings.recipe if isinstance(settings.recipe, str) else "inline",
-        "sources": [one | {"recording": source_name(one["recording"])} for one in asked["sources"]],
+        "sources": [
+            one | {"recording": source_name(one["recording"])} for one in values["sources"]
+        ],
     }
     if isinstance(settings.recipe, str):
         stored["recipe"] = Path(settings.recipe).name
@@ -204,5 +206,5 @@ def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
         hop_s=recipe.window.hop_s or 0.0,
         recipe=recipe_values,
         settings=stored,
-        asked_sha256=settings_sha256({"asked": asked, "recipe": recipe_values}),
+        settings_sha256=hash_settings({"settings": values, "recipe": recipe_values}),
     )

@@ -209,7 +209,7 @@ class CorpusWriter:
             )
         if not found.sessions:
             return header  # nothing is lost by starting again, even with other settings
-        if found.asked_sha256 != header.asked_sha256:
+        if found.settings_sha256 != header.settings_sha256:
             raise SettingsError(
                 f"--out {self.folder} was started with other settings: use those to continue, or "
                 "name another folder"
@@ -253,7 +253,7 @@ class CorpusWriter:
 
     def finish(self) -> CorpusManifest:
         """Record the corpus as complete."""
-        self.manifest = self.manifest.model_copy(update={"complete": True, "asked_sha256": ""})
+        self.manifest = self.manifest.model_copy(update={"complete": True, "settings_sha256": ""})
         write_manifest(self.folder, self.manifest)
         return self.manifest
 

@@ -147,7 +147,7 @@ class PopulationPairs:
         return order, np.minimum(wanted, both.sum(axis=1))
 
     def _good_channels(self, of: Ints, windows: Ints, dice: Doubles) -> Ints:
-        """Channels that are good in a window, one a die: int64, the shape of `dice`."""
+        """Channels that are good in a window, one per die: int64, shaped like `dice`."""
         good = self._good(of, windows)
         first = np.argsort(~good, axis=1, kind="stable")  # the good ones before the others
         place = (dice * good.sum(axis=1, keepdims=True)).astype(np.int64)

@@ -88,7 +88,7 @@ def linear_names(form: str) -> dict[str, str]:
 
 def embedding_passes(encoders: ProbeEncoders) -> int:
     """Number of passes over the windows: encoders that pool the same frames share one."""
-    return len({one.model.n_pooled for one in _trained(encoders)})
+    return len({one.model.n_pooled for one in trained_encoders(encoders)})
 
 
 def probe_features(
@@ -137,7 +137,8 @@ def probe_rows(
     windows: SubjectWindows, encoders: ProbeEncoders, features: dict[str, Floats]
 ) -> dict[str, list[FrozenRow | TunedRow]]:
     """Rows by label: one per training run; random controls alternate within one."""
-    first, rows = encoders.first.model.popt, _Readings(windows, encoders.tune_steps)
+    first = encoders.first.model.popt
+    rows_of = partial(_rows_of, windows, encoders.tune_steps)
     controls = range(encoders.n_random)
     popts = None if first is None else [first]
     randoms = (
@@ -145,13 +146,13 @@ def probe_rows(
     )
     channels = [features[f"{RANDOM} {k}"] for k in controls]
     made: dict[tuple[str, bool], list[dict[str, FrozenRow | TunedRow]]] = {
-        ("", False): [rows.of([features[PRETRAINED]], popts)]
+        ("", False): [rows_of([features[PRETRAINED]], popts)]
     }
     if controls:
-        made["", True] = [rows.of(channels, randoms)]
+        made["", True] = [rows_of(channels, randoms)]
     for name, runs in encoders.compared.items():
         made[name, False] = [
-            rows.of([features[_key(name, k)]], None if popt is None else [popt])
+            rows_of([features[_key(name, k)]], None if popt is None else [popt])
             for k, popt in enumerate(one.model.popt for one in runs)
         ]
     found: dict[str, list[FrozenRow | TunedRow]] = {}
@@ -163,30 +164,29 @@ def probe_rows(
     return found
 
 
-class _Readings:
-    """What a readout reads of embeddings of one subject, with and without a PopT."""
-
-    def __init__(self, windows: SubjectWindows, tune_steps: int) -> None:
-        self._windows, self._good, self._tune_steps = windows, windows.good, tune_steps
-
-    def of(
-        self, several: Sequence[Floats], popts: Sequence[PopT] | None
-    ) -> dict[str, FrozenRow | TunedRow]:
-        """Rows by what is read; several embeddings alternate with the seed of the draw."""
-        rows: dict[str, FrozenRow | TunedRow] = {
-            "channels": FrozenRow("channels", [filled(one, self._good) for one in several])
-        }
-        if popts is None:
-            return rows
-        positions, placed = placed_positions(self._windows.sessions[0].montage)
-        everything, read = np.arange(self._good.shape[0]), self._good & placed
-        made = [
-            population_of(popt, ChannelEmbeddings(one, positions, read), everything)
-            for popt, one in zip(popts, several, strict=True)
-        ]
-        rows["population"] = FrozenRow("population", made)
-        rows["tuned"] = TunedRow("tuned", popts, several, self._tune_steps)
+def _rows_of(
+    windows: SubjectWindows,
+    tune_steps: int,
+    several: Sequence[Floats],
+    popts: Sequence[PopT] | None,
+) -> dict[str, FrozenRow | TunedRow]:
+    """Rows by kind of feature; several embeddings alternate with the seed of the draw."""
+    good = windows.good
+    rows: dict[str, FrozenRow | TunedRow] = {
+        "channels": FrozenRow("channels", [filled(one, good) for one in several])
+    }
+    if popts is None:
         return rows
+    positions, placed = placed_positions(windows.sessions[0].montage)
+    populations = [
+        population_of(
+            popt, ChannelEmbeddings(one, positions, good & placed), np.arange(good.shape[0])
+        )
+        for popt, one in zip(popts, several, strict=True)
+    ]
+    rows["population"] = FrozenRow("population", populations)
+    rows["tuned"] = TunedRow("tuned", popts, several, tune_steps)
+    return rows
 
 
 def dimensions_of(
@@ -203,7 +203,8 @@ def dimensions_of(
     )
 
 
-def _trained(encoders: ProbeEncoders) -> list[LoadedEncoder]:
+def trained_encoders(encoders: ProbeEncoders) -> list[LoadedEncoder]:
+    """The first encoder and every run of the others."""
     return [encoders.first, *(one for runs in encoders.compared.values() for one in runs)]
 
 

@@ -20,7 +20,6 @@ from rtbrain.learn.probe.label_efficiency import (
     probe_subject,
 )
 from rtbrain.learn.probe.models import (
-    LoadedEncoder,
     ProbeOptions,
     by_name,
     describe_encoder,
@@ -44,6 +43,7 @@ from rtbrain.learn.probe.rows import (
     probe_features,
     probe_rows,
     row_names,
+    trained_encoders,
 )
 from rtbrain.learn.probe.windows import SubjectWindows, subject_windows
 from rtbrain.progress import OnProgress, show_progress
@@ -182,8 +182,7 @@ def _windows(
     sessions: Mapping[str, Sequence[CorpusSession]], classes: Sequence[str], encoders: ProbeEncoders
 ) -> dict[str, SubjectWindows]:
     """Windows of each subject, labelled at every moment that an encoder describes."""
-    compared: list[LoadedEncoder] = [one for runs in encoders.compared.values() for one in runs]
-    delays_s = [one.delay_s for one in (encoders.first, *compared)]
+    delays_s = [one.delay_s for one in trained_encoders(encoders)]
     return {
         subject: subject_windows(several, classes, neural_delays_s=delays_s)
         for subject, several in sessions.items()

@@ -63,11 +63,9 @@ class SubjectWindows:
 
     def read(self, rows: Ints) -> Floats:
         """Spectrograms, float32 [n_rows, n_channels, n_frames, n_freqs]; zeros where not good."""
-        n_channels = self.sessions[0].montage.n_channels
-        channels = np.arange(n_channels)
         parts = []
         for session, window in zip(self.session_of[rows], self.windows[rows], strict=True):
-            item = self.sessions[session].read(np.full(n_channels, window), channels)
+            item = self.sessions[session].window(window)
             item[~self.sessions[session].good[window]] = 0
             parts.append(item)
         return np.stack(parts)

@@ -65,7 +65,7 @@ def header_of(**values: object) -> CorpusManifest:
         "hop_s": 0.5,
         "recipe": RECIPE,
         "settings": {},
-        "asked_sha256": "a",
+        "settings_sha256": "a",
     }
     return CorpusManifest(**made | values)
 

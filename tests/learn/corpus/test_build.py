@@ -196,7 +196,7 @@ def test_sources_of_another_item_shape_are_left_out(tmp_path: Path) -> None:
 def test_nothing_at_all_is_refused_and_can_be_begun_anew(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"no source gave a window: a.vhdr: 1 s are shorter"):
         build(tmp_path / "c", [source_of(recording_of(brain(1.0)))])
-    build(tmp_path / "c", [source_of(recording_of(brain()))], asked_sha256="other")
+    build(tmp_path / "c", [source_of(recording_of(brain()))], settings_sha256="other")
 
 
 def test_a_full_disk_ends_the_build_and_the_next_goes_on(

@@ -143,9 +143,14 @@ def test_a_folder_that_is_no_corpus_is_refused(tmp_path: Path) -> None:
         open_corpus(tmp_path)
 
 
-def header_of(asked: str = "a") -> CorpusManifest:
+def header_of(sha256: str = "a") -> CorpusManifest:
     return CorpusManifest(
-        form="spectrogram", dtype="float32", hop_s=0.5, recipe={}, settings={}, asked_sha256=asked
+        form="spectrogram",
+        dtype="float32",
+        hop_s=0.5,
+        recipe={},
+        settings={},
+        settings_sha256=sha256,
     )
 
 
@@ -155,7 +160,7 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
         CorpusWriter(tmp_path / "done", header_of())
     values = json.loads((tmp_path / "done/manifest.json").read_text())
     (tmp_path / "done").rename(tmp_path / "begun")
-    values |= {"complete": False, "asked_sha256": "a"}
+    values |= {"complete": False, "settings_sha256": "a"}
     (tmp_path / "begun/manifest.json").write_text(json.dumps(values))
     assert len(CorpusWriter(tmp_path / "begun", header_of()).manifest.sessions) == 1
     with pytest.raises(SettingsError, match="started with other settings"):
