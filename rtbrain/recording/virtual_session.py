@@ -13,7 +13,7 @@ from rtbrain.types import Chunk, Floats, Montage, Times
 class VirtualSession:
     """A source whose clock stands at its newest sample, and markers that come when they are due.
 
-    What runs on it sees of each moment what a live decoder would have seen by then, and no more.
+    At each moment it gives what a live decoder would have received by then, and no more.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class VirtualSession:
     events : sequence of Event
         Those of the recording; any order.
     target : str, optional
-        Channel that is to be decoded: it is taken out of the signal and kept.
+        Channel to decode: it is left out of the signal, and kept.
 
     Attributes
     ----------
@@ -74,13 +74,13 @@ class VirtualSession:
         return np.concatenate(self._values), np.concatenate(self._stamps)
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
-        """Events up to now that were not given before, as (seconds, text); at once."""
-        given = []
+        """Events since the last call, as (seconds, text); at once."""
+        due = []
         while self._due and self._due[-1].onset_s <= self._now_s:
             event = self._due.pop()
-            given.append((event.onset_s, event.text))
-        return given
+            due.append((event.onset_s, event.text))
+        return due
 
     def close(self) -> None:
-        """Let go of the recording; safe to call twice."""
+        """Release the recording; safe to call twice."""
         self._source.close()

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.errors import BundleError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_regressor
+from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_readout
 from rtbrain.types import Embedding, Floats, Quality
 
 RNG = np.random.default_rng(3)
@@ -36,7 +36,7 @@ def test_the_folded_ridge_gives_scikit_learns_values() -> None:
     features = RNG.normal(2, 3, (80, 5)).astype(np.float32)
     targets = (features @ RNG.normal(size=(5, 2))).astype(np.float32)
     labelled = Labelled(np.arange(80), targets, ("x", "y"), np.arange(80.0))
-    fitted = fit_regressor(features, labelled, embargo_s=2)
+    fitted = fit_readout(features, labelled, embargo_s=2)
     model = make_pipeline(StandardScaler(), Ridge(alpha=1 / fitted.c)).fit(features, targets)
     ours = np.stack([fitted.readout(row) for row in features])
     np.testing.assert_allclose(ours, model.predict(features), rtol=1e-4, atol=1e-4)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.metrics import score_classes, score_values
-from rtbrain.learn.fit.readout import fit_classifier, fit_regressor
+from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
 from rtbrain.learn.fit.splits import Fold, recording_parts, subsample, time_blocks
 from rtbrain.types import Doubles, Floats, Ints
@@ -62,12 +62,9 @@ def cross_validate(
     on_fold: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
     """Fit a readout on the training windows of each fold and score it on those held out."""
-    fit = fit_classifier if labelled.task == "classification" else fit_regressor
-    n_outputs = len(labelled.names)
-    outputs = np.full((labelled.rows.size, n_outputs), np.nan, np.float32)
-    results = []
-    for fold in folds:
-        fitted = fit(
+
+    def held_out(fold: Fold) -> tuple[Floats, float, float]:
+        fitted = fit_readout(
             features,
             labelled,
             embargo_s=embargo_s,
@@ -75,15 +72,28 @@ def cross_validate(
             recordings=recordings,
             max_windows=max_windows,
         )
-        rows = labelled.rows[fold.test]
-        outputs[fold.test] = outputs_of(fitted.readout, features, rows)
+        outputs = outputs_of(fitted.readout, features, labelled.rows[fold.test])
+        on_fold()
+        return outputs, fitted.c, fitted.temperature
+
+    return score_folds(labelled, folds, held_out)
+
+
+def score_folds(
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    held_out: Callable[[Fold], tuple[Floats, float, float]],
+) -> CrossValidated:
+    """Scores of each fold and of all; `held_out` gives outputs, penalty and temperature."""
+    outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
+    results = []
+    for fold in folds:
+        outputs[fold.test], c, temperature = held_out(fold)
         scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
         sizes = fold.train.size, fold.test.size
-        results.append(FoldResult(fold.name, scores, fitted.c, fitted.temperature, *sizes))
-        on_fold()
-    pooled = scores_of(outputs, labelled.targets)
+        results.append(FoldResult(fold.name, scores, c, temperature, *sizes))
     by_fold = summarise_folds([result.scores for result in results])
-    return CrossValidated(outputs, tuple(results), pooled, by_fold)
+    return CrossValidated(outputs, tuple(results), scores_of(outputs, labelled.targets), by_fold)
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:
@@ -149,7 +159,7 @@ def block_bootstrap(
 ) -> dict[str, Interval]:
     """Middle 95 % of the pooled scores over draws of blocks of time, with replacement.
 
-    Windows that overlap are no independent samples; blocks longer than a window and a state nearly
+    Overlapping windows are not independent samples; blocks longer than a window and a state nearly
     are. Draws without two classes are left out.
 
     References
@@ -243,12 +253,12 @@ class _Prepared:
     def outputs(self, targets: npt.NDArray[Any], n_outputs: int) -> Doubles:
         """Held-out outputs of a readout of these targets; NaN where one class is trained on."""
         found = np.full((self.test.size, n_outputs), np.nan)
-        wanted = targets[self.train]
+        truth = targets[self.train]
         if targets.dtype != np.int64:
-            model = Ridge(alpha=1 / self.c).fit(self.z_train, wanted)
+            model = Ridge(alpha=1 / self.c).fit(self.z_train, truth)
             found[:] = model.predict(self.z_test).reshape(found.shape)
-        elif np.unique(wanted).size > 1:
-            weights = fit_softmax(self.z_train, wanted, n_classes=n_outputs, c=self.c)
+        elif np.unique(truth).size > 1:
+            weights = fit_softmax(self.z_train, truth, n_classes=n_outputs, c=self.c)
             found[:] = softmax(self.z_test @ weights[:, :-1].T + weights[:, -1], axis=1)
         return found
 
@@ -310,8 +320,8 @@ def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: fl
     train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
     scaler = Standardiser.of(features, labelled.rows[train])
     z = row_coordinates(scaler(features, labelled.rows[np.concatenate((train, test))]))
-    thinning = fold.train.size / train.size
-    return _Prepared(train, test, z[: train.size], z[train.size :], c * thinning)
+    n_per_kept = fold.train.size / train.size
+    return _Prepared(train, test, z[: train.size], z[train.size :], c * n_per_kept)
 
 
 def _shares(

@@ -100,7 +100,7 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
     """How far each channel moves the outputs, float64 [n_channels].
 
     The length of its weights, each times the deviation of its feature, after the mean over
-    classes, which changes nothing, is taken off. A weight is not a pattern: a channel may have
+    classes, which changes nothing, is removed. A weight is not a pattern: a channel may have
     one because it carries noise that another's is rid of (Haufe et al. 2014,
     doi:10.1016/j.neuroimage.2013.10.067).
     """

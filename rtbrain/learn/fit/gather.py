@@ -42,7 +42,7 @@ FROZEN = "frozen PopT"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledFeatures:
-    """All that is fitted on."""
+    """Features and labels of all recordings."""
 
     features: FeatureRows
     labelled: Labelled
@@ -81,14 +81,14 @@ def fit_recipe(settings: FitSettings) -> Recipe:
 
 
 def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
-    """What is kept free between training and test, s."""
-    asked_s, length_s = settings.splits.embargo_s, recipe.window.length_s
-    if asked_s is not None and asked_s < length_s:
+    """Gap between training and test, s."""
+    embargo, length_s = settings.splits.embargo_s, recipe.window.length_s
+    if embargo is not None and embargo < length_s:
         raise SettingsError(
-            f"splits.embargo_s: {asked_s:g} s is shorter than the window of {length_s:g} s, so "
+            f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
             "that training and test would share samples: lengthen it, or leave it out"
         )
-    return asked_s or length_s + _SETTLING_S
+    return embargo or length_s + _SETTLING_S
 
 
 def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
@@ -105,13 +105,13 @@ def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None
     pool, n_pooled, form = recipe.encoder.pool, recipe.encoder.n_pooled, recipe.spectrogram.form
     model = open_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
     folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
-    told = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
-    return model, "pretrained", told
+    which = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
+    return model, "pretrained", which
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
-    """What is the same for every recording."""
+    """One pass over a recording: what all recordings share."""
 
     settings: FitSettings
     recipe: Recipe
@@ -156,7 +156,7 @@ class _Pass:
 
 
 def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
-    """The plain control: all of a window at an event, of others a second where the frames are."""
+    """The plain control: the whole window at an event, else one second around the pooled frames."""
     window, sfreq_hz = recipe.window, filtered.sfreq_hz
     whole = to_samples(window.length_s, sfreq_hz, what="window.length_s")
     if window.hop_s is None:
@@ -229,7 +229,7 @@ def _channels(
 
 
 def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:
-    """Of how many sliding windows one is kept, so that there are not more than asked for."""
+    """Keep one in this many sliding windows, for at most `max_windows`."""
     if recipe.window.hop_s is None:
         return 1
     seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)

@@ -135,7 +135,7 @@ def chunks_of(
 
 
 def rest_cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -> list[Event]:
-    """Events that cut the windows of rest, where the labels ask for them."""
+    """Events that cut the windows of rest, if the labels include rest."""
     if labels.events is None or not labels.rest:
         return []
     cues = cue_times(
@@ -192,7 +192,7 @@ def resolve_tasks(
     if labels.task is None:
         return recordings, labels
     names = (f"no {labels.task}", labels.task)
-    told = []
+    with_events = []
     for source, recording in zip(sources, recordings, strict=True):
         if not str(source).endswith((".h5", ".hdf5")):
             raise SettingsError(f"task {labels.task} is for files of the Brain Treebank (.h5)")
@@ -202,5 +202,5 @@ def resolve_tasks(
             Event(float(onset), 0.0, names[label])
             for onset, label in zip(onsets, found.labels, strict=True)
         )
-        told.append(replace(recording, events=events))
-    return told, labels.model_copy(update={"task": None, "events": names})
+        with_events.append(replace(recording, events=events))
+    return with_events, labels.model_copy(update={"task": None, "events": names})

@@ -33,7 +33,7 @@ class Labelled:
     targets : ndarray, int64 [n_labelled], or float32 [n_labelled, n_outputs]
         Number of the class, or the values to predict.
     names : tuple of str
-        One a class, or one an output.
+        One per class or output.
     t_s : ndarray, float64 [n_labelled]
         End of each window, s.
     """
@@ -181,7 +181,7 @@ def targets_from_channel(
 
 
 def refuse_absent_classes(labelled: Labelled) -> None:
-    """Refuse labels of which a class has no window, or that are one class only.
+    """Refuse labels with a single class, or with a class that has no window.
 
     Raises
     ------
@@ -190,14 +190,12 @@ def refuse_absent_classes(labelled: Labelled) -> None:
     """
     counts = labelled.counts
     if len(counts) < 2:
-        raise SettingsError(
-            f"one class only, {', '.join(counts) or 'none'}: name two or more to tell apart"
-        )
+        raise SettingsError(f"one class only, {', '.join(counts) or 'none'}: name two or more")
     if min(counts.values()) > 0:
         return
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    found = ", ".join(f"{name} {count}" for name, count in counts.items())
     raise SettingsError(
-        f"a class has no window ({told}): its states are too short for the window, or lie "
+        f"a class has no window ({found}): its states are too short for the window, or lie "
         "outside the recording; shorten the window, or leave the class out"
     )
 
@@ -228,6 +226,6 @@ def _refuse_unknown(names: Sequence[str], events: Sequence[Event]) -> None:
         return difflib.SequenceMatcher(None, text.lower(), absent[0].lower()).ratio()
 
     ranked = sorted(counts, key=lambda text: (-likeness(text), -counts[text]))
-    told = list_words([f"'{text}' ({counts[text]})" for text in ranked], _MOST_NAMED)
+    found = list_words([f"'{text}' ({counts[text]})" for text in ranked], _MOST_NAMED)
     missing = ", ".join(f"'{name}'" for name in absent)
-    raise SettingsError(f"no event {missing}: there are {told}")
+    raise SettingsError(f"no event {missing}: there are {found}")

@@ -14,7 +14,7 @@ Reals = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """How well classes were told apart."""
+    """Scores of class probabilities."""
 
     balanced_accuracy: float
     auc: float
@@ -23,7 +23,7 @@ class ClassScores:
 
 @dataclass(frozen=True, slots=True)
 class ValueScores:
-    """How well values were predicted."""
+    """Scores of predicted values."""
 
     pearson_r: float
     r2: float
@@ -38,7 +38,7 @@ def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequen
     times : ndarray, float64 [n_windows]
         Seconds.
     markers : sequence of (seconds, text)
-        In the order of time; texts that are no label are passed over.
+        In the order of time; other texts are ignored.
     labels : sequence of str
         Names of the classes.
 
@@ -75,7 +75,7 @@ def score_classes(probabilities: Floats, states: Ints) -> ClassScores:
 
 
 def balanced_accuracy(outputs: Reals, states: Ints) -> float:
-    """Mean over the classes that occur of the share that was told right."""
+    """Mean over the classes that occur of the share that was correct."""
     right = outputs.argmax(axis=1) == states
     return float(np.mean([right[states == number].mean() for number in np.unique(states)]))
 

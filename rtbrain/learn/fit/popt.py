@@ -39,7 +39,7 @@ class ChannelEmbeddings:
     Attributes
     ----------
     channels : ndarray, float32 [n_windows, n_channels, n_features]
-        One vector a channel.
+        One vector per channel.
     positions : ndarray, int64 [n_channels, 3]
         L, I, P voxels: see `rtbrain.encoder.lip_positions`.
     good : ndarray, bool [n_windows, n_channels]
@@ -92,7 +92,7 @@ def tune_popt(
     labelled : Labelled
         Classes.
     embargo_s, train, recordings
-        As in `rtbrain.learn.fit.readout.fit_classifier`.
+        As in `rtbrain.learn.fit.readout.fit_readout`.
     seed : int
         Of the head, the batches and the dropout; the same seed gives the same weights.
     n_steps : int

@@ -26,12 +26,12 @@ from rtbrain.learn.fit.splits import block_folds, subsample
 from rtbrain.types import Doubles, Floats, Ints
 
 Folds = Sequence[tuple[Ints, Ints]]
-_MOST = 1000  # windows to choose on; overlapping neighbours tell nothing more
-_FOLDS = (4, 3)  # two blocks cannot tell penalties or temperatures apart
+_MOST = 1000  # windows to choose on; overlapping neighbours add nothing
+_FOLDS = (4, 3)  # two blocks cannot distinguish penalties or temperatures
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
 _ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
 _DEFAULT_C, _DEFAULT_ALPHA = 1e-3, 1e3
-_WIDE = 4  # features a window from where a decomposition costs less than it saves
+_WIDE = 4  # features per window from which a decomposition costs less than it saves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ def inner_folds(
                 embargo_s=embargo_s,
                 recordings=places,
             )
-        except SettingsError:  # too few stretches of a class for so many
+        except SettingsError:  # too few stretches of a class
             continue
         return InnerFolds(rows, [(fold.train, fold.test) for fold in folds])
     return InnerFolds(rows, [])
@@ -114,7 +114,7 @@ def fit_logistic(
     return _fit_classes(features, everything, labels, n_classes, inside, calibrate=False)
 
 
-def fit_classifier(
+def fit_readout(
     features: Floats,
     labelled: Labelled,
     *,
@@ -123,50 +123,43 @@ def fit_classifier(
     recordings: Sequence[str] = (),
     max_windows: int = 20_000,
 ) -> FittedReadout:
-    """Calibrated logistic readout, its penalty and temperature chosen inside the training windows.
+    """Linear readout of classes or values, chosen on blocks of time inside the training windows.
+
+    Classes get a logistic regression with its penalty and a temperature, values a ridge
+    regression.
 
     Parameters
     ----------
     features : ndarray, float32 [n_windows, n_features]
         Of all windows; never copied whole.
     labelled : Labelled
-        Classes.
-    embargo_s : float
-        As in `block_folds`.
+        Classes or values.
+    embargo_s, recordings
+        As for `block_folds`.
     train : ndarray, int64 [n_train], optional
-        Row numbers into `labelled`; all without it.
-    recordings : sequence of str [n_labelled]
-        As in `block_folds`.
+        Row numbers into `labelled`; all by default.
     max_windows : int
-        More are thinned evenly.
+        More are subsampled evenly.
     """
     kept = subsample(np.arange(labelled.rows.size) if train is None else train, max_windows)
     inside = inner_folds(labelled, kept, embargo_s=embargo_s, recordings=recordings)
     rows, targets = labelled.rows[kept], labelled.targets[kept]
+    if labelled.task == "regression":
+        return _fit_values(features, rows, targets.astype(np.float64), inside)
     return _fit_classes(features, rows, targets, len(labelled.names), inside, calibrate=True)
 
 
-def fit_regressor(
-    features: Floats,
-    labelled: Labelled,
-    *,
-    embargo_s: float,
-    train: Ints | None = None,
-    recordings: Sequence[str] = (),
-    max_windows: int = 20_000,
+def _fit_values(
+    features: Floats, rows: Ints, targets: Doubles, inside: InnerFolds
 ) -> FittedReadout:
-    """Ridge readout of values, its penalty chosen inside the training windows."""
-    kept = subsample(np.arange(labelled.rows.size) if train is None else train, max_windows)
-    inside = inner_folds(labelled, kept, embargo_s=embargo_s, recordings=recordings)
-    rows, targets = labelled.rows[kept], labelled.targets[kept].astype(np.float64)
     scaler = Standardiser.of(features, rows)
     alpha, score = _DEFAULT_ALPHA, float("nan")
     if inside.folds:
         space = _rotated(scaler(features, rows[inside.rows]))
-        thinning = inside.rows.size / rows.size
+        share = inside.rows.size / rows.size
         with threadpool_limits(1):
             scores = [
-                _ridge_score(space, targets[inside.rows], inside.folds, alpha * thinning)
+                _ridge_score(space, targets[inside.rows], inside.folds, alpha * share)
                 for alpha in _ALPHAS
             ]
         alpha, score = _ALPHAS[int(np.argmax(scores))], max(scores)
@@ -189,11 +182,11 @@ def _fit_classes(
     c, temperature, score = _DEFAULT_C, 1.0, float("nan")
     if inside.folds:
         space = _rotated(scaler(features, rows[inside.rows]))
-        thinning = rows.size / inside.rows.size
+        n_per_kept = rows.size / inside.rows.size
         truth = targets[inside.rows]
         # On busy cores, threads that wait for each other cost small products more than they save.
         with threadpool_limits(1):
-            c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, thinning)
+            c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, n_per_kept)
         held_out = [balanced_accuracy(logits[test], truth[test]) for _, test in inside.folds]
         score = float(np.mean(held_out))
         if calibrate:
@@ -211,7 +204,7 @@ def _rotated(z: Floats) -> Floats:
 
 
 def _chosen_penalty(
-    space: Floats, targets: Ints, n_classes: int, folds: Folds, thinning: float
+    space: Floats, targets: Ints, n_classes: int, folds: Folds, n_per_kept: float
 ) -> tuple[float, Doubles]:
     """C by AUC over the folds, and the held-out logits that it gave."""
     logits = np.full((len(_PENALTIES), targets.size, n_classes), np.nan)
@@ -220,7 +213,7 @@ def _chosen_penalty(
         found: Doubles | None = None
         for row, c in enumerate(_PENALTIES):
             found = fit_softmax(
-                space[train], targets[train], n_classes=n_classes, c=c * thinning, start=found
+                space[train], targets[train], n_classes=n_classes, c=c * n_per_kept, start=found
             )
             logits[row, test] = space[test] @ found[:, :-1].T + found[:, -1]
             aucs[row, number] = roc_auc(softmax(logits[row, test], axis=1), targets[test])
@@ -231,8 +224,7 @@ def _chosen_penalty(
 def _strongest_as_good(scores: Doubles) -> int:
     """First row (the strongest penalty) within a standard error of the best mean.
 
-    A few blocks cannot tell penalties apart that are this near, and the stronger one is the
-    safer; after Breiman et al. 1984, Classification and regression trees, section 3.4.3.
+    A few blocks cannot distinguish penalties this close, and the stronger one is the safer; after Breiman et al. 1984, Classification and regression trees, section 3.4.3.
     """
     means = scores.mean(axis=1)
     best = int(means.argmax())

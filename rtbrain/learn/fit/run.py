@@ -27,7 +27,6 @@ from rtbrain.learn.fit.popt import TunedPopT
 from rtbrain.learn.fit.readout import FittedReadout
 from rtbrain.learn.fit.scores import (
     DecoderScores,
-    fit_readout,
     named_scores,
     score_all,
     select_rows,
@@ -232,14 +231,14 @@ def fit_decoder(
         scored = with_tuned(gathered, scored, validated, gap_s)
         model = EncoderModel(model.channel_encoder, fitted.popt, model.pool, model.n_pooled)
     else:
-        fitted = fit_readout(select_rows(gathered, MAIN), gap_s, settings.max_windows)
+        fitted = select_rows(gathered, MAIN).fit(gap_s, settings.max_windows)
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
     report = _report(settings, labels, gathered, scored, encoder, gap_s) | chosen
     made = _Maker(gathered, trained_on)
     bundle = made.bundle(recipe, model, state, fitted, report)
     controls = {}
     if model is not None:
-        linear = fit_readout(select_rows(gathered, LINEAR), gap_s, settings.max_windows)
+        linear = select_rows(gathered, LINEAR).fit(gap_s, settings.max_windows)
         of = {"control_of": recipe.mode}
         controls[LINEAR] = made.bundle(linear_recipe(recipe), None, "none", linear, of)
     pictures = draw_fit(gathered, scored, fitted.readout, linear=model is None)

@@ -88,7 +88,8 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
     """
     scores, split = report["scores"], report["split"]
     keys = [key for key in TITLES if key in scores["decoder"]["pooled"]]
-    cells, values = {}, {}
+    cells: dict[str, tuple[str, ...]] = {}
+    values: dict[str, dict[str, Any]] = {}
     for name, one in scores.items():
         cells[name] = tuple(f"{_pooled(one, key)}\n{_by_fold(one['by_fold'][key])}" for key in keys)
         values[name] = {}
@@ -119,7 +120,8 @@ def null_row(
     null: Mapping[str, Any], keys: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Cells and values of the row of shifted labels."""
-    texts, values = [], {}
+    texts: list[str] = []
+    values: dict[str, Any] = {}
     for key in keys:
         low, high = null[key]["interval_95"]
         texts.append(f"{number(low)} to {number(high)}\np {null[key]['p']:.3f}")

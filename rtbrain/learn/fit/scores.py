@@ -1,6 +1,7 @@
 """A decoder and its controls, scored on the same held-out windows."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,19 +13,18 @@ from rtbrain.encoder import EncoderModel, lip_positions
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
-    FoldResult,
     NullDistribution,
     block_bootstrap,
     cross_validate,
     null_distribution,
     outputs_of,
-    scores_of,
+    score_folds,
     summarise_folds,
 )
 from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
-from rtbrain.learn.fit.readout import FittedReadout, fit_classifier, fit_regressor
+from rtbrain.learn.fit.readout import FittedReadout, fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
 from rtbrain.progress import OnProgress
 from rtbrain.types import Floats, Ints
@@ -45,7 +45,7 @@ class DecoderScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitRows:
-    """Features with labels, maybe two rows a window: of all channels, and of fewer."""
+    """Features with labels, one row per window, or two: of all channels and of fewer."""
 
     features: Floats  # float32 [n_rows, n_features]
     labelled: Labelled
@@ -53,7 +53,7 @@ class FitRows:
     n_a_window: int
 
     def folds(self, folds: Sequence[Fold]) -> list[Fold]:
-        """The folds in these rows: trained on all of a window's, tested on the first."""
+        """The folds in these rows: all rows of a window train, the first one is tested."""
         n = self.n_a_window
         return [
             replace(
@@ -61,6 +61,16 @@ class FitRows:
             )
             for fold in folds
         ]
+
+    def fit(self, embargo_s: float, max_windows: int) -> FittedReadout:
+        """Readout of all rows."""
+        return fit_readout(
+            self.features,
+            self.labelled,
+            embargo_s=embargo_s,
+            recordings=self.recordings,
+            max_windows=max_windows,
+        )
 
 
 def select_rows(gathered: LabelledFeatures, name: str) -> FitRows:
@@ -91,7 +101,7 @@ def _masked_as_missing(gathered: LabelledFeatures, name: str) -> Floats:
 
 
 def _filled(rows: Floats) -> Floats:
-    """A masked contact's features as their mean over the other windows: they speak for nothing."""
+    """A masked contact's features as their mean over the other windows, which carries no information."""
     missing = np.isnan(rows)
     if not missing.any():
         return rows
@@ -99,18 +109,6 @@ def _filled(rows: Floats) -> Floats:
     means = np.where(missing, 0, rows).sum(axis=0) / np.maximum(counts, 1)
     filled: Floats = np.where(missing, means, rows).astype(np.float32)
     return filled
-
-
-def fit_readout(rows: FitRows, embargo_s: float, max_windows: int) -> FittedReadout:
-    """Readout of all labelled windows."""
-    fit = fit_classifier if rows.labelled.task == "classification" else fit_regressor
-    return fit(
-        rows.features,
-        rows.labelled,
-        embargo_s=embargo_s,
-        recordings=rows.recordings,
-        max_windows=max_windows,
-    )
 
 
 def folds_of(gathered: LabelledFeatures, splits: SplitSettings, embargo_s: float) -> list[Fold]:
@@ -201,12 +199,11 @@ def tune_decoder(
         raise SettingsError("tune popt fits classes: tune readout for continuous targets")
     positions = lip_positions(gathered.pipeline.signal.montage)
     embeddings = ChannelEmbeddings(gathered.features.channels, positions, gathered.features.good)
-    outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    results = []
     total = n_steps * (len(folds) + 1)
+    n_before = itertools.count(0, n_steps)
 
-    def tuned(train: Ints | None, n_before: int) -> TunedPopT:
-        steps = itertools.count(n_before + 1)
+    def tuned(train: Ints | None) -> TunedPopT:
+        steps = itertools.count(next(n_before) + 1)
         return tune_popt(
             popt,
             embeddings,
@@ -219,18 +216,13 @@ def tune_decoder(
             on_step=lambda: on_progress(next(steps), total, "tuning PopT"),
         )
 
-    for number, fold in enumerate(folds):
-        found = tuned(fold.train, number * n_steps)
-        rows = labelled.rows[fold.test]
+    def held_out(fold: Fold) -> tuple[Floats, float, float]:
+        found, rows = tuned(fold.train), labelled.rows[fold.test]
         population = population_of(found.popt, embeddings, rows)
-        outputs[fold.test] = outputs_of(found.readout, population, np.arange(rows.size))
-        scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
-        sizes = fold.train.size, fold.test.size
-        results.append(FoldResult(fold.name, scores, float("nan"), float("nan"), *sizes))
-    whole = tuned(None, len(folds) * n_steps)
-    pooled = scores_of(outputs, labelled.targets)
-    by_fold = summarise_folds([result.scores for result in results])
-    return whole, CrossValidated(outputs, tuple(results), pooled, by_fold)
+        return outputs_of(found.readout, population, np.arange(rows.size)), math.nan, math.nan
+
+    validated = score_folds(labelled, folds, held_out)
+    return tuned(None), validated
 
 
 def with_tuned(
@@ -269,23 +261,23 @@ def _validated(
 
 def named_scores(scored: DecoderScores) -> dict[str, Any]:
     """Scores of the decoder and its controls as plain values; random inits over their seeds."""
-    told: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for name in (MAIN, FROZEN, LINEAR, STFT):
         if name in scored.validated:
             one = scored.validated[name]
-            told[name] = {
+            named[name] = {
                 "pooled": one.pooled,
                 "pooled_interval_95": scored.intervals[name],
                 "by_fold": one.by_fold,
             }
     random = [one for name, one in scored.validated.items() if name.startswith(RANDOM)]
     if random:
-        told[RANDOM] = {
+        named[RANDOM] = {
             "pooled": {key: value["mean"] for key, value in _over(random).items()},
             "pooled_over_seeds": _over(random),
             "by_fold": summarise_folds([_means(one) for one in random]),
         }
-    return told
+    return named
 
 
 def _over(several: Sequence[CrossValidated]) -> dict[str, dict[str, float]]:

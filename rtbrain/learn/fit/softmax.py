@@ -19,7 +19,7 @@ from rtbrain.types import Doubles, Floats, Ints
 _ROWS_AT_A_TIME = 1024
 _MOST_ITERATIONS = 1000
 _NOISE = 1e-6  # of the largest eigenvalue: below it, float32 products hold nothing
-_LOWEST, _HIGHEST = 0.01, 10.0  # held-out logits that tell nothing would want it infinite
+_LOWEST, _HIGHEST = 0.01, 10.0  # uninformative held-out logits would make it infinite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +150,7 @@ class ReliabilityCurve:
 def fit_temperature(
     logits: npt.NDArray[np.floating], targets: Ints, weights: Doubles | None = None
 ) -> float:
-    """The number that held-out logits are to be divided by.
+    """The number to divide held-out logits by.
 
     Minimises the cross-entropy of ``softmax(logits / T)``; from 0.01 (a strong penalty makes small
     logits) to 10.

@@ -51,7 +51,7 @@ def block_folds(
     """Folds of contiguous blocks of time within each recording.
 
     A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
-    lacks a class in training or test, two to six shorter blocks a fold are tried, dealt in turn,
+    lacks a class in training or test, two to six shorter blocks per fold are tried, assigned in turn,
     then to and fro. A training window is left out if a test window of the same recording ends
     within `embargo_s` of its end.
 
@@ -91,7 +91,7 @@ def block_folds(
         for there_and_back in (False, True):
             fold_of = np.empty(t_s.size, np.int64)
             for part in parts:
-                fold_of[part] = _dealt(part.size, n_folds, n_blocks, there_and_back)
+                fold_of[part] = _assigned(part.size, n_folds, n_blocks, there_and_back)
             folds = [
                 _fold(f"block {k + 1}", fold_of == k, t_s, parts, embargo_s) for k in range(n_folds)
             ]
@@ -100,7 +100,7 @@ def block_folds(
     if not stratified:
         raise SettingsError(
             f"{n_folds} folds with an embargo of {embargo_s:g} s leave nothing to train on or to "
-            "test: record more, or ask for fewer folds"
+            "test: record more, or use fewer folds"
         )
     raise SettingsError(_too_few(stretches, n_folds, names))
 
@@ -124,9 +124,9 @@ def group_folds(
         for part, rows in (("test", fold.test), ("training", fold.train)):
             absent = sorted(set(classes.tolist()) - set(classes[rows].tolist()))
             if absent:
-                told = ", ".join(_name(number, names) for number in absent)
+                listed = ", ".join(_name(number, names) for number in absent)
                 raise SettingsError(
-                    f"holding out {kind} leaves no {told} for {part}: leave that recording out, "
+                    f"holding out {kind} leaves no {listed} for {part}: leave that recording out, "
                     "or split into blocks"
                 )
         folds.append(fold)
@@ -137,7 +137,7 @@ def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fol
     """Folds of windows drawn at random, as in much published work: their scores leak.
 
     A test window shares samples with training windows, and its drift with all of them. Not for
-    scores that anybody relies on; it shows what leaking is worth.
+    scores to rely on: it shows how much leakage adds.
     """
     order = np.random.default_rng(seed).permutation(n_labelled)
     folds = []
@@ -148,7 +148,7 @@ def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fol
 
 
 def subsample(rows: Ints, most: int) -> Ints:
-    """At most so many of the rows, evenly spaced, the first and last among them.
+    """At most `most` of the rows, evenly spaced, the first and last among them.
 
     Parameters
     ----------
@@ -202,8 +202,8 @@ def _stretches(classes: Ints, parts: Sequence[Ints]) -> dict[int, int]:
     return counts
 
 
-def _dealt(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Ints:
-    """Fold of each row of a recording, as blocks that are dealt to the folds."""
+def _assigned(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) -> Ints:
+    """Fold of each row of a recording, as blocks assigned to the folds."""
     n_all = n_folds * n_blocks
     edges = np.rint(np.arange(1, n_all) * n_rows / n_all).astype(np.int64)
     block = np.searchsorted(edges, np.arange(n_rows), side="right")
@@ -236,10 +236,10 @@ def _name(number: int, names: Sequence[str]) -> str:
 
 
 def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> str:
-    told = ", ".join(f"{_name(number, names)} {count}" for number, count in stretches.items())
+    listed = ", ".join(f"{_name(number, names)} {count}" for number, count in stretches.items())
     fewest = min(stretches.values(), default=0)
-    less = f", or ask for {min(fewest, n_folds - 1)} folds" if min(fewest, n_folds - 1) > 1 else ""
+    less = f", or use {min(fewest, n_folds - 1)} folds" if min(fewest, n_folds - 1) > 1 else ""
     return (
         f"{n_folds} folds need every class in {n_folds} places or more and an embargo between; "
-        f"stretches of each class: {told}: record more changes{less}"
+        f"stretches of each class: {listed}: record more changes{less}"
     )

@@ -19,7 +19,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import placed_positions
 from rtbrain.learn.fit.cross_validation import outputs_of, scores_of
 from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of, tune_popt
-from rtbrain.learn.fit.readout import fit_classifier
+from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds
 from rtbrain.learn.probe.windows import SubjectWindows
 from rtbrain.types import Doubles, Floats, Ints
@@ -49,7 +49,7 @@ class FrozenRow:
     def score(self, windows: SubjectWindows, draw: LabelDraw, embargo_s: float) -> dict[str, float]:
         """Scores of the test windows."""
         features = self.features[draw.seed % len(self.features)]
-        fitted = fit_classifier(
+        fitted = fit_readout(
             features,
             windows.labelled,
             embargo_s=embargo_s,

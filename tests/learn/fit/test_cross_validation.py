@@ -19,7 +19,7 @@ from rtbrain.learn.fit.cross_validation import (
 )
 from rtbrain.learn.fit.features import LinearStft
 from rtbrain.learn.fit.labels import Labelled, targets_from_channel
-from rtbrain.learn.fit.readout import fit_classifier
+from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, unsafe_random_folds
 from rtbrain.recording.open import read_recording
 from rtbrain.signal import Bipolar, HighPass
@@ -103,7 +103,7 @@ def test_a_window_is_scored_by_a_readout_that_has_not_seen_it() -> None:
     folds = blocks_of(labelled)
     found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S)
     fold = folds[2]
-    alone = fit_classifier(features, labelled, train=fold.train, embargo_s=EMBARGO_S)
+    alone = fit_readout(features, labelled, train=fold.train, embargo_s=EMBARGO_S)
     expected = np.stack([alone.readout(row) for row in features[fold.test]])
     np.testing.assert_allclose(found.outputs[fold.test], expected, atol=1e-6)
     assert found.folds[2].scores == scores_of(found.outputs[fold.test], labelled.targets[fold.test])

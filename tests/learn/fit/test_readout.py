@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import fit_classifier, fit_logistic, fit_regressor, inner_folds
+from rtbrain.learn.fit.readout import fit_logistic, fit_readout, inner_folds
 from rtbrain.learn.fit.softmax import (
     Standardiser,
     apply_temperature,
@@ -89,13 +89,13 @@ def test_the_standardiser_is_that_of_its_rows_and_leaves_constants_alone() -> No
 def test_a_fit_reads_its_training_windows_only() -> None:
     features, labelled = task(400, 30)
     train = np.r_[0:250]
-    fitted = fit_classifier(features, labelled, train=train, embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, train=train, embargo_s=EMBARGO_S)
     spoilt = features.copy()
     spoilt[250:] = np.nan
     targets = labelled.targets.copy()
     targets[250:] = 1
     other = Labelled(labelled.rows, targets, labelled.names, labelled.t_s)
-    again = fit_classifier(spoilt, other, train=train, embargo_s=EMBARGO_S)
+    again = fit_readout(spoilt, other, train=train, embargo_s=EMBARGO_S)
     np.testing.assert_array_equal(fitted.readout.weight, again.readout.weight)
     assert (fitted.c, fitted.temperature) == (again.c, again.temperature)
     assert np.isfinite(again.readout.weight).all()
@@ -118,8 +118,8 @@ def test_penalties_are_chosen_on_blocks_that_keep_their_embargo() -> None:
 
 def test_noise_is_penalised_more_than_a_plain_signal_and_held_out_chance_is_not_confident() -> None:
     features, labelled = task(600, 40, lift=0.0)
-    noise = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
-    plain = fit_classifier(*task(600, 40, lift=8.0), embargo_s=EMBARGO_S)
+    noise = fit_readout(features, labelled, embargo_s=EMBARGO_S)
+    plain = fit_readout(*task(600, 40, lift=8.0), embargo_s=EMBARGO_S)
     assert plain.validation_score > 0.95
     assert abs(noise.validation_score - 0.5) < 0.1
     told = np.stack([noise.readout(row) for row in features])
@@ -128,7 +128,7 @@ def test_noise_is_penalised_more_than_a_plain_signal_and_held_out_chance_is_not_
 
 def test_more_features_than_windows_and_one_stretch_a_class_still_give_a_readout() -> None:
     features, labelled = task(40, 200)
-    fitted = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, embargo_s=EMBARGO_S)
     assert np.isnan(fitted.validation_score)
     assert fitted.temperature == 1.0
     told = np.stack([fitted.readout(row) for row in features]).argmax(axis=1)
@@ -137,8 +137,8 @@ def test_more_features_than_windows_and_one_stretch_a_class_still_give_a_readout
 
 def test_thinning_before_the_choice_changes_little() -> None:
     features, labelled = task(3000, 10, lift=1.0)
-    many = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
-    fewer = fit_classifier(features, labelled, embargo_s=EMBARGO_S, max_windows=1500)
+    many = fit_readout(features, labelled, embargo_s=EMBARGO_S)
+    fewer = fit_readout(features, labelled, embargo_s=EMBARGO_S, max_windows=1500)
     told = [np.stack([f.readout(row) for row in features])[:, 1] for f in (many, fewer)]
     assert np.corrcoef(*told)[0, 1] > 0.98
     aucs = [roc_auc_score(labelled.targets, values) for values in told]
@@ -158,7 +158,7 @@ def test_a_temperature_undoes_what_logits_were_multiplied_by_and_is_folded_into_
     assert right.error < 0.02 < 0.15 < over.error
     assert right.counts.sum() == 20_000
     features, labelled = task(100, 4)
-    fitted = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, embargo_s=EMBARGO_S)
     once = fitted.readout(features[0])
     np.testing.assert_allclose(
         apply_temperature(fitted.readout, 2.0)(features[0]), softmax(np.log(once) / 2), rtol=1e-4
@@ -167,7 +167,7 @@ def test_a_temperature_undoes_what_logits_were_multiplied_by_and_is_folded_into_
 
 def test_the_readout_is_the_fit_at_its_penalty_with_its_logits_divided_by_the_temperature() -> None:
     features, labelled = task(600, 40, n_classes=3, lift=0.6)
-    fitted = fit_classifier(features, labelled, embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, embargo_s=EMBARGO_S)
     assert abs(np.log(fitted.temperature)) > 0.3, "a temperature of 1 would prove nothing"
     scaled = StandardScaler().fit_transform(features.astype(np.float64))
     theirs = LogisticRegression(C=fitted.c, class_weight="balanced", tol=1e-10, max_iter=10_000)
@@ -179,7 +179,7 @@ def test_the_readout_is_the_fit_at_its_penalty_with_its_logits_divided_by_the_te
 
 def test_decodes_of_windows_to_come_are_right_as_often_as_they_say() -> None:
     features, labelled = task(4000, 60, lift=0.8)
-    fitted = fit_classifier(features, labelled, train=np.arange(800), embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, train=np.arange(800), embargo_s=EMBARGO_S)
     untempered = apply_temperature(fitted.readout, 1 / fitted.temperature)
     later = np.arange(900, 4000)
     errors = [
@@ -195,7 +195,7 @@ def test_values_are_predicted_with_a_penalty_chosen_inside() -> None:
     values = (features[:, :3] @ [1.0, -2.0, 0.5] + rng.normal(0, 1, 600)).astype(np.float32)
     labelled = Labelled(np.arange(600), values[:, np.newaxis], ("force",), np.arange(600) * HOP_S)
     train = np.arange(400)
-    fitted = fit_regressor(features, labelled, train=train, embargo_s=EMBARGO_S)
+    fitted = fit_readout(features, labelled, train=train, embargo_s=EMBARGO_S)
     told = np.array([fitted.readout(row)[0] for row in features[400:]])
     assert r2_score(values[400:], told) > 0.8
     assert abs(fitted.validation_score - r2_score(values[400:], told)) < 0.15
