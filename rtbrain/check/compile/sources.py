@@ -17,13 +17,12 @@ from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.evaluate.run import label_settings
 from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
-from rtbrain.learn.fit.play import play_recording
+from rtbrain.learn.fit.play import VirtualSession, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
-from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.types import Floats
 
 _SYNTHETIC = "synthetic:"

@@ -18,13 +18,13 @@ from rtbrain.learn.fit.labels import (
     states_from_markers,
     targets_from_channel,
 )
+from rtbrain.learn.fit.play import VirtualSession
 from rtbrain.progress import OnProgress
 from rtbrain.recording.datasets import labelled_events, open_trial
 from rtbrain.recording.open import amplitude_note, missing_note
 from rtbrain.recording.read import read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.stage import Source
 from rtbrain.types import Chunk, Montage, Times
 

@@ -11,10 +11,10 @@ from rtbrain.config import Recipe, load_settings
 from rtbrain.encoder import FrameMean
 from rtbrain.learn.fit.features import FeatureRows, RandomChannelSubset, gather, join_features
 from rtbrain.learn.fit.inputs import chunks_of
+from rtbrain.learn.fit.play import VirtualSession
 from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.recording.virtual_session import VirtualSession
 from rtbrain.types import Chunk, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 
