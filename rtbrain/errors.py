@@ -18,7 +18,7 @@ prints it and exits with code 2.
 
 from collections.abc import Sequence
 
-_MAX_QUOTED = 80
+_MAX_CHARS = 80
 
 
 class RtbrainError(Exception):
@@ -59,7 +59,16 @@ class CompiledModelError(RtbrainError):
 
 def quote(text: str) -> str:
     """Text from a sender or a file, quoted, escaped and cut, so that it fits a one-line message."""
-    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+    return repr(_cut(text))
+
+
+def plain_text(text: str) -> str:
+    """Text from a sender in one line, cut, and with ? for control characters."""
+    return _cut("".join(char if char.isprintable() else "?" for char in text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "..."
 
 
 def list_words(words: Sequence[str], limit: int = 4) -> str:

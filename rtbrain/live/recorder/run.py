@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, plain_text
 from rtbrain.live.recorder.recorder import DiskGuard, Recorder
 from rtbrain.live.recorder.sidecar import (
     Sidecar,
@@ -24,7 +24,7 @@ from rtbrain.processes import stop_after, stop_on_signals
 from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.stream.lsl.raw_inlet import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.stream.lsl.streams import plain_text, require_free_name
+from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream_names import decode_name, status_name
 
 _MB = 1e6

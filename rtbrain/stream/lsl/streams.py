@@ -8,18 +8,22 @@ from functools import partial
 from typing import Any
 
 import pylsl
-from pylsl.util import LostError
-from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, StreamLostError, plain_text
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
-from rtbrain.stream.lsl.resolve import StreamSummary, list_streams, make_inlet
+from rtbrain.stream.lsl.resolve import (
+    StreamSummary,
+    fetch_full_info,
+    liblsl_errors,
+    list_streams,
+    make_inlet,
+    pull_texts,
+)
 from rtbrain.stream_names import is_status, sender_of
 
 _POLL_S = 0.02
 _MAX_THREADS = 16
-_MAX_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,6 @@ def streams(timeout_s: float = 2.0) -> list[LiveStream]:
     return sorted(rows, key=lambda row: (row.name, row.source_id, row.host))
 
 
-def plain_text(text: str) -> str:
-    """Text of a sender in one line, cut, and without control characters."""
-    shown = "".join(char if char.isprintable() else "?" for char in text)
-    return shown if len(shown) <= _MAX_CHARS else f"{shown[:_MAX_CHARS]}..."
-
-
 def require_free_name(stream: str) -> None:
     """Refuse a name that a stream of another decoder or recorder already has.
 
@@ -128,8 +126,8 @@ def signal_streams() -> list[StreamSummary]:
 def _header(info: Any, timeout_s: float) -> Any:
     """Full header; None if its sender does not answer."""
     try:
-        return make_inlet(info, 1).info(timeout_s)
-    except (LostError, LslTimeoutError, RuntimeError):  # pylsl: an inlet that cannot be made
+        return fetch_full_info(make_inlet(info, 1), info, timeout_s)
+    except StreamLostError:
         return None
 
 
@@ -138,16 +136,17 @@ def _recorded(info: Any, timeout_s: float) -> list[tuple[str, str, str]]:
     end = time.monotonic() + timeout_s
     try:
         inlet = make_inlet(info, 1)
-        inlet.open_stream(timeout_s)
+        with liblsl_errors(info, "open its data connection", timeout_s):
+            inlet.open_stream(timeout_s)
         while time.monotonic() < end:
-            for (text,), stamp in zip(*inlet.pull_chunk(), strict=True):
+            for stamp, text in pull_texts(inlet, info):
                 event = parse_status_line(stamp, text)
                 if event.event == "summary":
                     use = f"recorded by {sender_of(info.name())}"
                     rows = event.fields.get("recording", [])
                     return [(str(name), str(source_id), use) for name, source_id in rows]
             time.sleep(_POLL_S)
-    except (LostError, LslTimeoutError, RuntimeError, ValueError, TypeError):
+    except (StreamLostError, ValueError, TypeError):
         pass  # gone meanwhile, or another program's stream
     return []
 
