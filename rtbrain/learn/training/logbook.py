@@ -1,9 +1,9 @@
 """The log of a training: one line of JSON per step, and the same for tensorboard."""
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,10 @@ class Logbook:
         self._file = (folder / _LOG).open("a", encoding="utf-8")
         # Extra [train]: without tensorboard the log of JSON lines remains, which all else reads.
         self._board: Any = None
-        if importlib.util.find_spec("tensorboard") is not None:
-            writer = importlib.import_module("torch.utils.tensorboard.writer")
-            self._board = writer.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        if find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def step(self, record: StepRecord) -> None:
         """Write a step."""

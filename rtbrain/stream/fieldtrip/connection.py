@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import MontageError, StreamError
-from rtbrain.stream.fieldtrip.mne_client import import_mne_realtime
+from rtbrain.stream.fieldtrip.mne_client import mne_realtime
 from rtbrain.stream.lsl.header import require_plain_labels
 from rtbrain.types import Montage, Times
 
@@ -75,13 +75,10 @@ class BufferConnection:
     """
 
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
-        import_mne_realtime()
-        from mne_realtime.externals.FieldTrip import Client
-
         connected = socket.create_connection((host, port), timeout=timeout_s)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wire = _Wire(connected)
-        self._client: Any = Client()
+        self._client: Any = mne_realtime.externals.FieldTrip.Client()
         self._client.sock, self._client.isConnected = self._wire, True
 
     def header(self) -> Any | None:

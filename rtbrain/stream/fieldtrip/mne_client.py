@@ -21,6 +21,11 @@ from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.types import Chunk, Montage, empty_chunk
 from rtbrain.units import microvolts_per, to_microvolts
 
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "MNE-realtime is discontinued", FutureWarning)
+    import mne_realtime
+    import mne_realtime.externals.FieldTrip
+
 _POLL_S = 0.005
 _MOCK_CHUNK_S = 0.25
 _MOST_WAITING = 64
@@ -133,7 +138,6 @@ class MneClientSource:
         self._n_arrived += n_lost + data.shape[1]
 
     def _begin(self) -> Receive:
-        mne_realtime = import_mne_realtime()
         if isinstance(self._client, mne_realtime.MockRtClient):
             for data in _recording_of(self._client):
                 self._take((0, data))
@@ -200,7 +204,6 @@ def open_source(
 
 def _lsl_client(found: Any, source_id: str, timeout_s: float) -> Any:
     """Client of a stream that was found: it looks itself for 0.1 s only, too short for many."""
-    mne_realtime = import_mne_realtime()
 
     class FoundStreamClient(mne_realtime.LSLClient):  # type: ignore[misc, name-defined]
         def _connect(self) -> Any:
@@ -258,17 +261,6 @@ def _recording_of(client: Any) -> list[Any]:
     client.send_data(epochs, "all", 0.0, n_samples / sfreq_hz, hop)
     scales = np.array([[channel["range"] * channel["cal"]] for channel in info["chs"]])
     return [data * scales for data in epochs.blocks]
-
-
-def import_mne_realtime() -> Any:
-    """The module ``mne_realtime``, without its warning that it is not developed any more.
-
-    Imported on call: who uses none of its clients does not need mne, nor the time to load it.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "MNE-realtime is discontinued", FutureWarning)
-        import mne_realtime
-    return mne_realtime
 
 
 def patch_pylsl_for_mne_realtime() -> None:

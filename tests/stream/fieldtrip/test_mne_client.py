@@ -16,7 +16,7 @@ import pytest
 
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.outlet.lsl import SignalOutlet
-from rtbrain.stream.fieldtrip.mne_client import MneClientSource, import_mne_realtime
+from rtbrain.stream.fieldtrip.mne_client import MneClientSource, mne_realtime
 from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, montage_of
 from tests.stream.fieldtrip.server import FieldTripServer
@@ -64,7 +64,7 @@ def test_a_mock_client_gives_its_recording_once_and_ends(n_samples):
     raw = mne.io.RawArray(data * 1e-6, info_of(MONTAGE), verbose="ERROR")
     for channel, cal in zip(raw.info["chs"], (1, 2, 0.5, 1, 3), strict=True):
         channel["cal"] = cal
-    source = MneClientSource(import_mne_realtime().MockRtClient(raw), unit="volts")
+    source = MneClientSource(mne_realtime.MockRtClient(raw), unit="volts")
     montage = source.montage
     assert (montage.names, montage.kinds, montage.sfreq_hz) == (
         MONTAGE.names,
@@ -111,7 +111,7 @@ def test_a_fieldtrip_client_gives_what_was_put():
     # It gives a block only when the first sample of the next one is there.
     data = brain_like(5, 1001, SFREQ_HZ)
     # With no tmax the client (0.3.0) first lists all 2**32 samples by blocks: 20 s at this length.
-    client = import_mne_realtime().FieldTripClient(
+    client = mne_realtime.FieldTripClient(
         info=info_of(MONTAGE), port=server.port, wait_max=5, tmin=0.0, tmax=60.0, buffer_size=100
     )
     with client:
@@ -136,11 +136,11 @@ LSL_CLIENT = """
     import numpy as np
     from rtbrain.stream.fieldtrip.mne_client import MneClientSource
     from rtbrain.stream.fieldtrip.mne_client import (
-        import_mne_realtime, patch_pylsl_for_mne_realtime,
+        mne_realtime, patch_pylsl_for_mne_realtime,
     )
 
     patch_pylsl_for_mne_realtime()
-    with import_mne_realtime().LSLClient(host=sys.argv[1], wait_max=20) as client:
+    with mne_realtime.LSLClient(host=sys.argv[1], wait_max=20) as client:
         source = MneClientSource(client, unit="microvolts")
         chunks, end = [], time.monotonic() + 20
         while sum(chunk.n_samples for chunk in chunks) < 1000 and time.monotonic() < end:
