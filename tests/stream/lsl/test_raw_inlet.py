@@ -12,7 +12,7 @@ import numpy as np
 import pylsl
 import pytest
 
-from rtbrain.outlet.lsl_stream import close_outlet
+from rtbrain.outlet.lsl_stream import SentStream
 from rtbrain.stream.lsl.raw_inlet import (
     ClockOffset,
     RawHeader,
@@ -33,7 +33,8 @@ class Sender:
     def __init__(self, name, n_channels=3, sfreq_hz=500.0, value_format="float32", label="Aµ1"):
         info = pylsl.StreamInfo(name, "EEG", n_channels, sfreq_hz, value_format, name)
         info.desc().append_child("channels").append_child_value("label", label)
-        self.outlet = pylsl.StreamOutlet(info)
+        self._stream = SentStream(info)
+        self.outlet = self._stream.outlet
 
     def push(self, values, stamps):
         assert self.outlet.wait_for_consumers(WITHIN_S)
@@ -43,8 +44,8 @@ class Sender:
             self.outlet.push_chunk(chunk, [float(stamp) for stamp in stamps[first : first + 50]])
 
     def close(self):
-        close_outlet(self.outlet)
         self.outlet = None
+        self._stream.close()
 
 
 @contextlib.contextmanager
