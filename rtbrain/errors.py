@@ -71,6 +71,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "..."
 
 
+def one_line(error: object) -> str:
+    """What an error of a library says, on one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def list_words(words: Sequence[str], limit: int = 4) -> str:
     """Words for a message, at most `limit` of them: ``a, b and 5 more``."""
     more = len(words) - limit

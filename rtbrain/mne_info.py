@@ -6,8 +6,7 @@ import numpy as np
 from mne.io.constants import FIFF
 
 from rtbrain.types import Montage
-
-_MILLIMETRES_IN_METRE = 1e3
+from rtbrain.units import MILLIMETRES_PER, place_channels
 
 
 def montage_from_info(info: Any) -> Montage:
@@ -20,14 +19,8 @@ def montage_from_info(info: Any) -> Montage:
     """
     names = tuple(info["ch_names"])
     placed, space = positions_from_info(info)
-    positions = None
-    if placed:
-        positions = np.full((len(names), 3), np.nan, np.float32)
-        for row, name in enumerate(names):
-            if name in placed:
-                positions[row] = placed[name]
     kinds = tuple(info.get_channel_types())
-    return Montage(names, kinds, float(info["sfreq"]), positions, space)
+    return Montage(names, kinds, float(info["sfreq"]), place_channels(names, placed), space)
 
 
 def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
@@ -47,7 +40,7 @@ def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
         return {}, None
     frame = located[0]["coord_frame"]
     placed = {
-        channel["ch_name"]: channel["loc"][:3] * _MILLIMETRES_IN_METRE
+        channel["ch_name"]: channel["loc"][:3] * MILLIMETRES_PER["m"]
         for channel in located
         if channel["coord_frame"] == frame
     }

@@ -1,6 +1,6 @@
 """Units of voltage and positions, as files and headers write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ _MICROVOLTS = {
     **dict.fromkeys(("millivolt", "millivolts", "mv"), 1e3),
     **dict.fromkeys(("volt", "volts", "v"), 1e6),
 }
+MILLIMETRES_PER = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _SMALLEST_UV = 0.1
 _LARGEST_UV = 20_000.0
 _TYPICAL_UV = 50.0
@@ -46,6 +47,15 @@ def parse_position(texts: Sequence[str]) -> Floats:
         return np.full(3, np.nan, np.float32)
     # Part of a position is no position.
     return position if np.isfinite(position).all() else np.full(3, np.nan, np.float32)
+
+
+def place_channels(names: Sequence[str], positions: Mapping[str, npt.ArrayLike]) -> Floats | None:
+    """Positions of these channels, float32 [n_channels, 3], NaN if unknown; None if all are."""
+    placed = np.full((len(names), 3), np.nan, np.float32)
+    for row, name in enumerate(names):
+        if name in positions:
+            placed[row] = positions[name]
+    return None if np.isnan(placed).all() else placed
 
 
 def amplitude_uv(data: Floats) -> float:

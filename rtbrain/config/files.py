@@ -17,7 +17,7 @@ from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
 from rtbrain.config.recipe import Recipe
 from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSettings
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, one_line
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
@@ -72,7 +72,7 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise SettingsError(f"{path.name}: not readable as YAML: {_one_line(error)}") from error
+        raise SettingsError(f"{path.name}: not readable as YAML: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path.name}: expected keys and values, got {type(values).__name__}")
     return values, path.name
@@ -102,10 +102,6 @@ def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: 
         got = "" if first["type"] == "missing" else f", got {first['input']!r:.80}"
         message = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{where}: {key or 'settings'}: {message}{got}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _nearest(word: str, known: list[str]) -> str:

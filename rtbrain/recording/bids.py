@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.recording.recording import MNE_SUFFIXES, Event
+from rtbrain.types import Floats
+from rtbrain.units import MILLIMETRES_PER, parse_position
 
 # Modality, session, subject, dataset.
 _FOLDERS_UP = 4
-_MILLIMETRES = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _NOT_STATED = {"", "n/a", "none"}
 # Copies and results of the recordings live here, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
@@ -32,7 +35,7 @@ class Sidecars:
     kinds: dict[str, str]
     units: dict[str, str]
     bad: tuple[str, ...]
-    positions: dict[str, tuple[float, float, float]]
+    positions: dict[str, Floats]
     space: str | None
     events: tuple[Event, ...] | None
     notes: tuple[str, ...]
@@ -135,9 +138,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _positions(
-    path: Path, notes: list[str]
-) -> tuple[dict[str, tuple[float, float, float]], str | None]:
+def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | None]:
     files = _beside(path, "electrodes.tsv")
     if not files:
         return {}, None
@@ -147,9 +148,9 @@ def _positions(
     space, factor = _space(path, files[0], notes)
     positions = {}
     for row in _rows(files[0], "name", "x", "y", "z"):
-        x, y, z = (factor * _number(row[axis]) for axis in "xyz")
-        if math.isfinite(x + y + z):
-            positions[row["name"]] = (x, y, z)
+        position = parse_position([row[axis] for axis in "xyz"])
+        if np.isfinite(position).all():
+            positions[row["name"]] = factor * position
     return positions, space if positions else None
 
 
@@ -176,8 +177,8 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
         name = "unnamed"
     else:
         name = "MNI" if system.startswith("MNI") else system
-    if unit in _MILLIMETRES:
-        return f"{name} mm", _MILLIMETRES[unit]
+    if unit in MILLIMETRES_PER:
+        return f"{name} mm", MILLIMETRES_PER[unit]
     if unit in _NOT_STATED:
         notes.append(f"the unit of the positions in {electrodes.name} is not declared")
         return f"{name}, unit undeclared", 1.0

@@ -11,12 +11,12 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from rtbrain.errors import RecordingError, list_words
+from rtbrain.errors import RecordingError, list_words, one_line
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per
+from rtbrain.units import microvolts_per, place_channels
 
 # What the parsers of foreign files raise where a file is truncated or is none of theirs.
 _UNREADABLE = (
@@ -49,7 +49,11 @@ def read_mne(path: Path) -> Recording:
         for name, kind in zip(names, raw.get_channel_types(), strict=True)
     )
     factors, unitless = _factors(raw, path, sidecars, notes)
-    positions, space = _positions(raw, names, sidecars)
+    placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
+    if not sidecars.positions:
+        placed = positions_from_info(raw.info)
+    positions = place_channels(names, placed[0])
+    space = None if positions is None else placed[1]
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
     read = partial(_samples, raw, path, factors)
     if raw.n_times:
@@ -85,18 +89,13 @@ def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Flo
         data = raw.get_data(start=start, stop=stop, verbose="ERROR")
     except _UNREADABLE as error:
         raise RecordingError(
-            f"{path} is truncated or damaged at samples {start} to {stop}: {_line(error)}"
+            f"{path} is truncated or damaged at samples {start} to {stop}: {one_line(error)}"
         ) from error
     scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
     return scaled
 
 
-def _line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
-    # Imported here: what runs live does not need MNE-Python, nor the time to load it.
     options = {"exclude": exclude} if exclude else {}
     with capture_warnings("mne") as lines:
         try:
@@ -104,7 +103,7 @@ def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
             raw = mne.io.read_raw(path, preload=False, verbose="WARNING", **options)
         except _UNREADABLE as error:
             raise RecordingError(
-                f"{path} cannot be read, it is truncated, incomplete or foreign: {_line(error)}"
+                f"{path} cannot be read, it is truncated, incomplete or foreign: {one_line(error)}"
             ) from error
     # MNE-Python's own wishes for file names are no news for whoever replays the file.
     notes += [f"{path.name}: {line}" for line in lines if "naming conventions" not in line]
@@ -188,23 +187,6 @@ def _factors(
             f"{list_words(disagreeing)}"
         )
     return factors, tuple(unitless)
-
-
-def _positions(
-    raw: Any, names: tuple[str, ...], sidecars: Sidecars
-) -> tuple[Floats | None, str | None]:
-    if sidecars.positions:
-        placed: dict[str, Any] = dict(sidecars.positions)
-        space = sidecars.space
-    else:
-        placed, space = positions_from_info(raw.info)
-    positions = np.full((len(names), 3), np.nan, np.float32)
-    for row, name in enumerate(names):
-        if name in placed:
-            positions[row] = placed[name]
-    if np.isnan(positions).all():
-        return None, None
-    return positions, space
 
 
 def _annotations(raw: Any) -> tuple[Event, ...]:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.errors import MontageError, RecordingError
+from rtbrain.errors import MontageError, RecordingError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
 
-_MICROVOLTS_IN_VOLT = 1e6
 _LABEL_COLUMNS = ("label", "channel_name", "electrode_name")
 _TEXT_COLUMNS = ("trial_type", "condition", "label", "stimulus", "event")
 _SURFACE = ("ecog", "grid", "strip", "subdural")
@@ -43,8 +42,7 @@ def _opened(path: Path) -> tuple[Any, Any]:
         except _UNREADABLE as error:
             if io is not None:
                 io.close()
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RecordingError(f"{path} cannot be read as NWB: {reason}") from error
+            raise RecordingError(f"{path} cannot be read as NWB: {one_line(error)}") from error
 
 
 def _recording(path: Path, io: Any, nwb: Any, series: str | None) -> Recording:
@@ -155,7 +153,7 @@ def _reader(path: Path, series: Any) -> Callable[[int, int], Floats]:
             raise RecordingError(
                 f"{path} is damaged at samples {start} to {stop}: {error}"
             ) from error
-        microvolts: Floats = ((raw * volts + offset) * _MICROVOLTS_IN_VOLT).astype(np.float32)
+        microvolts: Floats = ((raw * volts + offset) * 1e6).astype(np.float32)  # V to µV
         return microvolts
 
     return read
