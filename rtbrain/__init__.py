@@ -39,7 +39,7 @@ _MODULES = {
     "fit": "rtbrain.learn.fit.run",
     "listen": "rtbrain.live.listen",
     "load": "rtbrain.learn.fit.decoder",
-    "read": "rtbrain.recording.read",
+    "read": "rtbrain.recording.open",
     "run": "rtbrain.live.run",
     "streams": "rtbrain.stream.lsl.streams",
 }

@@ -6,7 +6,7 @@ from rtbrain.learn.fit.run import fit as fit
 from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
 from rtbrain.live.listen import listen as listen
 from rtbrain.live.run import run as run
-from rtbrain.recording.read import read as read
+from rtbrain.recording.open import read as read
 from rtbrain.stream.lsl.streams import streams as streams
 from rtbrain.types import Chunk as Chunk
 from rtbrain.types import Decode as Decode

@@ -21,8 +21,7 @@ from rtbrain.learn.fit.labels import (
 from rtbrain.learn.fit.play import VirtualSession
 from rtbrain.progress import OnProgress
 from rtbrain.recording.datasets import labelled_events, open_trial
-from rtbrain.recording.open import amplitude_note, missing_note
-from rtbrain.recording.read import read
+from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.stage import Source
