@@ -1,8 +1,12 @@
 """Published layouts of recordings, and the synthetic patient, as recordings."""
 
 from rtbrain.recording.datasets.braintreebank import Trial, open_trial
-from rtbrain.recording.datasets.braintreebank_tasks import LabelledEvents, labelled_events
-from rtbrain.recording.datasets.braintreebank_words import Triggers, Words
+from rtbrain.recording.datasets.braintreebank_tasks import (
+    LabelledEvents,
+    Triggers,
+    Words,
+    labelled_events,
+)
 
 __all__ = [
     "LabelledEvents",

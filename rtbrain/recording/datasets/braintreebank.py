@@ -9,7 +9,6 @@ stimuli, NeurIPS Datasets and Benchmarks, arXiv:2411.08343.
 import json
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from rtbrain.errors import MontageError, RecordingError
 from rtbrain.extras import load_extra
-from rtbrain.recording.datasets.braintreebank_words import (
+from rtbrain.recording.datasets.braintreebank_tasks import (
+    Trial,
     Triggers,
     Words,
     read_table,
@@ -26,21 +26,12 @@ from rtbrain.recording.datasets.braintreebank_words import (
 )
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats, Montage
+from rtbrain.units import place_channels
 
 _NAME = re.compile(r"sub_(?P<subject>\w+)_trial(?P<trial>\d+)\.(?:h5|hdf5)")
 # A nominal rate is a power of two; the triggers measure it to well within this share.
 _NOMINAL_WITHIN = 0.01
 _WORTH_A_NOTE = 1e-3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """One person, one film."""
-
-    recording: Recording
-    words: Words | None
-    triggers: Triggers
-    rate_hz: float
 
 
 def read_trial(path: Path) -> Recording:
@@ -216,12 +207,10 @@ def _positions(path: Path, names: tuple[str, ...], notes: list[str]) -> Floats |
         }
     except ValueError as error:
         raise RecordingError(f"{path}: a position is no number: {error}") from error
-    unknown = [math.nan] * 3
     without = [name for name in names if name not in rows]
     if without:
         notes.append(f"no position in {path.name} for {', '.join(without)}")
-    positions = np.array([rows.get(name, unknown) for name in names], np.float32)
-    return None if np.isnan(positions).all() else positions
+    return place_channels(names, rows)
 
 
 def _nominal_hz(rate_hz: float, notes: list[str]) -> float:
