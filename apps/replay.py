@@ -1,16 +1,14 @@
 """`rtbrain replay`: a recording as a live stream, with its events as markers."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
-from rtbrain.recording.playing import print_recording, stream_recording
+from rtbrain.recording.playing import print_recording, require_positive, stream_recording
 from rtbrain.recording.replay import ReplaySource
 
 
@@ -51,10 +49,8 @@ def command(
 ) -> None:
     """Stream a recording over LSL: NAME, and NAME-markers at each of its events."""
     stopping = stop_on_signals()
-    if not 0 < chunk_ms < math.inf:
-        raise SettingsError(f"--chunk-ms must be a number above 0, got {chunk_ms:g}")
-    if not 0 < speed < math.inf:
-        raise SettingsError(f"--speed must be a number above 0, got {speed:g}")
+    require_positive("--chunk-ms", chunk_ms)
+    require_positive("--speed", speed)
     console = Console(stderr=True)
     opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
     labels = None if channels is None else [label.strip() for label in channels.split(",")]

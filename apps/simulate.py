@@ -10,6 +10,7 @@ from rtbrain.check.faults.inject.grammar import FAULT_KINDS, parse_fault
 from rtbrain.check.faults.inject.outlet import FaultyOutlet, stream_patient
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
+from rtbrain.recording.playing import require_positive
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 
@@ -45,10 +46,8 @@ def command(
     fault: Annotated[list[str] | None, typer.Option("--fault", help=_FAULT_HELP)] = None,
 ) -> None:
     """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
-    if not 0 < chunk_ms < math.inf:
-        raise SettingsError(f"--chunk-ms must be a number above 0, got {chunk_ms:g}")
-    if not 0 < speed < math.inf:
-        raise SettingsError(f"--speed must be a number above 0, got {speed:g}")
+    require_positive("--chunk-ms", chunk_ms)
+    require_positive("--speed", speed)
     if not 0 <= start < math.inf:
         raise SettingsError(f"--start must be a number of 0 s or more, got {start:g}")
     patient = Patient(

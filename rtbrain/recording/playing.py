@@ -1,16 +1,17 @@
-"""What `replay` and `simulate` do alike: wait for a listener, read a source, let the last out."""
+"""Streaming a source over LSL from the command line: wait for a listener, play, drain."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rtbrain.errors import SettingsError
 from rtbrain.outlet.events import MarkerOutlet
 from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.recording.open import amplitude_note, missing_note
@@ -26,6 +27,12 @@ _ASK_AGAIN_S = 0.2
 _LAST_SENDING_S = 0.5
 
 
+def require_positive(flag: str, value: float) -> None:
+    """Refuse a number that is not above 0, or not finite."""
+    if not 0 < value < math.inf:
+        raise SettingsError(f"{flag} must be a number above 0, got {value:g}")
+
+
 class _Outlet(Protocol):
     @property
     def has_listeners(self) -> bool: ...
@@ -34,13 +41,13 @@ class _Outlet(Protocol):
 
 
 def wait_for_listener(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
-    """Wait until somebody listens, or the user ends it."""
+    """Wait until a listener connects, or the user ends it."""
     while not stopping() and not outlet.wait_for_listeners(_ASK_AGAIN_S):
         pass
 
 
 def drain_outlet(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
-    """Give the outlet time to send its last samples, if anybody is there to get them."""
+    """Give the outlet time to send its last samples to its listeners, if it has any."""
     if outlet.has_listeners and not stopping():
         time.sleep(_LAST_SENDING_S)
 
@@ -68,6 +75,7 @@ def print_note(note: str) -> None:
 def print_recording(
     console: Console, path: Path, recording: Recording, source: ReplaySource, scale: float
 ) -> None:
+    """Print what is about to be played, and the notes about it."""
     montage = source.montage
     console.print(
         f"replaying {path.name}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "
@@ -87,49 +95,37 @@ def stream_recording(
     wait: bool,
     stopping: Callable[[], bool],
 ) -> None:
+    """Stream a recording over LSL, with its events as markers, and show how far it is."""
     sfreq_hz = source.montage.sfreq_hz
     # The rate that is announced is the rate at which samples leave.
     announced = replace(source.montage, sfreq_hz=sfreq_hz * speed)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (
         closing(SignalOutlet(name, announced, source_id=name, origin="replay")) as signal,
         closing(MarkerOutlet(markers_name(name), source_id=markers_name(name))) as markers,
     ):
         if wait:
             wait_for_listener(signal, stopping)
-        n_samples = _play(console, source, signal, markers, speed, loop, stopping)
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("playing", total=source.n_samples)
+
+            def show(n_pushed: int) -> None:
+                passes, within = divmod(n_pushed, source.n_samples)
+                if loop:
+                    progress.update(task, description=f"pass {passes + 1}", completed=within)
+                else:
+                    progress.update(task, completed=n_pushed)
+
+            n_samples = play(
+                iterate_chunks(source),
+                _pusher(source, signal, markers, show),
+                speed=speed,
+                clock=lsl_clock,
+                wait=time.sleep,
+                stop=stopping,
+            )
         drain_outlet(signal, stopping)
     console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
-
-
-def _play(
-    console: Console,
-    source: ReplaySource,
-    signal: SignalOutlet,
-    markers: MarkerOutlet,
-    speed: float,
-    loop: bool,
-    stopping: Callable[[], bool],
-) -> int:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("playing", total=source.n_samples)
-        show = partial(_show, progress, task, loop, source.n_samples)
-        return play(
-            iterate_chunks(source),
-            _pusher(source, signal, markers, show),
-            speed=speed,
-            clock=lsl_clock,
-            wait=time.sleep,
-            stop=stopping,
-        )
-
-
-def _show(progress: Progress, task: TaskID, loop: bool, n_samples: int, n_pushed: int) -> None:
-    passes, within = divmod(n_pushed, n_samples)
-    if loop:
-        progress.update(task, description=f"pass {passes + 1}", completed=within)
-    else:
-        progress.update(task, description="playing", completed=n_pushed)
 
 
 def _pusher(
