@@ -1,5 +1,12 @@
-"""Recordings written as FIF, EDF or BIDS-iEEG, for the tools of others."""
+"""Recordings written as FIF, EDF or BIDS-iEEG, for other programs.
 
+References
+----------
+Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
+Appelhoff et al. 2019, MNE-BIDS, https://doi.org/10.21105/joss.01896
+"""
+
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,20 +15,22 @@ from typing import Any, Literal
 import mne
 import numpy as np
 
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.errors import RecordingError, SettingsError, one_line
 from rtbrain.extras import load_extra
-from rtbrain.recording.export_bids import write_bids
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.replay import lost_before
 from rtbrain.types import Times
+from rtbrain.units import MILLIMETRES_PER
 
 FORMATS = ("bids", "fif", "edf")
 _ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf"}
 _VOLTS_IN_MICROVOLT = 1e-6
-_METRES_IN_MILLIMETRE = 1e-3
 # Kinds of ours by MNE-Python's names; all others are written as misc, their numbers as they are.
 _IN_VOLTS = {kind: kind for kind in ("seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog")}
 _IN_VOLTS["ieeg"] = "seeg"
+_INTRACRANIAL = {"seeg", "ecog", "dbs", "ieeg"}
+_BIDS_SPACE = "space-Other"
+_BIDS_UNITS = {"mm": "mm", "cm": "cm", "m": "m", "voxels": "pixels"}
 _FRAMES = {"MNI mm": "mni_tal", "head mm": "head"}
 # MNE-Python and the writers of BrainVision and EDF files hold the signal this often at once, as
 # float64: measured, 23 bytes a sample for EDF.
@@ -45,38 +54,32 @@ def export_recording(
     session: str = "",
     task: str = "decoding",
 ) -> tuple[Path, tuple[str, ...]]:
-    """Write a recording anew; FIF files block by block, the others from memory.
+    """Write a recording to a new file; FIF block by block, the others from memory.
 
-    Events become annotations. Where the recording stamps its samples one by one, an event goes
-    with the sample that was taken at its time, and each loss of samples becomes an annotation
-    ``BAD gap of N samples``. Nothing that is written says who was recorded, or when: FIF and
-    BIDS carry no date, EDF, which must have one, the first of January 1985.
+    Events become annotations, placed by the time stamps of the samples where the recording has
+    them; each gap becomes an annotation ``BAD gap of N samples``. The file holds no name and no
+    date: FIF and BIDS need none, EDF gets 1 January 1985.
 
     Parameters
     ----------
-    recording : Recording
-        What is written.
     out : Path
-        A file, or for ``bids`` the folder of the dataset; it is not written over.
-    to : str
-        One of `FORMATS`.
+        A new file, or for ``bids`` the folder of the dataset.
     bad : sequence of str
-        Channels to mark as bad beside those that the recording marks.
+        Channels to mark as bad besides those that the recording marks.
     subject, session, task : str
-        Labels in the names of a BIDS dataset's files; an empty session is left out.
+        BIDS labels; an empty session is left out.
 
     Returns
     -------
     path : Path
-        The file with the signal, the first one where it was split.
+        The file with the signal; the first one if it was split.
     notes : tuple of str
         What the format could not hold, one line each.
 
     Raises
     ------
     SettingsError
-        The file is there already, there is no such format, a label cannot be, or the memory is
-        too small.
+        The file exists, the format is unknown, a label is invalid, or memory is too small.
     MontageError
         A channel in `bad` does not exist.
     RecordingError
@@ -88,7 +91,7 @@ def export_recording(
     if to == "bids":
         _require_memory(recording, to)
         raw, notes = _raw(recording, bad, placed=False)
-        return write_bids(recording, raw, out, (subject, session, task)), notes
+        return _write_bids(recording, raw, out, (subject, session, task)), notes
     _refuse_to_overwrite(out)
     raw, notes = _raw(recording, bad, placed=to == "fif")
     if to == "fif":
@@ -124,7 +127,7 @@ def _write_fif(raw: Any, out: Path) -> Path:
             return Path(raw.save(out, fmt="single", verbose="WARNING")[0])
         except (OSError, ValueError) as error:
             out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
-            raise RecordingError(f"{out} cannot be written as FIF: {_line(error)}") from error
+            raise RecordingError(f"{out} cannot be written as FIF: {one_line(error)}") from error
 
 
 def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
@@ -144,16 +147,90 @@ def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
             )
         except (RuntimeError, ValueError) as error:
             raise RecordingError(
-                f"EDF cannot hold this recording: {_line(error)}; export to fif"
+                f"EDF cannot hold this recording: {one_line(error)}; export to fif"
             ) from error
         except OSError as error:
             out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
-            raise RecordingError(f"{out} cannot be written as EDF: {_line(error)}") from error
+            raise RecordingError(f"{out} cannot be written as EDF: {one_line(error)}") from error
     return lines
 
 
-def _line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _write_bids(recording: Recording, raw: Any, root: Path, labels: tuple[str, str, str]) -> Path:
+    """Write a recording into a BIDS folder, which may hold others; all samples are loaded."""
+    load_extra("pybv", "bids", "writing BIDS")
+    mne_bids = load_extra("mne_bids", "bids", "writing BIDS")
+    place = _bids_path(mne_bids, recording, root, labels)
+    tables = _position_tables(recording, Path(place.fpath))
+    raw.load_data(verbose="WARNING")
+    with capture_warnings("mne"):
+        try:
+            mne_bids.write_raw_bids(
+                raw, place, format="BrainVision", allow_preload=True, verbose="ERROR"
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise RecordingError(f"{root} cannot be written as BIDS: {one_line(error)}") from error
+        # MNE-BIDS takes the maker of the file format for the maker of the amplifier.
+        about = {"Manufacturer": "n/a"}
+        mne_bids.update_sidecar_json(place.copy().update(extension=".json"), about, verbose="ERROR")
+    for path, text in tables.items():
+        path.write_text(text, encoding="utf-8")
+        # MNE-BIDS wrote the same without the space, and with no positions in it.
+        path.with_name(path.name.replace(f"_{_BIDS_SPACE}", "")).unlink(missing_ok=True)
+    return Path(place.fpath)
+
+
+def _bids_path(
+    mne_bids: Any, recording: Recording, root: Path, labels: tuple[str, str, str]
+) -> Any:
+    for what, label in zip(("subject", "session", "task"), labels, strict=True):
+        if not label.isalnum() and (label or what != "session"):
+            raise SettingsError(f"--{what}: BIDS labels are letters and digits, got {label!r}")
+    subject, session, task = labels
+    datatype = "ieeg" if _INTRACRANIAL & set(recording.montage.kinds) else "eeg"
+    place = mne_bids.BIDSPath(
+        subject=subject,
+        session=session or None,
+        task=task,
+        datatype=datatype,
+        suffix=datatype,
+        extension=".vhdr",
+        root=root,
+    )
+    if place.fpath.exists():
+        raise SettingsError(
+            f"{place.fpath} is there already and is not written over: pass another --out, "
+            "--subject, --session or --task"
+        )
+    return place
+
+
+def _position_tables(recording: Recording, header: Path) -> dict[Path, str]:
+    """Paths and texts of electrodes.tsv and coordsystem.json; none where nothing is known."""
+    montage = recording.montage
+    if montage.positions is None or montage.space is None:
+        return {}
+    lines = ["name\tx\ty\tz\tsize"]
+    for name, position in zip(montage.names, montage.positions, strict=True):
+        axes = [f"{axis:.9g}" if np.isfinite(axis) else "n/a" for axis in position]
+        lines.append("\t".join([name, *axes, "n/a"]))
+    described = {
+        "iEEGCoordinateSystem": "Other",
+        "iEEGCoordinateUnits": _BIDS_UNITS.get(montage.space.split()[-1], "n/a"),
+        "iEEGCoordinateSystemDescription": f"As the recording names it: {montage.space}",
+    }
+    parts = [part for part in header.name.split("_") if part.startswith(("sub-", "ses-"))]
+    stem = "_".join([*parts, _BIDS_SPACE])
+    tables = {
+        header.with_name(f"{stem}_electrodes.tsv"): "\n".join(lines) + "\n",
+        header.with_name(f"{stem}_coordsystem.json"): json.dumps(described, indent=4) + "\n",
+    }
+    for path, text in tables.items():
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise SettingsError(
+                f"{path} has other electrodes than this recording and is not written over: pass "
+                "another --subject or --session"
+            )
+    return tables
 
 
 def _raw(recording: Recording, bad: Sequence[str], *, placed: bool) -> tuple[Any, tuple[str, ...]]:
@@ -210,7 +287,7 @@ def _place(raw: Any, recording: Recording, notes: list[str]) -> None:
         )
         return
     placed = {
-        name: position * _METRES_IN_MILLIMETRE
+        name: position / MILLIMETRES_PER["m"]
         for name, position in zip(
             recording.montage.names, positions.astype(np.float64), strict=True
         )
