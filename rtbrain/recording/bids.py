@@ -1,4 +1,4 @@
-"""BIDS-iEEG folders: which recording is meant, and what lies beside it.
+"""BIDS-iEEG folders: which recording is meant, and its sidecar files.
 
 References
 ----------
@@ -23,14 +23,14 @@ from rtbrain.units import MILLIMETRES_PER, parse_position
 # Modality, session, subject, dataset.
 _FOLDERS_UP = 4
 _NOT_STATED = {"", "n/a", "none"}
-# Copies and results of the recordings live here, not recordings.
+# These folders hold copies and results, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
 SidecarRow = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sidecars:
-    """What the files beside a recording say of it."""
+    """What the sidecar files of a recording say about it."""
 
     kinds: dict[str, str]
     units: dict[str, str]
@@ -61,7 +61,7 @@ def find_recording(folder: Path) -> Path:
 
 
 def read_sidecars(path: Path) -> Sidecars:
-    """Read what lies beside a recording; nothing for a file that is not named as BIDS names."""
+    """Read the sidecars of a recording; empty for a file that is not named by BIDS."""
     notes: list[str] = []
     kinds: dict[str, str] = {}
     units: dict[str, str] = {}
@@ -155,7 +155,7 @@ def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | N
 
 
 def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
-    """Name of the space with its unit, and what a coordinate is multiplied by."""
+    """Name of the space with its unit, and the factor of its coordinates."""
     wanted = {part for part in _entities(electrodes) if part.startswith("space-")}
     files = [file for file in _beside(path, "coordsystem.json") if wanted <= _entities(file)]
     described: Any = {}
@@ -168,7 +168,7 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
             raise RecordingError(f"{files[0]} cannot be read as JSON: it holds no object")
     system = str(described.get("iEEGCoordinateSystem") or "")
     unit = str(described.get("iEEGCoordinateUnits") or "").lower()
-    # Only the declared system names the space: file names say MNI of positions that are not.
+    # Only the declared system names the space: file names say MNI of other spaces too.
     if system.lower() in _NOT_STATED | {"other"}:
         notes.append(
             f"{electrodes.name} is in no declared template space (system {system or 'absent'!r}): "

@@ -1,4 +1,4 @@
-"""A recording on disk as microvolts, channels and events: what a replay plays."""
+"""A recording as microvolts, channels and events: what readers return and replay plays."""
 
 import logging
 import warnings
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtbrain.errors import one_line
 from rtbrain.types import Floats, Montage, Times
 
 MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
@@ -15,17 +16,7 @@ MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened during a recording.
-
-    Attributes
-    ----------
-    onset_s : float
-        Seconds since the first sample.
-    duration_s : float
-        Seconds; 0 for a moment.
-    text : str
-        What happened, in the file's words.
-    """
+    """Event by its onset, in seconds from the first sample; a moment lasts 0 s."""
 
     onset_s: float
     duration_s: float
@@ -38,27 +29,20 @@ class Recording:
 
     Attributes
     ----------
-    montage : Montage
-        Labels, kinds, positions and nominal rate.
-    n_samples : int
-        Samples a channel.
     reader : callable
-        ``reader(start, stop)`` gives float32 [n_channels, stop - start] in µV.
+        ``reader(start, stop)`` returns float32 [n_channels, stop - start] in µV.
     stamps : ndarray, float64 [n_samples], or None
-        Seconds since the first sample where the file stamps its samples one by one; None where
-        they are regular.
+        Seconds from the first sample where the file stamps each sample; None: they are regular.
     events : tuple of Event
-        In the order of their onsets.
+        By onset.
     notes : tuple of str
         What the user should know about the file, one line each.
-    closer : callable or None
-        Lets go of the file.
     bad : tuple of str
-        Channels that the file's makers mark as bad; they are read like all others.
+        Channels that the file marks as bad; they are read like the others.
     subject, session : str
-        Labels in the file's name, by which recordings are told apart; empty where it has none.
+        Labels in the file's name; empty without one.
     unitless : tuple of str
-        Channels of which the file tells no unit of voltage: their numbers are taken as microvolts.
+        Channels without a unit of voltage in the file: their numbers are taken as microvolts.
     """
 
     montage: Montage
@@ -74,36 +58,19 @@ class Recording:
     unitless: tuple[str, ...] = ()
 
     def read(self, start: int, stop: int) -> Floats:
-        """Samples `start` up to, not including, `stop`.
-
-        Returns
-        -------
-        ndarray, float32 [n_channels, stop - start]
-            Microvolts; the caller's own.
-
-        Raises
-        ------
-        ValueError
-            The samples are not within the recording.
-        """
+        """Samples in µV, float32 [n_channels, stop - start], a copy of their own."""
         self._check(start, stop)
         if start == stop:
             return np.empty((self.montage.n_channels, 0), np.float32)
         return self.reader(start, stop)
 
     def timestamps(self, start: int, stop: int) -> Times | None:
-        """Stamps of these samples, s since the first sample; None where they are regular.
-
-        Raises
-        ------
-        ValueError
-            The samples are not within the recording.
-        """
+        """Seconds from the first sample to each of these; None where they are regular."""
         self._check(start, stop)
         return None if self.stamps is None else self.stamps[start:stop].copy()
 
     def close(self) -> None:
-        """Let go of the file; safe to call twice."""
+        """Close the file; safe to call twice."""
         if self.closer is not None:
             self.closer()
 
@@ -115,32 +82,32 @@ class Recording:
 class _Lines(logging.Handler):
     """Log records, kept as lines."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._lines = lines
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(" ".join(record.getMessage().split()))
+        self.lines.append(one_line(record.getMessage()))
 
 
 @contextmanager
 def capture_warnings(library: str) -> Iterator[list[str]]:
-    """Keep what a library says to itself."""
+    """Warnings and log records of a library, one line each, in the list once the block ends."""
     logger = logging.getLogger(library)
     handlers, propagates = logger.handlers[:], logger.propagate
     lines: list[str] = []
-    said: list[str] = []
-    # The library's own handlers too are taken off: some print to the terminal.
-    logger.handlers[:], logger.propagate = [_Lines(said)], False
+    kept = _Lines()
+    # The library's own handlers are removed too: some print to the terminal.
+    logger.handlers[:], logger.propagate = [kept], False
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield lines
     finally:
         logger.handlers[:], logger.propagate = handlers, propagates
-    said += [
-        " ".join(str(warning.message).split())
+    warned = [
+        one_line(warning.message)
         for warning in caught
         if issubclass(warning.category, UserWarning | RuntimeWarning)
     ]
-    lines += dict.fromkeys(said)
+    lines += dict.fromkeys(kept.lines + warned)

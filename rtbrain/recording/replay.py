@@ -1,4 +1,4 @@
-"""A recording as a source of chunks, as fast as they are asked for; a pace is given elsewhere."""
+"""A recording as a source of chunks, and `play`, which pushes chunks in real time."""
 
 import math
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Chunk, Floats, Ints, Montage, Times
 
 _BLOCK_S = 1.0
-# Senders hand samples on in bursts; a stall that a burst makes up for within this time lost none.
+# Senders send in bursts: a stall that ends in a burst within this time lost no sample.
 _BURST_S = 0.25
 _LONGEST_WAIT_S = 0.1
 # Below this a wait is rounding, and a virtual clock could not be advanced by it.
@@ -20,10 +20,10 @@ _DUE_S = 1e-9
 
 
 def lost_before(stamps: Times, sfreq_hz: float) -> Ints:
-    """How many samples were lost just before each, judged from the stamps.
+    """How many samples were lost just before each, int64 [n_samples], judged by the stamps.
 
-    A loss moves all stamps after it, jitter does not: there is a gap where every stamp of the
-    next 0.25 s is later, against the counter, than every stamp of the last 0.25 s.
+    A loss delays all stamps after it, jitter does not: there is a gap where every stamp of the next
+    0.25 s is later, relative to the counter, than every stamp of the last 0.25 s.
     """
     lost = np.zeros(stamps.size, np.int64)
     late = (stamps - stamps[:1]) * sfreq_hz - np.arange(stamps.size)
@@ -36,35 +36,31 @@ def lost_before(stamps: Times, sfreq_hz: float) -> Ints:
 
 
 class ReplaySource:
-    """A stretch of a recording as chunks, once or without end.
+    """A stretch of a recording as chunks, once or in a loop, as fast as they are pulled.
 
-    Samples are counted from 0 at the first one played. Where the recording stamps its samples,
-    chunks carry these stamps, from 0, and end at each gap: the next one says how many samples
-    were lost, and the counter runs on over them. When the recording is looped, counter and
-    stamps run on: the first sample of a pass follows the last one of the pass before by one
-    period.
+    Samples are numbered from 0. Where the recording has time stamps, chunks carry them, from 0, and
+    end at each gap; the next chunk reports the samples lost, and the numbers count them. A loop
+    continues numbers and stamps: its next pass begins one period after the last sample.
 
     Parameters
     ----------
     recording : Recording
-        What is played; closed with this source.
+        Closed with this source.
     chunk_samples : int
-        Length of a chunk; the last one of a pass, and one before a gap, may be shorter.
+        Samples per chunk; fewer at the end of a pass and before a gap.
     names : sequence of str, optional
-        Labels of the channels to play, in this order; all by default.
+        Labels of the channels to play, in this order; default: all.
     start_s, stop_s : float, optional
-        The samples in this stretch are played, in seconds of the recording, the stop excluded.
+        First second to play, and the second to stop before.
     scale : float
-        What the signal is multiplied by.
-    loop : bool
-        Begin again at the end.
+        Factor that multiplies the signal.
     chunk_seed : int, optional
-        Chunks of random lengths, 1 to `chunk_samples`, from this seed.
+        Seed of random chunk lengths, 1 to `chunk_samples`.
 
     Raises
     ------
     SettingsError
-        The stretch holds no sample, or a value cannot be used.
+        The stretch holds no sample, or a value cannot work.
     MontageError
         The recording has no channel of a name.
     """
@@ -125,13 +121,7 @@ class ReplaySource:
         return self._stop - self._start
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        """Next chunk, at once; None at the end of a recording that is not looped.
-
-        Parameters
-        ----------
-        timeout_s : float
-            Not waited for: a file has its samples ready.
-        """
+        """Next chunk, at once whatever the timeout; None at the end of what is not looped."""
         if self._at == self._stop:
             if not self._loop:
                 return None
@@ -151,18 +141,9 @@ class ReplaySource:
         return Chunk(self._samples(start, stop), stamps, first, gap)
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """Events of the stretch as they are played, again in each pass of a loop.
+        """Events of the stretch, each with the number of the sample nearest to its onset.
 
-        Each comes with the number of the sample that is nearest to its onset, counted as the
-        chunks count. The iterator does not depend on which chunks were pulled, and has no end
-        where the recording is looped.
-
-        Yields
-        ------
-        number : int
-            Number of the sample.
-        event : Event
-            As the recording has it: its onset is in the recording's time.
+        They repeat in each pass of a loop, and do not depend on which chunks were pulled.
         """
         played = []
         for event in self._recording.events:
@@ -179,7 +160,7 @@ class ReplaySource:
             first += self._pass_samples
 
     def close(self) -> None:
-        """Let go of the recording; safe to call twice."""
+        """Close the recording; safe to call twice."""
         self._recording.close()
 
     def _numbered(self, at: int) -> int:
@@ -262,33 +243,18 @@ def play(
     stop: Callable[[], bool],
     speed: float = 1.0,
 ) -> int:
-    """Push chunks in real time, stamped and numbered anew.
+    """Push chunks in real time, stamped and numbered anew; return how many samples were pushed.
 
-    A sample that the chunks stamp ``t`` after the first one is due, and stamped, ``t / speed``
-    after the start: irregular stamps stay irregular, and the pace cannot drift, for nothing is
-    summed up; after a late push the next ones follow at once until the pace is met. Numbers run
-    on from 0 whatever the chunks say of themselves, those that a chunk announces as lost
-    included. A gap before the first chunk came before the start and counts for nothing.
+    A sample stamped ``t`` after the first one is due ``t / speed`` after the start. Irregular
+    stamps stay irregular, the pace cannot drift, and after a late push the next ones catch up.
+    Numbers count from 0, including the samples that chunks report as lost after the first.
 
     Parameters
     ----------
-    chunks : iterable of Chunk
-        Taken one at a time, each when the one before it is out.
     push : callable
-        Takes each chunk when its last sample is due.
-    clock : callable
-        The LSL clock, s.
-    wait : callable
-        Waits a number of seconds, or less.
-    stop : callable
-        Whether to end; asked at least every 0.1 s.
-    speed : float
-        How many times faster than life.
-
-    Returns
-    -------
-    int
-        Samples pushed.
+        Receives each chunk when its last sample is due.
+    clock, wait, stop : callable
+        LSL clock in s; wait for some seconds or less; whether to end, called every 0.1 s or sooner.
 
     Raises
     ------
@@ -323,7 +289,7 @@ def _reached(
     wait: Callable[[float], object],
     stop: Callable[[], bool],
 ) -> bool:
-    """Wait until `due`; False if told to stop before."""
+    """Wait until `due`; False if `stop` says so first."""
     while not stop():
         left = due - clock()
         if left <= _DUE_S:

@@ -48,7 +48,7 @@ class Triggers:
     def rate_hz(self) -> float:
         """Effective sampling rate in Hz: the median over pairs of neighbouring triggers.
 
-        The median, since the film stands still between two triggers wherever it was paused.
+        The film stands still between two triggers where it was paused.
         """
         apart_s = np.diff(self.movie_s)
         later = apart_s > 0
@@ -69,7 +69,7 @@ class Triggers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
-    """The words of a film in their order, with all that the transcript says of them."""
+    """The words of a film in order, with the columns of its transcript."""
 
     text: tuple[str, ...]
     start_s: Times  # float64 [n_words]
@@ -164,7 +164,7 @@ def _number(text: str) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledEvents:
-    """Moments with a label each, in the order of time."""
+    """Moments in order, each with its label and the window around it that may be used."""
 
     samples: Ints  # int64 [n]
     labels: Ints  # int64 [n]
@@ -172,28 +172,24 @@ class LabelledEvents:
 
 
 def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> LabelledEvents:
-    """Events of one task, as many of one label as of the other.
+    """Events of one task, equally many of each label; ``neuroprobe`` keeps 3500 at most.
 
     Positive events of ``onset`` are the first words of sentences, those of ``speech`` all words;
     negative ones are stretches of 1 s without words. By the ``published`` rules [1]_ [2]_ the
     film is tiled from its start and the event is the middle of the tile; by those of
     ``neuroprobe`` [3]_ stretches begin 2 s after a word and every 0.5 s from there, up to 4 s
     before the next word, as in its released tables, and the event is their start. ``volume``
-    and ``pitch`` set the upper quartile of ``rms`` or ``pitch`` against the lower [2]_ [3]_:
+    and ``pitch`` compare the upper quartile of ``rms`` or ``pitch`` with the lower [2]_ [3]_:
     words with more than three quarters of all words strictly below, and with less than one.
-
-    The label with more events is thinned at random; ``neuroprobe`` keeps 3500 events at most.
 
     Parameters
     ----------
-    trial : Trial
-        With words.
     task : str
         One of `TASKS`.
     rules : str
         A key of `WINDOWS_S`.
     seed : int
-        Of the choice of events.
+        Of the events that are kept of the more frequent label.
 
     Raises
     ------
@@ -204,10 +200,10 @@ def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> Labell
 
     Notes
     -----
-    A window before a word holds the pause before its sentence, by which alone sentence onsets
-    are told with an AUC of 0.85 to 0.93: scores by the ``published`` rules, whose windows are
-    centred on the word, say little of speech. [1]_ parts volume and pitch at one standard
-    deviation beside the mean instead of at the quartiles.
+    A window before a word holds the pause before its sentence, which alone predicts sentence onsets
+    with an AUC of 0.85 to 0.93: scores by the ``published`` rules, whose windows are centred on the
+    word, say little about speech. [1]_ splits volume and pitch at one standard deviation from the
+    mean instead of at the quartiles.
     """
     if task not in TASKS:
         raise SettingsError(f"no Brain Treebank task {task!r}: there are {', '.join(TASKS)}")

@@ -163,20 +163,15 @@ class HeaderFacts:
 
 
 def parse_stream_header(header: bytes) -> HeaderFacts:
-    """Read what a recording needs of a header.
-
-    Parameters
-    ----------
-    header : bytes
-        XML, as liblsl gives it.
+    """Read what a recording needs of a header, XML as liblsl gives it.
 
     Raises
     ------
     StreamError
-        It is no XML that a reader takes, or its samples could not be written.
+        Readers do not accept the XML, or a file cannot hold the samples.
     """
     try:
-        root = _parsed(header)
+        root = parse_xml(header)
     except ParseError as error:
         raise StreamError(
             f"a stream's header is no XML that readers of XDF take ({error}): the stream cannot "
@@ -210,7 +205,7 @@ def repair_header(header: bytes) -> bytes:
     One control character in a label makes the whole file unreadable to pyxdf.
     """
     try:
-        _parsed(header)
+        parse_xml(header)
     except ParseError:
         return _FORBIDDEN.sub(_REPLACEMENT, header.decode("utf-8", "replace")).encode()
     return header
@@ -218,7 +213,7 @@ def repair_header(header: bytes) -> bytes:
 
 def header_identity(header: bytes) -> str:
     """What stays the same of a header when its sender is started anew."""
-    root = _parsed(header)
+    root = parse_xml(header)
     return "\n".join(
         f"{node.tag}={' '.join(_flat(node))}" for node in root if node.tag not in _OF_ONE_RUN
     )
@@ -228,6 +223,7 @@ def _flat(node: Element) -> list[str]:
     return [f"{each.tag}:{(each.text or '').strip()}" for each in node.iter()]
 
 
-def _parsed(header: bytes) -> Element:
-    # As every reader of the file will; expat refuses entities that grow without bound.
+def parse_xml(header: bytes) -> Element:
+    """Root of a header, read as every reader of the file reads it."""
+    # expat refuses entities that grow without bound.
     return fromstring(header.decode("utf-8", "replace"))  # noqa: S314

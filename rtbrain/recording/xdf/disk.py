@@ -1,9 +1,8 @@
 """The file under an XDF recording, to which a batch of chunks is added whole or not at all.
 
-A reader of XDF ends at a chunk whose first byte is 0, and takes all before it. So a batch is
-written with 0 in the place of its first byte, and that one byte is put right when the rest is on
-the disk: whenever the process or the machine dies, what can be read is whole chunks. Were the
-chunks simply written, pyxdf would fail on the whole file where one is torn in its header.
+A reader of XDF stops at a chunk whose first byte is 0. So a batch is written with 0 as its first
+byte, and that byte is corrected once the rest is on the disk: whenever the process or the machine
+dies, readers find whole chunks. pyxdf would reject a whole file for one torn chunk header.
 """
 
 import contextlib
@@ -15,22 +14,22 @@ from rtbrain.errors import SettingsError
 
 
 class Disk(Protocol):
-    """A file that can be written to at any place; each call may raise OSError."""
+    """A file that can be written at any offset; each call may raise OSError."""
 
     def put(self, offset: int, data: bytes) -> None:
-        """Write all of the data there."""
+        """Write all of the data at an offset."""
         ...
 
     def cut(self, length: int) -> None:
-        """Forget what is beyond this length."""
+        """Drop everything beyond this length."""
         ...
 
     def sync(self) -> None:
-        """Return when all is on the disk."""
+        """Return when everything is on the disk."""
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...
 
 
@@ -43,30 +42,30 @@ class LocalDisk:
             self._file = open(path, "xb", buffering=0)  # noqa: SIM115
         except FileExistsError as error:
             raise SettingsError(
-                f"{path} exists already, and a recording overwrites nothing: give another name"
+                f"{path} exists already, and a recording overwrites nothing: choose another name"
             ) from error
         except OSError as error:
             raise SettingsError(f"{path} cannot be made: {error.strerror}") from error
 
     def put(self, offset: int, data: bytes) -> None:
-        """Write all of the data there."""
+        """Write all of the data at an offset."""
         self._file.seek(offset)
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
 
     def cut(self, length: int) -> None:
-        """Forget what is beyond this length."""
+        """Drop everything beyond this length."""
         self._file.truncate(length)
 
     def sync(self) -> None:
-        """Return when all is on the disk."""
+        """Return when everything is on the disk."""
         if os.fstat(self._file.fileno()).st_nlink == 0:
             raise FileNotFoundError("the file was removed while it was written")
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -92,5 +91,5 @@ class AtomicAppender:
         self.length += len(batch)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._disk.close()

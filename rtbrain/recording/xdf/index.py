@@ -1,15 +1,10 @@
-"""Where each chunk of an XDF file lies: a pass over the file that reads no samples.
-
-References
-----------
-XDF specification, https://github.com/sccn/xdf/wiki/Specifications
-"""
+"""Where each chunk of an XDF file lies: a pass over the file that reads no samples."""
 
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
-from xml.etree.ElementTree import Element, ParseError, fromstring
+from typing import BinaryIO
+from xml.etree.ElementTree import Element, ParseError
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.xdf.chunks import (
@@ -19,6 +14,7 @@ from rtbrain.recording.xdf.chunks import (
     SAMPLES,
     STREAM_FOOTER,
     STREAM_HEADER,
+    parse_xml,
     read_length,
 )
 
@@ -36,17 +32,46 @@ class ChunkSamples:
 
 @dataclass(slots=True)
 class StreamIndex:
-    """What the file holds of a stream."""
+    """What the file holds of a stream: its header, and where its samples lie."""
 
-    info: dict[str, Any]
+    header: Element
     pieces: list[ChunkSamples] = field(default_factory=list)
     offset_times: list[float] = field(default_factory=list)
     offset_values: list[float] = field(default_factory=list)
+
+    def text(self, path: str) -> str:
+        """Text of an element of the header, as ``desc/montage/space``; empty if there is none."""
+        return self.header.findtext(path, "").strip()
 
     @property
     def n_samples(self) -> int:
         """Samples in all chunks."""
         return sum(piece.n_samples for piece in self.pieces)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its samples are strings: markers."""
+        return self.text("channel_format") == "string"
+
+    @property
+    def n_channels(self) -> int:
+        """Values per sample."""
+        return int(self.text("channel_count"))
+
+    @property
+    def sfreq_hz(self) -> float:
+        """Nominal rate in Hz; 0 for an irregular stream."""
+        return float(self.text("nominal_srate") or 0)
+
+    @property
+    def period_s(self) -> float:
+        """Nominal period in s; 0 for an irregular stream."""
+        return 1 / self.sfreq_hz if self.sfreq_hz > 0 else 0.0
+
+    @property
+    def shown(self) -> str:
+        """Name, for messages."""
+        return repr(self.text("name"))
 
 
 @dataclass(slots=True)
@@ -72,7 +97,7 @@ class XdfIndex:
 
 
 def index_xdf(path: Path) -> XdfIndex:
-    """Find every chunk; what is damaged is passed over to the next boundary chunk.
+    """Find every chunk; damaged bytes are skipped up to the next boundary chunk.
 
     Memory grows with the number of chunks, not of samples.
     """
@@ -92,7 +117,7 @@ def index_xdf(path: Path) -> XdfIndex:
 
 
 def _take(path: Path, file: BinaryIO, index: XdfIndex) -> int | None:
-    """Take in the chunk that begins here; the byte after it, or None if it is no whole chunk."""
+    """Index the chunk that begins here; the byte after it, or None if it is no whole chunk."""
     n_bytes = read_length(file)
     end = file.tell() + (n_bytes or 0)
     if n_bytes is None or n_bytes < 2 or end > index.n_bytes:
@@ -104,7 +129,7 @@ def _take(path: Path, file: BinaryIO, index: XdfIndex) -> int | None:
         return None
     (number,) = struct.unpack("<I", file.read(4))
     if tag == STREAM_HEADER:
-        index.streams[number] = StreamIndex(_info(path, file.read(end - file.tell())))
+        index.streams[number] = StreamIndex(_header(path, file.read(end - file.tell())))
     elif tag in {SAMPLES, CLOCK_OFFSET} and number not in index.streams:
         return None
     elif tag == SAMPLES:
@@ -121,23 +146,14 @@ def _take(path: Path, file: BinaryIO, index: XdfIndex) -> int | None:
     return end
 
 
-def _info(path: Path, header: bytes) -> dict[str, Any]:
+def _header(path: Path, header: bytes) -> Element:
     try:
-        tree = _tree(fromstring(header.decode("utf-8", "replace")))  # noqa: S314 - as pyxdf does
+        root = parse_xml(header)
     except ParseError as error:
         raise RecordingError(f"{path}: a stream's header cannot be read: {error}") from error
-    if not isinstance(tree, dict):
+    if not len(root):
         raise RecordingError(f"{path}: a stream's header is empty")
-    return tree
-
-
-def _tree(element: Element) -> dict[str, Any] | str | None:
-    if not len(element):
-        return element.text
-    children: dict[str, Any] = {}
-    for child in element:
-        children.setdefault(child.tag, []).append(_tree(child))
-    return children
+    return root
 
 
 def _next_boundary(file: BinaryIO, start: int, n_bytes: int) -> int:

@@ -5,81 +5,26 @@ References
 XDF specification, https://github.com/sccn/xdf/wiki/Specifications
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.xdf.chunks import VALUE_FORMATS
-from rtbrain.recording.xdf.index import StreamIndex, XdfIndex, index_xdf
-from rtbrain.recording.xdf.samples import (
-    NumericSamples,
-    read_texts,
-    to_recorder_clock,
-)
+from rtbrain.recording.xdf.index import StreamIndex, index_xdf
+from rtbrain.recording.xdf.samples import NumericSamples, read_texts, to_recorder_clock
 from rtbrain.stream_names import is_status
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per, parse_position
+from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
 _RATE_TOLERANCE = 0.01
 _RATE_SAMPLES = 2**20
 Texts = list[tuple[float, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class XdfStream:
-    """One stream, however it is read."""
-
-    info: dict[str, Any]
-    n_samples: int
-
-    def text(self, *keys: str) -> str:
-        """Text at the end of a path through the header; empty where the path ends."""
-        return _text(self.info, *keys)
-
-    @property
-    def is_text(self) -> bool:
-        """Whether its samples are strings: markers."""
-        return self.text("channel_format") == "string"
-
-    @property
-    def has_events(self) -> bool:
-        """Whether its samples are events of the session, not what a program says of itself."""
-        return self.is_text and not is_status(self.text("name"))
-
-    @property
-    def n_channels(self) -> int:
-        """Values a sample."""
-        return int(self.text("channel_count"))
-
-    @property
-    def sfreq_hz(self) -> float:
-        """Nominal rate in Hz; 0 for an irregular stream."""
-        return float(self.text("nominal_srate") or 0)
-
-    @property
-    def period_s(self) -> float:
-        """Nominal period in s; 0 for an irregular stream."""
-        return 1 / self.sfreq_hz if self.sfreq_hz > 0 else 0.0
-
-    @property
-    def shown(self) -> str:
-        """Name, for messages."""
-        return repr(self.text("name"))
-
-
-def _text(node: Any, *keys: str) -> str:
-    for key in keys:
-        node = node[key] if isinstance(node, dict) and key in node else None
-        if isinstance(node, list):
-            node = node[0] if node else None
-    return node.strip() if isinstance(node, str) else ""
-
-
-def _listed(streams: list[XdfStream]) -> str:
+def _listed(streams: list[StreamIndex]) -> str:
     return ", ".join(
         f"{stream.shown} (source id {stream.text('source_id')!r}, type {stream.text('type')!r}, "
         f"{stream.text('channel_count')} channels, {stream.sfreq_hz:g} Hz)"
@@ -87,9 +32,9 @@ def _listed(streams: list[XdfStream]) -> str:
     )
 
 
-def choose_stream(
-    path: Path, streams: list[XdfStream], wanted: str | None, notes: list[str]
-) -> XdfStream:
+def _choose_stream(
+    path: Path, streams: list[StreamIndex], wanted: str | None, notes: list[str]
+) -> StreamIndex:
     """Pick the regular numeric stream that is wanted, or the only one."""
     empty = [stream for stream in streams if not stream.n_samples]
     if empty:
@@ -122,19 +67,17 @@ def choose_stream(
     return fit[0]
 
 
-def montage_of_stream(
-    path: Path, stream: XdfStream, notes: list[str]
+def _montage(
+    path: Path, stream: StreamIndex, notes: list[str]
 ) -> tuple[Montage, Times, tuple[str, ...]]:
-    """Montage from the header, and what each channel is multiplied by to be in µV."""
+    """Montage of the header, factors to µV [n_channels], and the channels without a unit."""
     n_channels = stream.n_channels
-    desc = (stream.info.get("desc") or [None])[0] or {}
-    group = (desc.get("channels") or [None])[0] or {}
-    nodes = [node for node in group.get("channel", []) if isinstance(node, dict)]
+    nodes = stream.header.findall("desc/channels/channel")
     names = tuple(_text(node, "label") for node in nodes)
     if not any(names):
         notes.append(f"{path.name} has no channel labels: channels are named 1 to {n_channels}")
         names = tuple(str(number) for number in range(1, n_channels + 1))
-        nodes = [{}] * n_channels
+        nodes = [Element("channel")] * n_channels
     if len(names) != n_channels or not all(names):
         raise RecordingError(
             f"{path}: stream {stream.shown} has {n_channels} channels, but its header labels "
@@ -148,63 +91,54 @@ def montage_of_stream(
         notes.append(
             f"{path.name} gives no unit of voltage for {', '.join(unknown)}: taken as microvolts"
         )
-    factors = np.array([[microvolts_per(unit) or 1.0] for unit in units])
-    positions = _positions(nodes)
-    space = _text(desc, "montage", "space")
+    factors = np.array([microvolts_per(unit) or 1.0 for unit in units])
+    places = [[_text(node, f"location/{axis}") for axis in "XYZ"] for node in nodes]
+    positions = place_channels(
+        names, {name: parse_position(place) for name, place in zip(names, places, strict=True)}
+    )
+    space = stream.text("desc/montage/space")
     if positions is not None and not space:
         notes.append(f"{path.name} does not name the space of its positions: they are not used")
         positions = None
-    space = space if positions is not None else ""
-    return Montage(names, kinds, stream.sfreq_hz, positions, space or None), factors, unknown
+    return (
+        Montage(names, kinds, stream.sfreq_hz, positions, None if positions is None else space),
+        factors,
+        unknown,
+    )
 
 
-def _positions(nodes: list[dict[str, Any]]) -> Floats | None:
-    places = [parse_position([_text(node, "location", axis) for axis in "XYZ"]) for node in nodes]
-    positions = np.stack(places)
-    return None if np.isnan(positions).all() else positions
+def _text(node: Element, path: str) -> str:
+    return node.findtext(path, "").strip()
 
 
-class _IndexedFile:
-    """A file whose samples stay in it until they are read."""
+def _signal(path: Path, stream: StreamIndex, notes: list[str]) -> NumericSamples:
+    """Values [n_samples, n_channels], with their stamps on the recorder's clock."""
+    value_format = stream.text("channel_format")
+    dtype = VALUE_FORMATS.get(value_format)
+    if dtype is None:
+        raise RecordingError(
+            f"{path}: stream {stream.shown} has format {value_format!r}, expected one of "
+            f"{', '.join(name for name, code in VALUE_FORMATS.items() if code)}"
+        )
+    samples = NumericSamples(path, stream.pieces, stream.n_channels, dtype, stream.period_s)
+    _note_broken(path, stream, samples.n_broken, notes)
+    to_recorder_clock(samples.stamps, stream.offset_times, stream.offset_values)
+    return samples
 
-    def __init__(self, path: Path, index: XdfIndex, notes: list[str]) -> None:
-        self.streams = [XdfStream(one.info, one.n_samples) for one in index.streams.values()]
-        self._indexed = {id(one.info): one for one in index.streams.values()}
-        self._path = path
-        self._notes = notes
 
-    def signal(self, stream: XdfStream) -> NumericSamples:
-        """Values [n_samples, n_channels], with their stamps on the recorder's clock."""
-        one = self._indexed[id(stream.info)]
-        value_format = stream.text("channel_format")
-        dtype = VALUE_FORMATS.get(value_format)
-        if dtype is None:
-            raise RecordingError(
-                f"{self._path}: stream {stream.shown} has format {value_format!r}, expected one of "
-                f"{', '.join(name for name, code in VALUE_FORMATS.items() if code)}"
-            )
-        samples = NumericSamples(self._path, one.pieces, stream.n_channels, dtype, stream.period_s)
-        self._tell_broken(stream, samples.n_broken)
-        self._correct(samples.stamps, one)
-        return samples
+def _texts(path: Path, stream: StreamIndex, notes: list[str]) -> Texts:
+    found, n_broken = read_texts(path, stream.pieces, stream.n_channels, stream.period_s)
+    _note_broken(path, stream, n_broken, notes)
+    stamps = np.array([stamp for stamp, _ in found], np.float64)
+    to_recorder_clock(stamps, stream.offset_times, stream.offset_values)
+    return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
-    def texts(self, stream: XdfStream) -> Texts:
-        one = self._indexed[id(stream.info)]
-        found, n_broken = read_texts(self._path, one.pieces, stream.n_channels, stream.period_s)
-        self._tell_broken(stream, n_broken)
-        stamps = np.array([stamp for stamp, _ in found], np.float64)
-        self._correct(stamps, one)
-        return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
-    def _correct(self, stamps: Times, one: StreamIndex) -> None:
-        to_recorder_clock(stamps, one.offset_times, one.offset_values)
-
-    def _tell_broken(self, stream: XdfStream, n_broken: int) -> None:
-        if n_broken:
-            self._notes.append(
-                f"{self._path.name}: {n_broken} chunks of stream {stream.shown} are damaged and "
-                "left out"
-            )
+def _note_broken(path: Path, stream: StreamIndex, n_broken: int, notes: list[str]) -> None:
+    if n_broken:
+        notes.append(
+            f"{path.name}: {n_broken} chunks of stream {stream.shown} are damaged and left out"
+        )
 
 
 def read_xdf(path: Path, stream: str | None) -> Recording:
@@ -214,12 +148,14 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     not smoothed: a gap stays a gap. Only headers and stamps are read until samples are needed.
     """
     index = index_xdf(path)
+    streams = list(index.streams.values())
     notes = index.notes(path.name)
-    file = _IndexedFile(path, index, notes)
-    chosen = choose_stream(path, file.streams, stream, notes)
-    montage, factors, unitless = montage_of_stream(path, chosen, notes)
-    events = [event for one in file.streams if one.has_events for event in file.texts(one)]
-    samples = file.signal(chosen)
+    chosen = _choose_stream(path, streams, stream, notes)
+    montage, factors, unitless = _montage(path, chosen, notes)
+    # What a program reports of itself is no event of the session.
+    marked = [one for one in streams if one.is_text and not is_status(one.text("name"))]
+    texts = [text for one in marked for text in _texts(path, one, notes)]
+    samples = _signal(path, chosen, notes)
     stamps = samples.stamps
     if not stamps.size:
         raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")
@@ -228,16 +164,14 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     stamps -= origin_s
 
     def read(start: int, stop: int) -> Floats:
-        microvolts = np.multiply(samples.read(start, stop).T, factors, dtype=np.float64)  # [C, T]
-        data: Floats = microvolts.astype(np.float32)
-        return data
+        return to_microvolts(samples.read(start, stop).T, factors)
 
     return Recording(
         montage,
         stamps.size,
         read,
         stamps,
-        events=_events(events, origin_s),
+        events=_events(texts, origin_s),
         notes=tuple(notes),
         unitless=unitless,
     )

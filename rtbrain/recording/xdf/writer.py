@@ -1,9 +1,4 @@
-"""Streams into one XDF file, which can be read whatever becomes of the process or the disk.
-
-References
-----------
-XDF 1.0 specification, https://github.com/sccn/xdf/wiki/Specifications
-"""
+"""Streams into one XDF file that stays readable if the process is killed or the disk fails."""
 
 import time
 from collections import deque
@@ -21,32 +16,16 @@ from rtbrain.recording.xdf.chunks import HeaderFacts, parse_stream_header
 from rtbrain.recording.xdf.disk import AtomicAppender, Disk, LocalDisk
 from rtbrain.types import Times
 
-# What may wait in memory for a disk that takes nothing; older samples are then dropped.
+# Samples wait in memory while the disk takes nothing; beyond this, the oldest are dropped.
 MAX_WAITING_BYTES = 256 * 1024**2
-# Of a backlog, so much is written at a time: it fills what little space is left.
+# A backlog is written in batches of this size, to fill what little space is left.
 _BATCH_BYTES = 1024**2
 _BOUNDARY_EVERY_S = 10.0
 
 
 @dataclass(slots=True)
 class StreamCounts:
-    """What became of a stream's samples.
-
-    Attributes
-    ----------
-    facts : HeaderFacts
-        What its header says.
-    n_written : int
-        Samples in the file.
-    n_waiting : int
-        Samples in memory, to be written.
-    n_dropped : int
-        Samples that the disk did not take in time.
-    n_bytes : int
-        Their bytes in the file.
-    first_stamp, last_stamp : float
-        Of the samples in the file, s; NaN where there are none.
-    """
+    """What became of a stream's samples; stamps are those in the file, s, NaN if there are none."""
 
     facts: HeaderFacts
     n_written: int = 0
@@ -70,13 +49,7 @@ class _Piece:
 
 
 def open_xdf(path: Path) -> "XdfWriter":
-    """Make a new file and its writer.
-
-    Raises
-    ------
-    SettingsError
-        The file exists, or cannot be made or written to.
-    """
+    """Writer of a new file; SettingsError if the file exists or cannot be written."""
     disk = LocalDisk(path)
     try:
         return XdfWriter(disk)
@@ -88,23 +61,17 @@ def open_xdf(path: Path) -> "XdfWriter":
 class XdfWriter:
     """Writes any number of streams into one file.
 
-    What is given to it waits in memory until `flush`, which puts it on the disk; whenever the
-    process is killed, the file reads as it was at the last flush that returned. A flush that
-    fails keeps all for the next one.
+    Samples wait in memory until `flush` writes them. If the process is killed, the file holds what
+    the last complete flush wrote; a flush that fails keeps everything for the next one.
 
     Parameters
     ----------
     disk : Disk
         An empty file.
-    held_bytes : int
-        What may wait in memory; beyond that, the oldest samples are dropped and counted.
+    max_waiting_bytes : int
+        Beyond this, the oldest samples in memory are dropped and counted.
     clock : callable
-        Monotonic seconds; tells when a boundary is due.
-
-    Attributes
-    ----------
-    counts : dict of int to StreamCount
-        What became of each stream, by its number in the file.
+        Monotonic seconds, by which boundary chunks are written.
 
     Raises
     ------
@@ -116,46 +83,36 @@ class XdfWriter:
         self,
         disk: Disk,
         *,
-        held_bytes: int = MAX_WAITING_BYTES,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: dict[int, StreamCounts] = {}
-        self._whole = AtomicAppender(disk)
+        self._appender = AtomicAppender(disk)
         self._closed = False
-        self._held_bytes = held_bytes
+        self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
         self._waiting: deque[_Piece] = deque()
         self._n_waiting_bytes = 0
-        self._whole.add(chunks.MAGIC + chunks.file_header())
+        self._appender.add(chunks.MAGIC + chunks.file_header())
         self._boundary_at = clock() + _BOUNDARY_EVERY_S
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that are in the file for good."""
-        return self._whole.length
+        """Bytes in the file."""
+        return self._appender.length
 
     @property
     def n_waiting_bytes(self) -> int:
-        """Bytes that wait in memory."""
+        """Bytes in memory, to be written."""
         return self._n_waiting_bytes
 
     def add_stream(self, header: bytes) -> int:
-        """Begin a stream.
-
-        Parameters
-        ----------
-        header : bytes
-            Its header, XML as liblsl gives it; written byte for byte.
-
-        Returns
-        -------
-        int
-            Its number in the file.
+        """Begin a stream by its XML header, byte for byte as liblsl gives it; return its number.
 
         Raises
         ------
         StreamError
-            The header is no XML that readers take, or its samples could not be written.
+            Readers do not accept the XML, or a file cannot hold the samples.
         """
         stream_id = len(self.counts) + 1
         count = StreamCounts(parse_stream_header(header))
@@ -164,21 +121,19 @@ class XdfWriter:
         return stream_id
 
     def samples(self, stream_id: int, values: npt.NDArray[Any], stamps: Times) -> None:
-        """Take samples, in the order in which they came.
+        """Add samples in the order of their arrival.
 
         Parameters
         ----------
-        stream_id : int
-            Of the stream.
         values : ndarray [n_samples, n_channels]
             Numbers in the stream's format, or objects: bytes, or text.
         stamps : ndarray, float64 [n_samples]
-            As the sender stamped them, s.
+            By the sender's clock, s.
 
         Raises
         ------
         StreamError
-            Their shape or format is not what the header says.
+            Their shape or format differs from the header's.
         """
         count = self.counts[stream_id]
         facts = count.facts
@@ -196,45 +151,35 @@ class XdfWriter:
         self._wait(_Piece(data, count, len(stamps), float(stamps[0]), float(stamps[-1])))
 
     def clock_offset(self, stream_id: int, time_s: float, offset_s: float) -> None:
-        """Take a measurement of the sender's clock.
-
-        Parameters
-        ----------
-        stream_id : int
-            Of the stream.
-        time_s : float
-            When, s, on this machine's clock.
-        offset_s : float
-            What is to be added to the sender's stamps, s.
-        """
+        """Add what to add to the sender's stamps, s, measured at `time_s` by our clock."""
         count = self.counts[stream_id]
-        # The file tells the moment on the sender's clock, as the stamps are.
+        # The file gives the time by the sender's clock, like the stamps.
         measured = (time_s - offset_s, offset_s)
         count.offsets.append(measured)
         self._wait(_Piece(chunks.clock_offset(stream_id, *measured), count))
 
     def flush(self) -> None:
-        """Put all that waits on the disk.
+        """Write everything that waits to the disk.
 
         Raises
         ------
         OSError
-            The disk does not take it: the file is whole up to what it took, the rest waits.
+            The disk refuses: the file is whole up to what it took, the rest waits.
         """
         if self._clock() >= self._boundary_at:
             # Alone, so that a reader which looks for boundaries finds none in a torn batch.
-            self._whole.add(chunks.boundary())
+            self._appender.add(chunks.boundary())
             self._boundary_at = self._clock() + _BOUNDARY_EVERY_S
         while self._waiting:
             self._write(self._next_batch())
 
     def close(self) -> None:
-        """Write what waits and the footers, and let go of the file; safe to call twice.
+        """Write what waits and the footers, and close the file; safe to call twice.
 
         Raises
         ------
         OSError
-            Not all could be written; what was not is counted as dropped.
+            Something could not be written; it is counted as dropped.
         """
         if self._closed:
             return
@@ -254,21 +199,21 @@ class XdfWriter:
                 if count.n_bytes
             ]
             if footers:
-                self._whole.add(b"".join(footers))
+                self._appender.add(b"".join(footers))
         finally:
-            self._whole.close()
+            self._appender.close()
         if failed is not None:
             raise failed
 
     def _wait(self, piece: _Piece) -> None:
         self._waiting.append(piece)
         self._n_waiting_bytes += len(piece.data)
-        if self._n_waiting_bytes > self._held_bytes:
+        if self._n_waiting_bytes > self._max_waiting_bytes:
             self._make_room()
 
     def _make_room(self) -> None:
         """Drop the oldest samples until a tenth of the room is free; never a header."""
-        goal = self._held_bytes - self._held_bytes // 10
+        goal = self._max_waiting_bytes - self._max_waiting_bytes // 10
         kept: deque[_Piece] = deque()
         for piece in self._waiting:
             if piece.n_samples and self._n_waiting_bytes > goal:
@@ -298,7 +243,7 @@ class XdfWriter:
         return batch
 
     def _write(self, batch: list[_Piece]) -> None:
-        self._whole.add(b"".join(piece.data for piece in batch))
+        self._appender.add(b"".join(piece.data for piece in batch))
         for piece in batch:
             self._waiting.popleft()
             self._n_waiting_bytes -= len(piece.data)

@@ -1,4 +1,4 @@
-"""What `rtbrain compile` tells of its check: on which recordings, and of how many steps."""
+"""What `rtbrain compile` reports of its check: the recordings, and the number of steps."""
 
 from pathlib import Path
 
@@ -27,6 +27,6 @@ def test_few_steps_have_no_99th_percentile(tmp_path: Path, monkeypatch: pytest.M
     features, readout = build_decoder(found, found.montage)
     for n_steps in (100, 99):
         monkeypatch.setattr(check, "_MOST_STEPS", n_steps)
-        turns = check.in_turns(features, readout, features.encoder, found.recipe)
+        turns = check.time_alternately(features, readout, features.encoder, found.recipe)
         assert turns.n_steps == n_steps
         assert (turns.before_ms[1] is None) == (turns.after_ms[1] is None) == (n_steps < 100)

@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_a_whole_file_and_what_waits_is_written_when_there_is
 
 def test_what_does_not_fit_into_memory_is_dropped_oldest_first_and_counted():
     disk = FakeDisk()
-    writer = XdfWriter(disk, held_bytes=50_000)
+    writer = XdfWriter(disk, max_waiting_bytes=50_000)
     disk.broken = errno.EIO
     stream = writer.add_stream(header())
     late = writer.add_stream(header("markers", 1, "string", 0.0))
