@@ -20,7 +20,6 @@ from rtbrain.encoder.models.streaming import (
     STREAMING_SIZES,
     StreamingBERT,
     StreamingBERTSizes,
-    StreamingState,
 )
 from rtbrain.encoder.runtimes.choose import (
     ApprovedRuntime,
@@ -96,7 +95,6 @@ __all__ = [
     "StreamingEncoderStage",
     "StreamingModel",
     "StreamingRuntime",
-    "StreamingState",
     "TorchScriptRuntime",
     "approve_runtime",
     "approved_runtime",

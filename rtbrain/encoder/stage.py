@@ -157,12 +157,12 @@ class StreamingEncoderStage:
         self._runtime.reset()
         self._first_sample: int | None = None  # of the last window
         self._lost_samples = 0
-        self._known: Mask = np.zeros(self._runtime.n_channels, np.bool_)
+        self._known: Mask = np.zeros(self._runtime.contract.n_channels, np.bool_)
 
     def __call__(self, item: Spectrogram) -> Embedding:
         """Embedding of all frames since each channel restarted."""
         runtime, good = self._runtime, item.quality.good
-        shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
+        shape = runtime.contract.shape
         if item.data.shape != shape:
             raise CompiledModelError(
                 f"spectrogram has shape {item.data.shape}, the encoder was compiled for {shape}: "
@@ -183,12 +183,13 @@ class StreamingEncoderStage:
         if self._first_sample is None or item.quality.lost_samples != self._lost_samples:
             return None
         hops, off_grid = divmod(item.first_sample - self._first_sample, self._hop_samples)
-        if off_grid or hops < 0 or hops * self._runtime.hop_frames > self._runtime.n_frames:
+        contract = self._runtime.contract
+        if off_grid or hops < 0 or hops * contract.hop_frames > contract.n_frames:
             return None
         return hops
 
     def _advance(self, data: Floats, n_hops: int | None, good: Mask) -> None:
-        length = self._runtime.hop_frames
+        length = self._runtime.contract.hop_frames
         if n_hops is None:
             self._known[:] = False
         elif n_hops:

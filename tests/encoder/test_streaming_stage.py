@@ -278,7 +278,7 @@ def test_it_is_compiled_once_for_its_shape_and_hop(tmp_path: Path) -> None:
     assert len({first, compiled(3), compiled(6, 4)}) == 3
     first.write_bytes(b"damaged")
     assert compiled(6) == first
-    assert StreamingRuntime(first, POSITIONS).hop_frames == 6
+    assert StreamingRuntime(first, POSITIONS).contract.hop_frames == 6
 
 
 def test_training_after_a_stage_was_made_has_the_threads_of_before() -> None:

@@ -103,18 +103,10 @@ class BrainBERT(nn.Module):
         self.spec_prediction_head = PredictionHead(sizes.hidden_dim, sizes.input_dim)
 
     def forward(self, spectrogram: Tensor, pad_mask: Tensor | None = None) -> Tensor:
-        """Hidden state of each frame.
+        """Hidden state of each frame, z-scores [B, T, F] to [B, T, D].
 
-        Parameters
-        ----------
-        spectrogram : Tensor, float32 [B, T, F]
-            Z-scores.
-        pad_mask : Tensor, bool [B, T], or None
-            True where a frame is padding, left out of the attention of all others.
-
-        Returns
-        -------
-        Tensor, float32 [B, T, D]
+        `pad_mask` [B, T] is True where a frame is padding, left out of the attention of all
+        others.
 
         Raises
         ------
@@ -134,19 +126,8 @@ class BrainBERT(nn.Module):
 
         The last layer is computed for the pooled frames only: no other token of it is read.
 
-        Parameters
-        ----------
-        spectrogram : Tensor, float32 [B, T, F]
-            Z-scores.
-        pool : str
-            ``"centre"``: the middle frames, as published (T // 2 - 5 up to T // 2 + 5);
-            ``"last"``: the newest frames.
-        n_pooled : int
-            Frames that are averaged.
-
-        Returns
-        -------
-        Tensor, float32 [B, D]
+        Z-scores [B, T, F] to [B, D]. Pool ``"centre"`` averages the middle frames, as published
+        (T // 2 - 5 up to T // 2 + 5), ``"last"`` the newest.
 
         Raises
         ------

@@ -84,18 +84,9 @@ class NeuroBERT(nn.Module):
         self.phase_head = nn.Linear(sizes.hidden_dim, n_bins)
 
     def forward(self, patches: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Hidden state of each patch.
+        """Hidden state of each patch, standardised waveform [B, T, F] to [B, T, D].
 
-        Parameters
-        ----------
-        patches : Tensor, float32 [B, T, F]
-            Standardised waveform.
-        mask : Tensor, bool [B, T], or None
-            True where a patch is hidden: its samples are not read.
-
-        Returns
-        -------
-        Tensor, float32 [B, T, D]
+        `mask` [B, T] is True where a patch is hidden: its samples are not read.
 
         Raises
         ------

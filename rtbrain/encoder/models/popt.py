@@ -160,25 +160,9 @@ class PopT(nn.Module):
         return hidden, self.cls_head(hidden[:, 0]), self.token_cls_head(hidden[:, 1:])
 
     def population(self, embedding: Tensor, positions: Tensor, good: Tensor) -> Tensor:
-        """Hidden state of CLS, with the last layer computed for CLS only.
+        """Hidden state of CLS [B, P], with the last layer computed for CLS only.
 
-        Parameters
-        ----------
-        embedding : Tensor, float32 [B, C, D]
-            One embedding per channel.
-        positions : Tensor, int64 [B, C, 3]
-            L, I, P voxels, 0 to 4999.
-        good : Tensor, bool [B, C]
-            The tokens of all other channels are left out.
-
-        Returns
-        -------
-        Tensor, float32 [B, P]
-
-        Raises
-        ------
-        MontageError
-            A position is outside 0 to 4999.
+        As `forward`, of the channels that are `good` [B, C]: the tokens of others are left out.
         """
         tokens = self._tokens(embedding, positions, None)
         return self.transformer_encoder.rows(tokens, 0, 1, _left_out(good))[:, 0]

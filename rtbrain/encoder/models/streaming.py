@@ -1,11 +1,10 @@
 """StreamingBERT: a causal encoder of one channel that takes new frames only.
 
 Legend: B batch (of channels), T frames, F freqs, P frames of a patch, N patches, S patches that
-are remembered, L layers, H heads, D features, E features per head.
+are attended to, H heads, D features, E features per head.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,14 +51,6 @@ STREAMING_SIZES = {
 }
 
 
-class StreamingState(NamedTuple):
-    """What a StreamingBERT remembers of each channel: keys and values, no samples, no weights."""
-
-    keys: Tensor  # float32 [L, B, H, S, E]
-    values: Tensor  # float32 [L, B, H, S, E]
-    n_seen: Tensor  # int64 [B]
-
-
 class _CausalLayer(nn.Module):
     """Pre-norm layer whose tokens attend to what came before them, and to themselves."""
 
@@ -73,18 +64,11 @@ class _CausalLayer(nn.Module):
         self.linear1 = nn.Linear(n_features, n_feedforward)
         self.linear2 = nn.Linear(n_feedforward, n_features)
 
-    def forward(
-        self, x: Tensor, bias: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """New tokens [B, N, D], and all keys and values so far, [B, H, S + N, E].
-
-        `bias` is added to the scores, [B, H, N, S + N].
-        """
+    def forward(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [B, N, D], and their keys and values [B, H, N, E]; `bias` [H, N, N] of scores."""
         qkv = self.queries_keys_values(x)
-        keys = torch.cat((keys, qkv[1]), dim=2)
-        values = torch.cat((values, qkv[2]), dim=2)
-        mixed = functional.scaled_dot_product_attention(qkv[0], keys, values, attn_mask=bias)
-        return self.after_attention(x, mixed), keys, values
+        mixed = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=bias)
+        return self.after_attention(x, mixed), qkv[1], qkv[2]
 
     def queries_keys_values(self, x: Tensor) -> Tensor:
         """Of tokens [B, N, D], the three of them: [3, B, H, N, E]."""
@@ -103,8 +87,8 @@ class StreamingBERT(nn.Module):
     """Causal transformer over patches of one channel's running spectrogram.
 
     A token is a patch of frames. It attends to itself and to a bounded number of tokens before
-    it, whose keys and values are kept, so that a step costs its new tokens only. A token's place
-    is its distance alone (a linear bias per head), so time has no beginning. Frames must be
+    it, whose keys and values can be kept, so that a live step costs its new tokens only. Only the
+    distance of tokens counts (a linear bias per head), so time has no beginning. Frames must be
     z-scored by what came before them, not by their window.
 
     Parameters
@@ -147,7 +131,7 @@ class StreamingBERT(nn.Module):
         self.register_buffer("slopes", slopes)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Hidden state of each patch, in one shot from a new state: [B, T, F] to [B, T // P, D].
+        """Hidden state of each patch, in one shot: [B, T, F] to [B, T // P, D].
 
         The oldest T % P frames are not read, so that the last patch ends with the newest frame.
         """
@@ -155,44 +139,7 @@ class StreamingBERT(nn.Module):
 
     def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
         """Hidden states [B, T // P, D] after each layer, before the final norm, of [B, T, F]."""
-        empty = self._no_state(spectrogram.shape[0], 0)
-        return self._run(self.whole_patches(spectrogram), empty)[0]
-
-    def step(self, frames: Tensor, state: StreamingState) -> tuple[Tensor, StreamingState]:
-        """Take new frames in; step by step gives what one shot gives.
-
-        Parameters
-        ----------
-        frames : Tensor, float32 [B, N * P, F]
-            Those that follow the ones that the state has seen.
-        state : StreamingState
-            As `new_state` or the last step gave it; not changed.
-
-        Returns
-        -------
-        hidden : Tensor, float32 [B, N, D]
-            Of the new patches.
-        state : StreamingState
-            For the next step.
-
-        Raises
-        ------
-        ValueError
-            The frames are no whole patches.
-        """
-        if frames.shape[1] % self.patch_frames:
-            raise ValueError(f"{frames.shape[1]} frames are no whole patches")
-        hidden, keys, values = self._run(frames, state)
-        kept = self.context_patches
-        n_seen = torch.clamp(state.n_seen + frames.shape[1] // self.patch_frames, max=kept)
-        after = StreamingState(
-            torch.stack(keys)[:, :, :, -kept:], torch.stack(values)[:, :, :, -kept:], n_seen
-        )
-        return self.norm(hidden[-1]), after
-
-    def new_state(self, n_channels: int) -> StreamingState:
-        """State of channels of which nothing was seen."""
-        return self._no_state(n_channels, self.context_patches)
+        return self._run(self.whole_patches(spectrogram))[0]
 
     def embed(self, spectrogram: Tensor, pool: str = "last", n_pooled: int = 5) -> Tensor:
         """Mean hidden state of the newest patches, in one shot: [B, T, F] to [B, D].
@@ -219,53 +166,39 @@ class StreamingBERT(nn.Module):
         return next_patch.view(B, N, self.patch_frames, -1)
 
     def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Hidden states [B, N, D] of frames [B, N * P, F] in one shot from a new state.
+        """Hidden states [B, N, D] of frames [B, N * P, F] in one shot.
 
         And each layer's keys and values [B, H, N, E], for a memory kept elsewhere.
         """
-        hidden, keys, values = self._run(frames, self._no_state(frames.shape[0], 0))
+        hidden, keys, values = self._run(frames)
         return self.norm(hidden[-1]), keys, values
 
     def whole_patches(self, spectrogram: Tensor) -> Tensor:
         """The newest frames [B, N * P, F] of [B, T, F]."""
         return spectrogram[:, spectrogram.shape[1] % self.patch_frames :]
 
-    def _no_state(self, n_channels: int, n_places: int) -> StreamingState:
-        weight = self.in_proj.weight
-        n_features = weight.shape[0] // self.n_heads
-        shape = (self.n_layers, n_channels, self.n_heads, n_places, n_features)
-        nothing = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
-        n_seen = torch.zeros(n_channels, dtype=torch.int64, device=weight.device)
-        return StreamingState(nothing, nothing, n_seen)
-
-    def _run(
-        self, frames: Tensor, state: StreamingState
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def _run(self, frames: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Hidden states, keys and values after each layer."""
         B, n_frames, F = frames.shape
         N, P = n_frames // self.patch_frames, self.patch_frames
         x = self.in_proj(frames.reshape(B, N, P * F))
-        bias = self._bias(N, state.keys.shape[3], state.n_seen)
+        place = torch.arange(N, device=frames.device)
+        bias = self.bias(place[:, None] - place)
         hidden: list[Tensor] = []
         keys: list[Tensor] = []
         values: list[Tensor] = []
-        for number, layer in enumerate(self.layers):
-            x, key, value = layer(x, bias, state.keys[number], state.values[number])
+        for layer in self.layers:
+            x, key, value = layer(x, bias)
             hidden.append(x)
             keys.append(key)
             values.append(value)
         return hidden, keys, values
 
-    def _bias(self, N: int, S: int, n_seen: Tensor) -> Tensor:
-        """What is added to the scores of N new tokens: [B, H, N, S + N].
+    def bias(self, distance: Tensor) -> Tensor:
+        """Addend of the scores of tokens at these distances [N, S] in the past: [H, N, S].
 
-        The further, the less; nothing of the future, of more than `context_patches` ago, or of a
-        place that is empty.
+        The further, the less; nothing of the future, or of more than `context_patches` ago.
         """
-        place = torch.arange(S + N, device=n_seen.device)
-        distance = torch.arange(S, S + N, device=n_seen.device)[:, None] - place  # [N, S + N]
         hidden = (distance < 0) | (distance > self.context_patches)
         bias = -self.slopes[:, None, None] * distance
-        bias = bias.masked_fill(hidden, float("-inf"))  # [H, N, S + N]
-        empty = place < S - n_seen[:, None]  # [B, S + N]
-        return bias[None].masked_fill(empty[:, None, None], float("-inf"))
+        return bias.masked_fill(hidden, float("-inf"))

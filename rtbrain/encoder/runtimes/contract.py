@@ -60,6 +60,11 @@ class Contract:
     format: int = _FORMAT
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, frames and frequencies of a window."""
+        return self.n_channels, self.n_frames, self.n_freqs
+
+    @property
     def sha256(self) -> str:
         """Hash of the contract, by which the cache finds a compiled model."""
         return sha256(self.json())

@@ -46,21 +46,8 @@ class OpenVINORuntime(CompiledRuntime):
 
     Parameters
     ----------
-    path : Path
-        Of `compile_openvino`.
-    population : Path
-        Of `compile_population`, for the same model and shape.
-    positions : ndarray, int64 [n_channels, 3], or None
-        L, I, P voxels of the channels; None where no Population Transformer reads them.
-    threads : int
-        Threads of a call, free to move between cores.
-
-    Raises
-    ------
-    CompiledModelError
-        A file was altered, is of another machine or version, or the parts do not fit.
-    MontageError
-        A position is outside 0 to 4999.
+    path, population : Path
+        Of `compile_openvino` and `compile_population`, for the same model and shape.
     """
 
     name = "openvino"
@@ -132,22 +119,13 @@ def compile_openvino(
 
     Parameters
     ----------
-    model : EncoderModel
-        The eager model, on the CPU; put in eval mode.
-    n_channels, n_frames, n_freqs : int
-        Shape of the spectrograms it will encode.
+    model, n_channels, n_frames, n_freqs, folder
+        As for `compile_torchscript`.
     precision : str
         ``"fp32"``, ``"bf16"`` or ``"int8"``.
     calibration : iterable of ndarray, float32 [n, n_frames, n_freqs], or None
         Z-scored windows of any channels, which set the ranges of int8; with them it is always made.
         A channel that is not finite in a window is left out.
-    folder : Path or None
-        Holds converted encoders; None for the user's cache folder.
-
-    Returns
-    -------
-    Path
-        A folder in `folder`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ R patches that are pooled, L layers, H heads, D features, E features per head.
 import math
 import time
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -136,32 +136,9 @@ class StreamingModel(nn.Module):
         As `StreamingBERT` has it, with the places in the order of the memory.
         """
         age = torch.remainder(state.n_patches - 1 - torch.arange(W), W)  # of each place, in patches
-        distance = age - torch.arange(N - 1, -1, -1)[:, None]  # [N, W]
-        hidden = (distance < 0) | (distance > self.context)
-        bias = -self.streaming.slopes[:, None, None] * distance
-        bias = bias.masked_fill(hidden, float("-inf"))  # [H, N, W]
+        bias = self.streaming.bias(age - torch.arange(N - 1, -1, -1)[:, None])  # [H, N, W]
         empty = age >= N + state.n_seen[:, None]  # [C, W]
         return bias[None].masked_fill(empty[:, None, None], float("-inf"))
-
-
-class LiveEncoder(Protocol):
-    """What a `StreamingModel` computes, compiled."""
-
-    def __call__(self, good: Tensor, positions: Tensor, state: LiveState) -> tuple[Tensor, Tensor]:
-        """Embeddings of all frames so far."""
-        ...
-
-    def new_state(self, n_channels: int) -> LiveState:
-        """State of channels that were never seen."""
-        ...
-
-    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
-        """Add a hop of frames."""
-        ...
-
-    def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
-        """Restart some channels from these frames, as one shot over them."""
-        ...
 
 
 class StreamingRuntime:
@@ -177,15 +154,10 @@ class StreamingRuntime:
     def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
         self._model, contract = _open_streaming(path)
-        self.n_channels = contract.n_channels
-        self.n_frames = contract.n_frames
-        self.n_freqs = contract.n_freqs
-        self.hop_frames = contract.hop_frames
-        self.n_features = contract.n_features
-        self.n_population_features = contract.n_population_features
+        self.contract = contract
         self.threads = threads
         self._positions = checked_positions(contract, positions)
-        self._state = self._model.new_state(self.n_channels)
+        self._state = self._model.new_state(contract.n_channels)
         self.load_s = time.perf_counter() - start_s
         self._warm_up()
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
@@ -216,13 +188,12 @@ class StreamingRuntime:
             tensor.zero_()
 
     def _warm_up(self) -> None:
-        shape = (self.n_channels, self.n_frames, self.n_freqs)
-        window = np.random.default_rng(0).standard_normal(shape, np.float32)
-        everyone = np.ones(self.n_channels, np.bool_)
+        window = np.random.default_rng(0).standard_normal(self.contract.shape, np.float32)
+        everyone = np.ones(len(window), np.bool_)
 
         def hop() -> None:
             self.restart(window, np.zeros(1, np.int64))
-            self.advance(window[:, : self.hop_frames], everyone)
+            self.advance(window[:, : self.contract.hop_frames], everyone)
             self.read(everyone)
 
         warm_up(hop)
@@ -263,14 +234,14 @@ def compile_streaming(
     )
 
 
-def _open_streaming(path: Path) -> tuple[LiveEncoder, Contract]:
+def _open_streaming(path: Path) -> tuple[StreamingModel, Contract]:
     compiled, contract = load_torchscript(path)
     if not contract.hop_frames:
         raise CompiledModelError(f"{path}: encodes whole windows: compile the streaming form")
     return compiled, contract
 
 
-def _compare(live: StreamingModel, compiled: LiveEncoder, contract: Contract) -> None:
+def _compare(live: StreamingModel, compiled: StreamingModel, contract: Contract) -> None:
     """Over a restart of some channels and a few hops, with bad channels."""
     generator = torch.Generator().manual_seed(0)
     C, F = contract.n_channels, contract.n_freqs

@@ -9,7 +9,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,24 +89,8 @@ def allowed_torchscript() -> Iterator[None]:
         yield
 
 
-class CompiledEncoder(Protocol):
-    """What a compiled encoder computes."""
-
-    def __call__(self, block: Tensor) -> Tensor:
-        """A block of channels [B, T, F] to the embedding of each [B, D]."""
-        ...
-
-    def codes(self, positions: Tensor) -> Tensor:
-        """What the Population Transformer knows of contacts [C, 3] before any signal; opaque."""
-        ...
-
-    def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
-        """Channels [C, D], their codes and which are good [C] to the population [P]."""
-        ...
-
-
-class _Compiled(nn.Module):
-    """A channel encoder and the Population Transformer, as a `CompiledEncoder`."""
+class CompiledEncoder(nn.Module):
+    """A channel encoder and the Population Transformer, in the parts that a runtime calls."""
 
     def __init__(
         self, channel_encoder: ChannelEncoder | None, popt: PopT | None, pool: str, n_pooled: int
@@ -129,12 +113,12 @@ class _Compiled(nn.Module):
 
     @torch.jit.export
     def codes(self, positions: Tensor) -> Tensor:
-        """[C, 3] to the codes of the positions."""
+        """Positions [C, 3] to their codes, before any signal."""
         return positions if self.popt is None else self.popt.codes(positions[None])
 
     @torch.jit.export
     def population(self, channels: Tensor, codes: Tensor, good: Tensor) -> Tensor:
-        """[C, D] to [P], or to [C * D] without a Population Transformer."""
+        """Channels [C, D], their codes and which are good [C] to [P]; to [C * D] without a PopT."""
         if self.popt is None:
             return channels.flatten()
         out: Tensor = self.popt.population_of_codes(channels[None], codes, good[None])
@@ -231,7 +215,7 @@ def _packed(model: EncoderModel, contract: Contract) -> nn.Module:
     if channel is not None and contract.precision == "bf16":
         channel = channel.to(torch.bfloat16)
     popt = None if model.popt is None else pack_model(model.popt)
-    return _Compiled(channel, popt, model.pool, model.n_pooled)
+    return CompiledEncoder(channel, popt, model.pool, model.n_pooled)
 
 
 def _compare(model: EncoderModel, compiled: CompiledEncoder, contract: Contract) -> None:

@@ -28,13 +28,7 @@ class Runtime(Protocol):
 
     name: str
     precision: str
-    n_channels: int
-    n_frames: int
-    n_freqs: int
-    n_features: int
-    n_population_features: int
-    load_s: float
-    warm_up_s: float
+    contract: Contract
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window."""
@@ -115,27 +109,21 @@ class CompiledRuntime:
     ) -> None:
         self.contract = contract
         self.precision: str = contract.precision
-        self.n_channels = contract.n_channels
-        self.n_frames = contract.n_frames
-        self.n_freqs = contract.n_freqs
-        self.n_features = contract.n_features
-        self.n_population_features = contract.n_population_features
         self.threads = threads
         self._compiled = compiled
         with torch.inference_mode():
             self._codes = compiled.codes(checked_positions(contract, positions))
-        block = (contract.block_length, contract.n_frames, contract.n_freqs)
+        block = (contract.block_length, *contract.shape[1:])
         self._channels = ChannelBlocks(encode, block, contract.n_features)
         self.load_s = time.perf_counter() - start_s
-        shape = (contract.n_channels, contract.n_frames, contract.n_freqs)
-        window = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        window = np.random.default_rng(0).standard_normal(contract.shape, dtype=np.float32)
         good = np.arange(contract.n_channels) < contract.block_length
         self.warm_up_calls = warm_up(lambda: self(window, good))
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window."""
-        _refuse_input(self, spectrogram, good)
+        _refuse_input(self.contract, spectrogram, good)
         with on_threads(self.threads), torch.inference_mode():
             channels = self._channels(spectrogram, good)
             population = self._compiled.population(
@@ -154,15 +142,6 @@ class TorchScriptRuntime(CompiledRuntime):
         Of `compile_torchscript`.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels; None where no Population Transformer reads them.
-    threads : int
-        Threads of a call.
-
-    Raises
-    ------
-    CompiledModelError
-        The file is not a compiled encoder of this machine, or the positions do not fit it.
-    MontageError
-        A position is outside 0 to 4999.
     """
 
     name = "torchscript"
@@ -191,18 +170,18 @@ def on_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _refuse_input(runtime: Runtime, spectrogram: Floats, good: Mask) -> None:
-    """Refuse a window of another shape or type than the runtime was compiled for."""
-    shape = (runtime.n_channels, runtime.n_frames, runtime.n_freqs)
+def _refuse_input(contract: Contract, spectrogram: Floats, good: Mask) -> None:
+    """Refuse a window of another shape or type than the encoder was compiled for."""
+    shape = contract.shape
     if spectrogram.shape != shape or spectrogram.dtype != np.float32:
         raise CompiledModelError(
             f"spectrogram is {spectrogram.dtype} {spectrogram.shape}, the encoder was compiled "
             f"for float32 {shape}: compile it for this shape"
         )
-    if good.shape != (runtime.n_channels,) or good.dtype != np.bool_:
+    if good.shape != (contract.n_channels,) or good.dtype != np.bool_:
         raise CompiledModelError(
             f"mask of good channels is {good.dtype} {good.shape}, expected bool "
-            f"({runtime.n_channels},)"
+            f"({contract.n_channels},)"
         )
 
 

@@ -42,7 +42,7 @@ def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
     file : Path
         The released `.pth`, or one fine-tuned from it (its names under ``upstream.``).
     out_folder : Path
-        Where the weights go; absent or empty.
+        For the weights; absent or empty.
 
     Returns
     -------

@@ -73,3 +73,12 @@ def test_messages_are_one_line():
         lip_positions(placed([[np.nan] * 3] * 30, "LIP mm"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_a_montage_knows_which_contacts_are_placed():
+    montage = montage_of(3, 2048.0)
+    assert montage.positions is not None
+    positions = montage.positions.copy()
+    positions[1, 2] = np.nan
+    assert replace(montage, positions=positions).placed.tolist() == [True, False, True]
+    assert replace(montage, positions=None, space=None).placed.tolist() == [False] * 3

@@ -1,12 +1,10 @@
-"""The streaming encoder: steps equal one shot, causal, bounded, the same when compiled."""
+"""The streaming encoder in one shot: causal, bounded, the sums as written out."""
 
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
@@ -69,21 +67,6 @@ def test_one_shot_is_the_sum_written_out() -> None:
         assert (model(spectrogram) - plainly(model, spectrogram)).abs().max() < 1e-5
 
 
-@settings(max_examples=40, deadline=None)
-@given(steps=st.lists(st.integers(1, 9), min_size=1, max_size=12), seed=st.integers(0, 99))
-def test_steps_of_any_length_give_what_one_shot_gives(steps: list[int], seed: int) -> None:
-    model, P = made(), SIZES.patch_frames
-    spectrogram = draw(3, sum(steps) * P, 8, seed=seed)
-    state, parts = model.new_state(3), []
-    with torch.inference_mode():
-        for frames in spectrogram.split([n * P for n in steps], dim=1):
-            hidden, state = model.step(frames, state)
-            parts.append(hidden)
-        whole = model(spectrogram)
-    assert (torch.cat(parts, dim=1) - whole).abs().max() < 1e-5
-    assert (state.n_seen == min(sum(steps), SIZES.context_patches)).all()
-
-
 def test_what_comes_later_changes_nothing() -> None:
     model, spectrogram = made(), draw(1, 30, 8)
     other = spectrogram.clone()
@@ -102,18 +85,6 @@ def test_a_token_sees_its_context_and_no_further() -> None:
         last = model(spectrogram)[:, -1]
         assert (model(older)[:, -1] - last).abs().max() < 1e-6
         assert (model(just)[:, -1] - last).abs().max() > 1e-6
-
-
-def test_a_channel_that_begins_anew_beside_others_is_as_if_alone() -> None:
-    model, P = made(), SIZES.patch_frames
-    first, rest = draw(2, 4 * P, 8), draw(2, 3 * P, 8, seed=1)
-    with torch.inference_mode():
-        _, state = model.step(first, model.new_state(2))
-        n_seen = state.n_seen.clone()
-        n_seen[0] = 0
-        hidden, _ = model.step(rest, state._replace(n_seen=n_seen))
-        assert (hidden[0] - model(rest[:1])[0]).abs().max() < 1e-5
-        assert (hidden[1] - model(torch.cat((first, rest), 1))[1, 4:]).abs().max() < 1e-5
 
 
 def test_layers_end_in_the_hidden_state_before_the_norm() -> None:
@@ -135,11 +106,6 @@ def test_the_embedding_is_the_mean_of_the_newest_patches() -> None:
 def test_a_pool_that_cannot_be_is_refused(pool: str, n_pooled: int) -> None:
     with pytest.raises(ValueError, match="pool"):
         made().embed(draw(1, 30, 8), pool, n_pooled)
-
-
-def test_frames_that_are_no_whole_patches_are_refused() -> None:
-    with pytest.raises(ValueError, match="whole patches"):
-        made().step(draw(1, 4, 8), made().new_state(1))
 
 
 def test_the_next_patch_has_the_shape_of_a_patch() -> None:

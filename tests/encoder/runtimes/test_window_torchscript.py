@@ -50,8 +50,8 @@ def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
     eager = model(3, popt=popt, pool=pool)
     path = compile_torchscript(eager, *SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS if popt else None)
-    assert runtime.n_features == 24
-    assert runtime.n_population_features == (32 if popt else 120)
+    assert runtime.contract.n_features == 24
+    assert runtime.contract.n_population_features == (32 if popt else 120)
     for good in (np.ones(5, bool), GOOD, np.zeros(5, bool)):
         spectrogram = SPECTROGRAM.copy()
         spectrogram[~good] = np.nan
@@ -66,7 +66,7 @@ def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
         assert np.abs(channels - expected[0].numpy()).max() <= 1e-5
         assert np.abs(population - expected[1].numpy()).max() <= 1e-5
         assert not channels[~good].any()
-        assert population.shape == (runtime.n_population_features,)
+        assert population.shape == (runtime.contract.n_population_features,)
 
 
 def test_the_cache_gives_the_same_file_for_the_same_model(
