@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtbrain.errors import RtbrainError
@@ -13,6 +14,7 @@ from rtbrain.processes import (
     last_line,
     private_lsl_session,
     require_running,
+    resident_kib,
     running_command,
     stop_after,
     stop_on_signals,
@@ -106,3 +108,10 @@ def test_the_scope_of_the_settings_gives_way_to_that_of_the_user(
     monkeypatch.setenv("LSLAPICFG", "/etc/lsl.cfg")
     use_lsl_scope("machine")
     assert os.environ["LSLAPICFG"] == "/etc/lsl.cfg"
+
+
+def test_resident_memory_grows_by_what_the_process_holds() -> None:
+    before_kib = resident_kib()
+    held = np.ones(8 << 20)  # 64 MiB
+    assert 60_000 < resident_kib() - before_kib < 80_000
+    assert held.size
