@@ -56,8 +56,6 @@ def command(
         decode = decode or settings.outlet.name
         scope = settings.lsl_scope
     use_lsl_scope(scope)
-    if stream is None and len(signals := signal_streams()) > 1:
-        raise unnamed_stream_error("rtbrain view --stream", signals)
     if headless_png is not None:
         require_writable_file(headless_png, "--headless-png")
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -65,6 +63,8 @@ def command(
     else:
         require_display()
 
+    if stream is None and len(signals := signal_streams()) > 1:
+        raise unnamed_stream_error("rtbrain view --stream", signals)
     picture = None
     if headless_png is not None:
         picture = Screenshot(headless_png, after, width_px, height_px)

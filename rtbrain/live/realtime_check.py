@@ -1,4 +1,4 @@
-"""Whether this machine decodes a bundle in time, told before it goes live."""
+"""Real-time check before going live: whether this machine decodes a bundle in time."""
 
 import importlib.util
 import math
@@ -13,25 +13,14 @@ from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.live.step_timing import StepTiming, measure_peak_flops, measure_step
 from rtbrain.pipeline import FeaturePipeline
 
+# Largest share of the hop that the median step may take. The rest is for filters and windows,
+# samples in, decodes out, and the steps that take longer than the median: beyond it a decoder
+# skips windows now and then, and from a whole hop on, always.
 MAX_SHARE = 0.8
-
-
-"""Largest share of the hop that the median step may take.
-
-The rest is for what the step does not hold: filters and windows, samples in, decodes out, and
-those steps that take longer than the median. Beyond it a decoder skips windows now and then; from
-a whole hop on, always.
-"""
-
-
-# What else the machine does for a second slows a measurement, and nothing makes one faster than
-# the decoder is: so one that is too slow is looked at again, unless no busy second explains it.
-_MOST_LOOKS = 3
-
-
+# Other work slows a measurement, and nothing makes one faster than the decoder is: one that is too
+# slow is repeated, unless no busy second can explain it.
+_MAX_MEASUREMENTS = 3
 _HOPELESS = 4.0
-
-
 _PAUSE_S = 1.0
 
 
@@ -40,15 +29,15 @@ def require_realtime(
     recipe: Recipe,
     settings: DecodeSettings,
     n_channels: int,
-    tell: Callable[..., None],
+    report: Callable[..., None],
     allow_late: bool,
 ) -> None:
-    """Measure a step, tell it, and refuse a decoder that would always be late.
+    """Measure and report a step, and refuse a decoder that would always be late.
 
     One that is too slow is measured again, a little later, before it is refused.
     """
     pace = _fastest_pace(decoder, recipe)
-    tell("pace", **timing_fields(pace))
+    report("pace", **timing_fields(pace))
     if keeps_up(pace):
         return
     runtime, precision = _runtime_of(decoder[0])
@@ -60,13 +49,13 @@ def require_realtime(
             f"{reason}; if something else kept this machine busy, try again; --allow-late skips "
             "what it cannot decode"
         )
-    tell("too_slow", reason=reason)
+    report("too_slow", reason=reason)
 
 
 def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> StepTiming:
     """Pace of the first measurement that fits, or the fastest of several."""
     fastest = measure_step(*decoder, recipe)
-    for _ in range(_MOST_LOOKS - 1):
+    for _ in range(_MAX_MEASUREMENTS - 1):
         if keeps_up(fastest) or fastest.step_s > _HOPELESS * (fastest.hop_s or math.inf):
             break
         time.sleep(_PAUSE_S)

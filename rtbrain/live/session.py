@@ -73,7 +73,7 @@ class LiveSession:
         self._bad: dict[str, str] = {}
         self._inputs: dict[str, str] = {}
         self._status: StatusOutlet | None = None
-        self._look: Callable[[], None] = lambda: None
+        self._poll_recorder: Callable[[], None] = lambda: None
 
     @property
     def task(self) -> str:
@@ -102,7 +102,7 @@ class LiveSession:
                 # encoder's runtime alone takes what the settings give it.
                 stack.enter_context(threadpool_limits(1))
                 recording = recorder_process(self._record, settings, about, self.emit)
-                self._look = stack.enter_context(recording)
+                self._poll_recorder = stack.enter_context(recording)
                 self._run_and_report(self._status)
         except BaseException as error:
             self.state, self._error = "failed", error
@@ -172,7 +172,7 @@ class LiveSession:
 
     def _is_over(self) -> bool:
         """Whether to stop; looked at several times a second, as is the recorder."""
-        self._look()
+        self._poll_recorder()
         if self._stopping.is_set() or lsl_clock() >= self._end_s:
             return True
         return self._stop is not None and self._stop()

@@ -1,4 +1,4 @@
-"""Steps of a decoder on made-up windows: how long one takes, with nothing live and no trace."""
+"""How long a step of a decoder takes here, measured on made-up windows without a live stream."""
 
 import dataclasses
 import gc
@@ -16,7 +16,7 @@ from rtbrain.stage import Stage
 from rtbrain.types import Decode, Embedding, Floats, Montage, Quality, Window, to_samples
 
 # Long enough for a median, short enough for a start at the bedside.
-_MOST_STEPS = 15
+_MAX_STEPS = 15
 _LONGEST_S = 1.0
 _STEP_UV = 3.0
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -27,17 +27,7 @@ _PEAK_S = 0.3
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
-    """How long one call takes.
-
-    Attributes
-    ----------
-    median_ms : float
-        Half of the calls were faster.
-    p99_ms : float
-        99 of 100 calls were faster: what a live loop has to live with.
-    repeats : int
-        Calls measured.
-    """
+    """How long one call takes: the median and the 99th percentile of `repeats` calls."""
 
     median_ms: float
     p99_ms: float
@@ -45,22 +35,7 @@ class Timing:
 
 
 def measure(function: Callable[[], object], *, repeats: int, warmup: int) -> Timing:
-    """Time single calls with the garbage collector held back.
-
-    Parameters
-    ----------
-    function : callable
-        Called without arguments; what it gives is dropped.
-    repeats : int
-        Calls measured, at least 1.
-    warmup : int
-        Calls made before the first measured one.
-
-    Raises
-    ------
-    ValueError
-        Nothing is to be measured.
-    """
+    """Time single calls after `warmup` others, with the garbage collector held back."""
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}: nothing would be measured")
     for _ in range(warmup):
@@ -95,15 +70,15 @@ def measure_step(
 ) -> StepTiming:
     """Measure steps on a random walk in windows of the decoder's own shape.
 
-    The first window costs more than those that follow where a stage keeps what it has seen, and
-    is not counted; but one that took longer than its window lasts was no decoder's pace, and
-    ends the measurement. Afterwards the stages are as new.
+    The first window is not counted, since it costs more where a stage keeps what it has seen; but
+    if it took longer than the window lasts, it ends the measurement. Afterwards the stages are as
+    new.
     """
     montage = features.signal.montage
     durations_s: list[float] = []
     began_s = time.perf_counter()
     try:
-        for window in random_walk_windows(montage, recipe, _MOST_STEPS + 1):
+        for window in random_walk_windows(montage, recipe, _MAX_STEPS + 1):
             start_s = time.perf_counter()
             readout(features.encode(window))
             durations_s.append(time.perf_counter() - start_s)
@@ -119,16 +94,9 @@ def measure_step(
 
 
 def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Iterator[Window]:
-    """Windows of a random walk, a hop after the other, every channel good.
+    """Windows of a random walk, of the recipe's length and hop, with every channel good.
 
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the windows.
-    recipe : Recipe
-        Tells their length and hop; event windows follow each other without overlap.
-    n_windows : int
-        How many.
+    Event windows follow each other without overlap.
     """
     length = to_samples(recipe.window.length_s, montage.sfreq_hz)
     hop = to_samples(recipe.window.hop_s or recipe.window.length_s, montage.sfreq_hz)
@@ -148,7 +116,7 @@ def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Ite
 
 
 def measure_peak_flops(precision: str, *, threads: int) -> float:
-    """Best of torch's own ways to multiply two matrices of 1024 x 1024, in operations a second.
+    """Best rate of torch's ways to multiply two matrices of 1024 x 1024, operations per second.
 
     Parameters
     ----------
@@ -197,7 +165,7 @@ def _products(precision: str) -> list[Callable[[], object]]:
 
 
 def _fastest_s(product: Callable[[], object]) -> float:
-    """Shortest of calls for a while: others slow a call, nothing makes it faster than it is."""
+    """Shortest call of a while: other work slows a call, and nothing makes one faster."""
     fastest_s = measure(product, repeats=1, warmup=1).median_ms / 1e3
     end_s = time.perf_counter() + _PEAK_S
     while time.perf_counter() < end_s:

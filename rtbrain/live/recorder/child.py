@@ -15,7 +15,7 @@ from rtbrain.processes import start_command
 from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream_names import recorder_name
 
-_LOOK_EVERY_S = 0.5
+_POLL_EVERY_S = 0.5
 
 
 _END_S = 2.0
@@ -39,10 +39,10 @@ _ALARMS = {
 
 
 class RecorderProcess:
-    """`rtbrain record` as a child; whatever becomes of it, the parent goes on.
+    """`rtbrain record` as a child process; the parent goes on whatever happens to it.
 
-    It is in a session of its own, so that Ctrl-C ends the decoder first and the recorder keeps
-    what that has still to say; and it ends by itself when its parent is gone.
+    It is in a session of its own, so that Ctrl-C ends the decoder first and the recorder records
+    what that still sends; and it ends by itself when its parent is gone.
     """
 
     def __init__(self, out: Path, flags: list[str], report: Callable[..., None]) -> None:
@@ -52,7 +52,7 @@ class RecorderProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self._read = 0
         self._rest = b""
-        self._look_at = 0.0
+        self._poll_at = 0.0
         self._end_reported = False
         self._ending = False
         self._process = start_command(
@@ -63,12 +63,12 @@ class RecorderProcess:
         )
         report("record_started", file=out.name)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Pass on its alarms, and report once that it has ended; returns at once."""
         now = time.monotonic()
-        if now < self._look_at:
+        if now < self._poll_at:
             return
-        self._look_at = now + _LOOK_EVERY_S
+        self._poll_at = now + _POLL_EVERY_S
         self._pass_on()
         code = self._process.poll()
         if code is not None and not self._end_reported:
@@ -76,7 +76,7 @@ class RecorderProcess:
             self._report("record_failed", code=code)
 
     def end(self) -> None:
-        """Ask it to end, and wait for that up to 2 s; it never takes the decoder with it."""
+        """Ask it to end, and wait for that up to 2 s; it never ends the decoder."""
         self._ending = True
         self._process.terminate()
         deadline = time.monotonic() + _END_S
@@ -89,7 +89,7 @@ class RecorderProcess:
         self._output.close()
 
     def _pass_on(self) -> None:
-        # The file's place is the child's to move.
+        # The child moves the position of the file.
         new = os.pread(self._output.fileno(), 1 << 20, self._read)
         self._read += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
@@ -98,10 +98,10 @@ class RecorderProcess:
 
     def _pass_on_line(self, line: str) -> None:
         """Report an alarm; what is no event is an error message, as of any command."""
-        told = parse_status_line(0.0, line)
-        # That our own streams are gone at the end alarms nobody.
-        if told.event in _ALARMS and not (self._ending and told.event == "stream_lost"):
-            self._report("recorder", said=sentence(told.event, told.fields))
+        event = parse_status_line(0.0, line)
+        # At the end our own streams are gone, which is no alarm.
+        if event.event in _ALARMS and not (self._ending and event.event == "stream_lost"):
+            self._report("recorder", said=sentence(event.event, event.fields))
         elif line.startswith("rtbrain: "):
             self._report("recorder", said=line.removeprefix("rtbrain: "))
 
@@ -121,7 +121,7 @@ def recorder_process(
         report("recorder", said="the signal is no LSL stream: only decodes and status are recorded")
     child = RecorderProcess(out, record_flags(settings, about), report)
     try:
-        yield child.look
+        yield child.poll
     finally:
         child.end()
 

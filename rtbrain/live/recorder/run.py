@@ -147,7 +147,7 @@ def _finish(
 def _view(
     recorder: Recorder, names: Sequence[str], passed_s: float, screen: LiveScreen
 ) -> RenderableType:
-    there = {entry.name for entry in recorder.entries if entry.tap is not None}
+    there = {entry.name for entry in recorder.entries if entry.inlet is not None}
     absent = [plain_text(name) for name in names if name not in there]
     return (_table if screen.on_terminal else _line)(recorder, absent, passed_s)
 
@@ -162,7 +162,7 @@ def _line(recorder: Recorder, absent: Sequence[str], passed_s: float) -> str:
 
 
 def _table(recorder: Recorder, absent: Sequence[str], passed_s: float) -> Table:
-    failing = " [bold red]the disk takes nothing[/]" if recorder.failing else ""
+    failing = " [bold red]nothing can be written[/]" if recorder.failing else ""
     table = Table(title=f"recording, {passed_s:.0f} s, {recorder.n_bytes / _MB:.1f} MB{failing}")
     for heading in ("stream", "samples", "seconds", "lost", "MB", ""):
         table.add_column(heading, justify="left" if heading in ("stream", "") else "right")
@@ -175,7 +175,7 @@ def _table(recorder: Recorder, absent: Sequence[str], passed_s: float) -> Table:
             f"{seconds:.1f}",
             f"{count.n_dropped}",
             f"{count.n_bytes / _MB:.2f}",
-            "[green]live[/]" if entry.tap is not None else "[red]gone[/]",
+            "[green]live[/]" if entry.inlet is not None else "[red]gone[/]",
         )
     known = {plain_text(entry.name) for entry in recorder.entries}
     for name in absent:

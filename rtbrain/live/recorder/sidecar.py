@@ -1,4 +1,4 @@
-"""What goes beside a recording: OUT.json, written before data flow and completed at the end."""
+"""The side file OUT.json of a recording: written before data flow, completed at the end."""
 
 import json
 import platform
@@ -31,7 +31,7 @@ def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise SettingsError(f"--note {note!r}: expected KEY=VALUE")
         if key in parsed:
-            raise SettingsError(f"--note: {key!r} is given twice")
+            raise SettingsError(f"--note: {key!r} is repeated")
         try:
             parsed[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -39,8 +39,8 @@ def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
         # Settings hold names of streams, which may have any sign in them.
         if isinstance(parsed[key], str) and re.search(r"[/\\]", parsed[key]):
             raise SettingsError(
-                f"--note {key}: {text!r} looks like a path, and a recording is passed on: "
-                "give a plain word"
+                f"--note {key}: {text!r} looks like a path, and recordings are shared: "
+                "use a plain word"
             )
     return parsed
 
@@ -51,9 +51,9 @@ class Sidecar:
     Parameters
     ----------
     recording : Path
-        The recording, which is not there yet.
+        The recording, which does not exist yet.
     notes : dict
-        What else is known of the session.
+        Further facts about the session.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class Sidecar:
                 file.write(self._text())
         except FileExistsError as error:
             raise SettingsError(
-                f"{self._path} exists already, and a recording overwrites nothing: give the "
+                f"{self._path} exists already, and a recording overwrites nothing: choose "
                 "recording another name"
             ) from error
         except OSError as error:
@@ -100,7 +100,7 @@ class Sidecar:
         write_atomically(self._path, self._text())
 
     def remove(self) -> None:
-        """Take it away again, where no recording came of it."""
+        """Delete it, where there is no recording."""
         self._path.unlink(missing_ok=True)
 
     def _text(self) -> str:
@@ -108,7 +108,7 @@ class Sidecar:
 
 
 def stream_counts(recording: Recorder, number: int) -> dict[str, Any]:
-    """What became of the samples of one stream of a recording."""
+    """Counts of the samples of one stream of a recording."""
     entry = recording.entries[number]
     count = recording.counts[entry.stream_id]
     facts = count.facts
@@ -127,7 +127,7 @@ def stream_counts(recording: Recorder, number: int) -> dict[str, Any]:
 
 
 def sidecar_path(recording: Path) -> Path:
-    """Where the side file of a recording is."""
+    """Path of the side file of a recording."""
     return recording.with_suffix(".json")
 
 
@@ -146,5 +146,5 @@ def require_new_recording(out: Path) -> None:
     for path in (out, sidecar_path(out)):
         if path.exists():
             raise SettingsError(
-                f"{path} exists already, and a recording overwrites nothing: give another name"
+                f"{path} exists already, and a recording overwrites nothing: choose another name"
             )

@@ -214,7 +214,7 @@ def test_the_floor_is_ten_minutes_of_what_is_written(tmp_path):
         clock=lambda: now[0],
     )
     now[0] = 100.0
-    guard.look(100 * FLOOR_BYTES)
+    guard.check(100 * FLOOR_BYTES)
     assert events[0] == ("disk", {"free_bytes": free[0], "minutes_left": 1.7})
     assert events[1] == (
         "disk_low",
@@ -246,7 +246,7 @@ def test_the_side_file_is_there_from_the_start_and_completed_at_the_end(bedside,
     [
         (["bundle"], "KEY=VALUE"),
         (["=x"], "KEY=VALUE"),
-        (["a=1", "a=2"], "twice"),
+        (["a=1", "a=2"], "repeated"),
         (["a=/home/x"], "looks like a path"),
         (["a=C:\\x"], "looks like a path"),
         (['a="/home/x"'], "looks like a path"),
