@@ -1,5 +1,6 @@
 """The program as a whole: mistakes, versions, what a bundle shows, live sessions that cannot be."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,24 @@ def test_an_unexpected_error_is_one_line_unless_debug() -> None:
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) == bool(debug)
         assert "ZeroDivisionError: oops" in done.stderr
+
+
+def test_help_and_completion_come_without_heavy_libraries() -> None:
+    code = (
+        "import sys; from rtbrain.apps import main\n"
+        "sys.argv = ['rtbrain', *sys.argv[1:]]\n"
+        "try: main.main()\n"
+        "finally: print(sorted({'torch', 'mne', 'numpy', 'PySide6', 'pylsl'} & set(sys.modules)))\n"
+    )
+    for flag, part in (("--help", "streams"), ("--show-completion", "complete")):
+        command = [sys.executable, "-c", code, flag]
+        environment = os.environ | {"SHELL": "/bin/bash"}
+        done = subprocess.run(
+            [*command, "bash"] if "show" in flag else command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        assert part in done.stdout, done.stderr
+        assert done.stdout.rstrip().endswith("[]")
