@@ -19,7 +19,7 @@ from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import montage_of
-from tests.view.stub import StubSession, feed, row, status_event
+from tests.view.stub import StubSession, row, status_event
 
 HOP_S = 0.25
 INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", HOP_S)
@@ -345,9 +345,6 @@ def test_a_real_decode_stream_that_ends_turns_grey(panel_of, qtbot, monkeypatch)
 
 def test_a_feed_that_is_connecting_is_named(panel_of):
     panel, session = panel_of(None)
-    session.feeds = tuple(
-        feed("decode", "connecting", "ward-decode") if each.kind == "decode" else each
-        for each in session.feeds
-    )
+    session.set("decode", state="connecting", name="ward-decode")
     panel.draw(0.0)
     assert "Connecting to the decodes ward-decode" in panel.missing.text()
