@@ -53,26 +53,10 @@ def gather(
     keep_channels: str | None = None,
     keep_spectrograms: bool = False,
 ) -> FeatureRows:
-    """Run chunks through the live stages, and keep the features of the valid windows.
+    """Run chunks through the live stages, and keep the features of every `every`-th valid window.
 
-    Memory holds the features and a window, never the recording.
-
-    Parameters
-    ----------
-    chunks : iterable of Chunk
-        From the first sample on.
-    pipeline : SpectrogramEncoder
-        The stages up to the spectrogram.
-    encoders : mapping of str to Stage
-        Makers of population features, run in this order.
-    raw : mapping of str to callable, optional
-        Makers of features of the window itself.
-    every : int
-        Keep every so many valid windows.
-    keep_channels : str, optional
-        The encoder whose channel embeddings are kept too.
-    keep_spectrograms : bool
-        Keep the spectrograms too.
+    Encoders run in their order; makers in `raw` read the window itself. Memory holds the features
+    and a window, never the recording.
     """
     raw = raw or {}
     kept: dict[str, list[Floats]] = {name: [] for name in (*encoders, *raw)}

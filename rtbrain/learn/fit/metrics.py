@@ -114,15 +114,7 @@ def r_squared(predicted: Reals, targets: Reals) -> Doubles:
 
 
 def score_values(predicted: Reals, targets: Reals) -> ValueScores:
-    """Score values against values.
-
-    Parameters
-    ----------
-    predicted : ndarray, float [n_windows, n_outputs]
-        Ints with NaN are left out.
-    targets : ndarray, float [n_windows, n_outputs]
-        What was to be predicted.
-    """
+    """Score values against values, [n_windows, n_outputs]; rows with NaN are left out."""
     kept = np.isfinite(predicted).all(axis=1) & np.isfinite(targets).all(axis=1)
     predicted, targets = predicted[kept].astype(np.float64), targets[kept].astype(np.float64)
     if kept.sum() < 2:

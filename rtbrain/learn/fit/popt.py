@@ -137,17 +137,7 @@ def tune_popt(
 
 
 def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Floats:
-    """Population vectors of windows, float32 [n_rows, n_population_features].
-
-    Parameters
-    ----------
-    popt : PopT
-        Put into evaluation mode.
-    embeddings : ChannelEmbeddings
-        Of all windows.
-    rows : ndarray, int64 [n_rows]
-        Which of them.
-    """
+    """Population vectors of these windows, float32 [n_rows, n_population_features]."""
     popt.eval()
     found = np.empty((rows.size, popt.sizes.hidden_dim), np.float32)
     with torch.no_grad():

@@ -224,7 +224,8 @@ def _chosen_penalty(
 def _strongest_as_good(scores: Doubles) -> int:
     """First row (the strongest penalty) within a standard error of the best mean.
 
-    A few blocks cannot distinguish penalties this close, and the stronger one is the safer; after Breiman et al. 1984, Classification and regression trees, section 3.4.3.
+    A few blocks cannot distinguish penalties this close, and the stronger one is safer; after
+    Breiman et al. 1984, Classification and regression trees, section 3.4.3.
     """
     means = scores.mean(axis=1)
     best = int(means.argmax())

@@ -101,7 +101,7 @@ def _masked_as_missing(gathered: LabelledFeatures, name: str) -> Floats:
 
 
 def _filled(rows: Floats) -> Floats:
-    """A masked contact's features as their mean over the other windows, which carries no information."""
+    """Features of masked contacts as their mean over the other windows, which says nothing."""
     missing = np.isnan(rows)
     if not missing.any():
         return rows

@@ -51,8 +51,8 @@ def block_folds(
     """Folds of contiguous blocks of time within each recording.
 
     A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
-    lacks a class in training or test, two to six shorter blocks per fold are tried, assigned in turn,
-    then to and fro. A training window is left out if a test window of the same recording ends
+    lacks a class in training or test, two to six shorter blocks per fold are tried, assigned in
+    turn, then to and fro. A training window is left out if a test window of the same recording ends
     within `embargo_s` of its end.
 
     Edges do not follow changes of class: the windows across an edge would then always be of the
@@ -148,15 +148,7 @@ def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fol
 
 
 def subsample(rows: Ints, most: int) -> Ints:
-    """At most `most` of the rows, evenly spaced, the first and last among them.
-
-    Parameters
-    ----------
-    rows : ndarray, int64 [n_rows]
-        Any rows.
-    most : int
-        1 or more.
-    """
+    """At most `most` of the rows, evenly spaced, the first and last among them."""
     if rows.size <= most:
         return rows
     return rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(np.int64)]
