@@ -82,8 +82,9 @@ def test_no_sample_is_lost_from_another_process(source_id):
 LEFT_OPEN = """
     import sys
     import numpy as np
-    from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
-    from rtbrain.stream.lsl import LslSource, MarkerSource
+    from rtbrain.outlet import MarkerOutlet, SignalOutlet
+    from rtbrain.stream.lsl.inlet import LslSource
+    from rtbrain.stream.lsl.markers import MarkerSource
     from rtbrain.types import Montage
 
     montage = Montage(("A1",), ("seeg",), 512.0)
