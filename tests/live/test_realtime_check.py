@@ -164,7 +164,8 @@ def test_hop_longer_than_the_window_is_no_way_out() -> None:
 def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> None:
     peaks = {"fp32": 50.0, "bf16": 100.0, "int8": 150.0}
     monkeypatch.setattr(
-        "rtbrain.live.step_timing.measure_peak_flops", lambda precision, threads: peaks[precision]
+        "rtbrain.live.realtime_check.measure_peak_flops",
+        lambda precision, threads: peaks[precision],
     )
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     threads = ("threads: 4", 4.0)
@@ -201,7 +202,7 @@ class Looks:
         def tell(event: str, **_: object) -> None:
             self.told.append(event)
 
-        realtime_check.refuse_late(decoder, recipe, bedside, 4, tell, False)  # type: ignore[arg-type]
+        realtime_check.require_realtime(decoder, recipe, bedside, 4, tell, False)  # type: ignore[arg-type]
 
 
 def test_a_busy_second_at_the_start_refuses_nobody(monkeypatch) -> None:
