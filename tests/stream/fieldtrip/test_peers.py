@@ -42,12 +42,12 @@ STREAM_LSL = """
 LSL_CLIENT = """
     import json, sys, warnings
     import mne
-    from rtbrain.stream.fieldtrip.mne_client import patch_pylsl_for_mne_realtime
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from mne_realtime import LSLClient
     told = any(issubclass(one.category, FutureWarning) for one in caught)
+    from rtbrain.stream.fieldtrip.mne_client import patch_pylsl_for_mne_realtime
     patch_pylsl_for_mne_realtime()
     info = None
     if len(sys.argv) > 3:
