@@ -14,7 +14,7 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="Decoder bundle, a folder.")],
     runtime: Annotated[RuntimeName, typer.Option("--runtime", help="What runs the encoder.")],
     precision: Annotated[Precision, typer.Option("--precision", help="Of the encoder.")],
-    on: Annotated[
+    validate_on: Annotated[
         list[str] | None,
         typer.Option(
             "--validate-on", help="Labelled recording to check the decoder on; may be repeated."
@@ -44,7 +44,7 @@ def command(
         bundle.resolve(),
         runtime,
         precision,
-        tuple(on or ()),
+        tuple(validate_on or ()),
         calibrate_on,
         tolerance,
         threads,

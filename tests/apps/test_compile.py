@@ -1,55 +1,36 @@
-"""`rtbrain compile`: what is made, checked, refused, and then decoded with."""
+"""`rtbrain compile`: what it makes, checks, refuses, and decodes with."""
 
 import json
 import os
 import shutil
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
-from uuid import uuid4
 
 import numpy as np
-import pylsl
 import pytest
 import torch
 
 from rtbrain.bundling import build_decoder
-from rtbrain.check.faults.rig import SMALL_SIZES
-from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle, write_bundle
-from rtbrain.encoder import OpenVINORuntime, RuntimeChoice, compiled_folder_of, require_precision
+from rtbrain.encoder import OpenVINORuntime, compiled_folder_of, require_precision
 from rtbrain.errors import CompiledModelError
-from rtbrain.learn.fit.quick_fit import quick_fit
-from rtbrain.outlet import SignalOutlet
-from rtbrain.recording.replay import play
-from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.synthetic.patient import Patient
-from rtbrain.synthetic.signal import SyntheticSource
+from tests.apps.compiling import (
+    N_CHANNELS,
+    corpus_of,
+    decoded_live,
+    files_of,
+    first_seconds,
+    fitted,
+    live_runtime,
+    report_of,
+)
 from tests.apps.program import refused, rtbrain
 
-SFREQ_HZ, N_CHANNELS = 2048.0, 6
 INT8 = ("--runtime", "openvino", "--precision", "int8")
 ON = f"synthetic:3,duration_s=30,n_channels={N_CHANNELS}"
 # Without VNNI int8 costs more.
 ADMITTED = (*INT8, "--validate-on", ON, "--tolerance", "0.02")
-
-
-def patient() -> Patient:
-    return Patient(3, n_channels=N_CHANNELS, sfreq_hz=SFREQ_HZ, classes=("rest", "speech"))
-
-
-def fitted(mode: str, folder: Path, seed: int = 0) -> Path:
-    """A bundle of a small random encoder, fitted on the patient."""
-    plain = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
-    if mode == "edge":
-        plain["encoder"] |= SMALL_SIZES | {"seed": seed}
-    plain["window"] |= {"length_s": 1.0}
-    quick_fit(parse_settings(plain, Recipe, where="test"), patient(), 25.0, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +51,7 @@ def quantised(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(made: Path, tmp_path: Path) -> Path:
-    """Of each test its own, for what is compiled lies beside it."""
+    """A copy for each test: compiled encoders go beside it."""
     folder = tmp_path / "bundle"
     shutil.copytree(made, folder)
     return folder
@@ -92,41 +73,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def report_of(bundle: Path, way: str) -> dict[str, Any]:
-    text = (compiled_folder_of(bundle) / way / "report.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def has_bf16() -> bool:
     try:
         require_precision("bf16")
     except CompiledModelError:
         return False
     return True
-
-
-def live_runtime(bundle: Path, **options: Any) -> dict[str, str]:
-    """What a decoder that takes what was admitted tells of its runtime."""
-    told: dict[str, str] = {}
-
-    def tell(event: str, **fields: str) -> None:
-        if event == "runtime":
-            told.update(fields)
-
-    found = read_bundle(bundle)
-    folder = compiled_folder_of(bundle)
-    choice = RuntimeChoice(compiled_folder=folder, **options)
-    build_decoder(found, found.montage, on_event=tell, runtime=choice)
-    return told
 
 
 def test_int8_is_calibrated_on_the_first_half_and_checked_on_the_rest(
@@ -204,9 +156,9 @@ def test_a_decoder_that_was_fitted_again_does_not_run_on_what_was_compiled(
     shutil.rmtree(compiled)
     manifest = found.manifest.model_copy(update={"sha256": "0" * 64})
     write_bundle(compiled, manifest, found.montage, tensors, found.report)
-    told = live_runtime(compiled)
-    assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
-    assert why in told["note"]
+    reported = live_runtime(compiled)
+    assert (reported["runtime"], reported["precision"]) == ("torchscript", "fp32")
+    assert why in reported["note"]
     for runtime in ("auto", "openvino"):
         with pytest.raises(
             CompiledModelError, match=f"{why} than this bundle's: run rtbrain compile"
@@ -231,12 +183,12 @@ def test_what_is_foreign_or_damaged_is_left_with_a_note(
     compiled: Path, change: Callable[[Path], None]
 ) -> None:
     change(compiled_folder_of(compiled) / "openvino-int8")
-    told = live_runtime(compiled)
-    assert (told["runtime"], told["precision"]) == ("torchscript", "fp32")
-    assert "compile it again" in told["note"]
+    reported = live_runtime(compiled)
+    assert (reported["runtime"], reported["precision"]) == ("torchscript", "fp32")
+    assert "compile it again" in reported["note"]
 
 
-def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compiled_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
     linear = fitted("linear", tmp_path / "linear")
     bf16, int8 = ("--precision", "bf16"), ("--precision", "int8")
     torchscript, openvino = ("--runtime", "torchscript"), ("--runtime", "openvino")
@@ -245,7 +197,7 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
     with mock.patch("os.access", lambda path, mode: mode != os.W_OK):
         line = refused("compile", bundle, *torchscript, "--precision", "fp32")
     assert "cannot be written to" in line
-    assert "of openvino alone" in refused(
+    assert "int8 needs openvino" in refused(
         "compile", bundle, *torchscript, *int8, "--validate-on", ON
     )
     assert "--validate-on RECORDING" in refused("compile", bundle, *INT8)
@@ -254,7 +206,7 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
         mock.patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False),
     ):
         assert "AVX512-BF16" in refused("compile", bundle, *openvino, *bf16)
-    with mock.patch("importlib.util.find_spec", return_value=None):
+    with mock.patch("rtbrain.check.compile.options.find_spec", return_value=None):
         line = refused("compile", bundle, *openvino, "--precision", "fp32")
     assert 'pip install "rtbrain[fast]"' in line
     np.save(tmp_path / "unlabelled.npy", np.ones((N_CHANNELS, 4096), np.float32))
@@ -265,22 +217,6 @@ def test_what_cannot_be_compiled_is_told_in_one_line(bundle: Path, tmp_path: Pat
     flags = ("--validate-on", ON, "--calibrate-on", "synthetic:4")
     assert "needs none" in refused("compile", bundle, *torchscript, "--precision", "fp32", *flags)
     assert not compiled_folder_of(bundle).exists()
-
-
-def corpus_of(tmp_path: Path, seed: int, length_s: float) -> Path:
-    recipe = load_settings("edge", Recipe).model_dump(mode="json", exclude_unset=True)
-    recipe["window"] = {"length_s": length_s, "hop_s": 20 * 50 / 2048}
-    settings = {
-        "recipe": recipe,
-        "sources": [{"recording": f"synthetic:{seed},duration_s=12,n_channels=8"}],
-        "sfreq_hz": SFREQ_HZ,
-    }
-    path = tmp_path / f"corpus-{seed}-{length_s:g}.yaml"
-    path.write_text(json.dumps(settings), encoding="utf-8")
-    out = tmp_path / path.stem
-    done = rtbrain("corpus", "build", "--config", path, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 def test_int8_is_calibrated_on_a_corpus_that_does_not_hold_what_checks_it(
@@ -310,50 +246,11 @@ def test_a_live_session_runs_on_what_was_admitted_and_decodes_the_same(
     windows = (w for chunk in iter(lambda: source.pull(0.0), None) for w in features.cut(chunk))
     whole = [readout(features.encode(window)) for window in windows if window.quality.valid]
     expected = np.stack([decode.values for decode in whole])
-    decoded, said = decoded_live(compiled, tmp_path, len(expected))
-    assert "runtime openvino, precision int8" in said
+    decoded, printed = decoded_live(compiled, tmp_path, len(expected))
+    assert "runtime openvino, precision int8" in printed
     difference = np.abs(decoded - expected).max()
     # The most that the largest error of the population vector can do to a probability.
     report = report_of(compiled, "openvino-int8")
     weight = found.tensors["readout.weight"]
     largest = report["embedding_error"]["population"]["largest"]
     assert 0 < difference <= 0.25 * np.abs(weight[1] - weight[0]).sum() * largest
-
-
-def first_seconds() -> SyntheticSource:
-    return SyntheticSource(patient(), duration_s=6.0)
-
-
-def decoded_live(bundle: Path, tmp_path: Path, n_valid: int) -> tuple[np.ndarray, str]:
-    """Valid decodes of the patient's first seconds over LSL, and what the program said."""
-    name = f"compiled-{uuid4().hex}"
-    settings = tmp_path / "live.yaml"
-    settings.write_text(
-        f"stream: {{source_id: {name}}}\noutlet: {{name: {name}}}\nlate: every\nruntime: auto\n"
-    )
-    source = SignalOutlet(name, patient().montage, source_id=name, origin="synthetic")
-    rows: list[list[float]] = []
-
-    def feed() -> None:
-        try:
-            assert source.wait_for_listeners(60)
-            listener = pylsl.StreamInlet(*pylsl.resolve_byprop("name", f"{name}-decode", 1, 60))
-            listener.open_stream(10)
-            given = first_seconds()
-            chunks = iter(lambda: given.pull(0.0), None)
-            play(chunks, source.push, speed=4.0, clock=lsl_clock, wait=time.sleep, stop=bool)
-            while len(rows) < n_valid:
-                row, _ = listener.pull_sample(timeout=20)
-                assert row is not None, f"{len(rows)} of {n_valid} decodes came"
-                if row[2] == 1:
-                    rows.append(row)
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    feeding = threading.Thread(target=feed)
-    feeding.start()
-    done = rtbrain("decode", "--config", settings, "--bundle", bundle)
-    feeding.join(60)
-    source.close()
-    assert done.returncode == 0, done.stderr
-    return np.array(rows)[:, :2], done.stderr

@@ -1,4 +1,4 @@
-"""A compiled encoder beside the one that runs without it: embeddings, decodes, time a step."""
+"""A compiled encoder compared with the uncompiled one: embeddings, decodes, time per step."""
 
 import copy
 import time
@@ -27,22 +27,14 @@ from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
 from rtbrain.types import Embedding, Floats, Quality, Spectrogram
 
-MAX_COMPARED = 64
-
-
-"""Windows on which embeddings are compared with those of the eager model, which is slow."""
-
-
-_MOST_STEPS, _FEWEST_STEPS, _LONGEST_S = 100, 5, 20.0
-
-
-# Of fewer steps, 99 % is but the slowest one.
-_FEWEST_OF_P99 = 100
+_MAX_COMPARED = 64  # windows: the eager model is slow
+_MAX_STEPS, _MIN_STEPS, _MAX_S = 100, 5, 20.0
+_MIN_STEPS_OF_P99 = 100  # with fewer, it is the slowest step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckResult:
-    """What compiling costs."""
+    """Errors of embeddings and changes of scores after compiling."""
 
     channels: EmbeddingErrors
     population: EmbeddingErrors
@@ -53,7 +45,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class AlternatedTimes:
-    """Steps of two encoders in turns, ms: spectrogram, encoder and readout of a window."""
+    """Median and 99 % of steps, ms: spectrogram, encoder and readout of a window."""
 
     before_ms: tuple[float, float | None]
     after_ms: tuple[float, float | None]
@@ -62,7 +54,7 @@ class AlternatedTimes:
 
 
 class CompiledCheck:
-    """Plays recordings to two encoders at once."""
+    """Plays recordings to two encoders at once, and compares them."""
 
     def __init__(
         self,
@@ -77,13 +69,13 @@ class CompiledCheck:
         window = bundle.recipe.window
         self._length_s = window.length_s
         n_windows = 1 if window.hop_s is None else int(duration_s / window.hop_s)
-        self._twin: PairedEncoder = PairedEncoder(
+        self._paired = PairedEncoder(
             before,
             after,
             exact,
             length_s=window.length_s,
-            most=MAX_COMPARED,
-            every=max(1, n_windows // MAX_COMPARED),
+            most=_MAX_COMPARED,
+            every=max(1, n_windows // _MAX_COMPARED),
         )
         self._console, self._bundle = console, bundle
         self._before: list[Floats] = []
@@ -93,19 +85,19 @@ class CompiledCheck:
         self._names: list[str] = []
 
     def play(self, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]) -> None:
-        """Decode a recording by both encoders; the windows after an embargo where it is halved."""
-        self._twin.reset()
+        """Decode a recording by both encoders, from an embargo after its calibration on."""
+        self._paired.reset()
         half_s = one.calibrates_until_s
-        self._twin.from_s = half_s + self._length_s if half_s else 0.0
+        self._paired.from_s = half_s + self._length_s if half_s else 0.0
         features, readout = decoder
-        decodes = PairedReadout(readout, copy.copy(readout), self._twin)
-        both = (replace(features, encoder=self._twin), decodes)
+        decodes = PairedReadout(readout, copy.copy(readout), self._paired)
+        both = (replace(features, encoder=self._paired), decodes)
         with show_progress(self._console) as on_progress:
             if one.labels is None:
-                n_samples = one.recording.n_samples
+                session, n_samples = one.session(), one.recording.n_samples
                 play_recording(
                     self._bundle,
-                    one.session(),
+                    session,
                     n_samples,
                     both,
                     on_progress=on_progress,
@@ -126,12 +118,12 @@ class CompiledCheck:
         """Encode spectrograms by both encoders, every channel good."""
         for number, data in enumerate(windows):
             good = np.ones(len(data), np.bool_)
-            # As if one window came after the other.
-            self._twin(Spectrogram(data, (1 + number) * self._length_s, Quality(good)))
+            # Stamped as if one window came after the other.
+            self._paired(Spectrogram(data, (1 + number) * self._length_s, Quality(good)))
 
-    def found(self) -> CheckResult:
-        """Of all that was played."""
-        channels, population = self._twin.differences()
+    def result(self) -> CheckResult:
+        """Comparison over everything played."""
+        channels, population = self._paired.differences()
         scores, n_labelled = {}, len(self._names)
         if n_labelled:
             scores = score_changes(
@@ -142,7 +134,7 @@ class CompiledCheck:
                 block_s=2 * self._length_s,
                 recordings=self._names,
             )
-        return CheckResult(channels, population, self._twin.n_compared, scores, n_labelled)
+        return CheckResult(channels, population, self._paired.n_compared, scores, n_labelled)
 
 
 def time_alternately(
@@ -151,10 +143,10 @@ def time_alternately(
     after: Stage[Spectrogram, Embedding],
     recipe: Recipe,
 ) -> AlternatedTimes:
-    """Time steps on a random walk, every channel good, an encoder after the other."""
+    """Time steps on a random walk, every channel good, both encoders on each window."""
     began_s = time.perf_counter()
     durations_ms: list[tuple[float, float]] = []
-    for window in random_walk_windows(features.signal.montage, recipe, _MOST_STEPS + 1):
+    for window in random_walk_windows(features.signal.montage, recipe, _MAX_STEPS + 1):
         start_s = time.perf_counter()
         spectrogram = features.spectrogram(window)
         shared_s = time.perf_counter() - start_s
@@ -164,16 +156,16 @@ def time_alternately(
             readout(encoder(spectrogram))
             turn.append(1000 * (shared_s + time.perf_counter() - start_s))
         durations_ms.append((turn[0], turn[1]))
-        late = time.perf_counter() - began_s > _LONGEST_S
-        if late and len(durations_ms) > _FEWEST_STEPS:
+        late = time.perf_counter() - began_s > _MAX_S
+        if late and len(durations_ms) > _MIN_STEPS:
             break
-    # The first window costs more than those that follow where a stage keeps what it has seen.
+    # Stages that keep what they have seen need longer for the first window.
     before_ms, after_ms = (_summary(each) for each in np.transpose(durations_ms[1:]))
     hop_ms = None if recipe.window.hop_s is None else 1000 * recipe.window.hop_s
     return AlternatedTimes(before_ms, after_ms, hop_ms, len(durations_ms) - 1)
 
 
 def _summary(durations_ms: Floats) -> tuple[float, float | None]:
-    """Median and 99 % of steps."""
+    """Median and 99 %; None where there are too few steps for it."""
     p50, p99 = np.percentile(durations_ms, (50, 99))
-    return float(p50), float(p99) if len(durations_ms) >= _FEWEST_OF_P99 else None
+    return float(p50), float(p99) if len(durations_ms) >= _MIN_STEPS_OF_P99 else None

@@ -1,4 +1,4 @@
-"""Two encoders on the same windows, as one: the second is compared with the first."""
+"""Two encoders on the same windows, run as one stage, and how their results differ."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,19 +11,17 @@ import torch
 from rtbrain.encoder import EncoderModel, on_threads
 from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.cross_validation import scores_of
-from rtbrain.learn.fit.splits import time_blocks
+from rtbrain.learn.fit.splits import bootstrap_scores
 from rtbrain.stage import Stage
 from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram, Times
 
-_N_DRAWS = 1000
-_INTERVAL = (2.5, 97.5)
 _NOTHING = np.zeros(0, np.float32)
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingErrors:
-    """Between vectors that should be equal."""
+    """Errors between vectors that should be equal: 1 - cosine, and the largest difference."""
 
     cosine_p50: float
     cosine_p99: float
@@ -31,12 +29,11 @@ class EmbeddingErrors:
     n_vectors: int
 
 
-def embedding_errors(expected: Floats, given: Floats) -> EmbeddingErrors:
-    """How far vectors are from those that they should be.
+def embedding_errors(expected: Floats, found: Floats) -> EmbeddingErrors:
+    """How far vectors [n, d] are from the expected ones, less the mean of these.
 
-    Embeddings of all channels and windows share most of their direction: the cosine of two of
-    them is near 1 whatever they tell of the signal. So the mean of `expected` is taken out of
-    both first; not each one's own mean, which would hide what is wrong with all alike.
+    Embeddings share most of their direction, so that the cosine of any two is near 1. Subtracting
+    each set's own mean would hide an error that all vectors share.
     """
     if len(expected) < 2:
         raise RecordingError(
@@ -44,18 +41,18 @@ def embedding_errors(expected: Floats, given: Floats) -> EmbeddingErrors:
             "longer recording"
         )
     shared = expected.mean(axis=0, dtype=np.float64)
-    a, b = expected - shared, given - shared
+    a, b = expected - shared, found - shared
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     # A vector that is the mean itself has no direction.
     cosine = (a * b).sum(axis=1)[lengths > 0] / lengths[lengths > 0]
     p50, p99 = np.percentile(1 - cosine, (50, 99)) if cosine.size else (np.nan, np.nan)
-    largest = np.abs(given.astype(np.float64) - expected).max()
+    largest = np.abs(found.astype(np.float64) - expected).max()
     return EmbeddingErrors(float(p50), float(p99), float(largest), len(expected))
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """A score before and after."""
+    """A score before and after, and the 95 % interval of the difference."""
 
     before: float
     after: float
@@ -80,51 +77,33 @@ def score_changes(
     *,
     block_s: float,
     recordings: Sequence[str] = (),
-    seed: int = 0,
 ) -> dict[str, ScoreChange]:
-    """Scores of a decoder before and after, on the same windows.
+    """Scores of a decoder before and after, with the interval of their difference.
 
-    Both are scored on the same draws of blocks of time, with replacement, so that the interval is
-    that of the difference and not of how hard the windows are.
-
-
-    References
-    ----------
-    Künsch 1989, The jackknife and the bootstrap for general stationary observations,
-    doi:10.1214/aos/1176347265.
+    Both are scored on the same draws of blocks of time: the interval is that of the difference, not
+    of how hard the windows are.
     """
-    block = time_blocks(t_s, block_s, recordings)
-    order = np.argsort(block, kind="stable")
-    blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
-    rng = np.random.default_rng(seed)
-    drawn: list[dict[str, float]] = []
-    for _ in range(_N_DRAWS):
-        rows = np.concatenate([blocks[pick] for pick in rng.integers(0, len(blocks), len(blocks))])
+
+    def difference(rows: Ints) -> dict[str, float]:
         one, other = (scores_of(outputs[rows], targets[rows]) for outputs in (before, after))
-        drawn.append({name: other[name] - one[name] for name in one})
+        return {name: other[name] - one[name] for name in one}
+
+    intervals = bootstrap_scores(difference, t_s, block_s=block_s, seed=0, recordings=recordings)
     scores_before, scores_after = scores_of(before, targets), scores_of(after, targets)
     return {
-        name: ScoreChange(score, scores_after[name], *_middle([draw[name] for draw in drawn]))
+        name: ScoreChange(score, scores_after[name], *intervals[name])
         for name, score in scores_before.items()
     }
 
 
-def _middle(values: Sequence[float]) -> tuple[float, float]:
-    finite = np.array(values)[np.isfinite(values)]
-    if not finite.size:
-        return float("nan"), float("nan")
-    low, high = np.percentile(finite, _INTERVAL)
-    return float(low), float(high)
-
-
 def decisive(found: dict[str, ScoreChange]) -> tuple[str, ScoreChange]:
-    """The score by which a compiled decoder is admitted, and its name: AUC, or correlation."""
+    """Name and value of the score that decides: AUC, or correlation."""
     name = "auc" if "auc" in found else "pearson_r"
     return name, found[name]
 
 
 class PairedEncoder:
-    """Encoder stage that gives what `before` gives, and encodes with `after` beside it."""
+    """Encoder stage that returns what `before` does, and runs `after` on the same windows."""
 
     def __init__(
         self,
@@ -147,7 +126,7 @@ class PairedEncoder:
 
     @property
     def n_compared(self) -> int:
-        """Windows that were compared so far."""
+        """Windows compared so far."""
         return len(self._populations)
 
     def __call__(self, item: Spectrogram) -> Embedding:
@@ -165,12 +144,12 @@ class PairedEncoder:
         return self._before(item)
 
     def reset(self) -> None:
-        """Reset both; what was compared is kept."""
+        """Reset both encoders, but not the comparison."""
         self._before.reset()
         self._after.reset()
 
     def differences(self) -> tuple[EmbeddingErrors, EmbeddingErrors]:
-        """Of the second encoder from the eager model: of the channels, and of the population."""
+        """Errors of `after` against the eager model: of channels, and of the population."""
         populations = [np.stack(each) for each in zip(*self._populations, strict=True)]
         if not populations:
             populations = [np.empty((0, 1), np.float32)] * 2
@@ -206,7 +185,7 @@ class PairedReadout:
 
 
 class SpectrogramCollector:
-    """Encoder stage that encodes nothing and keeps spectrograms: to calibrate on."""
+    """Encoder stage that only keeps spectrograms, to calibrate on."""
 
     def __init__(self, *, until_s: float, most: int, every: int) -> None:
         self._until_s, self._most, self._every = until_s, most, every
@@ -223,7 +202,7 @@ class SpectrogramCollector:
         return _left_out(item, "kept to calibrate on")
 
     def reset(self) -> None:
-        """Nothing to forget: what was kept is kept."""
+        """Nothing to reset."""
 
 
 def _left_out(item: Spectrogram, reason: str) -> Embedding:
@@ -234,15 +213,15 @@ def _left_out(item: Spectrogram, reason: str) -> Embedding:
 def eager_reference(
     model: EncoderModel, positions: Ints | None, *, threads: int
 ) -> Callable[[Floats, Mask], tuple[Floats, Floats]]:
-    """The eager model as `PairedEncoder` asks it: in float32, uncompiled."""
+    """The eager model in float32, as a function of spectrograms and good channels."""
     model.eval()
 
     def exact(spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         where = np.zeros((len(good), 3), np.int64) if positions is None else positions
         # torch warns of arrays that are read-only, as views of a stage's buffers may be.
-        given = [np.require(array, requirements="W") for array in (spectrogram, where, good)]
+        arrays = [np.require(array, requirements="W") for array in (spectrogram, where, good)]
         with on_threads(threads), torch.inference_mode():
-            channels, population = model(*(torch.from_numpy(array) for array in given))
+            channels, population = model(*(torch.from_numpy(array) for array in arrays))
         return channels.numpy(), population.numpy()
 
     return exact

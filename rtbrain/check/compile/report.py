@@ -1,4 +1,4 @@
-"""What `rtbrain compile` reports: a table, notes, and the report beside the compiled encoder."""
+"""What `rtbrain compile` reports: a table, notes, and the JSON beside the compiled encoder."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -17,21 +17,21 @@ _TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompileOutcome:
-    """All that is told of a compiled encoder."""
+    """Everything that is reported about a compiled encoder."""
 
-    way: ApprovedRuntime
+    approval: ApprovedRuntime
     threads: int
     tolerance: float
     found: CheckResult
-    turns: AlternatedTimes
+    times: AlternatedTimes
     sources: dict[str, Any]
 
 
 def compile_table(outcome: CompileOutcome) -> Table:
-    """Before and after side by side."""
-    found, turns = outcome.found, outcome.turns
+    """Table of before and after."""
+    found, times = outcome.found, outcome.times
     threads = f"{outcome.threads} thread{'s' * (outcome.threads > 1)}"
-    headings = ("", "torchscript fp32", f"{outcome.way.runtime} {outcome.way.precision}")
+    headings = ("", "torchscript fp32", f"{outcome.approval.runtime} {outcome.approval.precision}")
     rows: list[tuple[str, str, str]] = []
     for name, change in found.changes.items():
         rows.append((_TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}"))
@@ -41,12 +41,12 @@ def compile_table(outcome: CompileOutcome) -> Table:
         cosines = f"{errors.cosine_p50:.1e} / {errors.cosine_p99:.1e}"
         rows.append((f"1 - cos, {title}, 50 / 99 %", "", cosines))
         rows.append(("  largest difference", "", f"{errors.largest:.1e}"))
-    before, after = turns.before_ms, turns.after_ms
+    before, after = times.before_ms, times.after_ms
     shown = "50 %" if after[1] is None else "50 / 99 %"
     rows.append((f"ms per step, {shown}", _step(before), _step(after)))
-    if turns.hop_ms is not None:
-        shares = (f"{p50 / turns.hop_ms:.1%}" for p50 in (before[0], after[0]))
-        rows.append((f"  of the hop of {turns.hop_ms:.0f} ms", *shares))
+    if times.hop_ms is not None:
+        shares = (f"{p50 / times.hop_ms:.1%}" for p50 in (before[0], after[0]))
+        rows.append((f"  of the hop of {times.hop_ms:.0f} ms", *shares))
     rows.append(("  times as fast", "1", f"{before[0] / after[0]:.2f}"))
     return table(f"compiled, {threads}", headings, rows)
 
@@ -56,7 +56,7 @@ def _step(took_ms: tuple[float, float | None]) -> str:
 
 
 def compile_notes(outcome: CompileOutcome) -> list[str]:
-    """What should be known of the figures, a line each."""
+    """What to know about the figures, one line each."""
     notes = []
     found, sources = outcome.found, outcome.sources
     names = ", ".join(sources["compared_on"])
@@ -76,16 +76,17 @@ def compile_notes(outcome: CompileOutcome) -> list[str]:
         notes.append(f"the decoder was scored on {found.n_labelled} labelled windows of {names}")
         notes.append(_held_out(sources["fitted_on"]))
     calibration = sources["calibration"]
-    if calibration is not None and outcome.way.precision == "int8":
-        first = calibration.get("first_s")
-        part = "" if first is None else f", from its first {first:g} s; the rest, less one window,"
-        told = f"calibrated on {calibration['windows']} windows of {calibration['from']}{part}"
-        notes.append(told if first is None else f"{told} was checked on")
+    if calibration is not None and outcome.approval.precision == "int8":
+        note = f"calibrated on {calibration['windows']} windows of {calibration['from']}"
+        if "first_s" in calibration:
+            first = f"{calibration['first_s']:g} s"
+            note += f", from its first {first}; the rest, less one window, was checked on"
+        notes.append(note)
     return notes
 
 
 def _held_out(fitted_on: list[str]) -> str:
-    """What a fall means on recordings that the readout has seen."""
+    """What a drop means on recordings that the readout has seen."""
     if fitted_on:
         return (
             f"WARNING: the readout was fitted on {', '.join(fitted_on)}, which hides a drop: pass "
@@ -100,12 +101,12 @@ def _held_out(fitted_on: list[str]) -> str:
 def compile_report(
     outcome: CompileOutcome, bundle: Bundle, contract: dict[str, Any]
 ) -> dict[str, Any]:
-    """The same for `report.json`, plain values."""
-    found, turns = outcome.found, outcome.turns
+    """Content of `report.json`, plain values."""
+    found, times = outcome.found, outcome.times
     return {
         "bundle": bundle.id,
-        "runtime": outcome.way.runtime,
-        "precision": outcome.way.precision,
+        "runtime": outcome.approval.runtime,
+        "precision": outcome.approval.precision,
         "made_by": f"rtbrain {rtbrain.__version__}",
         "contract": contract,
         "n_cores": os.cpu_count(),
@@ -121,12 +122,12 @@ def compile_report(
             "tolerance": outcome.tolerance,
             "scores": {name: change.as_dict() for name, change in found.changes.items()},
         },
-        "step": asdict(turns)
+        "step": asdict(times)
         | {
             "before": "torchscript fp32",
             "share_of_hop": None
-            if turns.hop_ms is None
-            else [turns.before_ms[0] / turns.hop_ms, turns.after_ms[0] / turns.hop_ms],
+            if times.hop_ms is None
+            else [times.before_ms[0] / times.hop_ms, times.after_ms[0] / times.hop_ms],
         },
         **outcome.sources,
         "notes": compile_notes(outcome),

@@ -3,19 +3,15 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from rtbrain.check.compile.check import (
-    AlternatedTimes,
-    CheckResult,
-    CompiledCheck,
-    time_alternately,
-)
+from rtbrain.check.compile.check import CheckResult, CompiledCheck, time_alternately
 from rtbrain.check.compile.options import CompileOptions, check_options, require_encoder
 from rtbrain.check.compile.paired import decisive, eager_reference
 from rtbrain.check.compile.report import (
@@ -53,77 +49,83 @@ from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.fit.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.types import Floats, Ints
+from rtbrain.types import Floats, Mask
 
 Decoder = tuple[FeaturePipeline, Readout]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """A bundle to compile, and the recordings to check and calibrate on."""
+
+    options: CompileOptions
+    console: Console
+    bundle: Bundle
+    model: EncoderModel
+    checked: list[CheckRecording]
+    calibrated: CheckRecording | None
+
+    def uncompiled(self, one: CheckRecording) -> Decoder:
+        """Decoder for a recording as it runs without a compiled encoder beside the bundle."""
+        choice = RuntimeChoice("torchscript", "fp32", self.options.threads)
+        return decoder_for(self.bundle, one.recording, choice)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """A compiled encoder, the eager model that it must equal, and the folder that holds it."""
+
+    stage: EncoderStage
+    exact: Callable[[Floats, Mask], tuple[Floats, Floats]]
+    contract: str
+    folder: Path
+
+
 def compile_bundle(options: CompileOptions, console: Console) -> None:
-    """Compile the encoder of a bundle for this machine.
+    """Compile the encoder of a bundle for this machine; install it if it decodes as well.
 
     Raises
     ------
     RtbrainError
         Options cannot work, a recording cannot be read, or the result decodes worse than tolerated.
+        Nothing is written then.
     """
     bundle = read_bundle(options.folder)
     check_options(options)
     model = require_encoder(options, bundle)
     with ExitStack() as stack:
         checked, calibrated = open_sources(options, bundle, stack)
-        _compile_and_check(console, options, bundle, model, checked, calibrated)
-
-
-def _compile_and_check(
-    console: Console,
-    options: CompileOptions,
-    bundle: Bundle,
-    model: EncoderModel,
-    checked: list[CheckRecording],
-    calibrated: CheckRecording | None,
-) -> None:
-    """Compile, compare and time an encoder; install it beside its bundle if it passes.
-
-    Nothing is written where it cannot be compiled, or where decodes are worse than tolerated.
-    """
-    way = options.way(bundle)
-    compared = checked or [calibrated or synthetic_stand_in(bundle)]
-    plain = _plain(options, bundle, compared[0])
-    windows = _calibration(console, options, bundle, plain, checked, calibrated)
-    with tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".compiled-") as scratch:
-        with console.status(f"compiling for {options.runtime} {options.precision}"):
-            after, exact, contract, folder = _made(
-                options, way, model, plain[0], windows, Path(scratch)
-            )
-        length_s = bundle.recipe.window.length_s
-        checker = CompiledCheck(
-            console,
-            bundle,
-            plain[0].encoder,
-            after,
-            exact,
-            duration_s=sum(one.checked_s(length_s) for one in compared),
+        scratch = stack.enter_context(
+            tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".compiled-")
         )
-        if windows and not checked and calibrated is None:
-            checker.compare(windows)
-        else:
-            for number, one in enumerate(compared):
-                checker.play(one, _plain(options, bundle, one) if number else _as_new(plain))
-        outcome = CompileOutcome(
-            way,
-            options.threads,
-            options.tolerance,
-            checker.found(),
-            _timed(console, bundle, plain, after),
-            _describe_sources(options, compared, calibrated, windows)
-            | {"fitted_on": [one.name for one in checked if was_fitted_on(bundle, one.source)]},
-        )
-        console.print(compile_table(outcome))
-        for note in compile_notes(outcome):
-            console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
-        _refuse_loss(options, outcome.found)
-        report = compile_report(outcome, bundle, json.loads(contract))
-        place = install_compiled(options.folder, way, folder, report)
+        _run(_Job(options, console, bundle, model, checked, calibrated), Path(scratch))
+
+
+def _run(job: _Job, scratch: Path) -> None:
+    options, console, bundle = job.options, job.console, job.bundle
+    compared = job.checked or [job.calibrated or synthetic_stand_in(bundle)]
+    before = job.uncompiled(compared[0])
+    windows = _calibration_windows(job, before)
+    with console.status(f"compiling for {options.runtime} {options.precision}"):
+        after = _compile(job, before[0], windows, scratch)
+    result = _compare(job, compared, before, after, windows)
+    features, readout = _reset(before)
+    with console.status("measuring steps of both in turn"):
+        times = time_alternately(features, readout, after.stage, bundle.recipe)
+    outcome = CompileOutcome(
+        options.approval(bundle),
+        options.threads,
+        options.tolerance,
+        result,
+        times,
+        _describe_sources(job, compared, windows),
+    )
+    console.print(compile_table(outcome))
+    for note in compile_notes(outcome):
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+    _refuse_loss(options, result)
+    report = compile_report(outcome, bundle, json.loads(after.contract))
+    place = _install(options.folder, outcome.approval, after.folder, report)
     console.print(
         f"installed: {place}; rtbrain decode --bundle {options.folder} uses it from now on "
         "(runtime: auto)",
@@ -132,44 +134,47 @@ def _compile_and_check(
     )
 
 
-def _timed(
-    console: Console, bundle: Bundle, plain: Decoder, after: EncoderStage
-) -> AlternatedTimes:
-    features, readout = _as_new(plain)
-    with console.status("measuring steps in turns"):
-        return time_alternately(features, readout, after, bundle.recipe)
+def _compare(
+    job: _Job,
+    compared: list[CheckRecording],
+    before: Decoder,
+    after: _Compiled,
+    windows: list[Floats],
+) -> CheckResult:
+    length_s = job.bundle.recipe.window.length_s
+    check = CompiledCheck(
+        job.console,
+        job.bundle,
+        before[0].encoder,
+        after.stage,
+        after.exact,
+        duration_s=sum(one.checked_s(length_s) for one in compared),
+    )
+    if windows and not job.checked and job.calibrated is None:
+        check.compare(windows)
+    else:
+        for number, one in enumerate(compared):
+            check.play(one, job.uncompiled(one) if number else _reset(before))
+    return check.result()
 
 
-def _plain(options: CompileOptions, bundle: Bundle, one: CheckRecording) -> Decoder:
-    """Decoder of the bundle as it runs where nothing was compiled for it."""
-    return decoder_for(bundle, one.recording, RuntimeChoice("torchscript", "fp32", options.threads))
-
-
-def _as_new(decoder: Decoder) -> Decoder:
-    features, readout = decoder
-    features.reset()
-    readout.reset()
+def _reset(decoder: Decoder) -> Decoder:
+    for stage in decoder:
+        stage.reset()
     return decoder
 
 
-def _calibration(
-    console: Console,
-    options: CompileOptions,
-    bundle: Bundle,
-    plain: Decoder,
-    checked: list[CheckRecording],
-    calibrated: CheckRecording | None,
-) -> list[Floats]:
+def _calibration_windows(job: _Job, before: Decoder) -> list[Floats]:
     """Windows of the corpus that was named, or for int8 of the recording; else none."""
+    options, calibrated = job.options, job.calibrated
     source = options.calibrate_on
     if source is not None and is_corpus(source):
-        shape = _shape(plain[0])
-        return corpus_windows(Path(source), bundle.recipe, shape, checked)
+        return corpus_windows(Path(source), job.bundle.recipe, _shape(before[0]), job.checked)
     if options.precision != "int8" or calibrated is None:
         return []
-    first = not checked or checked[0] is calibrated
-    decoder = _as_new(plain) if first else _plain(options, bundle, calibrated)
-    return recorded_windows(console, bundle, calibrated, decoder)
+    first = not job.checked or job.checked[0] is calibrated
+    decoder = _reset(before) if first else job.uncompiled(calibrated)
+    return recorded_windows(job.console, job.bundle, calibrated, decoder)
 
 
 def _shape(features: FeaturePipeline) -> tuple[int, int, int]:
@@ -177,63 +182,66 @@ def _shape(features: FeaturePipeline) -> tuple[int, int, int]:
     return features.signal.montage.n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
 
 
-def _made(
-    options: CompileOptions,
-    way: ApprovedRuntime,
-    model: EncoderModel,
-    features: FeaturePipeline,
-    windows: list[Floats],
-    scratch: Path,
-) -> tuple[EncoderStage, Callable[..., Any], str, Path]:
-    """The compiled encoder, the eager model, the contract, and the folder that was written."""
+def _compile(
+    job: _Job, features: FeaturePipeline, windows: list[Floats], scratch: Path
+) -> _Compiled:
+    """Compile the encoder into a new folder, and load it."""
+    model, options, shape = job.model, job.options, _shape(features)
     positions = None if model.popt is None else lip_positions(features.signal.montage)
-    shape, threads = _shape(features), options.threads
-    runtime, folder = make_runtime(way, model, shape, positions, windows, scratch, threads=threads)
+    runtime: TorchScriptRuntime | OpenVINORuntime
+    if options.runtime == "torchscript":
+        path = compile_torchscript(model, *shape, precision=options.precision)
+        runtime = TorchScriptRuntime(path, positions, threads=options.threads)
+        folder = scratch / options.approval(job.bundle).folder
+        folder.mkdir()
+        (folder / "contract.json").write_text(runtime.contract.json() + "\n", encoding="utf-8")
+    else:
+        folder = compile_openvino(
+            model,
+            *shape,
+            precision=options.precision,
+            calibration=windows if options.precision == "int8" else None,
+            folder=scratch,
+        )
+        population = compile_population(model, *shape)
+        runtime = OpenVINORuntime(folder, population, positions, threads=options.threads)
     stage = EncoderStage(runtime, neural_delay_s=features.neural_delay_s)
-    return (
-        stage,
-        eager_reference(model, positions, threads=threads),
-        runtime.contract.json(),
-        folder,
-    )
+    exact = eager_reference(model, positions, threads=options.threads)
+    return _Compiled(stage, exact, runtime.contract.json(), folder)
 
 
 def _describe_sources(
-    options: CompileOptions,
-    compared: Sequence[CheckRecording],
-    calibrated: CheckRecording | None,
-    windows: Sequence[Floats],
+    job: _Job, compared: list[CheckRecording], windows: list[Floats]
 ) -> dict[str, Any]:
-    """Where windows came from, for the report: names alone, no folders."""
+    """Where windows came from, for the report: names without folders."""
+    options, calibrated = job.options, job.calibrated
     source = source_name(options.calibrate_on or "") if calibrated is None else calibrated.name
-    described: dict[str, Any] = {
-        "compared_on": [one.name for one in compared] if options.on else [source],
-        "synthetic_stand_in": not options.on and options.calibrate_on is None,
-        "calibration": None,
+    calibration: dict[str, Any] | None = None
+    if options.precision == "int8":
+        calibration = {"from": source, "windows": len(windows)}
+        if calibrated is not None and calibrated.calibrates_until_s:
+            calibration["first_s"] = calibrated.calibrates_until_s
+            calibration["embargo"] = "one window: the check begins that much later"
+    return {
+        "compared_on": [one.name for one in compared] if options.validate_on else [source],
+        "synthetic_stand_in": not options.validate_on and options.calibrate_on is None,
+        "calibration": calibration,
+        "fitted_on": [one.name for one in job.checked if was_fitted_on(job.bundle, one.source)],
     }
-    if options.precision != "int8":
-        return described
-    described["calibration"] = {"from": source, "windows": len(windows)}
-    if calibrated is not None and calibrated.calibrates_until_s:
-        described["calibration"] |= {
-            "first_s": calibrated.calibrates_until_s,
-            "embargo": "one window: what is checked on begins that much later",
-        }
-    return described
 
 
-def _refuse_loss(options: CompileOptions, found: CheckResult) -> None:
-    """Refuse what decodes worse than is tolerated."""
-    if not found.changes:
+def _refuse_loss(options: CompileOptions, result: CheckResult) -> None:
+    """Refuse an encoder that decodes worse than tolerated."""
+    if not result.changes:
         return
-    name, change = decisive(found.changes)
+    name, change = decisive(result.changes)
     title = {"auc": "AUC", "pearson_r": "r"}[name]
-    # NaN where only one class occurred: int8 was not checked then.
+    # NaN if there was only one class: int8 was not checked then.
     if change.fall <= options.tolerance or (
         change.fall != change.fall and options.precision != "int8"
     ):
         return
-    scores = f"{change.before:.4f} before, {change.after:.4f} after, on {found.n_labelled} windows"
+    scores = f"{change.before:.4f} before, {change.after:.4f} after, on {result.n_labelled} windows"
     raise CompiledModelError(
         f"{options.runtime} {options.precision} is refused: {title} {scores} (95 % of the "
         f"difference {change.low:+.4f} to {change.high:+.4f}), expected a drop of at most "
@@ -242,40 +250,12 @@ def _refuse_loss(options: CompileOptions, found: CheckResult) -> None:
     )
 
 
-def make_runtime(
-    way: ApprovedRuntime,
-    model: EncoderModel,
-    shape: tuple[int, int, int],
-    positions: Ints | None,
-    windows: Sequence[Floats],
-    scratch: Path,
-    *,
-    threads: int,
-) -> tuple[TorchScriptRuntime | OpenVINORuntime, Path]:
-    """Compile an encoder, and load it."""
-    if way.runtime == "torchscript":
-        path = compile_torchscript(model, *shape, precision=way.precision)
-        runtime = TorchScriptRuntime(path, positions, threads=threads)
-        folder = scratch / way.folder
-        folder.mkdir()
-        (folder / "contract.json").write_text(runtime.contract.json() + "\n", encoding="utf-8")
-        return runtime, folder
-    calibration = windows if way.precision == "int8" else None
-    folder = compile_openvino(
-        model, *shape, precision=way.precision, calibration=calibration, folder=scratch
-    )
-    population = compile_population(model, *shape)
-    return OpenVINORuntime(folder, population, positions, threads=threads), folder
-
-
-def install_compiled(
-    bundle: Path, way: ApprovedRuntime, folder: Path, report: dict[str, Any]
-) -> Path:
-    """Put a compiled encoder beside its bundle with its report, and note that it is admitted."""
+def _install(bundle: Path, approval: ApprovedRuntime, folder: Path, report: dict[str, Any]) -> Path:
+    """Move a compiled encoder with its report beside its bundle, and approve it."""
     (folder / "report.json").write_text(strict_json(report), encoding="utf-8")
     folder.chmod(0o755)
     beside = compiled_folder_of(bundle)
-    place = beside / way.folder
+    place = beside / approval.folder
     try:
         beside.mkdir(exist_ok=True)
         if place.exists():
@@ -286,5 +266,5 @@ def install_compiled(
             f"{place}: cannot be put in place: {error.strerror}: if another rtbrain compile is at "
             "work on this bundle, wait for it; else look at the folder's permissions"
         ) from error
-    approve_runtime(beside, way)
+    approve_runtime(beside, approval)
     return place

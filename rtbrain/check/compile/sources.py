@@ -1,4 +1,4 @@
-"""What `rtbrain compile` reads: recordings to check on, and windows to calibrate on."""
+"""Recordings that `rtbrain compile` checks on, and windows that it calibrates on."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -26,8 +26,8 @@ from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 
 _SYNTHETIC = "synthetic:"
-# A block of channels of each is calibrated on: more change the ranges little.
-_MOST_WINDOWS = 32
+# Each gives a block of channels to calibrate on: more hardly change the ranges.
+_MAX_WINDOWS = 32
 _STAND_IN_S = 12.0
 _CONTACTS = (6, 256)  # that a synthetic patient may have
 
@@ -43,17 +43,17 @@ class CheckRecording:
 
     @property
     def name(self) -> str:
-        """Without folders, which may name people."""
+        """Name without folders, which may name people."""
         return source_name(self.source)
 
     def checked_s(self, embargo_s: float) -> float:
-        """How much of it is checked on, s."""
+        """How much of it is used to check, s."""
         duration_s = self.recording.n_samples / self.recording.montage.sfreq_hz
         begins_s = self.calibrates_until_s
         return max(0.0, duration_s - (begins_s + embargo_s if begins_s else 0.0))
 
     def session(self) -> VirtualSession:
-        """From its first sample on, its target left out."""
+        """Session from its first sample on, without its target."""
         target = None if self.labels is None else self.labels.channel
         names = self.recording.montage.names
         return virtual_session(self.recording, names, target=target)
@@ -62,7 +62,7 @@ class CheckRecording:
 def open_recording(
     source: str, bundle: Bundle, stream: str | None, scale: float
 ) -> AbstractContextManager[list[Recording]]:
-    """A recording, its notes printed; one without a rate of its own gets the decoder's."""
+    """A recording, its notes printed; the decoder's rate for one that has none."""
     rateless = source.startswith(_SYNTHETIC) or source.lower().endswith(".npy")
     sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
     return open_recordings(
@@ -73,7 +73,7 @@ def open_recording(
 def check_recording(
     source: str, recording: Recording, bundle: Bundle, classes: str | None
 ) -> CheckRecording:
-    """Recording with the labels that the decoder's windows have, where it holds them."""
+    """Recording with the labels that the decoder was fitted on, if it holds them."""
     words = None if classes is None else [part.strip() for part in classes.split(",")]
     labels = label_settings(bundle, words)
     (recording,), labels = resolve_tasks(labels, (source,), [recording])
@@ -88,16 +88,16 @@ def _is_labelled(recording: Recording, labels: LabelSettings) -> bool:
 
 
 def same_source(one: str, other: str) -> bool:
-    """Whether two names are of one recording; a synthetic patient is one, however long."""
+    """Whether two names mean one recording; a synthetic patient is one at any length."""
     if one.startswith(_SYNTHETIC) or other.startswith(_SYNTHETIC):
         return one.split(",")[0].strip() == other.split(",")[0].strip()
     return Path(one).resolve() == Path(other).resolve()
 
 
 def was_fitted_on(bundle: Bundle, source: str) -> bool:
-    """Whether a bundle records that its decoder was fitted on a recording.
+    """Whether a bundle says that it was fitted on a recording: only of synthetic patients.
 
-    It does for synthetic patients; it keeps no names of files, which may be those of people.
+    It keeps no names of files, which may name people.
     """
     if not source.startswith(_SYNTHETIC):
         return False
@@ -108,21 +108,18 @@ def was_fitted_on(bundle: Bundle, source: str) -> bool:
 
 
 def is_corpus(source: str) -> bool:
-    """Whether a name is that of a corpus and not of a recording."""
+    """Whether a name means a corpus, not a recording."""
     return not source.startswith(_SYNTHETIC) and (Path(source) / "manifest.json").is_file()
 
 
 def halve_for_calibration(one: CheckRecording) -> CheckRecording:
-    """Recording whose first half is to calibrate on.
-
-    The rest is checked on, less the windows that hold any sample of an embargo of one window.
-    """
+    """Recording whose first half calibrates; the rest checks, after an embargo of one window."""
     half_s = one.recording.n_samples / one.recording.montage.sfreq_hz / 2
     return replace(one, calibrates_until_s=half_s)
 
 
 def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
-    """A synthetic patient that is implanted as the decoder's montage is."""
+    """A synthetic patient with the decoder's montage."""
     window = bundle.recipe.window
     montage = bundle.montage
     n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
@@ -148,20 +145,17 @@ def recorded_windows(
     one: CheckRecording,
     decoder: tuple[FeaturePipeline, Readout],
 ) -> list[Floats]:
-    """Spectrograms of a recording to calibrate on, through the decoder's own front end."""
+    """Spectrograms of a recording to calibrate on, made by the decoder's own stages."""
     window = bundle.recipe.window
     features, readout = decoder
     until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
-    kept = SpectrogramCollector(until_s=until_s, most=_MOST_WINDOWS, every=_every(until_s, window))
-    live = replace(features, encoder=kept)
-    session = one.session()
-    n_samples = min(one.recording.n_samples, round(until_s * one.recording.montage.sfreq_hz))
+    kept = SpectrogramCollector(until_s=until_s, most=_MAX_WINDOWS, every=_every(until_s, window))
     with show_progress(console) as on_progress:
         play_recording(
             bundle,
-            session,
-            n_samples,
-            (live, readout),
+            one.session(),
+            min(one.recording.n_samples, round(until_s * one.recording.montage.sfreq_hz)),
+            (replace(features, encoder=kept), readout),
             on_progress=on_progress,
             what="gathering",
             until_s=until_s,
@@ -177,7 +171,7 @@ def recorded_windows(
 def _every(duration_s: float, window: WindowSettings) -> int:
     if window.hop_s is None:
         return 1
-    return max(1, int((duration_s - window.length_s) / window.hop_s) // _MOST_WINDOWS)
+    return max(1, int((duration_s - window.length_s) / window.hop_s) // _MAX_WINDOWS)
 
 
 def corpus_windows(
@@ -186,10 +180,9 @@ def corpus_windows(
     shape: tuple[int, int, int],
     checked: Sequence[CheckRecording],
 ) -> list[Floats]:
-    """Spectrograms of a corpus to calibrate on, evenly over all of it, in the decoder's shape.
+    """Spectrograms from all over a corpus to calibrate on, in the decoder's shape.
 
-    Sessions have channels of their own; a window of more or fewer than the decoder's is cut, or
-    its channels taken again.
+    Windows with more channels than the decoder are cut; those with fewer repeat channels.
     """
     corpus = open_corpus(folder)
     n_channels, *item = shape
@@ -201,7 +194,7 @@ def corpus_windows(
         )
     _refuse_shared(corpus, checked)
     numbers = [(session, row) for session in corpus.sessions for row in range(session.n_windows)]
-    picks = np.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_WINDOWS))
+    picks = np.linspace(0, len(numbers) - 1, min(len(numbers), _MAX_WINDOWS))
     windows = []
     for session, row in (numbers[pick] for pick in np.unique(np.rint(picks).astype(np.int64))):
         good = np.flatnonzero(session.good[row])
@@ -228,7 +221,7 @@ def _refuse_shared(corpus: Corpus, checked: Sequence[CheckRecording]) -> None:
 def open_sources(
     options: CompileOptions, bundle: Bundle, stack: ExitStack
 ) -> tuple[list[CheckRecording], CheckRecording | None]:
-    """What is checked on, and the recording that is calibrated on, if it is one."""
+    """Recordings to check on, and the one to calibrate on, if it is not a corpus."""
 
     def one(source: str) -> CheckRecording:
         opening = open_recording(source, bundle, options.stream, options.scale)
@@ -237,18 +230,18 @@ def open_sources(
 
     twice = [
         name
-        for n, name in enumerate(options.on)
-        if any(same_source(name, o) for o in options.on[:n])
+        for n, name in enumerate(options.validate_on)
+        if any(same_source(name, o) for o in options.validate_on[:n])
     ]
     if twice:
         raise SettingsError(
             f"--validate-on {twice[0]} is given twice: its windows would count twice"
         )
-    checked = [one(source) for source in options.on]
+    checked = [one(source) for source in options.validate_on]
     source = options.calibrate_on
     if options.precision == "int8":
         _refuse_unlabelled(checked, bundle)
-        source = source or options.on[0]
+        source = source or options.validate_on[0]
     if source is None or is_corpus(source):
         return checked, None
     shared = next((n for n, each in enumerate(checked) if same_source(each.source, source)), None)

@@ -19,7 +19,7 @@ from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.metrics import score_classes, score_values
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
-from rtbrain.learn.fit.splits import Fold, recording_parts, subsample, time_blocks
+from rtbrain.learn.fit.splits import Fold, bootstrap_scores, recording_parts, subsample
 from rtbrain.types import Doubles, Floats, Ints
 
 Score = dict[str, float]
@@ -168,23 +168,14 @@ def block_bootstrap(
     doi:10.1214/aos/1176347265.
     """
     tested = np.flatnonzero(np.isfinite(outputs).all(axis=1))
-    places = np.asarray(recordings)[tested].tolist() if len(recordings) else ()
-    block = time_blocks(labelled.t_s[tested], block_s, places)
-    order = np.argsort(block, kind="stable")
-    blocks = np.split(tested[order], np.flatnonzero(np.diff(block[order])) + 1)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(n_draws):
-        picks = rng.integers(0, len(blocks), len(blocks))
-        rows = np.concatenate([blocks[pick] for pick in picks])
-        drawn.append(scores_of(outputs[rows], labelled.targets[rows]))
-    intervals = {}
-    for name in drawn[0]:
-        values = np.array([score[name] for score in drawn])
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, _INTERVAL) if values.size else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
-    return intervals
+    return bootstrap_scores(
+        lambda rows: scores_of(outputs[tested[rows]], labelled.targets[tested[rows]]),
+        labelled.t_s[tested],
+        block_s=block_s,
+        seed=seed,
+        recordings=np.asarray(recordings)[tested].tolist() if len(recordings) else (),
+        n_draws=n_draws,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ References
 Varoquaux et al. 2017, Assessing and tuning brain decoders, doi:10.1016/j.neuroimage.2016.10.038.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,3 +235,30 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
         f"{n_folds} folds need every class in {n_folds} places or more and an embargo between; "
         f"stretches of each class: {listed}: record more changes{less}"
     )
+
+
+def bootstrap_scores(
+    score: Callable[[Ints], Mapping[str, float]],
+    t_s: Times,
+    *,
+    block_s: float,
+    seed: int,
+    recordings: Sequence[str] = (),
+    n_draws: int = 1000,
+) -> dict[str, tuple[float, float]]:
+    """Middle 95 % of what `score` gives for rows of windows, over draws of blocks of time."""
+    block = time_blocks(t_s, block_s, recordings)
+    order = np.argsort(block, kind="stable")
+    blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(n_draws):
+        picks = rng.integers(0, len(blocks), len(blocks))
+        drawn.append(score(np.concatenate([blocks[pick] for pick in picks])))
+    intervals = {}
+    for name in drawn[0]:
+        values = np.array([scores[name] for scores in drawn])
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, (2.5, 97.5)) if values.size else (np.nan, np.nan)
+        intervals[name] = (float(low), float(high))
+    return intervals
