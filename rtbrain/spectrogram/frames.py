@@ -17,22 +17,12 @@ _BLOCK_CHANNELS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameGrid:
-    """Windows that a spectrogram is made for, and the frames and bins that it makes of each.
-
-    Attributes
-    ----------
-    n_channels, length_samples : int
-        Size of the windows.
-    n_freqs : int
-        Bins of a frame.
-    centres_samples : ndarray, float64 [n_frames]
-        Centre of each frame relative to the window's end: below 0.
-    """
+    """Windows that a spectrogram is made for, and the frames and bins that it makes of each."""
 
     n_channels: int
     length_samples: int
     n_freqs: int
-    centres_samples: Times
+    centres_samples: Times  # float64 [n_frames]
 
     @property
     def n_frames(self) -> int:

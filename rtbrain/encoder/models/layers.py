@@ -18,13 +18,7 @@ DROPOUT = 0.1
 def require_sizes(
     sizes: object, *, multiple_of: int = 1, heads: str = "", may_be_zero: tuple[str, ...] = ()
 ) -> None:
-    """Refuse sizes below 1, and a width that is no multiple of a number or of the heads.
-
-    Raises
-    ------
-    ValueError
-        Names the size.
-    """
+    """Refuse sizes below 1, and a width that is no multiple of a number or of the heads."""
     numbers: dict[str, int] = vars(sizes)
     for name, number in numbers.items():
         least = 0 if name in may_be_zero else 1

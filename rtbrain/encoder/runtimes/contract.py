@@ -199,24 +199,6 @@ def cached_model(
 
     Several processes may ask for it at once. What another one made meanwhile is equal, and may be
     in use: it stays.
-
-    Parameters
-    ----------
-    name : str
-        Of the kind of model. One that ends in ``.pt`` is a file, any other a folder.
-    folder : Path or None
-        The cache; None for the user's.
-    read : callable
-        Contract of the model at a path; raises `CompiledModelError` where it is damaged.
-    make : callable
-        Writes the model to a path and checks it.
-    replace : bool
-        Make it even if there is one.
-
-    Raises
-    ------
-    CompiledModelError
-        The folder cannot hold it, or what `make` raises.
     """
     stem, dot, suffix = name.partition(".")
     folder = user_cache_folder() if folder is None else Path(folder)

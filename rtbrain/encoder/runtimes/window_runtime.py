@@ -62,15 +62,7 @@ class ChannelBlocks:
 
 
 def checked_positions(contract: Contract, positions: Ints | None) -> Tensor:
-    """Positions [n_channels, 3] for a compiled encoder; zeros where it reads none.
-
-    Raises
-    ------
-    CompiledModelError
-        They are missing, or of another shape.
-    MontageError
-        One is outside 0 to 4999.
-    """
+    """Positions [n_channels, 3] for a compiled encoder; zeros where it reads none."""
     if positions is None:
         if contract.reads_positions:
             raise CompiledModelError("this encoder reads contact positions, got none: pass them")

@@ -73,11 +73,6 @@ def build_corpus(
 
     The manifest names each source that cannot be used, and why; the build continues with the next.
     Memory holds a second of signal and a window, never a recording.
-
-    Raises
-    ------
-    RecordingError
-        No source gave a window: there is no corpus.
     """
     for number, source in enumerate(sources):
         if number not in writer.manifest.done:

@@ -23,32 +23,14 @@ from rtbrain.types import Floats, Ints, Mask, Montage, Times
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorpusSession:
-    """Windows of one recording, in the order of time.
-
-    Attributes
-    ----------
-    subject, session : str
-        Labels; never names of people.
-    montage : Montage
-        Channels behind the signal chain, with their positions.
-    events : tuple of Event
-        Of the recording, s since its first sample.
-    t_stop : ndarray, float64 [n_windows]
-        End of each window, s since the recording's first sample.
-    good : ndarray, bool [n_windows, n_channels]
-        Whether a channel is good there; items that are not good may hold anything.
-    shards : sequence of ndarray [n_shard_windows, n_channels, ...]
-        Memory-mapped, float16 or float32, in order, n_windows rows in all. An item is
-        [n_frames, n_freqs] of a spectrogram (or patches), [n_samples] µV of a waveform,
-        [n_features] of an embedding.
-    """
+    """Windows of one recording, in the order of time."""
 
     subject: str
     session: str
     montage: Montage
     events: tuple[Event, ...]
-    t_stop: Times
-    good: Mask
+    t_stop: Times  # float64 [n_windows]
+    good: Mask  # bool [n_windows, n_channels]
     shards: Sequence[npt.NDArray[np.floating]]
 
     @property
@@ -196,25 +178,7 @@ def _array(folder: Path, entry: FileEntry, *, mapped: bool = False) -> npt.NDArr
 
 
 def placed_positions(montage: Montage) -> tuple[Ints, Mask]:
-    """Positions of the contacts that have one, and which these are.
-
-    Parameters
-    ----------
-    montage : Montage
-        As in `rtbrain.encoder.lip_positions`; rows of NaN are contacts without a position.
-
-    Returns
-    -------
-    positions : ndarray, int64 [n_channels, 3]
-        L, I, P voxels; zeros where there is none, not to be read.
-    placed : ndarray, bool [n_channels]
-        Whether there is one.
-
-    Raises
-    ------
-    MontageError
-        No contact has one, their space is unknown, or one falls outside the table.
-    """
+    """Positions of the contacts that have one, and which these are."""
     placed = montage.placed
     if not placed.any():
         return lip_positions(montage), placed  # raises, and says what is missing

@@ -81,13 +81,7 @@ def embed_corpus(
     embed: Callable[[Floats], Floats],
     on_progress: OnProgress,
 ) -> None:
-    """Embed every good item of the sessions that are missing; the others are zeros and not good.
-
-    Raises
-    ------
-    RecordingError
-        The encoder does not fit the items, or gives what is not finite or too large for float16.
-    """
+    """Embed every good item of the sessions that are missing; the others are zeros and not good."""
     sessions = zip(corpus.sessions, corpus.manifest.sessions, strict=True)
     for n_done, (session, entry) in enumerate(sessions, start=1):
         if entry.number not in writer.manifest.done:

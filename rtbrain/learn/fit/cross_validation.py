@@ -97,17 +97,7 @@ def score_folds(
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:
-    """What a readout gives for many windows, float32 [n_rows, n_outputs].
-
-    Parameters
-    ----------
-    readout : LinearReadout
-        Of raw features.
-    features : ndarray, float32 [n_windows, n_features]
-        Of all windows.
-    rows : ndarray, int64 [n_rows]
-        Which of them.
-    """
+    """What a readout gives for many windows, float32 [n_rows, n_outputs]."""
     weight = readout.weight.astype(np.float64).T
     out = np.empty((rows.size, weight.shape[1]), np.float32)
     for first in range(0, rows.size, _ROWS_AT_A_TIME):
@@ -162,6 +152,7 @@ def block_bootstrap(
     Overlapping windows are not independent samples; blocks longer than a window and a state nearly
     are. Draws without two classes are left out.
 
+
     References
     ----------
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
@@ -193,6 +184,7 @@ class NullDistribution:
 
     def p_value(self, name: str, score: float, *, by_fold: bool = False) -> float:
         """Share of the shifts, the true labels among them, that score as high or higher.
+
 
         References
         ----------
@@ -272,6 +264,7 @@ def null_distribution(
     it is longer than the embargo either way round. States that alternate with one period come to
     lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
+
 
     References
     ----------

@@ -24,24 +24,12 @@ _MOST_NAMED = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """Windows that have a label.
+    """Windows that have a label."""
 
-    Attributes
-    ----------
-    rows : ndarray, int64 [n_labelled]
-        Which of the windows, in the order of time.
-    targets : ndarray, int64 [n_labelled], or float32 [n_labelled, n_outputs]
-        Number of the class, or the values to predict.
-    names : tuple of str
-        One per class or output.
-    t_s : ndarray, float64 [n_labelled]
-        End of each window, s.
-    """
-
-    rows: Ints
-    targets: npt.NDArray[Any]
+    rows: Ints  # int64 [n_labelled]
+    targets: npt.NDArray[Any]  # int64 [n_labelled], or float32 [n_labelled, n_outputs]
     names: tuple[str, ...]
-    t_s: Times
+    t_s: Times  # float64 [n_labelled]
 
     @property
     def task(self) -> Literal["classification", "regression"]:
@@ -72,23 +60,6 @@ def states_from_markers(
     A state lasts from its marker to the next marker of any of the classes, or as long as its
     event lasts where that has a duration and ends first. The state of a window is that of the
     moment `lag_s` before its end; windows without a state are left out.
-
-    Parameters
-    ----------
-    t_stop : ndarray, float64 [n_windows]
-        Ends of the windows, s since the recording's first sample.
-    events : sequence of Event
-        Of the recording; those of other texts are ignored.
-    classes : sequence of str
-        Texts that begin a state, one per class.
-    lag_s : float
-        From the moment that a decode describes to the end of its window, s.
-
-    Raises
-    ------
-    SettingsError
-        No event has the text of a class (the message lists those that exist), or a class has no
-        window.
     """
     _refuse_unknown(classes, events)
     marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
@@ -181,13 +152,7 @@ def targets_from_channel(
 
 
 def refuse_absent_classes(labelled: Labelled) -> None:
-    """Refuse labels with a single class, or with a class that has no window.
-
-    Raises
-    ------
-    SettingsError
-        With the count of each class.
-    """
+    """Refuse labels with a single class, or with a class that has no window."""
     counts = labelled.counts
     if len(counts) < 2:
         raise SettingsError(f"one class only, {', '.join(counts) or 'none'}: name two or more")

@@ -83,12 +83,6 @@ def balanced_accuracy(outputs: Reals, states: Ints) -> float:
 def roc_auc(probabilities: Reals, states: Ints) -> float:
     """Area under the ROC curve: the mean over classes of each against the rest.
 
-    Parameters
-    ----------
-    probabilities : ndarray, float [n_windows, n_classes]
-        A row sums to 1; of two classes the second column counts.
-    states : ndarray, int64 [n_windows]
-        Class numbers, two or more; a class that does not occur is left out of the mean.
 
     References
     ----------

@@ -148,13 +148,7 @@ def decoder_for(
 
 
 def bind_session(bundle: Bundle, session: VirtualSession) -> BoundSession:
-    """A session in the channels of a bundle, found by label.
-
-    Raises
-    ------
-    StreamError
-        It has another rate, or too few of the bundle's channels.
-    """
+    """A session in the channels of a bundle, found by label."""
     fitted = bundle.montage
     floor = bundle.recipe.coverage_floor
     requirements = StreamRequirements(fitted.sfreq_hz, fitted.names, min_coverage=floor)

@@ -34,21 +34,11 @@ _VALIDATION_FOLDS = (5, 4, 3, 2)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelEmbeddings:
-    """What the frozen encoder of channels gave for all windows.
+    """What the frozen encoder of channels gave for all windows."""
 
-    Attributes
-    ----------
-    channels : ndarray, float32 [n_windows, n_channels, n_features]
-        One vector per channel.
-    positions : ndarray, int64 [n_channels, 3]
-        L, I, P voxels: see `rtbrain.encoder.lip_positions`.
-    good : ndarray, bool [n_windows, n_channels]
-        Channels that are read.
-    """
-
-    channels: Floats
-    positions: Ints
-    good: Mask
+    channels: Floats  # float32 [n_windows, n_channels, n_features]
+    positions: Ints  # int64 [n_channels, 3]
+    good: Mask  # bool [n_windows, n_channels]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,27 +73,6 @@ def tune_popt(
     embargo away; the state with its best AUC is taken, and fitting ends when it has not risen for
     a quarter of the steps.
 
-    Parameters
-    ----------
-    popt : PopT
-        Where to begin: pretrained, or random.
-    embeddings : ChannelEmbeddings
-        Of all windows.
-    labelled : Labelled
-        Classes.
-    embargo_s, train, recordings
-        As in `rtbrain.learn.fit.readout.fit_readout`.
-    seed : int
-        Of the head, the batches and the dropout; the same seed gives the same weights.
-    n_steps : int
-        At most.
-    on_step : callable
-        Called after each.
-
-    Raises
-    ------
-    SettingsError
-        The training windows have no block of time to stop on that leaves every class.
 
     References
     ----------

@@ -127,19 +127,6 @@ def fit_readout(
 
     Classes get a logistic regression with its penalty and a temperature, values a ridge
     regression.
-
-    Parameters
-    ----------
-    features : ndarray, float32 [n_windows, n_features]
-        Of all windows; never copied whole.
-    labelled : Labelled
-        Classes or values.
-    embargo_s, recordings
-        As for `block_folds`.
-    train : ndarray, int64 [n_train], optional
-        Row numbers into `labelled`; all by default.
-    max_windows : int
-        More are subsampled evenly.
     """
     kept = subsample(np.arange(labelled.rows.size) if train is None else train, max_windows)
     inside = inner_folds(labelled, kept, embargo_s=embargo_s, recordings=recordings)

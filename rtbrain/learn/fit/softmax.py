@@ -62,6 +62,7 @@ def row_coordinates(z: Floats) -> Floats:
     where many readouts are fitted on the same windows.
 
 
+
     References
     ----------
     Hastie & Tibshirani 2004, Efficient quadratic regularization for expression arrays,

@@ -24,19 +24,11 @@ _MOST_BLOCKS_A_FOLD = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One split of the labelled windows.
-
-    Attributes
-    ----------
-    name : str
-        What is held out.
-    train, test : ndarray, int64 [n_train], [n_test]
-        Row numbers into the labelled windows, ascending.
-    """
+    """One split of the labelled windows."""
 
     name: str
-    train: Ints
-    test: Ints
+    train: Ints  # int64 [n_train], [n_test]
+    test: Ints  # int64 [n_train], [n_test]
 
 
 def block_folds(
@@ -57,27 +49,6 @@ def block_folds(
 
     Edges do not follow changes of class: the windows across an edge would then always be of the
     other class, and slow drift alone would score below chance.
-
-    Parameters
-    ----------
-    t_s : ndarray, float64 [n_labelled]
-        Ends of the windows, s, ascending within a recording.
-    targets : ndarray, int64 [n_labelled], or float32 [n_labelled, n_outputs]
-        Class numbers; values to predict are not stratified by.
-    n_folds : int
-        Folds, 2 or more.
-    embargo_s : float
-        At least the window's length and the settling of the filters, s.
-    names : sequence of str
-        Names of the classes, for the message.
-    recordings : sequence of str [n_labelled]
-        Where there are several: which one each window is of.
-
-    Raises
-    ------
-    SettingsError
-        A class comes in fewer stretches than there are folds, or no layout of blocks leaves
-        every class in every fold's training and test.
     """
     if n_folds < 2:
         raise SettingsError(f"folds: expected 2 or more, got {n_folds}")
@@ -155,17 +126,7 @@ def subsample(rows: Ints, most: int) -> Ints:
 
 
 def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> Ints:
-    """Number of the block of time that each window ends in; no block spans two recordings.
-
-    Parameters
-    ----------
-    t_s : ndarray, float64 [n_labelled]
-        Ends of the windows, s.
-    block_s : float
-        Length of a block, s.
-    recordings : sequence of str [n_labelled]
-        Where there are several: which one each window is of.
-    """
+    """Number of the block of time that each window ends in; no block spans two recordings."""
     blocks = np.zeros(t_s.size, np.int64)
     first = 0
     for part in recording_parts(recordings, t_s.size):

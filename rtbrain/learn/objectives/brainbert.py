@@ -53,14 +53,7 @@ class MaskedSpectrograms:
         return len(self._items)
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Spectrograms with new masks.
-
-        Returns
-        -------
-        dict of Tensor
-            ``input`` float32 [B, T, F], what the encoder sees; ``target`` float32 [B, T, F], the
-            truth; ``mask`` bool [B, T, F], the cells that the loss covers.
-        """
+        """Spectrograms with new masks."""
         target = self._items.read(items)
         mask = self._mask(rng, target.shape)
         return {
@@ -89,6 +82,7 @@ class MaskedSpectrogram(Objective):
     second term keeps the encoder from learning to predict zero. It is 0 where no cell is above
     gamma.
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3, arXiv:2302.14367.
@@ -112,17 +106,7 @@ class MaskedSpectrogram(Objective):
         return masked + self.alpha * content, measures
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction of held-out items, beside untrained predictors.
-
-        Returns
-        -------
-        dict of float
-            For each set of cells, ``masked`` (those of the mask), ``content`` (of these, those
-            above gamma) and ``unseen`` (of these, those that the input does not show): ``_l1`` of
-            the model, ``_l1_of_zero`` of predicting zero, ``_l1_of_bin_mean`` of predicting the
-            mean of the item's cells outside the mask in the same bin (0 where there are none),
-            and ``_r2``, the share of the variance explained. NaN where a set is empty.
-        """
+        """Reconstruction of held-out items, beside untrained predictors."""
         sets = {name: Reconstruction() for name in ("masked", "content", "unseen")}
         for batch in batches:
             target, mask = batch["target"], batch["mask"]

@@ -16,25 +16,10 @@ from rtbrain.types import Doubles
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DistillationScores:
-    """Figures of held-out items; an array is empty where its loss is left out.
+    """Figures of held-out items; an array is empty where its loss is left out."""
 
-    Attributes
-    ----------
-    cka : ndarray, float64 [S, L]
-        Of the student's layers with the teacher's, all tokens of an item one row.
-    matched : ndarray, float64 [N]
-        Share of the variance of the teacher's features that the student predicts, by token.
-    matched_all : float
-        The same over all tokens that are trained on.
-    cosine : float
-        Mean cosine of the two, at the newest token.
-    next_patch : dict of str to float
-        Mean absolute errors of the next patch in z-scores: of the model, of predicting zero, and
-        of repeating the last patch.
-    """
-
-    cka: Doubles
-    matched: Doubles
+    cka: Doubles  # float64 [S, L]
+    matched: Doubles  # float64 [N]
     matched_all: float
     cosine: float
     next_patch: dict[str, float]

@@ -23,13 +23,7 @@ _N_HEADS = 4  # of the second transformer
 
 
 class MaskedPatches:
-    """Windows of single channels in patches, the same number of each hidden.
-
-    Raises
-    ------
-    SettingsError
-        The share is not between 0 and 1, items are not of two patches or more, or none is good.
-    """
+    """Windows of single channels in patches, the same number of each hidden."""
 
     def __init__(self, sessions: Sequence[CorpusSession], *, mask_share: float) -> None:
         if not 0 < mask_share < 1:
@@ -143,14 +137,6 @@ class FourierInversion(PatchObjective):
 
         L = mean over the hidden patches and their samples of (x - F^-1(A e^(i phi)))^2
 
-    Notes
-    -----
-    There is no second term in the frequency domain: the transform is orthonormal, so by Parseval
-    it would be L again. The reference code (neuro2vec) does otherwise in four ways: its
-    "amplitude" and "phase" are the real and the imaginary part; the decoders of all patches
-    together give the F T / 2 coefficients of the *whole* window, not each those of its patch; the
-    loss is over all patches, the visible ones too; and to it is added the error of a third
-    decoder that predicts the samples of a patch directly.
 
     References
     ----------
@@ -184,11 +170,6 @@ class FrequencyMaintain(PatchObjective):
     encoder learns to spread a patch over the others, and the loss cannot be compared with that of
     an encoder whose input is masked. After training, only the encoder is kept.
 
-    Notes
-    -----
-    Sizes of the second transformer are the published ones: one layer to encode and one to
-    decode, 4 heads, feed-forward as wide as D. Positions are sinusoids: a learned table would
-    limit training to one window length. Layers are post-norm.
 
     References
     ----------

@@ -35,12 +35,6 @@ class PopulationPairs:
     `upstream_negatives` they are drawn from the whole session, as published, and can be either
     about once in n windows.
 
-    Raises
-    ------
-    SettingsError
-        A number is out of range, or no two windows follow each other by the hop.
-    MontageError
-        No channel of a session has a position, or one has it outside the table.
 
     References
     ----------
@@ -86,18 +80,7 @@ class PopulationPairs:
         return int(self._starts[-1])
 
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
-        """Pairs with new partners, channels and replacements.
-
-        Returns
-        -------
-        dict of Tensor
-            ``embedding`` float32 [B, C, D]; ``positions`` int64 [B, C, 3], L, I, P voxels;
-            ``seq_id`` int64 [B, C], 0 where a channel shows the first window and 1 where it shows
-            the partner; ``pad_mask`` bool [B, 1 + C], True where a row has fewer channels (the
-            first is CLS); ``not_consecutive`` float32 [B], 1 where the partner does not follow;
-            ``replaced`` float32 [B, C], 1 where a token is of the third window; ``scored`` bool
-            [B, C], the tokens that the loss covers.
-        """
+        """Pairs with new partners, channels and replacements."""
         of = np.searchsorted(self._starts, items, side="right") - 1
         apart = rng.random(len(items)) < 0.5
         windows = self._windows(items, of, apart, rng.random((2, len(items))))
@@ -196,6 +179,7 @@ class PopulationObjective(Objective):
 
     The second term is 0 where no token is scored. The third head has no part in this loss: it is
     kept as it is, without a gradient.
+
 
     References
     ----------

@@ -67,10 +67,6 @@ def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed
     m and s are those of the good items that the encoder will be trained on, or of 20,000 of them
     where there are more, chosen by `seed`. The encoder is changed in place.
 
-    Notes
-    -----
-    The CLS token, a vector of ones, goes through the same projection: it becomes
-    :math:`W (1 - m) / s + b`, a constant as before, and another one.
 
     References
     ----------

@@ -195,17 +195,7 @@ def selected_names(
 def stream_filter(
     names: Sequence[str], others: Sequence[str], *, own: str
 ) -> Callable[[StreamSummary], bool]:
-    """Whether a stream is recorded: any where nothing is named, but never our own status.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of streams.
-    others : sequence of str
-        Source ids and types of streams.
-    own : str
-        Name and source id of the recorder's status stream.
-    """
+    """Whether a stream is recorded: any where nothing is named, but never our own status."""
 
     def wanted(row: StreamSummary) -> bool:
         if row.name == own and row.source_id == own:

@@ -18,13 +18,7 @@ _FORMAT = 1
 
 
 def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
-    """Notes KEY=VALUE; a value that is JSON is taken as such.
-
-    Raises
-    ------
-    SettingsError
-        A note has no '=', its key comes twice, or it looks like a path.
-    """
+    """Notes KEY=VALUE; a value that is JSON is taken as such."""
     parsed: dict[str, Any] = {}
     for note in notes:
         key, equals, text = note.partition("=")
@@ -46,20 +40,7 @@ def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
 
 
 class Sidecar:
-    """The side file of a recording.
-
-    Parameters
-    ----------
-    recording : Path
-        The recording, which does not exist yet.
-    notes : dict
-        Further facts about the session.
-
-    Raises
-    ------
-    SettingsError
-        The side file exists, or cannot be made.
-    """
+    """The side file of a recording."""
 
     def __init__(self, recording: Path, notes: dict[str, Any]) -> None:
         self._path = sidecar_path(recording)
@@ -86,13 +67,7 @@ class Sidecar:
             raise SettingsError(f"{self._path} cannot be made: {error.strerror}") from error
 
     def complete(self, recording: Recorder, clean_end: bool) -> None:
-        """Add the streams, their counts and how it ended.
-
-        Raises
-        ------
-        OSError
-            It cannot be written; the file is as it was.
-        """
+        """Add the streams, their counts and how it ended."""
         self._content["streams"] = [
             stream_counts(recording, number) for number in range(len(recording.entries))
         ]
@@ -132,14 +107,7 @@ def sidecar_path(recording: Path) -> Path:
 
 
 def require_new_recording(out: Path) -> None:
-    """Refuse a recording that could not be made or would overwrite a file.
-
-    Raises
-    ------
-    SettingsError
-        Its name does not end in .xdf, it or its side file exists, or its folder cannot be
-        written to.
-    """
+    """Refuse a recording that could not be made or would overwrite a file."""
     if out.suffix != ".xdf":
         raise SettingsError(f"{out}: expected a recording whose name ends in .xdf")
     require_writable_file(out, "recording")
