@@ -9,7 +9,7 @@ from rtbrain.config.base import Settings
 
 
 class StreamSettings(Settings):
-    """Which live stream to decode: over LSL, from a FieldTrip buffer or by an mne-realtime client."""
+    """Which live stream to decode: LSL, a FieldTrip buffer or a client of mne-realtime."""
 
     name: str | None = None
     """Name of the LSL stream."""
@@ -26,7 +26,7 @@ class StreamSettings(Settings):
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
     mne_client: str | None = Field(default=None, min_length=1)
-    """Source id of an LSL stream that mne-realtime's LSLClient reads, instead of rtbrain's inlet."""
+    """Source id of an LSL stream to read by mne-realtime's LSLClient instead."""
     timeout_s: PositiveFloat = 10.0
     """How long to look for the stream at the start, s."""
     scale: PositiveFloat = 1.0

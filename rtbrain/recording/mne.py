@@ -78,7 +78,7 @@ def recording_of_raw(raw: Any) -> Recording:
     """Recording of an ``mne.io.Raw``: volts become microvolts, annotations events."""
     montage = montage_from_info(raw.info)
     volts = np.array([channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]])
-    factors = np.where(volts, microvolts_per("V"), 1.0)[:, np.newaxis]
+    factors = np.where(volts, 1e6, 1.0)[:, np.newaxis]
     read = partial(_samples, raw, Path("the Raw"), factors)
     bad = tuple(raw.info["bads"])
     return Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)

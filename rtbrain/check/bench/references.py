@@ -32,6 +32,7 @@ class PublishedPipeline:
 
 
 
+
     References
     ----------
     Wang et al. 2023, arXiv:2302.14367. Chau et al. 2025, arXiv:2406.03044.
@@ -104,6 +105,7 @@ def channel_encoder_flop(
 
 
 
+
     References
     ----------
     Wang et al. 2023, arXiv:2302.14367, for the sizes: 16.45 GFLOP a channel and window of 5 s.
@@ -129,7 +131,6 @@ def channel_encoder_flop(
 
 def population_encoder_flop(sizes: PopTSizes, n_channels: int, *, plain: bool = False) -> int:
     """Operations of a Population Transformer for one step.
-
 
     References
     ----------

@@ -153,6 +153,7 @@ def block_bootstrap(
     are. Draws without two classes are left out.
 
 
+
     References
     ----------
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
@@ -184,7 +185,6 @@ class NullDistribution:
 
     def p_value(self, name: str, score: float, *, by_fold: bool = False) -> float:
         """Share of the shifts, the true labels among them, that score as high or higher.
-
 
         References
         ----------
@@ -264,6 +264,7 @@ def null_distribution(
     it is longer than the embargo either way round. States that alternate with one period come to
     lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
+
 
 
     References

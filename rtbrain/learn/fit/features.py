@@ -132,6 +132,7 @@ class LinearStft:
     benchmark a linear model on such magnitudes beats pretrained encoders.
 
 
+
     References
     ----------
     Zahorodnii et al. 2025, Neuroprobe, arXiv:2509.21671.

@@ -83,7 +83,6 @@ def balanced_accuracy(outputs: Reals, states: Ints) -> float:
 def roc_auc(probabilities: Reals, states: Ints) -> float:
     """Area under the ROC curve: the mean over classes of each against the rest.
 
-
     References
     ----------
     Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747: the area is the rank sum.

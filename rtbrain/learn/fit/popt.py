@@ -74,6 +74,7 @@ def tune_popt(
     a quarter of the steps.
 
 
+
     References
     ----------
     Chau et al. 2025, Population Transformer, arXiv:2406.03044, appendix.

@@ -83,6 +83,7 @@ class MaskedSpectrogram(Objective):
     gamma.
 
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3, arXiv:2302.14367.

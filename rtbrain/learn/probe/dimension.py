@@ -42,6 +42,7 @@ def contact_dimensions(
     the control averages the frames themselves.
 
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.

@@ -45,6 +45,7 @@ class ClockFit:
     out of the second: a stamp or a stall that is late bends nothing.
 
 
+
     References
     ----------
     Rousseeuw & Croux 1993, Alternatives to the median absolute deviation,

@@ -23,7 +23,7 @@ from rtbrain.units import microvolts_per, to_microvolts
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "MNE-realtime is discontinued", FutureWarning)
-    import mne_realtime
+    import mne_realtime as mne_realtime
     import mne_realtime.externals.FieldTrip
 
 _POLL_S = 0.005
@@ -47,6 +47,7 @@ class MneClientSource:
     within itself shows only as a pause of 1 s or more.
 
     `MockRtClient` gives its recording once, as fast as it is pulled, and then ends.
+
 
     References
     ----------
@@ -181,13 +182,7 @@ def open_source(
     timeout_s: float,
     on_event: Callable[..., None],
 ) -> MneClientSource:
-    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id.
-
-    Raises
-    ------
-    StreamError
-        There is no such stream in time, or the client cannot read its header.
-    """
+    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id."""
     found = resolve_one({"source_id": address}, timeout_s)
     stack = contextlib.ExitStack()
     try:
@@ -269,6 +264,7 @@ def patch_pylsl_for_mne_realtime() -> None:
     mne-realtime 0.3 reads ``pylsl.pylsl.fmt2type``, which is now in ``pylsl.lib``; without it
     `mne_realtime.LSLClient` never connects. Call this before the client is started. Does nothing
     where the name exists.
+
 
 
     References

@@ -45,40 +45,6 @@ class FieldTripSource:
     came back in another order are bound by label. Without `on_event` a buffer that is gone is an
     error: make a new source when it is back.
 
-    Parameters
-    ----------
-    host : str
-        Name or address of the machine with the buffer.
-    port : int
-        TCP port.
-    names : sequence of str or None
-        Labels for a buffer that has none.
-    kinds : sequence of str or None
-        Kind of each channel.
-    unit : str
-        Unit of the values, which the buffer does not know.
-    timeout_s : float
-        How long to wait for the buffer and its header, s.
-    info : mne.Info or None
-        Labels, kinds and positions of the channels, found by label.
-    on_event : callable or None
-        ``on_event(event, **fields)``, in the thread that pulls.
-
-    Attributes
-    ----------
-    montage : Montage
-        Channels and nominal rate.
-    notes : tuple of str
-        What had to be assumed about the header, one sentence each.
-
-    Raises
-    ------
-    SettingsError
-        The unit is not one of voltage.
-    StreamError
-        No buffer answers, or its header is absent or cannot be used.
-    MontageError
-        Labels repeat or do not fit.
 
     References
     ----------
@@ -137,11 +103,6 @@ class FieldTripSource:
 
         No sample is older than the first call. Where the buffer is away, a call may take 0.5 s
         longer than `timeout_s`. Empty if nothing came in time; None once closed.
-
-        Raises
-        ------
-        StreamLostError
-            The buffer was there and is gone, and there is no `on_event`.
         """
         deadline = time.monotonic() + timeout_s
         with self._lock:

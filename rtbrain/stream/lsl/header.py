@@ -122,13 +122,7 @@ def _labels(nodes: list[Any], n_channels: int, name: str, notes: list[str]) -> t
 
 
 def require_plain_labels(labels: Sequence[str], where: str) -> None:
-    """Refuse channel labels that are empty, endless, or hold control characters.
-
-    Raises
-    ------
-    StreamError
-        Which label of which channel of `where`.
-    """
+    """Refuse channel labels that are empty, endless, or hold control characters."""
     for number, label in enumerate(labels, 1):
         if not 0 < len(label) <= _MAX_LABEL:
             raise StreamError(

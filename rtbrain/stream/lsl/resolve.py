@@ -58,11 +58,6 @@ def find_matching(
 
     Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
     streams that do not match are known for the message.
-
-    Raises
-    ------
-    StreamError
-        liblsl cannot look for streams now.
     """
     watcher = StreamWatcher()
     deadline = time.monotonic() + timeout_s

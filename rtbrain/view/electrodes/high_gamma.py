@@ -24,6 +24,7 @@ class HighGamma:
     re-referenced. A gap restarts the 0.5 s. Memory is bounded.
 
 
+
     References
     ----------
     Ray et al. 2008, J. Neurosci. 28:11526, doi:10.1523/JNEUROSCI.2848-08.2008; the window after

@@ -127,7 +127,6 @@ class SpectraCache:
     def power(self) -> tuple[Doubles, Doubles]:
         """Welch's estimate over the last 4 s: Hz and µV²/Hz; empty before the first second.
 
-
         References
         ----------
         Welch, IEEE Trans. Audio Electroacoust. 15 (1967), doi:10.1109/TAU.1967.1161901.
