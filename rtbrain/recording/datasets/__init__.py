@@ -1,8 +1,9 @@
 """Published layouts of recordings, and the synthetic patient, as recordings."""
 
-from rtbrain.recording.datasets.braintreebank import Trial, open_trial
+from rtbrain.recording.datasets.braintreebank import open_trial
 from rtbrain.recording.datasets.braintreebank_tasks import (
     LabelledEvents,
+    Trial,
     Triggers,
     Words,
     labelled_events,
