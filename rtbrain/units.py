@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from rtbrain.types import CONTACT_KINDS, Chunk, Doubles, Floats, Montage
 
+MICROVOLTS_PER_VOLT = 1e6
 _MICROVOLTS = {
     **dict.fromkeys(("nanovolt", "nanovolts", "nv"), 1e-3),
     **dict.fromkeys(("microvolt", "microvolts", "uv"), 1.0),
     **dict.fromkeys(("millivolt", "millivolts", "mv"), 1e3),
-    **dict.fromkeys(("volt", "volts", "v"), 1e6),
+    **dict.fromkeys(("volt", "volts", "v"), MICROVOLTS_PER_VOLT),
 }
 MILLIMETRES_PER = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _SMALLEST_UV = 0.1

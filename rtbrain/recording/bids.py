@@ -6,7 +6,6 @@ Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
 """
 
 import csv
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
-from rtbrain.recording.recording import MNE_SUFFIXES, Event
+from rtbrain.recording.recording import MNE_SUFFIXES, Event, parse_number, read_json
 from rtbrain.types import Floats
 from rtbrain.units import MILLIMETRES_PER, parse_position
 
@@ -95,7 +94,7 @@ def _entities(path: Path) -> set[str]:
 
 
 def _beside(path: Path, suffix: str) -> list[Path]:
-    """Sidecars that apply, by the inheritance principle: the closest folder, the best fit first.
+    """Sidecars that apply, by the inheritance principle: closest folder and best match first.
 
     A sidecar applies if all its entities are the recording's; ``space`` is a property of the
     positions alone.
@@ -131,13 +130,6 @@ def _rows(path: Path, *needed: str) -> Iterator[SidecarRow]:
             raise RecordingError(f"{path} cannot be read as a table: {error}") from error
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
 def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | None]:
     files = _beside(path, "electrodes.tsv")
     if not files:
@@ -160,10 +152,7 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
     files = [file for file in _beside(path, "coordsystem.json") if wanted <= _entities(file)]
     described: Any = {}
     if files:
-        try:
-            described = json.loads(files[0].read_text(encoding="utf-8-sig"))
-        except ValueError as error:
-            raise RecordingError(f"{files[0]} cannot be read as JSON: {error}") from error
+        described = read_json(files[0])
         if not isinstance(described, dict):
             raise RecordingError(f"{files[0]} cannot be read as JSON: it holds no object")
     system = str(described.get("iEEGCoordinateSystem") or "")
@@ -189,12 +178,12 @@ def _events(path: Path, notes: list[str]) -> tuple[Event, ...]:
     events = []
     n_without_onset = 0
     for row in _rows(path, "onset"):
-        onset_s, duration_s = _number(row["onset"]), _number(row.get("duration", ""))
+        onset_s, duration_s = parse_number(row["onset"]), parse_number(row.get("duration", ""))
         if not math.isfinite(onset_s):
             n_without_onset += 1
             continue
-        said = [row.get(column, "") for column in ("trial_type", "value")]
-        text = next((text for text in said if text.lower() not in _NOT_STATED), "event")
+        texts = [row.get(column, "") for column in ("trial_type", "value")]
+        text = next((text for text in texts if text.lower() not in _NOT_STATED), "event")
         events.append(Event(onset_s, duration_s if math.isfinite(duration_s) else 0.0, text))
     if n_without_onset:
         notes.append(f"{n_without_onset} events in {path.name} have no onset: left out")

@@ -20,12 +20,11 @@ from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.replay import lost_before
 from rtbrain.types import Times
-from rtbrain.units import MILLIMETRES_PER
+from rtbrain.units import MICROVOLTS_PER_VOLT, MILLIMETRES_PER
 
 FORMATS = ("bids", "fif", "edf")
 _ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf"}
-_VOLTS_IN_MICROVOLT = 1e-6
-# Kinds of ours by MNE-Python's names; all others are written as misc, their numbers as they are.
+# Our kinds by MNE-Python's names; others are written as misc, their numbers unchanged.
 _IN_VOLTS = {kind: kind for kind in ("seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog")}
 _IN_VOLTS["ieeg"] = "seeg"
 _INTRACRANIAL = {"seeg", "ecog", "dbs", "ieeg"}
@@ -40,7 +39,7 @@ Format = Literal["bids", "fif", "edf"]
 
 
 def default_export_path(source: Path, to: str) -> Path:
-    """Where an export of `source` goes if nothing else is said: beside it."""
+    """Default path of an export, in the folder of `source`."""
     return source.with_name(f"{source.name.split('.')[0]}{_ENDINGS[to]}")
 
 
@@ -126,7 +125,7 @@ def _write_fif(raw: Any, out: Path) -> Path:
         try:
             return Path(raw.save(out, fmt="single", verbose="WARNING")[0])
         except (OSError, ValueError) as error:
-            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
+            out.unlink(missing_ok=True)  # a partial file would pass for a whole one
             raise RecordingError(f"{out} cannot be written as FIF: {one_line(error)}") from error
 
 
@@ -141,7 +140,7 @@ def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
         )
     with capture_warnings("mne") as lines:
         try:
-            # The range of each channel: an offset of one must not cost the others their bits.
+            # A range per channel: the offset of one must not cost the others precision.
             mne.export.export_raw(
                 out, raw, fmt="edf", physical_range="channelwise", verbose="WARNING"
             )
@@ -150,7 +149,7 @@ def _write_edf(recording: Recording, raw: Any, out: Path) -> list[str]:
                 f"EDF cannot hold this recording: {one_line(error)}; export to fif"
             ) from error
         except OSError as error:
-            out.unlink(missing_ok=True)  # a part of it would be taken for all, and bar the way
+            out.unlink(missing_ok=True)  # a partial file would pass for a whole one
             raise RecordingError(f"{out} cannot be written as EDF: {one_line(error)}") from error
     return lines
 
@@ -169,12 +168,12 @@ def _write_bids(recording: Recording, raw: Any, root: Path, labels: tuple[str, s
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise RecordingError(f"{root} cannot be written as BIDS: {one_line(error)}") from error
-        # MNE-BIDS takes the maker of the file format for the maker of the amplifier.
+        # MNE-BIDS names the maker of the file format as that of the amplifier.
         about = {"Manufacturer": "n/a"}
         mne_bids.update_sidecar_json(place.copy().update(extension=".json"), about, verbose="ERROR")
     for path, text in tables.items():
         path.write_text(text, encoding="utf-8")
-        # MNE-BIDS wrote the same without the space, and with no positions in it.
+        # MNE-BIDS wrote this file without the space, and without positions.
         path.with_name(path.name.replace(f"_{_BIDS_SPACE}", "")).unlink(missing_ok=True)
     return Path(place.fpath)
 
@@ -205,7 +204,7 @@ def _bids_path(
 
 
 def _position_tables(recording: Recording, header: Path) -> dict[Path, str]:
-    """Paths and texts of electrodes.tsv and coordsystem.json; none where nothing is known."""
+    """Paths and texts of electrodes.tsv and coordsystem.json; none without positions."""
     montage = recording.montage
     if montage.positions is None or montage.space is None:
         return {}
@@ -234,7 +233,7 @@ def _position_tables(recording: Recording, header: Path) -> dict[Path, str]:
 
 
 def _raw(recording: Recording, bad: Sequence[str], *, placed: bool) -> tuple[Any, tuple[str, ...]]:
-    """Recording as MNE-Python's Raw, which reads it when it is asked to."""
+    """Recording as a Raw of MNE-Python that reads samples when they are needed."""
     montage = recording.montage
     kinds = [_IN_VOLTS.get(kind, "misc") for kind in montage.kinds]
     notes = []
@@ -243,12 +242,12 @@ def _raw(recording: Recording, bad: Sequence[str], *, placed: bool) -> tuple[Any
         notes.append(f"channels of kind {', '.join(others)} are written as misc, without a unit")
     info = mne.create_info(list(montage.names), montage.sfreq_hz, kinds, verbose="ERROR")
     info["bads"] = [name for name in montage.names if name in {*bad, *recording.bad}]
-    volts = np.array([_VOLTS_IN_MICROVOLT if kind in _IN_VOLTS else 1.0 for kind in kinds])
+    volts = np.array([1 / MICROVOLTS_PER_VOLT if kind in _IN_VOLTS else 1.0 for kind in kinds])
     raw = _lazy(recording, info, volts[:, np.newaxis])
     if placed:
         _place(raw, recording, notes)
     onsets_s, durations_s, texts = _annotations(recording, notes)
-    # Set after the fact, so that MNE-Python cuts none of them off at the end.
+    # Set afterwards: MNE-Python then cuts none of them off at the end.
     raw.set_annotations(mne.Annotations(onsets_s, durations_s, texts), verbose="ERROR")
     raw.anonymize(verbose="ERROR")
     raw.set_meas_date(None)
@@ -257,7 +256,7 @@ def _raw(recording: Recording, bad: Sequence[str], *, placed: bool) -> tuple[Any
 
 def _lazy(recording: Recording, info: Any, factors: Times) -> Any:
 
-    # MNE-Python lets others read lazily by this class alone, and by no function.
+    # MNE-Python reads lazily only through this class.
     class RecordingRaw(mne.io.BaseRaw):  # type: ignore[misc]
         def _read_segment_file(
             self,
@@ -333,7 +332,7 @@ def _annotations(
 
 
 def _sample_of(recording: Recording) -> Callable[[float], float]:
-    """From a time since the first sample to a place among the samples, in samples."""
+    """Function from seconds since the first sample to a fractional sample number."""
     sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
     if stamps is None:
         return lambda time_s: time_s * sfreq_hz

@@ -16,9 +16,9 @@ from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per, place_channels
+from rtbrain.units import MICROVOLTS_PER_VOLT, microvolts_per, place_channels
 
-# What the parsers of foreign files raise where a file is truncated or is none of theirs.
+# What MNE-Python's parsers raise on truncated and foreign files.
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -35,10 +35,7 @@ _EDF_HEADER = 256
 
 
 def read_mne(path: Path) -> Recording:
-    """Open a BrainVision, EDF, BDF or FIF file, with the BIDS sidecars beside it.
-
-    Nothing is read but the header, until samples are asked for.
-    """
+    """Open a BrainVision, EDF, BDF or FIF file and its BIDS sidecars; samples stay in the file."""
     notes: list[str] = []
     exclude = _slower_channels(path, notes)
     raw = _opened(path, exclude, notes)
@@ -57,7 +54,7 @@ def read_mne(path: Path) -> Recording:
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
     read = partial(_samples, raw, path, factors)
     if raw.n_times:
-        # A FIF file that was cut off shows only when its last samples are asked for.
+        # Only reading its last samples shows that a FIF file was cut off.
         read(int(raw.n_times) - 1, int(raw.n_times))
     events = _annotations(raw) if sidecars.events is None else sidecars.events
     return Recording(
@@ -78,7 +75,7 @@ def recording_of_raw(raw: Any) -> Recording:
     """Recording of an ``mne.io.Raw``: volts become microvolts, annotations events."""
     montage = montage_from_info(raw.info)
     volts = np.array([channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]])
-    factors = np.where(volts, 1e6, 1.0)[:, np.newaxis]
+    factors = np.where(volts, MICROVOLTS_PER_VOLT, 1.0)[:, np.newaxis]
     read = partial(_samples, raw, Path("the Raw"), factors)
     bad = tuple(raw.info["bads"])
     return Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
@@ -105,7 +102,7 @@ def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
             raise RecordingError(
                 f"{path} cannot be read, it is truncated, incomplete or foreign: {one_line(error)}"
             ) from error
-    # MNE-Python's own wishes for file names are no news for whoever replays the file.
+    # MNE-Python's naming conventions do not matter here.
     notes += [f"{path.name}: {line}" for line in lines if "naming conventions" not in line]
     if _ends_within_a_sample(raw, path):
         notes.append(f"the data of {path.name} end within a sample: they were probably cut off")
@@ -124,8 +121,7 @@ def _ends_within_a_sample(raw: Any, path: Path) -> bool:
 def _slower_channels(path: Path, notes: list[str]) -> list[str]:
     """Channels of an EDF or BDF file that have another rate than most.
 
-    MNE-Python would upsample them piece by piece, so that what is read depended on where the
-    pieces begin.
+    MNE-Python would upsample them piece by piece: samples would depend on where a piece begins.
     """
     if path.suffix.lower() not in {".edf", ".bdf"}:
         return []
@@ -155,7 +151,7 @@ def _slower_channels(path: Path, notes: list[str]) -> list[str]:
 def _factors(
     raw: Any, path: Path, sidecars: Sidecars, notes: list[str]
 ) -> tuple[Times, tuple[str, ...]]:
-    """What MNE-Python's numbers are multiplied by, float64 [n_channels, 1]; who has no unit."""
+    """Factors of MNE-Python's numbers, float64 [n_channels, 1], and the channels without a unit."""
     # MNE-Python keeps the header's units here and nowhere else; FIF files have none.
     headers: dict[str, str] = raw._orig_units or {}
     factors = np.ones((len(raw.ch_names), 1))
@@ -173,7 +169,7 @@ def _factors(
             continue
         # MNE-Python converts every unit of voltage to volts, but in EDF files not nanovolts.
         unconverted = header.lower() == "nv" and path.suffix.lower() in {".edf", ".bdf"}
-        factors[row] = in_header if unconverted else microvolts_per("V")
+        factors[row] = in_header if unconverted else MICROVOLTS_PER_VOLT
         if in_sidecar not in {None, in_header} and name in headers:
             disagreeing.append(f"{name} {header} not {beside}")
     if unitless:
@@ -190,7 +186,7 @@ def _factors(
 
 
 def _annotations(raw: Any) -> tuple[Event, ...]:
-    # Onsets count from the start of the acquisition, of which a FIF file may hold a later part.
+    # Onsets count from the start of the acquisition; a FIF file may begin later.
     events = [
         Event(float(onset) - raw.first_time, float(duration), str(text))
         for onset, duration, text in zip(

@@ -214,11 +214,7 @@ def _scaled(reader: Any, scale: float, start: int, stop: int) -> Floats:
 
 
 def amplitude_note(recording: Recording, *, scale: float = 1.0) -> str | None:
-    """Warning where the signal is not of a size that a brain makes.
-
-    The measure is the median over brain channels of 1.4826 median absolute deviations over the
-    first 10 s: neither offsets, nor artefacts, nor a dead channel move it.
-    """
+    """Warning if the amplitude of the first 10 s is not that of a brain, by `amplitude_uv`."""
     kinds = recording.montage.kinds
     rows = [row for row, kind in enumerate(kinds) if kind in CONTACT_KINDS]
     size_uv = abs(scale) * amplitude_uv(_beginning(recording)[rows or slice(None)])
@@ -232,7 +228,7 @@ def amplitude_note(recording: Recording, *, scale: float = 1.0) -> str | None:
 
 
 def missing_note(recording: Recording) -> str | None:
-    """Warning where values are missing (NaN) in the first 10 s; None where none are."""
+    """Warning if values are missing (NaN) in the first 10 s."""
     rows = np.flatnonzero(np.isnan(_beginning(recording)).any(axis=1))
     names = [recording.montage.names[row] for row in rows]
     if not names:
@@ -254,7 +250,7 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
     n_channels, n_samples = np.atleast_2d(_array(path)).shape
 
     def read(start: int, stop: int) -> Floats:
-        # Mapped anew: a mapping that stays keeps every page that was ever read in memory.
+        # Mapped anew: a lasting mapping keeps every page that was read in memory.
         return np.array(np.atleast_2d(_array(path))[:, start:stop], np.float32, order="C")
 
     notes = [f"{path.name} names no channels: numbered from 1, taken as sEEG in microvolts"]

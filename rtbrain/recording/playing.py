@@ -75,7 +75,7 @@ def print_note(note: str) -> None:
 def print_recording(
     console: Console, path: Path, recording: Recording, source: ReplaySource, scale: float
 ) -> None:
-    """Print what is about to be played, and the notes about it."""
+    """Print what will be played, and the notes about it."""
     montage = source.montage
     console.print(
         f"replaying {path.name}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "

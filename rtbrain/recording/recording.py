@@ -1,14 +1,18 @@
 """A recording as microvolts, channels and events: what readers return and replay plays."""
 
+import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rtbrain.errors import one_line
+from rtbrain.errors import RecordingError, one_line
 from rtbrain.types import Floats, Montage, Times
 
 MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
@@ -77,6 +81,22 @@ class Recording:
     def _check(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"samples {start} to {stop} of a recording of {self.n_samples}")
+
+
+def read_json(path: Path) -> Any:
+    """Values of a JSON file, with or without a byte-order mark; RecordingError if it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError) as error:
+        raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def parse_number(text: str) -> float:
+    """Number of a table's cell; NaN where there is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 class _Lines(logging.Handler):

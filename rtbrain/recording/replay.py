@@ -121,7 +121,7 @@ class ReplaySource:
         return self._stop - self._start
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        """Next chunk, at once whatever the timeout; None at the end of what is not looped."""
+        """Next chunk, at once at any timeout; None at the end unless the recording loops."""
         if self._at == self._stop:
             if not self._loop:
                 return None

@@ -213,7 +213,7 @@ def test_what_cannot_be_compiled_is_refused_in_one_line(bundle: Path, tmp_path: 
     line = refused("compile", bundle, *INT8, "--validate-on", tmp_path / "unlabelled.npy")
     assert "holds no labels of the decoder's rest, speech" in line
     line = refused("compile", bundle, *INT8, "--validate-on", ON, "--validate-on", "synthetic:3")
-    assert "given twice" in line
+    assert "listed twice" in line
     flags = ("--validate-on", ON, "--calibrate-on", "synthetic:4")
     assert "needs none" in refused("compile", bundle, *torchscript, "--precision", "fp32", *flags)
     assert not compiled_folder_of(bundle).exists()

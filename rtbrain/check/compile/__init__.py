@@ -1,1 +1,1 @@
-"""Faster forms of a decoder's encoder, admitted only after a check of the decodes."""
+"""Faster encoders for a decoder, installed only after a check of its decodes."""

@@ -32,7 +32,7 @@ def compile_table(outcome: CompileOutcome) -> Table:
     found, times = outcome.found, outcome.times
     threads = f"{outcome.threads} thread{'s' * (outcome.threads > 1)}"
     headings = ("", "torchscript fp32", f"{outcome.approval.runtime} {outcome.approval.precision}")
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     for name, change in found.changes.items():
         rows.append((_TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}"))
         rows.append(("  after - before", "", f"{0.0 - change.fall:+.4f}"))

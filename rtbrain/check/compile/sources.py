@@ -20,12 +20,11 @@ from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_ses
 from rtbrain.learn.fit.play import VirtualSession, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
-from rtbrain.recording.open import read_recording
+from rtbrain.recording.open import SYNTHETIC, read_recording
 from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 
-_SYNTHETIC = "synthetic:"
 # Each gives a block of channels to calibrate on: more hardly change the ranges.
 _MAX_WINDOWS = 32
 _STAND_IN_S = 12.0
@@ -63,7 +62,7 @@ def open_recording(
     source: str, bundle: Bundle, stream: str | None, scale: float
 ) -> AbstractContextManager[list[Recording]]:
     """A recording, its notes printed; the decoder's rate for one that has none."""
-    rateless = source.startswith(_SYNTHETIC) or source.lower().endswith(".npy")
+    rateless = source.startswith(SYNTHETIC) or source.lower().endswith(".npy")
     sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
     return open_recordings(
         (source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=print_note
@@ -89,7 +88,7 @@ def _is_labelled(recording: Recording, labels: LabelSettings) -> bool:
 
 def same_source(one: str, other: str) -> bool:
     """Whether two names mean one recording; a synthetic patient is one at any length."""
-    if one.startswith(_SYNTHETIC) or other.startswith(_SYNTHETIC):
+    if one.startswith(SYNTHETIC) or other.startswith(SYNTHETIC):
         return one.split(",")[0].strip() == other.split(",")[0].strip()
     return Path(one).resolve() == Path(other).resolve()
 
@@ -99,9 +98,9 @@ def was_fitted_on(bundle: Bundle, source: str) -> bool:
 
     It keeps no names of files, which may name people.
     """
-    if not source.startswith(_SYNTHETIC):
+    if not source.startswith(SYNTHETIC):
         return False
-    seed, *rest = source.removeprefix(_SYNTHETIC).split(",")
+    seed, *rest = source.removeprefix(SYNTHETIC).split(",")
     values = {key.strip(): value for key, _, value in (word.partition("=") for word in rest)}
     trained_on = f"synthetic patient {int(seed)} of family {int(values.get('family', 0))},"
     return bundle.manifest.trained_on.startswith(trained_on)
@@ -109,7 +108,7 @@ def was_fitted_on(bundle: Bundle, source: str) -> bool:
 
 def is_corpus(source: str) -> bool:
     """Whether a name means a corpus, not a recording."""
-    return not source.startswith(_SYNTHETIC) and (Path(source) / "manifest.json").is_file()
+    return not source.startswith(SYNTHETIC) and (Path(source) / "manifest.json").is_file()
 
 
 def halve_for_calibration(one: CheckRecording) -> CheckRecording:
@@ -124,7 +123,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
     montage = bundle.montage
     n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
     duration_s = 2 * window.length_s + _STAND_IN_S
-    source = f"{_SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
+    source = f"{SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
     patient = read_recording(source, sfreq_hz=montage.sfreq_hz)
     rows = [row % n_contacts for row in range(montage.n_channels)]
 
@@ -136,7 +135,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
         text = (window.texts or ("",))[0]
         events = [Event(float(second), 0.0, text) for second in range(round(duration_s))]
     recording = replace(patient, montage=montage, reader=read, events=tuple(events))
-    return CheckRecording(f"{_SYNTHETIC}0", recording, None)
+    return CheckRecording(f"{SYNTHETIC}0", recording, None)
 
 
 def recorded_windows(
@@ -207,7 +206,7 @@ def corpus_windows(
 def _refuse_shared(corpus: Corpus, checked: Sequence[CheckRecording]) -> None:
     sources = [entry.source for entry in corpus.manifest.sessions]
     for one in checked:
-        synthetic = one.source.startswith(_SYNTHETIC)
+        synthetic = one.source.startswith(SYNTHETIC)
         if any(
             same_source(source, one.source) if synthetic else source == one.name
             for source in sources
@@ -235,7 +234,7 @@ def open_sources(
     ]
     if twice:
         raise SettingsError(
-            f"--validate-on {twice[0]} is given twice: its windows would count twice"
+            f"--validate-on {twice[0]} is listed twice: its windows would count twice"
         )
     checked = [one(source) for source in options.validate_on]
     source = options.calibrate_on

@@ -6,7 +6,6 @@ Wang et al. 2024, Brain Treebank: large-scale intracranial recordings from natur
 stimuli, NeurIPS Datasets and Benchmarks, arXiv:2411.08343.
 """
 
-import json
 import math
 import re
 from pathlib import Path
@@ -24,14 +23,14 @@ from rtbrain.recording.datasets.braintreebank_tasks import (
     read_triggers,
     read_words,
 )
-from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.recording import Event, Recording, read_json
 from rtbrain.types import Floats, Montage
 from rtbrain.units import place_channels
 
 _NAME = re.compile(r"sub_(?P<subject>\w+)_trial(?P<trial>\d+)\.(?:h5|hdf5)")
-# A nominal rate is a power of two; the triggers measure it to well within this share.
-_NOMINAL_WITHIN = 0.01
-_WORTH_A_NOTE = 1e-3
+# A nominal rate is a power of two; the triggers measure it far more closely than this.
+_NOMINAL_TOLERANCE = 0.01
+_NOTED_ABOVE = 1e-3
 
 
 def read_trial(path: Path) -> Recording:
@@ -40,7 +39,7 @@ def read_trial(path: Path) -> Recording:
 
 
 def open_trial(path: Path) -> Trial:
-    """Open ``sub_S_trialTTT.h5``, which lies in the dataset's folder or its ``all_subject_data``.
+    """Open ``sub_S_trialTTT.h5``, in the dataset's folder or its ``all_subject_data``.
 
     Labels lose the marks ``*``, ``#`` and ``_``; electrodes in ``corrupted_elec.json`` are
     marked as bad; those that record triggers (``DC...``, ``TRIG...``) are of kind ``misc``.
@@ -144,7 +143,7 @@ class _Electrodes:
         return data
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -161,19 +160,12 @@ def _root(path: Path, subject: str) -> Path:
     )
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
-        raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
-
-
 def _clean(label: str) -> str:
     return re.sub(r"[*#_]", "", label)
 
 
 def _labels(path: Path) -> tuple[str, ...]:
-    labels = _json(path)
+    labels = read_json(path)
     if not (isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)):
         raise RecordingError(f"{path}: expected a list of electrode labels")
     return tuple(_clean(label) for label in labels)
@@ -184,7 +176,7 @@ def _corrupted(
 ) -> tuple[str, ...]:
     if not path.is_file():
         return ()
-    table = _json(path)
+    table = read_json(path)
     labels = table.get(subject, []) if isinstance(table, dict) else None
     if not isinstance(labels, list):
         raise RecordingError(f"{path}: expected a list of electrode labels for {subject}")
@@ -215,10 +207,10 @@ def _positions(path: Path, names: tuple[str, ...], notes: list[str]) -> Floats |
 
 def _nominal_hz(rate_hz: float, notes: list[str]) -> float:
     power = float(2 ** round(math.log2(rate_hz)))
-    nominal_hz = power if abs(power / rate_hz - 1) <= _NOMINAL_WITHIN else float(round(rate_hz))
-    if abs(nominal_hz / rate_hz - 1) > _WORTH_A_NOTE:
+    nominal_hz = power if abs(power / rate_hz - 1) <= _NOMINAL_TOLERANCE else float(round(rate_hz))
+    if abs(nominal_hz / rate_hz - 1) > _NOTED_ABOVE:
         notes.append(
-            f"by its triggers the trial was sampled at {rate_hz:.2f} Hz; it is given as "
+            f"by its triggers the trial was sampled at {rate_hz:.2f} Hz; it is read as "
             f"{nominal_hz:g} Hz, sample by sample"
         )
     return nominal_hz
@@ -229,7 +221,7 @@ def _words(root: Path, trial: str, triggers: Triggers, notes: list[str]) -> Word
     if not about.is_file():
         notes.append(f"no {about.name}: the film is not known, and so none of its words")
         return None
-    described = _json(about)
+    described = read_json(about)
     film = described.get("filename") if isinstance(described, dict) else None
     if not isinstance(film, str) or not film:
         raise RecordingError(f"{about}: expected the film's name as 'filename'")

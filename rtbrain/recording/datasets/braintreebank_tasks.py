@@ -21,7 +21,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.recording import Recording
+from rtbrain.recording.recording import Recording, parse_number
 from rtbrain.types import Ints, Times
 
 TASKS = ("onset", "speech", "volume", "pitch")
@@ -83,7 +83,7 @@ class Words:
         if column not in self.columns:
             known = ", ".join(name for name in self.columns if name)
             raise RecordingError(f"the transcript has no column {column!r}: there are {known}")
-        return np.array([_number(text) for text in self.columns[column]], np.float64)
+        return np.array([parse_number(text) for text in self.columns[column]], np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +99,8 @@ class Trial:
 def read_triggers(path: Path) -> Triggers:
     """Read a ``*_timings.csv``."""
     table = read_table(path, "movie_time", "index")
-    movie_s = np.array([_number(text) for text in table["movie_time"]], np.float64)
-    sample = np.array([_number(text) for text in table["index"]], np.float64)
+    movie_s = np.array([parse_number(text) for text in table["movie_time"]], np.float64)
+    sample = np.array([parse_number(text) for text in table["index"]], np.float64)
     fit = np.isfinite(movie_s) & np.isfinite(sample)
     if "type" in table:
         fit &= np.array([kind == "trigger" for kind in table["type"]], np.bool_)
@@ -115,7 +115,8 @@ def read_words(path: Path, triggers: Triggers, notes: list[str]) -> Words:
     """Read a transcript's ``features.csv``; words without times are left out, and noted."""
     table = read_table(path, "text", "start", "end")
     start_s, end_s = (
-        np.array([_number(text) for text in table[name]], np.float64) for name in ("start", "end")
+        np.array([parse_number(text) for text in table[name]], np.float64)
+        for name in ("start", "end")
     )
     rows = np.flatnonzero(np.isfinite(start_s) & np.isfinite(end_s))
     if rows.size < start_s.size:
@@ -153,13 +154,6 @@ def read_table(path: Path, *needed: str) -> dict[str, list[str]]:
         )
     rows = [row for row in rows if row]
     return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""NWB files: an ``ElectricalSeries``, its electrodes, the trials and epochs beside it.
+"""NWB files: an ``ElectricalSeries``, its electrodes, its trials and epochs.
 
 References
 ----------
@@ -15,6 +15,7 @@ from rtbrain.errors import MontageError, RecordingError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
+from rtbrain.units import MICROVOLTS_PER_VOLT
 
 _LABEL_COLUMNS = ("label", "channel_name", "electrode_name")
 _TEXT_COLUMNS = ("trial_type", "condition", "label", "stimulus", "event")
@@ -23,7 +24,7 @@ _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, Runtime
 
 
 def open_nwb(path: Path, series: str | None) -> Recording:
-    """Open the ``ElectricalSeries`` of an NWB file; samples are read when asked for."""
+    """Open the ``ElectricalSeries`` of an NWB file; samples are read when they are needed."""
     io, nwb = _opened(path)
     try:
         return _recording(path, io, nwb, series)
@@ -86,7 +87,7 @@ def _chosen(path: Path, nwb: Any, wanted: str | None) -> Any:
     if wanted is not None and wanted not in found:
         there = ", ".join(found) or "none"
         raise RecordingError(f"{path} has no ElectricalSeries {wanted!r}: there is {there}")
-    # What was acquired goes before what was made of it.
+    # Acquired series take precedence over processed ones.
     fit = {wanted: found[wanted]} if wanted is not None else raw or found
     if not fit:
         raise RecordingError(f"{path} holds no ElectricalSeries: there is no recording to read")
@@ -118,15 +119,15 @@ def _names(electrodes: Any, notes: list[str]) -> tuple[str, ...]:
             labels = tuple(str(label) for label in electrodes[column])
             if len(set(labels)) == len(labels) and all(labels):
                 return labels
-    notes.append("electrodes have no labels that tell them apart: named by their numbers")
+    notes.append("electrodes have no distinct labels: named by their numbers")
     return tuple(str(number) for number in electrodes.index)
 
 
 def _kinds(electrodes: Any) -> tuple[str, ...]:
     if "group" not in electrodes:
         return ("seeg",) * len(electrodes)
-    said = (f"{group.name} {group.description}".lower() for group in electrodes["group"])
-    return tuple("ecog" if any(word in text for word in _SURFACE) else "seeg" for text in said)
+    texts = (f"{group.name} {group.description}".lower() for group in electrodes["group"])
+    return tuple("ecog" if any(word in text for word in _SURFACE) else "seeg" for text in texts)
 
 
 def _positions(electrodes: Any, notes: list[str]) -> Floats | None:
@@ -153,7 +154,7 @@ def _reader(path: Path, series: Any) -> Callable[[int, int], Floats]:
             raise RecordingError(
                 f"{path} is damaged at samples {start} to {stop}: {error}"
             ) from error
-        microvolts: Floats = ((raw * volts + offset) * 1e6).astype(np.float32)  # V to µV
+        microvolts: Floats = ((raw * volts + offset) * MICROVOLTS_PER_VOLT).astype(np.float32)
         return microvolts
 
     return read

@@ -19,7 +19,7 @@ from rtbrain.errors import StreamError
 from rtbrain.types import Times
 
 MAGIC = b"XDF:"
-# liblsl's name of a format, and how a value lies in the file; None for strings.
+# liblsl's name of a format, and the dtype in the file; None for strings.
 VALUE_FORMATS: dict[str, str | None] = {
     "float32": "<f4",
     "double64": "<f8",
@@ -30,11 +30,11 @@ VALUE_FORMATS: dict[str, str | None] = {
     "int64": "<i8",
 }
 FILE_HEADER, STREAM_HEADER, SAMPLES, CLOCK_OFFSET, BOUNDARY, STREAM_FOOTER = range(1, 7)
-# By these bytes a reader finds its way again after a damaged stretch.
+# Readers look for these bytes after a damaged stretch.
 BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _XML = '<?xml version="1.0"?>'
 STAMP_BYTES = 8
-# What liblsl writes anew each time that a sender starts.
+# What liblsl writes anew each time a sender starts.
 _OF_ONE_RUN = {
     "uid",
     "created_at",
@@ -53,7 +53,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def length_bytes(number: int) -> bytes:
-    """Number with the count of its bytes, 1, 4 or 8, before it."""
+    """Number preceded by the count of its bytes: 1, 4 or 8."""
     for n_bytes, code in ((1, "<B"), (4, "<I")):
         if number < 1 << 8 * n_bytes:
             return bytes([n_bytes]) + struct.pack(code, number)
@@ -61,7 +61,7 @@ def length_bytes(number: int) -> bytes:
 
 
 def read_length(file: BinaryIO) -> int | None:
-    """Integer with the count of its bytes before it; None where there is none."""
+    """Integer preceded by the count of its bytes; None if there is none."""
     n_bytes = int.from_bytes(file.read(1))
     read = file.read(n_bytes) if n_bytes in {1, 4, 8} else b""
     return int.from_bytes(read, "little") if read and len(read) == n_bytes else None
@@ -154,7 +154,7 @@ def stream_footer(
 
 @dataclass(frozen=True, slots=True)
 class HeaderFacts:
-    """What the header of a stream says of its samples."""
+    """What the header of a stream says about its samples."""
 
     name: str
     n_channels: int

@@ -1,4 +1,4 @@
-"""Recordings in XDF files: one regular numeric stream, the string streams beside it as events.
+"""Recordings in XDF files: one regular numeric stream, and the string streams as its events.
 
 References
 ----------
@@ -180,7 +180,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
 def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:
     if stamps.size < 2:
         return
-    # The median: a gap is no matter of the rate.
+    # The median: gaps do not change it.
     period_s = float(np.median(np.diff(stamps[:_RATE_SAMPLES])))
     if period_s > 0 and abs(period_s * sfreq_hz - 1) > _RATE_TOLERANCE:
         notes.append(

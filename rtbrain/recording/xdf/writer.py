@@ -71,7 +71,7 @@ class XdfWriter:
     max_waiting_bytes : int
         Beyond this, the oldest samples in memory are dropped and counted.
     clock : callable
-        Monotonic seconds, by which boundary chunks are written.
+        Monotonic seconds, for the intervals between boundary chunks.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class XdfWriter:
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
         self._waiting: deque[_Piece] = deque()
-        self._n_waiting_bytes = 0
+        self.n_waiting_bytes = 0
         self._appender.add(chunks.MAGIC + chunks.file_header())
         self._boundary_at = clock() + _BOUNDARY_EVERY_S
 
@@ -100,11 +100,6 @@ class XdfWriter:
     def n_bytes(self) -> int:
         """Bytes in the file."""
         return self._appender.length
-
-    @property
-    def n_waiting_bytes(self) -> int:
-        """Bytes in memory, to be written."""
-        return self._n_waiting_bytes
 
     def add_stream(self, header: bytes) -> int:
         """Begin a stream by its XML header, byte for byte as liblsl gives it; return its number.
@@ -207,8 +202,8 @@ class XdfWriter:
 
     def _wait(self, piece: _Piece) -> None:
         self._waiting.append(piece)
-        self._n_waiting_bytes += len(piece.data)
-        if self._n_waiting_bytes > self._max_waiting_bytes:
+        self.n_waiting_bytes += len(piece.data)
+        if self.n_waiting_bytes > self._max_waiting_bytes:
             self._make_room()
 
     def _make_room(self) -> None:
@@ -216,7 +211,7 @@ class XdfWriter:
         goal = self._max_waiting_bytes - self._max_waiting_bytes // 10
         kept: deque[_Piece] = deque()
         for piece in self._waiting:
-            if piece.n_samples and self._n_waiting_bytes > goal:
+            if piece.n_samples and self.n_waiting_bytes > goal:
                 self._drop(piece)
             else:
                 kept.append(piece)
@@ -228,7 +223,7 @@ class XdfWriter:
         self._waiting.clear()
 
     def _drop(self, piece: _Piece) -> None:
-        self._n_waiting_bytes -= len(piece.data)
+        self.n_waiting_bytes -= len(piece.data)
         piece.count.n_waiting -= piece.n_samples
         piece.count.n_dropped += piece.n_samples
 
@@ -246,7 +241,7 @@ class XdfWriter:
         self._appender.add(b"".join(piece.data for piece in batch))
         for piece in batch:
             self._waiting.popleft()
-            self._n_waiting_bytes -= len(piece.data)
+            self.n_waiting_bytes -= len(piece.data)
             count = piece.count
             count.n_bytes += len(piece.data)
             if piece.n_samples:

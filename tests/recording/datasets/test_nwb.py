@@ -94,7 +94,7 @@ def test_of_several_series_one_must_be_named(tmp_path):
         read_recording(tmp_path / "two.nwb", stream="up")
     recording = read_recording(tmp_path / "two.nwb", stream="right")
     assert recording.montage.names == ("0", "1", "2", "3")
-    assert any("no labels" in note for note in recording.notes)
+    assert any("no distinct labels" in note for note in recording.notes)
     recording.close()
 
 
