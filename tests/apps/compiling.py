@@ -96,10 +96,11 @@ def decoded_live(bundle: Path, tmp_path: Path, n_valid: int) -> tuple[np.ndarray
     name = f"compiled-{uuid4().hex}"
     settings = tmp_path / "live.yaml"
     settings.write_text(
-        f"stream: {{source_id: {name}}}\noutlet: {{name: {name}}}\nlate: every\nruntime: auto\n"
+        f"stream: {{source_id: {name}}}\noutlet: {{name: {name}}}\nbacklog: all\nruntime: auto\n"
     )
     source = SignalOutlet(name, patient().montage, source_id=name, origin="synthetic")
     rows: list[list[float]] = []
+    ended = threading.Event()
 
     def feed() -> None:
         try:
@@ -115,11 +116,13 @@ def decoded_live(bundle: Path, tmp_path: Path, n_valid: int) -> tuple[np.ndarray
                 if row[2] == 1:
                     rows.append(row)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not ended.is_set():  # otherwise the signal would end the tests
+                os.kill(os.getpid(), signal.SIGTERM)
 
     feeding = threading.Thread(target=feed)
     feeding.start()
     done = rtbrain("decode", "--config", settings, "--bundle", bundle)
+    ended.set()
     feeding.join(60)
     source.close()
     assert done.returncode == 0, done.stderr

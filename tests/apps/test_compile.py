@@ -104,8 +104,8 @@ def test_int8_that_decodes_worse_is_refused_and_an_older_one_stays(compiled: Pat
     rng = np.random.default_rng(0)
 
     def noise(self: OpenVINORuntime, *_: object) -> tuple[np.ndarray, np.ndarray]:
-        shape = (self.n_channels, self.n_features)
-        population = rng.normal(size=self.n_population_features).astype(np.float32)
+        shape = (self.contract.n_channels, self.contract.n_features)
+        population = rng.normal(size=self.contract.n_population_features).astype(np.float32)
         return rng.normal(size=shape).astype(np.float32), population
 
     with mock.patch.object(OpenVINORuntime, "__call__", noise):
@@ -247,7 +247,7 @@ def test_a_live_session_runs_on_what_was_admitted_and_decodes_the_same(
     whole = [readout(features.encode(window)) for window in windows if window.quality.valid]
     expected = np.stack([decode.values for decode in whole])
     decoded, printed = decoded_live(compiled, tmp_path, len(expected))
-    assert "runtime openvino, precision int8" in printed
+    assert "the encoder runs on openvino, int8" in printed
     difference = np.abs(decoded - expected).max()
     # The most that the largest error of the population vector can do to a probability.
     report = report_of(compiled, "openvino-int8")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
 from rtbrain.check.compile.paired import (
@@ -25,7 +26,7 @@ from rtbrain.live.step_timing import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
-from rtbrain.types import Embedding, Floats, Quality, Spectrogram
+from rtbrain.types import Embedding, Floats, Quality, Spectrogram, Times
 
 _MAX_COMPARED = 64  # windows: the eager model is slow
 _MAX_STEPS, _MIN_STEPS, _MAX_S = 100, 5, 20.0
@@ -78,10 +79,8 @@ class CompiledCheck:
             every=max(1, n_windows // _MAX_COMPARED),
         )
         self._console, self._bundle = console, bundle
-        self._before: list[Floats] = []
-        self._after: list[Floats] = []
-        self._targets: list[Any] = []
-        self._t_s: list[Any] = []
+        # Of each labelled recording: decodes before and after, targets, times.
+        self._scored: list[tuple[Floats, Floats, npt.NDArray[Any], Times]] = []
         self._names: list[str] = []
 
     def play(self, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]) -> None:
@@ -108,10 +107,10 @@ class CompiledCheck:
                 self._bundle, one.recording, one.labels, both, on_progress=on_progress
             )
         others = [decode for decode in decodes.decodes if decode.quality.valid]
-        for kept, found in ((self._before, valid), (self._after, others)):
-            kept.append(np.stack([found[row].values for row in labelled.rows]))
-        self._targets.append(labelled.targets)
-        self._t_s.append(labelled.t_s)
+        before, after = (
+            np.stack([found[row].values for row in labelled.rows]) for found in (valid, others)
+        )
+        self._scored.append((before, after, labelled.targets, labelled.t_s))
         self._names += [one.source] * labelled.rows.size
 
     def compare(self, windows: Sequence[Floats]) -> None:
@@ -126,13 +125,10 @@ class CompiledCheck:
         channels, population = self._paired.differences()
         scores, n_labelled = {}, len(self._names)
         if n_labelled:
+            before, after, targets, t_s = map(np.concatenate, zip(*self._scored, strict=True))
+            block_s = 2 * self._length_s
             scores = score_changes(
-                np.concatenate(self._before),
-                np.concatenate(self._after),
-                np.concatenate(self._targets),
-                np.concatenate(self._t_s),
-                block_s=2 * self._length_s,
-                recordings=self._names,
+                before, after, targets, t_s, block_s=block_s, recordings=self._names
             )
         return CheckResult(channels, population, self._paired.n_compared, scores, n_labelled)
 
