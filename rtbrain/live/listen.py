@@ -24,6 +24,22 @@ class LiveDecode:
     """A decode of a live session; times in s on the LSL clock.
 
     The latency, from the moment described to the decode, is the sum of its three parts.
+
+    Attributes
+    ----------
+    values : dict of str to float
+        Probability or value by label; NaN where the window could not be decoded.
+    valid : bool
+        Whether the decoder vouches for the values.
+    reason : str
+        Why the decode is invalid, as far as the decoder reported it; empty if valid.
+    coverage : float
+        Share of good channels.
+    t_stop : float
+        End of the window, s.
+    latency_s, algorithmic_s, transport_s, compute_s : float
+        The latency and its parts: where the encoder looks in the window, until the samples were
+        here, and computing, s; NaN if unknown.
     """
 
     values: dict[str, float]
@@ -143,6 +159,32 @@ class DecodeFeed:
 
 
 def listen(name: str = "rtbrain", *, timeout_s: float = 10.0) -> DecodeFeed:
-    """Listen to the decodes of a running decoder."""
+    """Listen to the decodes of a running decoder.
+
+    Parameters
+    ----------
+    name : str
+        Name of the decoder, as `rtbrain decode --name`.
+    timeout_s : float
+        How long to wait for it, s.
+
+    Returns
+    -------
+    iterator of LiveDecode
+        Ends when the decoder ends, or with its `close`, which any thread may call.
+
+    Raises
+    ------
+    StreamError
+        No such decoder is there in time. While iterating: it vanished without a word.
+
+    Examples
+    --------
+    ::
+
+        for decode in rtbrain.listen("rtbrain"):
+            if decode.valid and decode.values["speech"] > 0.8:
+                stimulate()
+    """
     default_lsl_scope()
     return DecodeFeed(name, timeout_s)

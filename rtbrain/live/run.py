@@ -43,7 +43,49 @@ def run(
     config: str | None = None,
     overrides: Sequence[str] = (),
 ) -> LiveSession:
-    """Decode a live stream in a thread of its own."""
+    """Decode a live stream in a thread of its own.
+
+    Parameters
+    ----------
+    decoder : fitted decoder, Bundle, str or Path
+        What to decode with; a path is a decoder bundle.
+    stream : str, optional
+        Name of the LSL stream; not needed where `config` or `overrides` name one.
+    name : str
+        Decodes are sent as ``NAME-decode``, status events as ``NAME-status``.
+    markers : str, optional
+        Name of the marker stream, for decoders with windows at events.
+    stop : callable, optional
+        Asked several times a second whether to end.
+    on_event : callable, optional
+        ``on_event(event, **fields)``: what the status stream reports, called in the thread.
+    record : str or Path, optional
+        New file OUT.xdf for the stream, the markers and the decodes.
+    allow_late : bool
+        Decode even where this machine is too slow.
+    config : str, optional
+        Settings of the session by name, or a YAML file.
+    overrides : sequence of str
+        Further settings, as ``stream.timeout_s=5``.
+
+    Returns
+    -------
+    LiveSession
+        Running; `wait` and `stop` raise the error that ended it.
+
+    Raises
+    ------
+    RtbrainError
+        The bundle or the settings cannot be used, or nothing says which stream is meant.
+
+    Examples
+    --------
+    ::
+
+        with rtbrain.run("bundle", stream="amplifier") as session:
+            time.sleep(60)
+            print(session.state, session.last)
+    """
     default_lsl_scope()
     folder = Path(decoder) if isinstance(decoder, str | Path) else None
     settings = session_settings(

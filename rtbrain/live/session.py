@@ -37,6 +37,16 @@ class LiveSession:
     ``with`` starts it in a thread of its own, and stops it at the end of the block; `run` runs it
     in this thread. While it runs, other libraries of the process multiply matrices on one thread:
     small products stall on several where the cores are busy.
+
+    Attributes
+    ----------
+    state : str
+        ``starting``, a state of the stream (``waiting``, ``live``, ``stalled``, ``lost``, …), then
+        ``stopped`` or ``failed``.
+    last : LiveDecode or None
+        The newest decode.
+    totals : StatusReport
+        ``n_decodes``, ``n_lost``, ``n_skipped``: valid decodes, samples lost, windows skipped.
     """
 
     def __init__(
@@ -71,7 +81,14 @@ class LiveSession:
         return self._bundle.manifest.task
 
     def run(self) -> None:
-        """Decode until the session is stopped or its source ends."""
+        """Decode until the session is stopped or its source ends.
+
+        Raises
+        ------
+        RtbrainError
+            There is no such stream, it does not suit the decoder, the name is taken, or this
+            machine is too slow.
+        """
         settings, bundle = self._settings, self._bundle
         name = settings.outlet.name
         try:
@@ -98,7 +115,13 @@ class LiveSession:
         self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the session has ended; False if it has not in time."""
+        """Wait until the session has ended; False if it has not in time.
+
+        Raises
+        ------
+        RtbrainError
+            The session failed.
+        """
         if self._thread is not None:
             self._thread.join(timeout_s)
             if self._thread.is_alive():
@@ -109,7 +132,13 @@ class LiveSession:
         return True
 
     def stop(self) -> None:
-        """End the session and wait until its streams are closed; safe to call twice."""
+        """End the session and wait until its streams are closed; safe to call twice.
+
+        Raises
+        ------
+        RtbrainError
+            The session failed.
+        """
         self._stopping.set()
         self.wait()
 

@@ -175,7 +175,15 @@ def decode_labelled(
 def score_recorded_decodes(
     recording: Any, name: str, bundle: Bundle, labels: LabelSettings, threshold: float
 ) -> dict[str, Any]:
-    """Figures of a recorded decode stream, as `score_decodes` gives them."""
+    """Figures of a recorded decode stream, as `score_decodes` gives them.
+
+    Raises
+    ------
+    SettingsError
+        The labels are not states, or the stream is no decode stream of this bundle.
+    RecordingError
+        The file has no such stream.
+    """
     if labels.classes is None:
         raise SettingsError("decodes are scored against states: name their markers as classes")
     read = read_recording(recording, stream=name)

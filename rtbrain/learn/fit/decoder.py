@@ -23,7 +23,23 @@ from rtbrain.types import Decode, Floats, Mask, Times
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decodes:
-    """Decodes of a recording, one row per window."""
+    """Decodes of a recording, one row per window.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Classes or outputs.
+    values : ndarray, float32 [n_windows, n_outputs]
+        Probabilities of the classes, or values; NaN where the window could not be decoded.
+    times_s : ndarray, float64 [n_windows]
+        The moment that each decode describes, s from the start of the recording.
+    t_stop_s : ndarray, float64 [n_windows]
+        End of each window, s.
+    valid : ndarray, bool [n_windows]
+        Whether the decode may be acted on.
+    coverage : ndarray, float32 [n_windows]
+        Share of the channels that were good, 0 to 1.
+    """
 
     labels: tuple[str, ...]
     values: Floats  # float32 [n_windows, n_outputs]
@@ -55,7 +71,13 @@ class Decodes:
         return self.t_stop_s - self.times_s
 
     def to_frame(self) -> Any:
-        """Decodes as a ``pandas.DataFrame``, one column per output, indexed by `times_s`."""
+        """Decodes as a ``pandas.DataFrame``, one column per output, indexed by `times_s`.
+
+        Raises
+        ------
+        SettingsError
+            pandas is not installed.
+        """
         try:
             import pandas
         except ImportError:
@@ -70,7 +92,19 @@ class Decodes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a decoder's readout reads of a recording, one row per valid window."""
+    """What a decoder's readout reads of a recording, one row per valid window.
+
+    Attributes
+    ----------
+    values : ndarray, float32 [n_windows, n_features]
+        Population features.
+    channels : ndarray, float32 [n_windows, n_channels, n_channel_features]
+        Embedding of each channel.
+    names : tuple of str
+        Labels of the channels, after the references of the signal chain.
+    times_s, t_stop_s : ndarray, float64 [n_windows]
+        The moment that each row describes and the end of its window, s.
+    """
 
     values: Floats  # float32 [n_windows, n_features]
     channels: Floats  # float32 [n_windows, n_channels, n_channel_features]
@@ -81,7 +115,17 @@ class Features:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedDecoder:
-    """A decoder with its scores, from `rtbrain.fit` or `rtbrain.load`."""
+    """A decoder with its scores, from `rtbrain.fit` or `rtbrain.load`.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        Recipe, weights, channels and report.
+    controls : dict of str to Bundle
+        Decoders that it is compared with.
+    notes : tuple of str
+        What had to be assumed about the recordings, or looks wrong in them.
+    """
 
     bundle: Bundle
     controls: Mapping[str, Bundle] = field(default_factory=dict)
@@ -100,7 +144,13 @@ class FittedDecoder:
 
     @property
     def scores(self) -> ScoreTable:
-        """Scores on held-out time, a row for the decoder and for each control."""
+        """Scores on held-out time, a row for the decoder and for each control.
+
+        Raises
+        ------
+        SettingsError
+            The decoder was not made by `rtbrain.fit`.
+        """
         if "split" not in self.report:
             raise SettingsError("this decoder holds no scores: use rtbrain.evaluate")
         return fit_scores(self.report)
@@ -114,7 +164,18 @@ class FittedDecoder:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write the decoder bundle that `rtbrain decode` and `rtbrain.load` read."""
+        """Write the decoder bundle that `rtbrain decode` and `rtbrain.load` read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new folder; it is written whole or not at all, its controls and figures too.
+
+        Raises
+        ------
+        SettingsError
+            The folder exists, or cannot be made.
+        """
         folder = Path(folder)
         require_new_folder(folder, "save")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +197,37 @@ class FittedDecoder:
         scale: float = 1.0,
         on_progress: OnProgress = no_progress,
     ) -> Decodes:
-        """Decode a recording window by window, as if it were live."""
+        """Decode a recording window by window, as if it were live.
+
+        Parameters
+        ----------
+        recording : str, Path, mne.io.BaseRaw, tuple or Recording
+            What `rtbrain.read` takes; its channels are found by their labels.
+        sfreq_hz, stream, scale
+            As for `rtbrain.read`.
+        on_progress : callable
+            ``on_progress(done, total, what)``.
+
+        Returns
+        -------
+        Decodes
+            All decodes; those that are not valid are marked.
+
+        Raises
+        ------
+        RtbrainError
+            The recording cannot be read, has another rate, or lacks the decoder's channels.
+
+        Examples
+        --------
+        >>> import rtbrain
+        >>> decoder = rtbrain.load("bundle")
+        >>> decodes = decoder.decode("synthetic:3,duration_s=20,n_channels=12", sfreq_hz=2048)
+        >>> decodes.labels
+        ('rest', 'speech')
+        >>> decodes.values.shape == (len(decodes), 2)
+        True
+        """
         with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
             opened,
         ):
@@ -155,7 +246,18 @@ class FittedDecoder:
         scale: float = 1.0,
         on_progress: OnProgress = no_progress,
     ) -> Features:
-        """Features of every valid window of a recording: what the readout reads."""
+        """Features of every valid window of a recording: what the readout reads.
+
+        Parameters
+        ----------
+        recording, sfreq_hz, stream, scale, on_progress
+            As for `decode`.
+
+        Raises
+        ------
+        RtbrainError
+            As for `decode`, or no window is valid.
+        """
         with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
             opened,
         ):
@@ -180,7 +282,24 @@ def _write(folder: Path, bundle: Bundle, pictures: Mapping[str, bytes]) -> None:
 
 
 def load(folder: str | Path) -> FittedDecoder:
-    """Load a decoder bundle, with its controls."""
+    """Load a decoder bundle, with its controls.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `FittedDecoder.save` or ``rtbrain fit`` wrote.
+
+    Raises
+    ------
+    BundleError
+        A file is missing, was altered, or does not hold what the manifest says.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> rtbrain.load("bundle")
+    FittedDecoder(classification of rest, speech; mode linear, 12 channels at 2048 Hz)
+    """
     folder = Path(folder)
     controls = {
         manifest.parent.name: read_bundle(manifest.parent)

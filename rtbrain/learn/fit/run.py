@@ -63,6 +63,72 @@ def fit(
     Exactly one of `classes`, `events`, `channel` and `task` says what to decode. The scores come
     from contiguous blocks of time, an embargo away from the training windows, beside a linear
     control, an encoder with random weights, and labels that are shifted in time.
+
+    Parameters
+    ----------
+    recordings : str, Path, mne.io.BaseRaw, tuple, Recording, or a list of these
+        What `rtbrain.read` takes; several are separate sessions.
+    classes : sequence of str, optional
+        Markers that begin a state, which lasts until the next of them; windows slide.
+    events : sequence of str, optional
+        Markers to cut a window at; each text is a class.
+    rest : bool
+        With `events`: add a class ``rest`` of windows away from all events.
+    channel : str, optional
+        Channel of the recording to predict; it is left out of the signals.
+    threshold : float or "half", optional
+        With `channel`: split it into classes ``on`` and ``off`` at this value, or at half its
+        range; without it the value is predicted.
+    task : str, optional
+        Task of the Brain Treebank, such as ``onset``.
+    recipe : str or dict
+        Ready-made recipe (``linear``, ``edge``, ``published``, ``streaming``), a YAML file, or
+        the recipe itself.
+    window : tuple of float, optional
+        With `events` or `task`: start and end of the window relative to each event, s.
+    hop_s : float, optional
+        Time from one sliding window to the next, s, instead of the recipe's.
+    channels, exclude : sequence of str, optional
+        Channels to use, and to leave out; by default all that are not marked as bad are used.
+    mains_hz : 50 or 60, optional
+        Mains frequency, instead of the recipe's.
+    split : str
+        Hold out blocks of time, whole sessions, or whole subjects.
+    n_folds : int
+        Number of folds, for blocks of time.
+    embargo_s : float, optional
+        Gap between training and test, s; by default the window plus the filters' settling time.
+    on_progress : callable
+        ``on_progress(done, total, what)``, called after each piece of work.
+    **settings
+        Any other field of the settings of ``rtbrain fit``: ``sfreq_hz``, ``stream``, ``scale``,
+        ``encoder``, ``popt``, ``tune``, ``seeds``, ``n_permutations``, ...
+
+    Returns
+    -------
+    FittedDecoder
+        With ``scores``, ``report``, ``save(folder)``, ``decode(recording)``.
+
+    Raises
+    ------
+    SettingsError
+        A setting, a label or a split cannot work.
+    RecordingError
+        A recording cannot be read, or holds no valid window.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> decoder = rtbrain.fit(
+    ...     "synthetic:3,duration_s=60,n_channels=12",
+    ...     sfreq_hz=2048,
+    ...     classes=["rest", "speech"],
+    ...     n_folds=3,
+    ...     n_permutations=20,
+    ... )
+    >>> decoder.scores["decoder"]["auc"] > 0.8
+    True
+    >>> folder = decoder.save("decoders/speech")
     """
     labels: dict[str, Any] = {
         "classes": classes,

@@ -16,7 +16,30 @@ _WIDTH = 118
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTable:
-    """Scores, a row for the decoder and for each control; prints as a table."""
+    """Scores, a row for the decoder and for each control; prints as a table.
+
+    Attributes
+    ----------
+    title, caption : str
+        What was scored, and how to read it.
+    columns : tuple of str
+        Headings of the scores.
+    cells : dict of str to tuple of str
+        Texts of each row, by the name of the row.
+    values : dict of str to dict
+        Numbers of each row, as ``table["decoder"]["auc"]``.
+    report : dict
+        All figures, as plain values.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> scores = rtbrain.load("bundle").scores
+    >>> list(scores)
+    ['decoder', 'STFT', 'labels shifted']
+    >>> scores["decoder"]["auc"] > 0.5
+    True
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -56,7 +79,13 @@ class ScoreTable:
 
 
 def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
-    """Scores on held-out time, of the report of a fit."""
+    """Scores on held-out time, of the report of a fit.
+
+    Raises
+    ------
+    KeyError
+        The report holds no scores of `rtbrain.fit`.
+    """
     scores, split = report["scores"], report["split"]
     keys = [key for key in TITLES if key in scores["decoder"]["pooled"]]
     cells: dict[str, tuple[str, ...]] = {}

@@ -28,7 +28,21 @@ _MAX_THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class LiveStream:
-    """An LSL stream on the network; texts are as announced, without control characters."""
+    """An LSL stream on the network; texts are as announced, without control characters.
+
+    Attributes
+    ----------
+    name, type, host, source_id : str
+        As its sender announces them.
+    n_channels : int
+        Number of channels.
+    sfreq_hz : float
+        Nominal rate, Hz; 0 for an irregular stream.
+    unit : str
+        Unit of the channels; ``mixed`` if they differ, empty if not announced.
+    used_by : tuple of str
+        Decoders and recorders that read it, such as ``decoded by rtbrain``.
+    """
 
     name: str
     type: str
