@@ -70,10 +70,8 @@ def export_recording(
 
     Returns
     -------
-    path : Path
-        The file with the signal; the first one if it was split.
-    notes : tuple of str
-        What the format could not hold, one line each.
+    path, notes
+        The (first) file with the signal, and one line for each thing the format could not hold.
 
     Raises
     ------
@@ -82,7 +80,9 @@ def export_recording(
     MontageError
         A channel in `bad` does not exist.
     RecordingError
-        The format cannot hold the signal, or the library that writes it is not installed.
+        The format cannot hold the signal.
+    RtbrainError
+        The library that writes the format is not installed.
     """
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")

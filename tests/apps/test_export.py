@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from apps import export
-from rtbrain.errors import MontageError, RecordingError, SettingsError
+from rtbrain.errors import MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.recording.export import FORMATS, default_export_path, export_recording
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Event, Recording
@@ -202,7 +202,7 @@ def test_what_a_format_cannot_hold_is_one_line(tmp_path, monkeypatch):
         export_recording(recording_of(), tmp_path / "x.edf", "edf")
 
 
-def test_wrong_wishes_get_one_line(session, tmp_path):
+def test_wrong_options_get_one_line(session, tmp_path):
     with pytest.raises(MontageError, match="no channel Z9"):
         export.command(str(session), export.Format.FIF, bad="A1, Z9")
     with pytest.raises(SettingsError, match="no folder"):
@@ -216,7 +216,7 @@ def test_wrong_wishes_get_one_line(session, tmp_path):
 @pytest.mark.parametrize(("module", "to"), [("mne_bids", "bids"), ("edfio", "edf")])
 def test_a_library_that_is_not_installed_is_one_line(module, to, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(RecordingError, match="pip install"):
+    with pytest.raises(RtbrainError, match="pip install"):
         export_recording(recording_of(), tmp_path / "x", to)
 
 
