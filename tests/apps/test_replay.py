@@ -315,12 +315,12 @@ def test_signals_end_a_loop_cleanly(number: signal.Signals, tmp_path: Path) -> N
 def test_a_replay_that_fails_leaves_no_stream_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*given: object) -> int:
+    def fail(*_: object, **__: object) -> int:
         raise RecordingError("the disk has gone")
 
     path, _ = saved(tmp_path)
     name = f"replay-{uuid4().hex}"
-    monkeypatch.setattr(replay, "_play", fail)
+    monkeypatch.setattr("rtbrain.recording.playing.play", fail)
     with pytest.raises(RecordingError) as error:
         replay.command(path, name=name, sfreq=500.0)
     assert not [row for row in list_streams() if row.name.startswith(name)], error
