@@ -9,7 +9,7 @@ from rich.console import Console
 from rtbrain.encoder import open_model
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
-from rtbrain.learn.fit.embed import (
+from rtbrain.learn.embed import (
     bundle_stages,
     embed_recipe,
     embedding_arrays,

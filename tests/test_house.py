@@ -20,7 +20,7 @@ LEVELS = (
     "signal buffer spectrogram encoder decoder detect outlet stream",
     "recording pipeline bundling build",
     "live view",
-    "learn learn.figures learn.fit",
+    "learn learn.embed learn.figures learn.fit learn.metrics",
     "learn.evaluate learn.corpus learn.objectives learn.training check check.faults check.demo",
     "learn.probe learn.interpret check.bench check.doctor console",
     "check.compile",

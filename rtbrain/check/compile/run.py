@@ -47,7 +47,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import CompiledModelError
 from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
-from rtbrain.learn.fit.play import decoder_for
+from rtbrain.live.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.types import Floats, Mask
 

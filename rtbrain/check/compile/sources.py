@@ -17,7 +17,7 @@ from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.evaluate.run import label_settings
 from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
-from rtbrain.learn.fit.play import VirtualSession, play_recording
+from rtbrain.live.play import VirtualSession, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.recording.open import SYNTHETIC, read_recording

@@ -22,8 +22,8 @@ from rtbrain.check.demo.session import (
 )
 from rtbrain.config import DemoSettings
 from rtbrain.files import require_new_folder, require_writable_file, write_atomically
-from rtbrain.learn.fit.metrics import score_classes, states_at
 from rtbrain.learn.fit.quick_fit import QuickFit
+from rtbrain.learn.metrics import score_classes, states_at
 from rtbrain.processes import require_display
 
 _CAPTIONS = {

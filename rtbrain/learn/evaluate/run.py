@@ -20,8 +20,8 @@ from rtbrain.learn.fit.inputs import (
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
-from rtbrain.learn.fit.play import CollectingSink, decoder_for, play_recording
 from rtbrain.learn.fit.score_table import ScoreTable
+from rtbrain.live.play import CollectingSink, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording

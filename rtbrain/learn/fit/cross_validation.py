@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.metrics import score_classes, score_values
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
 from rtbrain.learn.fit.splits import Fold, bootstrap_scores, recording_parts, subsample
+from rtbrain.learn.metrics import score_classes, score_values
 from rtbrain.types import Doubles, Floats, Ints
 
 Score = dict[str, float]

@@ -15,8 +15,8 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
-from rtbrain.learn.fit.play import bind_session, decoder_for, play_recording
 from rtbrain.learn.fit.score_table import ScoreTable, fit_scores
+from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.types import Decode, Floats, Mask, Times
 

@@ -18,7 +18,7 @@ from rtbrain.learn.fit.labels import (
     states_from_markers,
     targets_from_channel,
 )
-from rtbrain.learn.fit.play import VirtualSession
+from rtbrain.live.play import VirtualSession
 from rtbrain.progress import OnProgress
 from rtbrain.recording.datasets import labelled_events, open_trial
 from rtbrain.recording.open import amplitude_note, missing_note, read

@@ -19,9 +19,9 @@ from rtbrain.decoder import LinearReadout
 from rtbrain.encoder import PopT
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.metrics import roc_auc
 from rtbrain.learn.fit.softmax import apply_temperature, balanced_weights, fit_temperature
 from rtbrain.learn.fit.splits import block_folds
+from rtbrain.learn.metrics import roc_auc
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _HEAD_LR, _BODY_LR = 5e-4, 5e-5

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 from rtbrain.decoder import LinearReadout
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.metrics import balanced_accuracy, r_squared, roc_auc
 from rtbrain.learn.fit.softmax import (
     Standardiser,
     apply_temperature,
@@ -23,6 +22,7 @@ from rtbrain.learn.fit.softmax import (
     row_coordinates,
 )
 from rtbrain.learn.fit.splits import block_folds, subsample
+from rtbrain.learn.metrics import balanced_accuracy, r_squared, roc_auc
 from rtbrain.types import Doubles, Floats, Ints
 
 Folds = Sequence[tuple[Ints, Ints]]

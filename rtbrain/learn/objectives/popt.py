@@ -14,7 +14,7 @@ from rtbrain.encoder import PopT
 from rtbrain.encoder.models.layers import N_POSITIONS
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession, placed_positions, where_placed
-from rtbrain.learn.fit.metrics import roc_auc
+from rtbrain.learn.metrics import roc_auc
 from rtbrain.learn.objectives.objective import Batch, Objective, read_good
 from rtbrain.learn.objectives.popt_inputs import Pairing
 from rtbrain.types import Doubles, Floats, Ints, Mask

@@ -11,7 +11,7 @@ from rtbrain.config import Recipe, load_settings
 from rtbrain.encoder import FrameMean
 from rtbrain.learn.fit.features import FeatureRows, RandomChannelSubset, gather, join_features
 from rtbrain.learn.fit.inputs import chunks_of
-from rtbrain.learn.fit.play import VirtualSession
+from rtbrain.live.play import VirtualSession
 from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from scipy.stats import pearsonr
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
-from rtbrain.learn.fit.metrics import score_classes, score_values, states_at
+from rtbrain.learn.metrics import score_classes, score_values, states_at
 
 
 @given(st.integers(0, 1000), st.integers(2, 4), st.booleans())
