@@ -1,4 +1,4 @@
-"""`rtbrain show`: what a decoder bundle is, and what it is worth."""
+"""`rtbrain inspect`: verify a decoder bundle and print its report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
+from rtbrain.tables import table
 
 
 def command(
@@ -19,8 +19,7 @@ def command(
     """Verify a decoder bundle and show what it holds."""
     found = read_bundle(bundle)
     manifest, recipe = found.manifest, found.recipe
-    table = Table(title=f"{bundle.name}: verified", show_header=False)
-    for key, value in {
+    rows = {
         "id": found.id,
         "mode": f"{manifest.mode}, encoder {manifest.encoder_state}",
         "outputs": f"{', '.join(manifest.labels)} ({manifest.task})",
@@ -34,21 +33,20 @@ def command(
         "trained by": manifest.trained_by,
         "licence": manifest.licence,
         **_reported(found.report),
-    }.items():
-        table.add_row(key, value)
-    Console().print(table)
+    }
+    Console().print(table(f"{bundle.name}: verified", ("", ""), rows.items(), n_names=2))
 
 
 def _reported(report: Mapping[str, Any]) -> dict[str, str]:
-    """A report in lines: of each maker of features its pooled scores, of the rest what is plain."""
+    """A report in lines: plain values, and the pooled scores of the decoder and each control."""
     lines = {
         f"report: {key}": str(value)
         for key, value in report.items()
         if not isinstance(value, dict | list)
     }
     for name, scores in report.get("scores", {}).items():
-        told = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
-        lines[f"held out: {name}"] = ", ".join(told).replace("_", " ")
+        pooled = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
+        lines[f"held out: {name}"] = ", ".join(pooled).replace("_", " ")
     for key, chance in report.get("null_distribution", {}).items():
         low, high = chance["interval_95"]
         title = f"labels shifted: {key.replace('_', ' ')}"

@@ -1,4 +1,4 @@
-"""The program `rtbrain`: it loads the command that is asked for and turns errors into one line."""
+"""The program `rtbrain`: it loads the command that runs and turns errors into one line."""
 
 import gc
 import importlib

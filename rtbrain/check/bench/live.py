@@ -36,7 +36,7 @@ _START_S = 120.0  # longest from the processes' start to the first valid decode
 
 @dataclass(slots=True)
 class LiveBench:
-    """What the listener heard, and what the processes took meanwhile."""
+    """What the listener received, and what the processes took meanwhile."""
 
     rows: list[ReceivedDecode] = field(default_factory=list)
     lost: int = 0
@@ -60,9 +60,9 @@ def bench_live(
             with console.status(f"fitting {mode} on {_CALIBRATION_S:g} simulated seconds"):
                 calibration = _fitted(n_channels, mode, hop_s, folder)
             with console.status(f"{minutes:g} minutes of {mode}, {n_channels} contacts, over LSL"):
-                heard = _run(n_channels, minutes, threads, folder)
+                received = _run(n_channels, minutes, threads, folder)
         end = last_line(folder / "decode.log")
-    figures = live_scores(heard, calibration) | {
+    figures = live_scores(received, calibration) | {
         "mode": mode,
         "threads": threads,
         "minutes": minutes,
@@ -109,25 +109,25 @@ def _listen(
 ) -> LiveBench:
     """Hear every decode, from the first valid one on."""
     decoder = _await_decoder(name, check)
-    heard = LiveBench(looks={each: [] for each in processes})
+    received = LiveBench(looks={each: [] for each in processes})
     end, look_at = time.monotonic() + _START_S, 0.0
     while time.monotonic() < end:
         check()
         for decode in decoder.pull(0.1):
-            if not heard.rows and not decode.valid:
+            if not received.rows and not decode.valid:
                 continue
-            if not heard.rows:
+            if not received.rows:
                 end = time.monotonic() + 60 * minutes
-            heard.rows.append(decode)
-        _count_losses(heard, decoder.pull_events())
-        if heard.rows and time.monotonic() >= look_at:
+            received.rows.append(decode)
+        _count_losses(received, decoder.pull_events())
+        if received.rows and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_EVERY_S
             for each, process in processes.items():
-                heard.looks[each].append((time.monotonic(), *process_usage(process.pid)))
+                received.looks[each].append((time.monotonic(), *process_usage(process.pid)))
     decoder.close()
-    if len(heard.rows) < 2:
+    if len(received.rows) < 2:
         raise SettingsError(f"bench pipeline: no valid decodes within {_START_S:g} s of the start")
-    return heard
+    return received
 
 
 def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
@@ -143,21 +143,21 @@ def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
     return decoder
 
 
-def _count_losses(heard: LiveBench, events: list[StatusEvent]) -> None:
+def _count_losses(received: LiveBench, events: list[StatusEvent]) -> None:
     for one in events:
         if one.event == "gap":
-            heard.lost += one.fields["lost"]
+            received.lost += one.fields["lost"]
         elif one.event == "skipped":
-            heard.skipped += one.fields["windows"]
+            received.skipped += one.fields["windows"]
 
 
-def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:
+def live_scores(received: LiveBench, calibration: QuickFit) -> dict[str, Any]:
     """Figures of a live session."""
-    t_stop = np.array([row.t_stop for row in heard.rows])
-    arrived = np.array([row.t_arrived for row in heard.rows])
-    ready_age_s = np.array([row.age_s for row in heard.rows])
+    t_stop = np.array([row.t_stop for row in received.rows])
+    arrived = np.array([row.t_arrived for row in received.rows])
+    ready_age_s = np.array([row.age_s for row in received.rows])
     hop_s, delay_s = calibration.hop_s, calibration.neural_delay_s
-    compute_s = np.array([row.compute_s for row in heard.rows])
+    compute_s = np.array([row.compute_s for row in received.rows])
     age_s = arrived - t_stop + delay_s
     oldest_s = arrived[1:] - t_stop[:-1] + delay_s
     transport_s = ready_age_s - compute_s - delay_s
@@ -165,9 +165,9 @@ def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:
     return {
         "decodes": len(t_stop),
         "missing": int((steps - 1).sum()),
-        "invalid": sum(not row.valid for row in heard.rows),
-        "lost_samples": heard.lost,
-        "skipped_windows": heard.skipped,
+        "invalid": sum(not row.valid for row in received.rows),
+        "lost_samples": received.lost,
+        "skipped_windows": received.skipped,
         "hop_s": hop_s,
         "algorithmic_s": delay_s,
         "compute_s": _percentiles(compute_s),
@@ -175,7 +175,7 @@ def live_scores(heard: LiveBench, calibration: QuickFit) -> dict[str, Any]:
         "outlet_to_listener_s": _percentiles(age_s - ready_age_s),
         "age_s": _percentiles(age_s),
         "oldest_s": _percentiles(oldest_s),
-        "processes": {each: _process(looks) for each, looks in heard.looks.items()},
+        "processes": {each: _process(looks) for each, looks in received.looks.items()},
     }
 
 

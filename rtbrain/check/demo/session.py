@@ -62,7 +62,7 @@ class DemoPlan:
 
 @dataclass(slots=True)
 class ReceivedDecodes:
-    """What the scorer heard of one decoder."""
+    """Decodes of one decoder, as the scorer received them."""
 
     rows: list[ReceivedDecode] = field(default_factory=list)
     markers: list[tuple[float, str]] = field(default_factory=list)
@@ -152,22 +152,22 @@ def listen_to_demo(
         for decoder in decoders.values():
             _await_decodes(decoder, check)
     recorded = {mode: ReceivedDecodes() for mode in plan.modes}
-    heard: list[tuple[float, str]] = []
+    received: list[tuple[float, str]] = []
     gave_up, start = lsl_clock() + _START_S, float("inf")
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while lsl_clock() < start + plan.duration_s + 1.0:
             check()
-            heard += markers.pull(0.0)
+            received += markers.pull(0.0)
             for mode, decoder in decoders.items():
                 recorded[mode].rows += decoder.pull(0.02)
                 _count_losses(recorded[mode], decoder.pull_events())
-            live.update(_table(plan, recorded, heard))
+            live.update(_table(plan, recorded, received))
             if start == float("inf"):
                 start = _all_valid_since(recorded)
                 if lsl_clock() > gave_up:
                     raise StreamError(f"no valid decode within {_START_S:g} s of the start")
     for each in recorded.values():
-        each.start, each.markers = start, heard
+        each.start, each.markers = start, received
     markers.close()
     for decoder in decoders.values():
         decoder.close()

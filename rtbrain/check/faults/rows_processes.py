@@ -116,23 +116,23 @@ def signals(rig: Rig) -> Finding:
 def _ended(rig: Rig, state: str, number: signal.Signals) -> tuple[float, int, list[int]]:
     """Bring a decoder into a state and signal it: how long it takes to end, code, orphans."""
     name = new_stream_name()
-    sender, (heard, inlets) = patient_sender(rig, name), listen_to(name)
+    sender, (received, inlets) = patient_sender(rig, name), listen_to(name)
     arguments, log = decode_command(rig, name)
     conditions = {
         # Events from before the status stream was found are missed.
-        "waiting": lambda: heard.event("waiting") is not None or inlets.hears_status,
-        "connecting": lambda: heard.event("connecting") is not None,
-        "warming": lambda: bool(heard.decodes),
-        "decoding": lambda: bool(heard.valid_after(0.0)),
+        "waiting": lambda: received.event("waiting") is not None or inlets.hears_status,
+        "connecting": lambda: received.event("connecting") is not None,
+        "warming": lambda: bool(received.decodes),
+        "decoding": lambda: bool(received.valid_after(0.0)),
     }
     if state not in ("waiting", "connecting"):
         sender.begin()
     try:
         with running_command(arguments, log) as process:
             if state == "connecting":
-                heard.require(conditions["waiting"], START_S, "not waiting", log)
+                received.require(conditions["waiting"], START_S, "not waiting", log)
                 sender.begin()
-            heard.require(conditions[state], START_S, f"not {state}", log)
+            received.require(conditions[state], START_S, f"not {state}", log)
             children = psutil.Process(process.pid).children(recursive=True)
             start_s = time.monotonic()
             process.send_signal(number)

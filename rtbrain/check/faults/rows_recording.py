@@ -96,18 +96,18 @@ def _ran(*command: str) -> bool:
 def full_disk(rig: Rig) -> Finding:
     """Decode and record onto a small disk, fill it for 5 s, make room; then make it read-only."""
     name = new_stream_name()
-    (heard, _), (recorder, inlets) = listen_to(name), listen_to(f"{name}-record")
+    (received, _), (recorder, inlets) = listen_to(name), listen_to(f"{name}-record")
     arguments, log = decode_command(rig, name)
     with _small_disk(rig.folder) as disk:
         path = disk.folder / "session.xdf"
         command = [*arguments, "--record", str(path)]
         with sending(patient_sender(rig, name)), running_command(command, log) as process:
-            heard.require(lambda: len(heard.valid_after(0.0)) > 3, START_S, "no decode", log)
+            received.require(lambda: len(received.valid_after(0.0)) > 3, START_S, "no decode", log)
             # A listener that comes later may miss the alarm.
             recorder.require(lambda: inlets.hears_status, START_S, "no recorder", log)
             recorder.require(lambda: bool(_read(path, name)), START_S, "no samples", log)
             (child,) = psutil.Process(process.pid).children()
-            observed, passed = _filled(disk, path, name, heard, recorder, child.pid)
+            observed, passed = _filled(disk, path, name, received, recorder, child.pid)
             process.send_signal(signal.SIGTERM)
             process.wait(10)
         whole, complete = _without_a_hole(path, name, rig.montage.sfreq_hz)
@@ -119,7 +119,7 @@ def _filled(
     disk: _SmallDisk,
     path: Path,
     name: str,
-    heard: StatusListener,
+    received: StatusListener,
     recorder: StatusListener,
     child: int,
 ) -> Finding:
@@ -128,14 +128,14 @@ def _filled(
     disk.fill(child)
     full_s = lsl_clock()
     recorder.until(lambda: recorder.event("disk_full", filling_s) is not None, _FULL_S)
-    heard.during(_FULL_S)
+    received.during(_FULL_S)
     n_meanwhile = len(_read(path, name))
     disk.empty(child)
     room_s = lsl_clock()
     recorder.until(lambda: recorder.event("write_resumed", room_s) is not None, START_S)
-    heard.during(1.0)
+    received.during(1.0)
     alarm, resumed = recorder.event("disk_full", filling_s), recorder.event("write_resumed", room_s)
-    n_decodes = sum(full_s < one.t_arrived < room_s and one.valid for one in heard.decodes)
+    n_decodes = sum(full_s < one.t_arrived < room_s and one.valid for one in received.decodes)
     if alarm is None or resumed is None:
         return f"events: {[one.event for one in recorder.events]}", False
     after_s = alarm.t - full_s

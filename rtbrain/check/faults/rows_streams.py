@@ -57,16 +57,18 @@ def vanished(rig: Rig) -> Finding:
 
 
 def _vanish(rig: Rig, world: World, silent: bool) -> Finding:
-    sfreq_hz, heard = rig.montage.sfreq_hz, world.listener
+    sfreq_hz, received = rig.montage.sfreq_hz, world.listener
     gone_s = world.sender.hang() if silent else world.sender.end()
-    heard.during(_GONE_S)
+    received.during(_GONE_S)
     last_s = world.sender.last_stamp
-    late = [one for one in heard.decodes if one.valid and one.t_arrived > gone_s + world.delivery_s]
+    late = [
+        one for one in received.decodes if one.valid and one.t_arrived > gone_s + world.delivery_s
+    ]
     back_s = world.begin_again()
-    lost, recovered = heard.event("lost", gone_s), heard.event("recovered", gone_s)
-    after = heard.valid_after(back_s)
+    lost, recovered = received.event("lost", gone_s), received.event("recovered", gone_s)
+    after = received.valid_after(back_s)
     if lost is None or recovered is None or not after:
-        events = [one.event for one in heard.events if one.t > gone_s]
+        events = [one.event for one in received.events if one.t > gone_s]
         return f"never lost, recovered and valid again; events: {', '.join(events)}", False
     # The first window after a gap begins with the first sample after it.
     first_s = after[0].t_stop - world.window_s + 1 / sfreq_hz
@@ -86,15 +88,18 @@ def _vanish(rig: Rig, world: World, silent: bool) -> Finding:
 def another_rate(rig: Rig) -> Finding:
     """Let the stream return with 1000 Hz, then with the right rate."""
     with open_world(rig) as world:
-        heard = world.listener
+        received = world.listener
         gone_s = world.sender.end()
-        heard.during(_GONE_S)
+        received.during(_GONE_S)
         world.sender.begin(replace(rig.montage, sfreq_hz=1000.0))
         why = _refusal(world, gone_s)
-        heard.during(2 * _GONE_S)
-        n_wrong, connected = len(heard.valid_after(gone_s + 0.1)), heard.event("connected", gone_s)
+        received.during(2 * _GONE_S)
+        n_wrong, connected = (
+            len(received.valid_after(gone_s + 0.1)),
+            received.event("connected", gone_s),
+        )
         world.sender.end()
-        n_after = len(heard.valid_after(world.begin_again()))
+        n_after = len(received.valid_after(world.begin_again()))
     passed = all(rate in why for rate in ("1000 Hz", "2048 Hz")) and connected is None
     return (
         f"refused: {why[:110]}; {n_wrong} decodes of it, {n_after} after the right one",
@@ -132,16 +137,16 @@ def missing_channels(rig: Rig) -> Finding:
     names = rig.montage.names
     for kind in ("linear", "edge"):
         with open_world(rig, kind) as world:
-            heard = world.listener
-            before = heard.valid_after(0.0)[-1].coverage
+            received = world.listener
+            before = received.valid_after(0.0)[-1].coverage
             gone_s = world.sender.end()
-            valid = heard.valid_after(world.begin_again(rig.montage.pick(names[3:])))
-            connected = heard.event("connected", gone_s)
+            valid = received.valid_after(world.begin_again(rig.montage.pick(names[3:])))
+            connected = received.event("connected", gone_s)
             gone_s = world.sender.end()
             world.sender.begin(rig.montage.pick(names[10:]))
             why = _refusal(world, gone_s)
-            heard.during(world.window_s + 1)
-            n_below = len(heard.valid_after(gone_s + 0.1))
+            received.during(world.window_s + 1)
+            n_below = len(received.valid_after(gone_s + 0.1))
         coverage = valid[-1].coverage if valid else math.nan
         finite = all(math.isfinite(value) for one in valid for value in one.values)
         missing = [] if connected is None else connected.fields["missing"]
@@ -195,15 +200,15 @@ def stalled_consumer(rig: Rig) -> Finding:
 
 
 def _stalled(rig: Rig, world: World, stall_s: float) -> Finding:
-    heard = world.listener
-    heard.during(1.0)
-    before_kib, last_s = world.resident_kib(), heard.valid_after(0.0)[-1].t_stop
+    received = world.listener
+    received.during(1.0)
+    before_kib, last_s = world.resident_kib(), received.valid_after(0.0)[-1].t_stop
     world.stall(stall_s)
-    awake_s = heard.clock()
-    heard.during(10.0)
+    awake_s = received.clock()
+    received.during(10.0)
     grown_kib = world.resident_kib() - before_kib
-    after = [one for one in heard.valid_after(last_s) if one.t_arrived > awake_s]
-    events = [one for one in heard.events if one.t > awake_s]
+    after = [one for one in received.valid_after(last_s) if one.t_arrived > awake_s]
+    events = [one for one in received.events if one.t > awake_s]
     if len(after) < 2:
         return f"no valid decode after the stall; events: {[one.event for one in events]}", False
     # What was on its way when the decoder was stopped may still come out.
@@ -256,13 +261,13 @@ def another_true_rate(rig: Rig) -> Finding:
 def _at_true_rate(rig: Rig, true_hz: float) -> Finding:
     """Decodes a whole hop of true time apart; or none, and both rates named."""
     with open_world(rig, true_hz=true_hz) as world:
-        heard = world.listener
-        judged_s = heard.valid_after(0.0)[0].t_stop - world.window_s + _JUDGED_AFTER_S
-        heard.until(lambda: heard.decodes[-1].t_stop > judged_s + _LISTENED_S, BACK_WITHIN_S)
-        times_s = [one.t_stop for one in heard.valid_after(judged_s)]
-        reasons = [one.fields["reason"] for one in heard.events if one.event == "invalid"]
+        received = world.listener
+        judged_s = received.valid_after(0.0)[0].t_stop - world.window_s + _JUDGED_AFTER_S
+        received.until(lambda: received.decodes[-1].t_stop > judged_s + _LISTENED_S, BACK_WITHIN_S)
+        times_s = [one.t_stop for one in received.valid_after(judged_s)]
+        reasons = [one.fields["reason"] for one in received.events if one.event == "invalid"]
         why = next((reason for reason in reasons if reason.startswith("true rate")), "")
-        rate = heard.event("rate")
+        rate = received.event("rate")
     if _TRUE_HZ[true_hz] == "refused":
         rates_hz = [float(number) for number in re.findall(r"([\d.]+) Hz", why)]
         return (

@@ -81,7 +81,7 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class World:
-    """A sender, a decoder that has begun to decode it, and what is heard of the decoder."""
+    """A sender, a decoder that has begun to decode it, and what the decoder sends."""
 
     kind: str
     sender: Sender
