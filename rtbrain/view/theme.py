@@ -17,6 +17,7 @@ class Theme:
 
 
 
+
     References
     ----------
     Okabe and Ito, "Color universal design", 2008, https://jfly.uni-koeln.de/color/; Wong, Nature

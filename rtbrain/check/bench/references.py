@@ -33,6 +33,7 @@ class PublishedPipeline:
 
 
 
+
     References
     ----------
     Wang et al. 2023, arXiv:2302.14367. Chau et al. 2025, arXiv:2406.03044.
@@ -102,6 +103,7 @@ def channel_encoder_flop(
 
     Products of matrices alone are counted, as torch counts them: norms, activations and sums
     are a share of a percent.
+
 
 
 

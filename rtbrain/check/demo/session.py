@@ -103,13 +103,7 @@ def _recipe(mode: str, trained: bool) -> Recipe:
 
 @contextmanager
 def demo_processes(plan: DemoPlan) -> Iterator[Callable[[], None]]:
-    """Patient and decoders as processes, until the block ends.
-
-    Yields
-    ------
-    callable
-        Raises RtbrainError with its last words if one of them has died.
-    """
+    """Patient and decoders as processes, until the block ends."""
     patient = ["simulate", "--name", plan.name, "--seed", str(plan.seed)]
     patient += ["--channels", str(plan.n_channels), "--difficulty", plan.difficulty]
     patient += ["--start", str(CALIBRATION_S), "--sfreq", str(SFREQ_HZ)]
@@ -134,18 +128,7 @@ def demo_processes(plan: DemoPlan) -> Iterator[Callable[[], None]]:
 def listen_to_demo(
     plan: DemoPlan, console: Console, check: Callable[[], None]
 ) -> dict[str, ReceivedDecodes]:
-    """Record every decoder for the plan's duration, from when all of them are valid.
-
-    Parameters
-    ----------
-    check : callable
-        Raises if a process has died.
-
-    Raises
-    ------
-    StreamError
-        A stream does not show up, or a decoder does not become valid.
-    """
+    """Record every decoder for the plan's duration, from when all of them are valid."""
     with console.status("starting the patient and the decoders"):
         markers = _marker_source(markers_name(plan.name), check)
         decoders = {mode: DecodeListener(f"{plan.name}-{mode}") for mode in plan.modes}

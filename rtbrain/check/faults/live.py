@@ -166,13 +166,7 @@ def lsl_world(
     source_ids: Sequence[str] = (),
     true_hz: float | None = None,
 ) -> Iterator[World]:
-    """World of a decoder from its first valid decodes on.
-
-    Raises
-    ------
-    StreamError
-        The decoder refuses to decode, with exit code 2: its message.
-    """
+    """World of a decoder from its first valid decodes on."""
     window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()
     sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
     for source_id in source_ids or (name,):

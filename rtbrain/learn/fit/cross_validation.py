@@ -154,6 +154,7 @@ def block_bootstrap(
 
 
 
+
     References
     ----------
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
@@ -264,6 +265,7 @@ def null_distribution(
     it is longer than the embargo either way round. States that alternate with one period come to
     lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
+
 
 
 

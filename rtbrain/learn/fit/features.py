@@ -133,6 +133,7 @@ class LinearStft:
 
 
 
+
     References
     ----------
     Zahorodnii et al. 2025, Neuroprobe, arXiv:2509.21671.

@@ -75,6 +75,7 @@ def tune_popt(
 
 
 
+
     References
     ----------
     Chau et al. 2025, Population Transformer, arXiv:2406.03044, appendix.

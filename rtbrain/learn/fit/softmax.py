@@ -64,6 +64,7 @@ def row_coordinates(z: Floats) -> Floats:
 
 
 
+
     References
     ----------
     Hastie & Tibshirani 2004, Efficient quadratic regularization for expression arrays,

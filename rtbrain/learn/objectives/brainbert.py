@@ -84,6 +84,7 @@ class MaskedSpectrogram(Objective):
 
 
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3, arXiv:2302.14367.

@@ -32,6 +32,7 @@ def debiased_hsic(first: Tensor, second: Tensor) -> Tensor:
 
 
 
+
     References
     ----------
     Song et al. 2012, Feature selection via dependence maximization, eq. 5. Nguyen et al. 2021,
@@ -53,6 +54,7 @@ def debiased_cka(first: Tensor, second: Tensor) -> Tensor:
     r"""Centred kernel alignment of two Gram matrices by the debiased estimator.
 
     .. math:: \mathrm{CKA} = \mathrm{HSIC}(K, L) / \sqrt{\mathrm{HSIC}(K, K) \mathrm{HSIC}(L, L)}
+
 
 
 

@@ -79,6 +79,7 @@ def layer_pairs(n_teacher: int, n_student: int) -> list[tuple[int, int]]:
 
 
 
+
     References
     ----------
     arXiv:2410.20035: round(i (n_student - 1) / (n_teacher - 1)).
@@ -105,6 +106,7 @@ class Distillation(Objective):
     over the tokens from `first_patch` on: earlier ones have seen too little.
 
     Without a teacher, only F is learned.
+
 
 
 

@@ -139,6 +139,7 @@ class FourierInversion(PatchObjective):
 
 
 
+
     References
     ----------
     Wu et al. 2024, Neuro-BERT, arXiv:2204.12440.
@@ -170,6 +171,7 @@ class FrequencyMaintain(PatchObjective):
     As the encoder mixes all tokens, the remaining latents know of those that were removed: the
     encoder learns to spread a patch over the others, and the loss cannot be compared with that of
     an encoder whose input is masked. After training, only the encoder is kept.
+
 
 
 

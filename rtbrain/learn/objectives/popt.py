@@ -37,6 +37,7 @@ class PopulationPairs:
 
 
 
+
     References
     ----------
     Chau et al. 2025, Population Transformer, section 3, arXiv:2406.03044.
@@ -180,6 +181,7 @@ class PopulationObjective(Objective):
 
     The second term is 0 where no token is scored. The third head has no part in this loss: it is
     kept as it is, without a gradient.
+
 
 
 

@@ -69,6 +69,7 @@ def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed
 
 
 
+
     References
     ----------
     LeCun et al. 1998, Efficient BackProp, section 4.3, doi:10.1007/3-540-49430-8_2.

@@ -43,6 +43,7 @@ def contact_dimensions(
 
 
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.

@@ -20,6 +20,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
 
 
 
+
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.
@@ -44,6 +45,7 @@ class Lamb(torch.optim.Optimizer):
     With gradient g, moments m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g², a tensor w moves by
     u = m / (sqrt(v) + eps) + decay w, as w = w - lr (min(|w|, 10) / |u|) u; the ratio is 1 where
     either norm is 0.
+
 
 
 

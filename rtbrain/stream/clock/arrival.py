@@ -30,6 +30,7 @@ class ArrivalClock:
     their number is what that time holds at the nominal rate.
 
 
+
     References
     ----------
     Cristian 1989, Probabilistic clock synchronization (the least delay bounds the offset),

@@ -46,6 +46,7 @@ class ClockFit:
 
 
 
+
     References
     ----------
     Rousseeuw & Croux 1993, Alternatives to the median absolute deviation,

@@ -46,6 +46,7 @@ class FieldTripSource:
     error: make a new source when it is back.
 
 
+
     References
     ----------
     https://www.fieldtriptoolbox.org/development/realtime/buffer_protocol

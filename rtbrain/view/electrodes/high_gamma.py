@@ -25,6 +25,7 @@ class HighGamma:
 
 
 
+
     References
     ----------
     Ray et al. 2008, J. Neurosci. 28:11526, doi:10.1523/JNEUROSCI.2848-08.2008; the window after
