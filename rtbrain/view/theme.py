@@ -15,9 +15,6 @@ class Theme:
 
     `good`, `warn` and `bad` differ in lightness too, and no panel relies on colour alone.
 
-
-
-
     References
     ----------
     Okabe and Ito, "Color universal design", 2008, https://jfly.uni-koeln.de/color/; Wong, Nature

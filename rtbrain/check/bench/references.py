@@ -30,10 +30,6 @@ class PublishedPipeline:
     Each window anew: ``scipy.signal.stft``, z-scores, :class:`torch.nn.TransformerEncoder` over
     every frame of every channel, then over every channel.
 
-
-
-
-
     References
     ----------
     Wang et al. 2023, arXiv:2302.14367. Chau et al. 2025, arXiv:2406.03044.
@@ -103,10 +99,6 @@ def channel_encoder_flop(
 
     Products of matrices alone are counted, as torch counts them: norms, activations and sums
     are a share of a percent.
-
-
-
-
 
     References
     ----------

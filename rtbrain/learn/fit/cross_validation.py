@@ -152,9 +152,6 @@ def block_bootstrap(
     Overlapping windows are not independent samples; blocks longer than a window and a state nearly
     are. Draws without two classes are left out.
 
-
-
-
     References
     ----------
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
@@ -265,9 +262,6 @@ def null_distribution(
     it is longer than the embargo either way round. States that alternate with one period come to
     lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
     penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
-
-
-
 
     References
     ----------

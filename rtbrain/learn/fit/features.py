@@ -131,9 +131,6 @@ class LinearStft:
     of the window; frames lie against its end, so that the newest sample counts. On the public
     benchmark a linear model on such magnitudes beats pretrained encoders.
 
-
-
-
     References
     ----------
     Zahorodnii et al. 2025, Neuroprobe, arXiv:2509.21671.

@@ -73,9 +73,6 @@ def tune_popt(
     embargo away; the state with its best AUC is taken, and fitting ends when it has not risen for
     a quarter of the steps.
 
-
-
-
     References
     ----------
     Chau et al. 2025, Population Transformer, arXiv:2406.03044, appendix.

@@ -61,10 +61,6 @@ def row_coordinates(z: Floats) -> Floats:
     where there are more features than windows; it holds for any part of the windows too. It pays
     where many readouts are fitted on the same windows.
 
-
-
-
-
     References
     ----------
     Hastie & Tibshirani 2004, Efficient quadratic regularization for expression arrays,

@@ -82,9 +82,6 @@ class MaskedSpectrogram(Objective):
     second term keeps the encoder from learning to predict zero. It is 0 where no cell is above
     gamma.
 
-
-
-
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3, arXiv:2302.14367.

@@ -30,9 +30,6 @@ def debiased_hsic(first: Tensor, second: Tensor) -> Tensor:
     Its expectation for independent rows is 0, whatever the number of features; that of the usual
     estimator is not, which makes any two wide layers look alike.
 
-
-
-
     References
     ----------
     Song et al. 2012, Feature selection via dependence maximization, eq. 5. Nguyen et al. 2021,
@@ -54,9 +51,6 @@ def debiased_cka(first: Tensor, second: Tensor) -> Tensor:
     r"""Centred kernel alignment of two Gram matrices by the debiased estimator.
 
     .. math:: \mathrm{CKA} = \mathrm{HSIC}(K, L) / \sqrt{\mathrm{HSIC}(K, K) \mathrm{HSIC}(L, L)}
-
-
-
 
     References
     ----------

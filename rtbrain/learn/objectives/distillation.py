@@ -77,9 +77,6 @@ def layer_pairs(n_teacher: int, n_student: int) -> list[tuple[int, int]]:
 
     A teacher with one layer is paired with the student's last.
 
-
-
-
     References
     ----------
     arXiv:2410.20035: round(i (n_student - 1) / (n_teacher - 1)).
@@ -106,9 +103,6 @@ class Distillation(Objective):
     over the tokens from `first_patch` on: earlier ones have seen too little.
 
     Without a teacher, only F is learned.
-
-
-
 
     References
     ----------

@@ -70,9 +70,6 @@ def fixed_mask(
     frame lies between; its length is uniform. Each span is left as it is (10 %), shows a random
     stretch of the same item (10 %), or is zero, the mean of a z-score (80 %).
 
-
-
-
     References
     ----------
     Wang et al. 2023, BrainBERT, section 3 and appendix, arXiv:2302.14367.
@@ -97,9 +94,6 @@ def adaptive_mask(rng: np.random.Generator, n_items: int, n_frames: int, n_freqs
     over frequency holds max(1, int(4.9 f / 250)) bins; each centre (first bin) comes with
     probability 0.10 where the last span has ended, at its longest, and one frame (bin) lies
     between. What becomes of a span is as in :func:`fixed_mask`; the loss covers all spans.
-
-
-
 
     References
     ----------

@@ -137,9 +137,6 @@ class FourierInversion(PatchObjective):
 
         L = mean over the hidden patches and their samples of (x - F^-1(A e^(i phi)))^2
 
-
-
-
     References
     ----------
     Wu et al. 2024, Neuro-BERT, arXiv:2204.12440.
@@ -171,9 +168,6 @@ class FrequencyMaintain(PatchObjective):
     As the encoder mixes all tokens, the remaining latents know of those that were removed: the
     encoder learns to spread a patch over the others, and the loss cannot be compared with that of
     an encoder whose input is masked. After training, only the encoder is kept.
-
-
-
 
     References
     ----------

@@ -35,9 +35,6 @@ class PopulationPairs:
     `upstream_negatives` they are drawn from the whole session, as published, and can be either
     about once in n windows.
 
-
-
-
     References
     ----------
     Chau et al. 2025, Population Transformer, section 3, arXiv:2406.03044.
@@ -181,9 +178,6 @@ class PopulationObjective(Objective):
 
     The second term is 0 where no token is scored. The third head has no part in this loss: it is
     kept as it is, without a gradient.
-
-
-
 
     References
     ----------

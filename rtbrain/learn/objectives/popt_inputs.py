@@ -67,9 +67,6 @@ def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed
     m and s are those of the good items that the encoder will be trained on, or of 20,000 of them
     where there are more, chosen by `seed`. The encoder is changed in place.
 
-
-
-
     References
     ----------
     LeCun et al. 1998, Efficient BackProp, section 4.3, doi:10.1007/3-540-49430-8_2.

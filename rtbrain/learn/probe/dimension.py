@@ -41,9 +41,6 @@ def contact_dimensions(
     Of each of the contact's first 500 windows, the hidden states are averaged over all frames;
     the control averages the frames themselves.
 
-
-
-
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.

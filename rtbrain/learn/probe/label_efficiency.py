@@ -176,9 +176,6 @@ def estimate(scores: Doubles) -> LabelEfficiency:
     For a single subject the interval is over its seeds. It is narrow: seeds test on different
     stretches, but train on shared windows.
 
-
-
-
     References
     ----------
     Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1.
@@ -221,9 +218,6 @@ def estimate_runs(scores: Doubles) -> LabelEfficiency:
     With several runs and subjects, both are random effects: the interval covers other subjects and
     other trainings. A subject that lacks all scores of a run is left out. With one run it is that
     of `estimate`; with one subject it is over runs, and says nothing about other subjects.
-
-
-
 
     References
     ----------

@@ -18,9 +18,6 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     factor ** floor((k - W) / E) from there, with E = every N: as published W is 2.5 % of the
     steps, and the rate falls by 1 % after each 1 % of them.
 
-
-
-
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.
@@ -45,9 +42,6 @@ class Lamb(torch.optim.Optimizer):
     With gradient g, moments m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g², a tensor w moves by
     u = m / (sqrt(v) + eps) + decay w, as w = w - lr (min(|w|, 10) / |u|) u; the ratio is 1 where
     either norm is 0.
-
-
-
 
     References
     ----------

@@ -29,8 +29,6 @@ class ArrivalClock:
     Where no sample came for 1 s and none of the next 0.25 s makes up for it, samples were lost;
     their number is what that time holds at the nominal rate.
 
-
-
     References
     ----------
     Cristian 1989, Probabilistic clock synchronization (the least delay bounds the offset),

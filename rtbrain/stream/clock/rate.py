@@ -44,9 +44,6 @@ class ClockFit:
     no care. Blocks that are more than five robust standard deviations off a first line are left
     out of the second: a stamp or a stall that is late bends nothing.
 
-
-
-
     References
     ----------
     Rousseeuw & Croux 1993, Alternatives to the median absolute deviation,

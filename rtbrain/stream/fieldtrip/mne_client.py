@@ -48,8 +48,6 @@ class MneClientSource:
 
     `MockRtClient` gives its recording once, as fast as it is pulled, and then ends.
 
-
-
     References
     ----------
     https://github.com/mne-tools/mne-realtime
@@ -265,9 +263,6 @@ def patch_pylsl_for_mne_realtime() -> None:
     mne-realtime 0.3 reads ``pylsl.pylsl.fmt2type``, which is now in ``pylsl.lib``; without it
     `mne_realtime.LSLClient` never connects. Call this before the client is started. Does nothing
     where the name exists.
-
-
-
 
     References
     ----------

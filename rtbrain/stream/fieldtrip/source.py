@@ -45,8 +45,6 @@ class FieldTripSource:
     came back in another order are bound by label. Without `on_event` a buffer that is gone is an
     error: make a new source when it is back.
 
-
-
     References
     ----------
     https://www.fieldtriptoolbox.org/development/realtime/buffer_protocol

@@ -23,9 +23,6 @@ class HighGamma:
     Bins within 4 Hz of the mains harmonics at 100, 120 and 150 Hz are left out. The signal is not
     re-referenced. A gap restarts the 0.5 s. Memory is bounded.
 
-
-
-
     References
     ----------
     Ray et al. 2008, J. Neurosci. 28:11526, doi:10.1523/JNEUROSCI.2848-08.2008; the window after
