@@ -11,7 +11,7 @@ from rich.table import Table
 from rtbrain.tables import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
-_WIDTH = 118
+_WIDTH, _MAX_COLUMNS = 118, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +61,14 @@ class ScoreTable:
         return len(self.cells)
 
     def __rich__(self) -> Table:
-        """Table for a rich console."""
+        """Table for a rich console; many scores run down, so that 80 columns hold them."""
         rows = [(name, *cells) for name, cells in self.cells.items()]
-        caption = self.caption or None
-        return table(self.title, ("", *self.columns), rows, caption=caption, lines=True)
+        headings: tuple[str, ...] = ("", *self.columns)
+        if len(self.columns) > _MAX_COLUMNS:
+            by_score = list(zip(headings, *rows, strict=True))
+            headings = by_score[0]
+            rows = [(score.replace("\n", " "), *cells) for score, *cells in by_score[1:]]
+        return table(self.title, headings, rows, caption=self.caption or None, lines=True)
 
     def __repr__(self) -> str:
         """Table as text."""

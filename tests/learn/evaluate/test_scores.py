@@ -1,11 +1,14 @@
 """Onsets that were detected, late or not at all, counted by hand."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from rtbrain.learn.evaluate.scores import LabelSpan, alarms, score_events, spans_of_states
+from rtbrain.learn.fit.score_table import ScoreTable
 
 
 def test_states_become_spans_from_their_first_to_their_last_sample() -> None:
@@ -54,3 +57,13 @@ def test_nothing_to_detect_and_nothing_detected_are_no_numbers() -> None:
     assert missed.hit_rate == 0
     assert math.isnan(missed.delay_s)
     assert math.isnan(missed.false_alarms_per_min)
+
+
+def test_many_scores_run_down_the_table_so_that_80_columns_hold_them() -> None:
+    headings = ("AUC", "balanced accuracy", "hits", "false alarms\nper minute", "valid decodes")
+    cells = {"decoder": ("0.976", "0.926", "100 % of 23", "0.00", "366 of 386")}
+    out = io.StringIO()
+    Console(file=out, width=80).print(ScoreTable("held out", headings, cells, {}, {}))
+    lines = out.getvalue().splitlines()
+    for heading, cell in zip(headings, cells["decoder"], strict=True):
+        assert any(heading.replace("\n", " ") in line and cell in line for line in lines)
