@@ -199,7 +199,7 @@ def open_source(
 def _lsl_client(found: Any, source_id: str, timeout_s: float) -> Any:
     """Client of a stream that was found: it looks itself for 0.1 s only, too short for many."""
 
-    class FoundStreamClient(mne_realtime.LSLClient):  # type: ignore[misc, name-defined]
+    class FoundStreamClient(mne_realtime.LSLClient):  # type: ignore[misc]
         def _connect(self) -> Any:
             self.client = pylsl.StreamInlet(found, _CLIENT_BUFFER_S)
             dtype = pylsl.lib.fmt2type[found.channel_format()]
