@@ -79,7 +79,7 @@ def test_a_decoder_is_fitted_scored_and_shown(tmp_path: Path, weights: Path) -> 
         live = tmp_path / "live.yaml"
         live.write_text(json.dumps({"stream": {"name": "there is none"}} | asked))
         line = refused("decode", "--config", live, "--bundle", bundle)
-        assert "torchscript in fp32 alone" in line, "before it looks for the stream"
+        assert "torchscript in fp32 only" in line, "before it looks for the stream"
 
 
 def test_the_demo_knows_the_mode() -> None:

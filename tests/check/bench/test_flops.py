@@ -13,11 +13,13 @@ from rtbrain.encoder import (
     BioFAMESizes,
     BrainBERT,
     BrainBERTSizes,
+    EncoderModel,
     PopT,
     PopTSizes,
     StreamingBERT,
     StreamingBERTSizes,
 )
+from rtbrain.encoder.runtimes.streaming_runtime import StreamingModel
 
 C, T = 3, 46
 
@@ -55,9 +57,9 @@ def test_population_transformer_costs_what_torch_counts() -> None:
 
 def test_step_of_the_streaming_encoder_costs_what_torch_counts() -> None:
     sizes = StreamingBERTSizes(24, 40, 3, 2, 5, 7)
-    model = StreamingBERT(sizes).eval()
-    state = model.new_state(C)
-    step = counted(lambda: model.step(torch.randn(C, 10, 40), state))
+    live = StreamingModel(EncoderModel(StreamingBERT(sizes), None, "last", 5), 10).eval()
+    state, known = live.new_state(C), torch.ones(C, dtype=torch.bool)
+    step = counted(lambda: live.advance(torch.randn(C, 10, 40), known, state))
     assert C * channel_encoder_flop(sizes, 10, 5) == step
 
 

@@ -84,7 +84,9 @@ def test_several_short_blocks_a_fold_are_dealt_where_one_would_lack_a_class() ->
 
 def test_too_few_stretches_of_a_class_are_refused_with_their_count() -> None:
     targets = labels_of([50, 50, 50, 50, 50])
-    with pytest.raises(SettingsError, match=r"rest 3, speech 2: record more changes, or ask for 2"):
+    with pytest.raises(
+        SettingsError, match=r"rest 3, speech 2: record more changes, or use 2 folds"
+    ):
         block_folds(np.arange(250.0), targets, n_folds=5, embargo_s=2, names=NAMES)
     with pytest.raises(SettingsError, match=r"rest 1, speech 1: record more changes$"):
         block_folds(np.arange(100.0), labels_of([50, 50]), n_folds=2, embargo_s=2, names=NAMES)
