@@ -52,7 +52,7 @@ def bench_live(
     threads: int,
     console: Console,
 ) -> dict[str, Any]:
-    """Decode a synthetic patient live for so long, and tell what it took."""
+    """Decode a synthetic patient live, and report what it took."""
     with tempfile.TemporaryDirectory(prefix="rtbrain-bench-") as name:
         folder = Path(name)
         # Before liblsl is loaded here, which reads its settings once.

@@ -147,7 +147,7 @@ def draw_costs(file: BinaryIO, rows: Sequence[StepRow], what: str) -> None:
         style, marker = _STYLES.get((first.runtime, first.precision), _OTHER_STYLE)
         colour = _COLOURS.get(first.mode, _OTHER_COLOUR)
         n_channels, costs_ms = [r.n_channels for r in line], [r.median_ms or 0 for r in line]
-        # The first marker tells in the key, too, what the line runs on.
+        # The first marker shows in the key, too, what the line runs on.
         axes.plot(
             n_channels, costs_ms, style, lw=1.4, label=name, color=colour, marker=marker, ms=5
         )

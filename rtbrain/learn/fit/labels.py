@@ -71,7 +71,7 @@ def states_from_markers(
     at = np.searchsorted(onsets, moments + _TOLERANCE_S, side="right") - 1
     rows = np.flatnonzero((at >= 0) & (moments < ends[at]))
     labelled = Labelled(rows, numbers[at[rows]], tuple(classes), t_stop[rows])
-    refuse_absent_classes(labelled)
+    require_classes(labelled)
     return labelled
 
 
@@ -117,7 +117,7 @@ def labels_at_events(t_stop: Times, cues: Cues, *, tolerance_s: float) -> Labell
     near = np.abs(t_stop[nearest] - cues.t_stop) <= tolerance_s + _TOLERANCE_S
     rows = nearest[near]
     labelled = Labelled(rows, cues.targets[near], cues.names, t_stop[rows])
-    refuse_absent_classes(labelled)
+    require_classes(labelled)
     return labelled
 
 
@@ -151,7 +151,7 @@ def targets_from_channel(
     return Labelled(rows, above, ("off", "on"), t_stop[rows])
 
 
-def refuse_absent_classes(labelled: Labelled) -> None:
+def require_classes(labelled: Labelled) -> None:
     """Refuse labels with a single class, or with a class that has no window."""
     counts = labelled.counts
     if len(counts) < 2:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.learn.fit.labels import Labelled, refuse_absent_classes, states_from_markers
+from rtbrain.learn.fit.labels import Labelled, require_classes, states_from_markers
 from rtbrain.learn.fit.splits import subsample
 from rtbrain.types import Floats, Ints, Mask
 
@@ -127,7 +127,7 @@ def _labelled(
         state[found.rows] = found.targets
     rows = np.flatnonzero((states >= 0).all(axis=0))
     for state in states:
-        refuse_absent_classes(Labelled(rows, state[rows], tuple(classes), session.t_stop[rows]))
+        require_classes(Labelled(rows, state[rows], tuple(classes), session.t_stop[rows]))
     return rows, states[:, rows]
 
 
