@@ -22,7 +22,7 @@ _SENTENCES: dict[str, str] = {
     "live": "samples arrive",
     "stalled": "the stream is silent",
     "lost": "the stream is lost: {reason}",
-    "refused": "the stream is refused: {reason}",
+    "refused": "{reason}",
     "recovered": "the stream is back; samples lost meanwhile: {gap}{lost}",
     "search_failed": "streams cannot be looked for now: {reason}",
     "amplitude": "{reason}",
@@ -72,6 +72,7 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("connected", "rate_hz"): lambda hz: f" at {hz:g} Hz",
     ("connected", "missing"): lambda names: f"; missing {', '.join(names)}" if names else "",
     ("connected", "notes"): lambda notes: "".join(f"; {note}" for note in notes),
+    ("refused", "reason"): lambda reason: f"the stream is refused: {reason}",
     ("runtime", "note"): lambda note: f"; {note}" if note else "",
     ("pace", "hop_ms"): lambda ms: f", of a hop of {ms:g} ms",
     ("rate", "effective_rate_hz"): lambda hz: f"{hz:.3f}",
@@ -149,10 +150,13 @@ class LiveScreen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console = _Console(stderr=True) if console is None else console
+        self._live = None
         self._due = time.monotonic()
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        if self._live is not None:
+        if console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
+        else:
+            self._due += _LINE_EVERY_S
 
     @property
     def on_terminal(self) -> bool:
@@ -182,7 +186,7 @@ class LiveScreen:
                 self._console.print(view(), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was, with the last view."""
+        """Leave the terminal as it was, with the messages."""
         if self._live is not None:
             with contextlib.suppress(OSError):
                 self._live.stop()

@@ -206,13 +206,16 @@ class LiveSession:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
+            never_began = False
             try:
                 self._decode(outlets)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
+                never_began = self.last is None
                 raise
             finally:
-                self.totals.report_totals()
+                if not never_began:
+                    self.totals.report_totals()
 
     def _decode(self, outlets: ExitStack) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe

@@ -10,8 +10,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.stream.lsl.inlet import LslSource
-from tests.apps.program import refused
+from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
 from tests.stream.fieldtrip.server import FieldTripServer
 from tests.test_live_equals_offline import bundle_of
@@ -73,3 +74,21 @@ def test_a_buffer_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     assert "stream.fieldtrip" in refused("decode", "--config", settings, *flags)
     settings.write_text("stream: {name: a, unit: volts}\n")
     assert "for fieldtrip only" in refused("decode", "--config", settings, *flags)
+
+
+@pytest.mark.lsl
+def test_a_stream_that_is_not_there_takes_one_line_which_names_those_there_are(
+    tmp_path: Path,
+) -> None:
+    bundle_of("linear", montage_of(8, SFREQ_HZ), tmp_path / "bundle")
+    name = f"n{uuid4().hex}"
+    there = SignalOutlet(f"{name}-there", montage_of(8, SFREQ_HZ), source_id=name, origin="replay")
+    flags = ("--bundle", tmp_path / "bundle", "--name", name, "--set", "stream.timeout_s=2")
+    done = rtbrain("decode", *flags, "--stream", f"{name}-absent")
+    there.close()
+    assert done.returncode == 2
+    looking, error = done.stderr.splitlines()
+    assert looking == "looking for the stream"
+    assert error.startswith(f"rtbrain: no LSL stream with name '{name}-absent' within 2 s")
+    assert f"'{name}-there'" in error
+    assert "-status" not in error

@@ -55,13 +55,15 @@ def test_text_of_a_sender_cannot_move_the_cursor():
     assert "\n" not in sentence("refused", {"reason": "a\x1b[2Jb\nc"})
 
 
-def test_a_terminal_gets_one_live_view_and_a_file_a_line_every_10_s():
+def test_a_terminal_gets_one_live_view_and_a_file_a_line_every_10_s(monkeypatch):
     shown = {}
     for terminal in (True, False):
         out = io.StringIO()
+        now = iter((0.0, 0.1, 9.9, 10.1, 10.2, 19.9))
+        monkeypatch.setattr("rtbrain.live.screen.time.monotonic", lambda now=now: next(now))
         screen = LiveScreen(Console(file=out, force_terminal=terminal, width=80))
         screen.report("live")
-        for _ in range(3):
+        for _ in range(5):
             screen.show(lambda: "the view [bold]")
         screen.close()
         shown[terminal] = out.getvalue()

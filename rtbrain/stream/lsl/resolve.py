@@ -14,6 +14,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import StreamError, StreamLostError, quote
 from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream_names import is_status
 
 ANSWER_S = 3.0
 _POLL_S = 0.02
@@ -231,9 +232,11 @@ def _matches(info: Any, properties: Mapping[str, str]) -> bool:
 
 
 def _advice(there: list[Any]) -> str:
-    if not there:
-        return "there are no streams at all; start the sender, or widen the LSL scope"
-    listed = ", ".join(map(str, _summaries(there)))
+    # Status streams are left out: the decoder that asks has sent one itself.
+    choices = [info for info in there if not is_status(info.name())]
+    if not choices:
+        return "there are no other streams; start the sender, or widen the LSL scope"
+    listed = ", ".join(map(str, _summaries(choices)))
     return f"there are {listed}; start the sender, or ask for one of these"
 
 

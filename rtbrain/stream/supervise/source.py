@@ -143,10 +143,12 @@ class SupervisedSource:
             if stop() or self.state is StreamState.STOPPING:
                 return False
             event = self._next_event(_POLL_S)
+            if isinstance(event, ConnectionFailed | SearchFailed | StreamRefused):
+                # Without a reason, which the error gives: nobody wants to read it twice.
+                self._machine.to(StreamState.REFUSED)
+                raise event.error
             if event is not None:
                 self._apply(event)
-            if isinstance(event, ConnectionFailed | SearchFailed | StreamRefused):
-                raise event.error
         self._looking = True
         self._first = self._ready
         self._report_connected(self._ready)
