@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rtbrain.live.recorder.run import record, selected_names
+from rtbrain.live.record import record, selected_names
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 
 

@@ -48,14 +48,10 @@ def build_feature_pipeline(
     manual_marks: Callable[[], Sequence[str]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
 ) -> FeaturePipeline:
-    """All stages from chunks to embeddings.
+    """All stages from chunks to embeddings, for a source of these channels and rate.
 
     Parameters
     ----------
-    recipe : Recipe
-        What to build.
-    montage : Montage
-        Channels and rate of the source.
     model : EncoderModel, optional
         Encoder; without it, the mean over frames of the linear mode.
     statistics : RunningStatistics, optional
@@ -67,15 +63,12 @@ def build_feature_pipeline(
         runtime that was chosen.
     manual_marks : callable, optional
         Gives the marks that an operator made since the last call.
-    runtime : RuntimeChoice
-        How to run the encoder.
 
     Raises
     ------
-    SettingsError
-        A duration does not fit the rate, or a streaming encoder has another runtime.
-    MontageError
-        Channels or positions do not fit.
+    SettingsError, MontageError
+        A duration does not fit the rate, a streaming encoder has another runtime, or channels or
+        positions do not fit.
     """
     steps = build_signal(recipe.signal, montage, on_event, manual_marks)
     signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
@@ -250,14 +243,10 @@ def build_live(
     clock : callable
         The clock of the source's stamps, s.
     markers : callable, optional
-        ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows.
+        ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows; a
+        SettingsError where those have none.
     refusal : callable
         Why the stream as a whole cannot be decoded; else empty.
-
-    Raises
-    ------
-    SettingsError
-        Event windows have no markers.
     """
     features, readout = decoder
     if isinstance(features.windows, EventWindows):
@@ -291,17 +280,8 @@ def build_signal(
 ) -> Chain:
     """Signal chain of these steps, each built for the montage of the one before.
 
-    Parameters
-    ----------
-    on_event : callable, optional
-        Called for contacts that turn bad or good.
-    manual_marks : callable, optional
-        Gives the marks of an operator: masked after the quality step, or first without one.
-
-    Raises
-    ------
-    MontageError
-        A step leaves no channel.
+    `on_event` is called for contacts that turn bad or good. What `manual_marks` gives is masked
+    after the quality step, or first without one. Raises a MontageError where no channel is left.
     """
     if manual_marks is not None:
         after_quality = max(

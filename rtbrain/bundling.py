@@ -47,19 +47,8 @@ def build_decoder(
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        What to decode with.
-    montage : Montage
-        Channels and rate of the stream.
-    on_event, manual_marks, runtime
-        As for `build_feature_pipeline`.
-
-    Raises
-    ------
-    StreamError
-        The stream lacks a channel of the bundle, or has another rate.
+    The other arguments are those of `build_feature_pipeline`. Raises a StreamError where the stream
+    lacks a channel of the bundle, or has another rate.
     """
     require_matching(bundle, montage)
     recipe = bundle.recipe
@@ -90,12 +79,8 @@ def build_decoder(
 def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
     """Encoder of the recipe, with trained or seeded random weights; None for the linear mode.
 
-    Raises
-    ------
-    CheckpointError
-        The recipe's weights are absent, broken or of another kind.
-    SettingsError
-        There are no sizes of that name.
+    Raises a CheckpointError where the weights are absent, broken or of another kind, a
+    SettingsError where there are no sizes of that name.
     """
     if recipe.mode == "linear":
         return None
@@ -146,12 +131,7 @@ def bundle_parts(
 ) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
     """Manifest and arrays of a bundle for a decoder that was just fitted.
 
-    Parameters
-    ----------
-    montage : Montage
-        Channels of the source that it was fitted on.
-    feature_mean : ndarray, float32 [n_features], optional
-        Mean of the training features.
+    `montage` is that of the source, `feature_mean` float32 [n_features] that of the training.
     """
     trained = recipe.encoder.weights is not None
     # The bundle holds the weights, and no path.
@@ -188,13 +168,7 @@ def bundle_parts(
 
 
 def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
-    """Encoder with the bundle's weights; None for the linear mode.
-
-    Raises
-    ------
-    CheckpointError
-        Tensors do not fit the sizes in the recipe.
-    """
+    """Encoder with the bundle's weights, which must fit its recipe; None for the linear mode."""
     recipe = bundle.recipe
     if recipe.mode == "linear":
         return None

@@ -7,21 +7,10 @@ from rtbrain.errors import RtbrainError
 
 
 def load_extra(module: str, extra: str, purpose: str) -> Any:
-    """Import an optional package.
+    """Import an optional package such as ``h5py``, which an extra of rtbrain installs.
 
-    Parameters
-    ----------
-    module : str
-        Name of the module, as ``h5py``.
-    extra : str
-        Extra of rtbrain that installs it, as ``datasets``.
-    purpose : str
-        What needs it, as the start of a sentence: ``a trial of the Brain Treebank``.
-
-    Raises
-    ------
-    RtbrainError
-        It is not installed.
+    Raises an RtbrainError where it is not installed, beginning with the purpose: ``a trial of the
+    Brain Treebank``.
     """
     try:
         return importlib.import_module(module)

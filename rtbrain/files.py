@@ -15,13 +15,7 @@ from rtbrain.errors import SettingsError
 
 
 def require_writable_file(path: Path, flag: str) -> None:
-    """Refuse a file that cannot be written, before any work is done.
-
-    Raises
-    ------
-    SettingsError
-        The folder is not there or cannot be written to, or the path is a folder.
-    """
+    """Refuse a file that cannot be written by a SettingsError, before any work is done."""
     folder = path.parent
     if not folder.is_dir():
         raise SettingsError(f"{flag} {path}: there is no folder {folder}; make it first")
@@ -32,13 +26,7 @@ def require_writable_file(path: Path, flag: str) -> None:
 
 
 def require_new_folder(folder: Path, flag: str) -> None:
-    """Refuse a folder that exists or cannot be made, before any work is done.
-
-    Raises
-    ------
-    SettingsError
-        It exists, or the nearest folder above it cannot be written to.
-    """
+    """Refuse a folder that exists or cannot be made by a SettingsError, before any work is done."""
     if folder.exists():
         raise SettingsError(f"{flag} {folder} exists already: name a new folder")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
@@ -69,10 +57,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Path of a folder to fill, which becomes `folder` at the end; its parents are made.
 
-    Raises
-    ------
-    OSError
-        A folder of that name that is not empty exists by then.
+    Raises an OSError where a folder of that name that is not empty exists by then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(folder)

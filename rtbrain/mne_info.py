@@ -10,13 +10,7 @@ from rtbrain.units import MILLIMETRES_PER, place_channels
 
 
 def montage_from_info(info: Any) -> Montage:
-    """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them.
-
-    Raises
-    ------
-    MontageError
-        Labels repeat.
-    """
+    """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them."""
     names = tuple(info["ch_names"])
     placed, space = positions_from_info(info)
     kinds = tuple(info.get_channel_types())

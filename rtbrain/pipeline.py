@@ -20,27 +20,15 @@ _STALLED = f"no samples for {_STALL_S:g} s"
 
 @dataclass(frozen=True, slots=True)
 class FeaturePipeline:
-    """The stages from chunks to embeddings, the same live and offline.
-
-    Attributes
-    ----------
-    signal, windows, spectrogram, encoder : Stage
-        In the order of the flow.
-    neural_delay_s : float
-        From the moment that an embedding describes to the end of its window, s.
-    signal_delay_s : float
-        How far the signal chain lags behind its input, s.
-    n_features : int
-        Length of the population embedding.
-    """
+    """The stages from chunks to embeddings, the same live and offline, in the order of the flow."""
 
     signal: SignalStage
     windows: Stage[Chunk, Iterator[Window]]
     spectrogram: Stage[Window, Spectrogram]
     encoder: Stage[Spectrogram, Embedding]
-    neural_delay_s: float
-    signal_delay_s: float
-    n_features: int
+    neural_delay_s: float  # from the moment that an embedding describes to its window's end
+    signal_delay_s: float  # how far the signal chain lags behind its input
+    n_features: int  # length of the population embedding
 
     def cut(self, chunk: Chunk) -> Iterator[Window]:
         """Filter a chunk; the windows that it completes."""
@@ -77,27 +65,15 @@ class PipelineObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A source, the stages, the sinks and the loop that joins them.
-
-    Attributes
-    ----------
-    latest_only : bool
-        After a delay, decode the latest window and skip the others; else decode all.
-    clock : callable
-        LSL clock, s.
-    observer : PipelineObserver
-        Follows lost samples and skipped windows.
-    refusal : callable
-        Why the stream as a whole cannot be decoded now; empty where it can.
-    """
+    """A source, the stages, the sinks and the loop that joins them."""
 
     source: Source
     features: FeaturePipeline
     readout: Stage[Embedding, Decode]
     sinks: tuple[Sink[Decode], ...]
-    clock: Callable[[], float]
-    latest_only: bool
-    observer: PipelineObserver
+    clock: Callable[[], float]  # LSL clock, s
+    latest_only: bool  # after a delay, decode the latest window and skip the others
+    observer: PipelineObserver  # follows lost samples and skipped windows
     refusal: Callable[[], str] = lambda: ""
 
     def run(self, stop: Callable[[], bool]) -> None:

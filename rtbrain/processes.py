@@ -60,13 +60,7 @@ def last_line(log: Path) -> str:
 
 
 def require_running(processes: Mapping[Path, subprocess.Popen[bytes]]) -> None:
-    """Refuse to go on once a command has ended; the keys are the logs.
-
-    Raises
-    ------
-    RtbrainError
-        One has ended: the message holds its last line.
-    """
+    """Refuse to go on once a command has ended, with the last line of its log, the key."""
     for log, process in processes.items():
         if process.poll() is not None:
             raise RtbrainError(f"{log.stem} ended early: {last_line(log)}")
@@ -85,13 +79,7 @@ def stop_after(
 
 
 def stop_on_signals(parent: int | None = None) -> Callable[[], bool]:
-    """Take SIGINT, SIGTERM and the end of the parent process, if named, as a request to end.
-
-    Returns
-    -------
-    callable
-        Whether to end.
-    """
+    """Take SIGINT, SIGTERM and the end of the parent process, if named, as a request to end."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.set())
@@ -108,13 +96,7 @@ def interrupt_on_sigterm() -> None:
 
 
 def require_display() -> None:
-    """Refuse to open a window where there is no display: Qt would abort the process.
-
-    Raises
-    ------
-    SettingsError
-        There is no display.
-    """
+    """Refuse to open a window where there is no display: Qt would abort the process."""
     if sys.platform != "linux" or os.environ.get("QT_QPA_PLATFORM"):
         return
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

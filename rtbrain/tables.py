@@ -19,21 +19,9 @@ def table(
 ) -> Table:
     """Table for a rich console; every text is shown as it is, square brackets included.
 
-    Parameters
-    ----------
-    title, caption : str
-        Above and below it.
-    headings : sequence of str
-        One per column.
-    rows : iterable of sequence of str or Text
-        A ``Text`` brings its own style.
-    n_names : int
-        How many columns, from the left, hold words: these wrap where the terminal is narrow,
-        the numbers in the others do not.
-    lines : bool
-        Draw a line between rows, for cells of several lines.
-    box : rich.box.Box
-        The frame.
+    The first `n_names` columns hold words, which wrap where the terminal is narrow; the numbers in
+    the others do not. A `Text` brings its own style. `lines` draws lines between rows, for cells of
+    several lines.
     """
     made = Table(title=Text(title), caption=_text(caption), show_lines=lines, box=box)
     for number, heading in enumerate(headings):

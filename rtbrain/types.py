@@ -25,10 +25,7 @@ Mask = npt.NDArray[np.bool_]
 def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
     """Whole number of samples in a duration; `what` names it in the message.
 
-    Raises
-    ------
-    ValueError
-        The duration is more than a thousandth of a sample away from a whole number of samples.
+    Raises a ValueError where it is more than a thousandth of a sample away from a whole number.
     """
     exact = duration_s * sfreq_hz
     n_samples = round(exact)
@@ -108,26 +105,14 @@ class Montage:
         return np.asarray(np.isfinite(self.positions).all(axis=1))
 
     def pick(self, names: Sequence[str]) -> "Montage":
-        """Montage of these channels, in this order.
-
-        Raises
-        ------
-        MontageError
-            A label is not in the montage.
-        """
+        """Montage of these channels, in this order; a MontageError where one is not there."""
         rows = self.rows(names)
         positions = None if self.positions is None else self.positions[rows]
         kinds = tuple(self.kinds[row] for row in rows)
         return replace(self, names=tuple(names), kinds=kinds, positions=positions)
 
     def rows(self, names: Sequence[str]) -> list[int]:
-        """Row of each label.
-
-        Raises
-        ------
-        MontageError
-            A label is not in the montage.
-        """
+        """Row of each label; a MontageError where one is not there."""
         row_of = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in row_of]
         if missing:

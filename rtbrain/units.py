@@ -60,19 +60,11 @@ def place_channels(names: Sequence[str], positions: Mapping[str, npt.ArrayLike])
 
 
 def amplitude_uv(data: Floats) -> float:
-    """Median over channels of their robust standard deviation, 1.4826 MAD.
+    """Median over channels of their robust standard deviation, 1.4826 MAD, µV.
 
-    Offsets, artefacts and dead channels hardly change it.
-
-    Parameters
-    ----------
-    data : ndarray, float32 [n_channels, n_samples]
-        µV. A sample that is not finite on a channel with finite samples is left out on all.
-
-    Returns
-    -------
-    float
-        µV; NaN where fewer than 2 samples are left.
+    Offsets, artefacts and dead channels hardly change it. A sample of `data`, float32 [n_channels,
+    n_samples] in µV, that is not finite on a channel with finite ones is left out on all. NaN where
+    fewer than 2 samples are left.
     """
     finite = np.isfinite(data)
     alive = finite.any(axis=1)

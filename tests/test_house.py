@@ -193,7 +193,7 @@ def test_help_and_import_load_neither_torch_nor_mne_nor_qt(command: list[str]) -
 
 
 def test_what_runs_live_does_not_load_mne() -> None:
-    live = "rtbrain.build, rtbrain.live.session, rtbrain.live.source, rtbrain.live.recorder.run"
+    live = "rtbrain.build, rtbrain.live.session, rtbrain.live.source, rtbrain.live.record"
     code = f"import sys, {live}; sys.exit(bool({{'mne', 'mne_realtime'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

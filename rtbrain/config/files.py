@@ -51,10 +51,7 @@ def find_settings(name_or_path: str) -> Path:
 def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
     """Read and validate ready-made settings by name, or a YAML file.
 
-    Raises
-    ------
-    SettingsError
-        The file is absent, is not YAML, or holds a key or value that cannot work.
+    Raises a SettingsError where it is absent, no YAML, or holds a key or value that cannot work.
     """
     values, where = read_settings(name_or_path)
     return parse_settings(values, model, where=where)
@@ -63,10 +60,7 @@ def load_settings(name_or_path: str, model: type[SettingsT]) -> SettingsT:
 def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     """Keys and values of a file of settings, not validated, and its name for messages.
 
-    Raises
-    ------
-    SettingsError
-        The file is absent or is no YAML of keys and values.
+    Raises a SettingsError where the file is absent or is no YAML of keys and values.
     """
     path = find_settings(name_or_path)
     try:
@@ -81,10 +75,7 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
 def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: str) -> SettingsT:
     """Validate keys and values; `where` names their file in messages.
 
-    Raises
-    ------
-    SettingsError
-        A key is unknown or a value cannot work; the message names the first.
+    Raises a SettingsError that names the first key that is unknown or value that cannot work.
     """
     try:
         return model.model_validate(values)

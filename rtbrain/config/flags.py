@@ -13,17 +13,7 @@ from rtbrain.errors import SettingsError
 
 
 def flag(settings: type[Settings], field: str, *names: str) -> Any:
-    """Option of a command whose help is the description of a field of the settings.
-
-    Parameters
-    ----------
-    settings : type
-        Settings class.
-    field : str
-        Field, such as ``scale`` or ``splits.embargo_s``.
-    *names : str
-        Spellings of the flag, such as ``--embargo``.
-    """
+    """Option of a command, whose help is that of a field, such as ``splits.embargo_s``."""
     *path, name = field.split(".")
     for part in path:
         inner = nested_settings(settings.model_fields[part].annotation)
@@ -34,13 +24,7 @@ def flag(settings: type[Settings], field: str, *names: str) -> Any:
 
 
 def names_of(text: str, flag: str) -> tuple[str, ...]:
-    """Names of a flag that takes several, separated by commas.
-
-    Raises
-    ------
-    SettingsError
-        A name is empty, or is there twice.
-    """
+    """Names of a flag that takes several, separated by commas, each once; else a SettingsError."""
     names = tuple(part.strip() for part in text.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise SettingsError(f"{flag} {text}: expected names separated by commas, each once")
@@ -50,19 +34,11 @@ def names_of(text: str, flag: str) -> tuple[str, ...]:
 def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
     """Values of settings with ``key=value`` pairs put in, as ``--set splits.n_folds=4``.
 
-    The values are read as YAML; `parse_settings` checks them with all others.
+    The values are read as YAML; `parse_settings` checks them with all others. Keys are joined by
+    dots; a number counts from 0 in a list.
 
-    Parameters
-    ----------
-    values : mapping
-        As `read_settings` gives them; not changed.
-    pairs : sequence of str
-        Keys are joined by dots; a number counts from 0 in a list.
-
-    Raises
-    ------
-    SettingsError
-        A pair has no ``=``, its value is not YAML, or its key leads through a plain value.
+    Raises a SettingsError where a pair has no ``=``, its value is not YAML, or its key leads
+    through a plain value.
     """
     fields: dict[str, Any] = {}
     for pair in pairs:
@@ -81,10 +57,7 @@ def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
 def replace_fields(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Values of settings with these fields replaced, named as ``splits.n_folds``.
 
-    Raises
-    ------
-    SettingsError
-        A key leads through a plain value or past the end of a list.
+    Raises a SettingsError where a key leads through a plain value or past the end of a list.
     """
     changed = copy.deepcopy(dict(values))
     for field, value in fields.items():

@@ -186,10 +186,7 @@ class Recipe(Settings):
     ) -> "Recipe":
         """Copy of the recipe with another mains frequency or hop; None keeps the recipe's.
 
-        Raises
-        ------
-        SettingsError
-            The recipe has no step that depends on the mains, or its windows do not slide.
+        Raises a SettingsError where no step depends on the mains, or the windows do not slide.
         """
         values = self.model_dump(exclude_unset=True)
         if mains_hz is not None:

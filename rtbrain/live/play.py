@@ -21,28 +21,9 @@ from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Times
 class VirtualSession:
     """A source whose clock stands at its newest sample, and markers that come when they are due.
 
-    At each moment it gives what a live decoder would have received by then, and no more.
-
-    Parameters
-    ----------
-    source : Source
-        The recording, from its first sample on; stamped from 0.
-    events : sequence of Event
-        Those of the recording; any order.
-    target : str, optional
-        Channel to decode: it is left out of the signal, and kept.
-
-    Attributes
-    ----------
-    montage : Montage
-        The source's, less the target.
-    n_read : int
-        Samples pulled so far.
-
-    Raises
-    ------
-    MontageError
-        There is no channel of the target's name.
+    At each moment it gives what a live decoder would have received by then, and no more. The
+    recording is stamped from 0. A `target` is a channel to decode: it is left out of the signal
+    and kept; a MontageError where there is none of the name. `n_read` samples were pulled so far.
     """
 
     def __init__(
@@ -170,15 +151,11 @@ def play_recording(
 
     Parameters
     ----------
-    bundle : Bundle
-        Whose channels and coverage the session must have.
-    session : VirtualSession
-        The recording, from its first sample on.
-    n_samples : int
-        How many there are.
-    decoder : tuple
-        As `decoder_for` gives it.
-    on_progress, what : callable, str
+    bundle, decoder
+        As `decoder_for` gives it for the bundle.
+    session, n_samples
+        The recording, from its first sample on, and how many there are.
+    on_progress, what
         Progress in samples.
     until_s : float
         Where to stop, s.

@@ -10,7 +10,7 @@ from rtbrain.config import DecodeSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.decoder import Bundle, read_bundle
 from rtbrain.errors import SettingsError
-from rtbrain.live.recorder.sidecar import require_new_recording
+from rtbrain.live.record import require_new_recording
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
 from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope

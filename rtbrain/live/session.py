@@ -19,7 +19,7 @@ from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
-from rtbrain.live.recorder.child import recorder_process
+from rtbrain.live.recorder_process import recorder_process
 from rtbrain.live.source import open_manual_marks, open_markers, open_source, rate_check
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
 from rtbrain.stream.lsl.inlet import lsl_clock

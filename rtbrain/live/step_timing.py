@@ -118,27 +118,9 @@ def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Ite
 def measure_peak_flops(precision: str, *, threads: int) -> float:
     """Best rate of torch's ways to multiply two matrices of 1024 x 1024, operations per second.
 
-    Parameters
-    ----------
-    precision : str
-        ``fp32``, ``bf16``, or ``int8`` with sums of 32 bits.
-    threads : int
-        Threads of torch meanwhile.
-
-    Returns
-    -------
-    float
-        Operations a second, two for each multiply and add.
-
-    Raises
-    ------
-    ValueError
-        There is no such precision.
-
-    Notes
-    -----
-    On CPUs torch multiplies float32 by MKL, which is at half the speed of oneDNN on those of
-    another maker than its own: both are tried, and the better counts.
+    `precision` is ``fp32``, ``bf16``, or ``int8`` with sums of 32 bits; each multiply and add are
+    two operations. On CPUs torch multiplies float32 by MKL, which is at half the speed of oneDNN
+    on those of another maker than its own: both are tried, and the better counts.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")

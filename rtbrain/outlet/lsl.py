@@ -4,13 +4,17 @@ Pushing leaves samples to liblsl's own threads and returns; a listener that stop
 a bounded queue and never the caller's time.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
+import pylsl
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
+from rtbrain.files import finite
 from rtbrain.outlet.lsl_stream import (
     SentStream,
     describe_channels,
@@ -18,7 +22,7 @@ from rtbrain.outlet.lsl_stream import (
     describe_origin,
     new_info,
 )
-from rtbrain.stream_names import decode_name
+from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
 
 # What a microvolt is multiplied by to be in the unit.
@@ -30,16 +34,12 @@ class SignalOutlet:
 
     Parameters
     ----------
-    name : str
-        Name of the stream.
-    montage : Montage
-        Its channels and rate.
+    name, montage, stream_type
+        Name, channels with their rate, and content type of the stream.
     source_id : str
         Identity of the stream, the same at every start of its sender.
     origin : str
         Where the signal comes from, one word: ``synthetic``, ``replay``, ``amplifier``.
-    stream_type : str
-        LSL content type.
     unit : str
         Unit of the values on the wire: nanovolts, microvolts, millivolts, volts.
 
@@ -86,12 +86,7 @@ class SignalOutlet:
     def push(self, item: Chunk) -> None:
         """Send a chunk; never waits for a listener.
 
-        Raises
-        ------
-        MontageError
-            The chunk has another number of channels.
-        StreamError
-            The outlet is closed.
+        Raises a MontageError for another number of channels, a StreamError once closed.
         """
         outlet = self._stream.outlet
         if item.data.shape[0] != self._n_channels:
@@ -120,21 +115,14 @@ class DecodeOutlet:
 
     Parameters
     ----------
-    name : str
-        Name of the stream, less ``-decode``.
-    labels : tuple of str
-        Labels of the outputs.
+    labels, unit
+        Labels of the outputs, and their unit.
     hop_s : float or None
-        Time between decodes, s; the nominal rate is 1 / `hop_s`. None where they come with
-        events: the stream is then irregular.
+        Time between decodes, s; None where they come with events: the stream is then irregular.
     montage : Montage
         The contacts that the decoder reads.
-    bundle_id : str
-        Which decoder it is.
-    source_id : str
-        Identity of the stream, the same at every start of its sender.
-    unit : str
-        Unit of the outputs.
+    bundle_id, source_id : str
+        Which decoder it is; identity of the stream, the same at every start.
     delay_s : float
         From the moment that a decode describes to the end of its window, s.
     inputs : mapping of str to str, optional
@@ -143,8 +131,7 @@ class DecodeOutlet:
     Raises
     ------
     SettingsError
-        The hop is not a finite time above 0, or the name, source_id or bundle_id cannot be
-        published.
+        The hop is not a finite time above 0, or a name or id cannot be published.
     MontageError
         Labels repeat, or one is a label that every decode stream has.
     """
@@ -185,13 +172,7 @@ class DecodeOutlet:
         return self._stream.has_listeners
 
     def push(self, item: Decode) -> None:
-        """Send a decode; never waits for a listener.
-
-        Raises
-        ------
-        StreamError
-            The decode has another number of outputs, or the outlet is closed.
-        """
+        """Send a decode; never waits; a StreamError for another number of outputs."""
         outlet = self._stream.outlet
         if item.values.size != self._n_outputs:
             raise StreamError(
@@ -205,3 +186,103 @@ class DecodeOutlet:
     def close(self) -> None:
         """End the stream, in under 0.6 s; safe to call twice."""
         self._stream.close()
+
+
+class MarkerOutlet:
+    """Markers as an LSL stream of one string a sample.
+
+    `source_id` is the same at every start of a sender. Raises a SettingsError where the name or the
+    source_id cannot be published.
+    """
+
+    def __init__(self, name: str, *, source_id: str) -> None:
+        self._stream = SentStream(_text_info(name, "marker", source_id))
+
+    def push(self, text: str, timestamp: float) -> None:
+        """Send a marker of a moment, s on the LSL clock; a StreamError once closed."""
+        self._stream.outlet.push_sample([text], timestamp)
+
+    def wait_for_listeners(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` until somebody is connected; False if nobody was in time."""
+        return self._stream.wait_for_listeners(timeout_s)
+
+    def close(self) -> None:
+        """End the stream, in under 0.6 s; safe to call twice."""
+        self._stream.close()
+
+
+class StatusOutlet:
+    """Events as the LSL stream ``NAME-status``: one line of JSON each; made as a `MarkerOutlet`."""
+
+    def __init__(self, name: str, *, source_id: str) -> None:
+        self._stream = SentStream(_text_info(status_name(name), "status", source_id))
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Send an event, stamped now: ``emit("gap", lost=512)``; fields may be numpy arrays."""
+        self.push({"event": event, **fields})
+
+    def push(self, item: dict[str, object]) -> None:
+        """Send an event, stamped now, with null for numbers that are not finite."""
+        line = json.dumps(finite(item), allow_nan=False)
+        self._stream.outlet.push_sample([line], pylsl.local_clock())
+
+    def close(self) -> None:
+        """End the stream, in under 0.6 s; safe to call twice."""
+        self._stream.close()
+
+
+def _text_info(name: str, label: str, source_id: str) -> Any:
+    info = new_info(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
+    describe_channels(info, (label,), ("marker",), ("text",))
+    describe_origin(info)
+    return info
+
+
+class _Events(Protocol):
+    def emit(self, event: str, **fields: object) -> None:
+        """Send one event."""
+        ...
+
+
+class StatusReport:
+    """Sink that turns changes of quality into events, and counts.
+
+    Its events are ``valid`` and ``invalid`` with the reason, ``gap`` with the samples lost,
+    ``skipped`` with the windows skipped, and ``stopped`` with what was counted.
+    """
+
+    def __init__(self, events: _Events) -> None:
+        self._events = events
+        self._reported: tuple[bool, str] | None = None
+        self.n_lost = 0
+        self.n_skipped = 0
+        self.n_decodes = 0
+
+    def push(self, item: Decode) -> None:
+        """Report what changed in the quality of a decode."""
+        quality = item.quality
+        self.n_decodes += quality.valid
+        # While a window fills, its reason counts up: that it fills is reported once.
+        state = (quality.valid, quality.reason.split(":")[0])
+        if state != self._reported:
+            self._reported = state
+            self._events.emit("valid" if quality.valid else "invalid", reason=quality.reason)
+
+    def lost(self, n_samples: int) -> None:
+        """Report that samples of the stream were lost."""
+        self.n_lost += n_samples
+        self._events.emit("gap", lost=n_samples)
+
+    def skipped(self, n_windows: int) -> None:
+        """Report that windows were skipped because decoding was late."""
+        self.n_skipped += n_windows
+        self._events.emit("skipped", windows=n_windows)
+
+    def report_totals(self) -> None:
+        """Report the end, and what was counted."""
+        self._events.emit(
+            "stopped", decodes=self.n_decodes, lost=self.n_lost, skipped=self.n_skipped
+        )
+
+    def close(self) -> None:
+        """Do nothing: its owner reports the totals at the very end."""

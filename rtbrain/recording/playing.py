@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rtbrain.errors import SettingsError
-from rtbrain.outlet.events import MarkerOutlet
-from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
 from rtbrain.recording.open import amplitude_note, missing_note
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource, play

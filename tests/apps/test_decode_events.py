@@ -19,8 +19,7 @@ from rtbrain.bundling import bundle_parts
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.errors import RecordingError, StreamError
-from rtbrain.live import session
-from rtbrain.live.recorder import child
+from rtbrain.live import recorder_process, session
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
 from rtbrain.recording.replay import play
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -230,7 +229,7 @@ def test_a_recorder_that_cannot_begin_leaves_no_status_stream_behind(
 
     name = f"cue-{uuid4().hex}"
     settings = settings_of(tmp_path, name, 1)
-    monkeypatch.setattr(child, "record_flags", fail)
+    monkeypatch.setattr(recorder_process, "record_flags", fail)
     with pytest.raises(RecordingError) as error:
         decode.command(config=str(settings), record=tmp_path / "out.xdf")
     assert streams_of(name) == [], error

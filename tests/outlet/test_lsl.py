@@ -11,8 +11,7 @@ import pylsl
 import pytest
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
-from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
-from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
+from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.types import Chunk, Decode, Montage, Quality
 from tests.conftest import brain_like, cut, montage_of
 

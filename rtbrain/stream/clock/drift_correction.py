@@ -25,31 +25,17 @@ class DriftCorrection:
     The true rate is that of a line through the time stamps of the last 60 s, read once a second
     from 5 s on. While it is within 0.02 % of the nominal rate, or not known to be outside it,
     chunks go through unchanged, to the bit. Once it is known to be off, each output is
-    interpolated between the samples around its own moment (a sinc of 32 taps under a
-    Kaiser window [1]_, flat to 0.8 of half the rate) and stamped with that moment; it comes out
-    16 samples later. Beyond 0.5 % nothing is corrected: the stream is refused by
-    `rtbrain.stream.clock.rate.effective_rate_verdict`.
+    interpolated between the samples around its own moment (a sinc of 32 taps under a Kaiser window,
+    flat to 0.8 of half the rate) and stamped with that moment; it comes out 16 samples later.
+    Beyond 0.5 % nothing is corrected: `effective_rate_verdict` refuses the stream.
 
     Numbers of samples are those of the nominal rate. A gap is as long as the outputs that it
-    swallowed.
-
-    Parameters
-    ----------
-    montage : Montage
-        Channels and nominal rate.
-    on_event : callable, optional
-        Called with ``rate``, once, when the correction begins.
-
-    Attributes
-    ----------
-    montage : Montage
-        The same.
-    pace : float
-        Inputs per output; 1 while nothing is corrected.
+    swallowed. `pace` is inputs per output; `on_event` is called with ``rate``, once, when the
+    correction begins.
 
     References
     ----------
-    .. [1] Laakso et al. 1996, Splitting the unit delay, https://doi.org/10.1109/79.482137
+    Laakso et al. 1996, Splitting the unit delay, https://doi.org/10.1109/79.482137
     """
 
     def __init__(self, montage: Montage, on_event: Callable[..., None] | None = None) -> None:

@@ -183,16 +183,10 @@ class SampleCounter:
         )
 
     def take(self, data: Floats, stamps: Times, t_arrived: float) -> list[Chunk]:
-        """Deliver samples, numbered; a new chunk begins after each gap.
+        """Deliver samples [n_channels, n_samples], µV, as chunks; a new one begins after each gap.
 
-        Parameters
-        ----------
-        data : ndarray, float32 [n_channels, n_samples]
-            µV, in order of arrival.
-        stamps : ndarray, float64 [n_samples]
-            By the sender, on the LSL clock, s.
-        t_arrived : float
-            Time of arrival, LSL clock, s. No time stamp of a chunk is later.
+        `stamps` [n_samples] are the sender's on the LSL clock, s; no time stamp of a chunk is later
+        than `t_arrived`.
         """
         marks = digests(data)
         flat = self._flatness(stamps, marks)

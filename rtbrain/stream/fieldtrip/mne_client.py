@@ -258,15 +258,10 @@ def _recording_of(client: Any) -> list[Any]:
 
 
 def patch_pylsl_for_mne_realtime() -> None:
-    """Give pylsl back its module ``pylsl.pylsl``, which 1.18 split into parts.
+    """Give pylsl back its module ``pylsl.pylsl``, which 1.18 split into parts, if it has none.
 
-    mne-realtime 0.3 reads ``pylsl.pylsl.fmt2type``, which is now in ``pylsl.lib``; without it
-    `mne_realtime.LSLClient` never connects. Call this before the client is started. Does nothing
-    where the name exists.
-
-    References
-    ----------
-    https://github.com/mne-tools/mne-realtime, ``lsl_client.py`` of version 0.3.0
+    mne-realtime 0.3 reads ``pylsl.pylsl.fmt2type`` in ``lsl_client.py``, now in ``pylsl.lib``;
+    without it `mne_realtime.LSLClient` never connects. Call this before the client is started.
     """
     if not hasattr(pylsl, "pylsl"):
         pylsl.pylsl = pylsl.lib

@@ -35,57 +35,27 @@ _POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class DecodeHeader:
-    """Header of a decode stream.
-
-    Attributes
-    ----------
-    name : str
-        Name of the stream.
-    labels : tuple of str
-        Labels of the outputs.
-    unit : str
-        Unit of the outputs: ``probability`` or ``value``.
-    hop_s : float or None
-        Time between decodes, s; None where they come with events.
-    delay_s : float
-        How long before `t_stop` the moment lies that a decode describes, s; NaN if not announced.
-    contacts : tuple of str
-        Contacts that the decoder reads; empty if not announced.
-    """
+    """Header of a decode stream; NaN or empty where something is not announced."""
 
     name: str
     labels: tuple[str, ...]
-    unit: str
-    hop_s: float | None
-    delay_s: float = math.nan
-    contacts: tuple[str, ...] = ()
+    unit: str  # ``probability`` or ``value``
+    hop_s: float | None  # None where decodes come with events
+    delay_s: float = math.nan  # how long before `t_stop` the moment lies that is described
+    contacts: tuple[str, ...] = ()  # those that the decoder reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedDecode:
-    """One sample of a decode stream; times in s on this machine's LSL clock.
+    """One sample of a decode stream; times in s on this machine's LSL clock."""
 
-    Attributes
-    ----------
-    t_stop, t_arrived : float
-        End of the window; when the sample was read here.
-    values : numpy.ndarray
-        float32 [n_outputs].
-    valid : bool
-        Whether the values may be used.
-    coverage : float
-        Share of good channels.
-    age_s, compute_s : float
-        From the moment described to the decode; of it, the computing.
-    """
-
-    t_stop: float
-    t_arrived: float
-    values: Floats
-    valid: bool
-    coverage: float
-    age_s: float
-    compute_s: float
+    t_stop: float  # end of the window
+    t_arrived: float  # when the sample was read here
+    values: Floats  # float32 [n_outputs]
+    valid: bool  # whether the values may be used
+    coverage: float  # share of good channels
+    age_s: float  # from the moment described to the decode
+    compute_s: float  # of it, the computing
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +68,7 @@ class StatusEvent:
 
 
 def decode_header(info: Any) -> DecodeHeader:
-    """Header of a decode stream, from its full `pylsl.StreamInfo`.
-
-    Raises
-    ------
-    StreamError
-        Its channels are not those of a decode stream.
-    """
+    """Header of a decode stream, from its full `pylsl.StreamInfo`; a StreamError if it is none."""
     labels: tuple[str, ...] = tuple(info.get_channel_labels() or ())
     n_outputs = labels.index(_QUALITY[0]) if _QUALITY[0] in labels else 0
     if not n_outputs or labels[n_outputs:] != _QUALITY:
@@ -174,14 +138,7 @@ class DecodeListener:
     """Listens to the decoder of a name: its decodes, and the events that it reports.
 
     Making one waits for nothing. `wait` or `look` opens ``NAME-status``, which is there first, and
-    ``NAME-decode``.
-
-    Attributes
-    ----------
-    header : DecodeHeader or None
-        Labels and unit of the outputs, hop and delay; None before the decodes are found.
-    hears_status : bool
-        Whether the status stream is open; events sent before were missed.
+    ``NAME-decode``, whose `header` is None until then.
     """
 
     def __init__(self, name: str) -> None:
@@ -194,17 +151,13 @@ class DecodeListener:
 
     @property
     def hears_status(self) -> bool:
-        """Whether the status stream is open."""
+        """Whether the status stream is open; events sent before were missed."""
         return self._status is not None
 
     def wait(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Wait for the decodes, and open both streams.
 
-        Raises
-        ------
-        StreamError
-            There is no decode stream of the name in time, there are several, or it is another
-            kind of stream.
+        Raises a StreamError where no or several streams are there, or it holds no decodes.
         """
         self._watcher.look()
         found = resolve_one({"name": decode_name(self.name)}, timeout_s, stop)
@@ -226,13 +179,7 @@ class DecodeListener:
             time.sleep(_POLL_S)
 
     def pull(self, timeout_s: float = 0.0) -> list[ReceivedDecode]:
-        """Decodes that came; waits up to `timeout_s` for the first.
-
-        Raises
-        ------
-        StreamLostError
-            The decode stream was there and is gone.
-        """
+        """Decodes that came; waits for the first; a StreamLostError where the stream is gone."""
         end = time.monotonic() + timeout_s
         while self._decodes is not None and self.header is not None:
             with liblsl_errors(self._found, "answer"):

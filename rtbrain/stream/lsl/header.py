@@ -30,24 +30,14 @@ class StreamHeader:
 
 
 def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
-    """Read the full header of a numeric, regular stream.
+    """Read the full header, a `pylsl.StreamInfo`, of a numeric, regular stream.
 
-    The XML is parsed by liblsl, which expands no entities, and walked no further than one
-    channel past the announced count: a hostile header costs its transfer and no more.
+    The XML is parsed by liblsl, which expands no entities, and walked no further than one channel
+    past the announced count: a hostile header costs its transfer and no more. `raw` leaves units
+    and kinds as they are sent.
 
-    Parameters
-    ----------
-    info : pylsl.StreamInfo
-        The full header, as the inlet gives it.
-    raw : bool
-        Leave units and kinds as they are sent.
-
-    Raises
-    ------
-    StreamError
-        The stream is of strings, irregular, without channels, or its labels cannot be used.
-    MontageError
-        Labels repeat.
+    Raises a StreamError where the stream is of strings, irregular, without channels, or its labels
+    cannot be used; a MontageError where labels repeat.
     """
     name = quote(info.name())
     n_channels = _checked_count(info, name)

@@ -65,29 +65,19 @@ class LslSource:
 
     Attributes
     ----------
-    montage : Montage
-        Channels and nominal rate.
-    name, source_id : str
-        As its sender announces them.
     session : dict of str to str
         Of ``origin``, ``version`` and ``bundle_id``, those that rtbrain's outlets wrote.
     simulated : bool
         Whether the sender says that the signal does not come from a patient now.
     notes : tuple of str
         What had to be assumed about the header, one sentence each.
-    counter : SampleCounter
-        Numbers and counts the samples.
 
     Raises
     ------
     SettingsError
         The scale is 0 or not finite, the buffer is under 1 s, or the counter has another rate.
-    StreamError
-        No stream or several match, or the header cannot be used.
-    StreamLostError
-        The stream went away while its header was read, or does not answer.
-    MontageError
-        Labels repeat.
+    StreamError, MontageError
+        No stream or several match, it went away, or its header cannot be used.
     """
 
     def __init__(
@@ -133,12 +123,7 @@ class LslSource:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
         The first call opens the data connection, so no sample is older than that call. Empty if
-        nothing came within `timeout_s`; None once closed.
-
-        Raises
-        ------
-        StreamLostError
-            The stream was there and is gone, or the data connection did not open.
+        nothing came in time; None once closed; a StreamLostError where the stream is gone.
         """
         with self._lock:
             if self._inlet is None:

@@ -33,28 +33,12 @@ _MAX_WAITING = 1000  # for a decoder that is busy
 class MarkerSource:
     """A live LSL stream of one string a sample.
 
-    The data connection opens at once, so no marker sent from then on is missed.
+    The data connection opens at once, so no marker sent from then on is missed. What is not None
+    of name, type and source_id must match; `found` is the `pylsl.StreamInfo` itself instead. The
+    stream and its connection are waited for `timeout_s` each.
 
-    Parameters
-    ----------
-    name, stream_type, source_id : str or None
-        What the stream must be called; each one must match.
-    found : pylsl.StreamInfo, optional
-        The stream itself, in place of what it must be called.
-    timeout_s : float
-        How long to wait for the stream and for its connection, s each.
-
-    Attributes
-    ----------
-    name, source_id : str
-        As its sender announces them.
-
-    Raises
-    ------
-    StreamError
-        No stream or several match, or the stream is not one string a sample.
-    StreamLostError
-        The stream went away while it was opened, or does not open.
+    Raises a StreamError where no or several streams match, or one is not of one string a sample; a
+    StreamLostError where it goes away or does not open.
     """
 
     def __init__(
@@ -81,14 +65,9 @@ class MarkerSource:
         self._lock = threading.Lock()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
-        """Markers that came: time stamp in s on this machine's LSL clock, and text.
+        """Markers that came, as (s on this machine's LSL clock, text); waits for the first.
 
-        Waits up to `timeout_s` for the first.
-
-        Raises
-        ------
-        StreamLostError
-            The stream was there and is gone.
+        Raises a StreamLostError where the stream is gone.
         """
         with self._lock:
             return [] if self._inlet is None else pull_texts(self._inlet, self._found, timeout_s)
@@ -108,16 +87,9 @@ class ManualMarks:
     """Marks of every marker stream of a name, whenever such streams appear.
 
     Looking, connecting and pulling happen in a thread: the decoder never waits for them, and no
-    error of such a stream reaches it. Several windows may send under one name.
-
-    Parameters
-    ----------
-    name : str
-        Name of the streams.
-    on_event : callable
-        Called in the thread that takes the marks: ``("manual_marks", stream=name)`` where a stream
-        was opened, and once until then ``("manual_marks_failed", stream=name, reason=text)`` where
-        one that is there cannot be received.
+    error of such a stream reaches it. Several windows may send under one name. In the thread that
+    takes the marks, `on_event` is called with ``manual_marks`` where a stream was opened, and once
+    until then with ``manual_marks_failed`` and its ``reason`` where one cannot be received.
     """
 
     def __init__(self, name: str, *, on_event: Callable[..., None]) -> None:
@@ -182,24 +154,9 @@ class SupervisedMarkers:
     """Markers of the one stream of a name, which outlive their sender.
 
     A pull gives no markers while the sender is away. Meanwhile a thread looks for a stream of the
-    same name and source_id, and takes its markers from then on.
-
-    Parameters
-    ----------
-    name : str
-        Name of the stream.
-    timeout_s : float
-        How long to wait for it at first, s.
-    on_event : callable
-        ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls:
-        ``markers_lost`` and ``markers_refused``, with ``reason``, and ``markers_recovered``, with
-        ``stream``.
-
-    Raises
-    ------
-    StreamError
-        No stream or several match at first, the stream is not one string a sample, or it does not
-        open.
+    same name and source_id, and takes its markers from then on. In the thread that pulls,
+    `on_event` is called with ``markers_lost`` or ``markers_refused`` and the ``reason``, and with
+    ``markers_recovered`` and the ``stream``. Made as a `MarkerSource`, with its errors.
     """
 
     def __init__(self, name: str, *, timeout_s: float, on_event: Callable[..., None]) -> None:

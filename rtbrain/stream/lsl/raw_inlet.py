@@ -51,18 +51,10 @@ class RawHeader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSamples:
-    """Samples as they came.
-
-    Attributes
-    ----------
-    values : ndarray [n_samples, n_channels]
-        In the stream's format; bytes objects where it is of strings.
-    stamps : ndarray, float64 [n_samples]
-        Seconds, clock of the sender.
-    """
+    """Samples as they came: [n_samples, n_channels], bytes objects where they are strings."""
 
     values: npt.NDArray[Any]
-    stamps: Times
+    stamps: Times  # float64 [n_samples], s, clock of the sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +92,8 @@ class RawInlet:
     that a sender pushed in the last half millisecond of its life is missed (measured; polled
     every 0.1 s, all since the last poll would be).
 
-    Attributes
-    ----------
-    row : StreamSummary
-        The stream, as its sender announces it.
-    events : queue.Queue of RawInletEvent
-        A `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last `RawInletLost`; or
-        `RawInletLost` or `RawInletRefused` alone.
+    In `events` come a `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last
+    `RawInletLost`; or `RawInletLost` or `RawInletRefused` alone.
     """
 
     def __init__(self, found: Any) -> None:
@@ -235,13 +222,7 @@ def _buffer_length(row: StreamSummary) -> int:
 
 
 class RawInlets:
-    """Inlets of every stream that is wanted, as the streams appear, vanish and return.
-
-    Parameters
-    ----------
-    wanted : callable
-        Whether a stream is wanted, by its `StreamSummary`.
-    """
+    """Inlets of every stream that is `wanted`, as the streams appear, vanish and return."""
 
     def __init__(self, wanted: Callable[[StreamSummary], bool]) -> None:
         self._wanted = wanted

@@ -145,11 +145,6 @@ def make_inlet(found: Any, max_buffer: int) -> Any:
     """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
 
     `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream.
-
-    Raises
-    ------
-    StreamLostError
-        liblsl cannot make an inlet now.
     """
     with liblsl_errors(found, "answer"):
         return pylsl.StreamInlet(
@@ -158,25 +153,13 @@ def make_inlet(found: Any, max_buffer: int) -> Any:
 
 
 def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
-    """Header with its desc, as a `pylsl.StreamInfo`.
-
-    Raises
-    ------
-    StreamLostError
-        The stream has gone, or the header did not come in time.
-    """
+    """Header with its desc, as a `pylsl.StreamInfo`; a StreamLostError if it does not come."""
     with liblsl_errors(found, "send its header", timeout_s):
         return inlet.info(timeout_s)
 
 
 def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
-    """Connect, and learn the sender's clock now rather than inside the first pull.
-
-    Raises
-    ------
-    StreamLostError
-        The stream has gone, or the data connection did not open in time.
-    """
+    """Connect, and learn the sender's clock now rather than inside the first pull."""
     with liblsl_errors(found, "open its data connection", timeout_s):
         # The clock first, for it takes a second: samples queue from the moment of opening on.
         inlet.time_correction(timeout_s)
@@ -203,11 +186,6 @@ def pull_texts(inlet: Any, found: Any, timeout_s: float = 0.0) -> list[tuple[flo
     """Texts of a stream of one string a sample, after their time stamps, s; waits for the first.
 
     Each is cut at 64 KiB; bytes that are not UTF-8 become backslash escapes.
-
-    Raises
-    ------
-    StreamLostError
-        The stream was there and is gone.
     """
     with liblsl_errors(found, "answer"):
         texts, stamps = inlet.pull_chunk(

@@ -82,13 +82,7 @@ def streams(timeout_s: float = 2.0) -> list[LiveStream]:
 
 
 def require_free_name(stream: str) -> None:
-    """Refuse a name that a stream of another decoder or recorder already has.
-
-    Raises
-    ------
-    SettingsError
-        There is a stream of that name.
-    """
+    """Refuse the name of a stream of another decoder or recorder by a SettingsError."""
     if any(row.name == stream for row in list_streams()):
         raise SettingsError(
             f"there is a stream {stream} already: end its decoder or recorder, or choose another "
@@ -101,12 +95,8 @@ def unnamed_stream_error(
 ) -> SettingsError:
     """Error where nothing says which stream is meant: those there are, and what to type.
 
-    Parameters
-    ----------
-    command : str
-        What selects a stream, up to its name: ``rtbrain decode --stream``.
-    rows : sequence of StreamSummary, optional
-        Streams to choose from; by default the signals on the network.
+    `command` selects one, up to its name: ``rtbrain decode --stream``. `rows` are those to choose
+    from; by default the signals on the network.
     """
     rows = signal_streams() if rows is None else rows
     if not rows:

@@ -34,12 +34,8 @@ class StreamWatcher:
     """Watches which LSL streams are there.
 
     liblsl queries the network in a thread of its own; `look` takes what has answered, never waits,
-    and may be called as often as one likes. Memory is bounded, and any thread may call.
-
-    Attributes
-    ----------
-    error : str
-        Why liblsl cannot look for streams now; it is tried again. Empty where it can.
+    and may be called as often as one likes. Memory is bounded, and any thread may call. `error` is
+    why liblsl cannot look for streams now; it is tried again.
     """
 
     def __init__(self) -> None:

@@ -25,24 +25,12 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A stream that was found and may be the one.
+    """A stream that was found and may be the one."""
 
-    Attributes
-    ----------
-    uid : str
-        Identity of this run of this sender.
-    row : StreamSummary
-        The stream, as its sender announces it.
-    sample_format : str
-        liblsl's name of it.
-    handle : pylsl.StreamInfo, or whatever the query connects by
-        Not looked into.
-    """
-
-    uid: str
+    uid: str  # identity of this run of this sender
     row: StreamSummary
-    sample_format: str
-    handle: Any
+    sample_format: str  # liblsl's name of it
+    handle: Any  # a pylsl.StreamInfo, or whatever the query connects by
 
 
 class Inlet(Source, Protocol):
@@ -79,12 +67,7 @@ class StreamQuery(Protocol):
 class LslStreamQuery:
     """The LSL stream that has every property which is not None.
 
-    Parameters
-    ----------
-    name, stream_type, source_id : str or None
-        What the stream must be called.
-    scale : float
-        Factor on top of the header's units, for senders whose header is silent or wrong.
+    `scale` is a factor on top of the header's units, for senders whose header is silent or wrong.
     """
 
     def __init__(

@@ -16,24 +16,12 @@ _ABSENT = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelBinding:
-    """Where a stream's channels go: from its rows to the decoder's, by label.
+    """Where a stream's channels go: from its rows to the decoder's, by label."""
 
-    Attributes
-    ----------
-    rows : ndarray, int64 [n_names]
-        Row of the stream for each required name; -1 where it has none.
-    missing : tuple of str
-        Names that the stream does not have; their rows come out as NaN.
-    n_channels : int
-        Channels of the stream.
-    notes : tuple of str
-        What differs from what was expected and is accepted, one sentence each.
-    """
-
-    rows: Ints
-    missing: tuple[str, ...]
-    n_channels: int
-    notes: tuple[str, ...] = ()
+    rows: Ints  # int64 [n_names]: row of the stream; -1 where it has none
+    missing: tuple[str, ...]  # names that the stream does not have: NaN
+    n_channels: int  # of the stream
+    notes: tuple[str, ...] = ()  # accepted differences, one sentence each
 
     def apply(self, chunk: Chunk) -> Chunk:
         """Chunk with the required channels in their order, and NaN in those that the stream lacks.
@@ -72,32 +60,14 @@ class StreamRequirements:
                   (`rtbrain.units`)
     ============  =================================================================================
 
-    Attributes
-    ----------
-    sfreq_hz : float
-        Nominal rate in Hz.
-    names : tuple of str
-        Labels in the order that the decoder needs.
-    source_id : str or None
-        The sender expected; None accepts any without a word.
-    accept_other_source : bool
-        Whether a sender with another source_id is accepted, and reported.
-    sample_format : str or None
-        liblsl's name of the format expected; None accepts any without a word.
-    min_coverage : float
-        Share of `names` that must be there, above 0, at most 1.
-
-    Raises
-    ------
-    SettingsError
-        There are no names, or the rate or the share cannot be.
+    Raises a SettingsError where there are no names, or the rate or the share cannot be.
     """
 
     sfreq_hz: float
-    names: tuple[str, ...]
-    source_id: str | None = None
-    sample_format: str | None = None
-    min_coverage: float = 0.5
+    names: tuple[str, ...]  # in the order that the decoder needs
+    source_id: str | None = None  # None accepts any without a word
+    sample_format: str | None = None  # liblsl's name; None accepts any without a word
+    min_coverage: float = 0.5  # share of `names` that must be there
     accept_other_source: bool = False
 
     def __post_init__(self) -> None:
@@ -120,10 +90,7 @@ class StreamRequirements:
     ) -> ChannelBinding:
         """Bind a stream, which a message calls `stream`, by the montage of its header.
 
-        Raises
-        ------
-        StreamError
-            The rate or the source_id is another one, or too few of the channels are there.
+        Raises a StreamError where it has another rate or source_id, or too few of the channels.
         """
         self.check_source(stream, source_id)
         if abs(montage.sfreq_hz - self.sfreq_hz) > _RATE_TOLERANCE * self.sfreq_hz:
@@ -146,13 +113,7 @@ class StreamRequirements:
         )
 
     def check_source(self, stream: str, source_id: str | None) -> None:
-        """Refuse a sender that is not the one expected, before it is connected to.
-
-        Raises
-        ------
-        StreamError
-            Both have a source_id, and they differ.
-        """
+        """Refuse a sender with another source_id by a StreamError, before it is connected to."""
         differ = self.source_id and source_id and source_id != self.source_id
         if differ and not self.accept_other_source:
             raise StreamError(

@@ -6,7 +6,7 @@ import pylsl
 import pytest
 
 from rtbrain.errors import StreamError, StreamLostError
-from rtbrain.outlet.events import MarkerOutlet
+from rtbrain.outlet.lsl import MarkerOutlet
 from rtbrain.stream.lsl.markers import MarkerSource
 
 pytestmark = pytest.mark.lsl

@@ -5,8 +5,7 @@ import uuid
 import numpy as np
 import pytest
 
-from rtbrain.outlet.events import StatusOutlet
-from rtbrain.outlet.lsl import DecodeOutlet
+from rtbrain.outlet.lsl import DecodeOutlet, StatusOutlet
 from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
 from rtbrain.view.health.indicators import stream_indicator

@@ -6,8 +6,7 @@ import numpy as np
 import pylsl
 import pytest
 
-from rtbrain.outlet.events import MarkerOutlet, StatusOutlet
-from rtbrain.outlet.lsl import DecodeOutlet, SignalOutlet
+from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.stream.lsl.watch import StreamWatcher
 from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
 from rtbrain.view.streams.finder import StreamFinder

@@ -11,8 +11,7 @@ from rich.console import Console
 from rtbrain.check.faults.inject.grammar import OUTLET_FAULT_KINDS, Fault
 from rtbrain.check.faults.inject.injection import FaultInjection
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.outlet.events import MarkerOutlet
-from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
 from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener
 from rtbrain.recording.replay import play
 from rtbrain.stream.lsl.inlet import lsl_clock

@@ -16,14 +16,8 @@ from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream_names import recorder_name
 
 _POLL_EVERY_S = 0.5
-
-
 _END_S = 2.0
-
-
 _POLL_S = 0.02
-
-
 # Events of the recorder that concern whoever decodes.
 _ALARMS = {
     "disk_low",

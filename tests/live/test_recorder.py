@@ -10,10 +10,9 @@ import pytest
 
 from rtbrain.config import DecodeSettings, StreamSettings
 from rtbrain.errors import SettingsError
-from rtbrain.live.recorder.child import record_flags
-from rtbrain.live.recorder.recorder import FLOOR_BYTES, DiskGuard, Recorder
-from rtbrain.live.recorder.run import selected_names, stream_filter
-from rtbrain.live.recorder.sidecar import Sidecar, parse_notes
+from rtbrain.live.record import Sidecar, parse_notes, selected_names, stream_counts, stream_filter
+from rtbrain.live.recorder import FLOOR_BYTES, DiskGuard, Recorder
+from rtbrain.live.recorder_process import record_flags
 from rtbrain.recording.xdf.writer import XdfWriter
 from rtbrain.stream.lsl.raw_inlet import (
     ClockOffset,
@@ -232,7 +231,8 @@ def test_the_side_file_is_there_from_the_start_and_completed_at_the_end(bedside,
     assert str(tmp_path) not in (tmp_path / "session.json").read_text()
     tap = bedside.taps.tap("sig")
     bedside.step((tap, RawHeader(header())), (tap, second_of(0)), (tap, RawInletLost("gone")))
-    side.complete(bedside.recording, bedside.recording.close())
+    clean = bedside.recording.close()
+    side.complete(stream_counts(bedside.recording), clean)
     after = json.loads((tmp_path / "session.json").read_text())
     assert after["clean_end"] is True
     (stream,) = after["streams"]

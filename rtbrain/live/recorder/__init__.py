@@ -1,1 +1,0 @@
-"""Live streams into an XDF file, in a process of their own."""
