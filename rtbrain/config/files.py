@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from rtbrain.config.base import Settings
 from rtbrain.config.fit import FitSettings
 from rtbrain.config.live import DecodeSettings, DemoSettings
-from rtbrain.config.recipe import Recipe
+from rtbrain.config.recipe import Recipe, Settings
 from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSettings
 from rtbrain.errors import SettingsError, one_line
 

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 import yaml
 
-from rtbrain.config.base import Settings
 from rtbrain.config.files import nested_settings
+from rtbrain.config.recipe import Settings
 from rtbrain.errors import SettingsError
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from rtbrain.config.base import Settings
+from rtbrain.config.recipe import Settings
 
 
 class StreamSettings(Settings):

@@ -1,11 +1,26 @@
-"""A recipe: how signals become decodes. It travels inside a decoder bundle."""
+"""A recipe: how signals become decodes. It travels inside a decoder bundle. And what settings share."""
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from rtbrain.config.base import Settings
 from rtbrain.errors import SettingsError
+
+
+class Settings(BaseModel):
+    """Plain values, frozen; an unknown key is refused. A string below a field describes it."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class PickSettings(Settings):

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from rtbrain.check.bench import front_end
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
-from rtbrain.live import step_timing
-from rtbrain.live.step_timing import Timing
+from rtbrain.live import realtime_check
+from rtbrain.live.realtime_check import Timing
 
 
 def program() -> typer.Typer:
@@ -27,7 +27,7 @@ def invoke(*arguments: str):
 def rows():
     """Rows of a small run, with few repeats."""
     with pytest.MonkeyPatch.context() as patch:
-        once = step_timing.measure
+        once = realtime_check.measure
         patch.setattr(
             front_end, "measure", lambda function, **_: once(function, repeats=2, warmup=1)
         )
@@ -120,7 +120,7 @@ def test_unknown_part_is_refused():
 
 def test_measure_counts_warmup_and_repeats_and_orders_its_times():
     calls = []
-    timed = step_timing.measure(lambda: calls.append(0), repeats=7, warmup=3)
+    timed = realtime_check.measure(lambda: calls.append(0), repeats=7, warmup=3)
     assert len(calls) == 10
     assert timed.repeats == 7
     assert 0 <= timed.median_ms <= timed.p99_ms
@@ -128,7 +128,7 @@ def test_measure_counts_warmup_and_repeats_and_orders_its_times():
 
 def test_measuring_nothing_is_refused():
     with pytest.raises(ValueError, match="repeats must be at least 1"):
-        step_timing.measure(lambda: None, repeats=0, warmup=0)
+        realtime_check.measure(lambda: None, repeats=0, warmup=0)
 
 
 def test_row_without_a_reference_is_its_own():

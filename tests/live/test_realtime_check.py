@@ -7,21 +7,27 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import torch
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder, bundle_parts
 from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
-from rtbrain.errors import SettingsError
+from rtbrain.encoder import require_precision
+from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.live import realtime_check
 from rtbrain.live.realtime_check import (
     MAX_SHARE,
+    StepTiming,
+    _products,
     explain_too_slow,
     faster_ways,
     keeps_up,
+    measure_peak_flops,
+    measure_step,
+    random_walk_windows,
     timing_fields,
 )
-from rtbrain.live.step_timing import StepTiming, measure_step, random_walk_windows
 from rtbrain.outlet import SignalOutlet
 from rtbrain.types import Montage
 from tests.apps.program import refused, rtbrain
@@ -229,3 +235,42 @@ def test_the_refusal_tells_what_runs_and_not_what_the_settings_say(tmp_path: Pat
     bundle = bundle_of("edge", montage_of(8, SFREQ_HZ), tmp_path / "bundle")
     features, _ = build_decoder(bundle, bundle.montage)
     assert realtime_check._runtime_of(features) == (", torchscript fp32", "fp32")
+
+
+def has_bf16() -> bool:
+    try:
+        require_precision("bf16")
+    except CompiledModelError:
+        return False
+    return True
+
+
+BF16 = pytest.param(
+    "bf16", marks=pytest.mark.skipif(not has_bf16(), reason="this CPU has no bfloat16")
+)
+
+
+@pytest.mark.parametrize("precision", ["fp32", BF16, "int8"])
+def test_peak_is_a_number_of_operations_a_second(precision: str) -> None:
+    peak = measure_peak_flops(precision, threads=1)
+    assert 1e8 < peak < 1e15
+
+
+def test_measuring_leaves_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    measure_peak_flops("fp32", threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", BF16])
+def test_each_way_gives_the_same_product(precision: str) -> None:
+    first, *others = (product() for product in _products(precision))
+    for other in others:
+        torch.testing.assert_close(
+            first, other, rtol=1e-2, atol=1e-1 if precision == "bf16" else 1e-2
+        )
+
+
+def test_precision_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of fp32, bf16, int8"):
+        measure_peak_flops("fp8", threads=1)

@@ -28,7 +28,7 @@ from rtbrain.encoder import (
     compile_openvino,
 )
 from rtbrain.errors import RtbrainError
-from rtbrain.live.step_timing import measure, measure_peak_flops
+from rtbrain.live.realtime_check import measure, measure_peak_flops
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.processes import resident_kib
 from rtbrain.synthetic.patient import Patient

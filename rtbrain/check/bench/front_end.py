@@ -8,7 +8,7 @@ import scipy.signal
 
 from rtbrain.buffer import Windows
 from rtbrain.check.bench.tables import BenchRow
-from rtbrain.live.step_timing import Timing, measure
+from rtbrain.live.realtime_check import Timing, measure
 from rtbrain.signal import ChannelQuality, CommonAverage, NotchComb
 from rtbrain.spectrogram import PublishedStft, RunningStft, Superlet
 from rtbrain.types import Chunk, Floats, Montage, Quality, Window

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.box import SIMPLE
 from rich.table import Table
 
-from rtbrain.live.step_timing import Timing
+from rtbrain.live.realtime_check import Timing
 from rtbrain.tables import table
 
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.

@@ -14,7 +14,7 @@ from PySide6 import QtWidgets
 
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
-from rtbrain.live.step_timing import measure
+from rtbrain.live.realtime_check import measure
 from rtbrain.processes import (
     last_line,
     private_lsl_session,

@@ -22,7 +22,7 @@ from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.learn.evaluate.run import decode_labelled
 from rtbrain.live.play import play_recording
-from rtbrain.live.step_timing import random_walk_windows
+from rtbrain.live.realtime_check import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.stage import Stage

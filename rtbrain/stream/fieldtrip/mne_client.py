@@ -15,7 +15,7 @@ import pylsl.lib
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.mne_info import montage_from_info
-from rtbrain.stream.clock.arrival import ArrivalClock
+from rtbrain.stream.clock.rate import ArrivalClock
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.types import Chunk, Montage, empty_chunk

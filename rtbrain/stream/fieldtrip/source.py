@@ -9,7 +9,7 @@ import numpy as np
 
 from rtbrain.errors import MontageError, SettingsError, StreamError, StreamLostError, quote
 from rtbrain.mne_info import montage_from_info
-from rtbrain.stream.clock.arrival import PAUSE_S, ArrivalClock
+from rtbrain.stream.clock.rate import PAUSE_S, ArrivalClock
 from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Floats, Montage, empty_chunk

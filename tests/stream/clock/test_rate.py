@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbrain.stream.clock.arrival import ArrivalClock
+from rtbrain.stream.clock.rate import ArrivalClock
 
 SFREQ_HZ = 2048.0
 
