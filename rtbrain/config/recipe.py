@@ -1,4 +1,4 @@
-"""A recipe: how signals become decodes. It travels inside a decoder bundle. And what settings share."""
+"""How signals become decodes: the recipe that a decoder bundle carries; and the base of settings."""
 
 from typing import Literal
 
