@@ -1,4 +1,4 @@
-"""How signals become decodes: the recipe that a decoder bundle carries; and the base of settings."""
+"""How signals become decodes: the recipe that a decoder bundle carries; and all settings' base."""
 
 from typing import Literal
 

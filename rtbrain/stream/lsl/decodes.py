@@ -11,16 +11,15 @@ import numpy as np
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, quote
-from rtbrain.stream.lsl.resolve import (
+from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     fetch_full_info,
     liblsl_errors,
     make_inlet,
     open_inlet,
     pull_texts,
-    resolve_one,
 )
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamWatcher, resolve_one
 from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Floats
 

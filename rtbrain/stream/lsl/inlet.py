@@ -1,4 +1,4 @@
-"""A live LSL signal stream as a Source.
+"""Inlets of LSL streams, connected to with time limits, and a live signal as a Source.
 
 The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
 dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
@@ -6,35 +6,119 @@ stays off too: it accepts a stream of another rate with other labels. A lost str
 here, and the supervised source looks for it again.
 """
 
+import ctypes
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pylsl
+from pylsl.lib import lib
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header
-from rtbrain.stream.lsl.resolve import (
-    fetch_full_info,
-    liblsl_errors,
-    make_inlet,
-    open_inlet,
-    resolve_one,
-    stream_properties,
-)
+from rtbrain.stream.lsl.resolve import resolve_one, stream_properties
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import to_microvolts
 
+ANSWER_S = 3.0
 _CHUNK_S = 0.25
+_MAX_TEXT_BYTES = 65536
+_MAX_TEXTS = 1024
 _SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
 
 
 def lsl_clock() -> float:
     """Seconds on this machine's LSL clock, the one of every time stamp."""
     return float(pylsl.local_clock())
+
+
+@contextmanager
+def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[None]:
+    """Turn whatever pylsl raises about a stream into a StreamLostError."""
+    try:
+        yield
+    except LostError as error:
+        raise lost_stream_error(found.name(), found.source_id()) from error
+    except LslTimeoutError as error:
+        raise StreamLostError(
+            f"stream {quote(found.name())} did not {what} within {timeout_s:g} s: "
+            "is a firewall between this machine and the sender?"
+        ) from error
+    except RuntimeError as error:  # liblsl has no room, no socket, or a fault of its own
+        raise StreamLostError(
+            f"stream {quote(found.name())} cannot be received now: {error}"
+        ) from error
+
+
+def make_inlet(found: Any, max_buffer: int) -> Any:
+    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
+
+    `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream.
+    """
+    with liblsl_errors(found, "answer"):
+        return pylsl.StreamInlet(
+            found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
+        )
+
+
+def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
+    """Header with its desc, as a `pylsl.StreamInfo`; a StreamLostError if it does not come."""
+    with liblsl_errors(found, "send its header", timeout_s):
+        return inlet.info(timeout_s)
+
+
+def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
+    """Connect, and learn the sender's clock now rather than inside the first pull."""
+    with liblsl_errors(found, "open its data connection", timeout_s):
+        # The clock first, for it takes a second: samples queue from the moment of opening on.
+        inlet.time_correction(timeout_s)
+        inlet.open_stream(timeout_s)
+
+
+def measure_clock(inlet: Any) -> tuple[float, float] | None:
+    """Offset of the sender's clock and its uncertainty, s; None where liblsl has none yet."""
+    remote_s, uncertainty_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+    # pylsl's own call leaves the uncertainty out.
+    measure = lib.lsl_time_correction_ex
+    measure.restype = ctypes.c_double
+    offset_s = measure(
+        inlet.obj,
+        ctypes.byref(remote_s),
+        ctypes.byref(uncertainty_s),
+        ctypes.c_double(0.0),
+        ctypes.byref(code),
+    )
+    return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
+
+
+def pull_texts(inlet: Any, found: Any, timeout_s: float = 0.0) -> list[tuple[float, str]]:
+    """Texts of a stream of one string a sample, after their time stamps, s; waits for the first.
+
+    Each is cut at 64 KiB; bytes that are not UTF-8 become backslash escapes.
+    """
+    with liblsl_errors(found, "answer"):
+        texts, stamps = inlet.pull_chunk(
+            timeout=timeout_s, max_samples=_MAX_TEXTS, min_samples=1, as_numpy=True
+        )
+    return [
+        (float(stamp), text[:_MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace"))
+        for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
+    ]
+
+
+def lost_stream_error(name: str, source_id: str) -> StreamLostError:
+    """Error for a stream that was there and is gone."""
+    return StreamLostError(
+        f"stream {quote(name)} (source_id {quote(source_id)}) was there and is gone: "
+        "restart its sender"
+    )
 
 
 class LslSource:

@@ -9,19 +9,15 @@ from typing import Any
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, quote
+from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, measure_clock, open_inlet, pull_texts
 from rtbrain.stream.lsl.resolve import (
-    ANSWER_S,
+    StreamWatcher,
     ambiguous_stream_error,
     find_matching,
-    make_inlet,
-    measure_clock,
-    open_inlet,
-    pull_texts,
     resolve_one,
     stream_properties,
     stream_summary,
 )
-from rtbrain.stream.lsl.watch import StreamWatcher
 
 _BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _LOOK_EVERY_S = 0.25

@@ -19,16 +19,14 @@ from pylsl.lib import lib
 from pylsl.util import LostError
 
 from rtbrain.errors import StreamLostError, quote
-from rtbrain.stream.lsl.resolve import (
+from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
-    StreamSummary,
     fetch_full_info,
     liblsl_errors,
     lost_stream_error,
     measure_clock,
-    stream_summary,
 )
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, stream_summary
 from rtbrain.types import Times
 
 _BUFFER_S = 360

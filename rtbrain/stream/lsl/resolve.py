@@ -1,25 +1,128 @@
-"""Find the one LSL stream that is meant and connect, or say what is there instead."""
+"""Which LSL streams are there, and the one that is meant: the one place that asks."""
 
-import ctypes
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pylsl
-from pylsl.lib import lib
-from pylsl.util import LostError
-from pylsl.util import TimeoutError as LslTimeoutError
 
-from rtbrain.errors import StreamError, StreamLostError, quote
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.errors import StreamError, quote
 from rtbrain.stream_names import is_status
 
-ANSWER_S = 3.0
 _POLL_S = 0.02
-_MAX_TEXT_BYTES = 65536
-_MAX_TEXTS = 1024
+_LOOK_EVERY_S = 0.1
+_FORGET_S = 1.5
+# liblsl's answers flicker: a live stream may be absent from a round of them.
+_FLICKER_S = 1.0
+# On one machine a single stream answers at once and all others to the query of 0.5 s later
+# (measured): a second match needs that time to show itself.
+_SETTLE_S = 1.0
+# A stream that was lost is still announced for as long as this.
+_PUT_OFF_S = _FORGET_S + _FLICKER_S
+_RETRY_S = 0.5
+_MAX_REFUSED = 256
+_MAX_MISSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    info: Any
+    t_first: float
+    t_last: float
+    n_misses: int = 0
+
+
+class StreamWatcher:
+    """Watches which LSL streams are there.
+
+    liblsl queries the network in a thread of its own; `look` takes what has answered, never waits,
+    and may be called as often as one likes. Memory is bounded, and any thread may call. `error` is
+    why liblsl cannot look for streams now; it is tried again.
+    """
+
+    def __init__(self) -> None:
+        self.error = ""
+        self._resolver: Any = None
+        self._sightings: dict[str, _Sighting] = {}
+        self._put_off: dict[str, float] = {}
+        self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
+        self._look_at = 0.0
+        self._lock = threading.Lock()
+
+    def look(self) -> list[Any]:
+        """Streams that are there, each a `pylsl.StreamInfo` without desc.
+
+        Those that were refused, or put off in the last 2.5 s, are left out.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._look_at:
+                self._look_at = now + _LOOK_EVERY_S
+                self._take(self._results(now), now)
+            return [
+                one.info
+                for uid, one in self._sightings.items()
+                if now - one.t_last < _FLICKER_S
+                and uid not in self._put_off
+                and uid not in self._refused
+            ]
+
+    def is_settled(self, uid: str) -> bool:
+        """Whether a stream has been there long enough for a second match to have shown itself."""
+        one = self._sightings.get(uid)
+        return one is not None and time.monotonic() >= one.t_first + _SETTLE_S
+
+    def n_misses(self, uid: str) -> int:
+        """How many looks in a row, 0.1 s apart or more, a stream has not been seen."""
+        one = self._sightings.get(uid)
+        return _MAX_MISSES if one is None else one.n_misses
+
+    def put_off(self, uid: str) -> None:
+        """Leave a stream out for 2.5 s, for it was lost or did not answer."""
+        with self._lock:
+            self._put_off[uid] = time.monotonic() + _PUT_OFF_S
+
+    def is_put_off(self, uid: str) -> bool:
+        """Whether a stream was put off in the last 2.5 s."""
+        return self._put_off.get(uid, 0.0) > time.monotonic()
+
+    def refuse(self, uid: str) -> None:
+        """Leave a stream out for good; the newest 256 of them are remembered."""
+        with self._lock:
+            self._refused.append(uid)
+
+    def _results(self, now: float) -> list[Any]:
+        try:
+            if self._resolver is None:
+                self._resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
+            self.error = ""
+            return list(self._resolver.results())
+        except RuntimeError as error:  # liblsl has no room, no socket, or a fault of its own
+            self.error = str(error)
+            self._look_at = now + _RETRY_S
+            return []
+
+    def _take(self, infos: list[Any], now: float) -> None:
+        there = {info.uid(): info for info in infos}
+        before = self._sightings
+        missed = {
+            uid: _Sighting(one.info, one.t_first, one.t_last, one.n_misses + 1)
+            for uid, one in before.items()
+            if uid not in there and one.n_misses < _MAX_MISSES
+        }
+        seen = {
+            uid: _Sighting(info, _first(before.get(uid), now), now) for uid, info in there.items()
+        }
+        self._sightings = missed | seen
+        self._put_off = {uid: t for uid, t in self._put_off.items() if t > now}
+
+
+def _first(before: _Sighting | None, now: float) -> float:
+    """Since when a stream is there: from now on where it was away for longer than a flicker."""
+    return now if before is None or now - before.t_last >= _FLICKER_S else before.t_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +148,21 @@ class StreamSummary:
         )
 
 
+def all_streams(timeout_s: float) -> list[Any]:
+    """Streams seen within `timeout_s`, each a `pylsl.StreamInfo`; below 1 s some may be missed."""
+    watcher = StreamWatcher()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        watcher.look()
+        time.sleep(_POLL_S)
+    there = watcher.look()
+    _require_look(watcher, there)
+    return there
+
+
 def list_streams(timeout_s: float = 1.0) -> list[StreamSummary]:
-    """Streams that answer within `timeout_s`, in order of name; below 1 s some may be missed."""
-    return _summaries(pylsl.resolve_streams(timeout_s))
+    """Streams seen within `timeout_s`, in order of name; below 1 s some may be missed."""
+    return _summaries(all_streams(timeout_s))
 
 
 def find_matching(
@@ -71,8 +186,7 @@ def find_matching(
         if stop() or settled or (not matching and time.monotonic() >= deadline):
             break
         time.sleep(_POLL_S)
-    if watcher.error and not seen:
-        raise StreamError(f"liblsl cannot look for streams now: {watcher.error}")
+    _require_look(watcher, seen)
     return matching, list(seen.values())
 
 
@@ -123,86 +237,9 @@ def stream_summary(info: Any) -> StreamSummary:
     )
 
 
-@contextmanager
-def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[None]:
-    """Turn whatever pylsl raises about a stream into a StreamLostError."""
-    try:
-        yield
-    except LostError as error:
-        raise lost_stream_error(found.name(), found.source_id()) from error
-    except LslTimeoutError as error:
-        raise StreamLostError(
-            f"stream {quote(found.name())} did not {what} within {timeout_s:g} s: "
-            "is a firewall between this machine and the sender?"
-        ) from error
-    except RuntimeError as error:  # liblsl has no room, no socket, or a fault of its own
-        raise StreamLostError(
-            f"stream {quote(found.name())} cannot be received now: {error}"
-        ) from error
-
-
-def make_inlet(found: Any, max_buffer: int) -> Any:
-    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
-
-    `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream.
-    """
-    with liblsl_errors(found, "answer"):
-        return pylsl.StreamInlet(
-            found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
-        )
-
-
-def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
-    """Header with its desc, as a `pylsl.StreamInfo`; a StreamLostError if it does not come."""
-    with liblsl_errors(found, "send its header", timeout_s):
-        return inlet.info(timeout_s)
-
-
-def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
-    """Connect, and learn the sender's clock now rather than inside the first pull."""
-    with liblsl_errors(found, "open its data connection", timeout_s):
-        # The clock first, for it takes a second: samples queue from the moment of opening on.
-        inlet.time_correction(timeout_s)
-        inlet.open_stream(timeout_s)
-
-
-def measure_clock(inlet: Any) -> tuple[float, float] | None:
-    """Offset of the sender's clock and its uncertainty, s; None where liblsl has none yet."""
-    remote_s, uncertainty_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
-    # pylsl's own call leaves the uncertainty out.
-    measure = lib.lsl_time_correction_ex
-    measure.restype = ctypes.c_double
-    offset_s = measure(
-        inlet.obj,
-        ctypes.byref(remote_s),
-        ctypes.byref(uncertainty_s),
-        ctypes.c_double(0.0),
-        ctypes.byref(code),
-    )
-    return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
-
-
-def pull_texts(inlet: Any, found: Any, timeout_s: float = 0.0) -> list[tuple[float, str]]:
-    """Texts of a stream of one string a sample, after their time stamps, s; waits for the first.
-
-    Each is cut at 64 KiB; bytes that are not UTF-8 become backslash escapes.
-    """
-    with liblsl_errors(found, "answer"):
-        texts, stamps = inlet.pull_chunk(
-            timeout=timeout_s, max_samples=_MAX_TEXTS, min_samples=1, as_numpy=True
-        )
-    return [
-        (float(stamp), text[:_MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace"))
-        for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
-    ]
-
-
-def lost_stream_error(name: str, source_id: str) -> StreamLostError:
-    """Error for a stream that was there and is gone."""
-    return StreamLostError(
-        f"stream {quote(name)} (source_id {quote(source_id)}) was there and is gone: "
-        "restart its sender"
-    )
+def _require_look(watcher: StreamWatcher, seen: Collection[object]) -> None:
+    if watcher.error and not seen:
+        raise StreamError(f"liblsl cannot look for streams now: {watcher.error}")
 
 
 def _matches(info: Any, properties: Mapping[str, str]) -> bool:

@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pylsl
-
 from rtbrain.errors import SettingsError, StreamLostError, plain_text
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
-from rtbrain.stream.lsl.resolve import (
-    StreamSummary,
-    fetch_full_info,
-    liblsl_errors,
-    list_streams,
-    make_inlet,
-    pull_texts,
-)
+from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
+from rtbrain.stream.lsl.resolve import StreamSummary, all_streams, list_streams
 from rtbrain.stream_names import is_status, sender_of
 
 _POLL_S = 0.02
@@ -69,7 +61,7 @@ def streams(timeout_s: float = 2.0) -> list[LiveStream]:
     ...     line = f"{stream.name}: {stream.n_channels} channels at {stream.sfreq_hz:g} Hz"
     """
     default_lsl_scope()
-    found = pylsl.resolve_streams(timeout_s / 2)
+    found = all_streams(timeout_s / 2)
     status = [info for info in found if is_status(info.name())]
     with ThreadPoolExecutor(_MAX_THREADS) as pool:
         headers = pool.map(partial(_header, timeout_s=timeout_s / 2), found)

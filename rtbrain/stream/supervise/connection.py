@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from rtbrain.errors import RtbrainError, StreamError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
@@ -52,44 +53,25 @@ class ConnectionOpened:
     chunk: Chunk
 
 
+class Problem(Enum):
+    """What keeps a stream from being decoded."""
+
+    UNREACHABLE = "it cannot be reached now, and will be tried again"
+    REFUSED = "it is not what the decoder needs, and will not be tried again"
+    SEARCH_FAILED = "streams cannot be looked for now; it is tried again"
+    AMBIGUOUS = "another stream than the one connected matches too, and was only seen now"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ConnectionFailed:
-    """It cannot be reached now, and will be tried again."""
+    """A problem; with `AMBIGUOUS`, `link` is the stream that is connected."""
 
-    error: StreamError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StreamRefused:
-    """It is not what the decoder needs, and will not be tried again."""
-
+    problem: Problem
     error: RtbrainError
+    link: ConnectedStream | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SearchFailed:
-    """Streams cannot be looked for now; it is tried again."""
-
-    error: StreamError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ambiguous:
-    """Another stream than that of `link` matches too, and was only seen now."""
-
-    link: ConnectedStream
-    error: StreamError
-
-
-ConnectionEvent = (
-    ConnectionStarted
-    | HeaderAccepted
-    | ConnectionOpened
-    | ConnectionFailed
-    | StreamRefused
-    | SearchFailed
-    | Ambiguous
-)
+ConnectionEvent = ConnectionStarted | HeaderAccepted | ConnectionOpened | ConnectionFailed
 
 
 class ConnectionWorker:
@@ -97,7 +79,7 @@ class ConnectionWorker:
 
     The thread is a daemon: what hangs in liblsl does not delay the end. It closes what it connected
     unless a `ConnectionOpened` or a `HeaderAccepted` was taken from `events`. For 10 s after it
-    connected to a stream it looks for a second one that matches: `Ambiguous`.
+    connected to a stream it looks for a second one that matches.
     """
 
     def __init__(
@@ -162,7 +144,7 @@ class ConnectionWorker:
         try:
             candidate = self._query.only(timeout_s, self._stop.is_set)
         except StreamError as error:
-            self.events.put(StreamRefused(error))
+            self.events.put(ConnectionFailed(Problem.REFUSED, error))
             return
         link = self._connect(candidate)
         if link is not None:
@@ -194,7 +176,8 @@ class ConnectionWorker:
                     return
             # Seen in two rounds: one that died as the other came is not in the second.
             elif len(found) > 1 and uids == self._seen and uids != self._reported:
-                self.events.put(StreamRefused(self._query.ambiguous_error(found)))
+                several = self._query.ambiguous_error(found)
+                self.events.put(ConnectionFailed(Problem.REFUSED, several))
                 self._reported = uids
             self._seen = uids
             self._stop.wait(pause_s)
@@ -219,7 +202,8 @@ class ConnectionWorker:
         if both and not self._busy():
             self._sole = None
             self._reported = uids
-            self.events.put(Ambiguous(link, self._query.ambiguous_error(found)))
+            several = self._query.ambiguous_error(found)
+            self.events.put(ConnectionFailed(Problem.AMBIGUOUS, several, link))
 
     def _busy(self) -> bool:
         return self._stop.is_set() or not self._jobs.empty()
@@ -228,7 +212,7 @@ class ConnectionWorker:
         try:
             return [one for one in self._query.all(stop) if one.uid not in self._refused]
         except StreamError as error:
-            self.events.put(SearchFailed(error))
+            self.events.put(ConnectionFailed(Problem.SEARCH_FAILED, error))
             return []
 
     def _other_sender_error(self, candidate: Candidate) -> StreamError | None:
@@ -246,7 +230,7 @@ class ConnectionWorker:
         try:
             inlet = self._query.connect(candidate)
         except StreamLostError as error:
-            self.events.put(ConnectionFailed(error))
+            self.events.put(ConnectionFailed(Problem.UNREACHABLE, error))
             return None
         except RtbrainError as error:
             self._refuse(candidate, error)
@@ -270,14 +254,14 @@ class ConnectionWorker:
     def _refuse(self, candidate: Candidate, error: RtbrainError) -> None:
         # A header does not change while its sender runs: it is judged once.
         self._refused.append(candidate.uid)
-        self.events.put(StreamRefused(error))
+        self.events.put(ConnectionFailed(Problem.REFUSED, error))
 
     def _open(self, link: ConnectedStream) -> bool:
         try:
             chunk = link.inlet.pull(0.0)
         except StreamError as error:
             link.inlet.close()
-            self.events.put(ConnectionFailed(error))
+            self.events.put(ConnectionFailed(Problem.UNREACHABLE, error))
             return False
         if chunk is None:  # closed meanwhile
             return False

@@ -9,9 +9,8 @@ from pylsl.lib import fmt2string
 from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.inlet import LslSource
+from rtbrain.stream.lsl.inlet import ANSWER_S, LslSource
 from rtbrain.stream.lsl.resolve import (
-    ANSWER_S,
     StreamSummary,
     ambiguous_stream_error,
     find_matching,

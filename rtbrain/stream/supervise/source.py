@@ -13,7 +13,6 @@ from rtbrain.errors import MontageError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.supervise.connection import (
-    Ambiguous,
     ConnectedStream,
     ConnectionEvent,
     ConnectionFailed,
@@ -21,8 +20,7 @@ from rtbrain.stream.supervise.connection import (
     ConnectionStarted,
     ConnectionWorker,
     HeaderAccepted,
-    SearchFailed,
-    StreamRefused,
+    Problem,
 )
 from rtbrain.stream.supervise.query import StreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
@@ -49,7 +47,7 @@ class SupervisedSource:
 
     A pull gives empty chunks while there is no stream. When one is back that meets the
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
-    filters and windows restart.
+    filters and windows restart. `counter` numbers the samples of every connection.
 
     Parameters
     ----------
@@ -58,7 +56,7 @@ class SupervisedSource:
     requirements : StreamRequirements
         What the decoder needs of it.
     montage : Montage
-        What comes out: the names and rate of the requirements.
+        What comes out: the names and rate of the requirements, else a MontageError.
     on_event : callable
         ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls: each
         change of state (the values of `StreamState`), and ``connected`` (the stream, what it
@@ -69,18 +67,6 @@ class SupervisedSource:
         Without a sample for this long the stream is stalled, and lost soon after, s.
     clock : callable
         LSL clock, s.
-
-    Attributes
-    ----------
-    montage : Montage
-        Channels and nominal rate of the chunks.
-    counter : SampleCounter
-        Numbers the samples of every connection.
-
-    Raises
-    ------
-    MontageError
-        The montage has other names or another rate than the requirements.
     """
 
     def __init__(
@@ -128,14 +114,8 @@ class SupervisedSource:
         Without this call, the first pull begins to look, and waits for a stream however long.
         False where `stop()` ended it.
 
-        Raises
-        ------
-        StreamError
-            No stream or several match, it does not answer, or it does not meet the requirements.
-        MontageError
-            Its labels repeat.
-        SettingsError
-            The scale is 0 or not finite.
+        Raises a StreamError where no stream or several match, it does not answer, or it is not what
+        the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
         self._worker.find(timeout_s)
@@ -143,7 +123,7 @@ class SupervisedSource:
             if stop() or self.state is StreamState.STOPPING:
                 return False
             event = self._next_event(_POLL_S)
-            if isinstance(event, ConnectionFailed | SearchFailed | StreamRefused):
+            if isinstance(event, ConnectionFailed):
                 # Without a reason, which the error gives: nobody wants to read it twice.
                 self._machine.to(StreamState.REFUSED)
                 raise event.error
@@ -158,12 +138,8 @@ class SupervisedSource:
         """Next samples; never takes longer than `timeout_s`, whatever the stream does.
 
         Channels are in the order of the requirements, NaN where the stream lacks one. Empty if
-        nothing came in time; None once closed.
-
-        Raises
-        ------
-        StreamError
-            Within 10 s after `connect`, a second stream that matches is seen.
+        nothing came in time; None once closed; a StreamError where a second stream that matches is
+        seen within 10 s after `connect`.
         """
         if self.state is StreamState.STOPPING:
             return None
@@ -198,7 +174,7 @@ class SupervisedSource:
         while (self._link or self._ready) and not self._worker.events.empty():
             event = self._worker.events.get()
             self._apply(event)
-            if isinstance(event, Ambiguous) and event.link is self._first:
+            if isinstance(event, ConnectionFailed) and event.link and event.link is self._first:
                 self._first = None
                 raise event.error
 
@@ -223,13 +199,13 @@ class SupervisedSource:
         match event:
             case ConnectionStarted(candidate):
                 self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
-            case ConnectionFailed(error):
+            case ConnectionFailed(Problem.UNREACHABLE, error):
                 self._machine.to(self._away, reason=str(error))
-            case StreamRefused(error):
+            case ConnectionFailed(Problem.REFUSED, error):
                 self._machine.to(StreamState.REFUSED, reason=str(error))
-            case SearchFailed(error):
+            case ConnectionFailed(Problem.SEARCH_FAILED, error):
                 self._machine.report("search_failed", reason=str(error))
-            case Ambiguous(link, error) if link in (self._link, self._ready):
+            case ConnectionFailed(_, error, link) if link and link in (self._link, self._ready):
                 self._link = self._ready = None
                 self._requirements = self._requirements_before
                 self._machine.to(StreamState.REFUSED, reason=str(error))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rtbrain.errors import RtbrainError
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 from rtbrain.view.streams.matching import DecoderContacts, choose_streams, status_stream_names
 

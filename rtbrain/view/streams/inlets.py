@@ -8,9 +8,9 @@ from typing import Any
 from rtbrain.errors import StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, decode_header, received_decodes
-from rtbrain.stream.lsl.inlet import LslSource
-from rtbrain.stream.lsl.resolve import (
+from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
+    LslSource,
     fetch_full_info,
     liblsl_errors,
     make_inlet,

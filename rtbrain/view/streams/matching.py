@@ -11,7 +11,7 @@ import pylsl
 
 from rtbrain.errors import StreamLostError, list_words
 from rtbrain.stream.lsl.decodes import decoder_contacts
-from rtbrain.stream.lsl.resolve import ANSWER_S, fetch_full_info, make_inlet
+from rtbrain.stream.lsl.inlet import ANSWER_S, fetch_full_info, make_inlet
 from rtbrain.stream_names import (
     is_manual_marks,
     is_recorder_status,

@@ -17,7 +17,7 @@ DEADLINE_S = 20.0
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: every name here is unique."""
-    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Ward:
         """Connect, and pull until a second stream is seen, if it was not at once."""
         with pytest.MonkeyPatch.context() as patch:
             if slow_to_answer:  # the first is taken before the other answers: a busy machine
-                patch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+                patch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
             self.source.connect(10.0)
         self.until_told("refused")
 
@@ -112,7 +112,7 @@ class Ward:
 @pytest.fixture
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: there is none."""
-    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
 
 
 @pytest.fixture

@@ -312,7 +312,7 @@ def test_a_long_or_strange_label_is_shown_as_it_is(panel_of):
 
 @pytest.mark.lsl
 def test_a_real_decode_stream_that_ends_turns_grey(panel_of, qtbot, monkeypatch):
-    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
     name = uuid.uuid4().hex
     outlet = DecodeOutlet(
         name, ("rest", "move"), hop_s=HOP_S, montage=montage_of(2, 512.0), bundle_id="b",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtbrain.outlet.lsl import DecodeOutlet, StatusOutlet
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
 from rtbrain.view.health.indicators import stream_indicator
 from rtbrain.view.streams.matching import choose_streams, explain_mismatch
@@ -29,7 +29,7 @@ OTHERS = Montage(("Z1", "Z2", "Z3", "Z4", "Z5", "Z6"), ("seeg",) * 6, SFREQ_HZ)
 
 @pytest.fixture
 def name(monkeypatch):
-    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
     return uuid.uuid4().hex
 
 

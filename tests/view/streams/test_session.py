@@ -7,7 +7,7 @@ import pylsl
 import pytest
 
 from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.matching import choose_streams
@@ -20,7 +20,7 @@ DEADLINE_S = 15.0
 
 @pytest.fixture
 def name(monkeypatch):
-    monkeypatch.setattr("rtbrain.stream.lsl.watch._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
     return uuid.uuid4().hex
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pylsl
 import pytest
 
-from rtbrain.stream.lsl.watch import StreamWatcher
+from rtbrain.stream.lsl.resolve import StreamWatcher
 
 
 def info(uid):
@@ -36,7 +36,7 @@ class Network:
 @pytest.fixture
 def network(monkeypatch):
     made = Network()
-    monkeypatch.setattr("rtbrain.stream.lsl.watch.time.monotonic", lambda: made.now)
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve.time.monotonic", lambda: made.now)
     monkeypatch.setattr(pylsl, "ContinuousResolver", lambda **_: made)
     return made
 
