@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from rtbrain.check.demo.report import run_demo
+from rtbrain.check.demo import run_demo
 from rtbrain.config import DemoSettings, parse_settings, read_settings
 from rtbrain.config.flags import flag, override
 from rtbrain.processes import interrupt_on_sigterm

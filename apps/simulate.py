@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from rtbrain.check.faults.inject.grammar import FAULT_KINDS, parse_fault
-from rtbrain.check.faults.inject.outlet import FaultyOutlet, stream_patient
+from rtbrain.check.faults.faulty_outlet import FaultyOutlet, stream_patient
+from rtbrain.check.faults.grammar import FAULT_KINDS, parse_fault
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.playing import require_positive

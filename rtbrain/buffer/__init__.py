@@ -1,7 +1,6 @@
 """3. Chunk to Windows: a ring in place, and the windows cut from it."""
 
 from rtbrain.buffer.event_windows import EventWindows, LiveEventWindows, Marker
-from rtbrain.buffer.ring import Ring
-from rtbrain.buffer.windows import Windows
+from rtbrain.buffer.windows import Ring, Windows
 
 __all__ = ["EventWindows", "LiveEventWindows", "Marker", "Ring", "Windows"]

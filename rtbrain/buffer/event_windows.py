@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.buffer.ring import Ring, StampRing
-from rtbrain.buffer.windows import coverage_flaw, no_windows, require_next
+from rtbrain.buffer.windows import Ring, StampRing, coverage_flaw, no_windows, require_next
 from rtbrain.errors import SettingsError
 from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
 

@@ -24,8 +24,8 @@ _READERS = {
     **dict.fromkeys(MNE_SUFFIXES, ("mne", "read_mne", "")),
     ".xdf": ("xdf.read", "read_xdf", "stream"),
     ".npy": ("open", "read_npy", "sfreq_hz"),
-    ".nwb": ("datasets.nwb", "open_nwb", "stream"),
-    **dict.fromkeys((".h5", ".hdf5"), ("datasets.braintreebank", "read_trial", "")),
+    ".nwb": ("nwb", "open_nwb", "stream"),
+    **dict.fromkeys((".h5", ".hdf5"), ("braintreebank", "read_trial", "")),
 }
 _LOOKED_AT_S = 10.0
 
@@ -135,7 +135,7 @@ def read_recording(
     if str(source).startswith(SYNTHETIC):
         _check_options(str(source), "sfreq_hz", sfreq_hz, stream)
         words = str(source).removeprefix(SYNTHETIC)
-        return _reader_of("datasets.synthetic", "open_synthetic")(words, sfreq_hz)
+        return _reader_of("synthetic", "open_synthetic")(words, sfreq_hz)
     path = Path(source)
     if not path.exists():
         raise RecordingError(f"no file or folder {path}: check the path")

@@ -14,7 +14,7 @@ from rtbrain.signal.quality_rules import (
     RelativeRules,
     ShaftCorrelation,
 )
-from rtbrain.signal.shafts import contact_rows, shaft_pairs
+from rtbrain.signal.reference import contact_rows, shaft_pairs
 from rtbrain.types import Chunk, Floats, Mask, Montage
 
 _BLOCK_S = 0.25

@@ -1,4 +1,6 @@
-"""The published spectrogram: STFT magnitudes, z-scored in the window, computed frame by frame."""
+"""STFT magnitudes, z-scored in the window as published, or frame by frame while it runs."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +12,10 @@ from rtbrain.spectrogram.frames import (
     check_frames,
     cut_frames,
 )
-from rtbrain.types import Floats, Spectrogram, Window
+from rtbrain.types import Doubles, Floats, Ints, Mask, Spectrogram, Window
+
+_KNOWN_FRAMES = 100
+_MOST_DEVIATIONS = 5.0
 
 
 class PublishedStft:
@@ -122,3 +127,223 @@ class PublishedStft:
         self._right_signal[:, : rest.shape[1]] = rest
         for signal, out in ((self._left_signal, self._left), (self._right_signal, self._right)):
             self._magnitudes(cut_frames(signal, self._frame_samples, self._hop_samples), out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunningStatistics:
+    """Mean and variance of the magnitudes of a session so far.
+
+    Attributes
+    ----------
+    mean : ndarray, float64 [n_channels, n_freqs]
+        Microvolts.
+    variance : ndarray, float64 [n_channels, n_freqs]
+        Microvolts squared, ddof 0.
+    count : ndarray, int64 [n_channels]
+        Frames that each channel has fed; where 0, nothing is known of the channel.
+    """
+
+    mean: Doubles
+    variance: Doubles
+    count: Ints
+
+    def copy(self) -> "RunningStatistics":
+        """The same values in arrays of their own."""
+        return RunningStatistics(self.mean.copy(), self.variance.copy(), self.count.copy())
+
+
+class RunningStft:
+    """STFT whose frames are z-scored once, by the statistics of what came before.
+
+    Frames lie wholly inside the window and are counted back from its end, so nothing is padded
+    and the newest frame ends with the newest sample. A frame first feeds its channel's mean and
+    variance, exponentially weighted, with the weight ``max(1 / n, 1 / time_constant_frames)`` of
+    the nth frame (at first the plain mean and variance of all so far), and is normalised by
+    them; a deviation of 0 counts as 1. The result is kept: later windows show the same values.
+    After a channel's first 100 frames, a frame feeds at most 5 deviations from the mean, so that
+    an artefact does not hide the brain behind it for minutes.
+
+    **Time is fed once.** A frame feeds the statistics only if it ends at least `hop_samples`
+    after the last one that was fed. A window that starts a multiple of `hop_samples` after the
+    one before, with no samples lost between, adds its new frames; frames of windows that were
+    skipped are fed as far as they lie in this window. In all other cases the kept frames are off
+    the grid: all are computed anew, those of time already fed are normalised by the statistics
+    as they stand. A window that ends before the previous one starts a new recording: all its
+    frames are fed. The statistics survive this and any gap; `reset` forgets them.
+
+    A channel that is not good in the window's quality does not feed, nor does a frame with a
+    non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
+    row that still holds a non-finite frame, or one that came before its channel ever fed.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the windows.
+    length_samples : int
+        Length of the windows.
+    frame_samples : int
+        Length of a frame.
+    hop_samples : int
+        From one frame to the next.
+    n_freqs : int
+        Bins kept, from 0 Hz up.
+    time_constant_frames : float
+        Frames after which the weight of a frame has fallen to 1/e; at least 1.
+    statistics : RunningStatistics, optional
+        Initial state, as from a decoder bundle; not changed.
+    frozen : bool
+        Never update the statistics.
+
+    References
+    ----------
+    West, "Updating mean and variance estimates: an improved method", Commun. ACM 22 (1979),
+    doi:10.1145/359146.359153.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        length_samples: int,
+        *,
+        frame_samples: int = 400,
+        hop_samples: int = 50,
+        n_freqs: int = 40,
+        time_constant_frames: float,
+        statistics: RunningStatistics | None = None,
+        frozen: bool = False,
+    ) -> None:
+        check_frames(n_channels, frame_samples, hop_samples)
+        if length_samples < frame_samples:
+            raise SettingsError(
+                f"a window of {length_samples} samples is shorter than a frame of {frame_samples}: "
+                "lengthen the window"
+            )
+        if not time_constant_frames >= 1:
+            raise SettingsError(
+                f"time_constant_frames must be at least 1, got {time_constant_frames}: lengthen it"
+            )
+        n_frames = (length_samples - frame_samples) // hop_samples + 1
+        # Where each frame ends relative to the window's end.
+        self._ends = (np.arange(n_frames) - n_frames + 1) * hop_samples
+        centres = self._ends.astype(np.float64) - frame_samples + frame_samples // 2
+        self.grid = FrameGrid(n_channels, length_samples, n_freqs, centres)
+        self._frame_samples = frame_samples
+        self._hop_samples = hop_samples
+        self._least_weight = 1 / time_constant_frames
+        self._frozen = frozen
+        self._given = _start(statistics, n_channels, n_freqs, frozen)
+        self._magnitudes = FrameMagnitudes(frame_samples, n_freqs)
+        # Normalised frames in a ring, the oldest at `_head`, and whether they are finite.
+        self._kept = np.empty((n_channels, n_frames, n_freqs), np.float32)
+        self._finite = np.empty((n_channels, n_frames), np.bool_)
+        self.reset()
+
+    @property
+    def statistics(self) -> RunningStatistics:
+        """Copy of the current statistics, to store and to start from later."""
+        return self._now.copy()
+
+    def reset(self) -> None:
+        """Forget the frames, and return to the initial statistics."""
+        self._now = self._given.copy()
+        self._head = 0
+        self._kept_stop: int | None = None  # number of the sample after the last window
+        self._fed_stop: int | None = None  # the same for the last frame that was fed
+        self._kept_lost_samples = 0
+
+    def __call__(self, item: Window) -> Spectrogram:
+        """Spectrogram of a window."""
+        self.grid.check(item)
+        n_new = self._n_new(item)
+        stop = item.first_sample + self.grid.length_samples
+        if self._kept_stop is not None and stop < self._kept_stop:
+            self._fed_stop = None
+        self._add(item, n_new, stop)
+        self._kept_stop = stop
+        self._kept_lost_samples = item.quality.lost_samples
+
+        data = np.empty_like(self._kept)
+        n_oldest = self.grid.n_frames - self._head
+        data[:, :n_oldest] = self._kept[:, self._head :]
+        data[:, n_oldest:] = self._kept[:, : self._head]
+        finite: Mask = np.logical_and.reduce(self._finite, axis=1)
+        return self.grid.spectrogram(item, data, finite)
+
+    def _n_new(self, window: Window) -> int:
+        """Number of the window's frames that are not in the ring."""
+        lost_since = window.quality.lost_samples != self._kept_lost_samples
+        if self._kept_stop is None or lost_since:
+            return self.grid.n_frames
+        advance = window.first_sample + self.grid.length_samples - self._kept_stop
+        frames, off_grid = divmod(advance, self._hop_samples)
+        return frames if not off_grid and 0 <= frames < self.grid.n_frames else self.grid.n_frames
+
+    def _add(self, window: Window, n_new: int, stop: int) -> None:
+        """Normalise the newest frames of a window into the ring, oldest first."""
+        if n_new == 0:
+            return
+        start = self.grid.length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
+        frames = cut_frames(window.data[:, start:], self._frame_samples, self._hop_samples)
+        magnitudes = np.empty((self.grid.n_channels, n_new, self.grid.n_freqs), np.float32)
+        self._magnitudes(frames, out=magnitudes)
+        finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
+        for index in range(n_new):
+            frame_stop = stop + int(self._ends[self.grid.n_frames - n_new + index])
+            frame = magnitudes[:, index].astype(np.float64)
+            if self._fed_stop is None or frame_stop >= self._fed_stop + self._hop_samples:
+                self._fed_stop = frame_stop
+                if not self._frozen:
+                    self._feed(frame, window.quality.good & finite[:, index])
+            known = self._now.count > 0
+            self._kept[:, self._head] = self._normalise(frame)
+            self._finite[:, self._head] = finite[:, index] & known
+            self._head = (self._head + 1) % self.grid.n_frames
+
+    def _feed(self, frame: Doubles, feeding: Mask) -> None:
+        """Update the statistics of some channels with a frame, float64 [n_channels, n_freqs]."""
+        mean, variance, count = self._now.mean, self._now.variance, self._now.count
+        count += feeding
+        weight = np.maximum(1 / np.maximum(count, 1), self._least_weight)
+        weight = np.where(feeding, weight, 0)[:, None]  # [C, 1]
+        delta = np.where(feeding[:, None], frame - mean, 0)
+        # An artefact of 1 mV would dominate the variance for minutes: once a channel is known, a
+        # frame counts for at most 5 deviations.
+        bound = _MOST_DEVIATIONS * np.sqrt(variance)
+        bound[(count <= _KNOWN_FRAMES)[:, None] | (variance == 0)] = np.inf
+        np.clip(delta, -bound, bound, out=delta)
+        step = weight * delta
+        mean += step
+        # (1 - w) (variance + w delta²), which for w = 1/n is the plain variance of n frames.
+        step *= delta
+        variance += step
+        variance *= 1 - weight
+
+    def _normalise(self, frame: Doubles) -> Doubles:
+        deviation = np.sqrt(self._now.variance)
+        deviation[deviation == 0] = 1
+        return (frame - self._now.mean) / deviation
+
+
+def _start(
+    statistics: RunningStatistics | None, n_channels: int, n_freqs: int, frozen: bool
+) -> RunningStatistics:
+    shape = (n_channels, n_freqs)
+    if statistics is None:
+        if frozen:
+            raise SettingsError(
+                "frozen statistics need statistics to begin with: give those of a decoder, or "
+                "do not freeze"
+            )
+        return RunningStatistics(np.zeros(shape), np.zeros(shape), np.zeros(n_channels, np.int64))
+    got = (statistics.mean.shape, statistics.variance.shape, statistics.count.shape)
+    if got != (shape, shape, shape[:1]):
+        raise SettingsError(
+            f"statistics of shapes {got} do not fit {n_channels} channels and {n_freqs} bins: "
+            "give those of the same montage and spectrogram"
+        )
+    # A bundle may hold them in single precision.
+    return RunningStatistics(
+        statistics.mean.astype(np.float64),
+        statistics.variance.astype(np.float64),
+        statistics.count.astype(np.int64),
+    )

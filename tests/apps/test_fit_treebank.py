@@ -9,7 +9,7 @@ import pytest
 from rtbrain.decoder import read_bundle
 from tests.apps.program import rtbrain
 from tests.conftest import brain_like
-from tests.recording.datasets.treebank import write_trial
+from tests.recording.treebank import write_trial
 
 SFREQ_HZ = 512.0
 N_WORDS = 120

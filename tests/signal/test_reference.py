@@ -5,7 +5,7 @@ import pytest
 
 from rtbrain.errors import MontageError
 from rtbrain.signal import Bipolar, CommonAverage, Laplacian
-from rtbrain.signal.shafts import shaft_pairs
+from rtbrain.signal.reference import shaft_pairs
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 from tests.signal.recording import whole

@@ -15,8 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from rtbrain.check.faults.rig import Rig
-from rtbrain.check.faults.world import SIGNAL_S, StatusListener, World, patient_samples
+from rtbrain.check.faults.rig import SIGNAL_S, Rig, StatusListener, World, patient_samples
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import SignalOutlet

@@ -1,20 +1,28 @@
-"""What the rows of the fault matrix work on: a synthetic patient, and decoders fitted on it."""
+"""What the rows work on: a synthetic patient, decoders fitted on it, and a world to stream in.
+
+A row about streams is written once and runs in two worlds: `simulated` (the live loop on a virtual
+clock) and `live` (`rtbrain decode` in a process of its own, over LSL).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from rtbrain.bundling import build_decoder
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle
+from rtbrain.errors import StreamError
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.processes import last_line
 from rtbrain.stage import SignalStage, Stage
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Window, to_samples
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Ints, Montage, Window, to_samples
 
 # What was observed, and whether that is what must hold.
 Finding = tuple[str, bool]
@@ -37,6 +45,9 @@ SMALL_SIZES = {
         "n_layers": 2,
     },
 }
+# The patient's signal, which begins anew at its end.
+SIGNAL_S = 120.0
+BACK_WITHIN_S = 30.0  # longest from the return of a stream to valid decodes, or a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +148,151 @@ def cut_signal(
         chunks.append(Chunk(np.ascontiguousarray(data[:, first:stop]), stamps[first:stop], first))
         first, turn = stop, turn + 1
     return chunks
+
+
+@dataclass(slots=True)
+class StatusListener:
+    """Keeps every decode and status event of a decoder or recorder.
+
+    ``run(stop)`` lets time pass and collects, until ``stop()`` is true.
+    """
+
+    clock: Callable[[], float]
+    run: Callable[[Callable[[], bool]], None]
+    decodes: list[ReceivedDecode] = field(default_factory=list)
+    events: list[StatusEvent] = field(default_factory=list)
+
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Listen until a condition holds; False if it did not in time."""
+        end_s = self.clock() + timeout_s
+        self.run(lambda: condition() or self.clock() > end_s)
+        return condition()
+
+    def require(
+        self, condition: Callable[[], bool], timeout_s: float, failure: str, log: Path
+    ) -> None:
+        """Listen until a condition holds, or raise a StreamError with the log's last line."""
+        if not self.until(condition, timeout_s):
+            raise StreamError(f"{failure} within {timeout_s:g} s: {last_line(log)}")
+
+    def during(self, duration_s: float) -> None:
+        """Listen for a while."""
+        self.until(lambda: False, duration_s)
+
+    def event(self, name: str, after_s: float = 0.0) -> StatusEvent | None:
+        """First event of that name after a time."""
+        return next((one for one in self.events if one.event == name and one.t > after_s), None)
+
+    def valid_after(self, at_s: float) -> list[ReceivedDecode]:
+        """Valid decodes of windows that end after a time."""
+        return [one for one in self.decodes if one.valid and one.t_stop > at_s]
+
+
+class Sender(Protocol):
+    """Streams on one time base: sample n has the stamp start_s + n / rate."""
+
+    start_s: float
+    last_stamp: float
+
+    def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
+        """Announce a stream, by default of the patient's channels, and send."""
+        ...
+
+    def end(self) -> float:
+        """End all streams; the time at which that began, s."""
+        ...
+
+    def hang(self) -> float:
+        """Send no more samples without closing the connection; the time of that, s."""
+        ...
+
+
+@dataclass(slots=True)
+class World:
+    """A sender, a decoder that has begun to decode it, and what the decoder sends."""
+
+    kind: str
+    sender: Sender
+    listener: StatusListener
+    window_s: float
+    hop_s: float
+    stall: Callable[[float], None]  # stops the decoder, not the sender, for some seconds
+    resident_kib: Callable[[], float]  # of the decoder
+    n_dropped: Callable[[], int]  # samples that its inlet dropped
+    slack: int  # how far counts of samples or windows may be off
+    tolerance: float  # how far decodes may differ from those made offline
+    delivery_s: float  # longest time from a sample to the decode that it completes
+    back_s: float = 0.0  # when the stream returned last
+    # Of each time that it was decoded before: end of the first window, stamp of the last sample.
+    runs: list[tuple[float, float]] = field(default_factory=list)
+
+    def begin_again(self, montage: Montage | None = None, *, n_valid: int = 3) -> float:
+        """Let the stream return, and wait for valid decodes of it; when it returned, s."""
+        before = self.listener.valid_after(self.back_s)
+        if before:
+            self.runs.append((before[0].t_stop, self.sender.last_stamp))
+        self.sender.begin(montage)
+        self.back_s = self.listener.clock()
+        self.listener.until(
+            lambda: len(self.listener.valid_after(self.back_s)) >= n_valid, BACK_WITHIN_S
+        )
+        return self.back_s
+
+
+def patient_samples(rig: Rig, montage: Montage, numbers: Ints) -> Floats:
+    """Samples of these numbers and labels; a label that is not the patient's gets a sine."""
+    signal = rig.signal(SIGNAL_S)
+    numbers = numbers % signal.shape[1]
+    sine = (50 * np.sin(numbers / 7)).astype(np.float32)
+    rows = [
+        signal[rig.montage.names.index(name), numbers] if name in rig.montage.names else sine
+        for name in montage.names
+    ]
+    return np.stack(rows)
+
+
+def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) -> float:
+    """Largest difference of these decodes, of the last run, from an offline decoder's.
+
+    That decoder gets the samples of all runs, with the gaps between them, and the channels in the
+    patient's order. Infinite where its windows after the last gap are not those of a new decoder;
+    NaN where a decode has no counterpart.
+    """
+    *runs, last = [*world.runs, (decodes[0].t_stop, decodes[-1].t_stop)]
+    decoder, new = rig.decoder(world.kind), rig.decoder(world.kind)
+    next_sample = 0
+    for run in runs:
+        chunk = _chunk_of_run(rig, world, run, next_sample)
+        decoder.decode([chunk])
+        next_sample = chunk.first_sample + chunk.n_samples
+    chunk = _chunk_of_run(rig, world, last, next_sample)
+    offline: dict[int, Floats] = {}
+    for window, of_new in zip(decoder.cut(chunk), new.cut(replace(chunk, gap=0)), strict=True):
+        if window.quality.valid and not np.array_equal(window.data, of_new.data):
+            return np.inf
+        decode = decoder.readout(decoder.encode(window))
+        if decode.quality.valid:
+            offline[round((decode.t_stop - last[0]) / world.hop_s)] = decode.values
+    places = [round((one.t_stop - last[0]) / world.hop_s) for one in decodes]
+    if not set(places) <= set(offline):
+        return np.nan
+    return max(
+        float(np.abs(one.values - offline[place]).max())
+        for one, place in zip(decodes, places, strict=True)
+    )
+
+
+def _chunk_of_run(rig: Rig, world: World, run: tuple[float, float], next_sample: int) -> Chunk:
+    """Samples of a run, whose first valid window begins with the first that was received."""
+    sfreq_hz, start_s = rig.montage.sfreq_hz, world.sender.start_s
+    begin = round((run[0] - world.window_s - start_s) * sfreq_hz) + 1
+    numbers = np.arange(begin, round((run[1] - start_s) * sfreq_hz) + 1)
+    data = patient_samples(rig, rig.montage, numbers)
+    gap = begin - next_sample if next_sample else 0
+    return Chunk(data, start_s + numbers / sfreq_hz, begin, gap)
+
+
+def with_channels(montage: Montage, extra: tuple[str, ...]) -> Montage:
+    """Montage with more channels behind, without positions."""
+    kinds = (*montage.kinds, *("misc" for _ in extra))
+    return Montage((*montage.names, *extra), kinds, montage.sfreq_hz)

@@ -25,8 +25,7 @@ from rtbrain.check.faults.live import (
     sending,
     wait_until,
 )
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig
-from rtbrain.check.faults.world import StatusListener
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, StatusListener
 from rtbrain.errors import StreamError
 from rtbrain.extras import load_extra
 from rtbrain.processes import last_line, running_command

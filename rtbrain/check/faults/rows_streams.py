@@ -16,9 +16,16 @@ from uuid import uuid4
 import numpy as np
 
 from rtbrain.check.faults.live import lsl_world
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig
+from rtbrain.check.faults.rig import (
+    BACK_WITHIN_S,
+    FaultCase,
+    Finding,
+    Rig,
+    World,
+    offline_difference,
+    with_channels,
+)
 from rtbrain.check.faults.simulated import simulated_world
-from rtbrain.check.faults.world import BACK_WITHIN_S, World, offline_difference, with_channels
 from rtbrain.errors import StreamError
 
 _GONE_S = 3.0

@@ -15,8 +15,7 @@ import numpy as np
 
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
-from rtbrain.check.faults.rig import Rig
-from rtbrain.check.faults.world import StatusListener, World, patient_samples
+from rtbrain.check.faults.rig import Rig, StatusListener, World, patient_samples
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.live.source import rate_check

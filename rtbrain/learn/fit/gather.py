@@ -28,7 +28,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
-from rtbrain.recording.datasets.braintreebank_tasks import WINDOWS_S
+from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
 from rtbrain.types import Floats, Montage, to_samples
 

@@ -20,7 +20,8 @@ from rtbrain.learn.fit.labels import (
 )
 from rtbrain.live.play import VirtualSession
 from rtbrain.progress import OnProgress
-from rtbrain.recording.datasets import labelled_events, open_trial
+from rtbrain.recording.braintreebank import open_trial
+from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource

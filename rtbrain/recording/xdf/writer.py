@@ -1,11 +1,18 @@
-"""Streams into one XDF file that stays readable if the process is killed or the disk fails."""
+"""Streams into one XDF file that stays readable if the process is killed or the disk fails.
 
+A reader of XDF stops at a chunk whose first byte is 0. So a batch of chunks is written with 0 as
+its first byte, and that byte is corrected once the rest is on the disk: whenever the process or the
+machine dies, readers find whole chunks. pyxdf would reject a whole file for one torn chunk header.
+"""
+
+import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +20,6 @@ import numpy.typing as npt
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.recording.xdf import chunks
 from rtbrain.recording.xdf.chunks import HeaderFacts, parse_stream_header
-from rtbrain.recording.xdf.disk import AtomicAppender, Disk, LocalDisk
 from rtbrain.types import Times
 
 # Samples wait in memory while the disk takes nothing; beyond this, the oldest are dropped.
@@ -21,6 +27,62 @@ MAX_WAITING_BYTES = 256 * 1024**2
 # A backlog is written in batches of this size, to fill what little space is left.
 _BATCH_BYTES = 1024**2
 _BOUNDARY_EVERY_S = 10.0
+
+
+class Disk(Protocol):
+    """A file that can be written at any offset; each call may raise OSError."""
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Write all of the data at an offset."""
+        ...
+
+    def cut(self, length: int) -> None:
+        """Drop everything beyond this length."""
+        ...
+
+    def sync(self) -> None:
+        """Return when everything is on the disk."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class LocalDisk:
+    """A new file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # Open until close().
+            self._file = open(path, "xb", buffering=0)  # noqa: SIM115
+        except FileExistsError as error:
+            raise SettingsError(
+                f"{path} exists already, and a recording overwrites nothing: choose another name"
+            ) from error
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be made: {error.strerror}") from error
+
+    def put(self, offset: int, data: bytes) -> None:
+        """Write all of the data at an offset."""
+        self._file.seek(offset)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def cut(self, length: int) -> None:
+        """Drop everything beyond this length."""
+        self._file.truncate(length)
+
+    def sync(self) -> None:
+        """Return when everything is on the disk."""
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise FileNotFoundError("the file was removed while it was written")
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 @dataclass(slots=True)
@@ -87,19 +149,15 @@ class XdfWriter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: dict[int, StreamCounts] = {}
-        self._appender = AtomicAppender(disk)
+        self._disk = disk
+        self.n_bytes = 0  # in the file
         self._closed = False
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
         self._waiting: deque[_Piece] = deque()
         self.n_waiting_bytes = 0
-        self._appender.add(chunks.MAGIC + chunks.file_header())
+        self._append(chunks.MAGIC + chunks.file_header())
         self._boundary_at = clock() + _BOUNDARY_EVERY_S
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes in the file."""
-        return self._appender.length
 
     def add_stream(self, header: bytes) -> int:
         """Begin a stream by its XML header, byte for byte as liblsl gives it; return its number.
@@ -163,7 +221,7 @@ class XdfWriter:
         """
         if self._clock() >= self._boundary_at:
             # Alone, so that a reader which looks for boundaries finds none in a torn batch.
-            self._appender.add(chunks.boundary())
+            self._append(chunks.boundary())
             self._boundary_at = self._clock() + _BOUNDARY_EVERY_S
         while self._waiting:
             self._write(self._next_batch())
@@ -194,9 +252,9 @@ class XdfWriter:
                 if count.n_bytes
             ]
             if footers:
-                self._appender.add(b"".join(footers))
+                self._append(b"".join(footers))
         finally:
-            self._appender.close()
+            self._disk.close()
         if failed is not None:
             raise failed
 
@@ -238,7 +296,7 @@ class XdfWriter:
         return batch
 
     def _write(self, batch: list[_Piece]) -> None:
-        self._appender.add(b"".join(piece.data for piece in batch))
+        self._append(b"".join(piece.data for piece in batch))
         for piece in batch:
             self._waiting.popleft()
             self.n_waiting_bytes -= len(piece.data)
@@ -250,3 +308,17 @@ class XdfWriter:
                 count.last_stamp = piece.last_stamp
                 count.n_written += piece.n_samples
                 count.n_waiting -= piece.n_samples
+
+    def _append(self, batch: bytes) -> None:
+        """Write a batch to the disk, whole or not at all."""
+        try:
+            self._disk.put(self.n_bytes, b"\0" + batch[1:])
+            self._disk.sync()
+            self._disk.put(self.n_bytes, batch[:1])
+            self._disk.sync()
+        except OSError:
+            # Where this fails too, the 0 still ends the file for its readers.
+            with contextlib.suppress(OSError):
+                self._disk.cut(self.n_bytes)
+            raise
+        self.n_bytes += len(batch)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rtbrain.buffer.ring import Ring
+from rtbrain.buffer.windows import Ring
 from rtbrain.types import Chunk, Floats, Montage
 
 BAND_HZ = (70.0, 150.0)

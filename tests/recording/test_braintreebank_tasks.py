@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.datasets import labelled_events, open_trial
-from rtbrain.recording.datasets.braintreebank_tasks import TASKS, WINDOWS_S
-from tests.recording.datasets.treebank import write_trial
+from rtbrain.recording.braintreebank import open_trial
+from rtbrain.recording.braintreebank_tasks import TASKS, WINDOWS_S, labelled_events
+from tests.recording.treebank import write_trial
 
 RATE_HZ = 256
 N_SAMPLES = 200 * RATE_HZ

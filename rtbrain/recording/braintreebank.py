@@ -15,7 +15,7 @@ import numpy as np
 
 from rtbrain.errors import MontageError, RecordingError
 from rtbrain.extras import load_extra
-from rtbrain.recording.datasets.braintreebank_tasks import (
+from rtbrain.recording.braintreebank_tasks import (
     Trial,
     Triggers,
     Words,

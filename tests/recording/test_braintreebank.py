@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError
-from rtbrain.recording.datasets import open_trial
+from rtbrain.recording.braintreebank import open_trial
 from rtbrain.recording.open import read_recording
 from rtbrain.signal import PublishedLaplacian
 from rtbrain.types import Chunk
 from tests.conftest import brain_like
-from tests.recording.datasets.treebank import write_json, write_table, write_trial
+from tests.recording.treebank import write_json, write_table, write_trial
 
 RATE_HZ = 1019.0
 DATA = brain_like(5, 4000, RATE_HZ)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.check.faults.inject.grammar import OUTLET_FAULT_KINDS, Fault
+from rtbrain.check.faults.grammar import OUTLET_FAULT_KINDS, Fault
 from rtbrain.types import Chunk, Floats, Ints, Mask, Montage, Times
 
 _NEVER = 1 << 62

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.check.faults.inject.grammar import parse_fault
-from rtbrain.check.faults.inject.injection import FaultInjection
-from rtbrain.check.faults.inject.outlet import PhaseOutput, outlet_plan
+from rtbrain.check.faults.faulty_outlet import PhaseOutput, outlet_plan
+from rtbrain.check.faults.grammar import parse_fault
+from rtbrain.check.faults.injection import FaultInjection
 from rtbrain.errors import MontageError
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, cut, montage_of

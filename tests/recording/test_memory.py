@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.recording.datasets.treebank import write_trial
+from tests.recording.treebank import write_trial
 
 SFREQ_HZ = 2048
 N_CHANNELS = 64

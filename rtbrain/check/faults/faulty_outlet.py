@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.console import Console
 
-from rtbrain.check.faults.inject.grammar import OUTLET_FAULT_KINDS, Fault
-from rtbrain.check.faults.inject.injection import FaultInjection
+from rtbrain.check.faults.grammar import OUTLET_FAULT_KINDS, Fault
+from rtbrain.check.faults.injection import FaultInjection
 from rtbrain.errors import MontageError, SettingsError
 from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
 from rtbrain.recording.playing import drain_outlet, iterate_chunks, wait_for_listener

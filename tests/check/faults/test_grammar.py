@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from rtbrain.check.faults.inject import grammar
-from rtbrain.check.faults.inject.grammar import FAULT_KINDS, OUTLET_FAULT_KINDS, Fault, parse_fault
-from rtbrain.check.faults.inject.outlet import outlet_plan
+from rtbrain.check.faults import grammar
+from rtbrain.check.faults.faulty_outlet import outlet_plan
+from rtbrain.check.faults.grammar import FAULT_KINDS, OUTLET_FAULT_KINDS, Fault, parse_fault
 from rtbrain.errors import MontageError, SettingsError
 from tests.conftest import montage_of
 

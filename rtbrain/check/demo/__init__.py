@@ -1,1 +1,0 @@
-"""The demo: a synthetic patient, fitted, decoded live and scored."""

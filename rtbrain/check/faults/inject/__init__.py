@@ -1,1 +1,0 @@
-"""Faults injected into a signal or an outlet, from a short text."""
