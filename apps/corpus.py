@@ -11,9 +11,8 @@ from rtbrain.config import CorpusSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.files import require_writable_file
 from rtbrain.learn.corpus.build import make_corpus
-from rtbrain.learn.corpus.corpus import open_corpus
+from rtbrain.learn.corpus.corpus import CorpusDtype, open_corpus, read_manifest
 from rtbrain.learn.corpus.embed import embed_to_corpus
-from rtbrain.learn.corpus.manifest import CorpusDtype, read_manifest
 from rtbrain.learn.corpus.report import (
     draw_corpus,
     explain_write_errors,

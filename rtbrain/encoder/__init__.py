@@ -1,6 +1,12 @@
 """5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
 
-from rtbrain.encoder.models.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
+from rtbrain.encoder.folder import (
+    encoder_tensors,
+    import_checkpoint,
+    load_encoder,
+    load_encoder_tensors,
+    save_encoder,
+)
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
 from rtbrain.encoder.models.model import (
     ENCODERS,
@@ -14,7 +20,14 @@ from rtbrain.encoder.models.model import (
     random_encoder,
     sizes_of,
 )
-from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.models.patch_encoders import (
+    BIOFAME_SIZES,
+    NEUROBERT_SIZES,
+    BioFAME,
+    BioFAMESizes,
+    NeuroBERT,
+    NeuroBERTSizes,
+)
 from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
 from rtbrain.encoder.models.streaming import (
     STREAMING_SIZES,
@@ -41,14 +54,7 @@ from rtbrain.encoder.runtimes.streaming_runtime import (
 from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
 from rtbrain.encoder.runtimes.window_runtime import Runtime, TorchScriptRuntime, on_threads
 from rtbrain.encoder.stage import EncoderStage, FrameMean, StreamingEncoderStage, streaming_stage
-from rtbrain.encoder.weights.folder import (
-    encoder_tensors,
-    import_checkpoint,
-    load_encoder,
-    load_encoder_tensors,
-    save_encoder,
-)
-from rtbrain.encoder.weights.trained import (
+from rtbrain.encoder.trained import (
     SHIPPED,
     SHIPPED_STREAMING,
     load_trained,

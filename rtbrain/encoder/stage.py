@@ -12,13 +12,8 @@ from rtbrain.types import Embedding, Floats, Ints, Mask, Spectrogram
 class EncoderStage:
     """Encoder as a stage: one window in, its embedding out, nothing remembered.
 
-    Parameters
-    ----------
-    runtime : Runtime
-        The model, loaded and warm.
-    neural_delay_s : float
-        From the moment that an embedding describes (the middle of the pooled frames) to the end
-        of the window, s.
+    `neural_delay_s` reaches from the moment that an embedding describes (the middle of the pooled
+    frames) to the end of the window, s.
     """
 
     def __init__(self, runtime: Runtime, *, neural_delay_s: float) -> None:
@@ -119,29 +114,18 @@ class StreamingEncoderStage:
 
     The window's first sample shows how many frames are new, so that windows may be skipped: one
     that starts a whole number of hops after the last one, and overlaps it, adds its newest frames,
-    hop by hop. In all other cases (the first window, samples lost in between, off the grid of
-    hops, another time) every channel restarts: its output is that of one shot over the window,
-    and continues from there. A bad channel is forgotten, and restarts from its own window when it
-    returns.
+    hop by hop. In all other cases (the first window, lost samples, off the grid of hops) every
+    channel restarts: its output is that of one shot over the window, and continues from there. A
+    bad channel is forgotten, and restarts from its own window when it returns. The same window
+    again, with more or fewer good channels, adds nothing and forgets nothing.
 
     A restarted channel differs from one that never stopped, because attention reaches a context
-    further back in each layer. With the encoders that ship, restarting all channels in every
-    window costs a readout that was fitted on running states 0.004 AUC (0.967 before; the worst of
-    three synthetic patients 0.007), on hard patients nothing (0.911), though the population vector
-    differs by 12 to 16 %, by 3 % after 2.5 s and by half a percent after 5 s. So decodes are valid
-    at once.
+    further back in each layer. Restarting all channels in every window costs a readout that was
+    fitted on running states at most 0.007 AUC, though the population vector differs by 12 to 16 %,
+    by half a percent after 5 s. So decodes are valid at once.
 
-    The same window again, with more or fewer good channels, adds nothing and forgets nothing.
-
-    Parameters
-    ----------
-    runtime : StreamingRuntime
-        The encoder, loaded and warm; no other stage may share its state.
-    hop_samples : int
-        From one window to the next.
-    neural_delay_s : float
-        From the moment that an embedding describes (the middle of the pooled frames) to the end
-        of the window, s.
+    `runtime` is loaded and warm, and no other stage shares its state; `neural_delay_s` is as in
+    `EncoderStage`.
     """
 
     def __init__(

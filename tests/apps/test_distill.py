@@ -23,7 +23,7 @@ from rtbrain.encoder import (
     weights_sha256,
 )
 from rtbrain.learn.training.distill import distillation_objective, teacher_of
-from rtbrain.learn.training.logbook import read_log
+from rtbrain.learn.training.records import read_log
 from tests.apps.pretraining import ENCODER, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 

@@ -12,10 +12,10 @@ from rtbrain.config import PretrainSettings, load_settings
 from rtbrain.encoder import load_encoder
 from rtbrain.files import write_atomically
 from rtbrain.learn.corpus.corpus import open_corpus
-from rtbrain.learn.training import checkpoint, cost
+from rtbrain.learn.training import cost, records
 from rtbrain.learn.training.batches import draw_ahead
-from rtbrain.learn.training.logbook import read_log
 from rtbrain.learn.training.pretrain import pretraining_examples, pretraining_objective
+from rtbrain.learn.training.records import read_log
 from tests.apps.pretraining import FORMS, OBJECTIVES, POPULATION, corpus_of, settings_of
 from tests.apps.program import refused, rtbrain
 

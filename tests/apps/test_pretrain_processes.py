@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtbrain.learn.training.logbook import read_log
+from rtbrain.learn.training.records import read_log
 from tests.apps.pretraining import corpus_of, settings_of
 from tests.apps.program import rtbrain
 

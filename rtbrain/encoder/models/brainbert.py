@@ -23,23 +23,8 @@ from rtbrain.encoder.models.layers import (
 class BrainBERTSizes:
     """Sizes of a BrainBERT, under the names that its checkpoints use.
 
-    Attributes
-    ----------
-    hidden_dim : int
-        Width D; even, and a multiple of `nhead`.
-    layer_dim_feedforward : int
-        Width of the feed-forward part of a layer.
-    nhead : int
-        Attention heads.
-    encoder_num_layers : int
-        Layers.
-    input_dim : int
-        Frequencies F of a frame.
-
-    Raises
-    ------
-    ValueError
-        A size is below 1, or the width does not divide.
+    The width `hidden_dim` D is even and a multiple of the heads `nhead`; `input_dim` is the
+    frequencies F of a frame. ValueError where they do not fit.
     """
 
     hidden_dim: int
@@ -82,11 +67,6 @@ class _InputEncoding(nn.Module):
 class BrainBERT(nn.Module):
     """Transformer over the frames of one channel's spectrogram.
 
-    Parameters
-    ----------
-    sizes : BrainBERTSizes
-        Its sizes; those published are in `BRAINBERT_SIZES`.
-
     References
     ----------
     Wang et al. 2023, BrainBERT, arXiv:2302.14367.
@@ -103,36 +83,20 @@ class BrainBERT(nn.Module):
         self.spec_prediction_head = PredictionHead(sizes.hidden_dim, sizes.input_dim)
 
     def forward(self, spectrogram: Tensor, pad_mask: Tensor | None = None) -> Tensor:
-        """Hidden state of each frame, z-scores [B, T, F] to [B, T, D].
-
-        `pad_mask` [B, T] is True where a frame is padding, left out of the attention of all
-        others.
-
-        Raises
-        ------
-        ValueError
-            There are more frames than positions (5000).
-        """
+        """Z-scores [B, T, F] to hidden states [B, T, D]; `pad_mask` [B, T] hides frames."""
         hidden: Tensor = self.transformer(self._tokens(spectrogram), pad_mask)
         return hidden
 
     def reconstruct(self, hidden: Tensor) -> Tensor:
-        """Hidden states [B, T, D] to the spectrogram that the pretraining head reads, [B, T, F]."""
+        """Hidden states [B, T, D] to the spectrogram [B, T, F], by the pretraining head."""
         spectrogram: Tensor = self.spec_prediction_head(hidden)
         return spectrogram
 
     def embed(self, spectrogram: Tensor, pool: str = "centre", n_pooled: int = 10) -> Tensor:
-        """One embedding per channel: the mean hidden state of a few frames.
+        """Mean hidden state of a few frames: z-scores [B, T, F] to [B, D].
 
-        The last layer is computed for the pooled frames only: no other token of it is read.
-
-        Z-scores [B, T, F] to [B, D]. Pool ``"centre"`` averages the middle frames, as published
-        (T // 2 - 5 up to T // 2 + 5), ``"last"`` the newest.
-
-        Raises
-        ------
-        ValueError
-            `pool` is neither, or there are fewer frames than are pooled.
+        Pool ``"centre"`` averages the middle frames, as published, ``"last"`` the newest. The last
+        layer is computed for these only. ValueError where there are too few frames.
         """
         start, stop = pooled_rows(spectrogram.shape[1], pool, n_pooled)
         rows = self.transformer.rows(self._tokens(spectrogram), start, stop)

@@ -91,9 +91,8 @@ class SelfAttention(nn.Module):
     def rows(self, x: Tensor, start: int, stop: int, pad_mask: Tensor | None) -> Tensor:
         """Attend from the tokens `start` to `stop` only: [B, N, D].
 
-        For few queries the products are re-associated, (W_k' q) . x and W_v (sum p x), so that no
-        key or value is made for the T tokens. The key bias adds the same to each score of a
-        query, which the softmax does not see, and is left out.
+        For few queries the products are re-associated, (W_k' q) . x and W_v (sum p x): no key or
+        value is made for the T tokens. The softmax does not see the key bias, which is left out.
         """
         B, T, D = x.shape
         H, N = self.n_heads, stop - start
@@ -184,10 +183,7 @@ class PredictionHead(nn.Module):
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:
-    """Set the dropout rate everywhere in a module, in place.
-
-    At 0, attention uses the fused kernels, which CPUs have only without dropout.
-    """
+    """Set the dropout rate everywhere; at 0, attention uses the fused kernels of CPUs."""
     for part in module.modules():
         if isinstance(part, SelfAttention):
             part.dropout = rate

@@ -9,9 +9,15 @@ from typing import Literal, NamedTuple, overload
 import torch
 from torch import Tensor, nn
 
-from rtbrain.encoder.models.biofame import BIOFAME_SIZES, BioFAME, BioFAMESizes
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
-from rtbrain.encoder.models.neurobert import NEUROBERT_SIZES, NeuroBERT, NeuroBERTSizes
+from rtbrain.encoder.models.patch_encoders import (
+    BIOFAME_SIZES,
+    NEUROBERT_SIZES,
+    BioFAME,
+    BioFAMESizes,
+    NeuroBERT,
+    NeuroBERTSizes,
+)
 from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes
 from rtbrain.encoder.models.streaming import STREAMING_SIZES, StreamingBERT, StreamingBERTSizes
 from rtbrain.errors import CheckpointError, SettingsError
@@ -46,13 +52,7 @@ def encoder_kind(sizes: EncoderSizes) -> EncoderKind:
 
 
 def sizes_of(kind: EncoderKind, sizes: str | Mapping[str, int], *, key: str) -> EncoderSizes:
-    """Sizes of an encoder, by name or by their numbers.
-
-    Raises
-    ------
-    SettingsError
-        No sizes have that name, or the numbers do not fit together; the message begins with `key`.
-    """
+    """Sizes of an encoder by name or numbers; SettingsError (naming `key`) if they do not fit."""
     each = ENCODERS[kind]
     if isinstance(sizes, str):
         if sizes not in each.named:
@@ -67,16 +67,8 @@ def sizes_of(kind: EncoderKind, sizes: str | Mapping[str, int], *, key: str) -> 
 class EncoderModel(nn.Module):
     """Spectrogram of all channels to one embedding per channel and one of the population.
 
-    Parameters
-    ----------
-    channel_encoder : BrainBERT, NeuroBERT, BioFAME or StreamingBERT
-        Encoder of one channel.
-    popt : PopT or None
-        Encoder of the population; without it the population is all channels in a row.
-    pool : str
-        ``"centre"`` or ``"last"``.
-    n_pooled : int
-        Frames that are averaged.
+    Without `popt` the population is all channels in a row; `n_pooled` frames are averaged, at the
+    ``"centre"`` or the ``"last"``.
 
     Raises
     ------
@@ -120,10 +112,7 @@ class EncoderModel(nn.Module):
 
     @torch.jit.unused
     def delay_frames(self) -> int:
-        """Frames from the moment that is described to those that are pooled.
-
-        A causal encoder may have been trained to describe a moment only after more has followed.
-        """
+        """Frames from the moment that is described to those pooled: 0 but for causal encoders."""
         if not isinstance(self.channel_encoder, StreamingBERT):
             return 0
         return self.channel_encoder.sizes.delay_patches * self.channel_encoder.patch_frames
@@ -186,10 +175,7 @@ def random_encoder(sizes: ChannelSizes, seed: int) -> ChannelEncoder: ...
 
 
 def random_encoder(sizes: EncoderSizes, seed: int) -> Encoder:
-    """Encoder of these sizes with random weights, in eval mode.
-
-    The same seed gives the same weights; torch's global generator is neither read nor moved.
-    """
+    """Encoder of these sizes with weights from the seed, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return sizes.make().eval()

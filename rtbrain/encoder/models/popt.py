@@ -33,23 +33,8 @@ _CENTRE_VOXEL = 128.0
 class PopTSizes:
     """Sizes of a Population Transformer, under the names that its checkpoints use.
 
-    Attributes
-    ----------
-    input_dim : int
-        Width D of a channel's embedding.
-    hidden_dim : int
-        Width P; a multiple of 8 (four position codes, each even) and of `n_head`.
-    layer_dim_feedforward : int
-        Width of the feed-forward part of a layer.
-    n_head : int
-        Attention heads.
-    n_layers : int
-        Layers.
-
-    Raises
-    ------
-    ValueError
-        A size is below 1, or the width does not divide.
+    `input_dim` is the width D of a channel's embedding, `hidden_dim` the width P: a multiple of 8
+    (four position codes, each even) and of the heads. ValueError where they do not fit.
     """
 
     input_dim: int
@@ -94,13 +79,6 @@ def _left_out(good: Tensor) -> Tensor:
 class PopT(nn.Module):
     """Transformer over the channels: one token each, and a CLS token that reads them all.
 
-    Parameters
-    ----------
-    sizes : PopTSizes
-        Its sizes; those published are in `POPT_SIZES`.
-
-    Notes
-    -----
     The CLS token is a vector of ones before the projection, not learned, and lies at index 0 of
     each axis, as published.
 
@@ -133,9 +111,8 @@ class PopT(nn.Module):
         Parameters
         ----------
         embedding : Tensor, float32 [B, C, D]
-            One embedding per channel.
         positions : Tensor, int64 [B, C, 3]
-            L, I, P voxels, 0 to 4999.
+            L, I, P voxels, 0 to 4999; MontageError outside.
         seq_id : Tensor, int64 [B, C], or None
             Which of two windows a channel is taken from; None for all 0.
         pad_mask : Tensor, bool [B, 1 + C], or None
@@ -145,15 +122,8 @@ class PopT(nn.Module):
         -------
         hidden : Tensor, float32 [B, 1 + C, P]
             The first row is CLS.
-        cls_logit : Tensor, float32 [B, 1]
-            Whether the two windows follow each other.
-        token_logit : Tensor, float32 [B, C, 1]
-            Whether a channel was replaced.
-
-        Raises
-        ------
-        MontageError
-            A position is outside 0 to 4999.
+        cls_logit, token_logit : Tensor, float32 [B, 1] and [B, C, 1]
+            Whether the two windows do not follow each other, and whether a channel was replaced.
         """
         tokens = self._tokens(embedding, positions, seq_id)
         hidden: Tensor = self.transformer_encoder(tokens, pad_mask)
@@ -168,11 +138,7 @@ class PopT(nn.Module):
         return self.transformer_encoder.rows(tokens, 0, 1, _left_out(good))[:, 0]
 
     def codes(self, positions: Tensor) -> Tensor:
-        """Tokens before any signal, once per montage: positions [B, C, 3] to [B, 1 + C, P].
-
-        The CLS token, complete, then the position code of each channel. Compiled, positions are
-        not checked here.
-        """
+        """Tokens before any signal: positions [B, C, 3] to CLS and codes [B, 1 + C, P]."""
         encoding = self.input_encoding
         B = positions.shape[0]
         weight = encoding.in_proj.weight
@@ -203,27 +169,17 @@ class PopT(nn.Module):
 
 
 def lip_positions(montage: Montage) -> Ints:
-    """Contact positions as L, I, P voxels (left, inferior, posterior), 1 mm each.
+    """Contact positions as L, I, P voxels (left, inferior, posterior), 1 mm each: int64 [C, 3].
 
-    L, I, P are taken as they are and truncated, as published. World coordinates (x right,
-    y anterior, z superior) are placed in FreeSurfer's conformed volume of 256 voxels of 1 mm,
-    centred on the origin: L = 128 - x, I = 128 - z, P = 128 - y, rounded.
-
-    Parameters
-    ----------
-    montage : Montage
-        With positions in ``"LIP voxels"``, ``"LIP mm"``, ``"MNI mm"``, ``"RAS mm"``, ``"MNI m"``
-        or ``"RAS m"``.
-
-    Returns
-    -------
-    ndarray, int64 [n_channels, 3]
-        0 to 4999.
+    L, I, P are taken as they are and truncated, as published. World coordinates (``"MNI mm"``,
+    ``"RAS mm"``, ``"MNI m"``, ``"RAS m"``; x right, y anterior, z superior) are placed in
+    FreeSurfer's conformed volume of 256 voxels of 1 mm, centred on the origin: L = 128 - x,
+    I = 128 - z, P = 128 - y, rounded.
 
     Raises
     ------
     MontageError
-        A position is missing, its space is unknown, or it falls outside the table.
+        A position is missing, its space is unknown, or it falls outside the table (0 to 4999).
 
     References
     ----------

@@ -17,14 +17,8 @@ from rtbrain.encoder.models.layers import PredictionHead, require_sizes
 class StreamingBERTSizes:
     """Sizes of a StreamingBERT, as in `BrainBERTSizes`; the width need not be even.
 
-    Attributes
-    ----------
-    patch_frames : int
-        Frames P that make one token.
-    context_patches : int
-        Tokens S before its own that a token attends to, in each layer.
-    delay_patches : int
-        After how many more patches it was trained to describe one; no computation reads it.
+    `patch_frames` P make one token, which attends to `context_patches` S before it in each layer;
+    `delay_patches`: after how many more it was trained to describe one (no computation reads it).
     """
 
     hidden_dim: int
@@ -91,16 +85,6 @@ class StreamingBERT(nn.Module):
     distance of tokens counts (a linear bias per head), so time has no beginning. Frames must be
     z-scored by what came before them, not by their window.
 
-    Parameters
-    ----------
-    sizes : StreamingBERTSizes
-        Its sizes; some are in `STREAMING_SIZES`.
-
-    Attributes
-    ----------
-    max_frames : None
-        There is no longest spectrogram.
-
     References
     ----------
     Shi et al. 2021, Emformer, arXiv:2010.10759 (keys and values that are kept). Press et al. 2022,
@@ -131,10 +115,7 @@ class StreamingBERT(nn.Module):
         self.register_buffer("slopes", slopes)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Hidden state of each patch, in one shot: [B, T, F] to [B, T // P, D].
-
-        The oldest T % P frames are not read, so that the last patch ends with the newest frame.
-        """
+        """Hidden state of each patch: [B, T, F] to [B, T // P, D]; the oldest frames left out."""
         return self.run(self.whole_patches(spectrogram))[0]
 
     def layers_of(self, spectrogram: Tensor) -> list[Tensor]:
@@ -142,13 +123,7 @@ class StreamingBERT(nn.Module):
         return self._run(self.whole_patches(spectrogram))[0]
 
     def embed(self, spectrogram: Tensor, pool: str = "last", n_pooled: int = 5) -> Tensor:
-        """Mean hidden state of the newest patches, in one shot: [B, T, F] to [B, D].
-
-        Raises
-        ------
-        ValueError
-            `pool` is not ``"last"``, or `n_pooled` frames are no whole patches of the window.
-        """
+        """Mean hidden state of the newest patches: [B, T, F] to [B, D]."""
         n_patches = n_pooled // self.patch_frames
         n_frames = spectrogram.shape[1]
         if pool != "last":
@@ -166,10 +141,7 @@ class StreamingBERT(nn.Module):
         return next_patch.view(B, N, self.patch_frames, -1)
 
     def run(self, frames: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Hidden states [B, N, D] of frames [B, N * P, F] in one shot.
-
-        And each layer's keys and values [B, H, N, E], for a memory kept elsewhere.
-        """
+        """Hidden states [B, N, D] of [B, N * P, F]; each layer's keys, values [B, H, N, E]."""
         hidden, keys, values = self._run(frames)
         return self.norm(hidden[-1]), keys, values
 
@@ -195,10 +167,7 @@ class StreamingBERT(nn.Module):
         return hidden, keys, values
 
     def bias(self, distance: Tensor) -> Tensor:
-        """Addend of the scores of tokens at these distances [N, S] in the past: [H, N, S].
-
-        The further, the less; nothing of the future, or of more than `context_patches` ago.
-        """
+        """Addend of the scores of tokens at these distances [N, S] in the past: [H, N, S]."""
         hidden = (distance < 0) | (distance > self.context_patches)
         bias = -self.slopes[:, None, None] * distance
         return bias.masked_fill(hidden, float("-inf"))

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtbrain.encoder.models.biofame import BioFAME
 from rtbrain.encoder.models.model import ChannelEncoder, EncoderModel
+from rtbrain.encoder.models.patch_encoders import BioFAME
 from rtbrain.encoder.models.popt import PopT
 from rtbrain.encoder.runtimes.contract import (
     Contract,

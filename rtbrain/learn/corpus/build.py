@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rtbrain.config import CorpusSettings
 from rtbrain.errors import RecordingError, RtbrainError
-from rtbrain.learn.corpus.manifest import LeftOut, SessionEntry
+from rtbrain.learn.corpus.corpus import LeftOut, SessionEntry
 from rtbrain.learn.corpus.report import corpus_progress, print_corpus, print_left_out
 from rtbrain.learn.corpus.sources import (
     CorpusSource,

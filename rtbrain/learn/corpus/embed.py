@@ -16,8 +16,15 @@ from rtbrain.config import Recipe, parse_settings
 from rtbrain.encoder import PopT, load_encoder, training_provenance
 from rtbrain.errors import CheckpointError, RecordingError, SettingsError
 from rtbrain.files import sha256
-from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
-from rtbrain.learn.corpus.manifest import MANIFEST, CorpusDtype, CorpusManifest, hash_settings
+from rtbrain.learn.corpus.corpus import (
+    MANIFEST,
+    Corpus,
+    CorpusDtype,
+    CorpusManifest,
+    CorpusSession,
+    hash_settings,
+    open_corpus,
+)
 from rtbrain.learn.corpus.report import corpus_progress, print_corpus
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
 from rtbrain.progress import OnProgress

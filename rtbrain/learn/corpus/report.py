@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.corpus.corpus import Corpus
-from rtbrain.learn.corpus.manifest import CorpusManifest, LeftOut
+from rtbrain.learn.corpus.corpus import Corpus, CorpusManifest, LeftOut
 from rtbrain.learn.figures import new_figure, save_figure
 from rtbrain.progress import OnProgress, show_progress
 from rtbrain.tables import table

@@ -10,7 +10,7 @@ from pathlib import Path
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.corpus.manifest import CorpusManifest, hash_settings
+from rtbrain.learn.corpus.corpus import CorpusManifest, hash_settings
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.corpus.manifest import (
+from rtbrain.learn.corpus.corpus import (
     MANIFEST,
     CorpusManifest,
     LeftOut,

@@ -4,8 +4,7 @@ from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrog
 from rtbrain.learn.objectives.distillation import Distillation, Teacher, WholeSpectrograms
 from rtbrain.learn.objectives.objective import Batch, Examples, Objective
 from rtbrain.learn.objectives.patches import FourierInversion, FrequencyMaintain, MaskedPatches
-from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
-from rtbrain.learn.objectives.popt_inputs import standardise_inputs
+from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs, standardise_inputs
 
 __all__ = [
     "Batch",

@@ -14,8 +14,12 @@ from torch.nn import functional
 from rtbrain.config.training import GuidanceSettings, MatchSettings, NextPatchSettings
 from rtbrain.encoder import BrainBERT, StreamingBERT
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.learn.objectives.cka import debiased_cka, gram
-from rtbrain.learn.objectives.distillation_scores import DistillationScores, DistillationTotals
+from rtbrain.learn.objectives.distillation_scores import (
+    DistillationScores,
+    DistillationTotals,
+    debiased_cka,
+    gram,
+)
 from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective
 from rtbrain.types import Ints
 

@@ -18,7 +18,7 @@ from rtbrain.config.training import TrainingSettings
 from rtbrain.learn.corpus.corpus import CorpusSession, open_corpus
 from rtbrain.learn.objectives.objective import Examples, Objective
 from rtbrain.learn.training.batches import draw_ahead
-from rtbrain.learn.training.loop import autocast, moved, take_step
+from rtbrain.learn.training.loop import Ranks, autocast, joined_ranks, moved, take_step
 from rtbrain.learn.training.optimiser import make_optimiser
 from rtbrain.learn.training.pretrain import (
     encoder_sizes,
@@ -26,7 +26,6 @@ from rtbrain.learn.training.pretrain import (
     pretraining_objective,
     require_pretrain_corpus,
 )
-from rtbrain.learn.training.ranks import Ranks, joined_ranks
 from rtbrain.types import Montage
 
 # Peak of dense bfloat16 matrix products, FLOP/s, from the manufacturers' data sheets.

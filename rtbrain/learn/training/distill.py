@@ -26,8 +26,8 @@ from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.objectives.distillation import Distillation, Teacher, WholeSpectrograms
 from rtbrain.learn.training.batches import validation_batches
-from rtbrain.learn.training.logbook import read_log
 from rtbrain.learn.training.loop import moved
+from rtbrain.learn.training.records import read_log
 from rtbrain.learn.training.report import draw_distillation
 from rtbrain.learn.training.run import (
     TrainingJob,

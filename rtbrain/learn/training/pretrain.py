@@ -15,8 +15,7 @@ from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.learn.objectives.objective import Examples, Objective
 from rtbrain.learn.objectives.patches import FourierInversion, FrequencyMaintain, MaskedPatches
-from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
-from rtbrain.learn.objectives.popt_inputs import standardise_inputs
+from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs, standardise_inputs
 from rtbrain.learn.training.run import (
     TrainingJob,
     held_out_subjects,

@@ -16,9 +16,8 @@ from rtbrain.files import strict_json, write_atomically
 from rtbrain.learn.figures import new_figure, save_figure
 from rtbrain.learn.objectives.distillation_scores import DistillationScores
 from rtbrain.learn.objectives.objective import Objective
-from rtbrain.learn.training.logbook import read_log
-from rtbrain.learn.training.loop import TrainingProgress
-from rtbrain.learn.training.ranks import Ranks
+from rtbrain.learn.training.loop import Ranks, TrainingProgress
+from rtbrain.learn.training.records import read_log
 
 _VERSIONS = ("rtbrain", "torch", "numpy")
 _N_SMOOTHED = 50  # points of the curve, each a mean of the steps around it

@@ -25,9 +25,8 @@ from rtbrain.errors import SettingsError
 from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
 from rtbrain.learn.objectives import Examples, Objective
-from rtbrain.learn.training.logbook import StepRecord
-from rtbrain.learn.training.loop import train, validate
-from rtbrain.learn.training.ranks import Ranks, joined_ranks
+from rtbrain.learn.training.loop import Ranks, joined_ranks, train, validate
+from rtbrain.learn.training.records import StepRecord
 from rtbrain.learn.training.report import finish
 from rtbrain.processes import stop_on_signals
 

@@ -21,7 +21,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
-from rtbrain.encoder.models.biofame import FrequencyFilter
+from rtbrain.encoder.models.patch_encoders import FrequencyFilter
 from rtbrain.errors import CompiledModelError
 
 torch.set_num_threads(1)

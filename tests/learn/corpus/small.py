@@ -9,7 +9,7 @@ import numpy as np
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.learn.corpus.build import build_corpus
-from rtbrain.learn.corpus.manifest import CorpusManifest
+from rtbrain.learn.corpus.corpus import CorpusManifest
 from rtbrain.learn.corpus.sources import CorpusSource
 from rtbrain.learn.corpus.writer import CorpusWriter
 from rtbrain.progress import no_progress

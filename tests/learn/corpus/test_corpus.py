@@ -9,8 +9,7 @@ import pytest
 
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus import writer
-from rtbrain.learn.corpus.corpus import CorpusSession, open_corpus
-from rtbrain.learn.corpus.manifest import CorpusManifest, read_manifest
+from rtbrain.learn.corpus.corpus import CorpusManifest, CorpusSession, open_corpus, read_manifest
 from rtbrain.learn.corpus.writer import CorpusWriter
 from rtbrain.recording.recording import Event
 from tests.conftest import montage_of

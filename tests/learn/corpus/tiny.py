@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus
-from rtbrain.learn.corpus.manifest import CorpusManifest
+from rtbrain.learn.corpus.corpus import Corpus, CorpusManifest, CorpusSession, open_corpus
 from rtbrain.learn.corpus.writer import CorpusWriter
 
 

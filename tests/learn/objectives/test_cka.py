@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.learn.objectives.cka import debiased_cka, debiased_hsic, gram
+from rtbrain.learn.objectives.distillation_scores import debiased_cka, debiased_hsic, gram
 
 Array = np.ndarray
 

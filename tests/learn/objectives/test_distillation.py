@@ -7,13 +7,13 @@ from torch import Tensor
 
 from rtbrain.config.training import GuidanceSettings, MatchSettings, NextPatchSettings
 from rtbrain.encoder import BrainBERT, BrainBERTSizes, StreamingBERT, StreamingBERTSizes
-from rtbrain.learn.objectives.cka import debiased_cka, gram
 from rtbrain.learn.objectives.distillation import (
     Distillation,
     Teacher,
     WholeSpectrograms,
     layer_pairs,
 )
+from rtbrain.learn.objectives.distillation_scores import debiased_cka, gram
 from tests.learn.objectives.sessions import numbered, session_of, spectrograms
 
 N_FREQS, PATCH, N_FRAMES = 8, 3, 32  # two frames are before the first patch

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.learn.objectives.masks import SpanMask, Spans, adaptive_mask, fixed_mask
+from rtbrain.learn.objectives.brainbert import SpanMask, Spans, adaptive_mask, fixed_mask
 from rtbrain.spectrogram import superlet
 
 T, F = 186, 40

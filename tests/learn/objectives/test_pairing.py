@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.learn.objectives.popt_inputs import Pairing
+from rtbrain.learn.objectives.popt import Pairing
 from tests.learn.objectives.sessions import numbered, session_of
 
 HOP_S = 0.5

@@ -9,7 +9,7 @@ from scipy.stats import zscore
 
 from rtbrain.encoder import PopT, PopTSizes
 from rtbrain.errors import SettingsError
-from rtbrain.learn.objectives import popt_inputs, standardise_inputs
+from rtbrain.learn.objectives import popt, standardise_inputs
 from tests.learn.objectives.sessions import session_of
 
 SIZES = PopTSizes(8, 16, 32, 2, 1)
@@ -54,7 +54,7 @@ def test_raw_embeddings_become_what_z_scores_would_be() -> None:
 
 
 def test_a_sample_of_many_items_is_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popt_inputs, "_MAX_ITEMS", 50)
+    monkeypatch.setattr(popt, "_MAX_ITEMS", 50)
     sessions = [session_of(embeddings(40, 5, 2))]
     folded = [copy.deepcopy(fresh()) for _ in range(3)]
     for encoder, seed in zip(folded, (0, 0, 1), strict=True):

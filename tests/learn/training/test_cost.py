@@ -7,7 +7,7 @@ from rtbrain.encoder import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
 from rtbrain.encoder.models.layers import set_dropout
 from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from rtbrain.learn.training.cost import count_cost, measure_rate, synthetic_session
-from rtbrain.learn.training.ranks import Ranks
+from rtbrain.learn.training.loop import Ranks
 from tests.learn.training.tiny import settings_of
 
 N_FRAMES, N_FREQS = 186, 40

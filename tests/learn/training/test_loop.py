@@ -11,10 +11,9 @@ from torch import Tensor
 from rtbrain.config.training import TrainingSettings
 from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.objectives.objective import Batch
-from rtbrain.learn.training.logbook import read_log
-from rtbrain.learn.training.loop import TrainingProgress, train, validate
+from rtbrain.learn.training.loop import Ranks, TrainingProgress, train, validate
 from rtbrain.learn.training.optimiser import learning_rate
-from rtbrain.learn.training.ranks import Ranks
+from rtbrain.learn.training.records import read_log
 from tests.learn.training.tiny import Bottleneck, Rows, settings_of
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

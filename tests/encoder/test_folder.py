@@ -18,7 +18,7 @@ from rtbrain.encoder import (
     save_encoder,
 )
 from rtbrain.errors import CheckpointError
-from tests.encoder.weights.released import CONFIG, POPT, SIZES, Payload, released
+from tests.encoder.released import CONFIG, POPT, SIZES, Payload, released
 
 
 def test_a_released_checkpoint_comes_back_weight_for_weight(tmp_path):

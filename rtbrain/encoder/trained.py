@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rtbrain.encoder.folder import WEIGHTS, load_encoder
 from rtbrain.encoder.models.brainbert import BrainBERT
 from rtbrain.encoder.models.model import CHANNEL_KINDS, ChannelEncoder, EncoderModel, encoder_kind
 from rtbrain.encoder.models.popt import PopT
 from rtbrain.encoder.models.streaming import StreamingBERT
-from rtbrain.encoder.weights.folder import WEIGHTS, load_encoder
 from rtbrain.errors import CheckpointError, SettingsError
 
 SHIPPED = "compact"

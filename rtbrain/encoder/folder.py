@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from rtbrain.encoder.checkpoint import CheckpointArchive, StoredTensor
 from rtbrain.encoder.models.brainbert import BrainBERTSizes
 from rtbrain.encoder.models.model import ENCODERS, Encoder, EncoderSizes, encoder_kind
 from rtbrain.encoder.models.popt import PopTSizes
-from rtbrain.encoder.weights.checkpoint import CheckpointArchive, StoredTensor
 from rtbrain.errors import CheckpointError
 from rtbrain.files import sha256, strict_json, write_atomically
 from rtbrain.types import Floats

@@ -14,7 +14,7 @@ import torch
 
 from rtbrain.encoder import import_checkpoint
 from rtbrain.errors import CheckpointError
-from tests.encoder.weights.released import CONFIG, SIZES, Payload, released
+from tests.encoder.released import CONFIG, SIZES, Payload, released
 
 
 def zipped(file: Path, data_pkl: bytes, **members: bytes) -> Path:
@@ -125,8 +125,8 @@ def test_a_tensor_that_lies_about_its_storage_is_refused(
     data = stored_as(numel, shape, stride, offset)
     file = zipped(tmp_path / "lie.pth", data, **{"0": bytes(48)})
     # Only the bias is in the file: leave the look for the other tensors out.
-    monkeypatch.setattr("rtbrain.encoder.weights.folder.require_matching_tensors", lambda *_: None)
-    monkeypatch.setattr("rtbrain.encoder.weights.folder._sizes_of", lambda *_: SIZES)
+    monkeypatch.setattr("rtbrain.encoder.folder.require_matching_tensors", lambda *_: None)
+    monkeypatch.setattr("rtbrain.encoder.folder._sizes_of", lambda *_: SIZES)
     with pytest.raises(CheckpointError, match=message):
         import_checkpoint("brainbert", file, tmp_path / "out")
 
@@ -134,6 +134,6 @@ def test_a_tensor_that_lies_about_its_storage_is_refused(
 def test_an_honest_view_is_read(tmp_path, monkeypatch):
     data = stored_as(12, (12,), (1,), 0)
     file = zipped(tmp_path / "honest.pth", data, **{"0": bytes(48)})
-    monkeypatch.setattr("rtbrain.encoder.weights.folder.require_matching_tensors", lambda *_: None)
-    monkeypatch.setattr("rtbrain.encoder.weights.folder._sizes_of", lambda *_: SIZES)
+    monkeypatch.setattr("rtbrain.encoder.folder.require_matching_tensors", lambda *_: None)
+    monkeypatch.setattr("rtbrain.encoder.folder._sizes_of", lambda *_: SIZES)
     import_checkpoint("brainbert", file, tmp_path / "out")

@@ -1,1 +1,0 @@
-"""Weights on disk: safetensors folders, published checkpoints, those that ship."""
