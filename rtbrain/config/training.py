@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -174,13 +174,13 @@ class PopTObjective(Settings):
 
     sizes: SizesSetting = "published"
     """Sizes of the Population Transformer, by name or number."""
-    subset_sizes: tuple[PositiveInt, ...] = Field(
+    subset_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
         default=(10, 20, 30, 40, 50, 60, 70, 80, 90, 100), min_length=1
     )
     """Numbers of channels to show, drawn with equal probability."""
     replace_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the channels to ask about; half of them are replaced."""
-    blur_voxels: NonNegativeFloat = 0.0
+    blur_voxels: float = Field(default=0.0, ge=0, lt=5000)
     """Standard deviation of the noise on positions, voxels."""
     upstream_negatives: bool = False
     """Draw the second window from the whole session, as the released code does."""

@@ -43,18 +43,8 @@ _FILES = ("weights.safetensors", "montage.tsv", "report.json")
 class Manifest(BaseModel):
     """Description of a bundle.
 
-    Attributes
-    ----------
-    recipe : dict
-        Front end and encoder, as in the settings: window, hop, spectrogram, sizes.
-    sfreq_hz : float
-        Rate of the stream that it was fitted on, Hz.
-    labels : tuple of str
-        One name per output.
-    files : dict
-        SHA-256 of each other file.
-    sha256 : str
-        Of the manifest's own bytes, with zeros in its place.
+    `recipe` holds front end and encoder as in the settings, `labels` one name per output, `files`
+    the SHA-256 of each other file; `sha256` is of its own bytes, with zeros in its place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,8 +70,6 @@ class Bundle:
 
     Attributes
     ----------
-    manifest : Manifest
-        Its description.
     recipe : Recipe
         How samples become features.
     montage : Montage
@@ -118,21 +106,8 @@ def write_bundle(
 ) -> str:
     """Write a bundle, whole or not at all, and return its id.
 
-    Parameters
-    ----------
-    folder : Path
-        Must not exist.
-    manifest : Manifest
-        Hashes, rate and space are filled in here.
-    montage, tensors, report
-        As in `Bundle`.
-    pictures : mapping of str to bytes, optional
-        Files of ``figures/`` by name. They are for people: nothing is built from them.
-
-    Raises
-    ------
-    BundleError
-        The folder exists already.
+    `manifest` gets its hashes, rate and space here. `pictures` are files of ``figures/`` by name,
+    for people: nothing is built from them. BundleError where the folder exists.
     """
     if folder.exists():
         raise BundleError(f"{folder.name} exists already: name a new folder for the bundle")
@@ -158,13 +133,7 @@ def write_bundle(
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read and verify a bundle.
-
-    Raises
-    ------
-    BundleError
-        A file is missing, was altered, or disagrees with the manifest.
-    """
+    """Read and verify a bundle; BundleError where a file is missing, altered, or disagrees."""
     raw = _read(folder, "manifest.json")
     _verify_manifest(folder, raw)
     try:
@@ -275,13 +244,7 @@ def _montage_from_tsv(text: str, manifest: Manifest) -> Montage:
 
 
 def require_matching(bundle: Bundle, montage: Montage) -> None:
-    """Refuse a stream without the channels or the rate that the decoder was fitted on.
-
-    Raises
-    ------
-    StreamError
-        The stream lacks a channel of the bundle, or has another rate.
-    """
+    """Refuse (StreamError) a stream without the channels or the rate of the bundle."""
     fitted = bundle.montage
     missing = [name for name in fitted.names if name not in montage.names]
     if missing:

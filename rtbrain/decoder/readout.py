@@ -16,19 +16,8 @@ Task = Literal["classification", "regression"]
 class LinearReadout:
     """Weights of a fitted readout, the standardiser folded in.
 
-    Attributes
-    ----------
-    weight : ndarray, float32 [n_outputs, n_features]
-        For classes: a row of logits each.
-    bias : ndarray, float32 [n_outputs]
-        Added to the product.
-    task : str
-        ``classification`` (softmax over outputs) or ``regression`` (as it is).
-
-    Raises
-    ------
-    BundleError
-        Shapes disagree.
+    `weight` float32 [n_outputs, n_features] and `bias` float32 [n_outputs]; with task
+    ``classification`` a softmax over the outputs follows. BundleError where shapes disagree.
     """
 
     weight: Floats
@@ -56,13 +45,7 @@ class LinearReadout:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Floats], task: Task) -> "LinearReadout":
-        """Readout of a bundle's arrays.
-
-        Raises
-        ------
-        BundleError
-            The bundle holds no readout.
-        """
+        """Readout of a bundle's arrays; BundleError where it holds none."""
         missing = {"readout.weight", "readout.bias"} - set(tensors)
         if missing:
             raise BundleError(f"bundle holds no {', '.join(sorted(missing))}: fit it again")

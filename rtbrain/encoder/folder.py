@@ -33,21 +33,10 @@ _NOT_ENCODER = ("linear_out.", "final_layer.")
 
 
 def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
-    """Convert a released checkpoint to a folder of safetensors, without running it.
+    """Convert a released checkpoint to a folder of safetensors, without running it; its SHA-256.
 
-    Parameters
-    ----------
-    kind : {"brainbert", "popt"}
-        Which model the checkpoint holds.
-    file : Path
-        The released `.pth`, or one fine-tuned from it (its names under ``upstream.``).
-    out_folder : Path
-        For the weights; absent or empty.
-
-    Returns
-    -------
-    str
-        SHA-256 of `file`.
+    `file` is the released `.pth` or one fine-tuned from it (its names under ``upstream.``),
+    `out_folder` absent or empty.
 
     Raises
     ------
@@ -76,13 +65,7 @@ def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
 
 
 def save_encoder(module: Encoder, folder: Path) -> None:
-    """Write weights and sizes to a folder that is absent or empty.
-
-    Raises
-    ------
-    CheckpointError
-        The folder is not empty.
-    """
+    """Write weights and sizes to a folder; CheckpointError where it is not empty."""
     folder = Path(folder)
     _refuse_content(folder)
     tensors = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
@@ -243,13 +226,7 @@ def encoder_tensors(prefix: str, module: Encoder) -> dict[str, Floats]:
 
 
 def load_encoder_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
-    """Copy weights, by their names without a prefix, into a model, and put it into eval mode.
-
-    Raises
-    ------
-    CheckpointError
-        One is missing, of another shape, or not part of the model.
-    """
+    """Copy weights by name into a model; CheckpointError where they are not exactly its own."""
     require_matching_tensors(
         "weights", module, {name: array.shape for name, array in tensors.items()}
     )

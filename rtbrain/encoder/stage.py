@@ -198,6 +198,6 @@ def streaming_stage(
     threads: int = 1,
 ) -> StreamingEncoderStage:
     """Stage of a streaming encoder, warm."""
-    path = compile_streaming(model, *shape, hop_frames=hop_frames)
+    path = compile_streaming(model, shape, hop_frames=hop_frames)
     runtime = StreamingRuntime(path, positions, threads=threads)
     return StreamingEncoderStage(runtime, hop_samples=hop_samples, neural_delay_s=neural_delay_s)

@@ -28,17 +28,9 @@ _SHIPPED_FOLDERS = {
 def trained_folders(weights: str) -> tuple[Path, Path | None]:
     """Folders of a trained channel encoder and of the Population Transformer that reads it.
 
-    Parameters
-    ----------
-    weights : str
-        ``"compact"``, ``"streaming"``, or a folder that holds ``brainbert/`` (or ``neurobert/``,
-        ``biofame/`` or ``streaming/``) and, where there is one, ``popt/``, as
-        `rtbrain.encoder.save_encoder` wrote them.
-
-    Raises
-    ------
-    CheckpointError
-        There is no such folder, or not one channel encoder in it.
+    `weights` is ``"compact"``, ``"streaming"``, or a folder that holds ``brainbert/`` (or
+    ``neurobert/``, ``biofame/`` or ``streaming/``) and, where there is one, ``popt/``, as
+    `save_encoder` wrote them. CheckpointError where there is none, or not one channel encoder.
     """
     folder = _SHIPPED_FOLDERS.get(weights, Path(weights))
     popt = folder / "popt"
@@ -65,18 +57,7 @@ def trained_folders(weights: str) -> tuple[Path, Path | None]:
 
 
 def load_trained(weights: str) -> tuple[ChannelEncoder, PopT | None]:
-    """Trained channel encoder, and the Population Transformer beside it where there is one.
-
-    Parameters
-    ----------
-    weights : str
-        As in `trained_folders`.
-
-    Raises
-    ------
-    CheckpointError
-        A folder is absent, broken, or holds another kind.
-    """
+    """Channel encoder, and the Population Transformer beside it, of `trained_folders`."""
     first, second = trained_folders(weights)
     channel = load_encoder(first)
     if isinstance(channel, PopT) or encoder_kind(channel.sizes) != first.name:
@@ -96,21 +77,10 @@ def _load_popt(folder: Path, where: str) -> PopT:
 def open_model(
     encoder: Path, popt: Path | None, pool: str, n_pooled: int = 10, *, form: str = "published"
 ) -> EncoderModel:
-    """Encoders of folders, joined.
+    """Encoders of folders, joined; `popt` may be None.
 
-    Parameters
-    ----------
-    encoder, popt : Path
-        Of a channel encoder, and of a Population Transformer where there is one.
-    pool, n_pooled
-        As in `rtbrain.encoder.EncoderModel`.
-    form : str
-        What the encoder will read, as in a recipe: ``patches``, or a form of spectrogram.
-
-    Raises
-    ------
-    CheckpointError
-        A folder holds another kind, the two do not fit, or the encoder reads another form.
+    `form` is what the encoder will read, as in a recipe: ``patches``, or a form of spectrogram.
+    CheckpointError where a folder holds another kind, the two do not fit, or it reads another form.
     """
     channel = load_encoder(encoder)
     name = type(channel).__name__
@@ -132,15 +102,7 @@ def open_model(
 
 
 def weights_sha256(folders: Sequence[Path]) -> str:
-    """SHA-256 over the weights of these folders, one file after the other.
-
-    ``cat brainbert/weights.safetensors popt/weights.safetensors | sha256sum`` gives the same.
-
-    Raises
-    ------
-    CheckpointError
-        A file cannot be read.
-    """
+    """SHA-256 over the weights of these folders, one file after the other, as of ``cat``."""
     digest = hashlib.sha256()
     for folder in folders:
         try:
@@ -153,18 +115,7 @@ def weights_sha256(folders: Sequence[Path]) -> str:
 
 
 def training_provenance(folder: Path) -> dict[str, Any] | None:
-    """What the report in an encoder's folder says of its corpus; None where there is no report.
-
-    Returns
-    -------
-    dict
-        ``learned`` holds the labels of the subjects.
-
-    Raises
-    ------
-    SettingsError
-        The report does not name them.
-    """
+    """What an encoder's report says of its corpus (subjects: ``learned``), or None."""
     path = folder / "report.json"
     if not path.is_file():
         return None
@@ -183,18 +134,7 @@ def training_provenance(folder: Path) -> dict[str, Any] | None:
 def require_unseen(
     subjects: Sequence[str], learned: Sequence[str] | None, flag: str, who: str
 ) -> None:
-    """Refuse subjects that an encoder was trained on; `learned` is None where unknown.
-
-    Parameters
-    ----------
-    flag, who : str
-        Setting that names the subjects, and the encoder, for the message.
-
-    Raises
-    ------
-    SettingsError
-        Names those that the encoder was trained on.
-    """
+    """Refuse `subjects` that an encoder was trained on; `learned` is None where unknown."""
     seen = [subject for subject in subjects if subject in (learned or ())]
     if seen:
         raise SettingsError(

@@ -265,7 +265,7 @@ def test_a_full_disk_ends_a_training_that_resume_continues(
     # Of the three files of each checkpoint, the second of the second one.
     fails = [False] * 3 + [False, True]
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "write_atomically", full)
+        patched.setattr(records, "write_atomically", full)
         message = refused("pretrain", *given, "--out", tmp_path / "cut")
     assert "No space left on device: make room, and continue with --resume" in message
     assert rtbrain("pretrain", *given, "--out", tmp_path / "cut", "--resume").returncode == 0

@@ -37,7 +37,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> TorchScriptRuntime:
         "last",
     )
     folder = tmp_path_factory.mktemp("cache")
-    path = compile_torchscript(model, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=folder)
+    path = compile_torchscript(model, (N_CHANNELS, N_FRAMES, N_FREQS), cache_folder=folder)
     return TorchScriptRuntime(path, np.arange(12).reshape(4, 3))
 
 

@@ -260,7 +260,7 @@ def test_shapes_and_encoders_that_do_not_fit_are_refused_in_one_line() -> None:
 
 
 def test_a_compiled_encoder_of_whole_windows_is_not_run_hop_by_hop(tmp_path: Path) -> None:
-    path = compile_torchscript(MODEL, N_CHANNELS, N_FRAMES, N_FREQS, cache_folder=tmp_path)
+    path = compile_torchscript(MODEL, (N_CHANNELS, N_FRAMES, N_FREQS), cache_folder=tmp_path)
     with pytest.raises(CompiledModelError, match="compile the streaming form"):
         StreamingRuntime(path, POSITIONS)
 
@@ -268,7 +268,7 @@ def test_a_compiled_encoder_of_whole_windows_is_not_run_hop_by_hop(tmp_path: Pat
 def test_it_is_compiled_once_for_its_shape_and_hop(tmp_path: Path) -> None:
     def compiled(hop_frames: int, n_channels: int = N_CHANNELS) -> Path:
         return compile_streaming(
-            MODEL, n_channels, N_FRAMES, N_FREQS, hop_frames=hop_frames, cache_folder=tmp_path
+            MODEL, (n_channels, N_FRAMES, N_FREQS), hop_frames=hop_frames, cache_folder=tmp_path
         )
 
     first = compiled(6)

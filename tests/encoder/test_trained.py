@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rtbrain.encoder.weights import trained as trained_module
 
 from rtbrain.encoder import (
     BrainBERTSizes,
@@ -17,6 +16,7 @@ from rtbrain.encoder import (
     trained_folders,
     weights_sha256,
 )
+from rtbrain.encoder import trained as trained_module
 from rtbrain.errors import CheckpointError
 
 BRAINBERT = BrainBERTSizes(16, 32, 2, 1)

@@ -163,7 +163,8 @@ def _quantise(recipe: Recipe, montage: Montage, model: EncoderModel, job: BenchJ
         for window in front.cut(chunk):
             if window.quality.valid:
                 windows.append(front.spectrogram(window).data)
-    compile_openvino(model, *windows[0].shape, precision="int8", calibration=windows)
+    n_channels, n_frames, n_freqs = windows[0].shape
+    compile_openvino(model, (n_channels, n_frames, n_freqs), precision="int8", calibration=windows)
 
 
 def _timed(make: Callable[[], Made]) -> tuple[float, Made]:

@@ -190,7 +190,7 @@ def _compile(
     positions = None if model.popt is None else lip_positions(features.signal.montage)
     runtime: TorchScriptRuntime | OpenVINORuntime
     if options.runtime == "torchscript":
-        path = compile_torchscript(model, *shape, precision=options.precision)
+        path = compile_torchscript(model, shape, precision=options.precision)
         runtime = TorchScriptRuntime(path, positions, threads=options.threads)
         folder = scratch / options.approval(job.bundle).folder
         folder.mkdir()
@@ -198,12 +198,12 @@ def _compile(
     else:
         folder = compile_openvino(
             model,
-            *shape,
+            shape,
             precision=options.precision,
             calibration=windows if options.precision == "int8" else None,
             folder=scratch,
         )
-        population = compile_population(model, *shape)
+        population = compile_population(model, shape)
         runtime = OpenVINORuntime(folder, population, positions, threads=options.threads)
     stage = EncoderStage(runtime, neural_delay_s=features.neural_delay_s)
     exact = eager_reference(model, positions, threads=options.threads)

@@ -103,8 +103,6 @@ class NeuroBERT(nn.Module):
         return out
 
 
-
-
 @dataclass(frozen=True)
 class BioFAMESizes:
     """As `BrainBERTSizes`; `nhead` counts the complex filters H, `input_dim` the samples F."""

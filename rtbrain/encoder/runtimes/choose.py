@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtbrain.encoder.models.model import EncoderModel
-from rtbrain.encoder.runtimes.contract import Contract, Precision, contract_of_json
+from rtbrain.encoder.runtimes.contract import Contract, Precision, Shape, contract_of_json
 from rtbrain.encoder.runtimes.openvino_runtime import (
     OpenVINORuntime,
     compile_openvino,
@@ -30,19 +30,9 @@ _NOTE = "admitted.json"
 class RuntimeChoice:
     """How to run an encoder.
 
-    Attributes
-    ----------
-    runtime : str
-        ``"auto"``: as approved in `compiled_folder` where that still holds for this bundle on
-        this machine, otherwise TorchScript.
-    precision : str or None
-        None: with ``"auto"`` as approved, otherwise float32.
-    threads : int
-        Threads of a call.
-    compiled_folder : Path or None
-        What `compiled_folder_of` gives for the bundle.
-    bundle_id : str
-        Of the bundle: an approval of another one does not count.
+    With runtime ``"auto"``: as approved in `compiled_folder` (of `compiled_folder_of`) where that
+    still holds for the bundle of `bundle_id` on this machine, otherwise TorchScript. Without a
+    precision: with ``"auto"`` as approved, otherwise float32.
     """
 
     runtime: RuntimeName = "auto"
@@ -56,16 +46,7 @@ class RuntimeChoice:
 class ApprovedRuntime:
     """How to run a decoder that was compiled and found good enough.
 
-    It holds for one decoder only: another readout may lose more.
-
-    Attributes
-    ----------
-    runtime : str
-        ``"torchscript"`` or ``"openvino"``.
-    precision : str
-        ``"fp32"``, ``"bf16"`` or ``"int8"``.
-    bundle_id : str
-        Of the bundle whose decoder it is.
+    It holds for the decoder of one bundle only: another readout may lose more.
     """
 
     runtime: _Runtime
@@ -119,7 +100,7 @@ def approved_runtime(folder: Path) -> ApprovedRuntime | None:
 
 def load_runtime(
     model: EncoderModel,
-    shape: tuple[int, int, int],
+    shape: Shape,
     positions: Ints | None,
     choice: RuntimeChoice,
     *,
@@ -129,14 +110,10 @@ def load_runtime(
 
     Parameters
     ----------
-    model : EncoderModel
-        The eager model.
     shape : tuple of int
         Channels, frames and frequencies of a window.
     positions : ndarray, int64 [n_channels, 3], or None
         L, I, P voxels of the channels.
-    choice : RuntimeChoice
-        Which runtime, at which precision.
     on_event : callable, optional
         Receives ``runtime``, with a ``note`` that says why what was approved is not used.
 
@@ -170,7 +147,7 @@ class _Loader:
     """Loads one model for windows of one shape."""
 
     model: EncoderModel
-    shape: tuple[int, int, int]
+    shape: Shape
     positions: Ints | None
     choice: RuntimeChoice
 
@@ -182,7 +159,7 @@ class _Loader:
         folder = self.choice.compiled_folder
         if way.precision == "int8" and folder is not None and (folder / way.folder).is_dir():
             return self._beside(folder, way)
-        return self._openvino(compile_openvino(self.model, *self.shape, precision=way.precision))
+        return self._openvino(compile_openvino(self.model, self.shape, precision=way.precision))
 
     def load_approved(self) -> TorchScriptRuntime | OpenVINORuntime | None:
         """As approved at the chosen precision, if it holds; None where nothing was approved."""
@@ -194,50 +171,42 @@ class _Loader:
         if way.runtime == "openvino":
             return self._beside(folder, way)
         path = folder / way.folder
-        contract = _noted_contract(path / _CONTRACT)
+        note = path / _CONTRACT
+        try:
+            contract = contract_of_json(note.read_text(encoding="utf-8"), note)
+        except OSError as error:
+            raise CompiledModelError(
+                f"{note}: {error.strerror}: run rtbrain compile again"
+            ) from error
         loaded = self._torchscript(way.precision)
-        _refuse_stale(path, contract, loaded.contract)
-        _refuse_unapproved(path, way)
+        _refuse_stale(path, way, contract, loaded.contract)
         return loaded
 
     def _torchscript(self, precision: Precision) -> TorchScriptRuntime:
-        path = compile_torchscript(self.model, *self.shape, precision=precision)
+        path = compile_torchscript(self.model, self.shape, precision=precision)
         return TorchScriptRuntime(path, self.positions, threads=self.choice.threads)
 
     def _beside(self, folder: Path, way: ApprovedRuntime) -> OpenVINORuntime:
         path = folder / way.folder
-        contract = openvino_contract(self.model, *self.shape, way.precision)
-        _refuse_stale(path, read_openvino(path), contract)
-        _refuse_unapproved(path, way)
+        contract = openvino_contract(self.model, self.shape, way.precision)
+        _refuse_stale(path, way, read_openvino(path), contract)
         return self._openvino(path)
 
     def _openvino(self, path: Path) -> OpenVINORuntime:
-        population = compile_population(self.model, *self.shape)
+        population = compile_population(self.model, self.shape)
         return OpenVINORuntime(path, population, self.positions, threads=self.choice.threads)
 
 
-def _refuse_stale(path: Path, made: Contract, expected: Contract) -> None:
-    """Refuse what was compiled for another decoder than the one to run."""
-    if made == expected:
+def _refuse_stale(path: Path, way: ApprovedRuntime, made: Contract, expected: Contract) -> None:
+    """Refuse what was compiled for another encoder, or approved for another decoder or for none."""
+    if made.weights_sha256 != expected.weights_sha256:
+        what = "compiled for other weights"
+    elif made.code_sha256 != expected.code_sha256:
+        what = "compiled for another version of rtbrain"
+    elif made != expected:
+        what = "compiled for other windows"
+    elif approved_runtime(path) != way:
+        what = "approved for another decoder"
+    else:
         return
-    weights = made.weights_sha256 != expected.weights_sha256
-    code = made.code_sha256 != expected.code_sha256
-    what = "other weights" if weights else "another version of rtbrain" if code else "other windows"
-    raise CompiledModelError(
-        f"{path}: compiled for {what} than this bundle's: run rtbrain compile again"
-    )
-
-
-def _refuse_unapproved(path: Path, way: ApprovedRuntime) -> None:
-    """Refuse what was checked on another decoder, perhaps of the same encoder, or on none."""
-    if approved_runtime(path) != way:
-        raise CompiledModelError(
-            f"{path}: approved for another decoder than this bundle's: run rtbrain compile again"
-        )
-
-
-def _noted_contract(path: Path) -> Contract:
-    try:
-        return contract_of_json(path.read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise CompiledModelError(f"{path}: {error.strerror}: run rtbrain compile again") from error
+    raise CompiledModelError(f"{path}: {what} than this bundle's: run rtbrain compile again")

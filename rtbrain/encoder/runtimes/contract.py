@@ -25,6 +25,7 @@ from rtbrain.files import atomic_file, atomic_folder, sha256
 _LENGTH, _LENGTH_NARROW = 8, 32
 _NARROW = 256
 Precision = Literal["fp32", "bf16", "int8"]
+Shape = tuple[int, int, int]  # channels, frames and frequencies of a window
 _FORMAT = 2
 # Between eager and compiled: absolute in float32, otherwise relative to the embedding's length,
 # which only catches what is broken: what a decoder loses is measured on the decoder.
@@ -60,9 +61,14 @@ class Contract:
     format: int = _FORMAT
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """Channels, frames and frequencies of a window."""
         return self.n_channels, self.n_frames, self.n_freqs
+
+    @property
+    def block_shape(self) -> Shape:
+        """Channels, frames and frequencies of a call of the channel encoder."""
+        return self.block_length, self.n_frames, self.n_freqs
 
     @property
     def sha256(self) -> str:
@@ -76,9 +82,7 @@ class Contract:
 
 def contract_of(
     model: EncoderModel,
-    n_channels: int,
-    n_frames: int,
-    n_freqs: int,
+    shape: Shape,
     *,
     runtime: str,
     precision: Precision,
@@ -86,7 +90,8 @@ def contract_of(
     hop_frames: int = 0,
 ) -> Contract:
     """Contract of a model that will be compiled here."""
-    _refuse_shape(model, n_channels, n_frames, n_freqs)
+    _refuse_shape(model, shape)
+    n_channels, n_frames, n_freqs = shape
     popt = model.popt
     weights = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -104,7 +109,7 @@ def contract_of(
         n_freqs=n_freqs,
         block_length=block_length(n_channels, n_features),
         n_features=n_features,
-        n_population_features=n_channels * n_features if popt is None else popt.sizes.hidden_dim,
+        n_population_features=model.n_population_features(n_channels),
         pool=model.pool,
         n_pooled=model.n_pooled,
         reads_positions=popt is not None,
@@ -146,24 +151,23 @@ def _machine() -> str:
     return family if model in ("", family) else f"{family}, {model}"
 
 
-def require_precision(precision: Precision) -> None:
-    """Refuse bfloat16 where this CPU has no instructions for it.
-
-    Raises
-    ------
-    CompiledModelError
-        It would be emulated, and be slower than float32.
-    """
+def has_bf16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
     # No public function of torch reports this in every version that rtbrain supports.
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    if precision == "bf16" and not has_bf16:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def require_precision(precision: Precision) -> None:
+    """Refuse bfloat16 where this CPU would emulate it, slower than float32."""
+    if precision == "bf16" and not has_bf16():
         raise CompiledModelError(
             "precision bf16: expected a CPU with AVX512-BF16 or AMX, this one has neither and "
             "would emulate it, slower than fp32: set precision fp32"
         )
 
 
-def _refuse_shape(model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int) -> None:
+def _refuse_shape(model: EncoderModel, shape: Shape) -> None:
+    n_channels, n_frames, n_freqs = shape
     expected = model.channel_encoder.sizes.input_dim
     if n_freqs != expected:
         raise CompiledModelError(
@@ -197,8 +201,7 @@ def cached_model(
 ) -> Path:
     """Path of a compiled model: found in the cache and whole, or made now and put there.
 
-    Several processes may ask for it at once. What another one made meanwhile is equal, and may be
-    in use: it stays.
+    Several processes may ask at once: what another made meanwhile is equal, and stays.
     """
     stem, dot, suffix = name.partition(".")
     folder = user_cache_folder() if folder is None else Path(folder)

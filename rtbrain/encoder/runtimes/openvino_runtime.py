@@ -22,9 +22,11 @@ from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.runtimes.contract import (
     Contract,
     Precision,
+    Shape,
     cached_model,
     contract_of,
     contract_of_json,
+    has_bf16,
     require_precision,
     require_small_error,
 )
@@ -42,23 +44,14 @@ _MAX_CALIBRATION_BLOCKS = 32
 class OpenVINORuntime(CompiledRuntime):
     """The converted encoder on the CPU; warm when it is made.
 
-    The Population Transformer runs in float32 whatever the precision of the channels.
-
-    Parameters
-    ----------
-    path, population : Path
-        Of `compile_openvino` and `compile_population`, for the same model and shape.
+    `path` and `population` are of `compile_openvino` and `compile_population`, for the same model
+    and shape. The Population Transformer runs in float32 whatever the precision of the channels.
     """
 
     name = "openvino"
 
     def __init__(
-        self,
-        path: Path,
-        population: Path,
-        positions: Ints | None,
-        *,
-        threads: int = 1,
+        self, path: Path, population: Path, positions: Ints | None, *, threads: int = 1
     ) -> None:
         start_s = time.perf_counter()
         encode, contract = _loaded(path, threads=threads)
@@ -89,27 +82,16 @@ def openvino_module() -> Any:
     return openvino
 
 
-def openvino_contract(
-    model: EncoderModel, n_channels: int, n_frames: int, n_freqs: int, precision: Precision
-) -> Contract:
+def openvino_contract(model: EncoderModel, shape: Shape, precision: Precision) -> Contract:
     """Contract of an encoder that will be converted here."""
     require_precision(precision)
-    return contract_of(
-        model,
-        n_channels,
-        n_frames,
-        n_freqs,
-        runtime="openvino",
-        precision=precision,
-        openvino=openvino_module().__version__,
-    )
+    version = openvino_module().__version__
+    return contract_of(model, shape, runtime="openvino", precision=precision, openvino=version)
 
 
 def compile_openvino(
     model: EncoderModel,
-    n_channels: int,
-    n_frames: int,
-    n_freqs: int,
+    shape: Shape,
     *,
     precision: Precision,
     calibration: Iterable[Floats] | None = None,
@@ -119,10 +101,8 @@ def compile_openvino(
 
     Parameters
     ----------
-    model, n_channels, n_frames, n_freqs, folder
+    model, shape, folder
         As for `compile_torchscript`.
-    precision : str
-        ``"fp32"``, ``"bf16"`` or ``"int8"``.
     calibration : iterable of ndarray, float32 [n, n_frames, n_freqs], or None
         Z-scored windows of any channels, which set the ranges of int8; with them it is always made.
         A channel that is not finite in a window is left out.
@@ -133,7 +113,7 @@ def compile_openvino(
         OpenVINO or nncf is not installed, the model cannot take this shape or precision, int8
         has no windows, or the converted form differs from the model.
     """
-    contract = openvino_contract(model, n_channels, n_frames, n_freqs, precision)
+    contract = openvino_contract(model, shape, precision)
     blocks = _blocks(calibration or (), contract)
 
     def make(path: Path) -> None:
@@ -143,7 +123,7 @@ def compile_openvino(
                 "rtbrain compile, which takes them from recordings"
             )
         _convert(model, contract, blocks, path)
-        block = torch.from_numpy(blocks[0]) if blocks else torch.randn(_shape(contract))
+        block = torch.from_numpy(blocks[0]) if blocks else torch.randn(contract.block_shape)
         with torch.inference_mode():
             eager = model.channel_encoder.embed(block, model.pool, model.n_pooled)
         compiled = _loaded(path, threads=1)[0](block.numpy())
@@ -159,20 +139,13 @@ def compile_openvino(
     )
 
 
-def _shape(contract: Contract) -> tuple[int, int, int]:
-    return contract.block_length, contract.n_frames, contract.n_freqs
-
-
 class _Block(nn.Module):
     """The converted part: a block of channels [B, T, F] to their embeddings [B, D]."""
 
     def __init__(self, model: EncoderModel) -> None:
         super().__init__()
-        self.channel_encoder, self.pool, self.n_pooled = (
-            model.channel_encoder,
-            model.pool,
-            model.n_pooled,
-        )
+        self.channel_encoder = model.channel_encoder
+        self.pool, self.n_pooled = model.pool, model.n_pooled
 
     def forward(self, block: Tensor) -> Tensor:
         out: Tensor = self.channel_encoder.embed(block, self.pool, self.n_pooled)
@@ -181,7 +154,7 @@ class _Block(nn.Module):
 
 def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path: Path) -> None:
     ov = openvino_module()
-    example = torch.zeros(_shape(contract))
+    example = torch.zeros(contract.block_shape)
     try:
         with allowed_torchscript(), torch.inference_mode():
             graph = ov.convert_model(
@@ -225,7 +198,7 @@ def _blocks(windows: Iterable[Floats], contract: Contract) -> list[Floats]:
     rng = np.random.default_rng(0)
     length, blocks = contract.block_length, []
     for window in windows:
-        if window.shape[1:] != _shape(contract)[1:] or window.dtype != np.float32:
+        if window.shape[1:] != contract.shape[1:] or window.dtype != np.float32:
             raise CompiledModelError(
                 f"calibration window is {window.dtype} {window.shape}, expected float32 "
                 f"(n, {contract.n_frames}, {contract.n_freqs}): take windows of the same recipe"
@@ -271,7 +244,7 @@ def _loaded(path: Path, *, threads: int) -> tuple[Callable[[Floats], Floats], Co
     """Converted encoder, ready to run on this CPU."""
     ov, contract = openvino_module(), read_openvino(path)
     # By default OpenVINO uses bfloat16 where the CPU has it; int8 may, for what is not quantised.
-    exact = contract.precision == "fp32" or not _has_bf16()
+    exact = contract.precision == "fp32" or not has_bf16()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -293,14 +266,6 @@ def _loaded(path: Path, *, threads: int) -> tuple[Callable[[Floats], Floats], Co
         return embedding
 
     return encode, contract
-
-
-def _has_bf16() -> bool:
-    try:
-        require_precision("bf16")
-    except CompiledModelError:
-        return False
-    return True
 
 
 def _last_line(error: RuntimeError) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.models.streaming import StreamingBERT
-from rtbrain.encoder.runtimes.contract import Contract, contract_of, require_small_error
+from rtbrain.encoder.runtimes.contract import Contract, Shape, contract_of, require_small_error
 from rtbrain.encoder.runtimes.torchscript import cached_torchscript, load_torchscript
 from rtbrain.encoder.runtimes.window_runtime import (
     as_tensor,
@@ -131,10 +131,7 @@ class StreamingModel(nn.Module):
         state.n_seen.index_fill_(0, rows, kept)
 
     def _bias(self, N: int, W: int, state: LiveState) -> Tensor:
-        """What is added to the scores of the N newest patches: [C, H, N, W].
-
-        As `StreamingBERT` has it, with the places in the order of the memory.
-        """
+        """Addend of the scores of the N newest patches [C, H, N, W], places in memory's order."""
         age = torch.remainder(state.n_patches - 1 - torch.arange(W), W)  # of each place, in patches
         bias = self.streaming.bias(age - torch.arange(N - 1, -1, -1)[:, None])  # [H, N, W]
         empty = age >= N + state.n_seen[:, None]  # [C, W]
@@ -142,18 +139,16 @@ class StreamingModel(nn.Module):
 
 
 class StreamingRuntime:
-    """A compiled streaming encoder and its state, on the CPU.
-
-    It is warm when it is made, for the only shapes that it is ever called with: a hop of all
-    channels, the whole window of a block of channels, and the readout of all.
-    """
+    """A compiled streaming encoder and its state, on the CPU, warm for its only shapes."""
 
     name = "torchscript"
     precision = "fp32"
 
     def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
-        self._model, contract = _open_streaming(path)
+        self._model, contract = load_torchscript(path)
+        if not contract.hop_frames:
+            raise CompiledModelError(f"{path}: encodes whole windows: compile the streaming form")
         self.contract = contract
         self.threads = threads
         self._positions = checked_positions(contract, positions)
@@ -201,28 +196,16 @@ class StreamingRuntime:
 
 
 def compile_streaming(
-    model: EncoderModel,
-    n_channels: int,
-    n_frames: int,
-    n_freqs: int,
-    *,
-    hop_frames: int,
-    cache_folder: Path | None = None,
+    model: EncoderModel, shape: Shape, *, hop_frames: int, cache_folder: Path | None = None
 ) -> Path:
     """Compiled live form of a streaming encoder, from the cache or made now."""
     live = StreamingModel(model, hop_frames).eval().requires_grad_(False)
     contract = contract_of(
-        model,
-        n_channels,
-        n_frames,
-        n_freqs,
-        runtime="torchscript",
-        precision="fp32",
-        hop_frames=hop_frames,
+        model, shape, runtime="torchscript", precision="fp32", hop_frames=hop_frames
     )
-    if n_frames < hop_frames:
+    if contract.n_frames < hop_frames:
         raise CompiledModelError(
-            f"the window has {n_frames} frames, the hop {hop_frames}: lengthen the window"
+            f"the window has {contract.n_frames} frames, the hop {hop_frames}: lengthen the window"
         )
     return cached_torchscript(
         "streaming.pt",
@@ -232,13 +215,6 @@ def compile_streaming(
         lambda compiled: _compare(live, compiled, contract),
         frozen=("new_state", "advance", "restart"),
     )
-
-
-def _open_streaming(path: Path) -> tuple[StreamingModel, Contract]:
-    compiled, contract = load_torchscript(path)
-    if not contract.hop_frames:
-        raise CompiledModelError(f"{path}: encodes whole windows: compile the streaming form")
-    return compiled, contract
 
 
 def _compare(live: StreamingModel, compiled: StreamingModel, contract: Contract) -> None:
@@ -265,13 +241,7 @@ def _compare(live: StreamingModel, compiled: StreamingModel, contract: Contract)
 
 
 def require_matching_mode(mode: str, model: EncoderModel) -> None:
-    """Refuse an encoder of another mode.
-
-    Raises
-    ------
-    SettingsError
-        A causal encoder in another mode than ``streaming``, or another encoder in it.
-    """
+    """Refuse a causal encoder in another mode than ``streaming``, or another encoder in it."""
     if isinstance(model.channel_encoder, StreamingBERT) != (mode == "streaming"):
         raise SettingsError(
             f"mode {mode} got a {type(model.channel_encoder).__name__}: mode streaming runs a "

@@ -20,6 +20,7 @@ from rtbrain.encoder.models.popt import PopT
 from rtbrain.encoder.runtimes.contract import (
     Contract,
     Precision,
+    Shape,
     cached_model,
     contract_of,
     contract_of_json,
@@ -127,9 +128,7 @@ class CompiledEncoder(nn.Module):
 
 def compile_torchscript(
     model: EncoderModel,
-    n_channels: int,
-    n_frames: int,
-    n_freqs: int,
+    shape: Shape,
     *,
     precision: Precision = "fp32",
     cache_folder: Path | None = None,
@@ -140,8 +139,8 @@ def compile_torchscript(
     ----------
     model : EncoderModel
         The eager model, on the CPU; put in eval mode.
-    n_channels, n_frames, n_freqs : int
-        Shape of the spectrograms it will encode.
+    shape : tuple of int
+        Channels, frames and frequencies of the spectrograms it will encode.
     precision : str
         Of the channel encoder: ``"fp32"`` or ``"bf16"``.
     cache_folder : Path or None
@@ -152,28 +151,24 @@ def compile_torchscript(
     CompiledModelError
         The model cannot take this shape or precision, or its compiled form differs from it.
     """
-    _refuse_here(model, precision)
-    contract = contract_of(
-        model, n_channels, n_frames, n_freqs, runtime="torchscript", precision=precision
-    )
+    if precision == "int8":
+        raise CompiledModelError(
+            "precision int8 needs runtime openvino: set that, or precision fp32 or bf16"
+        )
+    require_precision(precision)
+    if precision == "bf16" and isinstance(model.channel_encoder, BioFAME):
+        raise CompiledModelError(
+            "precision bf16: bioFAME's transform has no half precision: set precision fp32"
+        )
+    contract = contract_of(model, shape, runtime="torchscript", precision=precision)
     return _cached(model, contract, cache_folder)
 
 
 def compile_population(
-    model: EncoderModel,
-    n_channels: int,
-    n_frames: int,
-    n_freqs: int,
-    *,
-    cache_folder: Path | None = None,
+    model: EncoderModel, shape: Shape, *, cache_folder: Path | None = None
 ) -> Path:
-    """Compiled Population Transformer alone, for a runtime that computes only the channels.
-
-    Opened by `open_torchscript`, its encoder of channels returns them as they are.
-    """
-    contract = contract_of(
-        model, n_channels, n_frames, n_freqs, runtime="population", precision="fp32"
-    )
+    """Compiled Population Transformer alone; its encoder of channels returns them as they are."""
+    contract = contract_of(model, shape, runtime="population", precision="fp32")
     return _cached(model, contract, cache_folder)
 
 
@@ -186,18 +181,6 @@ def open_torchscript(path: Path) -> tuple[CompiledEncoder, Contract]:
         if compiled.popt is not None:
             pack_weights(compiled.popt, 1 + contract.n_channels)
     return compiled, contract
-
-
-def _refuse_here(model: EncoderModel, precision: Precision) -> None:
-    if precision == "int8":
-        raise CompiledModelError(
-            "precision int8 needs runtime openvino: set that, or precision fp32 or bf16"
-        )
-    require_precision(precision)
-    if precision == "bf16" and isinstance(model.channel_encoder, BioFAME):
-        raise CompiledModelError(
-            "precision bf16: bioFAME's transform has no half precision: set precision fp32"
-        )
 
 
 def _cached(model: EncoderModel, contract: Contract, cache_folder: Path | None) -> Path:
@@ -223,11 +206,10 @@ def _compare(model: EncoderModel, compiled: CompiledEncoder, contract: Contract)
     model.eval()
     generator = torch.Generator().manual_seed(0)
     n_channels = contract.n_channels
-    shape = (contract.block_length, contract.n_frames, contract.n_freqs)
     positions = torch.randint(0, 200, (n_channels, 3), generator=generator)
     channels = torch.randn((n_channels, contract.n_features), generator=generator)
     with torch.inference_mode():
-        block = torch.randn(shape, generator=generator)
+        block = torch.randn(contract.block_shape, generator=generator)
         if contract.runtime != "population":
             eager = model.channel_encoder.embed(block, model.pool, model.n_pooled)
             require_small_error(compiled(block), eager, contract.precision)

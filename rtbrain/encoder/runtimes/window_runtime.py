@@ -36,10 +36,7 @@ class Runtime(Protocol):
 
 
 class ChannelBlocks:
-    """Channel encoder over the good channels of a window, always called with the same shape.
-
-    The good channels are packed in their order; the rest of the last block is zeros.
-    """
+    """Channel encoder over the good channels, packed in blocks of one shape, zeros at the end."""
 
     def __init__(
         self, encode: Callable[[Floats], Floats], shape: tuple[int, int, int], n_features: int
@@ -82,10 +79,7 @@ def as_tensor(array: npt.NDArray[np.generic]) -> Tensor:
 
 
 class CompiledRuntime:
-    """What the runtimes of windows share: good channels in blocks, then the population.
-
-    It is warm when it is made. The codes of the positions are computed once, here.
-    """
+    """What the runtimes of windows share: good channels in blocks, then the population."""
 
     name = ""
 
@@ -105,8 +99,7 @@ class CompiledRuntime:
         self._compiled = compiled
         with torch.inference_mode():
             self._codes = compiled.codes(checked_positions(contract, positions))
-        block = (contract.block_length, *contract.shape[1:])
-        self._channels = ChannelBlocks(encode, block, contract.n_features)
+        self._channels = ChannelBlocks(encode, contract.block_shape, contract.n_features)
         self.load_s = time.perf_counter() - start_s
         window = np.random.default_rng(0).standard_normal(contract.shape, dtype=np.float32)
         good = np.arange(contract.n_channels) < contract.block_length
@@ -115,7 +108,16 @@ class CompiledRuntime:
 
     def __call__(self, spectrogram: Floats, good: Mask) -> tuple[Floats, Floats]:
         """Encode one window."""
-        _refuse_input(self.contract, spectrogram, good)
+        shape = self.contract.shape
+        if spectrogram.shape != shape or spectrogram.dtype != np.float32:
+            raise CompiledModelError(
+                f"spectrogram is {spectrogram.dtype} {spectrogram.shape}, the encoder was compiled "
+                f"for float32 {shape}: compile it for this shape"
+            )
+        if good.shape != shape[:1] or good.dtype != np.bool_:
+            raise CompiledModelError(
+                f"mask of good channels is {good.dtype} {good.shape}, expected bool {shape[:1]}"
+            )
         with on_threads(self.threads), torch.inference_mode():
             channels = self._channels(spectrogram, good)
             population = self._compiled.population(
@@ -126,14 +128,9 @@ class CompiledRuntime:
 
 
 class TorchScriptRuntime(CompiledRuntime):
-    """The compiled encoder on the CPU; TorchScript specialises on its first calls.
+    """The compiled encoder of `compile_torchscript` on the CPU.
 
-    Parameters
-    ----------
-    path : Path
-        Of `compile_torchscript`.
-    positions : ndarray, int64 [n_channels, 3], or None
-        L, I, P voxels of the channels; None where no Population Transformer reads them.
+    `positions` are L, I, P voxels, int64 [n_channels, 3]; None where nothing reads them.
     """
 
     name = "torchscript"
@@ -141,14 +138,12 @@ class TorchScriptRuntime(CompiledRuntime):
     def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
         start_s = time.perf_counter()
         compiled, contract = open_torchscript(path)
-        super().__init__(
-            contract,
-            lambda block: compiled(torch.from_numpy(block)).numpy(),
-            compiled,
-            positions,
-            threads=threads,
-            start_s=start_s,
-        )
+
+        def encode(block: Floats) -> Floats:
+            embedding: Floats = compiled(torch.from_numpy(block)).numpy()
+            return embedding
+
+        super().__init__(contract, encode, compiled, positions, threads=threads, start_s=start_s)
 
 
 @contextlib.contextmanager
@@ -162,21 +157,6 @@ def on_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _refuse_input(contract: Contract, spectrogram: Floats, good: Mask) -> None:
-    """Refuse a window of another shape or type than the encoder was compiled for."""
-    shape = contract.shape
-    if spectrogram.shape != shape or spectrogram.dtype != np.float32:
-        raise CompiledModelError(
-            f"spectrogram is {spectrogram.dtype} {spectrogram.shape}, the encoder was compiled "
-            f"for float32 {shape}: compile it for this shape"
-        )
-    if good.shape != (contract.n_channels,) or good.dtype != np.bool_:
-        raise CompiledModelError(
-            f"mask of good channels is {good.dtype} {good.shape}, expected bool "
-            f"({contract.n_channels},)"
-        )
-
-
 def warm_up(call: Callable[[], object]) -> int:
     """Repeat a call until the last few are no slower than the fastest; how many it took."""
     durations_s: list[float] = []
@@ -184,9 +164,8 @@ def warm_up(call: Callable[[], object]) -> int:
         start_s = time.perf_counter()
         call()
         durations_s.append(time.perf_counter() - start_s)
-        recent = durations_s[-_WARM_CALLS_IN_A_ROW:]
-        if len(durations_s) > _WARM_CALLS_IN_A_ROW and max(recent) <= _WARM_FACTOR * min(
-            durations_s
-        ):
+        slowest_s = max(durations_s[-_WARM_CALLS_IN_A_ROW:])
+        is_warm = slowest_s <= _WARM_FACTOR * min(durations_s)
+        if len(durations_s) > _WARM_CALLS_IN_A_ROW and is_warm:
             break
     return len(durations_s)

@@ -3,19 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from rich.console import Console
 
+from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings
 from rtbrain.errors import RecordingError, RtbrainError
 from rtbrain.learn.corpus.corpus import LeftOut, SessionEntry
 from rtbrain.learn.corpus.report import corpus_progress, print_corpus, print_left_out
 from rtbrain.learn.corpus.sources import (
     CorpusSource,
-    corpus_front_end,
     corpus_header,
     corpus_recipe,
     corpus_sources,
@@ -24,11 +24,10 @@ from rtbrain.learn.corpus.sources import (
     source_channels,
 )
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
-from rtbrain.learn.fit.features import SpectrogramEncoder
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage, Window
 
 _CHUNK_S = 1.0
@@ -37,16 +36,8 @@ _FEW = "too few good channels"
 _NONE = "no good channel"
 
 
-class CorpusFrontEnd(SpectrogramEncoder, Protocol):
-    """From chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` does it."""
-
-    @property
-    def signal(self) -> SignalStage:
-        """The signal chain, whose channels the windows have."""
-        ...
-
-
-MakeFrontEnd = Callable[[Montage, Callable[..., None]], CorpusFrontEnd]
+# Of a montage, and where its events go (`on_event`).
+MakeFrontEnd = Callable[..., FeaturePipeline]
 
 
 def make_corpus(settings: CorpusSettings, out: Path, console: Console) -> None:
@@ -56,7 +47,7 @@ def make_corpus(settings: CorpusSettings, out: Path, console: Console) -> None:
     writer = CorpusWriter(out, corpus_header(settings, recipe))
     try:
         with corpus_progress(console, len(writer.manifest.done), len(sources)) as on_progress:
-            build_corpus(writer, sources, corpus_front_end(recipe), on_progress)
+            build_corpus(writer, sources, partial(build_feature_pipeline, recipe), on_progress)
     except RecordingError:
         print_left_out(console, writer.manifest)
         raise
@@ -69,11 +60,7 @@ def build_corpus(
     make_front_end: MakeFrontEnd,
     on_progress: OnProgress,
 ) -> None:
-    """Add what is missing of the sources, one after the other.
-
-    The manifest names each source that cannot be used, and why; the build continues with the next.
-    Memory holds a second of signal and a window, never a recording.
-    """
+    """Add what is missing of the sources; the manifest says which cannot be used, and why."""
     for number, source in enumerate(sources):
         if number not in writer.manifest.done:
             one = _Build(writer, number, source, on_progress)
@@ -119,11 +106,11 @@ class _Build:
             for name, why in unusable:
                 self.leave_out(f"channel {name}", why)
             played = self._played(recording, names)
-            stages = make_front_end(played.montage, self._on_event)
+            stages = make_front_end(played.montage, on_event=self._on_event)
             with self.writer.session(self.number) as part:
                 self._fill(part, played, stages)
                 if not part.n_windows:
-                    self._explain_empty(played)
+                    self._explain_empty(played.n_samples / played.montage.sfreq_hz)
                     return None
                 self._explain_channels(part, stages.signal.montage)
                 self.writer.expect_shape(part.item_shape)
@@ -166,15 +153,14 @@ class _Build:
             scale=1.0 if source.scale is None else source.scale,
         )
 
-    def _fill(self, part: SessionWriter, played: ReplaySource, stages: CorpusFrontEnd) -> None:
-        waveform = self.writer.manifest.form == "waveform"
+    def _fill(self, part: SessionWriter, played: ReplaySource, stages: FeaturePipeline) -> None:
         sfreq_hz = played.montage.sfreq_hz
         n_read = 0
         n_lost = np.zeros(played.montage.n_channels, np.int64)
         for chunk in _chunks(played):
             n_lost += np.count_nonzero(~np.isfinite(chunk.data), axis=1)
             for window in stages.cut(chunk):
-                self._take(part, window, stages, waveform=waveform)
+                self._take(part, window, stages)
             n_read += chunk.n_samples
             self.on_progress(n_read / sfreq_hz, played.n_samples / sfreq_hz, self.source.name)
         if n_lost.any():
@@ -188,9 +174,7 @@ class _Build:
             n_all = part.n_windows + self.invalid.total()
             self.leave_out("windows", f"{self.invalid.total()} of {n_all}: {why}")
 
-    def _take(
-        self, part: SessionWriter, window: Window, stages: CorpusFrontEnd, *, waveform: bool
-    ) -> None:
+    def _take(self, part: SessionWriter, window: Window, stages: FeaturePipeline) -> None:
         quality = window.quality
         if not quality.valid:
             filling = quality.reason.startswith("filling")
@@ -199,7 +183,7 @@ class _Build:
                 self.invalid[_GAP if filling else few] += 1
             return
         items, good = window.data, quality.good
-        if not waveform:
+        if self.writer.manifest.form != "waveform":
             picture = stages.spectrogram(window)
             items, good = picture.data, picture.quality.good
         if good.any():
@@ -207,8 +191,7 @@ class _Build:
         else:
             self.invalid[_NONE] += 1
 
-    def _explain_empty(self, played: ReplaySource) -> None:
-        duration_s = played.n_samples / played.montage.sfreq_hz
+    def _explain_empty(self, duration_s: float) -> None:
         if self.invalid:
             reason, n_windows = self.invalid.most_common(1)[0]
             why = f"no valid window in {duration_s:g} s: {n_windows} {reason}"

@@ -189,17 +189,7 @@ class CorpusSession:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """Sessions of one form, made by one recipe.
-
-    Attributes
-    ----------
-    folder : Path
-        Folder of its files.
-    manifest : CorpusManifest
-        Its description.
-    sessions : tuple of CorpusSession
-        In the order of the settings.
-    """
+    """Sessions of one form, made by one recipe, in the order of the settings."""
 
     folder: Path
     manifest: CorpusManifest
@@ -231,13 +221,7 @@ class Corpus:
         return tuple(dict.fromkeys(session.subject for session in self.sessions))
 
     def of(self, subjects: Sequence[str]) -> tuple[CorpusSession, ...]:
-        """Sessions of these subjects.
-
-        Raises
-        ------
-        RecordingError
-            There is no such subject.
-        """
+        """Sessions of these subjects; RecordingError where there is no such subject."""
         missing = [subject for subject in subjects if subject not in self.subjects]
         if missing:
             some = ", ".join(self.subjects[:8]) + (", ..." if len(self.subjects) > 8 else "")
@@ -248,12 +232,7 @@ class Corpus:
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Open a corpus; its shards are memory-mapped, not read.
-
-    Parameters
-    ----------
-    folder : Path
-        As ``rtbrain corpus build`` or ``rtbrain corpus embed`` left it.
+    """Open a corpus that ``rtbrain corpus build`` or ``embed`` left; its shards are memory-mapped.
 
     Raises
     ------

@@ -5,15 +5,13 @@ Legend: B batch (of items), T frames, F freqs, D features.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor, nn
 
 from rtbrain.config import Recipe, parse_settings
-from rtbrain.encoder import PopT, load_encoder, training_provenance
+from rtbrain.encoder import ChannelEncoder, PopT, load_encoder, training_provenance
 from rtbrain.errors import CheckpointError, RecordingError, SettingsError
 from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import (
@@ -35,14 +33,6 @@ _BATCH_ITEMS = 256
 _READ_ITEMS = 1024  # 30 MB of the published spectrogram
 
 
-class ChannelEmbedder(Protocol):
-    """An encoder of one channel, as `rtbrain.encoder.BrainBERT` is one."""
-
-    def embed(self, spectrogram: Tensor, pool: str, n_pooled: int) -> Tensor:
-        """One embedding per item: float32 [B, D]."""
-        ...
-
-
 def embed_to_corpus(
     corpus: Path,
     encoder: Path,
@@ -53,7 +43,9 @@ def embed_to_corpus(
 ) -> None:
     """Embed a corpus by the encoder of a folder, or continue to, and print what it holds."""
     whole = open_corpus(corpus)
-    model = channel_encoder(encoder)
+    model = load_encoder(encoder)
+    if isinstance(model, PopT):
+        raise CheckpointError(f"{encoder}: expected an encoder of one channel, found a PopT")
     header, pool, n_pooled = embedding_header(whole, encoder, dtype, n_pooled)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     writer = CorpusWriter(out, header)
@@ -64,11 +56,10 @@ def embed_to_corpus(
 
 
 def frozen_embedder(
-    encoder: ChannelEmbedder, pool: str, n_pooled: int, device: torch.device
+    encoder: ChannelEncoder, pool: str, n_pooled: int, device: torch.device
 ) -> Callable[[Floats], Floats]:
     """Encoder in eval mode as a function of arrays: float32 [B, T, F] to float32 [B, D]."""
-    if isinstance(encoder, nn.Module):
-        encoder.to(device).eval()
+    encoder.to(device).eval()
 
     def embed(items: Floats) -> Floats:
         with torch.inference_mode():
@@ -132,14 +123,6 @@ def _embed_session(
         for row in range(len(good)):
             part.add(out[row], good[row], float(session.t_stop[first + row]))
         on_progress(first + len(good), session.n_windows, session.subject)
-
-
-def channel_encoder(folder: Path) -> ChannelEmbedder:
-    """Encoder of one channel from a folder."""
-    model = load_encoder(folder)
-    if isinstance(model, PopT):
-        raise CheckpointError(f"{folder}: expected an encoder of one channel, found a PopT")
-    return model
 
 
 def embedding_header(

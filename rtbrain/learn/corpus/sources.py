@@ -11,7 +11,6 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.config import CorpusSettings, Recipe, SourceSettings, parse_settings, read_settings
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import CorpusManifest, hash_settings
-from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
 from rtbrain.types import CONTACT_KINDS, Montage
@@ -119,28 +118,13 @@ def corpus_recipe(settings: CorpusSettings) -> Recipe:
                 f"{where}: spectrogram.form is {recipe.spectrogram.form}, store {settings.store}: "
                 f"set store to {'patches' if patches else 'spectrogram'}"
             )
-    _require_buildable(recipe)
-    return recipe
-
-
-def _require_buildable(recipe: Recipe) -> None:
-    """Build the front end once, where the rate of its windows is known."""
+    # Where the rate of its windows is known, build the front end once: what cannot be, says so now.
     rates = [step.resample_hz for step in recipe.signal if step.resample_hz is not None]
     named = any(step.pick is not None and step.pick.names for step in recipe.signal)
     if rates and not named:
         names = tuple(f"A{number}" for number in range(1, 9))
         build_feature_pipeline(recipe, Montage(names, ("seeg",) * 8, rates[-1]))
-
-
-def corpus_front_end(
-    recipe: Recipe,
-) -> Callable[[Montage, Callable[..., None]], FeaturePipeline]:
-    """Function that makes the live stages for the channels of a recording."""
-
-    def make_front_end(montage: Montage, on_event: Callable[..., None]) -> FeaturePipeline:
-        return build_feature_pipeline(recipe, montage, on_event=on_event)
-
-    return make_front_end
+    return recipe
 
 
 def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
@@ -193,13 +177,11 @@ def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
     values = settings.model_dump(mode="json", exclude_unset=True)
     recipe_values = recipe.model_dump(mode="json", exclude_unset=True)
     stored = values | {
-        "recipe": settings.recipe if isinstance(settings.recipe, str) else "inline",
+        "recipe": Path(settings.recipe).name if isinstance(settings.recipe, str) else "inline",
         "sources": [
             one | {"recording": source_name(one["recording"])} for one in values["sources"]
         ],
     }
-    if isinstance(settings.recipe, str):
-        stored["recipe"] = Path(settings.recipe).name
     return CorpusManifest(
         form=settings.store,
         dtype=settings.dtype,

@@ -53,11 +53,7 @@ class SpanMask:
     loss: Mask  # bool [B, T, F]
 
     def corrupt(self, target: Floats) -> Floats:
-        """Spectrograms as the encoder sees them.
-
-        Spans over frequency are laid over what the spans over time left, so that a bin that is
-        replaced does not show the frames that were hidden.
-        """
+        """Spectrograms as the encoder sees them: spans over frequency laid over those over time."""
         seen = target.copy()
         item, frame = np.nonzero(self.time.inside)
         shown = target[item, self.time.source[item, frame]]  # [n, F]
@@ -107,7 +103,7 @@ def adaptive_mask(rng: np.random.Generator, n_items: int, n_frames: int, n_freqs
     A time span reaches max(1, int(200 / (25 + f))) frames to either side of its centre, a span
     over frequency holds max(1, int(4.9 f / 250)) bins; each centre (first bin) comes with
     probability 0.10 where the last span has ended, at its longest, and one frame (bin) lies
-    between. What becomes of a span is as in :func:`fixed_mask`; the loss covers all spans.
+    between. What becomes of a span is as in `fixed_mask`; the loss covers all spans.
 
     References
     ----------
@@ -162,8 +158,7 @@ class MaskedSpectrograms:
     """Spectrograms of single channels, a part of each hidden.
 
     Masks are ``"fixed"`` for the STFT and ``"adaptive"`` for superlets. With
-    `upstream_mask_labels`, the loss covers the cells that it covers in the published code (see
-    :func:`rtbrain.learn.objectives.brainbert.fixed_mask`).
+    `upstream_mask_labels`, the loss covers the cells that it covers in the published code.
     """
 
     def __init__(
@@ -189,20 +184,15 @@ class MaskedSpectrograms:
     def draw(self, items: Ints, rng: np.random.Generator) -> Batch:
         """Spectrograms with new masks."""
         target = self._items.read(items)
-        mask = self._mask(rng, target.shape)
+        if self._masking == "adaptive":
+            mask = adaptive_mask(rng, *target.shape)
+        else:
+            mask = fixed_mask(rng, *target.shape, upstream_labels=self._upstream_mask_labels)
         return {
             "input": torch.from_numpy(mask.corrupt(target)),
             "target": torch.from_numpy(target),
             "mask": torch.from_numpy(np.ascontiguousarray(mask.loss)),
         }
-
-    def _mask(self, rng: np.random.Generator, shape: tuple[int, ...]) -> SpanMask:
-        n_items, n_frames, n_freqs = shape
-        if self._masking == "adaptive":
-            return adaptive_mask(rng, n_items, n_frames, n_freqs)
-        return fixed_mask(
-            rng, n_items, n_frames, n_freqs, upstream_labels=self._upstream_mask_labels
-        )
 
 
 class MaskedSpectrogram(Objective):
@@ -230,7 +220,7 @@ class MaskedSpectrogram(Objective):
         self.gamma = gamma
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of :class:`MaskedSpectrograms`, and its two means."""
+        """Loss of a batch of `MaskedSpectrograms`, and its two means."""
         target, mask = batch["target"], batch["mask"]
         error = (target - self._reconstruct(batch)).abs()  # [B, T, F]
         masked = _mean_over(error, mask)
@@ -240,7 +230,7 @@ class MaskedSpectrogram(Objective):
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Reconstruction of held-out items, beside untrained predictors."""
-        sets = {name: Reconstruction() for name in ("masked", "content", "unseen")}
+        sets = {name: Reconstruction("l1", "bin_mean") for name in ("masked", "content", "unseen")}
         for batch in batches:
             target, mask = batch["target"], batch["mask"]
             predicted = self._reconstruct(batch)

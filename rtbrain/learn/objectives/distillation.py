@@ -40,10 +40,7 @@ class WholeSpectrograms:
 
 
 class Teacher:
-    """A BrainBERT, trained or not, that is read layer by layer and never changed.
-
-    It is no module: it has no part in the weights, moments and checkpoints of its student.
-    """
+    """A BrainBERT that is read layer by layer and never changed; no module of its student."""
 
     def __init__(self, encoder: BrainBERT, *, bfloat16: bool = False) -> None:
         self._encoder = encoder.eval().requires_grad_(False)
@@ -61,10 +58,7 @@ class Teacher:
 
     @torch.no_grad()
     def layers_of(self, spectrogram: Tensor, patch_frames: int) -> list[Tensor]:
-        """Mean over each patch of each layer's hidden state: float32 [B, T // P, G] each.
-
-        The oldest T % P frames of the z-scores [B, T, F] are seen, and belong to no patch.
-        """
+        """Mean over each patch of each layer's hidden state: [B, T, F] to [B, T // P, G] each."""
         device = spectrogram.device
         self._encoder.to(device)
         layers = []
@@ -77,14 +71,7 @@ class Teacher:
 
 
 def layer_pairs(n_teacher: int, n_student: int) -> list[tuple[int, int]]:
-    """Pairs (layer of the teacher, layer of the student), spread evenly from first to last.
-
-    A teacher with one layer is paired with the student's last.
-
-    References
-    ----------
-    arXiv:2410.20035: round(i (n_student - 1) / (n_teacher - 1)).
-    """
+    """Layers (of the teacher, of the student) in pairs, spread evenly (arXiv:2410.20035)."""
     if n_teacher == 1:
         return [(0, n_student - 1)]
     return [(i, round(i * (n_student - 1) / (n_teacher - 1))) for i in range(n_teacher)]

@@ -1,9 +1,10 @@
 """What training needs: an objective, a model that returns its loss, and examples to draw."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from rtbrain.errors import RecordingError, SettingsError
@@ -14,11 +15,7 @@ Batch = dict[str, Tensor]
 
 
 class Examples(Protocol):
-    """Numbered examples of a corpus, drawn on demand.
-
-    An item depends on its number and the generator alone, so that a training that was resumed, or
-    is spread over processes, sees the same.
-    """
+    """Numbered examples of a corpus; an item depends on its number and the generator alone."""
 
     def __len__(self) -> int:
         """Number of items."""
@@ -98,39 +95,36 @@ def read_good(session: CorpusSession, windows: Ints, channels: Ints) -> Floats:
 
 
 class Reconstruction:
-    """Errors over the cells of many batches, of a model and of untrained predictors."""
+    """Errors over many batches, of a model and of two untrained predictors: zero and another."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Literal["l1", "mse"], other: str) -> None:
+        self._exponent = 1 if error == "l1" else 2
+        self._errors = dict.fromkeys((error, f"{error}_of_zero", f"{error}_of_{other}"), 0.0)
         self._n = 0
-        self._absolute = dict.fromkeys(("l1", "l1_of_zero", "l1_of_bin_mean"), 0.0)
-        self._squared_error = self._sum = self._squared = 0.0
+        self._sum = self._squared = self._squared_error = 0.0
 
-    def add(self, target: Tensor, predicted: Tensor, bin_mean: Tensor) -> None:
-        """Take the cells of one batch in: each float32 [n_cells]."""
+    def add(self, target: Tensor, predicted: Tensor, other: Tensor) -> None:
+        """Take what one batch shows, is predicted and would be by the other: float32 [*] each."""
         true = target.double()
-        error = true - predicted.double()
+        guesses = (predicted, torch.zeros_like(true), other)
+        for name, guess in zip(self._errors, guesses, strict=True):
+            self._errors[name] += float((true - guess.double()).abs().pow(self._exponent).sum())
         self._n += true.numel()
-        self._absolute["l1"] += float(error.abs().sum())
-        self._absolute["l1_of_zero"] += float(true.abs().sum())
-        self._absolute["l1_of_bin_mean"] += float((true - bin_mean.double()).abs().sum())
-        self._squared_error += float(error.square().sum())
         self._sum += float(true.sum())
         self._squared += float(true.square().sum())
+        self._squared_error += float((true - predicted.double()).square().sum())
 
     def figures(self) -> dict[str, float]:
-        """Mean absolute errors, and the share of the variance explained; NaN without cells."""
+        """Mean errors, and the share of the variance explained; NaN where nothing was added."""
         if not self._n:
-            return dict.fromkeys((*self._absolute, "r2"), float("nan"))
+            return dict.fromkeys((*self._errors, "r2"), float("nan"))
         spread = self._squared - self._sum**2 / self._n
-        means = {name: total / self._n for name, total in self._absolute.items()}
+        means = {name: total / self._n for name, total in self._errors.items()}
         return means | {"r2": 1 - self._squared_error / spread if spread > 0 else float("nan")}
 
 
 def input_target_output(*parts: Tensor) -> dict[str, Floats]:
-    """Pictures of spectrograms [B, T, F], one per item: the first part above the second and so on.
-
-    Low frequencies are below, and a bright line is between the parts.
-    """
+    """Pictures of spectrograms [B, T, F], one per item, the first part on top."""
     items = zip(*(part.numpy(force=True) for part in parts), strict=True)
     return {f"input_target_output_{number}": _stacked(item) for number, item in enumerate(items)}
 

@@ -16,7 +16,13 @@ from rtbrain.encoder import BioFAME, NeuroBERT
 from rtbrain.encoder.models.layers import N_POSITIONS, PositionTable, TransformerStack
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
-from rtbrain.learn.objectives.objective import Batch, GoodItems, Objective, input_target_output
+from rtbrain.learn.objectives.objective import (
+    Batch,
+    GoodItems,
+    Objective,
+    Reconstruction,
+    input_target_output,
+)
 from rtbrain.types import Floats, Ints
 
 _N_HEADS = 4  # of the second transformer
@@ -26,10 +32,6 @@ class MaskedPatches:
     """Windows of single channels in patches, the same number of each hidden."""
 
     def __init__(self, sessions: Sequence[CorpusSession], *, mask_share: float) -> None:
-        if not 0 < mask_share < 1:
-            raise SettingsError(
-                f"mask_share must lie between 0 and 1, got {mask_share}: set it there"
-            )
         self._items = GoodItems(sessions)
         shape = self._items.shape
         if len(shape) != 2 or shape[0] < 2:
@@ -71,25 +73,11 @@ class PatchObjective(Objective):
 
     def score(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Mean squared errors of held-out patches, beside those of untrained predictors."""
-        n_samples = 0
-        squared = dict.fromkeys(("mse", "mse_of_zero", "mse_of_line"), 0.0)
-        total = 0.0
+        totals = Reconstruction("mse", "line")
         for batch in batches:
-            true = batch["patches"][batch["mask"]].double()
-            guesses = (
-                self.reconstruct(batch),
-                torch.zeros_like(true),
-                _lines(batch).to(true.device),
-            )
-            for name, guess in zip(squared, guesses, strict=True):
-                squared[name] += float((true - guess.double()).square().sum())
-            n_samples += true.numel()
-            total += float(true.sum())
-        if not n_samples:
-            return dict.fromkeys((*squared, "r2"), float("nan"))
-        spread = squared["mse_of_zero"] - total**2 / n_samples
-        r2 = 1 - squared["mse"] / spread if spread > 0 else float("nan")
-        return {name: value / n_samples for name, value in squared.items()} | {"r2": r2}
+            true = batch["patches"][batch["mask"]]
+            totals.add(true, self.reconstruct(batch), _lines(batch).to(true.device))
+        return totals.figures()
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> dict[str, Floats]:
@@ -119,9 +107,8 @@ def invert(amplitude: Tensor, phase: Tensor, n_samples: int) -> Tensor:
 
     .. math:: x_t = F^{-1/2} \sum_{k=0}^{F-1} A_k e^{i \varphi_k} e^{2 \pi i k t / F}
 
-    where the bins above F / 2 are mirrored, :math:`A_{F-k} = A_k` and
-    :math:`\varphi_{F-k} = -\varphi_k`, so that x is real. Of bin 0, and of bin F / 2 where there
-    is one, only the real part counts.
+    The bins above F / 2 are mirrored, :math:`A_{F-k} = A_k`, :math:`\varphi_{F-k} = -\varphi_k`; of
+    bin 0, and of bin F / 2 where there is one, only the real part counts.
     """
     amplitude, phase = amplitude.float(), phase.float()  # the transform knows no half precision
     spectrum = torch.complex(amplitude * phase.cos(), amplitude * phase.sin())
@@ -165,9 +152,8 @@ class FrequencyMaintain(PatchObjective):
 
         L = mean over the hidden patches and their samples of (x - x^)^2
 
-    As the encoder mixes all tokens, the remaining latents know of those that were removed: the
-    encoder learns to spread a patch over the others, and the loss cannot be compared with that of
-    an encoder whose input is masked. After training, only the encoder is kept.
+    As the encoder mixes all tokens, the loss cannot be compared with that of an encoder whose input
+    is masked.
 
     References
     ----------

@@ -65,15 +65,12 @@ class Pairing:
 
 
 def standardise_inputs(encoder: PopT, sessions: Sequence[CorpusSession], *, seed: int) -> None:
-    r"""Fold the mean and the deviation of each feature into the first projection.
+    r"""Fold the mean and the deviation of each feature into the first projection, in place.
 
     .. math:: W' = W \, \mathrm{diag}(1 / s), \quad b' = b - W' m
 
-    so that :math:`W' x + b' = W (x - m) / s + b`. Embeddings of channels share most of their
-    direction; a token that is for its most part the same everywhere is little to learn from.
-
-    m and s are those of the good items that the encoder will be trained on, or of 20,000 of them
-    where there are more, chosen by `seed`. The encoder is changed in place.
+    so that :math:`W' x + b' = W (x - m) / s + b`, m and s of the good items, or of 20,000 of them
+    chosen by `seed`: embeddings of channels share most of their direction.
 
     References
     ----------
@@ -132,7 +129,6 @@ class PopulationPairs:
         hop_s: float,
         upstream_negatives: bool = False,
     ) -> None:
-        _refuse(subset_sizes, replace_share, blur_voxels)
         places = [placed_positions(session.montage) for session in sessions]
         self._positions = [positions for positions, _ in places]
         self._sessions = tuple(
@@ -258,8 +254,7 @@ class PopulationObjective(Objective):
         L = mean over items of BCE(CLS, not consecutive)
             + mean over the scored tokens of BCE(token, replaced)
 
-    The second term is 0 where no token is scored. The third head has no part in this loss: it is
-    kept as it is, without a gradient.
+    The second term is 0 where no token is scored. The third head is kept as it is.
 
     References
     ----------
@@ -322,14 +317,3 @@ def _figures(name: str, parts: Sequence[tuple[Tensor, Tensor]]) -> dict[str, flo
     loss = functional.binary_cross_entropy_with_logits(logits, labels)
     right = ((logits > 0) == (labels > 0)).double().mean()
     return {f"{name}_auc": auc, f"{name}_loss": loss.item(), f"{name}_accuracy": right.item()}
-
-
-def _refuse(subset_sizes: Sequence[int], replace_share: float, blur_voxels: float) -> None:
-    if not subset_sizes or min(subset_sizes) < 2:
-        raise SettingsError(
-            f"subset_sizes must be 2 or more each, for two halves, got {list(subset_sizes)}"
-        )
-    if not 0 <= replace_share <= 1:
-        raise SettingsError(f"replace_share must be 0 to 1, got {replace_share}")
-    if not 0 <= blur_voxels < N_POSITIONS:
-        raise SettingsError(f"blur_voxels must be 0 to {N_POSITIONS - 1}, got {blur_voxels}")

@@ -22,6 +22,7 @@ from rtbrain.learn.training.loop import Ranks, autocast, joined_ranks, moved, ta
 from rtbrain.learn.training.optimiser import make_optimiser
 from rtbrain.learn.training.pretrain import (
     encoder_sizes,
+    objective_name,
     pretraining_examples,
     pretraining_objective,
     require_pretrain_corpus,
@@ -61,26 +62,9 @@ class TrainingCost:
         """FLOP of a whole training: backward costs twice what forward does."""
         return 3.0 * self.forward_flop * settings.batch * settings.steps
 
-    def memory_bytes(self, settings: TrainingSettings) -> int:
-        """Memory of a process, without what torch itself needs."""
-        return self.state_bytes + settings.micro_batch * self.activation_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRate:
-    """Speed measured on this machine."""
-
-    items_per_s: float
-    micro_batch: int
-    peak_bytes: int
-
-    def hours(self, settings: TrainingSettings) -> float:
-        """Hours of a whole training at this rate."""
-        return settings.steps * settings.batch / self.items_per_s / 3600
-
 
 def synthetic_session(
-    item_shape: tuple[int, ...], n_channels: int, hop_s: float = 0.5
+    item_shape: tuple[int, ...], n_channels: int, hop_s: float = _HOP_S
 ) -> CorpusSession:
     """Noise in the shape of a corpus, to estimate the cost of a training without one."""
     n_windows = 16
@@ -90,15 +74,9 @@ def synthetic_session(
     data = rng.standard_normal((n_windows, n_channels, *item_shape), np.float32)
     # The rate is that of samples, which no objective reads: windows are cut already.
     montage = Montage(names, ("seeg",) * n_channels, 1.0, positions, "LIP voxels")
-    return CorpusSession(
-        "noise",
-        "0",
-        montage,
-        (),
-        hop_s * np.arange(1, n_windows + 1, dtype=np.float64),
-        np.ones((n_windows, n_channels), np.bool_),
-        [data],
-    )
+    t_stop = hop_s * np.arange(1, n_windows + 1, dtype=np.float64)
+    good = np.ones((n_windows, n_channels), np.bool_)
+    return CorpusSession("noise", "0", montage, (), t_stop, good, [data])
 
 
 def count_cost(
@@ -145,8 +123,8 @@ def measure_rate(
     ranks: Ranks,
     *,
     max_s: float,
-) -> TrainingRate:
-    """Train a few steps and measure how fast that is."""
+) -> tuple[float, int]:
+    """Items per second of a few steps, and their peak of GPU memory in bytes."""
     objective.to(ranks.device)
     optimiser = make_optimiser(settings, objective.parameters())
     endless = settings.model_copy(update={"steps": 1_000_000_000})
@@ -168,11 +146,8 @@ def measure_rate(
             took_s += step(n_micro_batches)
             n_steps += 1
     cuda = ranks.device.type == "cuda"
-    return TrainingRate(
-        n_steps * n_micro_batches * settings.micro_batch / took_s,
-        settings.micro_batch,
-        torch.cuda.max_memory_allocated(ranks.device) if cuda else 0,
-    )
+    peak_bytes = torch.cuda.max_memory_allocated(ranks.device) if cuda else 0
+    return n_steps * n_micro_batches * settings.micro_batch / took_s, peak_bytes
 
 
 def print_cost(settings: PretrainSettings, folder: Path | None) -> None:
@@ -181,15 +156,37 @@ def print_cost(settings: PretrainSettings, folder: Path | None) -> None:
     examples = pretraining_examples(settings, sessions, hop_s)
     objective = pretraining_objective(settings)
     cost = count_cost(objective, pretraining_examples(_widest(settings), sessions, hop_s), settings)
-    _print_cost(cost, settings)
+    flop = cost.training_flop(settings)
+    memory = cost.state_bytes + settings.micro_batch * cost.activation_bytes
+    typer.echo(
+        f"weights        {cost.n_weights / 1e6:.2f} M ({cost.n_encoder_weights / 1e6:.2f} M kept)\n"
+        f"forward        {cost.encoder_flop / 1e9:.2f} GFLOP per item in the encoder, "
+        f"{cost.forward_flop / 1e9:.2f} with its heads\n"
+        f"training       {settings.steps} steps x {settings.batch} items x 3 forward "
+        f"= {_flop(flop)}\n"
+        f"memory         {_bytes(memory)} per process: "
+        f"{_bytes(cost.state_bytes)} of weights, gradients and moments, "
+        f"{_bytes(cost.activation_bytes)} of activations per item, {settings.micro_batch} at once"
+    )
     with joined_ranks() as ranks:
         length = settings.micro_batch
         if ranks.device.type == "cpu":
             largest = max(1, int(_CPU_FLOP / (3 * cost.forward_flop)))
             length = next(n for n in range(min(length, largest), 0, -1) if settings.batch % n == 0)
         small = settings.model_copy(update={"micro_batch": length})
-        rate = measure_rate(objective, examples, small, ranks, max_s=_MEASURE_S)
-        _print_rate(cost, rate, settings, str(ranks.device))
+        items_per_s, peak_bytes = measure_rate(objective, examples, small, ranks, max_s=_MEASURE_S)
+    peak = f", {_bytes(peak_bytes)} in use" if peak_bytes else ""
+    hours = settings.steps * settings.batch / items_per_s / 3600
+    typer.echo(
+        f"this machine   {_hours(hours)} on {ranks.device}: measured {items_per_s:.3g} items/s in "
+        f"micro-batches of {length}, {settings.precision}, "
+        f"{_flop(3 * cost.forward_flop * items_per_s)}/s{peak}"
+    )
+    for name, flops in BF16_PEAKS_FLOPS.items():
+        typer.echo(
+            f"{name:<14} {_hours(flop / (MFU * flops) / 3600)} on one, computed at {MFU:.0%} of "
+            f"{flops / 1e12:.0f} TFLOP/s (dense bfloat16)"
+        )
 
 
 def _widest(settings: PretrainSettings) -> PretrainSettings:
@@ -211,48 +208,9 @@ def _sessions(
         return corpus.sessions, corpus.hop_s
     chosen, width = settings.objective, encoder_sizes(settings).input_dim
     if chosen.popt is not None:
-        return [synthetic_session((width,), max(chosen.popt.subset_sizes), _HOP_S)], _HOP_S
-    channel = chosen.brainbert or chosen.neurobert or chosen.biofame
-    n_frames = channel.n_frames if channel else 0
-    return [synthetic_session((n_frames, width), 4, _HOP_S)], _HOP_S
-
-
-def _print_cost(cost: TrainingCost, settings: TrainingSettings) -> None:
-    flop = cost.training_flop(settings)
-    typer.echo(
-        f"weights        {cost.n_weights / 1e6:.2f} M ({cost.n_encoder_weights / 1e6:.2f} M kept)"
-    )
-    typer.echo(
-        f"forward        {cost.encoder_flop / 1e9:.2f} GFLOP per item in the encoder, "
-        f"{cost.forward_flop / 1e9:.2f} with its heads"
-    )
-    typer.echo(
-        f"training       {settings.steps} steps x {settings.batch} items x 3 forward "
-        f"= {_flop(flop)}"
-    )
-    typer.echo(
-        f"memory         {_bytes(cost.memory_bytes(settings))} per process: "
-        f"{_bytes(cost.state_bytes)} of weights, gradients and moments, "
-        f"{_bytes(cost.activation_bytes)} of activations per item, {settings.micro_batch} at once"
-    )
-
-
-def _print_rate(
-    cost: TrainingCost, rate: TrainingRate, settings: TrainingSettings, device: str
-) -> None:
-    done = 3 * cost.forward_flop * rate.items_per_s
-    peak = f", {_bytes(rate.peak_bytes)} in use" if rate.peak_bytes else ""
-    typer.echo(
-        f"this machine   {_hours(rate.hours(settings))} on {device}: measured "
-        f"{rate.items_per_s:.3g} items/s in micro-batches of {rate.micro_batch}, "
-        f"{settings.precision}, {_flop(done)}/s{peak}"
-    )
-    for name, flops in BF16_PEAKS_FLOPS.items():
-        hours = cost.training_flop(settings) / (MFU * flops) / 3600
-        typer.echo(
-            f"{name:<14} {_hours(hours)} on one, computed at {MFU:.0%} of {flops / 1e12:.0f} "
-            f"TFLOP/s (dense bfloat16)"
-        )
+        return [synthetic_session((width,), max(chosen.popt.subset_sizes))], _HOP_S
+    n_frames = getattr(chosen, objective_name(settings)).n_frames
+    return [synthetic_session((n_frames, width), 4)], _HOP_S
 
 
 def _hours(hours: float) -> str:

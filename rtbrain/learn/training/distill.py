@@ -50,17 +50,9 @@ def run_distillation(
     resume: bool,
     stop: Callable[[], bool],
 ) -> bool:
-    """Distil a teacher on the corpus in `folder`; write the student and its report.
+    """Distil a teacher on the corpus in `folder`; False where `stop` came first.
 
-    Parameters
-    ----------
-    teacher : str
-        ``compact``, a folder that holds ``brainbert/``, or such a folder itself.
-
-    Returns
-    -------
-    bool
-        False where `stop` ended the training early: it can be resumed.
+    `teacher` is ``compact``, a folder that holds ``brainbert/``, or such a folder itself.
 
     Raises
     ------

@@ -15,12 +15,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
     """Learning rate of a step, counted from 0: a linear rise, then a stair down.
 
     Step k of N gets (k + 1) / W of the highest rate up to W = warm_up N, and
-    factor ** floor((k - W) / E) from there, with E = every N: as published W is 2.5 % of the
-    steps, and the rate falls by 1 % after each 1 % of them.
-
-    References
-    ----------
-    Wang et al. 2023, BrainBERT, arXiv:2302.14367.
+    factor ** floor((k - W) / E) from there, with E = every N (Wang et al. 2023, arXiv:2302.14367).
     """
     highest, n_warm = settings.optimiser.lr, round(settings.warm_up * settings.steps)
     if step < n_warm:

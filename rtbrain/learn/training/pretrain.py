@@ -34,12 +34,7 @@ FORMS = {
 def run_pretraining(
     settings: PretrainSettings, folder: Path, out: Path, *, resume: bool, stop: Callable[[], bool]
 ) -> bool:
-    """Train on the corpus in `folder`; write the encoder and its report.
-
-    Returns
-    -------
-    bool
-        False where `stop` ended the training early: it can be resumed.
+    """Train on the corpus in `folder`; False where `stop` came first.
 
     Raises
     ------

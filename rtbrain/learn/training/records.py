@@ -1,4 +1,4 @@
-"""What a training needs to resume: weights, moments and the step, in safetensors and JSON."""
+"""What a training leaves as it runs: checkpoints to resume from, and its log."""
 
 import json
 import math

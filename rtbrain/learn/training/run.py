@@ -24,7 +24,7 @@ from rtbrain.config.training import TrainingSettings
 from rtbrain.errors import SettingsError
 from rtbrain.files import sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
-from rtbrain.learn.objectives import Examples, Objective
+from rtbrain.learn.objectives.objective import Examples, Objective
 from rtbrain.learn.training.loop import Ranks, joined_ranks, train, validate
 from rtbrain.learn.training.records import StepRecord
 from rtbrain.learn.training.report import finish

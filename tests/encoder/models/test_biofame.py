@@ -131,9 +131,9 @@ def test_compiled_equals_eager_at_more_than_one_length(tmp_path: Path, popt: boo
     positions = torch.randint(0, 200, (5, 3), generator=torch.Generator().manual_seed(0))
     good = torch.tensor([1, 0, 1, 1, 1], dtype=torch.bool)
     with pytest.raises(CompiledModelError, match="pools 4 frames, the spectrogram has 3"):
-        compile_torchscript(eager, 5, 3, 10, cache_folder=tmp_path)
+        compile_torchscript(eager, (5, 3, 10), cache_folder=tmp_path)
     for n_patches in (16, 33):
-        path = compile_torchscript(eager, 5, n_patches, 10, cache_folder=tmp_path)
+        path = compile_torchscript(eager, (5, n_patches, 10), cache_folder=tmp_path)
         runtime = TorchScriptRuntime(path, positions.numpy())
         patches = draw(5, n_patches, 10)
         patches[1] = torch.nan

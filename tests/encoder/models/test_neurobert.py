@@ -112,10 +112,10 @@ def test_compiled_equals_eager_and_takes_its_shape_alone(tmp_path: Path, popt: b
     population = random_encoder(POPT, 1) if popt else None
     eager = EncoderModel(made(), population, "last", 4).eval()
     with pytest.raises(CompiledModelError, match="reads 10"):
-        compile_torchscript(eager, 5, 16, 40, cache_folder=tmp_path)
+        compile_torchscript(eager, (5, 16, 40), cache_folder=tmp_path)
     with pytest.raises(CompiledModelError, match="5000 positions"):
-        compile_torchscript(eager, 5, 5001, 10, cache_folder=tmp_path)
-    path = compile_torchscript(eager, 5, 16, 10, cache_folder=tmp_path)
+        compile_torchscript(eager, (5, 5001, 10), cache_folder=tmp_path)
+    path = compile_torchscript(eager, (5, 16, 10), cache_folder=tmp_path)
     positions = torch.randint(0, 200, (5, 3), generator=torch.Generator().manual_seed(0))
     runtime = TorchScriptRuntime(path, positions.numpy())
     patches, good = draw(5, 16, 10), torch.tensor([1, 0, 1, 1, 1], dtype=torch.bool)

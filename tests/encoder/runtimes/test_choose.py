@@ -91,7 +91,7 @@ def test_what_was_admitted_runs_while_it_holds(
     approve_runtime(folder, way)
     assert fallen_back("not a converted encoder")
     shutil.rmtree(folder)
-    path = compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+    path = compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path)
     folder.mkdir()
     path = path.rename(folder / way.folder)
     approve_runtime(folder, way)
@@ -112,7 +112,7 @@ def test_int8_is_never_of_another_decoder_and_its_refusal_tells_why(tmp_path: Pa
         pytest.skip('needs pip install "rtbrain[fast]"')
     way, folder = ApprovedRuntime("openvino", "int8", "one"), tmp_path / "bundle.compiled"
     windows = [np.random.default_rng(0).standard_normal(SHAPE, np.float32)]
-    path = compile_openvino(model(), *SHAPE, precision="int8", folder=tmp_path, calibration=windows)
+    path = compile_openvino(model(), SHAPE, precision="int8", folder=tmp_path, calibration=windows)
     folder.mkdir()
     path = path.rename(folder / way.folder)
     asked = {"compiled_folder": folder, "precision": "int8"}

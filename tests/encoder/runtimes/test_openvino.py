@@ -55,23 +55,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exact(folder: Path) -> Path:
-    return compile_openvino(model(), *SHAPE, precision="fp32", folder=folder)
+    return compile_openvino(model(), SHAPE, precision="fp32", folder=folder)
 
 
 @pytest.fixture(scope="module")
 def quantised(folder: Path) -> Path:
     if find_spec("nncf") is None:
         pytest.skip('needs pip install "rtbrain[fast]"')
-    return compile_openvino(
-        model(), *SHAPE, precision="int8", folder=folder, calibration=windows(8)
-    )
+    return compile_openvino(model(), SHAPE, precision="int8", folder=folder, calibration=windows(8))
 
 
 def errors(path: Path, folder: Path) -> tuple[float, float]:
     """Largest of channels, relative, and of the population, over a window with bad channels."""
     eager = model()
     runtime = OpenVINORuntime(
-        path, compile_population(eager, *SHAPE, cache_folder=folder), POSITIONS
+        path, compile_population(eager, SHAPE, cache_folder=folder), POSITIONS
     )
     spectrogram = RNG.standard_normal(SHAPE, dtype=np.float32)
     spectrogram[~GOOD] = np.nan
@@ -94,7 +92,7 @@ def test_float32_is_exact(exact: Path, folder: Path) -> None:
 
 @pytest.mark.skipif(not has_bf16(), reason=NO_BF16)
 def test_bfloat16_is_near_and_not_exact(folder: Path) -> None:
-    path = compile_openvino(model(), *SHAPE, precision="bf16", folder=folder)
+    path = compile_openvino(model(), SHAPE, precision="bf16", folder=folder)
     channels, population = errors(path, folder)
     assert 1e-4 < channels < 0.03
     assert population < 0.05
@@ -111,15 +109,15 @@ def test_the_same_model_is_converted_once(
     exact: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "_convert", lambda *_: pytest.fail("converted again"))
-    assert compile_openvino(model(), *SHAPE, precision="fp32", folder=folder) == exact
+    assert compile_openvino(model(), SHAPE, precision="fp32", folder=folder) == exact
     for other, shape in ((model(1), SHAPE), (model(popt=False), SHAPE), (model(), (4, 31, 40))):
         with pytest.raises(pytest.fail.Exception, match="converted again"):
-            compile_openvino(other, *shape, precision="fp32", folder=folder)
+            compile_openvino(other, shape, precision="fp32", folder=folder)
     assert not list(folder.glob("*.part"))
 
 
 def test_calibration_passes_over_channels_that_are_not_finite() -> None:
-    contract = conversion.openvino_contract(model(), *SHAPE, "int8")
+    contract = conversion.openvino_contract(model(), SHAPE, "int8")
     first, second = windows(2)
     first[1:, 3] = np.nan
     second[:] = np.inf
@@ -132,10 +130,10 @@ def test_calibration_passes_over_channels_that_are_not_finite() -> None:
 
 def test_int8_without_windows_that_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CompiledModelError, match="expected calibration windows, got none"):
-        compile_openvino(model(), *SHAPE, precision="int8", folder=tmp_path)
+        compile_openvino(model(), SHAPE, precision="int8", folder=tmp_path)
     wrong = [np.zeros((3, 30, 40), np.float32)]
     with pytest.raises(CompiledModelError, match=r"expected float32 \(n, 31, 40\)"):
-        compile_openvino(model(), *SHAPE, precision="int8", folder=tmp_path, calibration=wrong)
+        compile_openvino(model(), SHAPE, precision="int8", folder=tmp_path, calibration=wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -154,7 +152,7 @@ def test_what_was_altered_or_lost_is_refused(exact: Path, tmp_path: Path, name: 
 def test_what_was_altered_is_converted_again(exact: Path, tmp_path: Path) -> None:
     path = shutil.copytree(exact, tmp_path / exact.name)
     (path / "encoder.bin").write_bytes(b"surprise!")
-    assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+    assert compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path) == path
     assert read_openvino(path).precision == "fp32"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -169,7 +167,7 @@ def test_what_another_version_converted_is_refused(exact: Path, tmp_path: Path) 
 
 
 def test_parts_of_two_models_do_not_run_together(exact: Path, tmp_path: Path) -> None:
-    other = compile_population(model(5), *SHAPE, cache_folder=tmp_path)
+    other = compile_population(model(5), SHAPE, cache_folder=tmp_path)
     with pytest.raises(CompiledModelError, match="made of other weights"):
         OpenVINORuntime(exact, other, POSITIONS)
 
@@ -180,7 +178,7 @@ def test_a_conversion_that_differs_is_not_kept(
     honest = conversion._convert
     monkeypatch.setattr(conversion, "_convert", lambda _, *rest: honest(model(9), *rest))
     with pytest.raises(CompiledModelError, match="differs from the eager one"):
-        compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+        compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -192,7 +190,7 @@ def test_a_model_that_cannot_be_converted_is_named(
 
     monkeypatch.setattr(openvino_module(), "convert_model", fail)
     with pytest.raises(CompiledModelError, match=r"BrainBERT: no rule for aten::\w+: set"):
-        compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+        compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -208,7 +206,7 @@ def test_processes_that_convert_at_once_do_not_disturb_each_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(conversion, "_convert", overtaken)
-        assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+        assert compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path) == path
     theirs = path / "encoder.bin"
     assert theirs.stat().st_mtime_ns == (exact / "encoder.bin").stat().st_mtime_ns  # in use
 
@@ -221,7 +219,7 @@ def test_processes_that_convert_at_once_do_not_disturb_each_other(
     theirs.write_bytes(b"surprise!")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", overtaken_late)
-        assert compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path) == path
+        assert compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path) == path
     assert read_openvino(path).precision == "fp32"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -234,14 +232,14 @@ def test_a_folder_that_cannot_be_replaced_is_named_in_one_line(
 
     monkeypatch.setattr("os.replace", forbidden)
     with pytest.raises(CompiledModelError, match="hold compiled models: Permission denied: look"):
-        compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path)
+        compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompiledModelError, match="cannot hold compiled models"):
-        compile_openvino(model(), *SHAPE, precision="fp32", folder=tmp_path / "file")
+        compile_openvino(model(), SHAPE, precision="fp32", folder=tmp_path / "file")
 
 
 def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

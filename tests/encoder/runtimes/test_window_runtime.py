@@ -101,7 +101,7 @@ def test_blocks_of_a_window_equal_the_eager_model(
 ) -> None:
     monkeypatch.setattr("rtbrain.encoder.runtimes.contract.block_length", lambda *_: 4)
     eager = model()
-    path = compile_torchscript(eager, *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(eager, SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS)
     assert runtime.contract.block_length == 4
     for n_bad in (0, 2, 3, 10, 11):
@@ -120,7 +120,7 @@ def test_published_sizes_equal_torchs_own_transformers(tmp_path: Path) -> None:
     whole = model(BRAINBERT_SIZES["large"], POPT_SIZES["published"])
     shape = (3, 40, 40)
     runtime = TorchScriptRuntime(
-        compile_torchscript(whole, *shape, cache_folder=tmp_path), POSITIONS[:3]
+        compile_torchscript(whole, shape, cache_folder=tmp_path), POSITIONS[:3]
     )
     good = np.array([True, False, True])
     spectrogram = RNG.standard_normal(shape, dtype=np.float32)
@@ -143,14 +143,14 @@ def test_without_onednn_the_plain_layers_are_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS)
     assert np.isfinite(runtime(np.zeros(SHAPE, np.float32), np.ones(11, bool))[1]).all()
 
 
 def test_the_population_compiled_alone_equals_the_eager_one(tmp_path: Path) -> None:
     eager = model()
-    compiled, contract = open_torchscript(compile_population(eager, *SHAPE, cache_folder=tmp_path))
+    compiled, contract = open_torchscript(compile_population(eager, SHAPE, cache_folder=tmp_path))
     assert (contract.runtime, contract.precision) == ("population", "fp32")
     embedding, positions = torch.randn(11, 24), torch.from_numpy(POSITIONS)
     good = torch.arange(11) % 4 != 0
@@ -164,7 +164,7 @@ def test_the_population_compiled_alone_equals_the_eager_one(tmp_path: Path) -> N
 def test_bfloat16_is_near_and_another_compiled_model(tmp_path: Path) -> None:
     eager = model()
     paths = [
-        compile_torchscript(eager, *SHAPE, precision=precision, cache_folder=tmp_path)
+        compile_torchscript(eager, SHAPE, precision=precision, cache_folder=tmp_path)
         for precision in ("fp32", "bf16")
     ]
     exact, fast = (TorchScriptRuntime(path, POSITIONS) for path in paths)
@@ -201,15 +201,15 @@ def test_a_precision_that_cannot_be_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CompiledModelError, match="int8 needs runtime openvino"):
-        compile_torchscript(model(), *SHAPE, precision="int8", cache_folder=tmp_path)
+        compile_torchscript(model(), SHAPE, precision="int8", cache_folder=tmp_path)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     fame = EncoderModel(BioFAME(BioFAMESizes(24, 40, 3, 2, 40)), None)
     with pytest.raises(CompiledModelError, match="no half precision"):
-        compile_torchscript(fame, *SHAPE, precision="bf16", cache_folder=tmp_path)
+        compile_torchscript(fame, SHAPE, precision="bf16", cache_folder=tmp_path)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     with pytest.raises(CompiledModelError, match="would emulate it, slower than fp32"):
-        compile_torchscript(model(), *SHAPE, precision="bf16", cache_folder=tmp_path)
+        compile_torchscript(model(), SHAPE, precision="bf16", cache_folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -227,7 +227,7 @@ def test_embeddings_too_far_off_or_nan_are_refused() -> None:
 
 
 def test_threads_are_the_encoders_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS, threads=2)
     seen, encode = [], ChannelBlocks.__call__
 
@@ -242,14 +242,14 @@ def test_threads_are_the_encoders_alone(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_training_after_a_runtime_was_loaded_has_the_threads_of_before(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     with on_threads(3):
         TorchScriptRuntime(path, POSITIONS, threads=2)
         assert torch.get_num_threads() == 3
 
 
 def test_a_runtime_is_warm_and_says_what_that_took(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS)
     assert runtime.load_s > 0
     assert runtime.warm_up_s > 0
@@ -257,7 +257,7 @@ def test_a_runtime_is_warm_and_says_what_that_took(tmp_path: Path) -> None:
 
 
 def test_what_it_gave_is_not_changed_by_the_next_window(tmp_path: Path) -> None:
-    path = compile_torchscript(model(popt=None), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(popt=None), SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, None)
     windows = RNG.standard_normal((2, *SHAPE), dtype=np.float32)
     first = runtime(windows[0], np.ones(11, bool))

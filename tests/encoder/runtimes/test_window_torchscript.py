@@ -41,14 +41,14 @@ def model(seed: int = 0, *, popt: bool = True, pool: str = "centre") -> EncoderM
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_torchscript(model(), *SHAPE, cache_folder=tmp_path_factory.mktemp("cache"))
+    return compile_torchscript(model(), SHAPE, cache_folder=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.mark.parametrize("popt", [True, False])
 @pytest.mark.parametrize("pool", ["centre", "last"])
 def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
     eager = model(3, popt=popt, pool=pool)
-    path = compile_torchscript(eager, *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(eager, SHAPE, cache_folder=tmp_path)
     runtime = TorchScriptRuntime(path, POSITIONS if popt else None)
     assert runtime.contract.n_features == 24
     assert runtime.contract.n_population_features == (32 if popt else 120)
@@ -72,15 +72,15 @@ def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
 def test_the_cache_gives_the_same_file_for_the_same_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(torchscript, "_packed", lambda *_: pytest.fail("compiled again"))
-        assert compile_torchscript(model(), *SHAPE, cache_folder=tmp_path) == path
+        assert compile_torchscript(model(), SHAPE, cache_folder=tmp_path) == path
     others = [
-        compile_torchscript(model(1), *SHAPE, cache_folder=tmp_path),
-        compile_torchscript(model(pool="last"), *SHAPE, cache_folder=tmp_path),
-        compile_torchscript(model(), 4, 31, 40, cache_folder=tmp_path),
-        compile_torchscript(model(popt=False), *SHAPE, cache_folder=tmp_path),
+        compile_torchscript(model(1), SHAPE, cache_folder=tmp_path),
+        compile_torchscript(model(pool="last"), SHAPE, cache_folder=tmp_path),
+        compile_torchscript(model(), (4, 31, 40), cache_folder=tmp_path),
+        compile_torchscript(model(popt=False), SHAPE, cache_folder=tmp_path),
     ]
     assert len({path, *others}) == 5
     assert sorted(item.suffix for item in tmp_path.iterdir()) == [".pt"] * 5
@@ -90,18 +90,18 @@ def test_heads_are_part_of_the_contract(tmp_path: Path) -> None:
     """The same weights under another number of heads are another model."""
     two = BrainBERTSizes(24, 40, 2, 2)
     other = EncoderModel(random_encoder(two, 0), random_encoder(POPT, 1))
-    first = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
-    assert compile_torchscript(other, *SHAPE, cache_folder=tmp_path) != first
+    first = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
+    assert compile_torchscript(other, SHAPE, cache_folder=tmp_path) != first
 
 
 def test_a_damaged_file_in_the_cache_is_made_again(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     whole = path.read_bytes()
     for broken in (b"", whole[: len(whole) // 2], b"PK\x03\x04 nonsense"):
         path.write_bytes(broken)
         with pytest.raises(CompiledModelError, match="not a compiled encoder"):
             open_torchscript(path)
-        assert compile_torchscript(model(), *SHAPE, cache_folder=tmp_path) == path
+        assert compile_torchscript(model(), SHAPE, cache_folder=tmp_path) == path
         assert open_torchscript(path)[1].n_channels == 5
 
 
@@ -132,7 +132,7 @@ def test_a_compiled_model_that_differs_is_not_kept(
     honest = torchscript._packed
     monkeypatch.setattr(torchscript, "_packed", lambda _, *rest: honest(model(9), *rest))
     with pytest.raises(CompiledModelError, match="differs from the eager one by"):
-        compile_torchscript(model(), *SHAPE, cache_folder=tmp_path)
+        compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -149,13 +149,13 @@ def test_shapes_that_cannot_be_are_refused(
     tmp_path: Path, shape: tuple[int, int, int], message: str
 ) -> None:
     with pytest.raises(CompiledModelError, match=message):
-        compile_torchscript(model(), *shape, cache_folder=tmp_path)
+        compile_torchscript(model(), shape, cache_folder=tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompiledModelError, match="cannot hold compiled models"):
-        compile_torchscript(model(), *SHAPE, cache_folder=tmp_path / "file")
+        compile_torchscript(model(), SHAPE, cache_folder=tmp_path / "file")
 
 
 def test_the_runtime_takes_one_shape_and_no_other(compiled: Path) -> None:
@@ -199,7 +199,7 @@ def unix_path(name: str, **options: bool) -> Path:
 def _compile_in_a_process(folder: str, gate: "Callable[[], object]", names: object) -> None:
     torch.set_num_threads(1)
     gate()
-    names.put(str(compile_torchscript(model(), *SHAPE, cache_folder=Path(folder))))  # type: ignore[attr-defined]
+    names.put(str(compile_torchscript(model(), SHAPE, cache_folder=Path(folder))))  # type: ignore[attr-defined]
 
 
 def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
@@ -224,6 +224,6 @@ def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("rtbrain.encoder.runtimes.contract.platformdirs.user_cache_path", unix_path)
     assert user_cache_folder() == tmp_path / "rtbrain"
-    path = compile_torchscript(model(), *SHAPE)
+    path = compile_torchscript(model(), SHAPE)
     assert path.parent == tmp_path / "rtbrain"
     assert path.parent.stat().st_mode & 0o077 == 0  # nobody else's

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtbrain.encoder import BrainBERT, BrainBERTSizes
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.objectives import MaskedSpectrogram, MaskedSpectrograms
+from rtbrain.learn.objectives.brainbert import MaskedSpectrogram, MaskedSpectrograms
 from tests.learn.objectives.sessions import numbered, session_of, spectrograms
 
 SIZES = BrainBERTSizes(32, 64, 4, 1, 20)

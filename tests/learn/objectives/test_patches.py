@@ -5,7 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from rtbrain.config.training import NeuroBERTObjective
 from rtbrain.encoder import NeuroBERT, NeuroBERTSizes, random_encoder
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.objectives.patches import FourierInversion, MaskedPatches, invert
@@ -146,8 +148,8 @@ def test_a_draw_depends_on_its_generator_alone():
 def test_what_cannot_be_drawn_is_refused():
     good = patches_of(2, 2)
     for share in (0.0, 1.0, float("nan")):
-        with pytest.raises(SettingsError, match="mask_share"):
-            MaskedPatches([session_of(good)], mask_share=share)
+        with pytest.raises(ValidationError, match="mask_share"):
+            NeuroBERTObjective(mask_share=share)
     with pytest.raises(SettingsError, match="none in 1 sessions"):
         MaskedPatches([session_of(good, bad=((0, 0), (0, 1), (1, 0), (1, 1)))], mask_share=0.3)
     with pytest.raises(SettingsError, match=r"two or more patches, got items of shape \(192,\)"):

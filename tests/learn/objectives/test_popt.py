@@ -5,10 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from rtbrain.config.training import PopTObjective
 from rtbrain.encoder import PopT, PopTSizes, lip_positions
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.objectives import PopulationObjective, PopulationPairs
+from rtbrain.learn.objectives.popt import PopulationObjective, PopulationPairs
 from tests.conftest import brain_like
 from tests.learn.objectives.sessions import numbered, session_of
 
@@ -178,12 +180,10 @@ def test_blur_moves_positions_by_its_deviation_and_stays_in_the_table() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     sessions = two_sessions()
-    with pytest.raises(SettingsError, match="subset_sizes must be 2 or more"):
-        pairs(sessions, subset_sizes=(1, 10))
-    with pytest.raises(SettingsError, match="replace_share"):
-        pairs(sessions, replace_share=1.5)
-    with pytest.raises(SettingsError, match="blur_voxels"):
-        pairs(sessions, blur_voxels=-1.0)
+    wrong = {"subset_sizes": (1, 10), "replace_share": 1.5, "blur_voxels": -1.0}
+    for name, value in wrong.items():
+        with pytest.raises(ValidationError, match=name):
+            PopTObjective.model_validate({name: value})
     with pytest.raises(SettingsError, match=r"follow each other by 0\.25 s"):
         PopulationPairs(sessions, hop_s=0.25)
     broken = numbered(8, 4, (8,)).copy()

@@ -9,7 +9,8 @@ from scipy.stats import zscore
 
 from rtbrain.encoder import PopT, PopTSizes
 from rtbrain.errors import SettingsError
-from rtbrain.learn.objectives import popt, standardise_inputs
+from rtbrain.learn.objectives import popt
+from rtbrain.learn.objectives.popt import standardise_inputs
 from tests.learn.objectives.sessions import session_of
 
 SIZES = PopTSizes(8, 16, 32, 2, 1)

@@ -55,12 +55,10 @@ def test_the_rate_is_measured_on_real_steps() -> None:
     objective = MaskedSpectrogram(BrainBERT(BrainBERTSizes(8, 16, 2, 1, 8)))
     before = {name: weight.clone() for name, weight in objective.named_parameters()}
     examples = MaskedSpectrograms([synthetic_session((20, 8), 2)])
-    rate = measure_rate(
-        objective, examples, settings_of(), Ranks(0, 1, torch.device("cpu")), max_s=0.05
-    )
-    assert rate.items_per_s > 0
-    assert rate.peak_bytes == 0
-    assert rate.hours(settings_of(steps=3600, batch=100)) == pytest.approx(100 / rate.items_per_s)
+    alone = Ranks(0, 1, torch.device("cpu"))
+    items_per_s, peak_bytes = measure_rate(objective, examples, settings_of(), alone, max_s=0.05)
+    assert items_per_s > 0
+    assert peak_bytes == 0
     assert any(
         not torch.equal(weight, before[name]) for name, weight in objective.named_parameters()
     )
