@@ -42,8 +42,7 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume continues from it.
     """
-    subjects = None if held_out is None else names_of(held_out, "--held-out")
-    flags = {"steps": steps, "seed": seed, "held_out": subjects}
+    flags = {"steps": steps, "seed": seed, "held_out": names_of(held_out, "--held-out")}
     settings = read_training_settings(config, DistillSettings, flags, pairs, threads)
     run_until_signal(
         out, lambda stop: run_distillation(settings, corpus, teacher, out, resume=resume, stop=stop)

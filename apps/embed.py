@@ -4,24 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from rtbrain.encoder import open_model
-from rtbrain.errors import SettingsError
-from rtbrain.files import require_writable_file
-from rtbrain.learn.embed import (
-    bundle_stages,
-    embed_recipe,
-    embedding_arrays,
-    encoder_stages,
-    name_space,
-    require_hidden_states,
-    save_arrays,
-)
-from rtbrain.progress import show_progress
-from rtbrain.recording.open import read_recording
-from rtbrain.recording.playing import print_notes
-from rtbrain.recording.replay import ReplaySource
+from rtbrain.config.flags import names_of
+from rtbrain.learn.embed import FrontEnd, embed_recording
 
 
 def command(
@@ -71,39 +56,19 @@ def command(
     ] = None,
 ) -> None:
     """Embed a recording offline, by the very stages that run live."""
-    require_writable_file(out, "--out")
-    if out.exists():
-        raise SettingsError(f"{out} exists already: name a new file")
-    if (bundle is None) == (encoder is None):
-        raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
-    front_end = (popt, length, hop, reference, notch, pool, form)
-    if bundle is not None and front_end != (None, 5.0, None, "none", "none", "centre", "published"):
-        raise SettingsError(
-            "--bundle brings its own encoder, window and filters: leave out --popt, --length, "
-            "--hop, --reference, --notch, --pool and --form"
-        )
-    played = read_recording(recording, sfreq_hz=sfreq, stream=stream)
-    source = ReplaySource(
-        played,
-        chunk_samples=max(1, round(played.montage.sfreq_hz)),
-        names=None if channels is None else [name.strip() for name in channels.split(",")],
+    embed_recording(
+        recording,
+        out,
+        encoder=encoder,
+        popt=popt,
+        bundle=bundle,
+        front_end=FrontEnd(length, hop, reference, notch, pool, form),
+        hidden=hidden,
+        names=names_of(channels, "--channels"),
         start_s=start,
         stop_s=stop,
         scale=scale,
+        sfreq_hz=sfreq,
+        stream=stream,
+        space=space,
     )
-    print_notes(played, scale)
-    montage = name_space(source.montage, space)
-    if bundle is not None:
-        features, readout, model = bundle_stages(bundle, montage)
-    elif encoder is not None:
-        model = open_model(encoder, popt, pool, form=form)
-        recipe = embed_recipe(length, hop, reference, notch, pool, form, model)
-        features, readout = encoder_stages(recipe, montage, model), None
-    if hidden:
-        require_hidden_states(model)
-    with_population = popt is not None or readout is not None
-    with show_progress(Console()) as on_progress:
-        arrays = embedding_arrays(
-            features, readout, model if hidden else None, with_population, source, on_progress
-        )
-    save_arrays(out, arrays)

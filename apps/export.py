@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rtbrain.config.flags import names_of
 from rtbrain.recording.export import default_export_path, export_recording
 from rtbrain.recording.open import read_recording
 
@@ -52,7 +53,7 @@ def command(
             opened,
             out or default_export_path(Path(recording), to.value),
             to.value,
-            bad=[label.strip() for label in bad.split(",")] if bad else [],
+            bad=names_of(bad, "--bad") or (),
             subject=subject or opened.subject or "01",
             session=session if session is not None else opened.session,
             task=task,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
-from rtbrain.config.flags import flag, override, replace_fields
+from rtbrain.config.flags import flag, names_of, override, replace_fields
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
@@ -64,8 +64,8 @@ def command(
     """
     values, where = read_settings(config)
     labels = {
-        "classes": _listed(classes),
-        "events": _listed(event),
+        "classes": names_of(classes, "--classes"),
+        "events": names_of(event, "--event"),
         "rest": rest,
         "channel": channel,
         "threshold": threshold,
@@ -77,8 +77,8 @@ def command(
         "recipe": recipe,
         "labels": {key: value for key, value in labels.items() if value is not None} or None,
         "window": _window(window),
-        "channels": _listed(channels),
-        "exclude": _listed(exclude),
+        "channels": names_of(channels, "--channels"),
+        "exclude": names_of(exclude, "--exclude"),
         "mains_hz": mains,
         "hop_s": hop,
         "splits.embargo_s": embargo,
@@ -104,10 +104,6 @@ def command(
     decoder.save(out)
     console.print(decoder.scores)
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
 
 
 def _window(text: str | None) -> tuple[float, float] | None:

@@ -45,8 +45,7 @@ def command(
 
     Ctrl-C or SIGTERM leaves a checkpoint, and exit code 143; --resume continues from it.
     """
-    subjects = None if held_out is None else names_of(held_out, "--held-out")
-    flags = {"steps": steps, "held_out": subjects}
+    flags = {"steps": steps, "held_out": names_of(held_out, "--held-out")}
     settings = read_training_settings(config, PretrainSettings, flags, pairs, threads)
     if dry_run:
         print_cost(settings, corpus)

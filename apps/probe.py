@@ -80,7 +80,7 @@ def command(
         baseline=baseline or "",
         corpus=corpus,
         subjects=names_of(subjects, "--subjects"),
-        classes=None if classes is None else names_of(classes, "--classes"),
+        classes=names_of(classes, "--classes"),
         counts=_counts(labels),
         n_seeds=seeds,
         n_random=_random(n_random, seeds),

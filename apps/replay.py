@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rtbrain.config.flags import names_of
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_recording, require_positive, stream_recording
@@ -53,14 +54,13 @@ def command(
     require_positive("--speed", speed)
     console = Console(stderr=True)
     opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
-    labels = None if channels is None else [label.strip() for label in channels.split(",")]
     # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
     chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
     try:
         source = ReplaySource(
             opened,
             chunk_samples=chunk_samples,
-            names=labels,
+            names=names_of(channels, "--channels"),
             start_s=start,
             stop_s=stop,
             scale=scale,

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import typer
 import yaml
@@ -23,8 +23,14 @@ def flag(settings: type[Settings], field: str, *names: str) -> Any:
     return typer.Option(*names, help=settings.model_fields[name].description)
 
 
-def names_of(text: str, flag: str) -> tuple[str, ...]:
-    """Names of a flag that takes several, separated by commas, each once; else a SettingsError."""
+@overload
+def names_of(text: str, flag: str) -> tuple[str, ...]: ...
+@overload
+def names_of(text: str | None, flag: str) -> tuple[str, ...] | None: ...
+def names_of(text: str | None, flag: str) -> tuple[str, ...] | None:
+    """Names separated by commas, each once, or SettingsError; None for a flag that is not used."""
+    if text is None:
+        return None
     names = tuple(part.strip() for part in text.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise SettingsError(f"{flag} {text}: expected names separated by commas, each once")

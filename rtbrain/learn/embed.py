@@ -1,10 +1,10 @@
 """`rtbrain embed`: a recording through the pipeline's own stages, to arrays in a file."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,14 +14,90 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Readout, read_bundle
-from rtbrain.encoder import EncoderModel, StreamingBERT
+from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
 from rtbrain.errors import MontageError, RecordingError, SettingsError
-from rtbrain.files import atomic_file
+from rtbrain.files import atomic_file, require_writable_file
 from rtbrain.learn.fit.features import gather
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress, no_progress
+from rtbrain.progress import OnProgress, show_progress
+from rtbrain.recording.open import read_recording
+from rtbrain.recording.playing import print_notes
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.types import Chunk, Embedding, Montage, Quality
+
+
+class FrontEnd(NamedTuple):
+    """What comes before an encoder of a folder; a bundle brings its own."""
+
+    length_s: float = 5.0
+    hop_s: float | None = None
+    reference: str = "none"
+    notch: str = "none"
+    pool: str = "centre"
+    form: str = "published"
+
+
+def embed_recording(
+    recording: Path,
+    out: Path,
+    *,
+    encoder: Path | None,
+    popt: Path | None,
+    bundle: Path | None,
+    front_end: FrontEnd,
+    hidden: bool,
+    names: Sequence[str] | None,
+    start_s: float | None,
+    stop_s: float | None,
+    scale: float,
+    sfreq_hz: float | None,
+    stream: str | None,
+    space: str | None,
+) -> None:
+    """Embed a recording by the encoders of folders or of a bundle; write and print the arrays."""
+    require_writable_file(out, "--out")
+    if out.exists():
+        raise SettingsError(f"{out} exists already: name a new file")
+    if (bundle is None) == (encoder is None):
+        raise SettingsError("give either --encoder FOLDER or --bundle FOLDER")
+    if bundle is not None and (popt is not None or front_end != FrontEnd()):
+        raise SettingsError(
+            "--bundle brings its own encoder, window and filters: leave out --popt, --length, "
+            "--hop, --reference, --notch, --pool and --form"
+        )
+    opened = read_recording(recording, sfreq_hz=sfreq_hz, stream=stream)
+    source = ReplaySource(
+        opened,
+        chunk_samples=max(1, round(opened.montage.sfreq_hz)),
+        names=names,
+        start_s=start_s,
+        stop_s=stop_s,
+        scale=scale,
+    )
+    print_notes(opened, scale)
+    montage = _named_space(source.montage, space)
+    model: EncoderModel | None = None
+    readout: Readout | None = None
+    if encoder is not None:
+        model = open_model(encoder, popt, front_end.pool, form=front_end.form)
+        features = build_feature_pipeline(_recipe(front_end, model), montage, model=model)
+    elif bundle is not None:
+        verified = read_bundle(bundle)
+        features, readout = build_decoder(verified, montage)
+        model = model_of_bundle(verified)
+    if hidden:
+        _require_hidden_states(model)
+    with show_progress(Console()) as on_progress:
+        arrays = _arrays(features, readout, source, on_progress)
+    if popt is None and readout is None:
+        del arrays["population"]
+    if hidden and model is not None:
+        arrays["hidden"] = _hidden(model, arrays["spectrogram"])
+    with atomic_file(out) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
+    console = Console()
+    for key, array in arrays.items():
+        console.print(f"{key:12} {list(array.shape)}")
 
 
 def _chunks(source: ReplaySource, tail_s: float, on_progress: OnProgress) -> Iterator[Chunk]:
@@ -54,7 +130,7 @@ def _refuse_not_finite(chunk: Chunk, source: ReplaySource) -> None:
     )
 
 
-def name_space(montage: Montage, space: str | None) -> Montage:
+def _named_space(montage: Montage, space: str | None) -> Montage:
     """Montage whose positions are in a space that the user names."""
     if space is None:
         return montage
@@ -63,29 +139,9 @@ def name_space(montage: Montage, space: str | None) -> Montage:
     return replace(montage, space=space)
 
 
-def bundle_stages(
-    folder: Path, montage: Montage
-) -> tuple[FeaturePipeline, Readout | None, EncoderModel | None]:
-    """Stages of a bundle for these channels, and its encoder."""
-    bundle = read_bundle(folder)
-    return (*build_decoder(bundle, montage), model_of_bundle(bundle))
-
-
-def encoder_stages(recipe: Recipe, montage: Montage, model: EncoderModel) -> FeaturePipeline:
-    """Stages of a recipe with this encoder."""
-    return build_feature_pipeline(recipe, montage, model=model)
-
-
-def embed_recipe(
-    length_s: float,
-    hop_s: float | None,
-    reference: str,
-    notch: str,
-    pool: str,
-    form: str,
-    model: EncoderModel,
-) -> Recipe:
+def _recipe(front_end: FrontEnd, model: EncoderModel) -> Recipe:
     """Recipe of these flags; rates and frames as published."""
+    length_s, hop_s, reference, notch, pool, form = front_end
     published = load_settings("published", Recipe)
     encoder: dict[str, Any] = {"pool": pool}
     mode = "published" if pool == "centre" and form != "running" else "edge"
@@ -108,13 +164,11 @@ def embed_recipe(
     return parse_settings(values, Recipe, where="flags")
 
 
-def embedding_arrays(
+def _arrays(
     pipeline: FeaturePipeline,
     readout: Readout | None,
-    hidden_of: EncoderModel | None,
-    with_population: bool,
     source: ReplaySource,
-    on_progress: OnProgress = no_progress,
+    on_progress: OnProgress,
 ) -> dict[str, Any]:
     """Arrays of every valid window of a source, by the names they have in the file."""
     found = gather(
@@ -134,9 +188,8 @@ def embedding_arrays(
         "t_stop": found.t_stop,
         "t_neural": found.t_neural,
         "channels": np.array(pipeline.signal.montage.names),
+        "population": found.rows[""],
     }
-    if with_population:
-        arrays["population"] = found.rows[""]
     if readout is not None:
         embeddings = (
             Embedding(channels, population, float(t_neural), float(t_stop), Quality(good))
@@ -150,12 +203,10 @@ def embedding_arrays(
             )
         )
         arrays["decode"] = np.stack([readout(item).values for item in embeddings])
-    if hidden_of is not None:
-        arrays["hidden"] = _hidden(hidden_of, arrays["spectrogram"])
     return arrays
 
 
-def require_hidden_states(model: EncoderModel | None) -> None:
+def _require_hidden_states(model: EncoderModel | None) -> None:
     """Refuse hidden states where there are none, or where the embeddings are made of others."""
     if model is None:
         raise SettingsError("--hidden needs an encoder; this bundle is in mode linear")
@@ -171,12 +222,3 @@ def _hidden(model: EncoderModel, spectrograms: Any) -> Any:
     with torch.inference_mode():
         windows = [model.channel_encoder(torch.from_numpy(item)).numpy() for item in spectrograms]
     return np.stack(windows)
-
-
-def save_arrays(out: Path, arrays: dict[str, Any]) -> None:
-    """Write an .npz file, whole or not at all, and print the shapes."""
-    with atomic_file(out) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
-    console = Console()
-    for key, array in arrays.items():
-        console.print(f"{key:12} {list(array.shape)}")
