@@ -9,7 +9,6 @@ from rtbrain.encoder.folder import (
 )
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
 from rtbrain.encoder.models.model import (
-    ENCODERS,
     ChannelEncoder,
     ChannelSizes,
     EncoderKind,
@@ -20,39 +19,22 @@ from rtbrain.encoder.models.model import (
     random_encoder,
     sizes_of,
 )
-from rtbrain.encoder.models.patch_encoders import (
-    BIOFAME_SIZES,
-    NEUROBERT_SIZES,
-    BioFAME,
-    BioFAMESizes,
-    NeuroBERT,
-    NeuroBERTSizes,
-)
+from rtbrain.encoder.models.patch_encoders import BioFAME, BioFAMESizes, NeuroBERT, NeuroBERTSizes
 from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
-from rtbrain.encoder.models.streaming import (
-    STREAMING_SIZES,
-    StreamingBERT,
-    StreamingBERTSizes,
-)
+from rtbrain.encoder.models.streaming import STREAMING_SIZES, StreamingBERT, StreamingBERTSizes
 from rtbrain.encoder.runtimes.choose import (
     ApprovedRuntime,
     RuntimeChoice,
     RuntimeName,
     approve_runtime,
-    approved_runtime,
     compiled_folder_of,
     load_runtime,
 )
-from rtbrain.encoder.runtimes.contract import Contract, Precision, require_precision
+from rtbrain.encoder.runtimes.contract import Precision, require_precision
 from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime, compile_openvino
-from rtbrain.encoder.runtimes.streaming_runtime import (
-    StreamingModel,
-    StreamingRuntime,
-    compile_streaming,
-    require_matching_mode,
-)
+from rtbrain.encoder.runtimes.streaming_runtime import StreamingModel, require_matching_mode
 from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
-from rtbrain.encoder.runtimes.window_runtime import Runtime, TorchScriptRuntime, on_threads
+from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime, on_threads
 from rtbrain.encoder.stage import EncoderStage, FrameMean, StreamingEncoderStage, streaming_stage
 from rtbrain.encoder.trained import (
     SHIPPED,
@@ -66,10 +48,7 @@ from rtbrain.encoder.trained import (
 )
 
 __all__ = [
-    "BIOFAME_SIZES",
     "BRAINBERT_SIZES",
-    "ENCODERS",
-    "NEUROBERT_SIZES",
     "POPT_SIZES",
     "SHIPPED",
     "SHIPPED_STREAMING",
@@ -81,7 +60,6 @@ __all__ = [
     "BrainBERTSizes",
     "ChannelEncoder",
     "ChannelSizes",
-    "Contract",
     "EncoderKind",
     "EncoderModel",
     "EncoderSizes",
@@ -93,20 +71,16 @@ __all__ = [
     "PopT",
     "PopTSizes",
     "Precision",
-    "Runtime",
     "RuntimeChoice",
     "RuntimeName",
     "StreamingBERT",
     "StreamingBERTSizes",
     "StreamingEncoderStage",
     "StreamingModel",
-    "StreamingRuntime",
     "TorchScriptRuntime",
     "approve_runtime",
-    "approved_runtime",
     "compile_openvino",
     "compile_population",
-    "compile_streaming",
     "compile_torchscript",
     "compiled_folder_of",
     "encoder_kind",

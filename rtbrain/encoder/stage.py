@@ -23,7 +23,8 @@ class EncoderStage:
     def __call__(self, item: Spectrogram) -> Embedding:
         """Embedding of a window."""
         channels, population = self.runtime(item.data, item.quality.good)
-        return _embedding(channels, population, item, self._neural_delay_s)
+        t_neural = item.t_stop - self._neural_delay_s
+        return Embedding(channels, population, t_neural, item.t_stop, item.quality)
 
     def reset(self) -> None:
         """Nothing to forget: windows are independent."""
@@ -91,22 +92,11 @@ class FrameMean:
                 f"fill of bad channels has shape {self._fill.shape}, the spectrogram gives "
                 f"{channels.shape}: expected one mean per channel and frequency; fit again"
             )
-        return _embedding(channels, channels.reshape(-1), item, self._neural_delay_s)
+        t_neural = item.t_stop - self._neural_delay_s
+        return Embedding(channels, channels.reshape(-1), t_neural, item.t_stop, item.quality)
 
     def reset(self) -> None:
         """Nothing to forget: windows are independent."""
-
-
-def _embedding(
-    channels: Floats, population: Floats, item: Spectrogram, neural_delay_s: float
-) -> Embedding:
-    return Embedding(
-        channels=channels,
-        population=population,
-        t_neural=item.t_stop - neural_delay_s,
-        t_stop=item.t_stop,
-        quality=item.quality,
-    )
 
 
 class StreamingEncoderStage:
@@ -158,9 +148,8 @@ class StreamingEncoderStage:
         channels, population = runtime.read(good)
         # A value that is not finite would stay in memory: restart that channel.
         self._known &= np.isfinite(channels).all(axis=1) | ~good
-        return Embedding(
-            channels, population, item.t_stop - self._neural_delay_s, item.t_stop, item.quality
-        )
+        t_neural = item.t_stop - self._neural_delay_s
+        return Embedding(channels, population, t_neural, item.t_stop, item.quality)
 
     def _n_hops(self, item: Spectrogram) -> int | None:
         """Hops that the window adds; None where it does not continue the last one."""

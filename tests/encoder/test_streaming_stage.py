@@ -16,13 +16,12 @@ from rtbrain.encoder import (
     StreamingBERTSizes,
     StreamingEncoderStage,
     StreamingModel,
-    StreamingRuntime,
-    compile_streaming,
     compile_torchscript,
     on_threads,
     random_encoder,
     streaming_stage,
 )
+from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Floats, Mask, Quality, Spectrogram
 

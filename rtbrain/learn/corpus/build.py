@@ -115,7 +115,6 @@ class _Build:
                 self._explain_channels(part, stages.signal.montage)
                 self.writer.expect_shape(part.item_shape)
                 return part.finish(
-                    number=self.number,
                     source=self.source.name,
                     subject=self._subject(recording),
                     session=self.source.session or recording.session or f"{self.number:04d}",

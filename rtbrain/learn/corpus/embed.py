@@ -87,7 +87,6 @@ def embed_corpus(
                 _embed_session(part, session, embed, on_progress)
                 writer.expect_shape(part.item_shape)
                 made = part.finish(
-                    number=entry.number,
                     source=entry.source,
                     subject=session.subject,
                     session=session.session,

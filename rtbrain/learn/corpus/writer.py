@@ -65,6 +65,7 @@ class SessionWriter:
 
     def __init__(self, folder: Path, number: int, dtype: str) -> None:
         self._corpus = folder
+        self._number = number
         self._part = folder / "sessions" / f"{number:04d}.part"
         self._folder = folder / "sessions" / f"{number:04d}"
         self._dtype: np.dtype[np.floating] = np.dtype(dtype)
@@ -135,7 +136,6 @@ class SessionWriter:
     def finish(
         self,
         *,
-        number: int,
         source: str,
         subject: str,
         session: str,
@@ -153,7 +153,7 @@ class SessionWriter:
         # By count: sorted by name, shard 1000 would come before shard 101.
         shards = [self._folder / _SHARD.format(k) for k in range(len(self._shards))]
         return SessionEntry(
-            number=number,
+            number=self._number,
             source=source,
             subject=subject,
             session=session,

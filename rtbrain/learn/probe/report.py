@@ -11,11 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rtbrain.learn.figures import new_figure, save_figure
-from rtbrain.learn.probe.label_efficiency import (
-    LabelEfficiency,
-    estimate_runs,
-    paired_differences,
-)
+from rtbrain.learn.probe.label_efficiency import LabelEfficiency, estimate_runs, paired_differences
 from rtbrain.learn.probe.rows import PRETRAINED, RANDOM, RowName
 from rtbrain.tables import table
 

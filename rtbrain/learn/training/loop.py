@@ -70,14 +70,14 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
+def joined_ranks() -> Iterator[Ranks]:
     """Join the processes that torchrun started; alone where it did not start this one."""
     rank, n_ranks, local = (
         int(os.environ.get(name, default))
         for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
     )
     chosen = torch.device("cpu")
-    if device == "auto" and torch.cuda.is_available():
+    if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
             raise SettingsError(
                 f"process {local} of this machine has no GPU of its own, there are "

@@ -10,13 +10,7 @@ from typing import Any, TypeVar
 import torch
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtbrain.config import parse_settings, read_settings
 from rtbrain.config.flags import override

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rtbrain.encoder import (
-    BIOFAME_SIZES,
     BioFAME,
     BioFAMESizes,
     EncoderModel,
@@ -21,7 +20,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
-from rtbrain.encoder.models.patch_encoders import FrequencyFilter
+from rtbrain.encoder.models.patch_encoders import BIOFAME_SIZES, FrequencyFilter
 from rtbrain.errors import CompiledModelError
 
 torch.set_num_threads(1)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from rtbrain.encoder import (
-    NEUROBERT_SIZES,
     EncoderModel,
     NeuroBERT,
     NeuroBERTSizes,
@@ -19,6 +18,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
+from rtbrain.encoder.models.patch_encoders import NEUROBERT_SIZES
 from rtbrain.errors import CheckpointError, CompiledModelError
 
 torch.set_num_threads(1)

@@ -15,12 +15,12 @@ from rtbrain.encoder import (
     EncoderModel,
     RuntimeChoice,
     approve_runtime,
-    approved_runtime,
     compile_openvino,
     compiled_folder_of,
     load_runtime,
     random_encoder,
 )
+from rtbrain.encoder.runtimes.choose import approved_runtime
 from rtbrain.errors import CompiledModelError
 from tests.encoder.runtimes.test_window_runtime import NO_BF16, has_bf16
 

@@ -25,7 +25,6 @@ def write_corpus(
                 part.add(session.window(row), session.good[row], float(session.t_stop[row]))
             writer.expect_shape(part.item_shape)
             entry = part.finish(
-                number=number,
                 source=f"session {number}",
                 subject=session.subject,
                 session=session.session,
