@@ -8,6 +8,7 @@ from rich.console import Console
 
 from rtbrain.check.compile.options import CompileOptions, Precision, RuntimeName
 from rtbrain.check.compile.run import compile_bundle
+from rtbrain.config.flags import XdfStream
 
 
 def command(
@@ -34,9 +35,7 @@ def command(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
     ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
-    ] = None,
+    stream: XdfStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
 ) -> None:
     """Compile a decoder's encoder for this machine, and report its cost in AUC and its speed."""

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from rtbrain.config import CorpusSettings, parse_settings, read_settings
-from rtbrain.config.flags import override
+from rtbrain.config.flags import Config, Threads, override
 from rtbrain.files import require_writable_file
 from rtbrain.learn.corpus.build import make_corpus
 from rtbrain.learn.corpus.corpus import CorpusDtype, open_corpus, read_manifest
@@ -50,7 +50,7 @@ def inspect(
 
 @app.command("build")
 def build(
-    config: Annotated[str, typer.Option("--config", help="Settings by name, or a YAML file.")],
+    config: Config,
     out: Annotated[Path, typer.Option("--out", help="Folder of the corpus.")],
     overrides: Annotated[
         list[str] | None,
@@ -76,9 +76,7 @@ def embed(
         int | None,
         typer.Option("--n-pooled", min=1, help="Frames to average; by default as in the recipe."),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Embed every window of a corpus by a frozen encoder; run again after a stop, it continues."""
     if threads is not None:

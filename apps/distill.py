@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from rtbrain.config import DistillSettings
-from rtbrain.config.flags import flag, names_of
+from rtbrain.config.flags import Config, Threads, flag, names_of
 from rtbrain.learn.training.distill import run_distillation
 from rtbrain.learn.training.run import read_training_settings, run_until_signal
 
 
 def command(
-    config: Annotated[
-        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-    ],
+    config: Config,
     corpus: Annotated[Path, typer.Option("--corpus", help="Of running spectrograms, a folder.")],
     out: Annotated[
         Path, typer.Option("--out", help="New folder for the streaming encoder and its report.")
@@ -34,9 +32,7 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Number of CPU threads of torch.")
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Teach a causal encoder what a bidirectional one sees; with torchrun, by several processes.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.config.flags import names_of
+from rtbrain.config.flags import NpyRate, XdfStream, names_of
 from rtbrain.learn.embed import FrontEnd, embed_recording
 
 
@@ -44,12 +44,8 @@ def command(
     start: Annotated[float | None, typer.Option("--start", help="From here, s.")] = None,
     stop: Annotated[float | None, typer.Option("--stop", help="To here, s.")] = None,
     scale: Annotated[float, typer.Option("--scale", help="Factor on every sample.")] = 1.0,
-    sfreq: Annotated[
-        float | None, typer.Option("--sfreq", help="Rate of an .npy file, Hz.")
-    ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Which stream of an XDF file.")
-    ] = None,
+    sfreq: NpyRate = None,
+    stream: XdfStream = None,
     space: Annotated[
         str | None,
         typer.Option("--space", help='Names the axes of the positions, such as "MNI mm".'),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rtbrain.config.flags import XdfStream
 from rtbrain.files import require_writable_file, strict_json, write_atomically
 from rtbrain.learn.evaluate.run import evaluate
 from rtbrain.progress import show_progress
@@ -18,9 +19,7 @@ def command(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
     ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
-    ] = None,
+    stream: XdfStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
     sfreq: Annotated[
         float | None, typer.Option("--sfreq", help="Rate of an .npy file or a synthetic patient.")

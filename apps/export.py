@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import names_of
+from rtbrain.config.flags import NpyRate, XdfStream, names_of
 from rtbrain.recording.export import default_export_path, export_recording
 from rtbrain.recording.open import read_recording
 
@@ -28,12 +28,8 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="File, or folder for bids; else beside it.")
     ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
-    ] = None,
-    sfreq: Annotated[
-        float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
-    ] = None,
+    stream: XdfStream = None,
+    sfreq: NpyRate = None,
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
-from rtbrain.config.flags import flag, names_of, override, replace_fields
+from rtbrain.config.flags import Config, flag, names_of, override, replace_fields
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
@@ -27,9 +27,7 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the decoder bundle.")
     ] = None,
-    config: Annotated[
-        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-    ] = "fit",
+    config: Config = "fit",
     recipe: Annotated[str | None, _flag("recipe", "--recipe")] = None,
     classes: Annotated[str | None, _flag("labels.classes", "--classes")] = None,
     event: Annotated[str | None, _flag("labels.events", "--event")] = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rtbrain.config import PretrainSettings
-from rtbrain.config.flags import flag, names_of
+from rtbrain.config.flags import Config, Threads, flag, names_of
 from rtbrain.errors import SettingsError
 from rtbrain.learn.training.cost import print_cost
 from rtbrain.learn.training.pretrain import run_pretraining
@@ -14,9 +14,7 @@ from rtbrain.learn.training.run import read_training_settings, run_until_signal
 
 
 def command(
-    config: Annotated[
-        str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-    ],
+    config: Config,
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Folder of rtbrain corpus build or embed.")
     ] = None,
@@ -37,9 +35,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cost, and train nothing.")
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Number of CPU threads of torch.")
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Pretrain an encoder; with torchrun, by several processes that share each batch.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import names_of
+from rtbrain.config.flags import NpyRate, XdfStream, names_of
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_recording, require_positive, stream_recording
@@ -31,12 +31,8 @@ def command(
         float | None, typer.Option("--stop", help="Second of the recording to end at.")
     ] = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signal.")] = 1.0,
-    sfreq: Annotated[
-        float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
-    ] = None,
-    stream: Annotated[
-        str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
-    ] = None,
+    sfreq: NpyRate = None,
+    stream: XdfStream = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
     ] = False,

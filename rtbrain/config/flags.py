@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
 import typer
 import yaml
@@ -10,6 +10,20 @@ import yaml
 from rtbrain.config.files import nested_settings
 from rtbrain.config.recipe import Settings
 from rtbrain.errors import SettingsError
+
+# Flags that several commands share.
+Config = Annotated[
+    str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
+]
+XdfStream = Annotated[
+    str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+]
+NpyRate = Annotated[
+    float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
+]
 
 
 def flag(settings: type[Settings], field: str, *names: str) -> Any:

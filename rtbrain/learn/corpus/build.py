@@ -102,7 +102,7 @@ class _Build:
             recording = self.source.opened()
         try:
             self.notes += [self.source.plainly(note) for note in recording.notes]
-            names, unusable = source_channels(recording, self.source)
+            names, unusable = source_channels(recording, self.source.settings)
             for name, why in unusable:
                 self.leave_out(f"channel {name}", why)
             played = self._played(recording, names)
@@ -117,7 +117,9 @@ class _Build:
                 return part.finish(
                     source=self.source.name,
                     subject=self._subject(recording),
-                    session=self.source.session or recording.session or f"{self.number:04d}",
+                    session=self.source.settings.session
+                    or recording.session
+                    or f"{self.number:04d}",
                     montage=stages.signal.montage,
                     events=recording.events,
                     notes=self.notes,
@@ -127,7 +129,7 @@ class _Build:
 
     def _subject(self, recording: Recording) -> str:
         """Label by which subjects are held out; without one, the file counts as a subject."""
-        known = self.source.subject or recording.subject
+        known = self.source.settings.subject or recording.subject
         if known:
             return known
         first = self.source.first_of_file
@@ -139,10 +141,10 @@ class _Build:
         return made
 
     def _played(self, recording: Recording, names: list[str]) -> ReplaySource:
-        source = self.source
+        source = self.source.settings
         if source.scale is None:
             require_plausible_unit(recording, names)
-        self.offset_s = source.offset_s(recording)
+        self.offset_s = self.source.offset_s(recording)
         return ReplaySource(
             recording,
             chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),

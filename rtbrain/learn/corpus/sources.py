@@ -26,24 +26,20 @@ class CorpusSource:
 
     name: str
     opened: Callable[[], Recording]
+    settings: SourceSettings
     hidden: tuple[str, ...] = ()
-    subject: str = ""
-    session: str = ""
-    start_s: float | None = None
-    stop_s: float | None = None
-    channels: tuple[str, ...] | None = None
-    scale: float | None = None
     first_of_file: int | None = None
 
     def offset_s(self, recording: Recording) -> float:
         """Seconds of the recording before the stretch's first sample."""
-        if self.start_s is None:
+        start_s = self.settings.start_s
+        if start_s is None:
             return 0.0
         if recording.stamps is not None:
-            later = recording.stamps[recording.stamps >= self.start_s]
-            return float(later[0]) if later.size else self.start_s
+            later = recording.stamps[recording.stamps >= start_s]
+            return float(later[0]) if later.size else start_s
         sfreq_hz = recording.montage.sfreq_hz
-        return math.ceil(self.start_s * sfreq_hz - 1e-3) / sfreq_hz
+        return math.ceil(start_s * sfreq_hz - 1e-3) / sfreq_hz
 
     def plainly(self, text: object) -> str:
         """A message in one line, without folders."""
@@ -63,7 +59,7 @@ def reading() -> Iterator[None]:
 
 
 def source_channels(
-    recording: Recording, source: CorpusSource
+    recording: Recording, source: SourceSettings
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Channels to use, and those that cannot be used, with why."""
     wanted = source.channels or recording.montage.names
@@ -156,13 +152,8 @@ def _source(settings: CorpusSettings, source: SourceSettings, first: int) -> Cor
     return CorpusSource(
         name=source_name(source.recording),
         opened=partial(read_recording, source.recording, sfreq_hz=sfreq_hz),
+        settings=source,
         hidden=hidden,
-        subject=source.subject or "",
-        session=source.session or "",
-        start_s=source.start_s,
-        stop_s=source.stop_s,
-        channels=source.channels,
-        scale=source.scale,
         first_of_file=first,
     )
 

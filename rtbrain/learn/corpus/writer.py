@@ -251,11 +251,10 @@ class CorpusWriter:
             )
         self.manifest = self.manifest.model_copy(update={"item_shape": item_shape})
 
-    def finish(self) -> CorpusManifest:
+    def finish(self) -> None:
         """Record the corpus as complete."""
         self.manifest = self.manifest.model_copy(update={"complete": True, "settings_sha256": ""})
         write_manifest(self.folder, self.manifest)
-        return self.manifest
 
 
 def _in_order(entries: tuple[EntryT, ...]) -> tuple[EntryT, ...]:

@@ -95,17 +95,17 @@ def joined_ranks() -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+@dataclass(slots=True)
 class TrainingProgress:
-    """Steps done, and time spent on them."""
+    """Steps done, and when they would have begun without a stop."""
 
-    def __init__(self, step: int, time_s: float) -> None:
-        self.step = step
-        self._begun_s = time.monotonic() - time_s
+    step: int
+    begun_s: float
 
     @property
     def time_s(self) -> float:
         """Time so far, s, over all runs of this training."""
-        return time.monotonic() - self._begun_s
+        return time.monotonic() - self.begun_s
 
 
 def train(
@@ -125,9 +125,10 @@ def train(
     optimiser = make_optimiser(settings, objective.parameters())
     checkpoints = folder / "checkpoints"
     last = last_checkpoint(checkpoints, identity)
+    progress = TrainingProgress(0, time.monotonic())
     if last:
         restore(last, objective, optimiser)
-    progress = TrainingProgress(last.step, last.time_s) if last else TrainingProgress(0, 0.0)
+        progress = TrainingProgress(last.step, time.monotonic() - last.time_s)
 
     model = ranks.spread(objective)
     numbers = share_of_rank(settings, ranks.rank, ranks.n_ranks)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -23,11 +23,12 @@ from rtbrain.learn.training.run import (
     training_subjects,
 )
 
-FORMS = {
-    "brainbert": "spectrogram",
-    "popt": "embedding",
-    "neurobert": "patches",
-    "biofame": "patches",
+# What each encoder learns by, and the form of corpus that it learns from.
+_OBJECTIVES: dict[str, tuple[Callable[..., Objective], str]] = {
+    "brainbert": (MaskedSpectrogram, "spectrogram"),
+    "popt": (PopulationObjective, "embedding"),
+    "neurobert": (FourierInversion, "patches"),
+    "biofame": (FrequencyMaintain, "patches"),
 }
 
 
@@ -109,23 +110,13 @@ def pretraining_objective(settings: PretrainSettings) -> Objective:
             for module in encoder.modules():
                 if isinstance(module, torch.nn.LayerNorm):
                     torch.nn.init.ones_(module.bias)
-        objective = _around(settings, encoder)
+        make, _ = _OBJECTIVES[objective_name(settings)]
+        chosen = settings.objective.brainbert
+        weights = {} if chosen is None else {"alpha": chosen.alpha, "gamma": chosen.gamma}
+        objective = make(encoder, **weights)
     if settings.dropout is not None:
         set_dropout(objective, settings.dropout)
     return objective
-
-
-def _around(settings: PretrainSettings, encoder: Any) -> Objective:
-    chosen = settings.objective
-    if chosen.brainbert is not None:
-        return MaskedSpectrogram(
-            encoder, alpha=chosen.brainbert.alpha, gamma=chosen.brainbert.gamma
-        )
-    if chosen.popt is not None:
-        return PopulationObjective(encoder)
-    if chosen.neurobert is not None:
-        return FourierInversion(encoder)
-    return FrequencyMaintain(encoder)
 
 
 def pretraining_examples(
@@ -155,10 +146,11 @@ def pretraining_examples(
 def require_pretrain_corpus(settings: PretrainSettings, corpus: Corpus) -> None:
     """Refuse a corpus that this objective cannot learn from."""
     name, sizes = objective_name(settings), encoder_sizes(settings)
-    if corpus.form != FORMS[name]:
+    _, form = _OBJECTIVES[name]
+    if corpus.form != form:
         made = "rtbrain corpus embed" if name == "popt" else "rtbrain corpus build"
         raise SettingsError(
-            f"{corpus.folder}: objective {name} learns from a corpus of form {FORMS[name]}, this "
+            f"{corpus.folder}: objective {name} learns from a corpus of form {form}, this "
             f"is of form {corpus.form}: make one with {made}"
         )
     if corpus.item_shape[-1] != sizes.input_dim:

@@ -46,11 +46,6 @@ class TrainingJob:
     notes: Sequence[str] = ()
     draw: Callable[[Path], None] = lambda out: None
 
-    @property
-    def trained_on(self) -> list[str]:
-        """Subjects to train on."""
-        return training_subjects(self.corpus, self.held_out)
-
 
 def read_training_settings(
     config: str,
@@ -83,13 +78,14 @@ def run_until_signal(out: Path, run: Callable[[Callable[[], bool]], bool]) -> No
 def run_training(job: TrainingJob, out: Path, *, resume: bool, stop: Callable[[], bool]) -> bool:
     """Train, and write the encoder with its report; False where `stop` came first."""
     settings, corpus = job.settings, job.corpus
+    trained_on = training_subjects(corpus, job.held_out)
     manifest_sha256 = sha256(corpus.folder / "manifest.json")
     identity = _flat(settings.model_dump(mode="json", exclude=_FREE))
     identity |= {"corpus": manifest_sha256, "held_out": list(job.held_out), **job.identity}
     with joined_ranks() as ranks:
         _open_folder(out, resume, ranks)
         if ranks.first:
-            _show_start(job)
+            _show_start(job, len(trained_on))
         with _bar(settings, ranks) as on_step:
             progress = train(
                 job.objective,
@@ -109,7 +105,7 @@ def run_training(job: TrainingJob, out: Path, *, resume: bool, stop: Callable[[]
                 "recipe": corpus.recipe,
                 "held_out": list(job.held_out),
                 "manifest_sha256": manifest_sha256,
-                "learned": job.trained_on,
+                "learned": trained_on,
                 "items": len(job.examples),
                 **job.provenance,
             }
@@ -185,12 +181,11 @@ def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _show_start(job: TrainingJob) -> None:
+def _show_start(job: TrainingJob, n_subjects: int) -> None:
     held_out = "no subject is held out: no validation"
     if job.held_out:
         held_out = f"held out: {', '.join(job.held_out)}"
-    typer.echo(f"{len(job.examples)} items of {len(job.trained_on)} subjects; {held_out}", err=True)
-    for note in job.notes:
+    for note in (f"{len(job.examples)} items of {n_subjects} subjects; {held_out}", *job.notes):
         typer.echo(note, err=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rtbrain.build import build_feature_pipeline
-from rtbrain.config import Recipe, parse_settings
+from rtbrain.config import Recipe, SourceSettings, parse_settings
 from rtbrain.learn.corpus.build import build_corpus
 from rtbrain.learn.corpus.corpus import CorpusManifest
 from rtbrain.learn.corpus.sources import CorpusSource
@@ -47,7 +47,7 @@ def brain(duration_s: float = 8.0, seed: int = 0, n_channels: int = 8) -> Floats
 
 
 def source_of(recording: Recording, name: str = "a.vhdr", **values: object) -> CorpusSource:
-    return CorpusSource(name, lambda: recording, **values)
+    return CorpusSource(name, lambda: recording, SourceSettings(recording=name, **values))
 
 
 def recipe_of(**changes: object) -> Recipe:
