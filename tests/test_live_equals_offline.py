@@ -17,9 +17,10 @@ from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
 from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.replay import ReplaySource, play
-from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
+from tests.stream.receiving import lsl_source
 
 SFREQ_HZ = 2048.0
 STREAMING = {
@@ -88,7 +89,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     (info,) = pylsl.resolve_byprop("name", f"{name}-decode", 1, 10)
     listener = pylsl.StreamInlet(info)
     listener.open_stream(10)
-    source = LslSource(name=name, source_id=name)
+    source = lsl_source(name=name, source_id=name)
     pipeline = build_live(
         build_decoder(bundle, source.montage),
         source,

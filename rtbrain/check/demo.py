@@ -30,6 +30,7 @@ from rtbrain.processes import require_display, require_running, running_command
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.stream_names import markers_name
 from rtbrain.synthetic.patient import Patient
 
@@ -172,7 +173,7 @@ def _connect(
     while markers is None:
         check()
         try:
-            markers = MarkerSource(name=markers_name(plan.name), timeout_s=2.0)
+            markers = MarkerSource(resolve_one({"name": markers_name(plan.name)}, 2.0))
         except StreamError:
             if lsl_clock() > end:
                 raise

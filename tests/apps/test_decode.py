@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from rtbrain.outlet.lsl import SignalOutlet
-from rtbrain.stream.lsl.inlet import LslSource
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
 from tests.stream.fieldtrip.server import FieldTripServer
+from tests.stream.receiving import lsl_source
 from tests.test_live_equals_offline import bundle_of
 
 SFREQ_HZ = 2048.0
@@ -45,7 +45,7 @@ def test_a_fieldtrip_buffer_is_decoded_and_sigterm_ends_it(tmp_path: Path) -> No
     feeding = threading.Thread(target=feed)
     feeding.start()
     try:
-        source = LslSource(name=f"{name}-decode", timeout_s=60, raw=True)
+        source = lsl_source(name=f"{name}-decode", timeout_s=60)
         row = None
         while row is None or not row[2]:
             chunk = source.pull(20)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
-from rtbrain.stream.lsl.markers import MarkerSource
 from rtbrain.types import Chunk
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
 from tests.recording.xdf.fakes import read
+from tests.stream.receiving import marker_source
 
 SFREQ_HZ = 1000.0
 WITHIN_S = 30.0
@@ -27,7 +27,7 @@ class Ears:
     """Hears a recorder's status stream."""
 
     def __init__(self, name):
-        self._source = MarkerSource(name=f"{name}-status", timeout_s=WITHIN_S)
+        self._source = marker_source(name=f"{name}-status", timeout_s=WITHIN_S)
         self.events = []
 
     def until(self, event, n_times=1):

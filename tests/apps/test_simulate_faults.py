@@ -8,7 +8,6 @@ import pytest
 
 from apps import simulate
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from tests.apps.program import rtbrain
@@ -40,9 +39,6 @@ def test_faults_of_samples_and_stamps_arrive_as_asked() -> None:
         inlet.open_stream(timeout=10)
         header = inlet.info(5).desc().child("rtbrain")
         assert header.child_value("origin") == "fault injection"
-        source = LslSource(name=name)
-        assert source.simulated
-        source.close()
         values, stamps = pull(inlet, numbers.size)
         assert process.wait(30) == 0
     expected = clean(8)

@@ -14,10 +14,10 @@ import pytest
 from rtbrain.apps import view
 
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.types import Chunk, Times
 from rtbrain.view.marks import MarkOutlet
 from tests.conftest import brain_like, montage_of
+from tests.stream.receiving import lsl_source
 from tests.test_live_equals_offline import bundle_of
 
 SFREQ_HZ = 2048.0
@@ -132,7 +132,7 @@ def test_a_contact_marked_bad_lowers_the_decoders_coverage(tmp_path: Path) -> No
         running(*sender, labels, stdout=subprocess.DEVNULL),
         running("-m", "rtbrain.apps.main", "decode", *flags, stderr=subprocess.DEVNULL),
     ):
-        decodes = LslSource(name=f"{name}-decode", timeout_s=60, raw=True)
+        decodes = lsl_source(name=f"{name}-decode", timeout_s=60)
         marks = MarkOutlet(name)
         coverage_row = decodes.montage.names.index("coverage")
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from rtbrain.outlet import SignalOutlet
-from rtbrain.stream.lsl.inlet import LslSource, lsl_clock
-from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
 from tests.apps.program import refused
 from tests.conftest import brain_like, montage_of
 from tests.recording.xdf.fakes import read
+from tests.stream.receiving import lsl_source, marker_source
 from tests.test_live_equals_offline import bundle_of
 
 pytestmark = pytest.mark.lsl
@@ -66,9 +66,9 @@ class Session:
 
     def __init__(self, name, path, process):
         self.name, self.path, self.process = name, path, process
-        self.status = MarkerSource(name=f"{self.name}-status", timeout_s=WITHIN_S)
-        self.recorder = MarkerSource(name=f"{self.name}-record-status", timeout_s=WITHIN_S)
-        self.decodes = LslSource(name=f"{self.name}-decode", timeout_s=WITHIN_S, raw=True)
+        self.status = marker_source(name=f"{self.name}-status", timeout_s=WITHIN_S)
+        self.recorder = marker_source(name=f"{self.name}-record-status", timeout_s=WITHIN_S)
+        self.decodes = lsl_source(name=f"{self.name}-decode", timeout_s=WITHIN_S)
         self.n_decodes()
         # What the recorder holds of the signal and of the decodes is on the disk by then.
         self.until(lambda: len(self.recorded()) >= 3 and self.recorded()[-1]["time_stamps"].size)

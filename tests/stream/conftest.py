@@ -5,9 +5,8 @@ import uuid
 import pytest
 
 from rtbrain.outlet.lsl import SignalOutlet
-from rtbrain.stream.lsl.inlet import LslSource
 from tests.conftest import montage_of
-from tests.stream.receiving import SFREQ_HZ
+from tests.stream.receiving import SFREQ_HZ, lsl_source
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def opened():
     sources = []
 
     def make(**kwargs):
-        source = LslSource(**kwargs)
+        source = lsl_source(**kwargs)
         sources.append(source)
         assert source.pull(0.0).n_samples == 0
         return source

@@ -4,8 +4,24 @@ import time
 
 import numpy as np
 
+from rtbrain.stream.lsl.inlet import LslSource
+from rtbrain.stream.lsl.markers import MarkerSource
+from rtbrain.stream.lsl.resolve import resolve_one, stream_properties
+
 SFREQ_HZ = 512.0
 DEADLINE_S = 20.0
+
+
+def find(name=None, stream_type=None, source_id=None, timeout_s=DEADLINE_S):
+    return resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
+
+
+def lsl_source(max_buffer_s=30, scale=1.0, counter=None, **called):
+    return LslSource(find(**called), max_buffer_s=max_buffer_s, scale=scale, counter=counter)
+
+
+def marker_source(**called):
+    return MarkerSource(find(**called))
 
 
 def receive(source, n_samples):

@@ -14,27 +14,25 @@ from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position
 
 _MAX_LABEL = 100
-_SESSION_KEYS = ("origin", "version", "bundle_id")
 # MNE-LSL writes the unit of volts as its power of ten.
 _BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamHeader:
-    """A header: montage, factors to µV, what rtbrain's outlets wrote, and what was assumed."""
+    """A header: montage, factors to µV, its origin by rtbrain's outlet, and what was assumed."""
 
     montage: Montage
     factors: Times  # float64 [n_channels]
-    session: dict[str, str]
+    origin: str
     notes: tuple[str, ...]
 
 
-def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
+def read_header(info: Any) -> StreamHeader:
     """Read the full header, a `pylsl.StreamInfo`, of a numeric, regular stream.
 
     The XML is parsed by liblsl, which expands no entities, and walked no further than one channel
-    past the announced count: a hostile header costs its transfer and no more. `raw` leaves units
-    and kinds as they are sent.
+    past the announced count: a hostile header costs its transfer and no more.
 
     Raises a StreamError where the stream is of strings, irregular, without channels, or its labels
     cannot be used; a MontageError where labels repeat.
@@ -44,12 +42,12 @@ def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
     channels = _channel_nodes(info.desc(), n_channels)
     notes: list[str] = []
     names = _labels(channels, n_channels, name, notes)
-    kinds = tuple(_kind(node, info.type(), raw) for node in channels)
+    kinds = tuple(_kind(node, info.type()) for node in channels)
     units = [node.child_value("unit") for node in channels]
     if len(channels) != n_channels:
-        kinds = (_kind(None, info.type(), raw),) * n_channels
+        kinds = (_kind(None, info.type()),) * n_channels
         units = [""] * n_channels
-    factors = np.ones(n_channels) if raw else _factors(units, names, notes)
+    factors = _factors(units, names, notes)
     space = info.desc().child("montage").child_value("space").strip()
     positions = _positions(channels, names, space, notes)
     try:
@@ -62,9 +60,8 @@ def read_header(info: Any, *, raw: bool = False) -> StreamHeader:
         )
     except MontageError as error:
         raise MontageError(f"stream {name}: {error}") from error
-    ours = info.desc().child("rtbrain")
-    session = {key: text for key in _SESSION_KEYS if (text := ours.child_value(key))}
-    return StreamHeader(montage, factors, session, tuple(notes))
+    origin = info.desc().child("rtbrain").child_value("origin")
+    return StreamHeader(montage, factors, origin, tuple(notes))
 
 
 def _checked_count(info: Any, name: str) -> int:
@@ -126,10 +123,8 @@ def require_plain_labels(labels: Sequence[str], where: str) -> None:
             )
 
 
-def _kind(node: Any, stream_type: str, raw: bool) -> str:
+def _kind(node: Any, stream_type: str) -> str:
     kind = node.child_value("type").strip() if node is not None else ""
-    if raw:
-        return kind or "misc"
     return (kind or stream_type.strip() or "misc").lower()
 
 

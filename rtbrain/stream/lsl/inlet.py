@@ -7,7 +7,6 @@ here, and the supervised source looks for it again.
 """
 
 import ctypes
-import math
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header
-from rtbrain.stream.lsl.resolve import resolve_one, stream_properties
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import to_microvolts
 
@@ -31,7 +29,6 @@ ANSWER_S = 3.0
 _CHUNK_S = 0.25
 _MAX_TEXT_BYTES = 65536
 _MAX_TEXTS = 1024
-_SIMULATED = frozenset({"synthetic", "replay", "fault injection"})
 
 
 def lsl_clock() -> float:
@@ -124,7 +121,7 @@ def lost_stream_error(name: str, source_id: str) -> StreamLostError:
 class LslSource:
     """A live LSL stream of numbers at a regular rate.
 
-    Making one finds the stream and reads its whole header; no data flows before the first pull.
+    Making one reads the whole header; no data flows before the first pull.
 
     A `SampleCounter` numbers the samples by their time stamps and their arrival: it counts those
     that are lost, by the network or by liblsl's queue when nobody pulled for long, drops those
@@ -132,68 +129,45 @@ class LslSource:
 
     Parameters
     ----------
-    name, stream_type, source_id : str or None
-        What the stream must be called; each that is not None must match.
-    timeout_s : float
-        How long to wait for the stream, its header and its data connection, s each.
+    found : pylsl.StreamInfo
+        The stream, as `resolve_one` gives it.
     max_buffer_s : int
         Longest signal that waits here unread, s; older samples are then dropped.
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
-    raw : bool
-        Leave units and kinds as they are sent, for streams that carry no voltage.
-    found : pylsl.StreamInfo, optional
-        The stream, where it is known already.
     counter : SampleCounter, optional
         That of the inlets before, so that losses between them are counted; by default a new one.
 
     Attributes
     ----------
-    session : dict of str to str
-        Of ``origin``, ``version`` and ``bundle_id``, those that rtbrain's outlets wrote.
-    simulated : bool
-        Whether the sender says that the signal does not come from a patient now.
+    origin : str
+        Where the signal comes from, such as ``synthetic``, if rtbrain's outlet said so.
     notes : tuple of str
         What had to be assumed about the header, one sentence each.
 
     Raises
     ------
-    SettingsError
-        The scale is 0 or not finite, the buffer is under 1 s, or the counter has another rate.
     StreamError, MontageError
-        No stream or several match, it went away, or its header cannot be used.
+        The stream went away, or its header cannot be used.
+    SettingsError
+        The counter has another rate.
     """
 
     def __init__(
         self,
+        found: Any,
         *,
-        name: str | None = None,
-        stream_type: str | None = None,
-        source_id: str | None = None,
-        timeout_s: float = 10.0,
         max_buffer_s: int = 30,
         scale: float = 1.0,
-        raw: bool = False,
-        found: Any = None,
         counter: SampleCounter | None = None,
     ) -> None:
-        if not math.isfinite(scale) or scale == 0:
-            raise SettingsError(f"scale: expected a finite number that is not 0, got {scale}")
-        if max_buffer_s < 1:
-            raise SettingsError(f"max_buffer_s: expected 1 s or more, got {max_buffer_s}")
-        if found is None:
-            found = resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
         self._inlet: Any = make_inlet(found, max_buffer_s)
-        header = read_header(fetch_full_info(self._inlet, found, timeout_s), raw=raw)
+        header = read_header(fetch_full_info(self._inlet, found, ANSWER_S))
         self._found = found
         self.montage: Montage = header.montage
-        self.name: str = found.name()
-        self.source_id: str = found.source_id()
-        self.session = header.session
-        self.simulated = header.session.get("origin") in _SIMULATED
+        self.origin = header.origin
         self.notes = header.notes
         self._factors = header.factors * scale
-        self._timeout_s = timeout_s
         n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
@@ -228,7 +202,7 @@ class LslSource:
 
     def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
         if not self._open:
-            open_inlet(self._inlet, self._found, self._timeout_s)
+            open_inlet(self._inlet, self._found, ANSWER_S)
             self._open = True
         with liblsl_errors(self._found, "answer"):
             values, stamps = self._inlet.pull_chunk(

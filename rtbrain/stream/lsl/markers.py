@@ -9,13 +9,12 @@ from typing import Any
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, quote
-from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, measure_clock, open_inlet, pull_texts
+from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, open_inlet, pull_texts
 from rtbrain.stream.lsl.resolve import (
     StreamWatcher,
     ambiguous_stream_error,
     find_matching,
     resolve_one,
-    stream_properties,
     stream_summary,
 )
 
@@ -29,25 +28,12 @@ _MAX_WAITING = 1000  # for a decoder that is busy
 class MarkerSource:
     """A live LSL stream of one string a sample.
 
-    The data connection opens at once, so no marker sent from then on is missed. What is not None
-    of name, type and source_id must match; `found` is the `pylsl.StreamInfo` itself instead. The
-    stream and its connection are waited for `timeout_s` each.
-
-    Raises a StreamError where no or several streams match, or one is not of one string a sample; a
-    StreamLostError where it goes away or does not open.
+    `found` is its `pylsl.StreamInfo`. The data connection opens at once, so no marker sent from
+    then on is missed. Raises a StreamError where the stream is not of one string a sample, goes
+    away or does not open.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        stream_type: str | None = None,
-        source_id: str | None = None,
-        found: Any = None,
-        timeout_s: float = 10.0,
-    ) -> None:
-        if found is None:
-            found = resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
+    def __init__(self, found: Any) -> None:
         self._found = found
         self.name: str = found.name()
         self.source_id: str = found.source_id()
@@ -57,7 +43,7 @@ class MarkerSource:
                 "strings: name another stream"
             )
         self._inlet: Any = make_inlet(found, _BUFFER)
-        open_inlet(self._inlet, found, timeout_s)
+        open_inlet(self._inlet, found, ANSWER_S)
         self._lock = threading.Lock()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
@@ -67,11 +53,6 @@ class MarkerSource:
         """
         with self._lock:
             return [] if self._inlet is None else pull_texts(self._inlet, self._found, timeout_s)
-
-    def measure_clock(self) -> tuple[float, float] | None:
-        """Offset of the sender's clock and its uncertainty, s; None where it is not known yet."""
-        with self._lock:
-            return None if self._inlet is None else measure_clock(self._inlet)
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -135,7 +116,7 @@ class ManualMarks:
 
     def _open(self, info: Any) -> MarkerSource | None:
         try:
-            source = MarkerSource(found=info, timeout_s=ANSWER_S)
+            source = MarkerSource(info)
         except StreamError as error:
             if not self._failing:
                 self._events.append(("manual_marks_failed", {"reason": str(error)}))
@@ -152,11 +133,13 @@ class SupervisedMarkers:
     A pull gives no markers while the sender is away. Meanwhile a thread looks for a stream of the
     same name and source_id, and takes its markers from then on. In the thread that pulls,
     `on_event` is called with ``markers_lost`` or ``markers_refused`` and the ``reason``, and with
-    ``markers_recovered`` and the ``stream``. Made as a `MarkerSource`, with its errors.
+    ``markers_recovered`` and the ``stream``. At first the stream is waited for: a StreamError where
+    none or several match.
     """
 
     def __init__(self, name: str, *, timeout_s: float, on_event: Callable[..., None]) -> None:
-        self._source: MarkerSource | None = MarkerSource(name=name, timeout_s=timeout_s)
+        found = resolve_one({"name": name}, timeout_s)
+        self._source: MarkerSource | None = MarkerSource(found)
         self._on_event = on_event
         self._results: queue.SimpleQueue[MarkerSource | str] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -206,7 +189,7 @@ class SupervisedMarkers:
                 found, _ = find_matching({"name": lost.name}, _LOOK_S, self._stopped.is_set)
                 if found:
                     same = _same_sender(found, lost)
-                    self._results.put(MarkerSource(found=same, timeout_s=ANSWER_S))
+                    self._results.put(MarkerSource(same))
                     return
             except StreamError as error:
                 if str(error) != reported:

@@ -9,7 +9,7 @@ from pylsl.lib import fmt2string
 from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.inlet import ANSWER_S, LslSource
+from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.stream.lsl.resolve import (
     StreamSummary,
     ambiguous_stream_error,
@@ -95,7 +95,7 @@ class LslStreamQuery:
 
     def connect(self, candidate: Candidate) -> LslSource:
         """Inlet of this very stream, its header read."""
-        return LslSource(found=candidate.handle, timeout_s=ANSWER_S, scale=self._scale)
+        return LslSource(candidate.handle, scale=self._scale)
 
 
 def _candidate(info: Any) -> Candidate:

@@ -86,13 +86,11 @@ class SignalInlet(ViewInlet):
     ) -> None:
         if counter is not None and counter.sfreq_hz != float(found.nominal_srate()):
             counter = None
-        self._source = LslSource(
-            found=found, timeout_s=ANSWER_S, max_buffer_s=_BUFFER_S, counter=counter
-        )
+        self._source = LslSource(found, max_buffer_s=_BUFFER_S, counter=counter)
         # This inlet is never opened for data: it only measures the clock.
         super().__init__(found, clock, make_inlet(found, 1))
         self.montage = self._source.montage
-        self.origin = self._source.session.get("origin", "")
+        self.origin = self._source.origin
         self.counter = self._source.counter
         first = self._source.pull(0.0)  # opens the connection, which takes a second
         self._pending = [] if first is None or not first.n_samples else [first]

@@ -7,7 +7,7 @@ import pytest
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet.lsl import MarkerOutlet
-from rtbrain.stream.lsl.markers import MarkerSource
+from tests.stream.receiving import marker_source
 
 pytestmark = pytest.mark.lsl
 
@@ -35,7 +35,7 @@ def receive(source, n_markers):
 
 def test_a_burst_of_any_text_arrives_whole_and_dated(source_id):
     outlet = MarkerOutlet("task", source_id=source_id)
-    source = MarkerSource(source_id=source_id)
+    source = marker_source(source_id=source_id)
     texts = ["", "stimulus/1", "naïve Ω 日本 🧠", "a\nb", *map(str, range(3000))]
     start = pylsl.local_clock()
     stamps = start + np.cumsum(np.random.default_rng(0).exponential(0.01, len(texts)))
@@ -54,7 +54,7 @@ def test_a_burst_of_any_text_arrives_whole_and_dated(source_id):
 def test_bytes_that_are_no_utf8_do_not_break_the_reader(source_id):
     info = pylsl.StreamInfo("other", "Markers", 1, 0, "string", source_id)
     outlet = pylsl.StreamOutlet(info)
-    source = MarkerSource(source_id=source_id)
+    source = marker_source(source_id=source_id)
     outlet.push_sample([b"go\xff\x00!"], 12.0)
     ((_, text),) = receive(source, 1)
     assert text == "go\\xff\x00!"
@@ -65,13 +65,13 @@ def test_bytes_that_are_no_utf8_do_not_break_the_reader(source_id):
 def test_a_stream_of_numbers_is_no_marker_stream(source_id):
     outlet = pylsl.StreamOutlet(pylsl.StreamInfo("nr", "EEG", 1, 512, "float32", source_id))
     with pytest.raises(StreamError, match="'nr' is not a marker stream"):
-        MarkerSource(source_id=source_id)
+        marker_source(source_id=source_id)
     del outlet
 
 
 def test_a_lost_marker_stream_is_an_error(source_id):
     outlet = MarkerOutlet("task", source_id=source_id)
-    source = MarkerSource(source_id=source_id)
+    source = marker_source(source_id=source_id)
     outlet.close()
     with pytest.raises(StreamLostError, match="was there and is gone"):
         receive(source, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import StreamLostError
-from rtbrain.stream.lsl.inlet import LslSource
+from tests.stream.receiving import lsl_source
 
 pytestmark = pytest.mark.lsl
 
@@ -64,7 +64,7 @@ def test_no_sample_is_lost_from_another_process(source_id):
     )
     try:
         assert sender.stdout.readline() == "ready\n"
-        source = LslSource(source_id=source_id)
+        source = lsl_source(source_id=source_id)
         chunks = receive(source, 3 * 2048)
         numbers = np.concatenate([chunk.data[0] for chunk in chunks])
         np.testing.assert_array_equal(np.diff(numbers), 1)
@@ -85,14 +85,15 @@ LEFT_OPEN = """
     from rtbrain.outlet import MarkerOutlet, SignalOutlet
     from rtbrain.stream.lsl.inlet import LslSource
     from rtbrain.stream.lsl.markers import MarkerSource
+    from rtbrain.stream.lsl.resolve import resolve_one
     from rtbrain.types import Montage
 
     montage = Montage(("A1",), ("seeg",), 512.0)
     outlet = SignalOutlet("left", montage, source_id=sys.argv[1], origin="synthetic")
     markers = MarkerOutlet("left", source_id=sys.argv[1] + "-markers")
-    source = LslSource(source_id=sys.argv[1])
+    source = LslSource(resolve_one({"source_id": sys.argv[1]}, 10))
     source.pull(0.0)
-    reader = MarkerSource(source_id=sys.argv[1] + "-markers")
+    reader = MarkerSource(resolve_one({"source_id": sys.argv[1] + "-markers"}, 10))
     print("done", flush=True)
 """
 
