@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -175,15 +175,8 @@ class BufferHeader:
     notes: tuple[str, ...]
 
 
-def read_buffer_header(
-    header: Any,
-    where: str,
-    *,
-    names: Sequence[str] | None,
-    kinds: Sequence[str] | None,
-    known: Montage | None,
-) -> BufferHeader:
-    """Read a buffer's header; `known` is a montage in which its channels are found by label."""
+def read_buffer_header(header: Any, where: str, names: Sequence[str] | None) -> BufferHeader:
+    """Read a buffer's header; `names` are its channels' where it has no labels."""
     n_channels = int(header.nChannels)
     if n_channels < 1:
         raise StreamError(f"{where} has no channels, a signal needs one or more: name another")
@@ -197,42 +190,18 @@ def read_buffer_header(
             f"{where} has {n_channels} channels, but its header labels fewer: correct the "
             "sender's header"
         )
-    if not labels:
-        labels = _missing_labels(names, known, n_channels, notes)
-    for what, words in (("names", labels), ("kinds", kinds)):
-        if words is not None and len(words) != n_channels:
-            raise MontageError(f"{where} has {n_channels} channels, got {len(words)} {what}")
-    if kinds is None and known is None:
-        notes.append("the buffer does not say what kind its channels are: taken as misc")
-    lower = tuple(kind.lower() for kind in kinds or ("misc",) * n_channels)
+    if not labels and names is None:
+        notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
+        labels = tuple(str(number) for number in range(1, n_channels + 1))
+    labels = labels or tuple(names or ())
+    if len(labels) != n_channels:
+        raise MontageError(f"{where} has {n_channels} channels, got {len(labels)} names")
+    notes.append("the buffer does not say what kind its channels are: taken as misc")
     try:
-        montage = Montage(labels, lower, float(header.fSample))
-        if known is not None:
-            montage = _with(montage, known)
-            montage = replace(montage, kinds=montage.kinds if kinds is None else lower)
+        montage = Montage(labels, ("misc",) * n_channels, float(header.fSample))
     except MontageError as error:
         raise MontageError(f"{where}: {error}") from error
     return BufferHeader(montage, _factors(header, notes), tuple(notes))
-
-
-def _missing_labels(
-    names: Sequence[str] | None, known: Montage | None, n_channels: int, notes: list[str]
-) -> tuple[str, ...]:
-    if names is not None:
-        return tuple(names)
-    if known is not None:
-        return known.names
-    notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
-    return tuple(str(number) for number in range(1, n_channels + 1))
-
-
-def _with(montage: Montage, known: Montage) -> Montage:
-    # The buffer's rate is a float32.
-    if abs(known.sfreq_hz - montage.sfreq_hz) > 1e-6 * known.sfreq_hz:
-        raise MontageError(
-            f"it has {montage.sfreq_hz:g} Hz, info has {known.sfreq_hz:g}: correct either"
-        )
-    return known.pick(montage.names)
 
 
 def _factors(header: Any, notes: list[str]) -> Times:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import MontageError, SettingsError, StreamError, StreamLostError, quote
-from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.rate import PAUSE_S, ArrivalClock
 from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -56,10 +55,8 @@ class FieldTripSource:
         host: str = "127.0.0.1",
         port: int = 1972,
         names: Sequence[str] | None = None,
-        kinds: Sequence[str] | None = None,
         unit: str = "microvolts",
         timeout_s: float = 10.0,
-        info: Any = None,
         on_event: Callable[..., None] | None = None,
     ) -> None:
         factor = microvolts_per(unit)
@@ -76,10 +73,7 @@ class FieldTripSource:
         self._link: BufferConnection | None
         self._link, raw_header = connect(host, port, timeout_s)
         try:
-            known = None if info is None else montage_from_info(info)
-            header = read_buffer_header(
-                raw_header, self._where, names=names, kinds=kinds, known=known
-            )
+            header = read_buffer_header(raw_header, self._where, names)
         except (StreamError, MontageError):
             self._link.close()
             raise
@@ -222,7 +216,7 @@ class FieldTripSource:
         """Find our channels in a header, or raise."""
         ours = self.montage
         names = ours.names if raw_header.nChannels == ours.n_channels else None
-        header = read_buffer_header(raw_header, self._where, names=names, kinds=None, known=None)
+        header = read_buffer_header(raw_header, self._where, names)
         if abs(header.montage.sfreq_hz - ours.sfreq_hz) > 1e-6 * ours.sfreq_hz:
             raise StreamError(
                 f"{self._where} came back with {header.montage.sfreq_hz:g} Hz, before it had "

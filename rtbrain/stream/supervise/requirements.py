@@ -1,12 +1,11 @@
 """What a decoder needs of a live stream, checked at connect and again at every reconnect."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.errors import SettingsError, StreamError, list_words
+from rtbrain.errors import StreamError, list_words
 from rtbrain.types import Chunk, Ints, Montage
 
 _RATE_TOLERANCE = 1e-6
@@ -59,8 +58,6 @@ class StreamRequirements:
                   header is silent, µV is assumed and reported, and the amplitude is checked
                   (`rtbrain.units`)
     ============  =================================================================================
-
-    Raises a SettingsError where there are no names, or the rate or the share cannot be.
     """
 
     sfreq_hz: float
@@ -69,16 +66,6 @@ class StreamRequirements:
     sample_format: str | None = None  # liblsl's name; None accepts any without a word
     min_coverage: float = 0.5  # share of `names` that must be there
     accept_other_source: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.names:
-            raise SettingsError("a decoder needs one channel or more, got none")
-        if not (math.isfinite(self.sfreq_hz) and self.sfreq_hz > 0):
-            raise SettingsError(f"sfreq_hz: expected a rate above 0 Hz, got {self.sfreq_hz}")
-        if not 0 < self.min_coverage <= 1:
-            raise SettingsError(
-                f"min_coverage: expected a share above 0, at most 1, got {self.min_coverage}"
-            )
 
     def check(
         self,

@@ -28,9 +28,10 @@ from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
 from rtbrain.types import Chunk, Montage, empty_chunk
 from rtbrain.units import AmplitudeCheck
 
-# A stall ends as a loss after this many stall times, which leaves a loop that pulls every
-# 0.1 s time to report it within 1.5 s.
-_LOST_AFTER = 1.35
+# A silence is a stall, then a loss, which leaves a loop that pulls every 0.1 s time to report it
+# within 1.5 s.
+_STALL_S = 1.0
+_LOST_S = 1.35
 # A sender that was connected to but sends nothing is then dropped and looked for again: the
 # connection may be half open.
 _FIRST_SAMPLE_S = 5.0
@@ -63,8 +64,6 @@ class SupervisedSource:
         lacks, what had to be assumed), ``recovered`` (``gap``: samples lost), ``amplitude`` (the
         unit is probably wrong), ``search_failed`` (liblsl cannot look for streams now) and, every
         10 s of samples, ``clock`` (the counts and the effective rate).
-    stall_s : float
-        Without a sample for this long the stream is stalled, and lost soon after, s.
     clock : callable
         LSL clock, s.
     """
@@ -76,7 +75,6 @@ class SupervisedSource:
         requirements: StreamRequirements,
         montage: Montage,
         on_event: Callable[..., None],
-        stall_s: float = 1.0,
         clock: Callable[[], float] = lsl_clock,
     ) -> None:
         if (montage.names, montage.sfreq_hz) != (requirements.names, requirements.sfreq_hz):
@@ -91,7 +89,6 @@ class SupervisedSource:
         self._amplitude = AmplitudeCheck(montage)
         self.counter = SampleCounter(requirements.sfreq_hz)
         self._worker = ConnectionWorker(query, requirements, self.counter)
-        self._stall_s = stall_s
         self._clock = clock
         self._ready: ConnectedStream | None = None  # its header was read, no data flow yet
         self._link: ConnectedStream | None = None  # samples flow
@@ -268,8 +265,8 @@ class SupervisedSource:
     def _patience_s(self) -> float:
         """How long a silence may last before the state changes, s."""
         if self.state is StreamState.WARMING:
-            return max(_FIRST_SAMPLE_S, _LOST_AFTER * self._stall_s)
-        return self._stall_s * (_LOST_AFTER if self.state is StreamState.STALLED else 1.0)
+            return _FIRST_SAMPLE_S
+        return _LOST_S if self.state is StreamState.STALLED else _STALL_S
 
     def _judge_silence(self, link: ConnectedStream) -> None:
         silent_s = self._clock() - self._last_at

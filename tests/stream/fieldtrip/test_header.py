@@ -3,7 +3,6 @@
 import socket
 import threading
 
-import numpy as np
 import pytest
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
@@ -52,7 +51,6 @@ def server():
         ({"n_channels": 1, "rate_hz": 9.0, "names": ("x" * 10**6,)}, {}, StreamError, "1000000"),
         ({"n_channels": 1, "rate_hz": 9.0, "chunks": [(1, b"\xff\0")]}, {}, StreamError, "UTF-8"),
         ({"n_channels": 2, "rate_hz": 9.0}, {"names": ("a",)}, MontageError, "got 1 names"),
-        ({"n_channels": 2, "rate_hz": 9.0}, {"kinds": ("a",)}, MontageError, "got 1 kinds"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused_with_the_reason(header, settings, error, says):
@@ -72,21 +70,6 @@ def test_channels_without_labels_are_named_or_numbered(server):
     named = made(port=server.port, names=("a", "b", "c"))
     assert named.montage.names == ("a", "b", "c")
     assert not any("labels" in note for note in named.notes)
-
-
-def test_info_gives_kinds_and_positions_by_label(server):
-    import mne
-
-    info = mne.create_info(list(MONTAGE.names[::-1]), SFREQ_HZ, "seeg")
-    info["chs"][0]["loc"][:3] = 0.01, 0.02, 0.03
-    montage = made(port=server.port, info=info).montage
-    assert montage.names == MONTAGE.names
-    assert montage.kinds == ("seeg",) * 4
-    np.testing.assert_allclose(montage.positions[3], [10, 20, 30], rtol=1e-6)
-    assert np.isnan(montage.positions[:3]).all()
-    wrong = mne.create_info(list(MONTAGE.names), 1000.0, "seeg")
-    with pytest.raises(MontageError, match="2048 Hz, info has 1000"):
-        made(port=server.port, info=wrong)
 
 
 def test_nobody_there_no_header_and_a_wrong_unit_are_told():
