@@ -3,6 +3,7 @@
 Released checkpoints are converted once; from then on nothing that could run code is read.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -47,15 +48,12 @@ def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
     out_folder = Path(out_folder)
     file = Path(file)
     _refuse_content(out_folder)
-    archive = CheckpointArchive(file)
-    try:
+    with contextlib.closing(CheckpointArchive(file)) as archive:
         stored, left_out = _model_tensors(archive)
         sizes = _sizes_of(kind, archive, stored)
         module = _empty(sizes)
         require_matching_tensors(file, module, {name: item.shape for name, item in stored.items()})
         tensors = {name: archive.read(name, item) for name, item in stored.items()}
-    finally:
-        archive.close()
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{file}: tensor {name} holds NaN or infinity: fetch it again")

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.runtimes.contract import (
@@ -30,7 +29,11 @@ from rtbrain.encoder.runtimes.contract import (
     require_precision,
     require_small_error,
 )
-from rtbrain.encoder.runtimes.torchscript import allowed_torchscript, open_torchscript
+from rtbrain.encoder.runtimes.torchscript import (
+    CompiledEncoder,
+    allowed_torchscript,
+    open_torchscript,
+)
 from rtbrain.encoder.runtimes.window_runtime import CompiledRuntime
 from rtbrain.errors import CompiledModelError
 from rtbrain.files import sha256, strict_json
@@ -139,27 +142,13 @@ def compile_openvino(
     )
 
 
-class _Block(nn.Module):
-    """The converted part: a block of channels [B, T, F] to their embeddings [B, D]."""
-
-    def __init__(self, model: EncoderModel) -> None:
-        super().__init__()
-        self.channel_encoder = model.channel_encoder
-        self.pool, self.n_pooled = model.pool, model.n_pooled
-
-    def forward(self, block: Tensor) -> Tensor:
-        out: Tensor = self.channel_encoder.embed(block, self.pool, self.n_pooled)
-        return out
-
-
 def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path: Path) -> None:
     ov = openvino_module()
+    encoder = CompiledEncoder(model.eval().channel_encoder, None, model.pool, model.n_pooled)
     example = torch.zeros(contract.block_shape)
     try:
         with allowed_torchscript(), torch.inference_mode():
-            graph = ov.convert_model(
-                _Block(model.eval()), example_input=example, input=[list(example.shape)]
-            )
+            graph = ov.convert_model(encoder, example_input=example, input=[list(example.shape)])
     except RuntimeError as error:
         raise CompiledModelError(
             f"OpenVINO cannot convert {type(model.channel_encoder).__name__}: "

@@ -1,4 +1,14 @@
-"""A corpus as it is read: sessions of windows, memory-mapped."""
+"""A corpus: its description, and its sessions of windows, memory-mapped.
+
+::
+
+    CORPUS/
+      manifest.json       settings, sessions, what was left out and why
+      sessions/0003/      of the source of that number
+        t_stop.npy        float64 [n_windows], s
+        good.npy          bool [n_windows, n_channels]
+        shard-000.npy     [n_shard_windows, n_channels, ...], and so on
+"""
 
 import json
 from collections.abc import Sequence

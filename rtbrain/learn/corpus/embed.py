@@ -47,18 +47,33 @@ def embed_to_corpus(
     if isinstance(model, PopT):
         raise CheckpointError(f"{encoder}: expected an encoder of one channel, found a PopT")
     header, pool, n_pooled = embedding_header(whole, encoder, dtype, n_pooled)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     writer = CorpusWriter(out, header)
-    n_done, n_all = len(writer.manifest.done), len(whole.sessions)
-    with corpus_progress(console, n_done, n_all) as on_progress:
-        embed_corpus(writer, whole, frozen_embedder(model, pool, n_pooled, device), on_progress)
+    embed = _frozen(model, pool, n_pooled)
+    sessions = list(zip(whole.sessions, whole.manifest.sessions, strict=True))
+    n_done = len(writer.manifest.done)
+    with corpus_progress(console, n_done, len(sessions)) as on_progress:
+        for number, (session, entry) in enumerate(sessions, start=1):
+            if entry.number not in writer.manifest.done:
+                with writer.session(entry.number) as part:
+                    _embed_session(part, session, embed, on_progress)
+                    writer.expect_shape(part.item_shape)
+                    made = part.finish(
+                        source=entry.source,
+                        subject=session.subject,
+                        session=session.session,
+                        montage=session.montage,
+                        events=session.events,
+                        notes=entry.notes,
+                    )
+                writer.commit(made, ())
+            on_progress(number, len(sessions), "sources")
+    writer.finish()
     print_corpus(console, out, writer.manifest)
 
 
-def frozen_embedder(
-    encoder: ChannelEncoder, pool: str, n_pooled: int, device: torch.device
-) -> Callable[[Floats], Floats]:
+def _frozen(encoder: ChannelEncoder, pool: str, n_pooled: int) -> Callable[[Floats], Floats]:
     """Encoder in eval mode as a function of arrays: float32 [B, T, F] to float32 [B, D]."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.to(device).eval()
 
     def embed(items: Floats) -> Floats:
@@ -73,38 +88,13 @@ def frozen_embedder(
     return embed
 
 
-def embed_corpus(
-    writer: CorpusWriter,
-    corpus: Corpus,
-    embed: Callable[[Floats], Floats],
-    on_progress: OnProgress,
-) -> None:
-    """Embed every good item of the sessions that are missing; the others are zeros and not good."""
-    sessions = zip(corpus.sessions, corpus.manifest.sessions, strict=True)
-    for n_done, (session, entry) in enumerate(sessions, start=1):
-        if entry.number not in writer.manifest.done:
-            with writer.session(entry.number) as part:
-                _embed_session(part, session, embed, on_progress)
-                writer.expect_shape(part.item_shape)
-                made = part.finish(
-                    source=entry.source,
-                    subject=session.subject,
-                    session=session.session,
-                    montage=session.montage,
-                    events=session.events,
-                    notes=entry.notes,
-                )
-            writer.commit(made, ())
-        on_progress(n_done, len(corpus.sessions), "sources")
-    writer.finish()
-
-
 def _embed_session(
     part: SessionWriter,
     session: CorpusSession,
     embed: Callable[[Floats], Floats],
     on_progress: OnProgress,
 ) -> None:
+    """Embed every good item of a session; the others are zeros and not good."""
     at_once = max(1, _READ_ITEMS // session.montage.n_channels)
     for first in range(0, session.n_windows, at_once):
         good = session.good[first : first + at_once]

@@ -125,37 +125,29 @@ def corpus_recipe(settings: CorpusSettings) -> Recipe:
 
 def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
     """Sources of the settings, none opened yet."""
-    seen, first = set(), dict[Path, int]()
+    sources, seen, first = [], set(), dict[Path, int]()
     for number, source in enumerate(settings.sources):
-        first.setdefault(Path(source.recording).resolve(), number)
-        key = (source.recording, source.start_s, source.stop_s)
+        recording, path = source.recording, Path(source.recording)
+        key = (recording, source.start_s, source.stop_s)
         if key in seen:
-            raise SettingsError(f"sources: {source.recording} is there twice: leave one out")
+            raise SettingsError(f"sources: {recording} is there twice: leave one out")
         seen.add(key)
-        if source.recording.startswith(_SYNTHETIC):
-            read_recording(source.recording, sfreq_hz=source.sfreq_hz or settings.sfreq_hz).close()
-    return [
-        _source(settings, source, first[Path(source.recording).resolve()])
-        for source in settings.sources
-    ]
+        is_synthetic, sfreq_hz = recording.startswith(_SYNTHETIC), source.sfreq_hz
+        if is_synthetic or recording.lower().endswith(".npy"):
+            sfreq_hz = sfreq_hz or settings.sfreq_hz
+        opened = partial(read_recording, recording, sfreq_hz=sfreq_hz)
+        if is_synthetic:
+            opened().close()  # costs nothing, and a patient that cannot be is refused now
+        hidden = () if is_synthetic else _folders(path)
+        first_of_file = first.setdefault(path.resolve(), number)
+        sources.append(CorpusSource(source_name(recording), opened, source, hidden, first_of_file))
+    return sources
 
 
-def _source(settings: CorpusSettings, source: SourceSettings, first: int) -> CorpusSource:
-    sfreq_hz, hidden = source.sfreq_hz, tuple[str, ...]()
-    if source.recording.startswith(_SYNTHETIC) or source.recording.lower().endswith(".npy"):
-        sfreq_hz = source.sfreq_hz or settings.sfreq_hz
-    if not source.recording.startswith(_SYNTHETIC):
-        path = Path(source.recording)
-        folders = {f"{each.parent}/" for each in (path, path.absolute(), path.resolve())}
-        # The longest first: a relative folder is a part of the whole path.
-        hidden = tuple(sorted(folders - {"./", "//"}, key=len, reverse=True))
-    return CorpusSource(
-        name=source_name(source.recording),
-        opened=partial(read_recording, source.recording, sfreq_hz=sfreq_hz),
-        settings=source,
-        hidden=hidden,
-        first_of_file=first,
-    )
+def _folders(path: Path) -> tuple[str, ...]:
+    """Folders of a file as messages may spell them, the longest first, of which others are part."""
+    folders = {f"{each.parent}/" for each in (path, path.absolute(), path.resolve())}
+    return tuple(sorted(folders - {"./", "//"}, key=len, reverse=True))
 
 
 def source_name(recording: str) -> str:

@@ -72,7 +72,7 @@ class SessionWriter:
         self._shards: list[_Shard] = []
         self._good: list[Mask] = []
         self._t_stop: list[float] = []
-        self._item_shape: tuple[int, ...] = ()
+        self.item_shape: tuple[int, ...] = ()  # of a window of a channel; empty before the first
 
     def __enter__(self) -> "SessionWriter":
         self._part.mkdir(parents=True)
@@ -94,11 +94,6 @@ class SessionWriter:
         return len(self._t_stop)
 
     @property
-    def item_shape(self) -> tuple[int, ...]:
-        """Of one window of one channel; empty before the first."""
-        return self._item_shape
-
-    @property
     def good(self) -> Mask:
         """Good channels, bool [n_windows, n_channels]."""
         return np.array(self._good, bool)
@@ -106,7 +101,7 @@ class SessionWriter:
     def add(self, items: Floats, good: Mask, t_stop: float) -> None:
         """Append a window."""
         self._refuse(items, good, t_stop)
-        self._item_shape = items.shape[1:]
+        self.item_shape = items.shape[1:]
         n_bytes = items.size * self._dtype.itemsize
         most = max(1, _MAX_SHARD_BYTES // n_bytes)
         if not self._shards or self._shards[-1].n_rows >= most:

@@ -74,7 +74,9 @@ def run_distillation(
     teacher_learned = known["learned"] if known and settings.teacher == "trained" else []
     require_unseen(held_out, teacher_learned, "held_out", f"teacher {teacher}")
     trained_on = training_subjects(corpus, held_out)
-    patch_s = sizes.patch_frames * _frame_hop_s(corpus)
+    values = corpus.recipe["spectrogram"]
+    spectrogram = parse_settings(values, SpectrogramSettings, where="corpus: spectrogram")
+    patch_s = sizes.patch_frames * spectrogram.frame_hop_s
     n_patches = corpus.item_shape[0] // sizes.patch_frames
     objective = distillation_objective(settings, teacher_of(settings, encoder), patch_s, n_patches)
     examples = WholeSpectrograms(corpus.of(trained_on))
@@ -199,11 +201,6 @@ def _load_teacher(teacher: str) -> tuple[Path, BrainBERT]:
             "one that rtbrain pretrain trained on spectrograms"
         )
     return folder, encoder
-
-
-def _frame_hop_s(corpus: Corpus) -> float:
-    values = corpus.recipe["spectrogram"]
-    return parse_settings(values, SpectrogramSettings, where="corpus: spectrogram").frame_hop_s
 
 
 def _fit_targets(objective: Distillation, examples: WholeSpectrograms, seed: int) -> None:

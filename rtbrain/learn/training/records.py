@@ -20,6 +20,9 @@ from rtbrain.files import atomic_folder, finite, sha256, write_atomically
 from rtbrain.types import Floats
 
 _LOG = "log.jsonl"
+_FORMAT = 1
+_WEIGHTS, _MOMENTS, _NOTE = "weights.safetensors", "optimiser.safetensors", "checkpoint.json"
+_N_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ class Logbook:
 
     def step(self, record: StepRecord) -> None:
         """Write a step."""
-        row = asdict(record)
-        self._line(row)
+        self._line(asdict(record))
         scalars = {"loss": record.loss, "lr": record.lr, "grad_norm": record.grad_norm}
         self._scalars("train", {**scalars, **record.measures}, record.step)
 
@@ -100,11 +102,6 @@ def _grey(picture: Floats) -> Floats:
     low, high = float(np.nanmin(picture)), float(np.nanmax(picture))
     grey: Floats = ((picture - low) / ((high - low) or 1.0)).astype(np.float32)
     return grey
-
-
-_FORMAT = 1
-_WEIGHTS, _MOMENTS, _NOTE = "weights.safetensors", "optimiser.safetensors", "checkpoint.json"
-_N_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
