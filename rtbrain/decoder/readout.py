@@ -55,13 +55,8 @@ class LinearReadout:
 class Readout:
     """Stage from Embedding to Decode.
 
-    Parameters
-    ----------
-    readout : LinearReadout
-        Fitted weights.
-    smoothing : float
-        Weight of the last output in each new one, 0 (none) to below 1: a causal exponential
-        average over hops. An invalid embedding gives NaN and ends the average.
+    `smoothing`, 0 (none) to below 1, is the weight of the last output in each new one: a causal
+    exponential average over hops. An invalid embedding gives NaN and ends the average.
     """
 
     def __init__(self, readout: LinearReadout, *, smoothing: float = 0.0) -> None:

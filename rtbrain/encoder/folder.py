@@ -71,13 +71,7 @@ def save_encoder(module: Encoder, folder: Path) -> None:
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Encoder from a folder that `import_checkpoint` or `save_encoder` wrote, in eval mode.
-
-    Raises
-    ------
-    CheckpointError
-        A file is missing, was altered, or its tensors do not fit its sizes.
-    """
+    """Encoder of a folder, in eval mode; CheckpointError where a file is missing or altered."""
     folder = Path(folder)
     note = _read_note(folder / _NOTE)
     kind, path = note["kind"], folder / WEIGHTS
