@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain.errors import SettingsError
 from rtbrain.types import CONTACT_KINDS, Chunk, Doubles, Floats, Montage
 
 MICROVOLTS_PER_VOLT = 1e6
@@ -29,6 +30,14 @@ def microvolts_per(unit: str) -> float | None:
     # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
     plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
     return _MICROVOLTS.get(plain)
+
+
+def require_voltage(unit: str) -> float:
+    """Microvolts per `unit`, which settings name; a SettingsError where it is none of voltage."""
+    factor = microvolts_per(unit)
+    if factor is None:
+        raise SettingsError(f"unit: expected a unit of voltage such as microvolts, got {unit!r}")
+    return factor
 
 
 def to_microvolts(values: npt.NDArray[Any], factors: Doubles | float) -> Floats:

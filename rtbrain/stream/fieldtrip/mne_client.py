@@ -19,7 +19,7 @@ from rtbrain.stream.clock.rate import ArrivalClock
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.types import Chunk, Montage, empty_chunk
-from rtbrain.units import microvolts_per, to_microvolts
+from rtbrain.units import require_voltage, to_microvolts
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "MNE-realtime is discontinued", FutureWarning)
@@ -56,16 +56,13 @@ class MneClientSource:
     def __init__(
         self, client: Any, *, unit: str, on_close: Callable[[], None] = lambda: None
     ) -> None:
-        factor = microvolts_per(unit)
-        if factor is None:
-            raise SettingsError(f"unit: expected one of voltage such as volts, got {unit!r}")
+        self._factor = require_voltage(unit)
         info = client.get_measurement_info()
         if info is None:
             raise StreamError(
                 f"{type(client).__name__} has no measurement info: connect it before, in a with"
             )
         self.montage: Montage = montage_from_info(info)
-        self._factor = factor
         self._client = client
         self._clock = ArrivalClock(self.montage.sfreq_hz)
         self._receive: Receive | None = None

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.errors import MontageError, SettingsError, StreamError, StreamLostError, quote
+from rtbrain.errors import MontageError, StreamError, quote
 from rtbrain.stream.clock.rate import PAUSE_S, ArrivalClock
 from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Floats, Montage, empty_chunk
-from rtbrain.units import microvolts_per, to_microvolts
+from rtbrain.units import require_voltage, to_microvolts
 
 _CHUNK_S = 0.25
 # Longest request to the server: how soon another thread's close is heeded.
@@ -38,11 +38,10 @@ class FieldTripSource:
     whole blocks, spins for ever when the server hangs up, takes all channels for MEG ones, fails
     on labels that do not end in a number, and has no sample numbers.
 
-    With `on_event`, the source supervises itself: while the buffer is away or silent, `pull`
+    The source supervises itself: while the buffer is away or silent, `pull`
     gives empty chunks, and the events are ``lost`` (`reason`), ``recovered`` (`lost`: samples)
     and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
-    came back in another order are bound by label. Without `on_event` a buffer that is gone is an
-    error: make a new source when it is back.
+    came back in another order are bound by label.
 
     References
     ----------
@@ -51,22 +50,17 @@ class FieldTripSource:
 
     def __init__(
         self,
+        host: str,
+        port: int,
         *,
-        host: str = "127.0.0.1",
-        port: int = 1972,
+        on_event: Callable[..., None],
         names: Sequence[str] | None = None,
         unit: str = "microvolts",
         timeout_s: float = 10.0,
-        on_event: Callable[..., None] | None = None,
     ) -> None:
-        factor = microvolts_per(unit)
-        if factor is None:
-            raise SettingsError(
-                f"unit: expected a unit of voltage such as microvolts, got {unit!r}"
-            )
+        self._unit_uv = require_voltage(unit)
         self._host, self._port = host, port
         self._where = f"FieldTrip buffer {quote(f'{host}:{port}')}"
-        self._unit_uv = factor
         self._on_event = on_event
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -80,7 +74,7 @@ class FieldTripSource:
         self.montage: Montage = header.montage
         self.notes = header.notes
         self._rows: list[int] | None = None
-        self._factors = header.factors * factor
+        self._factors = header.factors * self._unit_uv
         self._clock = ArrivalClock(self.montage.sfreq_hz)
         self._started = False
         self._read = 0  # samples of this buffer that were read or skipped
@@ -159,7 +153,7 @@ class FieldTripSource:
         first_sample = self._base + start
         self._gap, self._read = 0, start + raw.shape[0]
         if self._lost_reason:
-            self._report("recovered", lost=gap)
+            self._on_event("recovered", lost=gap)
             self._lost_reason = self._refused_reason = ""
         stamps = self._clock.stamps(first_sample, raw.shape[0])
         return Chunk(self._microvolts(raw), stamps, first_sample, gap)
@@ -172,18 +166,11 @@ class FieldTripSource:
         if self._link is not None:
             self._link.close()
         self._link = None
-        if self._on_event is None:
-            raise self._gone(reason)
         self._report_lost(reason)
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
-    def _gone(self, reason: str) -> StreamLostError:
-        return StreamLostError(f"{self._where} was there and is gone ({reason}): restart it")
-
     def _away(self, timeout_s: float) -> None:
         """Look for the buffer, no more often than the back-off allows."""
-        if self._on_event is None:
-            raise self._gone("it was lost before")
         wait_s = self._retry_s - time.monotonic()
         if wait_s > 0:
             self._closed.wait(min(wait_s, timeout_s))
@@ -243,16 +230,12 @@ class FieldTripSource:
         self._link = None
         if reason != self._refused_reason:
             self._refused_reason = reason
-            self._report("refused", reason=reason)
+            self._on_event("refused", reason=reason)
 
     def _report_lost(self, reason: str) -> None:
         if not self._lost_reason:
             self._lost_reason = reason
-            self._report("lost", reason=reason)
-
-    def _report(self, event: str, **fields: object) -> None:
-        if self._on_event is not None:
-            self._on_event(event, **fields)
+            self._on_event("lost", reason=reason)
 
 
 def open_source(
@@ -265,5 +248,5 @@ def open_source(
     """Connect to the FieldTrip buffer at host:port, and supervise it."""
     host, port = address.rsplit(":", 1)
     return FieldTripSource(
-        host=host, port=int(port), names=names, unit=unit, timeout_s=timeout_s, on_event=on_event
+        host, int(port), on_event=on_event, names=names, unit=unit, timeout_s=timeout_s
     )

@@ -15,9 +15,9 @@ MONTAGE = montage_of(4, SFREQ_HZ)
 MADE: list[FieldTripSource] = []
 
 
-def made(**settings):
+def made(port=1972, on_event=lambda event, **fields: None, **settings):
     """A source that is closed when the test is over."""
-    MADE.append(FieldTripSource(**settings))
+    MADE.append(FieldTripSource("127.0.0.1", port, on_event=on_event, **settings))
     return MADE[-1]
 
 
