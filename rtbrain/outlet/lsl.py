@@ -25,53 +25,24 @@ from rtbrain.outlet.lsl_stream import (
 from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
 
-# What a microvolt is multiplied by to be in the unit.
-_FROM_MICROVOLTS = {"nanovolts": 1e3, "microvolts": 1.0, "millivolts": 1e-3, "volts": 1e-6}
-
 
 class SignalOutlet:
-    """A signal as a float32 LSL stream, each sample with its own time stamp.
+    """A signal as a float32 LSL stream of type EEG in microvolts; each sample has its time stamp.
 
-    Parameters
-    ----------
-    name, montage, stream_type
-        Name, channels with their rate, and content type of the stream.
-    source_id : str
-        Identity of the stream, the same at every start of its sender.
-    origin : str
-        Where the signal comes from, one word: ``synthetic``, ``replay``, ``amplifier``.
-    unit : str
-        Unit of the values on the wire: nanovolts, microvolts, millivolts, volts.
-
-    Raises
-    ------
-    SettingsError
-        The unit is unknown, or the name, source_id or origin cannot be published.
+    `source_id` is the same at every start of its sender; `origin` is one word for where the signal
+    comes from: ``synthetic``, ``replay``, ``amplifier``. Raises a SettingsError where one of them
+    or the name cannot be published.
     """
 
-    def __init__(
-        self,
-        name: str,
-        montage: Montage,
-        *,
-        source_id: str,
-        origin: str,
-        stream_type: str = "EEG",
-        unit: str = "microvolts",
-    ) -> None:
-        if unit not in _FROM_MICROVOLTS:
-            known = ", ".join(_FROM_MICROVOLTS)
-            raise SettingsError(f"unit: expected one of {known}, got {unit!r}")
-        info = new_info(
-            name, stream_type, montage.n_channels, montage.sfreq_hz, "float32", source_id
-        )
+    def __init__(self, name: str, montage: Montage, *, source_id: str, origin: str) -> None:
         n_channels = montage.n_channels
-        nodes = describe_channels(info, montage.names, montage.kinds, (unit,) * n_channels)
+        info = new_info(name, "EEG", n_channels, montage.sfreq_hz, "float32", source_id)
+        units = ("microvolts",) * n_channels
+        nodes = describe_channels(info, montage.names, montage.kinds, units)
         describe_contacts(info, montage, nodes)
         describe_origin(info, origin=origin)
         self._name = name
         self._n_channels = n_channels
-        self._factor = _FROM_MICROVOLTS[unit]
         self._stream = SentStream(info)
 
     @property
@@ -96,11 +67,9 @@ class SignalOutlet:
             )
         if not item.n_samples:
             return
-        values = item.data.T  # [T, C]
-        if self._factor != 1:
-            values = np.multiply(values, self._factor, dtype=np.float64).astype(np.float32)
+        values = np.ascontiguousarray(item.data.T)  # [T, C]
         # A list: pylsl takes an array of one stamp for a single number.
-        outlet.push_chunk(np.ascontiguousarray(values), item.timestamps.tolist())
+        outlet.push_chunk(values, item.timestamps.tolist())
 
     def close(self) -> None:
         """End the stream, in under 0.6 s; safe to call twice."""

@@ -52,10 +52,9 @@ def receive(inlet, n_samples):
     return values, np.array(stamps)
 
 
-def signal_outlet(source_id, n_channels=3, **kwargs):
-    return SignalOutlet(
-        "sig", montage_of(n_channels, SFREQ_HZ), source_id=source_id, origin="synthetic", **kwargs
-    )
+def signal_outlet(source_id, n_channels=3):
+    montage = montage_of(n_channels, SFREQ_HZ)
+    return SignalOutlet("sig", montage, source_id=source_id, origin="synthetic")
 
 
 def test_every_sample_keeps_its_own_stamp_and_value(source_id, listen):
@@ -77,29 +76,16 @@ def test_every_sample_keeps_its_own_stamp_and_value(source_id, listen):
     np.testing.assert_array_equal(data, before)
 
 
-@pytest.mark.parametrize(
-    ("unit", "per_microvolt"),
-    [("nanovolts", 1e3), ("microvolts", 1), ("millivolts", 1e-3), ("volts", 1e-6)],
-)
-def test_values_on_the_wire_are_in_the_unit_of_the_header(unit, per_microvolt, source_id, listen):
-    outlet = signal_outlet(source_id, unit=unit)
-    inlet = listen()
-    assert inlet.info(DEADLINE_S).get_channel_units() == [unit] * 3
-    data = brain_like(3, 50, SFREQ_HZ)
-    outlet.push(Chunk(data, pylsl.local_clock() + np.arange(50) / SFREQ_HZ))
-    values, _ = receive(inlet, 50)
-    np.testing.assert_allclose(np.array(values).T, data.astype(float) * per_microvolt, rtol=2e-7)
-
-
 def test_a_signal_header_says_labels_kinds_places_and_nothing_private(source_id, listen):
     positions = np.array([[1, 2, 3.5], [np.nan] * 3], np.float32)
     montage = Montage(("A'1", "<B&2>"), ("seeg", "ecog"), SFREQ_HZ, positions, "LIP voxels")
-    outlet = SignalOutlet("sig", montage, source_id=source_id, origin="replay", stream_type="iEEG")
+    outlet = SignalOutlet("sig", montage, source_id=source_id, origin="replay")
     info = listen().info(DEADLINE_S)
-    assert (info.name(), info.type(), info.nominal_srate()) == ("sig", "iEEG", SFREQ_HZ)
+    assert (info.name(), info.type(), info.nominal_srate()) == ("sig", "EEG", SFREQ_HZ)
     assert info.channel_format() == pylsl.cf_float32
     assert info.get_channel_labels() == ["A'1", "<B&2>"]
     assert info.get_channel_types() == ["SEEG", "ECOG"]
+    assert info.get_channel_units() == ["microvolts"] * 2
     first = info.desc().child("channels").child("channel")
     assert [float(first.child("location").child_value(axis)) for axis in "XYZ"] == [1, 2, 3.5]
     assert first.next_sibling().child("location").empty()
@@ -322,8 +308,3 @@ def test_a_decode_stream_that_cannot_be_published_is_refused(change, error, mess
     asked |= change
     with pytest.raises(error, match=message):
         DecodeOutlet(asked.pop("name"), asked.pop("labels"), **asked)
-
-
-def test_an_unknown_unit_is_refused_with_the_known_ones(source_id):
-    with pytest.raises(SettingsError, match=r"unit: expected one of nanovolts, .* got 'furlongs'"):
-        signal_outlet(source_id, unit="furlongs")

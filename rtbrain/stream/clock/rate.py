@@ -156,7 +156,7 @@ class SampleCounterReport:
     nominal_rate_hz: float
 
 
-def effective_rate_verdict(report: SampleCounterReport, tolerance: float = RATE_TOLERANCE) -> str:
+def effective_rate_verdict(report: SampleCounterReport) -> str:
     """Why a stream cannot be decoded at its true rate; empty where it can.
 
     Up to the tolerance the stream is resampled (`DriftCorrection`). An amplifier that is further
@@ -170,11 +170,11 @@ def effective_rate_verdict(report: SampleCounterReport, tolerance: float = RATE_
     fitted_s = min(report.delivered / nominal_hz, MEMORY_S)
     # A line's error at its end is that of its slope times its length, over the root of 3.
     unsure = _STANDARD_ERRORS * math.sqrt(3) * report.uncertainty_s / fitted_s
-    if abs(effective_hz / nominal_hz - 1) <= tolerance + unsure:
+    if abs(effective_hz / nominal_hz - 1) <= RATE_TOLERANCE + unsure:
         return ""
     return (
         f"true rate is {effective_hz:.2f} Hz, the header says {nominal_hz:g} Hz: "
-        f"more than {100 * tolerance:g} % off"
+        f"more than {100 * RATE_TOLERANCE:g} % off"
     )
 
 

@@ -160,9 +160,9 @@ def all_streams(timeout_s: float) -> list[Any]:
     return there
 
 
-def list_streams(timeout_s: float = 1.0) -> list[StreamSummary]:
-    """Streams seen within `timeout_s`, in order of name; below 1 s some may be missed."""
-    return _summaries(all_streams(timeout_s))
+def list_streams() -> list[StreamSummary]:
+    """Streams seen within 1 s, in order of name."""
+    return _summaries(all_streams(1.0))
 
 
 def find_matching(

@@ -259,8 +259,6 @@ def test_the_verdict_on_the_rate_names_both_and_waits_for_10_s():
     said = verdict(2030.0, 21_000)
     assert "2030.00 Hz" in said
     assert "2048 Hz" in said
-    counter, _ = run(steady(21_000, 2048.0, true_hz=2040.0, chunk=64), sfreq_hz=2048.0)
-    assert effective_rate_verdict(counter.report, tolerance=0.003)
 
 
 def test_one_ledger_counts_over_two_connections():

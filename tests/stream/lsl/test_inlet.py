@@ -7,6 +7,12 @@ import pytest
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet.lsl import SignalOutlet
+from rtbrain.outlet.lsl_stream import (
+    describe_channels,
+    describe_contacts,
+    describe_origin,
+    new_info,
+)
 from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, cut, montage_of
@@ -15,8 +21,11 @@ from tests.stream.receiving import DEADLINE_S, SFREQ_HZ, joined, lsl_source, rec
 pytestmark = [pytest.mark.lsl, pytest.mark.usefixtures("hasty")]
 
 
-@pytest.mark.parametrize("unit", ["nanovolts", "microvolts", "millivolts", "volts"])
-def test_what_went_out_comes_in_whatever_the_unit(unit, source_id, opened):
+@pytest.mark.parametrize(
+    ("unit", "per_microvolt"),
+    [("nanovolts", 1e3), ("microvolts", 1), ("millivolts", 1e-3), ("volts", 1e-6)],
+)
+def test_what_went_out_comes_in_whatever_the_unit(unit, per_microvolt, source_id, opened):
     montage = Montage(
         ("A1", "B'2", "Ωµ 3"),
         ("seeg", "ecog", "dbs"),
@@ -24,9 +33,11 @@ def test_what_went_out_comes_in_whatever_the_unit(unit, source_id, opened):
         np.array([[1.25, -2, 1 / 3], [np.nan] * 3, [1e-8, 7, 9]], np.float32),
         "MNI mm",
     )
-    sent = SignalOutlet(
-        f"sig-{source_id}", montage, source_id=source_id, origin="replay", unit=unit
-    )
+    info = new_info("sig", "EEG", 3, SFREQ_HZ, "float32", source_id)
+    nodes = describe_channels(info, montage.names, montage.kinds, (unit,) * 3)
+    describe_contacts(info, montage, nodes)
+    describe_origin(info, origin="replay")
+    sent = pylsl.StreamOutlet(info)
     source = opened(source_id=source_id)
     assert source.montage.names == montage.names
     assert source.montage.kinds == montage.kinds
@@ -37,13 +48,13 @@ def test_what_went_out_comes_in_whatever_the_unit(unit, source_id, opened):
     assert not [note for note in source.notes if "unit" in note]
     data = brain_like(3, 300, SFREQ_HZ)
     for chunk in cut(data, [1, 7, 200], SFREQ_HZ, pylsl.local_clock()):
-        sent.push(chunk)
+        values = (chunk.data.T.astype(float) * per_microvolt).astype(np.float32)
+        sent.push_chunk(values, chunk.timestamps.tolist())
     received, _ = joined(receive(source, 300))
     np.testing.assert_allclose(received, data, rtol=2e-7)
     if unit == "microvolts":
         np.testing.assert_array_equal(received, data)
     source.close()
-    sent.close()
 
 
 @pytest.mark.parametrize("fmt", ["float32", "double64", "int64", "int32", "int16", "int8"])
