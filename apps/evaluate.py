@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rtbrain.config.flags import XdfStream
 from rtbrain.files import require_writable_file, strict_json, write_atomically
-from rtbrain.learn.evaluate.run import evaluate
+from rtbrain.learn.evaluate import evaluate
 from rtbrain.progress import show_progress
 from rtbrain.recording.playing import print_note
 

@@ -35,7 +35,7 @@ _MODULES = {
     "ScoreTable": "rtbrain.learn.fit.score_table",
     "Spectrogram": "rtbrain.types",
     "Window": "rtbrain.types",
-    "evaluate": "rtbrain.learn.evaluate.run",
+    "evaluate": "rtbrain.learn.evaluate",
     "fit": "rtbrain.learn.fit.run",
     "listen": "rtbrain.live.listen",
     "load": "rtbrain.learn.fit.decoder",

@@ -1,5 +1,5 @@
 from rtbrain.errors import RtbrainError as RtbrainError
-from rtbrain.learn.evaluate.run import evaluate as evaluate
+from rtbrain.learn.evaluate import evaluate as evaluate
 from rtbrain.learn.fit.decoder import FittedDecoder as FittedDecoder
 from rtbrain.learn.fit.decoder import load as load
 from rtbrain.learn.fit.run import fit as fit

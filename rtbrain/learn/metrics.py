@@ -1,7 +1,13 @@
-"""Decodes against the truth: states at the moments that they describe, classes, values."""
+"""Decodes against the truth: states at the moments that they describe, classes, values, events.
 
+Every score is a dict: of classes ``auc`` and ``balanced_accuracy``, of values ``pearson_r`` and
+``r2``.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,24 +16,22 @@ from scipy.stats import rankdata
 from rtbrain.types import Doubles, Floats, Ints, Times
 
 Reals = npt.NDArray[np.floating]
+Score = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassScores:
-    """Scores of class probabilities."""
+def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
+    """Scores of outputs, by the kind of their targets; rows with NaN are left out.
 
-    balanced_accuracy: float
-    auc: float
-    n_windows: int
-
-
-@dataclass(frozen=True, slots=True)
-class ValueScores:
-    """Scores of predicted values."""
-
-    pearson_r: float
-    r2: float
-    n_windows: int
+    Parameters
+    ----------
+    outputs : ndarray, float [n_windows, n_outputs]
+        Probabilities, or values.
+    targets : ndarray, int64 [n_windows], or float [n_windows, n_outputs]
+        Class numbers, -1 where there is none, or values.
+    """
+    if targets.dtype == np.int64:
+        return score_classes(outputs, targets)
+    return score_values(outputs, targets)
 
 
 def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequence[str]) -> Ints:
@@ -55,23 +59,16 @@ def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequen
     return classes[np.searchsorted(stamps, times, side="right")]
 
 
-def score_classes(probabilities: Floats, states: Ints) -> ClassScores:
-    """Score probabilities against states.
-
-    Parameters
-    ----------
-    probabilities : ndarray, float32 [n_windows, n_classes]
-        NaN rows and rows whose state is -1 are left out.
-    states : ndarray, int64 [n_windows]
-        Class numbers.
-    """
+def score_classes(probabilities: Floats, states: Ints) -> Score:
+    """Score probabilities [n_windows, n_classes] against class numbers [n_windows]."""
     kept = (states >= 0) & np.isfinite(probabilities).all(axis=1)
     probabilities, states = probabilities[kept], states[kept]
     if np.unique(states).size < 2:
-        return ClassScores(float("nan"), float("nan"), int(states.size))
-    return ClassScores(
-        balanced_accuracy(probabilities, states), roc_auc(probabilities, states), int(states.size)
-    )
+        return {"balanced_accuracy": math.nan, "auc": math.nan}
+    return {
+        "balanced_accuracy": balanced_accuracy(probabilities, states),
+        "auc": roc_auc(probabilities, states),
+    }
 
 
 def balanced_accuracy(outputs: Reals, states: Ints) -> float:
@@ -106,16 +103,78 @@ def r_squared(predicted: Reals, targets: Reals) -> Doubles:
     return share
 
 
-def score_values(predicted: Reals, targets: Reals) -> ValueScores:
-    """Score values against values, [n_windows, n_outputs]; rows with NaN are left out."""
+def score_values(predicted: Reals, targets: Reals) -> Score:
+    """Score values against values, [n_windows, n_outputs]."""
     kept = np.isfinite(predicted).all(axis=1) & np.isfinite(targets).all(axis=1)
     predicted, targets = predicted[kept].astype(np.float64), targets[kept].astype(np.float64)
     if kept.sum() < 2:
-        return ValueScores(float("nan"), float("nan"), int(kept.sum()))
+        return {"pearson_r": math.nan, "r2": math.nan}
     deviations = [values - values.mean(axis=0) for values in (predicted, targets)]
     lengths = [np.sqrt(np.square(values).sum(axis=0)) for values in deviations]
     product = lengths[0] * lengths[1]
     r = (deviations[0] * deviations[1]).sum(axis=0) / np.where(product > 0, product, np.nan)
-    return ValueScores(
-        float(r.mean()), float(r_squared(predicted, targets).mean()), int(kept.sum())
+    return {"pearson_r": float(r.mean()), "r2": float(r_squared(predicted, targets).mean())}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpan:
+    """A stretch of time, s."""
+
+    start_s: float
+    stop_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventScores:
+    """How well the stretches of one class were detected."""
+
+    n_events: int
+    hit_rate: float
+    false_alarms_per_min: float
+    delay_s: float
+    delay_p90_s: float
+
+
+def spans_of_states(times: Times, states: Ints, state: int) -> list[LabelSpan]:
+    """Stretches in which a state held, from the times of its first and last samples."""
+    on = np.concatenate([[False], states == state, [False]])
+    starts = np.flatnonzero(on[1:] & ~on[:-1])
+    stops = np.flatnonzero(on[:-1] & ~on[1:]) - 1
+    return [LabelSpan(float(times[a]), float(times[b])) for a, b in zip(starts, stops, strict=True)]
+
+
+def alarms(times: Times, values: Floats, threshold: float) -> list[LabelSpan]:
+    """Stretches in which an output is above a threshold."""
+    states = (values > threshold).astype(np.int64)
+    return spans_of_states(times, states, 1)
+
+
+def score_events(
+    events: Sequence[LabelSpan],
+    raised: Sequence[LabelSpan],
+    duration_s: float,
+    *,
+    grace_s: float = 0.0,
+) -> EventScores:
+    """Match alarms with the stretches of a class that they should detect."""
+    windows = [LabelSpan(event.start_s, event.stop_s + grace_s) for event in events]
+    hit, delays = 0, []
+    for window in windows:
+        touching = [alarm for alarm in raised if _touch(alarm, window)]
+        hit += bool(touching)
+        begun = [alarm.start_s for alarm in touching if alarm.start_s >= window.start_s]
+        if begun and len(begun) == len(touching):
+            delays.append(min(begun) - window.start_s)
+    false = sum(not any(_touch(alarm, window) for window in windows) for alarm in raised)
+    outside_s = duration_s - sum(window.stop_s - window.start_s for window in windows)
+    return EventScores(
+        n_events=len(windows),
+        hit_rate=hit / len(windows) if windows else math.nan,
+        false_alarms_per_min=60 * false / outside_s if outside_s > 0 else math.nan,
+        delay_s=float(np.median(delays)) if delays else math.nan,
+        delay_p90_s=float(np.quantile(delays, 0.9)) if delays else math.nan,
     )
+
+
+def _touch(one: LabelSpan, other: LabelSpan) -> bool:
+    return one.start_s <= other.stop_s and other.start_s <= one.stop_s

@@ -61,6 +61,11 @@ class Recording:
     session: str = ""
     unitless: tuple[str, ...] = ()
 
+    @property
+    def duration_s(self) -> float:
+        """How long its samples last, s; pauses do not count."""
+        return self.n_samples / self.montage.sfreq_hz
+
     def read(self, start: int, stop: int) -> Floats:
         """Samples in µV, float32 [n_channels, stop - start], a copy of their own."""
         self._check(start, stop)

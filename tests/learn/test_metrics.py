@@ -1,4 +1,6 @@
-"""Scores agree with scikit-learn's and scipy's."""
+"""Scores agree with scikit-learn's and scipy's; events with those counted by hand."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from scipy.special import softmax
 from scipy.stats import pearsonr
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
-from rtbrain.learn.metrics import score_classes, score_values, states_at
+from rtbrain.learn.metrics import (
+    LabelSpan,
+    alarms,
+    score_classes,
+    score_events,
+    score_values,
+    spans_of_states,
+    states_at,
+)
 
 
 @given(st.integers(0, 1000), st.integers(2, 4), st.booleans())
@@ -18,7 +28,7 @@ def test_scores_of_classes_are_scikit_learns(seed: int, n_classes: int, ties: bo
     logits = rng.normal(size=(states.size, n_classes)) + np.eye(n_classes)[states]
     told = softmax(np.round(logits) if ties else logits, axis=1)
     scores = score_classes(told.astype(np.float32), states)
-    assert scores.balanced_accuracy == pytest.approx(
+    assert scores["balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(states, told.astype(np.float32).argmax(axis=1))
     )
     told32 = told.astype(np.float32).astype(np.float64)
@@ -28,20 +38,20 @@ def test_scores_of_classes_are_scikit_learns(seed: int, n_classes: int, ties: bo
         if n_classes == 2
         else roc_auc_score(states, told32, multi_class="ovr")
     )
-    assert scores.auc == pytest.approx(expected, abs=1e-2 if ties else 1e-9)
+    assert scores["auc"] == pytest.approx(expected, abs=1e-2 if ties else 1e-9)
 
 
 def test_a_class_that_never_occurred_does_not_spoil_the_others() -> None:
     told = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
     scores = score_classes(told, np.array([0, 1, 0]))
-    assert (scores.balanced_accuracy, scores.auc, scores.n_windows) == (1.0, 1.0, 3)
+    assert scores == {"balanced_accuracy": 1.0, "auc": 1.0}
 
 
 def test_rows_without_a_state_or_a_decode_are_left_out() -> None:
     told = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.1, 0.9]], np.float32)
     scores = score_classes(told, np.array([0, 0, 1, -1]))
-    assert (scores.auc, scores.n_windows) == (1.0, 2)
-    assert np.isnan(score_classes(told, np.array([0, 0, 0, 0])).auc)
+    assert scores["auc"] == 1.0
+    assert np.isnan(score_classes(told, np.array([0, 0, 0, 0]))["auc"])
 
 
 def test_scores_of_values_are_scipys_and_scikit_learns() -> None:
@@ -52,12 +62,59 @@ def test_scores_of_values_are_scipys_and_scikit_learns() -> None:
     scores = score_values(told, targets)
     kept = np.arange(100) != 3
     expected = np.mean([pearsonr(told[kept, k], targets[kept, k]).statistic for k in (0, 1)])
-    assert scores.pearson_r == pytest.approx(expected, abs=1e-6)
-    assert scores.r2 == pytest.approx(r2_score(targets[kept], told[kept]), abs=1e-6)
-    assert scores.n_windows == 99
-    assert np.isnan(score_values(np.zeros((5, 1)), np.ones((5, 1))).pearson_r)
+    assert scores["pearson_r"] == pytest.approx(expected, abs=1e-6)
+    assert scores["r2"] == pytest.approx(r2_score(targets[kept], told[kept]), abs=1e-6)
+    assert np.isnan(score_values(np.zeros((5, 1)), np.ones((5, 1)))["pearson_r"])
 
 
 def test_the_state_is_that_of_the_last_marker() -> None:
     states = states_at(np.array([0.5, 1.0, 2.5]), [(1.0, "a"), (1.5, "x"), (2.0, "b")], ["a", "b"])
     assert states.tolist() == [-1, 0, 1]
+
+
+def test_states_become_spans_from_their_first_to_their_last_sample() -> None:
+    times = np.arange(8) / 4
+    states = np.array([1, 1, 0, 0, 1, 0, 1, 1])
+    assert spans_of_states(times, states, 1) == [
+        LabelSpan(0, 0.25),
+        LabelSpan(1, 1),
+        LabelSpan(1.5, 1.75),
+    ]
+    assert spans_of_states(times, states, 3) == []
+
+
+def test_a_missing_decode_ends_an_alarm() -> None:
+    times = np.arange(5.0)
+    values = np.array([0.9, 0.9, np.nan, 0.9, 0.1], np.float32)
+    assert alarms(times, values, 0.5) == [LabelSpan(0, 1), LabelSpan(3, 3)]
+
+
+def test_hits_delays_and_false_alarms_are_those_counted_by_hand() -> None:
+    events = [LabelSpan(10, 12), LabelSpan(20, 22), LabelSpan(30, 32), LabelSpan(40, 42)]
+    raised = [
+        LabelSpan(10.5, 11),  # a hit, 0.5 s late
+        LabelSpan(11.5, 12.5),  # the same event again: neither
+        LabelSpan(19, 21),  # on before its event: a hit, whose delay means nothing
+        LabelSpan(32.4, 33),  # a hit only by grace
+        LabelSpan(50, 51),  # false
+        LabelSpan(55, 56),  # false
+    ]
+    strict = score_events(events, raised, 68.0)
+    assert strict.n_events == 4
+    assert strict.hit_rate == 0.5
+    assert strict.delay_s == pytest.approx(0.5)
+    assert strict.false_alarms_per_min == pytest.approx(60 * 3 / 60)
+    graceful = score_events(events, raised, 70.0, grace_s=0.5)
+    assert graceful.hit_rate == 0.75
+    assert graceful.delay_s == pytest.approx((0.5 + 2.4) / 2)
+    assert graceful.false_alarms_per_min == pytest.approx(60 * 2 / 60)
+
+
+def test_nothing_to_detect_and_nothing_detected_are_no_numbers() -> None:
+    none = score_events([], [LabelSpan(1, 2)], 60.0)
+    assert math.isnan(none.hit_rate)
+    assert none.false_alarms_per_min == 1
+    missed = score_events([LabelSpan(0, 60)], [], 60.0)
+    assert missed.hit_rate == 0
+    assert math.isnan(missed.delay_s)
+    assert math.isnan(missed.false_alarms_per_min)

@@ -20,7 +20,7 @@ from rtbrain.check.compile.paired import (
 from rtbrain.check.compile.sources import CheckRecording
 from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, Readout
-from rtbrain.learn.evaluate.run import decode_labelled
+from rtbrain.learn.evaluate import decode_labelled
 from rtbrain.live.play import play_recording
 from rtbrain.live.realtime_check import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline

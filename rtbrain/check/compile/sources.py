@@ -15,7 +15,7 @@ from rtbrain.decoder import Bundle, Readout
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.corpus.sources import source_name
-from rtbrain.learn.evaluate.run import label_settings
+from rtbrain.learn.evaluate import label_settings
 from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
 from rtbrain.live.play import VirtualSession, play_recording
 from rtbrain.pipeline import FeaturePipeline
@@ -47,9 +47,8 @@ class CheckRecording:
 
     def checked_s(self, embargo_s: float) -> float:
         """How much of it is used to check, s."""
-        duration_s = self.recording.n_samples / self.recording.montage.sfreq_hz
         begins_s = self.calibrates_until_s
-        return max(0.0, duration_s - (begins_s + embargo_s if begins_s else 0.0))
+        return max(0.0, self.recording.duration_s - (begins_s + embargo_s if begins_s else 0.0))
 
     def session(self) -> VirtualSession:
         """Session from its first sample on, without its target."""
@@ -113,8 +112,7 @@ def is_corpus(source: str) -> bool:
 
 def halve_for_calibration(one: CheckRecording) -> CheckRecording:
     """Recording whose first half calibrates; the rest checks, after an embargo of one window."""
-    half_s = one.recording.n_samples / one.recording.montage.sfreq_hz / 2
-    return replace(one, calibrates_until_s=half_s)
+    return replace(one, calibrates_until_s=one.recording.duration_s / 2)
 
 
 def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
@@ -147,7 +145,7 @@ def recorded_windows(
     """Spectrograms of a recording to calibrate on, made by the decoder's own stages."""
     window = bundle.recipe.window
     features, readout = decoder
-    until_s = one.calibrates_until_s or one.recording.n_samples / one.recording.montage.sfreq_hz
+    until_s = one.calibrates_until_s or one.recording.duration_s
     kept = SpectrogramCollector(until_s=until_s, most=_MAX_WINDOWS, every=_every(until_s, window))
     with show_progress(console) as on_progress:
         play_recording(

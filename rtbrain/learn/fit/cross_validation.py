@@ -1,11 +1,7 @@
-"""Scores of windows that were held out, and how sure one may be of them.
-
-Every score is a dict: of classes ``auc`` and ``balanced_accuracy``, of values ``pearson_r`` and
-``r2``.
-"""
+"""Scores of windows that were held out, and how sure one may be of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,27 +14,14 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
-from rtbrain.learn.fit.splits import Fold, bootstrap_scores, recording_parts, subsample
-from rtbrain.learn.metrics import score_classes, score_values
+from rtbrain.learn.fit.splits import Fold, bootstrap_scores, subsample
+from rtbrain.learn.metrics import Score, scores_of
 from rtbrain.types import Doubles, Floats, Ints
 
-Score = dict[str, float]
 Interval = tuple[float, float]
 _ROWS_AT_A_TIME = 1024
-_INTERVAL = (2.5, 97.5)
 _MOST = 1000  # windows that each run is fitted and scored on
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldResult:
-    """One fold, fitted and scored."""
-
-    name: str
-    scores: Score
-    c: float
-    temperature: float
-    n_train: int
-    n_test: int
+_N_SHIFTS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +29,8 @@ class CrossValidated:
     """Every fold, and all of them together."""
 
     outputs: Floats  # float32 [n_labelled, n_outputs]
-    folds: tuple[FoldResult, ...]
+    folds: list[Score]
+    penalties: list[float]  # of each fold
     pooled: Score
     by_fold: dict[str, Score]
 
@@ -57,43 +41,34 @@ def cross_validate(
     folds: Sequence[Fold],
     *,
     embargo_s: float,
-    recordings: Sequence[str] = (),
     max_windows: int = 20_000,
     on_fold: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
     """Fit a readout on the training windows of each fold and score it on those held out."""
 
-    def held_out(fold: Fold) -> tuple[Floats, float, float]:
+    def held_out(fold: Fold) -> tuple[Floats, float]:
         fitted = fit_readout(
-            features,
-            labelled,
-            embargo_s=embargo_s,
-            train=fold.train,
-            recordings=recordings,
-            max_windows=max_windows,
+            features, labelled, embargo_s=embargo_s, train=fold.train, max_windows=max_windows
         )
         outputs = outputs_of(fitted.readout, features, labelled.rows[fold.test])
         on_fold()
-        return outputs, fitted.c, fitted.temperature
+        return outputs, fitted.c
 
     return score_folds(labelled, folds, held_out)
 
 
 def score_folds(
-    labelled: Labelled,
-    folds: Sequence[Fold],
-    held_out: Callable[[Fold], tuple[Floats, float, float]],
+    labelled: Labelled, folds: Sequence[Fold], held_out: Callable[[Fold], tuple[Floats, float]]
 ) -> CrossValidated:
-    """Scores of each fold and of all; `held_out` gives outputs, penalty and temperature."""
+    """Scores of each fold and of all; `held_out` gives the outputs and the penalty of a fold."""
     outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    results = []
+    scores, penalties = [], []
     for fold in folds:
-        outputs[fold.test], c, temperature = held_out(fold)
-        scores = scores_of(outputs[fold.test], labelled.targets[fold.test])
-        sizes = fold.train.size, fold.test.size
-        results.append(FoldResult(fold.name, scores, c, temperature, *sizes))
-    by_fold = summarise_folds([result.scores for result in results])
-    return CrossValidated(outputs, tuple(results), scores_of(outputs, labelled.targets), by_fold)
+        outputs[fold.test], c = held_out(fold)
+        scores.append(scores_of(outputs[fold.test], labelled.targets[fold.test]))
+        penalties.append(c)
+    pooled = scores_of(outputs, labelled.targets)
+    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores))
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:
@@ -105,21 +80,6 @@ def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:
         values = features[rows[part]] @ weight + readout.bias
         out[part] = softmax(values, axis=1) if readout.task == "classification" else values
     return out
-
-
-def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
-    """Scores of outputs that are no NaN, by the kind of their targets.
-
-    Parameters
-    ----------
-    outputs : ndarray, float [n_windows, n_outputs]
-        Probabilities, or values.
-    targets : ndarray, int64 [n_windows], or float [n_windows, n_outputs]
-        Class numbers, or values.
-    """
-    classes = targets.dtype == np.int64
-    found = score_classes(outputs, targets) if classes else score_values(outputs, targets)
-    return {name: value for name, value in asdict(found).items() if name != "n_windows"}
 
 
 def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Score]:
@@ -138,15 +98,7 @@ def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Score]:
     return found
 
 
-def block_bootstrap(
-    outputs: Floats,
-    labelled: Labelled,
-    *,
-    block_s: float,
-    seed: int,
-    recordings: Sequence[str] = (),
-    n_draws: int = 1000,
-) -> dict[str, Interval]:
+def block_bootstrap(outputs: Floats, labelled: Labelled, *, block_s: float) -> dict[str, Interval]:
     """Middle 95 % of the pooled scores over draws of blocks of time, with replacement.
 
     Overlapping windows are not independent samples; blocks longer than a window and a state nearly
@@ -157,14 +109,10 @@ def block_bootstrap(
     Künsch 1989, The jackknife and the bootstrap for general stationary observations,
     doi:10.1214/aos/1176347265.
     """
-    tested = np.flatnonzero(np.isfinite(outputs).all(axis=1))
+    at = np.flatnonzero(np.isfinite(outputs).all(axis=1))
+    outputs, tested = outputs[at], labelled.pick(at)
     return bootstrap_scores(
-        lambda rows: scores_of(outputs[tested[rows]], labelled.targets[tested[rows]]),
-        labelled.t_s[tested],
-        block_s=block_s,
-        seed=seed,
-        recordings=np.asarray(recordings)[tested].tolist() if len(recordings) else (),
-        n_draws=n_draws,
+        lambda rows: scores_of(outputs[rows], tested.targets[rows]), tested, block_s=block_s
     )
 
 
@@ -173,22 +121,26 @@ class NullDistribution:
     """Scores with labels shifted in time: what is reached without any information."""
 
     pooled: dict[str, Doubles]  # dict of ndarray, float64 [n_permutations]
-    by_fold: dict[str, Doubles]  # dict of ndarray, float64 [n_permutations]
 
-    def interval(self, name: str, *, by_fold: bool = False) -> Interval:
+    @classmethod
+    def of(cls, scores: Sequence[Score]) -> "NullDistribution":
+        """The scores of all shifts."""
+        return cls({name: np.array([score[name] for score in scores]) for name in scores[0]})
+
+    def interval(self, name: str) -> Interval:
         """Middle 95 % of a score."""
-        values = (self.by_fold if by_fold else self.pooled)[name]
-        low, high = np.percentile(values[np.isfinite(values)], _INTERVAL)
+        values = self.pooled[name]
+        low, high = np.percentile(values[np.isfinite(values)], (2.5, 97.5))
         return float(low), float(high)
 
-    def p_value(self, name: str, score: float, *, by_fold: bool = False) -> float:
+    def p_value(self, name: str, score: float) -> float:
         """Share of the shifts, the true labels among them, that score as high or higher.
 
         References
         ----------
         Phipson & Smyth 2010, doi:10.2202/1544-6115.1585.
         """
-        values = (self.by_fold if by_fold else self.pooled)[name]
+        values = self.pooled[name]
         values = values[np.isfinite(values)]
         return float((1 + np.count_nonzero(values >= score)) / (1 + values.size))
 
@@ -204,21 +156,19 @@ class NullDistribution:
         }
 
 
-def shifted_scores(
-    outputs: Floats, targets: npt.NDArray[Any], *, n_permutations: int = 200
-) -> NullDistribution:
+def shifted_scores(outputs: Floats, targets: npt.NDArray[Any]) -> NullDistribution:
     """Scores of outputs against labels that are shifted round in time; nothing is fitted again.
 
     The first and last twentieth of the shifts are left out: they leave labels near their windows.
     """
     nearest = targets.shape[0] // 20 + 1
-    shifts = np.linspace(nearest, targets.shape[0] - nearest, n_permutations)
-    scores = [
-        scores_of(outputs, np.roll(targets, shift, axis=0))
-        for shift in np.unique(np.rint(shifts).astype(np.int64))
-    ]
-    pooled = {name: np.array([score[name] for score in scores]) for name in scores[0]}
-    return NullDistribution(pooled, {})
+    shifts = np.linspace(nearest, targets.shape[0] - nearest, _N_SHIFTS)
+    return NullDistribution.of(
+        [
+            scores_of(outputs, np.roll(targets, shift, axis=0))
+            for shift in np.unique(np.rint(shifts).astype(np.int64))
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,9 +201,7 @@ def null_distribution(
     validated: CrossValidated,
     *,
     embargo_s: float,
-    seed: int,
     n_permutations: int = 100,
-    recordings: Sequence[str] = (),
     on_permutation: Callable[[], None] = lambda: None,
 ) -> NullDistribution:
     """Fit and score again with the labels of each recording shifted round in time.
@@ -267,34 +215,24 @@ def null_distribution(
     ----------
     Harris 2021, Nonsense correlations in neuroscience, doi:10.1101/2020.11.29.402719.
     """
-    parts = recording_parts(recordings, labelled.rows.size)
     kept = subsample(np.arange(labelled.rows.size), _MOST)
     prepared = [
-        _prepare(features, labelled, fold, kept, result.c)
-        for fold, result in zip(folds, validated.folds, strict=True)
+        _prepare(features, labelled, fold, kept, c)
+        for fold, c in zip(folds, validated.penalties, strict=True)
     ]
-    pooled, by_fold = [], []
+    scores = []
     # On busy cores, threads that wait for each other cost small products ten times what they save.
     with threadpool_limits(1):
-        for share in _shares(labelled, parts, embargo_s, n_permutations, seed):
+        for share in _shares(labelled, embargo_s, n_permutations):
             targets = labelled.targets.copy()
-            for part in parts:
+            for part in labelled.parts:
                 targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
             outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan)
-            scores = []
             for fold in prepared:
                 outputs[fold.test] = fold.outputs(targets, len(labelled.names))
-                scores.append(scores_of(outputs[fold.test], targets[fold.test]))
-            pooled.append(scores_of(outputs, targets))
-            by_fold.append(
-                {name: values["mean"] for name, values in summarise_folds(scores).items()}
-            )
+            scores.append(scores_of(outputs, targets))
             on_permutation()
-    names = list(pooled[0])
-    return NullDistribution(
-        {name: np.array([score[name] for score in pooled]) for name in names},
-        {name: np.array([score[name] for score in by_fold]) for name in names},
-    )
+    return NullDistribution.of(scores)
 
 
 def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: float) -> _Prepared:
@@ -305,11 +243,9 @@ def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: fl
     return _Prepared(train, test, z[: train.size], z[train.size :], c * n_per_kept)
 
 
-def _shares(
-    labelled: Labelled, parts: Sequence[Ints], embargo_s: float, n_permutations: int, seed: int
-) -> Doubles:
+def _shares(labelled: Labelled, embargo_s: float, n_permutations: int) -> Doubles:
     """Shifts as shares of each recording; the longest one decides how many there are."""
-    longest = max(parts, key=len)
+    longest = max(labelled.parts, key=len)
     t_s = labelled.t_s[longest]
     fewest = 1 + int(
         np.max(np.searchsorted(t_s, t_s + embargo_s, side="right") - np.arange(t_s.size))
@@ -320,6 +256,6 @@ def _shares(
             f"labels cannot be shifted by more than {embargo_s:g} s within {longest.size} windows: "
             "record more, or set n_permutations to 0"
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = rng.choice(possible, min(n_permutations, possible.size), replace=False)
     return np.sort(drawn) / longest.size

@@ -25,12 +25,12 @@ from rtbrain.learn.fit.inputs import (
     rest_cues,
     virtual_session,
 )
-from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.labels import Labelled, half_of
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
-from rtbrain.types import Floats, Montage, to_samples
+from rtbrain.types import Montage, to_samples
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
 _SETTLING_S = 1.0
@@ -42,11 +42,12 @@ FROZEN = "frozen PopT"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledFeatures:
-    """Features and labels of all recordings."""
+    """Features and labels of all recordings, and how they are fitted."""
 
+    settings: FitSettings
+    embargo_s: float
     features: FeatureRows
     labelled: Labelled
-    recordings: list[str]
     groups: dict[str, list[str]]
     montage: Montage
     pipeline: FeaturePipeline
@@ -109,50 +110,54 @@ def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None
     return model, "pretrained", which
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pass:
-    """One pass over a recording: what all recordings share."""
-
-    settings: FitSettings
-    recipe: Recipe
-    labels: LabelSettings
-    names: list[str]
-    pipeline: FeaturePipeline
-    encoders: dict[str, Any]
-    every: int
-
-    def over(
-        self, recording: Recording, what: str, on_progress: OnProgress
-    ) -> tuple[FeatureRows, Labelled, float]:
-        """Features and labels of a recording, and the middle of its target's range."""
-        window = self.recipe.window
-        session = virtual_session(
-            recording,
-            self.names,
-            target=self.labels.channel,
-            extra=rest_cues(recording, self.labels, window),
-        )
-        self.pipeline.reset()
-        for name, encoder in self.encoders.items():
+def gather_recordings(
+    settings: FitSettings,
+    labels: LabelSettings,
+    recipe: Recipe,
+    model: EncoderModel | None,
+    gap_s: float,
+    recordings: Sequence[Recording],
+    on_progress: OnProgress,
+) -> LabelledFeatures:
+    """Run every recording through the live stages and label its windows."""
+    window, target = recipe.window, labels.channel
+    names = _channels(recordings, settings, target)
+    montage = recordings[0].montage.pick([name for name in names if name != target])
+    pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
+    parts, labelled = [], []
+    for number, recording in enumerate(recordings):
+        cues = rest_cues(recording, labels, window)
+        session = virtual_session(recording, names, target=target, extra=cues)
+        pipeline.reset()
+        for name, encoder in encoders.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
-        features = gather(
+        what = f"recording {number + 1} of {len(recordings)}"
+        part = gather(
             chunks_of(session, recording.n_samples, on_progress, what),
-            cut_at_markers(self.pipeline, session.markers, self.recipe.coverage_floor),
-            self.encoders,
-            raw={STFT: _stft(self.recipe, self.pipeline.signal.montage)},
-            every=self.every,
-            keep_channels=MAIN if self.settings.tune == "popt" else None,
+            cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
+            encoders,
+            raw={STFT: _stft(recipe, pipeline.signal.montage)},
+            every=_every(settings, recipe, recordings),
+            keep_channels=MAIN if settings.tune == "popt" else None,
         )
-        if not features.t_stop.size:
+        if not part.t_stop.size:
             raise RecordingError(
                 f"no valid window of {window.length_s:g} s in a recording of "
-                f"{recording.n_samples / recording.montage.sfreq_hz:.1f} s ({features.n_invalid} "
-                "were invalid): record for longer, or shorten the window"
+                f"{recording.duration_s:.1f} s ({part.n_invalid} were invalid): record for "
+                "longer, or shorten the window"
             )
-        delay_s = self.pipeline.neural_delay_s
-        labelled = label_windows(recording, session, self.labels, window, features.t_stop, delay_s)
-        return features, labelled, _half(session.target()[0])
+        delay_s = pipeline.neural_delay_s
+        labelled.append(label_windows(recording, session, labels, window, part.t_stop, delay_s))
+        parts.append(part)
+    of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
+    groups = {
+        "sessions": [_session_of(recordings[int(n)], n) for n in of],
+        "subjects": [recordings[int(n)].subject or n for n in of],
+    }
+    half = half_of(session.target()[0])
+    rows, whole = join_features(parts), _joined(parts, labelled, of)
+    return LabelledFeatures(settings, gap_s, rows, whole, groups, montage, pipeline, half)
 
 
 def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
@@ -164,41 +169,6 @@ def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
     length = to_samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
     newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
     return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
-
-
-def gather_recordings(
-    settings: FitSettings,
-    recipe: Recipe,
-    model: EncoderModel | None,
-    recordings: Sequence[Recording],
-    labels: LabelSettings,
-    on_progress: OnProgress,
-) -> LabelledFeatures:
-    """Run every recording through the live stages and label its windows."""
-    names = _channels(recordings, settings, labels.channel)
-    montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
-    pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
-    every = _every(settings, recipe, recordings)
-    one_pass = _Pass(settings, recipe, labels, names, pipeline, encoders, every)
-    parts, labelled = [], []
-    for number, recording in enumerate(recordings):
-        what = f"recording {number + 1} of {len(recordings)}"
-        part, labels_of_part, half = one_pass.over(recording, what, on_progress)
-        parts.append(part)
-        labelled.append(labels_of_part)
-    of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
-    groups = {
-        "sessions": [_session_of(recordings[int(n)], n) for n in of],
-        "subjects": [recordings[int(n)].subject or n for n in of],
-    }
-    whole = _joined(parts, labelled)
-    return LabelledFeatures(join_features(parts), whole, of, groups, montage, pipeline, half)
-
-
-def _half(values: Floats) -> float:
-    """Middle of the range, as `rtbrain.learn.fit.labels.targets_from_channel` has it."""
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()) + float(finite.max())) / 2 if finite.size else float("nan")
 
 
 def _session_of(recording: Recording, number: str) -> str:
@@ -232,7 +202,7 @@ def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording
     """Keep one in this many sliding windows, for at most `max_windows`."""
     if recipe.window.hop_s is None:
         return 1
-    seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
+    seconds = sum(each.duration_s for each in recordings)
     return -(-round(seconds / recipe.window.hop_s) // settings.max_windows)
 
 
@@ -261,11 +231,14 @@ def linear_recipe(recipe: Recipe) -> Recipe:
     return parse_settings(values, Recipe, where="recipe")
 
 
-def _joined(parts: Sequence[FeatureRows], labelled: Sequence[Labelled]) -> Labelled:
+def _joined(
+    parts: Sequence[FeatureRows], labelled: Sequence[Labelled], recordings: list[str]
+) -> Labelled:
     starts = np.cumsum([0, *(part.t_stop.size for part in parts)])
     return Labelled(
         np.concatenate([one.rows + start for one, start in zip(labelled, starts, strict=False)]),
         np.concatenate([one.targets for one in labelled]),
         labelled[0].names,
         np.concatenate([one.t_s for one in labelled]),
+        recordings,
     )

@@ -12,6 +12,7 @@ from rtbrain.config import LabelSettings, WindowSettings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import (
     REST,
+    Cues,
     Labelled,
     cue_times,
     labels_at_events,
@@ -138,15 +139,19 @@ def rest_cues(recording: Recording, labels: LabelSettings, window: WindowSetting
     """Events that cut the windows of rest, if the labels include rest."""
     if labels.events is None or not labels.rest:
         return []
-    cues = cue_times(
-        recording.events,
-        labels.events,
-        window_s=(window.offset_s, window.offset_s + window.length_s),
-        rest=True,
-        duration_s=recording.n_samples / recording.montage.sfreq_hz,
-    )
+    cues = _cues(recording, labels, window)
     ends = cues.t_stop[cues.targets == len(labels.events)]
     return [Event(float(end) - window.offset_s - window.length_s, 0.0, REST) for end in ends]
+
+
+def _cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -> Cues:
+    return cue_times(
+        recording.events,
+        labels.events or (),
+        window_s=(window.offset_s, window.offset_s + window.length_s),
+        rest=labels.rest,
+        duration_s=recording.duration_s,
+    )
 
 
 def label_windows(
@@ -165,15 +170,8 @@ def label_windows(
     if labels.classes is not None:
         return states_from_markers(t_stop, recording.events, labels.classes, lag_s=lag_s)
     if labels.events is not None:
-        sfreq_hz = recording.montage.sfreq_hz
-        cues = cue_times(
-            recording.events,
-            labels.events,
-            window_s=(window.offset_s, window.offset_s + window.length_s),
-            rest=labels.rest,
-            duration_s=recording.n_samples / sfreq_hz,
-        )
-        return labels_at_events(t_stop, cues, tolerance_s=2 / sfreq_hz)
+        tolerance_s = 2 / recording.montage.sfreq_hz
+        return labels_at_events(t_stop, _cues(recording, labels, window), tolerance_s=tolerance_s)
     values, stamps = session.target()
     name = labels.channel or ""
     return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)

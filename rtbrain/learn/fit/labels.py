@@ -7,7 +7,7 @@ of the signal: what a decoder could not have seen live, it is not fitted on.
 import difflib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ class Labelled:
     targets: npt.NDArray[Any]  # int64 [n_labelled], or float32 [n_labelled, n_outputs]
     names: tuple[str, ...]
     t_s: Times  # float64 [n_labelled]
+    recordings: Sequence[str] = ()  # of each window; empty where all are of one
 
     @property
     def task(self) -> Literal["classification", "regression"]:
@@ -41,6 +42,30 @@ class Labelled:
         """Windows of each class, by its name."""
         numbers = np.bincount(self.targets, minlength=len(self.names))
         return dict(zip(self.names, numbers.tolist(), strict=True))
+
+    @property
+    def classes(self) -> Ints:
+        """Class numbers; of values, one class, int64 [n_labelled]."""
+        return self.targets if self.task == "classification" else np.zeros(self.rows.size, np.int64)
+
+    @property
+    def parts(self) -> list[Ints]:
+        """Positions of the windows of each recording, in the order that these first appear."""
+        if not len(self.recordings):
+            return [np.arange(self.rows.size)]
+        labels = np.asarray(self.recordings)
+        return [np.flatnonzero(labels == name) for name in dict.fromkeys(self.recordings)]
+
+    def pick(self, at: Ints) -> "Labelled":
+        """Some of the windows, by their positions."""
+        several = np.asarray(self.recordings)[at].tolist() if len(self.recordings) else ()
+        return replace(
+            self,
+            rows=self.rows[at],
+            targets=self.targets[at],
+            t_s=self.t_s[at],
+            recordings=several,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +164,7 @@ def targets_from_channel(
         targets = found[rows, np.newaxis].astype(np.float32)
         return Labelled(rows, targets, (name,), t_stop[rows])
     if threshold == "half":
-        finite = values[np.isfinite(values)]
-        threshold = (float(finite.min()) + float(finite.max())) / 2
+        threshold = half_of(values)
     above = (found[rows] > threshold).astype(np.int64)
     if not 0 < above.sum() < above.size:
         raise SettingsError(
@@ -149,6 +173,12 @@ def targets_from_channel(
             "between"
         )
     return Labelled(rows, above, ("off", "on"), t_stop[rows])
+
+
+def half_of(values: Floats) -> float:
+    """Middle of the range of the finite values; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()) + float(finite.max())) / 2 if finite.size else float("nan")
 
 
 def require_classes(labelled: Labelled) -> None:

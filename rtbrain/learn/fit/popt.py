@@ -5,9 +5,8 @@ K classes.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,9 +46,6 @@ class TunedPopT:
 
     popt: PopT
     readout: LinearReadout
-    validation_auc: float
-    best_step: int
-    n_steps: int
     feature_mean: Floats  # float32 [n_population_features]
 
 
@@ -60,9 +56,8 @@ def tune_popt(
     *,
     embargo_s: float,
     seed: int,
+    n_steps: int,
     train: Ints | None = None,
-    recordings: Sequence[str] = (),
-    n_steps: int = 2000,
     on_step: Callable[[], None] = lambda: None,
 ) -> TunedPopT:
     """Fit a Population Transformer and a linear head to classes, as published.
@@ -77,31 +72,34 @@ def tune_popt(
     ----------
     Chau et al. 2025, Population Transformer, arXiv:2406.03044, appendix.
     """
-    rows = np.arange(labelled.rows.size) if train is None else train
-    fitting, held_out = _validation(labelled, rows, embargo_s, recordings)
+    known = labelled if train is None else labelled.pick(train)
+    fitting, held_out = _validation(known, embargo_s)
+    n_classes = len(labelled.names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = copy.deepcopy(popt)
-        head = nn.Linear(body.sizes.hidden_dim, len(labelled.names))
-        batches = _batches(labelled.targets[fitting], len(labelled.names), seed)
-        learn = _Learner(body, head, n_steps)
+        model = _Classifier(popt, n_classes)
+        learn = _learner(model, embeddings, n_steps)
+        batches = _batches(fitting, n_classes, seed)
         every = max(1, n_steps // _EVALUATIONS)
-        best = _Best(-1.0, 0, {}, {})
-        while learn.step < min(n_steps, best.step + _PATIENCE * every):
-            picks, weights = next(batches)
-            at = fitting[picks]
-            learn(embeddings, labelled.rows[at], labelled.targets[at], weights)
+        step = best_step = 0
+        best_auc, best = -1.0, model.state_dict()
+        while step < min(n_steps, best_step + _PATIENCE * every):
+            learn(*next(batches))
+            step += 1
             on_step()
-            if learn.step % every == 0 or learn.step == n_steps:
-                logits = _logits(body, head, embeddings, labelled.rows[held_out])
-                auc = roc_auc(softmax(logits, axis=1), labelled.targets[held_out])
-                if auc > best.auc:
-                    best = _Best.of(auc, learn.step, body, head)
-    body.load_state_dict(best.body)
-    head.load_state_dict(best.head)
-    readout = _calibrated(body, head, embeddings, labelled, held_out)
-    mean = population_of(body, embeddings, labelled.rows[rows]).mean(axis=0, dtype=np.float64)
-    return TunedPopT(body, readout, best.auc, best.step, learn.step, mean.astype(np.float32))
+            if step % every == 0 or step == n_steps:
+                logits = model.logits(embeddings, held_out.rows)
+                auc = roc_auc(softmax(logits, axis=1), held_out.targets)
+                if auc > best_auc:
+                    best_auc, best_step, best = auc, step, copy.deepcopy(model.state_dict())
+    model.load_state_dict(best)
+    logits = model.logits(embeddings, held_out.rows)
+    weights = balanced_weights(held_out.targets, n_classes)
+    temperature = fit_temperature(logits, held_out.targets, weights)
+    weight, bias = (value.numpy(force=True) for value in (model.head.weight, model.head.bias))
+    readout = apply_temperature(LinearReadout(weight, bias, "classification"), temperature)
+    mean = population_of(model.body, embeddings, known.rows).mean(axis=0, dtype=np.float64)
+    return TunedPopT(model.body, readout, mean.astype(np.float32))
 
 
 def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Floats:
@@ -115,106 +113,69 @@ def population_of(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Floa
     return found
 
 
-def _validation(
-    labelled: Labelled, rows: Ints, embargo_s: float, recordings: Sequence[str]
-) -> tuple[Ints, Ints]:
-    """Rows to fit, and rows of the last block to stop on: the smallest that holds every class."""
-    places = np.asarray(recordings)[rows].tolist() if len(recordings) else ()
+def _validation(labelled: Labelled, embargo_s: float) -> tuple[Labelled, Labelled]:
+    """Windows to fit, and those of the last block to stop on: the smallest with every class."""
     why = ""
     for n_folds in _VALIDATION_FOLDS:
         try:
-            fold = block_folds(
-                labelled.t_s[rows],
-                labelled.targets[rows],
-                n_folds=n_folds,
-                embargo_s=embargo_s,
-                names=labelled.names,
-                recordings=places,
-            )[-1]
+            fold = block_folds(labelled, n_folds=n_folds, embargo_s=embargo_s)[-1]
         except SettingsError as error:
             why = str(error)
             continue
-        return rows[fold.train], rows[fold.test]
+        return labelled.pick(fold.train), labelled.pick(fold.test)
     raise SettingsError(f"PopT needs a block of the training windows to stop on: {why}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Best:
-    """The weights with the best AUC so far."""
+class _Classifier(nn.Module):
+    """A copy of a Population Transformer, and a linear head on its CLS."""
 
-    auc: float
-    step: int
-    body: dict[str, Any]
-    head: dict[str, Any]
+    def __init__(self, popt: PopT, n_classes: int) -> None:
+        super().__init__()
+        self.body = copy.deepcopy(popt)
+        self.head = nn.Linear(popt.sizes.hidden_dim, n_classes)
 
-    @classmethod
-    def of(cls, auc: float, step: int, body: nn.Module, head: nn.Module) -> "_Best":
-        return cls(auc, step, copy.deepcopy(body.state_dict()), copy.deepcopy(head.state_dict()))
+    def logits(self, embeddings: ChannelEmbeddings, rows: Ints) -> Doubles:
+        """Logits of these windows, without their gradients."""
+        with torch.no_grad():
+            found: Tensor = self.head(torch.from_numpy(population_of(self.body, embeddings, rows)))
+        return found.numpy().astype(np.float64)
 
 
-class _Learner:
-    """Steps of the optimiser on body and head."""
+def _learner(
+    model: _Classifier, embeddings: ChannelEmbeddings, n_steps: int
+) -> Callable[[Ints, Ints, Doubles], None]:
+    """Function that takes one step on a batch: its rows, their classes and weights."""
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": list(model.body.parameters()), "lr": _BODY_LR},
+            {"params": list(model.head.parameters()), "lr": _HEAD_LR},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, n_steps))
 
-    def __init__(self, body: PopT, head: nn.Linear, n_steps: int) -> None:
-        self.step = 0
-        self._body, self._head = body, head
-        self._optimiser = torch.optim.AdamW(
-            [
-                {"params": list(body.parameters()), "lr": _BODY_LR},
-                {"params": list(head.parameters()), "lr": _HEAD_LR},
-            ]
-        )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: _rate(step, n_steps)
-        )
-
-    def __call__(
-        self,
-        embeddings: ChannelEmbeddings,
-        rows: Ints,
-        targets: Ints,
-        weights: Doubles,
-    ) -> None:
-        self._body.train()
-        logits = self._head(_population(self._body, embeddings, rows))  # [B, K]
+    def learn(rows: Ints, targets: Ints, weights: Doubles) -> None:
+        model.body.train()
+        logits = model.head(_population(model.body, embeddings, rows))  # [B, K]
         losses = functional.cross_entropy(logits, torch.from_numpy(targets), reduction="none")
         loss = (torch.from_numpy(weights.astype(np.float32)) * losses).mean()
-        self._optimiser.zero_grad()
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for module in (self._body, self._head):
+        for module in (model.body, model.head):
             nn.utils.clip_grad_norm_(module.parameters(), _LONGEST_GRADIENT)
-        self._optimiser.step()
-        self._schedule.step()
-        self.step += 1
+        optimiser.step()
+        schedule.step()
+
+    return learn
 
 
-def _batches(targets: Ints, n_classes: int, seed: int) -> Iterator[tuple[Ints, Doubles]]:
-    """Rows drawn for each step, and their weights, so that every class weighs the same."""
+def _batches(labelled: Labelled, n_classes: int, seed: int) -> Iterator[tuple[Ints, Ints, Doubles]]:
+    """Windows drawn for each step, and their weights, so that every class weighs the same."""
     order = np.random.default_rng(seed)
-    weights = balanced_weights(targets, n_classes)
+    weights = balanced_weights(labelled.targets, n_classes)
+    n_windows = labelled.rows.size
     while True:
-        picks = order.choice(targets.size, min(_BATCH, targets.size), replace=False)
-        yield picks, weights[picks]
-
-
-def _calibrated(
-    body: PopT,
-    head: nn.Linear,
-    embeddings: ChannelEmbeddings,
-    labelled: Labelled,
-    held_out: Ints,
-) -> LinearReadout:
-    logits = _logits(body, head, embeddings, labelled.rows[held_out])
-    truth = labelled.targets[held_out]
-    temperature = fit_temperature(logits, truth, balanced_weights(truth, len(labelled.names)))
-    weight, bias = (value.numpy(force=True) for value in (head.weight, head.bias))
-    return apply_temperature(LinearReadout(weight, bias, "classification"), temperature)
-
-
-def _logits(body: PopT, head: nn.Linear, embeddings: ChannelEmbeddings, rows: Ints) -> Doubles:
-    with torch.no_grad():
-        logits: Tensor = head(torch.from_numpy(population_of(body, embeddings, rows)))
-    return logits.numpy().astype(np.float64)
+        picks = order.choice(n_windows, min(_BATCH, n_windows), replace=False)
+        yield labelled.rows[picks], labelled.targets[picks], weights[picks]
 
 
 def _population(popt: PopT, embeddings: ChannelEmbeddings, rows: Ints) -> Tensor:

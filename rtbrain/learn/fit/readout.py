@@ -52,34 +52,24 @@ def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list
     return folds
 
 
-def consecutive_blocks(labels: Ints, *, n_folds: int, embargo_windows: int) -> InnerFolds:
+def consecutive_blocks(labels: Ints, *, embargo_windows: int) -> InnerFolds:
     """Blocks of consecutive windows; those that lack a class on one side are left out."""
     rows = subsample(np.arange(labels.size), _MOST)
     embargo = math.ceil(embargo_windows * rows.size / labels.size)
     folds = [
         (train, test)
-        for train, test in blocked_folds(rows.size, n_folds=n_folds, embargo_windows=embargo)
+        for train, test in blocked_folds(rows.size, n_folds=_FOLDS[0], embargo_windows=embargo)
         if min(np.unique(labels[rows[part]]).size for part in (train, test)) > 1
     ]
     return InnerFolds(rows, folds)
 
 
-def inner_folds(
-    labelled: Labelled, train: Ints, *, embargo_s: float, recordings: Sequence[str] = ()
-) -> InnerFolds:
+def inner_folds(labelled: Labelled, *, embargo_s: float) -> InnerFolds:
     """Blocks of the training windows: four folds, or three, or none that each hold every class."""
-    rows = subsample(np.arange(train.size), _MOST)
-    at = train[rows]
-    places = np.asarray(recordings)[at].tolist() if len(recordings) else ()
+    rows = subsample(np.arange(labelled.rows.size), _MOST)
     for n_folds in _FOLDS:
         try:
-            folds = block_folds(
-                labelled.t_s[at],
-                labelled.targets[at],
-                n_folds=n_folds,
-                embargo_s=embargo_s,
-                recordings=places,
-            )
+            folds = block_folds(labelled.pick(rows), n_folds=n_folds, embargo_s=embargo_s)
         except SettingsError:  # too few stretches of a class
             continue
         return InnerFolds(rows, [(fold.train, fold.test) for fold in folds])
@@ -98,18 +88,13 @@ class FittedReadout:
 
 
 def fit_logistic(
-    features: Floats,
-    labels: Ints,
-    *,
-    n_classes: int,
-    embargo_windows: int,
-    n_folds: int = 4,
+    features: Floats, labels: Ints, *, n_classes: int, embargo_windows: int
 ) -> FittedReadout:
     """Multinomial logistic readout of consecutive windows, its penalty chosen on time blocks."""
     absent = sorted(set(range(n_classes)) - set(labels.tolist()))
     if absent:
         raise ValueError(f"no window is labelled {absent}: record more of these classes")
-    inside = consecutive_blocks(labels, n_folds=n_folds, embargo_windows=embargo_windows)
+    inside = consecutive_blocks(labels, embargo_windows=embargo_windows)
     everything = np.arange(labels.size)
     return _fit_classes(features, everything, labels, n_classes, inside, calibrate=False)
 
@@ -120,7 +105,6 @@ def fit_readout(
     *,
     embargo_s: float,
     train: Ints | None = None,
-    recordings: Sequence[str] = (),
     max_windows: int = 20_000,
 ) -> FittedReadout:
     """Linear readout of classes or values, chosen on blocks of time inside the training windows.
@@ -128,12 +112,12 @@ def fit_readout(
     Classes get a logistic regression with its penalty and a temperature, values a ridge
     regression.
     """
-    kept = subsample(np.arange(labelled.rows.size) if train is None else train, max_windows)
-    inside = inner_folds(labelled, kept, embargo_s=embargo_s, recordings=recordings)
-    rows, targets = labelled.rows[kept], labelled.targets[kept]
-    if labelled.task == "regression":
-        return _fit_values(features, rows, targets.astype(np.float64), inside)
-    return _fit_classes(features, rows, targets, len(labelled.names), inside, calibrate=True)
+    everything = np.arange(labelled.rows.size)
+    kept = labelled.pick(subsample(everything if train is None else train, max_windows))
+    inside = inner_folds(kept, embargo_s=embargo_s)
+    if kept.task == "regression":
+        return _fit_values(features, kept.rows, kept.targets.astype(np.float64), inside)
+    return _fit_classes(features, kept.rows, kept.targets, len(kept.names), inside, calibrate=True)
 
 
 def _fit_values(

@@ -1,7 +1,6 @@
 """Recordings and labels to a fitted decoder, with its scores, pictures and controls."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from rtbrain.bundling import bundle_parts
@@ -31,7 +30,6 @@ from rtbrain.learn.fit.scores import (
     score_all,
     select_rows,
     tune_decoder,
-    with_tuned,
 )
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
@@ -191,7 +189,8 @@ def fit_decoder(
     recipe = fit_recipe(settings)
     gap_s = embargo_s(settings, recipe)
     model, state, encoder = model_of(settings, recipe)
-    if settings.tune == "popt" and (model is None or model.popt is None):
+    popt = model.popt if model is not None and settings.tune == "popt" else None
+    if settings.tune == "popt" and popt is None:
         raise SettingsError(
             "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
         )
@@ -209,87 +208,69 @@ def fit_decoder(
         on_note=note,
     ) as opened:
         recordings, resolved = resolve_tasks(labels, sources, opened)
-        gathered = gather_recordings(settings, recipe, model, recordings, resolved, on_progress)
+        gathered = gather_recordings(
+            settings, resolved, recipe, model, gap_s, recordings, on_progress
+        )
         trained_on = _describe(recordings)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
-    scored = score_all(
-        gathered,
-        settings.splits,
-        gap_s,
-        settings.n_permutations,
-        settings.max_windows,
-        on_progress,
-    )
+    scored = score_all(gathered, on_progress)
     fitted: FittedReadout | TunedPopT
     chosen: dict[str, Any] = {}
-    if settings.tune == "popt" and model is not None:
-        fitted, validated = tune_decoder(
-            gathered, model, scored.folds, gap_s, settings.tune_steps, on_progress
-        )
-        scored = with_tuned(gathered, scored, validated, gap_s)
+    if model is not None and popt is not None:
+        fitted, scored = tune_decoder(gathered, popt, scored, on_progress)
         model = EncoderModel(model.channel_encoder, fitted.popt, model.pool, model.n_pooled)
     else:
-        fitted = select_rows(gathered, MAIN).fit(gap_s, settings.max_windows)
+        fitted = select_rows(gathered, MAIN).fit()
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
-    report = _report(settings, labels, gathered, scored, encoder, gap_s) | chosen
-    made = _Maker(gathered, trained_on)
-    bundle = made.bundle(recipe, model, state, fitted, report)
+    report = _report(gathered, labels, scored, encoder) | chosen
+    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
     controls = {}
     if model is not None:
-        linear = select_rows(gathered, LINEAR).fit(gap_s, settings.max_windows)
+        linear = select_rows(gathered, LINEAR).fit()
         of = {"control_of": recipe.mode}
-        controls[LINEAR] = made.bundle(linear_recipe(recipe), None, "none", linear, of)
+        control = linear_recipe(recipe)
+        controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
     pictures = draw_fit(gathered, scored, fitted.readout, linear=model is None)
     return FittedDecoder(bundle, controls, pictures, tuple(notes))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Maker:
-    """Makes bundles of decoders that were fitted on the same windows."""
-
-    gathered: LabelledFeatures
-    trained_on: str
-
-    def bundle(
-        self,
-        recipe: Recipe,
-        model: EncoderModel | None,
-        state: str,
-        fitted: FittedReadout | TunedPopT,
-        report: dict[str, Any],
-    ) -> Bundle:
-        manifest, tensors = bundle_parts(
-            recipe,
-            model,
-            self.gathered.pipeline,
-            fitted.readout,
-            self.gathered.labelled.names,
-            self.gathered.montage,
-            self.trained_on,
-            feature_mean=fitted.feature_mean,
-        )
-        manifest = manifest.model_copy(update={"encoder_state": state})
-        parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
-        return Bundle(manifest, parsed, self.gathered.montage, tensors, report, "")
+def _bundle(
+    gathered: LabelledFeatures,
+    trained_on: str,
+    recipe: Recipe,
+    model: EncoderModel | None,
+    state: str,
+    fitted: FittedReadout | TunedPopT,
+    report: dict[str, Any],
+) -> Bundle:
+    """Bundle of a decoder, not yet written."""
+    manifest, tensors = bundle_parts(
+        recipe,
+        model,
+        gathered.pipeline,
+        fitted.readout,
+        gathered.labelled.names,
+        gathered.montage,
+        trained_on,
+        feature_mean=fitted.feature_mean,
+    )
+    manifest = manifest.model_copy(update={"encoder_state": state})
+    parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
+    return Bundle(manifest, parsed, gathered.montage, tensors, report, "")
 
 
 def _describe(recordings: Sequence[Recording]) -> str:
     """What was trained on, without names, which may be those of people."""
-    seconds = sum(each.n_samples / each.montage.sfreq_hz for each in recordings)
+    seconds = sum(each.duration_s for each in recordings)
     synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
     kind = "synthetic recording" if synthetic else "recording"
     return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"
 
 
 def _report(
-    settings: FitSettings,
-    labels: LabelSettings,
-    gathered: LabelledFeatures,
-    scored: DecoderScores,
-    encoder: str,
-    gap_s: float,
+    gathered: LabelledFeatures, labels: LabelSettings, scored: DecoderScores, encoder: str
 ) -> dict[str, Any]:
     labelled = gathered.labelled
     report: dict[str, Any] = {
@@ -299,9 +280,9 @@ def _report(
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,
         "split": {
-            "kind": settings.splits.kind,
+            "kind": gathered.settings.splits.kind,
             "folds": [fold.name for fold in scored.folds],
-            "embargo_s": gap_s,
+            "embargo_s": gathered.embargo_s,
         },
         "scores": named_scores(scored),
     }

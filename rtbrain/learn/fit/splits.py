@@ -11,15 +11,15 @@ Varoquaux et al. 2017, Assessing and tuning brain decoders, doi:10.1016/j.neuroi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import Ints, Mask, Times
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.types import Ints, Mask
 
 _MOST_BLOCKS_A_FOLD = 6
+_N_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,19 +27,11 @@ class Fold:
     """One split of the labelled windows."""
 
     name: str
-    train: Ints  # int64 [n_train], [n_test]
-    test: Ints  # int64 [n_train], [n_test]
+    train: Ints  # int64 [n_train]
+    test: Ints  # int64 [n_test]
 
 
-def block_folds(
-    t_s: Times,
-    targets: npt.NDArray[Any],
-    *,
-    n_folds: int,
-    embargo_s: float,
-    names: Sequence[str] = (),
-    recordings: Sequence[str] = (),
-) -> list[Fold]:
+def block_folds(labelled: Labelled, *, n_folds: int, embargo_s: float) -> list[Fold]:
     """Folds of contiguous blocks of time within each recording.
 
     A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
@@ -52,19 +44,19 @@ def block_folds(
     """
     if n_folds < 2:
         raise SettingsError(f"folds: expected 2 or more, got {n_folds}")
-    parts = recording_parts(recordings, t_s.size)
-    classes = targets if targets.dtype == np.int64 else np.zeros(t_s.size, np.int64)
+    parts, classes = labelled.parts, labelled.classes
+    stratified = labelled.task == "classification"
     stretches = _stretches(classes, parts)
-    stratified = classes is targets
     if stratified and min(stretches.values(), default=0) < n_folds:
-        raise SettingsError(_too_few(stretches, n_folds, names))
+        raise SettingsError(_too_few(stretches, n_folds, labelled.names))
     for n_blocks in range(1, _MOST_BLOCKS_A_FOLD + 1):
         for there_and_back in (False, True):
-            fold_of = np.empty(t_s.size, np.int64)
+            fold_of = np.empty(classes.size, np.int64)
             for part in parts:
                 fold_of[part] = _assigned(part.size, n_folds, n_blocks, there_and_back)
             folds = [
-                _fold(f"block {k + 1}", fold_of == k, t_s, parts, embargo_s) for k in range(n_folds)
+                _fold(f"block {k + 1}", fold_of == k, labelled, parts, embargo_s)
+                for k in range(n_folds)
             ]
             if all(_whole(fold, classes) for fold in folds):
                 return folds
@@ -73,21 +65,18 @@ def block_folds(
             f"{n_folds} folds with an embargo of {embargo_s:g} s leave nothing to train on or to "
             "test: record more, or use fewer folds"
         )
-    raise SettingsError(_too_few(stretches, n_folds, names))
+    raise SettingsError(_too_few(stretches, n_folds, labelled.names))
 
 
-def group_folds(
-    groups: Sequence[str], targets: npt.NDArray[Any], *, names: Sequence[str] = ()
-) -> list[Fold]:
+def group_folds(groups: Sequence[str], labelled: Labelled) -> list[Fold]:
     """One fold a group, which is held out whole: a session, or a subject."""
-    labels = np.asarray(groups)
+    labels, classes = np.asarray(groups), labelled.classes
     kinds = list(dict.fromkeys(groups))
     if len(kinds) < 2:
         raise SettingsError(
             f"one group only, {kinds[0] if kinds else 'none'}: give recordings of two or more "
             "sessions or subjects, or split into blocks"
         )
-    classes = targets if targets.dtype == np.int64 else np.zeros(labels.size, np.int64)
     folds = []
     for kind in kinds:
         held_out = labels == kind
@@ -95,7 +84,7 @@ def group_folds(
         for part, rows in (("test", fold.test), ("training", fold.train)):
             absent = sorted(set(classes.tolist()) - set(classes[rows].tolist()))
             if absent:
-                listed = ", ".join(_name(number, names) for number in absent)
+                listed = ", ".join(labelled.names[number] for number in absent)
                 raise SettingsError(
                     f"holding out {kind} leaves no {listed} for {part}: leave that recording out, "
                     "or split into blocks"
@@ -104,7 +93,7 @@ def group_folds(
     return folds
 
 
-def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int) -> list[Fold]:
+def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int = 0) -> list[Fold]:
     """Folds of windows drawn at random, as in much published work: their scores leak.
 
     A test window shares samples with training windows, and its drift with all of them. Not for
@@ -125,23 +114,16 @@ def subsample(rows: Ints, most: int) -> Ints:
     return rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(np.int64)]
 
 
-def time_blocks(t_s: Times, block_s: float, recordings: Sequence[str] = ()) -> Ints:
+def time_blocks(labelled: Labelled, block_s: float) -> Ints:
     """Number of the block of time that each window ends in; no block spans two recordings."""
-    blocks = np.zeros(t_s.size, np.int64)
+    blocks = np.zeros(labelled.rows.size, np.int64)
     first = 0
-    for part in recording_parts(recordings, t_s.size):
-        number = np.floor((t_s[part] - t_s[part].min()) / block_s).astype(np.int64)
+    for part in labelled.parts:
+        t_s = labelled.t_s[part]
+        number = np.floor((t_s - t_s.min()) / block_s).astype(np.int64)
         blocks[part] = first + np.unique(number, return_inverse=True)[1]
         first = int(blocks[part].max()) + 1
     return blocks
-
-
-def recording_parts(recordings: Sequence[str], n_labelled: int) -> list[Ints]:
-    """Rows of each recording, in the order that the recordings first appear."""
-    if not len(recordings):
-        return [np.arange(n_labelled)]
-    labels = np.asarray(recordings)
-    return [np.flatnonzero(labels == name) for name in dict.fromkeys(recordings)]
 
 
 def _stretches(classes: Ints, parts: Sequence[Ints]) -> dict[int, int]:
@@ -166,15 +148,15 @@ def _assigned(n_rows: int, n_folds: int, n_blocks: int, there_and_back: bool) ->
     return fold.astype(np.int64)
 
 
-def _fold(name: str, held_out: Mask, t_s: Times, parts: Sequence[Ints], embargo_s: float) -> Fold:
+def _fold(
+    name: str, held_out: Mask, labelled: Labelled, parts: Sequence[Ints], embargo_s: float
+) -> Fold:
     far = ~held_out
     for part in parts:
-        tests = t_s[part][held_out[part]]
-        if not tests.size:
-            continue
-        padded = np.concatenate(([-np.inf], tests, [np.inf]))
-        at = np.searchsorted(padded, t_s[part])
-        gap = np.minimum(padded[at] - t_s[part], t_s[part] - padded[at - 1])
+        t_s = labelled.t_s[part]
+        padded = np.concatenate(([-np.inf], t_s[held_out[part]], [np.inf]))
+        at = np.searchsorted(padded, t_s)
+        gap = np.minimum(padded[at] - t_s, t_s - padded[at - 1])
         far[part] &= gap > embargo_s
     return Fold(name, np.flatnonzero(far), np.flatnonzero(held_out))
 
@@ -184,12 +166,8 @@ def _whole(fold: Fold, classes: Ints) -> bool:
     return all(np.unique(classes[rows]).size == every for rows in (fold.train, fold.test))
 
 
-def _name(number: int, names: Sequence[str]) -> str:
-    return names[number] if names else f"class {number}"
-
-
 def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> str:
-    listed = ", ".join(f"{_name(number, names)} {count}" for number, count in stretches.items())
+    listed = ", ".join(f"{names[number]} {count}" for number, count in stretches.items())
     fewest = min(stretches.values(), default=0)
     less = f", or use {min(fewest, n_folds - 1)} folds" if min(fewest, n_folds - 1) > 1 else ""
     return (
@@ -200,20 +178,17 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
 
 def bootstrap_scores(
     score: Callable[[Ints], Mapping[str, float]],
-    t_s: Times,
+    labelled: Labelled,
     *,
     block_s: float,
-    seed: int,
-    recordings: Sequence[str] = (),
-    n_draws: int = 1000,
 ) -> dict[str, tuple[float, float]]:
     """Middle 95 % of what `score` gives for rows of windows, over draws of blocks of time."""
-    block = time_blocks(t_s, block_s, recordings)
+    block = time_blocks(labelled, block_s)
     order = np.argsort(block, kind="stable")
     blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = []
-    for _ in range(n_draws):
+    for _ in range(_N_DRAWS):
         picks = rng.integers(0, len(blocks), len(blocks))
         drawn.append(score(np.concatenate([blocks[pick] for pick in picks])))
     intervals = {}

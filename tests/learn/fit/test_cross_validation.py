@@ -14,13 +14,13 @@ from rtbrain.learn.fit.cross_validation import (
     cross_validate,
     null_distribution,
     outputs_of,
-    scores_of,
     summarise_folds,
 )
 from rtbrain.learn.fit.features import LinearStft
 from rtbrain.learn.fit.labels import Labelled, targets_from_channel
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, unsafe_random_folds
+from rtbrain.learn.metrics import scores_of
 from rtbrain.recording.open import read_recording
 from rtbrain.signal import Bipolar, HighPass
 from rtbrain.types import Chunk, Floats, Quality, Window
@@ -44,7 +44,7 @@ def drifting(seed: int, *, n_windows: int = 1200, lift: float = 0.0) -> tuple[Fl
 
 
 def blocks_of(labelled: Labelled, n_folds: int = 5) -> list[Fold]:
-    return block_folds(labelled.t_s, labelled.targets, n_folds=n_folds, embargo_s=EMBARGO_S)
+    return block_folds(labelled, n_folds=n_folds, embargo_s=EMBARGO_S)
 
 
 def test_drift_without_information_scores_chance_in_blocks_and_far_above_at_random() -> None:
@@ -74,7 +74,6 @@ def test_what_is_there_is_found_and_lies_outside_what_shifted_labels_give() -> N
         folds,
         found,
         embargo_s=EMBARGO_S,
-        seed=0,
         n_permutations=20,
         on_permutation=lambda: ticks.append("shift"),
     )
@@ -82,17 +81,17 @@ def test_what_is_there_is_found_and_lies_outside_what_shifted_labels_give() -> N
     assert found.pooled["auc"] > chance.interval("auc")[1]
     assert chance.p_value("auc", found.pooled["auc"]) == pytest.approx(1 / 21)
     assert abs(np.median(chance.pooled["auc"]) - 0.5) < 0.1
-    low, high = block_bootstrap(found.outputs, labelled, block_s=30, seed=0, n_draws=200)["auc"]
+    low, high = block_bootstrap(found.outputs, labelled, block_s=30)["auc"]
     assert low < found.pooled["auc"] < high
     assert np.isfinite(found.outputs).all()
-    assert [fold.n_test for fold in found.folds] == [240] * 5
+    assert [fold.test.size for fold in folds] == [240] * 5
 
 
 def test_a_block_bootstrap_is_wider_than_one_that_believes_in_windows() -> None:
     features, labelled = drifting(5, lift=1.0)
     found = cross_validate(features, labelled, blocks_of(labelled), embargo_s=EMBARGO_S)
     blocks, windows = (
-        block_bootstrap(found.outputs, labelled, block_s=block_s, seed=0, n_draws=200)["auc"]
+        block_bootstrap(found.outputs, labelled, block_s=block_s)["auc"]
         for block_s in (40.0, HOP_S)
     )
     assert blocks[1] - blocks[0] > 2 * (windows[1] - windows[0])
@@ -106,7 +105,7 @@ def test_a_window_is_scored_by_a_readout_that_has_not_seen_it() -> None:
     alone = fit_readout(features, labelled, train=fold.train, embargo_s=EMBARGO_S)
     expected = np.stack([alone.readout(row) for row in features[fold.test]])
     np.testing.assert_allclose(found.outputs[fold.test], expected, atol=1e-6)
-    assert found.folds[2].scores == scores_of(found.outputs[fold.test], labelled.targets[fold.test])
+    assert found.folds[2] == scores_of(found.outputs[fold.test], labelled.targets[fold.test])
     np.testing.assert_array_equal(
         outputs_of(alone.readout, features, fold.test), found.outputs[fold.test]
     )
@@ -116,11 +115,9 @@ def test_shifts_keep_the_labels_of_each_recording_and_move_them_past_the_embargo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     features, labelled = drifting(2, n_windows=400)
-    recordings = ["a"] * 250 + ["b"] * 150
-    folds = block_folds(
-        labelled.t_s, labelled.targets, n_folds=2, embargo_s=EMBARGO_S, recordings=recordings
-    )
-    found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S, recordings=recordings)
+    labelled = replace(labelled, recordings=["a"] * 250 + ["b"] * 150)
+    folds = block_folds(labelled, n_folds=2, embargo_s=EMBARGO_S)
+    found = cross_validate(features, labelled, folds, embargo_s=EMBARGO_S)
     seen: list[np.ndarray] = []
 
     def spy(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
@@ -134,9 +131,7 @@ def test_shifts_keep_the_labels_of_each_recording_and_move_them_past_the_embargo
         folds,
         found,
         embargo_s=EMBARGO_S,
-        seed=0,
         n_permutations=10,
-        recordings=recordings,
     )
     shifted = [targets for targets in seen if targets.size == 400]
     assert len(shifted) == 10
@@ -147,7 +142,7 @@ def test_shifts_keep_the_labels_of_each_recording_and_move_them_past_the_embargo
         assert min(moves[0], 250 - moves[0]) * HOP_S > EMBARGO_S
         assert np.bincount(targets[250:]).tolist() == np.bincount(true[250:]).tolist()
     with pytest.raises(SettingsError, match="cannot be shifted"):
-        null_distribution(features, labelled, folds, found, embargo_s=150.0, seed=0)
+        null_distribution(features, labelled, folds, found, embargo_s=150.0)
 
 
 def test_values_are_cross_validated_with_r_and_r_squared() -> None:
@@ -160,7 +155,7 @@ def test_values_are_cross_validated_with_r_and_r_squared() -> None:
     assert found.pooled["pearson_r"] > 0.9
     assert found.pooled["r2"] > 0.8
     chance = null_distribution(
-        features, labelled, folds, found, embargo_s=EMBARGO_S, seed=0, n_permutations=19
+        features, labelled, folds, found, embargo_s=EMBARGO_S, n_permutations=19
     )
     assert chance.p_value("r2", found.pooled["r2"]) == pytest.approx(0.05)
 
@@ -230,9 +225,9 @@ def test_grip_force_is_told_from_recorded_ecog_above_what_shifted_labels_give(sh
         stamps[ends - 1], force, stamps, name="MOV_RIGHT", threshold="half"
     )
     # Three grips: three blocks of 6 s with one each.
-    folds = block_folds(labelled.t_s, labelled.targets, n_folds=3, embargo_s=1.5)
+    folds = block_folds(labelled, n_folds=3, embargo_s=1.5)
     found = cross_validate(features, labelled, folds, embargo_s=1.5)
-    chance = null_distribution(features, labelled, folds, found, embargo_s=1.5, seed=0)
+    chance = null_distribution(features, labelled, folds, found, embargo_s=1.5)
     assert 0.85 < found.pooled["auc"] < 0.95
     assert found.by_fold["auc"]["mean"] > 0.9
     assert found.pooled["auc"] > chance.interval("auc")[1] + 0.05

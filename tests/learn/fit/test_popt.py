@@ -6,9 +6,10 @@ import torch
 
 from rtbrain.encoder import PopT, PopTSizes
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.cross_validation import outputs_of, scores_of
+from rtbrain.learn.fit.cross_validation import outputs_of
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of, tune_popt
+from rtbrain.learn.metrics import scores_of
 
 EMBARGO_S, N_CHANNELS, N_FEATURES = 1.5, 5, 8
 
@@ -57,8 +58,7 @@ def test_tuning_tells_classes_in_windows_that_were_held_out_and_leaves_the_given
     rows = np.arange(test.size)
     scores = scores_of(outputs_of(tuned.readout, features, rows), labelled.targets[test])
     assert scores["auc"] > 0.85
-    assert tuned.validation_auc > 0.9
-    assert tuned.n_steps == len(steps) <= 600
+    assert 0 < len(steps) <= 600
     assert tuned.readout.weight.shape == (2, 16)
     for name, value in popt.state_dict().items():
         assert torch.equal(value, before[name])
@@ -115,4 +115,6 @@ def test_population_vectors_are_those_of_the_model_one_window_at_a_time() -> Non
 def test_training_windows_without_a_block_to_stop_on_are_refused() -> None:
     popt, embeddings, labelled = patient()
     with pytest.raises(SettingsError, match="a block of the training windows to stop on: 2 folds"):
-        tune_popt(popt, embeddings, labelled, train=np.arange(20), embargo_s=EMBARGO_S, seed=0)
+        tune_popt(
+            popt, embeddings, labelled.pick(np.arange(20)), embargo_s=EMBARGO_S, seed=0, n_steps=8
+        )

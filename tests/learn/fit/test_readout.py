@@ -105,15 +105,15 @@ def test_penalties_are_chosen_on_blocks_that_keep_their_embargo() -> None:
     _, labelled = task(3000, 2)
     labelled.targets[:400] = 0
     train = np.arange(400, 2900)
-    inside = inner_folds(labelled, train, embargo_s=EMBARGO_S)
+    inside = inner_folds(labelled.pick(train), embargo_s=EMBARGO_S)
     t_s, targets = labelled.t_s[train[inside.rows]], labelled.targets[train[inside.rows]]
     assert (len(inside.folds), inside.rows.size) == (4, 1000)
     for train, test in inside.folds:
         assert np.abs(t_s[train][:, np.newaxis] - t_s[test]).min() > EMBARGO_S
         assert set(targets[train]) == set(targets[test]) == {0, 1}
-    early = inner_folds(labelled, np.arange(2000, 2400), embargo_s=EMBARGO_S)
+    early = inner_folds(labelled.pick(np.arange(2000, 2400)), embargo_s=EMBARGO_S)
     assert len(early.folds) == 4
-    assert not inner_folds(labelled, np.arange(400), embargo_s=EMBARGO_S).folds
+    assert not inner_folds(labelled.pick(np.arange(400)), embargo_s=EMBARGO_S).folds
 
 
 def test_noise_is_penalised_more_than_a_plain_signal_and_held_out_chance_is_not_confident() -> None:

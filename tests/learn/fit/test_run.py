@@ -1,15 +1,18 @@
 """A decoder fitted, saved, loaded and scored from Python, as in a notebook."""
 
+import io
 import sys
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+from rich.console import Console
 
 import rtbrain
 from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.score_table import ScoreTable
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
 HELD_OUT = "synthetic:3,duration_s=25,n_channels=12"
@@ -166,3 +169,13 @@ def test_recordings_that_do_not_belong_together_are_refused() -> None:
 def test_another_order_of_classes_is_refused(decoder: FittedDecoder) -> None:
     with pytest.raises(SettingsError, match="same classes in the same order"):
         rtbrain.evaluate(decoder, HELD_OUT, sfreq_hz=2048, classes=["speech", "rest"])
+
+
+def test_many_scores_run_down_the_table_so_that_80_columns_hold_them() -> None:
+    headings = ("AUC", "balanced accuracy", "hits", "false alarms\nper minute", "valid decodes")
+    cells = {"decoder": ("0.976", "0.926", "100 % of 23", "0.00", "366 of 386")}
+    out = io.StringIO()
+    Console(file=out, width=80).print(ScoreTable("held out", headings, cells, {}, {}))
+    lines = out.getvalue().splitlines()
+    for heading, cell in zip(headings, cells["decoder"], strict=True):
+        assert any(heading.replace("\n", " ") in line and cell in line for line in lines)

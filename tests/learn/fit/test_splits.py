@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.splits import (
     block_folds,
     group_folds,
@@ -15,11 +16,18 @@ from rtbrain.learn.fit.splits import (
 )
 
 LENGTH = 5  # hops a window
-NAMES = ("rest", "speech")
 
 
 def labels_of(runs: list[int]) -> np.ndarray:
     return np.repeat(np.arange(len(runs)) % 2, runs).astype(np.int64)
+
+
+def labelled(
+    targets: np.ndarray, t_s: np.ndarray | None = None, recordings: list[str] | tuple[()] = ()
+) -> Labelled:
+    rows = np.arange(len(targets))
+    t_s = rows.astype(float) if t_s is None else t_s
+    return Labelled(rows, targets, ("rest", "speech"), t_s, recordings)
 
 
 @settings(max_examples=200)
@@ -45,12 +53,9 @@ def test_training_windows_share_no_sample_with_and_keep_an_embargo_from_test_win
     embargo = LENGTH + settling
     try:
         folds = block_folds(
-            hops * hop_s,
-            targets,
+            labelled(targets, hops * hop_s, recordings),
             n_folds=n_folds,
             embargo_s=embargo * hop_s,
-            names=NAMES,
-            recordings=recordings,
         )
     except SettingsError:
         return
@@ -68,7 +73,7 @@ def test_training_windows_share_no_sample_with_and_keep_an_embargo_from_test_win
 
 def test_blocks_are_contiguous_and_of_equal_counts() -> None:
     targets = labels_of([23, 31, 19, 40, 27, 33])
-    folds = block_folds(np.arange(173.0), targets, n_folds=3, embargo_s=4, names=NAMES)
+    folds = block_folds(labelled(targets), n_folds=3, embargo_s=4)
     assert [(fold.test[0], fold.test[-1]) for fold in folds] == [(0, 57), (58, 114), (115, 172)]
     assert all(np.all(np.diff(fold.test) == 1) for fold in folds)
     assert folds[1].train.tolist() == [*range(54), *range(119, 173)]
@@ -76,7 +81,7 @@ def test_blocks_are_contiguous_and_of_equal_counts() -> None:
 
 def test_several_short_blocks_a_fold_are_dealt_where_one_would_lack_a_class() -> None:
     targets = labels_of([200, 10, 10, 10, 10])
-    folds = block_folds(np.arange(240.0), targets, n_folds=2, embargo_s=3, names=NAMES)
+    folds = block_folds(labelled(targets), n_folds=2, embargo_s=3)
     for fold in folds:
         assert np.count_nonzero(np.diff(fold.test) > 1) >= 1
         assert set(targets[fold.test]) == set(targets[fold.train]) == {0, 1}
@@ -87,29 +92,29 @@ def test_too_few_stretches_of_a_class_are_refused_with_their_count() -> None:
     with pytest.raises(
         SettingsError, match=r"rest 3, speech 2: record more changes, or use 2 folds"
     ):
-        block_folds(np.arange(250.0), targets, n_folds=5, embargo_s=2, names=NAMES)
+        block_folds(labelled(targets), n_folds=5, embargo_s=2)
     with pytest.raises(SettingsError, match=r"rest 1, speech 1: record more changes$"):
-        block_folds(np.arange(100.0), labels_of([50, 50]), n_folds=2, embargo_s=2, names=NAMES)
+        block_folds(labelled(labels_of([50, 50])), n_folds=2, embargo_s=2)
     with pytest.raises(SettingsError, match="embargo"):
-        block_folds(np.arange(250.0), targets, n_folds=2, embargo_s=500, names=NAMES)
+        block_folds(labelled(targets), n_folds=2, embargo_s=500)
     with pytest.raises(SettingsError, match="2 or more"):
-        block_folds(np.arange(250.0), targets, n_folds=1, embargo_s=2)
+        block_folds(labelled(targets), n_folds=1, embargo_s=2)
 
 
 def test_values_to_predict_are_split_in_equal_blocks() -> None:
     values = np.random.default_rng(0).normal(size=(100, 1)).astype(np.float32)
-    folds = block_folds(np.arange(100.0), values, n_folds=4, embargo_s=5)
+    folds = block_folds(labelled(values), n_folds=4, embargo_s=5)
     assert [fold.test.size for fold in folds] == [25] * 4
     assert folds[0].train[0] == 30
     with pytest.raises(SettingsError, match="nothing to train on"):
-        block_folds(np.arange(100.0), values, n_folds=2, embargo_s=100)
+        block_folds(labelled(values), n_folds=2, embargo_s=100)
 
 
 def test_each_recording_gives_a_block_to_each_fold() -> None:
     targets = np.tile(labels_of([10] * 8), 2)
     recordings = ["a"] * 80 + ["b"] * 80
     t_s = np.tile(np.arange(80.0), 2)
-    folds = block_folds(t_s, targets, n_folds=4, embargo_s=3, recordings=recordings)
+    folds = block_folds(labelled(targets, t_s, recordings), n_folds=4, embargo_s=3)
     for fold in folds:
         assert fold.test.size == 40
         assert np.count_nonzero(fold.test < 80) == 20
@@ -117,14 +122,14 @@ def test_each_recording_gives_a_block_to_each_fold() -> None:
 
 def test_a_session_is_held_out_whole() -> None:
     groups = ["s1"] * 10 + ["s2"] * 20 + ["s3"] * 10
-    folds = group_folds(groups, labels_of([5] * 8), names=NAMES)
+    folds = group_folds(groups, labelled(labels_of([5] * 8)))
     assert [fold.name for fold in folds] == ["s1", "s2", "s3"]
     assert folds[1].test.tolist() == list(range(10, 30))
     assert folds[1].train.tolist() == [*range(10), *range(30, 40)]
     with pytest.raises(SettingsError, match="one group only, s1"):
-        group_folds(["s1"] * 40, labels_of([5] * 8))
+        group_folds(["s1"] * 40, labelled(labels_of([5] * 8)))
     with pytest.raises(SettingsError, match="holding out s1 leaves no speech for test"):
-        group_folds(groups, labels_of([10, 10, 10, 10]), names=NAMES)
+        group_folds(groups, labelled(labels_of([10, 10, 10, 10])))
 
 
 def test_random_folds_hold_every_window_out_once_and_repeat_with_their_seed() -> None:
@@ -150,5 +155,5 @@ def test_thinning_keeps_the_ends_and_even_spacing() -> None:
 
 def test_blocks_of_time_do_not_span_recordings() -> None:
     t_s = np.tile(np.arange(10) * 0.5, 2)
-    blocks = time_blocks(t_s, 2.0, ["a"] * 10 + ["b"] * 10)
+    blocks = time_blocks(labelled(labels_of([20]), t_s, ["a"] * 10 + ["b"] * 10), 2.0)
     assert blocks.tolist() == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 4 + [4] * 4 + [5] * 2

@@ -1,6 +1,7 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rtbrain.bundling import build_decoder
 from rtbrain.config import LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.evaluate.scores import evaluation_scores, score_decodes
+from rtbrain.learn.fit.cross_validation import shifted_scores
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     label_windows,
@@ -20,14 +21,17 @@ from rtbrain.learn.fit.inputs import (
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
-from rtbrain.learn.fit.score_table import ScoreTable
+from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number
+from rtbrain.learn.metrics import alarms, score_events, scores_of, spans_of_states
 from rtbrain.live.play import CollectingSink, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
 from rtbrain.stage import Stage
-from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Quality
+from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Floats, Quality
+
+_GRACE_S = 0.5  # an alarm may come this much after the end of its event
 
 
 def evaluate(
@@ -218,3 +222,87 @@ def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
         )
         for number, stamp in enumerate([] if stamps is None else stamps)
     ]
+
+
+def score_decodes(
+    decodes: Sequence[Decode],
+    valid: Sequence[Decode],
+    labelled: Labelled,
+    threshold: float | None,
+) -> dict[str, Any]:
+    """Scores of every decode against its label, and of classes as events above a threshold."""
+    values = np.stack([decode.values for decode in valid])[labelled.rows]
+    scores = scores_of(values, labelled.targets)
+    figures: dict[str, Any] = {
+        "decodes": len(decodes),
+        "valid": len(valid),
+        "labelled": int(labelled.rows.size),
+        **scores,
+        "null_distribution": shifted_scores(values, labelled.targets).summary(scores),
+    }
+    if threshold is not None and labelled.task == "classification":
+        figures["events"] = _events(valid, values, labelled, threshold)
+    return figures
+
+
+def _events(
+    valid: Sequence[Decode], values: Floats, labelled: Labelled, threshold: float
+) -> dict[str, Any]:
+    """Each class but the first as events: hits, false alarms, delays."""
+    ready = labelled.t_s
+    moments = np.array([valid[row].t_neural for row in labelled.rows])
+    duration_s = float(ready[-1] - ready[0])
+    return {
+        name: asdict(
+            score_events(
+                spans_of_states(moments, labelled.targets, row),
+                alarms(ready, values[:, row], threshold),
+                duration_s,
+                grace_s=_GRACE_S,
+            )
+        )
+        for row, name in enumerate(labelled.names)
+        if row
+    }
+
+
+def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) -> ScoreTable:
+    """The decoder, its controls and shifted labels as a table."""
+    first = next(iter(figures.values()))
+    keys = [key for key in TITLES if key in first]
+    headings = [TITLES[key] for key in keys]
+    events = first.get("events", {})
+    if events:
+        headings += ["hits", "false alarms\nper minute", "delay, median\nand 90 %, s"]
+    cells, values = {}, {}
+    for name, one in figures.items():
+        scored = [number(one[key]) for key in keys]
+        of_events = _event_cells(one["events"]) if events else ()
+        counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
+        cells[name] = (*scored, *of_events, *counts)
+        values[name] = dict(one)
+    texts, shifted = null_row(first["null_distribution"], keys)
+    cells["labels shifted"] = (*texts, *[""] * (len(headings) - len(keys) + 2))
+    values["labels shifted"] = shifted
+    return ScoreTable(
+        "held out, decoded as if live",
+        (*headings, "valid decodes", "samples\nlost"),
+        cells,
+        values,
+        {"bundle": bundle_id, **figures},
+        "labels shifted: middle 95 % over shifts in time, and p of the decoder",
+    )
+
+
+def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Hits, false alarms and delays, a line per class."""
+    several = len(events) > 1
+    lines = [
+        (
+            f"{name + ' ' if several else ''}{100 * one['hit_rate']:.0f} % of {one['n_events']}",
+            f"{one['false_alarms_per_min']:.2f}",
+            f"{one['delay_s']:.2f} / {one['delay_p90_s']:.2f}",
+        )
+        for name, one in events.items()
+    ]
+    return tuple("\n".join(column) for column in zip(*lines, strict=True))
