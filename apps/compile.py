@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.check.compile.options import CompileOptions, Precision, RuntimeName
+from rtbrain.check.compile.inputs import CompileOptions, Precision, RuntimeName
 from rtbrain.check.compile.run import compile_bundle
 from rtbrain.config.flags import XdfStream
 

@@ -206,7 +206,7 @@ def test_what_cannot_be_compiled_is_refused_in_one_line(bundle: Path, tmp_path: 
         mock.patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False),
     ):
         assert "AVX512-BF16" in refused("compile", bundle, *openvino, *bf16)
-    with mock.patch("rtbrain.check.compile.options.find_spec", return_value=None):
+    with mock.patch("rtbrain.check.compile.inputs.find_spec", return_value=None):
         line = refused("compile", bundle, *openvino, "--precision", "fp32")
     assert 'pip install "rtbrain[fast]"' in line
     np.save(tmp_path / "unlabelled.npy", np.ones((N_CHANNELS, 4096), np.float32))

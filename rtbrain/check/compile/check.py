@@ -1,15 +1,18 @@
-"""A compiled encoder compared with the uncompiled one: embeddings, decodes, time per step."""
+"""A compiled encoder compared with the uncompiled one, and what `rtbrain compile` reports of it."""
 
 import copy
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
+from rich.table import Table
 
+import rtbrain
+from rtbrain.check.compile.inputs import CheckRecording, CompileOptions
 from rtbrain.check.compile.paired import (
     EmbeddingErrors,
     PairedEncoder,
@@ -17,16 +20,18 @@ from rtbrain.check.compile.paired import (
     ScoreChange,
     score_changes,
 )
-from rtbrain.check.compile.sources import CheckRecording
 from rtbrain.config import Recipe
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.learn.evaluate import decode_labelled
+from rtbrain.learn.fit.labels import Labelled, join_labels
+from rtbrain.learn.fit.score_table import TITLES
 from rtbrain.live.play import play_recording
 from rtbrain.live.realtime_check import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
-from rtbrain.types import Embedding, Floats, Quality, Spectrogram, Times
+from rtbrain.tables import table
+from rtbrain.types import Embedding, Floats, Quality, Spectrogram
 
 _MAX_COMPARED = 64  # windows: the eager model is slow
 _MAX_STEPS, _MIN_STEPS, _MAX_S = 100, 5, 20.0
@@ -79,9 +84,9 @@ class CompiledCheck:
             every=max(1, n_windows // _MAX_COMPARED),
         )
         self._console, self._bundle = console, bundle
-        # Of each labelled recording: decodes before and after, targets, times.
-        self._scored: list[tuple[Floats, Floats, npt.NDArray[Any], Times]] = []
-        self._names: list[str] = []
+        # Of each labelled recording: decodes before and after.
+        self._scored: list[tuple[Floats, Floats]] = []
+        self._labelled: dict[str, Labelled] = {}
 
     def play(self, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]) -> None:
         """Decode a recording by both encoders, from an embargo after its calibration on."""
@@ -93,14 +98,9 @@ class CompiledCheck:
         both = (replace(features, encoder=self._paired), decodes)
         with show_progress(self._console) as on_progress:
             if one.labels is None:
-                session, n_samples = one.session(), one.recording.n_samples
+                session, n = one.session(), one.recording.n_samples
                 play_recording(
-                    self._bundle,
-                    session,
-                    n_samples,
-                    both,
-                    on_progress=on_progress,
-                    what="comparing",
+                    self._bundle, session, n, both, on_progress=on_progress, what="comparing"
                 )
                 return
             _, valid, labelled = decode_labelled(
@@ -110,8 +110,8 @@ class CompiledCheck:
         before, after = (
             np.stack([found[row].values for row in labelled.rows]) for found in (valid, others)
         )
-        self._scored.append((before, after, labelled.targets, labelled.t_s))
-        self._names += [one.source] * labelled.rows.size
+        self._scored.append((before, after))
+        self._labelled[one.source] = labelled
 
     def compare(self, windows: Sequence[Floats]) -> None:
         """Encode spectrograms by both encoders, every channel good."""
@@ -123,13 +123,14 @@ class CompiledCheck:
     def result(self) -> CheckResult:
         """Comparison over everything played."""
         channels, population = self._paired.differences()
-        scores, n_labelled = {}, len(self._names)
-        if n_labelled:
-            before, after, targets, t_s = map(np.concatenate, zip(*self._scored, strict=True))
-            block_s = 2 * self._length_s
-            scores = score_changes(
-                before, after, targets, t_s, block_s=block_s, recordings=self._names
-            )
+        scores, n_labelled = {}, 0
+        if self._scored:
+            before, after = map(np.concatenate, zip(*self._scored, strict=True))
+            n_labelled = len(before)
+            parts = list(self._labelled.values())
+            sizes = [part.rows.size for part in parts]
+            labelled = join_labels(parts, sizes, list(self._labelled))
+            scores = score_changes(before, after, labelled, block_s=2 * self._length_s)
         return CheckResult(channels, population, self._paired.n_compared, scores, n_labelled)
 
 
@@ -165,3 +166,123 @@ def _summary(durations_ms: Floats) -> tuple[float, float | None]:
     """Median and 99 %; None where there are too few steps for it."""
     p50, p99 = np.percentile(durations_ms, (50, 99))
     return float(p50), float(p99) if len(durations_ms) >= _MIN_STEPS_OF_P99 else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompileOutcome:
+    """Everything that is reported about a compiled encoder."""
+
+    options: CompileOptions
+    found: CheckResult
+    times: AlternatedTimes
+    sources: dict[str, Any]
+
+
+def compile_table(outcome: CompileOutcome) -> Table:
+    """Table of before and after."""
+    options, found, times = outcome.options, outcome.found, outcome.times
+    threads = f"{options.threads} thread{'s' * (options.threads > 1)}"
+    headings = ("", "torchscript fp32", f"{options.runtime} {options.precision}")
+    rows: list[tuple[str, ...]] = []
+    for name, change in found.changes.items():
+        rows.append((TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}"))
+        rows.append(("  after - before", "", f"{0.0 - change.fall:+.4f}"))
+        rows.append(("  95 %", "", f"{change.low:+.4f} to {change.high:+.4f}"))
+    for title, errors in (("channel", found.channels), ("population", found.population)):
+        cosines = f"{errors.cosine_p50:.1e} / {errors.cosine_p99:.1e}"
+        rows.append((f"1 - cos, {title}, 50 / 99 %", "", cosines))
+        rows.append(("  largest difference", "", f"{errors.largest:.1e}"))
+    before, after = times.before_ms, times.after_ms
+    shown = "50 %" if after[1] is None else "50 / 99 %"
+    rows.append((f"ms per step, {shown}", _step(before), _step(after)))
+    if times.hop_ms is not None:
+        shares = (f"{p50 / times.hop_ms:.1%}" for p50 in (before[0], after[0]))
+        rows.append((f"  of the hop of {times.hop_ms:.0f} ms", *shares))
+    rows.append(("  times as fast", "1", f"{before[0] / after[0]:.2f}"))
+    return table(f"compiled, {threads}", headings, rows)
+
+
+def _step(took_ms: tuple[float, float | None]) -> str:
+    return " / ".join(f"{each:.2f}" for each in took_ms if each is not None)
+
+
+def compile_notes(outcome: CompileOutcome) -> list[str]:
+    """What to know about the figures, one line each."""
+    notes = []
+    found, sources = outcome.found, outcome.sources
+    names = ", ".join(sources["compared_on"])
+    if sources["synthetic_stand_in"]:
+        notes.append(
+            f"embeddings were compared on {found.n_windows} windows of a synthetic patient "
+            "implanted as this one: name a recording with --validate-on for those of its own"
+        )
+    else:
+        notes.append(f"embeddings were compared on {found.n_windows} windows of {names}")
+    if not found.changes:
+        notes.append(
+            "the decoder was not checked, because there was no labelled recording: name one with "
+            "--validate-on"
+        )
+    else:
+        notes.append(f"the decoder was scored on {found.n_labelled} labelled windows of {names}")
+        notes.append(_held_out(sources["fitted_on"]))
+    calibration = sources["calibration"]
+    if calibration is not None and outcome.options.precision == "int8":
+        note = f"calibrated on {calibration['windows']} windows of {calibration['from']}"
+        if "first_s" in calibration:
+            first = f"{calibration['first_s']:g} s"
+            note += f", from its first {first}; the rest, less one window, was checked on"
+        notes.append(note)
+    return notes
+
+
+def _held_out(fitted_on: list[str]) -> str:
+    """What a drop means on recordings that the readout has seen."""
+    if fitted_on:
+        return (
+            f"WARNING: the readout was fitted on {', '.join(fitted_on)}, which hides a drop: pass "
+            "--validate-on a recording that it was not fitted on"
+        )
+    return (
+        "a recording that the readout was fitted on hides a drop, and the bundle does not record "
+        "which these are: --validate-on should name another"
+    )
+
+
+def compile_report(
+    outcome: CompileOutcome, bundle: Bundle, contract: dict[str, Any]
+) -> dict[str, Any]:
+    """Content of `report.json`, plain values."""
+    options, found, times = outcome.options, outcome.found, outcome.times
+    return {
+        "bundle": bundle.id,
+        "runtime": options.runtime,
+        "precision": options.precision,
+        "made_by": f"rtbrain {rtbrain.__version__}",
+        "contract": contract,
+        "n_cores": os.cpu_count(),
+        "threads": options.threads,
+        "embedding_error": {
+            "of": "the eager model in float32, the mean shared by all channels and windows removed",
+            "n_windows": found.n_windows,
+            "channels": asdict(found.channels),
+            "population": asdict(found.population),
+        },
+        "decoder": {
+            "n_windows": found.n_labelled,
+            "tolerance": options.tolerance,
+            "scores": {
+                name: asdict(change) | {"fall": change.fall}
+                for name, change in found.changes.items()
+            },
+        },
+        "step": asdict(times)
+        | {
+            "before": "torchscript fp32",
+            "share_of_hop": None
+            if times.hop_ms is None
+            else [times.before_ms[0] / times.hop_ms, times.after_ms[0] / times.hop_ms],
+        },
+        **outcome.sources,
+        "notes": compile_notes(outcome),
+    }

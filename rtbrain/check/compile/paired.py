@@ -1,19 +1,18 @@
 """Two encoders on the same windows, run as one stage, and how their results differ."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rtbrain.encoder import EncoderModel, on_threads
 from rtbrain.errors import RecordingError
-from rtbrain.learn.fit.cross_validation import scores_of
+from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.splits import bootstrap_scores
+from rtbrain.learn.metrics import scores_of
 from rtbrain.stage import Stage
-from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram, Times
+from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram
 
 _NOTHING = np.zeros(0, np.float32)
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
@@ -64,31 +63,22 @@ class ScoreChange:
         """How much is lost; below 0 where something is gained."""
         return self.before - self.after
 
-    def as_dict(self) -> dict[str, float]:
-        """Plain values for JSON."""
-        return asdict(self) | {"fall": self.fall}
-
 
 def score_changes(
-    before: Floats,
-    after: Floats,
-    targets: npt.NDArray[Any],
-    t_s: Times,
-    *,
-    block_s: float,
-    recordings: Sequence[str] = (),
+    before: Floats, after: Floats, labelled: Labelled, *, block_s: float
 ) -> dict[str, ScoreChange]:
     """Scores of a decoder before and after, with the interval of their difference.
 
     Both are scored on the same draws of blocks of time: the interval is that of the difference, not
     of how hard the windows are.
     """
+    targets = labelled.targets
 
     def difference(rows: Ints) -> dict[str, float]:
         one, other = (scores_of(outputs[rows], targets[rows]) for outputs in (before, after))
         return {name: other[name] - one[name] for name in one}
 
-    intervals = bootstrap_scores(difference, t_s, block_s=block_s, seed=0, recordings=recordings)
+    intervals = bootstrap_scores(difference, labelled, block_s=block_s)
     scores_before, scores_after = scores_of(before, targets), scores_of(after, targets)
     return {
         name: ScoreChange(score, scores_after[name], *intervals[name])
@@ -102,27 +92,21 @@ def decisive(found: dict[str, ScoreChange]) -> tuple[str, ScoreChange]:
     return name, found[name]
 
 
+@dataclass(slots=True, eq=False)
 class PairedEncoder:
     """Encoder stage that returns what `before` does, and runs `after` on the same windows."""
 
-    def __init__(
-        self,
-        before: Stage[Spectrogram, Embedding],
-        after: Stage[Spectrogram, Embedding],
-        exact: Callable[[Floats, Mask], tuple[Floats, Floats]],
-        *,
-        length_s: float,
-        most: int,
-        every: int,
-    ) -> None:
-        self._before, self._after, self._exact = before, after, exact
-        self._most, self._every = most, every
-        self._seen = 0
-        self._channels: list[tuple[Floats, Floats]] = []
-        self._populations: list[tuple[Floats, Floats]] = []
-        self.from_s = 0.0
-        self.length_s = length_s
-        self.population: Floats = _NOTHING
+    before: Stage[Spectrogram, Embedding]
+    after: Stage[Spectrogram, Embedding]
+    exact: Callable[[Floats, Mask], tuple[Floats, Floats]]
+    length_s: float
+    most: int
+    every: int
+    from_s: float = 0.0
+    population: Floats = field(default_factory=lambda: _NOTHING)
+    _seen: int = 0
+    _channels: list[tuple[Floats, Floats]] = field(default_factory=list)
+    _populations: list[tuple[Floats, Floats]] = field(default_factory=list)
 
     @property
     def n_compared(self) -> int:
@@ -133,20 +117,20 @@ class PairedEncoder:
         """Embedding by the first encoder."""
         if item.t_stop - self.length_s < self.from_s:
             return _left_out(item, "the encoder was calibrated on it")
-        after = self._after(item)
+        after = self.after(item)
         self.population = after.population
-        if self._seen % self._every == 0 and self.n_compared < self._most:
+        if self._seen % self.every == 0 and self.n_compared < self.most:
             good = item.quality.good
-            channels, population = self._exact(item.data, good)
+            channels, population = self.exact(item.data, good)
             self._channels.append((channels[good], after.channels[good]))
             self._populations.append((population, after.population.copy()))
         self._seen += 1
-        return self._before(item)
+        return self.before(item)
 
     def reset(self) -> None:
         """Reset both encoders, but not the comparison."""
-        self._before.reset()
-        self._after.reset()
+        self.before.reset()
+        self.after.reset()
 
     def differences(self) -> tuple[EmbeddingErrors, EmbeddingErrors]:
         """Errors of `after` against the eager model: of channels, and of the population."""
@@ -158,44 +142,43 @@ class PairedEncoder:
         return embedding_errors(channels[0], channels[1]), of_population
 
 
+@dataclass(slots=True, eq=False)
 class PairedReadout:
     """Readout stage that returns what `before` returns, and keeps the second encoder's decodes."""
 
-    def __init__(
-        self,
-        before: Stage[Embedding, Decode],
-        after: Stage[Embedding, Decode],
-        encoder: PairedEncoder,
-    ) -> None:
-        self._before, self._after, self._encoder = before, after, encoder
-        self.decodes: list[Decode] = []
+    before: Stage[Embedding, Decode]
+    after: Stage[Embedding, Decode]
+    encoder: PairedEncoder
+    decodes: list[Decode] = field(default_factory=list)
 
     def __call__(self, item: Embedding) -> Decode:
         """Decode of the first encoder."""
         other = item
         if item.quality.valid:
-            other = replace(item, population=self._encoder.population)
-        self.decodes.append(self._after(other))
-        return self._before(item)
+            other = replace(item, population=self.encoder.population)
+        self.decodes.append(self.after(other))
+        return self.before(item)
 
     def reset(self) -> None:
         """Reset both; the decodes are kept."""
-        self._before.reset()
-        self._after.reset()
+        self.before.reset()
+        self.after.reset()
 
 
+@dataclass(slots=True, eq=False)
 class SpectrogramCollector:
     """Encoder stage that only keeps spectrograms, to calibrate on."""
 
-    def __init__(self, *, until_s: float, most: int, every: int) -> None:
-        self._until_s, self._most, self._every = until_s, most, every
-        self._seen = 0
-        self.windows: list[Floats] = []
+    until_s: float
+    most: int
+    every: int
+    windows: list[Floats] = field(default_factory=list)
+    _seen: int = 0
 
     def __call__(self, item: Spectrogram) -> Embedding:
         """Not valid: nothing was encoded."""
-        if item.t_stop <= self._until_s and len(self.windows) < self._most:
-            if self._seen % self._every == 0:
+        if item.t_stop <= self.until_s and len(self.windows) < self.most:
+            if self._seen % self.every == 0:
                 rows = np.flatnonzero(item.quality.good)
                 self.windows.append(item.data[np.resize(rows, len(item.data))])
             self._seen += 1

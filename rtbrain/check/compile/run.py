@@ -11,24 +11,28 @@ from typing import Any
 
 from rich.console import Console
 
-from rtbrain.check.compile.check import CheckResult, CompiledCheck, time_alternately
-from rtbrain.check.compile.options import CompileOptions, check_options, require_encoder
-from rtbrain.check.compile.paired import decisive, eager_reference
-from rtbrain.check.compile.report import (
+from rtbrain.check.compile.check import (
+    CheckResult,
+    CompiledCheck,
     CompileOutcome,
     compile_notes,
     compile_report,
     compile_table,
+    time_alternately,
 )
-from rtbrain.check.compile.sources import (
+from rtbrain.check.compile.inputs import (
     CheckRecording,
+    CompileOptions,
+    check_options,
     corpus_windows,
     is_corpus,
     open_sources,
     recorded_windows,
+    require_encoder,
     synthetic_stand_in,
     was_fitted_on,
 )
+from rtbrain.check.compile.paired import decisive, eager_reference
 from rtbrain.decoder import Bundle, Readout, read_bundle
 from rtbrain.encoder import (
     ApprovedRuntime,
@@ -112,20 +116,14 @@ def _run(job: _Job, scratch: Path) -> None:
     features, readout = _reset(before)
     with console.status("measuring steps of both in turn"):
         times = time_alternately(features, readout, after.stage, bundle.recipe)
-    outcome = CompileOutcome(
-        options.approval(bundle),
-        options.threads,
-        options.tolerance,
-        result,
-        times,
-        _describe_sources(job, compared, windows),
-    )
+    sources = _describe_sources(job, compared, windows)
+    outcome = CompileOutcome(options, result, times, sources)
     console.print(compile_table(outcome))
     for note in compile_notes(outcome):
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     _refuse_loss(options, result)
     report = compile_report(outcome, bundle, json.loads(after.contract))
-    place = _install(options.folder, outcome.approval, after.folder, report)
+    place = _install(options.folder, options.approval(bundle), after.folder, report)
     console.print(
         f"installed: {place}; rtbrain decode --bundle {options.folder} uses it from now on "
         "(runtime: auto)",

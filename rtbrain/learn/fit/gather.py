@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rtbrain.build import build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
 from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings, parse_settings
@@ -25,7 +23,7 @@ from rtbrain.learn.fit.inputs import (
     rest_cues,
     virtual_session,
 )
-from rtbrain.learn.fit.labels import Labelled, half_of
+from rtbrain.learn.fit.labels import Labelled, half_of, join_labels
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
@@ -150,14 +148,17 @@ def gather_recordings(
         delay_s = pipeline.neural_delay_s
         labelled.append(label_windows(recording, session, labels, window, part.t_stop, delay_s))
         parts.append(part)
-    of = [str(number) for number, part in enumerate(labelled) for _ in range(part.rows.size)]
+    numbers = [str(number) for number in range(len(recordings))]
+    whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
+    of = whole.recordings
     groups = {
         "sessions": [_session_of(recordings[int(n)], n) for n in of],
         "subjects": [recordings[int(n)].subject or n for n in of],
     }
     half = half_of(session.target()[0])
-    rows, whole = join_features(parts), _joined(parts, labelled, of)
-    return LabelledFeatures(settings, gap_s, rows, whole, groups, montage, pipeline, half)
+    return LabelledFeatures(
+        settings, gap_s, join_features(parts), whole, groups, montage, pipeline, half
+    )
 
 
 def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
@@ -229,16 +230,3 @@ def linear_recipe(recipe: Recipe) -> Recipe:
     values["mode"] = "linear"
     values["encoder"] = {"pool": recipe.encoder.pool, "n_pooled": recipe.encoder.n_pooled}
     return parse_settings(values, Recipe, where="recipe")
-
-
-def _joined(
-    parts: Sequence[FeatureRows], labelled: Sequence[Labelled], recordings: list[str]
-) -> Labelled:
-    starts = np.cumsum([0, *(part.t_stop.size for part in parts)])
-    return Labelled(
-        np.concatenate([one.rows + start for one, start in zip(labelled, starts, strict=False)]),
-        np.concatenate([one.targets for one in labelled]),
-        labelled[0].names,
-        np.concatenate([one.t_s for one in labelled]),
-        recordings,
-    )

@@ -68,6 +68,20 @@ class Labelled:
         )
 
 
+def join_labels(
+    parts: Sequence[Labelled], n_windows: Sequence[int], recordings: Sequence[str]
+) -> Labelled:
+    """Labels of recordings whose windows, `n_windows` of each, follow each other."""
+    starts = np.cumsum([0, *n_windows[:-1]])
+    return Labelled(
+        np.concatenate([part.rows + start for part, start in zip(parts, starts, strict=True)]),
+        np.concatenate([part.targets for part in parts]),
+        parts[0].names,
+        np.concatenate([part.t_s for part in parts]),
+        np.repeat(recordings, [part.rows.size for part in parts]).tolist(),
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cues:
     """Where windows must end so that each belongs to one event, or to rest."""

@@ -6,7 +6,7 @@ import pytest
 
 from rtbrain.bundling import build_decoder
 from rtbrain.check.compile import check
-from rtbrain.check.compile.sources import was_fitted_on
+from rtbrain.check.compile.inputs import was_fitted_on
 from rtbrain.decoder import read_bundle
 from tests.apps.compiling import fitted
 

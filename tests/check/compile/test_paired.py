@@ -18,6 +18,7 @@ from rtbrain.check.compile.paired import (
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import BrainBERTSizes, EncoderModel, PopTSizes, random_encoder
 from rtbrain.errors import RecordingError
+from rtbrain.learn.fit.labels import Labelled
 from rtbrain.types import Embedding, Floats, Mask, Quality, Spectrogram
 
 LENGTH_S = 2.0
@@ -58,18 +59,21 @@ def test_one_window_is_too_few_to_compare() -> None:
         embedding_errors(np.ones((1, 4), np.float32), np.ones((1, 4), np.float32))
 
 
-def _decoded(seed: int, noise: float) -> tuple[Floats, np.ndarray, np.ndarray]:
+def _decoded(seed: int, noise: float) -> tuple[Floats, Labelled]:
     rng = np.random.default_rng(seed)
     targets = np.repeat(np.arange(40) % 2, 10).astype(np.int64)
     logit = 2.0 * targets - 1 + rng.normal(0, noise, targets.size)
     on = 1 / (1 + np.exp(-logit))
-    return np.stack([1 - on, on], 1).astype(np.float32), targets, np.arange(targets.size) * 0.5
+    rows = np.arange(targets.size)
+    labelled = Labelled(rows, targets, ("rest", "speech"), rows * 0.5)
+    return np.stack([1 - on, on], 1).astype(np.float32), labelled
 
 
 def test_scores_are_those_of_scikit_learn_and_their_fall_is_what_is_lost() -> None:
-    before, targets, t_s = _decoded(0, 0.8)
-    after, _, _ = _decoded(1, 3.0)
-    found = score_changes(before, after, targets, t_s, block_s=10.0)
+    before, labelled = _decoded(0, 0.8)
+    after, _ = _decoded(1, 3.0)
+    targets = labelled.targets
+    found = score_changes(before, after, labelled, block_s=10.0)
     for outputs, name in ((before, "before"), (after, "after")):
         auc = roc_auc_score(targets, outputs[:, 1])
         accuracy = balanced_accuracy_score(targets, outputs.argmax(axis=1))
@@ -82,8 +86,8 @@ def test_scores_are_those_of_scikit_learn_and_their_fall_is_what_is_lost() -> No
 
 
 def test_a_decoder_that_is_the_same_changes_by_nothing_in_any_draw() -> None:
-    before, targets, t_s = _decoded(2, 2.0)
-    change = score_changes(before, before.copy(), targets, t_s, block_s=10.0)["auc"]
+    before, labelled = _decoded(2, 2.0)
+    change = score_changes(before, before.copy(), labelled, block_s=10.0)["auc"]
     assert (change.fall, change.low, change.high) == (0, 0, 0)
 
 
@@ -91,7 +95,8 @@ def test_a_decoder_of_values_is_judged_by_its_correlation() -> None:
     rng = np.random.default_rng(3)
     targets = rng.normal(size=(300, 1)).astype(np.float32)
     worse = (targets + rng.normal(size=targets.shape)).astype(np.float32)
-    name, change = decisive(score_changes(targets, worse, targets, np.arange(300.0), block_s=10.0))
+    labelled = Labelled(np.arange(300), targets, ("force",), np.arange(300.0))
+    name, change = decisive(score_changes(targets, worse, labelled, block_s=10.0))
     assert name == "pearson_r"
     assert change.before == pytest.approx(1)
     assert change.after == pytest.approx(np.corrcoef(worse[:, 0], targets[:, 0])[0, 1], rel=1e-4)

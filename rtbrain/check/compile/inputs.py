@@ -1,18 +1,22 @@
-"""Recordings that `rtbrain compile` checks on, and windows that it calibrates on."""
+"""What `rtbrain compile` is given: options, recordings to check on, windows to calibrate on."""
 
+import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
 
-from rtbrain.check.compile.options import CompileOptions
+from rtbrain.bundling import model_of_bundle
 from rtbrain.check.compile.paired import SpectrogramCollector
 from rtbrain.config import LabelSettings, Recipe, WindowSettings
 from rtbrain.decoder import Bundle, Readout
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.encoder import ApprovedRuntime, EncoderModel, require_precision
+from rtbrain.errors import CompiledModelError, RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, open_corpus
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.learn.evaluate import label_settings
@@ -25,10 +29,77 @@ from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 
+RuntimeName = Literal["torchscript", "openvino"]
+Precision = Literal["fp32", "bf16", "int8"]
+
 # Each gives a block of channels to calibrate on: more hardly change the ranges.
 _MAX_WINDOWS = 32
 _STAND_IN_S = 12.0
 _CONTACTS = (6, 256)  # that a synthetic patient may have
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Options of the command; `folder` is the bundle."""
+
+    folder: Path
+    runtime: RuntimeName
+    precision: Precision
+    validate_on: tuple[str, ...]  # recordings
+    calibrate_on: str | None  # corpus or recording
+    tolerance: float  # largest drop of AUC
+    threads: int
+    classes: str | None
+    stream: str | None
+    scale: float
+
+    def approval(self, bundle: Bundle) -> ApprovedRuntime:
+        """What is noted beside the bundle if the compiled encoder is good enough."""
+        return ApprovedRuntime(self.runtime, self.precision, bundle.id)
+
+
+def require_encoder(options: CompileOptions, bundle: Bundle) -> EncoderModel:
+    """Encoder of the bundle; SettingsError if it has none that can be compiled."""
+    name, model = options.folder.name, model_of_bundle(bundle)
+    if model is None:
+        raise SettingsError(f"{name} is of mode linear, which has no encoder: nothing to compile")
+    if bundle.manifest.mode == "streaming":
+        raise SettingsError(
+            f"{name} is of mode streaming, which runs on torchscript fp32 and is compiled when it "
+            "starts: nothing to compile"
+        )
+    return model
+
+
+def check_options(options: CompileOptions) -> None:
+    """Refuse options that cannot work."""
+    if options.precision == "int8" and options.runtime == "torchscript":
+        raise SettingsError(
+            "--precision int8 needs openvino: pass --runtime openvino, or another precision"
+        )
+    above = options.folder.parent
+    if not os.access(above, os.W_OK):
+        raise SettingsError(
+            f"{above} cannot be written to, and the compiled encoder goes beside the bundle: copy "
+            "the bundle to a folder of your own"
+        )
+    needed = {"openvino": options.runtime == "openvino", "nncf": options.precision == "int8"}
+    for package, is_needed in needed.items():
+        if is_needed and find_spec(package) is None:
+            raise CompiledModelError(
+                f"--runtime {options.runtime} --precision {options.precision} needs {package}: "
+                'pip install "rtbrain[fast]"'
+            )
+    require_precision(options.precision)
+    if options.precision != "int8" and options.calibrate_on is not None and options.validate_on:
+        raise SettingsError(
+            f"--calibrate-on is for --precision int8, {options.precision} needs none: leave it out"
+        )
+    if options.precision == "int8" and not options.validate_on:
+        raise SettingsError(
+            "--precision int8 must be checked on the decoder: pass a labelled recording, "
+            "--validate-on RECORDING"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,24 +128,23 @@ class CheckRecording:
         return virtual_session(self.recording, names, target=target)
 
 
-def open_recording(
-    source: str, bundle: Bundle, stream: str | None, scale: float
-) -> AbstractContextManager[list[Recording]]:
-    """A recording, its notes printed; the decoder's rate for one that has none."""
+def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack) -> CheckRecording:
+    """A recording, its notes printed, with the labels that the decoder was fitted on, if any.
+
+    One that has no rate gets the decoder's.
+    """
     rateless = source.startswith(SYNTHETIC) or source.lower().endswith(".npy")
-    sfreq_hz = bundle.manifest.sfreq_hz if rateless else None
-    return open_recordings(
-        (source,), stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=print_note
+    opening = open_recordings(
+        (source,),
+        stream=options.stream,
+        sfreq_hz=bundle.manifest.sfreq_hz if rateless else None,
+        scale=options.scale,
+        on_note=print_note,
     )
-
-
-def check_recording(
-    source: str, recording: Recording, bundle: Bundle, classes: str | None
-) -> CheckRecording:
-    """Recording with the labels that the decoder was fitted on, if it holds them."""
+    classes = options.classes
     words = None if classes is None else [part.strip() for part in classes.split(",")]
     labels = label_settings(bundle, words)
-    (recording,), labels = resolve_tasks(labels, (source,), [recording])
+    (recording,), labels = resolve_tasks(labels, (source,), stack.enter_context(opening))
     return CheckRecording(source, recording, labels if _is_labelled(recording, labels) else None)
 
 
@@ -108,11 +178,6 @@ def was_fitted_on(bundle: Bundle, source: str) -> bool:
 def is_corpus(source: str) -> bool:
     """Whether a name means a corpus, not a recording."""
     return not source.startswith(SYNTHETIC) and (Path(source) / "manifest.json").is_file()
-
-
-def halve_for_calibration(one: CheckRecording) -> CheckRecording:
-    """Recording whose first half calibrates; the rest checks, after an embargo of one window."""
-    return replace(one, calibrates_until_s=one.recording.duration_s / 2)
 
 
 def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
@@ -219,33 +284,25 @@ def open_sources(
     options: CompileOptions, bundle: Bundle, stack: ExitStack
 ) -> tuple[list[CheckRecording], CheckRecording | None]:
     """Recordings to check on, and the one to calibrate on, if it is not a corpus."""
-
-    def one(source: str) -> CheckRecording:
-        opening = open_recording(source, bundle, options.stream, options.scale)
-        (recording,) = stack.enter_context(opening)
-        return check_recording(source, recording, bundle, options.classes)
-
-    twice = [
-        name
-        for n, name in enumerate(options.validate_on)
-        if any(same_source(name, o) for o in options.validate_on[:n])
-    ]
-    if twice:
-        raise SettingsError(
-            f"--validate-on {twice[0]} is listed twice: its windows would count twice"
-        )
-    checked = [one(source) for source in options.validate_on]
+    for number, name in enumerate(options.validate_on):
+        if any(same_source(name, other) for other in options.validate_on[:number]):
+            raise SettingsError(
+                f"--validate-on {name} is listed twice: its windows would count twice"
+            )
+    checked = [_open(source, options, bundle, stack) for source in options.validate_on]
     source = options.calibrate_on
     if options.precision == "int8":
         _refuse_unlabelled(checked, bundle)
         source = source or options.validate_on[0]
     if source is None or is_corpus(source):
         return checked, None
-    shared = next((n for n, each in enumerate(checked) if same_source(each.source, source)), None)
-    if shared is None:
-        return checked, one(source)
-    checked[shared] = halve_for_calibration(checked[shared])
-    return checked, checked[shared]
+    for number, one in enumerate(checked):
+        if same_source(one.source, source):
+            # The first half calibrates; the rest checks, after an embargo of one window.
+            shared = replace(one, calibrates_until_s=one.recording.duration_s / 2)
+            checked[number] = shared
+            return checked, shared
+    return checked, _open(source, options, bundle, stack)
 
 
 def _refuse_unlabelled(checked: list[CheckRecording], bundle: Bundle) -> None:
