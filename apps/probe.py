@@ -9,7 +9,7 @@ import typer
 from rtbrain.config.flags import names_of
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
-from rtbrain.learn.probe.models import EncoderSpec, ProbeOptions
+from rtbrain.learn.probe.encoders import EncoderSpec, ProbeOptions
 from rtbrain.learn.probe.run import run_probe
 from rtbrain.processes import interrupt_on_sigterm
 

@@ -16,7 +16,7 @@ from rtbrain.encoder import (
     save_encoder,
 )
 from rtbrain.learn.corpus.corpus import open_corpus
-from rtbrain.learn.probe.models import EncoderSpec, load_encoder_spec
+from rtbrain.learn.probe.encoders import EncoderSpec, load_encoder_spec
 from tests.apps.program import refused, rtbrain
 from tests.apps.test_probe import RECIPE
 from tests.learn.corpus.tiny import write_corpus

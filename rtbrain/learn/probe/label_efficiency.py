@@ -8,25 +8,39 @@ embargo apart.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 
-from rtbrain.encoder import PopT
+from rtbrain.encoder import PopT, random_encoder
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import placed_positions
-from rtbrain.learn.fit.cross_validation import outputs_of, scores_of
+from rtbrain.learn.fit.cross_validation import outputs_of
 from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of, tune_popt
 from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds
-from rtbrain.learn.probe.windows import SubjectWindows
+from rtbrain.learn.metrics import scores_of
+from rtbrain.learn.probe.encoders import (
+    PRETRAINED,
+    RANDOM,
+    LoadedEncoder,
+    ProbeEncoders,
+    control_seed,
+    linear_names,
+    run_key,
+)
+from rtbrain.learn.probe.windows import SubjectWindows, filled
 from rtbrain.types import Doubles, Floats, Ints
 
 METRICS = ("auc", "balanced_accuracy")
 _FOLDS = 5
 _UPPER = 0.975  # quantile at which an interval of 95 % ends
+TUNED = "PopT tuned"
+
+Reading = Literal["channels", "population", "tuned", "linear"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,38 +49,31 @@ class LabelDraw:
 
     count: int
     seed: int
-    train: Ints  # int64 [count], [n_test]
-    test: Ints  # int64 [count], [n_test]
+    train: Ints  # int64 [count]
+    test: Ints  # int64 [n_test]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenRow:
     """A row of the table whose features stay as they are, under a logistic readout."""
 
-    name: str
-    features: Sequence[Floats]  # sequence of ndarray, float32 [n_windows, n_features]
+    features: Sequence[Floats]  # of each seed, float32 [n_windows, n_features]
 
     def score(self, windows: SubjectWindows, draw: LabelDraw, embargo_s: float) -> dict[str, float]:
         """Scores of the test windows."""
         features = self.features[draw.seed % len(self.features)]
-        fitted = fit_readout(
-            features,
-            windows.labelled,
-            embargo_s=embargo_s,
-            train=draw.train,
-            recordings=windows.recordings,
-        )
+        labelled = windows.labelled
+        fitted = fit_readout(features, labelled, embargo_s=embargo_s, train=draw.train)
         outputs = outputs_of(fitted.readout, features, draw.test)
-        return scores_of(outputs, windows.labelled.targets[draw.test])
+        return scores_of(outputs, labelled.targets[draw.test])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TunedRow:
     """A row of the table whose Population Transformer is fitted with the readout."""
 
-    name: str
     popts: Sequence[PopT]
-    channels: Sequence[Floats]  # sequence of ndarray, float32 [n_windows, n_channels, n_features]
+    channels: Sequence[Floats]  # of each seed, float32 [n_windows, n_channels, n_features]
     n_steps: int
 
     def score(self, windows: SubjectWindows, draw: LabelDraw, embargo_s: float) -> dict[str, float]:
@@ -83,9 +90,8 @@ class TunedRow:
                 windows.labelled,
                 embargo_s=embargo_s,
                 seed=draw.seed,
-                train=draw.train,
-                recordings=windows.recordings,
                 n_steps=self.n_steps,
+                train=draw.train,
             )
         except SettingsError:  # the report counts the NaN
             return dict.fromkeys(METRICS, math.nan)
@@ -97,23 +103,106 @@ class TunedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RowName:
+    """A row of the table."""
+
+    label: str
+    owner: str
+    reads: Reading
+    is_random: bool = False
+
+
+def row_names(encoders: ProbeEncoders) -> list[RowName]:
+    """Rows of the table: the first encoder and its controls, the others, and no encoder."""
+    states = (PRETRAINED, RANDOM) if encoders.n_random else (PRETRAINED,)
+    kind = type(encoders.first.model.channel_encoder).__name__
+    names = [
+        RowName(f"{TUNED if reads == 'tuned' else kind + ending}, {state}", "", reads, is_random)
+        for reads, ending in _readings(encoders.first, encoders.tune_steps)
+        for state, is_random in zip(states, (False, True), strict=False)
+    ]
+    names += [
+        RowName(name + ending, name, reads)
+        for name, runs in encoders.compared.items()
+        for reads, ending in _readings(runs[0], encoders.tune_steps)
+    ]
+    return [*names, *(RowName(name, "", "linear") for name in linear_names(encoders.form))]
+
+
+def _readings(one: LoadedEncoder, tune_steps: int) -> list[tuple[Reading, str]]:
+    """What is read of an encoder, and what its name ends in."""
+    if one.model.popt is None:
+        return [("channels", "")]
+    tuned: list[tuple[Reading, str]] = [("tuned", f" + {TUNED}")] if tune_steps else []
+    return [("population", " + PopT"), ("channels", ""), *tuned]
+
+
+def probe_rows(
+    windows: SubjectWindows, encoders: ProbeEncoders, features: dict[str, Floats]
+) -> dict[str, list[FrozenRow | TunedRow]]:
+    """Rows by label: one per training run; random controls alternate within one."""
+    first, controls = encoders.first.model.popt, range(encoders.n_random)
+    rows_of = partial(_rows_of, windows, encoders.tune_steps)
+    made: dict[tuple[str, bool], list[dict[str, FrozenRow | TunedRow]]] = {
+        ("", False): [rows_of([features[PRETRAINED]], [first])]
+    }
+    if controls:
+        popts = [
+            None if first is None else random_encoder(first.sizes, control_seed(k) + 1)
+            for k in controls
+        ]
+        made["", True] = [rows_of([features[f"{RANDOM} {k}"] for k in controls], popts)]
+    for name, runs in encoders.compared.items():
+        made[name, False] = [
+            rows_of([features[run_key(name, k)]], [one.model.popt]) for k, one in enumerate(runs)
+        ]
+    found: dict[str, list[FrozenRow | TunedRow]] = {}
+    for row in row_names(encoders):
+        if row.reads == "linear":
+            found[row.label] = [FrozenRow([filled(features[row.label], windows.good)])]
+        else:
+            found[row.label] = [run[row.reads] for run in made[row.owner, row.is_random]]
+    return found
+
+
+def _rows_of(
+    windows: SubjectWindows,
+    tune_steps: int,
+    several: Sequence[Floats],
+    popts: Sequence[PopT | None],
+) -> dict[str, FrozenRow | TunedRow]:
+    """Rows by kind of feature; several embeddings alternate with the seed of the draw."""
+    good = windows.good
+    rows: dict[str, FrozenRow | TunedRow] = {
+        "channels": FrozenRow([filled(one, good) for one in several])
+    }
+    there = [popt for popt in popts if popt is not None]
+    if not there:
+        return rows
+    positions, placed = placed_positions(windows.sessions[0].montage)
+    every = np.arange(good.shape[0])
+    populations = [
+        population_of(popt, ChannelEmbeddings(one, positions, good & placed), every)
+        for popt, one in zip(there, several, strict=True)
+    ]
+    rows["population"] = FrozenRow(populations)
+    rows["tuned"] = TunedRow(there, several, tune_steps)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
 class LabelEfficiency:
     """A mean over subjects, each of the same weight, with a 95 % interval."""
 
     mean: float
     low: float
     high: float
-    interval: Literal["subjects", "subjects and runs", "seeds", "runs", "none"]
+    interval: str  # what it is over: subjects, subjects and runs, seeds, runs, or none
     n_missing: int
 
 
 def draw_windows(
-    windows: SubjectWindows,
-    counts: Sequence[int],
-    *,
-    n_seeds: int,
-    embargo_s: float,
-    n_folds: int = _FOLDS,
+    windows: SubjectWindows, counts: Sequence[int], *, n_seeds: int, embargo_s: float
 ) -> list[LabelDraw]:
     """Labelled windows by count and seed: balanced, and larger draws contain the smaller.
 
@@ -121,10 +210,10 @@ def draw_windows(
     stretches of the recording too.
     """
     labelled = windows.labelled
-    folds = _folds(windows, n_folds, embargo_s)
+    folds = _folds(windows, embargo_s)
     draws = []
     for seed in range(n_seeds):
-        fold = folds[seed % n_folds]
+        fold = folds[seed % _FOLDS]
         order = np.random.default_rng(seed).permutation(fold.train)
         by_class = [order[labelled.targets[order] == k] for k in range(len(labelled.names))]
         for count in counts:
@@ -135,118 +224,76 @@ def draw_windows(
     return draws
 
 
-def max_labels(windows: SubjectWindows, *, embargo_s: float, n_folds: int = _FOLDS) -> int:
+def max_labels(windows: SubjectWindows, *, embargo_s: float) -> int:
     """Most labelled windows that can be drawn, balanced, whichever block is tested."""
     n_classes = len(windows.labelled.names)
     targets = windows.labelled.targets
     fewest = min(
         int(np.bincount(targets[fold.train], minlength=n_classes).min())
-        for fold in _folds(windows, n_folds, embargo_s)
+        for fold in _folds(windows, embargo_s)
     )
     return n_classes * fewest
 
 
 def probe_subject(
     windows: SubjectWindows,
-    rows: Sequence[FrozenRow | TunedRow],
+    row: FrozenRow | TunedRow,
     draws: Sequence[LabelDraw],
     *,
     embargo_s: float,
     on_fit: Callable[[], None] = lambda: None,
-) -> dict[str, dict[str, Doubles]]:
-    """Fit and score every row on every draw."""
+) -> dict[str, Doubles]:
+    """Fit and score a row on every draw: each metric, float64 [n_seeds, n_counts]."""
     counts = sorted({draw.count for draw in draws})
     n_seeds = 1 + max(draw.seed for draw in draws)
-    found = {
-        row.name: {metric: np.full((n_seeds, len(counts)), np.nan) for metric in METRICS}
-        for row in rows
-    }
-    for row in rows:
-        for draw in draws:
-            scores = row.score(windows, draw, embargo_s)
-            for metric in METRICS:
-                found[row.name][metric][draw.seed, counts.index(draw.count)] = scores[metric]
-            on_fit()
+    found = {metric: np.full((n_seeds, len(counts)), np.nan) for metric in METRICS}
+    for draw in draws:
+        scores = row.score(windows, draw, embargo_s)
+        for metric in METRICS:
+            found[metric][draw.seed, counts.index(draw.count)] = scores[metric]
+        on_fit()
     return found
 
 
-def estimate(scores: Doubles) -> LabelEfficiency:
-    """Mean of scores, and its t interval over the means of the subjects.
-
-    For a single subject the interval is over its seeds. It is narrow: seeds test on different
-    stretches, but train on shared windows.
-
-    References
-    ----------
-    Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1.
-    """
-    there = np.isfinite(scores)
-    n_missing = int(scores.size - there.sum())
-    means = np.array(
-        [row[kept].mean() for row, kept in zip(scores, there, strict=True) if kept.any()]
-    )
-    if not means.size:
-        return LabelEfficiency(math.nan, math.nan, math.nan, "none", n_missing)
-    mean = float(means.mean())
-    over: Literal["subjects", "seeds"] = "subjects" if means.size > 1 else "seeds"
-    values = means if over == "subjects" else scores[there]
-    if values.size < 2:
-        return LabelEfficiency(mean, math.nan, math.nan, "none", n_missing)
-    error = values.std(ddof=1) / math.sqrt(values.size)
-    half = float(error * stdtrit(values.size - 1, _UPPER))
-    return LabelEfficiency(mean, mean - half, mean + half, over, n_missing)
-
-
-def _folds(windows: SubjectWindows, n_folds: int, embargo_s: float) -> list[Fold]:
-    labelled = windows.labelled
+def _folds(windows: SubjectWindows, embargo_s: float) -> list[Fold]:
     try:
-        return block_folds(
-            labelled.t_s,
-            labelled.targets,
-            n_folds=n_folds,
-            embargo_s=embargo_s,
-            names=labelled.names,
-            recordings=windows.recordings,
-        )
+        return block_folds(windows.labelled, n_folds=_FOLDS, embargo_s=embargo_s)
     except SettingsError as error:
         raise SettingsError(f"subject {windows.subject}: {error}") from error
 
 
-def estimate_runs(scores: Doubles) -> LabelEfficiency:
-    """Mean of scores over draws, runs and subjects, and its interval over the last two.
+def estimate(scores: Doubles) -> LabelEfficiency:
+    """Mean of scores [n_runs, n_subjects, n_draws], and its 95 % interval over runs and subjects.
 
-    With several runs and subjects, both are random effects: the interval covers other subjects and
-    other trainings. A subject that lacks all scores of a run is left out. With one run it is that
-    of `estimate`; with one subject it is over runs, and says nothing about other subjects.
+    Where there are several of both, both are random effects: the interval covers other subjects
+    and other trainings. A subject that lacks all scores of a run is left out. With one run it is
+    the t interval over subjects; with one subject it is over runs, and says nothing about other
+    subjects. With one of each it is over the seeds, and narrow: seeds test on different stretches,
+    but train on shared windows.
 
     References
     ----------
+    Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1.
     Satterthwaite 1946, An approximate distribution of estimates of variance components,
     doi:10.2307/3002019.
     Clark 1973, The language-as-fixed-effect fallacy, doi:10.1016/S0022-5371(73)80014-3.
     """
-    if len(scores) == 1:
-        return estimate(scores[0])
     there = np.isfinite(scores)
     n_missing = int(scores.size - there.sum())
     whole = there.any(axis=2).all(axis=0)  # [S]
     if not whole.any():
         return LabelEfficiency(math.nan, math.nan, math.nan, "none", n_missing)
     cells = np.nanmean(scores[:, whole], axis=2)  # [R, S]
-    mean, runs, subjects = float(cells.mean()), cells.mean(axis=1), cells.mean(axis=0)
-    of_runs = runs.var(ddof=1) / runs.size
-    if subjects.size < 2:
-        half = math.sqrt(of_runs) * float(stdtrit(runs.size - 1, _UPPER))
-        return LabelEfficiency(mean, mean - half, mean + half, "runs", n_missing)
-    of_subjects = subjects.var(ddof=1) / subjects.size
-    error = float(of_runs + of_subjects)
+    mean = float(cells.mean())
+    means = {"subjects": cells.mean(axis=0), "runs": cells.mean(axis=1)}
+    over = {name: values for name, values in means.items() if values.size > 1}
+    over = over or {"seeds": scores[there]}
+    if min(values.size for values in over.values()) < 2:
+        return LabelEfficiency(mean, math.nan, math.nan, "none", n_missing)
+    parts = np.array([values.var(ddof=1) / values.size for values in over.values()])
+    freedoms = np.array([values.size - 1 for values in over.values()])
     half = 0.0
-    if error > 0:
-        freedom = error**2 / (of_runs**2 / (runs.size - 1) + of_subjects**2 / (subjects.size - 1))
-        half = math.sqrt(error) * float(stdtrit(freedom, _UPPER))
-    return LabelEfficiency(mean, mean - half, mean + half, "subjects and runs", n_missing)
-
-
-def paired_differences(scores: Doubles, reference: Doubles) -> LabelEfficiency:
-    """Mean difference of two rows on the same subjects and draws, with its 95 % interval."""
-    return estimate_runs(scores - reference)
+    if parts.sum() > 0:
+        freedom = parts.sum() ** 2 / (parts**2 / freedoms).sum()
+        half = math.sqrt(parts.sum()) * float(stdtrit(freedom, _UPPER))
+    return LabelEfficiency(mean, mean - half, mean + half, " and ".join(over), n_missing)

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rtbrain.learn.figures import new_figure, save_figure
-from rtbrain.learn.probe.label_efficiency import LabelEfficiency, estimate_runs, paired_differences
-from rtbrain.learn.probe.rows import PRETRAINED, RANDOM, RowName
+from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
+from rtbrain.learn.probe.label_efficiency import LabelEfficiency, RowName, estimate
 from rtbrain.tables import table
 
 _INTERVALS = {
@@ -45,6 +45,8 @@ class ProbeResult:
 def probe_report(result: ProbeResult) -> dict[str, Any]:
     """All figures as plain values."""
     subjects = list(result.provenance["windows"])
+    ending = f", {RANDOM}"  # of rows that come pretrained too
+    families = [name.removesuffix(ending) for name in result.scores if name.endswith(ending)]
     over = [_over(len(subjects), result.provenance["seeds"])]
     if any(len(runs) > 1 for runs in result.provenance["compared"].values()):
         over.append("subjects and runs" if len(subjects) > 1 else "runs")
@@ -54,22 +56,15 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
         "labels_left_out": {str(count): why for count, why in result.left_out.items()},
         "interval": "; ".join(_INTERVALS[one] for one in over),
         "notes": _notes(result),
-        "scores": {
-            name: {metric: _by_count(values) for metric, values in scores.items()}
-            for name, scores in result.scores.items()
-        },
+        "scores": {name: _estimates(scores) for name, scores in result.scores.items()},
         "auc_by_subject": {
             name: {
-                subject: [_mean(scores["auc"][:, k, :, c]) for c in range(len(result.counts))]
-                for k, subject in enumerate(subjects)
+                subject: _means(scores["auc"][:, number]) for number, subject in enumerate(subjects)
             }
             for name, scores in result.scores.items()
         },
         "auc_by_run": {
-            row.label: [
-                [_mean(run[:, :, c]) for c in range(len(result.counts))]
-                for run in result.scores[row.label]["auc"]
-            ]
+            row.label: [_means(run) for run in result.scores[row.label]["auc"]]
             for row in result.rows
             if row.owner
         },
@@ -77,7 +72,7 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
             family: _differences(
                 result.scores[f"{family}, {PRETRAINED}"], result.scores[f"{family}, {RANDOM}"]
             )
-            for family in _families(result.scores)
+            for family in families
         },
         "paired_differences": {
             row.label: _differences(result.scores[row.label], result.scores[reference])
@@ -149,10 +144,7 @@ def probe_curves(result: ProbeResult) -> list[Curve]:
             row.label,
             families.index(row.label.split(", ")[0]),
             row.is_random,
-            [
-                estimate_runs(result.scores[row.label]["auc"][..., k])
-                for k in range(len(result.counts))
-            ],
+            [estimate(result.scores[row.label]["auc"][..., k]) for k in range(len(result.counts))],
         )
         for row in result.rows
     ]
@@ -267,29 +259,23 @@ def _notes(result: ProbeResult) -> list[str]:
     return [*notes, *(f"{name}: {what}" for name, what in result.provenance["linear"].items())]
 
 
-def _families(names: Mapping[str, Any]) -> list[str]:
-    """Rows that come pretrained and random."""
-    ending = f", {RANDOM}"
-    return [name.removesuffix(ending) for name in names if name.endswith(ending)]
-
-
 def _differences(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Estimates of the differences on the same subjects and draws."""
+    return _estimates({metric: values - reference[metric] for metric, values in scores.items()})
+
+
+def _estimates(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Estimates by metric and number of labels."""
     return {
-        metric: [
-            asdict(paired_differences(values[..., k], reference[metric][..., k]))
-            for k in range(values.shape[-1])
-        ]
+        metric: [asdict(estimate(values[..., k])) for k in range(values.shape[-1])]
         for metric, values in scores.items()
     }
 
 
-def _by_count(scores: Any) -> list[dict[str, Any]]:
-    return [asdict(estimate_runs(scores[..., k])) for k in range(scores.shape[-1])]
-
-
-def _mean(values: Any) -> float:
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if kept.size else float("nan")
+def _means(scores: Any) -> list[float]:
+    """Mean of what there is, by number of labels."""
+    by_count = [values[np.isfinite(values)] for values in np.moveaxis(scores, -1, 0)]
+    return [float(kept.mean()) if kept.size else float("nan") for kept in by_count]
 
 
 def _spread(counts: Any) -> dict[str, Any]:

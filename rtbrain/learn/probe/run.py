@@ -12,20 +12,28 @@ from rich.console import Console
 from rtbrain.errors import SettingsError
 from rtbrain.files import strict_json, write_atomically
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession, open_corpus, placed_positions
+from rtbrain.learn.probe.encoders import (
+    ProbeEncoders,
+    ProbeOptions,
+    by_name,
+    describe_encoder,
+    dimensions_of,
+    embedding_passes,
+    first_and_random,
+    linear_names,
+    load_encoder_spec,
+    probe_features,
+    require_unseen_subjects,
+    window_length_s,
+)
 from rtbrain.learn.probe.label_efficiency import (
     METRICS,
     LabelDraw,
     draw_windows,
     max_labels,
+    probe_rows,
     probe_subject,
-)
-from rtbrain.learn.probe.models import (
-    ProbeOptions,
-    by_name,
-    describe_encoder,
-    load_encoder_spec,
-    require_unseen_subjects,
-    window_length_s,
+    row_names,
 )
 from rtbrain.learn.probe.report import (
     ProbeResult,
@@ -33,17 +41,6 @@ from rtbrain.learn.probe.report import (
     probe_curves,
     probe_report,
     probe_tables,
-)
-from rtbrain.learn.probe.rows import (
-    ProbeEncoders,
-    dimensions_of,
-    embedding_passes,
-    first_and_random,
-    linear_names,
-    probe_features,
-    probe_rows,
-    row_names,
-    trained_encoders,
 )
 from rtbrain.learn.probe.windows import SubjectWindows, subject_windows
 from rtbrain.progress import OnProgress, show_progress
@@ -121,21 +118,19 @@ def _of_subject(
     dimensions = dimensions_of(windows, first_and_random(encoders), counted)
     scores, rows = {}, probe_rows(windows, encoders, features)
     for name in row_names(encoders):
-        label, runs = name.label, rows[name.label]
-        models = encoders.compared.get(name.owner, [encoders.first] * len(runs))
+        models = encoders.compared.get(name.owner, [encoders.first])
         found = [
             probe_subject(
                 windows.described_at(model.delay_s),
-                [run],
+                run,
                 draws,
                 embargo_s=embargo_s,
                 on_fit=partial(fitted, 1),
             )
-            for run, model in zip(runs, models, strict=True)
+            for run, model in zip(rows[name.label], models, strict=True)
         ]
-        scores[label] = {
-            metric: np.stack([one[run.name][metric] for one, run in zip(found, runs, strict=True)])
-            for metric in METRICS
+        scores[name.label] = {
+            metric: np.stack([one[metric] for one in found]) for metric in METRICS
         }
     return scores, dimensions
 
@@ -182,7 +177,7 @@ def _windows(
     sessions: Mapping[str, Sequence[CorpusSession]], classes: Sequence[str], encoders: ProbeEncoders
 ) -> dict[str, SubjectWindows]:
     """Windows of each subject, labelled at every moment that an encoder describes."""
-    delays_s = [one.delay_s for one in trained_encoders(encoders)]
+    delays_s = [one.delay_s for one in encoders.trained]
     return {
         subject: subject_windows(several, classes, neural_delays_s=delays_s)
         for subject, several in sessions.items()

@@ -1,33 +1,29 @@
-"""The labelled windows of one subject in a corpus, and the features of the rows of a probe.
+"""The labelled windows of one subject in a corpus, their features and the dimensions of these.
 
 Legend: N windows, C channels, T frames, F freqs, D features.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
+from rtbrain.encoder import ChannelEncoder
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import CorpusSession
 from rtbrain.learn.fit.labels import Labelled, require_classes, states_from_markers
 from rtbrain.learn.fit.splits import subsample
 from rtbrain.types import Floats, Ints, Mask
 
+_MAX_WINDOWS = 4000
 _ITEMS = 256  # spectrograms of channels in one call of an encoder
 _BIN_S = 0.25
+RAW = "raw input"
+_SHARE = 0.95  # of the variance, that principal components hold
+_MAX_OF_CONTACT, _MIN_OF_CONTACT = 500, 50  # windows; with fewer, the count means nothing
 _SPECTRUM = 40  # frequencies from 0 on: in bins of 0.25 s to 156 Hz
-
-
-class ContactEncoder(Protocol):
-    """An encoder of single channels, as `rtbrain.encoder.BrainBERT` is one."""
-
-    def embed(self, spectrogram: Tensor, pool: str, n_pooled: int) -> Tensor:
-        """Embeddings [B, D] of spectrograms [B, T, F]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +41,6 @@ class SubjectWindows:
         """The same windows with the classes at another of the labelled moments."""
         targets = self.targets_at[neural_delay_s]
         return replace(self, labelled=replace(self.labelled, targets=targets))
-
-    @property
-    def recordings(self) -> list[str]:
-        """Recording of each window, by its number."""
-        return [str(number) for number in self.session_of]
 
     @property
     def good(self) -> Mask:
@@ -76,7 +67,6 @@ def subject_windows(
     classes: Sequence[str],
     *,
     neural_delays_s: Sequence[float],
-    max_windows: int = 4000,
 ) -> SubjectWindows:
     """Label the windows of a subject with the states that its markers began.
 
@@ -100,21 +90,17 @@ def subject_windows(
         except SettingsError as error:
             raise SettingsError(f"subject {session.subject}: {error}") from error
     session_of = np.repeat(np.arange(len(parts)), [rows.size for rows, _ in parts])
-    kept = subsample(np.arange(session_of.size), max_windows)
+    kept = subsample(np.arange(session_of.size), _MAX_WINDOWS)
     windows = np.concatenate([rows for rows, _ in parts])[kept]
     targets = np.concatenate([targets for _, targets in parts], axis=1)[:, kept]
     t_s = np.concatenate(
         [session.t_stop[rows] for session, (rows, _) in zip(sessions, parts, strict=True)]
     )[kept]
-    labelled = Labelled(np.arange(kept.size), targets[0], tuple(classes), t_s)
-    return SubjectWindows(
-        first.subject,
-        tuple(sessions),
-        session_of[kept],
-        windows,
-        labelled,
-        dict(zip(neural_delays_s, targets, strict=True)),
-    )
+    session_of = session_of[kept]
+    recordings = [str(number) for number in session_of]
+    labelled = Labelled(np.arange(kept.size), targets[0], tuple(classes), t_s, recordings)
+    targets_at = dict(zip(neural_delays_s, targets, strict=True))
+    return SubjectWindows(first.subject, tuple(sessions), session_of, windows, labelled, targets_at)
 
 
 def _labelled(
@@ -139,7 +125,7 @@ def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:
 
 def embedded(
     windows: SubjectWindows,
-    encoders: Mapping[str, ContactEncoder],
+    encoders: Mapping[str, ChannelEncoder],
     plain: Mapping[str, Callable[[Floats], Floats]],
     *,
     pool: str,
@@ -215,3 +201,58 @@ def binned_spectra(items: Floats, length_s: float) -> Floats:
 
 def _n_bins(length_s: float, n_max: int) -> int:
     return max(1, min(round(length_s / _BIN_S), n_max))
+
+
+def intrinsic_dimension(vectors: Floats) -> int:
+    """Principal components that hold 95 % of the variance; 0 where there is none."""
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    variances = np.square(np.linalg.svd(centred, compute_uv=False))
+    if not variances.sum() > 0:
+        return 0
+    explained = np.cumsum(variances) / variances.sum()
+    return int(np.searchsorted(explained, _SHARE - 1e-12)) + 1
+
+
+def contact_dimensions(
+    session: CorpusSession,
+    encoders: Mapping[str, nn.Module],
+    *,
+    device: torch.device,
+    on_contact: Callable[[], None] = lambda: None,
+) -> dict[str, Ints]:
+    """Components to 95 % of the variance at every contact, of each encoder and of the input.
+
+    Of each of the contact's first 500 windows, the hidden states are averaged over all frames;
+    the control averages the frames themselves.
+
+    References
+    ----------
+    Wang et al. 2023, BrainBERT, arXiv:2302.14367.
+    """
+    counts: dict[str, list[int]] = {name: [] for name in (*encoders, RAW)}
+    for channel in range(session.montage.n_channels):
+        windows = np.flatnonzero(session.good[:, channel])[:_MAX_OF_CONTACT]
+        if windows.size >= _MIN_OF_CONTACT:
+            for name, vectors in _means(session, windows, channel, encoders, device).items():
+                counts[name].append(intrinsic_dimension(vectors))
+        on_contact()
+    return {name: np.array(found, np.int64) for name, found in counts.items()}
+
+
+def _means(
+    session: CorpusSession,
+    windows: Ints,
+    channel: int,
+    encoders: Mapping[str, nn.Module],
+    device: torch.device,
+) -> dict[str, Floats]:
+    """Means over all frames, float32 [n_windows, n_features], of each encoder and the input."""
+    parts: dict[str, list[Floats]] = {name: [] for name in (*encoders, RAW)}
+    for rows in np.array_split(windows, range(_ITEMS, windows.size, _ITEMS)):
+        items = session.read(rows, np.full(rows.size, channel))  # [N, T, F]
+        parts[RAW].append(items.mean(axis=1, dtype=np.float32))
+        frames = torch.from_numpy(items).to(device)
+        for name, encoder in encoders.items():
+            with torch.inference_mode():
+                parts[name].append(encoder(frames).mean(dim=1).float().cpu().numpy())
+    return {name: np.concatenate(found) for name, found in parts.items()}

@@ -8,9 +8,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from rtbrain.encoder import BrainBERTSizes, random_encoder
-from rtbrain.learn.probe.dimension import RAW, contact_dimensions, intrinsic_dimension
 from rtbrain.learn.probe.label_efficiency import LabelEfficiency
 from rtbrain.learn.probe.report import Curve, draw_label_efficiency
+from rtbrain.learn.probe.windows import RAW, contact_dimensions, intrinsic_dimension
 from tests.learn.planted import N_FREQS, planted_session
 
 

@@ -75,7 +75,7 @@ def test_rows_that_describe_several_moments_share_windows_each_with_its_own_stat
 def test_sessions_of_a_subject_follow_each_other_and_are_read_from_their_own() -> None:
     first, second = planted_session("s1", seed=1), planted_session("s1", seed=2, n_windows=100)
     both = subject_windows([first, second], ("a", "b"), neural_delays_s=[0.0])
-    assert both.recordings.count("1") == 100
+    assert both.labelled.recordings.count("1") == 100
     row = np.flatnonzero(both.session_of == 1)[7:8]
     np.testing.assert_array_equal(both.read(row)[0], second.window(int(both.windows[row][0])))
 
@@ -115,19 +115,19 @@ def test_the_most_labels_can_be_drawn_and_not_one_pair_more(windows: SubjectWind
 
 
 def test_planted_features_come_in_their_known_order(windows: SubjectWindows) -> None:
-    rows = [
-        FrozenRow("strong", [noisy(windows, 0.5, 1)]),
-        FrozenRow("weak", [noisy(windows, 2.0, 2)]),
-        FrozenRow("nothing", [noisy(windows, 1.0, 3)[:, 1:]]),
-    ]
+    strong, weak = noisy(windows, 0.5, 1), noisy(windows, 2.0, 2)
+    nothing = noisy(windows, 1.0, 3)[:, 1:]
     draws = draw_windows(windows, [12, 100], n_seeds=4, embargo_s=LENGTH_S)
-    found = probe_subject(windows, rows, draws, embargo_s=LENGTH_S)
-    few, many = np.stack([found[row.name]["auc"].mean(axis=0) for row in rows]).T
+    found = [
+        probe_subject(windows, FrozenRow([features]), draws, embargo_s=LENGTH_S)
+        for features in (strong, weak, nothing)
+    ]
+    few, many = np.stack([scores["auc"].mean(axis=0) for scores in found]).T
     assert few[0] > few[1] > few[2]
     assert many[0] > 0.95
     assert many[1] > few[1] + 0.02
     assert abs(many[2] - 0.5) < 0.15
-    assert found["strong"]["balanced_accuracy"].shape == (4, 2)
+    assert found[0]["balanced_accuracy"].shape == (4, 2)
 
 
 def test_labels_that_say_nothing_score_at_chance(windows: SubjectWindows) -> None:
@@ -141,8 +141,8 @@ def test_labels_that_say_nothing_score_at_chance(windows: SubjectWindows) -> Non
         for targets in (moved, shuffled):
             other = replace(windows, labelled=replace(windows.labelled, targets=targets))
             draws = draw_windows(other, [60], n_seeds=2, embargo_s=LENGTH_S)
-            row = FrozenRow("drift", [features[:, 1:]])
-            scores.append(probe_subject(other, [row], draws, embargo_s=LENGTH_S)["drift"]["auc"])
+            row = FrozenRow([features[:, 1:]])
+            scores.append(probe_subject(other, row, draws, embargo_s=LENGTH_S)["auc"])
     values = np.concatenate(scores).ravel()
     assert abs(values.mean() - 0.5) < 3 * values.std() / np.sqrt(values.size)
 
@@ -150,8 +150,8 @@ def test_labels_that_say_nothing_score_at_chance(windows: SubjectWindows) -> Non
 def test_a_seed_has_its_own_features_where_there_are_several(windows: SubjectWindows) -> None:
     several = [noisy(windows, 0.2, 1), noisy(windows, 0.2, 1)[:, ::-1].copy() * 0]
     draws = draw_windows(windows, [40], n_seeds=2, embargo_s=LENGTH_S)
-    found = probe_subject(windows, [FrozenRow("row", several)], draws, embargo_s=LENGTH_S)
-    strong, nothing = found["row"]["auc"][:, 0]
+    found = probe_subject(windows, FrozenRow(several), draws, embargo_s=LENGTH_S)
+    strong, nothing = found["auc"][:, 0]
     assert strong > 0.95
     assert nothing == 0.5
 
@@ -166,11 +166,11 @@ def test_a_tuned_row_scores_what_its_fit_gives_and_leaves_its_encoder_as_it_was(
     rng = np.random.default_rng(0)
     several = rng.standard_normal((2, n_windows, n_channels, 16)).astype(np.float32)
     several[..., :8] += 2 * windows.labelled.targets[:, None, None]
-    row = TunedRow("tuned", popts, list(several), 4)
+    row = TunedRow(popts, list(several), 4)
     draws = draw_windows(windows, [6, 80], n_seeds=2, embargo_s=LENGTH_S)
-    scores = probe_subject(windows, [row], draws[::2], embargo_s=30.0)["tuned"]["auc"]
+    scores = probe_subject(windows, row, draws[::2], embargo_s=30.0)["auc"]
     assert np.isnan(scores[:, 0]).all()  # six windows leave no block to stop on, 30 s away
-    scores = probe_subject(windows, [row], draws[1::2], embargo_s=LENGTH_S)["tuned"]["auc"]
+    scores = probe_subject(windows, row, draws[1::2], embargo_s=LENGTH_S)["auc"]
     draw = draws[3]
     embeddings = ChannelEmbeddings(
         several[1], lip_positions(windows.sessions[0].montage), windows.good
@@ -228,30 +228,30 @@ def test_an_interval_holds_the_truth_in_95_of_100_probes(n_subjects: int) -> Non
     between = 0.05 if n_subjects > 1 else 0.0  # of one subject, it is that subject's own
     probes = 0.7 + rng.normal(0, between, (4000, n_subjects, 1))
     probes = probes + rng.normal(0, 0.04, (4000, n_subjects, 5))
-    found = [estimate(scores) for scores in probes]
+    found = [estimate(scores[np.newaxis]) for scores in probes]
     held = np.mean([each.low <= 0.7 <= each.high for each in found])
     assert held == pytest.approx(0.95, abs=0.012)
     assert {each.interval for each in found} == {"seeds" if n_subjects == 1 else "subjects"}
 
 
 def test_an_interval_is_that_of_scipy_over_the_means_of_subjects() -> None:
-    scores = np.random.default_rng(0).normal(0.7, 0.05, (6, 5))
+    scores = np.random.default_rng(0).normal(0.7, 0.05, (1, 6, 5))
     found = estimate(scores)
-    expected = ttest_1samp(scores.mean(axis=1), 0).confidence_interval(0.95)
+    expected = ttest_1samp(scores[0].mean(axis=1), 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    alone = estimate(scores[:1])
-    expected = ttest_1samp(scores[0], 0).confidence_interval(0.95)
+    alone = estimate(scores[:, :1])
+    expected = ttest_1samp(scores[0, 0], 0).confidence_interval(0.95)
     assert (alone.low, alone.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_subjects_weigh_the_same_whatever_is_missing_of_them() -> None:
     nan = np.nan
-    found = estimate(np.array([[0.5, nan, nan], [0.7, 0.9, 0.8]]))
+    found = estimate(np.array([[[0.5, nan, nan], [0.7, 0.9, 0.8]]]))
     assert (found.mean, found.n_missing) == (pytest.approx(0.65), 2)
     assert found.interval == "subjects"
-    assert estimate(np.array([[nan, nan], [0.7, 0.9]])).interval == "seeds"
+    assert estimate(np.array([[[nan, nan], [0.7, 0.9]]])).interval == "seeds"
     for alone in ([[0.7]], [[nan, 0.7], [nan, nan]]):
-        one = estimate(np.array(alone))
+        one = estimate(np.array([alone]))
         assert (one.mean, one.interval) == (0.7, "none")
         assert np.isnan([one.low, one.high]).all()
-    assert np.isnan(estimate(np.full((2, 2), nan)).mean)
+    assert np.isnan(estimate(np.full((1, 2, 2), nan)).mean)

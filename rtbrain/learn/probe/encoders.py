@@ -1,23 +1,40 @@
-"""The encoders of a probe: whether they fit its corpus, and which moment each describes."""
+"""The encoders of a probe: whether they fit its corpus, what they describe, what they embed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe, parse_settings
 from rtbrain.encoder import (
+    ChannelEncoder,
     EncoderModel,
     PopT,
     StreamingBERT,
     load_encoder,
+    random_encoder,
     require_unseen,
     training_provenance,
     weights_sha256,
 )
 from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus
+from rtbrain.learn.probe.windows import (
+    SubjectWindows,
+    binned_frames,
+    binned_spectra,
+    contact_dimensions,
+    embedded,
+    mean_frame,
+)
+from rtbrain.types import Floats
+
+PRETRAINED, RANDOM = "pretrained", "random"
+_MEAN, _WHOLE, _SPECTRA = "mean spectrogram", "whole spectrogram", "|FFT| of the window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +109,9 @@ def load_encoder_spec(spec: EncoderSpec, corpus: Corpus) -> LoadedEncoder:
             f"{n_pooled}: give {flag}{channel.patch_frames}, or a multiple"
         )
     model = EncoderModel(channel, popt, pool, n_pooled)
-    delay_s = _length_and_delay_s(corpus, spec.n_pooled, model.delay_frames())[1]
+    recipe = _recipe(corpus, pool, n_pooled)
+    delay_s = build_feature_pipeline(recipe, corpus.sessions[0].montage).neural_delay_s
+    delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
     return LoadedEncoder(spec, model, delay_s)
 
 
@@ -130,13 +149,12 @@ def require_unseen_subjects(spec: EncoderSpec, subjects: tuple[str, ...]) -> lis
 
 def window_length_s(corpus: Corpus) -> float:
     """Length of a window, s."""
-    return _length_and_delay_s(corpus, None)[0]
+    return _recipe(corpus, *_pooling(corpus, None)).window.length_s
 
 
 def describe_encoder(one: LoadedEncoder) -> dict[str, Any]:
     """What a report says of an encoder."""
-    spec = one.spec
-    folders: Mapping[str, Path | None] = {"encoder": spec.encoder, "popt": spec.popt}
+    folders = {"encoder": one.spec.encoder, "popt": one.spec.popt}
     return {
         "weights_sha256": {
             role: weights_sha256([folder]) for role, folder in folders.items() if folder
@@ -147,20 +165,14 @@ def describe_encoder(one: LoadedEncoder) -> dict[str, Any]:
 
 
 def _pooling(corpus: Corpus, n_pooled: int | None) -> tuple[str, int]:
-    values = {
-        key: value
-        for key, value in corpus.recipe.get("encoder", {}).items()
-        if key in ("pool", "n_pooled")
-    }
+    encoder = corpus.recipe.get("encoder", {})
+    values = {key: encoder[key] for key in ("pool", "n_pooled") if key in encoder}
     settings = parse_settings(values, EncoderSettings, where="corpus: encoder")
     return settings.pool, n_pooled or settings.n_pooled
 
 
-def _length_and_delay_s(
-    corpus: Corpus, n_pooled: int | None, delay_frames: int = 0
-) -> tuple[float, float]:
-    """Length of a window, and the time from the moment it describes to its end, as live."""
-    pool, n_pooled = _pooling(corpus, n_pooled)
+def _recipe(corpus: Corpus, pool: str, n_pooled: int) -> Recipe:
+    """Linear recipe of the corpus's windows and frames."""
     # A manifest holds what was set: the rest has its default.
     values = {
         "mode": "linear",
@@ -168,6 +180,103 @@ def _length_and_delay_s(
         "spectrogram": corpus.recipe.get("spectrogram", {}),
         "encoder": {"pool": pool, "n_pooled": n_pooled},
     }
-    recipe = parse_settings(values, Recipe, where="corpus: recipe")
-    delay_s = build_feature_pipeline(recipe, corpus.sessions[0].montage).neural_delay_s
-    return recipe.window.length_s, delay_s + delay_frames * recipe.spectrogram.frame_hop_s
+    return parse_settings(values, Recipe, where="corpus: recipe")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbeEncoders:
+    """All encoders that are compared."""
+
+    first: LoadedEncoder
+    compared: Mapping[str, Sequence[LoadedEncoder]]
+    n_random: int
+    tune_steps: int
+    form: str
+
+    @property
+    def trained(self) -> list[LoadedEncoder]:
+        """The first encoder and every run of the others."""
+        return [self.first, *(one for runs in self.compared.values() for one in runs)]
+
+
+def linear_names(form: str) -> dict[str, str]:
+    """Rows without an encoder, and what each reads of all contacts."""
+    bins = "in bins of 0.25 s over all that the encoders see"
+    if form == "patches":  # the linear mode reads spectrograms; the mean of patches means nothing
+        return {_SPECTRA: f"its first 40 frequencies {bins}"}
+    return {_MEAN: "the mean of the frames that the encoders pool", _WHOLE: f"means {bins}"}
+
+
+def embedding_passes(encoders: ProbeEncoders) -> int:
+    """Number of passes over the windows: encoders that pool the same frames share one."""
+    return len({one.model.n_pooled for one in encoders.trained})
+
+
+def probe_features(
+    windows: SubjectWindows,
+    encoders: ProbeEncoders,
+    length_s: float,
+    on_window: Callable[[int], None],
+) -> dict[str, Floats]:
+    """Channel embeddings by encoder, and what each linear row reads."""
+    first = encoders.first.model
+    reads: dict[str, Callable[[Floats], Floats]] = {
+        _MEAN: partial(mean_frame, pool=first.pool, n_pooled=first.n_pooled),
+        _WHOLE: partial(binned_frames, length_s=length_s),
+        _SPECTRA: partial(binned_spectra, length_s=length_s),
+    }
+    by_frames: dict[int, dict[str, ChannelEncoder]] = {first.n_pooled: first_and_random(encoders)}
+    for name, runs in encoders.compared.items():
+        for number, one in enumerate(runs):
+            same = by_frames.setdefault(one.model.n_pooled, {})
+            same[run_key(name, number)] = one.model.channel_encoder.to(_device()).eval()
+    found: dict[str, Floats] = {}
+    for n_pooled, several in by_frames.items():
+        names = [] if found else linear_names(encoders.form)
+        found |= embedded(
+            windows,
+            several,
+            {name: reads[name] for name in names},
+            pool=first.pool,
+            n_pooled=n_pooled,
+            device=_device(),
+            on_window=on_window,
+        )
+    return found
+
+
+def first_and_random(encoders: ProbeEncoders) -> dict[str, ChannelEncoder]:
+    """The first channel encoder and random ones of its sizes, on their device."""
+    sizes = encoders.first.model.channel_encoder.sizes
+    found = {PRETRAINED: encoders.first.model.channel_encoder}
+    for k in range(encoders.n_random):
+        found[f"{RANDOM} {k}"] = random_encoder(sizes, control_seed(k))
+    return {name: encoder.to(_device()).eval() for name, encoder in found.items()}
+
+
+def dimensions_of(
+    windows: SubjectWindows,
+    encoders: Mapping[str, ChannelEncoder],
+    on_contact: Callable[[int], None],
+) -> dict[str, Any]:
+    """Intrinsic dimensions of the subject's contacts: pretrained, one random, and the input."""
+    pair = {PRETRAINED: encoders[PRETRAINED]}
+    if f"{RANDOM} 0" in encoders:
+        pair[RANDOM] = encoders[f"{RANDOM} 0"]
+    return contact_dimensions(
+        windows.sessions[0], pair, device=_device(), on_contact=lambda: on_contact(1)
+    )
+
+
+def run_key(name: str, number: int) -> str:
+    """Name of the embeddings of a training run."""
+    return f"{name}/{number}"  # no name has a slash, so it cannot be that of a random control
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def control_seed(number: int) -> int:
+    """Seed of the random weights of a run, far from those of the recipes."""
+    return 1000 * (number + 1)
