@@ -116,6 +116,34 @@ def score_values(predicted: Reals, targets: Reals) -> Score:
     return {"pearson_r": float(r.mean()), "r2": float(r_squared(predicted, targets).mean())}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReliabilityCurve:
+    """How often decodes of a given confidence were right."""
+
+    confidence: Doubles  # float64 [n_bins]
+    share: Doubles  # float64 [n_bins]
+    counts: Ints  # int64 [n_bins]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: mean distance of confidence and share over decodes."""
+        filled = self.counts > 0
+        gaps = np.abs(self.confidence[filled] - self.share[filled])
+        return float(np.average(gaps, weights=self.counts[filled]))
+
+
+def reliability(probabilities: Floats, targets: Ints, *, n_bins: int = 10) -> ReliabilityCurve:
+    """Confidence against being right, in bins."""
+    kept = np.isfinite(probabilities).all(axis=1)
+    confidence = probabilities[kept].max(axis=1).astype(np.float64)
+    right = probabilities[kept].argmax(axis=1) == targets[kept]
+    at = np.clip((confidence * n_bins).astype(np.int64), 0, n_bins - 1)
+    counts = np.bincount(at, minlength=n_bins)
+    filled = np.where(counts, counts, np.nan)
+    mean = np.bincount(at, confidence, n_bins) / filled
+    return ReliabilityCurve(mean, np.bincount(at, right, n_bins) / filled, counts)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSpan:
     """A stretch of time, s."""

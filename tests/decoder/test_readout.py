@@ -9,7 +9,8 @@ from sklearn.preprocessing import StandardScaler
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.errors import BundleError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import blocked_folds, fit_logistic, fit_readout
+from rtbrain.learn.fit.quick_fit import blocked_folds, fit_logistic
+from rtbrain.learn.fit.readout import fit_readout
 from rtbrain.types import Embedding, Floats, Quality
 
 RNG = np.random.default_rng(3)

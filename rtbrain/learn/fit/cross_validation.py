@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import fit_readout
-from rtbrain.learn.fit.softmax import Standardiser, fit_softmax, row_coordinates
+from rtbrain.learn.fit.readout import Standardiser, fit_readout, fit_softmax, row_coordinates
 from rtbrain.learn.fit.splits import Fold, bootstrap_scores, subsample
 from rtbrain.learn.metrics import Score, scores_of
 from rtbrain.types import Doubles, Floats, Ints

@@ -1,5 +1,6 @@
 """A decoder fitted on a stretch of a synthetic patient, run faster than real time."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,13 @@ from rtbrain.config import Recipe
 from rtbrain.decoder import write_bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.features import RandomChannelSubset, gather
-from rtbrain.learn.fit.readout import fit_logistic
+from rtbrain.learn.fit.readout import FittedReadout, InnerFolds, fit_classes
+from rtbrain.learn.fit.splits import subsample
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
+from rtbrain.types import Floats, Ints
+
+_MOST, _N_FOLDS = 1000, 4  # windows and blocks to choose the penalty on
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +78,37 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         int(found.t_stop.size),
         encoder_name,
     )
+
+
+def fit_logistic(
+    features: Floats, labels: Ints, *, n_classes: int, embargo_windows: int
+) -> FittedReadout:
+    """Multinomial logistic readout of consecutive windows, its penalty chosen on time blocks."""
+    absent = sorted(set(range(n_classes)) - set(labels.tolist()))
+    if absent:
+        raise ValueError(f"no window is labelled {absent}: record more of these classes")
+    inside = consecutive_blocks(labels, embargo_windows=embargo_windows)
+    everything = np.arange(labels.size)
+    return fit_classes(features, everything, labels, n_classes, inside, calibrate=False)
+
+
+def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Ints, Ints]]:
+    """Contiguous test blocks, training rows kept an embargo away from them."""
+    rows = np.arange(n_windows)
+    folds = []
+    for block in np.array_split(rows, n_folds):
+        far = (rows < block[0] - embargo_windows) | (rows > block[-1] + embargo_windows)
+        folds.append((rows[far], block))
+    return folds
+
+
+def consecutive_blocks(labels: Ints, *, embargo_windows: int) -> InnerFolds:
+    """Blocks of consecutive windows; those that lack a class on one side are left out."""
+    rows = subsample(np.arange(labels.size), _MOST)
+    embargo = math.ceil(embargo_windows * rows.size / labels.size)
+    folds = [
+        (train, test)
+        for train, test in blocked_folds(rows.size, n_folds=_N_FOLDS, embargo_windows=embargo)
+        if min(np.unique(labels[rows[part]]).size for part in (train, test)) > 1
+    ]
+    return InnerFolds(rows, folds)

@@ -1,26 +1,25 @@
-"""Blocks of time inside the training windows, on which penalties and temperatures are chosen."""
+"""Linear readouts, whose penalty and temperature are chosen on blocks of the training windows.
 
-import math
+scikit-learn's optimiser casts all features to float64 at each product; at 20,000 windows of
+5,120 features these are 0.8 GB a copy. Here the products are float32, the parameters float64.
+Legend: N windows, D features, R coordinates, K classes.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
+import numpy.typing as npt
+from scipy.linalg import eigh
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from rtbrain.decoder import LinearReadout
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.softmax import (
-    Standardiser,
-    apply_temperature,
-    balanced_weights,
-    fit_softmax,
-    fit_temperature,
-    row_coordinates,
-)
 from rtbrain.learn.fit.splits import block_folds, subsample
 from rtbrain.learn.metrics import balanced_accuracy, r_squared, roc_auc
 from rtbrain.types import Doubles, Floats, Ints
@@ -31,7 +30,43 @@ _FOLDS = (4, 3)  # two blocks cannot distinguish penalties or temperatures
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
 _ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
 _DEFAULT_C, _DEFAULT_ALPHA = 1e-3, 1e3
+_ROWS_AT_A_TIME = 1024
+_MOST_ITERATIONS = 1000
+_NOISE = 1e-6  # of the largest eigenvalue: below it, float32 products hold nothing
+_LOWEST, _HIGHEST = 0.01, 10.0  # uninformative held-out logits would make it infinite
 _WIDE = 4  # features per window from which a decomposition costs less than it saves
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardiser:
+    """Mean and deviation of each feature over the training windows."""
+
+    mean: Doubles  # float64 [n_features]
+    scale: Doubles  # float64 [n_features]
+
+    @classmethod
+    def of(cls, features: Floats, rows: Ints) -> "Standardiser":
+        """Standardiser of these rows, summed in float64 a few rows at a time."""
+        shift = features[rows[0]].astype(np.float64)
+        total, squares = np.zeros_like(shift), np.zeros_like(shift)
+        for first in range(0, rows.size, _ROWS_AT_A_TIME):
+            part = features[rows[first : first + _ROWS_AT_A_TIME]] - shift
+            total += part.sum(axis=0)
+            squares += np.einsum("nd,nd->d", part, part)
+        mean = total / rows.size
+        variance = np.maximum(squares / rows.size - mean**2, 0)
+        # Rounding leaves this much of a constant: not a scale to divide by.
+        floor = 10 * np.finfo(np.float32).eps * np.maximum(np.abs(shift), np.abs(shift + mean))
+        scale = np.sqrt(variance)
+        return cls(shift + mean, np.where(scale > floor, scale, 1.0))
+
+    def __call__(self, features: Floats, rows: Ints) -> Floats:
+        """Standardised copy of these rows, float32 [n_rows, n_features]."""
+        out = np.empty((rows.size, features.shape[1]), np.float32)
+        for first in range(0, rows.size, _ROWS_AT_A_TIME):
+            part = slice(first, first + _ROWS_AT_A_TIME)
+            out[part] = (features[rows[part]] - self.mean) / self.scale
+        return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,28 +75,6 @@ class InnerFolds:
 
     rows: Ints  # int64 [n_inside]
     folds: Folds
-
-
-def blocked_folds(n_windows: int, *, n_folds: int, embargo_windows: int) -> list[tuple[Ints, Ints]]:
-    """Contiguous test blocks, training rows kept an embargo away from them."""
-    rows = np.arange(n_windows)
-    folds = []
-    for block in np.array_split(rows, n_folds):
-        far = (rows < block[0] - embargo_windows) | (rows > block[-1] + embargo_windows)
-        folds.append((rows[far], block))
-    return folds
-
-
-def consecutive_blocks(labels: Ints, *, embargo_windows: int) -> InnerFolds:
-    """Blocks of consecutive windows; those that lack a class on one side are left out."""
-    rows = subsample(np.arange(labels.size), _MOST)
-    embargo = math.ceil(embargo_windows * rows.size / labels.size)
-    folds = [
-        (train, test)
-        for train, test in blocked_folds(rows.size, n_folds=_FOLDS[0], embargo_windows=embargo)
-        if min(np.unique(labels[rows[part]]).size for part in (train, test)) > 1
-    ]
-    return InnerFolds(rows, folds)
 
 
 def inner_folds(labelled: Labelled, *, embargo_s: float) -> InnerFolds:
@@ -87,18 +100,6 @@ class FittedReadout:
     temperature: float = 1.0
 
 
-def fit_logistic(
-    features: Floats, labels: Ints, *, n_classes: int, embargo_windows: int
-) -> FittedReadout:
-    """Multinomial logistic readout of consecutive windows, its penalty chosen on time blocks."""
-    absent = sorted(set(range(n_classes)) - set(labels.tolist()))
-    if absent:
-        raise ValueError(f"no window is labelled {absent}: record more of these classes")
-    inside = consecutive_blocks(labels, embargo_windows=embargo_windows)
-    everything = np.arange(labels.size)
-    return _fit_classes(features, everything, labels, n_classes, inside, calibrate=False)
-
-
 def fit_readout(
     features: Floats,
     labelled: Labelled,
@@ -117,7 +118,7 @@ def fit_readout(
     inside = inner_folds(kept, embargo_s=embargo_s)
     if kept.task == "regression":
         return _fit_values(features, kept.rows, kept.targets.astype(np.float64), inside)
-    return _fit_classes(features, kept.rows, kept.targets, len(kept.names), inside, calibrate=True)
+    return fit_classes(features, kept.rows, kept.targets, len(kept.names), inside, calibrate=True)
 
 
 def _fit_values(
@@ -140,7 +141,7 @@ def _fit_values(
     return FittedReadout(readout, 1 / alpha, score, mean)
 
 
-def _fit_classes(
+def fit_classes(
     features: Floats,
     rows: Ints,
     targets: Ints,
@@ -149,6 +150,7 @@ def _fit_classes(
     *,
     calibrate: bool,
 ) -> FittedReadout:
+    """Logistic regression of these rows, its penalty chosen on the folds, and a temperature."""
     scaler = Standardiser.of(features, rows)
     c, temperature, score = _DEFAULT_C, 1.0, float("nan")
     if inside.folds:
@@ -221,3 +223,104 @@ def _folded(
     return LinearReadout(
         scaled.astype(np.float32), (bias - scaled @ scaler.mean).astype(np.float32), task
     )
+
+
+def row_coordinates(z: Floats) -> Floats:
+    """Windows as coordinates in an orthonormal basis of the space that they span.
+
+    A penalty on the length of the weights keeps them within that space, so that nothing is lost
+    where there are more features than windows; it holds for any part of the windows too. It pays
+    where many readouts are fitted on the same windows.
+
+    References
+    ----------
+    Hastie & Tibshirani 2004, Efficient quadratic regularization for expression arrays,
+    doi:10.1093/biostatistics/kxh010.
+    """
+    if z.shape[1] <= z.shape[0]:
+        return z
+    values, vectors = eigh((z @ z.T).astype(np.float64))
+    kept = values > _NOISE * values[-1]
+    if not kept.any():  # all windows are alike
+        return z
+    coordinates: Floats = (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32)
+    return coordinates
+
+
+def balanced_weights(targets: Ints, n_classes: int) -> Doubles:
+    """Weight of each window so that every class weighs the same, with mean 1."""
+    counts = np.bincount(targets, minlength=n_classes)
+    weights: Doubles = targets.size / (np.count_nonzero(counts) * counts[targets])
+    return weights
+
+
+def fit_softmax(
+    z: Floats,
+    targets: Ints,
+    *,
+    n_classes: int,
+    c: float,
+    start: Doubles | None = None,
+    tolerance: float = 1e-4,
+) -> Doubles:
+    """Weights of a multinomial logistic regression with balanced classes.
+
+    Minimises ``sum_n w_n CE_n + |W|^2 / (2 C)`` by L-BFGS; of two classes the penalty is that of
+    the one logit between them, so that C means what it means in scikit-learn.
+    """
+    N, D = z.shape
+    share = balanced_weights(targets, n_classes) / N
+    penalty = (2.0 if n_classes == 2 else 1.0) / (c * N)
+    rows = np.arange(N)
+
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        found = flat.reshape(n_classes, D + 1)
+        weight = found[:, :D]
+        scores = z @ weight.astype(np.float32).T + found[:, D]  # [N, K]
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        wrong = np.exp(scores)
+        wrong[rows, targets] -= 1
+        wrong *= share[:, np.newaxis]
+        gradient = np.empty_like(found)
+        gradient[:, :D] = wrong.astype(np.float32).T @ z
+        gradient[:, :D] += penalty * weight
+        gradient[:, D] = wrong.sum(axis=0)
+        value = -share @ scores[rows, targets] + penalty / 2 * np.vdot(weight, weight)
+        return float(value), gradient.ravel()
+
+    first = np.zeros((n_classes, D + 1)) if start is None else start
+    found = minimize(
+        loss,
+        first.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _MOST_ITERATIONS, "gtol": tolerance, "ftol": 1e-12},
+    )
+    weights: Doubles = found.x.reshape(n_classes, D + 1)
+    return weights
+
+
+def fit_temperature(
+    logits: npt.NDArray[np.floating], targets: Ints, weights: Doubles | None = None
+) -> float:
+    """The number to divide held-out logits by.
+
+    Minimises the cross-entropy of ``softmax(logits / T)``; from 0.01 (a strong penalty makes small
+    logits) to 10.
+    """
+    rows = np.arange(targets.size)
+
+    def loss(log_temperature: float) -> float:
+        scores = log_softmax(logits / np.exp(log_temperature), axis=1)[rows, targets]
+        return -float(np.average(scores, weights=weights))
+
+    bounds = (np.log(_LOWEST), np.log(_HIGHEST))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(found.x))
+
+
+def apply_temperature(readout: LinearReadout, temperature: float) -> LinearReadout:
+    """Readout whose logits are divided by the temperature, folded into its weights."""
+    weight = (readout.weight / temperature).astype(np.float32)
+    return LinearReadout(weight, (readout.bias / temperature).astype(np.float32), readout.task)

@@ -5,11 +5,18 @@ from typing import Any, Literal
 
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
-from rtbrain.decoder import Bundle
+from rtbrain.decoder import Bundle, LinearReadout
 from rtbrain.encoder import EncoderModel
 from rtbrain.errors import SettingsError
+from rtbrain.learn.figures import (
+    contact_weights,
+    draw_confusion,
+    draw_electrodes,
+    draw_reliability,
+    draw_roc,
+    png,
+)
 from rtbrain.learn.fit.decoder import FittedDecoder
-from rtbrain.learn.fit.figures import draw_fit
 from rtbrain.learn.fit.gather import (
     FROZEN,
     LINEAR,
@@ -23,7 +30,7 @@ from rtbrain.learn.fit.gather import (
 )
 from rtbrain.learn.fit.inputs import list_sources, open_recordings, resolve_tasks
 from rtbrain.learn.fit.popt import TunedPopT
-from rtbrain.learn.fit.readout import FittedReadout
+from rtbrain.learn.fit.readout import FittedReadout, Standardiser
 from rtbrain.learn.fit.scores import (
     DecoderScores,
     named_scores,
@@ -232,7 +239,7 @@ def fit_decoder(
         of = {"control_of": recipe.mode}
         control = linear_recipe(recipe)
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
-    pictures = draw_fit(gathered, scored, fitted.readout, linear=model is None)
+    pictures = _draw(gathered, scored, fitted.readout, linear=model is None)
     return FittedDecoder(bundle, controls, pictures, tuple(notes))
 
 
@@ -299,3 +306,22 @@ def _report(
             "are tested on: what this scores above the blocks of time is leakage",
         }
     return report
+
+
+def _draw(
+    gathered: LabelledFeatures, scored: DecoderScores, readout: LinearReadout, *, linear: bool
+) -> dict[str, bytes]:
+    """PNGs of the held-out decodes and, where there is no encoder, of the contacts' weights."""
+    labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
+    figures = {}
+    if labelled.task == "classification":
+        null = None if scored.null is None else scored.null.interval("auc")
+        figures["confusion.png"] = draw_confusion(outputs, labelled.targets, labelled.names)
+        figures["roc.png"] = draw_roc(outputs, labelled.targets, labelled.names, null=null)
+        figures["reliability.png"] = draw_reliability(outputs, labelled.targets)
+    if linear:
+        montage = gathered.pipeline.signal.montage
+        scale = Standardiser.of(select_rows(gathered, MAIN).features, labelled.rows).scale
+        weights = contact_weights(readout, scale, montage.n_channels)
+        figures["electrodes.png"] = draw_electrodes(montage, weights)
+    return {name: png(figure) for name, figure in figures.items()}

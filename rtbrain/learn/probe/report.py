@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from rich.table import Table
 from rich.text import Text
 
-from rtbrain.learn.figures import new_figure, save_figure
+from rtbrain.learn.figures import COLOURS, GREY, new_axes, save_figure
 from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
 from rtbrain.learn.probe.label_efficiency import LabelEfficiency, RowName, estimate
 from rtbrain.tables import table
@@ -23,9 +23,6 @@ _INTERVALS = {
     "seeds": "95 %: t interval over the seeds of one subject, which says nothing about others",
     "none": "no interval: one subject, one seed",
 }
-_GREY = "#9a9a9a"
-# Readable with colour blindness: Okabe & Ito, jfly.uni-koeln.de/color.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
 _MARKERS = "os^Dv"  # fewer than colours, so that the sixth group differs from the first
 _DODGE = 0.012  # of the axis between lines, so that their bars do not hide each other
 
@@ -98,17 +95,15 @@ def draw_label_efficiency(
     path: Path, counts: Sequence[int], curves: Sequence[Curve], *, title: str
 ) -> None:
     """Draw AUC against labelled windows, with 95 % intervals."""
-    figure = new_figure(8.6, 4.4)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.axhline(0.5, color=_GREY, linestyle=":", label="chance")
+    figure, axes = new_axes(8.6, 4.4)
+    axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     width = np.log10(counts[-1] / counts[0]) if len(counts) > 1 else 1.0
     for place, curve in enumerate(curves):
         shift = 10 ** (_DODGE * width * (place - (len(curves) - 1) / 2))
         means = np.array([one.mean for one in curve.estimates])
         below = means - [one.low for one in curve.estimates]
         above = [one.high for one in curve.estimates] - means
-        colour = _COLOURS[curve.group % len(_COLOURS)]
+        colour = COLOURS[curve.group % len(COLOURS)]
         axes.errorbar(
             np.array(counts) * shift,
             means,

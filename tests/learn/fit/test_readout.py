@@ -8,15 +8,17 @@ from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import fit_logistic, fit_readout, inner_folds
-from rtbrain.learn.fit.softmax import (
+from rtbrain.learn.fit.quick_fit import fit_logistic
+from rtbrain.learn.fit.readout import (
     Standardiser,
     apply_temperature,
+    fit_readout,
     fit_softmax,
     fit_temperature,
-    reliability,
+    inner_folds,
     row_coordinates,
 )
+from rtbrain.learn.metrics import reliability
 from rtbrain.types import Floats
 
 HOP_S, EMBARGO_S = 0.25, 1.5

@@ -8,13 +8,13 @@ from matplotlib.image import imread
 from scipy.special import softmax
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.learn.figures import png
-from rtbrain.learn.fit.figures import (
+from rtbrain.learn.figures import (
     contact_weights,
     draw_confusion,
     draw_electrodes,
     draw_reliability,
     draw_roc,
+    png,
 )
 from rtbrain.types import Floats, Montage
 from tests.conftest import montage_of
