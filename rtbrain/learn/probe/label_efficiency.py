@@ -242,15 +242,14 @@ def probe_subject(
     *,
     embargo_s: float,
     on_fit: Callable[[], None] = lambda: None,
-) -> dict[str, Doubles]:
-    """Fit and score a row on every draw: each metric, float64 [n_seeds, n_counts]."""
+) -> Doubles:
+    """Fit and score a row on every draw, float64 [n_metrics, n_seeds, n_counts]."""
     counts = sorted({draw.count for draw in draws})
     n_seeds = 1 + max(draw.seed for draw in draws)
-    found = {metric: np.full((n_seeds, len(counts)), np.nan) for metric in METRICS}
+    found = np.full((len(METRICS), n_seeds, len(counts)), np.nan)
     for draw in draws:
         scores = row.score(windows, draw, embargo_s)
-        for metric in METRICS:
-            found[metric][draw.seed, counts.index(draw.count)] = scores[metric]
+        found[:, draw.seed, counts.index(draw.count)] = [scores[metric] for metric in METRICS]
         on_fit()
     return found
 

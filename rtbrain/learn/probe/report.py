@@ -12,8 +12,9 @@ from rich.text import Text
 
 from rtbrain.learn.figures import COLOURS, GREY, new_axes, save_figure
 from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
-from rtbrain.learn.probe.label_efficiency import LabelEfficiency, RowName, estimate
+from rtbrain.learn.probe.label_efficiency import METRICS, LabelEfficiency, RowName, estimate
 from rtbrain.tables import table
+from rtbrain.types import Doubles, Ints
 
 _INTERVALS = {
     "subjects": "95 %: t interval over the means of subjects, with equal weights",
@@ -32,8 +33,8 @@ class ProbeResult:
     """Scores and dimensions; `provenance` says of what."""
 
     rows: list[RowName]
-    scores: dict[str, dict[str, Any]]
-    dimensions: dict[str, Any]  # dict of ndarray, int64 [n_contacts]
+    scores: dict[str, Doubles]  # by row, [n_metrics, n_runs, n_subjects, n_seeds, n_counts]
+    dimensions: dict[str, Ints]  # by encoder, [n_contacts]
     counts: tuple[int, ...]
     left_out: dict[int, str]
     provenance: dict[str, Any]
@@ -55,24 +56,22 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
         "notes": _notes(result),
         "scores": {name: _estimates(scores) for name, scores in result.scores.items()},
         "auc_by_subject": {
-            name: {
-                subject: _means(scores["auc"][:, number]) for number, subject in enumerate(subjects)
-            }
+            name: {subject: _means(scores[0, :, number]) for number, subject in enumerate(subjects)}
             for name, scores in result.scores.items()
         },
         "auc_by_run": {
-            row.label: [_means(run) for run in result.scores[row.label]["auc"]]
+            row.label: [_means(run) for run in result.scores[row.label][0]]
             for row in result.rows
             if row.owner
         },
         "pretrained_minus_random": {
-            family: _differences(
-                result.scores[f"{family}, {PRETRAINED}"], result.scores[f"{family}, {RANDOM}"]
+            family: _estimates(
+                result.scores[f"{family}, {PRETRAINED}"] - result.scores[f"{family}, {RANDOM}"]
             )
             for family in families
         },
         "paired_differences": {
-            row.label: _differences(result.scores[row.label], result.scores[reference])
+            row.label: _estimates(result.scores[row.label] - result.scores[reference])
             for row, reference in _pairs(result)
         },
         "intrinsic_dimension": {
@@ -139,7 +138,7 @@ def probe_curves(result: ProbeResult) -> list[Curve]:
             row.label,
             families.index(row.label.split(", ")[0]),
             row.is_random,
-            [estimate(result.scores[row.label]["auc"][..., k]) for k in range(len(result.counts))],
+            [estimate(result.scores[row.label][0, ..., k]) for k in range(len(result.counts))],
         )
         for row in result.rows
     ]
@@ -254,20 +253,15 @@ def _notes(result: ProbeResult) -> list[str]:
     return [*notes, *(f"{name}: {what}" for name, what in result.provenance["linear"].items())]
 
 
-def _differences(scores: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
-    """Estimates of the differences on the same subjects and draws."""
-    return _estimates({metric: values - reference[metric] for metric, values in scores.items()})
-
-
-def _estimates(scores: Mapping[str, Any]) -> dict[str, Any]:
+def _estimates(scores: Doubles) -> dict[str, Any]:
     """Estimates by metric and number of labels."""
     return {
         metric: [asdict(estimate(values[..., k])) for k in range(values.shape[-1])]
-        for metric, values in scores.items()
+        for metric, values in zip(METRICS, scores, strict=True)
     }
 
 
-def _means(scores: Any) -> list[float]:
+def _means(scores: Doubles) -> list[float]:
     """Mean of what there is, by number of labels."""
     by_count = [values[np.isfinite(values)] for values in np.moveaxis(scores, -1, 0)]
     return [float(kept.mean()) if kept.size else float("nan") for kept in by_count]

@@ -27,7 +27,6 @@ from rtbrain.learn.probe.encoders import (
     window_length_s,
 )
 from rtbrain.learn.probe.label_efficiency import (
-    METRICS,
     LabelDraw,
     draw_windows,
     max_labels,
@@ -44,6 +43,7 @@ from rtbrain.learn.probe.report import (
 )
 from rtbrain.learn.probe.windows import SubjectWindows, subject_windows
 from rtbrain.progress import OnProgress, show_progress
+from rtbrain.types import Doubles, Ints
 
 
 def run_probe(options: ProbeOptions, out: Path | None) -> None:
@@ -75,26 +75,26 @@ def _probe(options: ProbeOptions, console: Console) -> ProbeResult:
         name: None for one in named for name in require_unseen_subjects(one, options.subjects)
     }
     classes, embargo_s = options.classes or _classes(sessions), window_length_s(corpus)
-    windows = _windows(sessions, classes, encoders)
+    delays_s = [one.delay_s for one in encoders.trained]
+    windows = {
+        subject: subject_windows(several, classes, neural_delays_s=delays_s)
+        for subject, several in sessions.items()
+    }
     counts, left_out = _counts(options.counts, list(windows.values()), embargo_s)
-    parts: list[dict[str, dict[str, Any]]] = []
-    dimensions: list[dict[str, Any]] = []
+    parts, dimensions = [], []
     with show_progress(console) as on_progress:
         for each in windows.values():
             draws = draw_windows(each, counts, n_seeds=options.n_seeds, embargo_s=embargo_s)
             scores, found = _of_subject(each, encoders, draws, embargo_s, on_progress)
             parts.append(scores)
             dimensions.append(found)
-    scores = {
-        label: {metric: np.stack([part[label][metric] for part in parts], 1) for metric in by}
-        for label, by in parts[0].items()
-    }
-    joined = {name: np.concatenate([found[name] for found in dimensions]) for name in dimensions[0]}
+    joint = {label: np.stack([part[label] for part in parts], axis=2) for label in parts[0]}
+    counted = {name: np.concatenate([each[name] for each in dimensions]) for name in dimensions[0]}
     provenance = _provenance(options, classes, windows, encoders) | {
         "training_unknown": list(unknown),
         "embargo_s": embargo_s,
     }
-    return ProbeResult(row_names(encoders), scores, joined, counts, left_out, provenance)
+    return ProbeResult(row_names(encoders), joint, counted, counts, left_out, provenance)
 
 
 def _of_subject(
@@ -103,8 +103,8 @@ def _of_subject(
     draws: Sequence[LabelDraw],
     embargo_s: float,
     on_progress: OnProgress,
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Scores [n_runs, n_seeds, n_counts] by row and metric, and dimensions of the contacts."""
+) -> tuple[dict[str, Doubles], dict[str, Ints]]:
+    """Scores [n_metrics, n_runs, n_seeds, n_counts] by row, and dimensions of the contacts."""
     n_fits = sum(len(encoders.compared.get(row.owner, [""])) for row in row_names(encoders))
     embedded, counted, fitted = (
         _steps(on_progress, total, f"{windows.subject}: {what}")
@@ -129,9 +129,7 @@ def _of_subject(
             )
             for run, model in zip(rows[name.label], models, strict=True)
         ]
-        scores[name.label] = {
-            metric: np.stack([one[metric] for one in found]) for metric in METRICS
-        }
+        scores[name.label] = np.stack(found, axis=1)
     return scores, dimensions
 
 
@@ -171,17 +169,6 @@ def _encoders(options: ProbeOptions, corpus: Corpus) -> ProbeEncoders:
                 "these cannot be paired: give as many of both, or one"
             )
     return encoders
-
-
-def _windows(
-    sessions: Mapping[str, Sequence[CorpusSession]], classes: Sequence[str], encoders: ProbeEncoders
-) -> dict[str, SubjectWindows]:
-    """Windows of each subject, labelled at every moment that an encoder describes."""
-    delays_s = [one.delay_s for one in encoders.trained]
-    return {
-        subject: subject_windows(several, classes, neural_delays_s=delays_s)
-        for subject, several in sessions.items()
-    }
 
 
 def _classes(sessions: Mapping[str, Sequence[CorpusSession]]) -> tuple[str, ...]:

@@ -122,12 +122,12 @@ def test_planted_features_come_in_their_known_order(windows: SubjectWindows) -> 
         probe_subject(windows, FrozenRow([features]), draws, embargo_s=LENGTH_S)
         for features in (strong, weak, nothing)
     ]
-    few, many = np.stack([scores["auc"].mean(axis=0) for scores in found]).T
+    few, many = np.stack([auc.mean(axis=0) for auc, _ in found]).T
     assert few[0] > few[1] > few[2]
     assert many[0] > 0.95
     assert many[1] > few[1] + 0.02
     assert abs(many[2] - 0.5) < 0.15
-    assert found[0]["balanced_accuracy"].shape == (4, 2)
+    assert found[0].shape == (2, 4, 2)
 
 
 def test_labels_that_say_nothing_score_at_chance(windows: SubjectWindows) -> None:
@@ -142,7 +142,7 @@ def test_labels_that_say_nothing_score_at_chance(windows: SubjectWindows) -> Non
             other = replace(windows, labelled=replace(windows.labelled, targets=targets))
             draws = draw_windows(other, [60], n_seeds=2, embargo_s=LENGTH_S)
             row = FrozenRow([features[:, 1:]])
-            scores.append(probe_subject(other, row, draws, embargo_s=LENGTH_S)["auc"])
+            scores.append(probe_subject(other, row, draws, embargo_s=LENGTH_S)[0])
     values = np.concatenate(scores).ravel()
     assert abs(values.mean() - 0.5) < 3 * values.std() / np.sqrt(values.size)
 
@@ -151,7 +151,7 @@ def test_a_seed_has_its_own_features_where_there_are_several(windows: SubjectWin
     several = [noisy(windows, 0.2, 1), noisy(windows, 0.2, 1)[:, ::-1].copy() * 0]
     draws = draw_windows(windows, [40], n_seeds=2, embargo_s=LENGTH_S)
     found = probe_subject(windows, FrozenRow(several), draws, embargo_s=LENGTH_S)
-    strong, nothing = found["auc"][:, 0]
+    strong, nothing = found[0, :, 0]
     assert strong > 0.95
     assert nothing == 0.5
 
@@ -168,9 +168,9 @@ def test_a_tuned_row_scores_what_its_fit_gives_and_leaves_its_encoder_as_it_was(
     several[..., :8] += 2 * windows.labelled.targets[:, None, None]
     row = TunedRow(popts, list(several), 4)
     draws = draw_windows(windows, [6, 80], n_seeds=2, embargo_s=LENGTH_S)
-    scores = probe_subject(windows, row, draws[::2], embargo_s=30.0)["auc"]
+    scores = probe_subject(windows, row, draws[::2], embargo_s=30.0)[0]
     assert np.isnan(scores[:, 0]).all()  # six windows leave no block to stop on, 30 s away
-    scores = probe_subject(windows, row, draws[1::2], embargo_s=LENGTH_S)["auc"]
+    scores = probe_subject(windows, row, draws[1::2], embargo_s=LENGTH_S)[0]
     draw = draws[3]
     embeddings = ChannelEmbeddings(
         several[1], lip_positions(windows.sessions[0].montage), windows.good
