@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import build_decoder, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.decoder import Readout, read_bundle
-from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
+from rtbrain.decoder import Readout
+from rtbrain.encoder import EncoderModel, StreamingBERT
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.files import atomic_file, require_writable_file
 from rtbrain.learn.fit.features import gather
+from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, show_progress
 from rtbrain.recording.open import read_recording
@@ -103,13 +102,10 @@ def embed_recording(
 def _chunks(source: ReplaySource, tail_s: float, on_progress: OnProgress) -> Iterator[Chunk]:
     """Chunks of a source, then its last sample held for a while."""
     last: Chunk | None = None
-    n_read = 0
-    while (chunk := source.pull(0.0)) is not None:
-        _refuse_not_finite(chunk, source)
+    for chunk in chunks_of(source, source.n_samples, on_progress, "embedding"):
+        _require_finite(chunk, source)
         last = chunk if chunk.n_samples else last
-        n_read += chunk.n_samples
         yield chunk
-        on_progress(n_read, source.n_samples, "embedding")
     n_tail = math.ceil(tail_s * source.montage.sfreq_hz)
     if last is None or not n_tail:
         return
@@ -118,7 +114,7 @@ def _chunks(source: ReplaySource, tail_s: float, on_progress: OnProgress) -> Ite
     yield Chunk(data, stamps, last.first_sample + last.n_samples)
 
 
-def _refuse_not_finite(chunk: Chunk, source: ReplaySource) -> None:
+def _require_finite(chunk: Chunk, source: ReplaySource) -> None:
     finite = np.isfinite(chunk.data)
     if finite.all():
         return
@@ -139,7 +135,15 @@ def _named_space(montage: Montage, space: str | None) -> Montage:
     return replace(montage, space=space)
 
 
-def _recipe(front_end: FrontEnd, model: EncoderModel) -> Recipe:
+def embed_recipe(
+    length_s: float,
+    hop_s: float | None,
+    reference: str,
+    notch: str,
+    pool: str,
+    form: str,
+    model: EncoderModel,
+) -> Recipe:
     """Recipe of these flags; rates and frames as published."""
     length_s, hop_s, reference, notch, pool, form = front_end
     published = load_settings("published", Recipe)
@@ -192,15 +196,14 @@ def _arrays(
     }
     if readout is not None:
         embeddings = (
-            Embedding(channels, population, float(t_neural), float(t_stop), Quality(good))
-            for channels, population, t_neural, t_stop, good in zip(
-                found.channels,
-                found.rows[""],
-                found.t_neural,
-                found.t_stop,
-                found.good,
-                strict=True,
+            Embedding(
+                found.channels[row],
+                found.rows[""][row],
+                float(found.t_neural[row]),
+                float(found.t_stop[row]),
+                Quality(found.good[row]),
             )
+            for row in range(found.t_stop.size)
         )
         arrays["decode"] = np.stack([readout(item).values for item in embeddings])
     return arrays

@@ -136,17 +136,7 @@ def decode_labelled(
 ) -> tuple[CollectingSink, list[Decode], Labelled]:
     """All decodes of a recording, those that are valid, and the labels of these.
 
-    Parameters
-    ----------
-    decoder : tuple
-        As `decoder_for` gives it.
-
-    Raises
-    ------
-    RecordingError
-        No decode is valid.
-    SettingsError
-        The labels are not those of the decoder.
+    RecordingError if none is valid, SettingsError if the labels are not those of the decoder.
     """
     window = bundle.recipe.window
     session = virtual_session(
@@ -179,15 +169,7 @@ def decode_labelled(
 def score_recorded_decodes(
     recording: Any, name: str, bundle: Bundle, labels: LabelSettings, threshold: float
 ) -> dict[str, Any]:
-    """Figures of a recorded decode stream, as `score_decodes` gives them.
-
-    Raises
-    ------
-    SettingsError
-        The labels are not states, or the stream is no decode stream of this bundle.
-    RecordingError
-        The file has no such stream.
-    """
+    """Figures of a recorded decode stream, as `score_decodes` gives them."""
     if labels.classes is None:
         raise SettingsError("decodes are scored against states: name their markers as classes")
     read = read_recording(recording, stream=name)

@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,9 +31,8 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
 from rtbrain.tables import table
-from rtbrain.types import Embedding, Floats, Quality, Spectrogram
+from rtbrain.types import Embedding, Floats, Spectrogram
 
-_MAX_COMPARED = 64  # windows: the eager model is slow
 _MAX_STEPS, _MIN_STEPS, _MAX_S = 100, 5, 20.0
 _MIN_STEPS_OF_P99 = 100  # with fewer, it is the slowest step
 
@@ -59,79 +58,58 @@ class AlternatedTimes:
     n_steps: int
 
 
-class CompiledCheck:
-    """Plays recordings to two encoders at once, and compares them."""
+def compare_encoders(
+    console: Console,
+    bundle: Bundle,
+    paired: PairedEncoder,
+    recordings: Iterable[tuple[CheckRecording, tuple[FeaturePipeline, Readout]]],
+) -> CheckResult:
+    """Decode recordings by both encoders at once, each by its decoder, and compare them."""
+    scored: list[tuple[Floats, Floats]] = []
+    labelled: dict[str, Labelled] = {}
+    for one, decoder in recordings:
+        found = _play(console, bundle, paired, one, decoder)
+        if found is not None:
+            before, after, labelled[one.source] = found
+            scored.append((before, after))
+    channels, population = paired.differences()
+    changes, n_labelled = {}, 0
+    if scored:
+        before, after = map(np.concatenate, zip(*scored, strict=True))
+        n_labelled = len(before)
+        parts = list(labelled.values())
+        whole = join_labels(parts, [part.rows.size for part in parts], list(labelled))
+        changes = score_changes(before, after, whole, block_s=2 * paired.length_s)
+    return CheckResult(channels, population, paired.n_compared, changes, n_labelled)
 
-    def __init__(
-        self,
-        console: Console,
-        bundle: Bundle,
-        before: Stage[Spectrogram, Embedding],
-        after: Stage[Spectrogram, Embedding],
-        exact: Callable[..., tuple[Floats, Floats]],
-        *,
-        duration_s: float,
-    ) -> None:
-        window = bundle.recipe.window
-        self._length_s = window.length_s
-        n_windows = 1 if window.hop_s is None else int(duration_s / window.hop_s)
-        self._paired = PairedEncoder(
-            before,
-            after,
-            exact,
-            length_s=window.length_s,
-            most=_MAX_COMPARED,
-            every=max(1, n_windows // _MAX_COMPARED),
+
+def _play(
+    console: Console,
+    bundle: Bundle,
+    paired: PairedEncoder,
+    one: CheckRecording,
+    decoder: tuple[FeaturePipeline, Readout],
+) -> tuple[Floats, Floats, Labelled] | None:
+    """Decodes before and after, and labels, from an embargo after its calibration on."""
+    paired.reset()
+    half_s = one.calibrates_until_s
+    paired.from_s = half_s + paired.length_s if half_s else 0.0
+    features, readout = decoder
+    decodes = PairedReadout(readout, copy.copy(readout), paired)
+    both = (replace(features, encoder=paired), decodes)
+    with show_progress(console) as on_progress:
+        if one.labels is None:
+            session, n = one.session(), one.recording.n_samples
+            play_recording(bundle, session, n, both, on_progress=on_progress, what="comparing")
+            return None
+        _, valid, labelled = decode_labelled(
+            bundle, one.recording, one.labels, both, on_progress=on_progress
         )
-        self._console, self._bundle = console, bundle
-        # Of each labelled recording: decodes before and after.
-        self._scored: list[tuple[Floats, Floats]] = []
-        self._labelled: dict[str, Labelled] = {}
-
-    def play(self, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]) -> None:
-        """Decode a recording by both encoders, from an embargo after its calibration on."""
-        self._paired.reset()
-        half_s = one.calibrates_until_s
-        self._paired.from_s = half_s + self._length_s if half_s else 0.0
-        features, readout = decoder
-        decodes = PairedReadout(readout, copy.copy(readout), self._paired)
-        both = (replace(features, encoder=self._paired), decodes)
-        with show_progress(self._console) as on_progress:
-            if one.labels is None:
-                session, n = one.session(), one.recording.n_samples
-                play_recording(
-                    self._bundle, session, n, both, on_progress=on_progress, what="comparing"
-                )
-                return
-            _, valid, labelled = decode_labelled(
-                self._bundle, one.recording, one.labels, both, on_progress=on_progress
-            )
-        others = [decode for decode in decodes.decodes if decode.quality.valid]
-        before, after = (
-            np.stack([found[row].values for row in labelled.rows]) for found in (valid, others)
-        )
-        self._scored.append((before, after))
-        self._labelled[one.source] = labelled
-
-    def compare(self, windows: Sequence[Floats]) -> None:
-        """Encode spectrograms by both encoders, every channel good."""
-        for number, data in enumerate(windows):
-            good = np.ones(len(data), np.bool_)
-            # Stamped as if one window came after the other.
-            self._paired(Spectrogram(data, (1 + number) * self._length_s, Quality(good)))
-
-    def result(self) -> CheckResult:
-        """Comparison over everything played."""
-        channels, population = self._paired.differences()
-        scores, n_labelled = {}, 0
-        if self._scored:
-            before, after = map(np.concatenate, zip(*self._scored, strict=True))
-            n_labelled = len(before)
-            parts = list(self._labelled.values())
-            sizes = [part.rows.size for part in parts]
-            labelled = join_labels(parts, sizes, list(self._labelled))
-            scores = score_changes(before, after, labelled, block_s=2 * self._length_s)
-        return CheckResult(channels, population, self._paired.n_compared, scores, n_labelled)
+    others = [decode for decode in decodes.decodes if decode.quality.valid]
+    before, after = (
+        np.stack([found[row].values for row in labelled.rows]) for found in (valid, others)
+    )
+    return before, after, labelled
 
 
 def time_alternately(

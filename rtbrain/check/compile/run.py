@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from rtbrain.check.compile.check import (
     CheckResult,
-    CompiledCheck,
     CompileOutcome,
+    compare_encoders,
     compile_notes,
     compile_report,
     compile_table,
@@ -32,7 +33,7 @@ from rtbrain.check.compile.inputs import (
     synthetic_stand_in,
     was_fitted_on,
 )
-from rtbrain.check.compile.paired import decisive, eager_reference
+from rtbrain.check.compile.paired import PairedEncoder, decisive, eager_reference
 from rtbrain.decoder import Bundle, Readout, read_bundle
 from rtbrain.encoder import (
     ApprovedRuntime,
@@ -53,7 +54,9 @@ from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.live.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.types import Floats, Mask
+from rtbrain.types import Floats, Mask, Quality, Spectrogram
+
+_MAX_COMPARED = 64  # windows: the eager model is slow
 
 Decoder = tuple[FeaturePipeline, Readout]
 
@@ -139,21 +142,28 @@ def _compare(
     after: _Compiled,
     windows: list[Floats],
 ) -> CheckResult:
-    length_s = job.bundle.recipe.window.length_s
-    check = CompiledCheck(
-        job.console,
-        job.bundle,
+    window = job.bundle.recipe.window
+    seconds = sum(one.checked_s(window.length_s) for one in compared)
+    n_windows = 1 if window.hop_s is None else int(seconds / window.hop_s)
+    paired = PairedEncoder(
         before[0].encoder,
         after.stage,
         after.exact,
-        duration_s=sum(one.checked_s(length_s) for one in compared),
+        window.length_s,
+        _MAX_COMPARED,
+        every=max(1, n_windows // _MAX_COMPARED),
     )
     if windows and not job.checked and job.calibrated is None:
-        check.compare(windows)
-    else:
-        for number, one in enumerate(compared):
-            check.play(one, job.uncompiled(one) if number else _reset(before))
-    return check.result()
+        for number, data in enumerate(windows):
+            good = np.ones(len(data), np.bool_)
+            # Stamped as if one window came after the other.
+            paired(Spectrogram(data, (1 + number) * window.length_s, Quality(good)))
+        compared = []
+    recordings = (
+        (one, job.uncompiled(one) if number else _reset(before))
+        for number, one in enumerate(compared)
+    )
+    return compare_encoders(job.console, job.bundle, paired, recordings)
 
 
 def _reset(decoder: Decoder) -> Decoder:
