@@ -5,23 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import build_decoder, model_of_bundle
-from rtbrain.decoder import read_bundle
-from rtbrain.encoder import open_model
-from rtbrain.errors import SettingsError
-from rtbrain.files import require_writable_file
-from rtbrain.learn.embed import (
-    embed_recipe,
-    embedding_arrays,
-    name_space,
-    require_hidden_states,
-    save_arrays,
-)
-from rtbrain.progress import show_progress
-from rtbrain.recording.open import read_recording
-from rtbrain.recording.playing import print_notes
-from rtbrain.recording.replay import ReplaySource
+from rtbrain.config.flags import NpyRate, XdfStream, names_of
+from rtbrain.learn.embed import FrontEnd, embed_recording
 
 
 def command(
@@ -83,20 +68,3 @@ def command(
         stream=stream,
         space=space,
     )
-    print_notes(played, scale)
-    montage = name_space(source.montage, space)
-    if bundle is not None:
-        opened = read_bundle(bundle)
-        (features, readout), model = build_decoder(opened, montage), model_of_bundle(opened)
-    elif encoder is not None:
-        model = open_model(encoder, popt, pool, form=form)
-        recipe = embed_recipe(length, hop, reference, notch, pool, form, model)
-        features, readout = build_feature_pipeline(recipe, montage, model=model), None
-    if hidden:
-        require_hidden_states(model)
-    with_population = popt is not None or readout is not None
-    with show_progress(Console()) as on_progress:
-        arrays = embedding_arrays(
-            features, readout, model if hidden else None, with_population, source, on_progress
-        )
-    save_arrays(out, arrays)

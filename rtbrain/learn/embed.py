@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from rtbrain.build import build_feature_pipeline
+from rtbrain.bundling import build_decoder, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.decoder import Readout
-from rtbrain.encoder import EncoderModel, StreamingBERT
+from rtbrain.decoder import Readout, read_bundle
+from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.files import atomic_file, require_writable_file
 from rtbrain.learn.fit.features import gather
@@ -135,15 +137,7 @@ def _named_space(montage: Montage, space: str | None) -> Montage:
     return replace(montage, space=space)
 
 
-def embed_recipe(
-    length_s: float,
-    hop_s: float | None,
-    reference: str,
-    notch: str,
-    pool: str,
-    form: str,
-    model: EncoderModel,
-) -> Recipe:
+def _recipe(front_end: FrontEnd, model: EncoderModel) -> Recipe:
     """Recipe of these flags; rates and frames as published."""
     length_s, hop_s, reference, notch, pool, form = front_end
     published = load_settings("published", Recipe)
@@ -196,14 +190,15 @@ def _arrays(
     }
     if readout is not None:
         embeddings = (
-            Embedding(
-                found.channels[row],
-                found.rows[""][row],
-                float(found.t_neural[row]),
-                float(found.t_stop[row]),
-                Quality(found.good[row]),
+            Embedding(channels, population, float(t_neural), float(t_stop), Quality(good))
+            for channels, population, t_neural, t_stop, good in zip(
+                found.channels,
+                found.rows[""],
+                found.t_neural,
+                found.t_stop,
+                found.good,
+                strict=True,
             )
-            for row in range(found.t_stop.size)
         )
         arrays["decode"] = np.stack([readout(item).values for item in embeddings])
     return arrays

@@ -1,33 +1,20 @@
 """A recording to rows of features: what a decoder, and each control, sees of each window."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import scipy.fft
 from scipy.signal import get_window
 
 from rtbrain.errors import SettingsError
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
 _FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
 _HIGHEST_HZ = 150.0
-
-
-class SpectrogramEncoder(Protocol):
-    """The way from chunks to spectrograms, as `rtbrain.pipeline.FeaturePipeline` has it."""
-
-    @property
-    def spectrogram(self) -> Stage[Window, Spectrogram]:
-        """Spectrogram of a window."""
-        ...
-
-    def cut(self, chunk: Chunk) -> Iterator[Window]:
-        """Filter a chunk and cut the windows that it completes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +32,7 @@ class FeatureRows:
 
 def gather(
     chunks: Iterable[Chunk],
-    pipeline: SpectrogramEncoder,
+    pipeline: FeaturePipeline,
     encoders: Mapping[str, Stage[Spectrogram, Embedding]],
     *,
     raw: Mapping[str, Callable[[Window], Floats]] | None = None,
