@@ -207,10 +207,7 @@ def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
 
 
 def score_decodes(
-    decodes: Sequence[Decode],
-    valid: Sequence[Decode],
-    labelled: Labelled,
-    threshold: float | None,
+    decodes: Sequence[Decode], valid: Sequence[Decode], labelled: Labelled, threshold: float | None
 ) -> dict[str, Any]:
     """Scores of every decode against its label, and of classes as events above a threshold."""
     values = np.stack([decode.values for decode in valid])[labelled.rows]

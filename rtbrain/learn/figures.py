@@ -73,11 +73,7 @@ def draw_confusion(outputs: Floats, targets: Ints, names: Sequence[str]) -> Figu
 
 
 def draw_roc(
-    outputs: Floats,
-    targets: Ints,
-    names: Sequence[str],
-    *,
-    null: tuple[float, float] | None,
+    outputs: Floats, targets: Ints, names: Sequence[str], *, null: tuple[float, float] | None
 ) -> Figure:
     """ROC curve of each class against the rest; of two classes, of the second."""
     kept = np.isfinite(outputs).all(axis=1)

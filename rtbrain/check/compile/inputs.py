@@ -202,10 +202,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
 
 
 def recorded_windows(
-    console: Console,
-    bundle: Bundle,
-    one: CheckRecording,
-    decoder: tuple[FeaturePipeline, Readout],
+    console: Console, bundle: Bundle, one: CheckRecording, decoder: tuple[FeaturePipeline, Readout]
 ) -> list[Floats]:
     """Spectrograms of a recording to calibrate on, made by the decoder's own stages."""
     window = bundle.recipe.window
@@ -237,10 +234,7 @@ def _every(duration_s: float, window: WindowSettings) -> int:
 
 
 def corpus_windows(
-    folder: Path,
-    recipe: Recipe,
-    shape: tuple[int, int, int],
-    checked: Sequence[CheckRecording],
+    folder: Path, recipe: Recipe, shape: tuple[int, int, int], checked: Sequence[CheckRecording]
 ) -> list[Floats]:
     """Spectrograms from all over a corpus to calibrate on, in the decoder's shape.
 

@@ -117,9 +117,7 @@ def virtual_session(
 ) -> VirtualSession:
     """A recording as a virtual live session; `extra` are events besides its own."""
     source = ReplaySource(
-        recording,
-        chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
-        names=names,
+        recording, chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)), names=names
     )
     return VirtualSession(source, (*recording.events, *extra), target=target)
 

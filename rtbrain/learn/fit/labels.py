@@ -60,11 +60,7 @@ class Labelled:
         """Some of the windows, by their positions."""
         several = np.asarray(self.recordings)[at].tolist() if len(self.recordings) else ()
         return replace(
-            self,
-            rows=self.rows[at],
-            targets=self.targets[at],
-            t_s=self.t_s[at],
-            recordings=several,
+            self, rows=self.rows[at], targets=self.targets[at], t_s=self.t_s[at], recordings=several
         )
 
 

@@ -53,10 +53,7 @@ class FitRows:
     def fit(self) -> FittedReadout:
         """Readout of all rows."""
         return fit_readout(
-            self.features,
-            self.labelled,
-            embargo_s=self.embargo_s,
-            max_windows=self.max_windows,
+            self.features, self.labelled, embargo_s=self.embargo_s, max_windows=self.max_windows
         )
 
     def validate(self, folds: Sequence[Fold], on_fold: Callable[[], None]) -> CrossValidated:

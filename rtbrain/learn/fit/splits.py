@@ -177,10 +177,7 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
 
 
 def bootstrap_scores(
-    score: Callable[[Ints], Mapping[str, float]],
-    labelled: Labelled,
-    *,
-    block_s: float,
+    score: Callable[[Ints], Mapping[str, float]], labelled: Labelled, *, block_s: float
 ) -> dict[str, tuple[float, float]]:
     """Middle 95 % of what `score` gives for rows of windows, over draws of blocks of time."""
     block = time_blocks(labelled, block_s)

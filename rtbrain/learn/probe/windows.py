@@ -63,10 +63,7 @@ class SubjectWindows:
 
 
 def subject_windows(
-    sessions: Sequence[CorpusSession],
-    classes: Sequence[str],
-    *,
-    neural_delays_s: Sequence[float],
+    sessions: Sequence[CorpusSession], classes: Sequence[str], *, neural_delays_s: Sequence[float]
 ) -> SubjectWindows:
     """Label the windows of a subject with the states that its markers began.
 
