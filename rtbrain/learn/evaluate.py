@@ -17,7 +17,6 @@ from rtbrain.learn.fit.inputs import (
     label_windows,
     open_recordings,
     resolve_tasks,
-    rest_cues,
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
@@ -139,12 +138,7 @@ def decode_labelled(
     RecordingError if none is valid, SettingsError if the labels are not those of the decoder.
     """
     window = bundle.recipe.window
-    session = virtual_session(
-        recording,
-        recording.montage.names,
-        target=labels.channel,
-        extra=rest_cues(recording, labels, window),
-    )
+    session = virtual_session(recording, labels, window)
     kept = play_recording(
         bundle, session, recording.n_samples, decoder, on_progress=on_progress, what=what
     )

@@ -20,14 +20,10 @@ Score = dict[str, float]
 
 
 def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
-    """Scores of outputs, by the kind of their targets; rows with NaN are left out.
+    """Scores of probabilities or values [n_windows, n_outputs]; rows with NaN are left out.
 
-    Parameters
-    ----------
-    outputs : ndarray, float [n_windows, n_outputs]
-        Probabilities, or values.
-    targets : ndarray, int64 [n_windows], or float [n_windows, n_outputs]
-        Class numbers, -1 where there is none, or values.
+    Targets are class numbers, int64 [n_windows], -1 where there is none, or values
+    [n_windows, n_outputs].
     """
     if targets.dtype == np.int64:
         return score_classes(outputs, targets)
@@ -35,21 +31,9 @@ def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
 
 
 def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequence[str]) -> Ints:
-    """Class that held at each time: that of the last marker at or before it.
+    """Class number that held at each time, int64 [n_windows]: that of the last marker, or -1.
 
-    Parameters
-    ----------
-    times : ndarray, float64 [n_windows]
-        Seconds.
-    markers : sequence of (seconds, text)
-        In the order of time; other texts are ignored.
-    labels : sequence of str
-        Names of the classes.
-
-    Returns
-    -------
-    ndarray, int64 [n_windows]
-        Class numbers; -1 before the first marker.
+    Markers are (s, text) in the order of time; texts that are no label are ignored.
     """
     changes = [(stamp, labels.index(text)) for stamp, text in markers if text in labels]
     if not changes:

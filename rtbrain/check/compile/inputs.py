@@ -123,9 +123,7 @@ class CheckRecording:
 
     def session(self) -> VirtualSession:
         """Session from its first sample on, without its target."""
-        target = None if self.labels is None else self.labels.channel
-        names = self.recording.montage.names
-        return virtual_session(self.recording, names, target=target)
+        return virtual_session(self.recording, self.labels)
 
 
 def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack) -> CheckRecording:

@@ -231,7 +231,7 @@ class FittedDecoder:
         with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
             opened,
         ):
-            session = virtual_session(opened, opened.montage.names)
+            session = virtual_session(opened)
             decoder = decoder_for(self.bundle, opened)
             n_samples = opened.n_samples
             kept = play_recording(self.bundle, session, n_samples, decoder, on_progress=on_progress)
@@ -261,7 +261,7 @@ class FittedDecoder:
         with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
             opened,
         ):
-            session = virtual_session(opened, opened.montage.names)
+            session = virtual_session(opened)
             pipeline = decoder_for(self.bundle, opened)[0]
             bound = bind_session(self.bundle, session)
             chunks = chunks_of(bound, opened.n_samples, on_progress, "features")

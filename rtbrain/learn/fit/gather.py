@@ -20,7 +20,6 @@ from rtbrain.learn.fit.inputs import (
     channels_to_use,
     chunks_of,
     label_windows,
-    rest_cues,
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, half_of, join_labels
@@ -118,14 +117,13 @@ def gather_recordings(
     on_progress: OnProgress,
 ) -> LabelledFeatures:
     """Run every recording through the live stages and label its windows."""
-    window, target = recipe.window, labels.channel
-    names = _channels(recordings, settings, target)
-    montage = recordings[0].montage.pick([name for name in names if name != target])
+    window = recipe.window
+    names = _channels(recordings, settings, labels.channel)
+    montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
     pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
     parts, labelled = [], []
     for number, recording in enumerate(recordings):
-        cues = rest_cues(recording, labels, window)
-        session = virtual_session(recording, names, target=target, extra=cues)
+        session = virtual_session(recording, labels, window, names)
         pipeline.reset()
         for name, encoder in encoders.items():
             if name != FEWER:  # it goes on drawing

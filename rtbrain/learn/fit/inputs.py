@@ -110,16 +110,27 @@ def channels_to_use(recording: Recording, target: str | None) -> list[str]:
 
 def virtual_session(
     recording: Recording,
-    names: Sequence[str],
-    *,
-    target: str | None = None,
-    extra: Sequence[Event] = (),
+    labels: LabelSettings | None = None,
+    window: WindowSettings | None = None,
+    names: Sequence[str] | None = None,
 ) -> VirtualSession:
-    """A recording as a virtual live session; `extra` are events besides its own."""
+    """A recording as a virtual live session, without the channel that the labels predict.
+
+    With a window, events besides the recording's own cut the windows of rest, if it is labelled.
+    """
     source = ReplaySource(
-        recording, chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)), names=names
+        recording,
+        chunk_samples=max(1, round(_CHUNK_S * recording.montage.sfreq_hz)),
+        names=recording.montage.names if names is None else names,
     )
-    return VirtualSession(source, (*recording.events, *extra), target=target)
+    target = None if labels is None else labels.channel
+    events = list(recording.events)
+    if labels is not None and labels.events is not None and labels.rest and window is not None:
+        cues = _cues(recording, labels, window)
+        ends = cues.t_stop[cues.targets == len(labels.events)]
+        lead_s = window.offset_s + window.length_s
+        events += [Event(float(end) - lead_s, 0.0, REST) for end in ends]
+    return VirtualSession(source, events, target=target)
 
 
 def chunks_of(
@@ -131,15 +142,6 @@ def chunks_of(
         n_read += chunk.n_samples
         yield chunk
         on_progress(n_read, n_samples, what)
-
-
-def rest_cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -> list[Event]:
-    """Events that cut the windows of rest, if the labels include rest."""
-    if labels.events is None or not labels.rest:
-        return []
-    cues = _cues(recording, labels, window)
-    ends = cues.t_stop[cues.targets == len(labels.events)]
-    return [Event(float(end) - window.offset_s - window.length_s, 0.0, REST) for end in ends]
 
 
 def _cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -> Cues:

@@ -12,10 +12,9 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from scipy.special import stdtrit
 
-from rtbrain.encoder import PopT, random_encoder
+from rtbrain.encoder import PopT, on_threads, random_encoder
 from rtbrain.errors import SettingsError
 from rtbrain.learn.corpus.corpus import placed_positions
 from rtbrain.learn.fit.cross_validation import outputs_of
@@ -81,22 +80,19 @@ class TunedRow:
         positions, placed = placed_positions(windows.sessions[0].montage)
         channels = self.channels[draw.seed % len(self.channels)]
         embeddings = ChannelEmbeddings(channels, positions, windows.good & placed)
-        n_threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # on busy cores, products this small wait longer than they take
         try:
-            tuned = tune_popt(
-                self.popts[draw.seed % len(self.popts)],
-                embeddings,
-                windows.labelled,
-                embargo_s=embargo_s,
-                seed=draw.seed,
-                n_steps=self.n_steps,
-                train=draw.train,
-            )
+            with on_threads(1):  # on busy cores, products this small wait longer than they take
+                tuned = tune_popt(
+                    self.popts[draw.seed % len(self.popts)],
+                    embeddings,
+                    windows.labelled,
+                    embargo_s=embargo_s,
+                    seed=draw.seed,
+                    n_steps=self.n_steps,
+                    train=draw.train,
+                )
         except SettingsError:  # the report counts the NaN
             return dict.fromkeys(METRICS, math.nan)
-        finally:
-            torch.set_num_threads(n_threads)
         population = population_of(tuned.popt, embeddings, draw.test)
         outputs = outputs_of(tuned.readout, population, np.arange(draw.test.size))
         return scores_of(outputs, windows.labelled.targets[draw.test])

@@ -3,7 +3,7 @@
 Legend: N windows, C channels, T frames, F freqs, D features.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,12 +114,6 @@ def _labelled(
     return rows, states[:, rows]
 
 
-def pooled(n_frames: int, pool: str, n_pooled: int) -> slice:
-    """Frames that an encoder averages, as in `rtbrain.encoder.BrainBERT.embed`."""
-    start = n_frames // 2 - n_pooled // 2 if pool == "centre" else n_frames - n_pooled
-    return slice(start, start + n_pooled)
-
-
 def embedded(
     windows: SubjectWindows,
     encoders: Mapping[str, ChannelEncoder],
@@ -133,7 +127,9 @@ def embedded(
     """Channel embeddings by encoder, and other features, in one pass over the corpus."""
     good = windows.good
     found: dict[str, list[Floats]] = {name: [] for name in (*encoders, *plain)}
-    for rows in _batches(good.shape):
+    n_windows, n_channels = good.shape
+    length = max(1, _ITEMS // n_channels)
+    for rows in np.array_split(np.arange(n_windows), range(length, n_windows, length)):
         items = windows.read(rows)  # [N, C, T, F]
         N, C, T, F = items.shape
         parts = {name: read(items) for name, read in plain.items()}
@@ -161,17 +157,11 @@ def filled(channels: Floats, good: Mask) -> Floats:
     return channels.reshape(channels.shape[0], -1)
 
 
-def _batches(shape: tuple[int, ...]) -> Iterator[Ints]:
-    n_windows, n_channels = shape
-    length = max(1, _ITEMS // n_channels)
-    for first in range(0, n_windows, length):
-        yield np.arange(first, min(first + length, n_windows))
-
-
 def mean_frame(items: Floats, pool: str, n_pooled: int) -> Floats:
     """Mean of the frames that an encoder pools, as the linear mode reads it live."""
-    frames = items[:, :, pooled(items.shape[2], pool, n_pooled)]
-    mean: Floats = frames.mean(axis=2, dtype=np.float32)
+    n_frames = items.shape[2]
+    start = n_frames // 2 - n_pooled // 2 if pool == "centre" else n_frames - n_pooled
+    mean: Floats = items[:, :, start : start + n_pooled].mean(axis=2, dtype=np.float32)
     return mean
 
 
