@@ -1,6 +1,6 @@
 """The results of a probe: scores by row, their differences, dimensions, tables, a picture."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rtbrain.learn.figures import COLOURS, GREY, new_axes, save_figure
 from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
-from rtbrain.learn.probe.label_efficiency import METRICS, LabelEfficiency, RowName, estimate
+from rtbrain.learn.probe.label_efficiency import METRICS, RowName, estimate
 from rtbrain.tables import table
 from rtbrain.types import Doubles, Ints
 
@@ -45,7 +45,10 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
     subjects = list(result.provenance["windows"])
     ending = f", {RANDOM}"  # of rows that come pretrained too
     families = [name.removesuffix(ending) for name in result.scores if name.endswith(ending)]
-    over = [_over(len(subjects), result.provenance["seeds"])]
+    # What intervals are over where no score is missing.
+    over = ["seeds" if result.provenance["seeds"] > 1 else "none"]
+    if len(subjects) > 1:
+        over = ["subjects"]
     if any(len(runs) > 1 for runs in result.provenance["compared"].values()):
         over.append("subjects and runs" if len(subjects) > 1 else "runs")
     return {
@@ -80,42 +83,35 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """A line of the picture."""
-
-    label: str
-    group: int
-    is_control: bool
-    estimates: Sequence[LabelEfficiency]
-
-
-def draw_label_efficiency(
-    path: Path, counts: Sequence[int], curves: Sequence[Curve], *, title: str
-) -> None:
-    """Draw AUC against labelled windows, with 95 % intervals."""
+def draw_label_efficiency(path: Path, result: ProbeResult) -> None:
+    """Draw the AUC of every row against labelled windows, with 95 % intervals."""
+    counts, rows = result.counts, result.rows
+    families = list(dict.fromkeys(name.split(", ")[0] for name in result.scores))
     figure, axes = new_axes(8.6, 4.4)
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     width = np.log10(counts[-1] / counts[0]) if len(counts) > 1 else 1.0
-    for place, curve in enumerate(curves):
-        shift = 10 ** (_DODGE * width * (place - (len(curves) - 1) / 2))
-        means = np.array([one.mean for one in curve.estimates])
-        below = means - [one.low for one in curve.estimates]
-        above = [one.high for one in curve.estimates] - means
-        colour = COLOURS[curve.group % len(COLOURS)]
+    for place, row in enumerate(rows):
+        shift = 10 ** (_DODGE * width * (place - (len(rows) - 1) / 2))
+        auc = result.scores[row.label][0]
+        estimates = [estimate(auc[..., k]) for k in range(len(counts))]
+        means = np.array([one.mean for one in estimates])
+        below = means - [one.low for one in estimates]
+        above = [one.high for one in estimates] - means
+        group = families.index(row.label.split(", ")[0])
+        colour = COLOURS[group % len(COLOURS)]
         axes.errorbar(
             np.array(counts) * shift,
             means,
             yerr=np.maximum([below, above], 0),
             color=colour,
-            linestyle="--" if curve.is_control else "-",
-            marker=_MARKERS[curve.group % len(_MARKERS)],
-            markerfacecolor="white" if curve.is_control else colour,
+            linestyle="--" if row.is_random else "-",
+            marker=_MARKERS[group % len(_MARKERS)],
+            markerfacecolor="white" if row.is_random else colour,
             markersize=5,
             linewidth=1.6,
             elinewidth=0.9,
             capsize=2,
-            label=curve.label,
+            label=row.label,
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(counts)))
@@ -125,23 +121,10 @@ def draw_label_efficiency(
     # The interval of two subjects can reach far past any area under a curve.
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), min(high, 1.02))
-    axes.set_title(title, fontsize=10)
+    subjects, classes = result.provenance["windows"], result.provenance["classes"]
+    axes.set_title(f"{' vs '.join(classes)}, {len(subjects)} held-out subjects", fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     save_figure(figure, path)
-
-
-def probe_curves(result: ProbeResult) -> list[Curve]:
-    """Lines of the picture: the AUC of every row."""
-    families = list(dict.fromkeys(name.split(", ")[0] for name in result.scores))
-    return [
-        Curve(
-            row.label,
-            families.index(row.label.split(", ")[0]),
-            row.is_random,
-            [estimate(result.scores[row.label][0, ..., k]) for k in range(len(result.counts))],
-        )
-        for row in result.rows
-    ]
 
 
 def probe_tables(report: Mapping[str, Any]) -> Iterator[Table]:
@@ -217,13 +200,6 @@ def _pairs(result: ProbeResult) -> list[tuple[RowName, str]]:
         for row in result.rows
         if row.reads in references and not row.is_random and row.label not in own.values()
     ]
-
-
-def _over(n_subjects: int, n_seeds: int) -> str:
-    """What intervals are over where no score is missing."""
-    if n_subjects > 1:
-        return "subjects"
-    return "seeds" if n_seeds > 1 else "none"
 
 
 def _notes(result: ProbeResult) -> list[str]:

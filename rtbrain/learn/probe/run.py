@@ -37,7 +37,6 @@ from rtbrain.learn.probe.label_efficiency import (
 from rtbrain.learn.probe.report import (
     ProbeResult,
     draw_label_efficiency,
-    probe_curves,
     probe_report,
     probe_tables,
 )
@@ -56,12 +55,7 @@ def run_probe(options: ProbeOptions, out: Path | None) -> None:
     if out is None:
         return
     out.mkdir(parents=True)
-    title = (
-        f"{' vs '.join(result.provenance['classes'])}, {len(options.subjects)} held-out subjects"
-    )
-    draw_label_efficiency(
-        out / "label-efficiency.png", result.counts, probe_curves(result), title=title
-    )
+    draw_label_efficiency(out / "label-efficiency.png", result)
     write_atomically(out / "report.json", strict_json(report))
     console.print(f"{out.name}: written after {report['elapsed_s']:.0f} s")
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from rtbrain.encoder import BrainBERTSizes, random_encoder
-from rtbrain.learn.probe.label_efficiency import LabelEfficiency
-from rtbrain.learn.probe.report import Curve, draw_label_efficiency
+from rtbrain.learn.probe.label_efficiency import RowName
+from rtbrain.learn.probe.report import ProbeResult, draw_label_efficiency
 from rtbrain.learn.probe.windows import RAW, contact_dimensions, intrinsic_dimension
 from tests.learn.planted import N_FREQS, planted_session
 
@@ -44,18 +44,20 @@ def test_every_contact_is_counted_on_the_windows_where_it_is_good() -> None:
 
 
 def test_the_picture_has_one_line_per_row_and_the_same_bytes_each_time(tmp_path: Path) -> None:
-    lows = (-8.0, 0.5, float("nan"))  # of two subjects far apart; as usual; of one score
-    curves = [
-        Curve(
-            name,
-            group,
-            control,
-            [LabelEfficiency(0.6 + 0.1 * k, low, 0.9, "seeds", 0) for k, low in enumerate(lows)],
-        )
-        for name, group, control in (("one", 0, False), ("its control", 0, True), ("two", 1, False))
+    rows = [
+        RowName("one, pretrained", "", "channels"),
+        RowName("one, random", "", "channels", is_random=True),
+        RowName("two", "two", "channels"),
     ]
+    auc = np.full((1, 2, 1, 3), np.nan)
+    auc[0, :, 0, 0] = 0.3, 0.9  # of two subjects far apart; as usual; of one score
+    auc[0, :, 0, 1] = 0.7, 0.72
+    auc[0, 0, 0, 2] = 0.8
+    scores = {row.label: np.stack((auc, auc)) for row in rows}
+    provenance = {"windows": {"s1": {}, "s2": {}}, "classes": ["a", "b"]}
+    result = ProbeResult(rows, scores, {}, (25, 50, 100), {}, provenance)
     for name in ("a.png", "b.png"):
-        draw_label_efficiency(tmp_path / name, [25, 50, 100], curves, title="title")
+        draw_label_efficiency(tmp_path / name, result)
     data = (tmp_path / "a.png").read_bytes()
     assert data[:4] == b"\x89PNG"
     assert data == (tmp_path / "b.png").read_bytes()
