@@ -1,7 +1,6 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -226,13 +225,11 @@ def _events(
     moments = np.array([valid[row].t_neural for row in labelled.rows])
     duration_s = float(ready[-1] - ready[0])
     return {
-        name: asdict(
-            score_events(
-                spans_of_states(moments, labelled.targets, row),
-                alarms(ready, values[:, row], threshold),
-                duration_s,
-                grace_s=_GRACE_S,
-            )
+        name: score_events(
+            spans_of_states(moments, labelled.targets, row),
+            alarms(ready, values[:, row], threshold),
+            duration_s,
+            grace_s=_GRACE_S,
         )
         for row, name in enumerate(labelled.names)
         if row

@@ -136,17 +136,6 @@ class LabelSpan:
     stop_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class EventScores:
-    """How well the stretches of one class were detected."""
-
-    n_events: int
-    hit_rate: float
-    false_alarms_per_min: float
-    delay_s: float
-    delay_p90_s: float
-
-
 def spans_of_states(times: Times, states: Ints, state: int) -> list[LabelSpan]:
     """Stretches in which a state held, from the times of its first and last samples."""
     on = np.concatenate([[False], states == state, [False]])
@@ -167,7 +156,7 @@ def score_events(
     duration_s: float,
     *,
     grace_s: float = 0.0,
-) -> EventScores:
+) -> Score:
     """Match alarms with the stretches of a class that they should detect."""
     windows = [LabelSpan(event.start_s, event.stop_s + grace_s) for event in events]
     hit, delays = 0, []
@@ -179,13 +168,13 @@ def score_events(
             delays.append(min(begun) - window.start_s)
     false = sum(not any(_touch(alarm, window) for window in windows) for alarm in raised)
     outside_s = duration_s - sum(window.stop_s - window.start_s for window in windows)
-    return EventScores(
-        n_events=len(windows),
-        hit_rate=hit / len(windows) if windows else math.nan,
-        false_alarms_per_min=60 * false / outside_s if outside_s > 0 else math.nan,
-        delay_s=float(np.median(delays)) if delays else math.nan,
-        delay_p90_s=float(np.quantile(delays, 0.9)) if delays else math.nan,
-    )
+    return {
+        "n_events": len(windows),
+        "hit_rate": hit / len(windows) if windows else math.nan,
+        "false_alarms_per_min": 60 * false / outside_s if outside_s > 0 else math.nan,
+        "delay_s": float(np.median(delays)) if delays else math.nan,
+        "delay_p90_s": float(np.quantile(delays, 0.9)) if delays else math.nan,
+    }
 
 
 def _touch(one: LabelSpan, other: LabelSpan) -> bool:

@@ -100,21 +100,21 @@ def test_hits_delays_and_false_alarms_are_those_counted_by_hand() -> None:
         LabelSpan(55, 56),  # false
     ]
     strict = score_events(events, raised, 68.0)
-    assert strict.n_events == 4
-    assert strict.hit_rate == 0.5
-    assert strict.delay_s == pytest.approx(0.5)
-    assert strict.false_alarms_per_min == pytest.approx(60 * 3 / 60)
+    assert strict["n_events"] == 4
+    assert strict["hit_rate"] == 0.5
+    assert strict["delay_s"] == pytest.approx(0.5)
+    assert strict["false_alarms_per_min"] == pytest.approx(60 * 3 / 60)
     graceful = score_events(events, raised, 70.0, grace_s=0.5)
-    assert graceful.hit_rate == 0.75
-    assert graceful.delay_s == pytest.approx((0.5 + 2.4) / 2)
-    assert graceful.false_alarms_per_min == pytest.approx(60 * 2 / 60)
+    assert graceful["hit_rate"] == 0.75
+    assert graceful["delay_s"] == pytest.approx((0.5 + 2.4) / 2)
+    assert graceful["false_alarms_per_min"] == pytest.approx(60 * 2 / 60)
 
 
 def test_nothing_to_detect_and_nothing_detected_are_no_numbers() -> None:
     none = score_events([], [LabelSpan(1, 2)], 60.0)
-    assert math.isnan(none.hit_rate)
-    assert none.false_alarms_per_min == 1
+    assert math.isnan(none["hit_rate"])
+    assert none["false_alarms_per_min"] == 1
     missed = score_events([LabelSpan(0, 60)], [], 60.0)
-    assert missed.hit_rate == 0
-    assert math.isnan(missed.delay_s)
-    assert math.isnan(missed.false_alarms_per_min)
+    assert missed["hit_rate"] == 0
+    assert math.isnan(missed["delay_s"])
+    assert math.isnan(missed["false_alarms_per_min"])

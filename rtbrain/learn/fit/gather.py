@@ -148,10 +148,10 @@ def gather_recordings(
         parts.append(part)
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
-    of = whole.recordings
+    of = [(recordings[int(number)], number) for number in whole.recordings]
     groups = {
-        "sessions": [_session_of(recordings[int(n)], n) for n in of],
-        "subjects": [recordings[int(n)].subject or n for n in of],
+        "sessions": [f"{one.subject} {one.session or number}".strip() for one, number in of],
+        "subjects": [one.subject or number for one, number in of],
     }
     half = half_of(session.target()[0])
     return LabelledFeatures(
@@ -168,10 +168,6 @@ def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
     length = to_samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
     newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
     return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
-
-
-def _session_of(recording: Recording, number: str) -> str:
-    return f"{recording.subject} {recording.session or number}".strip()
 
 
 def _channels(

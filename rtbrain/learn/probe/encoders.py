@@ -207,11 +207,6 @@ def linear_names(form: str) -> dict[str, str]:
     return {_MEAN: "the mean of the frames that the encoders pool", _WHOLE: f"means {bins}"}
 
 
-def embedding_passes(encoders: ProbeEncoders) -> int:
-    """Number of passes over the windows: encoders that pool the same frames share one."""
-    return len({one.model.n_pooled for one in encoders.trained})
-
-
 def probe_features(
     windows: SubjectWindows,
     encoders: ProbeEncoders,

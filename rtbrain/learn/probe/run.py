@@ -18,7 +18,6 @@ from rtbrain.learn.probe.encoders import (
     by_name,
     describe_encoder,
     dimensions_of,
-    embedding_passes,
     first_and_random,
     linear_names,
     load_encoder_spec,
@@ -100,10 +99,12 @@ def _of_subject(
 ) -> tuple[dict[str, Doubles], dict[str, Ints]]:
     """Scores [n_metrics, n_runs, n_seeds, n_counts] by row, and dimensions of the contacts."""
     n_fits = sum(len(encoders.compared.get(row.owner, [""])) for row in row_names(encoders))
+    # Encoders that pool the same frames share a pass over the windows.
+    n_passes = len({one.model.n_pooled for one in encoders.trained})
     embedded, counted, fitted = (
         _steps(on_progress, total, f"{windows.subject}: {what}")
         for what, total in (
-            ("embedding", windows.windows.size * embedding_passes(encoders)),
+            ("embedding", windows.windows.size * n_passes),
             ("dimension", windows.sessions[0].montage.n_channels),
             ("fitting", n_fits * len(draws)),
         )
