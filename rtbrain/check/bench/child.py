@@ -1,6 +1,7 @@
 """One row of `rtbrain bench encoder` or `pipeline`, in a process of its own.
 
 ``python -m rtbrain.check.bench.child JOB`` prints what it measured as a line of JSON.
+Legend: C channels, T frames, F freqs, D features.
 """
 
 import gc
@@ -12,20 +13,28 @@ from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import scipy.signal
 import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import encoder_of_recipe
-from rtbrain.check.bench.references import PublishedPipeline, step_flop
 from rtbrain.check.bench.steps import PARTS, PUBLISHED_PIPELINE, BenchJob, BenchResult
 from rtbrain.config import Recipe, load_settings
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import (
     BRAINBERT_SIZES,
     POPT_SIZES,
+    BrainBERTSizes,
     EncoderModel,
+    PopT,
+    PopTSizes,
     RuntimeChoice,
+    StreamingModel,
     compile_openvino,
+    random_encoder,
 )
 from rtbrain.errors import RtbrainError
 from rtbrain.live.realtime_check import measure, measure_peak_flops
@@ -33,10 +42,13 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.processes import resident_kib
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Embedding, Montage, Spectrogram
+from rtbrain.types import Embedding, Floats, Montage, Spectrogram
 
 Made = TypeVar("Made")
-_SFREQ_HZ = 2048.0
+# The published spectrogram: frames of 400 samples every 50, the lowest 40 bins, 10 clipped a side.
+_FRAME, _FRAME_HOP, _N_FREQS, _CLIP = 400, 50, 40, 10
+_N_POOLED = 10
+SFREQ_HZ = 2048.0
 _CALIBRATION_S = 7.0
 _CHUNK_S = 0.02
 _LONGEST_S = 4.0
@@ -48,10 +60,9 @@ _MOST_COMPARED = 32
 def main() -> None:
     """Measure the job on the command line."""
     job = BenchJob(**json.loads(sys.argv[1]))
+    measure_job = measure_published_pipeline if job.mode == PUBLISHED_PIPELINE else measure_mode
     try:
-        measured = (
-            measure_published_pipeline(job) if job.mode == PUBLISHED_PIPELINE else measure_mode(job)
-        )
+        measured = measure_job(job)
     except RtbrainError as error:
         measured = BenchResult(unavailable=str(error))
     print(json.dumps(asdict(measured)))
@@ -69,7 +80,8 @@ def measure_mode(job: BenchJob) -> BenchResult:
     ready_s, features = _timed(lambda: _features(recipe, montage, model, job))
     durations_ms, first, embedded = _steps(features, job)
     rss_kib = resident_kib()
-    flop = _flop(recipe, model, first, int(first.quality.good.sum()))
+    n_good = int(first.quality.good.sum())
+    flop = (0, 0) if model is None else _flop(recipe, model, first, n_good)
     difference = lost = None
     if model is not None and len(first.data) <= _MOST_COMPARED:
         difference, lost = _compared(model, first, embedded)
@@ -78,7 +90,7 @@ def measure_mode(job: BenchJob) -> BenchResult:
         hop_s=recipe.window.hop_s or 0.0,
         algorithmic_s=features.neural_delay_s + features.signal_delay_s,
         n_encoded=len(first.data),
-        n_good=int(first.quality.good.sum()),
+        n_good=n_good,
         flop_channels=flop[0],
         flop_population=flop[1],
         peak_flops=measure_peak_flops(job.precision, threads=job.threads),
@@ -96,10 +108,9 @@ def measure_published_pipeline(job: BenchJob) -> BenchResult:
     """The reference: each channel costs the same, so as many as fit in the time stand for all."""
     torch.set_num_threads(job.threads)
     recipe = bench_recipe(replace(job, mode="published"))
-    sizes, popt_sizes = BRAINBERT_SIZES["large"], POPT_SIZES["published"]
-    way = PublishedPipeline(job.n_channels, sizes, popt_sizes)
+    way = PublishedPipeline(job.n_channels, BRAINBERT_SIZES["large"], POPT_SIZES["published"])
     rng = np.random.default_rng(0)
-    n_samples = round(recipe.window.length_s * _SFREQ_HZ)
+    n_samples = round(recipe.window.length_s * SFREQ_HZ)
     window = np.cumsum(rng.normal(0, 3, (job.n_channels, n_samples)), axis=1).astype(np.float32)
     spectrogram = way.spectrogram(window)
     some = spectrogram[: min(8, job.n_channels)]
@@ -109,17 +120,16 @@ def measure_published_pipeline(job: BenchJob) -> BenchResult:
     joined = measure(lambda: way.population(embedded), repeats=5, warmup=1)
     encoder_ms = each.median_ms * job.n_channels / len(some) + joined.median_ms
     peak = measure_peak_flops("fp32", threads=job.threads)
-    shape = (spectrogram.shape[1], recipe.encoder.n_pooled)
+    flop = way.flop(spectrogram)
+    features = build_feature_pipeline(recipe, bench_patient(job.n_channels).montage)
     return BenchResult(
         durations_ms=dict(zip(PARTS, ([0.0], [stft.median_ms], [encoder_ms], [0.0]), strict=True)),
         hop_s=recipe.window.hop_s or 0.0,
-        algorithmic_s=_features(
-            recipe, bench_patient(job.n_channels).montage, None, job
-        ).neural_delay_s,
+        algorithmic_s=features.neural_delay_s,
         n_encoded=job.n_channels,
         n_good=job.n_channels,
-        flop_channels=step_flop(sizes, None, job.n_channels, *shape, plain=True),
-        flop_population=step_flop(None, popt_sizes, job.n_channels, *shape, plain=True),
+        flop_channels=flop[0],
+        flop_population=flop[1],
         peak_flops=peak,
         peak_fp32_flops=peak,
     )
@@ -134,9 +144,9 @@ def bench_recipe(job: BenchJob) -> Recipe:
     return recipe.model_copy(update=update)
 
 
-def bench_patient(n_channels: int) -> Any:
+def bench_patient(n_channels: int) -> Patient:
     """Synthetic patient whose signal is decoded."""
-    return Patient(0, n_channels=n_channels, sfreq_hz=_SFREQ_HZ)
+    return Patient(0, n_channels=n_channels, sfreq_hz=SFREQ_HZ)
 
 
 def _features(
@@ -146,12 +156,8 @@ def _features(
         return build_feature_pipeline(recipe, montage)
     if job.runtime == "none" or job.runtime == "torch":
         raise AssertionError
-    return build_feature_pipeline(
-        recipe,
-        montage,
-        model=model,
-        runtime=RuntimeChoice(job.runtime, job.precision, job.threads),
-    )
+    runtime = RuntimeChoice(job.runtime, job.precision, job.threads)
+    return build_feature_pipeline(recipe, montage, model=model, runtime=runtime)
 
 
 def _quantise(recipe: Recipe, montage: Montage, model: EncoderModel, job: BenchJob) -> None:
@@ -179,9 +185,8 @@ def _steps(
     """Time of each part in each step, ms, and what went into the first step and came of it."""
     weight = np.zeros((2, features.n_features), np.float32)
     readout = Readout(LinearReadout(weight, np.zeros(2, np.float32), "classification"))
-    source = SyntheticSource(
-        bench_patient(job.n_channels), chunk_samples=round(_CHUNK_S * _SFREQ_HZ)
-    )
+    patient = bench_patient(job.n_channels)
+    source = SyntheticSource(patient, chunk_samples=round(_CHUNK_S * SFREQ_HZ))
     durations_ms: dict[str, list[float]] = {part: [] for part in PARTS}
     first = None
     front_s = spent_s = 0.0
@@ -219,18 +224,35 @@ def _steps(
 
 
 def _flop(
-    recipe: Recipe, model: EncoderModel | None, spectrogram: Spectrogram, n_good: int
+    recipe: Recipe, model: EncoderModel, spectrogram: Spectrogram, n_good: int
 ) -> tuple[int, int]:
     """Operations of a step: of the channel encoder, and of the Population Transformer."""
-    if model is None:
-        return 0, 0
-    n_frames = spectrogram.data.shape[1]
+    frames = torch.from_numpy(spectrogram.data[:1])
     if recipe.mode == "streaming":
         n_frames = round((recipe.window.hop_s or 0.0) / recipe.spectrogram.frame_hop_s)
-    popt = None if model.popt is None else model.popt.sizes
-    shape = (n_good, n_frames, recipe.encoder.n_pooled)
-    sizes = model.channel_encoder.sizes
-    return step_flop(sizes, None, *shape), step_flop(None, popt, *shape)
+        live, known = StreamingModel(model, n_frames), torch.ones(1, dtype=torch.bool)
+        state = live.new_state(1)
+        each = count_flop(lambda: live.advance(frames[:, :n_frames], known, state))
+    else:
+        each = count_flop(lambda: model.channel_encoder.embed(frames, model.pool, model.n_pooled))
+    return n_good * each, 0 if model.popt is None else population_flop(model.popt, n_good)
+
+
+def population_flop(popt: PopT, n_channels: int) -> int:
+    """Operations of a Population Transformer for one step."""
+    embedding = torch.zeros(1, n_channels, popt.sizes.input_dim)
+    positions = torch.zeros(1, n_channels, 3, dtype=torch.int64)
+    good = torch.ones(1, n_channels, dtype=torch.bool)
+    return count_flop(lambda: popt.population(embedding, positions, good))
+
+
+def count_flop(function: Callable[[], object]) -> int:
+    """Operations of the matrix products of a call; all others are a share of a percent."""
+    counter = FlopCounterMode(display=False)
+    # The fused kernel of CPUs is not among those that torch counts; what it computes is the same.
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
+        function()
+    return counter.get_total_flops()
 
 
 def _compared(
@@ -245,6 +267,84 @@ def _compared(
     a, b = (each - each.mean(axis=0) for each in (expected, got))
     cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     return float(np.abs(expected - got).max()), float(1 - np.median(cosine))
+
+
+class PublishedPipeline:
+    """Window of all channels to the population's embedding, with random weights.
+
+    Each window anew: ``scipy.signal.stft``, z-scores, torch's own transformers over every frame of
+    every channel, then over every channel.
+
+    References
+    ----------
+    Wang et al. 2023, arXiv:2302.14367. Chau et al. 2025, arXiv:2406.03044.
+    """
+
+    def __init__(self, n_channels: int, sizes: BrainBERTSizes, popt_sizes: PopTSizes) -> None:
+        self._brainbert = random_encoder(sizes, 0)
+        self._popt = random_encoder(popt_sizes, 1)
+        self._frames = torch_builtin(
+            sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward, self._brainbert.transformer
+        )
+        self._channels = torch_builtin(
+            popt_sizes.hidden_dim,
+            popt_sizes.n_head,
+            popt_sizes.layer_dim_feedforward,
+            self._popt.transformer_encoder,
+        )
+        generator = torch.Generator().manual_seed(0)
+        positions = torch.randint(50, 200, (1, n_channels, 3), generator=generator)
+        self._index = nn.functional.pad(positions, (0, 1, 1, 0))  # CLS is at 0, and so is each seq
+
+    def spectrogram(self, window: Floats) -> Tensor:
+        """Z-scores of a window."""
+        _, _, bins = scipy.signal.stft(window, nperseg=_FRAME, noverlap=_FRAME - _FRAME_HOP)
+        magnitude = np.abs(bins[:, :_N_FREQS])  # [C, F, T]
+        deviation = magnitude.std(axis=2, keepdims=True)
+        deviation[deviation == 0] = 1
+        z = (magnitude - magnitude.mean(axis=2, keepdims=True)) / deviation
+        kept = z[:, :, _CLIP:-_CLIP].transpose(0, 2, 1)
+        return torch.from_numpy(np.ascontiguousarray(kept, np.float32))
+
+    @torch.inference_mode()
+    def channels(self, spectrogram: Tensor) -> Tensor:
+        """Embedding of each channel: [C, T, F] to [C, D]."""
+        hidden = self._frames(self._brainbert.input_encoding(spectrogram))
+        middle = hidden.shape[1] // 2
+        pooled: Tensor = hidden[:, middle - _N_POOLED // 2 : middle + _N_POOLED // 2].mean(1)
+        return pooled
+
+    @torch.inference_mode()
+    def population(self, channels: Tensor) -> Tensor:
+        """Embedding of the population: [C, D] to [P]."""
+        tokens = torch.cat((torch.ones(1, 1, channels.shape[1]), channels[None]), 1)
+        hidden = self._channels(self._popt.input_encoding(tokens, self._index))
+        cls: Tensor = hidden[0, 0]
+        return cls
+
+    def flop(self, spectrogram: Tensor) -> tuple[int, int]:
+        """Operations for one window: of the channel encoder, and of the Population Transformer."""
+        brainbert, popt, n_channels = self._brainbert, self._popt, len(spectrogram)
+        tokens = torch.zeros(1, 1 + n_channels, popt.sizes.input_dim)
+        each = count_flop(lambda: brainbert.transformer(brainbert.input_encoding(spectrogram[:1])))
+        joined = count_flop(
+            lambda: popt.transformer_encoder(popt.input_encoding(tokens, self._index))
+        )
+        return n_channels * each, joined
+
+
+def torch_builtin(
+    n_features: int, n_heads: int, n_feedforward: int, stack: nn.Module
+) -> nn.TransformerEncoder:
+    """Torch's own transformer with the weights of ours, in eval mode."""
+    layer = nn.TransformerEncoderLayer(
+        n_features, n_heads, n_feedforward, activation="gelu", batch_first=True
+    )
+    weights = stack.state_dict()
+    n_layers = sum(name.endswith("norm2.bias") for name in weights)
+    encoder = nn.TransformerEncoder(layer, n_layers, enable_nested_tensor=False)
+    encoder.load_state_dict(weights)
+    return encoder.eval()
 
 
 if __name__ == "__main__":
