@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -55,61 +57,54 @@ def _spectrograms(signal: Floats) -> list[BenchRow]:
 
     add("the same, then z-scores", measure(lambda: _scipy_z_scores(window), repeats=15, warmup=2))
     for form, stage in _forms(len(signal)):
-        windows = _windows(signal)
-        add(
-            f"{form} STFT, a hop of {_HOP} samples",
-            measure(_fed(stage, windows), repeats=200, warmup=5),
-        )
-        first = next(_windows(signal))
-        whole = measure(_anew(stage, first), repeats=15, warmup=2)
+        hop = measure(_fed(stage, _windows(signal)), repeats=200, warmup=5)
+        add(f"{form} STFT, a hop of {_HOP} samples", hop)
+        whole = measure(partial(_anew, stage, next(_windows(signal))), repeats=15, warmup=2)
         add(f"{form} STFT, whole window", whole)
     # Every channel costs the same: one of them stands for all.
-    superlet = Superlet(1, _LENGTH, _SFREQ_HZ)
-    window_of_one = next(_windows(signal[:1]))
-    stft_of_one = measure(lambda: _scipy_stft(signal[:1, :_LENGTH]), repeats=15, warmup=2)
+    superlet, window_of_one = Superlet(1, _LENGTH, _SFREQ_HZ), next(_windows(signal[:1]))
+    stft_of_one = measure(lambda: _scipy_stft(window_of_one.data), repeats=15, warmup=2)
     timing = measure(lambda: superlet(window_of_one), repeats=15, warmup=2)
     of_one = f"{_SCIPY}, 1 channel"
+    name = "superlets, whole window, 1 channel"
     rows.append(BenchRow.of(of_one, stft_of_one))
-    rows.append(
-        BenchRow.of("superlets, whole window, 1 channel", timing, of_one, stft_of_one.median_ms)
-    )
+    rows.append(BenchRow.of(name, timing, of_one, stft_of_one.median_ms))
     return rows
 
 
 def _live(signal: Floats) -> list[BenchRow]:
     hop_ms = _HOP / _SFREQ_HZ * 1e3
-    filters, buffer = _filters(len(signal)), _buffer(len(signal))
-    chunks = _chunks(signal)
-    rows = []
+    n_channels, rows = len(signal), []
 
-    def add(name: str, timing: Timing) -> None:
+    def add(name: str, hop: Callable[[], None], repeats: int = 200, warmup: int = 25) -> None:
+        timing = measure(hop, repeats=repeats, warmup=warmup)
         percent = 100 * timing.median_ms / hop_ms
         rows.append(BenchRow.of(f"{name}: {percent:.1f} % of one core", timing, _REAL_TIME, hop_ms))
 
-    def filter_hop() -> None:
-        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
-            filters(chunk)
-
-    def buffer_hop() -> None:
-        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
-            for _ in buffer(chunk):
-                pass
-
-    for n_bad in (0, max(1, len(signal) // 8)):
-        chunks = _chunks(_with_dead(signal, n_bad))
-        judged = measure(_quality_hop(len(signal), chunks), repeats=200, warmup=25)
-        add(f"channel quality, {n_bad} bad, a hop", judged)
-    chunks = _chunks(signal)
-    add("filters, a hop", measure(filter_hop, repeats=100, warmup=5))
-    chunks = _chunks(signal)
-    add("ring and windows, a hop", measure(buffer_hop, repeats=100, warmup=25))
-    for form, stage in _forms(len(signal)):
-        hop = _front_end(signal, stage)
-        add(f"filters + ring + {form} STFT, a hop", measure(hop, repeats=200, warmup=25))
+    for n_bad in (0, max(1, n_channels // 8)):
+        dead = signal.copy()
+        dead[:n_bad] = 0
+        add(f"channel quality, {n_bad} bad, a hop", _hop(_quality(n_channels), dead))
+    add("filters, a hop", _hop(_filters(n_channels), signal), repeats=100, warmup=5)
+    buffer = _buffer(n_channels)
+    add("ring and windows, a hop", _hop(lambda chunk: list(buffer(chunk)), signal), repeats=100)
+    for form, stage in _forms(n_channels):
+        add(f"filters + ring + {form} STFT, a hop", _front_end(signal, stage))
     return rows
 
 
-def _quality_hop(n_channels: int, chunks: Iterator[Chunk]) -> Callable[[], None]:
+def _hop(step: Callable[[Chunk], object], signal: Floats) -> Callable[[], None]:
+    """A call that gives the next hop of a signal's chunks to a step."""
+    chunks = _chunks(signal)
+
+    def hop() -> None:
+        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
+            step(chunk)
+
+    return hop
+
+
+def _quality(n_channels: int) -> ChannelQuality:
     """Quality of shafts of 8 contacts, events kept."""
     names = tuple(
         f"S{chr(65 + row // 8 % 26)}{chr(65 + row // 208)}{row % 8 + 1}"
@@ -117,31 +112,17 @@ def _quality_hop(n_channels: int, chunks: Iterator[Chunk]) -> Callable[[], None]
     )
     montage = Montage(names, ("seeg",) * n_channels, _SFREQ_HZ)
     events: list[str] = []
-    quality = ChannelQuality(montage, on_event=lambda event, **fields: events.append(event))
-
-    def hop() -> None:
-        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
-            quality(chunk)
-
-    return hop
-
-
-def _with_dead(signal: Floats, n_dead: int) -> Floats:
-    signal = signal.copy()
-    signal[:n_dead] = 0
-    return signal
+    return ChannelQuality(montage, on_event=lambda event, **fields: events.append(event))
 
 
 def _front_end(signal: Floats, stage: _Stft) -> Callable[[], None]:
     filters, buffer = _filters(len(signal)), _buffer(len(signal))
-    chunks = _chunks(signal)
 
-    def hop() -> None:
-        for chunk in itertools.islice(chunks, _HOP // _CHUNK):
-            for window in buffer(filters(chunk)):
-                stage(window)
+    def step(chunk: Chunk) -> None:
+        for window in buffer(filters(chunk)):
+            stage(window)
 
-    return hop
+    return _hop(step, signal)
 
 
 def _forms(n_channels: int) -> list[tuple[str, _Stft]]:
@@ -167,11 +148,8 @@ def _buffer(n_channels: int) -> Windows:
 
 def _chunks(signal: Floats) -> Iterator[Chunk]:
     """Chunks without end: the signal again and again, counted on."""
-    n_chunks = signal.shape[1] // _CHUNK
-    pieces = [
-        np.ascontiguousarray(signal[:, index * _CHUNK : (index + 1) * _CHUNK])
-        for index in range(n_chunks)
-    ]
+    starts = range(0, signal.shape[1], _CHUNK)
+    pieces = [np.ascontiguousarray(signal[:, start : start + _CHUNK]) for start in starts]
     for number, piece in enumerate(itertools.cycle(pieces)):
         first_sample = number * _CHUNK
         yield Chunk(piece, (first_sample + np.arange(_CHUNK)) / _SFREQ_HZ, first_sample)
@@ -191,21 +169,17 @@ def _fed(stage: _Stft, windows: Iterator[Window]) -> Callable[[], object]:
     return lambda: stage(next(windows))
 
 
-def _anew(stage: _Stft, window: Window) -> Callable[[], object]:
-    def compute() -> object:
-        stage.reset()
-        return stage(window)
-
-    return compute
+def _anew(stage: _Stft, window: Window) -> object:
+    stage.reset()
+    return stage(window)
 
 
-def _scipy_stft(signal: Floats) -> object:
+def _scipy_stft(signal: Floats) -> Any:
     return scipy.signal.stft(signal, nperseg=_FRAME, noverlap=_FRAME - _FRAME_HOP)[2]
 
 
 def _scipy_z_scores(signal: Floats) -> object:
-    _, _, spectra = scipy.signal.stft(signal, nperseg=_FRAME, noverlap=_FRAME - _FRAME_HOP)
-    magnitudes = np.abs(spectra)[:, :_N_FREQS]
+    magnitudes = np.abs(_scipy_stft(signal))[:, :_N_FREQS]
     mean = magnitudes.mean(axis=-1, keepdims=True)
     deviation = magnitudes.std(axis=-1, keepdims=True)
     return (magnitudes - mean) / np.where(deviation == 0, 1, deviation)

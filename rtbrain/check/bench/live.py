@@ -4,7 +4,6 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.config import Recipe, load_settings
+from rtbrain.check.bench.child import SFREQ_HZ, bench_patient, bench_recipe
+from rtbrain.check.bench.steps import BenchJob
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.processes import (
@@ -23,15 +23,14 @@ from rtbrain.processes import (
     require_running,
     running_command,
 )
-from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
 from rtbrain.stream_names import decode_name
-from rtbrain.synthetic.patient import Patient
 from rtbrain.tables import table
 
-_SFREQ_HZ = 2048.0
 _CALIBRATION_S = 30.0
 _LOOK_EVERY_S = 1.0
 _START_S = 120.0  # longest from the processes' start to the first valid decode
+Processes = dict[Path, subprocess.Popen[bytes]]  # by their logs
 
 
 @dataclass(slots=True)
@@ -73,12 +72,8 @@ def bench_live(
 
 
 def _fitted(n_channels: int, mode: str, hop_s: float | None, folder: Path) -> QuickFit:
-    recipe = load_settings(mode, Recipe)
-    if hop_s is not None:
-        window = recipe.window.model_copy(update={"hop_s": hop_s})
-        recipe = recipe.model_copy(update={"window": window})
-    patient = Patient(0, n_channels=n_channels, sfreq_hz=_SFREQ_HZ)
-    return quick_fit(recipe, patient, _CALIBRATION_S, folder / "bundle")
+    recipe = bench_recipe(BenchJob(mode, n_channels, hop_s=hop_s))
+    return quick_fit(recipe, bench_patient(n_channels), _CALIBRATION_S, folder / "bundle")
 
 
 def _run(n_channels: int, minutes: float, threads: int, folder: Path) -> LiveBench:
@@ -88,53 +83,47 @@ def _run(n_channels: int, minutes: float, threads: int, folder: Path) -> LiveBen
         f"stream: {{name: {name}, timeout_s: 60}}\noutlet: {{name: {name}}}\nthreads: {threads}\n"
     )
     patient = ["simulate", "--name", name, "--channels", str(n_channels)]
-    patient += ["--start", f"{_CALIBRATION_S:g}", "--sfreq", f"{_SFREQ_HZ:g}"]
+    patient += ["--start", f"{_CALIBRATION_S:g}", "--sfreq", f"{SFREQ_HZ:g}"]
     decode = ["decode", "--config", str(settings), "--bundle", str(folder / "bundle")]
     decode += ["--allow-late"]
-    sending_log, decoding_log = folder / "simulate.log", folder / "decode.log"
-    with (
-        running_command(patient, sending_log) as sending,
-        running_command(decode, decoding_log) as decoding,
-    ):
-        processes = {"simulate": sending, "decode": decoding}
-        logs = {sending_log: sending, decoding_log: decoding}
-        return _listen(name, minutes, lambda: require_running(logs), processes)
+    logs = folder / "simulate.log", folder / "decode.log"
+    with running_command(patient, logs[0]) as sending, running_command(decode, logs[1]) as decoding:
+        return _listen(name, minutes, {logs[0]: sending, logs[1]: decoding})
 
 
-def _listen(
-    name: str,
-    minutes: float,
-    check: Callable[[], None],
-    processes: dict[str, subprocess.Popen[bytes]],
-) -> LiveBench:
+def _listen(name: str, minutes: float, processes: Processes) -> LiveBench:
     """Hear every decode, from the first valid one on."""
-    decoder = _await_decoder(name, check)
-    received = LiveBench(looks={each: [] for each in processes})
+    decoder = _await_decoder(name, processes)
+    received = LiveBench(looks={log.stem: [] for log in processes})
     end, look_at = time.monotonic() + _START_S, 0.0
     while time.monotonic() < end:
-        check()
+        require_running(processes)
         for decode in decoder.pull(0.1):
             if not received.rows and not decode.valid:
                 continue
             if not received.rows:
                 end = time.monotonic() + 60 * minutes
             received.rows.append(decode)
-        _count_losses(received, decoder.pull_events())
+        for event in decoder.pull_events():
+            if event.event == "gap":
+                received.lost += event.fields["lost"]
+            elif event.event == "skipped":
+                received.skipped += event.fields["windows"]
         if received.rows and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_EVERY_S
-            for each, process in processes.items():
-                received.looks[each].append((time.monotonic(), *process_usage(process.pid)))
+            for log, process in processes.items():
+                received.looks[log.stem].append((time.monotonic(), *process_usage(process.pid)))
     decoder.close()
     if len(received.rows) < 2:
         raise SettingsError(f"bench pipeline: no valid decodes within {_START_S:g} s of the start")
     return received
 
 
-def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
+def _await_decoder(name: str, processes: Processes) -> DecodeListener:
     """Connect as soon as the decodes are there: processes take seconds to load."""
     decoder, end = DecodeListener(name), time.monotonic() + _START_S
     while decoder.header is None:
-        check()
+        require_running(processes)
         decoder.look(2.0)
         if time.monotonic() > end:
             raise StreamError(
@@ -143,38 +132,28 @@ def _await_decoder(name: str, check: Callable[[], None]) -> DecodeListener:
     return decoder
 
 
-def _count_losses(received: LiveBench, events: list[StatusEvent]) -> None:
-    for one in events:
-        if one.event == "gap":
-            received.lost += one.fields["lost"]
-        elif one.event == "skipped":
-            received.skipped += one.fields["windows"]
-
-
 def live_scores(received: LiveBench, calibration: QuickFit) -> dict[str, Any]:
     """Figures of a live session."""
-    t_stop = np.array([row.t_stop for row in received.rows])
-    arrived = np.array([row.t_arrived for row in received.rows])
-    ready_age_s = np.array([row.age_s for row in received.rows])
-    hop_s, delay_s = calibration.hop_s, calibration.neural_delay_s
-    compute_s = np.array([row.compute_s for row in received.rows])
+    rows, hop_s, delay_s = received.rows, calibration.hop_s, calibration.neural_delay_s
+    t_stop = np.array([row.t_stop for row in rows])
+    arrived = np.array([row.t_arrived for row in rows])
+    ready_age_s = np.array([row.age_s for row in rows])
+    compute_s = np.array([row.compute_s for row in rows])
     age_s = arrived - t_stop + delay_s
-    oldest_s = arrived[1:] - t_stop[:-1] + delay_s
-    transport_s = ready_age_s - compute_s - delay_s
     steps = np.rint(np.diff(t_stop) / hop_s)
     return {
         "decodes": len(t_stop),
         "missing": int((steps - 1).sum()),
-        "invalid": sum(not row.valid for row in received.rows),
+        "invalid": sum(not row.valid for row in rows),
         "lost_samples": received.lost,
         "skipped_windows": received.skipped,
         "hop_s": hop_s,
         "algorithmic_s": delay_s,
         "compute_s": _percentiles(compute_s),
-        "transport_s": _percentiles(transport_s),
+        "transport_s": _percentiles(ready_age_s - compute_s - delay_s),
         "outlet_to_listener_s": _percentiles(age_s - ready_age_s),
         "age_s": _percentiles(age_s),
-        "oldest_s": _percentiles(oldest_s),
+        "oldest_s": _percentiles(arrived[1:] - t_stop[:-1] + delay_s),
         "processes": {each: _process(looks) for each, looks in received.looks.items()},
     }
 

@@ -15,12 +15,16 @@ import numpy as np
 
 from rtbrain.check.bench.tables import StepRow
 
+# The reference: scipy's STFT of each whole window, torch's transformers, nothing trimmed.
 PUBLISHED_PIPELINE = "published pipeline"
+# Of a step, in the order of the flow; front are filters and windows.
 PARTS = ("front", "spectrogram", "encoder", "readout")
 Precision = Literal["fp32", "bf16", "int8"]
+RuntimeName = Literal["none", "torch", "torchscript", "openvino"]
 _LONGEST_S = 300.0
 MODES = ("linear", "published", "edge", "streaming")
-RUNTIMES: tuple[tuple[Literal["torchscript", "openvino"], Precision], ...] = (
+_NO_RUNTIME: tuple[tuple[RuntimeName, Precision], ...] = (("none", "fp32"),)
+RUNTIMES: tuple[tuple[RuntimeName, Precision], ...] = (
     ("torchscript", "fp32"),
     ("torchscript", "bf16"),
     ("openvino", "fp32"),
@@ -34,19 +38,13 @@ _MOST_MEASURED, _BLOCK = 16, 8
 _FEWEST_OF_P99 = 100
 
 
-"""The reference: scipy's STFT of each whole window, torch's transformers, nothing trimmed."""
-
-
-"""Of a step, in the order of the flow; front are filters and windows."""
-
-
 @dataclass(frozen=True, slots=True)
 class BenchJob:
     """One measurement."""
 
     mode: str
     n_channels: int
-    runtime: Literal["none", "torch", "torchscript", "openvino"] = "none"
+    runtime: RuntimeName = "none"
     precision: Precision = "fp32"
     threads: int = 1
     hop_s: float | None = None
@@ -83,12 +81,7 @@ def measure_in_process(job: BenchJob, cache: Path) -> BenchResult:
     places = dict.fromkeys(("XDG_CACHE_HOME", "LOCALAPPDATA"), str(cache))
     try:
         done = subprocess.run(  # noqa: S603
-            command,
-            env={**os.environ, **places},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LONGEST_S,
+            command, env=os.environ | places, capture_output=True, text=True, timeout=_LONGEST_S
         )
     except subprocess.TimeoutExpired:
         return BenchResult(unavailable=f"it took longer than {_LONGEST_S:g} s")
@@ -99,9 +92,6 @@ def measure_in_process(job: BenchJob, cache: Path) -> BenchResult:
     return BenchResult(**json.loads(last))
 
 
-Measure = Callable[[BenchJob, Path], BenchResult]
-
-
 def measure_steps(
     part: str,
     modes: Sequence[str],
@@ -110,7 +100,7 @@ def measure_steps(
     hop_s: float | None,
     threads: int,
     say: Callable[[str], None],
-    measure: Measure = measure_in_process,
+    measure: Callable[[BenchJob, Path], BenchResult] = measure_in_process,
 ) -> list[StepRow]:
     """Measure modes on every runtime at every number of channels, a process each."""
     rows = []
@@ -133,20 +123,19 @@ def measure_steps(
             published_ms[n] = row.median_ms
         for template in _templates(part, modes, hop_s, threads):
             for row in _mode_rows(part, template, n_channels, run):
-                rows.append(_against(row, published_ms[row.n_channels]))
+                reference_ms = published_ms[row.n_channels]
+                if row.median_ms is not None and reference_ms is not None:
+                    row = replace(row, times_published=reference_ms / row.median_ms)
+                rows.append(row)
     return rows
 
 
 def _templates(
     part: str, modes: Sequence[str], hop_s: float | None, threads: int
 ) -> Iterator[BenchJob]:
-    filtered = part == "pipeline"
     for mode in modes:
-        if mode == "linear":
-            yield BenchJob(mode, 0, threads=threads, hop_s=hop_s, filtered=filtered)
-            continue
-        for runtime, precision in RUNTIMES:
-            yield BenchJob(mode, 0, runtime, precision, threads, hop_s, filtered)
+        for runtime, precision in _NO_RUNTIME if mode == "linear" else RUNTIMES:
+            yield BenchJob(mode, 0, runtime, precision, threads, hop_s, part == "pipeline")
 
 
 def _mode_rows(
@@ -156,20 +145,13 @@ def _mode_rows(
         job = replace(template, n_channels=n)
         n_measured = min(n, _MOST_MEASURED) if template.mode == "published" else n
         measured = run(replace(template, n_channels=n_measured))
-        if measured.unavailable:
-            yield _row(part, job, measured)
-            return
-        if n_measured == n:
+        if measured.unavailable or n_measured == n:
             yield _row(part, job, measured)
         else:
             front = run(replace(job, runtime="none", precision="fp32", encoded=False))
             yield _scaled(part, job, measured, front)
-
-
-def _against(row: StepRow, published_ms: float | None) -> StepRow:
-    if row.median_ms is None or published_ms is None:
-        return row
-    return replace(row, times_published=published_ms / row.median_ms)
+        if measured.unavailable:
+            return
 
 
 def _row(part: str, job: BenchJob, measured: BenchResult) -> StepRow:
