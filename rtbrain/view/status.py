@@ -7,8 +7,8 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QStatusBar, QVBoxLayout, QWidget
 
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import StreamHealth, feed_of
 from rtbrain.view.theme import Theme
 
 # Events that report a fault, and those that end it.

@@ -6,8 +6,8 @@ import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
-from rtbrain.view.streams.states import StreamHealth
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 512.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
-from rtbrain.view.streams.states import StreamHealth
+from rtbrain.view.streams.inlets import StreamHealth
 
 NEVER = math.nan
 

@@ -19,8 +19,8 @@ from rtbrain.view.marks import (
     OperatorMarks,
     mark_labels_dialog,
 )
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
-from rtbrain.view.streams.states import StreamHealth
 
 
 class MarkedSession:

@@ -23,8 +23,8 @@ from rtbrain.processes import (
     running_command,
 )
 from rtbrain.types import Chunk, Floats, Montage, to_samples
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
-from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import DARK
 from rtbrain.view.traces.panel import TracePanel
 

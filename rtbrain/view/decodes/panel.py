@@ -14,8 +14,8 @@ from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.types import Floats, Times
 from rtbrain.view.decodes.card import PEN_STYLES, DecisionCard, describe_decision
 from rtbrain.view.decodes.history import PAGE_S, DecodeHistory, InvalidSpan
+from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import StreamHealth, feed_of
 from rtbrain.view.theme import Theme, scaled_font
 
 _OVER = frozenset({"lost", "ended"})

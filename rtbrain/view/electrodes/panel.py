@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBox
 from rtbrain.types import Montage
 from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
+from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import feed_of
 from rtbrain.view.theme import Theme, paint_text, scaled_font
 from rtbrain.view.traces.scene import bad_reason
 

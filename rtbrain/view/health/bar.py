@@ -18,8 +18,8 @@ from rtbrain.view.health.indicators import (
     load_indicator,
     stream_indicator,
 )
+from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import StreamHealth, feed_of
 from rtbrain.view.theme import Theme, scaled_font
 
 _DRAW_EVERY_S = 0.2

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.stream_names import is_manual_marks, is_recorder_status
-from rtbrain.view.streams.states import StreamHealth
+from rtbrain.view.streams.inlets import StreamHealth
 
 KEPT_S = 60.0
 _MAX_ROWS = 4096

@@ -4,14 +4,28 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
-from rtbrain.errors import RtbrainError
+import pylsl
+
+from rtbrain.errors import RtbrainError, StreamLostError, list_words
 from rtbrain.stream.clock.sample_counter import SampleCounter
+from rtbrain.stream.lsl.decodes import decoder_contacts
+from rtbrain.stream.lsl.inlet import ANSWER_S, fetch_full_info, make_inlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
+from rtbrain.stream_names import (
+    is_manual_marks,
+    is_recorder_status,
+    is_status,
+    markers_name,
+    recorder_name,
+    sender_of,
+    status_name,
+)
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
-from rtbrain.view.streams.matching import DecoderContacts, choose_streams, status_stream_names
 
 _LOOK_EVERY_S = 0.1
 # In looks rather than seconds: the finder does not look while it opens a stream.
@@ -22,6 +36,150 @@ _SILENT_GONE_AFTER_LOOKS = 300
 _CLOCK_EVERY_S = 5.0
 _JOIN_S = 1.0
 _MAX_MARKERS = 8
+_FORGET_S = 60.0
+_BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
+# Share of its contacts that a decoder needs in a signal, unless its recipe says otherwise.
+_MIN_SHARE = 0.3
+
+
+def choose_streams(
+    infos: Sequence[Any],
+    stream: str | None,
+    decode: str | None,
+    foreign: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Stream of each role, and why a role has none; ``foreign`` maps refused decodes to reasons."""
+    texts = [info for info in infos if info.channel_format() == pylsl.cf_string]
+    decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
+    refused = frozenset[str]().union(*map(status_stream_names, foreign))
+    texts = [info for info in texts if info.channel_count() == 1 and info.name() not in refused]
+    decoder = None if decode is None else sender_of(decode)
+    if decoder is not None:
+        decodes = [info for info in decodes if sender_of(info.name()) == decoder]
+    refusals = [foreign[info.name()] for info in decodes if info.name() in foreign]
+    decodes = [info for info in decodes if info.name() not in foreign]
+    if len(decodes) == 1:
+        decoder = sender_of(decodes[0].name())
+    signals = _signals(infos, stream)
+    candidates = {"signal": signals, "decode": decodes, **_status_streams(texts, decoder)}
+    signal = signals[0].name() if len(signals) == 1 else stream
+    for info in texts:
+        if is_manual_marks(info.name()):
+            # Several windows send under one name; their source_id tells them apart.
+            key = f"markers:{info.name()}:{info.source_id()}"
+            candidates.setdefault(key, []).append(info)
+        elif signal is not None and info.name() == markers_name(signal):
+            candidates.setdefault(f"markers:{info.name()}", []).append(info)
+    chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
+    problems = {
+        key: f"{len(found)} streams: {', '.join(sorted(info.name() for info in found)[:4])}"
+        for key, found in candidates.items()
+        if len(found) > 1
+    }
+    if refusals and not decodes:
+        problems["decode"] = "; ".join(sorted(refusals))
+    return chosen, problems
+
+
+def _signals(infos: Sequence[Any], stream: str | None) -> list[Any]:
+    numeric = [
+        info
+        for info in infos
+        if info.channel_format() != pylsl.cf_string
+        and info.nominal_srate() > 0
+        and info.type() not in {"Decode", "Markers"}
+    ]
+    if stream is not None:
+        return [info for info in numeric if info.name() == stream]
+    return [info for info in numeric if info.type().lower() in _BRAIN_TYPES] or numeric
+
+
+def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list[Any]]:
+    records = [info for info in texts if is_recorder_status(info.name())]
+    statuses = [info for info in texts if is_status(info.name()) and info not in records]
+    if decoder is not None:
+        statuses = [info for info in statuses if info.name() == status_name(decoder)]
+    return {"status": statuses, "record": records}
+
+
+def status_stream_names(name: str) -> frozenset[str]:
+    """Names of the status streams of a decoder and of the recorder it starts."""
+    decoder = sender_of(name)
+    return frozenset((status_name(decoder), status_name(recorder_name(decoder))))
+
+
+def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], named: bool) -> str:
+    """Why a decoder does not read a signal; empty if it does, or if either is unknown.
+
+    Every contact must be in the signal; of a decoder that was named, 30 % must. A pair such as
+    ``A1-A2`` is in the signal if both of its contacts are.
+    """
+    if not contacts or not signal:
+        return ""
+    channels = set(signal)
+    absent = [
+        contact
+        for contact in contacts
+        if contact not in channels and not any(channels.issuperset(p) for p in pairs_in(contact))
+    ]
+    if not absent or (named and len(absent) <= (1 - _MIN_SHARE) * len(contacts)):
+        return ""
+    are = "are" if len(absent) > 1 else "is"
+    return f"{name} reads other channels: {list_words(absent)} {are} not in this signal"
+
+
+def pairs_in(label: str) -> list[tuple[str, str]]:
+    """Two contacts that a label such as ``A1-A2`` may name, by each of its hyphens."""
+    parts = label.split("-")
+    return [("-".join(parts[:cut]), "-".join(parts[cut:])) for cut in range(1, len(parts))]
+
+
+class DecoderContacts:
+    """Contacts that each decoder reads, from the full header of its decode stream.
+
+    Each header is fetched in a daemon thread of its own, so that a sender that does not answer
+    delays only those who wait for `complete`, and by 3 s at most.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contacts: dict[str, tuple[str, ...]] = {}
+        self._fetching: set[str] = set()
+        self._t_seen: dict[str, float] = {}
+
+    def look(self, decodes: Sequence[Any]) -> None:
+        """Fetch the headers of new streams, and forget streams that are long gone."""
+        now = time.monotonic()
+        self._t_seen |= {info.uid(): now for info in decodes}
+        self._t_seen = {uid: t for uid, t in self._t_seen.items() if now - t < _FORGET_S}
+        with self._lock:
+            self._contacts = {uid: it for uid, it in self._contacts.items() if uid in self._t_seen}
+            new = [i for i in decodes if i.uid() not in self._contacts.keys() | self._fetching]
+            self._fetching |= {info.uid() for info in new}
+        for info in new:
+            threading.Thread(target=self._fetch, args=(info,), daemon=True).start()
+
+    def complete(self, decodes: Sequence[Any]) -> bool:
+        """Whether every one of these streams has answered or failed to."""
+        with self._lock:
+            return all(info.uid() in self._contacts for info in decodes)
+
+    def foreign(self, decodes: Sequence[Any], signal: Sequence[str], named: bool) -> dict[str, str]:
+        """Names of the decodes of other channels, and why, as `explain_mismatch`."""
+        with self._lock:
+            known = [(info.name(), self._contacts.get(info.uid(), ())) for info in decodes]
+        reasons = [(name, explain_mismatch(name, them, signal, named)) for name, them in known]
+        # A decoder that ended is announced for a while beside its successor of the same name.
+        fitting = {name for name, reason in reasons if not reason}
+        return {name: reason for name, reason in reasons if name not in fitting}
+
+    def _fetch(self, found: Any) -> None:
+        contacts: tuple[str, ...] = ()
+        with suppress(StreamLostError):  # opening the stream fails likewise, and reports it
+            contacts = decoder_contacts(fetch_full_info(make_inlet(found, 1), found, ANSWER_S))
+        with self._lock:
+            self._contacts[found.uid()] = contacts
+            self._fetching.discard(found.uid())
 
 
 class StreamFinder:
@@ -113,32 +271,24 @@ class StreamFinder:
         """Streams to open now."""
         with self._lock:
             taken = self.connecting | self._open.keys()
-        n_markers = sum(key.startswith("markers:") for key in taken)
-        due = []
-        for key, found in chosen.items():
-            if key in taken:
-                continue
-            n_markers += key.startswith("markers:")
-            if key.startswith("markers:") and n_markers > _MAX_MARKERS:
-                continue
-            if self._watcher.is_settled(found.uid()):
-                due.append((key, found))
-        return due
+        new = {key: found for key, found in chosen.items() if key not in taken}
+        markers = [key for key in (*taken, *new) if key.startswith("markers:")]
+        for key in markers[_MAX_MARKERS:]:
+            new.pop(key, None)
+        return [(key, found) for key, found in new.items() if self._watcher.is_settled(found.uid())]
 
     def _connect(self, key: str, found: Any) -> None:
-        inlet: ViewInlet | None = None
-        reason = ""
         try:
             inlet = self._make_inlet(key, found)
         except RtbrainError as error:
-            reason = str(error)
+            with self._lock:
+                self.connecting -= {key}
+                self._failures[key] = (found.uid(), str(error))
+                self._watcher.put_off(found.uid())
+            return
         with self._lock:
             self.connecting -= {key}
             self._failures.pop(key, None)
-            if inlet is None:
-                self._failures[key] = (found.uid(), reason)
-                self._watcher.put_off(found.uid())
-                return
             self._open[key] = inlet
             if isinstance(inlet, SignalInlet):
                 self._labels = inlet.montage.names

@@ -1,13 +1,14 @@
-"""The window's open LSL streams: opened by the finder's threads, read by the session's poll."""
+"""The window's open LSL streams and their states: opened by the finder, read by the session."""
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rtbrain.errors import StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.decodes import ReceivedDecode, decode_header, received_decodes
+from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent, decode_header, received_decodes
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     LslSource,
@@ -18,6 +19,7 @@ from rtbrain.stream.lsl.inlet import (
     open_inlet,
     pull_texts,
 )
+from rtbrain.stream_names import is_manual_marks, sender_of
 from rtbrain.types import Chunk
 
 _BUFFER_S = 30
@@ -27,6 +29,11 @@ _MAX_CHUNKS = 16
 _MAX_DECODES = 256
 _MAX_TIMES = 256
 _RATE_OVER_S = 10.0
+_STALL_S = 1.0
+_STALL_HOPS = 2.5
+_MAX_GONE_MARKERS = 2
+# Kinds of streams whose sender announces its end.
+_ANNOUNCED = frozenset({"decode", "status", "record"})
 
 
 class ViewInlet:
@@ -53,14 +60,9 @@ class ViewInlet:
         return (len(recent) - 1) / spanned_s if spanned_s > 0 else math.nan
 
     @property
-    def n_received(self) -> int:
-        """Samples received, over the same connections as `n_lost`."""
-        return self.received
-
-    @property
-    def n_lost(self) -> int:
-        """Samples known to be lost."""
-        return 0
+    def counted(self) -> tuple[int, int]:
+        """Samples received and lost."""
+        return self.received, 0
 
     def measure_clock(self) -> None:
         """Update the offset of the sender's clock; returns at once."""
@@ -103,14 +105,9 @@ class SignalInlet(ViewInlet):
         return self._report.effective_rate_hz
 
     @property
-    def n_received(self) -> int:
-        """Samples received since the stream was first found."""
-        return self._report.received
-
-    @property
-    def n_lost(self) -> int:
-        """Samples lost since the stream was first found."""
-        return self._report.lost
+    def counted(self) -> tuple[int, int]:
+        """Samples received and lost since the stream was first found."""
+        return self._report.received, self._report.lost
 
     def pull(self) -> list[Chunk]:
         """Chunks that have arrived; never waits."""
@@ -180,3 +177,119 @@ class TextInlet(ViewInlet):
             self._times.extend(stamp for stamp, _ in texts)
             self._count(len(texts), texts[-1][0])
         return texts
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHealth:
+    """State of a stream that the window expects."""
+
+    name: str  # as announced; before that, as requested, or why no stream was accepted
+    kind: str  # signal, decode, status, markers or record
+    # absent, connecting, live, stalled (nothing for 1 s), lost, or ended, as its sender announced
+    state: str
+    origin: str = ""  # replay, synthetic, fault injection, as its header says
+    nominal_hz: float = 0.0  # 0: irregular
+    effective_hz: float = math.nan
+    received: int = 0  # samples
+    lost: int = 0
+    clock_offset_s: float = math.nan  # of the sender's clock
+    clock_uncertainty_s: float = math.nan
+    t_last: float = math.nan  # newest time stamp, s, LSL clock
+
+
+def feed_of(feeds: Sequence[StreamHealth], kind: str) -> StreamHealth:
+    """First stream of a kind."""
+    return next(feed for feed in feeds if feed.kind == kind)
+
+
+class StreamStates:
+    """States of the streams of a session, whether open, expected or gone.
+
+    `requested` maps a kind to the name that was asked for; a role's key is its kind, or
+    ``markers:…`` for each of any number of marker streams.
+    """
+
+    def __init__(self, requested: Mapping[str, str]) -> None:
+        self._requested = requested
+        self._last: dict[str, StreamHealth] = {}
+        self._ends: dict[str, str] = {}
+
+    def note_end(self, event: StatusEvent) -> None:
+        """Note that a decoder or recorder ends; one that failed reports its end too."""
+        sender = sender_of(str(event.fields["stream"]))
+        if event.event == "failed":
+            self._ends[sender] = "lost"
+        elif event.event == "stopped":
+            self._ends.setdefault(sender, "ended")
+        else:
+            self._ends.pop(sender, None)
+
+    def forget(self, key: str) -> None:
+        """Forget a stream, as if it had never been open."""
+        self._last.pop(key, None)
+
+    def update(
+        self,
+        inlets: Mapping[str, ViewInlet],
+        connecting: Collection[str],
+        problems: Mapping[str, str],
+        now: float,
+    ) -> tuple[StreamHealth, ...]:
+        """States now: signal, decode, status, record, then the markers."""
+        for key, inlet in inlets.items():
+            self._last[key] = _health(key, inlet, now)
+        for key, feed in self._last.items():
+            if key not in inlets:
+                end = self._ends.get(sender_of(feed.name)) if feed.kind in _ANNOUNCED else None
+                self._last[key] = replace(feed, state=end or "lost")
+        senders = {sender_of(feed.name) for feed in self._last.values()}
+        self._ends = {sender: end for sender, end in self._ends.items() if sender in senders}
+        self._forget_markers(inlets)
+        keys = ["signal", "decode", "status", "record"]
+        keys += sorted(key for key in self._last if key.startswith("markers:"))
+        expected = []
+        for key in keys:
+            feed, waits = self._last.get(key), key in connecting and key not in inlets
+            if feed is None:
+                name = problems.get(key, self._requested.get(key, ""))
+                feed = StreamHealth(name, key, "absent")
+            expected.append(replace(feed, state="connecting") if waits else feed)
+        return tuple(expected)
+
+    def _forget_markers(self, inlets: Mapping[str, ViewInlet]) -> None:
+        gone = [
+            key
+            for key, feed in self._last.items()
+            if key.startswith("markers:") and (feed.state == "lost" or key not in inlets)
+        ]
+        # Marks end with their window, which is no loss.
+        manual = [key for key in gone if is_manual_marks(self._last[key].name)]
+        others = [key for key in gone if key not in manual]
+        for key in manual + others[:-_MAX_GONE_MARKERS]:
+            del self._last[key]
+
+
+def _health(key: str, inlet: ViewInlet, now: float) -> StreamHealth:
+    return StreamHealth(
+        inlet.name,
+        key.split(":")[0],
+        _state(inlet, now),
+        "" if inlet.origin in {"decoder", "amplifier"} else inlet.origin,
+        inlet.nominal_hz,
+        inlet.effective_hz,
+        *inlet.counted,
+        inlet.clock_offset_s,
+        inlet.clock_uncertainty_s,
+        inlet.t_last,
+    )
+
+
+def _state(inlet: ViewInlet, now: float) -> str:
+    if inlet.lost:
+        return "lost"
+    if inlet.nominal_hz <= 0:
+        return "live"
+    if not inlet.received and now - inlet.t_arrived <= _STALL_S:
+        return "connecting"
+    limit_s = max(_STALL_S, _STALL_HOPS / inlet.nominal_hz)
+    return "stalled" if now - inlet.t_arrived > limit_s else "live"

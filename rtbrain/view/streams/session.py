@@ -4,7 +4,7 @@ The session is an LSL client only. Threads find and open the streams (`StreamFin
 what has arrived and returns. Its memory is bounded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,15 @@ from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream_names import decode_name, sender_of, status_name
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
-from rtbrain.view.streams.finder import StreamFinder
-from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
-from rtbrain.view.streams.matching import explain_mismatch, status_stream_names
-from rtbrain.view.streams.states import StreamHealth, StreamStates
+from rtbrain.view.streams.finder import StreamFinder, explain_mismatch, status_stream_names
+from rtbrain.view.streams.inlets import (
+    DecodeInlet,
+    SignalInlet,
+    StreamHealth,
+    StreamStates,
+    TextInlet,
+    ViewInlet,
+)
 
 # A stream that is silent and no longer announced is gone, even if its connection is intact.
 _GONE_S = 3.0
@@ -25,33 +30,15 @@ _MAX_BAD = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SessionUpdate:
-    """Result of one poll.
+    """Result of one poll."""
 
-    Attributes
-    ----------
-    now : float
-        LSL clock, s.
-    chunks : tuple of Chunk
-        Signal in µV, rows in the order of ``session.montage``.
-    decodes : tuple of ReceivedDecode
-        In order of arrival.
-    events : tuple of StatusEvent
-        Reported by the decoder and the recorder.
-    markers : tuple of (float, str)
-        Time, s on the LSL clock, and text.
-    new_montage : bool
-        ``session.montage`` has changed: start over.
-    other_decoder : bool
-        The decoder so far reads other channels: discard what it reported.
-    """
-
-    now: float
-    chunks: tuple[Chunk, ...] = ()
-    decodes: tuple[ReceivedDecode, ...] = ()
-    events: tuple[StatusEvent, ...] = ()
-    markers: tuple[tuple[float, str], ...] = ()
-    new_montage: bool = False
-    other_decoder: bool = False
+    now: float  # LSL clock, s
+    chunks: Sequence[Chunk] = ()  # µV, rows in the order of the session's montage
+    decodes: Sequence[ReceivedDecode] = ()  # in order of arrival
+    events: Sequence[StatusEvent] = ()  # of the decoder and the recorder
+    markers: Sequence[tuple[float, str]] = ()  # s on the LSL clock, and text
+    new_montage: bool = False  # the session's montage has changed: start over
+    other_decoder: bool = False  # the decoder so far reads other channels: discard what it reported
 
 
 class ViewSession:
@@ -107,15 +94,7 @@ class ViewSession:
         now = self._clock()
         self.feeds = self._update_states(now)
         self._release_lost(now)
-        return SessionUpdate(
-            now,
-            tuple(chunks),
-            tuple(decodes),
-            tuple(events),
-            tuple(markers),
-            new_montage,
-            other_decoder,
-        )
+        return SessionUpdate(now, chunks, decodes, events, markers, new_montage, other_decoder)
 
     def mark(self, label: str, bad: bool) -> None:
         """Mark a channel as bad, or as good again."""
@@ -185,19 +164,14 @@ class ViewSession:
                 self._finder.release(key)
 
     def _note_quality(self, event: StatusEvent) -> None:
-        if event.event == "summary":
-            bad = event.fields.get("bad")
-            if isinstance(bad, dict):
-                first = list(bad.items())[:_MAX_BAD]
-                self._reported_bad = {str(channel): str(reason) for channel, reason in first}
-                self._merge_bad()
-            return
-        channel = event.fields.get("channel")
-        if not isinstance(channel, str):
-            return
-        if event.event == "channel_bad" and len(self._reported_bad) < _MAX_BAD:
-            self._reported_bad[channel] = str(event.fields.get("reason", "bad"))
-        elif event.event == "channel_good":
+        bad, channel = event.fields.get("bad"), event.fields.get("channel")
+        if event.event == "summary" and isinstance(bad, dict):
+            first = list(bad.items())[:_MAX_BAD]
+            self._reported_bad = {str(label): str(reason) for label, reason in first}
+        elif event.event == "channel_bad" and isinstance(channel, str):
+            if len(self._reported_bad) < _MAX_BAD:
+                self._reported_bad[channel] = str(event.fields.get("reason", "bad"))
+        elif event.event == "channel_good" and isinstance(channel, str):
             self._reported_bad.pop(channel, None)
         self._merge_bad()
 

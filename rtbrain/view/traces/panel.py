@@ -8,8 +8,8 @@ from PySide6 import QtCore, QtWidgets
 from rtbrain.errors import RtbrainError
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage
+from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.streams.states import feed_of
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TracePages
 from rtbrain.view.traces.canvas import TraceCanvas

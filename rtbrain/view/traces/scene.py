@@ -1,6 +1,7 @@
 """What the picture of traces shows and where, free of Qt."""
 
 import bisect
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.types import Doubles, Floats, Mask, Montage
-from rtbrain.view.streams.states import StreamHealth
+from rtbrain.view.streams.finder import pairs_in
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.theme import Theme
 from rtbrain.view.traces.cache import TraceCache, TracePages
 
@@ -75,11 +77,9 @@ def bad_reason(name: str, bad: Mapping[str, str]) -> str:
     """Why a channel is bad; empty if it is good. A pair is bad if either contact is."""
     if name in bad or not bad:
         return bad.get(name, "")
-    parts = name.split("-")
-    for cut in range(1, len(parts)):
-        for contact in ("-".join(parts[:cut]), "-".join(parts[cut:])):
-            if contact in bad:
-                return f"{contact}: {bad[contact]}"
+    for contact in itertools.chain.from_iterable(pairs_in(name)):
+        if contact in bad:
+            return f"{contact}: {bad[contact]}"
     return ""
 
 

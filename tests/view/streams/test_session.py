@@ -9,8 +9,7 @@ import pytest
 from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
-from rtbrain.view.streams.finder import StreamFinder
-from rtbrain.view.streams.matching import choose_streams
+from rtbrain.view.streams.finder import StreamFinder, choose_streams
 from rtbrain.view.streams.session import ViewSession, same_montage
 from tests.conftest import montage_of
 

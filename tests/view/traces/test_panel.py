@@ -6,8 +6,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from rtbrain.errors import MontageError
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
+from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
-from rtbrain.view.streams.states import StreamHealth
 from rtbrain.view.theme import DARK, LIGHT, large
 from rtbrain.view.traces.paint import placed_labels
 from rtbrain.view.traces.panel import TracePanel

@@ -9,7 +9,7 @@ from rtbrain.outlet.lsl import DecodeOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
 from rtbrain.view.health.indicators import stream_indicator
-from rtbrain.view.streams.matching import choose_streams, explain_mismatch
+from rtbrain.view.streams.finder import choose_streams, explain_mismatch
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
 from tests.view.streams.test_session import (

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtbrain.view.streams.states import StreamStates, feed_of
+from rtbrain.view.streams.inlets import StreamStates, feed_of
 
 
 def inlet(name, **changes):
     """Inlet of markers that is open and silent."""
-    figures = {"nominal_hz": 0.0, "effective_hz": 0.0, "n_received": 0, "n_lost": 0, "t_last": 0.0}
+    figures = {"nominal_hz": 0.0, "effective_hz": 0.0, "counted": (0, 0), "t_last": 0.0}
     clock = {"clock_offset_s": 0.0, "clock_uncertainty_s": 0.0}
     state = {"origin": "", "lost": False, "received": 0, "t_arrived": 0.0}
     return SimpleNamespace(**{"name": name, **figures, **clock, **state, **changes})
