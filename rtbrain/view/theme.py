@@ -1,12 +1,11 @@
 """What the live window looks like: two themes that colour-blind people can read, and their type."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
-from PySide6.QtWidgets import QWidget
-
-_LARGER = 1.5
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QHelpEvent, QPainter
+from PySide6.QtWidgets import QBoxLayout, QLayout, QToolTip, QWidget
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ LIGHT = Theme(
 
 def large(theme: Theme) -> Theme:
     """Theme with type half as large again, legible from across the room."""
-    return replace(theme, font_pt=theme.font_pt * _LARGER, large=True)
+    return replace(theme, font_pt=1.5 * theme.font_pt, large=True)
 
 
 def scaled_font(widget: QWidget, theme: Theme, scale: float = 1.0, bold: bool = False) -> QFont:
@@ -71,6 +70,23 @@ def scaled_font(widget: QWidget, theme: Theme, scale: float = 1.0, bold: bool = 
     font.setPointSizeF(theme.font_pt * scale)
     font.setBold(bold)
     return font
+
+
+def fill(
+    layout: QBoxLayout,
+    *items: QWidget | QLayout,
+    stretched: QWidget | QLayout | None = None,
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0),
+    spacing: int = 0,
+) -> None:
+    """Add widgets and layouts to a layout; one of them takes all the room that is left."""
+    layout.setContentsMargins(*margins)
+    layout.setSpacing(spacing)
+    for item in items:
+        if isinstance(item, QWidget):
+            layout.addWidget(item, int(item is stretched))
+        else:
+            layout.addLayout(item, int(item is stretched))
 
 
 def paint_text(
@@ -86,6 +102,27 @@ def paint_text(
     painter.setPen(QColor(colour))
     painter.drawText(box, align, shown)
     return metrics.horizontalAdvance(shown)
+
+
+class ToolTips(QObject):
+    """Tool tips of the parts of a widget; `tip_at` maps a point to a text, empty for none.
+
+    A filter, because overriding `event` makes PySide6 6.11 crash on a numpy exception that is
+    raised while painting, instead of reporting it.
+    """
+
+    def __init__(self, widget: QWidget, tip_at: Callable[[QPointF], str]) -> None:
+        super().__init__(widget)
+        self._widget, self._tip_at = widget, tip_at
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Show the tool tip of what is under the mouse."""
+        if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
+            return super().eventFilter(watched, event)
+        tip = self._tip_at(QPointF(event.pos()))
+        QToolTip.showText(event.globalPos(), tip, self._widget)
+        return True
 
 
 def choose_theme(light: bool, is_large: bool) -> Theme:

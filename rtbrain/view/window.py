@@ -11,13 +11,13 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from rtbrain.errors import SettingsError
+from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.electrodes.panel import ElectrodePanel
-from rtbrain.view.health.bar import HealthBar
+from rtbrain.view.health.bar import Banner, HealthBar, StatusLine
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
-from rtbrain.view.status import Banner, StatusLine
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
@@ -203,7 +203,7 @@ class MainWindow(QMainWindow):
         # Qt paints before this timer fires. It is set first so that drawing continues whatever
         # fails: a frozen picture would look live.
         QTimer.singleShot(0, self._schedule_draw)
-        self._draw_all(self.status_line.now)
+        self._draw_all(lsl_clock())
 
     def _schedule_draw(self) -> None:
         took_s = time.monotonic() - self._began
@@ -224,7 +224,7 @@ class MainWindow(QMainWindow):
         self.status_line.draw(self._interval.text)
 
     def _toggle_pause(self) -> None:
-        self._paused_at = None if self.paused else self.status_line.now
+        self._paused_at = None if self.paused else lsl_clock()
         self.sign.setVisible(self.paused)
         self.menus.checked("pause", self.paused)
 

@@ -1,12 +1,13 @@
-"""The health bar: streams, decoder, latency, processors, disk and recording."""
+"""What the window says of itself and of others: health bar, banner and status line."""
 
 import html
 import math
+from collections.abc import Iterable
 
 import psutil
-from PySide6.QtCore import QPoint, QPointF, QRect, QSize, Qt
+from PySide6.QtCore import QPointF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QLabel, QLayout, QLayoutItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QStatusBar, QVBoxLayout, QWidget
 
 from rtbrain.view.health.indicators import (
     KEPT_S,
@@ -16,28 +17,27 @@ from rtbrain.view.health.indicators import (
     RecorderStatus,
     is_from_recorder,
     load_indicator,
+    lost_text,
+    origin_text,
     stream_indicator,
 )
-from rtbrain.view.streams.inlets import StreamHealth, feed_of
+from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, scaled_font
+from rtbrain.view.theme import Theme, fill, scaled_font
 
 _DRAW_EVERY_S = 0.2
 _GAP_PX = 14
+_MARGINS_PX = (6, 2)  # beside, and above and below
 _SYMBOLS = {"good": "●", "warn": "▲", "bad": "✖", "faint": "○"}
 _SPARK_CHARS = 16
-_OLD_HOPS = 2.0
-_MIN_OLD_S = 0.3
 _LOAD_EVERY_S = 2.0
 _MIN_SCALE_S = 1e-3
 _MAX_CHARS = 80
-_TIP = (
-    "Latency of the newest decode: ready {parts.total:.3f} s after the moment it describes\n"
-    "algorithm {parts.algorithm:.3f} s: from that moment to the end of the window\n"
-    "transport {parts.transport:.3f} s: from there until the decoder had the samples\n"
-    "compute {parts.compute:.3f} s: from there to the decode\n"
-    "Delivery to this window took {delivery_delay_s:.3f} s"
-)
+# Events that report a fault, and those that end it.
+_FAULTS = {"failed", "refused", "lost", "stalled", "disk_full", "disk_low", "write_error"}
+_RECOVERIES = {"live", "connected", "recovered", "warming", "recording", "disk"}
+_BANNER_SCALE = 1.7
+_BLACK, _WHITE = "#000000", "#ffffff"
 
 
 class HealthBar(QWidget):
@@ -50,24 +50,11 @@ class HealthBar(QWidget):
         self._latency = LatencyHistory()
         self._load, self._load_at = math.nan, -math.inf
         psutil.cpu_percent()  # the next call reports the load since this one
-        self._t_arrived = math.nan
         self._drawn_at = -math.inf
-        self.streams = [_Cell() for _ in session.feeds]
-        self.cells = {name: _Cell() for name in ("decoder", "latency", "cpu", "disk", "recording")}
-        self.spark = _Spark(theme)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        lines = QWidget(), QWidget()
-        self._upper, self._lower = FlowLayout(lines[0], _GAP_PX), FlowLayout(lines[1], _GAP_PX)
-        for line in lines:
-            column.addWidget(line)
-        for cell in self.streams:
-            self._upper.addWidget(cell)
-        for name, cell in self.cells.items():
-            self._lower.addWidget(cell)
-            if name == "latency":
-                self._lower.addWidget(self.spark)
+        self.streams = [_Cell(self) for _ in session.feeds]
+        names = ("decoder", "latency", "cpu", "disk", "recording")
+        self.cells = {name: _Cell(self) for name in names}
+        self.spark = _Spark(self, theme)
 
     def take(self, update: SessionUpdate) -> None:
         """Note the events, and the latencies of the decodes."""
@@ -83,7 +70,6 @@ class HealthBar(QWidget):
                 self._latency = LatencyHistory()
         for decode in update.decodes:
             self._latency.push(decode)
-            self._t_arrived = decode.t_arrived
 
     def draw(self, now: float) -> None:
         """Update every indicator, at most five times a second."""
@@ -93,8 +79,7 @@ class HealthBar(QWidget):
         # Several windows send marks under one name: one indicator for all of them.
         feeds = {(feed.kind, feed.name, feed.state): feed for feed in self._session.feeds}.values()
         while len(self.streams) < len(feeds):
-            self.streams.append(_Cell())
-            self._upper.addWidget(self.streams[-1])
+            self.streams.append(_Cell(self))
         for cell, feed in zip(self.streams, feeds, strict=False):
             cell.show_indicator(stream_indicator(feed), self._theme)
         for cell in self.streams[len(feeds) :]:
@@ -102,9 +87,10 @@ class HealthBar(QWidget):
         if now >= self._load_at + _LOAD_EVERY_S:
             self._load, self._load_at = psutil.cpu_percent() / 100, now
         signal, decode, status, record = self._session.feeds[:4]
+        hop_s = None if self._session.decode is None else self._session.decode.hop_s
         indicators = {
             "decoder": self._decoder.indicator(decode, status),
-            "latency": self._latency_indicator(now, signal, decode),
+            "latency": self._latency.indicator(now, signal, decode, hop_s),
             "cpu": load_indicator(self._load),
             "disk": self._recorder.disk_indicator(),
             "recording": self._recorder.indicator(record),
@@ -128,41 +114,23 @@ class HealthBar(QWidget):
         self._drawn_at = -math.inf
 
     def _fit_height(self) -> None:
-        # The docks of a main window ignore heightForWidth.
-        lines = self._upper, self._lower
-        self.setFixedHeight(sum(line.heightForWidth(self.width()) for line in lines))
-
-    def _latency_indicator(
-        self, now: float, signal: StreamHealth, decodes: StreamHealth
-    ) -> Indicator:
-        parts = self._latency.newest
-        if decodes.state == "ended":
-            return Indicator("latency -", "faint", "The decoder has ended")
-        if not math.isfinite(parts.total):
-            if signal.state != "live" or not math.isfinite(signal.t_last):
-                return Indicator("latency -", "faint", "Neither decodes nor signal arrive")
-            old_s = max(0.0, now - signal.t_last)
-            return Indicator(
-                f"signal {old_s:.2f} s old", "good", "Age of the newest sample on arrival"
-            )
-        text = f"latency {parts.total:.2f} s"
-        tip = _TIP.format(parts=parts, delivery_delay_s=self._latency.delivery_delay_s)
-        header, since_s = self._session.decode, now - self._t_arrived
-        hop_s = None if header is None else header.hop_s
-        if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _MIN_OLD_S):
-            return Indicator(f"{text}, and no decode for {since_s:.1f} s", "bad", tip)
-        if not math.isfinite(parts.algorithm):
-            return Indicator(text, "warn", f"{text}; its parts are known for valid decodes only")
-        text += f": algorithm {parts.algorithm:.2f}, transport {parts.transport:.2f}"
-        return Indicator(f"{text}, compute {parts.compute:.2f}", "good", tip)
+        # Not a layout: the docks of a main window ignore heightForWidth.
+        decoder, latency, *others = self.cells.values()
+        lines = self.streams, (decoder, latency, self.spark, *others)
+        shown = [[cell for cell in line if not cell.isHidden()] for line in lines]
+        widest_px = max(cell.sizeHint().width() for line in shown for cell in line)
+        self.setMinimumWidth(widest_px + 2 * _MARGINS_PX[0])
+        end_px = 0
+        for line in shown:
+            end_px = place_in_lines(line, end_px, self.width())
+        self.setFixedHeight(end_px)
 
 
 class _Cell(QLabel):
     """A symbol and a few words."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setTextFormat(Qt.TextFormat.RichText)
+    def __init__(self, bar: QWidget) -> None:
+        super().__init__(bar, textFormat=Qt.TextFormat.RichText)
         self._shown: Indicator | None = None
 
     def show_indicator(self, indicator: Indicator, theme: Theme) -> None:
@@ -173,10 +141,10 @@ class _Cell(QLabel):
         colour = getattr(theme, indicator.severity)
         text = indicator.text
         text = html.escape(text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}…")
-        if indicator.severity == "bad":
-            text = f"<b><font color='{colour}'>{text}</font></b>"
-        elif indicator.severity == "faint":
+        if indicator.severity in ("bad", "faint"):
             text = f"<font color='{colour}'>{text}</font>"
+        if indicator.severity == "bad":
+            text = f"<b>{text}</b>"
         self.setText(f"<font color='{colour}'>{_SYMBOLS[indicator.severity]}</font>&nbsp;{text}")
         self.setToolTip(html.escape(indicator.tip).replace("\n", "<br>"))
 
@@ -190,8 +158,8 @@ class _Cell(QLabel):
 class _Spark(QWidget):
     """Latencies of the last minute as a small line, from 0 up."""
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__()
+    def __init__(self, bar: QWidget, theme: Theme) -> None:
+        super().__init__(bar)
         self._theme = theme
         self._line: list[tuple[float, float]] = []
 
@@ -224,86 +192,138 @@ class _Spark(QWidget):
             highest = 1.25 * max(max(latency for _, latency in self._line), _MIN_SCALE_S)
             room = self.height() - 3
             painter.setPen(QPen(QColor(self._theme.foreground), 1))
+            heights = [(t, room * max(0.0, latency) / highest) for t, latency in self._line]
             painter.drawPolyline(
-                [
-                    QPointF(
-                        self.width() * (1 + t / KEPT_S),
-                        self.height() - 2 - room * max(0.0, latency) / highest,
-                    )
-                    for t, latency in self._line
-                ]
+                [QPointF(self.width() * (1 + t / KEPT_S), room + 1 - up) for t, up in heights]
             )
         painter.end()
 
 
-class FlowLayout(QLayout):
-    """Widgets in lines, wrapped like words, so that none is clipped."""
+def place_in_lines(cells: Iterable[QWidget], top_px: int, width_px: int) -> int:
+    """Place widgets in lines, wrapped like words, so that none is clipped; returns the end, px."""
+    margin, x, y, line_px = _MARGINS_PX[0], _MARGINS_PX[0], top_px + _MARGINS_PX[1], 0
+    for cell in cells:
+        hint = cell.sizeHint()
+        if x > margin and x + hint.width() > width_px - margin:
+            x, y, line_px = margin, y + line_px + 1, 0
+        cell.setGeometry(x, y, hint.width(), hint.height())
+        x += hint.width() + _GAP_PX
+        line_px = max(line_px, hint.height())
+    return y + line_px + _MARGINS_PX[1]
 
-    def __init__(self, parent: QWidget, gap_px: int) -> None:
-        super().__init__(parent)
-        self._items: list[QLayoutItem] = []
-        self._gap_px = gap_px
-        self.setContentsMargins(6, 2, 6, 2)
 
-    def addItem(self, item: QLayoutItem) -> None:  # noqa: N802
-        """Append an item."""
-        self._items.append(item)
+class StatusLine:
+    """The line at the foot of the window: what is missing, what failed, the drawing rate."""
 
-    def count(self) -> int:
-        """Number of items."""
-        return len(self._items)
+    def __init__(self, bar: QStatusBar, session: ViewSession, theme: Theme) -> None:
+        self._session = session
+        self._fault = ""
+        self._theme = theme
+        self._shows_fault: bool | None = None
+        bar.setSizeGripEnabled(False)
+        self.message = QLabel()
+        self._rate = QLabel()
+        self._rate.setToolTip("The window draws less often when it cannot keep up")
+        bar.addWidget(self.message, 1)
+        bar.addPermanentWidget(self._rate)
+        bar.addPermanentWidget(QLabel("research use only"))
 
-    def itemAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """Item by index; None past the end."""
-        return self._items[index] if 0 <= index < len(self._items) else None
+    @property
+    def waiting(self) -> str:
+        """What the window waits for, and what to do; empty once there was a signal."""
+        if self._session.montage is not None:
+            return ""
+        signal = feed_of(self._session.feeds, "signal")
+        if signal.state == "connecting":
+            return f"connecting to {signal.name}"
+        named = f"the stream {signal.name}" if signal.name else "a stream"
+        return f"waiting for {named}\nstart rtbrain simulate or rtbrain replay, or the amplifier"
 
-    def takeAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """Remove an item by index; None past the end."""
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
+    def take(self, update: SessionUpdate) -> None:
+        """Note the faults that were reported, and their end."""
+        if update.other_decoder:
+            self._fault = ""
+        for event in update.events:
+            if event.event in _FAULTS:
+                reason = event.fields.get("reason", "")
+                self._fault = f"{event.fields.get('stream', 'decoder')} {event.event}: {reason}"
+            elif event.event in _RECOVERIES:
+                self._fault = ""
 
-    def expandingDirections(self) -> Qt.Orientation:  # noqa: N802
-        """Neither."""
-        return Qt.Orientation(0)
+    def draw(self, rate: str) -> None:
+        """Show faults, else what the window waits for, and the drawing rate."""
+        feeds = self._session.feeds
+        lost = [feed.name for feed in feeds if feed.state == "lost"]
+        text = self._fault.rstrip(": ") or self.waiting.replace("\n", "; ")
+        if lost:
+            text = "; ".join(filter(None, [f"lost: {', '.join(lost)}", text]))
+        self._colour(bool(lost or self._fault))
+        self.message.setText(text)
+        self.message.setToolTip(text)
+        self._rate.setText(rate)
 
-    def hasHeightForWidth(self) -> bool:  # noqa: N802
-        """True: a narrower layout has more lines."""
-        return True
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self._rate.setStyleSheet(f"color: {theme.warn};")
+        fault, self._shows_fault = self._shows_fault, None
+        self._colour(bool(fault))
 
-    def heightForWidth(self, width: int) -> int:  # noqa: N802
-        """Height at a width, px."""
-        return self._place(QRect(0, 0, width, 0), move=False)
+    def _colour(self, fault: bool) -> None:
+        # A style sheet makes Qt lay out the whole window: set it only when it changes.
+        if fault != self._shows_fault:
+            self._shows_fault = fault
+            self.message.setStyleSheet(f"color: {self._theme.bad if fault else self._theme.faint};")
 
-    def setGeometry(self, rect: QRect) -> None:  # noqa: N802
-        """Place every item."""
-        super().setGeometry(rect)
-        self._place(rect, move=True)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """The minimum size."""
-        return self.minimumSize()
+class Banner(QWidget):
+    """Two bands across the window, shown only when they say something."""
 
-    def minimumSize(self) -> QSize:  # noqa: N802
-        """Size of the widest item, on one line."""
-        size = QSize()
-        for item in self._shown():
-            size = size.expandedTo(item.minimumSize())
-        margins = self.contentsMargins()
-        return size + QSize(margins.left() + margins.right(), margins.top() + margins.bottom())
+    def __init__(self, session: ViewSession, theme: Theme) -> None:
+        super().__init__()
+        self._session = session
+        self._t_last: dict[str, float] = {}
+        centre = Qt.AlignmentFlag.AlignCenter
+        self.origin, self.gone = (QLabel(alignment=centre, wordWrap=True) for _ in range(2))
+        self.origin.hide()
+        self.gone.hide()
+        fill(QVBoxLayout(self), self.gone, self.origin)
+        self.origin.setToolTip("From the header of the signal's stream (rtbrain/origin)")
+        self.gone.setToolTip("Nothing in this window is current until it is back")
+        self.restyle(theme)
 
-    def _shown(self) -> list[QLayoutItem]:
-        return [item for item in self._items if not item.isEmpty()]
+    def take(self, update: SessionUpdate) -> None:
+        """Note when signal and decodes arrived."""
+        if update.chunks:
+            self._t_last["signal"] = update.now
+        if update.decodes:
+            self._t_last["decode"] = update.now
 
-    def _place(self, rect: QRect, move: bool) -> int:
-        margins = self.contentsMargins()
-        inside = rect.marginsRemoved(margins)
-        x, y, line_px = inside.x(), inside.y(), 0
-        for item in self._shown():
-            hint = item.sizeHint()
-            if x > inside.x() and x + hint.width() > inside.right() + 1:
-                x, y, line_px = inside.x(), y + line_px + 1, 0
-            if move:
-                width = min(hint.width(), inside.width())
-                item.setGeometry(QRect(QPoint(x, y), QSize(width, hint.height())))
-            x += hint.width() + self._gap_px
-            line_px = max(line_px, hint.height())
-        return y + line_px + margins.bottom() - rect.y()
+    def draw(self, now: float) -> None:
+        """Show the origin of the signal, and what is lost."""
+        feeds = self._session.feeds
+        texts = self.origin.text(), self.gone.text()
+        gone = lost_text(feeds, self._t_last, now)
+        for label, text in ((self.origin, origin_text(feeds)), (self.gone, gone)):
+            label.setText(f"▲ {text} ▲" if text else "")
+            label.setVisible(bool(text))
+        if texts != (self.origin.text(), self.gone.text()):
+            self._fit_height()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Take the height that the text needs at this width."""
+        super().resizeEvent(event)
+        self._fit_height()
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        style = f"font-weight: bold; font-size: {_BANNER_SCALE * theme.font_pt:g}pt; padding: 4px;"
+        words = _BLACK if theme.name == "dark" else _WHITE
+        self.origin.setStyleSheet(f"{style} background: {theme.warn}; color: {words};")
+        self.gone.setStyleSheet(f"{style} background: {theme.bad}; color: {words};")
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        # The docks of a main window ignore heightForWidth.
+        shown = [label for label in (self.gone, self.origin) if label.text()]
+        self.setFixedHeight(sum(label.heightForWidth(self.width()) for label in shown))

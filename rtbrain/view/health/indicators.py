@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.stream_names import is_manual_marks, is_recorder_status
-from rtbrain.view.streams.inlets import StreamHealth
+from rtbrain.view.streams.inlets import StreamHealth, feed_of
 
 KEPT_S = 60.0
 _MAX_ROWS = 4096
@@ -36,6 +36,23 @@ _FAILING = {"disk_full", "write_error", "record_failed"}
 _BUSY = 0.9
 _DISK_HYSTERESIS = 1.1
 _MAX_TEXT_CHARS = 300
+_OLD_HOPS = 2.0
+_MIN_OLD_S = 0.3
+_TIP = (
+    "Latency of the newest decode: ready {parts.total:.3f} s after the moment it describes\n"
+    "algorithm {parts.algorithm:.3f} s: from that moment to the end of the window\n"
+    "transport {parts.transport:.3f} s: from there until the decoder had the samples\n"
+    "compute {parts.compute:.3f} s: from there to the decode\n"
+    "Delivery to this window took {delivery_delay_s:.3f} s"
+)
+# What the origin in a stream's header means at the bedside.
+_ORIGINS = {
+    "replay": "REPLAY: a recording, not a live patient",
+    "synthetic": "SYNTHETIC: a simulated patient",
+    "fault injection": "FAULT INJECTION: a simulated patient with deliberate faults",
+}
+_WATCHED = {"signal": "SIGNAL", "decode": "DECODES"}
+_NOT_LIVE = frozenset({"lost", "stalled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +144,8 @@ class DecoderStatus:
         tip = f"The decoder reported: {state}" + (f" ({self._reason})" if self._reason else "")
         if not state:
             tip = "The decoder has reported no state since this window opened"
-            state, severity = (
-                ("running", "good") if decode.state == "live" else ("unknown", "faint")
-            )
+            runs = decode.state == "live"
+            state, severity = ("running", "good") if runs else ("unknown", "faint")
         is_over = self._state in {"stopped", "failed", "stopping"}
         if status.state == "lost" and not is_over:
             state, severity = "gone", "bad"
@@ -180,17 +196,14 @@ class RecorderStatus:
             name = "disk full" if self._state == "disk_full" else "cannot write"
             return Indicator(f"NOT RECORDING: {name}", "bad", f"{name}{file}{reason}")
         if self._state == "stopped":
-            severity = "bad" if self._reason else "faint"
-            return Indicator(
-                f"recording stopped{reason}", severity, f"The recorder has ended{file}{reason}"
-            )
+            tip = f"The recorder has ended{file}{reason}"
+            return Indicator(f"recording stopped{reason}", "bad" if reason else "faint", tip)
         if self._state == "recording":
             tip = f"Recording every sample to{file or ' a file'}"
             return Indicator(f"REC{file}", "good", tip)
         if record.state == "live":
-            return Indicator(
-                "recorder found", "warn", "A recorder is running and has reported nothing yet"
-            )
+            tip = "A recorder is running and has reported nothing yet"
+            return Indicator("recorder found", "warn", tip)
         tip = "No recorder was found: start rtbrain record FILE, or rtbrain decode --record FILE"
         return Indicator("not recording", "faint", tip)
 
@@ -200,15 +213,30 @@ class RecorderStatus:
             return Indicator("disk -", "faint", "No recorder has reported its free space yet")
         text = f"disk {self._free_bytes / 1e9:.3g} GB free"
         tip = f"Free on the recorder's disk: {self._free_bytes / 1e9:.2f} GB"
-        if math.isfinite(self._minutes_left):
-            tip += f", {self._minutes_left:.0f} min at this rate"
+        left = f", {self._minutes_left:.0f} min" if math.isfinite(self._minutes_left) else ""
+        tip += f"{left} at this rate" if left else ""
         # The recorder warns below its floor, and withdraws the warning a tenth above it.
         if self._free_bytes < _DISK_HYSTERESIS * self._floor_bytes:
-            left = f", {self._minutes_left:.0f} min" if math.isfinite(self._minutes_left) else ""
-            return Indicator(
-                f"{text}{left}: LOW", "bad", f"{tip}: free some space, or stop the recording"
-            )
+            tip += ": free some space, or stop the recording"
+            return Indicator(f"{text}{left}: LOW", "bad", tip)
         return Indicator(text, "good", tip)
+
+
+def origin_text(feeds: tuple[StreamHealth, ...]) -> str:
+    """Where the signal comes from; empty for an amplifier."""
+    origin = feed_of(feeds, "signal").origin
+    return _ORIGINS.get(origin, origin.upper())
+
+
+def lost_text(feeds: tuple[StreamHealth, ...], t_last: dict[str, float], now: float) -> str:
+    """Which of signal and decodes is lost or stalled, signal first, and since when; or empty."""
+    for kind, name in _WATCHED.items():
+        feed = feed_of(feeds, kind)
+        if feed.state in _NOT_LIVE:
+            since = t_last.get(kind, feed.t_last)
+            ago = f" {max(0.0, now - since):.1f} s ago" if math.isfinite(since) else ""
+            return f"{name} {feed.state.upper()}{ago}"
+    return ""
 
 
 def load_indicator(busy: float) -> Indicator:
@@ -223,12 +251,9 @@ def load_indicator(busy: float) -> Indicator:
 
 def _failure(fields: dict[str, object]) -> str:
     parts = [str(fields.get("reason", ""))[:_MAX_TEXT_CHARS]]
-    for key, words in (
-        ("waiting_samples", "samples waiting"),
-        ("dropped_samples", "samples dropped"),
-    ):
-        if fields.get(key):
-            parts.append(f"{fields[key]} {words}")
+    for what in ("waiting", "dropped"):
+        if number := fields.get(f"{what}_samples"):
+            parts.append(f"{number} samples {what}")
     return ", ".join(filter(None, parts))
 
 
@@ -249,20 +274,20 @@ class LatencyParts:
 class LatencyHistory:
     """Latencies of the decodes of the last minute.
 
-    A decode states its total latency (its age when ready) and its compute time; the rest is
-    algorithmic latency and transport. The algorithmic part is constant for a decoder, and transport
-    is at least 0, so that ``age - (t_arrived - t_stop)`` is at most the algorithmic part. Its
-    maximum over the last minute estimates that part; the error is the fastest delivery in that
-    minute, milliseconds on one machine, which is counted as transport. Invalid decodes are left
-    out: one that is withdrawn when samples stop is stamped with that moment.
+    A decode states its total latency (its age when ready) and its compute time. The rest is
+    transport, which is at least 0, and the algorithm's part, which is constant for a decoder: the
+    maximum of ``age - (t_arrived - t_stop)`` estimates it, short of the fastest delivery. Invalid
+    decodes are left out: one that is withdrawn when samples stop is stamped with that moment.
     """
 
     def __init__(self) -> None:
         # Time of arrival, total, compute, lower bound of the algorithmic part.
         self._rows: deque[tuple[float, float, float, float]] = deque(maxlen=_MAX_ROWS)
+        self._t_arrived = math.nan
 
     def push(self, decode: ReceivedDecode) -> None:
         """Add a decode; one without an age is left out."""
+        self._t_arrived = decode.t_arrived
         if not math.isfinite(decode.age_s):
             return
         delivery_s = decode.t_arrived - decode.t_stop
@@ -296,3 +321,24 @@ class LatencyHistory:
     def line(self, now: float) -> list[tuple[float, float]]:
         """Seconds before `now`, and latency in s, of each decode of the last minute."""
         return [(t - now, total) for t, total, *_ in self._rows if t > now - KEPT_S]
+
+    def indicator(
+        self, now: float, signal: StreamHealth, decodes: StreamHealth, hop_s: float | None
+    ) -> Indicator:
+        """Latency of the newest decode and its parts; without decodes, age of the signal."""
+        parts, since_s = self.newest, now - self._t_arrived
+        if decodes.state == "ended":
+            return Indicator("latency -", "faint", "The decoder has ended")
+        if not math.isfinite(parts.total):
+            if signal.state != "live" or not math.isfinite(signal.t_last):
+                return Indicator("latency -", "faint", "Neither decodes nor signal arrive")
+            text = f"signal {max(0.0, now - signal.t_last):.2f} s old"
+            return Indicator(text, "good", "Age of the newest sample on arrival")
+        text = f"latency {parts.total:.2f} s"
+        tip = _TIP.format(parts=parts, delivery_delay_s=self.delivery_delay_s)
+        if hop_s is not None and since_s > max(_OLD_HOPS * hop_s, _MIN_OLD_S):
+            return Indicator(f"{text}, and no decode for {since_s:.1f} s", "bad", tip)
+        if not math.isfinite(parts.algorithm):
+            return Indicator(text, "warn", f"{text}; its parts are known for valid decodes only")
+        text += f": algorithm {parts.algorithm:.2f}, transport {parts.transport:.2f}"
+        return Indicator(f"{text}, compute {parts.compute:.2f}", "good", tip)

@@ -7,7 +7,7 @@ from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
-from rtbrain.view.health.bar import HealthBar
+from rtbrain.view.health.bar import Banner, HealthBar
 from rtbrain.view.health.indicators import (
     DecoderStatus,
     LatencyHistory,
@@ -15,7 +15,6 @@ from rtbrain.view.health.indicators import (
     load_indicator,
     stream_indicator,
 )
-from rtbrain.view.status import Banner
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.view.stub import NEVER, StubSession, feed, row, status_event
