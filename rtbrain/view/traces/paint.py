@@ -4,16 +4,15 @@ import math
 
 import numpy as np
 from pyqtgraph.Qt import internals
-from PySide6 import QtCore, QtGui
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen
 
 from rtbrain.types import Doubles, Floats, Mask
-from rtbrain.view.traces.cache import TraceCache
-from rtbrain.view.traces.scene import SCALES_UV, Scene
+from rtbrain.view.traces.scene import SCALES_UV, Scene, TraceCache
 
 _MARKER_ROWS = 3
 _BAR_PX = 3
 _MIN_GAP_PX = 3.0
-Rect = QtCore.QRectF
 
 
 def segments(top: Doubles, bottom: Doubles, x: Doubles, joined: Mask, *, wide: bool) -> Doubles:
@@ -53,13 +52,13 @@ class TraceLines:
 
     def __init__(self) -> None:
         # As pyqtgraph's own curves do: a million Python objects per redraw would take seconds.
-        self._lines = internals.PrimitiveArray(QtCore.QLineF, 4)
+        self._lines = internals.PrimitiveArray(QLineF, 4)
 
-    def draw(self, painter: QtGui.QPainter, ends: Doubles, colour: QtGui.QColor) -> None:
+    def draw(self, painter: QPainter, ends: Doubles, colour: QColor) -> None:
         """Draw lines, float64 [n_lines, 4]."""
         if not len(ends):
             return
-        pen = QtGui.QPen(colour, 1)
+        pen = QPen(colour, 1)
         pen.setCosmetic(True)
         painter.setPen(pen)
         self._lines.resize(len(ends))
@@ -76,9 +75,7 @@ def offsets(low: Floats, high: Floats) -> Floats:
     return middle
 
 
-def paint_page(
-    painter: QtGui.QPainter, scene: Scene, plot: Rect, lines: dict[str, TraceLines]
-) -> None:
+def paint_page(painter: QPainter, scene: Scene, plot: QRectF, lines: dict[str, TraceLines]) -> None:
     """Paint the inside of the axes."""
     cache = scene.cache
     if cache is None or not scene.seen:
@@ -86,7 +83,7 @@ def paint_page(
     painter.save()
     painter.setClipRect(plot)
     painter.translate(plot.topLeft())
-    inside = Rect(0, 0, plot.width(), plot.height())
+    inside = QRectF(0, 0, plot.width(), plot.height())
     _paint_grid(painter, scene, inside)
     _paint_traces(painter, scene, inside, cache, lines)
     _paint_gaps(painter, scene, inside, cache)
@@ -96,24 +93,23 @@ def paint_page(
     painter.restore()
 
 
-def _paint_grid(painter: QtGui.QPainter, scene: Scene, inside: Rect) -> None:
-    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.grid), 1, QtCore.Qt.PenStyle.DotLine))
+def _paint_grid(painter: QPainter, scene: Scene, inside: QRectF) -> None:
+    painter.setPen(QPen(QColor(scene.theme.grid), 1, Qt.PenStyle.DotLine))
     for second in range(1, math.ceil(scene.page_s)):
-        x = round(second / scene.page_s * inside.width())
-        painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+        _paint_upright(painter, round(second / scene.page_s * inside.width()), inside)
     if scene.highlighted is None or scene.highlighted not in scene.seen:
         return
     lane_px = inside.height() / len(scene.seen)
-    band = QtGui.QColor(scene.theme.warn)
+    band = QColor(scene.theme.warn)
     band.setAlpha(60)
     top = (scene.highlighted - scene.first_lane) * lane_px
-    painter.fillRect(Rect(0, top, inside.width(), lane_px), band)
+    painter.fillRect(QRectF(0, top, inside.width(), lane_px), band)
 
 
 def _paint_traces(
-    painter: QtGui.QPainter,
+    painter: QPainter,
     scene: Scene,
-    inside: Rect,
+    inside: QRectF,
     cache: TraceCache,
     lines: dict[str, TraceLines],
 ) -> None:
@@ -124,7 +120,7 @@ def _paint_traces(
     for colour, lanes in _by_colour(scene).items():
         top, bottom = scene.ends(lanes, cache, lane_px)
         ends = segments(top, bottom, x, joined, wide=column_px > 1)
-        lines.setdefault(colour, TraceLines()).draw(painter, ends, QtGui.QColor(colour))
+        lines.setdefault(colour, TraceLines()).draw(painter, ends, QColor(colour))
 
 
 def _by_colour(scene: Scene) -> dict[str, list[int]]:
@@ -148,32 +144,36 @@ def lane_colour(scene: Scene, lane: int) -> str:
     return scene.theme.classes[scene.lanes.colours[lane] % len(scene.theme.classes)]
 
 
-def _paint_gaps(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+def _paint_gaps(painter: QPainter, scene: Scene, inside: QRectF, cache: TraceCache) -> None:
     gap = cache.gap[scene.slots(cache)].copy()
     gap[scene.blank(cache)] = False
     if not gap.any():
         return
     edges = np.flatnonzero(np.diff(gap.astype(np.int8), prepend=0, append=0))
     column_px = inside.width() / cache.n_columns
-    brush = QtGui.QBrush(QtGui.QColor(scene.theme.warn), QtCore.Qt.BrushStyle.BDiagPattern)
+    brush = QBrush(QColor(scene.theme.warn), Qt.BrushStyle.BDiagPattern)
     for start, stop in edges.reshape(-1, 2).tolist():
         width = max((stop - start) * column_px, _MIN_GAP_PX)
-        painter.fillRect(Rect(start * column_px, 0, width, inside.height()), brush)
+        painter.fillRect(QRectF(start * column_px, 0, width, inside.height()), brush)
 
 
-def _paint_cursor(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+def _paint_cursor(painter: QPainter, scene: Scene, inside: QRectF, cache: TraceCache) -> None:
     x = (scene.place(cache.newest, cache) + 1) * inside.width() / cache.n_columns
-    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.foreground), 1))
-    painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+    painter.setPen(QPen(QColor(scene.theme.foreground), 1))
+    _paint_upright(painter, x, inside)
 
 
-def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: TraceCache) -> None:
+def _paint_upright(painter: QPainter, x: float, inside: QRectF) -> None:
+    painter.drawLine(QPointF(x, 0), QPointF(x, inside.height()))
+
+
+def _paint_markers(painter: QPainter, scene: Scene, inside: QRectF, cache: TraceCache) -> None:
     if scene.pages is None:
         return
     metrics = painter.fontMetrics()
-    pen = QtGui.QPen(QtGui.QColor(scene.theme.warn), 1, QtCore.Qt.PenStyle.DashLine)
+    pen = QPen(QColor(scene.theme.warn), 1, Qt.PenStyle.DashLine)
     blank = set(scene.blank(cache).tolist())
-    ground = QtGui.QColor(scene.theme.background)
+    ground = QColor(scene.theme.background)
     ground.setAlpha(210)
     free = [-1.0] * _MARKER_ROWS  # right end of the texts in each row
     placed = [
@@ -184,17 +184,17 @@ def _paint_markers(painter: QtGui.QPainter, scene: Scene, inside: Rect, cache: T
             continue
         x = (place + 0.5) * inside.width() / cache.n_columns
         painter.setPen(pen)
-        painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, inside.height()))
+        _paint_upright(painter, x, inside)
         row = next((row for row, end in enumerate(free) if x >= end), None)
         if row is None:
             continue
-        shown = metrics.elidedText(text, QtCore.Qt.TextElideMode.ElideRight, metrics.height() * 9)
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, metrics.height() * 9)
         width = metrics.horizontalAdvance(shown) + 6
         left = min(x, inside.width() - width)
-        box = Rect(left, row * metrics.height(), width, metrics.height())
+        box = QRectF(left, row * metrics.height(), width, metrics.height())
         painter.fillRect(box, ground)
-        painter.setPen(QtGui.QColor(scene.theme.foreground))
-        painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignCenter, shown)
+        painter.setPen(QColor(scene.theme.foreground))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, shown)
         free[row] = left + width + 2
 
 
@@ -222,38 +222,38 @@ def placed_labels(scene: Scene, lane_px: float, text_px: float) -> list[int]:
     return sorted(taken)
 
 
-def paint_frame(painter: QtGui.QPainter, scene: Scene, plot: Rect, gutter_px: float) -> None:
+def paint_frame(painter: QPainter, scene: Scene, plot: QRectF, gutter_px: float) -> None:
     """Paint the labels left of the axes, and a bar in the colour of each shaft."""
     if not scene.seen:
         return
     lane_px = plot.height() / len(scene.seen)
     for lane in scene.seen:
         top = plot.top() + (lane - scene.first_lane) * lane_px
-        bar = Rect(plot.left() - _BAR_PX - 2, top, _BAR_PX, lane_px)
-        painter.fillRect(bar, QtGui.QColor(lane_colour(scene, lane)))
+        bar = QRectF(plot.left() - _BAR_PX - 2, top, _BAR_PX, lane_px)
+        painter.fillRect(bar, QColor(lane_colour(scene, lane)))
     metrics = painter.fontMetrics()
     upright = painter.font()
-    struck = QtGui.QFont(upright)
+    struck = QFont(upright)
     struck.setStrikeOut(True)
-    align = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+    align = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
     for lane in placed_labels(scene, lane_px, metrics.height() * 0.9):
         bad = scene.lanes.names[lane] in scene.bad
         painter.setFont(struck if bad else upright)
         faint = bad or bool(scene.stale)
-        painter.setPen(QtGui.QColor(scene.theme.faint if faint else scene.theme.foreground))
+        painter.setPen(QColor(scene.theme.faint if faint else scene.theme.foreground))
         middle = plot.top() + (lane - scene.first_lane + 0.5) * lane_px
-        room = Rect(0, middle - metrics.height() / 2, gutter_px, metrics.height())
+        room = QRectF(0, middle - metrics.height() / 2, gutter_px, metrics.height())
         name = metrics.elidedText(
-            scene.lanes.names[lane], QtCore.Qt.TextElideMode.ElideMiddle, int(gutter_px)
+            scene.lanes.names[lane], Qt.TextElideMode.ElideMiddle, int(gutter_px)
         )
         painter.drawText(room, align, name)
     painter.setFont(upright)
 
 
-def paint_scales(painter: QtGui.QPainter, scene: Scene, strip: Rect, lane_px: float) -> float:
+def paint_scales(painter: QPainter, scene: Scene, strip: QRectF, lane_px: float) -> float:
     """Paint one scale bar per kind at the right end of a strip; returns their left end, px."""
     metrics = painter.fontMetrics()
-    painter.setPen(QtGui.QPen(QtGui.QColor(scene.theme.foreground), 2))
+    painter.setPen(QPen(QColor(scene.theme.foreground), 2))
     right = strip.right() - 4
     for kind in dict.fromkeys(scene.lanes.kinds):
         per_uv = lane_px / scene.scales_uv[kind]
@@ -263,12 +263,10 @@ def paint_scales(painter: QtGui.QPainter, scene: Scene, strip: Rect, lane_px: fl
         width = metrics.horizontalAdvance(text) + 4
         if right - width - 10 < strip.left() + strip.width() / 3:
             break
-        box = Rect(right - width, strip.top(), width, strip.height())
-        painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignCenter, text)
+        box = QRectF(right - width, strip.top(), width, strip.height())
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
         x, length = right - width - 6, bar_uv * per_uv
         middle = strip.center().y()
-        painter.drawLine(
-            QtCore.QPointF(x, middle - length / 2), QtCore.QPointF(x, middle + length / 2)
-        )
+        painter.drawLine(QPointF(x, middle - length / 2), QPointF(x, middle + length / 2))
         right = x - 12
     return right

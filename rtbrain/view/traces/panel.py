@@ -3,20 +3,21 @@
 from collections.abc import Callable
 
 import numpy as np
-from PySide6 import QtCore, QtWidgets
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QScrollBar, QVBoxLayout, QWidget
 
 from rtbrain.errors import RtbrainError
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme
-from rtbrain.view.traces.cache import TracePages
-from rtbrain.view.traces.canvas import TraceCanvas
-from rtbrain.view.traces.controls import TraceControls, add_key
+from rtbrain.view.theme import Theme, fill
+from rtbrain.view.traces.canvas import TraceCanvas, TraceControls
 from rtbrain.view.traces.paint import offsets
 from rtbrain.view.traces.scene import (
     Lanes,
+    TracePages,
     bad_reason,
     describe_scene,
     explain_stale,
@@ -35,7 +36,7 @@ _MIN_LANES = 4
 _MIN_LANE_LINES, _MIN_ONE_PAGE_LINES = 0.5, 0.35
 
 
-class TracePanel(QtWidgets.QWidget):
+class TracePanel(QWidget):
     """Traces of all channels, as a sweep or a scrolling page of 5 to 30 s.
 
     Each trace is drawn without its offset, its median over the page, and clipped 1.5 lanes from the
@@ -43,7 +44,7 @@ class TracePanel(QtWidgets.QWidget):
     Reference and notch affect the display only; changing them, or the channels, starts a new page.
     """
 
-    marked = QtCore.Signal(str, bool)
+    marked = Signal(str, bool)
 
     def __init__(
         self, session: ViewSession, theme: Theme, make_chain: BuildChain | None = None
@@ -59,11 +60,13 @@ class TracePanel(QtWidgets.QWidget):
         self._bad: dict[str, str] | None = None
         self.controls = TraceControls()
         self.canvas = TraceCanvas(theme)
-        self.scrollbar = QtWidgets.QScrollBar(QtCore.Qt.Orientation.Vertical)
+        self.scrollbar = QScrollBar(Qt.Orientation.Vertical)
         self.scrollbar.hide()
         self.controls.reference.setEnabled(make_chain is not None)
         self.controls.notch.setEnabled(make_chain is not None)
-        self._lay_out()
+        row = QHBoxLayout()
+        fill(row, self.canvas, self.scrollbar, stretched=self.canvas)
+        fill(QVBoxLayout(self), self.controls, row, stretched=row, spacing=2)
         self._connect()
         self._apply_controls()
 
@@ -142,42 +145,32 @@ class TracePanel(QtWidgets.QWidget):
             scene.scales_uv[kind] = fitting_uv or scene.scales_uv[kind]
         self.canvas.update()
 
-    def _lay_out(self) -> None:
-        box = QtWidgets.QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(2)
-        box.addWidget(self.controls)
-        row = QtWidgets.QHBoxLayout()
-        row.setSpacing(0)
-        row.addWidget(self.canvas, 1)
-        row.addWidget(self.scrollbar)
-        box.addLayout(row, 1)
-
     def _connect(self) -> None:
+        scene = self.canvas.scene
         self.controls.changed.connect(self._apply_controls)
         self.controls.chain_changed.connect(self._change_chain)
         self.controls.scaled.connect(self._scale)
         self.controls.fitted.connect(self.fit_scale)
         self.controls.searched.connect(self.find_label)
         self.canvas.label_clicked.connect(self.toggle_bad)
-        self.canvas.wheeled.connect(lambda by: self._show_from(self._first + 2 * by))
+        self.canvas.wheeled.connect(lambda by: self._move(2 * by))
         self.scrollbar.valueChanged.connect(self._show_from)
         for name, keys, effect in [
             *self.controls.keys(),
-            ("Next page of channels", "PgDown", lambda: self._turn_page(1)),
-            ("Previous page of channels", "PgUp", lambda: self._turn_page(-1)),
-            ("Fewer channels", "Shift+PgDown", lambda: self.see(self.canvas.scene.n_lanes // 2)),
-            ("More channels", "Shift+PgUp", lambda: self.see(2 * self.canvas.scene.n_lanes)),
+            ("Next page of channels", "PgDown", lambda: self._move(scene.n_lanes)),
+            ("Previous page of channels", "PgUp", lambda: self._move(-scene.n_lanes)),
+            ("Fewer channels", "Shift+PgDown", lambda: self.see(scene.n_lanes // 2)),
+            ("More channels", "Shift+PgUp", lambda: self.see(2 * scene.n_lanes)),
             ("As many channels as are legible", "Home", self._show_legible),
-            ("Channels further up", "Up", lambda: self._show_from(self._first - 1)),
-            ("Channels further down", "Down", lambda: self._show_from(self._first + 1)),
+            ("Channels further up", "Up", lambda: self._move(-1)),
+            ("Channels further down", "Down", lambda: self._move(1)),
             ("Bad, or no longer bad", "B", self._toggle_found),
         ]:
-            add_key(self, name, keys, effect)
-
-    @property
-    def _first(self) -> int:
-        return self.canvas.scene.first_lane
+            action = QAction(name, self)
+            action.setShortcut(keys)
+            # Qt passes whether the action is checked.
+            action.triggered.connect(lambda checked=False, effect=effect: effect())
+            self.addAction(action)
 
     def _kinds(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.canvas.scene.lanes.kinds))
@@ -247,17 +240,16 @@ class TracePanel(QtWidgets.QWidget):
         self._fits_legible = True
         self._see(self._legible())
 
-    def _turn_page(self, by: int) -> None:
-        self._show_from(self._first + by * self.canvas.scene.n_lanes)
+    def _move(self, n_lanes: int) -> None:
+        self._show_from(self.canvas.scene.first_lane + n_lanes)
 
     def _see(self, n_lanes: int) -> None:
         scene = self.canvas.scene
         n_all = len(scene.lanes)
         scene.n_lanes = min(max(n_lanes, _MIN_LANES), n_all)
-        blocker = QtCore.QSignalBlocker(self.scrollbar)
-        self.scrollbar.setRange(0, n_all - scene.n_lanes)
-        self.scrollbar.setPageStep(scene.n_lanes)
-        blocker.unblock()
+        with QSignalBlocker(self.scrollbar):
+            self.scrollbar.setRange(0, n_all - scene.n_lanes)
+            self.scrollbar.setPageStep(scene.n_lanes)
         self.scrollbar.setVisible(scene.n_lanes < n_all)
         self._show_from(scene.first_lane)
 

@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.types import Montage
-from rtbrain.view.traces.cache import TraceCache, TracePages
 from rtbrain.view.traces.paint import offsets, segments
-from rtbrain.view.traces.scene import SCALES_UV, Lanes, bad_reason, fit_scale_uv, step_scale_uv
+from rtbrain.view.traces.scene import (
+    SCALES_UV,
+    Lanes,
+    TraceCache,
+    TracePages,
+    bad_reason,
+    fit_scale_uv,
+    step_scale_uv,
+)
 from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0
