@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetricsF,
-    QHelpEvent,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -18,7 +17,7 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QToolTip, QWidget
+from PySide6.QtWidgets import QWidget
 
 from rtbrain.types import Montage
 from rtbrain.view.electrodes.layout import (
@@ -28,7 +27,7 @@ from rtbrain.view.electrodes.layout import (
     arrange_panes,
     place_panes,
 )
-from rtbrain.view.theme import Theme, paint_text, scaled_font
+from rtbrain.view.theme import Theme, ToolTips, paint_text, scaled_font
 
 _REACH_PX = 6.0
 _HALO_PX = 4.0
@@ -58,7 +57,7 @@ class ElectrodeMap(QWidget):
         self._chosen = -1
         self.fitted: list[PlacedPane] = []
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.installEventFilter(self)
+        ToolTips(self, self._tip_at)
         self.setAccessibleName("Map of the contacts")
 
     def set_montage(self, montage: Montage) -> None:
@@ -85,9 +84,8 @@ class ElectrodeMap(QWidget):
 
     def place_of(self, label: str) -> QPointF | None:
         """Position of a contact in the first pane that shows it, px; None if none does."""
-        if self._montage is None or label not in self._montage.names:
-            return None
-        row = self._montage.names.index(label)
+        names = () if self._montage is None else self._montage.names
+        row = names.index(label) if label in names else -1
         for fitted in self.fitted:
             for place in np.flatnonzero(fitted.pane.rows == row):
                 return QPointF(*fitted.px[place].tolist())
@@ -117,21 +115,6 @@ class ElectrodeMap(QWidget):
         last = self._montage.n_channels - 1
         self._select(min(last, max(0, self._chosen + step)))
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Show a tool tip for the contact under the mouse.
-
-        A filter, because overriding `event` makes PySide6 6.11 crash on a numpy exception that is
-        raised while painting, instead of reporting it.
-        """
-        if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
-            return super().eventFilter(watched, event)
-        row = self._row_at(QPointF(event.pos()))
-        if row is None or row >= len(self.shades):
-            QToolTip.hideText()
-        else:
-            QToolTip.showText(event.globalPos(), self.shades[row].tip, self)
-        return True
-
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the panes."""
         painter = QPainter(self)
@@ -152,30 +135,28 @@ class ElectrodeMap(QWidget):
             self.update()
             self.selected.emit(self._montage.names[row])
 
+    def _tip_at(self, point: QPointF) -> str:
+        row = self._row_at(point)
+        return "" if row is None or row >= len(self.shades) else self.shades[row].tip
+
     def _row_at(self, point: QPointF) -> int | None:
         """Contact nearest to a point and within reach of it."""
-        best: tuple[float, int] | None = None
+        near: list[tuple[float, int]] = []
         for fitted in self.fitted:
-            if not len(fitted.px):
-                continue
             away = np.hypot(*(fitted.px - (point.x(), point.y())).T)
             place = int(np.argmin(away))
-            if away[place] <= fitted.radius_px + _REACH_PX and (
-                best is None or away[place] < best[0]
-            ):
-                best = (float(away[place]), int(fitted.pane.rows[place]))
-        return None if best is None else best[1]
+            if away[place] <= fitted.radius_px + _REACH_PX:
+                near.append((float(away[place]), int(fitted.pane.rows[place])))
+        return min(near)[1] if near else None
 
     def _paint_frame(self, painter: QPainter, fitted: PlacedPane) -> None:
         pane, room = fitted.pane, fitted.room
         paint_text(painter, room, pane.title, self._theme.faint, Qt.AlignmentFlag.AlignHCenter)
         inside = room.adjusted(0, QFontMetricsF(self._font).lineSpacing(), 0, 0)
-        sides = (
-            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
-            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
-            Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop,
-            Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom,
-        )
+        at = Qt.AlignmentFlag
+        beside, stacked = (at.AlignLeft, at.AlignRight), (at.AlignTop, at.AlignBottom)
+        sides = [side | at.AlignVCenter for side in beside]
+        sides += [side | at.AlignHCenter for side in stacked]
         for edge, side in zip(pane.edges, sides, strict=False):
             painter.drawText(inside, side, edge)
 
@@ -184,9 +165,7 @@ class ElectrodeMap(QWidget):
         outline = QPen(QColor(theme.background), 1)
         hollow = QPen(QColor(theme.faint), 1)
         old = any(shade.old for shade in self.shades)
-        cross = QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5))
-        arm = radius * 0.8
-        crossed = []
+        arm, crossed = radius * 0.8, []
         for place in np.argsort(fitted.pane.depth, kind="stable").tolist():
             shade = self.shades[int(fitted.pane.rows[place])]
             if shade.crossed:
@@ -195,7 +174,7 @@ class ElectrodeMap(QWidget):
             painter.setPen(outline if shade.colour else hollow)
             painter.setBrush(QColor(shade.colour) if shade.colour else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(*fitted.px[place].tolist()), radius, radius)
-        painter.setPen(cross)
+        painter.setPen(QPen(QColor(theme.faint if old else theme.bad), max(1.5, radius / 2.5)))
         # Last, so that a good contact never hides a bad one.
         for x, y in fitted.px[crossed].tolist():
             painter.drawLine(QPointF(x - arm, y - arm), QPointF(x + arm, y + arm))

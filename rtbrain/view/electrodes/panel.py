@@ -1,36 +1,45 @@
 """The electrode panel: where contacts lie, which are bad, and where high-gamma power is high."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QBrush,
-    QColor,
-    QFontMetricsF,
-    QLinearGradient,
-    QPainter,
-    QPaintEvent,
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
 )
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from rtbrain.types import Montage
-from rtbrain.view.electrodes.high_gamma import HighGamma
+from rtbrain.buffer.windows import Ring
+from rtbrain.types import Chunk, Floats, Montage
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, paint_text, scaled_font
+from rtbrain.view.theme import Theme, fill, paint_text, scaled_font
 from rtbrain.view.traces.scene import bad_reason
 
 _DRAW_EVERY_S = 0.25
 _LIMIT_Z = 3.0
 _N_COLOURS = 256
-_COLOURINGS = ("Quality", "High-gamma power")
 _HIGH_GAMMA = 1
 _BAR_CHARS = 10
 _GAP_PX = 8.0
+_BAND_HZ = (70.0, 150.0)
+_WINDOW_S = 0.5
+_HOP_S = 0.25
+_HISTORY_S = 60.0
+_MIN_HISTORY_S = 10.0
+# Harmonics of 50 and 60 Hz mains, and how far a Hann window of 0.5 s spreads a line.
+_MAINS_HZ = (100.0, 120.0, 150.0)
+_SPREAD_HZ = 4.0
+# Of log10 of power: a contact whose power does not vary has no z-score.
+_MIN_SPREAD = 1e-6
 
 
 class ElectrodePanel(QWidget):
@@ -51,24 +60,20 @@ class ElectrodePanel(QWidget):
         self.map.selected.connect(self.selected)
         self.key = ColourBar(theme, self._colours)
         self.choice = QComboBox()
-        self.choice.setAccessibleName("What colours the contacts")
-        self.choice.addItems(_COLOURINGS)
-        self.choice.setToolTip("What colours the contacts")
+        self.choice.addItems(("Quality", "High-gamma power"))
+        for describe in (self.choice.setAccessibleName, self.choice.setToolTip):
+            describe("What colours the contacts")
         self.choice.currentIndexChanged.connect(self._invalidate)
-        top = QHBoxLayout()
+        top, shown = QHBoxLayout(), QStackedLayout()
         top.addWidget(self.choice)
         top.addStretch(1)
-        self.missing = QLabel("Contacts are shown once there is a signal")
-        self.missing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.missing.setWordWrap(True)
+        text, centre = "Contacts are shown once there is a signal", Qt.AlignmentFlag.AlignCenter
+        self.missing = QLabel(text, alignment=centre, wordWrap=True)
+        self._stack = shown
+        shown.addWidget(self.missing)
+        shown.addWidget(self.map)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 2)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.missing, 1)
-        column.addWidget(self.map, 1)
-        column.addWidget(self.key)
-        self.map.hide()
+        fill(column, top, shown, self.key, stretched=shown, margins=(4, 2, 4, 2), spacing=2)
         self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
@@ -111,8 +116,7 @@ class ElectrodePanel(QWidget):
     def _begin(self, montage: Montage) -> None:
         self._montage, self._power = montage, HighGamma(montage)
         self.map.set_montage(montage)
-        self.missing.hide()
-        self.map.show()
+        self._stack.setCurrentWidget(self.map)
         self._invalidate()
 
     def _invalidate(self) -> None:
@@ -121,26 +125,20 @@ class ElectrodePanel(QWidget):
     def _scale_text(self) -> tuple[str, str]:
         """Unit of the scale, and why it shows nothing."""
         unit = "z of 70-150 Hz power over 1 min"
-        power = self._power
-        if self._stale:
-            return unit, self._stale
-        if power is None or self._montage is None:
-            return unit, ""
+        power, problem = self._power, self._stale
+        if power is None or self._montage is None or problem:
+            return unit, problem
         if not power.possible:
             return unit, f"needs a rate above 300 Hz, the signal has {self._montage.sfreq_hz:g} Hz"
-        if power.waits_s:
-            return unit, f"in {power.waits_s:.0f} s of signal"
-        return unit, ""
+        return unit, f"in {power.waits_s:.0f} s of signal" if power.waits_s else ""
 
     def _shade(self, row: int, reason: str, chosen: int) -> ContactStyle:
         montage = self._montage
         if montage is None or self._power is None:
             return ContactStyle("", False, "")
         z = float(self._power.z[row])
-        lines = [
-            f"{montage.names[row]} ({montage.kinds[row]}): "
-            + (f"bad, {reason}" if reason else "good")
-        ]
+        quality = f"bad, {reason}" if reason else "good"
+        lines = [f"{montage.names[row]} ({montage.kinds[row]}): {quality}"]
         if np.isfinite(z):
             lines.append(f"high-gamma power: z = {z:+.1f}")
         if montage.positions is not None and montage.placed[row]:
@@ -150,23 +148,12 @@ class ElectrodePanel(QWidget):
             lines.append("position unknown")
         colour = self._theme.good
         if chosen == _HIGH_GAMMA:
-            colour = self._colour_of(z)
+            share = (min(max(z, -_LIMIT_Z), _LIMIT_Z) + _LIMIT_Z) / (2 * _LIMIT_Z)
+            colour = self._colours[round(share * (_N_COLOURS - 1))] if np.isfinite(z) else ""
         if self._stale:
             colour = colour and self._theme.faint
             lines.append(self._stale)
         return ContactStyle(colour, bool(reason), "\n".join(lines), bool(self._stale))
-
-    def _colour_of(self, z: float) -> str:
-        if not np.isfinite(z):
-            return ""
-        share = (min(max(z, -_LIMIT_Z), _LIMIT_Z) + _LIMIT_Z) / (2 * _LIMIT_Z)
-        return self._colours[round(share * (_N_COLOURS - 1))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    texts: tuple[tuple[str, str], ...]  # text, and the name of its colour in the theme
-    limit: float | None
 
 
 class ColourBar(QWidget):
@@ -175,13 +162,14 @@ class ColourBar(QWidget):
     def __init__(self, theme: Theme, colours: Sequence[str]) -> None:
         super().__init__()
         self._theme, self._colours = theme, colours
-        self._shown = _Shown((), None)
+        # Texts and the names of their colours in the theme, and the limit of the scale.
+        self._shown: tuple[list[tuple[str, str]], float | None] = ([], None)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     @property
     def text(self) -> str:
         """All its text."""
-        return " ".join(text for text, _ in self._shown.texts)
+        return " ".join(text for text, _ in self._shown[0])
 
     def show_quality(self, n_good: int, n_bad: int, problem: str) -> None:
         """Explain good and bad."""
@@ -207,16 +195,16 @@ class ColourBar(QWidget):
         """Paint the line."""
         painter = QPainter(self)
         painter.setFont(scaled_font(self, self._theme))
-        x = 2.0
-        if self._shown.limit is not None:
-            x = self._paint_bar(painter, x, self._shown.limit)
-        for text, colour in self._shown.texts:
+        x, (texts, limit) = 2.0, self._shown
+        if limit is not None:
+            x = self._paint_bar(painter, x, limit)
+        for text, colour in texts:
             x = self._paint_text(painter, x, text, getattr(self._theme, colour))
         painter.end()
 
     def _show(self, problem: str, texts: list[tuple[str, str]], limit: float | None) -> None:
         warning = [(f"▲ {problem}", "warn")] if problem else []
-        shown = _Shown((*warning, *texts), limit)
+        shown = ([*warning, *texts], limit)
         if shown != self._shown:
             self._shown = shown
             self.setToolTip(self.text)
@@ -236,3 +224,78 @@ class ColourBar(QWidget):
     def _paint_text(self, painter: QPainter, x: float, text: str, colour: str) -> float:
         box = QRectF(x, 0, max(0.0, self.width() - x), self.height())
         return x + paint_text(painter, box, text, colour, Qt.AlignmentFlag.AlignVCenter) + _GAP_PX
+
+
+class HighGamma:
+    """Power from 70 to 150 Hz over the last 0.5 s, every 0.25 s, as a z-score of its logarithm.
+
+    Bins within 4 Hz of the mains harmonics at 100, 120 and 150 Hz are left out. The signal is not
+    re-referenced. A gap restarts the 0.5 s. Memory is bounded.
+
+    References
+    ----------
+    Ray et al. 2008, J. Neurosci. 28:11526, doi:10.1523/JNEUROSCI.2848-08.2008; the window after
+    Harris 1978, doi:10.1109/PROC.1978.10837.
+    """
+
+    def __init__(self, montage: Montage) -> None:
+        n_channels, sfreq_hz = montage.n_channels, montage.sfreq_hz
+        self.z: Floats = np.full(n_channels, np.nan, np.float32)
+        self.n_windows = 0
+        self.possible = sfreq_hz > 2 * _BAND_HZ[1]
+        # A display may round its window to whole samples at any rate.
+        self._n_window = round(_WINDOW_S * sfreq_hz)
+        self._n_hop = max(1, round(_HOP_S * sfreq_hz))
+        self._ring = Ring(n_channels, self._n_window)
+        self._n_due = self._n_window
+        freqs_hz = np.fft.rfftfreq(self._n_window, 1 / sfreq_hz)
+        in_band = (freqs_hz >= _BAND_HZ[0]) & (freqs_hz <= _BAND_HZ[1])
+        for mains_hz in _MAINS_HZ:
+            in_band &= np.abs(freqs_hz - mains_hz) > _SPREAD_HZ
+        self._bins = np.flatnonzero(in_band)
+        self._taper = np.hanning(self._n_window).astype(np.float32)
+        self._logs = np.full((round(_HISTORY_S / _HOP_S), n_channels), np.nan, np.float32)
+        self._n_min = round(_MIN_HISTORY_S / _HOP_S)
+
+    @property
+    def waits_s(self) -> float:
+        """Signal needed before there are z-scores, s."""
+        return max(0, self._n_min - self.n_windows) * _HOP_S
+
+    def push(self, chunk: Chunk) -> None:
+        """Add a chunk, and compute every window it completes."""
+        if not self.possible:
+            return
+        if chunk.gap:
+            self._n_due = self._n_window
+        start = 0
+        while start < chunk.n_samples:
+            stop = min(chunk.n_samples, start + self._n_due)
+            self._ring.push(chunk.data[:, start:stop])
+            self._n_due -= stop - start
+            start = stop
+            if self._n_due == 0:
+                self._compute()
+                self._n_due = self._n_hop
+
+    def _compute(self) -> None:
+        log_power = self._log_power()
+        place = self.n_windows % len(self._logs)
+        self._logs[place] = log_power
+        self.n_windows += 1
+        if self.n_windows < self._n_min:
+            return
+        past = np.ma.masked_invalid(self._logs[: min(self.n_windows, len(self._logs))])
+        spread = np.ma.filled(past.std(axis=0), 0.0)
+        known = (past.count(axis=0) >= self._n_min) & (spread > _MIN_SPREAD)
+        z = (log_power - np.ma.filled(past.mean(axis=0), np.nan)) / np.maximum(spread, _MIN_SPREAD)
+        self.z = np.where(known, z, np.nan).astype(np.float32)
+
+    def _log_power(self) -> Floats:
+        """log10 of the mean power of the band's bins, float32 [n_channels]; NaN without power."""
+        recent = self._ring.last(self._n_window)
+        tapered = (recent - recent.mean(axis=1, keepdims=True)) * self._taper
+        spectrum = np.fft.rfft(tapered, axis=1)[:, self._bins]
+        power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(power > 0, np.log10(power), np.nan).astype(np.float32)

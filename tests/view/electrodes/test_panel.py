@@ -12,9 +12,8 @@ from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
-from rtbrain.view.electrodes.high_gamma import HighGamma
 from rtbrain.view.electrodes.layout import arrange_panes, place_panes
-from rtbrain.view.electrodes.panel import ElectrodePanel
+from rtbrain.view.electrodes.panel import ElectrodePanel, HighGamma
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large
 from tests.conftest import brain_like, cut, montage_of
@@ -216,7 +215,7 @@ def test_hovering_shows_label_quality_position_and_power(panel_of, monkeypatch):
     panel, _ = panel_of(montage, bad={"A3": "flat"})
     tips = []
     monkeypatch.setattr(
-        "rtbrain.view.electrodes.map.QToolTip.showText", lambda at, text, over: tips.append(text)
+        "rtbrain.view.theme.QToolTip.showText", lambda at, text, over: tips.append(text)
     )
     data = brain_like(8, round(12 * SFREQ_HZ), SFREQ_HZ)
     panel.take(SessionUpdate(1.0, chunks=tuple(cut(data, [], SFREQ_HZ))))
