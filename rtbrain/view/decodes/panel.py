@@ -1,37 +1,36 @@
 """The decode panel: the newest decode as a card, and the last minute as plots."""
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainterPath, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QGraphicsPathItem, QLabel, QStackedLayout, QWidget
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
-from rtbrain.types import Floats, Times
-from rtbrain.view.decodes.card import PEN_STYLES, DecisionCard, describe_decision
-from rtbrain.view.decodes.history import PAGE_S, DecodeHistory, InvalidSpan
+from rtbrain.view.decodes.history import (
+    PEN_STYLES,
+    DecisionText,
+    DecodeHistory,
+    DecodeLane,
+    InvalidSpan,
+    describe_decision,
+)
 from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, scaled_font
+from rtbrain.view.theme import Theme, fill, paint_text, scaled_font
 
 _OVER = frozenset({"lost", "ended"})
 _MAX_LANES = 6
 _TIP_SPANS = 6
 # Narrower than this many cards, the panel puts the card above the plot.
 _MIN_WIDTH_CARDS = 2.6
-_LINE_PX = 2
-_LABELS = 3
-_MIN_LABEL_PX = 110
-_MARGIN = 0.06
-# Minimum distance between numbers on the vertical axis, in lines of text.
-_TICK_LINES = 1.5
-_FREE_TICK_LINES = 3.0
-# A scale is narrowed only when less than a third of it is used.
-_MIN_USED = 0.33
+_TITLE = 2.2
+_MIN_TITLE = 1.1
+_PAD_PX = 6
+_WIDTH_CHARS = 26
+_HATCH_ALPHA = 110
+_MAX_LEGEND = 6
 
 
 class DecodePanel(QWidget):
@@ -55,9 +54,7 @@ class DecodePanel(QWidget):
         self.canvas.setMinimumSize(80, 60)
         both = QWidget()
         self._beside = QBoxLayout(QBoxLayout.Direction.LeftToRight, both)
-        self._beside.setContentsMargins(0, 0, 0, 0)
-        self._beside.addWidget(self.card)
-        self._beside.addWidget(self.canvas, 1)
+        fill(self._beside, self.card, self.canvas, stretched=self.canvas, spacing=6)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.missing)
         self._stack.addWidget(both)
@@ -123,12 +120,11 @@ class DecodePanel(QWidget):
         self.canvas.clear()
         joined = info.hop_s is not None
         if info.unit == "probability":
-            everything = range(len(info.labels))
-            plot = self.canvas.addPlot(0, 0)
-            self.lanes = [DecodeLane(plot, everything, "probability", (0.0, 1.0), joined)]
+            plot, outputs = self.canvas.addPlot(0, 0), range(len(info.labels))
+            self.lanes = [DecodeLane(plot, outputs, "probability", fixed=True, lines=joined)]
         else:
             self.lanes = [
-                DecodeLane(self.canvas.addPlot(place, 0), [place], label, None, joined)
+                DecodeLane(self.canvas.addPlot(place, 0), [place], label, fixed=False, lines=joined)
                 for place, label in enumerate(info.labels[:_MAX_LANES])
             ]
         for lane in self.lanes[:-1]:
@@ -167,153 +163,138 @@ def _tip(spans: list[InvalidSpan], now: float) -> str:
     return "\n".join(["Hatched, without a valid decode:", *lines])
 
 
-def output_pen(theme: Theme, output: int, old: bool) -> Any:
-    """Pen of an output's line: its colour, or grey if the decode is old."""
-    n_colours = len(theme.classes)
-    return pg.mkPen(
-        theme.faint if old else theme.classes[output % n_colours],
-        width=_LINE_PX,
-        style=PEN_STYLES[output // n_colours % len(PEN_STYLES)],
-    )
+class DecisionCard(QWidget):
+    """The newest decode, large, with a legend of the lines."""
 
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self.shown = DecisionText("", "", "none")
+        self.set_above(False)
 
-class DecodeLane:
-    """One plot: all classes, or one output of a regression."""
+    def set_above(self, above: bool) -> None:
+        """Size for a place above the plot, or beside it."""
+        fixed, free = QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding
+        self.setSizePolicy(*((free, fixed) if above else (fixed, free)))
 
-    def __init__(
+    def show_decision(self, decision: DecisionText) -> None:
+        """Show a decision, if it is new."""
+        if decision == self.shown:
+            return
+        before = self.sizeHint()
+        self.shown = decision
+        if self.sizeHint() != before:
+            self.updateGeometry()
+        lines = (decision.title, decision.detail, *decision.quality)
+        self.setToolTip("\n".join(filter(None, lines)))
+        self.update()
+
+    def restyle(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Size of the whole card."""
+        metrics = self._metrics()
+        n_lines = 5.5 + min(len(self.shown.legend), _MAX_LEGEND) + len(self.shown.quality)
+        width_px = metrics.averageCharWidth() * _WIDTH_CHARS + 2 * _PAD_PX
+        return QSize(round(width_px), round(metrics.lineSpacing() * n_lines))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Full width; the legend may be cut short."""
+        height = self._metrics().lineSpacing()
+        return QSize(self.sizeHint().width(), round(height * 6.5))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Paint the card."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        theme = self._theme
+        painter.fillRect(self.rect(), QColor(theme.background))
+        if self.shown.state == "invalid":
+            hatch = QColor(theme.warn)
+            hatch.setAlpha(_HATCH_ALPHA)
+            # Above the text, not across it.
+            strip = QRectF(0, 0, self.width(), self._metrics().height() * 0.8)
+            painter.fillRect(strip, QBrush(hatch, Qt.BrushStyle.BDiagPattern))
+        bottom = self._paint_quality(painter)
+        top = self._paint_title(painter)
+        self._paint_legend(painter, top, bottom)
+        painter.end()
+
+    def _paint_title(self, painter: QPainter) -> float:
+        theme, shown = self._theme, self.shown
+        colour = {"good": theme.foreground, "invalid": theme.warn}.get(shown.state, theme.faint)
+        if shown.state == "good" and shown.best >= 0:
+            colour = theme.classes[shown.best % len(theme.classes)]
+        width, scale = self.width() - 2 * _PAD_PX, _TITLE
+        while scale > _MIN_TITLE:
+            if self._metrics(scale, True).horizontalAdvance(shown.title) <= width:
+                break
+            scale -= 0.1
+        metrics = self._metrics()
+        y = metrics.height() * (1.0 if shown.state == "invalid" else 0.2)
+        if shown.title:
+            y = self._paint_line(painter, shown.title, y, colour, scale=scale, bold=True)
+        # A reason may need two lines.
+        box = QRectF(_PAD_PX, y, width, 2 * metrics.lineSpacing())
+        painter.setFont(scaled_font(self, theme))
+        painter.setPen(QColor(theme.faint if shown.state == "old" else theme.foreground))
+        painter.drawText(box, Qt.TextFlag.TextWordWrap, shown.detail)
+        wraps = metrics.horizontalAdvance(shown.detail) > width
+        return y + metrics.lineSpacing() * (2 if wraps else 1) + 2
+
+    def _paint_quality(self, painter: QPainter) -> float:
+        y = top = self.height() - 2 - self._metrics().lineSpacing() * len(self.shown.quality)
+        for line in self.shown.quality:
+            y = self._paint_line(painter, line, y, self._theme.faint)
+        return top
+
+    def _paint_legend(self, painter: QPainter, top: float, bottom: float) -> None:
+        theme, metrics, legend = self._theme, self._metrics(), self.shown.legend
+        height = metrics.lineSpacing()
+        n_fit = max(0, int((bottom - top) / height))
+        entries = legend
+        if len(entries) > n_fit:  # the most probable ones
+            ordered = sorted(legend, key=lambda entry: entry[2], reverse=True)
+            entries = tuple(sorted(ordered[: max(0, n_fit - 1)]))
+        grey = self.shown.state == "old"
+        y = top
+        for output, label, value in entries:
+            style = PEN_STYLES[output // len(theme.classes) % len(PEN_STYLES)]
+            colour = theme.faint if grey else theme.classes[output % len(theme.classes)]
+            painter.setPen(QPen(QColor(colour), 3, style))
+            middle = round(y + height / 2)
+            painter.drawLine(_PAD_PX, middle, _PAD_PX + round(height), middle)
+            left, right = _PAD_PX + height + 6, metrics.horizontalAdvance("0.000")
+            colour = theme.faint if grey else theme.foreground
+            self._paint_line(painter, label, y, colour, left, right)
+            box = QRectF(0, y, self.width() - _PAD_PX, height)
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight, value)
+            y += height
+        if len(entries) < len(legend) and n_fit:
+            self._paint_line(painter, f"and {len(legend) - len(entries)} more", y, theme.faint)
+
+    def _paint_line(
         self,
-        plot: Any,
-        outputs: Sequence[int],
-        label: str,
-        limits: tuple[float, float] | None,
-        lines: bool,
-    ) -> None:
-        self.plot = plot
-        self._outputs, self._fixed, self._lines = list(outputs), limits is not None, lines
-        self._limits = limits or (0.0, 1.0)
-        self.hatches = {silent: QGraphicsPathItem() for silent in (False, True)}
-        self.curves = [pg.PlotCurveItem(connect="finite") for _ in outputs]
-        # Isolated decodes, which a line would not show.
-        self.dots = [pg.ScatterPlotItem(size=6, pxMode=True) for _ in outputs]
-        self._texts = [pg.TextItem(anchor=(0.5, 0)) for _ in range(_LABELS)]
-        for item in (*self.hatches.values(), *self.curves, *self.dots, *self._texts):
-            plot.addItem(item, ignoreBounds=True)
-        self._label = label
-        self._title = pg.TextItem("" if self._fixed else label, anchor=(0, 0))
-        self._title.setVisible(not self._fixed)
-        plot.addItem(self._title, ignoreBounds=True)
-        if self._fixed:
-            plot.setLabel("left", label)
-        plot.setXRange(-PAGE_S, 0, padding=0)
-        plot.setYRange(*self._limits, padding=_MARGIN)
-        plot.setMouseEnabled(x=False, y=False)
-        plot.setMenuEnabled(False)
-        plot.hideButtons()
-        self._density = math.nan
-        self.ticks: list[float] = []  # of a fixed scale
-        self._font = QFont()
-        self._metrics = QFontMetricsF(self._font)
+        painter: QPainter,
+        text: str,
+        y: float,
+        colour: str,
+        left: float = _PAD_PX,
+        right: float = 0.0,
+        *,
+        scale: float = 1.0,
+        bold: bool = False,
+    ) -> float:
+        """Paint a line of text between two margins, px; returns where the next one goes."""
+        painter.setFont(scaled_font(self, self._theme, scale, bold))
+        height = self._metrics(scale, bold).lineSpacing()
+        box = QRectF(left, y, self.width() - left - right - _PAD_PX, height)
+        paint_text(painter, box, text, colour)
+        return y + height
 
-    def draw(self, t: Times, values: Floats, spans: Sequence[InvalidSpan], now: float) -> None:
-        """Draw a page of `DecodeHistory`."""
-        for curve, dots, output in zip(self.curves, self.dots, self._outputs, strict=True):
-            y = values[:, output]
-            finite = np.isfinite(y)
-            alone = finite.copy()
-            if self._lines:
-                alone[1:] &= ~finite[:-1]
-                alone[:-1] &= ~finite[1:]
-                if finite.any():
-                    curve.setData(t, y, connect="finite")
-                else:
-                    curve.clear()
-            dots.setData(t[alone], y[alone])
-        self._tick()
-        if not self._fixed:
-            self._fit(values[:, self._outputs])
-        self._hatch(spans, now)
-
-    def restyle(self, theme: Theme, font: QFont, old: bool) -> None:
-        """Apply a theme, with grey lines for old decodes."""
-        for curve, dots, output in zip(self.curves, self.dots, self._outputs, strict=True):
-            pen = output_pen(theme, output, old)
-            curve.setPen(pen)
-            dots.setBrush(pen.color())
-            dots.setPen(pen.color())
-        for silent, item in self.hatches.items():
-            colour = QColor(theme.faint if silent else theme.warn)
-            colour.setAlpha(120)
-            pattern = Qt.BrushStyle.Dense6Pattern if silent else Qt.BrushStyle.BDiagPattern
-            item.setBrush(QBrush(colour, pattern))
-            item.setPen(QColor(0, 0, 0, 0))
-        for text in (self._title, *self._texts):
-            text.setFont(font)
-            text.setColor(theme.foreground)
-            text.fill = pg.mkBrush(theme.background)
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(theme.grid)
-            axis.setTextPen(theme.foreground)
-            axis.setTickFont(font)
-            axis.label.setFont(font)
-        self._font, self._metrics = font, QFontMetricsF(font)
-        axis = self.plot.getAxis("left")
-        axis.setWidth(
-            round(self._metrics.height() * 1.4 + self._metrics.horizontalAdvance("-0.00"))
-        )
-
-    def _tick(self) -> None:
-        """Fit numbers and label of the vertical axis to its height."""
-        lines = self.plot.vb.height() / max(1.0, self._metrics.height())
-        axis = self.plot.getAxis("left")
-        if not self._fixed:
-            density = min(1.0, lines / (2 * _FREE_TICK_LINES))
-            if density != self._density:
-                self._density = density
-                axis.setStyle(maxTextLevel=0)
-                axis.setTickDensity(density)
-            return
-        low, high = self._limits
-        fits = self._metrics.horizontalAdvance(self._label) < self.plot.vb.height()
-        label = self._label if fits else self._label[:1]
-        if label != axis.labelText:
-            axis.setLabel(label)
-        n_parts = next((n for n in (4, 2) if lines > n * _TICK_LINES), 1)
-        if n_parts + 1 != len(self.ticks):
-            self.ticks = np.linspace(low, high, n_parts + 1).tolist()
-            axis.setTicks([[(value, f"{value:g}") for value in self.ticks]])
-
-    def _fit(self, values: Floats) -> None:
-        finite = values[np.isfinite(values)]
-        if not finite.size:
-            return
-        low, high = float(finite.min()), float(finite.max())
-        if high - low < 1e-9 * max(1.0, abs(high)):
-            low, high = low - 0.5, high + 0.5
-        was_low, was_high = self._limits
-        outside = low < was_low or high > was_high
-        if outside or high - low < _MIN_USED * (was_high - was_low):
-            self._limits = (low, high)
-            self.plot.setYRange(low, high, padding=_MARGIN)
-
-    def _hatch(self, spans: Sequence[InvalidSpan], now: float) -> None:
-        (left, right), (low, high) = self.plot.vb.viewRange()
-        self._title.setPos(left, high)
-        paths = {silent: QPainterPath() for silent in (False, True)}
-        labelled = []
-        px_per_s = self.plot.vb.width() / max(1e-9, right - left)
-        for span in spans:
-            start, stop = max(left, span.start - now), min(right, span.stop - now)
-            paths[span.silent].addRect(QRectF(start, low, stop - start, high - low))
-            if (stop - start) * px_per_s > _MIN_LABEL_PX:
-                labelled.append((start, stop, span.reason or "not valid"))
-        for silent, item in self.hatches.items():
-            item.setPath(paths[silent])
-        for place, text in enumerate(self._texts):
-            text.setVisible(place < len(labelled))
-            if place < len(labelled):
-                start, stop, reason = labelled[-1 - place]
-                room_px = (stop - start) * px_per_s - 10
-                shown = self._metrics.elidedText(reason, Qt.TextElideMode.ElideRight, room_px)
-                text.setText(shown)
-                text.setPos((start + stop) / 2, high)
+    def _metrics(self, scale: float = 1.0, bold: bool = False) -> QFontMetricsF:
+        return QFontMetricsF(scaled_font(self, self._theme, scale, bold))

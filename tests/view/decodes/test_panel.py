@@ -13,8 +13,7 @@ from PySide6.QtWidgets import QApplication
 from rtbrain.outlet.lsl import DecodeOutlet
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.types import Decode, Quality
-from rtbrain.view.decodes.card import describe_decision
-from rtbrain.view.decodes.history import DecodeHistory
+from rtbrain.view.decodes.history import DecodeHistory, describe_decision
 from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 from rtbrain.view.theme import DARK, LIGHT, large
