@@ -188,8 +188,7 @@ def _steps(
     patient = bench_patient(job.n_channels)
     source = SyntheticSource(patient, chunk_samples=round(_CHUNK_S * SFREQ_HZ))
     durations_ms: dict[str, list[float]] = {part: [] for part in PARTS}
-    first = None
-    front_s = spent_s = 0.0
+    first, front_s, spent_s = None, 0.0, 0.0
     gc.collect()
     while True:
         chunk = source.pull(0.0)
@@ -281,8 +280,7 @@ class PublishedPipeline:
     """
 
     def __init__(self, n_channels: int, sizes: BrainBERTSizes, popt_sizes: PopTSizes) -> None:
-        self._brainbert = random_encoder(sizes, 0)
-        self._popt = random_encoder(popt_sizes, 1)
+        self._brainbert, self._popt = random_encoder(sizes, 0), random_encoder(popt_sizes, 1)
         self._frames = torch_builtin(
             sizes.hidden_dim, sizes.nhead, sizes.layer_dim_feedforward, self._brainbert.transformer
         )

@@ -233,7 +233,7 @@ class DecodeLane:
         self._texts = [pg.TextItem(anchor=(0.5, 0)) for _ in range(_LABELS)]
         for item in (*self.hatches.values(), *self.curves, *self.dots, *self._texts):
             plot.addItem(item, ignoreBounds=True)
-        self._label = label
+        self._label, self._density = label, math.nan
         self._title = pg.TextItem("" if self._fixed else label, anchor=(0, 0))
         self._title.setVisible(not self._fixed)
         plot.addItem(self._title, ignoreBounds=True)
@@ -244,7 +244,6 @@ class DecodeLane:
         plot.setMouseEnabled(x=False, y=False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
-        self._density = math.nan
         self.ticks: list[float] = []  # of a fixed scale
         self._metrics = QFontMetricsF(QFont())
 
@@ -346,6 +345,6 @@ class DecodeLane:
             if labelled:
                 start, stop, reason = labelled.pop()
                 room_px = (stop - start) * px_per_s - 10
-                shown = self._metrics.elidedText(reason, Qt.TextElideMode.ElideRight, room_px)
-                text.setText(shown)
+                right = Qt.TextElideMode.ElideRight
+                text.setText(self._metrics.elidedText(reason, right, room_px))
                 text.setPos((start + stop) / 2, high)
