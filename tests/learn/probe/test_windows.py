@@ -1,11 +1,22 @@
-"""What the linear rows of a probe read: all of a window, each part of it in its own bin."""
+"""What the linear rows of a probe read of a window, and the dimensions of embeddings."""
 
 import numpy as np
 import pytest
+import torch
 from scipy.signal import ShortTimeFFT
+from sklearn.decomposition import PCA
 
-from rtbrain.learn.probe.windows import binned_frames, binned_spectra, mean_frame
+from rtbrain.encoder import BrainBERTSizes, random_encoder
+from rtbrain.learn.probe.windows import (
+    RAW,
+    binned_frames,
+    binned_spectra,
+    contact_dimensions,
+    intrinsic_dimension,
+    mean_frame,
+)
 from tests.conftest import brain_like
+from tests.learn.planted import N_FREQS, planted_session
 
 SFREQ_HZ, LENGTH_S = 1024.0, 2.0
 
@@ -51,3 +62,32 @@ def test_spectra_are_those_of_the_signal_that_the_patches_were_cut_from(
 def test_a_window_of_few_samples_has_the_spectrum_that_there_is() -> None:
     items = np.ones((1, 2, 2, 3), np.float32)
     np.testing.assert_allclose(binned_spectra(items, 5.0), [[[2, 0] * 3] * 2], atol=1e-6)
+
+
+@pytest.mark.parametrize("n_hidden", [1, 3, 12])
+def test_components_are_counted_as_scikit_learn_counts_them(n_hidden: int) -> None:
+    rng = np.random.default_rng(n_hidden)
+    hidden = rng.standard_normal((300, n_hidden)) * np.linspace(1, 3, n_hidden)
+    vectors = hidden @ rng.standard_normal((n_hidden, 30)) + 100
+    vectors = (vectors + 0.05 * rng.standard_normal(vectors.shape)).astype(np.float32)
+    expected = PCA(0.95, svd_solver="full").fit(vectors.astype(np.float64)).n_components_
+    assert intrinsic_dimension(vectors) == expected <= n_hidden
+
+
+def test_what_never_changes_has_no_dimension() -> None:
+    assert intrinsic_dimension(np.full((60, 8), 3, np.float32)) == 0
+
+
+def test_every_contact_is_counted_on_the_windows_where_it_is_good() -> None:
+    session = planted_session("s1", n_windows=120, n_channels=3)
+    session.good[100:, 0] = False
+    session.good[10:, 2] = False  # too few are left to count
+    session.shards[0][~session.good] = np.nan
+    encoder = random_encoder(BrainBERTSizes(16, 32, 2, 1, N_FREQS), 0)
+    found = contact_dimensions(session, {"it": encoder}, device=torch.device("cpu"))
+    assert {name: counts.size for name, counts in found.items()} == {"it": 2, RAW: 2}
+    first = session.shards[0][:100, 0]
+    assert found[RAW][0] == intrinsic_dimension(first.mean(axis=1))
+    with torch.no_grad():
+        hidden = encoder(torch.from_numpy(first)).mean(dim=1).numpy()
+    assert found["it"][0] == intrinsic_dimension(hidden)
