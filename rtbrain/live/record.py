@@ -122,7 +122,7 @@ def record(
         out.unlink()
         raise
     status = StatusOutlet(name, source_id=status_name(name))
-    screen = LiveScreen() if parent is None else None
+    screen = LiveScreen(first_line_s=0.0) if parent is None else None
     report = _reporter(status, screen)
     wanted = stream_filter(names, others, own=status_name(name))
     recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)

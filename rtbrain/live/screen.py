@@ -145,10 +145,14 @@ class _Console(Console):
 class LiveScreen:
     """Messages, and below them a view that is drawn anew; without a terminal, a line every 10 s.
 
+    The first line comes after `first_line_s`.
+
     Whether anyone reads it does not concern the session: an output that is closed is ignored.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, *, first_line_s: float = _LINE_EVERY_S
+    ) -> None:
         self._console = console = _Console(stderr=True) if console is None else console
         self._live = None
         self._due = time.monotonic()
@@ -156,7 +160,7 @@ class LiveScreen:
             self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
         else:
-            self._due += _LINE_EVERY_S
+            self._due += first_line_s
 
     @property
     def on_terminal(self) -> bool:
