@@ -65,23 +65,9 @@ class EventWindows:
     Windows own their data. If the iterator is not exhausted, the next call takes in the remaining
     samples first, and the old iterator ends.
 
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks.
-    length_samples : int
-        Length of the windows.
-    offset_samples : int
-        From the sample nearest to a marker to the first of its window; may be negative.
-    texts : collection of str, optional
-        Markers to cut at; None takes all.
-    patience_s : float
-        How late a marker may be added, s.
-
-    Raises
-    ------
-    SettingsError
-        The length is below 1 sample, or the patience not a finite time above 0.
+    `offset_samples` is from the sample nearest to a marker to the first of its window, and may be
+    negative; `texts` are the markers to cut at, None takes all. SettingsError if the length is
+    below 1 sample, or the patience not a finite time above 0.
     """
 
     def __init__(
@@ -288,14 +274,8 @@ class EventWindows:
 class LiveEventWindows:
     """Stage from Chunk to Windows that fetches the markers before each chunk.
 
-    Parameters
-    ----------
-    windows : EventWindows
-        Cuts the windows.
-    markers : callable
-        ``markers(timeout_s)`` gives the markers that arrived, as (s on the LSL clock, text).
-    coverage_floor : float
-        Share of good channels below which a window is not valid.
+    ``markers(timeout_s)`` gives those that arrived, as (s on the LSL clock, text). Windows whose
+    share of good channels is below `coverage_floor` are not valid.
     """
 
     def __init__(

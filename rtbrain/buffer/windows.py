@@ -205,10 +205,7 @@ class Windows:
     none; after a gap, forever. If the iterator is not exhausted, the next call takes in the
     remaining samples first, and the old iterator ends.
 
-    Raises
-    ------
-    SettingsError
-        The length or the hop is below 1 sample, or the floor is not a share.
+    SettingsError if the length or the hop is below 1 sample, or the floor is not a share.
     """
 
     def __init__(
@@ -237,12 +234,7 @@ class Windows:
         self._ring = Ring(montage.n_channels, length_samples + hop_samples)
         self._pending: Generator[Window, None, None] = no_windows()
         self._lost = 0
-        self._started = False  # whether a sample came since the start, a gap or a reset
-        self._first = 0  # its number
-        self._count = 0  # samples since `first`
-        # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
-        # no channel is good until the window is full.
-        self._last_bad = np.full(montage.n_channels, -1, np.int64)
+        self._restart()
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
         """Windows that end within the chunk, oldest first."""
@@ -250,6 +242,8 @@ class Windows:
             pass
         if chunk.gap > 0:
             self._lost += chunk.gap
+            if self._started:
+                self._ring.reset()
             self._restart()
         if chunk.n_samples:
             if not self._started:
@@ -262,14 +256,15 @@ class Windows:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()
         self._lost = 0
+        self._ring.reset()
         self._restart()
 
     def _restart(self) -> None:
-        if self._started:
-            self._ring.reset()
-        self._started = False
-        self._first = 0
-        self._count = 0
+        self._started = False  # whether a sample came since the start, a gap or a reset
+        self._first = 0  # its number
+        self._count = 0  # samples since `first`
+        # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
+        # no channel is good until the window is full.
         self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
 
     def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
@@ -294,13 +289,12 @@ class Windows:
     def _window(self, t_stop: float) -> Window:
         start = self._count - self._length
         good: Mask = self._last_bad < start
-        reason = self._filling() if start < 0 else coverage_flaw(good, self._coverage_floor)
+        reason = coverage_flaw(good, self._coverage_floor)
+        if start < 0:
+            rate_hz = self._montage.sfreq_hz
+            reason = f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
         quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
-
-    def _filling(self) -> str:
-        rate_hz = self._montage.sfreq_hz
-        return f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
 
 
 def require_next(chunk: Chunk, expected: int) -> None:

@@ -1,7 +1,5 @@
 """BIDS-iEEG folders: which recording is meant, and its sidecar files.
 
-References
-----------
 Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
 """
 
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
-from rtbrain.recording.recording import MNE_SUFFIXES, Event, parse_number, read_json
+from rtbrain.recording.recording import MNE_SUFFIXES, Event, parse_number, read_json, read_rows
 from rtbrain.types import Floats
 from rtbrain.units import MILLIMETRES_PER, parse_position
 
@@ -24,7 +22,6 @@ _FOLDERS_UP = 4
 _NOT_STATED = {"", "n/a", "none"}
 # These folders hold copies and results, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
-SidecarRow = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,18 +113,10 @@ def _beside(path: Path, suffix: str) -> list[Path]:
     return []
 
 
-def _rows(path: Path, *needed: str) -> Iterator[SidecarRow]:
-    # "utf-8-sig": many writers begin the file with a byte-order mark, which is no part of "name".
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-        try:
-            absent = [column for column in needed if column not in (table.fieldnames or ())]
-            if absent:
-                raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
-            for row in table:
-                yield {key: text.strip() for key, text in row.items() if isinstance(key, str)}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise RecordingError(f"{path} cannot be read as a table: {error}") from error
+def _rows(path: Path, *needed: str) -> Iterator[dict[str, str]]:
+    tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "restval": ""}
+    for row in read_rows(path, *needed, ragged=True, **tabs):
+        yield {key: text.strip() for key, text in row.items() if isinstance(key, str)}
 
 
 def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | None]:

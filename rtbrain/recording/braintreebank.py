@@ -1,7 +1,5 @@
 """The Brain Treebank's layout: one HDF5 file a trial, and tables of electrodes, film and words.
 
-References
-----------
 Wang et al. 2024, Brain Treebank: large-scale intracranial recordings from naturalistic language
 stimuli, NeurIPS Datasets and Benchmarks, arXiv:2411.08343.
 """
@@ -27,6 +25,7 @@ from rtbrain.recording.recording import Event, Recording, read_json
 from rtbrain.types import Floats, Montage
 from rtbrain.units import place_channels
 
+_MARKS = re.compile(r"[*#_]")  # that clinics put on labels
 _NAME = re.compile(r"sub_(?P<subject>\w+)_trial(?P<trial>\d+)\.(?:h5|hdf5)")
 # A nominal rate is a power of two; the triggers measure it far more closely than this.
 _NOMINAL_TOLERANCE = 0.01
@@ -44,11 +43,7 @@ def open_trial(path: Path) -> Trial:
     Labels lose the marks ``*``, ``#`` and ``_``; electrodes in ``corrupted_elec.json`` are
     marked as bad; those that record triggers (``DC...``, ``TRIG...``) are of kind ``misc``.
     The montage has the nominal rate: a power of two where the triggers agree with one.
-
-    Raises
-    ------
-    RecordingError
-        A part is absent or broken, or the parts do not fit each other.
+    RecordingError if a part is absent or broken, or the parts do not fit each other.
     """
     named = _NAME.fullmatch(path.name)
     if named is None:
@@ -160,15 +155,11 @@ def _root(path: Path, subject: str) -> Path:
     )
 
 
-def _clean(label: str) -> str:
-    return re.sub(r"[*#_]", "", label)
-
-
 def _labels(path: Path) -> tuple[str, ...]:
     labels = read_json(path)
     if not (isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)):
         raise RecordingError(f"{path}: expected a list of electrode labels")
-    return tuple(_clean(label) for label in labels)
+    return tuple(_MARKS.sub("", label) for label in labels)
 
 
 def _corrupted(
@@ -180,7 +171,7 @@ def _corrupted(
     labels = table.get(subject, []) if isinstance(table, dict) else None
     if not isinstance(labels, list):
         raise RecordingError(f"{path}: expected a list of electrode labels for {subject}")
-    listed = {_clean(str(label)) for label in labels}
+    listed = {_MARKS.sub("", str(label)) for label in labels}
     bad = tuple(name for name in names if name in listed)
     if bad:
         notes.append(f"electrodes listed as corrupted: {', '.join(bad)}")
@@ -194,7 +185,7 @@ def _positions(path: Path, names: tuple[str, ...], notes: list[str]) -> Floats |
     table = read_table(path, "Electrode", "L", "I", "P")
     try:
         rows = {
-            _clean(label): [float(table[axis][row]) for axis in "LIP"]
+            _MARKS.sub("", label): [float(table[axis][row]) for axis in "LIP"]
             for row, label in enumerate(table["Electrode"])
         }
     except ValueError as error:

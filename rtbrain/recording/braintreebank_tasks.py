@@ -2,18 +2,12 @@
 
 Events follow the rules of the papers and of the benchmark.
 
-References
-----------
-.. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
-   recordings", ICLR 2023, arXiv:2302.14367.
-.. [2] Chau et al., "Population Transformer: learning population-level representations of neural
-   activity", ICLR 2025, arXiv:2406.03044.
-.. [3] Zahorodnii et al., "Neuroprobe: evaluating intracranial brain responses to naturalistic
-   stimuli", 2025, arXiv:2509.21671.
+.. [1] Wang et al., BrainBERT, ICLR 2023, arXiv:2302.14367.
+.. [2] Chau et al., Population Transformer, ICLR 2025, arXiv:2406.03044.
+.. [3] Zahorodnii et al., Neuroprobe, 2025, arXiv:2509.21671.
 """
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.recording import Recording, parse_number
+from rtbrain.recording.recording import Recording, parse_number, read_rows
 from rtbrain.types import Ints, Times
 
 TASKS = ("onset", "speech", "volume", "pitch")
@@ -46,20 +40,15 @@ class Triggers:
 
     @property
     def rate_hz(self) -> float:
-        """Effective sampling rate in Hz: the median over pairs of neighbouring triggers.
-
-        The film stands still between two triggers where it was paused.
-        """
+        """Effective sampling rate in Hz: the median over pairs of neighbouring triggers."""
+        # The film stands still between two triggers where it was paused.
         apart_s = np.diff(self.movie_s)
         later = apart_s > 0
         return float(np.median(np.diff(self.sample)[later] / apart_s[later]))
 
     def samples_at(self, movie_s: Times) -> Ints:
-        """Number of the sample at times in the film, counted from the nearest trigger.
-
-        Times before the first and after the last trigger are counted on, not held at it: the
-        words there would otherwise all fall on one sample.
-        """
+        """Number of the sample at times in the film, counted from the nearest trigger."""
+        # Counted on before the first and after the last, so that words there keep apart.
         right = np.searchsorted(self.movie_s, movie_s).clip(1, self.movie_s.size - 1)
         nearer_left = movie_s - self.movie_s[right - 1] <= self.movie_s[right] - movie_s
         nearest = np.where(nearer_left, right - 1, right)
@@ -83,7 +72,7 @@ class Words:
         if column not in self.columns:
             known = ", ".join(name for name in self.columns if name)
             raise RecordingError(f"the transcript has no column {column!r}: there are {known}")
-        return np.array([parse_number(text) for text in self.columns[column]], np.float64)
+        return _numbers(self.columns[column])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +88,7 @@ class Trial:
 def read_triggers(path: Path) -> Triggers:
     """Read a ``*_timings.csv``."""
     table = read_table(path, "movie_time", "index")
-    movie_s = np.array([parse_number(text) for text in table["movie_time"]], np.float64)
-    sample = np.array([parse_number(text) for text in table["index"]], np.float64)
+    movie_s, sample = _numbers(table["movie_time"]), _numbers(table["index"])
     fit = np.isfinite(movie_s) & np.isfinite(sample)
     if "type" in table:
         fit &= np.array([kind == "trigger" for kind in table["type"]], np.bool_)
@@ -114,10 +102,7 @@ def read_triggers(path: Path) -> Triggers:
 def read_words(path: Path, triggers: Triggers, notes: list[str]) -> Words:
     """Read a transcript's ``features.csv``; words without times are left out, and noted."""
     table = read_table(path, "text", "start", "end")
-    start_s, end_s = (
-        np.array([parse_number(text) for text in table[name]], np.float64)
-        for name in ("start", "end")
-    )
+    start_s, end_s = _numbers(table["start"]), _numbers(table["end"])
     rows = np.flatnonzero(np.isfinite(start_s) & np.isfinite(end_s))
     if rows.size < start_s.size:
         notes.append(f"{start_s.size - rows.size} words of {path.parent.name} have no times")
@@ -133,27 +118,16 @@ def read_words(path: Path, triggers: Triggers, notes: list[str]) -> Words:
     )
 
 
+def _numbers(texts: Sequence[str]) -> Times:
+    return np.array([parse_number(text) for text in texts], np.float64)
+
+
 def read_table(path: Path, *needed: str) -> dict[str, list[str]]:
     """Columns of a comma-separated table, as text."""
     if not path.is_file():
         raise RecordingError(f"no file {path}: the Brain Treebank has it beside its recordings")
-    # "utf-8-sig": a byte-order mark is no part of the first column's name.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            names, *rows = list(csv.reader(file)) or [[]]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise RecordingError(f"{path} cannot be read as a table: {error}") from error
-    absent = [name for name in needed if name not in names]
-    if absent:
-        raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
-    ragged = [number for number, row in enumerate(rows, 2) if row and len(row) != len(names)]
-    if ragged:
-        raise RecordingError(
-            f"{path}: line {ragged[0]} has another number of columns than the {len(names)} of the "
-            "header, the file is truncated or broken"
-        )
-    rows = [row for row in rows if row]
-    return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
+    rows = list(read_rows(path, *needed))
+    return {name: [row[name].strip() for row in rows] for name in (rows[0] if rows else needed)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,24 +150,10 @@ def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> Labell
     and ``pitch`` compare the upper quartile of ``rms`` or ``pitch`` with the lower [2]_ [3]_:
     words with more than three quarters of all words strictly below, and with less than one.
 
-    Parameters
-    ----------
-    task : str
-        One of `TASKS`.
-    rules : str
-        A key of `WINDOWS_S`.
-    seed : int
-        Of the events that are kept of the more frequent label.
+    `task` is one of `TASKS`, `rules` a key of `WINDOWS_S`; `seed` draws the events that are kept of
+    the more frequent label. SettingsError if there is no such task or rule, RecordingError if the
+    trial has no words, or lacks what the task needs, or one label has no event.
 
-    Raises
-    ------
-    SettingsError
-        There is no such task, or there are no such rules.
-    RecordingError
-        The trial has no words, or lacks what the task needs, or one label has no event.
-
-    Notes
-    -----
     A window before a word holds the pause before its sentence, which alone predicts sentence onsets
     with an AUC of 0.85 to 0.93: scores by the ``published`` rules, whose windows are centred on the
     word, say little about speech. [1]_ splits volume and pitch at one standard deviation from the

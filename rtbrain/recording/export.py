@@ -1,19 +1,17 @@
 """Recordings written as FIF, EDF or BIDS-iEEG, for other programs.
 
-References
-----------
 Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
 Appelhoff et al. 2019, MNE-BIDS, https://doi.org/10.21105/joss.01896
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import mne
 import numpy as np
+import psutil
 
 from rtbrain.errors import RecordingError, SettingsError, one_line
 from rtbrain.extras import load_extra
@@ -59,19 +57,10 @@ def export_recording(
     them; each gap becomes an annotation ``BAD gap of N samples``. The file holds no name and no
     date: FIF and BIDS need none, EDF gets 1 January 1985.
 
-    Parameters
-    ----------
-    out : Path
-        A new file, or for ``bids`` the folder of the dataset.
-    bad : sequence of str
-        Channels to mark as bad besides those that the recording marks.
-    subject, session, task : str
-        BIDS labels; an empty session is left out.
-
-    Returns
-    -------
-    path, notes
-        The (first) file with the signal, and one line for each thing the format could not hold.
+    `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
+    bad besides those that the recording marks; `subject`, `session` and `task` are BIDS labels, an
+    empty session is left out. Returns the (first) file with the signal, and one line for each thing
+    the format could not hold.
 
     Raises
     ------
@@ -109,10 +98,7 @@ def _refuse_to_overwrite(out: Path) -> None:
 
 def _require_memory(recording: Recording, to: str) -> None:
     needed = recording.n_samples * recording.montage.n_channels * _BYTES * _COPIES
-    # Not every system says how much memory it has.
-    if not hasattr(os, "sysconf"):
-        return
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    present = psutil.virtual_memory().total
     if needed > present:
         raise SettingsError(
             f"{to} is written from memory and needs about {needed / 2**30:.0f} GiB, this computer "

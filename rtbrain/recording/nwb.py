@@ -1,7 +1,5 @@
 """NWB files: an ``ElectricalSeries``, its electrodes, its trials and epochs.
 
-References
-----------
 Rübel et al. 2022, The Neurodata Without Borders ecosystem, eLife, doi:10.7554/eLife.78362
 """
 

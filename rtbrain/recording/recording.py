@@ -1,12 +1,15 @@
 """A recording as microvolts, channels and events: what readers return and replay plays."""
 
+import csv
 import json
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +34,12 @@ class Event:
 class Recording:
     """Channels of samples that can be read from any sample to any other.
 
-    Attributes
-    ----------
-    reader : callable
-        ``reader(start, stop)`` returns float32 [n_channels, stop - start] in µV.
-    stamps : ndarray, float64 [n_samples], or None
-        Seconds from the first sample where the file stamps each sample; None: they are regular.
-    events : tuple of Event
-        By onset.
-    notes : tuple of str
-        What the user should know about the file, one line each.
-    bad : tuple of str
-        Channels that the file marks as bad; they are read like the others.
-    subject, session : str
-        Labels in the file's name; empty without one.
-    unitless : tuple of str
-        Channels without a unit of voltage in the file: their numbers are taken as microvolts.
+    ``reader(start, stop)`` returns float32 [n_channels, stop - start] in µV. `stamps`, float64
+    [n_samples], are seconds from the first sample where the file stamps each; None: they are
+    regular. `events` are by onset, `notes` what the user should know about the file, one line each.
+    Channels in `bad` are marked so by the file and read like the others; those in `unitless` have
+    no unit of voltage there, their numbers are taken as microvolts. `subject` and `session` are
+    labels in the file's name; empty without one.
     """
 
     montage: Montage
@@ -96,6 +89,28 @@ def read_json(path: Path) -> Any:
         raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
 
 
+def read_rows(
+    path: Path, *needed: str, ragged: bool = False, **dialect: Any
+) -> Iterator[dict[Any, Any]]:
+    """Rows of a table by column, as `csv.DictReader` gives them; RecordingError if it is broken."""
+    # "utf-8-sig": a byte-order mark is no part of the first column's name.
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file, **dialect)
+        try:
+            absent = [column for column in needed if column not in (table.fieldnames or ())]
+            if absent:
+                raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
+            for row in table:
+                if not ragged and (None in row or None in row.values()):
+                    raise RecordingError(
+                        f"{path}: line {table.line_num} has another number of columns than the "
+                        "header, the file is truncated or broken"
+                    )
+                yield row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise RecordingError(f"{path} cannot be read as a table: {error}") from error
+
+
 def parse_number(text: str) -> float:
     """Number of a table's cell; NaN where there is none."""
     try:
@@ -104,24 +119,14 @@ def parse_number(text: str) -> float:
         return math.nan
 
 
-class _Lines(logging.Handler):
-    """Log records, kept as lines."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(one_line(record.getMessage()))
-
-
 @contextmanager
 def capture_warnings(library: str) -> Iterator[list[str]]:
     """Warnings and log records of a library, one line each, in the list once the block ends."""
     logger = logging.getLogger(library)
     handlers, propagates = logger.handlers[:], logger.propagate
     lines: list[str] = []
-    kept = _Lines()
+    kept = BufferingHandler(sys.maxsize)
+    kept.setLevel(logging.WARNING)
     # The library's own handlers are removed too: some print to the terminal.
     logger.handlers[:], logger.propagate = [kept], False
     try:
@@ -135,4 +140,5 @@ def capture_warnings(library: str) -> Iterator[list[str]]:
         for warning in caught
         if issubclass(warning.category, UserWarning | RuntimeWarning)
     ]
-    lines += dict.fromkeys(kept.lines + warned)
+    logged = [one_line(record.getMessage()) for record in kept.buffer]
+    lines += dict.fromkeys(logged + warned)

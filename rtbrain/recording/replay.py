@@ -42,27 +42,13 @@ class ReplaySource:
     end at each gap; the next chunk reports the samples lost, and the numbers count them. A loop
     continues numbers and stamps: its next pass begins one period after the last sample.
 
-    Parameters
-    ----------
-    recording : Recording
-        Closed with this source.
-    chunk_samples : int
-        Samples per chunk; fewer at the end of a pass and before a gap.
-    names : sequence of str, optional
-        Labels of the channels to play, in this order; default: all.
-    start_s, stop_s : float, optional
-        First second to play, and the second to stop before.
-    scale : float
-        Factor that multiplies the signal.
-    chunk_seed : int, optional
-        Seed of random chunk lengths, 1 to `chunk_samples`.
+    `chunk_samples` are the samples per chunk, fewer at the end of a pass and before a gap; with
+    `chunk_seed`, lengths are random up to that. `names` are the channels to play, in this order;
+    `start_s` and `stop_s` the first second to play, and the one to stop before; `scale` multiplies
+    the signal. The recording is closed with this source.
 
-    Raises
-    ------
-    SettingsError
-        The stretch holds no sample, or a value cannot work.
-    MontageError
-        The recording has no channel of a name.
+    SettingsError if the stretch holds no sample, or a value cannot work; MontageError if the
+    recording has no channel of a name.
     """
 
     def __init__(
@@ -249,17 +235,9 @@ def play(
     stamps stay irregular, the pace cannot drift, and after a late push the next ones catch up.
     Numbers count from 0, including the samples that chunks report as lost after the first.
 
-    Parameters
-    ----------
-    push : callable
-        Receives each chunk when its last sample is due.
-    clock, wait, stop : callable
-        LSL clock in s; wait for some seconds or less; whether to end, called every 0.1 s or sooner.
-
-    Raises
-    ------
-    SettingsError
-        Speed is not a finite number above 0.
+    ``push`` receives each chunk when its last sample is due; ``clock`` is the LSL clock in s;
+    ``wait`` waits for some seconds or less; ``stop``, asked every 0.1 s or sooner, says whether to
+    end. SettingsError if the speed is not a finite number above 0.
     """
     if not (math.isfinite(speed) and speed > 0):
         raise SettingsError(f"speed: expected a finite number above 0, got {speed}")

@@ -13,12 +13,8 @@ from rtbrain.types import OPERATOR_MARK, Chunk, Floats, Montage
 class Chain:
     """Stages in a row, each made for the montage of the one before; may be empty.
 
-    Attributes
-    ----------
-    montage : Montage
-        Channels and rate of the chunks that come out.
-    delay_s : float
-        How far the output lags behind the input, because of resampling, s.
+    `montage` is that of the chunks that come out; `delay_s` is how far they lag behind, because of
+    resampling.
     """
 
     def __init__(self, montage: Montage, stages: Sequence[SignalStage]) -> None:
@@ -42,10 +38,7 @@ class Chain:
 class Pick:
     """Lets some channels through: those of the names, in that order, and of the kinds.
 
-    Raises
-    ------
-    MontageError
-        A label is not in the montage, or no channel is left.
+    MontageError if a label is not in the montage, or no channel is left.
     """
 
     def __init__(
@@ -82,16 +75,10 @@ class ManualMask:
     It follows `ChannelQuality`, which keeps judging a marked contact: when the mark is withdrawn
     the contact is back at once unless something else is wrong with it. A gap changes nothing.
 
-    Parameters
-    ----------
-    montage : Montage
-        Channels of the chunks.
-    read_marks : callable
-        Gives the marks that arrived since the last call, without waiting: ``bad LABEL``,
-        ``good LABEL``, or ``bad?``, a request to repeat all marks. Other texts are ignored.
-    on_event : callable, optional
-        Called with ``("channel_bad", channel=label, reason=text)``, ``("channel_good", ...)``
-        and, for a label that is not in the montage, ``("channel_unknown", channel=label)``.
+    `read_marks` gives the marks that arrived since the last call, without waiting: ``bad LABEL``,
+    ``good LABEL``, or ``bad?``, a request to repeat all marks; other texts are ignored. `on_event`
+    is called with ``("channel_bad", channel=label, reason=text)``, ``("channel_good", ...)`` and,
+    for a label that is not in the montage, ``("channel_unknown", channel=label)``.
     """
 
     def __init__(

@@ -12,31 +12,15 @@ from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage
 
 
 class NotchComb:
-    """Removes mains hum and its harmonics with a chain of narrow notches.
+    """Removes mains hum and its harmonics, up to `up_to_hz` and below the Nyquist rate.
 
-    The notches of ``scipy.signal.iirnotch`` follow one another as chained causal
-    ``scipy.signal.lfilter`` calls from zero state, as in the published front end of BrainBERT
-    [1]_. From zero state a constant offset rings for about a second.
+    Notches of ``scipy.signal.iirnotch`` follow one another from zero state, as in the published
+    front end of BrainBERT (Wang et al., ICLR 2023, arXiv:2302.14367); a constant offset rings for
+    about a second. A non-finite sample comes out as NaN while the filter continues from the
+    channel's last finite value, so that one lost sample does not silence a channel for good.
 
-    A non-finite sample comes out as NaN while the filter continues from the channel's last
-    finite value, so that one lost sample does not silence a channel for good.
-
-    Attributes
-    ----------
-    frequencies_hz : tuple of float
-        Centres of the notches: the harmonics up to `up_to_hz` and below the Nyquist rate.
-    sos : ndarray, float64 [n_notches, 6]
-        Their second-order sections.
-
-    Raises
-    ------
-    SettingsError
-        No harmonic lies in range, or `mains_hz` or `q` is not above 0.
-
-    References
-    ----------
-    .. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
-       recordings", ICLR 2023, arXiv:2302.14367.
+    `frequencies_hz` are the centres of the notches, `sos` their sections, float64 [n_notches, 6].
+    SettingsError if no harmonic lies in range, or `mains_hz` or `q` is not above 0.
     """
 
     def __init__(
@@ -47,7 +31,8 @@ class NotchComb:
                 f"notch: mains_hz and q must be above 0, got mains_hz {mains_hz} and q {q}"
             )
         self.montage = montage
-        self.frequencies_hz = _harmonics(mains_hz, up_to_hz, montage.sfreq_hz / 2)
+        harmonics_hz = (mains_hz * k for k in range(1, int(up_to_hz // mains_hz) + 1))
+        self.frequencies_hz = tuple(hz for hz in harmonics_hz if hz < montage.sfreq_hz / 2)
         if not self.frequencies_hz:
             raise SettingsError(
                 f"notch: no harmonic of {mains_hz} Hz lies below both up_to_hz {up_to_hz} Hz and "
@@ -71,14 +56,9 @@ class NotchComb:
 class HighPass:
     """Removes drift and offset with a causal Butterworth high-pass.
 
-    The filter starts in the steady state of each channel's first finite sample, as if that value
-    had lasted forever, so that an amplifier's offset leaves no transient. Non-finite samples are
-    treated as by `NotchComb`.
-
-    Raises
-    ------
-    SettingsError
-        The cutoff is not between 0 and the Nyquist rate, or the order is below 1.
+    It starts in the steady state of each channel's first finite sample, so that an amplifier's
+    offset leaves no transient. Non-finite samples are treated as by `NotchComb`. SettingsError if
+    the cutoff is not between 0 and the Nyquist rate, or the order is below 1.
     """
 
     def __init__(self, montage: Montage, cutoff_hz: float, *, order: int = 2) -> None:
@@ -101,12 +81,6 @@ class HighPass:
     def reset(self) -> None:
         """Start again from the steady state of the next sample."""
         self._cascade.reset()
-
-
-def _harmonics(mains_hz: float, up_to_hz: float, nyquist_hz: float) -> tuple[float, ...]:
-    n_harmonics = int(up_to_hz // mains_hz)
-    found = (mains_hz * k for k in range(1, n_harmonics + 1))
-    return tuple(f for f in found if f < nyquist_hz)
 
 
 class _Cascade:

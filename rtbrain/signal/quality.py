@@ -8,11 +8,11 @@ from rtbrain.errors import SettingsError
 from rtbrain.signal.quality_rules import (
     ABSOLUTE,
     QUALITY_REASONS,
-    AbsoluteRules,
     BlockMeasures,
     QualityCodes,
     RelativeRules,
     ShaftCorrelation,
+    absolute_codes,
 )
 from rtbrain.signal.reference import contact_rows, shaft_pairs
 from rtbrain.types import Chunk, Floats, Mask, Montage
@@ -44,20 +44,10 @@ class ChannelQuality:
 
     A gap ends the block that it falls into; verdicts stay.
 
-    Parameters
-    ----------
-    montage : Montage
-        Channels and rate of the chunks. Channels that are no contacts pass as they are.
-    mains_hz : float or None
-        Mains frequency, Hz; None to look for 50 and 60 Hz.
-    on_event : callable or None
-        Called with ``("channel_bad", channel=label, reason=text)`` and ``("channel_good", ...)``
-        with the reason that has ended.
-
-    Raises
-    ------
-    SettingsError
-        The mains frequency is not above 0, or a block has less than 8 samples.
+    Channels that are no contacts pass as they are. Without `mains_hz`, 50 and 60 Hz are looked for.
+    `on_event` is called with ``("channel_bad", channel=label, reason=text)`` and
+    ``("channel_good", ...)`` with the reason that has ended. SettingsError if the mains frequency
+    is not above 0, or a block has less than 8 samples.
     """
 
     def __init__(
@@ -84,7 +74,6 @@ class ChannelQuality:
         self._names = contacts.names
         self._pairs = shaft_pairs(contacts, _REACH)
         self._measure = BlockMeasures(self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs)
-        self._absolute = AbsoluteRules()
         self._relative = RelativeRules(contacts.kinds)
         self.reset()
 
@@ -132,15 +121,10 @@ class ChannelQuality:
             start = stop
         if data is None:
             return chunk
-        return Chunk(self._placed(data, chunk), chunk.timestamps, chunk.first_sample, chunk.gap)
-
-    def _placed(self, data: Floats, chunk: Chunk) -> Floats:
-        """Put contacts back among the other channels."""
-        if self._all:
-            return data
-        whole = chunk.data.copy()
-        whole[self._rows] = data
-        return whole
+        if not self._all:
+            contacts, data = data, chunk.data.copy()
+            data[self._rows] = contacts
+        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def _hold(self, samples: Floats, at: int) -> None:
         """Put samples into the block at `at`; judge it when it is full."""
@@ -155,7 +139,7 @@ class ChannelQuality:
 
     def _judge(self) -> None:
         measured = self._measure(self._block)
-        absolute = self._absolute(measured)
+        absolute = absolute_codes(measured)
         alive = absolute == 0
         good = alive & (self._reason == 0)
         correlation = self._correlation(measured.correlation, good)
@@ -165,7 +149,14 @@ class ChannelQuality:
             relative[:] = 0
             judged[:] = False
         self._remember(absolute, relative, judged)
-        self._decide()
+        many = self._broke_absolute.sum(axis=0) >= _BAD_ABSOLUTE
+        many |= self._broke_relative.sum(axis=0) >= _BAD_RELATIVE
+        for row in np.flatnonzero(many & (self._reason == 0)):
+            self._reason[row] = self._latest[row]
+            self._report("channel_bad", int(row), self._latest[row])
+        for row in np.flatnonzero((self._clean >= _CLEAN_BLOCKS) & (self._reason > 0)):
+            reason, self._reason[row] = self._reason[row], 0
+            self._report("channel_good", int(row), reason)
 
     def _remember(self, absolute: QualityCodes, relative: QualityCodes, judged: Mask) -> None:
         self._broke_absolute[self._at] = absolute > 0
@@ -178,16 +169,6 @@ class ChannelQuality:
         cleared = ~broken & (judged | np.isin(self._reason, list(ABSOLUTE)))
         self._clean[cleared] += 1
         self._clean[broken] = 0
-
-    def _decide(self) -> None:
-        many = self._broke_absolute.sum(axis=0) >= _BAD_ABSOLUTE
-        many |= self._broke_relative.sum(axis=0) >= _BAD_RELATIVE
-        for row in np.flatnonzero(many & (self._reason == 0)):
-            self._reason[row] = self._latest[row]
-            self._report("channel_bad", int(row), self._latest[row])
-        for row in np.flatnonzero((self._clean >= _CLEAN_BLOCKS) & (self._reason > 0)):
-            reason, self._reason[row] = self._reason[row], 0
-            self._report("channel_good", int(row), reason)
 
     def _report(self, event: str, row: int, reason: int) -> None:
         if self._on_event is not None:

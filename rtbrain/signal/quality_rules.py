@@ -59,8 +59,8 @@ _MIN_BLOCKS = 4
 class BlockMeasurements:
     """Numbers of one block, one row per contact; NaN for contacts with non-finite samples."""
 
-    finite: Mask  # bool [n_contacts]
-    flat: Mask  # bool [n_contacts]
+    finite: Mask
+    flat: Mask
     peak_uv: Floats  # float32 [n_contacts]
     at_extreme: Doubles  # float64 [n_contacts]
     level_db: Doubles  # float64 [n_contacts]
@@ -169,22 +169,19 @@ def _decibel(power: Doubles) -> Doubles:
     return np.asarray(10 * np.log10(power))
 
 
-class AbsoluteRules:
-    """Not finite, flat, saturated: what no living contact is."""
-
-    def __call__(self, measured: BlockMeasurements) -> QualityCodes:
-        """Rule that each contact breaks, as an index into `QUALITY_REASONS`: int8 [n_contacts]."""
-        codes = np.full(measured.finite.shape, _FINE, np.int8)
-        with np.errstate(invalid="ignore"):
-            codes[measured.at_extreme >= _SHARE_AT_RAIL] = _SATURATED
-            codes[measured.flat] = _FLAT
-            alive = (codes == _FINE) & measured.finite
-            if alive.any():
-                # A rail lies farther out than anything that moves.
-                highest = measured.peak_uv[alive].max()
-                codes[measured.flat & (measured.peak_uv > highest)] = _SATURATED
-        codes[~measured.finite] = _NOT_FINITE
-        return codes
+def absolute_codes(measured: BlockMeasurements) -> QualityCodes:
+    """Rule that each contact breaks, of those that no living contact does: int8 [n_contacts]."""
+    codes = np.full(measured.finite.shape, _FINE, np.int8)
+    with np.errstate(invalid="ignore"):
+        codes[measured.at_extreme >= _SHARE_AT_RAIL] = _SATURATED
+        codes[measured.flat] = _FLAT
+        alive = (codes == _FINE) & measured.finite
+        if alive.any():
+            # A rail lies farther out than anything that moves.
+            highest = measured.peak_uv[alive].max()
+            codes[measured.flat & (measured.peak_uv > highest)] = _SATURATED
+    codes[~measured.finite] = _NOT_FINITE
+    return codes
 
 
 class RelativeRules:
@@ -207,26 +204,25 @@ class RelativeRules:
             if np.count_nonzero(normal) < _MIN_GOOD:
                 normal = group & alive
             judged |= group
-            found = self._broken(measured, correlation, normal)
-            codes[group] = found[group]
+            codes[group] = _relative_codes(measured, correlation, normal)[group]
         return codes, judged
 
-    def _broken(
-        self, measured: BlockMeasurements, correlation: Doubles, normal: Mask
-    ) -> QualityCodes:
-        # Contacts that are not finite or flat have NaN or minus infinity here, and rules of
-        # their own.
-        with np.errstate(invalid="ignore"):
-            level = _beyond(measured.level_db, normal, _LEAST_LEVEL_DB)
-            change = _beyond(measured.change_db, normal, _LEAST_CHANGE_DB)
-            mains = _beyond(measured.mains_db, normal, _LEAST_MAINS_DB)
-            drowned = measured.mains_share > _MAINS_SHARE
-            codes = np.full(normal.shape, _FINE, np.int8)
-            codes[_uncorrelated(correlation, normal)] = _UNCORRELATED
-            codes[(level < 0) | (change < 0)] = _QUIET
-            codes[(level > 0) | (change > 0)] = _NOISY
-            codes[((mains > 0) | (codes == _NOISY)) & drowned] = _MAINS
-        return codes
+
+def _relative_codes(
+    measured: BlockMeasurements, correlation: Doubles, normal: Mask
+) -> QualityCodes:
+    # Contacts that are not finite or flat have NaN or minus infinity here, and rules of their own.
+    with np.errstate(invalid="ignore"):
+        level = _beyond(measured.level_db, normal, _LEAST_LEVEL_DB)
+        change = _beyond(measured.change_db, normal, _LEAST_CHANGE_DB)
+        mains = _beyond(measured.mains_db, normal, _LEAST_MAINS_DB)
+        drowned = measured.mains_share > _MAINS_SHARE
+        codes = np.full(normal.shape, _FINE, np.int8)
+        codes[_uncorrelated(correlation, normal)] = _UNCORRELATED
+        codes[(level < 0) | (change < 0)] = _QUIET
+        codes[(level > 0) | (change > 0)] = _NOISY
+        codes[((mains > 0) | (codes == _NOISY)) & drowned] = _MAINS
+    return codes
 
 
 def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:

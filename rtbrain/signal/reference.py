@@ -23,12 +23,8 @@ class CommonAverage:
     """Subtracts the mean of all contacts from each of them, at every sample.
 
     The mean is over the contacts that are finite at that sample; a NaN stays NaN. Channels of
-    other kinds than seeg, ecog, dbs and eeg do not come out.
-
-    Raises
-    ------
-    MontageError
-        There are fewer than two contacts.
+    other kinds than seeg, ecog, dbs and eeg do not come out. MontageError if there are fewer than
+    two contacts.
     """
 
     def __init__(self, montage: Montage) -> None:
@@ -46,13 +42,8 @@ class CommonAverage:
         """Chunk of the contacts minus their mean."""
         data = chunk.data[self._rows]
         finite = np.isfinite(data)
-        if finite.all():
-            mean = data.mean(axis=0, dtype=np.float64)
-        else:
-            n_finite = finite.sum(axis=0)
-            total = np.where(finite, data, 0).sum(axis=0, dtype=np.float64)
-            mean = total / np.maximum(n_finite, 1)
-        data -= mean.astype(np.float32)
+        total = np.where(finite, data, 0).sum(axis=0, dtype=np.float64)
+        data -= (total / np.maximum(finite.sum(axis=0), 1)).astype(np.float32)
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def reset(self) -> None:
@@ -62,10 +53,7 @@ class CommonAverage:
 class Bipolar:
     """Differences of neighbours on a shaft: ``A1-A2`` is A1 minus A2, placed at their midpoint.
 
-    Raises
-    ------
-    MontageError
-        No two contacts are neighbours, or two claim the same place on a shaft.
+    MontageError if no two contacts are neighbours, or two claim the same place on a shaft.
     """
 
     def __init__(self, montage: Montage) -> None:
@@ -100,22 +88,11 @@ class Bipolar:
 class Laplacian:
     """Each contact minus the mean of its two neighbours on the shaft.
 
-    ``x[i] - (x[i-1] + x[i+1]) / 2``, the reference that the BrainBERT paper describes [1]_; its
-    released code computes `rtbrain.signal.PublishedLaplacian`. Contacts with both neighbours
-    come out, with their labels and positions.
-
-    Where one neighbour is not finite at a sample, the other is used alone, ``x[i] - x[i+1]``;
-    where neither is, or the contact itself is not, the result is NaN.
-
-    Raises
-    ------
-    MontageError
-        No contact has both neighbours, or two claim the same place on a shaft.
-
-    References
-    ----------
-    .. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
-       recordings", ICLR 2023, arXiv:2302.14367.
+    ``x[i] - (x[i-1] + x[i+1]) / 2``, as the BrainBERT paper describes it (Wang et al., ICLR 2023,
+    arXiv:2302.14367); its released code computes `PublishedLaplacian`. Contacts with both
+    neighbours come out. Where one neighbour is not finite at a sample, the other is used alone,
+    ``x[i] - x[i+1]``; where neither is, or the contact itself is not, the result is NaN.
+    MontageError if no contact has both neighbours, or two claim the same place on a shaft.
     """
 
     def __init__(self, montage: Montage) -> None:
@@ -150,31 +127,21 @@ def _fill_from_one(around: Floats, below: Floats, above: Floats) -> None:
 class PublishedLaplacian:
     """Notched contact minus its neighbours as the released code filters them: not over time.
 
-    The published code [1]_ [2]_ notches each contact over time. Then it stacks its two raw
-    neighbours, the higher number first, and runs the same notches along *that* axis, as if the
-    pair were a signal of two samples. With ``h`` the impulse response of the notches, it
-    subtracts::
+    The published code notches each contact over time. Then it stacks its two raw neighbours, the
+    higher number first, and runs the same notches along *that* axis, as if the pair were a signal
+    of two samples. With ``h`` the impulse response of the notches, it subtracts::
 
         h[0] / 2 * below + (h[0] + h[1]) / 2 * above
 
     which is ``0.469 * below + 0.429 * above`` at 2048 Hz and 60 to 360 Hz: the neighbours keep
     their mains hum, which enters the output, and a tenth of what both share remains. It is
     reproduced for parity with released weights and replaces both notch and Laplacian; use those
-    two for anything trained anew.
-
-    Raises
-    ------
-    MontageError
-        No contact has both neighbours, or two claim the same place on a shaft.
-    SettingsError
-        As for `NotchComb`.
+    two for anything trained anew. Errors are those of `Laplacian` and `NotchComb`.
 
     References
     ----------
-    .. [1] Wang et al., "BrainBERT: self-supervised representation learning for intracranial
-       recordings", ICLR 2023, arXiv:2302.14367.
-    .. [2] Chau et al., "Population Transformer: learning population-level representations of
-       neural activity", ICLR 2025, arXiv:2406.03044.
+    Wang et al., BrainBERT, ICLR 2023, arXiv:2302.14367.
+    Chau et al., Population Transformer, ICLR 2025, arXiv:2406.03044.
     """
 
     def __init__(

@@ -20,27 +20,15 @@ class Resample:
 
     Output sample ``m`` describes the moment of input sample ``m * down / up``, both counted from
     the start of the stream, and is stamped with that moment. It comes out `delay_s` later, when
-    the last input that it depends on has arrived: the delay shows as age. Away from the start the
-    values are those of ``scipy.signal.resample_poly`` [1]_; before the start, and before the
-    first sample after a gap, the first sample counts as having lasted forever, so that an offset
-    leaves no transient. An output within reach of a NaN is NaN.
+    the last input that it depends on has arrived. Away from the start the values are those of
+    ``scipy.signal.resample_poly`` (Crochiere and Rabiner, "Multirate Digital Signal Processing",
+    1983); before the start, and before the first sample after a gap, the first sample counts as
+    having lasted forever, so that an offset leaves no transient. An output within reach of a NaN is
+    NaN.
 
     A gap of the output is the difference of its counters, so that rounding never adds up. It
-    includes the outputs that were still waiting for input when the gap came.
-
-    Attributes
-    ----------
-    delay_s : float
-        Seconds of input beyond an output's own moment that it waits for.
-
-    Raises
-    ------
-    SettingsError
-        The two rates are not in a ratio of integers up to 5000.
-
-    References
-    ----------
-    .. [1] Crochiere and Rabiner, "Multirate Digital Signal Processing", Prentice-Hall 1983.
+    includes the outputs that were still waiting for input when the gap came. SettingsError if the
+    two rates are not in a ratio of integers up to 5000.
     """
 
     def __init__(self, montage: Montage, sfreq_hz: float) -> None:
@@ -51,10 +39,8 @@ class Resample:
         self._half = 0 if ratio == 1 else _CROSSINGS * max(self._up, self._down)
         self._phases = _phases(self._up, self._down, self._half)  # [up, n_taps]
         self.delay_s = self._half / self._up / montage.sfreq_hz
-        self._expected: int | None = None  # number of the output after the last
-        self._started = False
-        self._next = 0  # number of the next output
         self._inputs = InputHistory(montage.n_channels)
+        self.reset()
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the outputs that this input makes complete, maybe none."""
@@ -70,29 +56,29 @@ class Resample:
                 self._next = self._output_from(chunk.first_sample)
             self._inputs.add(chunk, self._phases.shape[1])
         if self._expected is None:
-            return self._empty(self._output_from(chunk.first_sample))
+            return empty_chunk(self._n_channels, self._output_from(chunk.first_sample))
         return self._give(self._expected)
 
     def reset(self) -> None:
         """Forget the samples and the counters."""
-        self._expected = None
+        self._expected: int | None = None  # number of the output after the last
         self._forget()
 
     def _forget(self) -> None:
-        self._started, self._next = False, 0
+        self._started = False
+        self._next = 0  # number of the next output
         self._inputs.clear(0)
 
     def _output_from(self, sample: int) -> int:
         """Number of the first output at or after an input sample."""
         return -((sample * self._up) // -self._down)
 
-    def _empty(self, first_sample: int) -> Chunk:
-        return empty_chunk(self._n_channels, first_sample)
-
     def _give(self, expected: int) -> Chunk:
         stop = self._complete()
         if stop <= self._next:
-            return self._empty(expected)  # a gap is reported with the first output after it
+            return empty_chunk(
+                self._n_channels, expected
+            )  # a gap is reported with the first output after it
         numbers = np.arange(self._next, stop, dtype=np.int64)
         newest, phase = np.divmod(numbers * self._down + self._half, self._up)
         values = self._inputs.filter(newest - self._phases.shape[1] + 1, self._phases[phase])

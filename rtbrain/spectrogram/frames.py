@@ -155,17 +155,13 @@ class WindowZScore:
 class Patches:
     """The waveform of a window, standardised per channel and cut into adjacent patches.
 
-    Each channel is z-scored over the window (ddof 0), as reversible instance normalisation does
-    before an encoder, so that an amplifier's gain and offset change nothing. A patch takes the
-    place of a frame, its samples that of the frequencies. Patches are counted back from the
-    window's end; a remainder at its beginning is left out.
+    Each channel is z-scored over the window (ddof 0), so that an amplifier's gain and offset change
+    nothing: reversible instance normalisation (Kim et al., ICLR 2022) without its learned scale. A
+    patch takes the place of a frame, its samples that of the frequencies. Patches are counted back
+    from the window's end; a remainder at its beginning is left out.
 
-    A flat channel (deviation 0) gives zeros. A channel that is not good in the window's quality,
-    or that has a non-finite sample, gives zeros and is not good in the quality that goes on.
-
-    References
-    ----------
-    Kim et al., Reversible instance normalization, ICLR 2022 (without its learned scale).
+    A flat channel gives zeros. A channel that is not good in the window's quality, or that has a
+    non-finite sample, gives zeros and is not good in the quality that goes on.
     """
 
     def __init__(self, n_channels: int, length_samples: int, *, patch_samples: int) -> None:

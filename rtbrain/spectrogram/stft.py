@@ -22,17 +22,14 @@ class PublishedStft:
     """BrainBERT's STFT of a window, at the cost of its new frames only.
 
     Equals the magnitude of ``scipy.signal.stft`` (Hann, zero-padded at both ends), its lowest
-    bins, z-scored per bin over all frames and then clipped. Frames that lie wholly inside the
-    window are shared with the window before, where that overlaps and this one starts a multiple
-    of `hop_samples` later; only the new ones and the zero-padded ones at both ends are computed.
-    In all other cases all are. The result is the same to the bit.
+    bins, z-scored per bin over all frames and then clipped (Wang et al., BrainBERT, ICLR 2023,
+    arXiv:2302.14367). Frames that lie wholly inside the window are shared with the window before,
+    where that overlaps and this one starts a multiple of `hop_samples` later; only the new ones
+    and the zero-padded ones at both ends are computed. In all other cases all are. The result is
+    the same to the bit.
 
     A dead channel (all samples 0) gives zeros. A channel that is not good in the window's
     quality, or that has a non-finite sample, gives zeros and is not good in the spectrogram's.
-
-    References
-    ----------
-    Wang et al., BrainBERT, ICLR 2023, arXiv:2302.14367.
     """
 
     def __init__(
@@ -69,8 +66,7 @@ class PublishedStft:
         self._inner = np.empty((n_channels, self._n_inner, n_freqs), np.float32)
         self._inner_start = before * hop_samples - half
         self._head = 0
-        self._kept_first_sample: int | None = None
-        self._kept_lost_samples = 0
+        self._kept: tuple[int, int] | None = None  # first sample and losses of the last window
 
         # The window's two ends, zero-padded, and their frames.
         self._pad = half
@@ -85,27 +81,17 @@ class PublishedStft:
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
         self.grid.check(item)
-        self._compute_inner(item.data, self._n_new(item))
+        n_new = _n_new_frames(item, self._kept, self._hop_samples, self._n_inner)
+        self._compute_inner(item.data, n_new)
         self._compute_ends(item.data)
-        self._kept_first_sample = item.first_sample
-        self._kept_lost_samples = item.quality.lost_samples
+        self._kept = (item.first_sample, item.quality.lost_samples)
         head = self._head
         parts = (self._left, self._inner[:, head:], self._inner[:, :head], self._right)
         return self.grid.spectrogram(item, *self._z_score(parts))
 
     def reset(self) -> None:
         """Forget the frames kept."""
-        self._kept_first_sample = None
-
-    def _n_new(self, window: Window) -> int:
-        """Number of inner frames that are not in the ring."""
-        if (
-            self._kept_first_sample is None
-            or window.quality.lost_samples != self._kept_lost_samples
-        ):
-            return self._n_inner
-        frames, off_grid = divmod(window.first_sample - self._kept_first_sample, self._hop_samples)
-        return frames if not off_grid and 0 <= frames < self._n_inner else self._n_inner
+        self._kept = None
 
     def _compute_inner(self, data: Floats, n_new: int) -> None:
         if n_new == self._n_inner:
@@ -131,21 +117,11 @@ class PublishedStft:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningStatistics:
-    """Mean and variance of the magnitudes of a session so far.
+    """Mean and variance of the magnitudes of a session so far."""
 
-    Attributes
-    ----------
-    mean : ndarray, float64 [n_channels, n_freqs]
-        Microvolts.
-    variance : ndarray, float64 [n_channels, n_freqs]
-        Microvolts squared, ddof 0.
-    count : ndarray, int64 [n_channels]
-        Frames that each channel has fed; where 0, nothing is known of the channel.
-    """
-
-    mean: Doubles
-    variance: Doubles
-    count: Ints
+    mean: Doubles  # float64 [n_channels, n_freqs], µV
+    variance: Doubles  # float64 [n_channels, n_freqs], µV², ddof 0
+    count: Ints  # int64 [n_channels]: frames that each channel has fed
 
     def copy(self) -> "RunningStatistics":
         """The same values in arrays of their own."""
@@ -175,29 +151,13 @@ class RunningStft:
     non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
     row that still holds a non-finite frame, or one that came before its channel ever fed.
 
-    Parameters
-    ----------
-    n_channels : int
-        Channels of the windows.
-    length_samples : int
-        Length of the windows.
-    frame_samples : int
-        Length of a frame.
-    hop_samples : int
-        From one frame to the next.
-    n_freqs : int
-        Bins kept, from 0 Hz up.
-    time_constant_frames : float
-        Frames after which the weight of a frame has fallen to 1/e; at least 1.
-    statistics : RunningStatistics, optional
-        Initial state, as from a decoder bundle; not changed.
-    frozen : bool
-        Never update the statistics.
+    `time_constant_frames`, at least 1, is how many frames let the weight of a frame fall to 1/e;
+    `statistics` are the initial state, as from a decoder bundle (not changed), and `frozen` never
+    updates them.
 
     References
     ----------
-    West, "Updating mean and variance estimates: an improved method", Commun. ACM 22 (1979),
-    doi:10.1145/359146.359153.
+    West, Commun. ACM 22 (1979), doi:10.1145/359146.359153 (updating mean and variance).
     """
 
     def __init__(
@@ -247,21 +207,16 @@ class RunningStft:
         """Forget the frames, and return to the initial statistics."""
         self._now = self._given.copy()
         self._head = 0
-        self._kept_stop: int | None = None  # number of the sample after the last window
-        self._fed_stop: int | None = None  # the same for the last frame that was fed
-        self._kept_lost_samples = 0
+        self._last: tuple[int, int] | None = None  # first sample and losses of the last window
+        self._fed_stop: int | None = None  # number of the sample after the last frame fed
 
     def __call__(self, item: Window) -> Spectrogram:
         """Spectrogram of a window."""
         self.grid.check(item)
-        n_new = self._n_new(item)
-        stop = item.first_sample + self.grid.length_samples
-        if self._kept_stop is not None and stop < self._kept_stop:
+        if self._last is not None and item.first_sample < self._last[0]:
             self._fed_stop = None
-        self._add(item, n_new, stop)
-        self._kept_stop = stop
-        self._kept_lost_samples = item.quality.lost_samples
-
+        self._add(item, _n_new_frames(item, self._last, self._hop_samples, self.grid.n_frames))
+        self._last = (item.first_sample, item.quality.lost_samples)
         data = np.empty_like(self._kept)
         n_oldest = self.grid.n_frames - self._head
         data[:, :n_oldest] = self._kept[:, self._head :]
@@ -269,19 +224,11 @@ class RunningStft:
         finite: Mask = np.logical_and.reduce(self._finite, axis=1)
         return self.grid.spectrogram(item, data, finite)
 
-    def _n_new(self, window: Window) -> int:
-        """Number of the window's frames that are not in the ring."""
-        lost_since = window.quality.lost_samples != self._kept_lost_samples
-        if self._kept_stop is None or lost_since:
-            return self.grid.n_frames
-        advance = window.first_sample + self.grid.length_samples - self._kept_stop
-        frames, off_grid = divmod(advance, self._hop_samples)
-        return frames if not off_grid and 0 <= frames < self.grid.n_frames else self.grid.n_frames
-
-    def _add(self, window: Window, n_new: int, stop: int) -> None:
+    def _add(self, window: Window, n_new: int) -> None:
         """Normalise the newest frames of a window into the ring, oldest first."""
         if n_new == 0:
             return
+        stop = window.first_sample + self.grid.length_samples
         start = self.grid.length_samples - self._frame_samples - (n_new - 1) * self._hop_samples
         frames = cut_frames(window.data[:, start:], self._frame_samples, self._hop_samples)
         magnitudes = np.empty((self.grid.n_channels, n_new, self.grid.n_freqs), np.float32)
@@ -294,9 +241,10 @@ class RunningStft:
                 self._fed_stop = frame_stop
                 if not self._frozen:
                     self._feed(frame, window.quality.good & finite[:, index])
-            known = self._now.count > 0
-            self._kept[:, self._head] = self._normalise(frame)
-            self._finite[:, self._head] = finite[:, index] & known
+            deviation = np.sqrt(self._now.variance)
+            deviation[deviation == 0] = 1
+            self._kept[:, self._head] = (frame - self._now.mean) / deviation
+            self._finite[:, self._head] = finite[:, index] & (self._now.count > 0)
             self._head = (self._head + 1) % self.grid.n_frames
 
     def _feed(self, frame: Doubles, feeding: Mask) -> None:
@@ -318,10 +266,15 @@ class RunningStft:
         variance += step
         variance *= 1 - weight
 
-    def _normalise(self, frame: Doubles) -> Doubles:
-        deviation = np.sqrt(self._now.variance)
-        deviation[deviation == 0] = 1
-        return (frame - self._now.mean) / deviation
+
+def _n_new_frames(
+    window: Window, kept: tuple[int, int] | None, hop_samples: int, n_frames: int
+) -> int:
+    """Number of frames that are not kept, by the first sample and losses of the window before."""
+    if kept is None or window.quality.lost_samples != kept[1]:
+        return n_frames
+    frames, off_grid = divmod(window.first_sample - kept[0], hop_samples)
+    return frames if not off_grid and 0 <= frames < n_frames else n_frames
 
 
 def _start(

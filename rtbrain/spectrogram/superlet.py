@@ -135,18 +135,7 @@ class Superlet:
         """Do nothing: windows share nothing."""
 
     def magnitudes(self, data: Floats) -> Floats:
-        """Superlet magnitudes before clipping and z-score.
-
-        Parameters
-        ----------
-        data : ndarray, float32 [n_channels, length_samples]
-            Microvolts.
-
-        Returns
-        -------
-        ndarray, float32 [n_channels, n_all_frames, n_freqs]
-            Proportional to microvolts.
-        """
+        """Magnitudes before clipping and z-score: float32 [n_channels, n_all_frames, n_freqs]."""
         padded = np.pad(data, ((0, 0), (self._pad, self._pad)))
         n_all = -(-data.shape[1] // self._hop_samples)
         out = np.empty((len(data), n_all, self.grid.n_freqs), np.float32)

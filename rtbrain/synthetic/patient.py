@@ -181,65 +181,42 @@ DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
 class Patient:
     """A patient with depth electrodes who does a task.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of electrodes, noise and task sequence.
-    family : int
-        Seed of the foci and their delays, shared by the patients of a family.
-    n_channels : int
-        Number of contacts, 6 to 256.
-    sfreq_hz : float
-        Sampling rate in Hz, above 300 so that high gamma fits.
-    mains_hz : float
-        Frequency of the mains, 50 or 60 Hz.
-    difficulty : str
-        A key of `DIFFICULTIES`.
-    space : str
-        Axes and unit of the contacts' positions: ``"MNI mm"`` or ``"LIP voxels"``.
-    classes : tuple of str
-        Names of the states; the first is rest.
-
-    Raises
-    ------
-    SettingsError
-        A value is out of range.
+    `seed` draws the electrodes, noise and task sequence, `family` the foci and their delays.
+    SettingsError if a value is out of range.
     """
 
     seed: int = 0
     family: int = field(default=0, kw_only=True)
-    n_channels: int = field(default=32, kw_only=True)
-    sfreq_hz: float = field(kw_only=True)
-    mains_hz: float = field(default=60.0, kw_only=True)
-    difficulty: str = field(default="default", kw_only=True)
-    space: str = field(default="MNI mm", kw_only=True)
-    classes: tuple[str, ...] = field(default=("rest", "speech"), kw_only=True)
+    n_channels: int = field(default=32, kw_only=True)  # 6 to 256
+    sfreq_hz: float = field(kw_only=True)  # above 300, so that high gamma fits
+    mains_hz: float = field(default=60.0, kw_only=True)  # 50 or 60
+    difficulty: str = field(default="default", kw_only=True)  # a key of DIFFICULTIES
+    space: str = field(default="MNI mm", kw_only=True)  # one of SPACES
+    classes: tuple[str, ...] = field(default=("rest", "speech"), kw_only=True)  # the first is rest
 
     def __post_init__(self) -> None:
         fewest, most = _N_CHANNELS
         lowest_hz = 2 * BANDS_HZ["high gamma"][1]
-        _require(self.seed >= 0, f"seed must be 0 or more, got {self.seed}")
-        _require(self.family >= 0, f"family must be 0 or more, got {self.family}")
-        _require(
-            fewest <= self.n_channels <= most,
-            f"a synthetic patient has {fewest} to {most} channels, got {self.n_channels}",
-        )
-        _require(
-            bool(lowest_hz < self.sfreq_hz < np.inf),
-            f"sampling rate must be above {lowest_hz:g} Hz to hold high gamma, got {self.sfreq_hz}",
-        )
-        _require(self.mains_hz in (50, 60), f"mains must be 50 or 60 Hz, got {self.mains_hz}")
-        _require(
-            self.difficulty in DIFFICULTIES,
-            f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {self.difficulty!r}",
-        )
-        _require(
-            self.space in SPACES, f"space must be one of {', '.join(SPACES)}, got {self.space!r}"
-        )
-        _require(
-            len(set(self.classes)) == len(self.classes) >= 2,
-            f"classes must be 2 or more different names, got {', '.join(self.classes)}",
-        )
+        required = {
+            f"seed must be 0 or more, got {self.seed}": self.seed >= 0,
+            f"family must be 0 or more, got {self.family}": self.family >= 0,
+            f"a synthetic patient has {fewest} to {most} channels, got {self.n_channels}": (
+                fewest <= self.n_channels <= most
+            ),
+            f"sampling rate must be above {lowest_hz:g} Hz to hold high gamma, got "
+            f"{self.sfreq_hz}": bool(lowest_hz < self.sfreq_hz < np.inf),
+            f"mains must be 50 or 60 Hz, got {self.mains_hz}": self.mains_hz in (50, 60),
+            f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {self.difficulty!r}": (
+                self.difficulty in DIFFICULTIES
+            ),
+            f"space must be one of {', '.join(SPACES)}, got {self.space!r}": self.space in SPACES,
+            f"classes must be 2 or more different names, got {', '.join(self.classes)}": (
+                len(set(self.classes)) == len(self.classes) >= 2
+            ),
+        }
+        for message, holds in required.items():
+            if not holds:
+                raise SettingsError(message)
 
     @property
     def level(self) -> Difficulty:
@@ -320,8 +297,3 @@ class Patient:
         for row in range(len(self.foci)):
             levels[1 + row % n_active, row] = 1.0
         return levels
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise SettingsError(message)

@@ -51,14 +51,10 @@ class SyntheticSignal:
 
     `bursts`, `blinks` and `movements` are the true envelopes of what is unrelated to the task.
 
-    Notes
-    -----
     The task changes the background's own bands: ``x + (g_hg - 1) hg(x) + (g_beta - 1) beta(x)``,
     with gains that follow the foci. High gamma stands for the firing of a population [1]_, the
     fall of beta for its engagement [2]_; the 1/f background and its exponents follow [3]_.
 
-    References
-    ----------
     .. [1] Ray, Maunsell (2011). PLoS Biology 9(4). doi:10.1371/journal.pbio.1000610
     .. [2] Miller et al. (2007). J Neurosci 27(9). doi:10.1523/JNEUROSCI.3886-06.2007
     .. [3] Miller et al. (2009). PLoS Comput Biol 5(12). doi:10.1371/journal.pcbi.1000609
@@ -178,11 +174,7 @@ class SyntheticSource:
 
     From `start_sample` on come the same samples as in a recording that starts at 0; without a
     duration it never ends.
-
-    Raises
-    ------
-    SettingsError
-        A chunk without samples, or a start or a duration below 0.
+    SettingsError for a chunk without samples, or a start or a duration below 0.
     """
 
     def __init__(

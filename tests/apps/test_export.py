@@ -3,13 +3,14 @@
 import errno
 import importlib.util
 import json
-import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mne
 import numpy as np
+import psutil
 import pytest
 
 from apps import export
@@ -197,7 +198,7 @@ def test_what_a_format_cannot_hold_is_one_line(tmp_path, monkeypatch):
     long = Montage(("electrode with a long name", *NAMES[1:]), KINDS, SFREQ_HZ)
     with pytest.raises(RecordingError, match="EDF cannot hold this recording"):
         export_recording(recording_of(montage=long, bad=()), tmp_path / "x.edf", "edf")
-    monkeypatch.setattr(os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1))
     with pytest.raises(SettingsError, match=r"edf is written from memory.*export to fif"):
         export_recording(recording_of(), tmp_path / "x.edf", "edf")
 

@@ -4,9 +4,9 @@ A row about streams is written once and runs in two worlds: `simulated` (the liv
 clock) and `live` (`rtbrain decode` in a process of its own, over LSL).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +48,12 @@ SMALL_SIZES = {
 # The patient's signal, which begins anew at its end.
 SIGNAL_S = 120.0
 BACK_WITHIN_S = 30.0  # longest from the return of a stream to valid decodes, or a refusal
+
+
+def joined(findings: Iterable[Finding]) -> Finding:
+    """Findings as one, which holds where all of them do."""
+    found = list(findings)
+    return "; ".join(observed for observed, _ in found), all(passed for _, passed in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +103,8 @@ def rig_maker(folder: Path) -> Callable[[FaultCase], Rig]:
     """Rigs of one patient, whose signals and decoders are made when first needed."""
     patient = Patient(_SEED, n_channels=_N_CHANNELS, sfreq_hz=_SFREQ_HZ, classes=("rest", "speech"))
 
-    @cache
-    def signal(duration_s: float) -> Floats:
-        return _signal(patient, duration_s)
-
-    @cache
-    def bundle(kind: str) -> Path:
-        return _fitted(kind, patient, folder / f"bundle-{kind}")
+    signal = cache(partial(_signal, patient))
+    bundle = cache(partial(_fitted, patient, folder))
 
     def rig(case: FaultCase) -> Rig:
         own = folder / f"row-{case.number}{'-lsl' if case.lsl else ''}-{case.check.__name__}"
@@ -114,17 +115,18 @@ def rig_maker(folder: Path) -> Callable[[FaultCase], Rig]:
 
 
 def _signal(patient: Patient, duration_s: float) -> Floats:
-    n_samples = to_samples(duration_s, patient.sfreq_hz)
-    start = round(_CALIBRATION_S * patient.sfreq_hz)
     source = SyntheticSource(
-        patient, duration_s=duration_s, chunk_samples=n_samples, start_sample=start
+        patient,
+        chunk_samples=to_samples(duration_s, patient.sfreq_hz),
+        start_sample=round(_CALIBRATION_S * patient.sfreq_hz),
     )
-    (chunk,) = iter(lambda: source.pull(0.0), None)
-    chunk.data.flags.writeable = False
-    return chunk.data
+    data = next(iter(partial(source.pull, 0.0), None)).data
+    data.flags.writeable = False
+    return data
 
 
-def _fitted(kind: str, patient: Patient, folder: Path) -> Path:
+def _fitted(patient: Patient, folder: Path, kind: str) -> Path:
+    folder /= f"bundle-{kind}"
     recipe = load_settings("edge" if kind == "edge" else "linear", Recipe)
     plain = recipe.model_dump(mode="json", exclude_unset=True)
     if kind == "edge":

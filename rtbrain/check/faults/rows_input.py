@@ -10,7 +10,7 @@ from typing import Any
 import pylsl
 import torch
 
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
 from rtbrain.config import DecodeSettings, load_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.encoder import BrainBERTSizes, import_checkpoint, random_encoder
@@ -85,16 +85,13 @@ def hostile_checkpoints(rig: Rig) -> Finding:
         "a tensor missing": (_saved(less, rig.folder / "less.pth"), (name,)),
         "code in it": (_saved(coded, rig.folder / "coded.pth"), ("mkdir", "nothing was run")),
     }
-    parts, passed = [], True
+    findings = []
     for what, (file, words) in attempts.items():
         message = _refusal(file, rig.folder / f"out {what}")
         fits = all(word in message for word in words) and "\n" not in message
-        passed &= fits
-        parts.append(f"{what}: {message.replace(str(rig.folder), '')[:110]}")
+        findings.append((f"{what}: {message.replace(str(rig.folder), '')[:110]}", fits))
     ran = flag.exists()
-    return f"{'code WAS RUN; ' if ran else 'no code was run; '}{'; '.join(parts)}", (
-        passed and not ran
-    )
+    return joined([("code WAS RUN" if ran else "no code was run", not ran), *findings])
 
 
 def _saved(content: dict[str, Any], file: Path) -> Path:
@@ -114,7 +111,7 @@ def altered_bundles(rig: Rig) -> Finding:
     """Change one byte of each file of a bundle, at 40 places, and read it each time."""
     bundle = rig.bundle("linear")
     read_bundle(bundle)
-    parts, passed = [], True
+    findings = []
     for file in sorted(bundle.iterdir()):
         length = file.stat().st_size
         places = sorted(
@@ -123,12 +120,12 @@ def altered_bundles(rig: Rig) -> Finding:
         refused = [_altered(bundle, file.name, place, rig.folder / "altered") for place in places]
         n_named = sum(file.name in message for message in refused)
         n_hashes = sum("expected SHA-256" in m and ", got " in m for m in refused)
-        passed &= n_named == n_hashes == len(places)
-        parts.append(
+        observed = (
             f"{file.name}: {len(places)} changes, {n_named} refused by name, {n_hashes} with both "
             "hashes"
         )
-    return "; ".join(parts), passed
+        findings.append((observed, n_named == n_hashes == len(places)))
+    return joined(findings)
 
 
 def _altered(bundle: Path, name: str, place: int, copy: Path) -> str:
@@ -177,13 +174,13 @@ def malformed_headers(rig: Rig) -> Finding:
 
 def units_in_headers(rig: Rig) -> Finding:
     """Announce one signal in volts, millivolts and nanovolts, and in no unit."""
-    parts, passed = [], True
+    findings = []
     for unit, factor in (("volts", 1e6), ("millivolts", 1e3), ("nV", 1e-3), ("µV", 1.0), ("", 1.0)):
         header = read_header(_info(rig, rig.montage.names, unit=unit))
-        passed &= bool((header.factors == factor).all()) and bool(header.notes) == (not unit)
+        fits = bool((header.factors == factor).all()) and bool(header.notes) == (not unit)
         note = f" ({header.notes[0][:60]}...)" if header.notes else ""
-        parts.append(f"{unit or 'no unit'} x {header.factors[0]:g}{note}")
-    return "; ".join(parts), passed
+        findings.append((f"{unit or 'no unit'} x {header.factors[0]:g}{note}", fits))
+    return joined(findings)
 
 
 def _read(info: Any) -> str:

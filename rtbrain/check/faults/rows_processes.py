@@ -18,7 +18,7 @@ from rtbrain.check.faults.live import (
     new_stream_name,
     patient_sender,
 )
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
 from rtbrain.outlet import DecodeOutlet
 from rtbrain.processes import resident_kib, running_command
 from rtbrain.types import Decode, Quality
@@ -42,14 +42,10 @@ time.sleep(600)
 def unread_outlet(rig: Rig) -> Finding:
     """Push 100000 decodes that nobody listens to; over LSL, that a stopped listener never reads."""
     name = new_stream_name()
+    labels = ("rest", "speech")
     with contextlib.closing(
         DecodeOutlet(
-            name,
-            ("rest", "speech"),
-            hop_s=0.25,
-            montage=rig.montage,
-            bundle_id="none",
-            source_id=name,
+            name, labels, hop_s=0.25, montage=rig.montage, bundle_id="none", source_id=name
         )
     ) as outlet:
         if not rig.lsl:
@@ -101,19 +97,14 @@ _END_WITHIN_S = 2.0
 
 def signals(rig: Rig) -> Finding:
     """Send SIGINT and SIGTERM to a decoder that waits, connects, warms up, decodes."""
-    parts, passed = [], True
-    for state in ("waiting", "connecting", "warming", "decoding"):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            took_s, code, orphans = _ended(rig, state, number)
-            passed &= took_s < _END_WITHIN_S and code in (0, 130, 143) and not orphans
-            parts.append(
-                f"{state} {number.name} {took_s:.2f} s code {code}"
-                f"{f', orphans {orphans}' if orphans else ''}"
-            )
-    return "; ".join(parts), passed
+    return joined(
+        _ended(rig, state, number)
+        for state in ("waiting", "connecting", "warming", "decoding")
+        for number in (signal.SIGINT, signal.SIGTERM)
+    )
 
 
-def _ended(rig: Rig, state: str, number: signal.Signals) -> tuple[float, int, list[int]]:
+def _ended(rig: Rig, state: str, number: signal.Signals) -> Finding:
     """Bring a decoder into a state and signal it: how long it takes to end, code, orphans."""
     name = new_stream_name()
     sender, (received, inlets) = patient_sender(rig, name), listen_to(name)
@@ -141,7 +132,12 @@ def _ended(rig: Rig, state: str, number: signal.Signals) -> tuple[float, int, li
             except subprocess.TimeoutExpired:
                 code = -1
             took_s = time.monotonic() - start_s
-            return took_s, code, [child.pid for child in children if child.is_running()]
+            orphans = [child.pid for child in children if child.is_running()]
+            return (
+                f"{state} {number.name} {took_s:.2f} s code {code}"
+                f"{f', orphans {orphans}' if orphans else ''}",
+                took_s < _END_WITHIN_S and code in (0, 130, 143) and not orphans,
+            )
     finally:
         sender.end()
 

@@ -25,7 +25,7 @@ from rtbrain.check.faults.live import (
     sending,
     wait_until,
 )
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig, StatusListener
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, StatusListener, joined
 from rtbrain.errors import StreamError
 from rtbrain.extras import load_extra
 from rtbrain.processes import last_line, running_command
@@ -106,12 +106,12 @@ def full_disk(rig: Rig) -> Finding:
             recorder.require(lambda: inlets.hears_status, START_S, "no recorder", log)
             recorder.require(lambda: bool(_read(path, name)), START_S, "no samples", log)
             (child,) = psutil.Process(process.pid).children()
-            observed, passed = _filled(disk, path, name, received, recorder, child.pid)
+            filled = _filled(disk, path, name, received, recorder, child.pid)
             process.send_signal(signal.SIGTERM)
             process.wait(10)
-        whole, complete = _without_a_hole(path, name, rig.montage.sfreq_hz)
-        refusal, refused = _read_only(disk, rig.folder)
-    return f"{disk.what}: {observed}; {whole}; {refusal}", passed and complete and refused
+        whole = _without_a_hole(path, name, rig.montage.sfreq_hz)
+        observed, passed = joined([filled, whole, _read_only(disk, rig.folder)])
+    return f"{disk.what}: {observed}", passed
 
 
 def _filled(
@@ -175,12 +175,11 @@ _BEGUN_BYTES = 1 << 20
 
 def killed(rig: Rig) -> Finding:
     """Kill recorders of 128 channels at 2048 Hz by SIGKILL, and read their files by pyxdf."""
-    parts, passed = [], True
-    for number, after_s in enumerate(KILLED_AFTER_S):
-        observed, fine = _killed(rig.folder / f"killed{number}.xdf", after_s)
-        parts.append(observed)
-        passed &= fine
-    return f"{_N_CHANNELS} channels at {_SFREQ_HZ:g} Hz, {'; '.join(parts)}", passed
+    observed, passed = joined(
+        _killed(rig.folder / f"killed{number}.xdf", after_s)
+        for number, after_s in enumerate(KILLED_AFTER_S)
+    )
+    return f"{_N_CHANNELS} channels at {_SFREQ_HZ:g} Hz, {observed}", passed
 
 
 def _killed(path: Path, after_s: float) -> Finding:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from rtbrain.check.faults.rig import FaultCase, Finding, Rig, cut_signal
+from rtbrain.check.faults.rig import FaultCase, Finding, Rig, cut_signal, joined
 from rtbrain.signal import ChannelQuality
 from rtbrain.types import Decode, Floats
 
@@ -31,37 +31,31 @@ def not_finite(rig: Rig) -> Finding:
     With the Laplacian, channels that are no neighbours must not notice; with the common average,
     it must make no difference what the bad channel holds.
     """
-    parts, passed = [], True
-    for kind in _KINDS:
-        clean = _run(rig, kind, rig.signal(_WHOLE_S))
-        runs = {
-            bad: _run(rig, kind, _spoilt(rig, np.full((1, 1), bad, np.float32)))
-            for bad in (np.nan, np.inf)
-        }
-        first, second = runs.values()
-        names = rig.decoder(kind).signal.montage.names
-        bad_at = names.index(rig.montage.names[_BAD_ROW])
-        reach = 0 if kind == "car" else 1
-        others = [row for row in range(len(names)) if abs(row - bad_at) > reach]
-        same = _equal(first, second, others)
-        if kind != "car":
-            same &= _equal(clean, first, others)
-        during = [
-            one for run in runs.values() for one in run.decodes if _touched(one, _FROM_S, _TO_S)
-        ]
-        masked = all(not one.quality.good[bad_at] for one in during)
-        others_good = all(one.quality.good[others].all() for one in during)
-        finite = all(map(_finite, runs.values()))
-        back = all(run.decodes[-1].quality.good.all() for run in runs.values())
-        passed &= same and masked and others_good and finite and back
-        parts.append(
-            f"{kind}: {len(during)} decodes meanwhile, channel "
-            f"{'masked' if masked else 'NOT MASKED'}, others "
-            f"{'identical to the bit' if same else 'DIFFER'}"
-            f"{'' if others_good else ' and NOT ALL GOOD'}, decodes "
-            f"{'finite' if finite else 'NOT FINITE'}, {'re-admitted' if back else 'NEVER BACK'}"
-        )
-    return "; ".join(parts), passed
+    return joined(_not_finite(rig, kind) for kind in _KINDS)
+
+
+def _not_finite(rig: Rig, kind: str) -> Finding:
+    clean = _run(rig, kind, rig.signal(_WHOLE_S))
+    first, second = runs = [
+        _run(rig, kind, _spoilt(rig, np.full((1, 1), bad, np.float32))) for bad in (np.nan, np.inf)
+    ]
+    bad_at, others = _rows(rig, kind, reach=0 if kind == "car" else 1)
+    same = _equal(first, second, others)
+    if kind != "car":
+        same &= _equal(clean, first, others)
+    during = [one for run in runs for one in run.decodes if _touched(one, _FROM_S, _TO_S)]
+    masked = all(not one.quality.good[bad_at] for one in during)
+    others_good = all(one.quality.good[others].all() for one in during)
+    finite = all(map(_finite, runs))
+    back = all(run.decodes[-1].quality.good.all() for run in runs)
+    return (
+        f"{kind}: {len(during)} decodes meanwhile, channel "
+        f"{'masked' if masked else 'NOT MASKED'}, others "
+        f"{'identical to the bit' if same else 'DIFFER'}"
+        f"{'' if others_good else ' and NOT ALL GOOD'}, decodes "
+        f"{'finite' if finite else 'NOT FINITE'}, {'re-admitted' if back else 'NEVER BACK'}",
+        same and masked and others_good and finite and back,
+    )
 
 
 def bad_channels(rig: Rig) -> Finding:
@@ -75,32 +69,37 @@ def bad_channels(rig: Rig) -> Finding:
         "mains": 3000 * np.sin(2 * np.pi * 60 * t)[None],
         "unplugged": rng.normal(0, 4000, (1, t.size)),
     }
-    parts, passed = [], True
-    for what, bad in kinds.items():
-        spoilt = _spoilt(rig, bad.astype(np.float32))
-        run = _run(rig, "linear", spoilt)
-        names = rig.decoder("linear").signal.montage.names
-        bad_at = names.index(rig.montage.names[_BAD_ROW])
-        valid = [one for one in run.decodes if one.quality.valid]
-        good = np.array([one.quality.good[bad_at] for one in valid])
-        ends_s = np.array([one.t_stop - _START_S for one in valid])
-        changes = np.flatnonzero(np.diff(good.astype(int)))
-        untouched = [row for row in range(len(names)) if abs(row - bad_at) > 1]
-        others = all(one.quality.good[untouched].all() for one in valid)
-        if len(changes) != 2 or not good[0]:
-            passed = False
-            parts.append(f"{what}: {len(changes)} changes of the channel, expected bad then good")
-            continue
-        noticed_s, back_s = ends_s[changes[0] + 1] - _FROM_S, ends_s[changes[1] + 1] - _FROM_S - 6
-        events = _channel_events(rig, spoilt)
-        passed &= bool(noticed_s < _NOTICED_S and 0 < back_s < _READMITTED_S and others)
-        passed &= [event for event, _ in events] == ["channel_bad", "channel_good"]
-        parts.append(
-            f"{what}: {', '.join(f'{event} ({reason})' for event, reason in events)}; bad "
-            f"after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
-            f"{'' if others else ', OTHERS ALSO BAD'}"
-        )
-    return "; ".join(parts), passed
+    return joined(_bad_channel(rig, what, bad.astype(np.float32)) for what, bad in kinds.items())
+
+
+def _bad_channel(rig: Rig, what: str, bad: Floats) -> Finding:
+    spoilt = _spoilt(rig, bad)
+    bad_at, untouched = _rows(rig, "linear", reach=1)
+    valid = [one for one in _run(rig, "linear", spoilt).decodes if one.quality.valid]
+    good = np.array([one.quality.good[bad_at] for one in valid])
+    changes = np.flatnonzero(np.diff(good.astype(int)))
+    if len(changes) != 2 or not good[0]:
+        return f"{what}: {len(changes)} changes of the channel, expected bad then good", False
+    noticed_s, ended_s = (valid[at + 1].t_stop - _START_S - _FROM_S for at in changes)
+    back_s = ended_s - 6
+    others = all(one.quality.good[untouched].all() for one in valid)
+    events = _channel_events(rig, spoilt)
+    return (
+        f"{what}: {', '.join(f'{event} ({reason})' for event, reason in events)}; bad "
+        f"after {noticed_s:.1f} s, good again {back_s:.1f} s after its end"
+        f"{'' if others else ', OTHERS ALSO BAD'}",
+        noticed_s < _NOTICED_S
+        and 0 < back_s < _READMITTED_S
+        and others
+        and [event for event, _ in events] == ["channel_bad", "channel_good"],
+    )
+
+
+def _rows(rig: Rig, kind: str, *, reach: int) -> tuple[int, list[int]]:
+    """Row of the bad channel after the front end, and those that its neighbours do not touch."""
+    names = rig.decoder(kind).signal.montage.names
+    bad_at = names.index(rig.montage.names[_BAD_ROW])
+    return bad_at, [row for row in range(len(names)) if abs(row - bad_at) > reach]
 
 
 def _channel_events(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
@@ -118,26 +117,27 @@ def _channel_events(rig: Rig, signal: Floats) -> list[tuple[str, object]]:
 
 def every_channel(rig: Rig) -> Finding:
     """Put NaN on every channel for 3 s; hold every channel flat for 8 s."""
-    parts, passed = [], True
-    for kind in _KINDS:
-        # A rule that measures needs a while to notice what is flat; NaN is seen at once.
-        for what, bad, lasts_s, notice_s in (
-            ("NaN", np.nan, 3.0, 0.0),
-            ("flat", 0.0, 8.0, _NOTICED_S),
-        ):
-            signal = rig.signal(_WHOLE_S).copy()
-            to_s = _FROM_S + lasts_s
-            a, b = (round(at * rig.montage.sfreq_hz) for at in (_FROM_S, to_s))
-            signal[:, a:b] = bad
-            run = _run(rig, kind, signal)
-            during = [one for one in run.decodes if _touched(one, _FROM_S + notice_s, to_s)]
-            n_valid = sum(one.quality.valid for one in during)
-            back = run.decodes[-1].quality.valid
-            passed &= n_valid == 0 and len(during) > 10 and back
-            parts.append(f"{kind} {what}: {n_valid} of {len(during)} valid meanwhile")
-            if not back:
-                parts.append(f"{kind} {what}: NEVER VALID AGAIN")
-    return "; ".join(parts), passed
+    # A rule that measures needs a while to notice what is flat; NaN is seen at once.
+    faults = (("NaN", np.nan, 3.0, 0.0), ("flat", 0.0, 8.0, _NOTICED_S))
+    return joined(_every_channel(rig, kind, *fault) for kind in _KINDS for fault in faults)
+
+
+def _every_channel(
+    rig: Rig, kind: str, what: str, bad: float, lasts_s: float, notice_s: float
+) -> Finding:
+    signal = rig.signal(_WHOLE_S).copy()
+    to_s = _FROM_S + lasts_s
+    a, b = (round(at * rig.montage.sfreq_hz) for at in (_FROM_S, to_s))
+    signal[:, a:b] = bad
+    run = _run(rig, kind, signal)
+    during = [one for one in run.decodes if _touched(one, _FROM_S + notice_s, to_s)]
+    n_valid = sum(one.quality.valid for one in during)
+    back = run.decodes[-1].quality.valid
+    return (
+        f"{kind} {what}: {n_valid} of {len(during)} valid meanwhile"
+        f"{'' if back else ', NEVER VALID AGAIN'}",
+        n_valid == 0 and len(during) > 10 and back,
+    )
 
 
 def _run(rig: Rig, kind: str, signal: Floats) -> _Run:

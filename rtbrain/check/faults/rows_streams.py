@@ -22,6 +22,7 @@ from rtbrain.check.faults.rig import (
     Finding,
     Rig,
     World,
+    joined,
     offline_difference,
     with_channels,
 )
@@ -52,15 +53,14 @@ def _refusal(world: World, gone_s: float, words: Sequence[str] = ()) -> str:
 
 def vanished(rig: Rig) -> Finding:
     """End the stream for 3 s, its connections broken; then let it fall silent for 3 s."""
-    parts, passed = [], True
+    findings = []
     with open_world(rig) as world:
         for silent in (False, True):
             observed, fine = _vanish(rig, world, silent)
-            parts.append(f"{'silent' if silent else 'broken'}: {observed}")
-            passed &= fine
+            findings.append((f"{'silent' if silent else 'broken'}: {observed}", fine))
             if not fine:
                 break
-    return "; ".join(parts), passed
+    return joined(findings)
 
 
 def _vanish(rig: Rig, world: World, silent: bool) -> Finding:
@@ -101,10 +101,8 @@ def another_rate(rig: Rig) -> Finding:
         world.sender.begin(replace(rig.montage, sfreq_hz=1000.0))
         why = _refusal(world, gone_s)
         received.during(2 * _GONE_S)
-        n_wrong, connected = (
-            len(received.valid_after(gone_s + 0.1)),
-            received.event("connected", gone_s),
-        )
+        n_wrong = len(received.valid_after(gone_s + 0.1))
+        connected = received.event("connected", gone_s)
         world.sender.end()
         n_after = len(received.valid_after(world.begin_again()))
     passed = all(rate in why for rate in ("1000 Hz", "2048 Hz")) and connected is None
@@ -117,7 +115,7 @@ def another_rate(rig: Rig) -> Finding:
 def another_order(rig: Rig) -> Finding:
     """Let the stream return with its channels reversed, then shuffled with two more."""
     names = rig.montage.names
-    parts, passed = [], True
+    findings = []
     with open_world(rig) as world:
         for what, order, extra in (
             ("reversed", names[::-1], ()),
@@ -130,43 +128,43 @@ def another_order(rig: Rig) -> Finding:
             if not after:
                 return f"{what}: no valid decode after the return", False
             difference = offline_difference(rig, world, after)
-            passed &= difference <= world.tolerance
-            parts.append(
+            observed = (
                 f"{what}: {len(after)} decodes, largest difference from the original order "
                 f"{difference:.1e}"
             )
-    return "; ".join(parts), passed
+            findings.append((observed, difference <= world.tolerance))
+    return joined(findings)
 
 
 def missing_channels(rig: Rig) -> Finding:
     """Let the stream return without 3 of 12 channels, then without 10 of them."""
-    parts, passed = [], True
+    return joined(_missing_channels(rig, kind) for kind in ("linear", "edge"))
+
+
+def _missing_channels(rig: Rig, kind: str) -> Finding:
     names = rig.montage.names
-    for kind in ("linear", "edge"):
-        with open_world(rig, kind) as world:
-            received = world.listener
-            before = received.valid_after(0.0)[-1].coverage
-            gone_s = world.sender.end()
-            valid = received.valid_after(world.begin_again(rig.montage.pick(names[3:])))
-            connected = received.event("connected", gone_s)
-            gone_s = world.sender.end()
-            world.sender.begin(rig.montage.pick(names[10:]))
-            why = _refusal(world, gone_s)
-            received.during(world.window_s + 1)
-            n_below = len(received.valid_after(gone_s + 0.1))
-        coverage = valid[-1].coverage if valid else math.nan
-        finite = all(math.isfinite(value) for one in valid for value in one.values)
-        missing = [] if connected is None else connected.fields["missing"]
-        read = rig.decoder(kind).signal.montage.names
-        expected = 1 - sum(name in read for name in names[:3]) / len(read)
-        passed &= finite and before == 1 and coverage <= expected + 1e-6
-        passed &= missing == list(names[:3])
-        passed &= n_below == 0 and why != "none"
-        parts.append(
-            f"{kind}, 3 missing: {len(valid)} valid decodes, coverage {before:.2f} to "
-            f"{coverage:.2f}; 10 missing: {n_below} valid decodes, refusal: {why[:90]}"
-        )
-    return "; ".join(parts), passed
+    with open_world(rig, kind) as world:
+        received = world.listener
+        before = received.valid_after(0.0)[-1].coverage
+        gone_s = world.sender.end()
+        valid = received.valid_after(world.begin_again(rig.montage.pick(names[3:])))
+        connected = received.event("connected", gone_s)
+        gone_s = world.sender.end()
+        world.sender.begin(rig.montage.pick(names[10:]))
+        why = _refusal(world, gone_s)
+        received.during(world.window_s + 1)
+        n_below = len(received.valid_after(gone_s + 0.1))
+    coverage = valid[-1].coverage if valid else math.nan
+    missing = [] if connected is None else connected.fields["missing"]
+    read = rig.decoder(kind).signal.montage.names
+    expected = 1 - sum(name in read for name in names[:3]) / len(read)
+    passed = before == 1 and coverage <= expected + 1e-6 and missing == list(names[:3])
+    passed &= all(math.isfinite(value) for one in valid for value in one.values)
+    return (
+        f"{kind}, 3 missing: {len(valid)} valid decodes, coverage {before:.2f} to "
+        f"{coverage:.2f}; 10 missing: {n_below} valid decodes, refusal: {why[:90]}",
+        passed and n_below == 0 and why != "none",
+    )
 
 
 def two_streams(rig: Rig) -> Finding:
@@ -197,13 +195,12 @@ def two_streams(rig: Rig) -> Finding:
 
 def stalled_consumer(rig: Rig) -> Finding:
     """Stop the decoder for 10 s, which its inlet holds; in memory also for 40 s, which overflow."""
-    parts, passed = [], True
+    findings = []
     for stall_s in (10.0,) if rig.lsl else (10.0, 40.0):
         with open_world(rig) as world:
             observed, fine = _stalled(rig, world, stall_s)
-        parts.append(f"{stall_s:g} s: {observed}")
-        passed &= fine
-    return "; ".join(parts), passed
+        findings.append((f"{stall_s:g} s: {observed}", fine))
+    return joined(findings)
 
 
 def _stalled(rig: Rig, world: World, stall_s: float) -> Finding:
@@ -261,8 +258,7 @@ _HOP_TOLERANCE = 1e-4
 
 def another_true_rate(rig: Rig) -> Finding:
     """Announce 2048 Hz and send 2046.3, 2040 and 2030 Hz to a live decoder."""
-    found = [_at_true_rate(rig, true_hz) for true_hz in _TRUE_HZ]
-    return "; ".join(observed for observed, _ in found), all(passed for _, passed in found)
+    return joined(_at_true_rate(rig, true_hz) for true_hz in _TRUE_HZ)
 
 
 def _at_true_rate(rig: Rig, true_hz: float) -> Finding:

@@ -1,8 +1,6 @@
 """The XDF format: its chunks as bytes, and the header of a stream, for reader and writer.
 
-References
-----------
-XDF 1.0 specification, https://github.com/sccn/xdf/wiki/Specifications
+XDF 1.0: https://github.com/sccn/xdf/wiki/Specifications
 """
 
 import re
@@ -165,10 +163,7 @@ class HeaderFacts:
 def parse_stream_header(header: bytes) -> HeaderFacts:
     """Read what a recording needs of a header, XML as liblsl gives it.
 
-    Raises
-    ------
-    StreamError
-        Readers do not accept the XML, or a file cannot hold the samples.
+    StreamError if readers do not accept the XML, or a file cannot hold the samples.
     """
     try:
         root = parse_xml(header)
@@ -215,12 +210,11 @@ def header_identity(header: bytes) -> str:
     """What stays the same of a header when its sender is started anew."""
     root = parse_xml(header)
     return "\n".join(
-        f"{node.tag}={' '.join(_flat(node))}" for node in root if node.tag not in _OF_ONE_RUN
+        f"{each.tag}:{(each.text or '').strip()}"
+        for node in root
+        if node.tag not in _OF_ONE_RUN
+        for each in node.iter()
     )
-
-
-def _flat(node: Element) -> list[str]:
-    return [f"{each.tag}:{(each.text or '').strip()}" for each in node.iter()]
 
 
 def parse_xml(header: bytes) -> Element:

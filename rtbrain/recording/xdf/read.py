@@ -1,20 +1,36 @@
 """Recordings in XDF files: one regular numeric stream, and the string streams as its events.
 
-References
-----------
-XDF specification, https://github.com/sccn/xdf/wiki/Specifications
+A first pass over the file finds where each chunk lies; it reads no samples.
 """
 
+import mmap
+import struct
+from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from typing import BinaryIO
+from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.recording import Event, Recording
-from rtbrain.recording.xdf.chunks import VALUE_FORMATS
-from rtbrain.recording.xdf.index import StreamIndex, index_xdf
-from rtbrain.recording.xdf.samples import NumericSamples, read_texts, to_recorder_clock
+from rtbrain.recording.xdf.chunks import (
+    BOUNDARY_UUID,
+    CLOCK_OFFSET,
+    MAGIC,
+    SAMPLES,
+    STREAM_FOOTER,
+    STREAM_HEADER,
+    VALUE_FORMATS,
+    parse_xml,
+    read_length,
+)
+from rtbrain.recording.xdf.samples import (
+    ChunkSamples,
+    NumericSamples,
+    read_texts,
+    to_recorder_clock,
+)
 from rtbrain.stream_names import is_status
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
@@ -24,7 +40,137 @@ _RATE_SAMPLES = 2**20
 Texts = list[tuple[float, str]]
 
 
-def _listed(streams: list[StreamIndex]) -> str:
+@dataclass(slots=True)
+class _Stream:
+    """What the file holds of a stream: its header, and where its samples lie."""
+
+    header: Element
+    pieces: list[ChunkSamples] = field(default_factory=list)
+    offset_times: list[float] = field(default_factory=list)
+    offset_values: list[float] = field(default_factory=list)
+
+    def text(self, path: str) -> str:
+        """Text of an element of the header, as ``desc/montage/space``; empty if there is none."""
+        return self.header.findtext(path, "").strip()
+
+    @property
+    def n_samples(self) -> int:
+        return sum(piece.n_samples for piece in self.pieces)
+
+    @property
+    def is_text(self) -> bool:
+        return self.text("channel_format") == "string"
+
+    @property
+    def n_channels(self) -> int:
+        return int(self.text("channel_count"))
+
+    @property
+    def sfreq_hz(self) -> float:
+        """Nominal rate in Hz; 0 for an irregular stream."""
+        return float(self.text("nominal_srate") or 0)
+
+    @property
+    def period_s(self) -> float:
+        """Nominal period in s; 0 for an irregular stream."""
+        return 1 / self.sfreq_hz if self.sfreq_hz > 0 else 0.0
+
+    @property
+    def shown(self) -> str:
+        return repr(self.text("name"))
+
+
+@dataclass(slots=True)
+class _Index:
+    """What a file holds."""
+
+    streams: dict[int, _Stream]
+    damages: list[tuple[int, int]]
+    n_bytes: int
+
+    def notes(self, name: str) -> list[str]:
+        """One line for each stretch of the file that cannot be read."""
+        lines = []
+        for first, after in self.damages:
+            if after == self.n_bytes:
+                lines.append(
+                    f"{name} ends within a chunk, as after a crash of its recorder: it is read to "
+                    f"its last whole chunk, {after - first} of {self.n_bytes} bytes are left out"
+                )
+            else:
+                lines.append(f"{name} is damaged: bytes {first} to {after} are left out")
+        return lines
+
+
+def _index(path: Path) -> _Index:
+    """Find every chunk; damaged bytes are skipped up to the next boundary chunk.
+
+    Memory grows with the number of chunks, not of samples.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise RecordingError(f"{path} is no XDF file: it does not begin with 'XDF:'")
+        index = _Index({}, [], path.stat().st_size)
+        at = len(MAGIC)
+        while at < index.n_bytes:
+            file.seek(at)
+            after = _take(path, file, index)
+            if after is None:
+                after = _next_boundary(file, at, index.n_bytes)
+                index.damages.append((at, after))
+            at = after
+    return index
+
+
+def _take(path: Path, file: BinaryIO, index: _Index) -> int | None:
+    """Index the chunk that begins here; the byte after it, or None if it is no whole chunk."""
+    n_bytes = read_length(file)
+    end = file.tell() + (n_bytes or 0)
+    if n_bytes is None or n_bytes < 2 or end > index.n_bytes:
+        return None
+    (tag,) = struct.unpack("<H", file.read(2))
+    if tag not in {STREAM_HEADER, SAMPLES, CLOCK_OFFSET, STREAM_FOOTER}:
+        return end
+    if end - file.tell() < 4:
+        return None
+    (number,) = struct.unpack("<I", file.read(4))
+    if tag == STREAM_HEADER:
+        index.streams[number] = _Stream(_header(path, file.read(end - file.tell())))
+    elif tag in {SAMPLES, CLOCK_OFFSET} and number not in index.streams:
+        return None
+    elif tag == SAMPLES:
+        n_samples = read_length(file)
+        if n_samples is None or file.tell() > end:
+            return None
+        index.streams[number].pieces.append(ChunkSamples(file.tell(), end - file.tell(), n_samples))
+    elif tag == CLOCK_OFFSET:
+        if end - file.tell() < 16:
+            return None
+        time_s, offset_s = struct.unpack("<dd", file.read(16))
+        index.streams[number].offset_times.append(time_s)
+        index.streams[number].offset_values.append(offset_s)
+    return end
+
+
+def _header(path: Path, header: bytes) -> Element:
+    try:
+        root = parse_xml(header)
+    except ParseError as error:
+        raise RecordingError(f"{path}: a stream's header cannot be read: {error}") from error
+    if not len(root):
+        raise RecordingError(f"{path}: a stream's header is empty")
+    return root
+
+
+def _next_boundary(file: BinaryIO, start: int, n_bytes: int) -> int:
+    """Byte after the next boundary chunk's mark; the end of the file where there is none."""
+    # A map: the mark may lie far behind, and a file is larger than memory.
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(BOUNDARY_UUID, start)
+    return found + len(BOUNDARY_UUID) if found >= 0 else n_bytes
+
+
+def _listed(streams: list[_Stream]) -> str:
     return ", ".join(
         f"{stream.shown} (source id {stream.text('source_id')!r}, type {stream.text('type')!r}, "
         f"{stream.text('channel_count')} channels, {stream.sfreq_hz:g} Hz)"
@@ -33,8 +179,8 @@ def _listed(streams: list[StreamIndex]) -> str:
 
 
 def _choose_stream(
-    path: Path, streams: list[StreamIndex], wanted: str | None, notes: list[str]
-) -> StreamIndex:
+    path: Path, streams: list[_Stream], wanted: str | None, notes: list[str]
+) -> _Stream:
     """Pick the regular numeric stream that is wanted, or the only one."""
     empty = [stream for stream in streams if not stream.n_samples]
     if empty:
@@ -52,13 +198,12 @@ def _choose_stream(
         )
     if wanted is not None:
         named = [stream for stream in fit if stream.text("name") == wanted]
-        fit_by_id = [stream for stream in fit if stream.text("source_id") == wanted]
-        matching = named or fit_by_id
-        if not matching:
+        named = named or [stream for stream in fit if stream.text("source_id") == wanted]
+        if not named:
             raise RecordingError(
                 f"{path} has no stream {wanted!r} to play: there is {_listed(fit)}"
             )
-        fit = matching
+        fit = named
     if len(fit) > 1:
         raise RecordingError(
             f"{path} holds {len(fit)} streams that could be played, choose with --stream (a name "
@@ -68,7 +213,7 @@ def _choose_stream(
 
 
 def _montage(
-    path: Path, stream: StreamIndex, notes: list[str]
+    path: Path, stream: _Stream, notes: list[str]
 ) -> tuple[Montage, Times, tuple[str, ...]]:
     """Montage of the header, factors to µV [n_channels], and the channels without a unit."""
     n_channels = stream.n_channels
@@ -111,7 +256,7 @@ def _text(node: Element, path: str) -> str:
     return node.findtext(path, "").strip()
 
 
-def _signal(path: Path, stream: StreamIndex, notes: list[str]) -> NumericSamples:
+def _numbers(path: Path, stream: _Stream, notes: list[str]) -> NumericSamples:
     """Values [n_samples, n_channels], with their stamps on the recorder's clock."""
     value_format = stream.text("channel_format")
     dtype = VALUE_FORMATS.get(value_format)
@@ -126,7 +271,7 @@ def _signal(path: Path, stream: StreamIndex, notes: list[str]) -> NumericSamples
     return samples
 
 
-def _texts(path: Path, stream: StreamIndex, notes: list[str]) -> Texts:
+def _texts(path: Path, stream: _Stream, notes: list[str]) -> Texts:
     found, n_broken = read_texts(path, stream.pieces, stream.n_channels, stream.period_s)
     _note_broken(path, stream, n_broken, notes)
     stamps = np.array([stamp for stamp, _ in found], np.float64)
@@ -134,7 +279,7 @@ def _texts(path: Path, stream: StreamIndex, notes: list[str]) -> Texts:
     return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
 
-def _note_broken(path: Path, stream: StreamIndex, n_broken: int, notes: list[str]) -> None:
+def _note_broken(path: Path, stream: _Stream, n_broken: int, notes: list[str]) -> None:
     if n_broken:
         notes.append(
             f"{path.name}: {n_broken} chunks of stream {stream.shown} are damaged and left out"
@@ -147,7 +292,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     Clock offsets and clock resets are corrected, so that all streams share one time. Stamps are
     not smoothed: a gap stays a gap. Only headers and stamps are read until samples are needed.
     """
-    index = index_xdf(path)
+    index = _index(path)
     streams = list(index.streams.values())
     notes = index.notes(path.name)
     chosen = _choose_stream(path, streams, stream, notes)
@@ -155,7 +300,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     # What a program reports of itself is no event of the session.
     marked = [one for one in streams if one.is_text and not is_status(one.text("name"))]
     texts = [text for one in marked for text in _texts(path, one, notes)]
-    samples = _signal(path, chosen, notes)
+    samples = _numbers(path, chosen, notes)
     stamps = samples.stamps
     if not stamps.size:
         raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")

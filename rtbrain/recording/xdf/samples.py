@@ -7,6 +7,7 @@ without a stamp follow the one before by the nominal period.
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,6 @@ import numpy.typing as npt
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.xdf.chunks import STAMP_BYTES, read_length
-from rtbrain.recording.xdf.index import ChunkSamples
 from rtbrain.types import Mask, Times
 
 _BLOCK_BYTES = 2**23
@@ -28,6 +28,15 @@ _OFF_S, _OFF_MADS = 1.0, 10.0
 # Offsets further off the line than this count by their distance, no longer by its square.
 _HUBER_S = 1e-4
 _ROUNDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSamples:
+    """Where the samples of one chunk lie."""
+
+    offset: int
+    n_bytes: int
+    n_samples: int
 
 
 class NumericSamples:
@@ -48,6 +57,7 @@ class NumericSamples:
         self._path = path
         self._n_channels = n_channels
         self._dtype = np.dtype(dtype)
+        self._value_bytes = n_channels * self._dtype.itemsize
         self.stamps = np.full(sum(piece.n_samples for piece in pieces), np.nan)
         self.n_broken = 0
         runs: list[tuple[int, int, int]] = []  # first byte, bytes a stamp, samples
@@ -66,10 +76,6 @@ class NumericSamples:
         table = np.array(runs, np.int64).reshape(-1, 3)
         self._offsets, self._stamp_bytes = table[:, 0], table[:, 1]
         self._edges = np.concatenate([[0], np.cumsum(table[:, 2])])
-
-    @property
-    def _value_bytes(self) -> int:
-        return self._n_channels * self._dtype.itemsize
 
     def _runs(
         self, file: BinaryIO, piece: ChunkSamples, stamps: Times

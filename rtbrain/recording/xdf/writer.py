@@ -49,8 +49,8 @@ class Disk(Protocol):
         ...
 
 
-class LocalDisk:
-    """A new file."""
+class _LocalDisk:
+    """A new file: a `Disk`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -64,24 +64,20 @@ class LocalDisk:
             raise SettingsError(f"{path} cannot be made: {error.strerror}") from error
 
     def put(self, offset: int, data: bytes) -> None:
-        """Write all of the data at an offset."""
         self._file.seek(offset)
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
 
     def cut(self, length: int) -> None:
-        """Drop everything beyond this length."""
         self._file.truncate(length)
 
     def sync(self) -> None:
-        """Return when everything is on the disk."""
         if os.fstat(self._file.fileno()).st_nlink == 0:
             raise FileNotFoundError("the file was removed while it was written")
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -112,7 +108,7 @@ class _Piece:
 
 def open_xdf(path: Path) -> "XdfWriter":
     """Writer of a new file; SettingsError if the file exists or cannot be written."""
-    disk = LocalDisk(path)
+    disk = _LocalDisk(path)
     try:
         return XdfWriter(disk)
     except OSError as error:
@@ -126,19 +122,9 @@ class XdfWriter:
     Samples wait in memory until `flush` writes them. If the process is killed, the file holds what
     the last complete flush wrote; a flush that fails keeps everything for the next one.
 
-    Parameters
-    ----------
-    disk : Disk
-        An empty file.
-    max_waiting_bytes : int
-        Beyond this, the oldest samples in memory are dropped and counted.
-    clock : callable
-        Monotonic seconds, for the intervals between boundary chunks.
-
-    Raises
-    ------
-    OSError
-        The beginning of the file cannot be written.
+    Beyond `max_waiting_bytes` the oldest samples in memory are dropped and counted; `clock` gives
+    monotonic seconds, for the intervals between boundary chunks. OSError if the beginning of the
+    file cannot be written.
     """
 
     def __init__(
@@ -162,10 +148,7 @@ class XdfWriter:
     def add_stream(self, header: bytes) -> int:
         """Begin a stream by its XML header, byte for byte as liblsl gives it; return its number.
 
-        Raises
-        ------
-        StreamError
-            Readers do not accept the XML, or a file cannot hold the samples.
+        StreamError if readers do not accept the XML, or a file cannot hold the samples.
         """
         stream_id = len(self.counts) + 1
         count = StreamCounts(parse_stream_header(header))
@@ -174,19 +157,11 @@ class XdfWriter:
         return stream_id
 
     def samples(self, stream_id: int, values: npt.NDArray[Any], stamps: Times) -> None:
-        """Add samples in the order of their arrival.
+        """Add samples in the order of their arrival, [n_samples, n_channels].
 
-        Parameters
-        ----------
-        values : ndarray [n_samples, n_channels]
-            Numbers in the stream's format, or objects: bytes, or text.
-        stamps : ndarray, float64 [n_samples]
-            By the sender's clock, s.
-
-        Raises
-        ------
-        StreamError
-            Their shape or format differs from the header's.
+        Values are numbers in the stream's format, or objects: bytes, or text. Stamps, float64
+        [n_samples], are by the sender's clock, s. StreamError if shape or format differ from the
+        header's.
         """
         count = self.counts[stream_id]
         facts = count.facts
@@ -214,10 +189,7 @@ class XdfWriter:
     def flush(self) -> None:
         """Write everything that waits to the disk.
 
-        Raises
-        ------
-        OSError
-            The disk refuses: the file is whole up to what it took, the rest waits.
+        OSError if the disk refuses: the file is whole up to what it took, the rest waits.
         """
         if self._clock() >= self._boundary_at:
             # Alone, so that a reader which looks for boundaries finds none in a torn batch.
@@ -229,10 +201,7 @@ class XdfWriter:
     def close(self) -> None:
         """Write what waits and the footers, and close the file; safe to call twice.
 
-        Raises
-        ------
-        OSError
-            Something could not be written; it is counted as dropped.
+        OSError if something could not be written; it is counted as dropped.
         """
         if self._closed:
             return
@@ -242,7 +211,9 @@ class XdfWriter:
             self.flush()
         except OSError as error:
             failed = error
-            self._drop_waiting()
+            for piece in self._waiting:
+                self._drop(piece)
+            self._waiting.clear()
         try:
             footers = [
                 chunks.stream_footer(
@@ -274,11 +245,6 @@ class XdfWriter:
             else:
                 kept.append(piece)
         self._waiting = kept
-
-    def _drop_waiting(self) -> None:
-        for piece in self._waiting:
-            self._drop(piece)
-        self._waiting.clear()
 
     def _drop(self, piece: _Piece) -> None:
         self.n_waiting_bytes -= len(piece.data)
