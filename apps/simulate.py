@@ -1,12 +1,11 @@
 """`rtbrain simulate`: a synthetic patient as a live stream, with the markers of its task."""
 
 import math
-from functools import partial
 from typing import Annotated
 
 import typer
 
-from rtbrain.check.faults.faulty_outlet import FaultyOutlet, stream_patient
+from rtbrain.check.faults.faulty_outlet import stream_patient
 from rtbrain.check.faults.grammar import FAULT_KINDS, parse_fault
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
@@ -66,16 +65,5 @@ def command(
         start_sample=round(start * sfreq),
     )
     faults = [parse_fault(text) for text in fault or ()]
-    outlet = partial(
-        FaultyOutlet,
-        name,
-        patient.montage,
-        faults,
-        source_id=f"{name}-{family}-{seed}",
-        origin="fault injection" if faults else "synthetic",
-        speed=speed,
-        mains_hz=mains,
-    )
-    stream_patient(
-        patient, source, name, speed, wait, round(start * sfreq), outlet, stop_on_signals()
-    )
+    start_sample = round(start * sfreq)
+    stream_patient(patient, source, faults, name, speed, wait, start_sample, stop_on_signals())

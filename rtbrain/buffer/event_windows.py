@@ -55,12 +55,11 @@ class EventWindows:
     empty chunk. Where stamps jitter backwards, the highest so far counts; where they go back by
     more than 1 s, the clock was set, and the newest stretch that holds the time counts.
 
-    Every marker gives one window. It is not valid, all NaN, without a good channel, and with the
-    reason in its quality where it holds a lost sample, begins before the stream, is no longer
-    held, or where the marker's own sample was lost, so that its place is an estimate. The same
-    holds for a marker that no sample belongs to: its time is not finite, before the stream or
-    before the samples held (decided after another `patience_s`, since a clock may be set back),
-    or more than 60 s ahead of signal that arrived after it.
+    Every marker gives one window. It is not valid, all NaN, and with the reason in its quality
+    where it holds a lost sample, begins before the stream, is no longer held, or where the
+    marker's own sample was lost, so that its place is an estimate; and where no sample belongs to
+    the marker: its time is not finite, before the stream or the samples held (decided after another
+    `patience_s`, since a clock may be set back), or over 60 s ahead of signal that came after it.
 
     Windows own their data. If the iterator is not exhausted, the next call takes in the remaining
     samples first, and the old iterator ends.
@@ -101,11 +100,6 @@ class EventWindows:
         self._pending: Generator[Window, None, None] = no_windows()
         self._restart()
 
-    @property
-    def marker(self) -> Marker | None:
-        """Marker of the last window; None before the first."""
-        return self._last_marker
-
     def mark(self, t: float, text: str) -> None:
         """Add a marker at a time, s on the LSL clock; later calls give its window."""
         if self._texts is None or text in self._texts:
@@ -132,7 +126,7 @@ class EventWindows:
         self._order = itertools.count()
         self._waiting: list[tuple[int, Marker, int]] = []  # order, marker, n received when added
         self._placed: list[_Placed] = []  # a heap
-        self._last_marker: Marker | None = None
+        self.marker: Marker | None = None  # of the last window
         self._segments = deque([_Segment(0, 0, 0, 0)])
         self._fresh = True  # whether no sample came since the start or a gap
 
@@ -186,7 +180,7 @@ class EventWindows:
             self._place_all()
         while self._placed and self._placed[0].stop <= self._stamps.count:
             placed = heapq.heappop(self._placed)
-            self._last_marker = placed.marker
+            self.marker = placed.marker
             yield self._window(placed)
 
     def _place_all(self) -> None:

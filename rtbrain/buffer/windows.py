@@ -79,18 +79,13 @@ class StampRing:
         self._sfreq_hz = sfreq_hz
         self._raw = np.full(capacity_samples, np.nan)  # NaN for a lost sample
         self._highest = np.full(capacity_samples, np.nan)
-        self._newest = -np.inf
+        self.newest = -np.inf  # highest stamp of the newest stretch, s
         self.count = 0
 
     @property
     def oldest(self) -> int:
         """Position of the oldest stamp held."""
         return max(0, self.count - self._capacity)
-
-    @property
-    def newest(self) -> float:
-        """Highest stamp of the newest stretch, s; minus infinity before the first."""
-        return self._newest
 
     def one_stretch(self, stamps: Times) -> int:
         """Number of the next stamps, float64 [n_samples], s, before the clock is set back."""
@@ -108,7 +103,7 @@ class StampRing:
         """Count lost samples."""
         n_kept = min(n_samples, self._capacity)
         self.count += n_samples - n_kept
-        self._write(np.full(n_kept, np.nan), np.full(n_kept, self._newest))
+        self._write(np.full(n_kept, np.nan), np.full(n_kept, self.newest))
 
     def at(self, position: int) -> float:
         """Stamp of a sample, s; NaN where it was lost, is no longer held or has not arrived."""
@@ -118,7 +113,7 @@ class StampRing:
 
     def after(self, t: float) -> int:
         """Position of a moment after the newest stamp, at the nominal rate."""
-        return self.count - 1 + round(min(t - self._newest, 1e9) * self._sfreq_hz)
+        return self.count - 1 + round(min(t - self.newest, 1e9) * self._sfreq_hz)
 
     def stretches(self) -> list[tuple[int, Times]]:
         """Stretches between set-backs, newest first: first position, and highest stamps so far."""
@@ -174,14 +169,14 @@ class StampRing:
     def _highest_with(self, stamps: Times) -> Times:
         """Highest stamp so far at each of the next samples."""
         highest: Times = np.maximum.accumulate(stamps)
-        if stamps[0] < self._newest - _SET_BACK_S:
+        if stamps[0] < self.newest - _SET_BACK_S:
             return highest
-        return np.maximum(highest, self._newest)
+        return np.maximum(highest, self.newest)
 
     def _write(self, raw: Times, highest: Times) -> None:
         n_kept = min(raw.size, self._capacity)
         if raw.size:
-            self._newest = float(highest[-1])
+            self.newest = float(highest[-1])
         self.count += raw.size
         slots = np.arange(self.count - n_kept, self.count) % self._capacity
         self._raw[slots] = raw[raw.size - n_kept :]
@@ -236,6 +231,21 @@ class Windows:
         self._lost = 0
         self._restart()
 
+    def reset(self) -> None:
+        """Forget all samples and losses; the last iterator ends."""
+        self._pending.close()
+        self._lost = 0
+        self._ring.reset()
+        self._restart()
+
+    def _restart(self) -> None:
+        self._started = False  # whether a sample came since the start, a gap or a reset
+        self._first = 0  # its number
+        self._count = 0  # samples since `first`
+        # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
+        # no channel is good until the window is full.
+        self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
+
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
         """Windows that end within the chunk, oldest first."""
         for _ in self._pending:
@@ -251,21 +261,6 @@ class Windows:
             require_next(chunk, self._first + self._count)
         self._pending = self._cut(chunk)
         return self._pending
-
-    def reset(self) -> None:
-        """Forget all samples and losses; the last iterator ends."""
-        self._pending.close()
-        self._lost = 0
-        self._ring.reset()
-        self._restart()
-
-    def _restart(self) -> None:
-        self._started = False  # whether a sample came since the start, a gap or a reset
-        self._first = 0  # its number
-        self._count = 0  # samples since `first`
-        # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
-        # no channel is good until the window is full.
-        self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
 
     def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
         start = 0

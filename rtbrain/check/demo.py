@@ -27,7 +27,7 @@ from rtbrain.files import require_new_folder, require_writable_file, write_atomi
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.learn.metrics import score_classes, states_at
 from rtbrain.processes import require_display, require_running, running_command
-from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
 from rtbrain.stream.lsl.resolve import resolve_one
@@ -150,10 +150,18 @@ def _listen(plan: _Plan, console: Console, check: Callable[[], None]) -> dict[st
             received += markers.pull(0.0)
             for mode, decoder in decoders.items():
                 recorded[mode].rows += decoder.pull(0.02)
-                _count_losses(recorded[mode], decoder.pull_events())
+                for one in decoder.pull_events():
+                    if one.event == "gap":
+                        recorded[mode].lost += one.fields["lost"]
+                    elif one.event == "skipped":
+                        recorded[mode].skipped += one.fields["windows"]
             live.update(_live_table(plan, recorded, received))
             if start == float("inf"):
-                start = _all_valid_since(recorded)
+                first_s = (
+                    min((row.t_stop for row in each.rows if row.valid), default=float("inf"))
+                    for each in recorded.values()
+                )
+                start = max(first_s)
                 if lsl_clock() > gave_up:
                     raise StreamError(f"no valid decode within {_START_S:g} s of the start")
     for each in recorded.values():
@@ -185,22 +193,6 @@ def _connect(
             if lsl_clock() > end:
                 raise StreamError(f"decoder {decoder.name} did not start within {_START_S:g} s")
     return markers, decoders
-
-
-def _count_losses(recorded: _Received, events: list[StatusEvent]) -> None:
-    for one in events:
-        if one.event == "gap":
-            recorded.lost += one.fields["lost"]
-        elif one.event == "skipped":
-            recorded.skipped += one.fields["windows"]
-
-
-def _all_valid_since(recorded: dict[str, _Received]) -> float:
-    firsts = (
-        min((row.t_stop for row in each.rows if row.valid), default=float("inf"))
-        for each in recorded.values()
-    )
-    return max(firsts)
 
 
 def _live_table(

@@ -6,6 +6,7 @@ stimuli, NeurIPS Datasets and Benchmarks, arXiv:2411.08343.
 
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,15 @@ def open_trial(path: Path) -> Trial:
         montage = Montage(names, kinds, sfreq_hz, positions, space)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
-    reader = _Electrodes(path, len(names), notes)
+    file, datasets = _open_electrodes(path, len(names), notes)
+    n_samples = int(datasets[0].shape[0])
     recording = Recording(
         montage,
-        reader.n_samples,
-        reader,
-        events=_events(words, reader.n_samples, sfreq_hz, notes),
+        n_samples,
+        partial(_samples, path, datasets),
+        events=_events(words, n_samples, sfreq_hz, notes),
         notes=tuple(notes),
-        closer=reader.close,
+        closer=file.close,
         bad=_corrupted(root / "corrupted_elec.json", subject, names, notes),
         subject=named["subject"],
         session=named["trial"],
@@ -79,67 +81,55 @@ def open_trial(path: Path) -> Trial:
     return Trial(recording, words, triggers, triggers.rate_hz)
 
 
-class _Electrodes:
-    """Samples of the electrodes of an open file: each is a dataset of its own."""
-
-    def __init__(self, path: Path, n_electrodes: int, notes: list[str]) -> None:
-        self._path = path
-        self._h5py = h5py = load_extra("h5py", "datasets", f"{path.name}, an HDF5 file,")
-        try:
-            self._file: Any = h5py.File(path, "r")
-        except OSError as error:
-            raise RecordingError(f"{path} is no HDF5 file: it is truncated or foreign") from error
-        try:
-            self._datasets = self._found(n_electrodes, notes)
-        except RecordingError:
-            self._file.close()
-            raise
-        self.n_samples = int(self._datasets[0].shape[0])
-
-    def _found(self, n_electrodes: int, notes: list[str]) -> list[Any]:
-        h5py = self._h5py
-        group = self._file.get("data")
+def _open_electrodes(path: Path, n_electrodes: int, notes: list[str]) -> tuple[Any, list[Any]]:
+    """The open file, and the samples of its electrodes: each is a dataset of its own."""
+    h5py = load_extra("h5py", "datasets", f"{path.name}, an HDF5 file,")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise RecordingError(f"{path} is no HDF5 file: it is truncated or foreign") from error
+    try:
+        group = file.get("data")
         if not isinstance(group, h5py.Group):
-            there = ", ".join(list(self._file)[:8]) or "nothing"
-            raise RecordingError(f"{self._path} has no group 'data' as a trial has, only {there}")
-        keys = [f"electrode_{number}" for number in range(n_electrodes)]
-        absent = [key for key in keys if key not in group]
-        if absent:
+            there = ", ".join(list(file)[:8]) or "nothing"
+            raise RecordingError(f"{path} has no group 'data' as a trial has, only {there}")
+        return file, _datasets(path, group, n_electrodes, notes)
+    except RecordingError:
+        file.close()
+        raise
+
+
+def _datasets(path: Path, group: Any, n_electrodes: int, notes: list[str]) -> list[Any]:
+    keys = [f"electrode_{number}" for number in range(n_electrodes)]
+    absent = [key for key in keys if key not in group]
+    if absent:
+        raise RecordingError(
+            f"{path} has {len(group)} electrodes, electrode_labels.json has {n_electrodes} labels: "
+            f"no {absent[0]}"
+        )
+    if len(group) > n_electrodes:
+        notes.append(f"{len(group) - n_electrodes} electrodes have no label: not read")
+    datasets = [group[key] for key in keys]
+    for key, dataset in zip(keys, datasets, strict=True):
+        if dataset.ndim != 1 or dataset.dtype.kind not in "fiu":
             raise RecordingError(
-                f"{self._path} has {len(group)} electrodes, electrode_labels.json has "
-                f"{n_electrodes} labels: no {absent[0]}"
+                f"{path}: {key} should be one row of numbers, it is of shape {dataset.shape} and "
+                f"type {dataset.dtype}"
             )
-        if len(group) > n_electrodes:
-            notes.append(f"{len(group) - n_electrodes} electrodes have no label: not read")
-        datasets = [group[key] for key in keys]
-        for key, dataset in zip(keys, datasets, strict=True):
-            if dataset.ndim != 1 or dataset.dtype.kind not in "fiu":
-                raise RecordingError(
-                    f"{self._path}: {key} should be one row of numbers, it is of shape "
-                    f"{dataset.shape} and type {dataset.dtype}"
-                )
-            if dataset.shape != datasets[0].shape:
-                raise RecordingError(
-                    f"{self._path}: {key} has {dataset.shape[0]} samples, electrode_0 has "
-                    f"{datasets[0].shape[0]}: the file is incomplete"
-                )
-        return datasets
-
-    def __call__(self, start: int, stop: int) -> Floats:
-        """Samples of all electrodes, float32 [n_channels, stop - start], µV."""
-        data = np.empty((len(self._datasets), stop - start), np.float32)
-        try:
-            for row, dataset in enumerate(self._datasets):
-                data[row] = dataset[start:stop]
-        except OSError as error:
+        if dataset.shape != datasets[0].shape:
             raise RecordingError(
-                f"{self._path} is damaged at samples {start} to {stop}: {error}"
-            ) from error
-        return data
+                f"{path}: {key} has {dataset.shape[0]} samples, electrode_0 has "
+                f"{datasets[0].shape[0]}: the file is incomplete"
+            )
+    return datasets
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+
+def _samples(path: Path, datasets: list[Any], start: int, stop: int) -> Floats:
+    try:
+        rows = [dataset[start:stop] for dataset in datasets]
+        return np.stack(rows, dtype=np.float32, casting="unsafe")
+    except OSError as error:
+        raise RecordingError(f"{path} is damaged at samples {start} to {stop}: {error}") from error
 
 
 def _root(path: Path, subject: str) -> Path:

@@ -146,18 +146,14 @@ def labelled_events(trial: Trial, task: str, rules: str, *, seed: int) -> Labell
     negative ones are stretches of 1 s without words. By the ``published`` rules [1]_ [2]_ the
     film is tiled from its start and the event is the middle of the tile; by those of
     ``neuroprobe`` [3]_ stretches begin 2 s after a word and every 0.5 s from there, up to 4 s
-    before the next word, as in its released tables, and the event is their start. ``volume``
-    and ``pitch`` compare the upper quartile of ``rms`` or ``pitch`` with the lower [2]_ [3]_:
-    words with more than three quarters of all words strictly below, and with less than one.
-
-    `task` is one of `TASKS`, `rules` a key of `WINDOWS_S`; `seed` draws the events that are kept of
-    the more frequent label. SettingsError if there is no such task or rule, RecordingError if the
-    trial has no words, or lacks what the task needs, or one label has no event.
+    before the next word, and the event is their start. ``volume`` and ``pitch`` compare words with
+    more than three quarters of all words strictly below in ``rms`` or ``pitch`` with those with
+    less than one [2]_ [3]_; [1]_ splits at one standard deviation from the mean instead.
 
     A window before a word holds the pause before its sentence, which alone predicts sentence onsets
     with an AUC of 0.85 to 0.93: scores by the ``published`` rules, whose windows are centred on the
-    word, say little about speech. [1]_ splits volume and pitch at one standard deviation from the
-    mean instead of at the quartiles.
+    word, say little about speech. `seed` draws the events kept of the more frequent label.
+    SettingsError for an unknown task or rule, RecordingError where a label has no event.
     """
     if task not in TASKS:
         raise SettingsError(f"no Brain Treebank task {task!r}: there are {', '.join(TASKS)}")

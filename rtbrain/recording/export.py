@@ -5,7 +5,7 @@ Appelhoff et al. 2019, MNE-BIDS, https://doi.org/10.21105/joss.01896
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,18 +60,9 @@ def export_recording(
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `subject`, `session` and `task` are BIDS labels, an
     empty session is left out. Returns the (first) file with the signal, and one line for each thing
-    the format could not hold.
-
-    Raises
-    ------
-    SettingsError
-        The file exists, the format is unknown, a label is invalid, or memory is too small.
-    MontageError
-        A channel in `bad` does not exist.
-    RecordingError
-        The format cannot hold the signal.
-    RtbrainError
-        The library that writes the format is not installed.
+    the format could not hold. SettingsError if the file exists, the format is unknown, a label is
+    invalid, or memory is too small; MontageError if a channel in `bad` does not exist;
+    RecordingError if the format cannot hold the signal.
     """
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
@@ -80,7 +71,7 @@ def export_recording(
         _require_memory(recording, to)
         raw, notes = _raw(recording, bad, placed=False)
         return _write_bids(recording, raw, out, (subject, session, task)), notes
-    _refuse_to_overwrite(out)
+    _require_new(out)
     raw, notes = _raw(recording, bad, placed=to == "fif")
     if to == "fif":
         return _write_fif(raw, out), notes
@@ -89,7 +80,7 @@ def export_recording(
     return out, (*notes, lost, *_write_edf(recording, raw, out))
 
 
-def _refuse_to_overwrite(out: Path) -> None:
+def _require_new(out: Path) -> None:
     if out.exists():
         raise SettingsError(f"{out} is there already and is not written over: pass another --out")
     if not out.parent.is_dir():
@@ -245,14 +236,7 @@ def _lazy(recording: Recording, info: Any, factors: Times) -> Any:
     # MNE-Python reads lazily only through this class.
     class RecordingRaw(mne.io.BaseRaw):  # type: ignore[misc]
         def _read_segment_file(
-            self,
-            data: Times,
-            idx: Any,
-            fi: int,
-            start: int,
-            stop: int,
-            cals: Times,
-            mult: Times | None,
+            self, data: Times, idx: Any, _file: int, start: int, stop: int, *_: Any
         ) -> None:
             block = recording.read(start, stop).astype(np.float64)
             data[:] = (block * factors)[idx]
@@ -294,9 +278,11 @@ def _annotations(
     last = recording.n_samples - 1
     spans: list[tuple[float, float, str]] = []
     n_outside = 0
-    sample_of = _sample_of(recording)
-    for event in recording.events:
-        onset, stop = sample_of(event.onset_s), sample_of(event.onset_s + event.duration_s)
+    onsets_s = np.array([event.onset_s for event in recording.events])
+    durations_s = np.array([event.duration_s for event in recording.events])
+    onsets = _sample_numbers(recording, onsets_s).tolist()
+    stops = _sample_numbers(recording, onsets_s + durations_s).tolist()
+    for event, onset, stop in zip(recording.events, onsets, stops, strict=True):
         if not 0 <= onset <= last:
             n_outside += 1
             continue
@@ -317,19 +303,11 @@ def _annotations(
     return [span[0] for span in spans], [span[1] for span in spans], [span[2] for span in spans]
 
 
-def _sample_of(recording: Recording) -> Callable[[float], float]:
-    """Function from seconds since the first sample to a fractional sample number."""
+def _sample_numbers(recording: Recording, times_s: Times) -> Times:
+    """Fractional sample numbers of seconds since the first sample, float64 [n]."""
     sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
     if stamps is None:
-        return lambda time_s: time_s * sfreq_hz
-    last = stamps.size - 1
-
-    def sample_of(time_s: float) -> float:
-        after = int(np.searchsorted(stamps, time_s))
-        if after == 0 or after > last:
-            edge = 0 if after == 0 else last
-            return edge + (time_s - float(stamps[edge])) * sfreq_hz
-        apart_s = float(stamps[after] - stamps[after - 1])
-        return after - 1 + (time_s - float(stamps[after - 1])) / apart_s
-
-    return sample_of
+        return times_s * sfreq_hz
+    beyond_s = times_s - times_s.clip(stamps[0], stamps[-1])
+    numbers: Times = np.interp(times_s, stamps, np.arange(stamps.size)) + beyond_s * sfreq_hz
+    return numbers

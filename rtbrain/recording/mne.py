@@ -188,12 +188,7 @@ def _factors(
 def _annotations(raw: Any) -> tuple[Event, ...]:
     # Onsets count from the start of the acquisition; a FIF file may begin later.
     events = [
-        Event(float(onset) - raw.first_time, float(duration), str(text))
-        for onset, duration, text in zip(
-            raw.annotations.onset,
-            raw.annotations.duration,
-            raw.annotations.description,
-            strict=True,
-        )
+        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), str(one["description"]))
+        for one in raw.annotations
     ]
     return tuple(sorted(events, key=lambda event: event.onset_s))

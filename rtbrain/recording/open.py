@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
 from rtbrain.recording.recording import MNE_SUFFIXES, Event, Recording
+from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.signal import SyntheticSignal
 from rtbrain.types import CONTACT_KINDS, Floats, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit
 
@@ -28,6 +31,9 @@ _READERS = {
     **dict.fromkeys((".h5", ".hdf5"), ("braintreebank", "read_trial", "")),
 }
 _LOOKED_AT_S = 10.0
+_DURATION_S = 600.0
+_NUMBERS = {"duration_s": float, "family": int, "n_channels": int, "mains_hz": float}
+_WORDS = ("difficulty", "space")
 
 
 def read(
@@ -135,7 +141,7 @@ def read_recording(
     if str(source).startswith(SYNTHETIC):
         _check_options(str(source), "sfreq_hz", sfreq_hz, stream)
         words = str(source).removeprefix(SYNTHETIC)
-        return _reader_of("synthetic", "open_synthetic")(words, sfreq_hz)
+        return _synthetic(words, sfreq_hz)
     path = Path(source)
     if not path.exists():
         raise RecordingError(f"no file or folder {path}: check the path")
@@ -281,3 +287,52 @@ def _array(path: Path) -> npt.NDArray[Any]:
             f"{path}: expected real numbers, one channel or [channels, samples], got {got}"
         )
     return array
+
+
+def _synthetic(words: str, sfreq_hz: float | None) -> Recording:
+    """Synthetic patient by its seed and what differs from the defaults, at a sampling rate."""
+    name = f"synthetic:{words}"
+    if sfreq_hz is None:
+        raise SettingsError(f"{name} has no sampling rate of its own: pass --sfreq, in Hz")
+    seed, options = _parsed(words)
+    duration_s = float(options.pop("duration_s", _DURATION_S))
+    if not 0 < duration_s < np.inf:
+        raise SettingsError(f"{name}: duration_s must be above 0, got {duration_s:g}")
+    patient = Patient(seed, sfreq_hz=sfreq_hz, **options)  # type: ignore[arg-type]
+    n_samples = round(duration_s * sfreq_hz)
+    return Recording(
+        patient.montage,
+        n_samples,
+        SyntheticSignal(patient).samples,
+        events=_states(patient, n_samples),
+        notes=(f"{name} is synthetic: no brain was recorded",),
+        subject=f"synthetic-{seed}",
+    )
+
+
+def _states(patient: Patient, n_samples: int) -> tuple[Event, ...]:
+    markers = patient.markers(0, n_samples)
+    ends = [*markers, (n_samples, "")]
+    rate_hz = patient.sfreq_hz
+    return tuple(
+        Event(start / rate_hz, (stop - start) / rate_hz, text)
+        for (start, text), (stop, _) in pairwise(ends)
+    )
+
+
+def _parsed(words: str) -> tuple[int, dict[str, int | float | str]]:
+    seed, *rest = (word.strip() for word in words.split(","))
+    options: dict[str, int | float | str] = {}
+    try:
+        for word in rest:
+            key, _, value = word.partition("=")
+            if key not in _NUMBERS and key not in _WORDS:
+                known = ", ".join([*_NUMBERS, *_WORDS])
+                raise SettingsError(f"synthetic:{words}: no property {key!r}, there are {known}")
+            options[key] = _NUMBERS[key](value) if key in _NUMBERS else value
+        return int(seed), options
+    except ValueError as error:
+        raise SettingsError(
+            f"synthetic:{words}: expected synthetic:SEED[,key=value...] with numbers, as in "
+            "synthetic:7,duration_s=300"
+        ) from error

@@ -128,10 +128,7 @@ def stream_recording(
 
 
 def _pusher(
-    source: ReplaySource,
-    signal: SignalOutlet,
-    markers: MarkerOutlet,
-    show: Callable[[int], None],
+    source: ReplaySource, signal: SignalOutlet, markers: MarkerOutlet, show: Callable[[int], None]
 ) -> Callable[[Chunk], None]:
     """Push a chunk and the events within it, each with the very stamp of its sample."""
     events = source.events()

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtbrain.errors import SettingsError
 from rtbrain.recording.recording import Event, Recording
-from rtbrain.types import Chunk, Floats, Ints, Montage, Times
+from rtbrain.types import Chunk, Floats, Ints, Times
 
 _BLOCK_S = 1.0
 # Senders send in bursts: a stall that ends in a burst within this time lost no sample.
@@ -69,49 +69,43 @@ class ReplaySource:
             raise SettingsError(f"scale: expected a finite number other than 0, got {scale}")
         self._recording = recording
         self._rows = None if names is None else recording.montage.rows(names)
-        self._montage = recording.montage if names is None else recording.montage.pick(names)
+        self.montage = recording.montage if names is None else recording.montage.pick(names)
         self._chunk_samples = chunk_samples
         self._scale = scale
         self._loop = loop
         self._rng = None if chunk_seed is None else np.random.default_rng(chunk_seed)
         self._start, self._stop = _stretch(recording, start_s, stop_s)
+        self.n_samples = self._stop - self._start  # of one pass, those that were lost not counted
         self._number_stretch()
         self._at = self._start
         self._pass_first = 0
         self._pass_start_s = 0.0
         self._block_start = self._start
-        self._block: Floats = np.empty((self._montage.n_channels, 0), np.float32)
+        self._block: Floats = np.empty((self.montage.n_channels, 0), np.float32)
 
     def _number_stretch(self) -> None:
         """Count the samples of one pass, lost ones included, and find its gaps."""
         stamps = self._recording.timestamps(self._start, self._stop)
         self._stamps = None if stamps is None else stamps - stamps[0]
-        self._pass_samples = self._stop - self._start
+        self._pass_samples = self.n_samples
         self._lost: Ints | None = None
         self._edges = [self._stop]
         if self._stamps is not None:
-            self._lost = lost_before(self._stamps, self._montage.sfreq_hz)
+            self._lost = lost_before(self._stamps, self.montage.sfreq_hz)
             self._lost_so_far = np.cumsum(self._lost)
             self._pass_samples += int(self._lost_so_far[-1])
             gaps = np.flatnonzero(self._lost) + self._start
             self._edges = [*map(int, gaps), self._stop]
-
-    @property
-    def montage(self) -> Montage:
-        """Channels that are played, and their nominal rate."""
-        return self._montage
-
-    @property
-    def n_samples(self) -> int:
-        """Samples of one pass, those lost in the recording not counted."""
-        return self._stop - self._start
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next chunk, at once at any timeout; None at the end unless the recording loops."""
         if self._at == self._stop:
             if not self._loop:
                 return None
-            self._next_pass()
+            self._at = self._start
+            self._pass_first += self._pass_samples
+            if self._stamps is not None:
+                self._pass_start_s += float(self._stamps[-1]) + 1 / self.montage.sfreq_hz
         length = self._chunk_samples
         if self._rng is not None:
             length = int(self._rng.integers(1, length + 1))
@@ -120,7 +114,7 @@ class ReplaySource:
         self._at = stop
         first = self._pass_first + self._numbered(start)
         if self._stamps is None:
-            stamps = np.arange(first, first + stop - start) / self._montage.sfreq_hz
+            stamps = np.arange(first, first + stop - start) / self.montage.sfreq_hz
         else:
             stamps = self._pass_start_s + self._stamps[start - self._start : stop - self._start]
         gap = 0 if self._lost is None else int(self._lost[start - self._start])
@@ -158,19 +152,13 @@ class ReplaySource:
         """Sample of the recording that is nearest to an onset; None if it is not played."""
         stamps = self._recording.stamps
         if stamps is None:
-            at = round(onset_s * self._montage.sfreq_hz)
+            at = round(onset_s * self.montage.sfreq_hz)
         else:
-            half_s = 0.5 / self._montage.sfreq_hz
+            half_s = 0.5 / self.montage.sfreq_hz
             if not stamps[0] - half_s <= onset_s <= stamps[-1] + half_s:
                 return None
             at = int(np.argmin(np.abs(stamps - onset_s)))
         return at if self._start <= at < self._stop else None
-
-    def _next_pass(self) -> None:
-        self._at = self._start
-        self._pass_first += self._pass_samples
-        if self._stamps is not None:
-            self._pass_start_s += float(self._stamps[-1]) + 1 / self._montage.sfreq_hz
 
     def _samples(self, start: int, stop: int) -> Floats:
         """Samples of the recording, out of blocks: files are slow to read in small pieces."""
@@ -185,7 +173,7 @@ class ReplaySource:
         return np.concatenate(pieces, axis=1)
 
     def _read_block(self, start: int) -> None:
-        length = max(self._chunk_samples, math.ceil(_BLOCK_S * self._montage.sfreq_hz))
+        length = max(self._chunk_samples, math.ceil(_BLOCK_S * self.montage.sfreq_hz))
         block = self._recording.read(start, min(start + length, self._stop))
         if self._rows is not None:
             block = block[self._rows]

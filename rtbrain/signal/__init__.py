@@ -1,10 +1,9 @@
 """2. Chunk to Chunk: causal filters, references and resampling, state carried."""
 
 from rtbrain.signal.chain import Chain, ManualMask, Pick
-from rtbrain.signal.filters import HighPass, NotchComb
+from rtbrain.signal.filters import HighPass, NotchComb, Resample
 from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
-from rtbrain.signal.resample import Resample
 
 __all__ = [
     "Bipolar",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rtbrain.errors import MontageError
-from rtbrain.signal.resample import Resample
+from rtbrain.signal.filters import Resample
 from rtbrain.stage import SignalStage
 from rtbrain.types import OPERATOR_MARK, Chunk, Floats, Montage
 

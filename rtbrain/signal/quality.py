@@ -10,9 +10,9 @@ from rtbrain.signal.quality_rules import (
     QUALITY_REASONS,
     BlockMeasures,
     QualityCodes,
-    RelativeRules,
     ShaftCorrelation,
     absolute_codes,
+    relative_codes,
 )
 from rtbrain.signal.reference import contact_rows, shaft_pairs
 from rtbrain.types import Chunk, Floats, Mask, Montage
@@ -74,7 +74,7 @@ class ChannelQuality:
         self._names = contacts.names
         self._pairs = shaft_pairs(contacts, _REACH)
         self._measure = BlockMeasures(self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs)
-        self._relative = RelativeRules(contacts.kinds)
+        self._kinds = np.asarray(contacts.kinds)
         self.reset()
 
     def reset(self) -> None:
@@ -143,7 +143,7 @@ class ChannelQuality:
         alive = absolute == 0
         good = alive & (self._reason == 0)
         correlation = self._correlation(measured.correlation, good)
-        relative, judged = self._relative(measured, correlation, alive, good)
+        relative, judged = relative_codes(measured, correlation, self._kinds, alive, good)
         relative[~alive] = 0
         if 2 * np.count_nonzero(relative) > len(self._names):
             relative[:] = 0

@@ -22,6 +22,7 @@ _REPEATS_OF_FLAT = 0.25
 _MIN_POINTS = 4
 _MAINS_EVERYWHERE_HZ = (50.0, 60.0)
 QualityCodes = npt.NDArray[np.int8]
+Names = npt.NDArray[np.str_]
 QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
@@ -79,12 +80,7 @@ class BlockMeasures:
     """
 
     def __init__(
-        self,
-        block_samples: int,
-        sfreq_hz: float,
-        mains_hz: float | None,
-        first: Ints,
-        second: Ints,
+        self, block_samples: int, sfreq_hz: float, mains_hz: float | None, first: Ints, second: Ints
     ) -> None:
         families = _MAINS_EVERYWHERE_HZ if mains_hz is None else (mains_hz,)
         n_changes = block_samples - 1
@@ -184,33 +180,25 @@ def absolute_codes(measured: BlockMeasurements) -> QualityCodes:
     return codes
 
 
-class RelativeRules:
-    """Mains, noisy, quiet, uncorrelated, compared with the contacts of the same kind."""
-
-    def __init__(self, kinds: tuple[str, ...]) -> None:
-        array = np.asarray(kinds)
-        self._groups = [array == kind for kind in dict.fromkeys(kinds)]
-
-    def __call__(
-        self, measured: BlockMeasurements, correlation: Doubles, alive: Mask, good: Mask
-    ) -> tuple[QualityCodes, Mask]:
-        """Rule that each contact breaks, and which contacts could be judged."""
-        codes = np.full(alive.shape, _FINE, np.int8)
-        judged = np.zeros(alive.shape, np.bool_)
-        for group in self._groups:
-            if np.count_nonzero(group & alive) < _MIN_CONTACTS:
-                continue
-            normal = group & good
-            if np.count_nonzero(normal) < _MIN_GOOD:
-                normal = group & alive
-            judged |= group
-            codes[group] = _relative_codes(measured, correlation, normal)[group]
-        return codes, judged
+def relative_codes(
+    measured: BlockMeasurements, correlation: Doubles, kinds: Names, alive: Mask, good: Mask
+) -> tuple[QualityCodes, Mask]:
+    """Rule that each contact breaks, compared with its kind, and which contacts could be judged."""
+    codes = np.full(alive.shape, _FINE, np.int8)
+    judged = np.zeros(alive.shape, np.bool_)
+    for kind in np.unique(kinds):
+        group = kinds == kind
+        if np.count_nonzero(group & alive) < _MIN_CONTACTS:
+            continue
+        normal = group & good
+        if np.count_nonzero(normal) < _MIN_GOOD:
+            normal = group & alive
+        judged |= group
+        codes[group] = _codes_beside(measured, correlation, normal)[group]
+    return codes, judged
 
 
-def _relative_codes(
-    measured: BlockMeasurements, correlation: Doubles, normal: Mask
-) -> QualityCodes:
+def _codes_beside(measured: BlockMeasurements, correlation: Doubles, normal: Mask) -> QualityCodes:
     # Contacts that are not finite or flat have NaN or minus infinity here, and rules of their own.
     with np.errstate(invalid="ignore"):
         level = _beyond(measured.level_db, normal, _LEAST_LEVEL_DB)

@@ -6,6 +6,7 @@ alone cannot distinguish them.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -127,21 +128,14 @@ def _fill_from_one(around: Floats, below: Floats, above: Floats) -> None:
 class PublishedLaplacian:
     """Notched contact minus its neighbours as the released code filters them: not over time.
 
-    The published code notches each contact over time. Then it stacks its two raw neighbours, the
-    higher number first, and runs the same notches along *that* axis, as if the pair were a signal
-    of two samples. With ``h`` the impulse response of the notches, it subtracts::
-
-        h[0] / 2 * below + (h[0] + h[1]) / 2 * above
-
-    which is ``0.469 * below + 0.429 * above`` at 2048 Hz and 60 to 360 Hz: the neighbours keep
-    their mains hum, which enters the output, and a tenth of what both share remains. It is
-    reproduced for parity with released weights and replaces both notch and Laplacian; use those
-    two for anything trained anew. Errors are those of `Laplacian` and `NotchComb`.
-
-    References
-    ----------
-    Wang et al., BrainBERT, ICLR 2023, arXiv:2302.14367.
-    Chau et al., Population Transformer, ICLR 2025, arXiv:2406.03044.
+    The published code (BrainBERT, arXiv:2302.14367; PopT, arXiv:2406.03044) notches each contact
+    over time. Then it stacks its two raw neighbours, the higher number first, and runs the same
+    notches along *that* axis, as if the pair were a signal of two samples. With ``h`` the impulse
+    response of the notches, it subtracts ``h[0] / 2 * below + (h[0] + h[1]) / 2 * above``, which is
+    ``0.469 * below + 0.429 * above`` at 2048 Hz and 60 to 360 Hz: the neighbours keep their mains
+    hum, which enters the output, and a tenth of what both share remains. It is reproduced for
+    parity with released weights and replaces both notch and Laplacian; use those two for anything
+    trained anew. Errors are those of `Laplacian` and `NotchComb`.
     """
 
     def __init__(
@@ -190,10 +184,8 @@ def shaft_pairs(montage: Montage, reach: int) -> tuple[Ints, Ints]:
     with one stem, which are a grid: neighbours in number are not neighbours in place.
     """
     shafts: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for row in contact_rows(montage):
-        label = _parsed(montage.names[row])
-        if label is not None:
-            shafts.setdefault((montage.kinds[row], label[0]), []).append((row, label[1]))
+    for row, shaft, number in _labelled(montage):
+        shafts.setdefault(shaft, []).append((row, number))
     pairs = [
         (row, other)
         for shaft in shafts.values()
@@ -211,36 +203,30 @@ def contact_rows(montage: Montage) -> list[int]:
     return [row for row, kind in enumerate(montage.kinds) if kind in CONTACT_KINDS]
 
 
-def _parsed(label: str) -> tuple[str, int] | None:
-    """Stem and number of a label, such as ``("LT1Ha", 4)``; None for any other label.
+def _labelled(montage: Montage) -> Iterator[tuple[int, tuple[str, str], int]]:
+    """Row, shaft (kind and stem) and number of each contact labelled so, as ``LT1Ha4``.
 
     ``*`` and ``#``, with which clinics mark contacts, and separators are left out of the stem.
     Primes stay: ``A'3`` and ``A3`` are on opposite sides.
     """
-    found = _LABEL.fullmatch(re.sub(r"[*#]", "", label).strip())
-    if found is None:
-        return None
-    stem = found["stem"].rstrip("_ -")
-    if not any(letter.isalpha() for letter in stem):
-        return None
-    return stem, int(found["number"])
+    for row in contact_rows(montage):
+        found = _LABEL.fullmatch(re.sub(r"[*#]", "", montage.names[row]).strip())
+        stem = found["stem"].rstrip("_ -") if found else ""
+        if found and any(letter.isalpha() for letter in stem):
+            yield row, (montage.kinds[row], stem), int(found["number"])
 
 
 def shaft_places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
     """Row of each contact by its shaft (kind and stem) and number, in the montage's order."""
     places: dict[tuple[tuple[str, str], int], int] = {}
-    for row in contact_rows(montage):
-        parsed = _parsed(montage.names[row])
-        if parsed is None:
-            continue
-        stem, number = parsed
-        place = ((montage.kinds[row], stem), number)
-        if place in places:
+    for row, shaft, number in _labelled(montage):
+        other = places.get((shaft, number))
+        if other is not None:
             raise MontageError(
-                f"contacts {montage.names[places[place]]} and {montage.names[row]} are both "
-                f"number {number} of shaft {stem}: rename one or pick the channels"
+                f"contacts {montage.names[other]} and {montage.names[row]} are both number "
+                f"{number} of shaft {shaft[1]}: rename one or pick the channels"
             )
-        places[place] = row
+        places[shaft, number] = row
     return places
 
 

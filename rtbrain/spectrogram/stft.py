@@ -1,5 +1,6 @@
 """STFT magnitudes, z-scored in the window as published, or frame by frame while it runs."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,41 +124,30 @@ class RunningStatistics:
     variance: Doubles  # float64 [n_channels, n_freqs], µV², ddof 0
     count: Ints  # int64 [n_channels]: frames that each channel has fed
 
-    def copy(self) -> "RunningStatistics":
-        """The same values in arrays of their own."""
-        return RunningStatistics(self.mean.copy(), self.variance.copy(), self.count.copy())
-
 
 class RunningStft:
     """STFT whose frames are z-scored once, by the statistics of what came before.
 
     Frames lie wholly inside the window and are counted back from its end, so nothing is padded
     and the newest frame ends with the newest sample. A frame first feeds its channel's mean and
-    variance, exponentially weighted, with the weight ``max(1 / n, 1 / time_constant_frames)`` of
-    the nth frame (at first the plain mean and variance of all so far), and is normalised by
-    them; a deviation of 0 counts as 1. The result is kept: later windows show the same values.
-    After a channel's first 100 frames, a frame feeds at most 5 deviations from the mean, so that
-    an artefact does not hide the brain behind it for minutes.
+    variance, exponentially weighted (West, doi:10.1145/359146.359153), with the weight
+    ``max(1 / n, 1 / time_constant_frames)`` of the nth frame, and is normalised by them; a
+    deviation of 0 counts as 1. The result is kept: later windows show the same values. After a
+    channel's first 100 frames, a frame feeds at most 5 deviations from the mean, so that an
+    artefact does not hide the brain behind it for minutes.
 
     **Time is fed once.** A frame feeds the statistics only if it ends at least `hop_samples`
     after the last one that was fed. A window that starts a multiple of `hop_samples` after the
     one before, with no samples lost between, adds its new frames; frames of windows that were
-    skipped are fed as far as they lie in this window. In all other cases the kept frames are off
-    the grid: all are computed anew, those of time already fed are normalised by the statistics
-    as they stand. A window that ends before the previous one starts a new recording: all its
-    frames are fed. The statistics survive this and any gap; `reset` forgets them.
+    skipped are fed as far as they lie in this window. In all other cases all frames are computed
+    anew, and those of time already fed are normalised by the statistics as they stand. A window
+    that ends before the previous one starts a new recording: all its frames are fed. The
+    statistics survive this and any gap; `reset` returns to `statistics`, the initial state, which
+    `frozen` never updates.
 
     A channel that is not good in the window's quality does not feed, nor does a frame with a
     non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
     row that still holds a non-finite frame, or one that came before its channel ever fed.
-
-    `time_constant_frames`, at least 1, is how many frames let the weight of a frame fall to 1/e;
-    `statistics` are the initial state, as from a decoder bundle (not changed), and `frozen` never
-    updates them.
-
-    References
-    ----------
-    West, Commun. ACM 22 (1979), doi:10.1145/359146.359153 (updating mean and variance).
     """
 
     def __init__(
@@ -201,11 +191,11 @@ class RunningStft:
     @property
     def statistics(self) -> RunningStatistics:
         """Copy of the current statistics, to store and to start from later."""
-        return self._now.copy()
+        return deepcopy(self._now)
 
     def reset(self) -> None:
         """Forget the frames, and return to the initial statistics."""
-        self._now = self._given.copy()
+        self._now = deepcopy(self._given)
         self._head = 0
         self._last: tuple[int, int] | None = None  # first sample and losses of the last window
         self._fed_stop: int | None = None  # number of the sample after the last frame fed

@@ -70,21 +70,14 @@ class Superlet:
     """BrainBERT's adaptive superlets with fractional orders, z-scored in the window.
 
     Magnitude at 40 frequencies from 0.1 to 200 Hz, each the geometric mean of the responses of
-    Morlet wavelets of 3 cycles up to the frequency's order, which rises linearly from 3 to 30;
-    of a fractional order the last wavelet enters to that power. Every `hop_samples` of the
-    window is kept, the ends clipped, then z-scored per frequency over what is left.
+    Morlet wavelets of 3 cycles up to the frequency's order, which rises linearly from 3 to 30; of
+    a fractional order the last wavelet enters to that power (Moca et al., Nat. Commun. 12 (2021)
+    337; Bârzan et al., EUSIPCO 2020). Every `hop_samples` of the window is kept, the ends clipped,
+    then z-scored per frequency over what is left.
 
-    The slowest wavelets are longer than the window, so that each frame depends on all of it:
-    windows share nothing, and this is far slower than the STFT. Only the frames kept are
-    computed, all wavelets of a frequency in one matrix product.
-
-    A dead channel gives zeros. A channel that is not good in the window's quality, or that has a
-    non-finite sample, gives zeros and is not good in the spectrogram's.
-
-    References
-    ----------
-    Moca et al., Nat. Commun. 12 (2021) 337, doi:10.1038/s41467-020-20539-9.
-    Bârzan et al., "Fractional superlets", EUSIPCO 2020 (fractional orders).
+    The slowest wavelets are longer than the window: windows share nothing, and this is far slower
+    than the STFT. A dead channel gives zeros. A channel that is not good in the window's quality,
+    or that has a non-finite sample, gives zeros and is not good in the spectrogram's.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ not depend on what was drawn before.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -67,41 +68,32 @@ class FilteredNoise:
         return self._mixing @ white
 
 
+@dataclass(frozen=True, slots=True)
 class RandomBumps:
     """Hann-shaped bumps at random moments: the envelope of bursts, blinks and movements."""
 
-    def __init__(
-        self,
-        draw: RandomStream,
-        seed: int,
-        *,
-        rate_hz: float,
-        length_s: tuple[float, float],
-        n_rows: int,
-        block_samples: int,
-        sfreq_hz: float,
-    ) -> None:
-        self._draw = draw
-        self._seed = seed
-        self._mean_count = rate_hz * block_samples / sfreq_hz
-        self._length_samples = tuple(round(length * sfreq_hz) for length in length_s)
-        self._n_rows = n_rows
-        self._n_samples = block_samples
+    draw: RandomStream
+    seed: int
+    rate_hz: float
+    length_s: tuple[float, float]
+    n_rows: int
+    block_samples: int
+    sfreq_hz: float
 
     def block(self, number: int) -> Floats:
         """Sum of the bumps in this block, heights 0.5 to 1: float32 [n_rows, n_samples]."""
-        two = np.zeros((self._n_rows, 2 * self._n_samples), np.float32)
+        two = np.zeros((self.n_rows, 2 * self.block_samples), np.float32)
         for half in (0, 1):
             if number - 1 + half >= 0:
-                self._add(two, number - 1 + half, half * self._n_samples)
-        return two[:, self._n_samples :]
+                self._add(two, number - 1 + half, half * self.block_samples)
+        return two[:, self.block_samples :]
 
     def _add(self, out: Floats, number: int, offset: int) -> None:
-        rng = random_generator(self._draw, self._seed, number)
-        for _ in range(rng.poisson(self._mean_count)):
-            row = rng.integers(self._n_rows)
-            start = offset + int(rng.integers(self._n_samples))
-            shortest, longest = self._length_samples
+        rng = random_generator(self.draw, self.seed, number)
+        for _ in range(rng.poisson(self.rate_hz * self.block_samples / self.sfreq_hz)):
+            row = rng.integers(self.n_rows)
+            start = offset + int(rng.integers(self.block_samples))
+            shortest, longest = (round(length_s * self.sfreq_hz) for length_s in self.length_s)
             length = int(rng.integers(shortest, longest, endpoint=True))
             bump = rng.uniform(0.5, 1.0) * np.hanning(length)
             out[row, start : start + length] += bump[: out.shape[1] - start]

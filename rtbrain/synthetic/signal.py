@@ -5,6 +5,8 @@ foci; an alpha rhythm, unrelated high-gamma bursts, blinks, movements, mains, dr
 offsets of the contacts.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from rtbrain.errors import SettingsError
@@ -63,6 +65,8 @@ class SyntheticSignal:
     def __init__(self, patient: Patient) -> None:
         self.patient = patient
         self.block_samples = round(_BLOCK_S * patient.sfreq_hz)
+        # Chunks and windows that overlap ask for the same blocks again.
+        self._recent = lru_cache(maxsize=8)(self.block)
         rng = random_generator(RandomStream.HARDWARE, patient.seed)
         positions_mm = patient.implant.positions_mm
         self._noise = self._background(rng, positions_mm)
@@ -89,6 +93,16 @@ class SyntheticSignal:
             1, 1 + int(min(_MAINS_UP_TO_HZ, patient.sfreq_hz / 2 - 1) // patient.mains_hz)
         )
         self._slow = np.concatenate([self._mains(rng), self._drift(rng)], axis=1)
+
+    def samples(self, first: int, stop: int) -> Floats:
+        """Samples [first, stop): float32 [n_channels, stop - first] µV, a copy."""
+        length = self.block_samples
+        data = np.empty((self.patient.n_channels, stop - first), np.float32)
+        for number in range(first // length, (stop - 1) // length + 1):
+            start = number * length
+            a, b = max(first, start), min(stop, start + length)
+            data[:, a - first : b - first] = self._recent(number)[:, a - start : b - start]
+        return data
 
     def block(self, number: int) -> Floats:
         """Samples from `number` x `block_samples` on: float32 [n_channels, block_samples] µV."""
@@ -136,15 +150,8 @@ class SyntheticSignal:
     def _bumps(
         self, draw: RandomStream, rate_hz: float, length_s: tuple[float, float], n_rows: int
     ) -> RandomBumps:
-        return RandomBumps(
-            draw,
-            self.patient.seed,
-            rate_hz=rate_hz,
-            length_s=length_s,
-            n_rows=n_rows,
-            block_samples=self.block_samples,
-            sfreq_hz=self.patient.sfreq_hz,
-        )
+        seed, sfreq_hz = self.patient.seed, self.patient.sfreq_hz
+        return RandomBumps(draw, seed, rate_hz, length_s, n_rows, self.block_samples, sfreq_hz)
 
     def _mains(self, rng: np.random.Generator) -> Floats:
         """Weights of the sines, then cosines, of the harmonics at each contact."""
@@ -191,20 +198,14 @@ class SyntheticSource:
             raise SettingsError(f"samples count from 0, got a start at {start_sample}")
         if duration_s is not None and not 0 <= duration_s < np.inf:
             raise SettingsError(f"duration must be a number of 0 s or more, got {duration_s}")
-        self._patient = patient
+        self.montage: Montage = patient.montage
         self._synthesis = SyntheticSignal(patient)
         self._chunk_samples = chunk_samples
         self._next_sample = start_sample
         self._stop_sample = (
             None if duration_s is None else start_sample + round(duration_s * patient.sfreq_hz)
         )
-        self._latest: tuple[int, Floats] | None = None
         self._closed = False
-
-    @property
-    def montage(self) -> Montage:
-        """Channels and rate of the chunks."""
-        return self._patient.montage
 
     def pull(self, timeout_s: float = 0.0) -> Chunk | None:
         """Next chunk, at once; None after the last. Stamps are sample number / rate, s."""
@@ -214,23 +215,13 @@ class SyntheticSource:
             stop = min(stop, self._stop_sample)
         if self._closed or stop <= first:
             return None
-        length = self._synthesis.block_samples
-        data = np.empty((self.montage.n_channels, stop - first), np.float32)
-        for number in range(first // length, (stop - 1) // length + 1):
-            a, b = max(first, number * length), min(stop, (number + 1) * length)
-            block = self._block(number)
-            data[:, a - first : b - first] = block[:, a - number * length : b - number * length]
         self._next_sample = stop
-        return Chunk(data, np.arange(first, stop) / self._patient.sfreq_hz, first)
+        data = self._synthesis.samples(first, stop)
+        return Chunk(data, np.arange(first, stop) / self.montage.sfreq_hz, first)
 
     def close(self) -> None:
         """End the recording."""
         self._closed = True
-
-    def _block(self, number: int) -> Floats:
-        if self._latest is None or self._latest[0] != number:
-            self._latest = (number, self._synthesis.block(number))
-        return self._latest[1]
 
 
 def _amplitude(power_db: float) -> float:

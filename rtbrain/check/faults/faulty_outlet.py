@@ -124,14 +124,8 @@ class FaultyOutlet:
     """Sends a signal with faults over LSL; no fault changes the name or the source_id.
 
     Faults go by the signal's own time; at a `speed` above 1 the announced rates are that much
-    higher.
-
-    Raises
-    ------
-    MontageError
-        A fault names a channel that does not exist.
-    SettingsError
-        Faults of the stream overlap.
+    higher. MontageError if a fault names a channel that does not exist, SettingsError if faults of
+    the stream overlap.
     """
 
     def __init__(
@@ -227,17 +221,25 @@ class FaultyOutlet:
 def stream_patient(
     patient: Patient,
     source: SyntheticSource,
+    faults: Sequence[Fault],
     name: str,
     speed: float,
     wait: bool,
     start_sample: int,
-    outlet: Callable[[], FaultyOutlet],
     stopping: Callable[[], bool],
 ) -> None:
-    """Stream a patient, as `outlet` sends it, and the markers of its task, until its end."""
+    """Stream a patient, with faults, and the markers of its task, until its end."""
     console = Console(stderr=True)
     identity = f"{name}-{patient.family}-{patient.seed}"
-    signal = outlet()
+    signal = FaultyOutlet(
+        name,
+        patient.montage,
+        faults,
+        source_id=identity,
+        origin="fault injection" if faults else "synthetic",
+        speed=speed,
+        mains_hz=patient.mains_hz,
+    )
     markers = MarkerOutlet(markers_name(name), source_id=markers_name(identity))
 
     def push(chunk: Chunk) -> None:

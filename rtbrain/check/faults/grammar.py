@@ -4,32 +4,8 @@ A fault is ``KIND[:WHAT][@WHEN]``. WHEN is in seconds of signal since its first 
 for a moment, ``@5-8`` for a span; ``@5`` alone, where a span is possible, lasts to the end.
 Channels are labels with commas between them, or ``*`` for all.
 
-Faults of samples and stamps::
-
-    drop:2s@10         2 s of samples are lost
-    stall:3s@10        nothing is sent for 3 s, then all at once
-    burst:0.5s@5-8     samples are sent in bursts, one every 0.5 s
-    dup:64@10          64 samples are sent twice, with the same stamps
-    reorder:64@10      64 samples change places with the 64 after them
-    nan:A3@5-8         a channel is NaN
-    inf:A3@5-8         a channel is infinite
-    flat:A3@5-8        a channel holds its value
-    saturate:A3@5-8    a channel is driven to its rails, 5000 µV up and down
-    mains:A3,A4@5-8    1000 µV of mains on top of channels
-    scale:1e6@5        all values are multiplied
-    clockstep:+10s@10  the sender's clock is set, forward or back
-    drift:200ppm@0     the sender's clock runs fast, or slow below 0
-
-Faults of the stream itself; except for ``vanish`` and ``duplicate-source`` it is gone for 1 s, its
-samples lost, and comes back changed, with its own name and source_id::
-
-    vanish:3s@10          it is gone for 3 s
-    permute@12            its channels come in reverse order
-    rename:A3=ZZ@12       a channel has another label
-    add:ZZ@12             there is one more channel, the first, of zeros
-    remove:A3@12          channels are missing
-    rate:1000@15          it has another rate, its values held or skipped
-    duplicate-source@10   a second stream with the same name and source_id sends the same
+Faults of the stream itself, except for ``vanish`` and ``duplicate-source``, take it away for 1 s,
+its samples lost; it comes back changed, with its own name and source_id.
 """
 
 import difflib
@@ -67,25 +43,26 @@ _SIGNED = r"(?P<amount>[+-]?\d*\.?\d+(?:e[+-]?\d+)?)"
 _COUNT = r"(?P<amount>\d+)"
 _CHANNELS = r"(?P<channels>[^=]+)"
 _FORMS = {
-    "drop": _Form("drop:2s@10", f"{_NUMBER}s", "moment"),
-    "stall": _Form("stall:3s@10", f"{_NUMBER}s", "moment"),
-    "burst": _Form("burst:0.5s@5-8", f"{_NUMBER}s", "span"),
-    "dup": _Form("dup:64@10", _COUNT, "moment"),
-    "reorder": _Form("reorder:64@10", f"(?:{_COUNT})?", "moment"),
+    "drop": _Form("drop:2s@10", f"{_NUMBER}s", "moment"),  # samples are lost
+    "stall": _Form("stall:3s@10", f"{_NUMBER}s", "moment"),  # nothing is sent, then all at once
+    "burst": _Form("burst:0.5s@5-8", f"{_NUMBER}s", "span"),  # samples are sent in bursts
+    "dup": _Form("dup:64@10", _COUNT, "moment"),  # samples are sent twice, with the same stamps
+    "reorder": _Form("reorder:64@10", f"(?:{_COUNT})?", "moment"),  # change places with the next 64
     "nan": _Form("nan:A3@5-8", _CHANNELS, "span"),
     "inf": _Form("inf:A3@5-8", _CHANNELS, "span"),
-    "flat": _Form("flat:A3@5-8", _CHANNELS, "span"),
-    "saturate": _Form("saturate:A3@5-8", _CHANNELS, "span"),
-    "mains": _Form("mains:A3,A4@5-8", _CHANNELS, "span"),
-    "scale": _Form("scale:1e6@5", _SIGNED, "span"),
-    "clockstep": _Form("clockstep:+10s@10", f"{_SIGNED}s", "moment"),
-    "drift": _Form("drift:200ppm", f"{_SIGNED}ppm", "start"),
+    "flat": _Form("flat:A3@5-8", _CHANNELS, "span"),  # a channel holds its value
+    "saturate": _Form("saturate:A3@5-8", _CHANNELS, "span"),  # to its rails, 5000 µV up and down
+    "mains": _Form("mains:A3,A4@5-8", _CHANNELS, "span"),  # 1000 µV of it on top
+    "scale": _Form("scale:1e6@5", _SIGNED, "span"),  # all values are multiplied
+    "clockstep": _Form("clockstep:+10s@10", f"{_SIGNED}s", "moment"),  # the sender's clock is set
+    "drift": _Form("drift:200ppm", f"{_SIGNED}ppm", "start"),  # its clock runs fast, or slow
     "vanish": _Form("vanish:3s@10", f"{_NUMBER}s", "moment"),
-    "permute": _Form("permute@12", "", "moment"),
+    "permute": _Form("permute@12", "", "moment"),  # channels come in reverse order
     "rename": _Form("rename:A3=ZZ@12", r"(?P<channels>[^=,*]+)=(?P<new>[^=,*]+)", "moment"),
-    "add": _Form("add:ZZ@12", r"(?P<new>[^=,*]+)", "moment"),
+    "add": _Form("add:ZZ@12", r"(?P<new>[^=,*]+)", "moment"),  # a first channel, of zeros
     "remove": _Form("remove:A3@12", r"(?P<channels>[^=*]+)", "moment"),
-    "rate": _Form("rate:1000@15", f"{_NUMBER}(?:Hz)?", "moment"),
+    "rate": _Form("rate:1000@15", f"{_NUMBER}(?:Hz)?", "moment"),  # values are held or skipped
+    # A second stream with the same name and source_id sends the same.
     "duplicate-source": _Form("duplicate-source@10", "", "span"),
 }
 # Each kind of fault, with an example of how it is written.
@@ -100,13 +77,7 @@ _MAY_BE_ANY = frozenset({"clockstep", "drift", "scale"})
 
 
 def parse_fault(text: str) -> Fault:
-    """Fault that a text names, such as ``drop:2s@10``.
-
-    Raises
-    ------
-    SettingsError
-        There is no such fault, or it is written otherwise.
-    """
+    """Fault that a text names, such as ``drop:2s@10``; SettingsError if it names none."""
     head, _, when = text.strip().rpartition("@")
     if not head:
         head, when = when, ""

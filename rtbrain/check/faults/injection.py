@@ -37,12 +37,8 @@ class SampleBlock:
 
 def concatenate_blocks(blocks: Sequence[SampleBlock]) -> SampleBlock:
     """Blocks one after the other."""
-    return SampleBlock(
-        np.concatenate([block.data for block in blocks], axis=1),
-        np.concatenate([block.stamps for block in blocks]),
-        np.concatenate([block.numbers for block in blocks]),
-        np.concatenate([block.lost for block in blocks]),
-    )
+    parts = zip(*((b.data, b.stamps, b.numbers, b.lost) for b in blocks), strict=True)
+    return SampleBlock(*(np.concatenate(part, axis=-1) for part in parts))
 
 
 # Samples that leave now; the block and its arrays are left unchanged.
@@ -222,12 +218,7 @@ class FaultInjection:
     """
 
     def __init__(
-        self,
-        montage: Montage,
-        faults: Sequence[Fault],
-        *,
-        mains_hz: float,
-        pace_hz: float,
+        self, montage: Montage, faults: Sequence[Fault], *, mains_hz: float, pace_hz: float
     ) -> None:
         self._steps: list[FaultStep] = [
             make_fault_step(fault, montage, mains_hz=mains_hz, pace_hz=pace_hz)

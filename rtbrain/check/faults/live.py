@@ -148,22 +148,13 @@ def new_stream_name() -> str:
 
 def decode_command(rig: Rig, name: str, kind: str = "linear") -> tuple[list[str], Path]:
     """Arguments of `rtbrain decode` for a stream, and the file of its messages."""
-    settings = rig.folder / f"{name}.yaml"
-    settings.write_text(
-        f"stream: {{name: {name}, timeout_s: {START_S}}}\noutlet: {{name: {name}}}\n",
-        encoding="utf-8",
-    )
-    arguments = ["decode", "--bundle", str(rig.bundle(kind)), "--config", str(settings)]
-    return arguments, rig.folder / f"{name}.log"
+    arguments = ["decode", "--bundle", str(rig.bundle(kind)), "--stream", name, "--name", name]
+    return [*arguments, "--set", f"stream.timeout_s={START_S}"], rig.folder / f"{name}.log"
 
 
 @contextmanager
 def lsl_world(
-    rig: Rig,
-    kind: str = "linear",
-    *,
-    source_ids: Sequence[str] = (),
-    true_hz: float | None = None,
+    rig: Rig, kind: str = "linear", *, source_ids: Sequence[str] = (), true_hz: float | None = None
 ) -> Iterator[World]:
     """World of a decoder from its first valid decodes on."""
     window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()

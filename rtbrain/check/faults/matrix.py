@@ -105,10 +105,7 @@ FAULTS = {
         "nominal rate 2048, true rate 2046.3 or 2040",
         "effective rate reported; resampled or refused by a stated tolerance",
     ),
-    15: (
-        "nobody listens to the outlet; a listener never reads",
-        "push time bounded, memory flat",
-    ),
+    15: ("nobody listens to the outlet; a listener never reads", "push time bounded, memory flat"),
     16: (
         "marker stream irregular, empty strings, unicode, bursts",
         "aligned within one sample; nothing lost",
@@ -131,10 +128,7 @@ FAULTS = {
         "alarm within 2 s, the decoder goes on, the file stays readable, what waits is written "
         "when there is room; a folder that cannot be written to is refused at the start",
     ),
-    22: (
-        "kill -9 while recording",
-        "pyxdf reads the file; at most 1 s is lost",
-    ),
+    22: ("kill -9 while recording", "pyxdf reads the file; at most 1 s is lost"),
     23: (
         "malformed stream header: 0 channels, labels fewer than channels, no units, 1 MB of XML, "
         "control characters",

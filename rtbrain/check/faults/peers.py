@@ -92,23 +92,18 @@ def _montage(sfreq_hz: float, labels: tuple[str, ...]) -> Montage:
 
 
 @contextmanager
-def _sending() -> Iterator[_NumberedSender]:
+def _bare() -> Iterator[tuple[_NumberedSender, Any]]:
     sender = _NumberedSender()
     with sending(sender.stream):
-        yield sender
-
-
-@contextmanager
-def _bare(name: str) -> Iterator[Any]:
-    found = pylsl.resolve_byprop("source_id", name, 1, _PATIENCE_S)
-    inlet = pylsl.StreamInlet(found[0], recover=True)
-    inlet.open_stream(_PATIENCE_S)
-    yield inlet
-    inlet.close_stream()
+        found = pylsl.resolve_byprop("source_id", sender.name, 1, _PATIENCE_S)
+        inlet = pylsl.StreamInlet(found[0], recover=True)
+        inlet.open_stream(_PATIENCE_S)
+        yield sender, inlet
+        inlet.close_stream()
 
 
 def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
-    with _sending() as sender, _bare(sender.name) as inlet:
+    with _bare() as (sender, inlet):
         stamps: list[float] = []
 
         def pulled() -> int:
@@ -135,7 +130,7 @@ def _bare_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
 
 
 def _bare_stalls() -> tuple[str, bool]:
-    with _sending() as sender, _bare(sender.name) as inlet:
+    with _bare() as (_, inlet):
         wait_until(lambda: bool(inlet.pull_chunk(timeout=0.0)[1]), _PATIENCE_S)
         time.sleep(STALL_S)
         _, stamps = inlet.pull_chunk(timeout=1.0)
@@ -148,24 +143,25 @@ def _bare_stalls() -> tuple[str, bool]:
 
 
 @contextmanager
-def _mne(name: str, *, bufsize_s: float, acquisition_delay_s: float | None) -> Iterator[Any]:
+def _mne(
+    *, bufsize_s: float, acquisition_delay_s: float | None = 0.05
+) -> Iterator[tuple[_NumberedSender, Any]]:
     from mne_lsl.stream import StreamLSL
 
     mne.set_log_level("ERROR")
-    stream = StreamLSL(bufsize_s, name=name, source_id=name)
-    stream.connect(acquisition_delay=acquisition_delay_s, timeout=_PATIENCE_S)
-    try:
-        yield stream
-    finally:
-        with suppress(RuntimeError):  # it may have disconnected itself
-            stream.disconnect()
+    sender = _NumberedSender()
+    with sending(sender.stream):
+        stream = StreamLSL(bufsize_s, name=sender.name, source_id=sender.name)
+        stream.connect(acquisition_delay=acquisition_delay_s, timeout=_PATIENCE_S)
+        try:
+            yield sender, stream
+        finally:
+            with suppress(RuntimeError):  # it may have disconnected itself
+                stream.disconnect()
 
 
 def _mne_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
-    with (
-        _sending() as sender,
-        _mne(sender.name, bufsize_s=4, acquisition_delay_s=0.05) as stream,
-    ):
+    with _mne(bufsize_s=4) as (sender, stream):
         wait_until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ, _PATIENCE_S)
         sender.stream.end()
         time.sleep(GONE_S)
@@ -192,12 +188,8 @@ def _mne_returns(sfreq_hz: float, labels: tuple[str, ...]) -> tuple[str, bool]:
 
 
 def _mne_stalls() -> tuple[str, bool]:
-
     # A consumer that acquires by itself, between its own computations.
-    with (
-        _sending() as sender,
-        _mne(sender.name, bufsize_s=2, acquisition_delay_s=None) as stream,
-    ):
+    with _mne(bufsize_s=2, acquisition_delay_s=None) as (_, stream):
         time.sleep(0.5)
         stream.acquire()
         time.sleep(STALL_S)
@@ -211,10 +203,7 @@ def _mne_stalls() -> tuple[str, bool]:
 
 
 def _mne_nan() -> tuple[str, bool]:
-    with (
-        _sending() as sender,
-        _mne(sender.name, bufsize_s=2, acquisition_delay_s=0.05) as stream,
-    ):
+    with _mne(bufsize_s=2) as (sender, stream):
         stream.notch_filter(60.0)
         stream.set_eeg_reference("average")
         wait_until(lambda: stream.n_new_samples > 2 * _SFREQ_HZ, _PATIENCE_S)

@@ -4,7 +4,7 @@ A row about streams is written once and runs in two worlds: `simulated` (the liv
 clock) and `live` (`rtbrain decode` in a process of its own, over LSL).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,33 +17,23 @@ from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.processes import last_line
-from rtbrain.stage import SignalStage, Stage
+from rtbrain.stage import Stage
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Ints, Montage, Window, to_samples
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Ints, Montage, to_samples
 
 # What was observed, and whether that is what must hold.
 Finding = tuple[str, bool]
 
 _SEED, _N_CHANNELS, _SFREQ_HZ = 0, 12, 2048.0
 _CALIBRATION_S = 40.0
+_SMALL = {"hidden_dim": 32, "layer_dim_feedforward": 64}
 SMALL_SIZES = {
-    "brainbert": {
-        "hidden_dim": 32,
-        "layer_dim_feedforward": 64,
-        "nhead": 2,
-        "encoder_num_layers": 2,
-        "input_dim": 40,
-    },
-    "popt": {
-        "input_dim": 32,
-        "hidden_dim": 32,
-        "layer_dim_feedforward": 64,
-        "n_head": 2,
-        "n_layers": 2,
-    },
+    "brainbert": _SMALL | {"nhead": 2, "encoder_num_layers": 2, "input_dim": 40},
+    "popt": _SMALL | {"n_head": 2, "n_layers": 2, "input_dim": 32},
 }
 # The patient's signal, which begins anew at its end.
 SIGNAL_S = 120.0
@@ -60,14 +50,13 @@ def joined(findings: Iterable[Finding]) -> Finding:
 class DecoderParts:
     """A decoder as the live loop runs it."""
 
-    signal: SignalStage
-    cut: Callable[[Chunk], Iterator[Window]]
-    encode: Callable[[Window], Embedding]
+    features: FeaturePipeline
     readout: Stage[Embedding, Decode]
 
     def decode(self, chunks: Sequence[Chunk]) -> list[Decode]:
         """Every decode of these chunks."""
-        return [self.readout(self.encode(window)) for chunk in chunks for window in self.cut(chunk)]
+        windows = (window for chunk in chunks for window in self.features.cut(chunk))
+        return [self.readout(self.features.encode(window)) for window in windows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +75,7 @@ class Rig:
 
     def decoder(self, kind: str) -> DecoderParts:
         """New decoder of a kind."""
-        features, readout = build_decoder(read_bundle(self.bundle(kind)), self.montage)
-        return DecoderParts(features.signal, features.cut, features.encode, readout)
+        return DecoderParts(*build_decoder(read_bundle(self.bundle(kind)), self.montage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +186,12 @@ class Sender(Protocol):
 
     def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
         """Announce a stream, by default of the patient's channels, and send."""
-        ...
 
     def end(self) -> float:
         """End all streams; the time at which that began, s."""
-        ...
 
     def hang(self) -> float:
         """Send no more samples without closing the connection; the time of that, s."""
-        ...
 
 
 @dataclass(slots=True)
@@ -269,10 +254,12 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
         next_sample = chunk.first_sample + chunk.n_samples
     chunk = _chunk_of_run(rig, world, last, next_sample)
     offline: dict[int, Floats] = {}
-    for window, of_new in zip(decoder.cut(chunk), new.cut(replace(chunk, gap=0)), strict=True):
+    for window, of_new in zip(
+        decoder.features.cut(chunk), new.features.cut(replace(chunk, gap=0)), strict=True
+    ):
         if window.quality.valid and not np.array_equal(window.data, of_new.data):
             return np.inf
-        decode = decoder.readout(decoder.encode(window))
+        decode = decoder.readout(decoder.features.encode(window))
         if decode.quality.valid:
             offline[round((decode.t_stop - last[0]) / world.hop_s)] = decode.values
     places = [round((one.t_stop - last[0]) / world.hop_s) for one in decodes]

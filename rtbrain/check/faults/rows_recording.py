@@ -232,7 +232,4 @@ def _read(path: Path, name: str) -> list[float]:
     return list(streams[name]["time_stamps"]) if name in streams else []
 
 
-RECORDING_CASES = (
-    FaultCase(21, full_disk, lsl=True),
-    FaultCase(22, killed, lsl=True),
-)
+RECORDING_CASES = (FaultCase(21, full_disk, lsl=True), FaultCase(22, killed, lsl=True))

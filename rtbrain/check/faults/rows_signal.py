@@ -46,7 +46,8 @@ def _not_finite(rig: Rig, kind: str) -> Finding:
     during = [one for run in runs for one in run.decodes if _touched(one, _FROM_S, _TO_S)]
     masked = all(not one.quality.good[bad_at] for one in during)
     others_good = all(one.quality.good[others].all() for one in during)
-    finite = all(map(_finite, runs))
+    valid = [one for run in runs for one in run.decodes if one.quality.valid]
+    finite = all(np.isfinite(one.values).all() for one in valid)
     back = all(run.decodes[-1].quality.good.all() for run in runs)
     return (
         f"{kind}: {len(during)} decodes meanwhile, channel "
@@ -97,7 +98,7 @@ def _bad_channel(rig: Rig, what: str, bad: Floats) -> Finding:
 
 def _rows(rig: Rig, kind: str, *, reach: int) -> tuple[int, list[int]]:
     """Row of the bad channel after the front end, and those that its neighbours do not touch."""
-    names = rig.decoder(kind).signal.montage.names
+    names = rig.decoder(kind).features.signal.montage.names
     bad_at = names.index(rig.montage.names[_BAD_ROW])
     return bad_at, [row for row in range(len(names)) if abs(row - bad_at) > reach]
 
@@ -143,8 +144,8 @@ def _every_channel(
 def _run(rig: Rig, kind: str, signal: Floats) -> _Run:
     decoder, run = rig.decoder(kind), _Run()
     for chunk in cut_signal(signal, [700], rig.montage.sfreq_hz, start_s=_START_S):
-        for window in decoder.cut(chunk):
-            embedding = decoder.encode(window)
+        for window in decoder.features.cut(chunk):
+            embedding = decoder.features.encode(window)
             run.channels.append(embedding.channels)
             run.decodes.append(decoder.readout(embedding))
     return run
@@ -161,11 +162,6 @@ def _spoilt(rig: Rig, bad: Floats) -> Floats:
 def _touched(decode: Decode, from_s: float, to_s: float) -> bool:
     """Whether the window's end is within the fault."""
     return from_s < decode.t_stop - _START_S < to_s
-
-
-def _finite(run: _Run) -> bool:
-    """Whether every valid decode is a number."""
-    return all(np.isfinite(one.values).all() for one in run.decodes if one.quality.valid)
 
 
 def _equal(one: _Run, two: _Run, rows: list[int]) -> bool:

@@ -156,7 +156,7 @@ def _missing_channels(rig: Rig, kind: str) -> Finding:
         n_below = len(received.valid_after(gone_s + 0.1))
     coverage = valid[-1].coverage if valid else math.nan
     missing = [] if connected is None else connected.fields["missing"]
-    read = rig.decoder(kind).signal.montage.names
+    read = rig.decoder(kind).features.signal.montage.names
     expected = 1 - sum(name in read for name in names[:3]) / len(read)
     passed = before == 1 and coverage <= expected + 1e-6 and missing == list(names[:3])
     passed &= all(math.isfinite(value) for one in valid for value in one.values)

@@ -59,14 +59,9 @@ class SimulatedStream:
 
     def candidate(self) -> Candidate:
         """What a search finds of it."""
-        montage = self.montage
+        host, montage = socket.gethostname(), self.montage
         row = StreamSummary(
-            "sEEG",
-            "EEG",
-            self.source_id,
-            socket.gethostname(),
-            montage.n_channels,
-            montage.sfreq_hz,
+            "sEEG", "EEG", self.source_id, host, montage.n_channels, montage.sfreq_hz
         )
         return Candidate(self.uid, row, "float32", self)
 
@@ -185,16 +180,11 @@ class _Outlet:
     listener: StatusListener
 
     def push(self, item: Decode) -> None:
-        quality = item.quality
+        now_s, quality = self.listener.clock(), item.quality
+        latency_s = item.age_s, item.compute_s
         self.listener.decodes.append(
             ReceivedDecode(
-                item.t_stop,
-                self.listener.clock(),
-                item.values,
-                quality.valid,
-                quality.coverage,
-                item.age_s,
-                item.compute_s,
+                item.t_stop, now_s, item.values, quality.valid, quality.coverage, *latency_s
             )
         )
 

@@ -33,15 +33,8 @@ BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _XML = '<?xml version="1.0"?>'
 STAMP_BYTES = 8
 # What liblsl writes anew each time a sender starts.
-_OF_ONE_RUN = {
-    "uid",
-    "created_at",
-    "v4address",
-    "v4data_port",
-    "v4service_port",
-    "v6address",
-    "v6data_port",
-    "v6service_port",
+_OF_ONE_RUN = {"uid", "created_at"} | {
+    f"{net}{what}" for net in ("v4", "v6") for what in ("address", "data_port", "service_port")
 }
 # Characters that XML 1.0 forbids; liblsl writes those below 32 as &#01;, which no reader takes.
 _FORBIDDEN = re.compile(
@@ -69,7 +62,8 @@ def _chunk(tag: int, content: bytes) -> bytes:
     return length_bytes(len(content) + 2) + struct.pack("<H", tag) + content
 
 
-def _of_stream(tag: int, stream_id: int, content: bytes) -> bytes:
+def of_stream(tag: int, stream_id: int, content: bytes) -> bytes:
+    """Chunk of a stream."""
     return _chunk(tag, struct.pack("<I", stream_id) + content)
 
 
@@ -83,21 +77,11 @@ def boundary() -> bytes:
     return _chunk(BOUNDARY, BOUNDARY_UUID)
 
 
-def stream_header(stream_id: int, header: bytes) -> bytes:
-    """StreamHeader chunk of this XML, byte for byte."""
-    return _of_stream(STREAM_HEADER, stream_id, header)
-
-
-def clock_offset(stream_id: int, time_s: float, offset_s: float) -> bytes:
-    """ClockOffset chunk."""
-    return _of_stream(CLOCK_OFFSET, stream_id, struct.pack("<dd", time_s, offset_s))
-
-
 def samples(stream_id: int, values: npt.NDArray[Any], stamps: Times) -> bytes:
     """Samples chunk, with the stamp of every sample."""
     count = length_bytes(len(stamps))
     written = _texts(values, stamps) if values.dtype == object else _numbers(values, stamps)
-    return _of_stream(SAMPLES, stream_id, count + written)
+    return of_stream(SAMPLES, stream_id, count + written)
 
 
 def _numbers(values: npt.NDArray[Any], stamps: Times) -> bytes:
@@ -147,7 +131,7 @@ def stream_footer(
         f"{_XML}<info>{stamps}<sample_count>{n_samples}</sample_count>"
         f"<clock_offsets>{measured}</clock_offsets></info>"
     )
-    return _of_stream(STREAM_FOOTER, stream_id, text.encode())
+    return of_stream(STREAM_FOOTER, stream_id, text.encode())
 
 
 @dataclass(frozen=True, slots=True)

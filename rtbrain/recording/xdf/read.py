@@ -306,6 +306,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
         raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")
     _note_rate(stamps, montage.sfreq_hz, notes)
     origin_s = float(stamps[0])
+    events = [Event(stamp - origin_s, 0.0, text) for stamp, text in texts]
     stamps -= origin_s
 
     def read(start: int, stop: int) -> Floats:
@@ -316,7 +317,7 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
         stamps.size,
         read,
         stamps,
-        events=_events(texts, origin_s),
+        events=tuple(sorted(events, key=lambda event: event.onset_s)),
         notes=tuple(notes),
         unitless=unitless,
     )
@@ -332,8 +333,3 @@ def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:
             f"samples were stamped at about {1 / period_s:.4g} Hz, the header says "
             f"{sfreq_hz:.4g} Hz: they are played at the header's rate"
         )
-
-
-def _events(texts: Texts, origin_s: float) -> tuple[Event, ...]:
-    events = [Event(stamp - origin_s, 0.0, text) for stamp, text in texts]
-    return tuple(sorted(events, key=lambda event: event.onset_s))

@@ -47,12 +47,7 @@ class NumericSamples:
     """
 
     def __init__(
-        self,
-        path: Path,
-        pieces: list[ChunkSamples],
-        n_channels: int,
-        dtype: str,
-        period_s: float,
+        self, path: Path, pieces: list[ChunkSamples], n_channels: int, dtype: str, period_s: float
     ) -> None:
         self._path = path
         self._n_channels = n_channels

@@ -7,6 +7,7 @@ machine dies, readers find whole chunks. pyxdf would reject a whole file for one
 
 import contextlib
 import os
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -34,19 +35,15 @@ class Disk(Protocol):
 
     def put(self, offset: int, data: bytes) -> None:
         """Write all of the data at an offset."""
-        ...
 
     def cut(self, length: int) -> None:
         """Drop everything beyond this length."""
-        ...
 
     def sync(self) -> None:
         """Return when everything is on the disk."""
-        ...
 
     def close(self) -> None:
         """Close the file."""
-        ...
 
 
 class _LocalDisk:
@@ -153,7 +150,7 @@ class XdfWriter:
         stream_id = len(self.counts) + 1
         count = StreamCounts(parse_stream_header(header))
         self.counts[stream_id] = count
-        self._wait(_Piece(chunks.stream_header(stream_id, header), count))
+        self._wait(_Piece(chunks.of_stream(chunks.STREAM_HEADER, stream_id, header), count))
         return stream_id
 
     def samples(self, stream_id: int, values: npt.NDArray[Any], stamps: Times) -> None:
@@ -184,7 +181,8 @@ class XdfWriter:
         # The file gives the time by the sender's clock, like the stamps.
         measured = (time_s - offset_s, offset_s)
         count.offsets.append(measured)
-        self._wait(_Piece(chunks.clock_offset(stream_id, *measured), count))
+        content = struct.pack("<dd", *measured)
+        self._wait(_Piece(chunks.of_stream(chunks.CLOCK_OFFSET, stream_id, content), count))
 
     def flush(self) -> None:
         """Write everything that waits to the disk.

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from rtbrain.check.faults import grammar
 from rtbrain.check.faults.faulty_outlet import outlet_plan
 from rtbrain.check.faults.grammar import FAULT_KINDS, OUTLET_FAULT_KINDS, Fault, parse_fault
 from rtbrain.errors import MontageError, SettingsError
@@ -39,10 +38,9 @@ def test_a_fault_is_read_as_it_is_written(text, fault):
     assert read.amount == fault.amount or (math.isnan(read.amount) and math.isnan(fault.amount))
 
 
-def test_every_kind_reads_its_own_example_and_is_documented():
+def test_every_kind_reads_its_own_example():
     for kind, example in FAULT_KINDS.items():
         assert parse_fault(example).kind == kind
-        assert example in grammar.__doc__
     assert set(FAULT_KINDS) >= OUTLET_FAULT_KINDS
 
 
