@@ -1,15 +1,31 @@
-"""Notch comb and high-pass against scipy."""
+"""Notch comb, high-pass and change of rate against scipy."""
+
+import itertools
 
 import numpy as np
 import pytest
-from scipy.signal import butter, iirnotch, lfilter, sosfilt, sosfilt_zi
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import butter, iirnotch, lfilter, resample_poly, sosfilt, sosfilt_zi
 
 from rtbrain.errors import SettingsError
-from rtbrain.signal import HighPass, NotchComb
-from tests.conftest import brain_like, montage_of
+from rtbrain.signal import HighPass, NotchComb, Resample
+from rtbrain.types import Chunk
+from tests.conftest import brain_like, cut, montage_of
 from tests.signal.recording import whole
 
 RATES = pytest.mark.parametrize("sfreq_hz", [512.0, 2048.0, 4096.0])
+RATIOS = pytest.mark.parametrize(
+    ("from_hz", "to_hz", "up", "down"),
+    [
+        (2048.0, 1024.0, 1, 2),
+        (2048.0, 2000.0, 125, 128),
+        (500.0, 2048.0, 512, 125),
+        (1000.0, 400.0, 2, 5),
+        (30000.0, 1000.0, 1, 30),
+        (512.5, 2050.0, 4, 1),
+    ],
+)
 
 
 @RATES
@@ -96,4 +112,107 @@ def test_a_channel_that_is_always_nan_stays_nan():
 def test_a_filter_that_cannot_be_is_refused_in_one_line(make, words):
     with pytest.raises(SettingsError, match=words) as caught:
         make(montage_of(1, 1000))
+    assert "\n" not in str(caught.value)
+
+
+@RATIOS
+def test_the_values_are_scipys_away_from_the_start(from_hz, to_hz, up, down):
+    data = brain_like(3, 4000, from_hz)
+    got = Resample(montage_of(3, from_hz), to_hz)(whole(data, from_hz))
+    wanted = resample_poly(data.astype(np.float64), up, down, axis=1)
+    edge = 10 * max(up, down) // down + 2
+    np.testing.assert_allclose(
+        got.data[:, edge:], wanted[:, edge : got.n_samples], rtol=0, atol=1e-3
+    )
+
+
+@RATIOS
+def test_the_first_sample_is_taken_to_have_lasted_for_ever(from_hz, to_hz, up, down):
+    data = brain_like(2, 2000, from_hz)
+    got = Resample(montage_of(2, from_hz), to_hz)(whole(data, from_hz))
+    n_before = 20 * down  # a whole number of outputs
+    held = np.concatenate([np.repeat(data[:, :1], n_before, axis=1), data], axis=1)
+    wanted = resample_poly(held.astype(np.float64), up, down, axis=1)[:, 20 * up :]
+    np.testing.assert_allclose(got.data, wanted[:, : got.n_samples], rtol=0, atol=1e-3)
+
+
+@RATIOS
+def test_stamps_tell_the_moment_described_and_delay_the_wait(from_hz, to_hz, up, down):
+    data = brain_like(1, 3000, from_hz)
+    stage = Resample(montage_of(1, from_hz), to_hz)
+    assert stage.delay_s == pytest.approx(10 * max(up, down) / up / from_hz)
+    for chunk in cut(data, [50] * 60, from_hz):
+        got = stage(chunk)
+        if got.n_samples:
+            moments = 100 + (got.first_sample + np.arange(got.n_samples)) / to_hz
+            np.testing.assert_allclose(got.timestamps, moments, rtol=0, atol=1e-9)
+            waited = chunk.timestamps[-1] - got.timestamps[-1]
+            assert stage.delay_s - 1 / from_hz < waited < stage.delay_s + 1 / to_hz + 1e-9
+
+
+def test_an_output_comes_with_the_very_sample_that_completes_it():
+    stage = Resample(montage_of(1, 1000), 500)  # output m needs input up to 2 m + 20
+    data = brain_like(1, 60, 1000)
+    came = [stage(chunk).n_samples for chunk in cut(data, [1] * 59, 1000)]
+    assert np.flatnonzero(came).tolist() == list(range(20, 60, 2))
+
+
+def test_a_slow_rhythm_keeps_its_phase():
+    t = np.arange(4000) / 2048
+    rhythm = np.sin(2 * np.pi * 9 * t)[None].astype(np.float32)
+    got = Resample(montage_of(1, 2048), 500)(whole(rhythm, 2048))
+    wanted = np.sin(2 * np.pi * 9 * (got.timestamps - 100))
+    np.testing.assert_allclose(got.data[0, 20:], wanted[20:], atol=2e-3)
+
+
+@given(
+    gaps=st.lists(st.tuples(st.integers(1, 400), st.integers(1, 300)), min_size=1, max_size=30),
+    start=st.integers(0, 10**12),
+)
+@settings(max_examples=25, deadline=None)
+def test_counters_stay_exact_over_many_gaps(gaps, start):
+    stage = Resample(montage_of(1, 2048), 2000)
+    at = start
+    lost = n_given = 0
+    first = -(start * 125 // -128)
+    for n_samples, gap in itertools.chain([(500, 0)], gaps, [(500, 7)]):
+        at += gap
+        stamps = np.arange(at, at + n_samples) / 2048
+        got = stage(Chunk(np.ones((1, n_samples), np.float32), stamps, at, gap))
+        at += n_samples
+        lost += got.gap
+        if got.n_samples:
+            assert got.first_sample == first + n_given + lost
+            assert got.first_sample / 2000 == pytest.approx(got.timestamps[0], rel=1e-12)
+        n_given += got.n_samples
+    # The last stretch is long enough for an output: everything before came out or was lost.
+    assert first + n_given + lost == (at * 125 - 1 - 1280) // 128 + 1
+
+
+def test_losses_before_the_first_sample_are_counted_at_the_output_rate():
+    stage = Resample(montage_of(1, 1000), 500)
+    data = brain_like(1, 100, 1000)
+    got = stage(Chunk(data, np.arange(100) / 1000, first_sample=60, gap=60))
+    assert (got.first_sample, got.gap) == (30, 30)
+
+
+def test_nan_spreads_no_further_than_the_filter_reaches():
+    data = brain_like(2, 400, 1000)
+    data[1, 200] = np.nan
+    got = Resample(montage_of(2, 1000), 500)(whole(data, 1000)).data
+    assert np.isfinite(got[0]).all()
+    assert np.flatnonzero(np.isnan(got[1])).tolist() == list(range(90, 111))
+
+
+def test_the_same_rate_lets_chunks_through_without_delay():
+    stage = Resample(montage_of(2, 1000), 1000)
+    chunk = whole(brain_like(2, 10, 1000), 1000)
+    assert stage(chunk) is chunk
+    assert stage.delay_s == 0
+
+
+@pytest.mark.parametrize("to_hz", [999.98765, 0.1, 5e7, 0, -5, float("nan")])
+def test_rates_in_no_simple_ratio_are_refused(to_hz):
+    with pytest.raises(SettingsError, match=r"resample: .*(ratio|above 0)") as caught:
+        Resample(montage_of(1, 1000), to_hz)
     assert "\n" not in str(caught.value)
