@@ -151,7 +151,7 @@ def test_a_channel_of_the_recording_is_decoded_and_not_fed_to_its_decoder(
         (("--set", "splits.n_folds=1"), "splits.n_folds"),
         (("--set", "n_folds"), "expected key=value"),
         (("--window", "0:1"), "window is for events"),
-        (("--classes", "rest,speech,rest"), "repeated"),
+        (("--classes", "rest,speech,rest"), "each once"),
         ((PATIENT[0],), "named twice"),
         (("--classes", "rest,speech", "--channel", "RA1"), "exactly one of"),
     ],
