@@ -92,8 +92,8 @@ class KeysDialog(QDialog):
             f"<tr><td><b>{escape(keys)}</b>&nbsp;&nbsp;</td><td>{escape(tip)}</td></tr>"
             for keys, tip in rows
         )
-        text = QLabel(f"<table cellpadding='2'>{cells}</table>")
-        text.setTextFormat(Qt.TextFormat.RichText)
+        table = f"<table cellpadding='2'>{cells}</table>"
+        text = QLabel(table, textFormat=Qt.TextFormat.RichText)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
@@ -18,8 +18,8 @@ from rtbrain.view.health.bar import Banner, HealthBar, StatusLine
 from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorMarks
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
-from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, style_sheet
+from rtbrain.view.streams.session import ViewSession
+from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, fill, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 
 _POLL_MS = 33
@@ -30,22 +30,6 @@ _PAUSABLE = ("traces", "spectra", "electrodes")
 # Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
 _MAX_DRAW_SHARE = 0.7
 _AVERAGED_DRAWS = 20
-
-
-class Panel(Protocol):
-    """What the window expects of each of its panels."""
-
-    def take(self, update: SessionUpdate) -> None:
-        """Take in the result of a poll."""
-        ...
-
-    def draw(self, now: float) -> None:
-        """Redraw at a time of the LSL clock, s."""
-        ...
-
-    def restyle(self, theme: Theme) -> None:
-        """Apply a theme."""
-        ...
 
 
 class MainWindow(QMainWindow):
@@ -69,7 +53,8 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("rtbrain: research use only")
         self.resize(1280, 800)
         self.spectra = SpectraPanel(session, self._theme)
-        self.panels: dict[str, QWidget] = {
+        # Each takes the result of a poll, draws itself at a time of the LSL clock, and restyles.
+        self.panels: dict[str, Any] = {
             "traces": TracePanel(session, self._theme, make_chain),
             "banner": Banner(session, self._theme),
             "health": HealthBar(session, self._theme),
@@ -125,11 +110,7 @@ class MainWindow(QMainWindow):
         self.sign = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self.sign.hide()
         centre = QWidget()
-        layout = QVBoxLayout(centre)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.sign)
-        layout.addWidget(self._pages, 1)
+        fill(QVBoxLayout(centre), self.sign, self._pages, stretched=self._pages)
         self.setCentralWidget(centre)
         docked = {name: panel for name, panel in self.panels.items() if name != "traces"}
         self.docks = add_docks(self, docked)
@@ -147,10 +128,8 @@ class MainWindow(QMainWindow):
         }
 
     def _connect(self) -> None:
-        self.panels["traces"].marked.connect(self.marks.mark_contact)  # type: ignore[attr-defined]
-        self.panels["electrodes"].selected.connect(  # type: ignore[attr-defined]
-            self.spectra.choose
-        )
+        self.panels["traces"].marked.connect(self.marks.mark_contact)
+        self.panels["electrodes"].selected.connect(self.spectra.choose)
         self.spectra.chosen.connect(self.marks.choose)
         self.marks.choose(self.spectra.contact)
 
@@ -170,7 +149,7 @@ class MainWindow(QMainWindow):
         """Apply the theme to the window and its panels."""
         theme = self._theme
         self.setStyleSheet(style_sheet(theme))
-        for panel in self._all():
+        for panel in self.panels.values():
             panel.restyle(theme)
         self.waiting.setStyleSheet(f"font-size: {1.4 * theme.font_pt}pt; color: {theme.faint};")
         self.sign.setStyleSheet(
@@ -183,15 +162,12 @@ class MainWindow(QMainWindow):
         self._settings.setValue("window/theme", theme.name)
         self._settings.setValue("window/large", theme.large)
 
-    def _all(self) -> list[Panel]:
-        return list(self.panels.values())  # type: ignore[arg-type]
-
     def _poll(self) -> None:
         update = self._session.poll()
         # A window's request to decoders is not an event in the signal.
         markers = tuple(marker for marker in update.markers if marker[1] != REPEAT_REQUEST)
         update = replace(update, markers=markers)
-        for panel in self._all():
+        for panel in self.panels.values():
             panel.take(update)
         self.status_line.take(update)
         self.marks.take(update)
@@ -211,7 +187,7 @@ class MainWindow(QMainWindow):
         self._drawing.start(max(1, round(1000 * (self._interval.interval_s - took_s))))
 
     def _draw_all(self, now: float) -> None:
-        for name, panel in zip(self.panels, self._all(), strict=True):
+        for name, panel in self.panels.items():
             if not (self.paused and name in _PAUSABLE):
                 panel.draw(now)
         self._pages.setCurrentIndex(int(self._session.montage is not None))

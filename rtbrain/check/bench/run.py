@@ -127,7 +127,10 @@ def _bench_steps(
 ) -> dict[str, Any]:
     console, modes = Console(), MODES if mode is None else (mode,)
     if hop_s is not None:
-        _refuse_hop(modes, hop_s)
+        # A hop that a mode cannot keep is refused before a process is started for each.
+        for each in modes:
+            recipe = bench_recipe(BenchJob(each, 6, hop_s=hop_s))
+            build_feature_pipeline(recipe, bench_patient(6).montage)
     with console.status("measuring") as status:
         rows = measure_steps(
             what.value, modes, numbers, hop_s=hop_s, threads=threads, say=status.update
@@ -153,14 +156,6 @@ def _bench_steps(
         with atomic_file(png) as part, part.open("wb") as file:
             draw_costs(file, rows, f"Cost of {title}")
     return {"threads": threads, "rows": [row.as_dict() for row in rows]}
-
-
-def _refuse_hop(modes: Sequence[str], hop_s: float) -> None:
-    """Refuse a hop that no mode can keep, before a process is started for each."""
-    for mode in modes:
-        build_feature_pipeline(
-            bench_recipe(BenchJob(mode, 6, hop_s=hop_s)), bench_patient(6).montage
-        )
 
 
 def _bench_part(what: BenchPart, n_channels: int, minutes: float) -> dict[str, Any]:
@@ -191,5 +186,4 @@ def _write_report(
         "cores": os.cpu_count(),
         **figures,
     }
-    text = strict_json(report)
-    write_atomically(path, text)
+    write_atomically(path, strict_json(report))

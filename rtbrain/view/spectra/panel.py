@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 from rtbrain.types import Montage
 from rtbrain.view.spectra.cache import NO_DATA, PAGE_S, POWER_DB, Z_SCORES, SpectraCache
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, scaled_font
+from rtbrain.view.theme import Theme, fill, scaled_font
 
 _MAINS_HZ = (50, 60)
 _POWER_UV2 = (1e-4, 1e5)
@@ -45,22 +45,23 @@ class SpectraPanel(QWidget):
         self._contacts.setAccessibleName("contact")
         self._contacts.currentIndexChanged.connect(self._choose_row)
         self.note = QLabel()
-        head = QHBoxLayout()
-        head.setContentsMargins(4, 2, 4, 0)
-        head.addWidget(QLabel("Spectra of"))
-        head.addWidget(self._contacts)
-        head.addWidget(self.note, 1)
+        head, title = QHBoxLayout(), QLabel("Spectra of")
+        fill(
+            head,
+            title,
+            self._contacts,
+            self.note,
+            stretched=self.note,
+            margins=(4, 2, 4, 0),
+            spacing=6,
+        )
         self.canvas = pg.GraphicsLayoutWidget()
         self.canvas.ci.setContentsMargins(2, 2, 2, 2)
         self.canvas.setToolTip(
             "Left: the encoder's frames (195 ms every 24 ms, 40 bins), z-scored over about 60 s.\n"
             "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed."
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(head)
-        layout.addWidget(self.canvas, 1)
+        fill(QVBoxLayout(self), head, self.canvas, stretched=self.canvas, spacing=2)
         self._build()
         self.restyle(theme)
         if session.montage is not None:

@@ -249,11 +249,10 @@ class StreamStates:
         keys += sorted(key for key in self._last if key.startswith("markers:"))
         expected = []
         for key in keys:
-            feed, waits = self._last.get(key), key in connecting and key not in inlets
-            if feed is None:
-                name = problems.get(key, self._requested.get(key, ""))
-                feed = StreamHealth(name, key, "absent")
-            expected.append(replace(feed, state="connecting") if waits else feed)
+            name = problems.get(key, self._requested.get(key, ""))
+            last = self._last.get(key) or StreamHealth(name, key, "absent")
+            waits = key in connecting and key not in inlets
+            expected.append(replace(last, state="connecting") if waits else last)
         return tuple(expected)
 
     def _forget_markers(self, inlets: Mapping[str, ViewInlet]) -> None:
