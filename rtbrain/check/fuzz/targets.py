@@ -226,7 +226,7 @@ def _fieldtrip_files(folder: Path) -> list[Files]:
 def _use_fieldtrip(folder: Path, files: Files) -> None:
     with _answering(files) as port:
         source = FieldTripSource(
-            port=port, timeout_s=_PULL_S, on_event=lambda event, **fields: None
+            host="127.0.0.1", port=port, timeout_s=_PULL_S, on_event=lambda event, **fields: None
         )
         try:
             source.pull(_PULL_S)
