@@ -22,7 +22,7 @@ LEVELS = (
     "live view",
     "learn learn.embed learn.figures learn.fit learn.metrics",
     "learn.evaluate learn.corpus learn.objectives learn.training check check.faults check.demo",
-    "learn.probe learn.interpret check.bench check.doctor console",
+    "learn.probe learn.interpret check.bench check.doctor check.fuzz console",
     "check.compile",
     "apps",
 )
