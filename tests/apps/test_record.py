@@ -67,6 +67,13 @@ def push(outlet, first, n_samples, start_s=5000.0):
     return data
 
 
+def until_clocks_are_measured(path, n_streams):
+    """Wait until the file holds a clock offset of each stream: liblsl measures them for 1 s."""
+    end = time.monotonic() + WITHIN_S
+    while sum(len(one["clock_values"]) > 0 for one in read(path.read_bytes())) < n_streams:
+        assert time.monotonic() < end
+
+
 @pytest.mark.lsl
 def test_a_session_is_recorded_whole_and_sigterm_ends_it_with_footers(tmp_path, name, record):
     montage = montage_of(4, SFREQ_HZ)
@@ -82,6 +89,7 @@ def test_a_session_is_recorded_whole_and_sigterm_ends_it_with_footers(tmp_path, 
     ears.until("stream_added", 2)
     assert markers.wait_for_listeners(WITHIN_S)
     markers.push("grün", 5000.5)
+    until_clocks_are_measured(tmp_path / "session.xdf", 2)
     # The sender begins anew: the same stream goes on.
     outlet.close()
     ears.until("stream_lost")
