@@ -15,6 +15,12 @@ def command(
     lsl: Annotated[
         bool, typer.Option("--lsl", help="Also over real LSL, with processes; takes minutes.")
     ] = False,
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--network", help="Also between two hosts, in network namespaces: Linux, as root."
+        ),
+    ] = False,
     row: Annotated[
         list[int] | None, typer.Option("--row", help="Only this fault; may be repeated.")
     ] = None,
@@ -32,7 +38,7 @@ def command(
     if json is not None:
         require_writable_file(json, "--json")
     console = Console()
-    rows = run_peers(console) if peers else run_matrix(console, lsl, row or ())
+    rows = run_peers(console) if peers else run_matrix(console, lsl, network, row or ())
     if json is not None:
         write_rows(json, rows)
     if any(getattr(each, "passed", None) is False for each in rows):

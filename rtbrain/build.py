@@ -1,5 +1,6 @@
 """Settings to pipeline: here all stages meet."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -229,6 +230,7 @@ def build_live(
     clock: Callable[[], float],
     markers: Callable[[float], list[tuple[float, str]]] | None = None,
     refusal: Callable[[], str] = lambda: "",
+    max_latency_s: float = math.inf,
 ) -> Pipeline:
     """Pipeline of a live session, or of a recording that is played as one.
 
@@ -247,6 +249,8 @@ def build_live(
         SettingsError where those have none.
     refusal : callable
         Why the stream as a whole cannot be decoded; else empty.
+    max_latency_s : float
+        Windows whose last sample arrives later than that are stale: not decoded, and invalid.
     """
     features, readout = decoder
     if isinstance(features.windows, EventWindows):
@@ -257,7 +261,17 @@ def build_live(
             )
         latest_only = False  # each event is decoded once, late or not
         features = cut_at_markers(features, markers, coverage_floor)
-    return Pipeline(source, features, readout, tuple(sinks), clock, latest_only, observer, refusal)
+    return Pipeline(
+        source,
+        features,
+        readout,
+        tuple(sinks),
+        clock,
+        latest_only,
+        observer,
+        refusal,
+        max_latency_s,
+    )
 
 
 def cut_at_markers(

@@ -1,6 +1,7 @@
 """The loop: pull samples, cut windows, decode, push. Offline code uses only the first half."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +16,6 @@ _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull, and so for a stop
 _MAX_PULLS = 1000  # in one drain of a backlog, so that it can be stopped too
 _STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
-_STALLED = f"no samples for {_STALL_S:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,13 @@ class Pipeline:
     latest_only: bool  # after a delay, decode the latest window and skip the others
     observer: PipelineObserver  # follows lost samples and skipped windows
     refusal: Callable[[], str] = lambda: ""
+    max_latency_s: float = math.inf  # windows that arrive later than that are stale, and invalid
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
         last: Decode | None = None
         t_last = self.clock()
+        silence_s = min(_STALL_S, self.max_latency_s)
         while not stop():
             chunk = self.source.pull(_PULL_S)
             if chunk is None:
@@ -88,8 +90,9 @@ class Pipeline:
             if chunk.n_samples:
                 t_last = t_received
                 last = self._take(chunk, t_received) or last
-            elif last is not None and last.quality.valid and t_received - t_last > _STALL_S:
-                last = replace(_invalidated(last, _STALLED), t_stop=t_received)
+            elif last is not None and last.quality.valid and t_received - t_last > silence_s:
+                why = f"no samples for {silence_s:g} s"
+                last = replace(_invalidated(last, why), t_stop=t_received)
                 self._send(last, t_received)
 
     def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
@@ -127,6 +130,9 @@ class Pipeline:
         return self.features.cut(chunk)
 
     def _decode(self, window: Window, t_received: float) -> Decode:
+        if window.quality.valid and t_received - window.t_stop > self.max_latency_s:
+            why = f"stale: the signal arrives more than {self.max_latency_s:g} s late"
+            window = replace(window, quality=replace(window.quality, valid=False, reason=why))
         decode = self.readout(self.features.encode(window))
         if decode.quality.valid and (why := self.refusal()):
             decode = _invalidated(decode, why)

@@ -1,5 +1,6 @@
 """The loop on a virtual clock: what it decodes, what it skips, and where it books the time."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -85,6 +86,7 @@ def ran(
     skipped: list[int],
     source: type[Script] = Script,
     stop: Callable[[list[Decode]], bool] = lambda decodes: False,
+    max_latency_s: float = math.inf,
 ) -> list[Decode]:
     montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
     spectrogram = PublishedStft(4, LENGTH)
@@ -107,6 +109,7 @@ def ran(
         time.clock,
         latest_only,
         Counts(skipped),
+        max_latency_s=max_latency_s,
     )
     pipeline.run(lambda: stop(heard.decodes))
     return heard.decodes
@@ -197,3 +200,39 @@ class Endless(Script):
 def test_a_source_that_is_never_empty_cannot_keep_the_loop_from_decoding_and_stopping() -> None:
     (decode,) = ran([], latest_only=True, skipped=[], source=Endless, stop=bool)
     assert decode.quality.valid
+
+
+class Late(Script):
+    """A source whose chunks arrive some time after their last sample."""
+
+    late_s: tuple[float, ...] = (0.2, 3.0, 0.2, 1.5)
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        chunk = next(self._chunks, None)
+        if chunk is not None:
+            late_s = self.late_s[chunk.first_sample // LENGTH % len(self.late_s)]
+            self._time.now = float(chunk.timestamps[-1]) + late_s
+        return chunk
+
+
+def test_a_window_that_arrives_later_than_the_limit_is_stale_whatever_the_cause() -> None:
+    chunks = list(cut(brain_like(4, 4 * LENGTH, SFREQ_HZ), [LENGTH] * 3, SFREQ_HZ))
+    unlimited = full(ran([*chunks], latest_only=False, skipped=[], source=Late))
+    assert all(one.quality.valid for one in unlimited)
+    late = [one.t_received - one.t_stop > 1.0 for one in unlimited]
+    assert 0 < sum(late) < len(late)
+    limited = full(ran([*chunks], latest_only=False, skipped=[], source=Late, max_latency_s=1.0))
+    assert [not one.quality.valid for one in limited] == late
+    assert [one.quality.reason.startswith("stale: ") for one in limited] == late
+    assert [bool(np.isnan(one.values).all()) for one in limited] == late
+
+
+def full(decodes: list[Decode]) -> list[Decode]:
+    return [one for one in decodes if not one.quality.reason.startswith("filling")]
+
+
+def test_a_short_limit_withdraws_the_last_decode_as_soon() -> None:
+    chunks = [*session(), *([None] * 30)]
+    decodes = ran(chunks, latest_only=False, skipped=[], max_latency_s=0.5)
+    assert decodes[-1].quality.reason == "no samples for 0.5 s"
+    assert decodes[-1].t_stop - decodes[-2].t_received < 0.75

@@ -75,6 +75,8 @@ class DecodeSettings(Settings):
     """Where decodes go."""
     backlog: Literal["latest", "all"] = "latest"
     """After a delay, decode the latest window alone, or all of them."""
+    max_latency_s: PositiveFloat = 1.0
+    """Longest time from a sample to its arrival here, s; what comes later is stale, and invalid."""
     threads: PositiveInt = 1
     """Threads of the encoder."""
     runtime: Literal["auto", "torchscript", "openvino"] = "auto"

@@ -26,6 +26,8 @@ _SENTENCES: dict[str, str] = {
     "recovered": "the stream is back; samples lost meanwhile: {gap}{lost}",
     "search_failed": "streams cannot be looked for now: {reason}",
     "amplitude": "{reason}",
+    "link_slow": "the network is too slow: {link_mbit_s} of {data_mbit_s} Mbit/s arrive, and the "
+    "signal is {latency_s} s old",
     "rate": "the stream's true rate is {effective_rate_hz} Hz: resampled to {nominal_rate_hz} Hz",
     "stopping": "",
     "clock": "",

@@ -258,6 +258,7 @@ class LiveSession:
                 clock=lsl_clock,
                 markers=None if markers is None else markers.pull,
                 refusal=rate_check(source),
+                max_latency_s=settings.max_latency_s,
             )
             self.emit("decoding", mode=bundle.manifest.mode, to=decode_name(settings.outlet.name))
             if self._duration_s is not None:

@@ -13,6 +13,7 @@ from tests.stream.receiving import SFREQ_HZ, lsl_source
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: every name here is unique."""
     monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.supervise.connection._SETTLE_S", 0.0)
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ class LslSender:
     ) -> None:
         self.start_s = lsl_clock()
         self.last_stamp = float("nan")
+        self.n_left_out = 0  # samples that were due while it hung
         self._name = name
         self._montage = montage
         self._samples = samples
@@ -90,7 +91,9 @@ class LslSender:
         while not self._done.wait(_PUSH_S):
             numbers = np.arange(sent, due())
             sent += numbers.size
-            if numbers.size and not self._hanging.is_set():
+            if self._hanging.is_set():
+                self.n_left_out += numbers.size
+            elif numbers.size:
                 stamps = self.start_s + numbers / sfreq_hz
                 outlet.push(Chunk(self._samples(montage, numbers), stamps))
                 self.last_stamp = float(stamps[-1])
@@ -154,7 +157,12 @@ def decode_command(rig: Rig, name: str, kind: str = "linear") -> tuple[list[str]
 
 @contextmanager
 def lsl_world(
-    rig: Rig, kind: str = "linear", *, source_ids: Sequence[str] = (), true_hz: float | None = None
+    rig: Rig,
+    kind: str = "linear",
+    *,
+    source_ids: Sequence[str] = (),
+    true_hz: float | None = None,
+    accept_other_source: bool = False,
 ) -> Iterator[World]:
     """World of a decoder from its first valid decodes on."""
     window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()
@@ -162,6 +170,8 @@ def lsl_world(
     for source_id in source_ids or (name,):
         sender.begin(source_id=source_id)
     arguments, log = decode_command(rig, name, kind)
+    if accept_other_source:
+        arguments += ["--set", "stream.accept_other_source=true"]
     try:
         with running_command(arguments, log) as process:
 

@@ -5,6 +5,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 import rtbrain
+from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.peers import PeerObservation
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.check.faults.rows_input import INPUT_CASES
+from rtbrain.check.faults.rows_network import NETWORK_CASES
 from rtbrain.check.faults.rows_processes import PROCESS_CASES
 from rtbrain.check.faults.rows_recording import RECORDING_CASES
 from rtbrain.check.faults.rows_signal import SIGNAL_CASES
@@ -31,6 +34,7 @@ ALL_CASES = (
     *PROCESS_CASES,
     *INPUT_CASES,
     *RECORDING_CASES,
+    *NETWORK_CASES,
 )
 # What a crash of a stage looks like from outside; a row that crashes is a row that fails.
 _CRASHES = (
@@ -138,6 +142,34 @@ FAULTS = {
         "hours of running (an hour simulated at speed)",
         "memory and thread count level; no drift between counter and clock",
     ),
+    25: (
+        "the link is slower than the data for 30 s",
+        "no decode older than max_latency_s is valid; the rates of data and link are reported; "
+        "the newest window is decoded within 3 s once the link is fast; the rate stays within "
+        "20 ppm",
+    ),
+    26: (
+        "the link is cut for 1, 3 and 8 s",
+        "decodes invalid at once, valid within 2 s of the link's return; exact counts; the "
+        "recording misses no sample",
+    ),
+    27: (
+        "the link flaps: 1 s down, 3 s up, five times",
+        "as 26; few new connections; descriptors, threads and memory level",
+    ),
+    28: (
+        "the amplifier's address changes, then the decoder's",
+        "recovered with the exact gap",
+    ),
+    29: (
+        "sender and decoder clocks 100,000 s apart, drifting 50 ppm",
+        "time stamps right within 2 ms",
+    ),
+    30: ("the sender pauses for 2 s and goes on", "exactly the missing samples are counted"),
+    34: (
+        "another amplifier (other source_id) answers under the name after a loss",
+        "refused by default, accepted by a setting",
+    ),
 }
 
 
@@ -150,18 +182,22 @@ class FaultRow:
     expected: str
     observed: str
     passed: bool | None
-    lsl: bool
+    mark: str  # N between two hosts, L over LSL
     took_s: float
 
 
-def run_matrix(console: Console, lsl: bool, numbers: Sequence[int]) -> Sequence[FaultRow]:
+def run_matrix(
+    console: Console, lsl: bool, network: bool, numbers: Sequence[int]
+) -> Sequence[FaultRow]:
     """Run the rows of these numbers, or all, and print them."""
     rows: list[FaultRow] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="rtbrain-faults-") as folder,
-        console.status("running the rows") as status,
-    ):
-        for row in run_cases(ALL_CASES, rig_maker(Path(folder)), lsl=lsl, numbers=numbers):
+    no_network = network_refusal() if network else "needs --network"
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtbrain-faults-")))
+        hosts = None if no_network else stack.enter_context(two_hosts(folder))
+        status = stack.enter_context(console.status("running the rows"))
+        rigs = rig_maker(folder, hosts)
+        for row in run_cases(ALL_CASES, rigs, lsl=lsl, no_network=no_network, numbers=numbers):
             rows.append(row)
             status.update(f"{len(rows)} rows done, the last was {row.number}")
     console.print(fault_table(rows))
@@ -178,15 +214,20 @@ def run_cases(
     rig: Callable[[FaultCase], Rig],
     *,
     lsl: bool,
+    no_network: str = "needs --network",
     numbers: Sequence[int] = (),
 ) -> Iterator[FaultRow]:
-    """Run the cases in order of their number, a row each as it is done."""
+    """Run the cases in order of their number, a row each as it is done.
+
+    `no_network` is why those between two hosts are not run; empty where they are.
+    """
     _refuse_unknown(cases, numbers)
     for case in sorted(cases, key=lambda case: (case.number, case.lsl)):
         if numbers and case.number not in numbers:
             continue
-        if case.lsl and not lsl:
-            yield _row(case, "needs --lsl", None, 0.0)
+        absent = ("" if lsl else "needs --lsl") if case.lsl else no_network if case.network else ""
+        if absent:
+            yield _row(case, absent, None, 0.0)
             continue
         start_s = time.perf_counter()
         try:
@@ -210,7 +251,8 @@ def _refuse_unknown(cases: Sequence[FaultCase], numbers: Sequence[int]) -> None:
 
 def _row(case: FaultCase, observed: str, passed: bool | None, took_s: float) -> FaultRow:
     fault, expected = FAULTS[case.number]
-    return FaultRow(case.number, fault, expected, observed, passed, case.lsl, round(took_s, 3))
+    mark = "N" if case.network else "L" * case.lsl
+    return FaultRow(case.number, fault, expected, observed, passed, mark, round(took_s, 3))
 
 
 def fault_table(rows: Sequence[FaultRow]) -> Table:
@@ -225,7 +267,7 @@ def fault_table(rows: Sequence[FaultRow]) -> Table:
         ("#", "fault", "expected", "observed", ""),
         [
             (
-                f"{row.number} L" if row.lsl else str(row.number),
+                f"{row.number} {row.mark}".strip(),
                 row.fault,
                 row.expected,
                 row.observed,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,6 +72,13 @@ class Rig:
     montage: Montage
     signal: Callable[[float], Floats]
     bundle: Callable[[str], Path]
+    network: Any = None  # a `TwoHosts`, for rows between two hosts
+
+    def require_network(self) -> Any:
+        """The two hosts."""
+        if self.network is None:
+            raise StreamError("there are no two hosts: pass --network")
+        return self.network
 
     def decoder(self, kind: str) -> DecoderParts:
         """New decoder of a kind."""
@@ -85,9 +92,10 @@ class FaultCase:
     number: int
     check: Callable[[Rig], Finding]
     lsl: bool = False
+    network: bool = False  # between two hosts
 
 
-def rig_maker(folder: Path) -> Callable[[FaultCase], Rig]:
+def rig_maker(folder: Path, network: Any = None) -> Callable[[FaultCase], Rig]:
     """Rigs of one patient, whose signals and decoders are made when first needed."""
     patient = Patient(_SEED, n_channels=_N_CHANNELS, sfreq_hz=_SFREQ_HZ, classes=("rest", "speech"))
 
@@ -97,7 +105,7 @@ def rig_maker(folder: Path) -> Callable[[FaultCase], Rig]:
     def rig(case: FaultCase) -> Rig:
         own = folder / f"row-{case.number}{'-lsl' if case.lsl else ''}-{case.check.__name__}"
         own.mkdir()
-        return Rig(own, case.lsl, patient.montage, signal, bundle)
+        return Rig(own, case.lsl, patient.montage, signal, bundle, network)
 
     return rig
 
@@ -183,6 +191,7 @@ class Sender(Protocol):
 
     start_s: float
     last_stamp: float
+    n_left_out: int  # samples that were due while it hung
 
     def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
         """Announce a stream, by default of the patient's channels, and send."""

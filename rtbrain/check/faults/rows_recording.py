@@ -196,7 +196,7 @@ def _killed(path: Path, after_s: float) -> Finding:
         killed_s = lsl_clock()
         process.kill()
         process.wait()
-    (stream,) = _streams(path)
+    (stream,) = read_streams(path)
     stamps = stream["time_stamps"]
     numbers = np.rint((stamps - sender.start_s) * _SFREQ_HZ).astype(np.int64)
     expected = _numbered_samples(montage, numbers)
@@ -216,7 +216,8 @@ def _numbered_samples(montage: Montage, numbers: Ints) -> Floats:
     return (numbers % 4096 + channels).astype(np.float32)
 
 
-def _streams(path: Path) -> list[dict[str, Any]]:
+def read_streams(path: Path) -> list[dict[str, Any]]:
+    """Streams of a recording, as pyxdf reads them."""
     pyxdf = load_extra("pyxdf", "test", "the rows about recordings")
     # It reports a file that ends in a torn batch, and reads on.
     logging.getLogger("pyxdf").setLevel(logging.CRITICAL)
@@ -228,7 +229,7 @@ def _read(path: Path, name: str) -> list[float]:
     """Stamps of a stream that pyxdf reads now; none where it is not there yet."""
     if not path.exists():
         return []
-    streams = {stream["info"]["name"][0]: stream for stream in _streams(path)}
+    streams = {stream["info"]["name"][0]: stream for stream in read_streams(path)}
     return list(streams[name]["time_stamps"]) if name in streams else []
 
 

@@ -193,6 +193,37 @@ def two_streams(rig: Rig) -> Finding:
     )
 
 
+def paused(rig: Rig) -> Finding:
+    """Let the sender leave out 2 s of samples, and go on over the same connections."""
+    with open_world(rig) as world:
+        paused_s = world.sender.hang()
+        world.listener.during(2.0)
+        world.sender.begin()
+        after = world.listener.until(
+            lambda: bool(world.listener.valid_after(paused_s + 2.0)), BACK_WITHIN_S
+        )
+        world.listener.during(1.0)
+        gaps = [one for one in world.listener.events if one.event == "gap" and one.t > paused_s]
+    counted, left_out = sum(one.fields["lost"] for one in gaps), world.sender.n_left_out
+    return f"{counted} samples counted as lost of {left_out}", after and counted == left_out
+
+
+def another_sender(rig: Rig) -> Finding:
+    """Let another amplifier answer after a loss; then with the setting that accepts it."""
+    return joined(_another_sender(rig, accept) for accept in (False, True))
+
+
+def _another_sender(rig: Rig, accept: bool) -> Finding:
+    first, other = (f"amplifier-{uuid4().hex[:8]}" for _ in range(2))
+    with open_world(rig, source_ids=[first], accept_other_source=accept) as world:
+        gone_s = world.sender.end()
+        world.sender.begin(source_id=other)
+        why = "accepted" if accept else _refusal(world, gone_s, (first, other))
+        world.listener.until(lambda: bool(world.listener.valid_after(gone_s + 0.1)), 10.0)
+        n_valid = len(world.listener.valid_after(gone_s + 0.1))
+    return f"{why[:150]}: {n_valid} valid decodes", why != "none" and accept == (n_valid > 0)
+
+
 def stalled_consumer(rig: Rig) -> Finding:
     """Stop the decoder for 10 s, which its inlet holds; in memory also for 40 s, which overflow."""
     findings = []
@@ -309,8 +340,10 @@ STREAM_CASES = (
             (5, two_streams),
             (6, stalled_consumer),
             (14, another_true_rate),
+            (34, another_sender),
         )
         for lsl in (False, True)
     ),
     FaultCase(12, unit_in_doubt),
+    FaultCase(30, paused, lsl=True),
 )

@@ -73,7 +73,7 @@ class SimulatedNetwork:
         self.clock = clock
         self.start_s = clock()
         self.last_stamp = float("nan")
-        self.n_dropped = 0
+        self.n_dropped = self.n_left_out = 0
         self._rig = rig
         self._true_hz = true_hz
         self._scale = np.float32(scale)
@@ -118,14 +118,18 @@ class SimulatedNetwork:
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
         """The one stream there is; a StreamError where there is none, or several."""
-        there = self.all(stop)
+        there = self.all()
         if len(there) != 1:
             raise self.ambiguous_error(there)
         return there[0]
 
-    def all(self, stop: Callable[[], bool]) -> list[Candidate]:
+    def all(self) -> list[Candidate]:
         """Every stream there is."""
         return [stream.candidate() for stream in self._there()]
+
+    def again(self, candidate: Candidate, timeout_s: float) -> Candidate | None:
+        """The stream that was connected to, if it is there."""
+        return next((one for one in self.all() if one.uid == candidate.uid), None)
 
     def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
         """The error that lists several streams."""
@@ -148,15 +152,19 @@ class SimulatedInlet:
         self.counter = SampleCounter(stream.montage.sfreq_hz)
         self._network = network
         self._stream = stream
-        self._next: int | None = None
+        self._open, self._next = False, 0
         self._waiting: deque[Chunk] = deque()
+
+    def open(self) -> None:
+        """Let samples wait here from now on."""
+        if not self._open:
+            self._open, self._next = True, self._network.n_made(self._stream)
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples; an empty chunk if there are none yet."""
         network, stream = self._network, self._stream
         made = network.n_made(stream)
-        if self._next is None:
-            self._next = made
+        self.open()
         if network.clock() >= stream.to_s and not stream.silent and made <= self._next:
             raise StreamLostError(f"stream {stream.uid} was there and is gone")
         n_dropped = max(0, made - self._next - round(_QUEUE_S * network.rate_hz(stream)))

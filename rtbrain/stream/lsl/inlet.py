@@ -177,12 +177,20 @@ class LslSource:
         # An inlet destroyed while another thread pulls from it brings the process down.
         self._lock = threading.Lock()
 
+    def open(self) -> None:
+        """Open the data connection: no sample is older than that; safe to call twice."""
+        with self._lock:
+            if self._inlet is not None and not self._open:
+                open_inlet(self._inlet, self._found, ANSWER_S)
+                self._open = True
+
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples, as soon as there is one; at most 0.25 s of them.
 
-        The first call opens the data connection, so no sample is older than that call. Empty if
+        The first call opens the data connection, if `open` has not. Empty if
         nothing came in time; None once closed; a StreamLostError where the stream is gone.
         """
+        self.open()
         with self._lock:
             if self._inlet is None:
                 return None
@@ -201,9 +209,6 @@ class LslSource:
             self._inlet = None
 
     def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
-        if not self._open:
-            open_inlet(self._inlet, self._found, ANSWER_S)
-            self._open = True
         with liblsl_errors(self._found, "answer"):
             values, stamps = self._inlet.pull_chunk(
                 timeout=timeout_s,

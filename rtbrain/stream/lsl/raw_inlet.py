@@ -36,6 +36,9 @@ _PULL_S = 0.05
 _PULL_BYTES = 4 * 1024**2
 _PULL_SAMPLES = 8192
 _OFFSET_EVERY_S = 5.0
+# A regular stream is silent then. Longer than a `StreamWatcher` remembers what answered once.
+_SILENT_S = 2.0
+_MARGIN_S = 1.0
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
 _MAX_EVENTS = 4000
 
@@ -91,16 +94,26 @@ class RawInlet:
     every 0.1 s, all since the last poll would be).
 
     In `events` come a `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last
-    `RawInletLost`; or `RawInletLost` or `RawInletRefused` alone.
+    `RawInletLost`; or `RawInletLost` or `RawInletRefused` alone. One on `standby` leaves its
+    samples to liblsl until `read` is called, and `waits_s` is when the first of them was there.
     """
 
-    def __init__(self, found: Any) -> None:
+    def __init__(self, found: Any, *, standby: bool = False) -> None:
         self.row: StreamSummary = stream_summary(found)
         self.events: queue.Queue[RawInletEvent] = queue.Queue(_MAX_EVENTS)
+        self.last_s = time.monotonic()  # when samples came last
+        self.waits_s: float | None = None
+        self._reading = threading.Event()
+        if not standby:
+            self._reading.set()
         self._found = found
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rtbrain-inlet", daemon=True)
         self._thread.start()
+
+    def read(self) -> None:
+        """Read from now on what has waited, and what follows."""
+        self._reading.set()
 
     def end(self) -> None:
         """Ask the thread to end; it does within a pull, 0.05 s, or an answer of the sender."""
@@ -139,12 +152,18 @@ class RawInlet:
     def _read(self, inlet: Any) -> None:
         pull: _Pull = _pull_strings if inlet.np_dtype is None else _NumericPull(inlet)
         due = time.monotonic()
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._reading.wait(_PULL_S):
+            if self.waits_s is None and inlet.samples_available():
+                self.waits_s = time.monotonic()
+        while True:
             samples, gone = pull(inlet)
             if samples is not None:
+                self.last_s = time.monotonic()
                 self._report(samples)
             if gone:
                 raise lost_stream_error(self.row.name, self.row.source_id)
+            if self._stop.is_set():
+                return
             # A first measurement takes liblsl 1 s.
             if time.monotonic() >= due and (measured := measure_clock(inlet)) is not None:
                 self._report(ClockOffset(pylsl.local_clock(), measured[0]))
@@ -220,23 +239,68 @@ def _buffer_length(row: StreamSummary) -> int:
 
 
 class RawInlets:
-    """Inlets of every stream that is `wanted`, as the streams appear, vanish and return."""
+    """Inlets of every stream that is `wanted`, as the streams appear, vanish and return.
+
+    An inlet of a regular stream that falls silent while its stream is there, after a cut of the
+    network or a change of address, is kept: TCP delivers all that it held back, as late again as
+    the cut was long. A second one stands by meanwhile, and is read where the first has had that
+    time and stayed silent.
+    """
 
     def __init__(self, wanted: Callable[[StreamSummary], bool]) -> None:
         self._wanted = wanted
         self._watcher = StreamWatcher()
         self._inlets: dict[str, RawInlet] = {}
+        self._standby: dict[str, RawInlet] = {}
+        self._replaced: list[tuple[RawInlet, RawInletEvent]] = []
 
     def poll(self) -> list[tuple[RawInlet, RawInletEvent]]:
         """What the inlets report, in the order of each; returns at once."""
         for found in self._watcher.look():
-            if found.uid() not in self._inlets and self._wanted(stream_summary(found)):
-                self._inlets[found.uid()] = RawInlet(found)
+            uid, row = found.uid(), stream_summary(found)
+            if uid not in self._inlets:
+                if self._wanted(row):
+                    self._inlets[uid] = RawInlet(found)
+            elif row.sfreq_hz > 0 and uid not in self._standby and self._is_silent(uid):
+                self._standby[uid] = RawInlet(found, standby=True)
+        for uid, second in list(self._standby.items()):
+            self._judge(uid, second)
         return self._drained()
+
+    def _is_silent(self, uid: str) -> bool:
+        """Whether nothing comes over its connection although the stream answers now."""
+        silent_s = time.monotonic() - self._inlets[uid].last_s
+        return silent_s > _SILENT_S and self._watcher.n_misses(uid) == 0
+
+    def _judge(self, uid: str, second: RawInlet) -> None:
+        first, now = self._inlets.get(uid), time.monotonic()
+        failed = any(isinstance(event, RawInletLost) for event in list(second.events.queue))
+        if first is None or failed or now - first.last_s <= _SILENT_S:
+            second.end()
+            del self._standby[uid]
+        elif second.waits_s is not None:
+            # Twice the cut, since the last sample, and a little.
+            give_up_s = first.last_s + 2 * (second.waits_s - first.last_s) + _MARGIN_S
+            if now > give_up_s:
+                self._replace(uid)
+
+    def _replace(self, uid: str) -> None:
+        """Read the second inlet of a stream instead of the first."""
+        first, second = self._inlets[uid], self._standby.pop(uid)
+        reason = f"its connection fell silent {time.monotonic() - first.last_s:.1f} s ago"
+        first.end()
+        self._replaced.append((first, RawInletLost(f"{reason}; a new one is read")))
+        second.read()
+        self._inlets[uid] = second
 
     def end(self, within_s: float) -> list[tuple[RawInlet, RawInletEvent]]:
         """End all inlets, and return what they still had, after no longer than that."""
         deadline = time.monotonic() + within_s
+        for uid, second in list(self._standby.items()):
+            if second.waits_s is None:
+                second.end()
+            else:
+                self._replace(uid)
         for inlet in self._inlets.values():
             inlet.end()
         for inlet in self._inlets.values():
@@ -244,7 +308,7 @@ class RawInlets:
         return self._drained()
 
     def _drained(self) -> list[tuple[RawInlet, RawInletEvent]]:
-        drained: list[tuple[RawInlet, RawInletEvent]] = []
+        drained, self._replaced = self._replaced, []
         for uid, inlet in list(self._inlets.items()):
             # Ended by the recorder, which does not want its stream.
             over, again = inlet.ended, False

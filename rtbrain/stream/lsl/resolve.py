@@ -1,5 +1,6 @@
 """Which LSL streams are there, and the one that is meant: the one place that asks."""
 
+import re
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ _PUT_OFF_S = _FORGET_S + _FLICKER_S
 _RETRY_S = 0.5
 _MAX_REFUSED = 256
 _MAX_MISSES = 1000
+_UID = re.compile(r"[0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,15 @@ class StreamWatcher:
 
     def is_settled(self, uid: str) -> bool:
         """Whether a stream has been there long enough for a second match to have shown itself."""
+        return self.seen_s(uid) >= _SETTLE_S
+
+    def seen_s(self, uid: str) -> float:
+        """How long a stream has been there, s; below 0 where it is not.
+
+        One that has ended may be among those there for 2.5 s more.
+        """
         one = self._sightings.get(uid)
-        return one is not None and time.monotonic() >= one.t_first + _SETTLE_S
+        return -1.0 if one is None else time.monotonic() - one.t_first
 
     def n_misses(self, uid: str) -> int:
         """How many looks in a row, 0.1 s apart or more, a stream has not been seen."""
@@ -169,19 +178,20 @@ def find_matching(
     properties: Mapping[str, str],
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
+    watcher: StreamWatcher | None = None,
 ) -> tuple[list[Any], list[Any]]:
     """Streams that have every property, and all streams that were seen.
 
     Matching is done here and not in liblsl's XPath query, so no name needs escaping, and the
     streams that do not match are known for the message.
     """
-    watcher = StreamWatcher()
+    watcher = watcher or StreamWatcher()
     deadline = time.monotonic() + timeout_s
     seen: dict[str, Any] = {}
     while True:
         there = watcher.look()
         seen |= {info.uid(): info for info in there}
-        matching = [info for info in there if _matches(info, properties)]
+        matching = [info for info in there if has_properties(info, properties)]
         settled = any(watcher.is_settled(info.uid()) for info in matching)
         if stop() or settled or (not matching and time.monotonic() >= deadline):
             break
@@ -194,9 +204,10 @@ def resolve_one(
     properties: Mapping[str, str],
     timeout_s: float,
     stop: Callable[[], bool] = lambda: False,
+    watcher: StreamWatcher | None = None,
 ) -> Any:
     """The only stream that has every property, as a `pylsl.StreamInfo` without desc."""
-    matching, seen = find_matching(properties, timeout_s, stop)
+    matching, seen = find_matching(properties, timeout_s, stop, watcher)
     if not matching:
         raise StreamError(
             f"no LSL stream with {_describe(properties)} within {timeout_s:g} s: {_advice(seen)}"
@@ -204,6 +215,22 @@ def resolve_one(
     if len(matching) > 1:
         raise ambiguous_stream_error(properties, _summaries(matching))
     return matching[0]
+
+
+def resolve_again(found: Any, timeout_s: float) -> Any | None:
+    """A stream that is known, where it is now; None where it does not answer in time.
+
+    It is asked for by itself every 0.5 s, and the first answer counts: after a cut of the network
+    that is earlier than a `StreamWatcher` sees it, and no stream that answered before the cut is
+    taken for one that answers now.
+    """
+    uid = found.uid()
+    if not _UID.fullmatch(uid):  # it comes from the network, and goes into a query
+        return None
+    try:
+        return next(iter(pylsl.resolve_bypred(f"uid='{uid}'", 1, timeout_s)), None)
+    except RuntimeError:  # liblsl has no room, no socket, or a fault of its own
+        return None
 
 
 def ambiguous_stream_error(
@@ -242,7 +269,8 @@ def _require_look(watcher: StreamWatcher, seen: Collection[object]) -> None:
         raise StreamError(f"liblsl cannot look for streams now: {watcher.error}")
 
 
-def _matches(info: Any, properties: Mapping[str, str]) -> bool:
+def has_properties(info: Any, properties: Mapping[str, str]) -> bool:
+    """Whether a stream has every property."""
     return all(getattr(info, key)() == value for key, value in properties.items())
 
 

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,10 +12,15 @@ from rtbrain.errors import RtbrainError, StreamError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.supervise.query import Candidate, Inlet, StreamQuery
 from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
-from rtbrain.types import Chunk
 
 _FIRST_PAUSE_S = 0.25
 _MAX_PAUSE_S = 2.0
+# For so long the stream that was lost is asked for, before the others are looked at once more.
+_AGAIN_S = 0.3
+_BETWEEN_S = 0.05
+# A second stream that matches needs this to show itself; one that ended is seen for 2.5 s more.
+_SETTLE_S = 1.0
+_SURELY_S = 3.0
 # A second stream that matches may answer seconds later than the first, on a busy machine.
 _SECOND_WITHIN_S = 10.0
 # Refused streams that are remembered; an older one that is still there is refused again.
@@ -29,6 +34,20 @@ class ConnectedStream:
     candidate: Candidate
     inlet: Inlet
     binding: ChannelBinding
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What to report of it."""
+        row = self.candidate.row
+        return {
+            "stream": row.name,
+            "source_id": row.source_id,
+            "host": row.host,
+            "channels": row.n_channels,
+            "rate_hz": row.sfreq_hz,
+            "missing": list(self.binding.missing),
+            "notes": [*self.inlet.notes, *self.binding.notes],
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +66,9 @@ class HeaderAccepted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConnectionOpened:
-    """Its data connection is open; `chunk` is what came with that, perhaps empty."""
+    """Its data connection is open; no sample was taken from it yet."""
 
     link: ConnectedStream
-    chunk: Chunk
 
 
 class Problem(Enum):
@@ -91,8 +109,8 @@ class ConnectionWorker:
         self.events: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._search: object = None  # the one under way; another, or none, ends it
         self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
-        self._seen: set[str] = set()  # in the last round
         self._reported: set[str] = set()  # the last several that match
         # Connected, and until when to look for a second one.
         self._sole: tuple[ConnectedStream, float] | None = None
@@ -110,17 +128,27 @@ class ConnectionWorker:
 
     def open(self, link: ConnectedStream, requirements: StreamRequirements) -> None:
         """Open its data connection, or else look for one that meets the requirements."""
-        self._jobs.put(lambda: self._open_or_look(link, requirements))
+        search = self._search = object()
+        self._jobs.put(lambda: self._open_or_look(link, requirements, search))
 
-    def reconnect(self, old: Inlet | None, requirements: StreamRequirements) -> None:
-        """Drop what was lost, then look until one that meets the requirements is open."""
-        self._jobs.put(lambda: self._look(old, requirements))
+    def reconnect(self, lost: Candidate | None, requirements: StreamRequirements) -> None:
+        """Look until one that meets the requirements is open: first for the one that was lost."""
+        search = self._search = object()
+        self._jobs.put(lambda: self._look(lost, requirements, search))
 
-    def end(self, inlet: Inlet | None, within_s: float) -> None:
+    def rest(self) -> None:
+        """Look no further; what is open by then is still reported."""
+        self._search = None
+
+    def close(self, inlet: Inlet) -> None:
+        """Let go of an inlet, which may block."""
+        self._jobs.put(inlet.close)
+
+    def end(self, inlets: Sequence[Inlet], within_s: float) -> None:
         """Stop looking, drop all, and wait for that no longer than `within_s`."""
         self._stop.set()
-        if inlet is not None:
-            self._jobs.put(inlet.close)
+        for inlet in inlets:
+            self.close(inlet)
         self._jobs.put(None)
         self._thread.join(within_s)
 
@@ -133,7 +161,6 @@ class ConnectionWorker:
                 continue
             if job is None:
                 break
-            self._sole = None
             job()
         while not self.events.empty():
             event = self.events.get()
@@ -141,6 +168,7 @@ class ConnectionWorker:
                 event.link.inlet.close()
 
     def _find(self, timeout_s: float) -> None:
+        self._sole = None
         try:
             candidate = self._query.only(timeout_s, self._stop.is_set)
         except StreamError as error:
@@ -151,40 +179,54 @@ class ConnectionWorker:
             self.events.put(HeaderAccepted(link))
             self._watch_for_second(link)
 
-    def _open_or_look(self, link: ConnectedStream, requirements: StreamRequirements) -> None:
-        if not self._open(link):
-            self._look(None, requirements)
+    def _open_or_look(
+        self, link: ConnectedStream, requirements: StreamRequirements, search: object
+    ) -> None:
+        if not self._open(link, search):
+            self._look(None, requirements, search)
 
-    def _look(self, old: Inlet | None, requirements: StreamRequirements) -> None:
-        if old is not None:
-            old.close()
+    def _look(
+        self, lost: Candidate | None, requirements: StreamRequirements, search: object
+    ) -> None:
+        self._sole = None
         self._requirements = requirements
         pause_s = _FIRST_PAUSE_S
-        self._seen = set()
-        while not self._stop.is_set():
-            found = []
-            for one in self._all(self._stop.is_set):
-                error = self._other_sender_error(one)
-                if error is None:
-                    found.append(one)
-                else:
-                    self._refuse(one, error)
-            uids = {one.uid for one in found}
-            if len(found) == 1:
-                link = self._connect(found[0])
-                if link is not None and self._open(link):
-                    return
-            # Seen in two rounds: one that died as the other came is not in the second.
-            elif len(found) > 1 and uids == self._seen and uids != self._reported:
-                several = self._query.ambiguous_error(found)
-                self.events.put(ConnectionFailed(Problem.REFUSED, several))
-                self._reported = uids
-            self._seen = uids
+        while self._search is search and not self._stop.is_set():
+            candidate = self._sole_candidate(lost)
+            if candidate is None:
+                self._stop.wait(_BETWEEN_S)
+                continue
+            link = self._connect(candidate)
+            if link is not None and self._open(link, search):
+                return
             self._stop.wait(pause_s)
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
+    def _sole_candidate(self, lost: Candidate | None) -> Candidate | None:
+        """The stream that was lost, if it answers, else the only other one that there is."""
+        if lost is not None and lost.uid not in self._refused:
+            again = self._query.again(lost, _AGAIN_S)
+            if again is not None:
+                return again
+        found = []
+        for one in self._all():
+            if lost is not None and one.uid == lost.uid:
+                continue
+            error = self._other_sender_error(one)
+            if error is None:
+                found.append(one)
+            else:
+                self._refuse(one, error)
+        if len(found) == 1:
+            return found[0] if found[0].seen_s >= _SETTLE_S else None
+        uids = {one.uid for one in found}
+        if uids != self._reported and _are_there(found):
+            several = self._query.ambiguous_error(found)
+            self.events.put(ConnectionFailed(Problem.REFUSED, several))
+            self._reported = uids
+        return None
+
     def _watch_for_second(self, link: ConnectedStream) -> None:
-        self._seen = set()
         self._sole = link, time.monotonic() + _SECOND_WITHIN_S
 
     def _look_for_second(self) -> None:
@@ -195,22 +237,17 @@ class ConnectionWorker:
         if time.monotonic() >= until:
             self._sole = None
             return
-        found = [one for one in self._all(self._busy) if self._other_sender_error(one) is None]
+        found = [one for one in self._all() if self._other_sender_error(one) is None]
         uids = {one.uid for one in found}
-        both = len(found) > 1 and link.candidate.uid in uids and uids == self._seen
-        self._seen = uids
-        if both and not self._busy():
+        if link.candidate.uid in uids and _are_there(found):
             self._sole = None
             self._reported = uids
             several = self._query.ambiguous_error(found)
             self.events.put(ConnectionFailed(Problem.AMBIGUOUS, several, link))
 
-    def _busy(self) -> bool:
-        return self._stop.is_set() or not self._jobs.empty()
-
-    def _all(self, stop: Callable[[], bool]) -> list[Candidate]:
+    def _all(self) -> list[Candidate]:
         try:
-            return [one for one in self._query.all(stop) if one.uid not in self._refused]
+            return [one for one in self._query.all() if one.uid not in self._refused]
         except StreamError as error:
             self.events.put(ConnectionFailed(Problem.SEARCH_FAILED, error))
             return []
@@ -256,15 +293,22 @@ class ConnectionWorker:
         self._refused.append(candidate.uid)
         self.events.put(ConnectionFailed(Problem.REFUSED, error))
 
-    def _open(self, link: ConnectedStream) -> bool:
+    def _open(self, link: ConnectedStream, search: object) -> bool:
+        """Open its data connection; True where nothing is left to look for."""
         try:
-            chunk = link.inlet.pull(0.0)
+            link.inlet.open()
         except StreamError as error:
             link.inlet.close()
             self.events.put(ConnectionFailed(Problem.UNREACHABLE, error))
             return False
-        if chunk is None:  # closed meanwhile
-            return False
-        self.events.put(ConnectionOpened(link, chunk))
+        if self._search is not search:
+            link.inlet.close()
+            return True
+        self.events.put(ConnectionOpened(link))
         self._watch_for_second(link)
         return True
+
+
+def _are_there(found: Sequence[Candidate]) -> bool:
+    """Whether these are several, and all there now: none has ended as another one came."""
+    return len(found) > 1 and min(one.seen_s for one in found) >= _SURELY_S

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 from pylsl.lib import fmt2string
@@ -12,14 +13,14 @@ from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.inlet import LslSource
 from rtbrain.stream.lsl.resolve import (
     StreamSummary,
+    StreamWatcher,
     ambiguous_stream_error,
-    find_matching,
+    has_properties,
+    resolve_again,
     resolve_one,
     stream_properties,
     stream_summary,
 )
-
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,7 @@ class Candidate:
     row: StreamSummary
     sample_format: str  # liblsl's name of it
     handle: Any  # a pylsl.StreamInfo, or whatever the query connects by
+    seen_s: float = inf  # for how long it has been there
 
 
 class Inlet(Source, Protocol):
@@ -37,6 +39,10 @@ class Inlet(Source, Protocol):
 
     notes: tuple[str, ...]
     counter: SampleCounter
+
+    def open(self) -> None:
+        """Let samples flow, which may take a while; a pull does so too."""
+        ...
 
 
 class StreamQuery(Protocol):
@@ -50,8 +56,12 @@ class StreamQuery(Protocol):
         """The one stream that matches; a StreamError where none or several do."""
         ...
 
-    def all(self, stop: Callable[[], bool]) -> Sequence[Candidate]:
-        """Every stream that matches now."""
+    def all(self) -> Sequence[Candidate]:
+        """Every stream that matches now; one that has ended may be among them for 2.5 s."""
+        ...
+
+    def again(self, candidate: Candidate, timeout_s: float) -> Candidate | None:
+        """The very stream that was connected to before, if it answers within `timeout_s`."""
         ...
 
     def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
@@ -59,7 +69,7 @@ class StreamQuery(Protocol):
         ...
 
     def connect(self, candidate: Candidate) -> Inlet:
-        """Read its header; samples flow from the first pull on, which may take a while."""
+        """Read its header; samples flow once it is opened."""
         ...
 
 
@@ -79,15 +89,28 @@ class LslStreamQuery:
     ) -> None:
         self._properties = stream_properties(name, stream_type, source_id)
         self._scale = scale
+        # One for good: what a new one sees in its first second depends on the load.
+        self._watcher = StreamWatcher()
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
         """The one stream that matches within `timeout_s`."""
-        return _candidate(resolve_one(self._properties, timeout_s, stop))
+        return _candidate(resolve_one(self._properties, timeout_s, stop, self._watcher))
 
-    def all(self, stop: Callable[[], bool]) -> list[Candidate]:
-        """Every stream that matches now, within about 1.5 s, or at once when `stop()` is true."""
-        matching, _ = find_matching(self._properties, _LOOK_S, stop)
-        return [_candidate(info) for info in matching]
+    def all(self) -> list[Candidate]:
+        """Every stream that matches now, at once."""
+        there = self._watcher.look()
+        if self._watcher.error and not there:
+            raise StreamError(f"liblsl cannot look for streams now: {self._watcher.error}")
+        return [
+            _candidate(info, self._watcher.seen_s(info.uid()))
+            for info in there
+            if has_properties(info, self._properties)
+        ]
+
+    def again(self, candidate: Candidate, timeout_s: float) -> Candidate | None:
+        """The very stream that was connected to before, if it answers within `timeout_s`."""
+        found = resolve_again(candidate.handle, timeout_s)
+        return None if found is None else _candidate(found)
 
     def ambiguous_error(self, candidates: Sequence[Candidate]) -> StreamError:
         """Error for several that match: each with its source_id and host."""
@@ -98,5 +121,6 @@ class LslStreamQuery:
         return LslSource(candidate.handle, scale=self._scale)
 
 
-def _candidate(info: Any) -> Candidate:
-    return Candidate(info.uid(), stream_summary(info), fmt2string[info.channel_format()], info)
+def _candidate(info: Any, seen_s: float = inf) -> Candidate:
+    sample_format = fmt2string[info.channel_format()]
+    return Candidate(info.uid(), stream_summary(info), sample_format, info, seen_s)

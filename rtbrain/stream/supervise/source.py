@@ -4,6 +4,7 @@ liblsl's own recovery stays off: it accepts a stream of another rate with other 
 watchdog needs 15 to 30 s.
 """
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from rtbrain.stream.supervise.connection import (
     HeaderAccepted,
     Problem,
 )
-from rtbrain.stream.supervise.query import StreamQuery
+from rtbrain.stream.supervise.link_speed import LinkSpeed
+from rtbrain.stream.supervise.query import Candidate, StreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
 from rtbrain.types import Chunk, Montage, empty_chunk
@@ -32,15 +34,14 @@ from rtbrain.units import AmplitudeCheck
 # within 1.5 s.
 _STALL_S = 1.0
 _LOST_S = 1.35
-# A sender that was connected to but sends nothing is then dropped and looked for again: the
-# connection may be half open.
+# A sender that was connected to but sends nothing is then dropped: it may be half open.
 _FIRST_SAMPLE_S = 5.0
-# Time that the loop was away for (a computer that slept, a process that was stopped) is no
-# silence of the sender's: its samples may wait unread.
+# Time that the loop was away for (the computer slept) is no silence of the sender's.
 _AWAY_S = 0.25
 _CLOSE_S = 1.0
 _REPORT_CLOCK_S = 10.0
 _POLL_S = 0.05
+_TURN_S = 0.02  # longest wait for a new connection before the silent one is looked at again
 
 
 class SupervisedSource:
@@ -49,6 +50,10 @@ class SupervisedSource:
     A pull gives empty chunks while there is no stream. When one is back that meets the
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
     filters and windows restart. `counter` numbers the samples of every connection.
+
+    A connection that falls silent stays open while the stream is looked for again. After a cut of
+    the network it delivers all that TCP held back, but late; a new one delivers sooner, but only
+    what is new. Whichever delivers first is used.
 
     Parameters
     ----------
@@ -61,9 +66,10 @@ class SupervisedSource:
     on_event : callable
         ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls: each
         change of state (the values of `StreamState`), and ``connected`` (the stream, what it
-        lacks, what had to be assumed), ``recovered`` (``gap``: samples lost), ``amplitude`` (the
-        unit is probably wrong), ``search_failed`` (liblsl cannot look for streams now) and, every
-        10 s of samples, ``clock`` (the counts and the effective rate).
+        lacks, what had to be assumed), ``recovered`` (``gap``: samples lost), ``link_slow`` (the
+        network is slower than the data), ``amplitude`` (the unit is probably wrong),
+        ``search_failed`` (liblsl cannot look for streams now) and, every 10 s of samples,
+        ``clock`` (the counts and the effective rate).
     clock : callable
         LSL clock, s.
     """
@@ -90,11 +96,13 @@ class SupervisedSource:
         self.counter = SampleCounter(requirements.sfreq_hz)
         self._worker = ConnectionWorker(query, requirements, self.counter)
         self._clock = clock
+        self._speed = LinkSpeed(montage.n_channels, "float32", montage.sfreq_hz)
         self._ready: ConnectedStream | None = None  # its header was read, no data flow yet
         self._link: ConnectedStream | None = None  # samples flow
+        self._silent: ConnectedStream | None = None  # they did, and may again
         self._first: ConnectedStream | None = None  # that `connect` found, until it is lost
         self._reported: ConnectedStream | None = None
-        self._looking = False
+        self._begun = self._searching = False
         self._was_live = False
         self._fresh = False
         self._last_at = self._left_at = clock()
@@ -115,6 +123,7 @@ class SupervisedSource:
         the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
+        self._searching = True
         self._worker.find(timeout_s)
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
@@ -126,7 +135,7 @@ class SupervisedSource:
                 raise event.error
             if event is not None:
                 self._apply(event)
-        self._looking = True
+        self._begun = True
         self._first = self._ready
         self._report_connected(self._ready)
         return True
@@ -142,8 +151,7 @@ class SupervisedSource:
             return None
         self._check_for_second()
         self._begin()
-        link = self._link
-        chunk = self._await_opened(timeout_s) if link is None else self._receive(link, timeout_s)
+        chunk = self._next_chunk(timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
         return self._arrived(self._link.binding.apply(chunk))
@@ -153,18 +161,19 @@ class SupervisedSource:
         if self.state is StreamState.STOPPING:
             return
         self._machine.to(StreamState.STOPPING)
-        link, self._link, self._ready = self._link or self._ready, None, None
-        self._worker.end(None if link is None else link.inlet, _CLOSE_S)
+        links = [link for link in (self._link, self._ready, self._silent) if link is not None]
+        self._link = self._ready = self._silent = None
+        self._worker.end([link.inlet for link in links], _CLOSE_S)
 
     def _begin(self) -> None:
         """Let samples flow, from the first pull on."""
         if self._ready is not None:
             self._worker.open(self._ready, self._requirements)
             self._ready = None
-        elif not self._looking:
+        elif not self._begun:
             self._machine.report(StreamState.WAITING.value)
-            self._looking = True
-            self._worker.reconnect(None, self._requirements)
+            self._begun = True
+            self._search(None)
 
     def _check_for_second(self) -> None:
         """Refuse a second stream that matches, seen while the first is connected."""
@@ -176,41 +185,73 @@ class SupervisedSource:
                 raise event.error
 
     def _next_event(self, timeout_s: float) -> ConnectionEvent | None:
-        try:
+        with contextlib.suppress(queue.Empty):
             return self._worker.events.get(timeout=max(timeout_s, 1e-3))
-        except queue.Empty:
-            if not self._worker.alive and self.state is not StreamState.STOPPING:
-                raise RuntimeError("the thread that looks for the stream has died") from None
-            return None
-
-    def _await_opened(self, timeout_s: float) -> Chunk | None:
-        end = time.monotonic() + timeout_s
-        while (event := self._next_event(end - time.monotonic())) is not None:
-            self._apply(event)
-            if isinstance(event, ConnectionOpened):
-                return event.chunk
+        if not self._worker.alive and self.state is not StreamState.STOPPING:
+            raise RuntimeError("the thread that looks for the stream has died")
         return None
+
+    def _await_opened(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not self._link and (event := self._next_event(end - time.monotonic())) is not None:
+            self._apply(event)
+
+    def _next_chunk(self, timeout_s: float) -> Chunk | None:
+        """From the connection that fell silent, if it is first, or else from the one opened."""
+        if self._silent is not None:
+            chunk = self._pull_silent(self._silent)
+            if chunk is not None:
+                return chunk
+            timeout_s = min(timeout_s, _TURN_S)
+        if self._link is None:
+            self._await_opened(timeout_s)
+            return None
+        return self._receive(self._link, timeout_s)
+
+    def _pull_silent(self, link: ConnectedStream) -> Chunk | None:
+        """Samples of the connection that fell silent: from the first on, it alone is used."""
+        try:
+            chunk = link.inlet.pull(0.0)
+        except StreamLostError:
+            self._silent = None
+            self._worker.close(link.inlet)
+            return None
+        if chunk is None or not chunk.n_samples:
+            return None
+        self._worker.rest()
+        if self._link is not None:
+            self._worker.close(self._link.inlet)
+        self._link, self._silent, self._searching = link, None, False
+        self._left_at, self._fresh = self._clock(), True
+        if link is not self._reported:
+            self._report_connected(link)
+        return chunk
 
     def _apply(self, event: ConnectionEvent) -> None:
         """Turn what the worker reports into the state of the stream."""
         match event:
-            case ConnectionStarted(candidate):
-                self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
-            case ConnectionFailed(Problem.UNREACHABLE, error):
-                self._machine.to(self._away, reason=str(error))
-            case ConnectionFailed(Problem.REFUSED, error):
-                self._machine.to(StreamState.REFUSED, reason=str(error))
             case ConnectionFailed(Problem.SEARCH_FAILED, error):
                 self._machine.report("search_failed", reason=str(error))
             case ConnectionFailed(_, error, link) if link and link in (self._link, self._ready):
                 self._link = self._ready = None
                 self._requirements = self._requirements_before
                 self._machine.to(StreamState.REFUSED, reason=str(error))
-                self._worker.reconnect(link.inlet, self._requirements)
+                self._worker.close(link.inlet)
+                self._search(None)
+            case ConnectionOpened(link) if not self._searching:
+                self._worker.close(link.inlet)  # samples came from the silent one meanwhile
+            case _ if not self._searching:
+                pass
+            case ConnectionStarted(candidate):
+                self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
+            case ConnectionFailed(Problem.UNREACHABLE, error):
+                self._machine.to(self._away, reason=str(error))
+            case ConnectionFailed(Problem.REFUSED, error):
+                self._machine.to(StreamState.REFUSED, reason=str(error))
             case HeaderAccepted(link):
                 self._ready = link
-            case ConnectionOpened(link, _):
-                self._link = link
+            case ConnectionOpened(link):
+                self._link, self._searching = link, False
                 self._last_at = self._left_at = self._clock()
                 self._amplitude.reset()
                 self._fresh = True
@@ -218,30 +259,26 @@ class SupervisedSource:
                     self._report_connected(link)
                 self._machine.to(StreamState.WARMING)
 
+    def _search(self, lost: Candidate | None) -> None:
+        self._searching = True
+        self._worker.reconnect(lost, self._requirements)
+
     @property
     def _away(self) -> StreamState:
         return StreamState.LOST if self._was_live else StreamState.WAITING
 
     def _report_connected(self, link: ConnectedStream) -> None:
         self._reported = link
-        row = link.candidate.row
+        row, sample_format = link.candidate.row, link.candidate.sample_format
+        self._speed = LinkSpeed(row.n_channels, sample_format, self.montage.sfreq_hz)
         # From now on, what a reconnect changes is refused or reported.
         self._requirements_before = self._requirements
         self._requirements = replace(
             self._requirements,
             source_id=row.source_id or self._requirements.source_id,
-            sample_format=link.candidate.sample_format,
+            sample_format=sample_format,
         )
-        self._machine.report(
-            "connected",
-            stream=row.name,
-            source_id=row.source_id,
-            host=row.host,
-            channels=link.inlet.montage.n_channels,
-            rate_hz=link.inlet.montage.sfreq_hz,
-            missing=list(link.binding.missing),
-            notes=[*link.inlet.notes, *link.binding.notes],
-        )
+        self._machine.report("connected", **link.summary)
 
     def _receive(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
         came_at = self._clock()
@@ -250,11 +287,13 @@ class SupervisedSource:
         try:
             chunk = link.inlet.pull(wait_s)
         except StreamLostError as error:
+            self._worker.close(link.inlet)
             self._lose(link, str(error))
             return None
         self._left_at = self._clock()
         self._excuse(self._left_at - came_at - wait_s)
         if chunk is not None and not chunk.n_samples:
+            self._speed.nothing_waits()
             self._judge_silence(link)
         return chunk
 
@@ -274,27 +313,33 @@ class SupervisedSource:
             return
         if self.state is StreamState.LIVE:
             self._machine.to(StreamState.STALLED, silent_s=silent_s)
+            return
+        if self.state is StreamState.STALLED:
+            self._silent = link
         else:
-            self._lose(link, f"the stream is there, but sent no sample for {silent_s:.2f} s")
+            self._worker.close(link.inlet)
+        self._lose(link, f"no sample for {silent_s:.2f} s")
 
     def _lose(self, link: ConnectedStream, reason: str) -> None:
-        """Leave the inlet to the worker: dropping it may block."""
         self._link = self._first = None
         self._machine.to(self._away, reason=reason)
-        self._worker.reconnect(link.inlet, self._requirements)
+        self._search(link.candidate)
 
     def _arrived(self, chunk: Chunk) -> Chunk:
         self._last_at = self._clock()
+        if self._silent is not None:
+            self._worker.close(self._silent.inlet)
+            self._silent = None
         recovered, self._fresh = self._was_live and self._fresh, False
         if self.state is not StreamState.LIVE:
             self._machine.to(StreamState.LIVE)
             self._was_live = True
         if recovered:
             self._machine.report("recovered", gap=chunk.gap)
-        wrong = self._amplitude(chunk)
-        if wrong is not None:
-            reason, factor = wrong
-            self._machine.report("amplitude", reason=reason, factor=factor)
+        if (slow := self._speed(chunk, self._last_at)) is not None:
+            self._machine.report("link_slow", **slow)
+        if (wrong := self._amplitude(chunk)) is not None:
+            self._machine.report("amplitude", reason=wrong[0], factor=wrong[1])
         if self.counter.next_sample >= self._clock_due:
             every = round(_REPORT_CLOCK_S * self.montage.sfreq_hz)
             self._clock_due = self.counter.next_sample + every

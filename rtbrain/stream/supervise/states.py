@@ -28,14 +28,15 @@ class StreamState(Enum):
 
 _NEXT = {
     "waiting": "connecting refused stopping",
-    "connecting": "warming refused waiting lost stopping",
+    # Live again: samples came over the connection that had fallen silent.
+    "connecting": "warming live refused waiting lost stopping",
     # Refused where it is open: a second stream that matches was seen after it.
     "warming": "live waiting lost refused stopping",
     "live": "stalled lost refused stopping",
     "stalled": "live lost refused stopping",
-    "lost": "connecting refused stopping",
+    "lost": "connecting live refused stopping",
     # Refused again: for another reason, which is reported.
-    "refused": "connecting refused stopping",
+    "refused": "connecting live refused stopping",
     "stopping": "",
 }
 TRANSITIONS = {

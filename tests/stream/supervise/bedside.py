@@ -1,5 +1,6 @@
 """A supervised source over streams that come and go without sockets, on a virtual clock."""
 
+import math
 import threading
 import time
 
@@ -38,11 +39,13 @@ class FakeInlet:
         self.gone = self.closed = False
         self.opened_in = None
 
-    def pull(self, timeout_s):
-        self.opened_in = self.opened_in or threading.current_thread().name
-        assert not self.closed
+    def open(self):
+        self.opened_in = threading.current_thread().name
         if self.world.hang.is_set():
             self.world.go.wait(DEADLINE_S)
+
+    def pull(self, timeout_s):
+        assert not self.closed
         if self.gone:
             raise StreamLostError(f"stream {self.uid} was there and is gone")
         if self.given:
@@ -60,7 +63,8 @@ class World:
     """Streams that come and go, without sockets."""
 
     def __init__(self):
-        self.there, self.source_ids = {}, {}
+        self.there, self.source_ids, self.seen_s = {}, {}, {}
+        self.n_looks = 0
         self.inlets = []
         self.hang, self.go = threading.Event(), threading.Event()
 
@@ -79,7 +83,10 @@ class World:
             )
             for uid, m in list(self.there.items())
         ]
-        return [Candidate(uid, row, "float32", None) for uid, row in rows]
+        return [
+            Candidate(uid, row, "float32", None, self.seen_s.get(uid, math.inf))
+            for uid, row in rows
+        ]
 
     def only(self, timeout_s, stop):
         found = self._candidates()
@@ -89,8 +96,12 @@ class World:
             raise self.ambiguous_error(found)
         return found[0]
 
-    def all(self, stop):
+    def all(self):
+        self.n_looks += 1
         return self._candidates()
+
+    def again(self, candidate, timeout_s):
+        return next((one for one in self._candidates() if one.uid == candidate.uid), None)
 
     def ambiguous_error(self, candidates):
         return StreamError("several: " + ", ".join(str(one.row) for one in candidates))
@@ -142,12 +153,13 @@ class Bedside:
     def until_state(self, state):
         return self.until(lambda: self.source.state is state)
 
-    def give(self, first, n_samples=20):
+    def give(self, first, n_samples=20, inlet=None):
         """Samples into the newest inlet, numbered from its start, stamped by their number."""
-        montage = self.world.inlets[-1].montage
+        inlet = inlet or self.world.inlets[-1]
+        montage = inlet.montage
         numbers = first + np.arange(n_samples)
         data = np.tile(numbers.astype(np.float32), (montage.n_channels, 1))
-        self.world.inlets[-1].given.append(Chunk(data, 1000 + numbers / SFREQ_HZ))
+        inlet.given.append(Chunk(data, 1000 + numbers / SFREQ_HZ))
 
     def live(self):
         self.world.put("a")

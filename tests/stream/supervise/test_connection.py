@@ -134,7 +134,7 @@ def test_a_data_connection_that_liblsl_cannot_open_is_told_and_tried_again(bedsi
 
     def unopened(candidate):
         inlet = connect(candidate)
-        inlet.pull = failing(inlet.pull, len(bedside.world.inlets) == 1)
+        inlet.open = failing(inlet.open, len(bedside.world.inlets) == 1)
         return inlet
 
     bedside.world.connect = unopened

@@ -160,7 +160,7 @@ def test_a_wrong_stream_is_refused_once_and_the_right_one_found_beside_it(bedsid
     assert words in bedside.fields("refused")["reason"]
     looks = itertools.count()
     look = bedside.world.all
-    bedside.world.all = lambda stop: next(looks) or look(stop)
+    bedside.world.all = lambda: next(looks) or look()
     bedside.until(lambda: next(looks) > 3)
     assert bedside.events.count("refused") == 1
     assert len(bedside.world.inlets) == 2
@@ -192,17 +192,87 @@ def test_a_sender_that_dies_as_the_next_one_comes_is_no_twin(bedside):
     bedside.lose()
     bedside.world.put("b")
     bedside.world.put("c")
-    look = bedside.world.all
-
-    def once(stop):
-        found = look(stop)
-        bedside.world.there.pop("b", None)
-        return found
-
-    bedside.world.all = once
+    bedside.world.seen_s["c"] = 2.0  # not yet longer than one that has ended is still seen
+    bedside.until(lambda: bedside.world.n_looks > 5)
+    assert bedside.source.state is StreamState.LOST
+    del bedside.world.there["b"]
     bedside.until_state(StreamState.WARMING)
     assert bedside.world.inlets[-1].uid == "c"
     assert "refused" not in bedside.events
+
+
+def test_a_stream_that_was_only_just_seen_is_not_taken_before_a_second_can_show_itself(bedside):
+    bedside.live()
+    bedside.lose()
+    bedside.world.put("b")
+    bedside.world.seen_s["b"] = 0.5
+    bedside.until(lambda: bedside.world.n_looks > 5)
+    assert bedside.source.state is StreamState.LOST
+    bedside.world.seen_s["b"] = 1.1
+    bedside.until_state(StreamState.WARMING)
+
+
+def fall_silent(bedside):
+    """Let the stream that is live fall silent, until it is lost."""
+    bedside.world.there.clear()
+    bedside.wait(1.1)
+    bedside.wait(0.4)
+    bedside.until_state(StreamState.LOST)
+
+
+def test_a_connection_that_fell_silent_is_used_again_where_it_delivers_first(bedside):
+    bedside.live()
+    fall_silent(bedside)
+    bedside.give(20, 30)
+    (chunk,) = bedside.until_state(StreamState.LIVE)
+    assert (chunk.gap, chunk.first_sample, chunk.n_samples) == (0, 20, 30)
+    assert bedside.events[-3:] == ["lost", "live", "recovered"]
+    assert bedside.fields("recovered") == {"gap": 0}
+    assert len(bedside.world.inlets) == 1
+    assert not bedside.world.inlets[0].closed
+
+
+def test_a_new_connection_is_used_where_it_delivers_first_and_the_silent_one_dropped(bedside):
+    bedside.live()
+    old = bedside.world.inlets[0]
+    fall_silent(bedside)
+    bedside.world.put("a")
+    bedside.until_state(StreamState.WARMING)
+    assert not old.closed
+    bedside.give(120, 10)
+    (chunk,) = bedside.until_state(StreamState.LIVE)
+    assert (chunk.gap, chunk.first_sample) == (100, 120)
+    bedside.until(lambda: old.closed)
+    assert not bedside.world.inlets[1].closed
+
+
+def test_what_a_new_connection_holds_is_dropped_uncounted_where_the_silent_one_is_first(bedside):
+    bedside.live()
+    old = bedside.world.inlets[0]
+    fall_silent(bedside)
+    bedside.world.put("a")
+    bedside.until_state(StreamState.WARMING)
+    new = bedside.world.inlets[1]
+    bedside.give(120, 10)
+    bedside.give(20, 110, inlet=old)
+    (chunk,) = bedside.until_state(StreamState.LIVE)
+    assert (chunk.gap, chunk.first_sample, chunk.n_samples) == (0, 20, 110)
+    bedside.until(lambda: new.closed)
+    bedside.give(130, 10, inlet=old)
+    (chunk,) = bedside.until(lambda: not old.given)
+    assert (chunk.gap, chunk.first_sample) == (0, 130)
+    assert bedside.source.counter.report.lost == 0
+    assert bedside.source.counter.report.received == 140
+
+
+def test_a_silent_connection_that_breaks_is_let_go_of_and_the_search_goes_on(bedside):
+    bedside.live()
+    fall_silent(bedside)
+    bedside.world.inlets[0].gone = True
+    bedside.source.pull(0.0)
+    bedside.world.put("a")
+    bedside.until_state(StreamState.WARMING)
+    bedside.until(lambda: bedside.world.inlets[0].closed)
 
 
 def test_a_sender_that_does_not_answer_is_tried_again(bedside):

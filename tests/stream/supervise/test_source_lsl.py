@@ -113,6 +113,7 @@ class Ward:
 def hasty(monkeypatch):
     """Do not wait for a second stream to show itself: there is none."""
     monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+    monkeypatch.setattr("rtbrain.stream.supervise.connection._SETTLE_S", 0.0)
 
 
 @pytest.fixture
