@@ -3,7 +3,9 @@
 import itertools
 import os
 import tempfile
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,14 @@ def brain_like(n_channels: int, n_samples: int, sfreq_hz: float, seed: int = 0) 
     signal += 15 * np.sin(2 * np.pi * 60 * t) + 4 * np.sin(2 * np.pi * 120 * t + 1)
     signal += rng.normal(0, 200, (n_channels, 1))
     return signal.astype(np.float32)
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 60.0) -> None:
+    """Wait for a condition; the pauses leave the cores to what it waits for."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
 
 
 def montage_of(n_channels: int, sfreq_hz: float, kind: str = "seeg") -> Montage:

@@ -15,7 +15,7 @@ import pytest
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
 from rtbrain.types import Chunk
 from tests.apps.program import refused, rtbrain
-from tests.conftest import brain_like, montage_of
+from tests.conftest import brain_like, montage_of, wait_until
 from tests.recording.xdf.fakes import read
 from tests.stream.receiving import marker_source
 
@@ -69,9 +69,9 @@ def push(outlet, first, n_samples, start_s=5000.0):
 
 def until_clocks_are_measured(path, n_streams):
     """Wait until the file holds a clock offset of each stream: liblsl measures them for 1 s."""
-    end = time.monotonic() + WITHIN_S
-    while sum(len(one["clock_values"]) > 0 for one in read(path.read_bytes())) < n_streams:
-        assert time.monotonic() < end
+    wait_until(
+        lambda: sum(len(one["clock_values"]) > 0 for one in read(path.read_bytes())) == n_streams
+    )
 
 
 @pytest.mark.lsl

@@ -18,7 +18,7 @@ from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
 from tests.apps.program import refused
-from tests.conftest import brain_like, montage_of
+from tests.conftest import brain_like, montage_of, wait_until
 from tests.recording.xdf.fakes import read
 from tests.stream.receiving import lsl_source, marker_source
 from tests.test_live_equals_offline import bundle_of
@@ -71,7 +71,7 @@ class Session:
         self.decodes = lsl_source(name=f"{self.name}-decode", timeout_s=WITHIN_S)
         self.n_decodes()
         # What the recorder holds of the signal and of the decodes is on the disk by then.
-        self.until(lambda: len(self.recorded()) >= 3 and self.recorded()[-1]["time_stamps"].size)
+        wait_until(lambda: len(self.recorded()) >= 3 and self.recorded()[-1]["time_stamps"].size)
         (self.child,) = children_of(self.process.pid)
 
     def recorded(self):
@@ -79,11 +79,6 @@ class Session:
             read(self.path.read_bytes(), synchronize_clocks=False),
             key=lambda stream: len(stream["info"]["name"][0]),
         )
-
-    def until(self, condition):
-        end = time.monotonic() + WITHIN_S
-        while not condition():
-            assert time.monotonic() < end
 
     def n_decodes(self):
         """Wait for decodes."""
@@ -151,7 +146,7 @@ def test_a_recorder_that_is_killed_is_told_and_decoding_goes_on(live):
 
 def test_a_decoder_that_is_killed_leaves_a_whole_recording_and_no_recorder(live):
     live.process.kill()
-    live.until(lambda: not runs(live.child))
+    wait_until(lambda: not runs(live.child))
     side = json.loads(live.path.with_suffix(".json").read_text())
     assert side["clean_end"] is True
     assert all("footer" in stream for stream in live.recorded())

@@ -1,7 +1,6 @@
 """A live session from Python: run in a thread, listened to, seen on the network, stopped."""
 
 import threading
-import time
 import uuid
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from rtbrain.live.session import LiveSession
 from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
-from tests.conftest import brain_like, montage_of
+from tests.conftest import brain_like, montage_of, wait_until
 from tests.test_live_equals_offline import bundle_of
 
 SFREQ_HZ = 2048.0
@@ -54,12 +53,6 @@ def name():
     yield name
     done.set()
     thread.join()
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < end
 
 
 @pytest.mark.lsl

@@ -13,7 +13,7 @@ import pytest
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.types import Chunk, Decode, Montage, Quality
-from tests.conftest import brain_like, cut, montage_of
+from tests.conftest import brain_like, cut, montage_of, wait_until
 
 pytestmark = pytest.mark.lsl
 
@@ -238,9 +238,7 @@ def test_a_burst_of_markers_before_anybody_reads_is_whole(source_id, listen):
 def test_what_was_pushed_just_before_the_close_still_arrives(source_id, listen):
     outlet = StatusOutlet("bed", source_id=source_id)
     inlet = listen()
-    end = time.monotonic() + DEADLINE_S
-    while not outlet._stream.has_listeners:
-        assert time.monotonic() < end
+    wait_until(lambda: outlet._stream.has_listeners)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(inlet.pull_sample, DEADLINE_S)
         outlet.emit("stopped")

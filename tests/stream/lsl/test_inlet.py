@@ -15,7 +15,7 @@ from rtbrain.outlet.lsl_stream import (
 )
 from rtbrain.stream.lsl.resolve import list_streams
 from rtbrain.types import Chunk, Montage
-from tests.conftest import brain_like, cut, montage_of
+from tests.conftest import brain_like, cut, montage_of, wait_until
 from tests.stream.receiving import DEADLINE_S, SFREQ_HZ, joined, lsl_source, receive
 
 pytestmark = [pytest.mark.lsl, pytest.mark.usefixtures("hasty")]
@@ -225,9 +225,7 @@ def test_closing_during_a_pull_waits_for_it(outlet, source_id, opened):
     source = opened(source_id=source_id)
     puller = threading.Thread(target=source.pull, args=(1.0,))
     puller.start()
-    end = time.monotonic() + DEADLINE_S
-    while not source._lock.locked():
-        assert time.monotonic() < end
+    wait_until(source._lock.locked)
     started = time.monotonic()
     source.close()
     assert time.monotonic() - started > 0.5

@@ -19,6 +19,7 @@ def until(true: Callable[[], bool], timeout_s: float = 15.0) -> bool:
     while time.monotonic() < end:
         if true():
             return True
+        time.sleep(0.01)  # leaves the cores to what is waited for
     return False
 
 
