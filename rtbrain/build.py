@@ -35,7 +35,7 @@ from rtbrain.signal import (
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
-from rtbrain.types import Decode, Embedding, Floats, Montage, Spectrogram, to_samples
+from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
 
 def build_feature_pipeline(
@@ -46,7 +46,7 @@ def build_feature_pipeline(
     statistics: RunningStatistics | None = None,
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
-    manual_marks: Callable[[], Sequence[str]] | None = None,
+    manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
 ) -> FeaturePipeline:
     """All stages from chunks to embeddings, for a source of these channels and rate.
@@ -290,7 +290,7 @@ def build_signal(
     steps: Sequence[SignalStep],
     montage: Montage,
     on_event: Callable[..., None] | None = None,
-    manual_marks: Callable[[], Sequence[str]] | None = None,
+    manual_marks: Callable[[], Sequence[Mark]] | None = None,
 ) -> Chain:
     """Signal chain of these steps, each built for the montage of the one before.
 

@@ -31,7 +31,7 @@ from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, Pick
 from rtbrain.spectrogram import RunningStatistics, RunningStft
-from rtbrain.types import Floats, Montage
+from rtbrain.types import Floats, Mark, Montage
 
 # Bundles hold the tensors of a channel encoder, whatever its kind, under this name.
 _CHANNEL_ENCODER = "brainbert"
@@ -42,7 +42,7 @@ def build_decoder(
     montage: Montage,
     *,
     on_event: Callable[..., None] | None = None,
-    manual_marks: Callable[[], Sequence[str]] | None = None,
+    manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.

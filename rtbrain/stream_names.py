@@ -1,5 +1,7 @@
 """Names of LSL streams that rtbrain sends: a session's name and a suffix, spelled only here."""
 
+import re
+
 _DECODE = "-decode"
 _STATUS = "-status"
 _RECORDER = "-record"
@@ -30,6 +32,16 @@ def markers_name(name: str) -> str:
 def manual_marks_name(name: str) -> str:
     """``NAME-marks``: marks that a person makes in window NAME."""
     return f"{name}{_MANUAL_MARKS}"
+
+
+def window_source_id(marks: str, window: str) -> str:
+    """Source id under which a live window sends manual marks; `window` is 32 hexadecimal digits."""
+    return f"{marks}-{window}"
+
+
+def is_window(source_id: str, marks: str) -> bool:
+    """Whether a source id is one that a live window gives its manual marks of this name."""
+    return re.fullmatch("[0-9a-f]{32}", source_id.removeprefix(f"{marks}-")) is not None
 
 
 def is_status(stream: str) -> bool:

@@ -14,7 +14,7 @@ from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
 from rtbrain.config import Recipe, find_settings, parse_settings, read_settings, settings_kind
 from rtbrain.decoder import Bundle, LinearReadout, Readout
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.types import Chunk, Decode, Spectrogram
+from rtbrain.types import Chunk, Decode, Mark, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 from tests.test_pipeline import Counts, Heard, Script, Time
 
@@ -152,7 +152,7 @@ def silenced(recipe: str, stage: str) -> list[Decode]:
 
 def marked(recipe: str) -> list[Decode]:
     bundle, _ = shipped(recipe)
-    return decoded(build_decoder(bundle, MONTAGE, manual_marks=lambda: ["bad A8"]))
+    return decoded(build_decoder(bundle, MONTAGE, manual_marks=lambda: [Mark("bad A8")]))
 
 
 def at_nominal_rate(recipe: str) -> list[Decode]:

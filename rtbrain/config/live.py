@@ -23,6 +23,8 @@ class StreamSettings(Settings):
     """Name of the LSL marker stream, for decoders with windows at events."""
     manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
     """Name of the streams in which live windows send contacts marked bad manually; null: none."""
+    mark_senders: tuple[str, ...] | None = None
+    """Source ids or hosts whose manual marks count, each as the operator's; null: everybody's."""
     fieldtrip: str | None = Field(default=None, pattern=r"^[^:\s]+:\d{1,5}$")
     """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
     mne_client: str | None = Field(default=None, min_length=1)

@@ -15,7 +15,7 @@ from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.stage import Source, Stage
 from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Times
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Mark, Montage, Times
 
 
 class VirtualSession:
@@ -122,7 +122,7 @@ def decoder_for(
 
     Contacts that the recording marks as bad are masked as those that an operator marks live.
     """
-    bad = [f"bad {name}" for name in recording.bad if name in bundle.montage.names]
+    bad = [Mark(f"bad {name}") for name in recording.bad if name in bundle.montage.names]
     return build_decoder(
         bundle, bundle.montage, manual_marks=(lambda: bad) if bad else None, runtime=runtime
     )

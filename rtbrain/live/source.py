@@ -80,8 +80,8 @@ def open_manual_marks(
     settings: DecodeSettings, on_event: Callable[..., None]
 ) -> ManualMarks | None:
     """Contacts marked bad manually; None where the settings name no stream of them."""
-    name = settings.stream.manual_marks
-    return None if name is None else ManualMarks(name, on_event=on_event)
+    name, senders = settings.stream.manual_marks, settings.stream.mark_senders
+    return None if name is None else ManualMarks(name, on_event=on_event, senders=senders)
 
 
 def rate_check(source: Source) -> Callable[[], str]:

@@ -1,5 +1,6 @@
 """The signal chain: stages from chunks to chunks in a row, and those that select channels."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -7,7 +8,11 @@ import numpy as np
 from rtbrain.errors import MontageError
 from rtbrain.signal.filters import Resample
 from rtbrain.stage import SignalStage
-from rtbrain.types import OPERATOR_MARK, Chunk, Floats, Montage
+from rtbrain.types import Chunk, Floats, Mark, Montage
+
+# Strangers may send any text: so many of their labels are remembered, and marks of a contact.
+_MAX_UNKNOWN = 256
+_MAX_AUTHORS = 8
 
 
 class Chain:
@@ -76,16 +81,20 @@ class ManualMask:
     the contact is back at once unless something else is wrong with it. A gap changes nothing.
 
     `read_marks` gives the marks that arrived since the last call, without waiting: ``bad LABEL``,
-    ``good LABEL``, or ``bad?``, a request to repeat all marks; other texts are ignored. `on_event`
-    is called with ``("channel_bad", channel=label, reason=text)``, ``("channel_good", ...)`` and,
-    for a label that is not in the montage, ``("channel_unknown", channel=label)``.
+    ``good LABEL``, or ``bad?``, a request to repeat all marks; other texts are ignored. A contact
+    is bad as long as anybody's mark stands; authors withdraw their own, the operator withdraws all.
+
+    `on_event` is called with ``("channel_bad", channel=label, reason=text, source_id=text,
+    host=text)`` for the author, ``("channel_good", ...)`` for who withdrew the last mark,
+    ``("mark_refused", ...)`` for who may not, and, once for a label that is not in the montage,
+    ``("channel_unknown", ...)``.
     """
 
     def __init__(
         self,
         montage: Montage,
         *,
-        read_marks: Callable[[], Sequence[str]],
+        read_marks: Callable[[], Sequence[Mark]],
         on_event: Callable[..., None] | None = None,
     ) -> None:
         self.montage = montage
@@ -97,6 +106,9 @@ class ManualMask:
     def reset(self) -> None:
         """Forget all marks, without an event."""
         self._marked = np.zeros(self.montage.n_channels, np.bool_)
+        self._marks: dict[int, dict[tuple[str, str], Mark]] = {}  # by row and author
+        self._unknown: deque[str] = deque(maxlen=_MAX_UNKNOWN)
+        self._refused: deque[tuple[str, tuple[str, str]]] = deque(maxlen=_MAX_UNKNOWN)
 
     @property
     def bad(self) -> tuple[str, ...]:
@@ -105,29 +117,56 @@ class ManualMask:
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk with NaN for contacts that are marked; the same chunk where none is."""
-        for text in self._read_marks():
-            self._take(text)
+        for mark in self._read_marks():
+            self._take(mark)
         if not self._marked.any():
             return chunk
         data: Floats = chunk.data.copy()
         data[self._marked] = np.nan
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
-    def _take(self, text: str) -> None:
-        if text == "bad?":
-            for name in self.bad:
-                self._report("channel_bad", channel=name, reason=OPERATOR_MARK)
+    def _take(self, mark: Mark) -> None:
+        if mark.text == "bad?":
+            for marked, marks in self._marks.items():
+                for given in marks.values():
+                    self._report("channel_bad", self.montage.names[marked], given)
             return
-        verdict, _, name = text.partition(" ")
+        verdict, _, name = mark.text.partition(" ")
         if verdict not in ("bad", "good"):
             return
         row = self._row_of.get(name)
         if row is None:
-            self._report("channel_unknown", channel=name)
-        elif self._marked[row] != (verdict == "bad"):
-            self._marked[row] = verdict == "bad"
-            self._report(f"channel_{verdict}", channel=name, reason=OPERATOR_MARK)
+            if name not in self._unknown:
+                self._unknown.append(name)
+                self._report("channel_unknown", name, mark)
+        elif verdict == "good":
+            self._withdraw(row, mark)
+        else:
+            marks = self._marks.setdefault(row, {})
+            if mark.author not in marks and len(marks) < _MAX_AUTHORS:
+                marks[mark.author] = mark
+                self._marked[row] = True
+                self._report("channel_bad", name, mark)
 
-    def _report(self, event: str, **fields: str) -> None:
+    def _withdraw(self, row: int, mark: Mark) -> None:
+        name, marks = self.montage.names[row], self._marks.get(row, {})
+        if not marks:
+            return
+        if mark.by_operator:
+            marks.clear()
+        elif marks.pop(mark.author, None) is None:
+            if (name, mark.author) not in self._refused:
+                self._refused.append((name, mark.author))
+                self._report("mark_refused", name, mark)
+            return
+        if marks:  # of others
+            self._report("channel_bad", name, next(iter(marks.values())))
+            return
+        del self._marks[row]
+        self._marked[row] = False
+        self._report("channel_good", name, mark)
+
+    def _report(self, event: str, channel: str, mark: Mark) -> None:
         if self._on_event is not None:
-            self._on_event(event, **fields)
+            who = {"source_id": mark.source_id, "host": mark.host}
+            self._on_event(event, channel=channel, reason=mark.reason, **who)

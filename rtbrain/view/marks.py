@@ -1,5 +1,7 @@
 """The operator's marks over LSL: what happened, and which contacts are bad."""
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from uuid import uuid4
 
@@ -15,11 +17,13 @@ from PySide6.QtWidgets import (
 )
 
 from rtbrain.outlet import MarkerOutlet
-from rtbrain.stream_names import manual_marks_name
-from rtbrain.types import OPERATOR_MARK
+from rtbrain.stream_names import manual_marks_name, window_source_id
+from rtbrain.types import MANUAL_MARK
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 
 _MAX_CHARS = 200
+# Whoever says again and again that it listens gets no flood of marks for an answer.
+_REPEAT_EVERY_S = 1.0
 REPEAT_REQUEST = "bad?"
 DEFAULT_LABELS = (
     "event",
@@ -37,13 +41,15 @@ class MarkOutlet:
     """The marker stream ``NAME-marks``: one string per mark, stamped when it is sent.
 
     ``bad LABEL`` and ``good LABEL`` exclude a contact from decoding, or include it again; ``bad?``
-    asks decoders to report every contact that is marked. Any other text is a remark.
+    asks decoders to report every contact that is marked. Any other text is a remark. `window` is
+    the identity of the author of the marks, 32 hexadecimal digits; by default a new one.
     """
 
-    def __init__(self, name: str = "rtbrain-view") -> None:
+    def __init__(self, name: str = "rtbrain-view", window: str | None = None) -> None:
         self.name = manual_marks_name(name)
         # Two windows may send under one name: decoders listen to both.
-        self._outlet = MarkerOutlet(self.name, source_id=f"{self.name}-{uuid4().hex}")
+        source_id = window_source_id(self.name, window or uuid4().hex)
+        self._outlet = MarkerOutlet(self.name, source_id=source_id)
 
     def send(self, text: str) -> str:
         """Send a mark on one line, stamped now; returns what was sent."""
@@ -61,6 +67,15 @@ class MarkOutlet:
         for label in labels:
             self.mark_contact(label, True)
         self.send(REPEAT_REQUEST)
+
+
+def window_identity(settings: QSettings) -> str:
+    """Identity of a user's windows, kept, so that one that is opened again may undo their marks."""
+    kept = str(settings.value("marks/window", ""))
+    if not re.fullmatch("[0-9a-f]{32}", kept):
+        kept = uuid4().hex
+        settings.setValue("marks/window", kept)
+    return kept
 
 
 class MarkLabels:
@@ -102,14 +117,15 @@ class OperatorMarks:
         self._outlet = outlet
         self._show_message = show_message
         self._status_live = False
+        self._repeats, self._repeat_at = False, -math.inf
         self.labels = labels
         self.contact = ""
         self.on_change: Callable[[], None] = lambda: None
 
     @property
     def chosen_is_bad(self) -> bool:
-        """Whether an operator marked the chosen contact as bad, in this window or another."""
-        return self._session.bad.get(self.contact) == OPERATOR_MARK
+        """Whether anybody marked the chosen contact as bad, in this window or another."""
+        return self._session.bad.get(self.contact, "").startswith(MANUAL_MARK)
 
     def choose(self, label: str) -> None:
         """Choose the contact that `toggle_bad` marks."""
@@ -143,9 +159,15 @@ class OperatorMarks:
         status = next((feed for feed in self._session.feeds if feed.kind == "status"), None)
         live = status is not None and status.state == "live"
         listens = any(event.event == "manual_marks" for event in update.events)
-        if (live and not self._status_live) or listens:
+        self._repeats |= (live and not self._status_live) or listens
+        if self._repeats and update.now >= self._repeat_at:
+            self._repeats, self._repeat_at = False, update.now + _REPEAT_EVERY_S
             self._outlet.repeat(sorted(self._session.marked))
         self._status_live = live
+        for event in update.events:
+            if event.event == "mark_refused":
+                bad = self._session.bad.get(str(event.fields.get("channel")), "")
+                self._show_message(f"{event.fields.get('channel')} stays bad, {bad}")
         if any(event.event.startswith("channel_") for event in update.events):
             self.on_change()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rtbrain.build import build_signal
 from rtbrain.config import SignalStep
 from rtbrain.signal import ManualMask
-from rtbrain.types import Chunk, Times
+from rtbrain.types import Chunk, Mark, Times
 from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0
@@ -18,21 +18,30 @@ MONTAGE = montage_of(8, SFREQ_HZ)
 SIGNAL = brain_like(8, 2048, SFREQ_HZ)
 
 
+OPERATOR = {"source_id": "", "host": ""}
+STRANGER = {"source_id": "evil", "host": "ward-9"}
+
+
+def by_stranger(text: str) -> Mark:
+    return Mark(text, **STRANGER, by_operator=False)
+
+
 class Heard:
     """Marks that were sent, and the events that followed."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: str | Mark) -> None:
         self.texts = deque(texts)
         self.events: list[tuple[str, dict[str, str]]] = []
 
-    def __call__(self) -> list[str]:
-        return [self.texts.popleft() for _ in range(len(self.texts))]
+    def __call__(self) -> list[Mark]:
+        marks = [self.texts.popleft() for _ in range(len(self.texts))]
+        return [Mark(mark) if isinstance(mark, str) else mark for mark in marks]
 
     def add_event(self, event: str, **fields: str) -> None:
         self.events.append((event, fields))
 
 
-def stage_of(*texts: str) -> tuple[ManualMask, Heard]:
+def stage_of(*texts: str | Mark) -> tuple[ManualMask, Heard]:
     heard = Heard(*texts)
     return ManualMask(MONTAGE, read_marks=heard, on_event=heard.add_event), heard
 
@@ -49,7 +58,9 @@ def test_a_marked_contact_is_nan_and_the_others_are_as_they_were() -> None:
     assert np.isnan(out[2]).all()
     np.testing.assert_array_equal(np.delete(out, 2, 0), np.delete(SIGNAL, 2, 0))
     np.testing.assert_array_equal(SIGNAL, before)
-    assert heard.events == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
+    assert heard.events == [
+        ("channel_bad", {"channel": "A3", "reason": "marked by the operator"} | OPERATOR)
+    ]
 
 
 def test_withdrawing_a_mark_restores_the_contact_and_nothing_is_reported_twice() -> None:
@@ -74,6 +85,51 @@ def test_other_texts_are_no_marks_and_an_unknown_contact_is_reported() -> None:
     assert stage(chunk) is chunk
     unknown = [fields["channel"] for event, fields in heard.events if event == "channel_unknown"]
     assert unknown == ["", " A3", "Z9"]
+
+
+def test_a_mark_names_its_author_who_alone_may_withdraw_it_but_for_the_operator() -> None:
+    other = Mark("good A3", "view-2", "ward-9", by_operator=False)
+    stage, heard = stage_of(by_stranger("bad A3"), other, other)
+    stage(whole())
+    assert stage.bad == ("A3",)
+    bad = {"channel": "A3", "reason": "marked by evil on ward-9"} | STRANGER
+    refused = {"channel": "A3", "source_id": "view-2", "host": "ward-9"}
+    assert heard.events == [
+        ("channel_bad", bad),
+        ("mark_refused", refused | {"reason": "marked by view-2 on ward-9"}),  # told once
+    ]
+    heard.texts += [by_stranger("good A3")]
+    stage(whole())
+    assert stage.bad == ()
+    heard.texts += [by_stranger("bad A3"), "good A3"]
+    stage(whole())
+    assert stage.bad == ()
+    assert [event for event, _ in heard.events[2:]] == [
+        "channel_good",
+        "channel_bad",
+        "channel_good",
+    ]
+
+
+def test_a_stranger_cannot_withdraw_what_the_operator_marked_too() -> None:
+    stage, heard = stage_of(by_stranger("bad A3"), "bad A3", by_stranger("good A3"))
+    stage(whole())
+    assert stage.bad == ("A3",)
+    assert [fields["reason"] for _, fields in heard.events] == [
+        "marked by evil on ward-9",
+        "marked by the operator",
+        "marked by the operator",
+    ]
+    heard.texts += [by_stranger("good A3")]
+    stage(whole())
+    assert stage.bad == ("A3",)
+    assert heard.events[-1][0] == "mark_refused"
+
+
+def test_a_flood_of_unknown_labels_is_reported_once_each_and_remembered_in_bounds() -> None:
+    stage, heard = stage_of(*(by_stranger(f"bad Z{n % 50}") for n in range(5000)))
+    stage(whole())
+    assert len(heard.events) == 50
 
 
 @given(sizes=st.lists(st.integers(0, 300), max_size=12))
@@ -106,4 +162,6 @@ def test_the_chain_masks_a_marked_contact_before_any_reference(with_quality: boo
     others = np.delete(SIGNAL, 2, 0)
     assert np.isnan(wild[2]).all()
     np.testing.assert_allclose(np.delete(wild, 2, 0), others - others.mean(axis=0), atol=1e-3)
-    assert heard.events == [("channel_bad", {"channel": "A3", "reason": "marked by the operator"})]
+    assert heard.events == [
+        ("channel_bad", {"channel": "A3", "reason": "marked by the operator"} | OPERATOR)
+    ]

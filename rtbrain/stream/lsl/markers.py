@@ -1,14 +1,15 @@
 """Markers in over LSL: strings at irregular times, from senders that may go away and come back."""
 
 import queue
+import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pylsl
 
-from rtbrain.errors import StreamError, StreamLostError, quote
+from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
 from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, open_inlet, pull_texts
 from rtbrain.stream.lsl.resolve import (
     StreamWatcher,
@@ -17,12 +18,18 @@ from rtbrain.stream.lsl.resolve import (
     resolve_one,
     stream_summary,
 )
+from rtbrain.stream_names import is_window
+from rtbrain.types import Mark
 
 _BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _LOOK_EVERY_S = 0.25
 _LOOK_S = 0.5
 _CLOSE_S = 1.0
 _MAX_WAITING = 1000  # for a decoder that is busy
+# What strangers may send: characters of a mark, different marks per look, senders.
+_MAX_MARK_CHARS = 200
+_MAX_MARKS = 256
+_MAX_SENDERS = 16
 
 
 class MarkerSource:
@@ -34,9 +41,10 @@ class MarkerSource:
     """
 
     def __init__(self, found: Any) -> None:
-        self._found = found
+        self.found = found
         self.name: str = found.name()
         self.source_id: str = found.source_id()
+        self.host: str = found.hostname()
         if not _carries_texts(found):
             raise StreamError(
                 f"stream {quote(self.name)} is not a marker stream, which has one channel of "
@@ -52,7 +60,7 @@ class MarkerSource:
         Raises a StreamLostError where the stream is gone.
         """
         with self._lock:
-            return [] if self._inlet is None else pull_texts(self._inlet, self._found, timeout_s)
+            return [] if self._inlet is None else pull_texts(self._inlet, self.found, timeout_s)
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -64,30 +72,43 @@ class ManualMarks:
     """Marks of every marker stream of a name, whenever such streams appear.
 
     Looking, connecting and pulling happen in a thread: the decoder never waits for them, and no
-    error of such a stream reaches it. Several windows may send under one name. In the thread that
-    takes the marks, `on_event` is called with ``manual_marks`` where a stream was opened, and once
-    until then with ``manual_marks_failed`` and its ``reason`` where one cannot be received.
+    error of such a stream reaches it. Several windows may send under one name. `senders` are the
+    source ids or hosts whose marks are taken, each of them as the operator's; None takes all, those
+    of live windows on this machine as the operator's.
+
+    In the thread that takes the marks, `on_event` is called with the stream's ``source_id`` and
+    ``host``, and ``manual_marks`` where a stream was opened, ``manual_marks_refused`` where its
+    marks are not taken, and ``manual_marks_failed`` and its ``reason``, once until one is opened,
+    where one cannot be received.
     """
 
-    def __init__(self, name: str, *, on_event: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_event: Callable[..., None],
+        senders: Collection[str] | None = None,
+    ) -> None:
         self._name = name
         self._on_event = on_event
-        self._texts: deque[str] = deque(maxlen=_MAX_WAITING)
+        self._senders = senders
+        self._refused: deque[tuple[str, str]] = deque(maxlen=_MAX_MARKS)
+        self._marks: deque[Mark] = deque(maxlen=_MAX_WAITING)
         self._events: deque[tuple[str, dict[str, str]]] = deque(maxlen=_MAX_WAITING)
         self._failing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="rtbrain-marks", daemon=True)
         self._thread.start()
 
-    def __call__(self) -> list[str]:
-        """Texts since the last call, oldest first; never waits."""
+    def __call__(self) -> list[Mark]:
+        """Marks since the last call, oldest first; never waits."""
         while self._events:
             event, fields = self._events.popleft()
             self._on_event(event, stream=self._name, **fields)
-        texts = []
-        while self._texts:
-            texts.append(self._texts.popleft())
-        return texts
+        marks = []
+        while self._marks:
+            marks.append(self._marks.popleft())
+        return marks
 
     def close(self) -> None:
         """Stop listening; safe to call twice."""
@@ -98,9 +119,9 @@ class ManualMarks:
         watcher = StreamWatcher()
         sources: dict[str, MarkerSource] = {}
         while not self._stopped.wait(_LOOK_EVERY_S):
-            for info in watcher.look():
+            for info in self._wanted(watcher.look()):
                 uid = info.uid()
-                if info.name() != self._name or uid in sources or not _carries_texts(info):
+                if uid in sources or len(sources) >= _MAX_SENDERS:
                     continue
                 source = self._open(info)
                 if source is None:
@@ -109,21 +130,48 @@ class ManualMarks:
                     sources[uid] = source
             for uid, source in list(sources.items()):
                 try:
-                    self._texts.extend(text for _, text in source.pull(0.0))
+                    self._marks.extend(self._read(source))
                 except StreamLostError:
                     del sources[uid]
                     watcher.put_off(uid)
+
+    def _wanted(self, infos: Sequence[Any]) -> list[Any]:
+        """Streams whose marks are taken, the operator's first."""
+        ours = [info for info in infos if info.name() == self._name and _carries_texts(info)]
+        if self._senders is not None:
+            for info in ours:
+                who = info.source_id(), info.hostname()
+                if not set(who) & set(self._senders) and who not in self._refused:
+                    self._refused.append(who)
+                    self._events.append(("manual_marks_refused", _sender(*who)))
+            ours = [i for i in ours if {i.source_id(), i.hostname()} & set(self._senders)]
+        return sorted(ours, key=lambda info: not self._is_operator(info))
+
+    def _is_operator(self, info: Any) -> bool:
+        if self._senders is not None:
+            return True
+        own = info.hostname() == socket.gethostname()
+        return bool(own and is_window(info.source_id(), self._name))
+
+    def _read(self, source: MarkerSource) -> list[Mark]:
+        """New marks of a sender, each once."""
+        texts = [plain_text(text, _MAX_MARK_CHARS) for _, text in source.pull(0.0)]
+        # Of marks that repeat, the last one counts: a flood costs no more than its different texts.
+        latest = list(dict.fromkeys(reversed(texts)))[:_MAX_MARKS][::-1]
+        who, by_operator = _sender(source.source_id, source.host), self._is_operator(source.found)
+        return [Mark(text, **who, by_operator=by_operator) for text in latest]
 
     def _open(self, info: Any) -> MarkerSource | None:
         try:
             source = MarkerSource(info)
         except StreamError as error:
             if not self._failing:
-                self._events.append(("manual_marks_failed", {"reason": str(error)}))
+                who = _sender(info.source_id(), info.hostname())
+                self._events.append(("manual_marks_failed", {"reason": str(error), **who}))
             self._failing = True
             return None
         self._failing = False
-        self._events.append(("manual_marks", {}))
+        self._events.append(("manual_marks", _sender(source.source_id, source.host)))
         return source
 
 
@@ -196,6 +244,10 @@ class SupervisedMarkers:
                     self._results.put(str(error))
                 reported = str(error)
                 self._stopped.wait(_LOOK_EVERY_S)
+
+
+def _sender(source_id: str, host: str) -> dict[str, str]:
+    return {"source_id": plain_text(source_id), "host": plain_text(host)}
 
 
 def _carries_texts(info: Any) -> bool:
