@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from rtbrain.config.flags import names_of
 from rtbrain.live.record import record, selected_names
+from rtbrain.live.recorder_files import parse_duration
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 
 
@@ -34,6 +36,16 @@ def command(
     duration: Annotated[
         float | None, typer.Option("--duration", min=0, help="Stop after this many seconds.")
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Begin another file after 60min, 90s or 2h: OUT_001.xdf ..."),
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect", help="Streams A,B,C: record them, and alarm while one is missing."
+        ),
+    ] = None,
     note: Annotated[
         list[str] | None, typer.Option("--note", help="KEY=VALUE for OUT.json; may be repeated.")
     ] = None,
@@ -41,10 +53,21 @@ def command(
 ) -> None:
     """Record live LSL streams, every sample, into one XDF file."""
     names = [] if everything else selected_names(stream or (), markers or (), decodes or ())
+    expected = names_of(expect, "--expect") or ()
+    names = [] if everything else list(dict.fromkeys([*names, *expected]))
     others = [] if everything else [*(source_id or ()), *(content or ())]
     if not (names or others or everything):
         raise unnamed_stream_error("rtbrain record OUT.xdf --all, or --stream")
-    if not record(
-        out, names, others, name=name, notes=note or (), duration_s=duration, parent=parent
-    ):
+    whole = record(
+        out,
+        names,
+        others,
+        name=name,
+        notes=note or (),
+        expected=expected,
+        split_s=None if split is None else parse_duration(split, "--split"),
+        duration_s=duration,
+        parent=parent,
+    )
+    if not whole:
         raise typer.Exit(1)

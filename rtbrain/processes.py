@@ -79,10 +79,14 @@ def stop_after(
 
 
 def stop_on_signals(parent: int | None = None) -> Callable[[], bool]:
-    """Take SIGINT, SIGTERM and the end of the parent process, if named, as a request to end."""
+    """Take SIGINT, SIGTERM, SIGHUP and the end of the parent, if named, as a request to end.
+
+    SIGHUP comes where the terminal is closed, or the connection to it ends.
+    """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stop.set())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), lambda number, frame: stop.set())
     return lambda: stop.is_set() or (parent is not None and os.getppid() != parent)
 
 

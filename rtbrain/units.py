@@ -121,6 +121,11 @@ class AmplitudeCheck:
             return None
         return find_wrong_unit(amplitude_uv(self._seen))
 
+    @property
+    def done(self) -> bool:
+        """Whether 2 s were measured."""
+        return self._n_seen == self._seen.shape[1]
+
     def reset(self) -> None:
         """Measure again, as after a reconnection."""
         self._n_seen = 0

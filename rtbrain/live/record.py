@@ -1,76 +1,36 @@
 """`rtbrain record`: streams selected, recorded until the end, and shown meanwhile.
 
-The side file OUT.json is written before data flow, and completed at the end.
+Each file has a side file, written before data flow and completed at the end.
 """
 
 import json
-import platform
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pylsl
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-import rtbrain
 from rtbrain.errors import SettingsError, plain_text
-from rtbrain.files import require_writable_file, write_atomically
-from rtbrain.live.recorder import DiskGuard, Recorder
+from rtbrain.live.recorder import Recorder, span_s, stream_counts
+from rtbrain.live.recorder_alarms import DiskGuard, ExpectedStreams
+from rtbrain.live.recorder_files import RecordingFiles, Sidecar, parse_notes
 from rtbrain.live.screen import LiveScreen
 from rtbrain.outlet import StatusOutlet
 from rtbrain.processes import stop_after, stop_on_signals
-from rtbrain.recording.xdf.writer import StreamCounts, open_xdf
 from rtbrain.stream.lsl.raw_inlet import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream_names import decode_name, status_name
 
 _MB = 1e6
-_SIDE_FORMAT = 1
 _STEP_S = 0.05
 # `rtbrain.streams` waits a second for it.
 _SUMMARY_EVERY_S = 0.5
-
-
-class Sidecar:
-    """The side file of a recording."""
-
-    def __init__(self, recording: Path, notes: dict[str, Any]) -> None:
-        self._path = recording.with_suffix(".json")
-        self._content: dict[str, Any] = {
-            "format": _SIDE_FORMAT,
-            "recording": recording.name,
-            "rtbrain": rtbrain.__version__,
-            "python": platform.python_version(),
-            "pylsl": pylsl.__version__,
-            "liblsl": pylsl.library_version() / 100,
-            "notes": notes,
-            "streams": [],
-            "clean_end": False,
-        }
-        try:
-            with self._path.open("x", encoding="utf-8") as file:
-                file.write(self._text())
-        except FileExistsError as error:
-            raise SettingsError(
-                f"{self._path} exists already, and a recording overwrites nothing: choose "
-                "recording another name"
-            ) from error
-        except OSError as error:
-            raise SettingsError(f"{self._path} cannot be made: {error.strerror}") from error
-
-    def complete(self, streams: list[dict[str, Any]], clean_end: bool) -> None:
-        """Add the counts of the streams and how it ended."""
-        self._content |= {"streams": streams, "clean_end": clean_end}
-        write_atomically(self._path, self._text())
-
-    def _text(self) -> str:
-        return json.dumps(self._content, indent=2, ensure_ascii=False) + "\n"
+_SPLIT_AGAIN_S = 10.0
 
 
 def record(
@@ -80,6 +40,8 @@ def record(
     *,
     name: str = "rtbrain-record",
     notes: Sequence[str] = (),
+    expected: Sequence[str] = (),
+    split_s: float | None = None,
     duration_s: float | None = None,
     parent: int | None = None,
 ) -> bool:
@@ -95,6 +57,11 @@ def record(
         Status events are sent as ``NAME-status``.
     notes : sequence of str
         KEY=VALUE for OUT.json.
+    expected : sequence of str
+        Names of streams; an alarm is reported while one of them is not recorded.
+    split_s : float, optional
+        Begin another file after so many seconds: OUT_001.xdf, OUT_002.xdf and so on; no sample is
+        lost between them, and each can be read alone.
     duration_s : float, optional
         When to stop, s from now.
     parent : int, optional
@@ -103,43 +70,54 @@ def record(
     Returns
     -------
     bool
-        Whether every stream of `names` was there, and all their samples are in the file.
+        Whether every stream of `names` and `expected` was there, and all their samples are in the
+        files.
 
     Raises
     ------
     SettingsError
-        The file exists or cannot be made, a note is no KEY=VALUE, or the name is taken.
+        A file exists or cannot be made, a note is no KEY=VALUE, or the name is taken.
     """
     asked_to_stop = stop_on_signals(parent)
-    require_new_recording(out)
-    parsed = parse_notes(notes)
+    files = RecordingFiles(out, parse_notes(notes), split=split_s is not None)
     require_free_name(status_name(name))
-    writer = open_xdf(out)
-    try:
-        side = Sidecar(out, parsed)
-    except SettingsError:
-        writer.close()
-        out.unlink()
-        raise
+    writer = files.open_next()
     status = StatusOutlet(name, source_id=status_name(name))
     screen = LiveScreen(first_line_s=0.0) if parent is None else None
     report = _reporter(status, screen)
     wanted = stream_filter(names, others, own=status_name(name))
     recorder = Recorder(writer, RawInlets(wanted), DiskGuard(out.parent, report), report)
-    report("recording", file=out.name)
-    start_s = time.monotonic()
+    watched = ExpectedStreams(expected, report)
+    needed = list(dict.fromkeys([*names, *expected]))
+    report("recording", file=files.path.name)
+    start_s = summary_at = time.monotonic()
+    split_at = float("inf") if split_s is None else start_s + split_s
     stopping = stop_after(asked_to_stop, duration_s, time.monotonic)
-    summary_at = start_s
+    whole = True
     try:
         while not stopping():
             recorder.step()
+            watched.check(recorder.arriving())
+            now = time.monotonic()
+            # While nothing can be written, the samples wait for room in the file that they are of.
+            if split_s is not None and now >= split_at and not recorder.failing:
+                done, clean = _split(recorder, files, report)
+                whole &= clean
+                split_at = split_at + split_s if done else now + _SPLIT_AGAIN_S
             if screen is not None:
-                screen.show(lambda: _view(recorder, names, time.monotonic() - start_s, screen))
-            if time.monotonic() >= summary_at:
-                summary_at = time.monotonic() + _SUMMARY_EVERY_S
-                status.emit("summary", recording=recorder.recorded_now())
+                screen.show(lambda: _view(recorder, needed, time.monotonic() - start_s, screen))
+            if now >= summary_at:
+                summary_at = now + _SUMMARY_EVERY_S
+                status.emit(
+                    "summary",
+                    recording=recorder.recorded_now(),
+                    file=files.path.name,
+                    missing=watched.missing,
+                )
             time.sleep(_STEP_S)
-        return _finish(recorder, names, side, report)
+        # Before the last samples are written: whoever listens knows of the end in good time.
+        status.emit("stopping")
+        return _finish(recorder, needed, files, report, whole)
     finally:
         if screen is not None:
             screen.close()
@@ -159,26 +137,54 @@ def _reporter(status: StatusOutlet, screen: LiveScreen | None) -> Callable[..., 
     return report
 
 
+def _split(
+    recorder: Recorder, files: RecordingFiles, report: Callable[..., None]
+) -> tuple[bool, bool]:
+    """Go on in the next file: whether there is one, and whether all samples are in the old one."""
+    side = files.side
+    try:
+        writer = files.open_next()
+    except SettingsError as error:
+        report("split_failed", reason=str(error))
+        return False, True
+    counts, clean = recorder.go_on_in(writer)
+    report("recording", file=files.path.name)
+    return True, _complete(side, counts, clean, report)
+
+
+def _complete(
+    side: Sidecar, counts: list[dict[str, Any]], clean: bool, report: Callable[..., None]
+) -> bool:
+    """Complete a side file; whether that went well and the recording is whole."""
+    try:
+        side.complete(counts, clean)
+    except OSError as error:
+        report("write_error", reason=f"the side file: {error.strerror or error}")
+        return False
+    return clean
+
+
 def _finish(
-    recorder: Recorder, names: Sequence[str], side: Sidecar, report: Callable[..., None]
+    recorder: Recorder,
+    names: Sequence[str],
+    files: RecordingFiles,
+    report: Callable[..., None],
+    whole: bool,
 ) -> bool:
     clean = recorder.close()
     missing = sorted(set(names) - {entry.name for entry in recorder.entries})
     if missing:
         report("stream_missing", streams=missing)
-    counts = stream_counts(recorder)
-    try:
-        side.complete(counts, clean)
-    except OSError as error:
-        clean = False
-        report("write_error", reason=f"the side file: {error.strerror or error}")
+    whole &= _complete(files.side, stream_counts(recorder), clean, report)
+    totals = [recorder.total(entry) for entry in recorder.entries]
+    named = zip(recorder.entries, totals, strict=True)
     report(
         "stopped",
-        streams={f"{number} {one['name']}": one["samples"] for number, one in enumerate(counts)},
-        dropped=sum(one["dropped"] for one in counts),
-        clean_end=clean,
+        streams={f"{place} {entry.name}": total[0] for place, (entry, total) in enumerate(named)},
+        dropped=sum(n_dropped for _, n_dropped in totals),
+        clean_end=whole,
     )
-    return clean and not missing
+    return whole and not missing
 
 
 def _view(
@@ -190,7 +196,7 @@ def _view(
 
 
 def _line(recorder: Recorder, absent: Sequence[str], passed_s: float) -> str:
-    n_samples = sum(count.n_written for count in recorder.counts.values())
+    n_samples = sum(recorder.total(entry)[0] for entry in recorder.entries)
     line = (
         f"{passed_s:.0f} s: {len(recorder.entries)} streams, {n_samples} samples, "
         f"{recorder.n_bytes / _MB:.1f} MB"
@@ -204,13 +210,14 @@ def _table(recorder: Recorder, absent: Sequence[str], passed_s: float) -> Table:
     for heading in ("stream", "samples", "seconds", "lost", "MB", ""):
         table.add_column(heading, justify="left" if heading in ("stream", "") else "right")
     for entry in recorder.entries:
-        count = recorder.counts[entry.stream_id]
+        n_samples, n_dropped = recorder.total(entry)
+        count = recorder.counts.get(entry.stream_id)
         table.add_row(
             escape(plain_text(entry.name)),
-            f"{count.n_written}",
-            f"{_duration_s(count):.1f}",
-            f"{count.n_dropped}",
-            f"{count.n_bytes / _MB:.2f}",
+            f"{n_samples}",
+            f"{span_s(count) if count else 0.0:.1f}",
+            f"{n_dropped}",
+            f"{count.n_bytes / _MB if count else 0.0:.2f}",
             "[green]live[/]" if entry.inlet is not None else "[red]gone[/]",
         )
     known = {plain_text(entry.name) for entry in recorder.entries}
@@ -241,60 +248,3 @@ def stream_filter(
         return row.name in names or row.source_id in others or row.stream_type in others
 
     return wanted
-
-
-def parse_notes(notes: Sequence[str]) -> dict[str, Any]:
-    """Notes KEY=VALUE; a value that is JSON is taken as such."""
-    parsed: dict[str, Any] = {}
-    for note in notes:
-        key, equals, text = note.partition("=")
-        if not equals or not key.strip():
-            raise SettingsError(f"--note {note!r}: expected KEY=VALUE")
-        if key in parsed:
-            raise SettingsError(f"--note: {key!r} is repeated")
-        try:
-            parsed[key] = json.loads(text)
-        except json.JSONDecodeError:
-            parsed[key] = text
-        # Settings hold names of streams, which may have any sign in them.
-        if isinstance(parsed[key], str) and re.search(r"[/\\]", parsed[key]):
-            raise SettingsError(
-                f"--note {key}: {text!r} looks like a path, and recordings are shared: "
-                "use a plain word"
-            )
-    return parsed
-
-
-def stream_counts(recorder: Recorder) -> list[dict[str, Any]]:
-    """Counts of the samples of each stream of a recording."""
-    return [
-        {
-            "name": count.facts.name,
-            "channels": count.facts.n_channels,
-            "format": count.facts.value_format,
-            "rate_hz": count.facts.sfreq_hz,
-            "samples": count.n_written,
-            "dropped": count.n_dropped,
-            "duration_s": round(_duration_s(count), 6),
-            "clock_offsets": len(count.offsets),
-            "lost_links": entry.n_lost_connections,
-        }
-        for entry in recorder.entries
-        for count in [recorder.counts[entry.stream_id]]
-    ]
-
-
-def _duration_s(count: StreamCounts) -> float:
-    return count.last_stamp - count.first_stamp if count.n_written else 0.0
-
-
-def require_new_recording(out: Path) -> None:
-    """Refuse a recording that could not be made or would overwrite a file."""
-    if out.suffix != ".xdf":
-        raise SettingsError(f"{out}: expected a recording whose name ends in .xdf")
-    require_writable_file(out, "recording")
-    for path in (out, out.with_suffix(".json")):
-        if path.exists():
-            raise SettingsError(
-                f"{path} exists already, and a recording overwrites nothing: choose another name"
-            )

@@ -1,16 +1,18 @@
 """A recording in progress: samples from inlets into the file, events to whoever listens."""
 
 import errno
-import shutil
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from rtbrain.errors import StreamError
+from rtbrain.live.recorder_alarms import DiskGuard
 from rtbrain.recording.xdf.chunks import header_identity, parse_stream_header, repair_header
 from rtbrain.recording.xdf.writer import StreamCounts, XdfWriter
+from rtbrain.stream.lsl.header import StreamHeader
 from rtbrain.stream.lsl.raw_inlet import (
     ClockOffset,
     RawHeader,
@@ -21,15 +23,9 @@ from rtbrain.stream.lsl.raw_inlet import (
     RawInlets,
     RawSamples,
 )
+from rtbrain.types import Chunk
+from rtbrain.units import AmplitudeCheck, to_microvolts
 
-# A warning ten minutes ahead at the measured rate leaves time to make room, or to stop in order.
-FLOOR_S = 600.0
-FLOOR_BYTES = 256 * 1024**2
-_CHECK_EVERY_S = 1.0
-_REPORT_EVERY_S = 10.0
-# Over a shorter time the headers dominate the rate.
-_MEASURED_S = 10.0
-_ENOUGH_AGAIN = 1.1
 # A kill costs the samples since the last flush.
 _FLUSH_EVERY_S = 0.5
 _TRY_AGAIN_S = 1.0
@@ -37,53 +33,8 @@ _ALARM_EVERY_S = 10.0
 _SLOW_S = 1.0
 _INLETS_END_S = 0.3
 _MAX_UNREACHABLE = 256
+_SILENT_S = 3.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-class DiskGuard:
-    """Reports ``disk`` (free bytes) every 10 s, and ``disk_low`` when it falls under the floor.
-
-    The floor is what ten minutes take at the measured rate, and 256 MiB at least.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        report: Callable[..., None],
-        *,
-        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._folder = folder
-        self._report = report
-        self._free_bytes = free_bytes
-        self._clock = clock
-        self._start = clock()
-        self._check_at = self._report_at = self._start
-        self._low = False
-
-    def check(self, n_written: int) -> None:
-        """Check the disk, if that is due."""
-        now = self._clock()
-        if now < self._check_at:
-            return
-        self._check_at = now + _CHECK_EVERY_S
-        try:
-            free = self._free_bytes(self._folder)
-        except OSError:
-            return  # writing fails as well then, and that is reported
-        passed_s = now - self._start
-        rate = n_written / passed_s if passed_s >= _MEASURED_S else 0.0
-        floor = max(FLOOR_BYTES, rate * FLOOR_S)
-        left = {"minutes_left": round(free / rate / 60, 1)} if rate else {}
-        if now >= self._report_at:
-            self._report_at = now + _REPORT_EVERY_S
-            self._report("disk", free_bytes=free, **left)
-        if free < floor and not self._low:
-            self._low = True
-            self._report("disk_low", free_bytes=free, floor_bytes=round(floor), **left)
-        elif free > _ENOUGH_AGAIN * floor:
-            self._low = False
 
 
 @dataclass(slots=True)
@@ -91,10 +42,16 @@ class RecordedStream:
     """A stream of the file."""
 
     name: str
-    stream_id: int
-    identity: str
+    stream_id: int  # 0 where it is not in this file
+    header: bytes
     inlet: RawInlet | None
     n_lost_connections: int = 0
+    offset: ClockOffset | None = None  # the last one
+    t_last: float = -math.inf  # when samples came last, by the recorder's clock
+    n_before: int = 0  # samples in the files before, and those dropped there
+    n_dropped_before: int = 0
+    signal: StreamHeader | None = None
+    amplitude: AmplitudeCheck | None = None
 
 
 class Recorder:
@@ -110,6 +67,7 @@ class Recorder:
     ) -> None:
         self.entries: list[RecordedStream] = []
         self._writer = writer
+        self._n_bytes_before = 0
         self._inlets = inlets
         self._guard = guard
         self._report = report
@@ -133,27 +91,68 @@ class Recorder:
         inlets = [entry.inlet for entry in self.entries if entry.inlet is not None]
         return [(inlet.row.name, inlet.row.source_id) for inlet in inlets]
 
+    def arriving(self) -> set[str]:
+        """Names of the streams that are recorded and, if of a regular rate, not silent."""
+        since = self._clock() - _SILENT_S
+        return {
+            entry.name
+            for entry in self.entries
+            if entry.inlet is not None and (entry.inlet.row.sfreq_hz <= 0 or entry.t_last > since)
+        }
+
+    def total(self, entry: RecordedStream) -> tuple[int, int]:
+        """Samples of a stream in all files, and those dropped."""
+        count = self.counts.get(entry.stream_id)
+        n_written, n_dropped = (count.n_written, count.n_dropped) if count else (0, 0)
+        return entry.n_before + n_written, entry.n_dropped_before + n_dropped
+
+    def go_on_in(self, writer: XdfWriter) -> tuple[list[dict[str, Any]], bool]:
+        """Close the file, and write what comes from now on into another.
+
+        Returns the counts of the streams in the old file, and whether it holds all their samples.
+        """
+        self._close_file()
+        counts = stream_counts(self)
+        clean = not any(count.n_dropped for count in self.counts.values())
+        totals = [self.total(entry) for entry in self.entries]
+        self._n_bytes_before, self._writer = self.n_bytes, writer
+        for entry, (n_samples, n_dropped) in zip(self.entries, totals, strict=True):
+            entry.n_before, entry.n_dropped_before = n_samples, n_dropped
+            entry.stream_id = 0
+            if entry.inlet is not None:
+                self._begin(entry)
+        return counts, clean
+
     @property
     def n_bytes(self) -> int:
-        """Bytes in the file."""
-        return self._writer.n_bytes
+        """Bytes in all files."""
+        return self._n_bytes_before + self._writer.n_bytes
 
     def step(self) -> None:
         """Take new samples, write them when that is due, and check the disk."""
         self._take_all(self._inlets.poll())
         if self._clock() >= self._flush_at:
             self._flush()
-        self._guard.check(self._writer.n_bytes)
+        self._guard.check(self.n_bytes)
 
     def close(self) -> bool:
         """Write the last samples and the footers; whether every sample is in the file."""
         self._take_all(self._inlets.end(_INLETS_END_S))
+        self._close_file()
+        dropped = sum(count.n_dropped for count in self.counts.values())
+        return dropped == 0 and not self.failing
+
+    def _close_file(self) -> None:
         try:
             self._writer.close()
         except OSError as error:
             self._alarm(error)
-        dropped = sum(count.n_dropped for count in self.counts.values())
-        return dropped == 0 and not self.failing
+
+    def _begin(self, entry: RecordedStream) -> None:
+        """Begin a stream in this file, so that the file can be read alone."""
+        entry.stream_id = self._writer.add_stream(entry.header)
+        if entry.offset is not None:
+            self._writer.clock_offset(entry.stream_id, entry.offset.time_s, entry.offset.offset_s)
 
     def _take_all(self, events: list[tuple[RawInlet, RawInletEvent]]) -> None:
         for inlet, event in events:
@@ -162,7 +161,7 @@ class Recorder:
     def _take(self, inlet: RawInlet, event: RawInletEvent) -> None:
         entry = next((entry for entry in self.entries if entry.inlet is inlet), None)
         if isinstance(event, RawHeader):
-            self._add(inlet, event.xml)
+            self._add(inlet, event)
         elif isinstance(event, RawInletRefused):
             self._report("stream_refused", stream=inlet.row.name, reason=event.reason)
         elif isinstance(event, RawInletLost):
@@ -170,26 +169,31 @@ class Recorder:
         elif entry is None:
             return  # its header was refused
         elif isinstance(event, RawSamples):
+            entry.t_last = self._clock()
             self._writer.samples(entry.stream_id, event.values, event.stamps)
+            self._check_amplitude(entry, event)
         elif isinstance(event, ClockOffset):
+            entry.offset = event
             self._writer.clock_offset(entry.stream_id, event.time_s, event.offset_s)
 
-    def _add(self, inlet: RawInlet, xml: bytes) -> None:
-        header = repair_header(xml)
+    def _add(self, inlet: RawInlet, event: RawHeader) -> None:
+        header = repair_header(event.xml)
         row = inlet.row
         try:
             entry = self._returned(inlet, header)
             again = entry is not None
             if entry is None:
-                stream_id = self._writer.add_stream(header)
-                self.entries.append(
-                    RecordedStream(row.name, stream_id, header_identity(header), inlet)
-                )
+                entry = RecordedStream(row.name, 0, header, inlet)
+                self._begin(entry)
+                self.entries.append(entry)
+            entry.t_last, entry.signal = self._clock(), event.signal
+            if event.signal is not None:
+                entry.amplitude = AmplitudeCheck(event.signal.montage)
         except StreamError as error:
             self._report("stream_refused", stream=row.name, reason=str(error))
             inlet.end()
             return
-        repaired = "" if header == xml else "control characters in its header were replaced"
+        repaired = "" if header == event.xml else "control characters in its header were replaced"
         self._report(
             "stream_added",
             stream=row.name,
@@ -206,17 +210,31 @@ class Recorder:
         parse_stream_header(header)
         identity = header_identity(header)
         for entry in self.entries:
-            if entry.inlet is None and entry.identity == identity:
+            if entry.inlet is None and header_identity(entry.header) == identity:
                 entry.inlet = inlet
+                if not entry.stream_id:  # it was away when this file began
+                    self._begin(entry)
                 return entry
         return None
+
+    def _check_amplitude(self, entry: RecordedStream, samples: RawSamples) -> None:
+        """Report once what says that the unit in a signal's header is wrong."""
+        if entry.signal is None or entry.amplitude is None:
+            return
+        data = to_microvolts(samples.values.T, entry.signal.factors)
+        found = entry.amplitude(Chunk(data, samples.stamps))
+        if found is not None:
+            reason, factor = found
+            self._report("amplitude", stream=entry.name, reason=reason, factor=factor)
+        if entry.amplitude.done:
+            entry.amplitude = None
 
     def _lose(self, inlet: RawInlet, entry: RecordedStream | None, reason: str) -> None:
         if entry is not None:
             entry.inlet = None
             entry.n_lost_connections += 1
             count = self.counts[entry.stream_id]
-            n_samples = count.n_written + count.n_waiting
+            n_samples = entry.n_before + count.n_written + count.n_waiting
             self._report("stream_lost", stream=entry.name, samples=n_samples, reason=reason)
         elif inlet.row.name not in self._unreachable:
             # It is tried again every few seconds, and reported once.
@@ -251,3 +269,28 @@ class Recorder:
             "waiting_samples": sum(count.n_waiting for count in counts),
             "dropped_samples": sum(count.n_dropped for count in counts),
         }
+
+
+def stream_counts(recorder: Recorder) -> list[dict[str, Any]]:
+    """Counts of the samples of each stream of a recording."""
+    return [
+        {
+            "name": count.facts.name,
+            "channels": count.facts.n_channels,
+            "format": count.facts.value_format,
+            "rate_hz": count.facts.sfreq_hz,
+            "samples": count.n_written,
+            "dropped": count.n_dropped,
+            "duration_s": round(span_s(count), 6),
+            "clock_offsets": len(count.offsets),
+            "lost_links": entry.n_lost_connections,
+        }
+        for entry in recorder.entries
+        if entry.stream_id
+        for count in [recorder.counts[entry.stream_id]]
+    ]
+
+
+def span_s(count: StreamCounts) -> float:
+    """From the first sample in a file to the last, s."""
+    return count.last_stamp - count.first_stamp if count.n_written else 0.0

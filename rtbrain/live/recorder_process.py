@@ -25,9 +25,13 @@ _ALARMS = {
     "disk_slow",
     "write_error",
     "write_resumed",
+    "split_failed",
     "stream_lost",
     "stream_refused",
     "stream_unreachable",
+    "amplitude",
+    "expected_missing",
+    "expected_recorded",
     "stopped",
 }
 

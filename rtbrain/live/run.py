@@ -10,7 +10,7 @@ from rtbrain.config import DecodeSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.decoder import Bundle, read_bundle
 from rtbrain.errors import SettingsError
-from rtbrain.live.record import require_new_recording
+from rtbrain.live.recorder_files import require_new_recording
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
 from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope
@@ -129,7 +129,7 @@ def session_settings(
             chosen = {key: it for key, it in chosen.items() if key not in _SOURCE_KEYS}
             chosen["name"] = stream
         elif config is None and not any(pair.startswith("stream.") for pair in overrides):
-            raise unnamed_stream_error("rtbrain decode --stream")
+            raise unnamed_stream_error("rtbrain decode --stream", by_id="--set stream.source_id=")
         values["stream"] = chosen | ({} if markers is None else {"markers": markers})
     values |= {} if name is None else {"outlet": {"name": name}}
     values |= {} if bundle is None else {"bundle": str(bundle)}

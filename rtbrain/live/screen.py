@@ -8,8 +8,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from rtbrain.errors import plain_text
+
 _DRAW_EVERY_S = 0.25
 _LINE_EVERY_S = 10.0
+_MAX_CHARS = 2000
 
 # Status events as sentences. An event that says nothing to a reader is an empty text; the fields
 # of an event that is absent here are listed behind its name.
@@ -25,7 +28,7 @@ _SENTENCES: dict[str, str] = {
     "refused": "{reason}",
     "recovered": "the stream is back; samples lost meanwhile: {gap}{lost}",
     "search_failed": "streams cannot be looked for now: {reason}",
-    "amplitude": "{reason}",
+    "amplitude": "{stream}{reason}",
     "link_slow": "the network is too slow: {link_mbit_s} of {data_mbit_s} Mbit/s arrive, and the "
     "signal is {latency_s} s old",
     "rate": "the stream's true rate is {effective_rate_hz} Hz: resampled to {nominal_rate_hz} Hz",
@@ -41,11 +44,14 @@ _SENTENCES: dict[str, str] = {
     "markers_lost": "the markers are lost: {reason}",
     "markers_refused": "the markers are refused: {reason}",
     "markers_recovered": "the markers are back: {stream}",
-    "manual_marks": "channels marked in the live window {stream} are left out",
+    "manual_marks": "channels that {source_id} on {host} marks as bad are left out",
+    "manual_marks_refused": "marks of {source_id} on {host} are not taken: see mark_senders",
+    "manual_marks_failed": "marks of {source_id} on {host} cannot be received: {reason}",
+    "mark_refused": "channel {channel} stays left out: {source_id} on {host} did not mark it",
     # channels
     "channel_bad": "channel {channel} is left out: {reason}",
     "channel_good": "channel {channel} is used again",
-    "channel_unknown": "channel {channel}, marked manually, is none of the decoder's",
+    "channel_unknown": "channel {channel}, {reason}, is none of the decoder's",
     # the decoder
     "runtime": "the encoder runs on {runtime}, {precision}{note}",
     "pace": "one decode takes {step_ms} ms here{hop_ms}",
@@ -59,11 +65,14 @@ _SENTENCES: dict[str, str] = {
     "stream_refused": "{stream} is not recorded: {reason}",
     "stream_unreachable": "{stream} cannot be reached: {reason}",
     "stream_missing": "never found: {streams}",
+    "expected_missing": "ALARM: expected, and not recorded: {streams}",
+    "expected_recorded": "all that is expected is recorded: {streams}",
     "disk": "",
     "disk_low": "the disk is nearly full{free_bytes}{minutes_left}",
     "disk_full": "the disk is full{waiting_samples}{dropped_samples}",
     "disk_slow": "writing took {seconds} s: the disk is slow",
     "write_error": "writing failed: {reason}{waiting_samples}{dropped_samples}",
+    "split_failed": "no next file, this one goes on: {reason}",
     "write_resumed": "writing again{dropped_samples}",
     "recorder": "record: {said}",
     "stopped": "{streams}{decodes}{lost}{skipped}{dropped}{clean_end}",
@@ -82,6 +91,7 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("stream_added", "note"): lambda note: f"; {note}" if note else "",
     ("stream_added", "again"): lambda again: "; it is back" if again else "",
     ("stream_missing", "streams"): lambda names: ", ".join(names),
+    ("amplitude", "stream"): lambda name: f"{name}: ",
     ("disk_low", "free_bytes"): lambda n: f": {n / 1e6:.0f} MB left",
     ("disk_low", "minutes_left"): lambda minutes: f", about {minutes:g} minutes",
     ("stopped", "streams"): lambda counts: (
@@ -109,14 +119,16 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
     """A status event as a sentence for people; empty if there is nothing to say."""
     if event not in _SENTENCES:
         words = ", ".join(f"{key.replace('_', ' ')} {_plain(it)}" for key, it in fields.items())
-        return f"{event.replace('_', ' ')}: {words}" if words else event.replace("_", " ")
-    read = {key: _word(event, key, value) for key, value in fields.items()}
-    return _SENTENCES[event].format_map(_Fields(read))
+        text = f"{event.replace('_', ' ')}: {words}" if words else event.replace("_", " ")
+    else:
+        read = {key: _word(event, key, value) for key, value in fields.items()}
+        text = _SENTENCES[event].format_map(_Fields(read))
+    return plain_text(text, _MAX_CHARS)
 
 
 def _word(event: str, key: str, value: Any) -> str:
     if (event, key) in _WORDS:
-        return _one_line(_WORDS[event, key](value))
+        return _WORDS[event, key](value)
     if key in _COUNTS:
         return _COUNTS[key].format(value) if value else ""
     return _plain(value)
@@ -131,11 +143,7 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
-    return _one_line(str(value))
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return str(value)
 
 
 class _Console(Console):

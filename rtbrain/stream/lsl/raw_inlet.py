@@ -18,7 +18,8 @@ import pylsl
 from pylsl.lib import lib
 from pylsl.util import LostError
 
-from rtbrain.errors import StreamLostError, quote
+from rtbrain.errors import MontageError, StreamError, StreamLostError, quote
+from rtbrain.stream.lsl.header import StreamHeader, read_header
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     fetch_full_info,
@@ -27,7 +28,7 @@ from rtbrain.stream.lsl.inlet import (
     measure_clock,
 )
 from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, stream_summary
-from rtbrain.types import Times
+from rtbrain.types import CONTACT_KINDS, Times
 
 _BUFFER_S = 360
 # liblsl makes room for all of them at once, 16 bytes each.
@@ -48,6 +49,7 @@ class RawHeader:
     """The stream is connected; its samples follow."""
 
     xml: bytes
+    signal: StreamHeader | None = None  # None of a stream that is no signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +146,7 @@ class RawInlet:
                 )
                 info = fetch_full_info(inlet, self._found, ANSWER_S)
                 inlet.open_stream(ANSWER_S)
-                self._report(RawHeader(lib.lsl_get_xml(info.obj)))
+                self._report(RawHeader(lib.lsl_get_xml(info.obj), _signal_header(info)))
                 self._read(inlet)
         except StreamLostError as error:
             self._report(RawInletLost(str(error)))
@@ -179,6 +181,15 @@ class RawInlet:
         # The last samples are still wanted, if there is room for them.
         if not self.events.full():
             self.events.put(event)
+
+
+def _signal_header(info: Any) -> StreamHeader | None:
+    """Header of a stream that has contacts; None of any other."""
+    try:
+        header = read_header(info)
+    except (StreamError, MontageError):
+        return None
+    return header if CONTACT_KINDS & set(header.montage.kinds) else None
 
 
 class _NumericPull:
