@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from rtbrain.config.flags import NpyRate, XdfStream, names_of
+from rtbrain.errors import printable
 from rtbrain.recording.export import default_export_path, export_recording
 from rtbrain.recording.open import read_recording
 
@@ -44,7 +45,7 @@ def command(
     opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
     try:
         for note in opened.notes:
-            console.print(note)
+            console.print(printable(note))
         written, notes = export_recording(
             opened,
             out or default_export_path(Path(recording), to.value),
@@ -57,7 +58,7 @@ def command(
     finally:
         opened.close()
     for note in notes:
-        console.print(note)
+        console.print(printable(note))
     montage = opened.montage
     console.print(
         f"{written}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "

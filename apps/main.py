@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, plain_text
 from rtbrain.processes import default_lsl_scope
 
 USER_MISTAKE = 2
@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def _say(message: str) -> None:
-    typer.echo(f"rtbrain: {' '.join(message.split())}", err=True)
+    typer.echo(f"rtbrain: {plain_text(' '.join(message.split()), len(message))}", err=True)
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

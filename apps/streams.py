@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from rtbrain.stream.lsl.streams import streams
+from rtbrain.tables import table
 
 
 def command(
@@ -20,9 +19,10 @@ def command(
     if not found:
         typer.echo("no streams: start a sender, such as rtbrain simulate", err=True)
         return
-    table = Table("name", "type", "channels", "rate, Hz", "unit", "host", "source id", "read by")
+    rows = []
     for row in found:
         rate = f"{row.sfreq_hz:g}" if row.sfreq_hz > 0 else "irregular"
         texts = (row.name, row.type, str(row.n_channels), rate, row.unit, row.host, row.source_id)
-        table.add_row(*map(escape, texts), escape("\n".join(row.used_by)))
-    Console(soft_wrap=False).print(table)
+        rows.append((*texts, "\n".join(row.used_by)))
+    headings = ("name", "type", "channels", "rate, Hz", "unit", "host", "source id", "read by")
+    Console().print(table("", headings, rows, n_names=len(headings)))

@@ -62,13 +62,19 @@ def quote(text: str) -> str:
     return repr(_cut(text))
 
 
-def plain_text(text: str) -> str:
+def plain_text(text: str, max_chars: int = _MAX_CHARS) -> str:
     """Text from a sender in one line, cut, and with ? for control characters."""
-    return _cut("".join(char if char.isprintable() else "?" for char in text))
+    text = _cut(text, max_chars)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "..."
+def printable(text: str) -> str:
+    """Text for a terminal: ? for all control characters but the ends of lines."""
+    return "\n".join(plain_text(line, len(line)) for line in text.split("\n"))
+
+
+def _cut(text: str, max_chars: int = _MAX_CHARS) -> str:
+    return text if len(text) <= max_chars else text[:max_chars] + "..."
 
 
 def one_line(error: object) -> str:

@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
+
+from rtbrain.errors import plain_text
 
 OnProgress = Callable[[float, float, str], None]
 """``on_progress(done, total, what)``, called after each piece of work."""
@@ -22,7 +25,7 @@ def show_progress(console: Console) -> Iterator[OnProgress]:
 
         def update(done: float, total: float, what: str) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(escape(plain_text(what)), total=total)
             bars.update(tasks[what], completed=done, total=total, visible=done < total)
 
         yield update

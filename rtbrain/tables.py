@@ -6,6 +6,8 @@ from rich.box import HEAVY_HEAD, Box
 from rich.table import Table
 from rich.text import Text
 
+from rtbrain.errors import printable
+
 
 def table(
     title: str,
@@ -17,22 +19,22 @@ def table(
     lines: bool = False,
     box: Box = HEAVY_HEAD,
 ) -> Table:
-    """Table for a rich console; every text is shown as it is, square brackets included.
+    """Table for a rich console; texts are shown as they are, but for control characters.
 
     The first `n_names` columns hold words, which wrap where the terminal is narrow; the numbers in
     the others do not. A `Text` brings its own style. `lines` draws lines between rows, for cells of
     several lines.
     """
-    made = Table(title=Text(title), caption=_text(caption), show_lines=lines, box=box)
+    made = Table(title=_text(title), caption=_text(caption), show_lines=lines, box=box)
     for number, heading in enumerate(headings):
         if number < n_names:
-            made.add_column(Text(heading), overflow="fold")
+            made.add_column(Text(printable(heading)), overflow="fold")
         else:
-            made.add_column(Text(heading), justify="right", no_wrap=True)
+            made.add_column(Text(printable(heading)), justify="right", no_wrap=True)
     for row in rows:
         made.add_row(*(_text(cell) for cell in row))
     return made
 
 
 def _text(cell: str | Text | None) -> Text | None:
-    return Text(cell) if isinstance(cell, str) else cell
+    return Text(printable(cell)) if isinstance(cell, str) else cell

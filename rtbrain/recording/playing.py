@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, plain_text, printable
 from rtbrain.outlet.lsl import MarkerOutlet, SignalOutlet
 from rtbrain.recording.open import amplitude_note, missing_note
 from rtbrain.recording.recording import Recording
@@ -67,7 +67,7 @@ def print_notes(recording: Recording, scale: float) -> None:
 def print_note(note: str) -> None:
     """Print a note to standard error."""
     Console(stderr=True).print(
-        f"note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        printable(f"note: {note}"), style="yellow", highlight=False, markup=False, soft_wrap=True
     )
 
 
@@ -77,7 +77,8 @@ def print_recording(
     """Print what will be played, and the notes about it."""
     montage = source.montage
     console.print(
-        f"replaying {path.name}: {montage.n_channels} channels, {montage.sfreq_hz:g} Hz, "
+        f"replaying {plain_text(path.name)}: {montage.n_channels} channels, "
+        f"{montage.sfreq_hz:g} Hz, "
         f"{source.n_samples / montage.sfreq_hz:.1f} s, {len(recording.events)} events",
         highlight=False,
         markup=False,

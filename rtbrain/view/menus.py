@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import pylsl
@@ -17,7 +16,7 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QDockWidget,
-    QLabel,
+    QGridLayout,
     QMainWindow,
     QMenu,
     QMessageBox,
@@ -28,6 +27,7 @@ from PySide6.QtWidgets import (
 import rtbrain
 from rtbrain.errors import SettingsError
 from rtbrain.view.marks import OperatorMarks
+from rtbrain.view.theme import plain_label, set_tip
 
 RESEARCH_ONLY = (
     "Research use only. rtbrain is not a medical device; nothing it shows may guide treatment."
@@ -88,16 +88,14 @@ class KeysDialog(QDialog):
         rows = [(key.keys, key.tip) for key in KEYS]
         rows += [(f"F{number}", f"Mark: {text}") for number, text in enumerate(labels, 1)]
         rows += more
-        cells = "".join(
-            f"<tr><td><b>{escape(keys)}</b>&nbsp;&nbsp;</td><td>{escape(tip)}</td></tr>"
-            for keys, tip in rows
-        )
-        table = f"<table cellpadding='2'>{cells}</table>"
-        text = QLabel(table, textFormat=Qt.TextFormat.RichText)
+        table = QGridLayout()
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
+                table.addWidget(plain_label(text), row, column)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(text)
+        layout.addLayout(table)
         layout.addWidget(buttons)
 
 
@@ -160,7 +158,7 @@ class Menus:
     def _add(self, menu: str, text: str, keys: str, tip: str, do: Callable[[], object]) -> QAction:
         action = QAction(text, self._window)
         action.setShortcut(keys)
-        action.setToolTip(tip)
+        set_tip(action, tip)
         action.setStatusTip(tip)
         # Qt passes whether the action is checked; the window decides that itself.
         action.triggered.connect(lambda checked=False: do())
@@ -179,7 +177,8 @@ class Menus:
             self.actions[f"F{number + 1}"].setText(text.replace("&", "&&"))
         bad = self.actions["bad"]
         bad.setEnabled(bool(self._marks.contact))
-        bad.setText(f"Mark contact {self._marks.contact} as &bad")
+        contact = self._marks.contact.replace("&", "&&")
+        bad.setText(f"Mark contact {contact} as &bad")
         bad.setChecked(self._marks.chosen_is_bad)
 
 
@@ -201,6 +200,7 @@ def about_dialog(parent: QWidget | None = None) -> QMessageBox:
     listed = "\n".join(f"{name} {version}" for name, version in versions().items())
     box = QMessageBox(parent)
     box.setWindowTitle("About rtbrain")
+    box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"{RESEARCH_ONLY}\n\n{listed}")
     return box
 

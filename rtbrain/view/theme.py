@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QHelpEvent, QPainter
-from PySide6.QtWidgets import QBoxLayout, QLayout, QToolTip, QWidget
+from PySide6.QtGui import QAction, QColor, QFont, QFontMetricsF, QHelpEvent, QPainter
+from PySide6.QtWidgets import QBoxLayout, QLabel, QLayout, QToolTip, QWidget
+
+_MAX_TIP_CHARS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,22 @@ def fill(
             layout.addLayout(item, int(item is stretched))
 
 
+def plain_label(text: str = "", **options: Any) -> QLabel:
+    """Label that shows its text as it is; Qt's own takes tags for markup, whoever wrote them."""
+    return QLabel(text, textFormat=Qt.TextFormat.PlainText, **options)
+
+
+def set_tip(target: QWidget | QAction, text: str) -> None:
+    """Set a tool tip that shows its text as it is."""
+    target.setToolTip(plain_tip(text))
+
+
+def plain_tip(text: str) -> str:
+    """Markup that shows a text as it is, cut: tool tips have no switch for plain text."""
+    lines = escape(text[:_MAX_TIP_CHARS]).replace("\n", "<br>")
+    return f"<span style='white-space:pre-wrap'>{lines}</span>" if lines else ""
+
+
 def paint_text(
     painter: QPainter,
     box: QRectF,
@@ -121,7 +141,7 @@ class ToolTips(QObject):
         if not (isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip):
             return super().eventFilter(watched, event)
         tip = self._tip_at(QPointF(event.pos()))
-        QToolTip.showText(event.globalPos(), tip, self._widget)
+        QToolTip.showText(event.globalPos(), plain_tip(tip), self._widget)
         return True
 
 

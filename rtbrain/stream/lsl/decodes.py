@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from rtbrain.errors import StreamError, StreamLostError, quote
+from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     fetch_full_info,
@@ -24,6 +24,9 @@ from rtbrain.stream_names import decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Floats
 
 MAX_TEXT_CHARS = 200
+# A reason may list streams.
+_MAX_FIELD_CHARS = 1000
+_MAX_NUMBER = 2**63
 _QUALITY = tuple(DECODE_CHANNELS)
 _BUFFER_S = 30
 _TEXT_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
@@ -68,7 +71,7 @@ class StatusEvent:
 
 def decode_header(info: Any) -> DecodeHeader:
     """Header of a decode stream, from its full `pylsl.StreamInfo`; a StreamError if it is none."""
-    labels: tuple[str, ...] = tuple(info.get_channel_labels() or ())
+    labels = tuple(plain_text(text, MAX_TEXT_CHARS) for text in info.get_channel_labels() or ())
     n_outputs = labels.index(_QUALITY[0]) if _QUALITY[0] in labels else 0
     if not n_outputs or labels[n_outputs:] != _QUALITY:
         raise StreamError(
@@ -80,7 +83,7 @@ def decode_header(info: Any) -> DecodeHeader:
     return DecodeHeader(
         info.name(),
         labels[:n_outputs],
-        units[0] or "value",
+        plain_text(units[0] or "value"),
         1 / rate_hz if rate_hz > 0 else None,
         _number(info.desc().child("rtbrain").child_value("delay_s")),
         decoder_contacts(info),
@@ -99,7 +102,7 @@ def decoder_contacts(info: Any) -> tuple[str, ...]:
     contacts: list[str] = []
     node = info.desc().child("montage").child("contacts").child("contact")
     while not node.empty() and len(contacts) < _MAX_CONTACTS:
-        contacts.append(node.child_value("label").strip()[:MAX_TEXT_CHARS])
+        contacts.append(plain_text(node.child_value("label").strip(), MAX_TEXT_CHARS))
         node = node.next_sibling("contact")
     return tuple(filter(None, contacts))
 
@@ -121,16 +124,32 @@ def received_decodes(
 def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
     """Event of a line of a status stream; ``unreadable`` if it holds none.
 
-    A name of the stream goes into the field ``stream``.
+    Anyone on the network may have written it: texts are cut and free of control characters, and
+    numbers that are not finite, or beyond 64 bits, are None. A name of the stream goes into the
+    field ``stream``.
     """
     origin = {"stream": stream} if stream else {}
     try:
-        fields = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+        fields = _plain_values(json.loads(line))
+    # A number of thousands of digits, or brackets within brackets, cost their own line alone.
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
-        return StatusEvent(t, "unreadable", {"text": line[:MAX_TEXT_CHARS], **origin})
+        return StatusEvent(t, "unreadable", {"text": plain_text(line, MAX_TEXT_CHARS), **origin})
     return StatusEvent(t, fields.pop("event"), {**fields, **origin})
+
+
+def _plain_values(value: Any) -> Any:
+    """JSON of a stranger as values that can be shown and computed with."""
+    if isinstance(value, str):
+        return plain_text(value, _MAX_FIELD_CHARS)
+    if isinstance(value, dict):
+        return {plain_text(key, MAX_TEXT_CHARS): _plain_values(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [_plain_values(item) for item in value]
+    if isinstance(value, int | float) and not abs(value) < _MAX_NUMBER:
+        return None
+    return value
 
 
 class DecodeListener:

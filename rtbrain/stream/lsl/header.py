@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from rtbrain.errors import MontageError, StreamError, list_words, quote
+from rtbrain.errors import MontageError, StreamError, list_words, plain_text, quote
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position
 
@@ -48,7 +48,7 @@ def read_header(info: Any) -> StreamHeader:
         kinds = (_kind(None, info.type()),) * n_channels
         units = [""] * n_channels
     factors = _factors(units, names, notes)
-    space = info.desc().child("montage").child_value("space").strip()
+    space = plain_text(info.desc().child("montage").child_value("space").strip())
     positions = _positions(channels, names, space, notes)
     try:
         montage = Montage(
@@ -60,7 +60,7 @@ def read_header(info: Any) -> StreamHeader:
         )
     except MontageError as error:
         raise MontageError(f"stream {name}: {error}") from error
-    origin = info.desc().child("rtbrain").child_value("origin")
+    origin = plain_text(info.desc().child("rtbrain").child_value("origin"))
     return StreamHeader(montage, factors, origin, tuple(notes))
 
 
@@ -125,7 +125,7 @@ def require_plain_labels(labels: Sequence[str], where: str) -> None:
 
 def _kind(node: Any, stream_type: str) -> str:
     kind = node.child_value("type").strip() if node is not None else ""
-    return (kind or stream_type.strip() or "misc").lower()
+    return plain_text(kind or stream_type.strip() or "misc").lower()
 
 
 def _factors(units: Sequence[str], names: Sequence[str], notes: list[str]) -> Times:

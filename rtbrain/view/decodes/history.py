@@ -23,7 +23,7 @@ _BREAK_HOPS = 2.5
 _EVENT_SPAN_S = 0.5
 _EVENT_ROWS = 1024
 _MAX_ROWS = 8192
-_REASONS = 64
+_REASONS, _MAX_REASON = 64, 300
 # A reason is sent when its decode is ready, which is after the end of its window.
 _REASON_AFTER_S = 2.0
 _TOUCHING_S = 1e-6
@@ -78,7 +78,7 @@ class DecodeHistory:
     def note(self, event: StatusEvent) -> None:
         """Note the reason of an ``invalid`` event."""
         if event.event == "invalid":
-            self._reasons.append((event.t, str(event.fields.get("reason", ""))))
+            self._reasons.append((event.t, str(event.fields.get("reason", ""))[:_MAX_REASON]))
 
     @property
     def reason(self) -> str:

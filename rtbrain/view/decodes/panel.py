@@ -5,7 +5,7 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QSizePolicy, QStackedLayout, QWidget
 
 from rtbrain.stream.lsl.decodes import DecodeHeader
 from rtbrain.view.decodes.history import (
@@ -18,7 +18,7 @@ from rtbrain.view.decodes.history import (
 )
 from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill, paint_text, scaled_font
+from rtbrain.view.theme import Theme, fill, paint_text, plain_label, scaled_font, set_tip
 
 _OVER = frozenset({"lost", "ended"})
 _MAX_LANES = 6
@@ -47,7 +47,7 @@ class DecodePanel(QWidget):
         self._history: DecodeHistory | None = None
         self.lanes: list[DecodeLane] = []
         self._old = False
-        self.missing = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.missing = plain_label(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
         self.card = DecisionCard(theme)
         self.canvas: Any = pg.GraphicsLayoutWidget()
         # The default minimum size would keep the window from becoming small.
@@ -94,7 +94,7 @@ class DecodePanel(QWidget):
         spans = self._history.spans(now)
         for lane in self.lanes:
             lane.draw(t, values, spans, now)
-        self.canvas.setToolTip(_tip(spans, now))
+        set_tip(self.canvas, _tip(spans, now))
 
     def restyle(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -145,10 +145,10 @@ def _explain_missing(feed: StreamHealth) -> str:
     if feed.state == "connecting":
         return f"Connecting to the decodes {feed.name}"
     start = "Start a decoder: rtbrain decode --stream NAME --bundle FOLDER"
+    if feed.problem:
+        return f"▲ No decode stream is connected.\n{feed.problem}\nChoose one with --decode"
     if not feed.name:
         return f"○ There is no decode stream.\n{start}"
-    if ": " in feed.name:  # a reason in place of a name
-        return f"▲ No decode stream is connected.\n{feed.name}\nChoose one with --decode"
     return f"○ There is no decode stream {feed.name}.\n{start}"
 
 
@@ -186,7 +186,7 @@ class DecisionCard(QWidget):
         if self.sizeHint() != before:
             self.updateGeometry()
         lines = (decision.title, decision.detail, *decision.quality)
-        self.setToolTip("\n".join(filter(None, lines)))
+        set_tip(self, "\n".join(filter(None, lines)))
         self.update()
 
     def restyle(self, theme: Theme) -> None:

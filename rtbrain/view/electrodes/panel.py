@@ -9,7 +9,6 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QLinearGradient, QPaint
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QStackedLayout,
     QVBoxLayout,
@@ -21,7 +20,7 @@ from rtbrain.types import Chunk, Floats, Montage
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill, paint_text, scaled_font
+from rtbrain.view.theme import Theme, fill, paint_text, plain_label, scaled_font, set_tip
 from rtbrain.view.traces.scene import bad_reason
 
 _DRAW_EVERY_S = 0.25
@@ -61,14 +60,14 @@ class ElectrodePanel(QWidget):
         self.key = ColourBar(theme, self._colours)
         self.choice = QComboBox()
         self.choice.addItems(("Quality", "High-gamma power"))
-        for describe in (self.choice.setAccessibleName, self.choice.setToolTip):
-            describe("What colours the contacts")
+        self.choice.setAccessibleName("What colours the contacts")
+        set_tip(self.choice, "What colours the contacts")
         self.choice.currentIndexChanged.connect(self._invalidate)
         top, shown = QHBoxLayout(), QStackedLayout()
         top.addWidget(self.choice)
         top.addStretch(1)
         text, centre = "Contacts are shown once there is a signal", Qt.AlignmentFlag.AlignCenter
-        self.missing = QLabel(text, alignment=centre, wordWrap=True)
+        self.missing = plain_label(text, alignment=centre, wordWrap=True)
         self._stack = shown
         shown.addWidget(self.missing)
         shown.addWidget(self.map)
@@ -207,7 +206,7 @@ class ColourBar(QWidget):
         shown = ([*warning, *texts], limit)
         if shown != self._shown:
             self._shown = shown
-            self.setToolTip(self.text)
+            set_tip(self, self.text)
             self.update()
 
     def _paint_bar(self, painter: QPainter, x: float, limit: float) -> float:

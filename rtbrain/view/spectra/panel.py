@@ -6,12 +6,12 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QFont, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from rtbrain.types import Montage
 from rtbrain.view.spectra.cache import NO_DATA, PAGE_S, POWER_DB, Z_SCORES, SpectraCache
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill, scaled_font
+from rtbrain.view.theme import Theme, fill, plain_label, scaled_font, set_tip
 
 _MAINS_HZ = (50, 60)
 _POWER_UV2 = (1e-4, 1e5)
@@ -41,11 +41,11 @@ class SpectraPanel(QWidget):
         self._wide_layout: bool | None = None
         self._old = False
         self._contacts = QComboBox()
-        self._contacts.setToolTip("Contact to show  (, and .)")
+        set_tip(self._contacts, "Contact to show  (, and .)")
         self._contacts.setAccessibleName("contact")
         self._contacts.currentIndexChanged.connect(self._choose_row)
-        self.note = QLabel()
-        head, title = QHBoxLayout(), QLabel("Spectra of")
+        self.note = plain_label()
+        head, title = QHBoxLayout(), plain_label("Spectra of")
         fill(
             head,
             title,
@@ -57,9 +57,10 @@ class SpectraPanel(QWidget):
         )
         self.canvas = pg.GraphicsLayoutWidget()
         self.canvas.ci.setContentsMargins(2, 2, 2, 2)
-        self.canvas.setToolTip(
+        set_tip(
+            self.canvas,
             "Left: the encoder's frames (195 ms every 24 ms, 40 bins), z-scored over about 60 s.\n"
-            "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed."
+            "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed.",
         )
         fill(QVBoxLayout(self), head, self.canvas, stretched=self.canvas, spacing=2)
         self._build()

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QToolButton, QWidget
 
-from rtbrain.view.theme import Theme, ToolTips, fill, paint_text, scaled_font
+from rtbrain.view.theme import Theme, ToolTips, fill, paint_text, scaled_font, set_tip
 from rtbrain.view.traces.paint import TraceLines, paint_frame, paint_page, paint_scales
 from rtbrain.view.traces.scene import PAGES_S, Lanes, Scene
 
@@ -161,7 +161,7 @@ class TraceControls(QWidget):
         self.notch = _menu(notches, "Mains filter, in this view only (N)")
         self.kind = _menu([_ALL_KINDS], "Channels whose scale to change")
         self.search = QLineEdit(placeholderText="find a label")
-        self.search.setToolTip("Find a channel by its label (Ctrl+F, then Enter)")
+        set_tip(self.search, "Find a channel by its label (Ctrl+F, then Enter)")
         self.search.setMaximumWidth(140)
         finer = _button("+", "Larger traces (+)", lambda: self.scaled.emit(-1))
         coarser = _button("−", "Smaller traces (−)", lambda: self.scaled.emit(1))
@@ -230,7 +230,7 @@ class TraceControls(QWidget):
 def _menu(texts: Sequence[str], tip: str) -> QComboBox:
     menu = QComboBox()
     menu.addItems(texts)
-    menu.setToolTip(tip)
+    set_tip(menu, tip)
     menu.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return menu
 
@@ -238,7 +238,7 @@ def _menu(texts: Sequence[str], tip: str) -> QComboBox:
 def _button(text: str, tip: str, effect: Callable[[], object]) -> QToolButton:
     button = QToolButton()
     button.setText(text)
-    button.setToolTip(tip)
+    set_tip(button, tip)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.clicked.connect(lambda: effect())
     return button

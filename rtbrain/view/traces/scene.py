@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, to_samples
-from rtbrain.view.streams.finder import pairs_in
+from rtbrain.view.streams.choice import pairs_in
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.theme import Theme
 
@@ -132,7 +132,7 @@ class TracePages:
 
     def mark(self, t: float, text: str) -> None:
         """Add a marker; only the newest are kept."""
-        self._markers.append((t, " ".join(text.split())[:_MAX_TEXT_CHARS]))
+        self._markers.append((t, " ".join(text[: 2 * _MAX_TEXT_CHARS].split())[:_MAX_TEXT_CHARS]))
 
     def markers(self, page_s: float) -> list[tuple[int, str]]:
         """Column and text of the markers on a page of this length, oldest first."""

@@ -1,5 +1,6 @@
 """Decodes and status events, read back from the streams that the outlets make."""
 
+import json
 import time
 from collections import deque
 from uuid import uuid4
@@ -86,8 +87,27 @@ def test_a_stream_of_another_kind_is_refused() -> None:
     sent.close()
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[1]", '{"event": 3}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    ["no JSON", "[1]", '{"event": 3}', "[" * 100_000, '{"event":"disk","n":' + "9" * 5000 + "}"],
+)
 def test_a_line_that_is_no_event_is_unreadable(line: str) -> None:
     event = parse_status_line(1.0, line, "x-status")
     assert event.event == "unreadable"
-    assert event.fields == {"text": line[:200], "stream": "x-status"}
+    cut = line if len(line) <= 200 else f"{line[:200]}..."
+    assert event.fields == {"text": cut, "stream": "x-status"}
+
+
+def test_what_a_line_holds_can_be_shown_and_computed_with() -> None:
+    line = {
+        "event": "disk\x1b[2J",
+        "free_bytes": 10**400,
+        "reason": "<img src=/dev/zero>\x1b]0;x\x07\n" + "x" * 60_000,
+        "bad": {"A\u202e1": [float("nan"), float("inf"), 3, True]},
+    }
+    event = parse_status_line(1.0, json.dumps(line), "x-status")
+    assert event.event == "disk?[2J"
+    assert event.fields["free_bytes"] is None
+    assert event.fields["reason"].startswith("<img src=/dev/zero>?]0;x??xxx")
+    assert len(event.fields["reason"]) < 1100
+    assert event.fields["bad"] == {"A?1": [None, None, 3, True]}

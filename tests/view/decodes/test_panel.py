@@ -173,7 +173,7 @@ def test_the_panel_says_what_is_missing_and_what_to_do(panel_of):
     panel.draw(0.0)
     assert "no decode stream ward" in panel.missing.text()
     assert "rtbrain decode" in panel.missing.text()
-    session.set("decode", name="2 streams: a-decode, b-decode")
+    session.set("decode", problem="2 streams: a-decode, b-decode")
     panel.draw(0.0)
     assert "--decode" in panel.missing.text()
 

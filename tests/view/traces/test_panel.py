@@ -200,7 +200,7 @@ def test_a_tip_shows_why_a_channel_is_bad(qtbot, panel, session):
     tip = panel.canvas.tip(panel.canvas.lane_at(place.y()))
     help_event = QtGui.QHelpEvent(QtCore.QEvent.Type.ToolTip, place, place)
     QtWidgets.QApplication.sendEvent(panel.canvas, help_event)
-    assert QtWidgets.QToolTip.text() == tip
+    assert tip in QtWidgets.QToolTip.text()
     assert "1 bad" in panel.canvas.scene.message
 
 
