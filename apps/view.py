@@ -12,7 +12,6 @@ from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
 from rtbrain.processes import require_display, use_lsl_scope
 from rtbrain.stage import SignalStage
-from rtbrain.stream.lsl.streams import signal_streams, unnamed_stream_error
 from rtbrain.types import Montage
 from rtbrain.view.run import Screenshot, run_window
 
@@ -28,13 +27,18 @@ def command(
     stream: Annotated[
         str | None, typer.Option("--stream", help="Name of the signal; default: the only one.")
     ] = None,
+    source_id: Annotated[
+        str | None,
+        typer.Option("--source-id", help="Source id of the signal, if several have one name."),
+    ] = None,
     decode: Annotated[
         str | None, typer.Option("--decode", help="Name of the decoder; default: the only one.")
     ] = None,
     headless_png: Annotated[
         Path | None,
         typer.Option(
-            "--headless-png", help="Without a screen: save a picture to this file and exit."
+            "--headless-png",
+            help="Without a screen: save a picture of a signal to this file, and exit.",
         ),
     ] = None,
     after: Annotated[
@@ -53,6 +57,7 @@ def command(
     if config is not None:
         settings = load_settings(config, DecodeSettings)
         stream = stream or settings.stream.name
+        source_id = source_id or settings.stream.source_id
         decode = decode or settings.outlet.name
         scope = settings.lsl_scope
     use_lsl_scope(scope)
@@ -63,12 +68,17 @@ def command(
     else:
         require_display()
 
-    if stream is None and len(signals := signal_streams()) > 1:
-        raise unnamed_stream_error("rtbrain view --stream", signals)
     picture = None
     if headless_png is not None:
         picture = Screenshot(headless_png, after, width_px, height_px)
-    run_window(stream, decode, make_chain=build_display_chain, theme=theme, picture=picture)
+    run_window(
+        stream,
+        decode,
+        source_id=source_id,
+        make_chain=build_display_chain,
+        theme=theme,
+        picture=picture,
+    )
 
 
 def _pixels(size: str) -> tuple[int, int]:

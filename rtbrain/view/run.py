@@ -4,6 +4,7 @@ import ctypes
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,17 @@ from pathlib import Path
 from PySide6.QtCore import QMessageLogContext, QSettings, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
-from rtbrain.errors import SettingsError
-from rtbrain.view.marks import MarkOutlet
+from rtbrain.errors import RtbrainError, StreamError, quote
+from rtbrain.stream.lsl.streams import unnamed_stream_error
+from rtbrain.view.marks import MarkOutlet, window_identity
 from rtbrain.view.menus import save_screenshot
+from rtbrain.view.streams.inlets import StreamHealth, feed_of
 from rtbrain.view.streams.session import ViewSession
 from rtbrain.view.traces.panel import BuildChain
 from rtbrain.view.window import MainWindow
 
 _M_ARENA_MAX = -8  # glibc's malloc.h
+_CHOICE_EVERY_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,19 @@ def run_window(
     stream: str | None,
     decode: str | None,
     *,
+    source_id: str | None = None,
     make_chain: BuildChain,
     theme: str | None,
     picture: Screenshot | None,
 ) -> None:
-    """Show the window until it is closed, by the user or by SIGINT or SIGTERM.
+    """Show the window until it is closed, by the user or by SIGINT, SIGTERM or SIGHUP.
 
     Parameters
     ----------
     stream, decode : str or None
         Names of the signal and of the decoder; None selects the only one.
+    source_id : str, optional
+        Source id of the signal, where several have one name.
     make_chain : callable
         Makes the display's signal chain from a reference, a mains frequency and a montage.
     theme : str or None
@@ -54,8 +61,10 @@ def run_window(
 
     Raises
     ------
+    StreamError
+        The picture would show nothing: there is no such stream, or it sent no sample.
     SettingsError
-        The picture cannot be written.
+        The picture cannot be written, or several signals are there and none is named.
     """
     limit_malloc_arenas()
     if picture is not None:
@@ -67,19 +76,20 @@ def run_window(
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
-        session = ViewSession(stream=stream, decode=decode)
+        session = ViewSession(stream=stream, decode=decode, source_id=source_id)
         stack.callback(session.close)
-        window = MainWindow(session, MarkOutlet(), settings, make_chain=make_chain, theme=theme)
-        failed: list[SettingsError] = []
+        outlet = MarkOutlet(window=window_identity(settings))
+        window = MainWindow(session, outlet, settings, make_chain=make_chain, theme=theme)
+        failed: list[RtbrainError] = []
         if picture is not None:
             scale = window.devicePixelRatioF()
             window.resize(round(picture.width_px / scale), round(picture.height_px / scale))
-            QTimer.singleShot(
-                round(1000 * picture.after_s), lambda: _save_and_close(window, picture.path, failed)
-            )
+            photographer = _Photographer(window, session, stream, picture, failed)
+            stack.callback(photographer.stop)
         # Python handles signals between the polls of the window.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: window.close())
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), lambda *_: window.close())
         window.show()
         application.exec()
         if failed:
@@ -92,12 +102,60 @@ def _print_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> N
         print(text, file=sys.stderr)
 
 
-def _save_and_close(window: MainWindow, path: Path, failed: list[SettingsError]) -> None:
-    try:
-        save_screenshot(window, path)
-    except SettingsError as error:
-        failed.append(error)
-    window.close()
+class _Photographer:
+    """Saves a picture of the window when it is time, if it shows anything, and closes it."""
+
+    def __init__(
+        self,
+        window: MainWindow,
+        session: ViewSession,
+        stream: str | None,
+        picture: Screenshot,
+        failed: list[RtbrainError],
+    ) -> None:
+        self._window, self._session, self._stream = window, session, stream
+        self._picture, self._failed = picture, failed
+        self._timers = [QTimer(interval=_CHOICE_EVERY_MS), QTimer(singleShot=True)]
+        self._timers[0].timeout.connect(self._look_for_choices)
+        self._timers[1].timeout.connect(self._take)
+        self._timers[1].setInterval(round(1000 * picture.after_s))
+        for timer in self._timers:
+            timer.start()
+
+    def stop(self) -> None:
+        for timer in self._timers:
+            timer.stop()
+
+    def _look_for_choices(self) -> None:
+        if choices := sorted(self._session.choices, key=str):
+            self._end(unnamed_stream_error("rtbrain view --stream", choices))
+
+    def _take(self) -> None:
+        missing = what_is_missing(self._session.feeds, self._stream, self._picture.after_s)
+        if missing:
+            self._end(StreamError(f"{missing}; no picture was saved"))
+            return
+        try:
+            save_screenshot(self._window, self._picture.path)
+        except RtbrainError as error:
+            self._failed.append(error)
+        self._window.close()
+
+    def _end(self, error: RtbrainError) -> None:
+        self.stop()
+        self._failed.append(error)
+        self._window.close()
+
+
+def what_is_missing(feeds: Sequence[StreamHealth], stream: str | None, after_s: float) -> str:
+    """Why a picture would not show the signal, nor decodes where none was named; or empty."""
+    signal, decode = feed_of(feeds, "signal"), feed_of(feeds, "decode")
+    if signal.received or (stream is None and decode.received):
+        return ""
+    what = "a signal" if stream is None else f"stream {quote(stream)}"
+    if signal.state == "absent":
+        return signal.problem or f"{what} was not found within {after_s:g} s: start its sender"
+    return f"{what} is there and sent no sample within {after_s:g} s: start its amplifier"
 
 
 def limit_malloc_arenas() -> None:

@@ -8,10 +8,18 @@ from typing import Any
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QMainWindow,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, plain_text
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.view.decodes.panel import DecodePanel
 from rtbrain.view.electrodes.panel import ElectrodePanel
 from rtbrain.view.health.bar import Banner, HealthBar, StatusLine
@@ -19,12 +27,13 @@ from rtbrain.view.marks import REPEAT_REQUEST, MarkLabels, MarkOutlet, OperatorM
 from rtbrain.view.menus import Menus, new_screenshot_path, save_screenshot
 from rtbrain.view.spectra.panel import SpectraPanel
 from rtbrain.view.streams.session import ViewSession
-from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, fill, style_sheet
+from rtbrain.view.theme import DARK, LIGHT, Theme, choose_theme, fill, plain_label, style_sheet
 from rtbrain.view.traces.panel import BuildChain, TracePanel
 
 _POLL_MS = 33
 _DRAW_HZ = 20.0
 _MESSAGE_MS = 8000
+_CHOICE_CHARS = 200
 # Panels that a pause freezes; the state of the streams and the decodes never freeze.
 _PAUSABLE = ("traces", "spectra", "electrodes")
 # Share of the time that drawing may use, averaged over some draws; samples and keys need the rest.
@@ -103,11 +112,14 @@ class MainWindow(QMainWindow):
         super().closeEvent(event)
 
     def _compose(self) -> None:
-        self.waiting = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        self.waiting = plain_label(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        self.chooser = SignalChooser(self._session.choose)
+        waiting = QWidget()
+        fill(QVBoxLayout(waiting), self.waiting, self.chooser, stretched=self.waiting)
         self._pages = QStackedWidget()
-        self._pages.addWidget(self.waiting)
+        self._pages.addWidget(waiting)
         self._pages.addWidget(self.panels["traces"])
-        self.sign = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        self.sign = plain_label(alignment=Qt.AlignmentFlag.AlignCenter)
         self.sign.hide()
         centre = QWidget()
         fill(QVBoxLayout(centre), self.sign, self._pages, stretched=self._pages)
@@ -190,7 +202,9 @@ class MainWindow(QMainWindow):
         for name, panel in self.panels.items():
             if not (self.paused and name in _PAUSABLE):
                 panel.draw(now)
-        self._pages.setCurrentIndex(int(self._session.montage is not None))
+        choices = self._session.choices
+        self.chooser.offer(choices)
+        self._pages.setCurrentIndex(int(self._session.montage is not None and not choices))
         self.waiting.setText(self.status_line.waiting)
         if self._paused_at is not None:
             self.sign.setText(
@@ -263,6 +277,38 @@ def place_docks(window: QMainWindow, docks: dict[str, QDockWidget]) -> None:
     window.resizeDocks([docks["decodes"]], [round(0.3 * width)], across)
     window.resizeDocks(lower, [round(0.64 * width), round(0.36 * width)], across)
     window.resizeDocks(lower, [round(0.31 * height)] * 2, down)
+
+
+class SignalChooser(QWidget):
+    """A button for each of several signals, to choose the one that is meant."""
+
+    def __init__(self, choose: Callable[[StreamSummary], None]) -> None:
+        super().__init__()
+        self._choose = choose
+        self._offered: tuple[StreamSummary, ...] = ()
+        self.buttons: list[QPushButton] = []
+        self._layout = QVBoxLayout(self)
+
+    def offer(self, signals: tuple[StreamSummary, ...]) -> None:
+        """Show these signals; none hides the buttons."""
+        signals = tuple(sorted(signals, key=str))
+        if signals == self._offered:
+            return
+        self._offered = signals
+        for button in self.buttons:
+            self._layout.removeWidget(button)
+            button.deleteLater()
+        self.buttons = []
+        for signal in signals:
+            # Where there is an ampersand, Qt sees a shortcut.
+            button = QPushButton(plain_text(str(signal), _CHOICE_CHARS).replace("&", "&&"))
+            button.clicked.connect(lambda checked=False, signal=signal: self._press(signal))
+            self._layout.addWidget(button, alignment=Qt.AlignmentFlag.AlignCenter)
+            self.buttons.append(button)
+
+    def _press(self, signal: StreamSummary) -> None:
+        self.offer(())
+        self._choose(signal)
 
 
 class DrawInterval:

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+import pylsl
 import pytest
 from rtbrain.apps import view
 
@@ -77,26 +78,59 @@ def test_the_view_goes_through_the_decoders_own_stages() -> None:
         view.build_display_chain("laplacian", None, montage_of(1, SFREQ_HZ))
 
 
-@pytest.mark.lsl
-@pytest.mark.parametrize(("size", "theme"), [("1024x640", "dark"), ("3840x2160", "light")])
-def test_a_picture_is_taken_without_a_screen(tmp_path: Path, size: str, theme: str) -> None:
-    from PySide6.QtGui import QImage
-
+def picture_of(tmp_path: Path, *flags: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Take a picture in a process without a screen."""
     path = tmp_path / "a.png"
-    name = f"none-{uuid4().hex}"
-    flags = ("--stream", name, "--headless-png", str(path), "--after", "0.5", "--size", size)
     environment = {key: value for key, value in os.environ.items() if key != "QT_QPA_PLATFORM"}
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, *flags, "--theme", theme],
+        [sys.executable, "-m", "rtbrain.apps.main", "view", "--headless-png", str(path), *flags],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
+    return done, path
+
+
+@pytest.mark.lsl
+def test_a_picture_is_taken_without_a_screen(tmp_path: Path) -> None:
+    from PySide6.QtGui import QImage
+
+    name, labels = f"amp-{uuid4().hex}", ",".join(montage_of(4, SFREQ_HZ).names)
+    sender = ("-m", "tests.stream.sender", name, uuid4().hex, "0", "2048", labels)
+    with running(*sender, stdout=subprocess.DEVNULL):
+        flags = ("--stream", name, "--after", "8", "--size", "3840x2160", "--theme", "light")
+        done, path = picture_of(tmp_path, *flags)
     assert (done.returncode, done.stderr) == (0, "")
     picture = QImage(str(path))
-    assert f"{picture.width()}x{picture.height()}" == size
-    assert (picture.pixelColor(picture.width() // 2, 5).lightness() > 128) == (theme == "light")
+    assert (picture.width(), picture.height()) == (3840, 2160)
+    assert picture.pixelColor(picture.width() // 2, 5).lightness() > 128
+
+
+@pytest.mark.lsl
+def test_a_picture_of_a_stream_that_is_no_signal_is_refused_and_none_is_saved(
+    tmp_path: Path,
+) -> None:
+    name = f"gaze-{uuid4().hex}"
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "EEG", 2, 0.0, "float32", name))
+    done, path = picture_of(tmp_path, "--stream", name, "--after", "4")
+    assert done.returncode == 2
+    assert f"stream '{name}' has no regular rate (nominal rate 0 Hz)" in done.stderr
+    assert not path.exists()
+    del outlet
+
+
+@pytest.mark.lsl
+def test_of_several_signals_and_none_named_there_is_a_list_and_no_picture(tmp_path: Path) -> None:
+    name = f"amp-{uuid4().hex}"
+    infos = [pylsl.StreamInfo(name, "EEG", 2, 100.0, "float32", source) for source in "ab"]
+    outlets = [pylsl.StreamOutlet(info) for info in infos]
+    done, path = picture_of(tmp_path, "--after", "30")
+    assert done.returncode == 2
+    assert all(f"{name!r} (type 'EEG', source_id {source!r}" in done.stderr for source in "ab")
+    assert "rtbrain view --source-id 'a'" in done.stderr
+    assert not path.exists()
+    outlets.clear()
 
 
 @pytest.mark.lsl

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
+from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.types import OPERATOR_MARK, Chunk, Montage
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
@@ -23,7 +24,9 @@ class Playing:
         self.montage: Montage | None = None
         self.decode: DecodeHeader | None = None
         self.bad: dict[str, str] = {}
-        self.notes: tuple[str, ...] = ()
+        self.choices: tuple[StreamSummary, ...] = ()
+        self.chosen: list[StreamSummary] = []
+        self.wrong_amplitude = ""
         self.feeds = self.all_feeds("absent")
         self.events: list[StatusEvent] = []
         self.playing = False
@@ -50,6 +53,9 @@ class Playing:
     def mark(self, label: str, bad: bool) -> None:
         kept = {name: why for name, why in self.bad.items() if name != label}
         self.bad = kept | ({label: OPERATOR_MARK} if bad else {})
+
+    def choose(self, signal: StreamSummary) -> None:
+        self.chosen.append(signal)
 
     def start(self) -> None:
         self.montage, self.playing, self._new = MONTAGE, True, True

@@ -23,7 +23,8 @@ class StubSession:
     """Session with the streams that a test gives it."""
 
     def __init__(self, montage=None, decode=None, feeds=()):
-        self.montage, self.decode, self.bad, self.notes = montage, decode, {}, ()
+        self.montage, self.decode, self.bad = montage, decode, {}
+        self.choices, self.wrong_amplitude = (), ""
         given = {made.kind: made for made in feeds}
         kinds = ("signal", "decode", "status", "record")
         self.feeds = tuple(given.get(kind, feed(kind)) for kind in kinds)

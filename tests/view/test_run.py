@@ -1,10 +1,13 @@
-"""Threads that come and go leave no heaps of their own behind."""
+"""A picture is of something; threads that come and go leave no heaps of their own behind."""
 
 import ctypes
 import subprocess
 import sys
 
 import pytest
+
+from rtbrain.view.run import what_is_missing
+from tests.view.stub import feed
 
 # malloc_info writes a <heap> an arena; the blocks are too large for a thread's own cache.
 _SCRIPT = """
@@ -45,3 +48,18 @@ def _heaps(how_many: str) -> int:
 def test_threads_share_one_heap_once_they_are_told_to() -> None:
     assert _heaps("as usual") > 1
     assert _heaps("one") == 1
+
+
+def test_a_picture_without_the_signal_that_was_named_says_what_is_missing() -> None:
+    seen, absent = feed("signal", received=1), feed("signal", "absent", name="")
+    decodes = feed("decode", received=1)
+    assert what_is_missing([seen, feed("decode")], "amp", 7) == ""
+    assert what_is_missing([seen, feed("decode")], None, 7) == ""
+    assert what_is_missing([absent, decodes], None, 7) == ""
+    missing = what_is_missing([absent, decodes], "amp", 7)
+    assert missing == "stream 'amp' was not found within 7 s: start its sender"
+    assert "a signal was not found" in what_is_missing([absent, feed("decode")], None, 7)
+    silent = what_is_missing([feed("signal"), feed("decode")], "amp", 7)
+    assert "sent no sample within 7 s" in silent
+    refused = feed("signal", "absent", problem="stream 'amp' has no regular rate")
+    assert "no regular rate" in what_is_missing([refused, decodes], "amp", 7)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QDialog, QLineEdit, QMessageBox
+from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 from rtbrain.apps.view import build_display_chain
 
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import KEYS, KeysDialog, versions
@@ -17,6 +18,7 @@ from rtbrain.view.window import MainWindow
 from tests.view.playing import Playing
 from tests.view.test_marks import RecordingOutlet
 
+PLAIN = Qt.TextFormat.PlainText
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
@@ -196,9 +198,8 @@ def test_the_help_lists_the_keys_of_the_panels_too_and_about_says_research_only(
 
     from rtbrain.view.menus import about_dialog
 
-    (text,) = [label.text() for label in window.menus.keys_dialog().findChildren(QLabel)]
-    for action in window.panels["traces"].actions():
-        assert action.text() in text
+    texts = {label.text() for label in window.menus.keys_dialog().findChildren(QLabel)}
+    assert {action.text() for action in window.panels["traces"].actions()} < texts
     said = about_dialog(window).text()
     assert "Research use only" in said
     assert all(f"{name} {version}" in said for name, version in versions().items())
@@ -272,3 +273,43 @@ def test_nothing_is_wider_than_the_window_in_large_type(
     assert (window.width(), window.height()) == (1280, 800)
     canvas = window.spectra.canvas
     assert canvas.ci.effectiveSizeHint(Qt.SizeHint.MinimumSize).width() <= canvas.width()
+
+
+def test_of_several_signals_the_one_that_is_chosen_is_shown(
+    qtbot: QtBot, window: MainWindow, session: Playing
+) -> None:
+    signals = tuple(StreamSummary("a&b", "EEG", f"id-{n}", "ward", 4, 512.0) for n in range(2))
+    session.choices = signals
+    qtbot.waitUntil(lambda: len(window.chooser.buttons) == 2)
+    assert "which one?" in window.waiting.text()
+    assert "source_id 'id-1'" in window.chooser.buttons[1].text()
+    assert "a&&b" in window.chooser.buttons[1].text()
+    session.choices = ()
+    qtbot.mouseClick(window.chooser.buttons[1], Qt.MouseButton.LeftButton)
+    assert session.chosen == [signals[1]]
+    assert not window.chooser.buttons
+
+
+def test_what_strangers_write_is_shown_as_it_is_and_stops_nothing(
+    qtbot: QtBot, window: MainWindow, session: Playing
+) -> None:
+    session.start()
+    hostile = "<img src=/dev/zero> <b>x</b>"
+    for kind in ("failed", "invalid", "channel_bad", "recording", "disk", "summary", hostile):
+        for value in (hostile, None, 3, [hostile], {hostile: hostile}, True):
+            fields = dict.fromkeys(
+                ("stream", "reason", "channel", "file", "bad", "state", "recording", "missing"),
+                value,
+            )
+            session.events.append(StatusEvent(lsl_clock(), kind, fields))
+            session.events.append(
+                StatusEvent(lsl_clock(), kind, fields | {"stream": "x-record-status"})
+            )
+    session.events.append(StatusEvent(lsl_clock(), "failed", {"reason": hostile}))
+    qtbot.waitUntil(lambda: hostile in foot(window))
+    assert window.status_line.message.textFormat() == Qt.TextFormat.PlainText
+    labels = window.findChildren(QLabel)
+    assert all("<img" not in one.text() for one in labels if one.textFormat() != PLAIN)
+    tips = [one.toolTip() for one in window.findChildren(QWidget)]
+    assert not any("<img" in tip for tip in tips)
+    assert any("&lt;img" in tip for tip in tips)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rtbrain.errors import SettingsError, StreamLostError, plain_text
+from rtbrain.errors import SettingsError, StreamLostError, list_words, plain_text, quote
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
@@ -16,6 +16,7 @@ from rtbrain.stream_names import is_status, sender_of
 
 _POLL_S = 0.02
 _MAX_THREADS = 16
+_MAX_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ def require_free_name(stream: str) -> None:
 
 
 def unnamed_stream_error(
-    command: str, rows: Sequence[StreamSummary] | None = None
+    command: str, rows: Sequence[StreamSummary] | None = None, *, by_id: str = "--source-id "
 ) -> SettingsError:
     """Error where nothing says which stream is meant: those there are, and what to type.
 
-    `command` selects one, up to its name: ``rtbrain decode --stream``. `rows` are those to choose
-    from; by default the signals on the network.
+    `command` selects one, up to its name: ``rtbrain decode --stream``; `by_id` takes the place of
+    its flag where several have one name. `rows` are those to choose from; by default the signals on
+    the network.
     """
     rows = signal_streams() if rows is None else rows
     if not rows:
@@ -96,8 +98,11 @@ def unnamed_stream_error(
             "no stream is named, and there is no signal on the network: start its sender (rtbrain "
             f"streams lists all streams), then: {command} NAME"
         )
-    listed = ", ".join(map(str, rows))
-    return SettingsError(f"no stream is named; there are {listed}: {command} {rows[0].name!r}")
+    listed = list_words(list(map(str, rows)), _MAX_LISTED)
+    chosen = f"{command} {quote(rows[0].name)}"
+    if sum(row.name == rows[0].name for row in rows) > 1:
+        chosen = f"{command.rpartition(' ')[0]} {by_id}{quote(rows[0].source_id)}"
+    return SettingsError(f"it is not clear which stream is meant; there are {listed}: {chosen}")
 
 
 def signal_streams() -> list[StreamSummary]:

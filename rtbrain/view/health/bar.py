@@ -14,16 +14,16 @@ from rtbrain.view.health.indicators import (
     DecoderStatus,
     Indicator,
     LatencyHistory,
-    RecorderStatus,
     is_from_recorder,
     load_indicator,
     lost_text,
     origin_text,
     stream_indicator,
 )
+from rtbrain.view.health.recorder import RecorderStatus
 from rtbrain.view.streams.inlets import feed_of
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
-from rtbrain.view.theme import Theme, fill, scaled_font
+from rtbrain.view.theme import Theme, fill, plain_label, scaled_font, set_tip
 
 _DRAW_EVERY_S = 0.2
 _GAP_PX = 14
@@ -33,6 +33,7 @@ _SPARK_CHARS = 16
 _LOAD_EVERY_S = 2.0
 _MIN_SCALE_S = 1e-3
 _MAX_CHARS = 80
+_MAX_FAULT_CHARS = 300
 # Events that report a fault, and those that end it.
 _FAULTS = {"failed", "refused", "lost", "stalled", "disk_full", "disk_low", "write_error"}
 _RECOVERIES = {"live", "connected", "recovered", "warming", "recording", "disk"}
@@ -93,7 +94,7 @@ class HealthBar(QWidget):
             "latency": self._latency.indicator(now, signal, decode, hop_s),
             "cpu": load_indicator(self._load),
             "disk": self._recorder.disk_indicator(),
-            "recording": self._recorder.indicator(record),
+            "recording": self._recorder.indicator(record, signal, now),
         }
         for name, indicator in indicators.items():
             self.cells[name].show_indicator(indicator, self._theme)
@@ -146,7 +147,7 @@ class _Cell(QLabel):
         if indicator.severity == "bad":
             text = f"<b>{text}</b>"
         self.setText(f"<font color='{colour}'>{_SYMBOLS[indicator.severity]}</font>&nbsp;{text}")
-        self.setToolTip(html.escape(indicator.tip).replace("\n", "<br>"))
+        set_tip(self, indicator.tip)
 
     def restyle(self, theme: Theme) -> None:
         self.setStyleSheet(f"font-size: {theme.font_pt:g}pt;")
@@ -168,9 +169,10 @@ class _Spark(QWidget):
         self.setVisible(bool(line))
         if line:
             latencies = [latency for _, latency in line]
-            self.setToolTip(
+            set_tip(
+                self,
                 f"Latency over the last minute: {min(latencies):.3f} to {max(latencies):.3f} s; "
-                "the bottom is 0"
+                "the bottom is 0",
             )
         self.update()
 
@@ -221,12 +223,12 @@ class StatusLine:
         self._theme = theme
         self._shows_fault: bool | None = None
         bar.setSizeGripEnabled(False)
-        self.message = QLabel()
-        self._rate = QLabel()
-        self._rate.setToolTip("The window draws less often when it cannot keep up")
+        self.message = plain_label()
+        self._rate = plain_label()
+        set_tip(self._rate, "The window draws less often when it cannot keep up")
         bar.addWidget(self.message, 1)
         bar.addPermanentWidget(self._rate)
-        bar.addPermanentWidget(QLabel("research use only"))
+        bar.addPermanentWidget(plain_label("research use only"))
 
     @property
     def waiting(self) -> str:
@@ -236,6 +238,10 @@ class StatusLine:
         signal = feed_of(self._session.feeds, "signal")
         if signal.state == "connecting":
             return f"connecting to {signal.name}"
+        if self._session.choices:
+            return "several signals are there: which one?\n(or start rtbrain view --stream NAME)"
+        if signal.problem:
+            return f"no signal: {signal.problem}"
         named = f"the stream {signal.name}" if signal.name else "a stream"
         return f"waiting for {named}\nstart rtbrain simulate or rtbrain replay, or the amplifier"
 
@@ -245,8 +251,9 @@ class StatusLine:
             self._fault = ""
         for event in update.events:
             if event.event in _FAULTS:
-                reason = event.fields.get("reason", "")
-                self._fault = f"{event.fields.get('stream', 'decoder')} {event.event}: {reason}"
+                reason = str(event.fields.get("reason", ""))
+                fault = f"{event.fields.get('stream', 'decoder')} {event.event}: {reason}"
+                self._fault = fault[:_MAX_FAULT_CHARS]
             elif event.event in _RECOVERIES:
                 self._fault = ""
 
@@ -259,7 +266,7 @@ class StatusLine:
             text = "; ".join(filter(None, [f"lost: {', '.join(lost)}", text]))
         self._colour(bool(lost or self._fault))
         self.message.setText(text)
-        self.message.setToolTip(text)
+        set_tip(self.message, text)
         self._rate.setText(rate)
 
     def restyle(self, theme: Theme) -> None:
@@ -277,19 +284,21 @@ class StatusLine:
 
 
 class Banner(QWidget):
-    """Two bands across the window, shown only when they say something."""
+    """Bands across the window, shown only when they say something."""
 
     def __init__(self, session: ViewSession, theme: Theme) -> None:
         super().__init__()
         self._session = session
         self._t_last: dict[str, float] = {}
         centre = Qt.AlignmentFlag.AlignCenter
-        self.origin, self.gone = (QLabel(alignment=centre, wordWrap=True) for _ in range(2))
-        self.origin.hide()
-        self.gone.hide()
-        fill(QVBoxLayout(self), self.gone, self.origin)
-        self.origin.setToolTip("From the header of the signal's stream (rtbrain/origin)")
-        self.gone.setToolTip("Nothing in this window is current until it is back")
+        self._labels = tuple(plain_label(alignment=centre, wordWrap=True) for _ in range(3))
+        self.gone, self.amplitude, self.origin = self._labels
+        for label in self._labels:
+            label.hide()
+        fill(QVBoxLayout(self), *self._labels)
+        set_tip(self.amplitude, "Measured on the first 2 s of the signal's contacts")
+        set_tip(self.origin, "From the header of the signal's stream (rtbrain/origin)")
+        set_tip(self.gone, "Nothing in this window is current until it is back")
         self.restyle(theme)
 
     def take(self, update: SessionUpdate) -> None:
@@ -300,14 +309,18 @@ class Banner(QWidget):
             self._t_last["decode"] = update.now
 
     def draw(self, now: float) -> None:
-        """Show the origin of the signal, and what is lost."""
+        """Show what is lost, an amplitude that no brain has, and the origin of the signal."""
         feeds = self._session.feeds
-        texts = self.origin.text(), self.gone.text()
-        gone = lost_text(feeds, self._t_last, now)
-        for label, text in ((self.origin, origin_text(feeds)), (self.gone, gone)):
+        before = [label.text() for label in self._labels]
+        texts = (
+            lost_text(feeds, self._t_last, now),
+            self._session.wrong_amplitude,
+            origin_text(feeds),
+        )
+        for label, text in zip(self._labels, texts, strict=True):
             label.setText(f"▲ {text} ▲" if text else "")
             label.setVisible(bool(text))
-        if texts != (self.origin.text(), self.gone.text()):
+        if before != [label.text() for label in self._labels]:
             self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
@@ -320,10 +333,11 @@ class Banner(QWidget):
         style = f"font-weight: bold; font-size: {_BANNER_SCALE * theme.font_pt:g}pt; padding: 4px;"
         words = _BLACK if theme.name == "dark" else _WHITE
         self.origin.setStyleSheet(f"{style} background: {theme.warn}; color: {words};")
+        self.amplitude.setStyleSheet(f"{style} background: {theme.warn}; color: {words};")
         self.gone.setStyleSheet(f"{style} background: {theme.bad}; color: {words};")
         self._fit_height()
 
     def _fit_height(self) -> None:
         # The docks of a main window ignore heightForWidth.
-        shown = [label for label in (self.gone, self.origin) if label.text()]
+        shown = [label for label in self._labels if label.text()]
         self.setFixedHeight(sum(label.heightForWidth(self.width()) for label in shown))

@@ -31,10 +31,7 @@ _DECODER_STATES = {
     "failed": "bad",
     "stopped": "faint",
 }
-_WRITING = {"recording", "disk", "disk_low", "write_resumed", "stream_added"}
-_FAILING = {"disk_full", "write_error", "record_failed"}
 _BUSY = 0.9
-_DISK_HYSTERESIS = 1.1
 _MAX_TEXT_CHARS = 300
 _OLD_HOPS = 2.0
 _MIN_OLD_S = 0.3
@@ -70,18 +67,17 @@ def stream_indicator(feed: StreamHealth) -> Indicator:
     if is_manual_marks(feed.name):
         kind = "manual marks"
     severity = _STATES.get(feed.state, "warn")
-    problem = feed.state == "absent" and ": " in feed.name  # a reason in place of a name
-    if problem:
+    if feed.problem:
         severity = "warn"
-    text = f"{kind} not connected: {feed.name}" if problem else f"{kind} {feed.state}"
+    text = f"{kind} not connected: {feed.problem}" if feed.problem else f"{kind} {feed.state}"
     if feed.state == "live" and feed.nominal_hz > 0:
         text = f"{kind} {_rates(feed)}"
     if feed.lost:
-        text += f", {feed.lost} samples lost"
+        text += f", {feed.lost} samples lost" if feed.nominal_hz > 0 else ", too many lines"
         severity = "warn" if severity == "good" else severity
     if feed.state == "live" and feed.kind == "signal" and math.isfinite(feed.clock_offset_s):
         text += f", clock {_milliseconds(feed)}"
-    return Indicator(text, severity, _feed_tip(feed, kind, problem))
+    return Indicator(text, severity, _feed_tip(feed, kind))
 
 
 def _rates(feed: StreamHealth) -> str:
@@ -96,9 +92,9 @@ def _milliseconds(feed: StreamHealth) -> str:
     return f"{1e3 * feed.clock_offset_s:+.2f} ± {1e3 * feed.clock_uncertainty_s:.2f} ms"
 
 
-def _feed_tip(feed: StreamHealth, kind: str, problem: bool) -> str:
-    if problem:
-        return f"{kind}: not connected. {feed.name}"
+def _feed_tip(feed: StreamHealth, kind: str) -> str:
+    if feed.problem:
+        return f"{kind}: not connected. {feed.problem}"
     if feed.state == "absent":
         return f"{kind}: no stream {feed.name or 'of this kind'} has been found"
     rate = f"nominal {feed.nominal_hz:.6g} Hz" if feed.nominal_hz > 0 else "irregular"
@@ -110,7 +106,7 @@ def _feed_tip(feed: StreamHealth, kind: str, problem: bool) -> str:
     lines = [
         f"{kind} {feed.name}: {feed.state}",
         rate,
-        f"{feed.received} received, {feed.lost} lost",
+        f"{feed.received} received, {feed.lost} {'lost' if feed.nominal_hz > 0 else 'left out'}",
         clock,
     ]
     return "\n".join(lines + ([f"origin: {feed.origin}"] if feed.origin else []))
@@ -153,75 +149,6 @@ class DecoderStatus:
         return Indicator(f"decoder: {state}", severity, tip)
 
 
-class RecorderStatus:
-    """State of the recording and of its disk, as the recorder reports them."""
-
-    def __init__(self) -> None:
-        self._file = ""
-        self._state = ""
-        self._reason = ""
-        self._free_bytes = math.nan
-        self._floor_bytes = math.nan
-        self._minutes_left = math.nan
-
-    def update(self, event: StatusEvent) -> None:
-        """Note an event of a recorder, or of a decoder about the recorder it started."""
-        if not is_from_recorder(event) and event.event != "record_failed":
-            return
-        fields = event.fields
-        if event.event == "stopped":
-            self._state = "stopped"
-            self._reason = "" if fields.get("clean_end", True) is True else "samples are missing"
-        elif event.event in _FAILING:
-            self._state, self._reason = event.event, _failure(fields)
-        elif event.event in _WRITING and (
-            self._state not in _FAILING or event.event in {"write_resumed", "recording"}
-        ):
-            self._state, self._reason = "recording", ""
-        if event.event == "recording":
-            self._file = str(fields.get("file", ""))[:_MAX_TEXT_CHARS]
-            self._floor_bytes = self._minutes_left = math.nan
-        self._floor_bytes = _number(fields.get("floor_bytes"), self._floor_bytes)
-        self._free_bytes = _number(fields.get("free_bytes"), self._free_bytes)
-        self._minutes_left = _number(fields.get("minutes_left"), self._minutes_left)
-
-    def indicator(self, record: StreamHealth) -> Indicator:
-        """Indicator of the recording, given the recorder's stream."""
-        file = f" {self._file}" if self._file else ""
-        reason = f": {self._reason}" if self._reason else ""
-        if self._state == "record_failed" or (record.state == "lost" and self._state != "stopped"):
-            tip = f"The recorder of{file or ' this session'} is gone{reason}: nothing is recorded"
-            return Indicator("NOT RECORDING: recorder gone", "bad", tip)
-        if self._state in _FAILING:
-            name = "disk full" if self._state == "disk_full" else "cannot write"
-            return Indicator(f"NOT RECORDING: {name}", "bad", f"{name}{file}{reason}")
-        if self._state == "stopped":
-            tip = f"The recorder has ended{file}{reason}"
-            return Indicator(f"recording stopped{reason}", "bad" if reason else "faint", tip)
-        if self._state == "recording":
-            tip = f"Recording every sample to{file or ' a file'}"
-            return Indicator(f"REC{file}", "good", tip)
-        if record.state == "live":
-            tip = "A recorder is running and has reported nothing yet"
-            return Indicator("recorder found", "warn", tip)
-        tip = "No recorder was found: start rtbrain record FILE, or rtbrain decode --record FILE"
-        return Indicator("not recording", "faint", tip)
-
-    def disk_indicator(self) -> Indicator:
-        """Free space on the recorder's disk."""
-        if not math.isfinite(self._free_bytes):
-            return Indicator("disk -", "faint", "No recorder has reported its free space yet")
-        text = f"disk {self._free_bytes / 1e9:.3g} GB free"
-        tip = f"Free on the recorder's disk: {self._free_bytes / 1e9:.2f} GB"
-        left = f", {self._minutes_left:.0f} min" if math.isfinite(self._minutes_left) else ""
-        tip += f"{left} at this rate" if left else ""
-        # The recorder warns below its floor, and withdraws the warning a tenth above it.
-        if self._free_bytes < _DISK_HYSTERESIS * self._floor_bytes:
-            tip += ": free some space, or stop the recording"
-            return Indicator(f"{text}{left}: LOW", "bad", tip)
-        return Indicator(text, "good", tip)
-
-
 def origin_text(feeds: tuple[StreamHealth, ...]) -> str:
     """Where the signal comes from; empty for an amplifier."""
     origin = feed_of(feeds, "signal").origin
@@ -247,18 +174,6 @@ def load_indicator(busy: float) -> Indicator:
     if busy > _BUSY:
         return Indicator(f"CPU {busy:.0%}: BUSY", "warn", f"{tip}: decodes may come late")
     return Indicator(f"CPU {busy:.0%}", "good", tip)
-
-
-def _failure(fields: dict[str, object]) -> str:
-    parts = [str(fields.get("reason", ""))[:_MAX_TEXT_CHARS]]
-    for what in ("waiting", "dropped"):
-        if number := fields.get(f"{what}_samples"):
-            parts.append(f"{number} samples {what}")
-    return ", ".join(filter(None, parts))
-
-
-def _number(value: object, default: float) -> float:
-    return float(value) if isinstance(value, int | float) else default
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,26 +4,20 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any
 
-import pylsl
-
-from rtbrain.errors import RtbrainError, StreamLostError, list_words
+from rtbrain.errors import RtbrainError, StreamLostError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.inlet import ANSWER_S, fetch_full_info, make_inlet
-from rtbrain.stream.lsl.resolve import StreamWatcher
-from rtbrain.stream_names import (
-    is_manual_marks,
-    is_recorder_status,
-    is_status,
-    markers_name,
-    recorder_name,
-    sender_of,
-    status_name,
+from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, stream_summary
+from rtbrain.view.streams.choice import (
+    choose_streams,
+    explain_mismatch,
+    find_signals,
+    status_stream_names,
 )
 from rtbrain.view.streams.inlets import DecodeInlet, SignalInlet, TextInlet, ViewInlet
 
@@ -36,102 +30,9 @@ _SILENT_GONE_AFTER_LOOKS = 300
 _CLOCK_EVERY_S = 5.0
 _JOIN_S = 1.0
 _MAX_MARKERS = 8
+_MAX_FETCHES = 16
+_MAX_CHOICES = 12
 _FORGET_S = 60.0
-_BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
-# Share of its contacts that a decoder needs in a signal, unless its recipe says otherwise.
-_MIN_SHARE = 0.3
-
-
-def choose_streams(
-    infos: Sequence[Any],
-    stream: str | None,
-    decode: str | None,
-    foreign: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Stream of each role, and why a role has none; ``foreign`` maps refused decodes to reasons."""
-    texts = [info for info in infos if info.channel_format() == pylsl.cf_string]
-    decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
-    refused = frozenset[str]().union(*map(status_stream_names, foreign))
-    texts = [info for info in texts if info.channel_count() == 1 and info.name() not in refused]
-    decoder = None if decode is None else sender_of(decode)
-    if decoder is not None:
-        decodes = [info for info in decodes if sender_of(info.name()) == decoder]
-    refusals = [foreign[info.name()] for info in decodes if info.name() in foreign]
-    decodes = [info for info in decodes if info.name() not in foreign]
-    if len(decodes) == 1:
-        decoder = sender_of(decodes[0].name())
-    signals = _signals(infos, stream)
-    candidates = {"signal": signals, "decode": decodes, **_status_streams(texts, decoder)}
-    signal = signals[0].name() if len(signals) == 1 else stream
-    for info in texts:
-        if is_manual_marks(info.name()):
-            # Several windows send under one name; their source_id tells them apart.
-            key = f"markers:{info.name()}:{info.source_id()}"
-            candidates.setdefault(key, []).append(info)
-        elif signal is not None and info.name() == markers_name(signal):
-            candidates.setdefault(f"markers:{info.name()}", []).append(info)
-    chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
-    problems = {
-        key: f"{len(found)} streams: {', '.join(sorted(info.name() for info in found)[:4])}"
-        for key, found in candidates.items()
-        if len(found) > 1
-    }
-    if refusals and not decodes:
-        problems["decode"] = "; ".join(sorted(refusals))
-    return chosen, problems
-
-
-def _signals(infos: Sequence[Any], stream: str | None) -> list[Any]:
-    numeric = [
-        info
-        for info in infos
-        if info.channel_format() != pylsl.cf_string
-        and info.nominal_srate() > 0
-        and info.type() not in {"Decode", "Markers"}
-    ]
-    if stream is not None:
-        return [info for info in numeric if info.name() == stream]
-    return [info for info in numeric if info.type().lower() in _BRAIN_TYPES] or numeric
-
-
-def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list[Any]]:
-    records = [info for info in texts if is_recorder_status(info.name())]
-    statuses = [info for info in texts if is_status(info.name()) and info not in records]
-    if decoder is not None:
-        statuses = [info for info in statuses if info.name() == status_name(decoder)]
-    return {"status": statuses, "record": records}
-
-
-def status_stream_names(name: str) -> frozenset[str]:
-    """Names of the status streams of a decoder and of the recorder it starts."""
-    decoder = sender_of(name)
-    return frozenset((status_name(decoder), status_name(recorder_name(decoder))))
-
-
-def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], named: bool) -> str:
-    """Why a decoder does not read a signal; empty if it does, or if either is unknown.
-
-    Every contact must be in the signal; of a decoder that was named, 30 % must. A pair such as
-    ``A1-A2`` is in the signal if both of its contacts are.
-    """
-    if not contacts or not signal:
-        return ""
-    channels = set(signal)
-    absent = [
-        contact
-        for contact in contacts
-        if contact not in channels and not any(channels.issuperset(p) for p in pairs_in(contact))
-    ]
-    if not absent or (named and len(absent) <= (1 - _MIN_SHARE) * len(contacts)):
-        return ""
-    are = "are" if len(absent) > 1 else "is"
-    return f"{name} reads other channels: {list_words(absent)} {are} not in this signal"
-
-
-def pairs_in(label: str) -> list[tuple[str, str]]:
-    """Two contacts that a label such as ``A1-A2`` may name, by each of its hyphens."""
-    parts = label.split("-")
-    return [("-".join(parts[:cut]), "-".join(parts[cut:])) for cut in range(1, len(parts))]
 
 
 class DecoderContacts:
@@ -155,6 +56,8 @@ class DecoderContacts:
         with self._lock:
             self._contacts = {uid: it for uid, it in self._contacts.items() if uid in self._t_seen}
             new = [i for i in decodes if i.uid() not in self._contacts.keys() | self._fetching]
+            # The others wait for their turn: anyone may announce a thousand streams.
+            del new[max(0, _MAX_FETCHES - len(self._fetching)) :]
             self._fetching |= {info.uid() for info in new}
         for info in new:
             threading.Thread(target=self._fetch, args=(info,), daemon=True).start()
@@ -189,12 +92,20 @@ class StreamFinder:
     answers queries, does not delay the others. `opened` passes them to the session.
     """
 
-    def __init__(self, stream: str | None, decode: str | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        stream: str | None,
+        decode: str | None,
+        clock: Callable[[], float],
+        *,
+        source_id: str | None = None,
+    ) -> None:
         self.opened: queue.Queue[tuple[str, ViewInlet]] = queue.Queue()
         self.connecting: frozenset[str] = frozenset()
         self.problems: dict[str, str] = {}
         self.foreign: frozenset[str] = frozenset()
-        self._stream, self._decode, self._clock = stream, decode, clock
+        self.choices: tuple[StreamSummary, ...] = ()
+        self._wanted, self._decode, self._clock = (stream, source_id), decode, clock
         self._watcher = StreamWatcher()
         self._contacts = DecoderContacts()
         self._labels: tuple[str, ...] = ()
@@ -216,6 +127,10 @@ class StreamFinder:
                 self._retired.append(inlet)
                 if lost:
                     self._watcher.put_off(inlet.uid)
+
+    def choose(self, signal: StreamSummary) -> None:
+        """Open this signal, of several."""
+        self._wanted, self.choices = (signal.name, signal.source_id), ()
 
     def close(self) -> None:
         """Stop the thread, then close every stream; safe to call twice."""
@@ -260,7 +175,14 @@ class StreamFinder:
             labels = self._labels
         foreign = self._contacts.foreign(decodes, labels, self._decode is not None)
         self.foreign = frozenset[str]().union(*map(status_stream_names, foreign))
-        chosen, problems = choose_streams(infos, self._stream, self._decode, foreign)
+        wanted = self._wanted
+        chosen, problems = choose_streams(infos, wanted[0], self._decode, foreign, wanted[1])
+        signals = find_signals(infos, *wanted)
+        with self._lock:
+            shown = "signal" in self._open
+        if self._wanted is wanted:
+            several = len(signals) > 1 and not shown
+            self.choices = tuple(map(stream_summary, signals[:_MAX_CHOICES] if several else ()))
         if not self._contacts.complete(decodes) or ("signal" in chosen and not labels):
             # It is not known yet which decoder reads the signal.
             for key in ("decode", "status", "record"):

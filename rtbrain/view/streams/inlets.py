@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rtbrain.errors import StreamLostError
+from rtbrain.errors import StreamLostError, plain_text
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent, decode_header, received_decodes
 from rtbrain.stream.lsl.inlet import (
@@ -21,9 +21,16 @@ from rtbrain.stream.lsl.inlet import (
 )
 from rtbrain.stream_names import is_manual_marks, sender_of
 from rtbrain.types import Chunk
+from rtbrain.units import AmplitudeCheck
 
 _BUFFER_S = 30
-_MARKER_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
+_DECODE_BUFFER = 360  # hundreds of samples, as liblsl counts irregular streams
+_TEXT_BUFFER = 20  # hundreds of texts: one may have 64 KiB or more
+# Texts taken per poll, and those that may wait: whoever floods a stream costs the window 1 ms per
+# poll, and what it shows of that stream is 0.3 s old at most.
+_MAX_TEXTS = 64
+_MAX_WAITING = 512
+MAX_NAME_CHARS = 200
 # 4 s of signal per poll after a pause: the window catches up and still redraws.
 _MAX_CHUNKS = 16
 _MAX_DECODES = 256
@@ -34,6 +41,7 @@ _STALL_HOPS = 2.5
 _MAX_GONE_MARKERS = 2
 # Kinds of streams whose sender announces its end.
 _ANNOUNCED = frozenset({"decode", "status", "record"})
+_ENDS = frozenset({"stopping", "stopped"})
 
 
 class ViewInlet:
@@ -41,7 +49,8 @@ class ViewInlet:
 
     def __init__(self, found: Any, clock: Callable[[], float], inlet: Any) -> None:
         self.uid: str = found.uid()
-        self.name: str = found.name()
+        self.name = plain_text(found.name(), MAX_NAME_CHARS)
+        self.source_id = plain_text(found.source_id(), MAX_NAME_CHARS)
         self.origin = ""
         self.nominal_hz = float(found.nominal_srate())
         self.lost = False
@@ -96,6 +105,8 @@ class SignalInlet(ViewInlet):
         self.counter = self._source.counter
         first = self._source.pull(0.0)  # opens the connection, which takes a second
         self._pending = [] if first is None or not first.n_samples else [first]
+        self.wrong_amplitude = ""  # what says that the unit is wrong
+        self._amplitude = AmplitudeCheck(self.montage)
         self._report = self.counter.report
         self._report_at = self.t_arrived = clock()
 
@@ -122,6 +133,9 @@ class SignalInlet(ViewInlet):
             self.lost = True
         if chunks:
             self._count(sum(chunk.n_samples for chunk in chunks), float(chunks[-1].timestamps[-1]))
+        for chunk in chunks:
+            if (found := self._amplitude(chunk)) is not None:
+                self.wrong_amplitude = found[0]
         if self._clock() >= self._report_at + 1:
             self._report = self.counter.report
             self._report_at = self._clock()
@@ -137,11 +151,11 @@ class DecodeInlet(ViewInlet):
     """The decodes."""
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        buffer = _BUFFER_S if found.nominal_srate() > 0 else _MARKER_BUFFER
+        buffer = _BUFFER_S if found.nominal_srate() > 0 else _DECODE_BUFFER
         super().__init__(found, clock, make_inlet(found, buffer))
         info = fetch_full_info(self._inlet, found, ANSWER_S)
         self.header = decode_header(info)
-        self.origin = info.desc().child("rtbrain").child_value("origin")
+        self.origin = plain_text(info.desc().child("rtbrain").child_value("origin"))
         open_inlet(self._inlet, found, ANSWER_S)
 
     def pull(self) -> list[ReceivedDecode]:
@@ -160,30 +174,43 @@ class DecodeInlet(ViewInlet):
 
 
 class TextInlet(ViewInlet):
-    """Markers or status events: one string per sample."""
+    """Markers or status events: one string per sample.
+
+    Of a stream that sends more than can be shown, the oldest are left out and counted.
+    """
 
     def __init__(self, found: Any, clock: Callable[[], float]) -> None:
-        super().__init__(found, clock, make_inlet(found, _MARKER_BUFFER))
+        super().__init__(found, clock, make_inlet(found, _TEXT_BUFFER))
+        self._waiting: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
+        self._left_out = 0
         open_inlet(self._inlet, found, ANSWER_S)
 
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Texts received, and those of them that were left out."""
+        return self.received, self._left_out
+
     def pull(self) -> list[tuple[float, str]]:
-        """Time stamps, s, and texts that have arrived; never waits."""
+        """Time stamps, s, and texts that have arrived, some hundreds at most; never waits."""
         try:
             texts = pull_texts(self._inlet, self._found)
         except StreamLostError:
-            self.lost = True
-            return []
+            self.lost, texts = True, []
         if texts:
             self._times.extend(stamp for stamp, _ in texts)
             self._count(len(texts), texts[-1][0])
-        return texts
+        self._left_out += max(0, len(self._waiting) + len(texts) - _MAX_WAITING)
+        self._waiting.extend(texts)
+        # Its last words are the most important ones.
+        n_taken = len(self._waiting) if self.lost else min(_MAX_TEXTS, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(n_taken)]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamHealth:
     """State of a stream that the window expects."""
 
-    name: str  # as announced; before that, as requested, or why no stream was accepted
+    name: str  # as announced; before that, as requested
     kind: str  # signal, decode, status, markers or record
     # absent, connecting, live, stalled (nothing for 1 s), lost, or ended, as its sender announced
     state: str
@@ -195,6 +222,8 @@ class StreamHealth:
     clock_offset_s: float = math.nan  # of the sender's clock
     clock_uncertainty_s: float = math.nan
     t_last: float = math.nan  # newest time stamp, s, LSL clock
+    source_id: str = ""
+    problem: str = ""  # why no stream was accepted
 
 
 def feed_of(feeds: Sequence[StreamHealth], kind: str) -> StreamHealth:
@@ -210,19 +239,26 @@ class StreamStates:
     """
 
     def __init__(self, requested: Mapping[str, str]) -> None:
-        self._requested = requested
+        self._requested = dict(requested)
         self._last: dict[str, StreamHealth] = {}
         self._ends: dict[str, str] = {}
 
     def note_end(self, event: StatusEvent) -> None:
-        """Note that a decoder or recorder ends; one that failed reports its end too."""
+        """Note that a decoder or recorder ends; one that failed reports its end too.
+
+        It says that it is ``stopping`` before it is, for its last line may come too late.
+        """
         sender = sender_of(str(event.fields["stream"]))
         if event.event == "failed":
             self._ends[sender] = "lost"
-        elif event.event == "stopped":
+        elif event.event in _ENDS:
             self._ends.setdefault(sender, "ended")
         else:
             self._ends.pop(sender, None)
+
+    def request(self, kind: str, name: str) -> None:
+        """Note the name that a person chose."""
+        self._requested[kind] = name
 
     def forget(self, key: str) -> None:
         """Forget a stream, as if it had never been open."""
@@ -249,10 +285,12 @@ class StreamStates:
         keys += sorted(key for key in self._last if key.startswith("markers:"))
         expected = []
         for key in keys:
-            name = problems.get(key, self._requested.get(key, ""))
+            name = self._requested.get(key, "")
             last = self._last.get(key) or StreamHealth(name, key, "absent")
             waits = key in connecting and key not in inlets
-            expected.append(replace(last, state="connecting") if waits else last)
+            state = "connecting" if waits else last.state
+            problem = "" if key in inlets else problems.get(key, "")
+            expected.append(replace(last, state=state, problem=problem))
         return tuple(expected)
 
     def _forget_markers(self, inlets: Mapping[str, ViewInlet]) -> None:
@@ -280,6 +318,7 @@ def _health(key: str, inlet: ViewInlet, now: float) -> StreamHealth:
         inlet.clock_offset_s,
         inlet.clock_uncertainty_s,
         inlet.t_last,
+        inlet.source_id,
     )
 
 

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent, parse_status_line
+from rtbrain.errors import plain_text
+from rtbrain.stream.lsl.decodes import (
+    MAX_TEXT_CHARS,
+    DecodeHeader,
+    ReceivedDecode,
+    StatusEvent,
+    parse_status_line,
+)
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream_names import decode_name, sender_of, status_name
-from rtbrain.types import OPERATOR_MARK, Chunk, Montage
-from rtbrain.view.streams.finder import StreamFinder, explain_mismatch, status_stream_names
+from rtbrain.types import MANUAL_MARK, OPERATOR_MARK, Chunk, Montage
+from rtbrain.view.streams.choice import explain_mismatch, status_stream_names
+from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import (
     DecodeInlet,
     SignalInlet,
@@ -44,8 +53,9 @@ class SessionUpdate:
 class ViewSession:
     """The streams of a window, which may come and go at any time.
 
-    `stream` and `decode` name the signal and the decoder; None selects the only one. `bad` maps
-    bad channels to their reasons; `feeds` holds the state of each stream.
+    `stream` and `decode` name the signal and the decoder, and `source_id` one of several signals
+    of a name; None selects the only one. `bad` maps bad channels to their reasons; `feeds` holds
+    the state of each stream.
     """
 
     def __init__(
@@ -53,6 +63,7 @@ class ViewSession:
         *,
         stream: str | None,
         decode: str | None,
+        source_id: str | None = None,
         clock: Callable[[], float] = lsl_clock,
     ) -> None:
         self.montage: Montage | None = None
@@ -68,7 +79,7 @@ class ViewSession:
             decoder = sender_of(decode)
             requested |= {"decode": decode_name(decoder), "status": status_name(decoder)}
         self._states = StreamStates(requested)
-        self._finder = StreamFinder(stream, decode, clock)
+        self._finder = StreamFinder(stream, decode, clock, source_id=source_id)
         self.feeds: tuple[StreamHealth, ...] = self._update_states(clock())
 
     def poll(self) -> SessionUpdate:
@@ -85,12 +96,14 @@ class ViewSession:
             elif isinstance(inlet, DecodeInlet):
                 decodes += inlet.pull()
             elif isinstance(inlet, TextInlet) and key.startswith("markers:"):
-                markers += inlet.pull()
+                markers += [(t, plain_text(text, MAX_TEXT_CHARS)) for t, text in inlet.pull()]
             elif isinstance(inlet, TextInlet):
                 events += [parse_status_line(t, line, inlet.name) for t, line in inlet.pull()]
         for event in events:
             self._note_quality(event)
             self._states.note_end(event)
+        if events:
+            self._merge_bad()
         now = self._clock()
         self.feeds = self._update_states(now)
         self._release_lost(now)
@@ -108,6 +121,22 @@ class ViewSession:
     def marked(self) -> frozenset[str]:
         """Channels that the operator marked as bad."""
         return frozenset(self._marked)
+
+    @property
+    def wrong_amplitude(self) -> str:
+        """Why the unit of the signal is probably wrong; empty if its amplitude is plausible."""
+        signal = self._inlets.get("signal")
+        return signal.wrong_amplitude if isinstance(signal, SignalInlet) else ""
+
+    @property
+    def choices(self) -> tuple[StreamSummary, ...]:
+        """Signals to choose from; empty unless there are several and none was named."""
+        return self._finder.choices
+
+    def choose(self, signal: StreamSummary) -> None:
+        """Show one of the `choices`, now and when it returns."""
+        self._finder.choose(signal)
+        self._states.request("signal", signal.name)
 
     def close(self) -> None:
         """Close every stream; safe to call twice."""
@@ -173,7 +202,8 @@ class ViewSession:
                 self._reported_bad[channel] = str(event.fields.get("reason", "bad"))
         elif event.event == "channel_good" and isinstance(channel, str):
             self._reported_bad.pop(channel, None)
-        self._merge_bad()
+            if str(event.fields.get("reason", "")).startswith(MANUAL_MARK):
+                self._marked.pop(channel, None)  # withdrawn in another window
 
     def _merge_bad(self) -> None:
         self.bad = {**self._reported_bad, **self._marked}

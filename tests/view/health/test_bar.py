@@ -11,7 +11,6 @@ from rtbrain.view.health.bar import Banner, HealthBar
 from rtbrain.view.health.indicators import (
     DecoderStatus,
     LatencyHistory,
-    RecorderStatus,
     load_indicator,
     stream_indicator,
 )
@@ -21,13 +20,6 @@ from tests.view.stub import NEVER, StubSession, feed, row, status_event
 
 RECORD = "x-record-status"
 INFO = DecodeHeader("x-decode", ("rest", "move"), "probability", 0.25)
-
-
-def recorder(*events):
-    status = RecorderStatus()
-    for name, fields in events:
-        status.update(status_event(name, stream=RECORD, **fields))
-    return status
 
 
 @pytest.fixture
@@ -67,7 +59,7 @@ def test_lost_samples_warn_and_an_ambiguous_stream_too():
     word = stream_indicator(feed("signal", nominal_hz=512.0, effective_hz=512.0, lost=64))
     assert "64 samples lost" in word.text
     assert word.severity == "warn"
-    word = stream_indicator(feed("signal", "absent", "2 streams: a, b"))
+    word = stream_indicator(feed("signal", "absent", problem="2 streams: a, b"))
     assert word.severity == "warn"
     assert "2 streams: a, b" in word.tip
 
@@ -161,41 +153,6 @@ def test_a_decoder_whose_status_is_lost_is_gone_unless_it_said_so():
     assert status.indicator(feed("decode"), feed("status", "lost")).text == "decoder: gone"
     status.update(status_event("stopped"))
     assert status.indicator(feed("decode"), feed("status", "lost")).text == "decoder: stopped"
-
-
-def test_the_recording_is_followed_from_its_start_to_its_end():
-    started = ("recording", {"file": "a.xdf"})
-    full = ("disk_full", {"reason": "No space left", "waiting_samples": 7, "dropped_samples": 2})
-    record, steps = feed("record"), [started, full, ("disk", {"free_bytes": 0})]
-    assert recorder().indicator(feed("record", "absent")).text == "not recording"
-    assert recorder(*steps[:1]).indicator(record).text == "REC a.xdf"
-    word = recorder(*steps).indicator(record)
-    assert (word.text, word.severity) == ("NOT RECORDING: disk full", "bad")
-    assert "7 samples waiting, 2 samples dropped" in word.tip
-    steps.append(("write_resumed", {}))
-    assert recorder(*steps).indicator(record).text == "REC a.xdf"
-    assert recorder(*steps).indicator(feed("record", "lost")).text == "NOT RECORDING: recorder gone"
-    steps.append(("stopped", {"clean_end": False}))
-    assert (
-        recorder(*steps)
-        .indicator(feed("record", "lost"))
-        .text.startswith("recording stopped: samp")
-    )
-
-
-def test_a_decoder_reports_the_recorder_that_it_lost():
-    status = recorder(("recording", {"file": "a.xdf"}))
-    status.update(status_event("record_failed", code=1, reason="the recorder has ended"))
-    assert status.indicator(feed("record")).severity == "bad"
-
-
-def test_a_disk_is_low_below_the_floor_and_enough_a_tenth_above():
-    low = ("disk_low", {"free_bytes": 2e8, "floor_bytes": 3e8, "minutes_left": 4.0})
-    word = recorder(("disk", {"free_bytes": 5e9}), low).disk_indicator()
-    assert (word.text, word.severity) == ("disk 0.2 GB free, 4 min: LOW", "bad")
-    assert recorder(low, ("disk", {"free_bytes": 3.2e8})).disk_indicator().severity == "bad"
-    assert recorder(low, ("disk", {"free_bytes": 3.4e8})).disk_indicator().severity == "good"
-    assert recorder().disk_indicator().severity == "faint"
 
 
 def test_a_high_load_is_a_warning_and_an_unknown_one_is_not():
@@ -298,6 +255,18 @@ def test_names_cannot_mark_up_the_bar(shown):
     bar.draw(0.0)
     assert "<b>x" not in bar.cells["recording"].text()
     assert len(bar.cells["recording"].text()) < 1000
+
+
+def test_an_amplitude_that_no_brain_has_is_written_across_the_window(shown):
+    session = StubSession()
+    banner = shown(Banner, session)
+    session.wrong_amplitude = "the signal's standard deviation is 3e-05 µV"
+    banner.draw(0.0)
+    assert "3e-05 µV" in banner.amplitude.text()
+    assert banner.height() > 30
+    session.wrong_amplitude = ""
+    banner.draw(1.0)
+    assert not banner.amplitude.isVisible()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rtbrain.outlet.lsl import DecodeOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import Decode, Montage, Quality
 from rtbrain.view.health.indicators import stream_indicator
-from rtbrain.view.streams.finder import choose_streams, explain_mismatch
+from rtbrain.view.streams.choice import choose_streams, explain_mismatch
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
 from tests.view.streams.test_session import (
@@ -69,14 +69,14 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
         decoder.say()
 
     refused = poll_until(
-        session, lambda _: "other channels" in feed_of(session, "decode").name, send
+        session, lambda _: "other channels" in feed_of(session, "decode").problem, send
     )
     later = poll_until(session, lambda updates: len(updates) > 50, send)
     assert not heard(refused + later)
     assert session.decode is None
     assert not session.bad
     assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
-    said = feed_of(session, "decode").name
+    said = feed_of(session, "decode").problem
     assert said.startswith(f"{name}-z-decode reads other channels: Z1, Z2, Z3, Z4 and 2 more")
     word = stream_indicator(feed_of(session, "decode"))
     assert word.text == f"decodes not connected: {said}"
@@ -97,7 +97,7 @@ def test_the_only_decoder_on_the_network_is_not_taken_where_it_reads_other_chann
 def test_a_decoder_that_was_named_is_refused_too_if_its_channels_are_others(name):
     sender, decoder = Sender(name, HERE), Decoder(f"{name}-z", OTHERS)
     session = ViewSession(stream=name, decode=f"{name}-z")
-    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").name, sender)
+    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").problem, sender)
     assert session.decode is None
     assert feed_of(session, "decode").state == feed_of(session, "status").state == "absent"
     session.close()
@@ -126,7 +126,7 @@ def test_a_decoder_is_parted_with_when_the_signal_becomes_another_one(name):
     assert session.decode is None
     assert not session.bad
     assert feed_of(session, "decode").state == "absent"
-    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").name, send)
+    poll_until(session, lambda _: "other channels" in feed_of(session, "decode").problem, send)
     session.close()
     for each in (decoder, sender.outlet):
         each.close()

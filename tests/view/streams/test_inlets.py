@@ -11,7 +11,7 @@ def inlet(name, **changes):
     """Inlet of markers that is open and silent."""
     figures = {"nominal_hz": 0.0, "effective_hz": 0.0, "counted": (0, 0), "t_last": 0.0}
     clock = {"clock_offset_s": 0.0, "clock_uncertainty_s": 0.0}
-    state = {"origin": "", "lost": False, "received": 0, "t_arrived": 0.0}
+    state = {"origin": "", "source_id": "", "lost": False, "received": 0, "t_arrived": 0.0}
     return SimpleNamespace(**{"name": name, **figures, **clock, **state, **changes})
 
 
@@ -28,7 +28,8 @@ def test_a_stream_is_expected_by_its_name_until_a_problem_says_why_it_is_not_the
     states = StreamStates({"signal": "amp"})
     assert feed_of(states.update({}, (), {}, 0.0), "signal").name == "amp"
     signal = feed_of(states.update({}, (), {"signal": "2 streams: a, b"}, 0.0), "signal")
-    assert (signal.name, signal.state) == ("2 streams: a, b", "absent")
+    assert (signal.name, signal.state) == ("amp", "absent")
+    assert signal.problem == "2 streams: a, b"
     assert feed_of(states.update({}, {"signal"}, {}, 0.0), "signal").state == "connecting"
 
 

@@ -9,7 +9,8 @@ import pytest
 from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
-from rtbrain.view.streams.finder import StreamFinder, choose_streams
+from rtbrain.view.streams.choice import choose_streams
+from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.session import ViewSession, same_montage
 from tests.conftest import montage_of
 
@@ -195,7 +196,7 @@ def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_is_shown(sessi
     for _ in range(2):
         channels.append_child("channel").append_child_value("label", "A1")
     outlet = pylsl.StreamOutlet(made)
-    poll_until(session, lambda _: "repeat" in feed_of(session, "signal").name)
+    poll_until(session, lambda _: "repeat" in feed_of(session, "signal").problem)
     assert feed_of(session, "signal").state == "absent"
     assert session.montage is None
     del outlet
@@ -270,7 +271,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
         "status": "x-status",
         "record": "r-record-status",
         "markers:a-markers": "a-markers",
-        "markers:op-marks:op-marks": "op-marks",
+        "markers:op-marks:op-marks:": "op-marks",
     }
     assert not problems
 
@@ -278,7 +279,7 @@ def test_status_and_markers_belong_to_the_decoder_and_to_the_signal(named):
 def test_two_windows_marks_of_one_name_are_kept_apart():
     there = [pylsl.StreamInfo("w-marks", "Markers", 1, 0, "string", each) for each in "ab"]
     chosen, problems = choose_streams(there, None, None)
-    assert chosen.keys() == {"markers:w-marks:a", "markers:w-marks:b"}
+    assert chosen.keys() == {"markers:w-marks:a:", "markers:w-marks:b:"}
     assert not problems
 
 
@@ -300,3 +301,60 @@ def test_a_silent_stream_of_markers_is_not_given_up_while_its_answers_flicker(na
     assert not finder.is_announced(inlet)
     finder.close()
     markers.close()
+
+
+def test_a_stream_that_was_named_and_is_no_signal_says_why() -> None:
+    for made, why in (
+        (info("a", rate=0.0), "has no regular rate (nominal rate 0 Hz)"),
+        (texts("a"), "carries texts"),
+        (info("a", "Decode"), "is of type 'Decode'"),
+    ):
+        chosen, problems = choose_streams([made, info("b")], "a", None)
+        assert "signal" not in chosen
+        assert problems["signal"] == f"stream 'a' {why}" + ", not a signal" * ("rate" not in why)
+
+
+def test_of_two_signals_of_one_name_the_source_id_chooses() -> None:
+    both = [pylsl.StreamInfo("a", "EEG", 1, 512.0, "float32", each) for each in "xy"]
+    assert "signal" not in choose_streams(both, "a", None)[0]
+    assert choose_streams(both, "a", None, source_id="y")[0]["signal"].source_id() == "y"
+    _, problems = choose_streams(both, "a", None, source_id="z")
+    assert problems["signal"] == "stream 'a' has the source id 'x'"
+
+
+@pytest.mark.lsl
+def test_of_several_signals_the_one_that_is_chosen_is_opened(name, monkeypatch):
+    monkeypatch.setattr("rtbrain.stream.lsl.resolve._SETTLE_S", 0.0)
+    senders = [Sender(f"{name}-{letter}", montage_of(2, SFREQ_HZ)) for letter in "ab"]
+    session = ViewSession(stream=None, decode=name)
+
+    def send():
+        for sender in senders:
+            sender()
+
+    def ours():
+        return [one for one in session.choices if one.name.startswith(name)]
+
+    poll_until(session, lambda _: len(ours()) == 2, send)
+    assert session.montage is None
+    session.choose(max(ours(), key=str))
+    poll_until(session, live(session), send)
+    assert feed_of(session, "signal").name == f"{name}-b"
+    assert session.choices == ()
+    session.close()
+    for sender in senders:
+        sender.outlet.close()
+
+
+@pytest.mark.lsl
+def test_a_flood_of_status_lines_costs_the_newest_few_a_poll(session, name):
+    status = StatusOutlet(name, source_id=f"{name}-s")
+    poll_until(session, is_state(session, "status", "live"))
+    for number in range(2000):
+        status.emit("channel_bad", channel=f"A{number}", reason="<b>")
+    status.emit("channel_bad", channel="last", reason="x" * 50_000)
+    updates = poll_until(session, lambda _: "last" in session.bad)
+    assert max(len(update.events) for update in updates) <= 64
+    assert feed_of(session, "status").lost > 500
+    assert len(session.bad["last"]) < 1100
+    status.close()
