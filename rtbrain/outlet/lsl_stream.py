@@ -15,8 +15,9 @@ import pylsl
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.types import Montage
 
-# A listener that stopped reading holds at most this much of the signal in our memory.
-_HELD_S = 10
+# A listener that stopped reading holds at most this much of the signal in our memory. TCP needs it
+# after a cut of the network: it tries again as late as the cut was long.
+_HELD_S = 30
 # In hundreds, as liblsl counts irregular streams: a burst of markers must not be cut.
 _HELD_MARKERS = 360
 # What was pushed last gets this long to leave; listeners that read are done in milliseconds.
@@ -42,7 +43,7 @@ def new_info(
 class SentStream:
     """One LSL stream that is sent, until it is closed.
 
-    It holds no more than 10 s for a listener that stopped reading.
+    It holds no more than 30 s for a listener that stopped reading.
     """
 
     def __init__(self, info: Any) -> None:

@@ -88,7 +88,7 @@ class TwoHosts:
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder
         self._sender, self._switch = f"{name}-sender", f"{name}-switch"
-        self._there = ("ip", "netns", "exec", self._sender)
+        self.on_sender = ("ip", "netns", "exec", self._sender)  # before a command, to run it there
         self._cable = f"{name[:8]}-a", f"{name[:8]}-b"  # the ends at the sender and here
 
     def cut(self) -> None:
@@ -102,18 +102,18 @@ class TwoHosts:
 
     def slow(self, kbit_s: float) -> None:
         """Let no more than that through to the receiver."""
-        self._on_sender(
+        self._run_there(
             "tc", "qdisc", "add", "dev", self._cable[0], "root", *_SLOW.format(kbit_s).split()
         )
 
     def fast(self) -> None:
         """Let all through again."""
-        self._on_sender("tc", "qdisc", "del", "dev", self._cable[0], "root")
+        self._run_there("tc", "qdisc", "del", "dev", self._cable[0], "root")
 
     def move_sender(self, number: int) -> None:
         """Give the sender's host another address."""
-        self._on_sender("ip", "addr", "flush", "dev", self._cable[0])
-        self._on_sender("ip", "addr", "add", _ADDRESS.format(number), "dev", self._cable[0])
+        self._run_there("ip", "addr", "flush", "dev", self._cable[0])
+        self._run_there("ip", "addr", "add", _ADDRESS.format(number), "dev", self._cable[0])
         self._route()
 
     def move_receiver(self, number: int) -> None:
@@ -139,7 +139,7 @@ class TwoHosts:
         code = "from rtbrain.check.faults.network import send; send()"
         about = [name, str(file), f"{rig.montage.sfreq_hz}", ",".join(rig.montage.names)]
         with subprocess.Popen(  # noqa: S603
-            [*self._there, *ahead, sys.executable, "-c", code, *about],
+            [*self.on_sender, *ahead, sys.executable, "-c", code, *about],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -186,10 +186,10 @@ class TwoHosts:
         """Lead multicasts over the cable on both sides; the routes go with the link's state."""
         route = ("ip", "route", "replace", "224.0.0.0/4", "dev")
         _run(*route, self._cable[1])
-        self._on_sender(*route, self._cable[0])
+        self._run_there(*route, self._cable[0])
 
-    def _on_sender(self, *command: str) -> None:
-        _run(*self._there, *command)
+    def _run_there(self, *command: str) -> None:
+        _run(*self.on_sender, *command)
 
 
 def send() -> None:
