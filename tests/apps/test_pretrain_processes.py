@@ -13,7 +13,7 @@ from rtbrain.learn.training.records import read_log
 from tests.apps.pretraining import corpus_of, settings_of
 from tests.apps.program import rtbrain
 
-STEPS = 50
+STEPS = 30
 STOPPED = 143
 MAIN = ("-m", "rtbrain.apps.main", "pretrain")
 

@@ -256,5 +256,5 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         return peak
 
     peak_of(10)  # what is loaded once
-    short, long = peak_of(30), peak_of(300)
-    assert long < short + 600 * 500  # 540 windows more: of each its end and marks are kept
+    short, long = peak_of(15), peak_of(75)
+    assert long < short + 120 * 500  # 120 windows more: of each its end and marks are kept
