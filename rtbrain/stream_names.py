@@ -2,6 +2,8 @@
 
 import re
 
+STATUS_TYPE = "Status"
+
 _DECODE = "-decode"
 _STATUS = "-status"
 _RECORDER = "-record"
@@ -25,7 +27,7 @@ def recorder_name(name: str) -> str:
 
 
 def markers_name(name: str) -> str:
-    """``NAME-markers``: the events of a replayed or simulated signal NAME."""
+    """``NAME-markers``: the events of a replayed, simulated or bridged signal NAME."""
     return f"{name}{_MARKERS}"
 
 
@@ -44,9 +46,9 @@ def is_window(source_id: str, marks: str) -> bool:
     return re.fullmatch("[0-9a-f]{32}", source_id.removeprefix(f"{marks}-")) is not None
 
 
-def is_status(stream: str) -> bool:
-    """Whether a stream of this name carries status events, of a decoder or a recorder."""
-    return stream.endswith(_STATUS)
+def is_status(stream: str, stream_type: str) -> bool:
+    """Whether a stream carries status events, of a decoder or a recorder."""
+    return stream.endswith(_STATUS) and stream_type == STATUS_TYPE
 
 
 def is_recorder_status(stream: str) -> bool:

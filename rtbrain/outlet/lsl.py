@@ -22,7 +22,7 @@ from rtbrain.outlet.lsl_stream import (
     describe_origin,
     new_info,
 )
-from rtbrain.stream_names import decode_name, status_name
+from rtbrain.stream_names import STATUS_TYPE, decode_name, status_name
 from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
 
 
@@ -165,7 +165,7 @@ class MarkerOutlet:
     """
 
     def __init__(self, name: str, *, source_id: str) -> None:
-        self._stream = SentStream(_text_info(name, "marker", source_id))
+        self._stream = SentStream(_text_info(name, "Markers", source_id))
 
     def push(self, text: str, timestamp: float) -> None:
         """Send a marker of a moment, s on the LSL clock; a StreamError once closed."""
@@ -186,10 +186,13 @@ _LAST_LINE_S = 0.3
 
 
 class StatusOutlet:
-    """Events as the LSL stream ``NAME-status``: one line of JSON each; made as a `MarkerOutlet`."""
+    """Events as the LSL stream ``NAME-status``, type ``Status``: one line of JSON each.
+
+    It is made as a `MarkerOutlet`.
+    """
 
     def __init__(self, name: str, *, source_id: str) -> None:
-        self._stream = SentStream(_text_info(status_name(name), "status", source_id))
+        self._stream = SentStream(_text_info(status_name(name), STATUS_TYPE, source_id))
 
     def emit(self, event: str, **fields: object) -> None:
         """Send an event, stamped now: ``emit("gap", lost=512)``; fields may be numpy arrays."""
@@ -208,9 +211,10 @@ class StatusOutlet:
         self._stream.close(_LAST_LINE_S)
 
 
-def _text_info(name: str, label: str, source_id: str) -> Any:
-    info = new_info(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", source_id)
-    describe_channels(info, (label,), ("marker",), ("text",))
+def _text_info(name: str, stream_type: str, source_id: str) -> Any:
+    info = new_info(name, stream_type, 1, pylsl.IRREGULAR_RATE, "string", source_id)
+    label = "status" if stream_type == STATUS_TYPE else "marker"
+    describe_channels(info, (label,), (label,), ("text",))
     describe_origin(info)
     return info
 

@@ -207,7 +207,7 @@ def test_status_is_strict_json_a_line_stamped_now(source_id, listen):
     outlet = StatusOutlet("bed", source_id=source_id)
     inlet = listen()
     info = inlet.info(DEADLINE_S)
-    assert (info.name(), info.type(), info.nominal_srate()) == ("bed-status", "Markers", 0.0)
+    assert (info.name(), info.type(), info.nominal_srate()) == ("bed-status", "Status", 0.0)
     before = pylsl.local_clock()
     outlet.emit("gap", lost=np.int64(512), late_s=float("nan"), channels=("A1", "Ω\n2"))
     outlet.push({"event": "late", "of": {"p99_s": np.float32(0.5)}, "all": np.arange(2)})

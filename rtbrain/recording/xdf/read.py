@@ -298,7 +298,8 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     chosen = _choose_stream(path, streams, stream, notes)
     montage, factors, unitless = _montage(path, chosen, notes)
     # What a program reports of itself is no event of the session.
-    marked = [one for one in streams if one.is_text and not is_status(one.text("name"))]
+    texts_of = [one for one in streams if one.is_text]
+    marked = [one for one in texts_of if not is_status(one.text("name"), one.text("type"))]
     texts = [text for one in marked for text in _texts(path, one, notes)]
     samples = _numbers(path, chosen, notes)
     stamps = samples.stamps

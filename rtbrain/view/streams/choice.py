@@ -97,8 +97,9 @@ def _why_no_signal(info: Any) -> str:
 
 
 def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list[Any]]:
-    records = [info for info in texts if is_recorder_status(info.name())]
-    statuses = [info for info in texts if is_status(info.name()) and info not in records]
+    found = [info for info in texts if is_status(info.name(), info.type())]
+    records = [info for info in found if is_recorder_status(info.name())]
+    statuses = [info for info in found if info not in records]
     if decoder is not None:
         statuses = [info for info in statuses if info.name() == status_name(decoder)]
     return {"status": statuses, "record": records}

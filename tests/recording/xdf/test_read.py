@@ -18,8 +18,8 @@ def signal(n_samples=600, name="amplifier", first_s=4000.0, **kwargs):
     return XdfStream(name, stamps, values, SFREQ_HZ, **kwargs)
 
 
-def markers(stamps, texts, name="markers"):
-    return XdfStream(name, np.asarray(stamps), list(texts), 0.0, "string", "Markers")
+def markers(stamps, texts, name="markers", kind="Markers"):
+    return XdfStream(name, np.asarray(stamps), list(texts), 0.0, "string", kind)
 
 
 def test_labels_kinds_positions_values_and_stamps_are_those_of_the_file(tmp_path):
@@ -145,7 +145,8 @@ def test_files_that_readers_must_survive(shared, capfd):
 
 def test_what_programs_say_of_themselves_is_no_event_of_the_session(tmp_path):
     path = tmp_path / "session.xdf"
-    told = markers([4000.2], ['{"event": "live"}'], name="ward-status")
-    write_xdf(path, signal(), markers([4000.1], ["speech"]), told)
+    told = markers([4000.2], ['{"event": "live"}'], name="ward-status", kind="Status")
+    door = markers([4000.3], ["open"], name="door-status")
+    write_xdf(path, signal(), markers([4000.1], ["speech"]), told, door)
     recording = read_recording(path)
-    assert [event.text for event in recording.events] == ["speech"]
+    assert [event.text for event in recording.events] == ["speech", "open"]

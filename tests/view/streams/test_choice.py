@@ -13,7 +13,7 @@ def info(name, kind="EEG", rate=SFREQ_HZ, fmt="float32"):
 
 
 def texts(name):
-    return info(name, "Markers", 0, "string")
+    return info(name, "Status" if name.endswith("-status") else "Markers", 0, "string")
 
 
 def test_the_only_signal_is_taken_and_none_of_several():
