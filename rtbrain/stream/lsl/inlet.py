@@ -77,6 +77,8 @@ def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
         # The clock first, for it takes a second: samples queue from the moment of opening on.
         inlet.time_correction(timeout_s)
         inlet.open_stream(timeout_s)
+        # The first pull asks for the header too, without a limit: for ever, if its sender hangs.
+        inlet.info(timeout_s)
 
 
 def measure_clock(inlet: Any) -> tuple[float, float] | None:

@@ -3,6 +3,7 @@
 import queue
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -14,7 +15,6 @@ from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, open_inlet, pull_text
 from rtbrain.stream.lsl.resolve import (
     StreamWatcher,
     ambiguous_stream_error,
-    find_matching,
     resolve_one,
     stream_summary,
 )
@@ -23,8 +23,9 @@ from rtbrain.types import Mark
 
 _BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _LOOK_EVERY_S = 0.25
-_LOOK_S = 0.5
 _CLOSE_S = 1.0
+_MAX_SENDERS = 2  # received at once: one that fell silent, and its successor
+_SILENT_S = 5.0  # without an announcement, after which the sender may have a successor
 _MAX_WAITING = 1000  # for a decoder that is busy
 # What strangers may send: characters of a mark, different marks per look, senders.
 _MAX_MARK_CHARS = 200
@@ -178,72 +179,113 @@ class ManualMarks:
 class SupervisedMarkers:
     """Markers of the one stream of a name, which outlive their sender.
 
-    A pull gives no markers while the sender is away. Meanwhile a thread looks for a stream of the
-    same name and source_id, and takes its markers from then on. In the thread that pulls,
-    `on_event` is called with ``markers_lost`` or ``markers_refused`` and the ``reason``, and with
-    ``markers_recovered`` and the ``stream``. At first the stream is waited for: a StreamError where
-    none or several match.
+    A thread looks for the stream all the time: silence is no loss, for markers may be rare, so a
+    sender that ended without a word is known by its successor alone, a stream of the same name
+    and source_id. It is received as soon as the old one is no longer announced; what the old one
+    still delivers is received too. In the thread that pulls, `on_event` is called with
+    ``markers_lost`` or ``markers_refused`` and the ``reason``, and with ``markers_recovered`` and
+    the ``stream``. At first the stream is waited for: a StreamError where none or several match,
+    or `stop()` is true before.
     """
 
-    def __init__(self, name: str, *, timeout_s: float, on_event: Callable[..., None]) -> None:
-        found = resolve_one({"name": name}, timeout_s)
-        self._source: MarkerSource | None = MarkerSource(found)
+    def __init__(
+        self,
+        name: str,
+        *,
+        timeout_s: float,
+        on_event: Callable[..., None],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        found = resolve_one({"name": name}, timeout_s, stop)
+        first = MarkerSource(found)
+        self._name, self._source_id = first.name, first.source_id
+        self._sources = {found.uid(): first}
+        self._lock = threading.Lock()
+        self._watcher = StreamWatcher()
         self._on_event = on_event
-        self._results: queue.SimpleQueue[MarkerSource | str] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[str, dict[str, str]]] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._look, name="rtbrain-markers", daemon=True)
+        self._thread.start()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
         """Markers that came, as `MarkerSource.pull`; at once none while the sender is away."""
-        self._take_results()
-        source = self._source
-        if source is None:
-            return []
-        try:
-            return source.pull(timeout_s)
-        except StreamLostError as error:
-            self._source = None
-            self._on_event("markers_lost", reason=str(error))
-            self._thread = threading.Thread(
-                target=self._look, args=(source,), name="rtbrain-markers", daemon=True
-            )
-            self._thread.start()
-            return []
+        while not self._events.empty():
+            event, fields = self._events.get()
+            self._on_event(event, **fields)
+        sources = self._open()
+        texts: list[tuple[float, str]] = []
+        for uid, source in sources.items():
+            try:
+                texts += source.pull(timeout_s if len(sources) == 1 else 0.0)
+            except StreamLostError as error:
+                self._watcher.put_off(uid)
+                with self._lock:
+                    self._sources.pop(uid, None)
+                source.close()
+                if not self._open():
+                    self._on_event("markers_lost", reason=str(error))
+        return texts
 
     def close(self) -> None:
         """Let go of the stream within about 1 s; safe to call twice."""
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join(_CLOSE_S)
-        self._take_results()
-        if self._source is not None:
-            self._source.close()
+        self._thread.join(_CLOSE_S)
+        for source in self._open().values():
+            source.close()
 
-    def _take_results(self) -> None:
-        while not self._results.empty():
-            result = self._results.get()
-            if isinstance(result, str):
-                self._on_event("markers_refused", reason=result)
-            else:
-                self._source = result
-                self._on_event("markers_recovered", stream=result.name)
+    def _open(self) -> dict[str, MarkerSource]:
+        with self._lock:
+            return dict(self._sources)
 
-    def _look(self, lost: MarkerSource) -> None:
-        """Look for the sender until it is back; report once what keeps it from being received."""
-        lost.close()
+    def _look(self) -> None:
+        """Look for the sender's successor; report once what keeps it from being received."""
         reported = ""
-        while not self._stopped.is_set():
+        t_seen = time.monotonic()
+        while not self._stopped.wait(_LOOK_EVERY_S):
+            there = [info for info in self._watcher.look() if info.name() == self._name]
+            ours = self._open()
+            if any(info.uid() in ours for info in there):
+                t_seen = time.monotonic()
+            new = [info for info in there if info.uid() not in ours]
+            if ours and time.monotonic() < t_seen + _SILENT_S:
+                continue
+            if not any(self._watcher.is_settled(info.uid()) for info in new):
+                continue
             try:
-                found, _ = find_matching({"name": lost.name}, _LOOK_S, self._stopped.is_set)
-                if found:
-                    same = _same_sender(found, lost)
-                    self._results.put(MarkerSource(same))
-                    return
+                self._receive(self._successor(new))
+                reported, t_seen = "", time.monotonic()
             except StreamError as error:
-                if str(error) != reported:
-                    self._results.put(str(error))
-                reported = str(error)
-                self._stopped.wait(_LOOK_EVERY_S)
+                for info in new:
+                    self._watcher.put_off(info.uid())
+                if str(error) != reported and not ours:
+                    self._events.put(("markers_refused", {"reason": str(error)}))
+                    reported = str(error)
+
+    def _receive(self, found: Any) -> None:
+        source = MarkerSource(found)
+        if self._stopped.is_set():
+            source.close()
+            return
+        with self._lock:
+            while len(self._sources) >= _MAX_SENDERS:
+                self._sources.pop(next(iter(self._sources))).close()
+            self._sources[found.uid()] = source
+        self._events.put(("markers_recovered", {"stream": source.name}))
+
+    def _successor(self, found: Sequence[Any]) -> Any:
+        """The only stream with the source_id of the one that was lost."""
+        same = [info for info in found if info.source_id() == self._source_id]
+        if not same:
+            raise StreamError(
+                f"{stream_summary(found[0])} is not the sender that was lost, of source_id "
+                f"{quote(self._source_id)}: start that one again, or restart the decoder to take "
+                "this one"
+            )
+        if len(same) > 1:
+            properties = {"name": self._name, "source_id": self._source_id}
+            raise ambiguous_stream_error(properties, [stream_summary(info) for info in same])
+        return same[0]
 
 
 def _sender(source_id: str, host: str) -> dict[str, str]:
@@ -252,18 +294,3 @@ def _sender(source_id: str, host: str) -> dict[str, str]:
 
 def _carries_texts(info: Any) -> bool:
     return bool(info.channel_format() == pylsl.cf_string and info.channel_count() == 1)
-
-
-def _same_sender(found: Sequence[Any], lost: MarkerSource) -> Any:
-    """The only stream with the source_id of the one that was lost."""
-    same = [info for info in found if info.source_id() == lost.source_id]
-    if not same:
-        raise StreamError(
-            f"{stream_summary(found[0])} is not the sender that was lost, of source_id "
-            f"{quote(lost.source_id)}: start that one again, or restart the decoder to take "
-            "this one"
-        )
-    if len(same) > 1:
-        properties = {"name": lost.name, "source_id": lost.source_id}
-        raise ambiguous_stream_error(properties, [stream_summary(info) for info in same])
-    return same[0]

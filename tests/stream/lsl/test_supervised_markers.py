@@ -1,5 +1,8 @@
 """Markers of a live session are heard again when their sender is back, and of no other sender."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +69,35 @@ def test_a_sender_that_goes_away_is_told_and_heard_again_when_it_is_back() -> No
         listener.markers.close()
     assert not sender.wait_for_listeners(0.0)
     assert listener.markers.pull(0.0) == []
+    sender.close()
+
+
+SENDER = """
+import sys, time
+from rtbrain.outlet import MarkerOutlet
+sender = MarkerOutlet(sys.argv[1], source_id=sys.argv[1])
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_sender_that_fell_silent_without_a_word_is_heard_again_by_its_successor() -> None:
+    name = f"task-{uuid4().hex}"
+    command = [sys.executable, "-c", SENDER, name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline()
+            listener = Listener(name)
+            first.send_signal(signal.SIGSTOP)  # its connection stays, as where a host loses power
+            sender = MarkerOutlet(name, source_id=name)
+            assert listener.until_told("markers_recovered") == name
+            sender.push("after", pylsl.local_clock())
+            listener.until(lambda: listener.texts == ["after"])
+            assert [event for event, _ in listener.told] == ["markers_recovered"]
+        finally:
+            first.kill()
+    listener.markers.close()
     sender.close()
 
 
