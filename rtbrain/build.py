@@ -37,6 +37,8 @@ from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
+_DRAIN_HOPS = 0.5  # longest drain of a backlog before a window is decoded
+
 
 def build_feature_pipeline(
     recipe: Recipe,
@@ -253,6 +255,9 @@ def build_live(
         Windows whose last sample arrives later than that are stale: not decoded, and invalid.
     """
     features, readout = decoder
+    max_drain_s = math.inf
+    if isinstance(features.windows, Windows):
+        max_drain_s = _DRAIN_HOPS * features.windows.hop_s
     if isinstance(features.windows, EventWindows):
         if markers is None:
             raise SettingsError(
@@ -271,6 +276,7 @@ def build_live(
         observer,
         refusal,
         max_latency_s,
+        max_drain_s,
     )
 
 

@@ -14,7 +14,7 @@ from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull, and so for a stop
-_MAX_PULLS = 1000  # in one drain of a backlog, so that it can be stopped too
+_MAX_PULLS = 1000  # in one drain of a backlog, whatever the clock says
 _STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
 
 
@@ -76,6 +76,7 @@ class Pipeline:
     observer: PipelineObserver  # follows lost samples and skipped windows
     refusal: Callable[[], str] = lambda: ""
     max_latency_s: float = math.inf  # windows that arrive later than that are stale, and invalid
+    max_drain_s: float = math.inf  # longest time to look for a later window before decoding
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
@@ -89,17 +90,17 @@ class Pipeline:
             t_received = self.clock()
             if chunk.n_samples:
                 t_last = t_received
-                last = self._take(chunk, t_received) or last
+                last = self._take(chunk, t_received, stop) or last
             elif last is not None and last.quality.valid and t_received - t_last > silence_s:
                 why = f"no samples for {silence_s:g} s"
                 last = replace(_invalidated(last, why), t_stop=t_received)
                 self._send(last, t_received)
 
-    def _take(self, chunk: Chunk, t_received: float) -> Decode | None:
+    def _take(self, chunk: Chunk, t_received: float, stop: Callable[[], bool]) -> Decode | None:
         """Decode the windows that a chunk completes; the last decode, if any."""
         decode = None
         if self.latest_only:
-            window, t_received, n_windows = self._latest(chunk, t_received)
+            window, t_received, n_windows = self._latest(chunk, t_received, stop)
             if window is not None:
                 decode = self._decode(window, t_received)
             if n_windows > 1:
@@ -109,14 +110,20 @@ class Pipeline:
             decode = self._decode(window, t_received)
         return decode
 
-    def _latest(self, chunk: Chunk, t_received: float) -> tuple[Window | None, float, int]:
-        """Latest window of the backlog, when its last sample arrived, and how many windows came."""
+    def _latest(
+        self, chunk: Chunk, t_received: float, stop: Callable[[], bool]
+    ) -> tuple[Window | None, float, int]:
+        """Latest window of the backlog, when its last sample arrived, and how many windows came.
+
+        A source that is slow, or never empty, is left in time to decode and to stop.
+        """
+        t_end = t_received + self.max_drain_s
         latest, t_latest, n_windows = None, t_received, 0
         for n_pulls in itertools.count(1):
             for latest in self._cut(chunk):  # noqa: B007
                 t_latest = t_received
                 n_windows += 1
-            if n_pulls == _MAX_PULLS:
+            if n_pulls == _MAX_PULLS or stop() or self.clock() >= t_end:
                 break
             following = self.source.pull(0.0)
             if following is None or not following.n_samples:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rtbrain.buffer import Windows
+from rtbrain.build import build_live
 from rtbrain.decoder import LinearReadout, Readout
 from rtbrain.encoder import FrameMean
-from rtbrain.pipeline import FeaturePipeline, Pipeline
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain
 from rtbrain.spectrogram import PublishedStft
 from rtbrain.types import Chunk, Decode, Floats, Montage
@@ -101,15 +102,15 @@ def ran(
         160,
     )
     readout = Readout(LinearReadout(weights, np.zeros(2, np.float32), "classification"))
-    pipeline = Pipeline(
+    pipeline = build_live(
+        (features, readout),
         source(montage, time, chunks),
-        features,
-        readout,
         (heard,),
-        time.clock,
-        latest_only,
         Counts(skipped),
         max_latency_s=max_latency_s,
+        latest_only=latest_only,
+        coverage_floor=0.0,
+        clock=time.clock,
     )
     pipeline.run(lambda: stop(heard.decodes))
     return heard.decodes
@@ -170,7 +171,7 @@ class Busy(Script):
     """A source whose chunks wait already, and take a while each to be fetched."""
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        self._time.now += 0.125
+        self._time.now += 0.015625
         return super().pull(timeout_s)
 
 
@@ -181,7 +182,7 @@ def test_the_newest_window_was_received_with_its_own_chunk_not_with_the_backlogs
     first_sample = LENGTH + 4 * HOP
     late = Chunk(last.data, last.timestamps + first_sample / SFREQ_HZ, first_sample)
     (decode,) = ran([*chunks, late], latest_only=True, skipped=[], source=Busy)
-    assert decode.t_received == 103.0 + 0.125 * len(chunks)
+    assert decode.t_received == 103.0 + 0.015625 * len(chunks)
 
 
 class Endless(Script):
@@ -195,6 +196,34 @@ class Endless(Script):
         self.n_pulls += 1
         stamps = 100.0 + np.arange(at, at + 20) / SFREQ_HZ
         return Chunk(np.ones((4, 20), np.float32), stamps, at)
+
+
+class Slow(Endless):
+    """A source whose every pull takes as long as the samples that it gives."""
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        self._time.now += 20 / SFREQ_HZ
+        return super().pull(timeout_s)
+
+
+def test_a_source_as_slow_as_its_signal_holds_up_a_decode_by_half_a_hop_at_most() -> None:
+    skipped: list[int] = []
+    decodes = ran([], latest_only=True, skipped=skipped, source=Slow, stop=lambda them: them[19:])
+    assert not skipped
+    np.testing.assert_allclose(np.diff([each.t_stop for each in decodes]), HOP / SFREQ_HZ)
+    late_s = [each.t_received - decodes[0].t_received for each in decodes]
+    np.testing.assert_allclose(late_s, np.arange(20) * HOP / SFREQ_HZ, atol=0.5 * HOP / SFREQ_HZ)
+
+
+def test_a_drain_ends_when_the_loop_is_to_stop() -> None:
+    asked: list[int] = []
+
+    def stop(decodes: list[Decode]) -> bool:
+        asked.append(len(decodes))
+        return len(asked) > 3
+
+    ran([], latest_only=True, skipped=[], source=Endless, stop=stop)
+    assert len(asked) == 4 + 1  # the drain, and then the loop itself
 
 
 def test_a_source_that_is_never_empty_cannot_keep_the_loop_from_decoding_and_stopping() -> None:

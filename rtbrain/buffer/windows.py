@@ -231,6 +231,11 @@ class Windows:
         self._lost = 0
         self._restart()
 
+    @property
+    def hop_s(self) -> float:
+        """Time from one window to the next, s."""
+        return self._hop / self._montage.sfreq_hz
+
     def reset(self) -> None:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()

@@ -244,9 +244,11 @@ class LiveSession:
             )
             outlet = self._open_outlet(decoder[0].neural_delay_s)
             outlets.callback(outlet.close)
-            markers = open_markers(settings, self.emit) if recipe.window.hop_s is None else None
-            if markers is not None:
-                stack.callback(markers.close)
+            markers = None
+            if recipe.window.hop_s is None:
+                markers = open_markers(settings, source, self.emit, self._is_over, stack)
+                if self._is_over():
+                    return
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(
                 decoder,
@@ -256,7 +258,7 @@ class LiveSession:
                 latest_only=settings.backlog == "latest",
                 coverage_floor=recipe.coverage_floor,
                 clock=lsl_clock,
-                markers=None if markers is None else markers.pull,
+                markers=markers,
                 refusal=rate_check(source),
                 max_latency_s=settings.max_latency_s,
             )

@@ -2,10 +2,12 @@
 
 import importlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
-from rtbrain.config import DecodeSettings
+from rtbrain.config import DecodeSettings, StreamSettings
 from rtbrain.decoder import Bundle
+from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.lsl.markers import ManualMarks, SupervisedMarkers
@@ -13,9 +15,11 @@ from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
 
-# Key of the stream settings: module whose `open_source(settings, on_event)` connects to it. Loaded
+# ``markers(timeout_s)`` gives those that arrived, as (s on the LSL clock, text).
+Markers = Callable[[float], list[tuple[float, str]]]
+# Key of the stream settings: module whose `open_source` connects to it. Loaded
 # when asked for, since they need libraries that LSL does not.
-_OTHER_SOURCES = {
+OTHER_SOURCES = {
     "fieldtrip": "rtbrain.stream.fieldtrip.source",
     "mne_client": "rtbrain.stream.fieldtrip.mne_client",
 }
@@ -29,9 +33,9 @@ def open_source(
 ) -> Source | None:
     """Connected source of the settings; None where the user ended it before."""
     wanted, montage = settings.stream, bundle.montage
-    for key, module in _OTHER_SOURCES.items():
-        if (address := getattr(wanted, key)) is not None:
-            return _open_other(importlib.import_module(module), address, settings, on_event)
+    for kind in OTHER_SOURCES:
+        if (address := getattr(wanted, kind)) is not None:
+            return open_other(kind, address, wanted, on_event, stopping)
     source = SupervisedSource(
         query=LslStreamQuery(
             name=wanted.name,
@@ -57,23 +61,47 @@ def open_source(
     return source if connected else None
 
 
-def _open_other(
-    module: Any, address: str, settings: DecodeSettings, on_event: Callable[..., None]
-) -> Source:
-    stream = settings.stream
-    source: Source = module.open_source(
-        address, stream.unit, stream.names, stream.timeout_s, on_event
+def open_other(
+    kind: str,
+    address: str,
+    stream: StreamSettings,
+    on_event: Callable[..., None],
+    stopping: Callable[[], bool],
+) -> Source | None:
+    """Connected source of one of `OTHER_SOURCES`; None where the user ended it before."""
+    module: Any = importlib.import_module(OTHER_SOURCES[kind])
+    source: Source | None = module.open_source(
+        address, stream.unit, stream.names, stream.timeout_s, on_event, stopping
     )
-    on_event("connected", stream=address, notes=list(getattr(source, "notes", ())))
+    if source is not None:
+        on_event("connected", stream=address, notes=list(getattr(source, "notes", ())))
     return source
 
 
 def open_markers(
-    settings: DecodeSettings, on_event: Callable[..., None]
-) -> SupervisedMarkers | None:
-    """Markers that cut windows; None where the settings name no stream of them."""
+    settings: DecodeSettings,
+    source: Source,
+    on_event: Callable[..., None],
+    stopping: Callable[[], bool],
+    stack: ExitStack,
+) -> Markers | None:
+    """What gives the markers that cut windows; None where there is none.
+
+    That is the stream of the settings, else the source, where it has markers of its own. None too
+    where the user ended the search for that stream.
+    """
     name, timeout_s = settings.stream.markers, settings.stream.timeout_s
-    return None if name is None else SupervisedMarkers(name, timeout_s=timeout_s, on_event=on_event)
+    if name is None:
+        own: Markers | None = getattr(source, "markers", None)
+        return own
+    try:
+        markers = SupervisedMarkers(name, timeout_s=timeout_s, on_event=on_event, stop=stopping)
+    except StreamError:
+        if stopping():
+            return None
+        raise
+    stack.callback(markers.close)
+    return markers.pull
 
 
 def open_manual_marks(

@@ -10,10 +10,10 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from rtbrain.check.faults.fieldtrip_buffer import FieldTripServer
 from rtbrain.outlet.lsl import SignalOutlet
 from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like, montage_of
-from tests.stream.fieldtrip.server import FieldTripServer
 from tests.stream.receiving import lsl_source
 from tests.test_live_equals_offline import bundle_of
 

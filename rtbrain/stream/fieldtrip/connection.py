@@ -1,73 +1,110 @@
-"""One TCP connection to a FieldTrip buffer, with a time limit on everything."""
+"""The protocol of a FieldTrip buffer over TCP: requests go ahead, answers are taken as they come.
 
+No call waits longer than it is told to, whatever the server does.
+"""
+
+import contextlib
 import socket
+import struct
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import MontageError, StreamError
-from rtbrain.stream.fieldtrip.mne_client import mne_realtime
-from rtbrain.stream.lsl.header import require_plain_labels
-from rtbrain.types import Montage, Times
+from rtbrain.errors import StreamError
 
-_ANSWER_S = 1.0
-# Headers hold files of some MB, data requests at most some 100 kB.
-_LONGEST_ANSWER = 64 * 2**20
+_VERSION = 1
+_GET_HDR, _GET_DAT, _GET_EVT, _GET_OK, _GET_ERR = 0x201, 0x202, 0x203, 0x204, 0x205
+_WAIT_DAT, _WAIT_OK, _WAIT_ERR = 0x402, 0x404, 0x405
+_FRAME, _HEADER = struct.Struct("<HHI"), struct.Struct("<IIIfII")
+_DATA, _EVENT = struct.Struct("<IIII"), struct.Struct("<IIIIIiiI")
+# By the protocol's numbers: 0 is text, 1 to 8 are integers, 9 and 10 floats.
+_DTYPES = ("S1", "<u1", "<u2", "<u4", "<u8", "<i1", "<i2", "<i4", "<i8", "<f4", "<f8")
+_ANSWER_S = 1.0  # longest without a byte of an answer that is due
+_RECEIVE_BYTES = 2**18
+# A header may hold a file, such as the description of an MRI or MEG scanner.
+_MAX_HEADER_BYTES = 16 * 2**20
+_MAX_EVENT_BYTES = 4 * 2**20
+_MAX_TEXT = 1000
 _RETRY_S = 0.1
-_NEVER = 2**32 - 1
+_ATTEMPT_S = 0.5
+# Only Linux has it: without, an acknowledgement waits up to 40 ms or 200 ms, and so does the body
+# of an answer whose head was sent apart, as the C reference server does.
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+
 Raw = npt.NDArray[Any]
-# Numbers of the protocol's data types: 0 is text; 1 to 8 are integers, 9 and 10 floats.
-_INTEGERS = range(1, 9)
-_NUMBERS = range(1, 11)
-_CHUNK_LABELS = 1
-_CHUNK_RESOLUTIONS = 3
 
 
-class _Wire:
-    """A socket that receives exactly the bytes it should in time, or raises.
+@dataclass(frozen=True, slots=True, eq=False)
+class BufferHeader:
+    """What the buffer holds; `chunks` are the header's extra parts by their type."""
 
-    mne-realtime's client waits for an answer without limit, and where the server hangs up it
-    asks an ended connection for the rest for ever (version 0.3.0, ``receiveResponse``).
+    n_channels: int
+    n_samples: int
+    n_events: int
+    sfreq_hz: float
+    data_type: int
+    chunks: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class BufferCounts:
+    """How many samples and events were ever put."""
+
+    n_samples: int
+    n_events: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BufferSamples:
+    """Samples `start` to `stop`, not included, [n_samples, n_channels] as they were put.
+
+    None where the buffer does not hold them all any more.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self.deadline = 0.0
+    start: int
+    stop: int
+    data: Raw | None
 
-    def send(self, request: bytes) -> int:
-        self._socket.settimeout(self._left_s())
-        self._socket.sendall(request)
-        return len(request)
 
-    def recv(self, n_bytes: int) -> bytes:
-        if n_bytes > _LONGEST_ANSWER:
-            raise ConnectionError(f"it announces an answer of {n_bytes} bytes")
-        answer = bytearray(n_bytes)
-        view, n_read = memoryview(answer), 0
-        while n_read < n_bytes:
-            self._socket.settimeout(self._left_s())
-            n_more = self._socket.recv_into(view[n_read:])
-            if not n_more:
-                raise ConnectionError("it hung up")
-            n_read += n_more
-        return bytes(answer)
+@dataclass(frozen=True, slots=True)
+class BufferEvent:
+    """An event: its sample, and its value as text, or its type where it has no value."""
 
-    def close(self) -> None:
-        self._socket.close()
+    sample: int
+    text: str
 
-    def _left_s(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("it did not answer in time")
-        return left
+
+@dataclass(frozen=True, slots=True)
+class BufferEvents:
+    """Events `start` to `stop`, not included; None where the buffer does not hold them all."""
+
+    start: int
+    stop: int
+    events: tuple[BufferEvent, ...] | None
+
+
+Answer = BufferHeader | BufferCounts | BufferSamples | BufferEvents
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    ok: int
+    refused: int
+    max_bytes: int
+    allowed_s: float
+    read: Callable[[bytes | None], Answer | None]  # None: the server refuses
 
 
 class BufferConnection:
-    """A connection to a FieldTrip buffer, through the protocol code of mne-realtime's client.
+    """A connection to a FieldTrip buffer.
+
+    Answers come in the order of the requests. An OSError where the server hangs up, sends what no
+    answer is, or more than the request can have, or sends nothing for 1 s.
 
     References
     ----------
@@ -75,140 +112,207 @@ class BufferConnection:
     """
 
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
-        connected = socket.create_connection((host, port), timeout=timeout_s)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._wire = _Wire(connected)
-        self._client: Any = mne_realtime.externals.FieldTrip.Client()
-        self._client.sock, self._client.isConnected = self._wire, True
+        self._socket = socket.create_connection((host, port), timeout=timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = bytearray()
+        self._asked: deque[_Request] = deque()
+        self._due_s = 0.0
 
-    def header(self) -> Any | None:
-        """The buffer's header, a ``mne_realtime.externals.FieldTrip.Header``; None if unwritten."""
-        self._allow(_ANSWER_S)
-        try:
-            return self._client.getHeader()
-        except UnicodeDecodeError as error:
-            raise StreamError(f"the channel labels are no UTF-8 text: {error}") from error
+    @property
+    def n_asked(self) -> int:
+        """Answers that are still to come."""
+        return len(self._asked)
 
-    def wait(self, n_samples: int, timeout_s: float) -> int:
-        """How many samples were ever put, as soon as it is more than `n_samples`."""
-        self._allow(timeout_s + _ANSWER_S)
-        n_there, _ = self._client.wait(n_samples, _NEVER, round(timeout_s * 1000))
-        return int(n_there)
+    def ask_header(self) -> None:
+        """Ask for the header; the answer is None where none was put yet."""
+        self._ask(_GET_HDR, b"", _MAX_HEADER_BYTES, _read_header)
 
-    def data(self, start: int, stop: int) -> Raw | None:
-        """Samples `start` to `stop`, not included: [n_samples, n_channels] as they were put.
+    def ask_counts(self, n_samples: int, n_events: int, wait_s: float) -> None:
+        """Ask for the counts as soon as one exceeds these, or after `wait_s`."""
+        body = struct.pack("<III", n_samples, n_events, round(wait_s * 1000))
+        self._ask(_WAIT_DAT, body, 8, _read_counts, wait_s)
 
-        None where the buffer does not hold them all any more.
-        """
-        self._allow(_ANSWER_S)
-        try:
-            data: Raw | None = self._client.getData((start, stop - 1))
-        except (TypeError, ValueError) as error:
-            raise OSError("its data do not have the size that they announce") from error
-        if data is not None and data.shape[0] != stop - start:
-            raise OSError(f"it sent {data.shape[0]} samples, expected {stop - start}")
-        return data
+    def ask_samples(self, start: int, stop: int, sample_bytes: int) -> None:
+        """Ask for samples, of which each has so many bytes."""
+        body = struct.pack("<II", start, stop - 1)
+        max_bytes = _DATA.size + (stop - start) * sample_bytes
+        self._ask(_GET_DAT, body, max_bytes, lambda body: _read_samples(start, stop, body))
 
-    def unread(self, start: int, n_there: int, n_most: int) -> tuple[int, Raw] | None:
-        """Number of the first sample from `start` on that the buffer still holds, and samples."""
-        ahead = 0
-        while True:
-            raw = self.data(start, min(start + n_most, n_there))
-            if raw is not None:
-                return start, raw
-            oldest = self._oldest(start, n_there)
-            if oldest is None:
+    def ask_events(self, start: int, stop: int) -> None:
+        """Ask for events by number."""
+        body = struct.pack("<II", start, stop - 1)
+        self._ask(_GET_EVT, body, _MAX_EVENT_BYTES, lambda body: _read_events(start, stop, body))
+
+    def answer(self, timeout_s: float) -> Answer | None:
+        """Next answer; None where it has not come in time, or a header that was not put yet."""
+        deadline = time.monotonic() + timeout_s
+        while (whole := self._whole()) is None:
+            left_s = max(0.0, deadline - time.monotonic())
+            if not self._receive(left_s) and time.monotonic() >= deadline:
+                if time.monotonic() > self._due_s:
+                    raise TimeoutError("it did not answer in time")
                 return None
-            # The ring moves on meanwhile: each time it wins, the next read starts farther in.
-            start = min(oldest + ahead, n_there - 1)
-            ahead = 2 * ahead + 1
+        request, status, body = whole
+        self._allow()
+        if status not in (request.ok, request.refused):
+            raise ConnectionError(f"it answers with an unknown code {status:#x}")
+        return request.read(body if status == request.ok else None)
 
-    def _oldest(self, gone: int, n_there: int) -> int | None:
-        """By bisection: the protocol does not say how many samples a buffer keeps."""
-        held = n_there - 1
-        if held <= gone or self.data(held, held + 1) is None:
-            return None
-        while held - gone > 1:
-            middle = (gone + held) // 2
-            if self.data(middle, middle + 1) is None:
-                gone = middle
-            else:
-                held = middle
-        return held
+    def wait_for(self, kind: type[Answer], stop: Callable[[], bool]) -> Any:
+        """Next answer of a kind; None where there is none, or `stop()` came first."""
+        deadline = time.monotonic() + _ANSWER_S
+        while self._asked and not stop():
+            answer = self.answer(_RETRY_S)
+            if isinstance(answer, kind):
+                return answer
+            if time.monotonic() > deadline:
+                raise TimeoutError("it did not answer in time")
+        return None
 
     def close(self) -> None:
         """Hang up; safe to call twice."""
-        self._wire.close()
+        self._socket.close()
 
-    def _allow(self, timeout_s: float) -> None:
-        self._wire.deadline = time.monotonic() + timeout_s
+    def _ask(
+        self,
+        command: int,
+        body: bytes,
+        max_bytes: int,
+        read: Callable[[bytes | None], Answer | None],
+        wait_s: float = 0.0,
+    ) -> None:
+        waits = command == _WAIT_DAT
+        ok, refused = (_WAIT_OK, _WAIT_ERR) if waits else (_GET_OK, _GET_ERR)
+        request = _Request(ok, refused, max_bytes, _ANSWER_S + wait_s, read)
+        self._asked.append(request)
+        if len(self._asked) == 1:
+            self._allow()
+        self._socket.settimeout(_ANSWER_S)
+        self._socket.sendall(_FRAME.pack(_VERSION, command, len(body)) + body)
+
+    def _whole(self) -> tuple[_Request, int, bytes] | None:
+        """Request and answer that are complete."""
+        if len(self._received) < _FRAME.size:
+            return None
+        version, status, n_bytes = _FRAME.unpack_from(self._received)
+        if version != _VERSION:
+            raise ConnectionError("it is no FieldTrip buffer of version 1")
+        if not self._asked or n_bytes > self._asked[0].max_bytes:
+            raise ConnectionError(f"it announces an answer of {n_bytes} bytes")
+        stop = _FRAME.size + n_bytes
+        if len(self._received) < stop:
+            return None
+        body = bytes(self._received[_FRAME.size : stop])
+        del self._received[:stop]
+        return self._asked.popleft(), status, body
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Take what has arrived; False where nothing has in time."""
+        if _QUICK_ACK is not None:
+            # The kernel forgets it with each request that is sent.
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        self._socket.settimeout(timeout_s)
+        try:
+            part = self._socket.recv(_RECEIVE_BYTES)
+        except (TimeoutError, BlockingIOError):
+            return False
+        if not part:
+            raise ConnectionError("it hung up")
+        self._received += part
+        self._allow()
+        return True
+
+    def _allow(self) -> None:
+        """Give the server its time anew."""
+        allowed_s = self._asked[0].allowed_s if self._asked else _ANSWER_S
+        self._due_s = time.monotonic() + allowed_s
 
 
-def connect(host: str, port: int, timeout_s: float) -> tuple[BufferConnection, Any]:
-    """Wait for a buffer and its header."""
+def connect(
+    host: str, port: int, timeout_s: float, stop: Callable[[], bool]
+) -> tuple[BufferConnection, BufferHeader]:
+    """Wait for a buffer and its header; a StreamError where it or `stop()` does not let it."""
     deadline = time.monotonic() + timeout_s
     while True:
         reason = "has no header yet: start the acquisition"
-        link = None
-        try:
-            link = BufferConnection(host, port, max(_RETRY_S, deadline - time.monotonic()))
-            header = link.header()
-            if header is not None:
-                kept, link = link, None
-                return kept, header
-        except OSError as error:
-            reason = f"does not answer ({error}): start it, or correct host and port"
-        finally:
-            if link is not None:
-                link.close()
-        if time.monotonic() >= deadline:
+        with contextlib.ExitStack() as stack:
+            try:
+                link = BufferConnection(host, port, _ATTEMPT_S)
+                stack.callback(link.close)
+                link.ask_header()
+                header = link.wait_for(BufferHeader, stop)
+                if header is not None:
+                    stack.pop_all()
+                    return link, header
+            except OSError as error:
+                reason = f"does not answer ({error}): start it, or correct host and port"
+        if stop() or time.monotonic() >= deadline:
             raise StreamError(f"FieldTrip buffer {host}:{port} {reason}; waited {timeout_s:g} s")
         time.sleep(_RETRY_S)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BufferHeader:
-    """A header: montage, factors to its unit, and what was assumed."""
-
-    montage: Montage
-    factors: Times  # float64 [n_channels]
-    notes: tuple[str, ...]
-
-
-def read_buffer_header(header: Any, where: str, names: Sequence[str] | None) -> BufferHeader:
-    """Read a buffer's header; `names` are its channels' where it has no labels."""
-    n_channels = int(header.nChannels)
-    if n_channels < 1:
-        raise StreamError(f"{where} has no channels, a signal needs one or more: name another")
-    if header.dataType not in _NUMBERS:
-        raise StreamError(f"{where} holds no numbers (data type {header.dataType}): name another")
-    notes: list[str] = []
-    labels = tuple(label.strip() for label in header.labels)
-    require_plain_labels(labels, where)
-    if not labels and header.chunks.get(_CHUNK_LABELS, b"").strip(b"\0"):
-        raise StreamError(
-            f"{where} has {n_channels} channels, but its header labels fewer: correct the "
-            "sender's header"
-        )
-    if not labels and names is None:
-        notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
-        labels = tuple(str(number) for number in range(1, n_channels + 1))
-    labels = labels or tuple(names or ())
-    if len(labels) != n_channels:
-        raise MontageError(f"{where} has {n_channels} channels, got {len(labels)} names")
-    notes.append("the buffer does not say what kind its channels are: taken as misc")
-    try:
-        montage = Montage(labels, ("misc",) * n_channels, float(header.fSample))
-    except MontageError as error:
-        raise MontageError(f"{where}: {error}") from error
-    return BufferHeader(montage, _factors(header, notes), tuple(notes))
+def _read_header(body: bytes | None) -> BufferHeader | None:
+    if body is None:
+        return None
+    if len(body) < _HEADER.size:
+        raise ConnectionError("its header is cut short")
+    n_channels, n_samples, n_events, sfreq_hz, data_type, _ = _HEADER.unpack_from(body)
+    chunks: dict[int, bytes] = {}
+    at = _HEADER.size
+    while at + 8 <= len(body):
+        kind, n_bytes = struct.unpack_from("<II", body, at)
+        chunks[kind] = body[at + 8 : at + 8 + n_bytes]
+        at += 8 + n_bytes
+    return BufferHeader(n_channels, n_samples, n_events, sfreq_hz, data_type, chunks)
 
 
-def _factors(header: Any, notes: list[str]) -> Times:
-    if header.dataType not in _INTEGERS:
-        return np.ones(header.nChannels)
-    chunk = header.chunks.get(_CHUNK_RESOLUTIONS, b"")
-    if len(chunk) == 8 * header.nChannels:
-        return np.frombuffer(chunk, np.float64)
-    notes.append("the samples are integers without a resolution: one step is taken as one unit")
-    return np.ones(header.nChannels)
+def _read_counts(body: bytes | None) -> BufferCounts:
+    if body is None or len(body) != 8:
+        raise ConnectionError("it has no header any more")
+    return BufferCounts(*struct.unpack("<II", body))
+
+
+def _read_samples(start: int, stop: int, body: bytes | None) -> BufferSamples:
+    if body is None:
+        return BufferSamples(start, stop, None)
+    if len(body) < _DATA.size:
+        raise ConnectionError("its data are cut short")
+    n_channels, n_samples, data_type, n_bytes = _DATA.unpack_from(body)
+    if not 0 < data_type < len(_DTYPES):
+        raise ConnectionError("its data are no numbers")
+    dtype = np.dtype(_DTYPES[data_type])
+    if n_samples != stop - start:
+        raise ConnectionError(f"it sent {n_samples} samples, expected {stop - start}")
+    if n_bytes != len(body) - _DATA.size or n_bytes != n_channels * n_samples * dtype.itemsize:
+        raise ConnectionError("its data do not have the size that they announce")
+    data = np.frombuffer(body, dtype, offset=_DATA.size)
+    return BufferSamples(start, stop, data.reshape(n_samples, n_channels))
+
+
+def _read_events(start: int, stop: int, body: bytes | None) -> BufferEvents:
+    if body is None:
+        return BufferEvents(start, stop, None)
+    events, at = [], 0
+    while at + _EVENT.size <= len(body):
+        kind, n_kind, value, n_value, sample, _, _, n_bytes = _EVENT.unpack_from(body, at)
+        at += _EVENT.size
+        part, at = body[at : at + n_bytes], at + n_bytes
+        name, rest = _text(kind, n_kind, part)
+        text, _ = _text(value, n_value, rest)
+        events.append(BufferEvent(sample, text or name))
+    return BufferEvents(start, stop, tuple(events))
+
+
+def _text(data_type: int, count: int, part: bytes) -> tuple[str, bytes]:
+    """What an event's type or value says, and what follows it: numbers with a space between."""
+    if not 0 <= data_type < len(_DTYPES):
+        raise ConnectionError(f"an event has an unknown data type {data_type}")
+    dtype = np.dtype(_DTYPES[data_type])
+    n_bytes = count * dtype.itemsize
+    if n_bytes > len(part):
+        raise ConnectionError("an event does not have the size that it announces")
+    said, rest = part[:n_bytes], part[n_bytes:]
+    if data_type == 0:
+        return said[:_MAX_TEXT].decode("utf-8", errors="backslashreplace").strip("\0 "), rest
+    numbers = np.frombuffer(said, dtype)[:_MAX_TEXT]
+    return " ".join(f"{number:.15g}" for number in numbers.tolist())[:_MAX_TEXT], rest

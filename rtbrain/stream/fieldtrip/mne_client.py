@@ -177,9 +177,15 @@ def open_source(
     names: Sequence[str] | None,
     timeout_s: float,
     on_event: Callable[..., None],
-) -> MneClientSource:
-    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id."""
-    found = resolve_one({"source_id": address}, timeout_s)
+    stop: Callable[[], bool],
+) -> MneClientSource | None:
+    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id; None if stopped."""
+    try:
+        found = resolve_one({"source_id": address}, timeout_s, stop)
+    except StreamError:
+        if stop():
+            return None
+        raise
     stack = contextlib.ExitStack()
     try:
         with warnings.catch_warnings():

@@ -9,14 +9,25 @@ import numpy as np
 
 from rtbrain.errors import MontageError, StreamError, quote
 from rtbrain.stream.clock.rate import PAUSE_S, ArrivalClock
-from rtbrain.stream.fieldtrip.connection import BufferConnection, connect, read_buffer_header
+from rtbrain.stream.fieldtrip.connection import (
+    BufferConnection,
+    BufferCounts,
+    BufferEvents,
+    BufferHeader,
+    BufferSamples,
+    connect,
+)
+from rtbrain.stream.fieldtrip.events import BufferMarkers
+from rtbrain.stream.fieldtrip.header import read_signal
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Floats, Montage, empty_chunk
 from rtbrain.units import require_voltage, to_microvolts
 
-_CHUNK_S = 0.25
-# Longest request to the server: how soon another thread's close is heeded.
-_SLICE_S = 0.1
+_CHUNK_S = 1.0  # most of one request
+_WORTH_S = 0.01  # least that the server waits for: a sender may put sample by sample
+_SLICE_S = 0.1  # longest that the server waits
+# Samples that are older than this when they come are followed by later ones, which wait.
+_BEHIND_S = 0.25
 _ATTEMPT_S = 0.5
 _BACK_OFF_S = (0.1, 1.0)
 # A buffer found again is the same one where it still holds this many of the last samples read.
@@ -27,21 +38,19 @@ class FieldTripSource:
     """A FieldTrip buffer of numbers at a regular rate.
 
     The buffer counts the samples put into it, and that count numbers them here. Samples that
-    were overwritten in its ring before they were read are the next chunk's `gap`, exactly. The
-    buffer has no clock: `ArrivalClock` stamps samples when they can be read here, late by the
-    unknown delay of their way. Where the count restarts or its sender pauses for 1 s, the
-    samples lost are estimated from that clock; samples put before the buffer was found again are
-    among them.
+    were overwritten in its ring before they were read are in the next chunk's `gap`, and so may be
+    up to as many more that were about to be. The buffer has no clock: `ArrivalClock` stamps
+    samples when they can be read here, late by the unknown delay of their way. Where the count
+    restarts or its sender pauses for 1 s, the samples lost are estimated from that clock; samples
+    put before the buffer was found again are among them.
 
-    Only the protocol code of `mne_realtime.FieldTripClient` is used, its
-    ``externals.FieldTrip.Client``. The client itself (version 0.3.0) waits without limit for
-    whole blocks, spins for ever when the server hangs up, takes all channels for MEG ones, fails
-    on labels that do not end in a number, and has no sample numbers.
+    With each request for samples goes the question for later ones, so that a round trip of the
+    network passes while the samples are decoded.
 
     The source supervises itself: while the buffer is away or silent, `pull`
     gives empty chunks, and the events are ``lost`` (`reason`), ``recovered`` (`lost`: samples)
     and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
-    came back in another order are bound by label.
+    came back in another order are bound by label. `markers` gives the buffer's events.
 
     References
     ----------
@@ -57,43 +66,57 @@ class FieldTripSource:
         names: Sequence[str] | None = None,
         unit: str = "microvolts",
         timeout_s: float = 10.0,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._unit_uv = require_voltage(unit)
         self._host, self._port = host, port
         self._where = f"FieldTrip buffer {quote(f'{host}:{port}')}"
         self._on_event = on_event
+        self._stop = stop
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._link: BufferConnection | None
-        self._link, raw_header = connect(host, port, timeout_s)
+        self._link, header = connect(host, port, timeout_s, stop)
         try:
-            header = read_buffer_header(raw_header, self._where, names)
+            signal = read_signal(header, self._where, names)
         except (StreamError, MontageError):
             self._link.close()
             raise
-        self.montage: Montage = header.montage
-        self.notes = header.notes
+        self.montage: Montage = signal.montage
+        self.notes = signal.notes
+        self._names = names
         self._rows: list[int] | None = None
-        self._factors = header.factors * self._unit_uv
-        self._clock = ArrivalClock(self.montage.sfreq_hz)
+        self._use(header, signal.factors)
+        sfreq_hz = self.montage.sfreq_hz
+        self._clock = ArrivalClock(sfreq_hz)
+        self._markers = BufferMarkers(sfreq_hz, on_event)
+        self._n_worth = max(1, round(_WORTH_S * sfreq_hz))
+        self._n_most = max(1, round(_CHUNK_S * sfreq_hz))
         self._started = False
         self._read = 0  # samples of this buffer that were read or skipped
+        self._newest: int | None = None  # after an overflow: how many of the newest to ask for
+        self._n_there = 0  # samples that this buffer had at last
         self._base = 0  # our number of the buffer's sample 0
         self._gap = 0
         self._last_read: Any = None
+        self._t_began = 0.0
+        self._t_newest = np.inf
         self._lost_reason = ""
         self._refused_reason = ""
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
     def pull(self, timeout_s: float) -> Chunk | None:
-        """Next samples, as soon as there is one; at most 0.25 s of them.
+        """Next samples, as soon as there are some; at most 1 s of them.
 
         No sample is older than the first call. Where the buffer is away, a call may take 0.5 s
         longer than `timeout_s`. Empty if nothing came in time; None once closed.
         """
-        deadline = time.monotonic() + timeout_s
         with self._lock:
-            while not self._closed.is_set():
+            now = time.monotonic()
+            # What has been put since is worth a moment only where the last samples came late.
+            behind = lsl_clock() - self._t_newest > _BEHIND_S
+            deadline = now + max(timeout_s, _BEHIND_S if behind and self._link else 0.0)
+            while not self._is_over():
                 left_s = max(0.0, min(_SLICE_S, deadline - time.monotonic()))
                 chunk = None
                 if self._link is None:
@@ -106,6 +129,10 @@ class FieldTripSource:
                     return empty_chunk(self.montage.n_channels, self._base + self._read)
         return None
 
+    def markers(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Events of the samples that were pulled, as (s on the LSL clock, text); never waits."""
+        return self._markers.due(self._base + self._read)
+
     def close(self) -> None:
         """Hang up, after a pull under way in another thread; safe to call twice."""
         self._closed.set()
@@ -114,53 +141,97 @@ class FieldTripSource:
                 self._link.close()
                 self._link = None
 
+    def _is_over(self) -> bool:
+        return self._closed.is_set() or self._stop()
+
     def _try(self, link: BufferConnection, timeout_s: float) -> Chunk | None:
         """Samples of a buffer that is there; None if there are none now."""
         try:
             if not self._started:
-                self._read, self._started = link.wait(0, 0.0), True
-                self._base = -self._read
-            n_there = link.wait(self._read, timeout_s)
-            if n_there < self._read:
-                raise ConnectionError("its count restarted")
-            return self._next(link, n_there, timeout_s)
+                self._begin(link)
+                return None
+            if not link.n_asked:
+                self._ask_counts(link, self._read)
+            answer = link.answer(timeout_s)
+            if isinstance(answer, BufferCounts):
+                self._request(link, answer)
+            elif isinstance(answer, BufferEvents):
+                self._markers.take(answer, self._base, self._n_there)
+            elif isinstance(answer, BufferSamples):
+                return self._take(answer)
         except OSError as error:
             self._drop(str(error))
-            return None
+        return None
 
-    def _next(self, link: BufferConnection, n_there: int, timeout_s: float) -> Chunk | None:
+    def _begin(self, link: BufferConnection) -> None:
+        """Where the first call finds the buffer, its samples and its events begin."""
+        if not link.n_asked:
+            link.ask_counts(0, 0, 0.0)
+        counts: BufferCounts | None = link.wait_for(BufferCounts, self._is_over)
+        if counts is not None:
+            self._started, self._read = True, counts.n_samples
+            self._base = -self._read
+            self._markers.n_read = counts.n_events
+            self._t_began = lsl_clock()
+
+    def _ask_counts(self, link: BufferConnection, n_samples: int) -> None:
+        link.ask_counts(n_samples + self._n_worth - 1, self._markers.n_read, _SLICE_S)
+
+    def _request(self, link: BufferConnection, counts: BufferCounts) -> None:
+        """Ask for what is there, and for what comes after it."""
+        self._n_there = n_there = counts.n_samples
+        if n_there < self._read:
+            raise ConnectionError("its count restarted")
         now_s = lsl_clock()
-        self._clock.arrived(n_there + self._base, now_s)
+        if n_there + self._base > 0:  # before the first sample, none is late
+            self._clock.arrived(n_there + self._base, now_s)
         lost = self._clock.resume(now_s)
         if lost is None:
-            self._closed.wait(min(timeout_s, _SLICE_S))
-            return None
+            # It is not known yet how many samples a pause has cost.
+            self._ask_counts(link, n_there)
+            return
         self._base += lost
         self._gap += lost
-        if n_there == self._read:
-            if now_s - self._clock.newest_s >= PAUSE_S:
-                self._report_lost(f"no new sample for {PAUSE_S:g} s")
+        if now_s - max(self._t_began, self._clock.newest_s) >= PAUSE_S:
+            self._report_lost(f"no new sample for {PAUSE_S:g} s")
+        if (events := self._markers.unread(counts.n_events)) is not None:
+            link.ask_events(*events)
+        start = self._read
+        if self._newest is not None:
+            start = max(start, n_there - self._newest)
+        stop = min(start + self._n_most, n_there)
+        if stop > start:
+            link.ask_samples(start, stop, self._sample_bytes)
+        self._ask_counts(link, stop)
+
+    def _take(self, samples: BufferSamples) -> Chunk | None:
+        raw = samples.data
+        if raw is None:
+            # The ring moves on meanwhile: each time it wins, half as many are asked for.
+            self._newest = max(1, (self._n_there - samples.start) // 2)
             return None
-        n_most = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
-        found = link.unread(self._read, n_there, n_most)
-        if found is None:
-            return None
-        start, raw = found
         if raw.shape[1] != self._factors.size:
             raise ConnectionError(f"it has {raw.shape[1]} channels now")
         self._last_read = raw[-_SAME_SAMPLES:]
-        gap = self._gap + start - self._read
-        first_sample = self._base + start
-        self._gap, self._read = 0, start + raw.shape[0]
+        gap = self._gap + samples.start - self._read
+        first_sample = self._base + samples.start
+        self._gap, self._newest, self._read = 0, None, samples.stop
         if self._lost_reason:
             self._on_event("recovered", lost=gap)
             self._lost_reason = self._refused_reason = ""
         stamps = self._clock.stamps(first_sample, raw.shape[0])
+        self._t_newest = float(stamps[-1])
+        self._markers.stamped(first_sample, stamps)
         return Chunk(self._microvolts(raw), stamps, first_sample, gap)
 
     def _microvolts(self, raw: Any) -> Floats:
         data = to_microvolts(raw.T, self._factors)
         return data if self._rows is None else np.ascontiguousarray(data[self._rows])  # [C, T]
+
+    def _use(self, header: BufferHeader, factors: Any) -> None:
+        self._factors = factors * self._unit_uv
+        # The widest that a buffer's numbers are.
+        self._sample_bytes = 8 * header.n_channels
 
     def _drop(self, reason: str) -> None:
         if self._link is not None:
@@ -189,41 +260,48 @@ class FieldTripSource:
         """The link, if what it leads to may be read on; else it is closed."""
         kept = None
         try:
-            header = link.header()
+            link.ask_header()
+            header = link.wait_for(BufferHeader, self._is_over)
             if header is not None:
                 self._bind(header)
-                self._resume(link, int(header.nSamples))
+                self._resume(link, header)
                 kept = link
         finally:
             if kept is None:
                 link.close()
         return kept
 
-    def _bind(self, raw_header: Any) -> None:
+    def _bind(self, header: BufferHeader) -> None:
         """Find our channels in a header, or raise."""
         ours = self.montage
-        names = ours.names if raw_header.nChannels == ours.n_channels else None
-        header = read_buffer_header(raw_header, self._where, names)
-        if abs(header.montage.sfreq_hz - ours.sfreq_hz) > 1e-6 * ours.sfreq_hz:
+        names = ours.names if header.n_channels == ours.n_channels else self._names
+        signal = read_signal(header, self._where, names)
+        if abs(signal.montage.sfreq_hz - ours.sfreq_hz) > 1e-6 * ours.sfreq_hz:
             raise StreamError(
-                f"{self._where} came back with {header.montage.sfreq_hz:g} Hz, before it had "
+                f"{self._where} came back with {signal.montage.sfreq_hz:g} Hz, before it had "
                 f"{ours.sfreq_hz:g}: set the amplifier to that rate, or restart the decoder"
             )
-        self._rows = header.montage.rows(ours.names)
-        self._factors = header.factors * self._unit_uv
+        self._rows = signal.montage.rows(ours.names)
+        self._use(header, signal.factors)
 
-    def _resume(self, link: BufferConnection, n_there: int) -> None:
-        known = self._last_read
+    def _resume(self, link: BufferConnection, header: BufferHeader) -> None:
         if not self._started:
             return
+        n_there, known = header.n_samples, self._last_read
         if known is not None and n_there >= self._read:
-            again = link.data(self._read - known.shape[0], self._read)
+            link.ask_samples(self._read - known.shape[0], self._read, self._sample_bytes)
+            again: BufferSamples | None = link.wait_for(BufferSamples, self._is_over)
             # Only the connection was lost: the count runs on, nothing need be missing.
-            if again is not None and again.tobytes() == known.tobytes():  # NaN is equal too
+            if (
+                again is not None
+                and again.data is not None
+                and again.data.tobytes() == known.tobytes()  # NaN is equal too
+            ):
                 return
         self._base += self._read - n_there
-        self._read = n_there
+        self._read, self._newest = n_there, None
         self._last_read = None
+        self._markers.n_read = header.n_events
         self._clock.break_off()
 
     def _refuse(self, reason: str) -> None:
@@ -244,9 +322,21 @@ def open_source(
     names: Sequence[str] | None,
     timeout_s: float,
     on_event: Callable[..., None],
-) -> FieldTripSource:
-    """Connect to the FieldTrip buffer at host:port, and supervise it."""
+    stop: Callable[[], bool],
+) -> FieldTripSource | None:
+    """Connect to the FieldTrip buffer at host:port, and supervise it; None if stopped before."""
     host, port = address.rsplit(":", 1)
-    return FieldTripSource(
-        host, int(port), on_event=on_event, names=names, unit=unit, timeout_s=timeout_s
-    )
+    try:
+        return FieldTripSource(
+            host,
+            int(port),
+            on_event=on_event,
+            names=names,
+            unit=unit,
+            timeout_s=timeout_s,
+            stop=stop,
+        )
+    except StreamError:
+        if stop():
+            return None
+        raise

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
+from rtbrain.check.faults.fieldtrip_buffer import FieldTripServer
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.stream.fieldtrip.source import FieldTripSource
 from tests.conftest import montage_of
-from tests.stream.fieldtrip.server import FieldTripServer
 
 SFREQ_HZ = 2048.0
 MONTAGE = montage_of(4, SFREQ_HZ)
@@ -46,7 +46,10 @@ def server():
         ({"n_channels": 1, "rate_hz": 9.0, "dtype": "S1"}, {}, StreamError, "no numbers"),
         ({"n_channels": 2, "rate_hz": 9.0, "names": ("a", "a")}, {}, MontageError, "repeat"),
         ({"n_channels": 3, "rate_hz": 9.0, "names": ("a",)}, {}, StreamError, "labels fewer"),
-        ({"n_channels": 3, "rate_hz": 9.0, "names": ("a", "b")}, {}, StreamError, "0 characters"),
+        ({"n_channels": 3, "rate_hz": 9.0, "names": ("a", "", "b")}, {}, StreamError, "0 charact"),
+        ({"n_channels": 3, "rate_hz": 9.0, "names": ("a", "b")}, {}, StreamError, "stream.names"),
+        ({"n_channels": 10**5, "rate_hz": 9.0}, {}, StreamError, "claims 100000 channels"),
+        ({"n_channels": 64, "rate_hz": 1e30}, {}, StreamError, "claims 64 channels at 1e.30 Hz"),
         ({"n_channels": 1, "rate_hz": 9.0, "names": ("a\x1b[2J",)}, {}, StreamError, "control"),
         ({"n_channels": 1, "rate_hz": 9.0, "names": ("x" * 10**6,)}, {}, StreamError, "1000000"),
         ({"n_channels": 1, "rate_hz": 9.0, "chunks": [(1, b"\xff\0")]}, {}, StreamError, "UTF-8"),
@@ -54,7 +57,7 @@ def server():
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused_with_the_reason(header, settings, error, says):
-    server = FieldTripServer()
+    server = FieldTripServer(ring_samples=10)
     header = dict(header)
     server.put_header(header.pop("n_channels"), header.pop("rate_hz"), **header)
     with pytest.raises(error, match=says) as caught:
@@ -70,6 +73,10 @@ def test_channels_without_labels_are_named_or_numbered(server):
     named = made(port=server.port, names=("a", "b", "c"))
     assert named.montage.names == ("a", "b", "c")
     assert not any("labels" in note for note in named.notes)
+    server.put_header(3, 100.0, names=("a",))
+    named = made(port=server.port, names=("a", "b", "c"))
+    assert named.montage.names == ("a", "b", "c")
+    assert any("labels only 1 of 3" in note for note in named.notes)
 
 
 def test_nobody_there_no_header_and_a_wrong_unit_are_told():

@@ -14,12 +14,12 @@ import numpy as np
 import pylsl
 import pytest
 
+from rtbrain.check.faults.fieldtrip_buffer import FieldTripServer
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.outlet.lsl import SignalOutlet
 from rtbrain.stream.fieldtrip.mne_client import MneClientSource, mne_realtime
 from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, montage_of
-from tests.stream.fieldtrip.server import FieldTripServer
 from tests.stream.fieldtrip.test_peers import peer_settings
 
 SFREQ_HZ = 512.0
