@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
     "view": ("view", BEDSIDE, "Watch signals and decodes live."),
     "replay": ("replay", BEDSIDE, "Play a recording as a live LSL stream."),
+    "bridge": ("bridge", BEDSIDE, "Send a FieldTrip buffer on as an LSL stream."),
     "simulate": ("simulate", BEDSIDE, "Send the signals of a synthetic patient."),
     "demo": ("demo", BEDSIDE, "Fit and run a decoder on a synthetic patient, live."),
     "pretrain": ("pretrain", ENCODERS, "Pretrain an encoder on a corpus."),
