@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.check.faults.matrix import run_matrix, write_rows
+from rtbrain.check.faults.matrix import run_matrix
 from rtbrain.check.faults.peers import run_peers
+from rtbrain.check.faults.report import write_markdown, write_rows
 from rtbrain.files import require_writable_file
 
 
@@ -27,6 +28,10 @@ def command(
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file as well.")
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", help="Put the rows in the place of this file's table."),
+    ] = None,
     peers: Annotated[
         bool,
         typer.Option(
@@ -35,11 +40,19 @@ def command(
     ] = False,
 ) -> None:
     """Run the matrix of faults and print what was observed; exit code 1 if a row fails."""
-    if json is not None:
-        require_writable_file(json, "--json")
+    for file, flag in ((json, "--json"), (markdown, "--markdown")):
+        if file is not None:
+            require_writable_file(file, flag)
     console = Console()
-    rows = run_peers(console) if peers else run_matrix(console, lsl, network, row or ())
+    if peers:
+        observations = run_peers(console)
+        if json is not None:
+            write_rows(json, observations)
+        return
+    rows = run_matrix(console, lsl, network, row or ())
     if json is not None:
         write_rows(json, rows)
-    if any(getattr(each, "passed", None) is False for each in rows):
+    if markdown is not None:
+        write_markdown(markdown, rows)
+    if any(each.passed is False for each in rows):
         raise typer.Exit(1)

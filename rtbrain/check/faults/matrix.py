@@ -1,7 +1,5 @@
 """The matrix of faults: what is done to the system, what must hold, what was observed."""
 
-import dataclasses
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-import rtbrain
 from rtbrain.check.faults.network import network_refusal, two_hosts
-from rtbrain.check.faults.peers import PeerObservation
+from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.check.faults.rows_input import INPUT_CASES
 from rtbrain.check.faults.rows_network import NETWORK_CASES
@@ -24,8 +19,6 @@ from rtbrain.check.faults.rows_signal import SIGNAL_CASES
 from rtbrain.check.faults.rows_streams import STREAM_CASES
 from rtbrain.check.faults.rows_time import TIME_CASES
 from rtbrain.errors import RtbrainError, SettingsError
-from rtbrain.files import strict_json, write_atomically
-from rtbrain.tables import table
 
 ALL_CASES = (
     *STREAM_CASES,
@@ -173,19 +166,6 @@ FAULTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FaultRow:
-    """A line of the matrix."""
-
-    number: int
-    fault: str
-    expected: str
-    observed: str
-    passed: bool | None
-    mark: str  # N between two hosts, L over LSL
-    took_s: float
-
-
 def run_matrix(
     console: Console, lsl: bool, network: bool, numbers: Sequence[int]
 ) -> Sequence[FaultRow]:
@@ -199,7 +179,10 @@ def run_matrix(
         rigs = rig_maker(folder, hosts)
         for row in run_cases(ALL_CASES, rigs, lsl=lsl, no_network=no_network, numbers=numbers):
             rows.append(row)
-            status.update(f"{len(rows)} rows done, the last was {row.number}")
+            done = f"row {row.label}: {row.verdict}, {row.took_s:.1f} s"
+            status.update(f"{len(rows)} rows done; {done}")
+            if not console.is_terminal:
+                console.print(done)
     console.print(fault_table(rows))
     verdicts = [row.passed for row in rows]
     console.print(
@@ -253,39 +236,3 @@ def _row(case: FaultCase, observed: str, passed: bool | None, took_s: float) -> 
     fault, expected = FAULTS[case.number]
     mark = "N" if case.network else "L" * case.lsl
     return FaultRow(case.number, fault, expected, observed, passed, mark, round(took_s, 3))
-
-
-def fault_table(rows: Sequence[FaultRow]) -> Table:
-    """Table of the rows, for a terminal."""
-    verdicts = {
-        True: Text("pass", "green"),
-        False: Text("FAIL", "bold red"),
-        None: Text("not run", "dim"),
-    }
-    return table(
-        "faults at the bedside",
-        ("#", "fault", "expected", "observed", ""),
-        [
-            (
-                f"{row.number} {row.mark}".strip(),
-                row.fault,
-                row.expected,
-                row.observed,
-                verdicts[row.passed],
-            )
-            for row in rows
-        ],
-        n_names=4,
-        lines=True,
-    )
-
-
-def write_rows(file: Path, rows: Sequence[FaultRow | PeerObservation]) -> None:
-    """Write the rows as JSON, with the versions that they were observed with."""
-    content = {
-        "rtbrain": rtbrain.__version__,
-        "python": platform.python_version(),
-        "platform": platform.system(),
-        "rows": [dataclasses.asdict(row) for row in rows],
-    }
-    write_atomically(file, strict_json(content))

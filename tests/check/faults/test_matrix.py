@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rtbrain.check.faults import rows_input, rows_recording, rows_time
-from rtbrain.check.faults.matrix import ALL_CASES, FAULTS, FaultRow, run_cases
+from rtbrain.check.faults.matrix import ALL_CASES, FAULTS, run_cases
+from rtbrain.check.faults.report import FaultRow, write_markdown
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.errors import SettingsError, StreamError
 from tests.apps.program import refused, rtbrain
@@ -97,6 +98,21 @@ def test_the_command_prints_writes_and_judges(
     done = rtbrain("faults", "--row", 18)
     assert done.returncode == 1
     assert "ACCEPTED" in done.stdout
+
+
+def test_rows_replace_the_table_of_a_document_and_nothing_else(tmp_path: Path) -> None:
+    rows = [
+        FaultRow(1, "vanished", "found", "a|b <c>" + "x" * 500, True, "L", 1.0),
+        FaultRow(2, "late", "found", "no", None, "", 1.0),
+    ]
+    file = tmp_path / "faults.md"
+    file.write_text("# Faults\n\n| # | old | |\n| --- | --- | --- |\n| 1 | x | |\n\nAfter.\n")
+    write_markdown(file, rows)
+    lines = file.read_text().splitlines()
+    assert lines[:3] == ["# Faults", "", "| # | fault | observed | |"]
+    assert lines[4].startswith("| 1 L | vanished | a\\|b &lt;c>xxx")
+    assert lines[4].endswith("xxx... | pass |")
+    assert lines[5:] == ["| 2 | late | no | not run |", "", "After."]
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
