@@ -257,6 +257,18 @@ def test_what_refuses_the_stream_takes_every_decode_back_and_says_why() -> None:
         assert np.isnan(decode.values).all()
 
 
+def test_a_limit_of_latency_takes_back_the_decodes_that_arrive_later() -> None:
+    bundle, _ = shipped("linear")
+    valid = [decode for decode in live(bundle, latest_only=False) if decode.quality.valid]
+    latencies_s = [decode.t_received - decode.t_stop for decode in valid]
+    limit_s = float(np.median(latencies_s))
+    late = [latency_s > limit_s for latency_s in latencies_s]
+    assert set(late) == {False, True}
+    decodes = live(bundle, latest_only=False, max_latency_s=limit_s)[-len(late) :]
+    assert [decode.quality.reason.startswith("stale") for decode in decodes] == late
+    assert [not decode.quality.valid for decode in decodes] == late
+
+
 def test_of_windows_at_events_none_is_skipped_where_sliding_ones_are() -> None:
     assert len(live(shipped("linear")[0], latest_only=True)) == 1
     events = {

@@ -92,6 +92,13 @@ def test_a_listener_ends_with_its_decoder_and_knows_why_a_decode_is_invalid(bund
 
 
 @pytest.mark.lsl
+def test_a_session_takes_its_limit_of_latency_from_the_settings(bundle, name):
+    with rtbrain.run(bundle, name, name=name, overrides=["max_latency_s=1e-6"]) as session:
+        wait_until(lambda: session.last and session.last.reason.startswith("stale"))
+        assert session.totals.n_decodes == 0
+
+
+@pytest.mark.lsl
 def test_a_listener_that_is_closed_ends(bundle, name):
     with rtbrain.run(bundle, name, name=name), rtbrain.listen(name, timeout_s=WITHIN_S) as feed:
         next(feed)
