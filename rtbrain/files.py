@@ -6,12 +6,17 @@ import math
 import os
 import secrets
 import shutil
+import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rtbrain.errors import SettingsError
+
+_claims = ExitStack()
+_claimed: set[Path] = set()
 
 
 def require_writable_file(path: Path, flag: str) -> None:
@@ -23,6 +28,7 @@ def require_writable_file(path: Path, flag: str) -> None:
         raise SettingsError(f"{flag} {path} is a folder: name a file in it")
     if not os.access(folder, os.W_OK):
         raise SettingsError(f"{flag} {path}: the folder cannot be written to")
+    claim_output(path, flag)
 
 
 def require_new_folder(folder: Path, flag: str) -> None:
@@ -32,6 +38,39 @@ def require_new_folder(folder: Path, flag: str) -> None:
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise SettingsError(f"{flag} {folder}: nothing can be written into {above}")
+    claim_output(folder, flag)
+
+
+def claim_output(path: Path, flag: str) -> None:
+    """As `claimed`, until this process ends, for what was named by a flag of its command."""
+    if flag.startswith("--"):
+        _claims.enter_context(claimed(path, flag))
+
+
+@contextmanager
+def claimed(path: Path, flag: str) -> Iterator[None]:
+    """Refuse, by a SettingsError, what another command on this machine is writing.
+
+    Of two that write one file or folder, one would lose its work at the end. A name in Linux' table
+    of sockets is free again however its process ends; other systems have no such thing.
+    """
+    whole = path.resolve()
+    if sys.platform != "linux" or whole in _claimed:
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind(f"\0rtbrain-writes-{sha256(str(whole))}")
+        except OSError as error:
+            raise SettingsError(
+                f"{flag} {path}: another rtbrain command is writing it: wait for its end, or "
+                "choose another name"
+            ) from error
+        _claimed.add(whole)
+        try:
+            yield
+        finally:
+            _claimed.discard(whole)
 
 
 @contextmanager
@@ -76,6 +115,14 @@ def sha256(content: bytes | str | Path) -> str:
         with content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Plain values of JSON; a ValueError for whatever is none, however deep or long it is."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("values inside one another without end") from error
 
 
 def strict_json(values: Any) -> str:

@@ -19,6 +19,9 @@ from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSet
 from rtbrain.errors import SettingsError, one_line
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# PyYAML takes 0.1 ms for each value, and memory without end for what is nested or repeated.
+_MAX_BYTES, _MAX_VALUES, _MAX_DEPTH, _MAX_NUMBER_CHARS = 2**18, 5000, 20, 40
 SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         "decode": DecodeSettings,
@@ -63,12 +66,52 @@ def read_settings(name_or_path: str) -> tuple[dict[str, Any], str]:
     """
     path = find_settings(name_or_path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+        values = parse_yaml(text)
+    except (ValueError, OSError) as error:
         raise SettingsError(f"{path.name}: not readable as YAML: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path.name}: expected keys and values, got {type(values).__name__}")
     return values, path.name
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """Plain values; a ValueError for what is no YAML, or too much for settings."""
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"longer than {_MAX_BYTES} bytes")
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(one_line(error)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with limits: few lines of YAML can stand for more than any memory holds."""
+
+    _depth = 0
+    _n_values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Read a value and what is in it."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"an alias (*{event.anchor:.20}): write the value itself")
+        self._n_values += 1
+        self._depth += 1
+        if self._n_values > _MAX_VALUES or self._depth > _MAX_DEPTH:
+            raise ValueError(f"more than {_MAX_VALUES} values, or {_MAX_DEPTH} inside one another")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_scalar(self, node: Any) -> Any:
+        """Value of a node, as text."""
+        value = super().construct_scalar(node)
+        if node.tag in _NUMBER_TAGS and len(value) > _MAX_NUMBER_CHARS:
+            line = node.start_mark.line + 1
+            raise ValueError(f"line {line}: a number of {len(value)} characters")
+        return value
 
 
 def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: str) -> SettingsT:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, overload
 
 import typer
-import yaml
 
-from rtbrain.config.files import nested_settings
+from rtbrain.config.files import nested_settings, parse_yaml
 from rtbrain.config.recipe import Settings
 from rtbrain.errors import SettingsError
 
@@ -66,8 +65,8 @@ def override(values: Mapping[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
         if not (equals and key.strip()):
             raise SettingsError(f"--set {pair}: expected key=value, such as splits.n_folds=4")
         try:
-            fields[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            fields[key.strip()] = parse_yaml(text)
+        except ValueError as error:
             raise SettingsError(
                 f"--set {pair}: the value is not readable as YAML: {' '.join(str(error).split())}"
             ) from error

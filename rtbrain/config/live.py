@@ -29,7 +29,7 @@ class StreamSettings(Settings):
     """Address of a FieldTrip buffer, as host:port, instead of an LSL stream."""
     mne_client: str | None = Field(default=None, min_length=1)
     """Source id of an LSL stream to read by mne-realtime's LSLClient instead."""
-    timeout_s: PositiveFloat = 10.0
+    timeout_s: float = Field(default=10.0, gt=0, le=86_400)
     """How long to look for the stream at the start, s."""
     scale: PositiveFloat = 1.0
     """Factor that multiplies the signals, on top of the unit in the stream's header."""

@@ -39,7 +39,7 @@ class NotchSettings(Settings):
     """Mains frequency, Hz."""
     q: PositiveFloat = 30.0
     """Quality factor of each notch: its frequency over its width."""
-    up_to_hz: PositiveFloat = 360.0
+    up_to_hz: float = Field(default=360.0, gt=0, le=5000)
     """Highest harmonic to remove, Hz."""
 
 

@@ -154,3 +154,35 @@ def test_a_recipe_without_a_notch_has_no_mains_frequency_to_change() -> None:
     recipe = parse_settings(yaml.safe_load(GOOD), Recipe, where="test")
     with pytest.raises(SettingsError, match="no notch"):
         recipe.adapt(mains_hz=50)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [x, x]\nstream: {name: *a}\n", "an alias"),
+        ("a: &a {x: 1}\nstream: {<<: *a}\n", "an alias"),
+        ("stream: &s {name: *s}\n", "an alias"),
+        ("stream: " + "[" * 20000 + "]" * 20000, "inside one another"),
+        ("stream: " + "{a: " * 20000 + "1" + "}" * 20000, "inside one another"),
+        ("- " * 20000 + "1", "inside one another"),
+        ("stream: [" + "1, " * 80_000 + "1]", "more than 5000 values"),
+        ("threads: " + "9" * 5000, "a number of 5000 characters"),
+        ("threads: 0x" + "f" * 5000, "a number of 5002 characters"),
+        ("threads: " + "1:" * 5000 + "1", "a number of"),
+        ("stream: {name: 2026-13-45}", "month"),
+        ("stream: {name: " + "x" * 2**18 + "}", "longer than"),
+        ("? [a, b]\n: 1\n", "unhashable|hashable|unknown key"),
+    ],
+)
+def test_settings_that_would_take_memory_or_time_without_end_are_refused_in_a_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=words) as caught:
+        load_settings(str(tmp_path / "bomb.yaml"), DecodeSettings)
+    assert len(str(caught.value)) < 400
+
+
+def test_every_ready_made_file_of_settings_is_within_the_limits() -> None:
+    for path in sorted(Path(find_settings("bedside")).parent.glob("*.yaml")):
+        read_settings(str(path))
