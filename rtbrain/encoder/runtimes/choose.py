@@ -1,6 +1,5 @@
 """Which runtime, at which precision: as set, or what was approved for a decoder on this machine."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from rtbrain.encoder.runtimes.openvino_runtime import (
 from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
 from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime
 from rtbrain.errors import CompiledModelError
-from rtbrain.files import strict_json, write_atomically
+from rtbrain.files import parse_json, strict_json, write_atomically
 from rtbrain.types import Ints
 
 RuntimeName = Literal["auto", "torchscript", "openvino"]
@@ -91,7 +90,7 @@ def approved_runtime(folder: Path) -> ApprovedRuntime | None:
     """What `approve_runtime` noted in a folder; None where nothing was."""
     path = folder / _NOTE
     try:
-        return ApprovedRuntime(**json.loads(path.read_text(encoding="utf-8")))
+        return ApprovedRuntime(**parse_json(path.read_bytes()))
     except FileNotFoundError:
         return None
     except (OSError, TypeError, ValueError) as error:

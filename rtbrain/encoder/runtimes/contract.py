@@ -5,8 +5,11 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import platform
 import shutil
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -17,13 +20,14 @@ from torch import Tensor
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.errors import CompiledModelError
-from rtbrain.files import atomic_file, atomic_folder, sha256
+from rtbrain.files import atomic_file, atomic_folder, parse_json, sha256
 
 # Longer blocks are no faster per channel, and leave less out; shorter ones are called more often.
 # Measured at 128 channels of 186 frames: width 768 is equally fast from 8 on, 384 from 8 to 32 and
 # slower at 128, 64 fastest at 32 to 128.
 _LENGTH, _LENGTH_NARROW = 8, 32
 _NARROW = 256
+_OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 Precision = Literal["fp32", "bf16", "int8"]
 Shape = tuple[int, int, int]  # channels, frames and frequencies of a window
 _FORMAT = 2
@@ -125,7 +129,7 @@ def contract_of(
 def contract_of_json(text: str, path: Path) -> Contract:
     """Contract that a compiled model carries; refused if it was made elsewhere."""
     try:
-        contract = Contract(**json.loads(text or "null"))
+        contract = Contract(**parse_json(text or "null"))
     except (TypeError, ValueError) as error:
         raise CompiledModelError(
             f"{path}: carries no contract: delete it, compile it again"
@@ -190,6 +194,55 @@ def user_cache_folder() -> Path:
     return platformdirs.user_cache_path("rtbrain", appauthor=False, opinion=False)
 
 
+def require_private(path: Path) -> None:
+    """Refuse what others own or may change, by a CompiledModelError: it would be run as code."""
+    if os.name != "posix":
+        return
+    found = path.lstat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        why = "is a link, or no file"
+    elif found.st_uid != os.geteuid():
+        why = f"belongs to another user (uid {found.st_uid})"
+    elif found.st_mode & _OF_OTHERS:
+        why = f"can be changed by other users (mode {stat.S_IMODE(found.st_mode):o})"
+    else:
+        return
+    raise CompiledModelError(f"{path} {why}: nothing in it is loaded")
+
+
+def make_private(path: Path) -> None:
+    """Keep others from changing a file or a folder, whatever the umask."""
+    for each in (path, *path.rglob("*")):
+        each.chmod(0o700 if each.is_dir() else 0o600)
+
+
+def _cache_folder() -> Path:
+    """The user's cache folder, or another where that one is not safe."""
+    other = platformdirs.user_state_path("rtbrain", appauthor=False) / "compiled"
+    for folder in (user_cache_folder(), other):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            require_private(folder)
+        except OSError as error:
+            refused: CompiledModelError = _unusable(folder, error)
+        except CompiledModelError as error:
+            refused = error
+            _say(f"{error}; models are compiled anew elsewhere")
+        else:
+            return folder
+    raise refused
+
+
+def _say(message: str) -> None:
+    print(f"rtbrain: {message}", file=sys.stderr)
+
+
+def _unusable(folder: Path, error: OSError) -> CompiledModelError:
+    return CompiledModelError(
+        f"{folder}: cannot hold compiled models: {error.strerror}: look at its permissions"
+    )
+
+
 def cached_model(
     name: str,
     contract: Contract,
@@ -199,34 +252,38 @@ def cached_model(
     make: Callable[[Path], None],
     replace: bool = False,
 ) -> Path:
-    """Path of a compiled model: found in the cache and whole, or made now and put there.
+    """Path of a compiled model: found in the cache, safe and whole, or made now and put there.
 
-    Several processes may ask at once: what another made meanwhile is equal, and stays.
+    `read` refuses what is not private or not whole before any of it is loaded. Several processes
+    may ask at once: what another made meanwhile is equal, and stays.
     """
     stem, dot, suffix = name.partition(".")
-    folder = user_cache_folder() if folder is None else Path(folder)
+    folder = _cache_folder() if folder is None else Path(folder)
     path = folder / f"{stem}-{contract.sha256[:32]}{dot}{suffix}"
 
-    def found() -> bool:
-        with contextlib.suppress(CompiledModelError):
-            return path.exists() and read(path) == contract
-        return False
+    def found(say: Callable[[str], None] = lambda message: None) -> bool:
+        try:
+            return os.path.lexists(path) and read(path) == contract
+        except CompiledModelError as error:
+            say(f"{error}; it is compiled anew")
+            return False
 
-    if not replace and found():
+    if not replace and found(_say):
         return path
     atomic = atomic_file if suffix else atomic_folder
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        require_private(folder)
         with atomic(path) as part:
             make(part)
-            if path.is_dir() and (replace or not found()):
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir() and (replace or not found()):
                 shutil.rmtree(path)
     except OSError as error:
         if path.is_dir() and found():  # another process was faster
             return path
-        raise CompiledModelError(
-            f"{folder}: cannot hold compiled models: {error.strerror}: look at its permissions"
-        ) from error
+        raise _unusable(folder, error) from error
     return path
 
 

@@ -26,7 +26,9 @@ from rtbrain.encoder.runtimes.contract import (
     contract_of,
     contract_of_json,
     has_bf16,
+    make_private,
     require_precision,
+    require_private,
     require_small_error,
 )
 from rtbrain.encoder.runtimes.torchscript import (
@@ -36,7 +38,7 @@ from rtbrain.encoder.runtimes.torchscript import (
 )
 from rtbrain.encoder.runtimes.window_runtime import CompiledRuntime
 from rtbrain.errors import CompiledModelError
-from rtbrain.files import sha256, strict_json
+from rtbrain.files import parse_json, sha256, strict_json
 from rtbrain.types import Floats, Ints
 
 _GRAPH, _WEIGHTS, _CONTRACT = "encoder.xml", "encoder.bin", "contract.json"
@@ -160,6 +162,7 @@ def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path
     hashes = {name: sha256(path / name) for name in (_GRAPH, _WEIGHTS)}
     note = {"contract": json.loads(contract.json()), "files": hashes}
     (path / _CONTRACT).write_text(strict_json(note), encoding="utf-8")
+    make_private(path)
 
 
 def _quantised(graph: Any, blocks: list[Floats]) -> Any:
@@ -204,7 +207,9 @@ def _blocks(windows: Iterable[Floats], contract: Contract) -> list[Floats]:
 def read_openvino(path: Path) -> Contract:
     """Contract of a converted encoder whose files are as they were written."""
     try:
-        note = json.loads((path / _CONTRACT).read_text(encoding="utf-8"))
+        for each in (path, *(path / name for name in (_CONTRACT, _GRAPH, _WEIGHTS))):
+            require_private(each)
+        note = parse_json((path / _CONTRACT).read_bytes())
         contract = contract_of_json(json.dumps(note["contract"]), path / _CONTRACT)
         altered = [
             name for name in (_GRAPH, _WEIGHTS) if note["files"][name] != sha256(path / name)

@@ -1,13 +1,17 @@
 """Encoders as TorchScript files: compiled once for this machine, compared with eager, opened.
 
-A compiled model is made from weights that were verified, stamped with its contract (shapes,
-pooling, precision, hash of weights and code, torch's version), and found again by that contract.
-TorchScript is called here and nowhere else.
+A compiled model is made from weights that were verified, and found again by its contract (shapes,
+pooling, precision, hash of weights and code, torch's version). Its file is a line of JSON, the
+contract and the SHA-256 of the rest, and the rest is TorchScript's: a program, so that none of it
+is loaded unless the file is the user's own and whole. TorchScript is called here and nowhere else.
 """
 
 import contextlib
+import io
+import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +28,14 @@ from rtbrain.encoder.runtimes.contract import (
     cached_model,
     contract_of,
     contract_of_json,
+    make_private,
     require_precision,
+    require_private,
     require_small_error,
 )
 from rtbrain.encoder.runtimes.packed import pack_model, pack_weights
 from rtbrain.errors import CompiledModelError
-
-_STAMP = "rtbrain.json"
+from rtbrain.files import parse_json, sha256
 
 
 def cached_torchscript(
@@ -49,33 +54,53 @@ def cached_torchscript(
         compare(load_torchscript(path)[0])
 
     return cached_model(
-        name, contract, cache_folder, read=lambda path: load_torchscript(path)[1], make=make
+        name, contract, cache_folder, read=lambda path: read_torchscript(path)[0], make=make
     )
 
 
 def load_torchscript(path: Path) -> tuple[Any, Contract]:
     """Compiled module and its contract, which holds here."""
-    stamp: dict[str, Any] = {_STAMP: ""}
+    contract, program = read_torchscript(path)
+    require_precision(contract.precision)
     try:
         with allowed_torchscript():
-            compiled = torch.jit.load(  # type: ignore[no-untyped-call]
-                str(path), map_location="cpu", _extra_files=stamp
-            )
+            compiled = torch.jit.load(io.BytesIO(program), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        raise CompiledModelError(
-            f"{path}: not a compiled encoder, or damaged: delete it, and it is made again"
-        ) from error
-    contract = contract_of_json(stamp[_STAMP], path)
-    require_precision(contract.precision)
+        raise _damaged(path) from error
     return compiled, contract
 
 
+def read_torchscript(path: Path) -> tuple[Contract, bytes]:
+    """Contract of a compiled module and its program, not loaded: the user's own, as written."""
+    try:
+        require_private(path)
+        head, _, program = path.read_bytes().partition(b"\n")
+        note = parse_json(head)
+        made = json.dumps(note["contract"])
+        whole = note["sha256"] == sha256(program)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(path) from error
+    if not whole:
+        raise _damaged(path)
+    return contract_of_json(made, path), program
+
+
+def _damaged(path: Path) -> CompiledModelError:
+    return CompiledModelError(
+        f"{path}: not a compiled encoder, or damaged: delete it, and it is made again"
+    )
+
+
 def _save(module: nn.Module, contract: Contract, path: Path, frozen: Sequence[str]) -> None:
+    program = io.BytesIO()
     with allowed_torchscript():
         compiled = torch.jit.script(module.eval())
         if frozen:
             compiled = torch.jit.freeze(compiled, preserved_attrs=list(frozen))
-        torch.jit.save(compiled, str(path), _extra_files={_STAMP: contract.json()})
+        torch.jit.save(compiled, program)
+    note = {"sha256": sha256(program.getvalue()), "contract": asdict(contract)}
+    path.write_bytes(json.dumps(note).encode() + b"\n" + program.getvalue())
+    make_private(path)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """The compiled encoder equals the eager one, says what it is, and refuses what it is not for."""
 
+import io
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,13 +119,78 @@ def test_a_damaged_file_in_the_cache_is_made_again(tmp_path: Path) -> None:
 def test_a_file_with_another_contract_is_refused(
     tmp_path: Path, compiled: Path, change: dict[str, object] | None, message: str
 ) -> None:
-    stamp = {"rtbrain.json": ""}
-    with torchscript.allowed_torchscript():
-        loaded = torch.jit.load(str(compiled), _extra_files=stamp)
-        text = json.dumps(json.loads(stamp["rtbrain.json"]) | change) if change else ""
-        torch.jit.save(loaded, str(tmp_path / "other.pt"), _extra_files={"rtbrain.json": text})
+    head, _, program = compiled.read_bytes().partition(b"\n")
+    note = json.loads(head)
+    note["contract"] = note["contract"] | change if change else None
+    (tmp_path / "other.pt").write_bytes(json.dumps(note).encode() + b"\n" + program)
     with pytest.raises(CompiledModelError, match=message):
         TorchScriptRuntime(tmp_path / "other.pt", POSITIONS)
+
+
+def own(path: Path) -> None:
+    """Give a file to another user."""
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (own, "belongs to another user"),
+        (lambda path: path.chmod(0o666), "can be changed by other users"),
+        (lambda path: path.chmod(0o660), "can be changed by other users"),
+        (lambda path: (path.rename(path.with_name("it")), path.symlink_to("it")), "is a link"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "damaged"),
+    ],
+)
+def test_a_planted_model_is_never_loaded_and_another_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Path], object],
+    why: str,
+) -> None:
+    if change is own and os.geteuid():
+        pytest.skip("only root can give a file away")
+    cache = tmp_path / "cache"
+    path = compile_torchscript(model(), SHAPE, cache_folder=cache)
+    change(path)
+    loaded: list[bytes] = []
+    load = torch.jit.load
+
+    def spy(file: io.BytesIO, *args: object, **options: object) -> object:
+        loaded.append(file.getvalue())
+        return load(file, *args, **options)
+
+    with monkeypatch.context() as context:
+        context.setattr("torch.jit.load", spy)
+        with pytest.raises(CompiledModelError, match=why):
+            open_torchscript(path)
+        assert not loaded
+    assert compile_torchscript(model(), SHAPE, cache_folder=cache) == path
+    assert [why in line for line in capsys.readouterr().err.splitlines()] == [True]
+    assert path.stat().st_uid == os.geteuid()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not path.is_symlink()
+    assert open_torchscript(path)[1].n_channels == 5
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o755])
+def test_a_cache_folder_that_others_can_change_is_not_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: int,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = tmp_path / "cache" / "rtbrain"
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    path = compile_torchscript(model(), SHAPE)
+    safe = not mode & 0o022
+    assert path.parent == (folder if safe else tmp_path / "state" / "rtbrain" / "compiled")
+    assert len(capsys.readouterr().err.splitlines()) == (not safe)
+    assert list(folder.iterdir()) == ([path] if safe else [])
 
 
 def test_a_compiled_model_that_differs_is_not_kept(
