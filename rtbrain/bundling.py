@@ -16,11 +16,12 @@ from rtbrain.encoder import (
     ChannelEncoder,
     ChannelSizes,
     EncoderModel,
+    PopT,
     PopTSizes,
     RuntimeChoice,
     encoder_kind,
+    encoder_of_tensors,
     encoder_tensors,
-    load_encoder_tensors,
     load_trained,
     random_encoder,
     sizes_of,
@@ -173,12 +174,12 @@ def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    channel = _channel_sizes(settings).make()
-    load_encoder_tensors(channel, bundle.part(_CHANNEL_ENCODER))
+    part = bundle.part(_CHANNEL_ENCODER)
+    channel = cast(ChannelEncoder, encoder_of_tensors("weights", _channel_sizes(settings), part))
     popt = None
     if settings.popt is not None:
-        popt = _popt_sizes(settings.popt).make()
-        load_encoder_tensors(popt, bundle.part("popt"))
+        sizes = _popt_sizes(settings.popt)
+        popt = cast(PopT, encoder_of_tensors("weights", sizes, bundle.part("popt")))
     return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 

@@ -1,10 +1,10 @@
 """5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
 
 from rtbrain.encoder.folder import (
+    encoder_of_tensors,
     encoder_tensors,
     import_checkpoint,
     load_encoder,
-    load_encoder_tensors,
     save_encoder,
 )
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
@@ -84,11 +84,11 @@ __all__ = [
     "compile_torchscript",
     "compiled_folder_of",
     "encoder_kind",
+    "encoder_of_tensors",
     "encoder_tensors",
     "import_checkpoint",
     "lip_positions",
     "load_encoder",
-    "load_encoder_tensors",
     "load_runtime",
     "load_trained",
     "on_threads",

@@ -5,18 +5,24 @@ the archive until they are read, so the optimiser's state, twice as large as the
 """
 
 import contextlib
+import io
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from reprlib import repr as short_repr
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from rtbrain.errors import CheckpointError
 
+# Released ones have 0.1 MB; a byte of a pickle may become 72, of a list of members 13.
+_MAX_BYTES = 2**20
+_MAX_COPIED = 100_000
+_ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
 # Storage class to the dtype of its numbers.
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -115,7 +121,7 @@ class _Parameter:
 
 def _count(value: object) -> int:
     if type(value) is not int or value < 0:
-        raise pickle.UnpicklingError(f"expected a count, got {value!r:.40}")
+        raise pickle.UnpicklingError(f"expected a count, got {short_repr(value)}")
     return value
 
 
@@ -156,8 +162,17 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class CheckpointUnpickler(pickle.Unpickler):
-    """Unpickler that knows the allowed names and no other."""
+_Unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined, unused-ignore]
+
+
+class CheckpointUnpickler(_Unpickler):  # type: ignore[misc]
+    """Unpickler that knows the allowed names and no other.
+
+    It is the one in Python, for the one in C makes a list as long as the highest number in the
+    pickle, and hashes a key however many parts it has.
+    """
+
+    _n_copied = 0
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Stand-in for an allowed global; any other is refused."""
@@ -166,7 +181,41 @@ class CheckpointUnpickler(pickle.Unpickler):
                 f"checkpoint wants to run {module_name}.{global_name}, which is not part of a "
                 f"released checkpoint: nothing was run; do not trust this file"
             )
-        return _ALLOWED[module_name, global_name]
+        found = _ALLOWED[module_name, global_name]
+        return self._maker(found) if found in _CONTAINERS else found
+
+    def _maker(self, kind: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a container of others, which would take little to say and much to hold."""
+
+        def make(*parts: Any) -> Any:
+            self._n_copied += sum(len(part) for part in parts if hasattr(part, "__len__"))
+            if self._n_copied > _MAX_COPIED:
+                raise pickle.UnpicklingError("it copies its lists again and again")
+            if kind in (dict, set, _Mapping) and parts:
+                _require_plain([item[0] if kind is not set else item for item in parts[0]])
+            return kind(*parts)
+
+        return make
+
+    def _load_setitem(self) -> None:
+        _require_plain(self.stack[-2:-1])
+        super().load_setitem()
+
+    def _load_setitems(self) -> None:
+        _require_plain(self.stack[::2])
+        super().load_setitems()
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("an operation that no torch checkpoint holds")
+
+    dispatch: ClassVar = {
+        **_Unpickler.dispatch,
+        pickle.SETITEM[0]: _load_setitem,
+        pickle.SETITEMS[0]: _load_setitems,
+        **dict.fromkeys(
+            pickle.DUP + pickle.EMPTY_SET + pickle.FROZENSET + pickle.ADDITEMS, _refuse
+        ),
+    }
 
     def persistent_load(self, pid: Any) -> tuple[str, torch.dtype, int]:
         """Reference to a storage: its key, dtype and length."""
@@ -174,6 +223,16 @@ class CheckpointUnpickler(pickle.Unpickler):
             case ("storage", torch.dtype() as dtype, str() as key, str(), n_stored):
                 return key, dtype, _count(n_stored)
         raise pickle.UnpicklingError("a storage reference of unknown form")
+
+
+# A class among these would be called once for each copy.
+_CONTAINERS = (dict, list, tuple, set, _Mapping, _FactoryMapping)
+
+
+def _require_plain(keys: Sequence[object]) -> None:
+    """Refuse other keys: the hash of a tuple of tuples of tuples may take for ever."""
+    if not all(isinstance(key, str | int | float | bool | None) for key in keys):
+        raise pickle.UnpicklingError("a key that is no text and no number")
 
 
 class CheckpointArchive:
@@ -190,15 +249,18 @@ class CheckpointArchive:
         try:
             with self.file.open("rb") as stream:
                 begins_as_zip = stream.read(4) == b"PK\x03\x04"
+                stream.seek(max(0, self.file.stat().st_size - 2**16 - _ZIP_END_BYTES))
+                end = stream.read()
+            at = end.rfind(_ZIP_END)
+            if at >= 0 and int.from_bytes(end[at + 12 : at + 16], "little") > _MAX_BYTES:
+                raise CheckpointError(f"{self.file}: it claims more members than a checkpoint has")
             return zipfile.ZipFile(self.file)
         except OSError as error:
             raise CheckpointError(f"{self.file}: cannot be read: {error.strerror}") from error
         except zipfile.BadZipFile as error:
-            why = (
-                "is truncated: fetch it again"
-                if begins_as_zip
-                else "is not a torch zip checkpoint: save it again with torch 1.6 or newer"
-            )
+            why = "is not a torch zip checkpoint: save it again with torch 1.6 or newer"
+            if begins_as_zip:
+                why = "is truncated: fetch it again"
             raise CheckpointError(f"{self.file}: {why}") from error
 
     def _read(self) -> tuple[str, Mapping[Any, Any]]:
@@ -219,8 +281,9 @@ class CheckpointArchive:
             if order != b"little":
                 raise CheckpointError(f"{self.file}: expected little-endian numbers, got {order!r}")
         try:
-            with self._zip.open(pickles[0]) as stream:
-                content = CheckpointUnpickler(stream).load()
+            if self._zip.getinfo(pickles[0]).file_size > _MAX_BYTES:
+                raise CheckpointError(f"its pickle is longer than {_MAX_BYTES} bytes")
+            content = CheckpointUnpickler(io.BytesIO(self._zip.read(pickles[0]))).load()
         except CheckpointError as error:
             raise CheckpointError(f"{self.file}: {error}") from error
         except (*_BROKEN, zipfile.BadZipFile) as error:
@@ -249,8 +312,9 @@ class CheckpointArchive:
         if not isinstance(node, dict):
             raise CheckpointError(f"{self.file}: expected settings under '{name}', found none")
         return {
-            str(key): _field(value, "_val") if isinstance(value, PickleStub) else value
+            key: _field(value, "_val") if isinstance(value, PickleStub) else value
             for key, value in node.items()
+            if isinstance(key, str)
         }
 
     def read(self, name: str, tensor: StoredTensor) -> torch.Tensor:

@@ -5,9 +5,9 @@ Released checkpoints are converted once; from then on nothing that could run cod
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import repr as short_repr
 from typing import Any, Literal
 
 import safetensors
@@ -20,7 +20,7 @@ from rtbrain.encoder.models.brainbert import BrainBERTSizes
 from rtbrain.encoder.models.model import ENCODERS, Encoder, EncoderSizes, encoder_kind
 from rtbrain.encoder.models.popt import PopTSizes
 from rtbrain.errors import CheckpointError
-from rtbrain.files import sha256, strict_json, write_atomically
+from rtbrain.files import claim_output, parse_json, sha256, strict_json, write_atomically
 from rtbrain.types import Floats
 
 # Kinds with released checkpoints.
@@ -48,6 +48,7 @@ def import_checkpoint(kind: Released, file: Path, out_folder: Path) -> str:
     out_folder = Path(out_folder)
     file = Path(file)
     _refuse_content(out_folder)
+    claim_output(out_folder, "--out")
     with contextlib.closing(CheckpointArchive(file)) as archive:
         stored, left_out = _model_tensors(archive)
         sizes = _sizes_of(kind, archive, stored)
@@ -91,11 +92,23 @@ def load_encoder(folder: Path) -> Encoder:
         tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    return encoder_of_tensors(path, sizes, tensors)
+
+
+def encoder_of_tensors(
+    where: object, sizes: EncoderSizes, tensors: Mapping[str, Tensor | Floats]
+) -> Encoder:
+    """Encoder of these sizes and weights, in eval mode; CheckpointError where they do not fit."""
     module = _empty(sizes)
-    require_matching_tensors(
-        path, module, {name: tuple(item.shape) for name, item in tensors.items()}
-    )
-    module.load_state_dict(tensors, assign=True)
+    shapes = {name: tuple(each.shape) for name, each in tensors.items()}
+    require_matching_tensors(where, module, shapes)
+    own = module.state_dict()
+    # Copied where they are arrays: those of a memory-mapped file can only be read.
+    weights = {
+        name: (each if isinstance(each, Tensor) else torch.tensor(each)).to(own[name].dtype)
+        for name, each in tensors.items()
+    }
+    module.load_state_dict(weights, assign=True)
     return module.eval()
 
 
@@ -114,7 +127,7 @@ def _model_tensors(archive: CheckpointArchive) -> tuple[dict[str, StoredTensor],
     for key, item in model.items():
         if not isinstance(key, str) or not isinstance(item, StoredTensor):
             raise CheckpointError(
-                f"{archive.file}: 'model' holds {type(item).__name__} under {key!r:.60}, "
+                f"{archive.file}: 'model' holds {type(item).__name__} under {short_repr(key)}, "
                 f"expected tensors only"
             )
         if key.startswith(_NOT_ENCODER):
@@ -132,12 +145,13 @@ def _sizes_of(
     name = config.get("name", _CONFIG_NAME[kind])
     if name != _CONFIG_NAME[kind]:
         raise CheckpointError(
-            f"{archive.file}: model_cfg names '{name}', a {kind} is named "
+            f"{archive.file}: model_cfg names {short_repr(name)}, a {kind} is named "
             f"'{_CONFIG_NAME[kind]}': pass the kind that the checkpoint holds"
         )
     if config.get("layer_activation", "gelu") != "gelu":
         raise CheckpointError(
-            f"{archive.file}: layer_activation is {config['layer_activation']!r}, expected 'gelu'"
+            f"{archive.file}: layer_activation is {short_repr(config['layer_activation'])}, "
+            "expected 'gelu'"
         )
     kinds = BrainBERTSizes if kind == "brainbert" else PopTSizes
     if kind == "popt" and "layer_dim_feedforward" not in config:
@@ -150,7 +164,7 @@ def _sizes_of(
         value = config.get(field.name)
         if type(value) is not int or not 1 <= value <= 1_000_000:
             raise CheckpointError(
-                f"{archive.file}: model_cfg.{field.name} is {value!r:.40}, expected a count"
+                f"{archive.file}: model_cfg.{field.name} is {short_repr(value)}, expected a count"
             )
         sizes[field.name] = value
     if max(sizes.get("encoder_num_layers", 0), sizes.get("n_layers", 0)) > len(stored):
@@ -190,7 +204,7 @@ def _write(
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = parse_json(path.read_bytes())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read: {error.strerror}: make it with rtbrain import-checkpoint"
@@ -215,16 +229,6 @@ def encoder_tensors(prefix: str, module: Encoder) -> dict[str, Floats]:
         f"{prefix}.{name}": tensor.detach().cpu().numpy()
         for name, tensor in module.state_dict().items()
     }
-
-
-def load_encoder_tensors(module: Encoder, tensors: Mapping[str, Floats]) -> None:
-    """Copy weights by name into a model; CheckpointError where they are not exactly its own."""
-    require_matching_tensors(
-        "weights", module, {name: array.shape for name, array in tensors.items()}
-    )
-    # torch.tensor copies: read-only arrays of a memory-mapped file work too.
-    module.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
-    module.eval()
 
 
 def require_matching_tensors(

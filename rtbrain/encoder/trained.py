@@ -1,7 +1,6 @@
 """Trained encoders by name or folder, joined to a model; and which subjects they learned from."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rtbrain.encoder.models.model import CHANNEL_KINDS, ChannelEncoder, EncoderM
 from rtbrain.encoder.models.popt import PopT
 from rtbrain.encoder.models.streaming import StreamingBERT
 from rtbrain.errors import CheckpointError, SettingsError
+from rtbrain.files import parse_json
 
 SHIPPED = "compact"
 """Name of the encoders of whole windows that ship in the package."""
@@ -120,7 +120,7 @@ def training_provenance(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        corpus: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["corpus"]
+        corpus: dict[str, Any] = parse_json(path.read_bytes())["corpus"]
         names_subjects = isinstance(corpus["learned"], list)
     except (ValueError, KeyError, TypeError):
         names_subjects = False

@@ -4,6 +4,7 @@ import builtins
 import io
 import os
 import pickle
+import time
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -137,3 +138,34 @@ def test_an_honest_view_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("rtbrain.encoder.folder.require_matching_tensors", lambda *_: None)
     monkeypatch.setattr("rtbrain.encoder.folder._sizes_of", lambda *_: SIZES)
     import_checkpoint("brainbert", file, tmp_path / "out")
+
+
+# Pairs of pairs of pairs: 2 ** 59 parts in 600 bytes.
+DOUBLED = b"]q\x01" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(1, 60))
+BOMBS = {
+    # the C unpickler would make a list of 2 ** 31 places for this number
+    "high number": b"}r\xff\xff\xff\x7f",
+    "a key of tuples": b"}" + DOUBLED + b"K\x01s",
+    "keys of tuples": b"}(" + DOUBLED + b"K\x01u",
+    "copies of copies": b"](" + b"K\x01" * 50000 + b"eq\x01"
+    b"" + b"c__builtin__\nlist\nh\x01\x85R0" * 5000,
+    "a set": b"\x8f(K\x01\x90",
+    "long": b"}" + b"}0" * 2**19,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_pickle_that_expands_is_refused_before_it_does(tmp_path, name):
+    file = zipped(tmp_path / "bomb.pth", by_hand(BOMBS[name]))
+    began = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"pickle|found none"):
+        import_checkpoint("brainbert", file, tmp_path / "out")
+    assert time.monotonic() - began < 5
+
+
+def test_an_archive_of_more_members_than_a_checkpoint_has_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.pth", "w") as archive:
+        for number in range(20000):
+            archive.writestr(f"archive/data/{number}", b"")
+    with pytest.raises(CheckpointError, match="more members"):
+        import_checkpoint("brainbert", tmp_path / "many.pth", tmp_path / "out")

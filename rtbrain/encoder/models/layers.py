@@ -13,17 +13,22 @@ from torch.nn import functional
 
 N_POSITIONS = 5000
 DROPOUT = 0.1
+# No encoder comes near these; a file may say anything.
+_MAX_SIZE, _MAX_LAYERS = 2**16, 256
 
 
 def require_sizes(
     sizes: object, *, multiple_of: int = 1, heads: str = "", may_be_zero: tuple[str, ...] = ()
 ) -> None:
-    """Refuse sizes below 1, and a width that is no multiple of a number or of the heads."""
+    """Refuse sizes that are no counts, and a width that is no multiple of a number or the heads."""
     numbers: dict[str, int] = vars(sizes)
     for name, number in numbers.items():
         least = 0 if name in may_be_zero else 1
-        if number < least:
-            raise ValueError(f"{name} must be {least} or more, got {number}")
+        most = _MAX_LAYERS if name.endswith("layers") else _MAX_SIZE
+        if type(number) is not int or number < least:
+            raise ValueError(f"{name} must be {least} or more, got {number!r:.40}")
+        if number > most:
+            raise ValueError(f"{name} must be {most} or less, got {number!r:.40}")
     factors = {heads: numbers[heads]} if heads else {}
     factors |= {str(multiple_of): multiple_of} if multiple_of > 1 else {}
     if any(numbers["hidden_dim"] % factor for factor in factors.values()):
