@@ -9,7 +9,6 @@ from rich.console import Console
 from rtbrain.check.demo import run_demo
 from rtbrain.config import DemoSettings, parse_settings, read_settings
 from rtbrain.config.flags import flag, override
-from rtbrain.processes import interrupt_on_sigterm
 
 
 def _flag(field: str, *names: str) -> Any:
@@ -51,6 +50,5 @@ def command(
     values, where = read_settings(config)
     values |= {key: value for key, value in fields.items() if value is not None}
     settings = parse_settings(override(values, overrides or ()), DemoSettings, where=where)
-    interrupt_on_sigterm()
     if not run_demo(settings, Console(), view=view, report=report, keep=keep):
         raise typer.Exit(1)

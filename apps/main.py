@@ -12,7 +12,7 @@ from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
 from rtbrain.errors import RtbrainError, plain_text
-from rtbrain.processes import default_lsl_scope
+from rtbrain.processes import default_lsl_scope, end_with_parent, interrupt_on_signals
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -105,6 +105,8 @@ def _options(
 
 def main() -> None:
     """Run the program: exit code 2 and one line for a user's mistake."""
+    end_with_parent()
+    interrupt_on_signals()
     default_lsl_scope()
     flags = SimpleNamespace(debug=False)
     try:

@@ -11,7 +11,6 @@ from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.probe.encoders import EncoderSpec, ProbeOptions
 from rtbrain.learn.probe.run import run_probe
-from rtbrain.processes import interrupt_on_sigterm
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 
@@ -73,7 +72,6 @@ def command(
     """
     if out is not None:
         require_new_folder(out, "--out")
-    interrupt_on_sigterm()
     options = ProbeOptions(
         encoder=EncoderSpec("", encoder, popt, n_pooled),
         compared=tuple(_compared(text) for text in compare or ()),

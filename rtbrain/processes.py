@@ -2,22 +2,40 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 import psutil
 
 from rtbrain.errors import RtbrainError, SettingsError
 
+# Ctrl-C, the request to end, and the end of the terminal, which Windows lacks.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else []))
 _END_S = 5.0
+_LOOK_EVERY_S = 0.2
+_LAST_S = 10.0  # to close files, for a process whose parent is gone
+_PARENT = "RTBRAIN_PARENT"
+# What still writes into the folder has a few seconds to end.
+_KEEPER = """
+import os, shutil, sys, time
+sys.stdin.read()
+for _ in range(150):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.lexists(sys.argv[1]):
+        break
+    time.sleep(0.1)
+"""
 
 
 def start_command(
@@ -28,13 +46,67 @@ def start_command(
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start ``rtbrain ARGUMENTS`` as a child; Ctrl-C does not reach one in its own session."""
-    return subprocess.Popen(  # noqa: S603
+    return start_child(
         [sys.executable, "-m", "rtbrain.apps.main", *arguments],
-        stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
         start_new_session=own_session,
     )
+
+
+def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process that calls `end_with_parent` first, so that it never outlives this one.
+
+    The options are those of `subprocess.Popen`.
+    """
+    environment = {**(options.pop("env", None) or os.environ), _PARENT: str(os.getpid())}
+    options = {"stdin": subprocess.DEVNULL, **options}
+    return subprocess.Popen(command, env=environment, **options)  # noqa: S603
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process once its parent is gone, however that ended: by SIGTERM, later at once.
+
+    The parent is the process named, that of `start_child`, or torchrun; without one nothing
+    happens. Linux could send a signal at the parent's end, but does so at the end of the thread
+    that started the child.
+    """
+    named = os.environ.pop(_PARENT, None)  # meant for this process, not for its children
+    if parent is None and named is not None:
+        parent = int(named)
+    elif parent is None and "TORCHELASTIC_RUN_ID" in os.environ:
+        parent = os.getppid()
+    if parent is not None:
+        threading.Thread(
+            target=_end_after, args=(parent,), name="rtbrain-parent", daemon=True
+        ).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_S)
+    os._exit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def scratch_folder(prefix: str = "rtbrain-", parent: Path | None = None) -> Iterator[Path]:
+    """Folder for the block alone; it goes also where this process is killed."""
+    folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    # It reads until this process has ended in any way, and sees to the folder then.
+    keeper = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", "-S", "-c", _KEEPER, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        keeper.communicate()
 
 
 @contextmanager
@@ -78,25 +150,31 @@ def stop_after(
     return lambda: stopping() or clock() >= end
 
 
-def stop_on_signals(parent: int | None = None) -> Callable[[], bool]:
-    """Take SIGINT, SIGTERM, SIGHUP and the end of the parent, if named, as a request to end.
-
-    SIGHUP comes where the terminal is closed, or the connection to it ends.
-    """
+def stop_on_signals() -> Callable[[], bool]:
+    """Take each of `END_SIGNALS` as a request to end."""
     stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), lambda number, frame: stop.set())
-    return lambda: stop.is_set() or (parent is not None and os.getppid() != parent)
+    handle_end(lambda number, frame: stop.set())
+    return stop.is_set
 
 
-def interrupt_on_sigterm() -> None:
-    """Let SIGTERM act as Ctrl-C does, so that child processes end with this one."""
+def handle_end(handler: Callable[[int, Any], object]) -> None:
+    """Let a function handle each of `END_SIGNALS`; under ``nohup`` not the end of the terminal."""
+    for number in END_SIGNALS:
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP act as Ctrl-C does, so that a command leaves nothing behind."""
 
     def interrupt(number: int, frame: object) -> None:
+        for each in END_SIGNALS:  # a second one must not end the tidying up
+            if each != signal.SIGINT:
+                signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    handle_end(interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require_display() -> None:

@@ -3,15 +3,22 @@
 import mmap
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from rtbrain.errors import RtbrainError
 from rtbrain.processes import (
+    END_SIGNALS,
+    end_with_parent,
     last_line,
     private_lsl_session,
     require_running,
@@ -25,7 +32,7 @@ from rtbrain.processes import (
 
 @pytest.fixture
 def signal_handlers() -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = END_SIGNALS
     before = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):
@@ -68,7 +75,7 @@ def test_a_loop_without_a_duration_stops_only_when_asked() -> None:
     assert stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", END_SIGNALS)
 def test_a_signal_is_a_request_to_stop(number: int, signal_handlers: None) -> None:
     stop = stop_on_signals()
     assert not stop()
@@ -76,9 +83,57 @@ def test_a_signal_is_a_request_to_stop(number: int, signal_handlers: None) -> No
     assert stop()
 
 
-def test_the_end_of_the_parent_is_a_request_to_stop(signal_handlers: None) -> None:
-    assert not stop_on_signals(os.getppid())()
-    assert stop_on_signals(os.getppid() + 1)()
+# Starts a child with a scratch folder, says where they are, and waits.
+_PARENT = """
+import sys, time
+from rtbrain.processes import interrupt_on_signals, scratch_folder, start_child
+interrupt_on_signals()
+code = "from rtbrain.processes import end_with_parent as e; import time; e(); time.sleep(60)"
+with scratch_folder("rtbrain-test-") as folder:
+    child = start_child([sys.executable, "-c", code])
+    try:
+        (folder / "open.log").write_text("x")
+        print(child.pid, folder, flush=True)
+        time.sleep(60)
+    finally:
+        if sys.argv[1] != "forget":
+            child.terminate()
+"""
+WITHIN_S = 20.0
+
+
+@pytest.mark.parametrize("number", [*END_SIGNALS, signal.SIGKILL])
+@pytest.mark.parametrize("how", ["tidy", "forget"])
+def test_no_child_and_no_scratch_folder_outlive_their_process(
+    number: signal.Signals, how: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        pid, folder = process.stdout.readline().split()
+        child, scratch = int(pid), Path(folder.decode())
+        assert psutil.pid_exists(child)
+        assert scratch.is_dir()
+        process.send_signal(number)
+        process.wait(WITHIN_S)
+    end = time.monotonic() + WITHIN_S
+    while psutil.pid_exists(child) or scratch.exists():
+        assert time.monotonic() < end
+
+
+def test_a_process_without_a_parent_to_heed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    before = threading.active_count()
+    end_with_parent()
+    assert threading.active_count() == before
+
+
+def test_what_a_nohup_ignores_stays_ignored(signal_handlers: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = stop_on_signals()
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop()
 
 
 def test_a_private_lsl_session_is_new_each_time_and_leaves_what_the_user_set(

@@ -4,7 +4,6 @@ import json
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,7 +25,7 @@ from rtbrain.errors import StreamError
 from rtbrain.files import require_new_folder, require_writable_file, write_atomically
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
 from rtbrain.learn.metrics import score_classes, states_at
-from rtbrain.processes import require_display, require_running, running_command
+from rtbrain.processes import require_display, require_running, running_command, scratch_folder
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.markers import MarkerSource
@@ -244,8 +243,8 @@ def run_demo(
         require_new_folder(keep, "--keep")
     chosen = settings.mode
     modes = ("linear",) if chosen == "linear" else (chosen, "linear")
-    with tempfile.TemporaryDirectory(prefix="rtbrain-demo-") as folder:
-        plan = _Plan(Path(folder), settings, modes, view)
+    with scratch_folder("rtbrain-demo-") as folder:
+        plan = _Plan(folder, settings, modes, view)
         calibrations = _fit_decoders(plan, console)
         with _processes(plan) as check:
             recorded = _listen(plan, console, check)

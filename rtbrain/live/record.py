@@ -20,7 +20,7 @@ from rtbrain.live.recorder_alarms import DiskGuard, ExpectedStreams
 from rtbrain.live.recorder_files import RecordingFiles, Sidecar, parse_notes
 from rtbrain.live.screen import LiveScreen
 from rtbrain.outlet import StatusOutlet
-from rtbrain.processes import stop_after, stop_on_signals
+from rtbrain.processes import end_with_parent, stop_after, stop_on_signals
 from rtbrain.stream.lsl.raw_inlet import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream.lsl.streams import require_free_name
@@ -78,7 +78,9 @@ def record(
     SettingsError
         A file exists or cannot be made, a note is no KEY=VALUE, or the name is taken.
     """
-    asked_to_stop = stop_on_signals(parent)
+    asked_to_stop = stop_on_signals()
+    if parent is not None:
+        end_with_parent(parent)
     files = RecordingFiles(out, parse_notes(notes), split=split_s is not None)
     require_free_name(status_name(name))
     writer = files.open_next()

@@ -1,9 +1,7 @@
 """Runs the window until it is closed, or until a picture of it is saved."""
 
 import ctypes
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from PySide6.QtCore import QMessageLogContext, QSettings, QTimer, QtMsgType, qIn
 from PySide6.QtWidgets import QApplication
 
 from rtbrain.errors import RtbrainError, StreamError, quote
+from rtbrain.processes import handle_end, scratch_folder
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 from rtbrain.view.marks import MarkOutlet, window_identity
 from rtbrain.view.menus import save_screenshot
@@ -44,7 +43,7 @@ def run_window(
     theme: str | None,
     picture: Screenshot | None,
 ) -> None:
-    """Show the window until it is closed, by the user or by SIGINT, SIGTERM or SIGHUP.
+    """Show the window until it is closed, by the user or a signal to end.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def run_window(
         if picture is None:
             settings = QSettings("rtbrain", "view")
         else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = stack.enter_context(scratch_folder("rtbrain-view-"))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
         session = ViewSession(stream=stream, decode=decode, source_id=source_id)
         stack.callback(session.close)
@@ -87,9 +86,7 @@ def run_window(
             photographer = _Photographer(window, session, stream, picture, failed)
             stack.callback(photographer.stop)
         # Python handles signals between the polls of the window.
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), lambda *_: window.close())
+        handle_end(lambda *_: window.close())
         window.show()
         application.exec()
         if failed:

@@ -39,7 +39,7 @@ from rtbrain.encoder import (
 from rtbrain.errors import RtbrainError
 from rtbrain.live.realtime_check import measure, measure_peak_flops
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.processes import resident_kib
+from rtbrain.processes import end_with_parent, resident_kib
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
 from rtbrain.types import Embedding, Floats, Montage, Spectrogram
@@ -59,6 +59,7 @@ _MOST_COMPARED = 32
 
 def main() -> None:
     """Measure the job on the command line."""
+    end_with_parent()
     job = BenchJob(**json.loads(sys.argv[1]))
     measure_job = measure_published_pipeline if job.mode == PUBLISHED_PIPELINE else measure_mode
     try:

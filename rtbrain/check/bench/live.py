@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from rtbrain.processes import (
     process_usage,
     require_running,
     running_command,
+    scratch_folder,
 )
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
 from rtbrain.stream_names import decode_name
@@ -52,8 +52,7 @@ def bench_live(
     console: Console,
 ) -> dict[str, Any]:
     """Decode a synthetic patient live, and report what it took."""
-    with tempfile.TemporaryDirectory(prefix="rtbrain-bench-") as name:
-        folder = Path(name)
+    with scratch_folder("rtbrain-bench-") as folder:
         # Before liblsl is loaded here, which reads its settings once.
         with private_lsl_session(folder):
             with console.status(f"fitting {mode} on {_CALIBRATION_S:g} simulated seconds"):

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ from rtbrain.check.bench.steps import MODES, BenchJob, measure_steps
 from rtbrain.check.bench.tables import bench_table, draw_costs, step_tables
 from rtbrain.errors import SettingsError
 from rtbrain.files import atomic_file, require_writable_file, strict_json, write_atomically
+from rtbrain.processes import scratch_folder
 
 
 class BenchPart(StrEnum):
@@ -166,8 +166,8 @@ def _bench_part(what: BenchPart, n_channels: int, minutes: float) -> dict[str, A
     Console().print(bench_table(rows, f"{what.value}, {n_channels} channels"))
     figures: dict[str, Any] = {"rows": [dataclasses.asdict(row) for row in rows]}
     if minutes:
-        with tempfile.TemporaryDirectory() as folder:
-            usage = part.measure_usage(n_channels, minutes, Path(folder))
+        with scratch_folder("rtbrain-bench-") as folder:
+            usage = part.measure_usage(n_channels, minutes, folder)
         Console().print(str(usage))
         figures["process"] = dataclasses.asdict(usage)
     return figures

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from rtbrain.check.bench.tables import StepRow
+from rtbrain.processes import scratch_folder, start_child
 
 # The reference: scipy's STFT of each whole window, torch's transformers, nothing trimmed.
 PUBLISHED_PIPELINE = "published pipeline"
@@ -79,15 +79,18 @@ def measure_in_process(job: BenchJob, cache: Path) -> BenchResult:
     command = [sys.executable, "-m", "rtbrain.check.bench.child", json.dumps(asdict(job))]
     # The cache folder by the custom of each platform (rtbrain.encoder.user_cache_folder).
     places = dict.fromkeys(("XDG_CACHE_HOME", "LOCALAPPDATA"), str(cache))
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, env=os.environ | places, capture_output=True, text=True, timeout=_LONGEST_S
-        )
-    except subprocess.TimeoutExpired:
-        return BenchResult(unavailable=f"it took longer than {_LONGEST_S:g} s")
-    said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    last = said[-1] if said else f"its process ended with {done.returncode}, without a word"
-    if done.returncode:
+    with start_child(
+        command, env=os.environ | places, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            answer, errors = child.communicate(timeout=_LONGEST_S)
+        except subprocess.TimeoutExpired:
+            return BenchResult(unavailable=f"it took longer than {_LONGEST_S:g} s")
+        finally:
+            child.kill()
+    said = (answer if child.returncode == 0 else errors).strip().splitlines()
+    last = said[-1] if said else f"its process ended with {child.returncode}, without a word"
+    if child.returncode:
         return BenchResult(unavailable=last)
     return BenchResult(**json.loads(last))
 
@@ -104,14 +107,14 @@ def measure_steps(
 ) -> list[StepRow]:
     """Measure modes on every runtime at every number of channels, a process each."""
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("rtbrain-bench-") as folder:
         seen: dict[BenchJob, BenchResult] = {}
 
         def run(job: BenchJob) -> BenchResult:
             if job not in seen:
                 on = "" if job.runtime == "none" else f" {job.runtime} {job.precision}"
                 say(f"{job.mode}{on}, {job.n_channels} channels")
-                seen[job] = measure(job, Path(folder))
+                seen[job] = measure(job, folder)
             return seen[job]
 
         published_ms = {}

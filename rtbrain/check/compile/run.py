@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ from rtbrain.files import strict_json
 from rtbrain.learn.corpus.sources import source_name
 from rtbrain.live.play import decoder_for
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.processes import scratch_folder
 from rtbrain.types import Floats, Mask, Quality, Spectrogram
 
 _MAX_COMPARED = 64  # windows: the eager model is slow
@@ -102,10 +102,8 @@ def compile_bundle(options: CompileOptions, console: Console) -> None:
     model = require_encoder(options, bundle)
     with ExitStack() as stack:
         checked, calibrated = open_sources(options, bundle, stack)
-        scratch = stack.enter_context(
-            tempfile.TemporaryDirectory(dir=options.folder.parent, prefix=".compiled-")
-        )
-        _run(_Job(options, console, bundle, model, checked, calibrated), Path(scratch))
+        scratch = stack.enter_context(scratch_folder(".compiled-", options.folder.resolve().parent))
+        _run(_Job(options, console, bundle, model, checked, calibrated), scratch)
 
 
 def _run(job: _Job, scratch: Path) -> None:

@@ -1,6 +1,5 @@
 """The matrix of faults: what is done to the system, what must hold, what was observed."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from rtbrain.check.faults.rows_signal import SIGNAL_CASES
 from rtbrain.check.faults.rows_streams import STREAM_CASES
 from rtbrain.check.faults.rows_time import TIME_CASES
 from rtbrain.errors import RtbrainError, SettingsError
+from rtbrain.processes import scratch_folder
 
 ALL_CASES = (
     *STREAM_CASES,
@@ -173,7 +173,7 @@ def run_matrix(
     rows: list[FaultRow] = []
     no_network = network_refusal() if network else "needs --network"
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtbrain-faults-")))
+        folder = stack.enter_context(scratch_folder("rtbrain-faults-"))
         hosts = None if no_network else stack.enter_context(two_hosts(folder))
         status = stack.enter_context(console.status("running the rows"))
         rigs = rig_maker(folder, hosts)

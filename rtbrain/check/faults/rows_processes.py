@@ -20,7 +20,7 @@ from rtbrain.check.faults.live import (
 )
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
 from rtbrain.outlet import DecodeOutlet
-from rtbrain.processes import resident_kib, running_command
+from rtbrain.processes import resident_kib, running_command, start_child
 from rtbrain.types import Decode, Quality
 
 _N_PUSHED = 100_000
@@ -32,6 +32,8 @@ _MAX_GROWTH_KIB = 2048
 # Opens a stream and never reads it.
 _DEAF_LISTENER = """
 import sys, time, pylsl
+from rtbrain.processes import end_with_parent
+end_with_parent()
 inlet = pylsl.StreamInlet(pylsl.resolve_byprop("source_id", sys.argv[1], 1, 30)[0])
 inlet.open_stream(30)
 print("open", flush=True)
@@ -59,7 +61,7 @@ def unread_outlet(rig: Rig) -> Finding:
 
 @contextmanager
 def _deaf_listener(source_id: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(  # noqa: S603
+    process = start_child(
         [sys.executable, "-c", _DEAF_LISTENER, source_id], stdout=subprocess.PIPE, text=True
     )
     try:

@@ -1,9 +1,9 @@
 """Feed damaged input to everything that reads what others wrote; see that it is only refused."""
 
 import multiprocessing
+import os
 import resource
 import signal
-import tempfile
 import time
 import traceback
 import zlib
@@ -21,6 +21,7 @@ from rich.table import Table
 from rtbrain.check.fuzz.mutate import mutate
 from rtbrain.check.fuzz.targets import TARGETS, Files, Target, resign
 from rtbrain.errors import RtbrainError, SettingsError, one_line
+from rtbrain.processes import end_with_parent, scratch_folder
 from rtbrain.tables import table
 
 MAX_BYTES = 100 * 2**20  # of memory, over the size of the input
@@ -73,8 +74,8 @@ def run_fuzz(
     with Progress(console=console, transient=True) as progress:
         for name in targets or TARGETS:
             bar = progress.add_task(name, total=n_inputs)
-            with tempfile.TemporaryDirectory(prefix="rtbrain-fuzz-") as folder:
-                for result in _outcomes(name, n_inputs, seed, Path(folder), keep):
+            with scratch_folder("rtbrain-fuzz-") as folder:
+                for result in _outcomes(name, n_inputs, seed, folder, keep):
                     progress.update(bar, completed=result.n_inputs)
             results.append(result)
     console.print(_table(results, seed))
@@ -148,6 +149,7 @@ def _try_all(
     folder: Path,
     keep: Path | None,
 ) -> None:
+    end_with_parent(os.getppid())
     _use_all(name, sound, folder / "input")  # the first time is slow
     own = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (own + _MAX_ADDRESSES, resource.RLIM_INFINITY))

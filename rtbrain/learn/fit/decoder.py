@@ -1,7 +1,6 @@
 """A fitted decoder in memory: it decodes recordings, and is saved to and loaded from a bundle."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
 from rtbrain.learn.fit.score_table import ScoreTable, fit_scores
 from rtbrain.live.play import bind_session, decoder_for, play_recording
+from rtbrain.processes import scratch_folder
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.types import Decode, Floats, Mask, Times
 
@@ -180,8 +180,8 @@ class FittedDecoder:
         require_new_folder(folder, "save")
         folder.parent.mkdir(parents=True, exist_ok=True)
         # In one step: a decoder without its controls would be scored alone.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fit-") as scratch:
-            part = Path(scratch) / folder.name
+        with scratch_folder(".fit-", folder.parent) as scratch:
+            part = scratch / folder.name
             _write(part, self.bundle, self.pictures)
             for name, control in self.controls.items():
                 _write(part / "controls" / name, control, {})

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rtbrain.learn.objectives.distillation_scores import DistillationScores
 from rtbrain.learn.objectives.objective import Objective
 from rtbrain.learn.training.loop import Ranks, TrainingProgress
 from rtbrain.learn.training.records import read_log
+from rtbrain.processes import scratch_folder
 
 _VERSIONS = ("rtbrain", "torch", "numpy")
 _N_SMOOTHED = 50  # points of the curve, each a mean of the steps around it
@@ -70,10 +70,10 @@ def finish(
 
 
 def _write_encoder(folder: Path, objective: Objective) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as part:
-        save_encoder(objective.encoder, Path(part))  # type: ignore[arg-type]
+    with scratch_folder(".encoder-", folder) as part:
+        save_encoder(objective.encoder, part)  # type: ignore[arg-type]
         # The note last, so that a folder with a note is complete.
-        for path in sorted(Path(part).iterdir(), key=lambda path: path.suffix == ".json"):
+        for path in sorted(part.iterdir(), key=lambda path: path.suffix == ".json"):
             os.replace(path, folder / path.name)
 
 
