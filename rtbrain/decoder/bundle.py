@@ -15,7 +15,6 @@ Every file is verified against the manifest before anything is built from it.
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,15 +23,15 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
-from rtbrain.files import atomic_folder, sha256, strict_json
-from rtbrain.types import Montage
+from rtbrain.files import atomic_folder, parse_json, sha256, strict_json
+from rtbrain.types import MAX_SFREQ_HZ, Montage
 from rtbrain.units import parse_position
 
 _ZEROS = b"0" * 64
@@ -53,7 +52,7 @@ class Manifest(BaseModel):
     mode: str
     task: Literal["classification", "regression"]
     labels: tuple[str, ...]
-    sfreq_hz: PositiveFloat
+    sfreq_hz: PositiveFloat = Field(le=MAX_SFREQ_HZ)
     space: str | None = None
     recipe: dict[str, Any]
     encoder_state: Literal["none", "untrained", "pretrained"]
@@ -156,9 +155,9 @@ def read_bundle(folder: Path) -> Bundle:
         ) from error
     try:
         tensors = load_tensors(contents["weights.safetensors"])
-        report = json.loads(contents["report.json"])
+        report = parse_json(contents["report.json"])
         montage = _montage_from_tsv(contents["montage.tsv"].decode(), manifest)
-    except (SafetensorError, ValueError, KeyError, MontageError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, csv.Error, MontageError) as error:
         raise BundleError(f"{folder.name}: {' '.join(str(error).split())}: fit it again") from error
     _refuse_other_outputs(folder, manifest, recipe, tensors)
     return Bundle(manifest, recipe, montage, tensors, report, sha256(raw))

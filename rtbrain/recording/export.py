@@ -15,6 +15,7 @@ import psutil
 
 from rtbrain.errors import RecordingError, SettingsError, one_line
 from rtbrain.extras import load_extra
+from rtbrain.files import claimed
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.replay import lost_before
 from rtbrain.types import Times
@@ -67,10 +68,17 @@ def export_recording(
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
     recording.montage.rows(bad)
+    with claimed(out, "--out"):
+        return _export(recording, out, to, bad, (subject, session, task))
+
+
+def _export(
+    recording: Recording, out: Path, to: Format, bad: Sequence[str], labels: tuple[str, str, str]
+) -> tuple[Path, tuple[str, ...]]:
     if to == "bids":
         _require_memory(recording, to)
         raw, notes = _raw(recording, bad, placed=False)
-        return _write_bids(recording, raw, out, (subject, session, task)), notes
+        return _write_bids(recording, raw, out, labels), notes
     _require_new(out)
     raw, notes = _raw(recording, bad, placed=to == "fif")
     if to == "fif":

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
-from rtbrain.recording.recording import MNE_SUFFIXES, Event, Recording
+from rtbrain.recording.recording import MNE_SUFFIXES, Event, Recording, map_array
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSignal
 from rtbrain.types import CONTACT_KINDS, Floats, Montage
@@ -271,20 +271,11 @@ def read_npy(path: Path, sfreq_hz: float | None) -> Recording:
 
 
 def _array(path: Path) -> npt.NDArray[Any]:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    array = map_array(path, "it is truncated, foreign or a pickle")
+    if array.ndim not in {1, 2} or array.dtype.kind not in "fiu":
         raise RecordingError(
-            f"{path} is no array of numbers: it is truncated, foreign or a pickle"
-        ) from error
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim not in {1, 2}
-        or array.dtype.kind not in "fiu"
-    ):
-        got = f"{array.ndim} axes of {array.dtype}" if isinstance(array, np.ndarray) else "several"
-        raise RecordingError(
-            f"{path}: expected real numbers, one channel or [channels, samples], got {got}"
+            f"{path}: expected real numbers, one channel or [channels, samples], got {array.ndim} "
+            f"axes of {array.dtype}"
         )
     return array
 

@@ -1,10 +1,10 @@
 """A recording as microvolts, channels and events: what readers return and replay plays."""
 
 import csv
-import json
 import logging
 import math
 import sys
+import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rtbrain.errors import RecordingError, one_line
+from rtbrain.files import parse_json
 from rtbrain.types import Floats, Montage, Times
 
 MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
@@ -81,10 +83,21 @@ class Recording:
             raise ValueError(f"samples {start} to {stop} of a recording of {self.n_samples}")
 
 
+def map_array(path: Path, hint: str) -> npt.NDArray[Any]:
+    """Array of an ``.npy`` file, whose values stay there; RecordingError if it holds none."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, TypeError, OSError, EOFError, MemoryError, tokenize.TokenError) as error:
+        raise RecordingError(f"{path} is no array of numbers, {one_line(error)}: {hint}") from error
+    if not isinstance(array, np.ndarray):
+        raise RecordingError(f"{path} is no array of numbers, but an archive of several")
+    return array
+
+
 def read_json(path: Path) -> Any:
     """Values of a JSON file, with or without a byte-order mark; RecordingError if it is broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rtbrain.encoder import lip_positions
 from rtbrain.errors import MontageError, RecordingError
 from rtbrain.files import sha256, write_atomically
-from rtbrain.recording.recording import Event
+from rtbrain.recording.recording import Event, map_array
 from rtbrain.types import Floats, Ints, Mask, Montage, Times
 
 MANIFEST = "manifest.json"
@@ -267,7 +267,7 @@ def _session(folder: Path, manifest: CorpusManifest, entry: SessionEntry) -> Cor
     t_stop, good = _array(folder, entry.t_stop), _array(folder, entry.good)
     row = (len(entry.names), *manifest.item_shape)
     fits = (
-        sum(len(shard) for shard in shards) == entry.n_windows
+        sum(shard.shape[0] for shard in shards if shard.ndim) == entry.n_windows
         and t_stop.shape == (entry.n_windows,)
         and good.shape == (entry.n_windows, len(entry.names))
         and t_stop.dtype == np.float64
@@ -291,12 +291,8 @@ def _array(folder: Path, entry: FileEntry, *, mapped: bool = False) -> npt.NDArr
             f"{path} is missing or has not the {entry.n_bytes} bytes that the manifest says: "
             "copy it again, or build the corpus again"
         )
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None)
-    except (OSError, ValueError) as error:
-        hint = "raise the limit of open files (ulimit -n), or build the corpus again"
-        raise RecordingError(f"{path}: {' '.join(str(error).split())}: {hint}") from error
-    return array
+    array = map_array(path, "raise the limit of open files (ulimit -n), or build the corpus again")
+    return array if mapped else np.array(array)
 
 
 def placed_positions(montage: Montage) -> tuple[Ints, Mask]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.files import claim_output
 from rtbrain.learn.corpus.corpus import (
     MANIFEST,
     CorpusManifest,
@@ -183,6 +184,7 @@ class CorpusWriter:
     """
 
     def __init__(self, folder: Path, header: CorpusManifest) -> None:
+        claim_output(folder, "--out")
         self.folder = folder
         self.manifest = header
         if (folder / MANIFEST).exists():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rtbrain.errors import CheckpointError
-from rtbrain.files import atomic_folder, finite, sha256, write_atomically
+from rtbrain.files import atomic_folder, finite, parse_json, sha256, write_atomically
 from rtbrain.types import Floats
 
 _LOG = "log.jsonl"
@@ -91,7 +91,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except ValueError:
             break
     return rows
@@ -168,7 +168,7 @@ def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
 def _read_note(place: Path) -> tuple[Checkpoint, dict[str, str], dict[str, Any]]:
     """A checkpoint as its note describes it, the hashes of its files, and its identity."""
     try:
-        note = json.loads((place / _NOTE).read_text(encoding="utf-8"))
+        note = parse_json((place / _NOTE).read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointError(_broken(place, str(error))) from error
     if not isinstance(note, dict) or note.get("format") != _FORMAT:

@@ -16,7 +16,7 @@ from rtbrain.config import parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.config.training import TrainingSettings
 from rtbrain.errors import SettingsError
-from rtbrain.files import sha256
+from rtbrain.files import claim_output, sha256
 from rtbrain.learn.corpus.corpus import Corpus, CorpusSession
 from rtbrain.learn.objectives.objective import Examples, Objective
 from rtbrain.learn.training.loop import Ranks, joined_ranks, train, validate
@@ -168,6 +168,8 @@ def _by_subject(job: TrainingJob, ranks: Ranks) -> dict[str, dict[str, float] | 
 def _open_folder(out: Path, resume: bool, ranks: Ranks) -> None:
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"--out {out} has content: name a new folder, or use --resume")
+    if ranks.first:
+        claim_output(out, "--out")
     ranks.wait()  # none writes before all have looked
     if ranks.first:
         out.mkdir(parents=True, exist_ok=True)

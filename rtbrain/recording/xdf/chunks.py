@@ -40,6 +40,7 @@ _OF_ONE_RUN = {"uid", "created_at"} | {
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#0*(?:[0-8]|1[124-9]|2[0-9]|3[01]);"
 )
+_MAX_HEADER_BYTES = 2**21  # of XML, an element of 4 bytes takes 100 in memory
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -203,5 +204,7 @@ def header_identity(header: bytes) -> str:
 
 def parse_xml(header: bytes) -> Element:
     """Root of a header, read as every reader of the file reads it."""
+    if len(header) > _MAX_HEADER_BYTES:
+        raise ParseError(f"it is longer than {_MAX_HEADER_BYTES} bytes")
     # expat refuses entities that grow without bound.
     return fromstring(header.decode("utf-8", "replace"))  # noqa: S314

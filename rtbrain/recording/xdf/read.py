@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 
-from rtbrain.errors import RecordingError
-from rtbrain.recording.recording import Event, Recording
+from rtbrain.errors import RecordingError, list_words
+from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.xdf.chunks import (
     BOUNDARY_UUID,
     CLOCK_OFFSET,
@@ -26,17 +26,20 @@ from rtbrain.recording.xdf.chunks import (
     read_length,
 )
 from rtbrain.recording.xdf.samples import (
+    MAX_TEXTS,
+    MAX_TIME_S,
     ChunkSamples,
     NumericSamples,
     read_texts,
     to_recorder_clock,
 )
 from rtbrain.stream_names import is_status
-from rtbrain.types import Floats, Montage, Times
+from rtbrain.types import Floats, Montage, Times, require_plausible
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
 _RATE_TOLERANCE = 0.01
 _RATE_SAMPLES = 2**20
+_MAX_DIGITS = 12
 Texts = list[tuple[float, str]]
 
 
@@ -63,12 +66,14 @@ class _Stream:
 
     @property
     def n_channels(self) -> int:
-        return int(self.text("channel_count"))
+        """Channels; 0 where the header does not say how many."""
+        count = self.text("channel_count")
+        return int(count) if count.isdecimal() and len(count) < _MAX_DIGITS else 0
 
     @property
     def sfreq_hz(self) -> float:
         """Nominal rate in Hz; 0 for an irregular stream."""
-        return float(self.text("nominal_srate") or 0)
+        return max(0.0, parse_number(self.text("nominal_srate") or "0"))
 
     @property
     def period_s(self) -> float:
@@ -142,11 +147,18 @@ def _take(path: Path, file: BinaryIO, index: _Index) -> int | None:
         n_samples = read_length(file)
         if n_samples is None or file.tell() > end:
             return None
-        index.streams[number].pieces.append(ChunkSamples(file.tell(), end - file.tell(), n_samples))
+        piece = ChunkSamples(file.tell(), end - file.tell(), n_samples)
+        if n_samples > piece.n_bytes:  # each takes a byte or more
+            return None
+        if n_samples:
+            index.streams[number].pieces.append(piece)
     elif tag == CLOCK_OFFSET:
         if end - file.tell() < 16:
             return None
         time_s, offset_s = struct.unpack("<dd", file.read(16))
+        if not (abs(time_s) < MAX_TIME_S and abs(offset_s) < MAX_TIME_S):
+            index.damages.append((file.tell() - 16, end))
+            return end
         index.streams[number].offset_times.append(time_s)
         index.streams[number].offset_values.append(offset_s)
     return end
@@ -184,12 +196,12 @@ def _choose_stream(
     """Pick the regular numeric stream that is wanted, or the only one."""
     empty = [stream for stream in streams if not stream.n_samples]
     if empty:
-        names = ", ".join(stream.shown for stream in empty)
+        names = list_words([stream.shown for stream in empty])
         notes.append(f"{path.name}: streams without samples are passed over: {names}")
     fit = [
         stream
         for stream in streams
-        if stream.n_samples and not stream.is_text and stream.sfreq_hz > 0
+        if stream.n_samples and not stream.is_text and stream.sfreq_hz > 0 and stream.n_channels
     ]
     if not fit:
         there = _listed(streams) or "no stream at all"
@@ -217,6 +229,7 @@ def _montage(
 ) -> tuple[Montage, Times, tuple[str, ...]]:
     """Montage of the header, factors to µV [n_channels], and the channels without a unit."""
     n_channels = stream.n_channels
+    require_plausible(n_channels, stream.sfreq_hz)
     nodes = stream.header.findall("desc/channels/channel")
     names = tuple(_text(node, "label") for node in nodes)
     if not any(names):
@@ -234,7 +247,7 @@ def _montage(
     unknown = tuple(n for n, unit in zip(names, units, strict=True) if not microvolts_per(unit))
     if unknown:
         notes.append(
-            f"{path.name} gives no unit of voltage for {', '.join(unknown)}: taken as microvolts"
+            f"{path.name} gives no unit of voltage for {list_words(unknown)}: taken as microvolts"
         )
     factors = np.array([microvolts_per(unit) or 1.0 for unit in units])
     places = [[_text(node, f"location/{axis}") for axis in "XYZ"] for node in nodes]
@@ -274,6 +287,8 @@ def _numbers(path: Path, stream: _Stream, notes: list[str]) -> NumericSamples:
 def _texts(path: Path, stream: _Stream, notes: list[str]) -> Texts:
     found, n_broken = read_texts(path, stream.pieces, stream.n_channels, stream.period_s)
     _note_broken(path, stream, n_broken, notes)
+    if len(found) == MAX_TEXTS:
+        notes.append(f"{path.name}: of stream {stream.shown} only {MAX_TEXTS} events are read")
     stamps = np.array([stamp for stamp, _ in found], np.float64)
     to_recorder_clock(stamps, stream.offset_times, stream.offset_values)
     return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]

@@ -5,6 +5,7 @@ without a stamp follow the one before by the nominal period.
 """
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _OFF_S, _OFF_MADS = 1.0, 10.0
 # Offsets further off the line than this count by their distance, no longer by its square.
 _HUBER_S = 1e-4
 _ROUNDS = 1000
+# Of clocks and their offsets, s: Unix time is 2e9.
+MAX_TIME_S = 1e11
+MAX_TEXTS = 250_000  # some 50 MB; a file may hold millions of empty ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,14 @@ class NumericSamples:
         self._n_channels = n_channels
         self._dtype = np.dtype(dtype)
         self._value_bytes = n_channels * self._dtype.itemsize
-        self.stamps = np.full(sum(piece.n_samples for piece in pieces), np.nan)
-        self.n_broken = 0
+        least = 1 + self._value_bytes
+        sound = [piece for piece in pieces if piece.n_samples * least <= piece.n_bytes]
+        self.stamps = np.full(sum(piece.n_samples for piece in sound), np.nan)
+        self.n_broken = len(pieces) - len(sound)
         runs: list[tuple[int, int, int]] = []  # first byte, bytes a stamp, samples
         n_samples = 0
         with path.open("rb") as file:
-            for piece in pieces:
+            for piece in sound:
                 found = list(self._runs(file, piece, self.stamps[n_samples:]))
                 if sum(n for _, _, n in found) == piece.n_samples:
                     runs += found
@@ -132,7 +138,7 @@ def _fill(stamps: Times, period_s: float) -> None:
     latest_s = 0.0
     for start in range(0, stamps.size, _FILLED_SAMPLES):
         block = stamps[start : start + _FILLED_SAMPLES]
-        known = np.isfinite(block)
+        known = np.abs(block) < MAX_TIME_S  # nor is NaN
         if not known.all():
             numbers = np.arange(block.size)
             latest = np.maximum.accumulate(np.where(known, numbers, -1))
@@ -158,6 +164,8 @@ def read_texts(
             for stamp, text in found:
                 latest_s = latest_s + period_s if stamp is None else stamp
                 samples.append((latest_s, text))
+            if len(samples) >= MAX_TEXTS:
+                return samples[:MAX_TEXTS], n_broken
     return samples, n_broken
 
 
@@ -177,8 +185,14 @@ def _texts(
             if text is None or len(text) != n_bytes:
                 return None
             texts.append(text.decode(errors="replace"))
-        found.append((struct.unpack("<d", stamp)[0] if stamp else None, texts[0]))
+        found.append((_time(stamp), texts[0]))
     return found
+
+
+def _time(stamp: bytes) -> float | None:
+    """Stamp of a sample; None where it has none, or one that is no time."""
+    time_s = struct.unpack("<d", stamp)[0] if stamp else math.nan
+    return time_s if abs(time_s) < MAX_TIME_S else None
 
 
 def to_recorder_clock(stamps: Times, times_s: list[float], offsets_s: list[float]) -> None:

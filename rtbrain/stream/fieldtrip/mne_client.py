@@ -16,6 +16,7 @@ import pylsl.lib
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.rate import ArrivalClock
+from rtbrain.stream.lsl.header import require_plausible_stream
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import resolve_one
 from rtbrain.types import Chunk, Montage, empty_chunk
@@ -186,6 +187,7 @@ def open_source(
         if stop():
             return None
         raise
+    require_plausible_stream(found)
     stack = contextlib.ExitStack()
     try:
         with warnings.catch_warnings():

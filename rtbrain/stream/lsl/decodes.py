@@ -1,6 +1,5 @@
 """Decodes in over LSL: the streams NAME-decode and NAME-status, for every program that listens."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import numpy as np
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
+from rtbrain.files import parse_json
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     fetch_full_info,
@@ -130,7 +130,7 @@ def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
     """
     origin = {"stream": stream} if stream else {}
     try:
-        fields = _plain_values(json.loads(line))
+        fields = _plain_values(parse_json(line))
     # A number of thousands of digits, or brackets within brackets, cost their own line alone.
     except (ValueError, RecursionError):
         fields = None

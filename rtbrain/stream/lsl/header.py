@@ -10,10 +10,12 @@ import numpy as np
 import pylsl
 
 from rtbrain.errors import MontageError, StreamError, list_words, plain_text, quote
-from rtbrain.types import Floats, Montage, Times
+from rtbrain.types import Floats, Montage, Times, require_plausible
 from rtbrain.units import microvolts_per, parse_position
 
 _MAX_LABEL = 100
+# 800 channels at 30 kHz; and triggers as text.
+_MAX_VALUES_HZ, _MAX_TEXTS_HZ = 2.5e7, 1e4
 # MNE-LSL writes the unit of volts as its power of ten.
 _BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
 
@@ -64,6 +66,27 @@ def read_header(info: Any) -> StreamHeader:
     return StreamHeader(montage, factors, origin, tuple(notes))
 
 
+def require_plausible_stream(info: Any) -> None:
+    """Refuse, by a StreamError, what no sender sends, before liblsl makes room for it.
+
+    At the first look liblsl takes memory for 5 s of samples, and for a pointer to each that may
+    wait: what a header claims decides how much.
+    """
+    n_channels, sfreq_hz = int(info.channel_count()), float(info.nominal_srate())
+    is_text = info.channel_format() == pylsl.cf_string
+    try:
+        require_plausible(n_channels, sfreq_hz or 1.0)  # irregular: 0
+        limit_hz = _MAX_TEXTS_HZ if is_text else _MAX_VALUES_HZ
+        if n_channels * sfreq_hz > limit_hz:
+            what = "texts" if is_text else "values"
+            raise MontageError(
+                f"{n_channels} channels at {sfreq_hz:g} Hz: expected at most {limit_hz:g} {what} a "
+                "second; correct its sender"
+            )
+    except MontageError as error:
+        raise StreamError(f"stream {quote(info.name())} announces {error}") from error
+
+
 def _checked_count(info: Any, name: str) -> int:
     if info.channel_format() == pylsl.cf_string:
         raise StreamError(f"stream {name} carries strings, not a signal: name another stream")
@@ -73,6 +96,7 @@ def _checked_count(info: Any, name: str) -> int:
             f"stream {name} has no regular rate (nominal rate {rate:g} Hz), a signal needs one: "
             "name another stream"
         )
+    require_plausible_stream(info)
     n_channels = int(info.channel_count())
     if n_channels < 1:
         raise StreamError(f"stream {name} has {n_channels} channels, a signal needs one or more")

@@ -21,7 +21,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.header import read_header
+from rtbrain.stream.lsl.header import read_header, require_plausible_stream
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import to_microvolts
 
@@ -54,14 +54,18 @@ def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[Non
         ) from error
 
 
-def make_inlet(found: Any, max_buffer: int) -> Any:
+def make_inlet(
+    found: Any, max_buffer: int, flags: int = pylsl.proc_clocksync, *, as_numpy: bool = False
+) -> Any:
     """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
 
-    `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream.
+    `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream. A
+    StreamError where the stream claims what no sender sends.
     """
+    require_plausible_stream(found)
     with liblsl_errors(found, "answer"):
         return pylsl.StreamInlet(
-            found, max_buflen=max_buffer, recover=False, processing_flags=pylsl.proc_clocksync
+            found, max_buflen=max_buffer, recover=False, processing_flags=flags, as_numpy=as_numpy
         )
 
 

@@ -25,6 +25,7 @@ from rtbrain.stream.lsl.inlet import (
     fetch_full_info,
     liblsl_errors,
     lost_stream_error,
+    make_inlet,
     measure_clock,
 )
 from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, stream_summary
@@ -137,12 +138,8 @@ class RawInlet:
             return
         try:
             with liblsl_errors(self._found, "open its data connection", ANSWER_S):
-                inlet = pylsl.StreamInlet(
-                    self._found,
-                    max_buflen=_buffer_length(self.row),
-                    recover=False,
-                    processing_flags=pylsl.proc_none,
-                    as_numpy=True,
+                inlet = make_inlet(
+                    self._found, _buffer_length(self.row), pylsl.proc_none, as_numpy=True
                 )
                 info = fetch_full_info(inlet, self._found, ANSWER_S)
                 inlet.open_stream(ANSWER_S)
@@ -150,6 +147,8 @@ class RawInlet:
                 self._read(inlet)
         except StreamLostError as error:
             self._report(RawInletLost(str(error)))
+        except StreamError as error:
+            self._report(RawInletRefused(str(error)))
 
     def _read(self, inlet: Any) -> None:
         pull: _Pull = _pull_strings if inlet.np_dtype is None else _NumericPull(inlet)

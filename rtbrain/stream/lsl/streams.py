@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rtbrain.errors import SettingsError, StreamLostError, list_words, plain_text, quote
+from rtbrain.errors import SettingsError, StreamError, list_words, plain_text, quote
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
@@ -111,10 +111,10 @@ def signal_streams() -> list[StreamSummary]:
 
 
 def _header(info: Any, timeout_s: float) -> Any:
-    """Full header; None if its sender does not answer."""
+    """Full header; None if its sender does not answer, or claims what no sender sends."""
     try:
         return fetch_full_info(make_inlet(info, 1), info, timeout_s)
-    except StreamLostError:
+    except StreamError:
         return None
 
 
@@ -133,7 +133,7 @@ def _recorded(info: Any, timeout_s: float) -> list[tuple[str, str, str]]:
                     rows = event.fields.get("recording", [])
                     return [(str(name), str(source_id), use) for name, source_id in rows]
             time.sleep(_POLL_S)
-    except (StreamLostError, ValueError, TypeError):
+    except (StreamError, ValueError, TypeError):
         pass  # gone meanwhile, or another program's stream
     return []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from rtbrain.errors import RtbrainError, StreamLostError
+from rtbrain.errors import RtbrainError, StreamError
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.decodes import decoder_contacts
 from rtbrain.stream.lsl.inlet import ANSWER_S, fetch_full_info, make_inlet
@@ -78,7 +78,7 @@ class DecoderContacts:
 
     def _fetch(self, found: Any) -> None:
         contacts: tuple[str, ...] = ()
-        with suppress(StreamLostError):  # opening the stream fails likewise, and reports it
+        with suppress(StreamError):  # opening the stream fails likewise, and reports it
             contacts = decoder_contacts(fetch_full_info(make_inlet(found, 1), found, ANSWER_S))
         with self._lock:
             self._contacts[found.uid()] = contacts
