@@ -33,12 +33,12 @@ from rtbrain.signal import (
     Resample,
 )
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
+from rtbrain.spectrogram.frames import require_feasible
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
 _DRAIN_HOPS = 0.5  # longest drain of a backlog before a window is decoded
-_MAX_VALUES = 1e8  # of one window: 5 s of 400 channels at 30 kHz are 6e7
 
 
 def build_feature_pipeline(
@@ -78,7 +78,10 @@ def build_feature_pipeline(
     signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
-    _require_feasible(recipe, n_channels, length, sfreq_hz)
+    frames = recipe.spectrogram
+    require_feasible(
+        n_channels, length, frames.frame_s * sfreq_hz, frames.frame_hop_s * sfreq_hz, frames.n_freqs
+    )
     windows = _windows(recipe, signal.montage, length)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
@@ -150,24 +153,6 @@ def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
         return to_samples(duration_s, sfreq_hz, what=key)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-
-
-def _require_feasible(recipe: Recipe, n_channels: int, length: int, sfreq_hz: float) -> None:
-    """Refuse a window that would not fit into memory, before there is one."""
-    settings = recipe.spectrogram
-    n_frames = length / max(1.0, settings.frame_hop_s * sfreq_hz)
-    for key, n_values in (
-        ("window.length_s", n_channels * length),
-        ("spectrogram.frame_hop_s", n_channels * n_frames * settings.n_freqs),
-        ("spectrogram.n_freqs", length * settings.n_freqs),
-        ("spectrogram.frame_s", settings.frame_s * sfreq_hz),
-    ):
-        if n_values > _MAX_VALUES:
-            raise SettingsError(
-                f"{key}: {n_channels} channels at {sfreq_hz:g} Hz would need {n_values:.2g} values "
-                f"in memory, expected at most {_MAX_VALUES:.2g}: shorten the window, or compute "
-                "less of it"
-            )
 
 
 def _windows(recipe: Recipe, montage: Montage, length_samples: int) -> Windows | EventWindows:

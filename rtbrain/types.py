@@ -16,6 +16,7 @@ from rtbrain.errors import MontageError, list_words
 
 # More than any amplifier has; a header or a file may claim anything.
 MAX_CHANNELS, MAX_SFREQ_HZ = 4096, 1e6
+_MAX_LABEL = 200
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 
 Floats = npt.NDArray[np.float32]
@@ -99,6 +100,11 @@ class Montage:
         require_plausible(len(self.names), self.sfreq_hz)
         if not all(isinstance(text, str) for text in (*self.names, *self.kinds)):
             raise MontageError("a channel has no label, or no kind")
+        longest = max(map(len, (*self.names, *self.kinds)), default=0)
+        if longest > _MAX_LABEL:
+            raise MontageError(
+                f"a channel label or kind has {longest} characters: expected at most {_MAX_LABEL}"
+            )
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, n in Counter(self.names).items() if n > 1)
             raise MontageError(f"channel labels repeat: {list_words(twice)}; labels must be unique")

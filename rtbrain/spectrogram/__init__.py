@@ -4,4 +4,10 @@ from rtbrain.spectrogram.frames import Patches
 from rtbrain.spectrogram.stft import PublishedStft, RunningStatistics, RunningStft
 from rtbrain.spectrogram.superlet import Superlet
 
-__all__ = ["Patches", "PublishedStft", "RunningStatistics", "RunningStft", "Superlet"]
+__all__ = [
+    "Patches",
+    "PublishedStft",
+    "RunningStatistics",
+    "RunningStft",
+    "Superlet",
+]

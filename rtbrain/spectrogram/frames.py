@@ -13,6 +13,26 @@ from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
 # Blocks that stay in the processor's second-level cache.
 _BLOCK_BYTES = 2**18
 _BLOCK_CHANNELS = 16
+_MAX_VALUES = 1e8  # of one window: 5 s of 400 channels at 30 kHz are 6e7
+
+
+def require_feasible(
+    n_channels: int, length_samples: int, frame_samples: float, hop_samples: float, n_freqs: int
+) -> None:
+    """Refuse windows and frames that would not fit into memory, before any of it is taken."""
+    n_frames = length_samples / max(1.0, hop_samples)
+    for key, n_values in (
+        ("window.length_s", n_channels * length_samples),
+        ("spectrogram.frame_hop_s", n_channels * n_frames * n_freqs),
+        ("spectrogram.n_freqs", length_samples * n_freqs),
+        ("spectrogram.frame_s", frame_samples),
+    ):
+        if n_values > _MAX_VALUES:
+            raise SettingsError(
+                f"{key}: a window of {length_samples:.6g} samples of {n_channels} channels would "
+                f"need {n_values:.2g} values in memory, expected at most {_MAX_VALUES:.2g}: "
+                "shorten the window, or compute less of it"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,6 +119,34 @@ def test_a_recipe_of_another_version_is_refused_when_the_bundle_is_read(
         read_bundle(path.parent)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "name\tx\ty\tz\tsize\ttype\nA1\n",
+        "name\tx\ty\tz\tsize\n" + "A" * 500 + "\t0\t0\t0\tn/a\n",
+        "name\tx\ty\tz\tsize\ttype\n" + "".join(f"{n}\t0\t0\t0\t1\tseeg\n" for n in range(5000)),
+        "name\n" + "\r" * 3 + "\n",
+        "name\tx\ty\tz\tsize\ttype\n" + "x" * 200_000 + "\t0\t0\t0\t1\tseeg\n",
+        "",
+    ],
+)
+def test_a_table_of_channels_that_is_none_is_refused(tmp_path: Path, table: str) -> None:
+    path = written(tmp_path) / "manifest.json"
+    (path.parent / "montage.tsv").write_text(table)
+    files = json.loads(path.read_text())["files"]
+    rewritten(path, files=files | {"montage.tsv": hashlib.sha256(table.encode()).hexdigest()})
+    with pytest.raises(BundleError, match=r"mine: .*: fit it again"):
+        read_bundle(path.parent)
+
+
+@pytest.mark.parametrize("sfreq_hz", [1e12, 1e300])
+def test_a_rate_that_no_amplifier_has_is_refused(tmp_path: Path, sfreq_hz: float) -> None:
+    path = written(tmp_path) / "manifest.json"
+    rewritten(path, sfreq_hz=sfreq_hz)
+    with pytest.raises(BundleError, match="sfreq_hz"):
+        read_bundle(path.parent)
+
+
 def test_outputs_that_the_readout_does_not_have_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path) / "manifest.json"
     rewritten(path, labels=["rest", "speech", "song"])
