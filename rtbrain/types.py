@@ -13,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import MontageError, list_words
+from rtbrain.limits import require_labels, require_plausible
 
-# More than any amplifier has; a header or a file may claim anything.
-MAX_CHANNELS, MAX_SFREQ_HZ = 4096, 1e6
-_MAX_LABEL = 200
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 
 Floats = npt.NDArray[np.float32]
@@ -26,16 +24,13 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-_MAX_SAMPLES = 2**53  # what a float64 counts
-
-
 def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
     """Whole number of samples in a duration; `what` names it in the message.
 
     Raises a ValueError where it is more than a thousandth of a sample away from a whole number.
     """
     exact = duration_s * sfreq_hz
-    if not abs(exact) < _MAX_SAMPLES:
+    if not abs(exact) < 2**53:  # what a float64 counts
         raise ValueError(f"{what} of {duration_s:g} s: expected fewer samples than {exact:g}")
     n_samples = round(exact)
     if abs(exact - n_samples) > 1e-3:
@@ -44,19 +39,6 @@ def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") ->
             f"number: the nearest that fits is {n_samples / sfreq_hz:.9g} s"
         )
     return n_samples
-
-
-def require_plausible(n_channels: int, sfreq_hz: float) -> None:
-    """Refuse a number of channels, or a rate in Hz, that no amplifier has: a MontageError."""
-    if n_channels > MAX_CHANNELS:
-        raise MontageError(
-            f"{n_channels} channels: expected at most {MAX_CHANNELS}; correct what announces them"
-        )
-    if not 0 < sfreq_hz <= MAX_SFREQ_HZ:  # NaN neither
-        raise MontageError(
-            f"a rate of {sfreq_hz:g} Hz: expected more than 0 and at most {MAX_SFREQ_HZ:g} Hz; "
-            "correct what announces it"
-        )
 
 
 def _check(name: str, array: npt.NDArray[Any], ndim: int, dtype: type[np.generic]) -> None:
@@ -98,13 +80,7 @@ class Montage:
 
     def __post_init__(self) -> None:
         require_plausible(len(self.names), self.sfreq_hz)
-        if not all(isinstance(text, str) for text in (*self.names, *self.kinds)):
-            raise MontageError("a channel has no label, or no kind")
-        longest = max(map(len, (*self.names, *self.kinds)), default=0)
-        if longest > _MAX_LABEL:
-            raise MontageError(
-                f"a channel label or kind has {longest} characters: expected at most {_MAX_LABEL}"
-            )
+        require_labels((*self.names, *self.kinds))
         if len(set(self.names)) != len(self.names):
             twice = sorted(name for name, n in Counter(self.names).items() if n > 1)
             raise MontageError(f"channel labels repeat: {list_words(twice)}; labels must be unique")

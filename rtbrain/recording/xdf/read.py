@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
+from rtbrain.limits import require_plausible
 from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.xdf.chunks import (
     BOUNDARY_UUID,
@@ -34,12 +35,11 @@ from rtbrain.recording.xdf.samples import (
     to_recorder_clock,
 )
 from rtbrain.stream_names import is_status
-from rtbrain.types import Floats, Montage, Times, require_plausible
+from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
 _RATE_TOLERANCE = 0.01
 _RATE_SAMPLES = 2**20
-_MAX_DIGITS = 12
 Texts = list[tuple[float, str]]
 
 
@@ -68,7 +68,7 @@ class _Stream:
     def n_channels(self) -> int:
         """Channels; 0 where the header does not say how many."""
         count = self.text("channel_count")
-        return int(count) if count.isdecimal() and len(count) < _MAX_DIGITS else 0
+        return int(count) if count.isdecimal() and len(count) < 12 else 0
 
     @property
     def sfreq_hz(self) -> float:
