@@ -78,16 +78,12 @@ def build_feature_pipeline(
     signal = Chain(montage, [DriftCorrection(montage, on_event), steps])
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
-    frames = recipe.spectrogram
-    require_feasible(
-        n_channels, length, frames.frame_s * sfreq_hz, frames.frame_hop_s * sfreq_hz, frames.n_freqs
-    )
+    require_feasible(recipe.spectrogram, n_channels, length, sfreq_hz)
     windows = _windows(recipe, signal.montage, length)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
     # Relative to the window's last sample, which t_stop stamps, hence one sample more.
-    centre = float(spectrogram.grid.centres_samples[pooled].mean()) + 1
-    delay_s = -centre / sfreq_hz
+    delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
     encoder: Stage[Spectrogram, Embedding]
     if model is None:
         n_features = n_channels * spectrogram.grid.n_freqs

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import MontageError, list_words
-from rtbrain.limits import require_labels, require_plausible
+from rtbrain.stream_names import require_labels, require_plausible
 
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 

@@ -31,7 +31,7 @@ from safetensors.numpy import save as save_tensors
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
 from rtbrain.files import atomic_folder, parse_json, sha256, strict_json
-from rtbrain.limits import MAX_SFREQ_HZ
+from rtbrain.stream_names import MAX_SFREQ_HZ
 from rtbrain.types import Montage
 from rtbrain.units import parse_position
 

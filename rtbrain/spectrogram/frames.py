@@ -7,6 +7,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from rtbrain.config import SpectrogramSettings
 from rtbrain.errors import MontageError, SettingsError
 from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
 
@@ -17,15 +18,16 @@ _MAX_VALUES = 1e8  # of one window: 5 s of 400 channels at 30 kHz are 6e7
 
 
 def require_feasible(
-    n_channels: int, length_samples: int, frame_samples: float, hop_samples: float, n_freqs: int
+    settings: SpectrogramSettings, n_channels: int, length_samples: int, sfreq_hz: float
 ) -> None:
     """Refuse windows and frames that would not fit into memory, before any of it is taken."""
-    n_frames = length_samples / max(1.0, hop_samples)
+    n_freqs = settings.n_freqs
+    n_frames = length_samples / max(1.0, settings.frame_hop_s * sfreq_hz)
     for key, n_values in (
         ("window.length_s", n_channels * length_samples),
         ("spectrogram.frame_hop_s", n_channels * n_frames * n_freqs),
         ("spectrogram.n_freqs", length_samples * n_freqs),
-        ("spectrogram.frame_s", frame_samples),
+        ("spectrogram.frame_s", settings.frame_s * sfreq_hz),
     ):
         if n_values > _MAX_VALUES:
             raise SettingsError(

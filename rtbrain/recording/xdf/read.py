@@ -13,7 +13,6 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
-from rtbrain.limits import require_plausible
 from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.xdf.chunks import (
     BOUNDARY_UUID,
@@ -34,7 +33,7 @@ from rtbrain.recording.xdf.samples import (
     read_texts,
     to_recorder_clock,
 )
-from rtbrain.stream_names import is_status
+from rtbrain.stream_names import is_status, require_plausible
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 

@@ -10,7 +10,7 @@ import numpy as np
 import pylsl
 
 from rtbrain.errors import MontageError, StreamError, list_words, plain_text, quote
-from rtbrain.limits import require_plausible
+from rtbrain.stream_names import require_plausible
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position
 
