@@ -161,20 +161,18 @@ class TwoHosts:
             _run("ip", "netns", "add", namespace)
         _run(*switch, "add", "switch", "type", "bridge")
         _run(*switch, "set", "switch", "up")
-        for end, namespace, number in zip(
-            self._cable, (self._sender, None), (_SENDER, _RECEIVER), strict=True
-        ):
+        for end, number in zip(self._cable, (_SENDER, _RECEIVER), strict=True):
             port = f"{end}-port"
             _run("ip", "link", "add", end, "type", "veth", "peer", "name", port)
             _run("ip", "link", "set", port, "netns", self._switch)
             _run(*switch, "set", port, "master", "switch", "up")
-            on_host: tuple[str, ...] = ("ip",)
-            if namespace is not None:
-                _run("ip", "link", "set", end, "netns", namespace)
-                on_host = ("ip", "-n", namespace)
-            _run(*on_host, "addr", "add", _ADDRESS.format(number), "dev", end)
-            _run(*on_host, "link", "set", "lo", "up")
-            _run(*on_host, "link", "set", end, "up")
+            host: tuple[str, ...] = ("ip",)
+            if number == _SENDER:
+                _run("ip", "link", "set", end, "netns", self._sender)
+                host = ("ip", "-n", self._sender)
+            _run(*host, "addr", "add", _ADDRESS.format(number), "dev", end)
+            _run(*host, "link", "set", "lo", "up")
+            _run(*host, "link", "set", end, "up")
         self._route()
 
     def remove(self) -> None:

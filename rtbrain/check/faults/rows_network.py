@@ -110,12 +110,12 @@ class _Ward:
     def first_valid_after(self, at_s: float, timeout_s: float = _BACK_WITHIN_S) -> float:
         """When the first valid decode after a time arrived, s after it; infinite if none did."""
 
-        def arrived() -> list[float]:
-            arrivals = (one.t_arrived for one in self.listener.decodes if one.valid)
-            return [t for t in arrivals if t > at_s]
+        def after_s() -> float:
+            valid = (one.t_arrived for one in self.listener.decodes if one.valid)
+            return min((t for t in valid if t > at_s), default=math.inf) - at_s
 
-        self.listener.until(lambda: bool(arrived()), timeout_s)
-        return min(arrived(), default=math.inf) - at_s
+        self.listener.until(lambda: math.isfinite(after_s()), timeout_s)
+        return after_s()
 
     def n_valid(self, from_s: float, to_s: float) -> int:
         """Valid decodes that arrived in a time."""
@@ -140,7 +140,8 @@ class _Ward:
 
 @contextmanager
 def _ward(rig: Rig, drift: Drift | None = None) -> Iterator[_Ward]:
-    hosts, name, sfreq_hz = rig.require_network(), new_stream_name(), rig.montage.sfreq_hz
+    hosts: TwoHosts = rig.require_network()
+    name, sfreq_hz = new_stream_name(), rig.montage.sfreq_hz
     arguments, log = decode_command(rig, name)
     recording = rig.folder / "session.xdf"
     record = ["record", str(recording), "--stream", name, "--name", f"{name}-rec"]
