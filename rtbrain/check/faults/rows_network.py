@@ -241,6 +241,8 @@ def flapping_link(rig: Rig) -> Finding:
     """Cut the link for 1 s and join it for 3 s, five times."""
     with _ward(rig) as ward:
         processes = ward.decoder, ward.recorder
+        ward.cut(3.0)  # a first time, for what is then held for good
+        ward.listener.during(8.0)
         before = [_usage(ward, one) for one in processes]
         start_s = lsl_clock()
         for _ in range(5):

@@ -17,8 +17,8 @@ _BYTES = {"double64": 8, "int64": 8, "int16": 2, "int8": 1}
 class LinkSpeed:
     """Reports the rate of the data and that of the link where the signal falls behind.
 
-    It does where the newest sample is more than 1 s old, and less of the signal arrives in 5 s than
-    was made in 5 s, although nothing waits here to be read.
+    It does where for 5 s the newest sample is more than 1 s old, and less of the signal arrives than
+    was made meanwhile, although nothing waits here to be read.
     """
 
     def __init__(self, n_channels: int, sample_format: str, sfreq_hz: float) -> None:
@@ -27,7 +27,7 @@ class LinkSpeed:
         self._data_mbit_s = 8e-6 * n_bytes * sfreq_hz
         self._start_s = self._silent_until_s = -np.inf
         self._n_samples = 0
-        self._all_read = False
+        self._all_read = self._was_late = False
 
     def nothing_waits(self) -> None:
         """Note that all that arrived was read."""
@@ -42,10 +42,11 @@ class LinkSpeed:
         kept_up = self._n_samples / (passed_s * self._sfreq_hz)
         # The first span begins with the first chunk, a longer one held a silence.
         whole = passed_s < 2 * _SPAN_S
-        slow = whole and self._all_read and kept_up < _KEEPS_UP
-        self._start_s, self._n_samples, self._all_read = now_s, 0, False
         latency_s = now_s - float(chunk.timestamps[-1])
-        if not slow or latency_s <= _LATE_S or now_s < self._silent_until_s:
+        late, was_late = latency_s > _LATE_S, self._was_late
+        slow = whole and late and was_late and self._all_read and kept_up < _KEEPS_UP
+        self._start_s, self._n_samples, self._all_read, self._was_late = now_s, 0, False, late
+        if not slow or now_s < self._silent_until_s:
             return None
         self._silent_until_s = now_s + _AGAIN_S
         return {
