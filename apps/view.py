@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.build import build_signal
 from rtbrain.config import DecodeSettings, SignalStep, load_settings
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_writable_file
 from rtbrain.processes import require_display, use_lsl_scope
+from rtbrain.signal import build_signal
 from rtbrain.stage import SignalStage
 from rtbrain.types import Montage
 from rtbrain.view.run import Screenshot, run_window

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
-from rtbrain.config import Recipe, SignalStep
+from rtbrain.config import Recipe
 from rtbrain.encoder import (
     EncoderModel,
     EncoderStage,
@@ -19,22 +19,10 @@ from rtbrain.encoder import (
 )
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
-from rtbrain.signal import (
-    Bipolar,
-    Chain,
-    ChannelQuality,
-    CommonAverage,
-    HighPass,
-    Laplacian,
-    ManualMask,
-    NotchComb,
-    Pick,
-    PublishedLaplacian,
-    Resample,
-)
+from rtbrain.signal import Chain, build_signal
 from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
 from rtbrain.spectrogram.frames import require_feasible
-from rtbrain.stage import SignalStage, Sink, Source, Stage
+from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
@@ -51,8 +39,12 @@ def build_feature_pipeline(
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
+    whole_windows: bool = False,
 ) -> FeaturePipeline:
     """All stages from chunks to embeddings, for a source of these channels and rate.
+
+    After a gap, windows count as soon as they hold the signal that the recipe reads: in the linear
+    mode the pooled frames, in the streaming mode what its encoder needs to warm up.
 
     Parameters
     ----------
@@ -67,6 +59,8 @@ def build_feature_pipeline(
         runtime that was chosen.
     manual_marks : callable, optional
         Gives the marks that an operator made since the last call.
+    whole_windows : bool
+        After a gap too, wait for a whole window: for training, which may read all of it.
 
     Raises
     ------
@@ -79,8 +73,10 @@ def build_feature_pipeline(
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
     require_feasible(recipe.spectrogram, n_channels, length, sfreq_hz)
-    windows = _windows(recipe, signal.montage, length)
-    spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics)
+    used = None if whole_windows else recipe.n_used_frames
+    n_samples = length if used is None else _whole(recipe.used_s, sfreq_hz, "used window")
+    windows = _windows(recipe, signal.montage, length, n_samples)
+    spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
     # Relative to the window's last sample, which t_stop stamps, hence one sample more.
     delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
@@ -151,7 +147,9 @@ def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
         raise SettingsError(str(error)) from error
 
 
-def _windows(recipe: Recipe, montage: Montage, length_samples: int) -> Windows | EventWindows:
+def _windows(
+    recipe: Recipe, montage: Montage, length_samples: int, used_samples: int
+) -> Windows | EventWindows:
     settings, sfreq_hz = recipe.window, montage.sfreq_hz
     if settings.hop_s is None:
         return EventWindows(
@@ -175,6 +173,7 @@ def _windows(recipe: Recipe, montage: Montage, length_samples: int) -> Windows |
         montage,
         length_samples=length_samples,
         hop_samples=hop,
+        used_samples=used_samples,
         coverage_floor=recipe.coverage_floor,
     )
 
@@ -185,6 +184,7 @@ def _spectrogram(
     length_samples: int,
     sfreq_hz: float,
     statistics: RunningStatistics | None,
+    used_frames: int | None,
 ) -> PublishedStft | RunningStft | Superlet | Patches:
     settings = recipe.spectrogram
     if settings.form == "patches":
@@ -205,6 +205,7 @@ def _spectrogram(
         length_samples,
         **shape,
         time_constant_frames=settings.time_constant_s / settings.frame_hop_s,
+        used_frames=used_frames,
         statistics=statistics,
         frozen=settings.frozen and statistics is not None,
     )
@@ -291,60 +292,3 @@ def cut_at_markers(
         return pipeline
     cued = LiveEventWindows(pipeline.windows, markers, coverage_floor=coverage_floor)
     return replace(pipeline, windows=cued)
-
-
-def build_signal(
-    steps: Sequence[SignalStep],
-    montage: Montage,
-    on_event: Callable[..., None] | None = None,
-    manual_marks: Callable[[], Sequence[Mark]] | None = None,
-) -> Chain:
-    """Signal chain of these steps, each built for the montage of the one before.
-
-    `on_event` is called for contacts that turn bad or good. What `manual_marks` gives is masked
-    after the quality step, or first without one. Raises a MontageError where no channel is left.
-    """
-    if manual_marks is not None:
-        after_quality = max(
-            (n for n, step in enumerate(steps, 1) if step.quality is not None), default=0
-        )
-        first = build_signal(steps[:after_quality], montage, on_event)
-        rest = build_signal(steps[after_quality:], first.montage, on_event)
-        mask = ManualMask(first.montage, read_marks=manual_marks, on_event=on_event)
-        return Chain(montage, [first, mask, rest])
-    stages: list[SignalStage] = []
-    last = montage
-    for step in steps:
-        stage = _signal_stage(step, last, on_event)
-        if stage is not None:
-            stages.append(stage)
-            last = stage.montage
-    return Chain(montage, stages)
-
-
-def _signal_stage(
-    step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
-) -> SignalStage | None:
-    if step.quality is not None:
-        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
-    if step.pick is not None:
-        return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
-    for settings, make in (
-        (step.notch, NotchComb),
-        (step.published_laplacian, PublishedLaplacian),
-    ):
-        if settings is not None:
-            return make(montage, settings.mains_hz, q=settings.q, up_to_hz=settings.up_to_hz)
-    if step.highpass_hz is not None:
-        return HighPass(montage, step.highpass_hz)
-    if step.reference is not None:
-        return _reference(step.reference, montage)
-    if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
-        return Resample(montage, step.resample_hz)
-    return None
-
-
-def _reference(name: str, montage: Montage) -> SignalStage:
-    if name == "car":
-        return CommonAverage(montage)
-    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)

@@ -192,15 +192,20 @@ class Windows:
 
     Windows that are not yet full come out as well: NaN where no sample has arrived, a
     ``first_sample`` before `first` and thus maybe negative, a quality that is not valid and says
-    how far they are filled. A channel is good where the window holds finite samples only. A full
-    window whose share of good channels is 0 or below `coverage_floor` is not valid either.
+    how far they are filled. Where only the newest `used_samples` of a window are read, that many
+    are enough after a gap; windows then end at ``first + used_samples + k * hop``. Before the
+    first full window a whole one is waited for: it settles the filters and the normaliser.
+
+    A channel is good where what the window holds of it is finite. A window whose share of good
+    channels is 0 or below `coverage_floor` is not valid.
 
     The windows of a chunk are cut one by one, as the iterator advances. A window's data are valid
     until the next but one is cut, so the newest window may be kept while further chunks complete
     none; after a gap, forever. If the iterator is not exhausted, the next call takes in the
     remaining samples first, and the old iterator ends.
 
-    SettingsError if the length or the hop is below 1 sample, or the floor is not a share.
+    SettingsError if the length or the hop is below 1 sample, more than the length is used, or the
+    floor is not a share.
     """
 
     def __init__(
@@ -209,12 +214,19 @@ class Windows:
         *,
         length_samples: int,
         hop_samples: int,
+        used_samples: int | None = None,
         coverage_floor: float = 0.0,
     ) -> None:
         if length_samples < 1 or hop_samples < 1:
             raise SettingsError(
                 f"windows: length and hop must be 1 sample or more, got a length of "
                 f"{length_samples} and a hop of {hop_samples}"
+            )
+        self._used = length_samples if used_samples is None else used_samples
+        if not 1 <= self._used <= length_samples:
+            raise SettingsError(
+                f"windows: expected 1 to all {length_samples} samples of a window to be used, got "
+                f"{used_samples}"
             )
         if not 0 <= coverage_floor <= 1:
             raise SettingsError(
@@ -229,6 +241,7 @@ class Windows:
         self._ring = Ring(montage.n_channels, length_samples + hop_samples)
         self._pending: Generator[Window, None, None] = no_windows()
         self._lost = 0
+        self._settled = False  # whether a full window was cut
         self._restart()
 
     @property
@@ -240,6 +253,7 @@ class Windows:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()
         self._lost = 0
+        self._settled = False
         self._ring.reset()
         self._restart()
 
@@ -247,8 +261,9 @@ class Windows:
         self._started = False  # whether a sample came since the start, a gap or a reset
         self._first = 0  # its number
         self._count = 0  # samples since `first`
+        self._needed = self._used if self._settled else self._length
         # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
-        # no channel is good until the window is full.
+        # no channel is good until enough samples have come.
         self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
 
     def __call__(self, chunk: Chunk) -> Iterator[Window]:
@@ -270,7 +285,7 @@ class Windows:
     def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
         start = 0
         while start < chunk.n_samples:
-            n_to_end = (self._length - self._count - 1) % self._hop + 1
+            n_to_end = (self._needed - self._count - 1) % self._hop + 1
             stop = min(start + n_to_end, chunk.n_samples)
             self._take(chunk.data[:, start:stop])
             if stop - start == n_to_end:
@@ -288,11 +303,14 @@ class Windows:
 
     def _window(self, t_stop: float) -> Window:
         start = self._count - self._length
-        good: Mask = self._last_bad < start
+        # All samples since a gap, as far as the window reaches.
+        good: Mask = self._last_bad < (start if self._count < self._needed else max(start, 0))
         reason = coverage_flaw(good, self._coverage_floor)
-        if start < 0:
+        if self._count < self._needed:
             rate_hz = self._montage.sfreq_hz
-            reason = f"filling: {self._count / rate_hz:.3g} of {self._length / rate_hz:.3g} s"
+            what = "filling" if self._needed == self._length else "warming"
+            reason = f"{what}: {self._count / rate_hz:.3g} of {self._needed / rate_hz:.3g} s"
+        self._settled |= start >= 0
         quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
 

@@ -1,5 +1,6 @@
 """How signals become decodes: the recipe that a decoder bundle carries; and all settings' base."""
 
+import math
 from typing import Literal
 
 from pydantic import (
@@ -178,6 +179,10 @@ class EncoderSettings(Settings):
         return "brainbert", self.brainbert
 
 
+# After so much signal since a gap, a streaming encoder costs a readout less than 0.01 AUC.
+_WARM_S = 1.0
+
+
 class Recipe(Settings):
     """How samples become embeddings: the part of the settings that a bundle carries."""
 
@@ -220,6 +225,30 @@ class Recipe(Settings):
                 raise SettingsError(f"hop_s {hop_s:g}: the recipe cuts windows at events")
             values["window"]["hop_s"] = hop_s
         return Recipe.model_validate(values)
+
+    @property
+    def n_used_frames(self) -> int | None:
+        """Newest frames of a window that are enough after a gap; None for all of them."""
+        frames, hop_s = self.spectrogram, self.window.hop_s
+        if frames.form != "running" or hop_s is None or self.mode not in ("linear", "streaming"):
+            return None
+        n_frames = int((self.window.length_s - frames.frame_s) / frames.frame_hop_s + 1e-6) + 1
+        n_used = self.encoder.n_pooled
+        if self.mode == "streaming":
+            per_hop = max(1, round(hop_s / frames.frame_hop_s))
+            n_warm = (_WARM_S - frames.frame_s) / frames.frame_hop_s + 1
+            n_used = math.ceil(max(n_warm, n_used) / per_hop) * per_hop
+        elif self.encoder.pool == "centre":
+            n_used = n_frames - n_frames // 2 + n_used // 2
+        return n_used if n_used < n_frames else None
+
+    @property
+    def used_s(self) -> float:
+        """Signal after which windows are valid again, after a gap, s."""
+        frames, n_used = self.spectrogram, self.n_used_frames
+        if n_used is None:
+            return self.window.length_s
+        return frames.frame_s + (n_used - 1) * frames.frame_hop_s
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":

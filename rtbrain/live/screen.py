@@ -31,6 +31,8 @@ _SENTENCES: dict[str, str] = {
     "amplitude": "{stream}{reason}",
     "link_slow": "the network is too slow: {link_mbit_s} of {data_mbit_s} Mbit/s arrive, and the "
     "signal is {latency_s} s old",
+    "sender_clock": "{reason}",
+    "markers_clock": "{reason}",
     "rate": "the stream's true rate is {effective_rate_hz} Hz: resampled to {nominal_rate_hz} Hz",
     "stopping": "",
     "clock": "",

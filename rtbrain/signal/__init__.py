@@ -4,6 +4,7 @@ from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
 from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
+from rtbrain.signal.steps import build_signal
 
 __all__ = [
     "Bipolar",
@@ -17,4 +18,5 @@ __all__ = [
     "Pick",
     "PublishedLaplacian",
     "Resample",
+    "build_signal",
 ]

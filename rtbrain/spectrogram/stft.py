@@ -148,6 +148,10 @@ class RunningStft:
     A channel that is not good in the window's quality does not feed, nor does a frame with a
     non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
     row that still holds a non-finite frame, or one that came before its channel ever fed.
+
+    Where only the newest `used_frames` are read, only those count for this. Older frames may be
+    NaN then, where no signal had come yet; a channel without initial statistics must have fed as
+    many frames as a window holds before those.
     """
 
     def __init__(
@@ -159,6 +163,7 @@ class RunningStft:
         hop_samples: int = 50,
         n_freqs: int = 40,
         time_constant_frames: float,
+        used_frames: int | None = None,
         statistics: RunningStatistics | None = None,
         frozen: bool = False,
     ) -> None:
@@ -173,6 +178,11 @@ class RunningStft:
                 f"time_constant_frames must be at least 1, got {time_constant_frames}: lengthen it"
             )
         n_frames = (length_samples - frame_samples) // hop_samples + 1
+        self._used = n_frames if used_frames is None else used_frames
+        if not 1 <= self._used <= n_frames:
+            raise SettingsError(
+                f"used_frames: expected 1 to all {n_frames} frames of a window, got {used_frames}"
+            )
         # Where each frame ends relative to the window's end.
         self._ends = (np.arange(n_frames) - n_frames + 1) * hop_samples
         centres = self._ends.astype(np.float64) - frame_samples + frame_samples // 2
@@ -182,6 +192,7 @@ class RunningStft:
         self._least_weight = 1 / time_constant_frames
         self._frozen = frozen
         self._given = _start(statistics, n_channels, n_freqs, frozen)
+        self._least_fed = np.where(self._given.count > 0, 0, n_frames - self._used)
         self._magnitudes = FrameMagnitudes(frame_samples, n_freqs)
         # Normalised frames in a ring, the oldest at `_head`, and whether they are finite.
         self._kept = np.empty((n_channels, n_frames, n_freqs), np.float32)
@@ -211,7 +222,9 @@ class RunningStft:
         n_oldest = self.grid.n_frames - self._head
         data[:, :n_oldest] = self._kept[:, self._head :]
         data[:, n_oldest:] = self._kept[:, : self._head]
-        finite: Mask = np.logical_and.reduce(self._finite, axis=1)
+        newest = (self._head - 1 - np.arange(self._used)) % self.grid.n_frames
+        finite: Mask = np.logical_and.reduce(self._finite[:, newest], axis=1)
+        finite &= self._now.count >= self._least_fed
         return self.grid.spectrogram(item, data, finite)
 
     def _add(self, window: Window, n_new: int) -> None:

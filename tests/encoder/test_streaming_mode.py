@@ -18,6 +18,7 @@ from rtbrain.encoder import EncoderModel, StreamingBERT, random_encoder, save_en
 from rtbrain.encoder.models.streaming import StreamingBERTSizes
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline
+from rtbrain.spectrogram import RunningStatistics
 from rtbrain.types import Chunk, Embedding, Floats, Quality, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 
@@ -233,3 +234,76 @@ def test_hops_and_pools_that_are_no_whole_patches_are_refused_in_one_line() -> N
         encoder_of_recipe(recipe_of(encoder=ENCODER | {"n_pooled": 7}))
     with pytest.raises(SettingsError, match=r"encoder.streaming: no sizes 'huge'; known are small"):
         encoder_of_recipe(recipe_of(encoder=ENCODER | {"streaming": "huge"}))
+
+
+def five_seconds() -> FeaturePipeline:
+    """Windows of 5 s, their statistics frozen: a channel that is bad would not feed them."""
+    shape = (N_CHANNELS, 40)
+    statistics = RunningStatistics(
+        np.full(shape, 1.0), np.full(shape, 2.0), np.full(N_CHANNELS, 900)
+    )
+    recipe = recipe_of(
+        window={"length_s": 5.0, "hop_s": HOP / SFREQ_HZ},
+        spectrogram={"form": "running", "frozen": True},
+    )
+    return build_feature_pipeline(recipe, MONTAGE, model=MODEL, statistics=statistics)
+
+
+LONG = brain_like(N_CHANNELS, 21_000, SFREQ_HZ, seed=5)
+GAP_AT = 12_000
+
+
+def restarted(features: FeaturePipeline, data: Floats, *, every: int = 1) -> list[Embedding]:
+    """Embeddings after a gap, of every so many windows, with the frames that each has read."""
+    features.reset()
+    before, after = data[:, :GAP_AT], data[:, GAP_AT:]
+    chunks = [
+        Chunk(before, np.arange(GAP_AT) / SFREQ_HZ, 0),
+        Chunk(after, np.arange(GAP_AT, data.shape[1]) / SFREQ_HZ + 1, GAP_AT + 2048, 2048),
+    ]
+    embeddings = []
+    for window in features.cut(chunks[0]):
+        if window.quality.valid:
+            features.encode(window)
+    for number, window in enumerate(features.cut(chunks[1])):
+        if window.quality.valid and number % every == 0:
+            embeddings.append(features.encode(window))
+        elif not window.quality.valid:
+            assert window.quality.reason.startswith("warming")
+    return embeddings
+
+
+def test_after_a_gap_each_decode_is_one_shot_over_the_frames_since() -> None:
+    assert MODEL is not None
+    features = five_seconds()
+    features.reset()
+    for window in features.cut(Chunk(LONG[:, :GAP_AT], np.arange(GAP_AT) / SFREQ_HZ, 0)):
+        if window.quality.valid:
+            features.encode(window)
+    after = LONG[:, GAP_AT : GAP_AT + 9000]
+    stamps = np.arange(after.shape[1]) / SFREQ_HZ + 7
+    chunk = Chunk(after, stamps, GAP_AT + 50, 50)
+    n_decodes = 0
+    for window in features.cut(chunk):
+        if not window.quality.valid:
+            continue
+        item = features.spectrogram(window)
+        there = np.isfinite(item.data).all(axis=(0, 2))
+        frames = item.data[:, there][:, -(there.sum() // 5 * 5) :]
+        with torch.inference_mode():
+            expected = MODEL.channel_encoder.embed(torch.from_numpy(frames), "last", 5).numpy()
+        np.testing.assert_allclose(features.encoder(item).channels, expected, atol=1e-5)
+        if n_decodes == 0:
+            assert 0.8 < window.t_stop - stamps[0] < 2.0, "far less than the window of 5 s"
+        n_decodes += 1
+    assert n_decodes > 10
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_after_a_gap_windows_may_be_skipped(every: int) -> None:
+    features, data = five_seconds(), LONG[:, : GAP_AT + 9000]
+    each, some = restarted(features, data), restarted(features, data, every=every)
+    by_time = {one.t_stop: one for one in each}
+    assert len(some) > 2
+    for one in some:
+        np.testing.assert_allclose(one.population, by_time[one.t_stop].population, atol=1e-5)

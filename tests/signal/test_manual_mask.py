@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.build import build_signal
 from rtbrain.config import SignalStep
-from rtbrain.signal import ManualMask
+from rtbrain.signal import ManualMask, build_signal
 from rtbrain.types import Chunk, Mark, Times
 from tests.conftest import brain_like, cut, montage_of
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rtbrain.errors import MontageError, SettingsError
 from rtbrain.spectrogram.stft import RunningStatistics, RunningStft
+from rtbrain.types import Quality, Window
 from tests.conftest import brain_like
 from tests.spectrogram.windows import window_at
 
@@ -268,3 +269,51 @@ def test_what_cannot_work_is_refused(keywords, message):
 def test_window_of_another_montage_is_refused():
     with pytest.raises(MontageError, match="window has 2 channels"):
         running()(window_at(RECORDING[:2], 0, LENGTH))
+
+
+def after_a_gap(start: int, n_there: int):
+    """A window of which only the newest samples have come."""
+    window = window_at(RECORDING, start, LENGTH)
+    data = window.data.copy()
+    data[:, : LENGTH - n_there] = np.nan
+    return Window(data, window.t_stop, start, Quality(ALL_GOOD, lost_samples=7))
+
+
+def test_frames_that_are_used_are_normalised_as_soon_as_they_are_there():
+    settled, waiting = running(used_frames=4), running()
+    for stft in (settled, waiting):
+        stft(window_at(RECORDING, 0, LENGTH))
+    n_there = FRAME + 3 * HOP
+    early = settled(after_a_gap(3000, n_there))
+    assert early.quality.good.all()
+    assert np.isnan(early.data[:, :-4]).all()
+    assert not waiting(after_a_gap(3000, n_there)).quality.good.any()
+    short = running(used_frames=4)
+    short(window_at(RECORDING, 0, LENGTH))
+    assert not short(after_a_gap(3000, n_there - 1)).quality.good.any()
+    # From then on it is as if the window had been waited for.
+    for start in range(3000 + HOP, 5000, HOP):
+        n_there += HOP
+        early = settled(after_a_gap(start, min(n_there, LENGTH)))
+    whole = running()
+    whole(window_at(RECORDING, 0, LENGTH))
+    first = 3000 + HOP * round((LENGTH - FRAME - 3 * HOP) / HOP)
+    for at in range(first, 5000, HOP):
+        expected = whole(after_a_gap(at, LENGTH))
+    np.testing.assert_allclose(early.data, expected.data, rtol=0, atol=1e-5)
+
+
+def test_a_channel_without_statistics_feeds_them_before_its_frames_are_used():
+    recording = RECORDING.copy()
+    stft = running(used_frames=4)
+    dead = np.array([True, False, True])
+    for start in range(0, 3000, HOP):
+        window = window_at(recording, start, LENGTH)
+        good = ALL_GOOD if start >= 1000 else dead
+        item = stft(Window(window.data, window.t_stop, start, Quality(good)))
+        fed = stft.statistics.count[1]
+        assert item.quality.good[1] == (fed >= N_FRAMES - 4)
+    assert item.quality.good.all()
+    given = RunningStatistics(stft.statistics.mean, stft.statistics.variance, np.full(3, 5))
+    ready = running(used_frames=4, statistics=given)
+    assert ready(after_a_gap(0, FRAME + 3 * HOP)).quality.good.all()

@@ -165,7 +165,8 @@ def lsl_world(
     accept_other_source: bool = False,
 ) -> Iterator[World]:
     """World of a decoder from its first valid decodes on."""
-    window, name = read_bundle(rig.bundle(kind)).recipe.window, new_stream_name()
+    recipe, name = read_bundle(rig.bundle(kind)).recipe, new_stream_name()
+    window = recipe.window
     sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
     for source_id in source_ids or (name,):
         sender.begin(source_id=source_id)
@@ -193,6 +194,7 @@ def lsl_world(
                 sender,
                 listener,
                 window.length_s,
+                recipe.used_s,
                 window.hop_s or window.length_s,
                 stall,
                 lambda: resident_kib(process.pid),

@@ -46,7 +46,8 @@ FAULTS = {
     1: (
         "the stream vanishes and the same one returns after 3 s",
         "lost within 1.5 s, decodes stop or are invalid at once; recovered; filters and window "
-        "reset; valid again after one whole window; the gap's samples are counted exactly",
+        "reset; valid again once the signal that the recipe reads has come; the gap's samples are "
+        "counted exactly",
     ),
     2: (
         "it returns with another rate",

@@ -211,6 +211,7 @@ class World:
     sender: Sender
     listener: StatusListener
     window_s: float
+    used_s: float  # signal after which decodes are valid again, after a gap
     hop_s: float
     stall: Callable[[float], None]  # stops the decoder, not the sender, for some seconds
     resident_kib: Callable[[], float]  # of the decoder
@@ -256,6 +257,9 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
     """
     *runs, last = [*world.runs, (decodes[0].t_stop, decodes[-1].t_stop)]
     decoder, new = rig.decoder(world.kind), rig.decoder(world.kind)
+    n_first = round(world.window_s * rig.montage.sfreq_hz)
+    silence = np.zeros((rig.montage.n_channels, n_first), np.float32)
+    new.decode([Chunk(silence, np.arange(n_first) / rig.montage.sfreq_hz)])  # once it was settled
     next_sample = 0
     for run in runs:
         chunk = _chunk_of_run(rig, world, run, next_sample)
@@ -264,9 +268,9 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
     chunk = _chunk_of_run(rig, world, last, next_sample)
     offline: dict[int, Floats] = {}
     for window, of_new in zip(
-        decoder.features.cut(chunk), new.features.cut(replace(chunk, gap=0)), strict=True
+        decoder.features.cut(chunk), new.features.cut(replace(chunk, gap=1)), strict=True
     ):
-        if window.quality.valid and not np.array_equal(window.data, of_new.data):
+        if window.quality.valid and not np.array_equal(window.data, of_new.data, equal_nan=True):
             return np.inf
         decode = decoder.readout(decoder.features.encode(window))
         if decode.quality.valid:
@@ -283,7 +287,8 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
 def _chunk_of_run(rig: Rig, world: World, run: tuple[float, float], next_sample: int) -> Chunk:
     """Samples of a run, whose first valid window begins with the first that was received."""
     sfreq_hz, start_s = rig.montage.sfreq_hz, world.sender.start_s
-    begin = round((run[0] - world.window_s - start_s) * sfreq_hz) + 1
+    length_s = world.used_s if next_sample else world.window_s
+    begin = round((run[0] - length_s - start_s) * sfreq_hz) + 1
     numbers = np.arange(begin, round((run[1] - start_s) * sfreq_hz) + 1)
     data = patient_samples(rig, rig.montage, numbers)
     gap = begin - next_sample if next_sample else 0

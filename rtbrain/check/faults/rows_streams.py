@@ -78,7 +78,7 @@ def _vanish(rig: Rig, world: World, silent: bool) -> Finding:
         events = [one.event for one in received.events if one.t > gone_s]
         return f"never lost, recovered and valid again; events: {', '.join(events)}", False
     # The first window after a gap begins with the first sample after it.
-    first_s = after[0].t_stop - world.window_s + 1 / sfreq_hz
+    first_s = after[0].t_stop - world.used_s + 1 / sfreq_hz
     expected = round((first_s - last_s) * sfreq_hz) - 1
     gap, lost_s = recovered.fields["gap"], lost.t - gone_s
     difference = offline_difference(rig, world, after)
@@ -87,7 +87,7 @@ def _vanish(rig: Rig, world: World, silent: bool) -> Finding:
     return (
         f"lost reported after {lost_s:.2f} s, {len(late)} valid decodes meanwhile, gap {gap} of "
         f"{expected} samples, valid again {after[0].t_stop - back_s:.2f} s after the return "
-        f"(window {world.window_s:g} s), difference from offline {difference:.0e}",
+        f"(reads {world.used_s:.3g} s), difference from offline {difference:.0e}",
         passed,
     )
 

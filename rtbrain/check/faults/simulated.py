@@ -264,6 +264,7 @@ def simulated_world(
             network,
             listener,
             recipe.window.length_s,
+            recipe.used_s,
             recipe.window.hop_s or recipe.window.length_s,
             stall,
             resident_kib,

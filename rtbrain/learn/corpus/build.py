@@ -47,7 +47,8 @@ def make_corpus(settings: CorpusSettings, out: Path, console: Console) -> None:
     writer = CorpusWriter(out, corpus_header(settings, recipe))
     try:
         with corpus_progress(console, len(writer.manifest.done), len(sources)) as on_progress:
-            build_corpus(writer, sources, partial(build_feature_pipeline, recipe), on_progress)
+            front_end = partial(build_feature_pipeline, recipe, whole_windows=True)
+            build_corpus(writer, sources, front_end, on_progress)
     except RecordingError:
         print_left_out(console, writer.manifest)
         raise

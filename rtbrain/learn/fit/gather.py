@@ -205,7 +205,7 @@ def _encoders(
     recipe: Recipe, model: EncoderModel | None, montage: Montage, n_seeds: int
 ) -> tuple[FeaturePipeline, dict[str, Any]]:
     """The decoder's stages, and every maker of features."""
-    pipeline = build_feature_pipeline(recipe, montage, model=model)
+    pipeline = build_feature_pipeline(recipe, montage, model=model, whole_windows=True)
     encoders: dict[str, Any] = {MAIN: pipeline.encoder}
     if model is None:
         return pipeline, encoders

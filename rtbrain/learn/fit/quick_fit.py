@@ -38,7 +38,8 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     if hop_s is None:
         raise SettingsError("a patient is calibrated on sliding windows: give window.hop_s")
     model = encoder_of_recipe(recipe)
-    pipeline = build_feature_pipeline(recipe, patient.montage, model=model)
+    montage = patient.montage
+    pipeline = build_feature_pipeline(recipe, montage, model=model, whole_windows=True)
     source = SyntheticSource(patient, duration_s=seconds)
     encoders = {"whole": pipeline.encoder}
     if model is not None and model.popt is not None:

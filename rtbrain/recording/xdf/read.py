@@ -25,6 +25,7 @@ from rtbrain.recording.xdf.chunks import (
     parse_xml,
     read_length,
 )
+from rtbrain.recording.xdf.clocks import check_stamps, same_clock
 from rtbrain.recording.xdf.samples import (
     MAX_TEXTS,
     MAX_TIME_S,
@@ -37,8 +38,6 @@ from rtbrain.stream_names import is_status, require_plausible
 from rtbrain.types import Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
-_RATE_TOLERANCE = 0.01
-_RATE_SAMPLES = 2**20
 Texts = list[tuple[float, str]]
 
 
@@ -314,12 +313,18 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     # What a program reports of itself is no event of the session.
     texts_of = [one for one in streams if one.is_text]
     marked = [one for one in texts_of if not is_status(one.text("name"), one.text("type"))]
-    texts = [text for one in marked for text in _texts(path, one, notes)]
     samples = _numbers(path, chosen, notes)
     stamps = samples.stamps
     if not stamps.size:
         raise RecordingError(f"{path}: stream {chosen.shown} holds no sample that can be read")
-    _note_rate(stamps, montage.sfreq_hz, notes)
+    check_stamps(path.name, stamps, montage.sfreq_hz, notes)
+    texts: Texts = []
+    for one in marked:
+        of_one = _texts(path, one, notes)
+        if of_one and same_clock(
+            path.name, one.shown, np.array([t for t, _ in of_one]), stamps, notes
+        ):
+            texts += of_one
     origin_s = float(stamps[0])
     events = [Event(stamp - origin_s, 0.0, text) for stamp, text in texts]
     stamps -= origin_s
@@ -336,15 +341,3 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
         notes=tuple(notes),
         unitless=unitless,
     )
-
-
-def _note_rate(stamps: Times, sfreq_hz: float, notes: list[str]) -> None:
-    if stamps.size < 2:
-        return
-    # The median: gaps do not change it.
-    period_s = float(np.median(np.diff(stamps[:_RATE_SAMPLES])))
-    if period_s > 0 and abs(period_s * sfreq_hz - 1) > _RATE_TOLERANCE:
-        notes.append(
-            f"samples were stamped at about {1 / period_s:.4g} Hz, the header says "
-            f"{sfreq_hz:.4g} Hz: they are played at the header's rate"
-        )

@@ -32,6 +32,8 @@ _ROUNDS = 1000
 # Of clocks and their offsets, s: Unix time is 2e9.
 MAX_TIME_S = 1e11
 MAX_TEXTS = 250_000  # some 50 MB; a file may hold millions of empty ones
+# A recording is shorter; stamps further from the comparisons than this show another clock.
+_OTHER_CLOCK_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,8 @@ def to_recorder_clock(stamps: Times, times_s: list[float], offsets_s: list[float
             further = np.flatnonzero(to_this >= np.abs(stamps[at:] - times[stop]))
             end = at + int(further[0]) if further.size else stamps.size
         origin_s, level_s, slope = _line(times[first:stop], offsets[first:stop])
+        if at < end and abs(stamps[at] - origin_s) > _OTHER_CLOCK_S:
+            slope = 0.0  # the stamps are not of the clock that was compared
         # Step by step: of a long recording even the stamps are large.
         added_s = stamps[at:end] - origin_s
         added_s *= slope

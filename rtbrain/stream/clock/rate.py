@@ -99,7 +99,7 @@ class ClockFit:
             self._line, self._stale = self._fitted(), False
         return self._line
 
-    def _fitted(self) -> ClockLine:
+    def _fitted(self) -> ClockLine | None:
         points = np.array(self._blocks)
         numbers, times = points[:, 0], points[:, 1]
         off = np.abs(_residuals(numbers, times))
@@ -109,6 +109,8 @@ class ClockFit:
         if kept.sum() >= max(_LEAST_BLOCKS, 0.5 * kept.size):
             numbers, times = numbers[kept], times[kept]
         centre, t_centre, slope = _least_squares(numbers, times)
+        if not slope > 0:  # the stamps stand still, or go back
+            return None
         residuals = times - t_centre - slope * (numbers - centre)
         spread = float(((numbers - centre) ** 2).sum())
         sigma = float(np.sqrt((residuals**2).sum() / max(1, numbers.size - 2)))
@@ -178,6 +180,32 @@ def effective_rate_verdict(report: SampleCounterReport) -> str:
     )
 
 
+class SlowMinimum:
+    """Least value of the last 10 s: followed at once downwards, by `slew` a second upwards."""
+
+    def __init__(self, slew: float) -> None:
+        self._slew = slew
+        # Rising, each with its time; the first is the least.
+        self._held: deque[tuple[float, float]] = deque()
+        self._value = math.nan
+        self._moved_s = 0.0
+
+    def __call__(self, value: float, now_s: float) -> float:
+        """Take a value; where the minimum stands."""
+        while self._held and self._held[-1][1] >= value:
+            self._held.pop()
+        self._held.append((now_s, value))
+        while self._held[0][0] < now_s - _ARRIVALS_S:
+            self._held.popleft()
+        least = self._held[0][1]
+        if math.isnan(self._value) or least < self._value:
+            self._value = least
+        else:
+            self._value += min(least - self._value, self._slew * (now_s - self._moved_s))
+        self._moved_s = now_s
+        return self._value
+
+
 class ArrivalClock:
     """Maps sample numbers to the LSL clock by the samples' arrival.
 
@@ -197,10 +225,8 @@ class ArrivalClock:
 
     def __init__(self, sfreq_hz: float) -> None:
         self._sfreq_hz = sfreq_hz
-        # Time of sample 0 by each arrival, rising; the first is the least of the last 10 s.
-        self._origins: deque[tuple[float, float]] = deque()
-        self._origin = math.nan
-        self._moved_s = 0.0
+        self._least_origin = SlowMinimum(_SLEW)
+        self._origin = math.nan  # time of sample 0
         self._n_newest = 0
         self._newest_s = 0.0
         self._broken = False
@@ -228,7 +254,7 @@ class ArrivalClock:
         if self._held_until is not None:
             self._least_late_s = min(self._least_late_s, self._late_s(n_samples, now_s))
         elif not self._broken:
-            self._place(now_s - (n_samples - 1) / self._sfreq_hz, now_s)
+            self._origin = self._least_origin(now_s - (n_samples - 1) / self._sfreq_hz, now_s)
 
     def break_off(self) -> None:
         """Note that the next samples do not follow on the ones before: some were lost."""
@@ -264,16 +290,3 @@ class ArrivalClock:
 
     def _late_s(self, n_samples: int, now_s: float) -> float:
         return now_s - (self._origin + (n_samples - 1) / self._sfreq_hz)
-
-    def _place(self, origin: float, now_s: float) -> None:
-        while self._origins and self._origins[-1][1] >= origin:
-            self._origins.pop()
-        self._origins.append((now_s, origin))
-        while self._origins[0][0] < now_s - _ARRIVALS_S:
-            self._origins.popleft()
-        least = self._origins[0][1]
-        if math.isnan(self._origin) or least < self._origin:
-            self._origin = least
-        else:
-            self._origin += min(least - self._origin, _SLEW * (now_s - self._moved_s))
-        self._moved_s = now_s

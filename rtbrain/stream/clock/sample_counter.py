@@ -6,15 +6,12 @@ The counter is the clock that windows are cut by; the sender's time stamps only 
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-from rtbrain.stream.clock.rate import ClockFit, SampleCounterReport
-from rtbrain.types import Chunk, Floats, Mask, Times
+from rtbrain.stream.clock.rate import ArrivalClock, ClockFit, SampleCounterReport
+from rtbrain.stream.clock.recent_samples import Digests, Flatness, RecentSamples, digests
+from rtbrain.stream.clock.sender_clock import SenderClock
+from rtbrain.types import Chunk, Floats, Times
 
-Digests = npt.NDArray[np.uint64]
-_LEAST_SAMPLES = 64
-_SAME_SAMPLES = 0.5
-_FLAT_SAMPLES = 4
 # Stamps this near to where the counter expects them, in samples, follow on.
 _NEAR_SAMPLES = 0.5
 # A jump of exact stamps is a whole number of samples, to within this and a share of its length;
@@ -42,82 +39,8 @@ _USUAL_DECAY = 0.9
 _REMEMBERED_S = 2.0
 _SIGNIFICANT = 4.0
 _BELIEVED_RATE = 0.01
-
-
-def digests(data: Floats) -> Digests:
-    """Digest of each sample, uint64 [n_samples]: equal only, nearly always, for equal samples."""
-    bits = np.ascontiguousarray(data).view(np.uint32)
-    marks: Digests = bits.sum(axis=0, dtype=np.uint64)
-    return marks
-
-
-class RecentSamples:
-    """Number, time and digest of the samples of the last stretch, in bounded memory."""
-
-    def __init__(self, length_s: float, sfreq_hz: float) -> None:
-        capacity = max(_LEAST_SAMPLES, math.ceil(length_s * sfreq_hz))
-        self._apart_s = _SAME_SAMPLES / sfreq_hz
-        self._numbers = np.full(capacity, -1, np.int64)
-        self._times = np.full(capacity, np.nan)
-        self._digests = np.zeros(capacity, np.uint64)
-        self._at = 0
-
-    def add(self, first_number: int, times: Times, marks: Digests) -> None:
-        """Remember consecutive samples; the oldest make room."""
-        capacity = self._numbers.size
-        skip = max(0, times.size - capacity)
-        n_new = times.size - skip
-        slots = (self._at + np.arange(n_new)) % capacity
-        self._numbers[slots] = first_number + skip + np.arange(n_new)
-        self._times[slots] = times[skip:]
-        self._digests[slots] = marks[skip:]
-        self._at = int(self._at + n_new) % capacity
-
-    def holds(self, time_s: float, mark: int) -> bool:
-        """Whether a sample with this content was delivered at this time."""
-        near = np.abs(self._times - time_s) <= self._apart_s
-        return bool((self._digests[near] == np.uint64(mark)).any())
-
-    def skipped(self, number: int) -> bool:
-        """Whether this number lies among those remembered and was never delivered."""
-        oldest = self._numbers[self._at]  # -1 while there is room
-        if oldest < 0:
-            oldest = self._numbers[0]
-        return bool(oldest < number) and not bool((self._numbers == number).any())
-
-
-class Flatness:
-    """Where a signal stays the same, so that samples cannot be told apart by their content.
-
-    That is from the fourth equal sample in a row on; from the second on where several samples
-    share one time stamp, as those of a sender that stamps whole chunks do: there, a packet that
-    comes twice begins again with another sample than it ended with.
-    """
-
-    def __init__(self) -> None:
-        self._stamp, self._mark = np.nan, np.uint64(0)
-        self._n_received = self._n_same = 0
-        self._shared = False
-
-    def __call__(self, stamps: Times, marks: Digests) -> Mask:
-        """Flat or not, bool [n_samples], of samples in order of arrival."""
-        if not stamps.size:
-            return np.zeros(0, np.bool_)
-        number = np.arange(stamps.size)
-        moved = marks != np.append(self._mark, marks[:-1])
-        moved[0] |= self._n_received == 0
-        last_move = np.maximum.accumulate(np.where(moved, number, -self._n_same))
-        n_same = number - last_move + 1
-        shares = stamps == np.append(self._stamp, stamps[:-1])
-        # Samples of other content at one time show it, or a stream that never moved so far.
-        shared = np.logical_or.accumulate(shares & moved) | self._shared
-        shared |= n_same > self._n_received + number
-        flat: Mask = (n_same >= _FLAT_SAMPLES) | (shares & shared & ~moved)
-        self._stamp, self._mark = stamps[-1], marks[-1]
-        self._n_received += stamps.size
-        self._n_same = int(n_same[-1])
-        self._shared |= bool((shares & moved).any())
-        return flat
+# Stamps whose rate is off by this factor show no time.
+_MAX_PACE, _PACE_AFTER_S = 2.0, 2.0
 
 
 class SampleCounter:
@@ -137,12 +60,18 @@ class SampleCounter:
     losses, counted to the nearest sample of the line that is fitted to the stamps. A step forward
     of less than 0.25 s, or in a backlog, looks like a loss and is counted as one.
 
+    `clock` maps the sender's stamps to the LSL clock. Where they show no time, samples are numbered
+    as they come, and dated and missed by their arrival (`ArrivalClock`).
+
     However the samples are cut into calls, their numbers and counts are the same. Memory is
     bounded. `sfreq_hz` is the nominal rate.
     """
 
     def __init__(self, sfreq_hz: float) -> None:
         self.sfreq_hz = sfreq_hz
+        self.clock = SenderClock(sfreq_hz)
+        self._arrivals: ArrivalClock | None = None
+        self._held: list[Floats] = []  # until it is known how many samples a pause has lost
         self._fit = ClockFit(sfreq_hz)
         self._recent = RecentSamples(_REMEMBERED_S, sfreq_hz)
         self._flatness = Flatness()
@@ -185,9 +114,13 @@ class SampleCounter:
     def take(self, data: Floats, stamps: Times, t_arrived: float) -> list[Chunk]:
         """Deliver samples [n_channels, n_samples], µV, as chunks; a new one begins after each gap.
 
-        `stamps` [n_samples] are the sender's on the LSL clock, s; no time stamp of a chunk is later
-        than `t_arrived`.
+        `stamps` [n_samples] are the sender's, s; no time stamp of a chunk is later than
+        `t_arrived` on the LSL clock.
         """
+        stamps = self.clock.to_base(stamps, t_arrived)
+        if not self.clock.usable:
+            return self._take_by_arrival(data, t_arrived)
+        now_s, t_arrived = t_arrived, t_arrived - self.clock.delta_s
         marks = digests(data)
         flat = self._flatness(stamps, marks)
         self._received += stamps.size
@@ -217,13 +150,49 @@ class SampleCounter:
                 gaps.append(gap)
             pieces[-1].append(run)
             start = run.stop
+        if pieces:
+            self.clock.arrived(float(times[pieces[-1][-1].stop - 1]), now_s)
+            self._judge_pace()
+        times += self.clock.delta_s
         first = self._next - sum(gaps) - sum(run.stop - run.start for p in pieces for run in p)
         chunks = []
         for runs, gap in zip(pieces, gaps, strict=True):
             first += gap
-            chunks.append(_chunk(data, np.minimum(times, t_arrived), runs, first, gap))
+            chunks.append(_chunk(data, np.minimum(times, now_s), runs, first, gap))
             first += chunks[-1].n_samples
         return chunks
+
+    def connected(self, now_s: float, measured: tuple[float, float] | None = None) -> None:
+        """Note that the stream is connected to, now; as `SenderClock.connected`."""
+        self.clock.connected(now_s, measured)
+        if self._arrivals is not None:
+            self._arrivals.break_off()
+
+    def _judge_pace(self) -> None:
+        if self._delivered < _PACE_AFTER_S * self.sfreq_hz:
+            return
+        line = self._fit.line()
+        if line is None or not 1 / _MAX_PACE < line.rate_hz / self.sfreq_hz < _MAX_PACE:
+            self.clock.give_up("do not run at the pace of the samples")
+
+    def _take_by_arrival(self, data: Floats, t_arrived: float) -> list[Chunk]:
+        if self._arrivals is None:
+            self._arrivals, self._fit = ArrivalClock(self.sfreq_hz), ClockFit(self.sfreq_hz)
+        self._received += data.shape[1]
+        if data.shape[1]:
+            self._held.append(data)
+        n_held = sum(each.shape[1] for each in self._held)
+        self._arrivals.arrived(self._next + n_held, t_arrived)
+        lost = self._arrivals.resume(t_arrived)
+        if lost is None or not n_held:
+            return []
+        data, self._held = np.concatenate(self._held, axis=1), []
+        first = self._next + lost
+        stamps = self._arrivals.stamps(first, n_held)
+        self._fit.add(first, stamps)
+        self._next = first + n_held
+        self._delivered += n_held
+        return [Chunk(data, np.minimum(stamps, t_arrived), first, lost)]
 
     def _follow(self, gap: int, times: Times, marks: Digests, t_arrived: float) -> None:
         """Note consecutive samples that are delivered."""
@@ -298,6 +267,7 @@ class SampleCounter:
     def _step(self, stamp: float, t_arrived: float) -> int:
         """Let time go on from the counter; samples lost meanwhile, judged by arrival alone."""
         self._steps += 1
+        self.clock.stepped(self._next)
         gap = 0
         if t_arrived - self._t_last > max(_SILENCE_S, self._usual_s / _USUAL_DECAY):
             silent_s = t_arrived - self._delay_s - self._usual_s - self._newest_s

@@ -1,7 +1,8 @@
 """Inlets of LSL streams, connected to with time limits, and a live signal as a Source.
 
-The time stamps are the sender's, mapped to this machine's LSL clock (`clocksync`). liblsl's
-dejitter stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
+Markers are stamped on this machine's LSL clock by liblsl (`clocksync`); a signal's stamps are
+mapped by its `SampleCounter`, since liblsl's offsets are as bad as the link. liblsl's dejitter
+stays off: after an overflow it dates samples up to seconds wrong. Its silent recovery
 stays off too: it accepts a stream of another rate with other labels. A lost stream is an error
 here, and the supervised source looks for it again.
 """
@@ -27,6 +28,7 @@ from rtbrain.units import to_microvolts
 
 ANSWER_S = 3.0
 _CHUNK_S = 0.25
+_MEASURE_EVERY_S = 1.0  # liblsl itself does so every 2 s
 _MAX_TEXT_BYTES = 65536
 _MAX_TEXTS = 1024
 
@@ -57,7 +59,7 @@ def liblsl_errors(found: Any, what: str, timeout_s: float = 0.0) -> Iterator[Non
 def make_inlet(
     found: Any, max_buffer: int, flags: int = pylsl.proc_clocksync, *, as_numpy: bool = False
 ) -> Any:
-    """Inlet that maps stamps to this machine's clock and raises when the stream is lost.
+    """Inlet that raises when the stream is lost; by default its stamps are on this machine's clock.
 
     `max_buffer` limits what waits unread: seconds, or hundreds of samples of an irregular stream. A
     StreamError where the stream claims what no sender sends.
@@ -167,7 +169,7 @@ class LslSource:
         scale: float = 1.0,
         counter: SampleCounter | None = None,
     ) -> None:
-        self._inlet: Any = make_inlet(found, max_buffer_s)
+        self._inlet: Any = make_inlet(found, max_buffer_s, pylsl.proc_none)
         header = read_header(fetch_full_info(self._inlet, found, ANSWER_S))
         self._found = found
         self.montage: Montage = header.montage
@@ -178,6 +180,9 @@ class LslSource:
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
         self._open = False
+        self._measured_s = 0.0
+        # When it was opened, and its clock's offset and round trip by then; until samples come.
+        self._at_open: tuple[float, tuple[float, float] | None] | None = None
         self.counter = _counter_for(counter, self.montage.sfreq_hz)
         self._waiting: deque[Chunk] = deque()
         # An inlet destroyed while another thread pulls from it brings the process down.
@@ -188,7 +193,8 @@ class LslSource:
         with self._lock:
             if self._inlet is not None and not self._open:
                 open_inlet(self._inlet, self._found, ANSWER_S)
-                self._open = True
+                self._measured_s, self._open = lsl_clock(), True
+                self._at_open = self._measured_s, measure_clock(self._inlet)
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples, as soon as there is one; at most 0.25 s of them.
@@ -202,6 +208,7 @@ class LslSource:
                 return None
             if not self._waiting:
                 values, stamps = self._receive(timeout_s)
+                self._follow_clock(stamps)
                 self._waiting.extend(self.counter.take(values, stamps, lsl_clock()))
             return (
                 self._waiting.popleft()
@@ -224,6 +231,15 @@ class LslSource:
                 as_numpy=True,
             )
         return self._microvolts(values), stamps
+
+    def _follow_clock(self, stamps: Times) -> None:
+        """Tell the counter what is known of the sender's clock."""
+        if self._at_open is not None and stamps.size:
+            self.counter.connected(*self._at_open)
+            self._at_open = None
+        elif lsl_clock() - self._measured_s > _MEASURE_EVERY_S:
+            self._measured_s = lsl_clock()
+            self.counter.clock.measured(measure_clock(self._inlet), self._measured_s)
 
     def _microvolts(self, values: Any) -> Floats:
         if self._as_sent:

@@ -67,11 +67,10 @@ class SupervisedSource:
         ``on_event(event, **fields)``, as `StatusOutlet.emit`, in the thread that pulls: each
         change of state (the values of `StreamState`), and ``connected`` (the stream, what it
         lacks, what had to be assumed), ``recovered`` (``gap``: samples lost), ``link_slow`` (the
-        network is slower than the data), ``amplitude`` (the unit is probably wrong),
-        ``search_failed`` (liblsl cannot look for streams now) and, every 10 s of samples,
-        ``clock`` (the counts and the effective rate).
-    clock : callable
-        LSL clock, s.
+        network is slower than the data), ``sender_clock`` (its stamps are no LSL time),
+        ``amplitude`` (the unit is probably wrong), ``search_failed`` (liblsl cannot look for
+        streams now) and, every 10 s of samples, ``clock`` (the counts and the effective rate).
+    clock : callable, LSL clock, s
     """
 
     def __init__(
@@ -106,6 +105,7 @@ class SupervisedSource:
         self._was_live = False
         self._fresh = False
         self._last_at = self._left_at = clock()
+        self._clock_reason = ""
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
@@ -340,6 +340,9 @@ class SupervisedSource:
             self._machine.report("link_slow", **slow)
         if (wrong := self._amplitude(chunk)) is not None:
             self._machine.report("amplitude", reason=wrong[0], factor=wrong[1])
+        if (reason := self.counter.clock.reason) not in ("", self._clock_reason):
+            self._clock_reason = reason
+            self._machine.report("sender_clock", reason=reason)
         if self.counter.next_sample >= self._clock_due:
             every = round(_REPORT_CLOCK_S * self.montage.sfreq_hz)
             self._clock_due = self.counter.next_sample + every

@@ -1,0 +1,68 @@
+"""Steps of a recipe to the signal chain."""
+
+from collections.abc import Callable, Sequence
+
+from rtbrain.config import SignalStep
+from rtbrain.signal.chain import Chain, ManualMask, Pick
+from rtbrain.signal.filters import HighPass, NotchComb, Resample
+from rtbrain.signal.quality import ChannelQuality
+from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
+from rtbrain.stage import SignalStage
+from rtbrain.types import Mark, Montage
+
+
+def build_signal(
+    steps: Sequence[SignalStep],
+    montage: Montage,
+    on_event: Callable[..., None] | None = None,
+    manual_marks: Callable[[], Sequence[Mark]] | None = None,
+) -> Chain:
+    """Signal chain of these steps, each built for the montage of the one before.
+
+    `on_event` is called for contacts that turn bad or good. What `manual_marks` gives is masked
+    after the quality step, or first without one. Raises a MontageError where no channel is left.
+    """
+    if manual_marks is not None:
+        after_quality = max(
+            (n for n, step in enumerate(steps, 1) if step.quality is not None), default=0
+        )
+        first = build_signal(steps[:after_quality], montage, on_event)
+        rest = build_signal(steps[after_quality:], first.montage, on_event)
+        mask = ManualMask(first.montage, read_marks=manual_marks, on_event=on_event)
+        return Chain(montage, [first, mask, rest])
+    stages: list[SignalStage] = []
+    last = montage
+    for step in steps:
+        stage = _signal_stage(step, last, on_event)
+        if stage is not None:
+            stages.append(stage)
+            last = stage.montage
+    return Chain(montage, stages)
+
+
+def _signal_stage(
+    step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
+) -> SignalStage | None:
+    if step.quality is not None:
+        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
+    if step.pick is not None:
+        return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
+    for settings, make in (
+        (step.notch, NotchComb),
+        (step.published_laplacian, PublishedLaplacian),
+    ):
+        if settings is not None:
+            return make(montage, settings.mains_hz, q=settings.q, up_to_hz=settings.up_to_hz)
+    if step.highpass_hz is not None:
+        return HighPass(montage, step.highpass_hz)
+    if step.reference is not None:
+        return _reference(step.reference, montage)
+    if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
+        return Resample(montage, step.resample_hz)
+    return None
+
+
+def _reference(name: str, montage: Montage) -> SignalStage:
+    if name == "car":
+        return CommonAverage(montage)
+    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)
