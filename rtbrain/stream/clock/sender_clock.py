@@ -21,7 +21,7 @@ _AHEAD_S = 0.05
 _AHEAD_FOR_S = 2.0
 # The first samples of a connection were made after it opened, but for those that wait for the
 # rest of their chunk at the sender.
-_BEHIND_S = 5.0
+_BEHIND_S = 10.0
 # How fast samples placed by arrival may be moved later, s/s: follows crystals, not a slow link.
 _FOLLOW = 2e-4
 # Stamps that step this often within a second of samples, or stand still for one, show no time.
@@ -75,7 +75,7 @@ class SenderClock:
     counted by; it is as even as the sender's clock. Added to what is given out is `delta_s`, which
     follows the offset as it is known by then, slowly.
 
-    Where stamps are not on the LSL clock (the first of a connection are older than it by 5 s, or
+    Where stamps are not on the LSL clock (the first of a connection are older than it by 10 s, or
     stamps are later than their arrival), the offset is that of the samples that came soonest in
     the last 10 s: no sample is later than its arrival. Where they show no time at all, `usable` is
     false. `reason` then says in one line what they show; else it is empty.
@@ -203,7 +203,7 @@ class SenderClock:
 class MarkerClock:
     """Dates markers on this machine's LSL clock, whatever clock their sender stamps them by.
 
-    Stamps are LSL time unless the first of a connection is older than it by 5 s, or one lies in
+    Stamps are LSL time unless the first of a connection is older than it by 10 s, or one lies in
     the future. Others are dated as the signal's where its `clock` shows the same, else by the
     marker that came soonest after its stamp. `reason` then says in one line what they show.
     """
