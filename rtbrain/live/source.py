@@ -94,8 +94,11 @@ def open_markers(
     if name is None:
         own: Markers | None = getattr(source, "markers", None)
         return own
+    signal = source.counter.clock if isinstance(source, SupervisedSource) else None
     try:
-        markers = SupervisedMarkers(name, timeout_s=timeout_s, on_event=on_event, stop=stopping)
+        markers = SupervisedMarkers(
+            name, timeout_s=timeout_s, on_event=on_event, stop=stopping, signal=signal
+        )
     except StreamError:
         if stopping():
             return None

@@ -11,7 +11,8 @@ from typing import Any
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
-from rtbrain.stream.lsl.inlet import ANSWER_S, make_inlet, open_inlet, pull_texts
+from rtbrain.stream.clock.sender_clock import MarkerClock, SenderClock
+from rtbrain.stream.lsl.inlet import ANSWER_S, lsl_clock, make_inlet, open_inlet, pull_texts
 from rtbrain.stream.lsl.resolve import (
     StreamWatcher,
     ambiguous_stream_error,
@@ -37,11 +38,13 @@ class MarkerSource:
     """A live LSL stream of one string a sample.
 
     `found` is its `pylsl.StreamInfo`. The data connection opens at once, so no marker sent from
-    then on is missed. Raises a StreamError where the stream is not of one string a sample, goes
-    away or does not open.
+    then on is missed. `signal` is the clock of the signal's sender, which may be the markers' too.
+    Raises a StreamError where the stream is not of one string a sample, goes away or does not open.
+
+    `clock` dates the markers, and says what their stamps show where that is not LSL time.
     """
 
-    def __init__(self, found: Any) -> None:
+    def __init__(self, found: Any, signal: SenderClock | None = None) -> None:
         self.found = found
         self.name: str = found.name()
         self.source_id: str = found.source_id()
@@ -53,6 +56,7 @@ class MarkerSource:
             )
         self._inlet: Any = make_inlet(found, _BUFFER)
         open_inlet(self._inlet, found, ANSWER_S)
+        self.clock = MarkerClock(signal, lsl_clock())
         self._lock = threading.Lock()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
@@ -61,7 +65,11 @@ class MarkerSource:
         Raises a StreamLostError where the stream is gone.
         """
         with self._lock:
-            return [] if self._inlet is None else pull_texts(self._inlet, self.found, timeout_s)
+            if self._inlet is None:
+                return []
+            texts = pull_texts(self._inlet, self.found, timeout_s)
+            now_s = lsl_clock()
+            return [(self.clock(stamp, now_s), text) for stamp, text in texts]
 
     def close(self) -> None:
         """Let go of the stream, after a pull under way in another thread; safe to call twice."""
@@ -183,7 +191,8 @@ class SupervisedMarkers:
     sender that ended without a word is known by its successor alone, a stream of the same name
     and source_id. It is received as soon as the old one is no longer announced; what the old one
     still delivers is received too. In the thread that pulls, `on_event` is called with
-    ``markers_lost`` or ``markers_refused`` and the ``reason``, and with ``markers_recovered`` and
+    ``markers_lost``, ``markers_refused`` or ``markers_clock`` (their stamps are no LSL time) and
+    the ``reason``, and with ``markers_recovered`` and
     the ``stream``. At first the stream is waited for: a StreamError where none or several match,
     or `stop()` is true before.
     """
@@ -195,9 +204,11 @@ class SupervisedMarkers:
         timeout_s: float,
         on_event: Callable[..., None],
         stop: Callable[[], bool] = lambda: False,
+        signal: SenderClock | None = None,
     ) -> None:
         found = resolve_one({"name": name}, timeout_s, stop)
-        first = MarkerSource(found)
+        first = MarkerSource(found, signal)
+        self._signal, self._clock_reason = signal, ""
         self._name, self._source_id = first.name, first.source_id
         self._sources = {found.uid(): first}
         self._lock = threading.Lock()
@@ -218,6 +229,9 @@ class SupervisedMarkers:
         for uid, source in sources.items():
             try:
                 texts += source.pull(timeout_s if len(sources) == 1 else 0.0)
+                if (reason := source.clock.reason) not in ("", self._clock_reason):
+                    self._clock_reason = reason
+                    self._on_event("markers_clock", reason=reason)
             except StreamLostError as error:
                 self._watcher.put_off(uid)
                 with self._lock:
@@ -263,7 +277,7 @@ class SupervisedMarkers:
                     reported = str(error)
 
     def _receive(self, found: Any) -> None:
-        source = MarkerSource(found)
+        source = MarkerSource(found, self._signal)
         if self._stopped.is_set():
             source.close()
             return
