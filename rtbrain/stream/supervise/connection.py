@@ -15,6 +15,7 @@ from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirem
 
 _FIRST_PAUSE_S = 0.25
 _MAX_PAUSE_S = 2.0
+_FAILED_S = 1.0  # until liblsl is asked again after it could not look
 # For so long the stream that was lost is asked for, before the others are looked at once more.
 _AGAIN_S = 0.3
 _BETWEEN_S = 0.05
@@ -250,6 +251,7 @@ class ConnectionWorker:
             return [one for one in self._query.all() if one.uid not in self._refused]
         except StreamError as error:
             self.events.put(ConnectionFailed(Problem.SEARCH_FAILED, error))
+            self._stop.wait(_FAILED_S)
             return []
 
     def _other_sender_error(self, candidate: Candidate) -> StreamError | None:
