@@ -87,14 +87,26 @@ class Pipeline:
             chunk = self.source.pull(_PULL_S)
             if chunk is None:
                 return
-            t_received = self.clock()
+            t_received, why = self.clock(), ""
             if chunk.n_samples:
                 t_last = t_received
                 last = self._take(chunk, t_received, stop) or last
-            elif last is not None and last.quality.valid and t_received - t_last > silence_s:
+                # The chunk may be the first of a backlog, of which the last window was decoded.
+                t_newest = float(chunk.timestamps[-1])
+                if (
+                    t_received - max(t_newest, last.t_stop if last else t_newest)
+                    > self.max_latency_s
+                ):
+                    why = self._stale
+            elif t_received - t_last > silence_s:
                 why = f"no samples for {silence_s:g} s"
+            if why and last is not None and last.quality.valid:
                 last = replace(_invalidated(last, why), t_stop=t_received)
                 self._send(last, t_received)
+
+    @property
+    def _stale(self) -> str:
+        return f"stale: the signal arrives more than {self.max_latency_s:g} s late"
 
     def _take(self, chunk: Chunk, t_received: float, stop: Callable[[], bool]) -> Decode | None:
         """Decode the windows that a chunk completes; the last decode, if any."""
@@ -138,8 +150,8 @@ class Pipeline:
 
     def _decode(self, window: Window, t_received: float) -> Decode:
         if window.quality.valid and t_received - window.t_stop > self.max_latency_s:
-            why = f"stale: the signal arrives more than {self.max_latency_s:g} s late"
-            window = replace(window, quality=replace(window.quality, valid=False, reason=why))
+            quality = replace(window.quality, valid=False, reason=self._stale)
+            window = replace(window, quality=quality)
         decode = self.readout(self.features.encode(window))
         if decode.quality.valid and (why := self.refusal()):
             decode = _invalidated(decode, why)

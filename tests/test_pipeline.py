@@ -260,6 +260,30 @@ def full(decodes: list[Decode]) -> list[Decode]:
     return [one for one in decodes if not one.quality.reason.startswith("filling")]
 
 
+class Trickle(Script):
+    """A source whose samples come one by one, each later than the one before."""
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        chunk = next(self._chunks, None)
+        if chunk is not None and chunk.n_samples == 1:
+            self._time.now += 0.25
+        elif chunk is not None:
+            self._time.now = float(chunk.timestamps[-1])
+        return chunk
+
+
+def test_samples_that_trickle_withdraw_the_last_decode_once_the_newest_is_too_old() -> None:
+    data = brain_like(4, LENGTH + 20, SFREQ_HZ)
+    chunks: list[Chunk | None] = [*cut(data, [LENGTH] + [1] * 19, SFREQ_HZ)]
+    decodes = ran(chunks, latest_only=False, skipped=[], source=Trickle, max_latency_s=1.0)
+    last, withdrawn = decodes[-2:]
+    assert last.quality.valid
+    assert withdrawn.quality.reason.startswith("stale: ")
+    assert 1.0 < withdrawn.t_received - last.t_stop < 1.6
+    unlimited = ran(chunks, latest_only=False, skipped=[], source=Trickle)
+    assert unlimited[-1].quality.valid
+
+
 def test_a_short_limit_withdraws_the_last_decode_as_soon() -> None:
     chunks = [*session(), *([None] * 30)]
     decodes = ran(chunks, latest_only=False, skipped=[], max_latency_s=0.5)
