@@ -16,6 +16,7 @@ from rtbrain.check.faults.rows_recording import RECORDING_CASES
 from rtbrain.check.faults.rows_signal import SIGNAL_CASES
 from rtbrain.check.faults.rows_streams import STREAM_CASES
 from rtbrain.check.faults.rows_time import TIME_CASES
+from rtbrain.check.faults.rows_window import WINDOW_CASES
 from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.processes import scratch_folder
 
@@ -27,6 +28,7 @@ ALL_CASES = (
     *INPUT_CASES,
     *RECORDING_CASES,
     *NETWORK_CASES,
+    *WINDOW_CASES,
 )
 # What a crash of a stage looks like from outside; a row that crashes is a row that fails.
 _CRASHES = (
@@ -162,6 +164,25 @@ FAULTS = {
     34: (
         "another amplifier (other source_id) answers under the name after a loss",
         "refused by default, accepted by a setting",
+    ),
+    42: (
+        "the recorder records other streams than the one shown",
+        "the window says so; REC is shown for the stream on display only; a proper end is no loss",
+    ),
+    43: (
+        "two signals on the network, none named",
+        "a chooser in the window; elsewhere a list with the command to use, exit code 2; no "
+        "picture of nothing",
+    ),
+    46: (
+        "status and label texts with HTML, ANSI, markup, control characters, 5,000-digit integers, "
+        "10,000 events a second",
+        "shown as plain text, bounded; one bad line costs one line; no frame is lost",
+    ),
+    47: (
+        "marks by a stranger",
+        "events and window name source_id and host; only the author or the operator undoes a mark; "
+        "marks may be restricted to named senders",
     ),
 }
 

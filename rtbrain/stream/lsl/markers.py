@@ -28,10 +28,10 @@ _CLOSE_S = 1.0
 _MAX_SENDERS = 2  # received at once: one that fell silent, and its successor
 _SILENT_S = 5.0  # without an announcement, after which the sender may have a successor
 _MAX_WAITING = 1000  # for a decoder that is busy
-# What strangers may send: characters of a mark, different marks per look, senders.
+# What strangers may send: characters of a mark, different marks per look, windows.
 _MAX_MARK_CHARS = 200
 _MAX_MARKS = 256
-_MAX_SENDERS = 16
+_MAX_WINDOWS = 16
 
 
 class MarkerSource:
@@ -130,7 +130,7 @@ class ManualMarks:
         while not self._stopped.wait(_LOOK_EVERY_S):
             for info in self._wanted(watcher.look()):
                 uid = info.uid()
-                if uid in sources or len(sources) >= _MAX_SENDERS:
+                if uid in sources or len(sources) >= _MAX_WINDOWS:
                     continue
                 source = self._open(info)
                 if source is None:
