@@ -9,6 +9,7 @@ from rich.console import Console
 from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
+from rtbrain.check.faults.rows_clocks import CLOCK_CASES
 from rtbrain.check.faults.rows_input import INPUT_CASES
 from rtbrain.check.faults.rows_network import NETWORK_CASES
 from rtbrain.check.faults.rows_processes import PROCESS_CASES
@@ -23,6 +24,7 @@ from rtbrain.processes import scratch_folder
 ALL_CASES = (
     *STREAM_CASES,
     *TIME_CASES,
+    *CLOCK_CASES,
     *SIGNAL_CASES,
     *PROCESS_CASES,
     *INPUT_CASES,
@@ -161,6 +163,11 @@ FAULTS = {
         "time stamps right within 2 ms",
     ),
     30: ("the sender pauses for 2 s and goes on", "exactly the missing samples are counted"),
+    33: (
+        "stamps that count from 0, Unix time, a constant, NaN, the future, only the first ones "
+        "near 0; markers in another clock than the signal",
+        "reported in one line that names the clock; latency right within 50 ms, or invalid",
+    ),
     34: (
         "another amplifier (other source_id) answers under the name after a loss",
         "refused by default, accepted by a setting",

@@ -258,8 +258,9 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
     *runs, last = [*world.runs, (decodes[0].t_stop, decodes[-1].t_stop)]
     decoder, new = rig.decoder(world.kind), rig.decoder(world.kind)
     n_first = round(world.window_s * rig.montage.sfreq_hz)
-    silence = np.zeros((rig.montage.n_channels, n_first), np.float32)
-    new.decode([Chunk(silence, np.arange(n_first) / rig.montage.sfreq_hz)])  # once it was settled
+    # Of a gap alone, the new one knows nothing either: but for its first window, both wait alike.
+    before = patient_samples(rig, rig.montage, np.arange(n_first))
+    new.decode([Chunk(before, np.arange(n_first) / rig.montage.sfreq_hz)])
     next_sample = 0
     for run in runs:
         chunk = _chunk_of_run(rig, world, run, next_sample)

@@ -27,7 +27,7 @@ from rtbrain.stream.lsl.resolve import StreamSummary, ambiguous_stream_error
 from rtbrain.stream.supervise.query import Candidate
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
-from rtbrain.types import Chunk, Decode, Montage
+from rtbrain.types import Chunk, Decode, Montage, Times
 
 _START_S = 100.0
 _STEP_S = 0.05
@@ -78,6 +78,7 @@ class SimulatedNetwork:
         self._true_hz = true_hz
         self._scale = np.float32(scale)
         self._streams: list[SimulatedStream] = []
+        self.stamp: Callable[[Times], Times] = lambda times: times  # what senders' clocks show
 
     def begin(self, montage: Montage | None = None, *, source_id: str | None = None) -> None:
         """Add a stream."""
@@ -153,12 +154,14 @@ class SimulatedInlet:
         self._network = network
         self._stream = stream
         self._open, self._next = False, 0
+        self._at_open: float | None = None  # until samples come
         self._waiting: deque[Chunk] = deque()
 
     def open(self) -> None:
         """Let samples wait here from now on."""
         if not self._open:
             self._open, self._next = True, self._network.n_made(self._stream)
+            self._at_open = self._network.clock()
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next samples; an empty chunk if there are none yet."""
@@ -172,7 +175,11 @@ class SimulatedInlet:
         first = self._next + n_dropped
         self._next = max(first, min(made, first + round(_PULL_S * network.rate_hz(stream))))
         sent = network.chunk(stream, first, self._next)
-        self._waiting.extend(self.counter.take(sent.data, sent.timestamps, network.clock()))
+        if sent.n_samples and self._at_open is not None:
+            self.counter.connected(self._at_open)
+            self._at_open = None
+        stamps = network.stamp(sent.timestamps)
+        self._waiting.extend(self.counter.take(sent.data, stamps, network.clock()))
         if self._waiting:
             return self._waiting.popleft()
         return Chunk(sent.data[:, :0], sent.timestamps[:0], self.counter.next_sample)
@@ -212,11 +219,16 @@ def simulated_world(
     true_hz: float | None = None,
     accept_other_source: bool = False,
     scale: float = 1.0,
+    stamp: Callable[[Times], Times] = lambda times: times,
 ) -> Iterator[World]:
-    """World of a decoder from its first valid decodes on, if any; `scale` multiplies the signal."""
+    """World of a decoder from its first valid decodes on, if any.
+
+    `scale` multiplies the signal; ``stamp(times)`` is what the sender's clock shows.
+    """
     bundle, clock = read_bundle(rig.bundle(kind)), VirtualClock()
     recipe, montage = bundle.recipe, bundle.montage
     network = SimulatedNetwork(rig, clock, true_hz, scale)
+    network.stamp = stamp
     for source_id in source_ids:
         network.begin(source_id=source_id)
 
