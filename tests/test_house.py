@@ -21,8 +21,9 @@ LEVELS = (
     "recording pipeline bundling build",
     "live view",
     "learn learn.embed learn.figures learn.fit learn.metrics",
-    "learn.evaluate learn.corpus learn.objectives learn.training check check.faults check.demo",
-    "learn.probe learn.interpret check.bench check.doctor check.fuzz console",
+    "learn.evaluate learn.corpus learn.objectives learn.training "
+    "check check.faults check.fuzz check.demo",
+    "learn.probe learn.interpret check.bench check.doctor console",
     "check.compile",
     "apps",
 )

@@ -21,7 +21,7 @@ from rtbrain.errors import SettingsError, one_line
 SettingsT = TypeVar("SettingsT", bound=Settings)
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # PyYAML takes 0.1 ms for each value, and memory without end for what is nested or repeated.
-_MAX_BYTES, _MAX_VALUES, _MAX_DEPTH, _MAX_NUMBER_CHARS = 2**18, 5000, 20, 40
+_MAX_BYTES, _MAX_VALUES, _MAX_DEPTH, _MAX_NUMBER_CHARS = 2**18, 2000, 20, 40
 SETTINGS_KINDS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         "decode": DecodeSettings,

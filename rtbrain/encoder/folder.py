@@ -99,6 +99,11 @@ def encoder_of_tensors(
     where: object, sizes: EncoderSizes, tensors: Mapping[str, Tensor | Floats]
 ) -> Encoder:
     """Encoder of these sizes and weights, in eval mode; CheckpointError where they do not fit."""
+    n_layers = max(n for name, n in vars(sizes).items() if name.endswith("layers"))
+    if n_layers > len(tensors):  # before each of them takes its time
+        raise CheckpointError(
+            f"{where}: its sizes name {n_layers} layers, it holds {len(tensors)} tensors"
+        )
     module = _empty(sizes)
     shapes = {name: tuple(each.shape) for name, each in tensors.items()}
     require_matching_tensors(where, module, shapes)

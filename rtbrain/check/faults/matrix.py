@@ -10,6 +10,7 @@ from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.check.faults.rows_clocks import CLOCK_CASES
+from rtbrain.check.faults.rows_hostile import HOSTILE_CASES
 from rtbrain.check.faults.rows_input import INPUT_CASES
 from rtbrain.check.faults.rows_network import NETWORK_CASES
 from rtbrain.check.faults.rows_processes import PROCESS_CASES
@@ -31,6 +32,7 @@ ALL_CASES = (
     *RECORDING_CASES,
     *NETWORK_CASES,
     *WINDOW_CASES,
+    *HOSTILE_CASES,
 )
 # What a crash of a stage looks like from outside; a row that crashes is a row that fails.
 _CRASHES = (
@@ -181,6 +183,10 @@ FAULTS = {
         "a chooser in the window; elsewhere a list with the command to use, exit code 2; no "
         "picture of nothing",
     ),
+    45: (
+        "a stream's header claims a nonsense rate or size",
+        "refused from its header; memory level; decoding resumes when the right stream is back",
+    ),
     46: (
         "status and label texts with HTML, ANSI, markup, control characters, 5,000-digit integers, "
         "10,000 events a second",
@@ -190,6 +196,18 @@ FAULTS = {
         "marks by a stranger",
         "events and window name source_id and host; only the author or the operator undoes a mark; "
         "marks may be restricted to named senders",
+    ),
+    48: (
+        "a compiled model planted in the cache, or one of another owner or mode",
+        "never loaded; said in one line, and compiled anew",
+    ),
+    49: (
+        "SIGINT, SIGTERM, SIGHUP, SIGKILL to commands that have children or temporary folders",
+        "no process and no temporary folder is left",
+    ),
+    50: (
+        "settings, bundles, encoders, corpora and recordings that claim or expand to anything",
+        "refused within 1 s and 100 MiB over the file's size",
     ),
 }
 

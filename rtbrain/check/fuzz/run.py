@@ -90,7 +90,7 @@ def _outcomes(
 ) -> Iterator[FuzzResult]:
     """Try inputs in a child, and in another after one that ended it; the result as it grows."""
     sound = TARGETS[name].make(folder)
-    _use_all(name, sound, folder / "input")
+    read_sound(name, sound, folder / "input")
     result = FuzzResult(name)
     context = multiprocessing.get_context("spawn")
     while result.n_inputs < n_inputs:
@@ -113,7 +113,7 @@ def _outcomes(
             _count(result, False, 0.0, 0, f"input {result.n_inputs}: {why}")
 
 
-def _use_all(name: str, sound: Sequence[Files], folder: Path) -> None:
+def read_sound(name: str, sound: Sequence[Files], folder: Path) -> None:
     """Read the sound inputs; an error if one is refused."""
     for files in sound:
         _write(folder, files)
@@ -150,7 +150,7 @@ def _try_all(
     keep: Path | None,
 ) -> None:
     end_with_parent(os.getppid())
-    _use_all(name, sound, folder / "input")  # the first time is slow
+    read_sound(name, sound, folder / "input")  # the first time is slow
     own = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (own + _MAX_ADDRESSES, resource.RLIM_INFINITY))
     for number in numbers:

@@ -47,7 +47,7 @@ Files = Mapping[str, bytes]
 _SFREQ_HZ = 512.0
 _MONTAGE = Montage(("A1", "A2", "A3", "A4"), ("seeg",) * 4, _SFREQ_HZ)
 _OWN_HASH = re.compile(rb'("sha256": ")[0-9a-f]{64}(?=")')
-_PULL_S = 0.05
+_PULL_S = 0.01
 _UID = "a0b1c2d3-0000-4000-8000-000000000001"
 
 

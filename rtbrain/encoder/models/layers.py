@@ -14,7 +14,7 @@ from torch.nn import functional
 N_POSITIONS = 5000
 DROPOUT = 0.1
 # No encoder comes near these; a file may say anything.
-_MAX_SIZE, _MAX_LAYERS = 2**16, 256
+_MAX_SIZE, _MAX_LAYERS = 2**16, 64
 
 
 def require_sizes(

@@ -11,6 +11,7 @@ import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
 from rtbrain.files import parse_json
+from rtbrain.stream.lsl.header import channel_texts
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
     fetch_full_info,
@@ -71,7 +72,7 @@ class StatusEvent:
 
 def decode_header(info: Any) -> DecodeHeader:
     """Header of a decode stream, from its full `pylsl.StreamInfo`; a StreamError if it is none."""
-    labels = tuple(plain_text(text, MAX_TEXT_CHARS) for text in info.get_channel_labels() or ())
+    labels = tuple(plain_text(text, MAX_TEXT_CHARS) for text in channel_texts(info, "label"))
     n_outputs = labels.index(_QUALITY[0]) if _QUALITY[0] in labels else 0
     if not n_outputs or labels[n_outputs:] != _QUALITY:
         raise StreamError(
@@ -79,7 +80,7 @@ def decode_header(info: Any) -> DecodeHeader:
             f"and then {', '.join(_QUALITY)}: name another with --decode"
         )
     rate_hz = float(info.nominal_srate())
-    units = info.get_channel_units() or ("",)
+    units = channel_texts(info, "unit") or ("",)
     return DecodeHeader(
         info.name(),
         labels[:n_outputs],

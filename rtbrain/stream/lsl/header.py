@@ -113,6 +113,12 @@ def _channel_nodes(desc: Any, n_channels: int) -> list[Any]:
     return nodes
 
 
+def channel_texts(info: Any, what: str) -> tuple[str, ...]:
+    """A text of each channel of a full header, such as its ``label``; no more than one too many."""
+    nodes = _channel_nodes(info.desc(), int(info.channel_count()))
+    return tuple(node.child_value(what) for node in nodes)
+
+
 def _labels(nodes: list[Any], n_channels: int, name: str, notes: list[str]) -> tuple[str, ...]:
     labels = [node.child_value("label").strip() for node in nodes]
     if not any(labels):

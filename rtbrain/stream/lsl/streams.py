@@ -10,6 +10,7 @@ from typing import Any
 from rtbrain.errors import SettingsError, StreamError, list_words, plain_text, quote
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
+from rtbrain.stream.lsl.header import channel_texts
 from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
 from rtbrain.stream.lsl.resolve import StreamSummary, all_streams, list_streams
 from rtbrain.stream_names import is_status, sender_of
@@ -145,7 +146,7 @@ def _decoded(header: Any) -> tuple[str, str, str]:
 
 
 def _row(info: Any, header: Any, users: Sequence[tuple[str, str, str]]) -> LiveStream:
-    units = set(header.get_channel_units() or ()) - {"", None} if header is not None else set()
+    units = set(channel_texts(header, "unit")) - {""} if header is not None else set()
     mine = info.name(), info.source_id()
     return LiveStream(
         plain_text(info.name()),
