@@ -133,7 +133,7 @@ class FieldTripServer(socketserver.ThreadingTCPServer):
             return None
         rows = self._ring[np.arange(first, last + 1) % self._ring_samples]
         fixed = struct.pack("<IIII", self._fixed[0], len(rows), self._fixed[2], rows.nbytes)
-        return fixed + rows.tobytes()
+        return fixed + bytes(rows.tobytes())
 
     def _some_events(self, body: bytes) -> bytes | None:
         first, last = struct.unpack("<II", body)

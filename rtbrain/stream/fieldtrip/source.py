@@ -48,8 +48,8 @@ class FieldTripSource:
     network passes while the samples are decoded.
 
     The source supervises itself: while the buffer is away or silent, `pull`
-    gives empty chunks, and the events are ``lost`` (`reason`), ``recovered`` (`lost`: samples)
-    and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
+    gives empty chunks, and the events are ``live``, ``lost`` (`reason`), ``recovered`` (`lost`:
+    samples) and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
     came back in another order are bound by label. `markers` gives the buffer's events.
 
     References
@@ -92,7 +92,7 @@ class FieldTripSource:
         self._markers = BufferMarkers(sfreq_hz, on_event)
         self._n_worth = max(1, round(_WORTH_S * sfreq_hz))
         self._n_most = max(1, round(_CHUNK_S * sfreq_hz))
-        self._started = False
+        self._started = self._live = False
         self._read = 0  # samples of this buffer that were read or skipped
         self._newest: int | None = None  # after an overflow: how many of the newest to ask for
         self._n_there = 0  # samples that this buffer had at last
@@ -218,7 +218,10 @@ class FieldTripSource:
         self._gap, self._newest, self._read = 0, None, samples.stop
         if self._lost_reason:
             self._on_event("recovered", lost=gap)
-            self._lost_reason = self._refused_reason = ""
+        if self._lost_reason or not self._live:
+            self._live = True
+            self._on_event("live")
+        self._lost_reason = self._refused_reason = ""
         stamps = self._clock.stamps(first_sample, raw.shape[0])
         self._t_newest = float(stamps[-1])
         self._markers.stamped(first_sample, stamps)

@@ -49,7 +49,9 @@ class Reader:
         assert self.source.pull(0.0).n_samples == 0
 
     def tell(self, event, **fields):
-        self.events.append((event, fields))
+        if event != "live":
+            self.events.append((event, fields))
+        self.live = event in ("live", "recovered")
 
     def until(self, n_samples=None, event=None, timeout_s=10.0):
         end = time.monotonic() + timeout_s
@@ -265,12 +267,15 @@ def test_a_broken_connection_to_the_same_buffer_loses_nothing(server):
     server.put(data[:, :500])
     reader.until(n_samples=500)
     server.hang_up()
+    assert reader.live
     reader.until(event="lost")
+    assert not reader.live
     server.put(data[:, 500:])
     reader.until(n_samples=900)
     np.testing.assert_array_equal(reader.data, data)
     assert [chunk.gap for chunk in reader.chunks] == [0] * len(reader.chunks)
     assert reader.events[-1] == ("recovered", {"lost": 0})
+    assert reader.live
 
 
 def test_another_rate_is_refused_until_the_right_one_is_back(server):
