@@ -18,6 +18,7 @@ from rtbrain.stream.lsl.streams import unnamed_stream_error
 
 # Settings that belong to another source than an LSL stream of a name.
 _SOURCE_KEYS = {"name", "type", "source_id", "fieldtrip", "mne_client", "unit", "names"}
+_OTHERS = ("stream.fieldtrip=", "stream.mne_client=")
 _MAX_VALUES = 4
 
 
@@ -128,6 +129,8 @@ def session_settings(
         if stream is not None:
             chosen = {key: it for key, it in chosen.items() if key not in _SOURCE_KEYS}
             chosen["name"] = stream
+        elif config is None and any(pair.startswith(_OTHERS) for pair in overrides):
+            chosen = {key: it for key, it in chosen.items() if key not in _SOURCE_KEYS}
         elif config is None and not any(pair.startswith("stream.") for pair in overrides):
             raise unnamed_stream_error("rtbrain decode --stream", by_id="--set stream.source_id=")
         values["stream"] = chosen | ({} if markers is None else {"markers": markers})

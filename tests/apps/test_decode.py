@@ -70,6 +70,8 @@ def test_a_buffer_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     settings.write_text('stream: {fieldtrip: "127.0.0.1:9", timeout_s: 1}\n')
     flags = ("--bundle", tmp_path / "bundle", "--name", f"n{uuid4().hex}")
     assert "127.0.0.1:9" in refused("decode", "--config", settings, *flags)
+    over = ("--set", "stream.fieldtrip=127.0.0.1:9", "--set", "stream.timeout_s=0.2")
+    assert "127.0.0.1:9" in refused("decode", *over, *flags)
     settings.write_text('stream: {fieldtrip: "nowhere"}\n')
     assert "stream.fieldtrip" in refused("decode", "--config", settings, *flags)
     settings.write_text("stream: {name: a, unit: volts}\n")

@@ -198,7 +198,11 @@ class DelayedLink:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._to))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    client.close()
+                    continue
                 self._open += [client, server]
                 for one, other in ((client, server), (server, client)):
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -16,6 +16,7 @@ from rtbrain.check.faults.rows_network import NETWORK_CASES
 from rtbrain.check.faults.rows_processes import PROCESS_CASES
 from rtbrain.check.faults.rows_recording import RECORDING_CASES
 from rtbrain.check.faults.rows_signal import SIGNAL_CASES
+from rtbrain.check.faults.rows_sources import SOURCE_CASES
 from rtbrain.check.faults.rows_streams import STREAM_CASES
 from rtbrain.check.faults.rows_time import TIME_CASES
 from rtbrain.check.faults.rows_window import WINDOW_CASES
@@ -30,6 +31,7 @@ ALL_CASES = (
     *PROCESS_CASES,
     *INPUT_CASES,
     *RECORDING_CASES,
+    *SOURCE_CASES,
     *NETWORK_CASES,
     *WINDOW_CASES,
     *HOSTILE_CASES,
@@ -165,6 +167,15 @@ FAULTS = {
         "time stamps right within 2 ms",
     ),
     30: ("the sender pauses for 2 s and goes on", "exactly the missing samples are counted"),
+    31: (
+        "a FieldTrip buffer that sends head and body of an answer apart, with Nagle on",
+        "64 channels: no skipped window at a round trip of 0 and 40 ms; lost and recovered where "
+        "the server is started again; SIGTERM within 2 s",
+    ),
+    32: (
+        "the marker sender goes away and comes back, or falls silent and is started again",
+        "decoding goes on; events are decoded again when it returns; exit code 0",
+    ),
     33: (
         "stamps that count from 0, Unix time, a constant, NaN, the future, only the first ones "
         "near 0; markers in another clock than the signal",

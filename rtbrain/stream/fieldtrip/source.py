@@ -47,10 +47,10 @@ class FieldTripSource:
     With each request for samples goes the question for later ones, so that a round trip of the
     network passes while the samples are decoded.
 
-    The source supervises itself: while the buffer is away or silent, `pull`
-    gives empty chunks, and the events are ``live``, ``lost`` (`reason`), ``recovered`` (`lost`:
-    samples) and ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that
-    came back in another order are bound by label. `markers` gives the buffer's events.
+    The source supervises itself: while the buffer is away or silent, `pull` gives empty chunks,
+    and the events are ``live``, ``lost`` (`reason`), ``recovered`` (`lost`: samples) and
+    ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that came
+    back in another order are bound by label. `markers` gives the buffer's events.
 
     References
     ----------

@@ -1,5 +1,6 @@
 """Samples of a FieldTrip buffer, over real TCP, are what was put into it; what is lost is told."""
 
+import socket
 import struct
 import threading
 import time
@@ -145,6 +146,22 @@ def test_resolutions_scale_integers(server):
     server.put(np.array([[2, 4], [8, 16]], "i2"))
     reader.until(n_samples=2)
     np.testing.assert_array_equal(reader.data, [[1, 2], [2, 4]])
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux has TCP_QUICKACK")
+def test_no_answer_waits_for_a_late_acknowledgement():
+    """The body of each answer waits for its head's, which the kernel gives after 40 ms."""
+    server = FieldTripServer()
+    server.put_header(64, SFREQ_HZ)
+    reader = Reader(server)
+    took_s = []
+    for number in range(1, 41):
+        start = time.monotonic()
+        server.put(np.zeros((64, 32), np.float32))
+        reader.until(n_samples=32 * number)
+        took_s.append(time.monotonic() - start)
+    assert np.median(took_s) < 0.03
+    server.stop()
 
 
 def test_overwritten_samples_are_a_gap_counted_exactly():
