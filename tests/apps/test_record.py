@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -143,6 +144,50 @@ def test_a_recorder_ends_when_its_parent_is_gone(tmp_path, name):
     assert json.loads(path.with_suffix(".json").read_text())["clean_end"] is True
 
 
+@pytest.mark.lsl
+def test_a_terminal_that_is_closed_ends_a_recording_as_ctrl_c_does(tmp_path, name):
+    path = tmp_path / "session.xdf"
+    command = [sys.executable, "-m", "rtbrain.apps.main", "record", str(path), "--stream", "none"]
+    # A session of its own, whose terminal hangs up when the other end is closed.
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [*command, "--name", name])
+    ears = Ears(name)
+    os.close(terminal)
+    ears.until("stopped")
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1  # the stream never came
+    assert json.loads(path.with_suffix(".json").read_text())["clean_end"] is True
+
+
+@pytest.mark.lsl
+def test_the_files_of_a_recording_that_is_split_hold_every_sample_once(tmp_path, name, record):
+    process = record("--name", f"{name}-rec", "--split", "1s", "--expect", f"{name},{name}-task")
+    ears = Ears(f"{name}-rec")
+    outlet = SignalOutlet(name, montage_of(4, SFREQ_HZ), source_id=name, origin="synthetic")
+    ears.until("stream_added")
+    assert outlet.wait_for_listeners(WITHIN_S)
+    n_sent, n_before = 0, len(list(tmp_path.glob("*.xdf")))
+    while len(list(tmp_path.glob("*.xdf"))) < n_before + 2:
+        push(outlet, n_sent, 100)
+        n_sent += 100
+        ears.until("summary", 1 + sum(told["event"] == "summary" for told in ears.events))
+    assert ears.until("expected_missing")["streams"] == [f"{name}-task"]
+    process.send_signal(signal.SIGTERM)
+    assert ears.until("stopped")["streams"] == {f"0 {name}": n_sent}
+    process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 1
+    outlet.close()
+    files = sorted(tmp_path.glob("*.xdf"))
+    assert [file.name for file in files[:2]] == ["session_001.xdf", "session_002.xdf"]
+    streams = [one for file in files for one in read(file.read_bytes(), synchronize_clocks=False)]
+    numbers = np.concatenate([one["time_stamps"] for one in streams if one["time_stamps"].size])
+    np.testing.assert_allclose(numbers, 5000 + np.arange(n_sent) / SFREQ_HZ, rtol=0, atol=1e-9)
+    sides = [json.loads(file.with_suffix(".json").read_text()) for file in files]
+    assert [side["part"] for side in sides] == list(range(1, len(files) + 1))
+    assert all(side["clean_end"] for side in sides)
+
+
 def _state(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().split()[2]
@@ -164,6 +209,7 @@ def test_a_target_that_cannot_be_is_refused_before_anything_is_made(tmp_path):
     assert "ends in .xdf" in refused("record", tmp_path / "session.txt", "--all")
     assert "no folder" in refused("record", tmp_path / "absent" / "session.xdf", "--all")
     assert "KEY=VALUE" in refused("record", tmp_path / "a.xdf", "--all", "--note", "x")
+    assert "such as 60min" in refused("record", tmp_path / "a.xdf", "--all", "--split", "60")
     assert not list(tmp_path.iterdir())
 
 
