@@ -214,8 +214,8 @@ def hostile_texts(rig: Rig) -> Finding:
     return (
         f"{len(texts)} texts, {'all' if plain else 'NOT all'} plain and bounded, {n_unreadable} "
         f"lines unreadable, the next one read; 10,000 lines a second: {n_left_out} left out, a "
-        f"poll takes {p99_ms:.1f} ms of CPU (p99), the last line {'shown' if last else 'NOT shown'}; "
-        f"picture meanwhile: exit code {code}",
+        f"poll takes {p99_ms:.1f} ms of CPU (p99), the last line "
+        f"{'shown' if last else 'NOT shown'}; picture meanwhile: exit code {code}",
         plain
         and n_unreadable >= 4
         and last
