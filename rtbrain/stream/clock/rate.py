@@ -256,9 +256,13 @@ class ArrivalClock:
         elif not self._broken:
             self._origin = self._least_origin(now_s - (n_samples - 1) / self._sfreq_hz, now_s)
 
-    def break_off(self) -> None:
-        """Note that the next samples do not follow on the ones before: some were lost."""
+    def break_off(self, next_number: int | None = None) -> None:
+        """Note that the next samples do not follow on the ones before.
+
+        Some were lost, and those from `next_number` on too, though they had arrived.
+        """
         self._broken = not math.isnan(self._origin)
+        self._n_newest = self._n_newest if next_number is None else next_number
 
     def resume(self, now_s: float) -> int | None:
         """Samples lost in a pause, to add to the numbers that follow; None while it lasts."""

@@ -305,7 +305,7 @@ class FieldTripSource:
         self._read, self._newest = n_there, None
         self._last_read = None
         self._markers.n_read = header.n_events
-        self._clock.break_off()
+        self._clock.break_off(self._base + self._read)
 
     def _refuse(self, reason: str) -> None:
         self._link = None

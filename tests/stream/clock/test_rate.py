@@ -85,3 +85,12 @@ def test_a_break_costs_one_sample_at_least():
     clock.arrived(3232, now)
     assert clock.resume(now) is None
     assert clock.resume(now + 0.3) == 1
+
+
+def test_samples_that_arrived_and_were_never_fetched_do_not_hide_a_restart():
+    clock = ArrivalClock(100.0)
+    clock.arrived(100, 10.0)
+    clock.break_off(60)
+    clock.arrived(70, 15.0)
+    assert clock.resume(15.0) is None
+    assert clock.resume(15.3) == 530  # as many as 15 s hold, but for the 70 and the first second
