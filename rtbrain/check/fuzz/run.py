@@ -1,7 +1,6 @@
 """Feed damaged input to everything that reads what others wrote; see that it is only refused."""
 
 import multiprocessing
-import os
 import resource
 import signal
 import time
@@ -149,7 +148,8 @@ def _try_all(
     folder: Path,
     keep: Path | None,
 ) -> None:
-    end_with_parent(os.getppid())
+    if (parent := multiprocessing.parent_process()) is not None:
+        end_with_parent(parent.pid)  # which may be gone by now
     read_sound(name, sound, folder / "input")  # the first time is slow
     own = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (own + _MAX_ADDRESSES, resource.RLIM_INFINITY))
