@@ -110,6 +110,7 @@ class ConnectionWorker:
         self.events: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._search: object = None  # the one under way; another, or none, ends it
         self._refused: deque[str] = deque(maxlen=_MAX_REFUSED)
         self._reported: set[str] = set()  # the last several that match
@@ -125,21 +126,40 @@ class ConnectionWorker:
 
     def find(self, timeout_s: float) -> None:
         """Look for the only stream that matches and read its header: accepted, failed, refused."""
-        self._jobs.put(lambda: self._find(timeout_s))
+        search = self._begin_search()
+        self._jobs.put(lambda: self._find(timeout_s, search))
 
     def open(self, link: ConnectedStream, requirements: StreamRequirements) -> None:
         """Open its data connection, or else look for one that meets the requirements."""
-        search = self._search = object()
+        search = self._begin_search()
         self._jobs.put(lambda: self._open_or_look(link, requirements, search))
 
     def reconnect(self, lost: Candidate | None, requirements: StreamRequirements) -> None:
         """Look until one that meets the requirements is open: first for the one that was lost."""
-        search = self._search = object()
+        search = self._begin_search()
         self._jobs.put(lambda: self._look(lost, requirements, search))
 
     def rest(self) -> None:
-        """Look no further; what is open by then is still reported."""
-        self._search = None
+        """Look no further, and report no more of it."""
+        self._begin_search()
+
+    def _begin_search(self) -> object:
+        """End the search under way, with all that it has reported."""
+        with self._lock:
+            search = self._search = object()
+            while not self.events.empty():
+                event = self.events.get()
+                if isinstance(event, HeaderAccepted | ConnectionOpened):
+                    self.close(event.link.inlet)
+        return search
+
+    def _report(self, event: ConnectionEvent, search: object) -> bool:
+        """Report an event of a search; False where the search has ended."""
+        with self._lock:
+            if self._search is not search:
+                return False
+            self.events.put(event)
+            return True
 
     def close(self, inlet: Inlet) -> None:
         """Let go of an inlet, which may block."""
@@ -168,16 +188,16 @@ class ConnectionWorker:
             if isinstance(event, HeaderAccepted | ConnectionOpened):
                 event.link.inlet.close()
 
-    def _find(self, timeout_s: float) -> None:
+    def _find(self, timeout_s: float, search: object) -> None:
         self._sole = None
         try:
             candidate = self._query.only(timeout_s, self._stop.is_set)
         except StreamError as error:
-            self.events.put(ConnectionFailed(Problem.REFUSED, error))
+            self._report(ConnectionFailed(Problem.REFUSED, error), search)
             return
-        link = self._connect(candidate)
+        link = self._connect(candidate, search)
         if link is not None:
-            self.events.put(HeaderAccepted(link))
+            self._report(HeaderAccepted(link), search)
             self._watch_for_second(link)
 
     def _open_or_look(
@@ -193,17 +213,17 @@ class ConnectionWorker:
         self._requirements = requirements
         pause_s = _FIRST_PAUSE_S
         while self._search is search and not self._stop.is_set():
-            candidate = self._sole_candidate(lost)
+            candidate = self._sole_candidate(lost, search)
             if candidate is None:
                 self._stop.wait(_BETWEEN_S)
                 continue
-            link = self._connect(candidate)
+            link = self._connect(candidate, search)
             if link is not None and self._open(link, search):
                 return
             self._stop.wait(pause_s)
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
-    def _sole_candidate(self, lost: Candidate | None) -> Candidate | None:
+    def _sole_candidate(self, lost: Candidate | None, search: object) -> Candidate | None:
         """The stream that was lost, if it answers, else the only other one that there is."""
         if lost is not None and lost.uid not in self._refused:
             again = self._query.again(lost, _AGAIN_S)
@@ -217,13 +237,13 @@ class ConnectionWorker:
             if error is None:
                 found.append(one)
             else:
-                self._refuse(one, error)
+                self._refuse(one, error, search)
         if len(found) == 1:
             return found[0] if found[0].seen_s >= _SETTLE_S else None
         uids = {one.uid for one in found}
         if uids != self._reported and _are_there(found):
             several = self._query.ambiguous_error(found)
-            self.events.put(ConnectionFailed(Problem.REFUSED, several))
+            self._report(ConnectionFailed(Problem.REFUSED, several), search)
             self._reported = uids
         return None
 
@@ -261,18 +281,17 @@ class ConnectionWorker:
             return error
         return None
 
-    def _connect(self, candidate: Candidate) -> ConnectedStream | None:
-        if self._stop.is_set():
+    def _connect(self, candidate: Candidate, search: object) -> ConnectedStream | None:
+        if self._stop.is_set() or not self._report(ConnectionStarted(candidate), search):
             return None
-        self.events.put(ConnectionStarted(candidate))
         self._reported = set()
         try:
             inlet = self._query.connect(candidate)
         except StreamLostError as error:
-            self.events.put(ConnectionFailed(Problem.UNREACHABLE, error))
+            self._report(ConnectionFailed(Problem.UNREACHABLE, error), search)
             return None
         except RtbrainError as error:
-            self._refuse(candidate, error)
+            self._refuse(candidate, error, search)
             return None
         row = candidate.row
         try:
@@ -284,16 +303,16 @@ class ConnectionWorker:
             )
         except StreamError as error:
             inlet.close()
-            self._refuse(candidate, error)
+            self._refuse(candidate, error, search)
             return None
         # Only now: a counter is of one rate, and the rate has been checked.
         inlet.counter = self._counter
         return ConnectedStream(candidate, inlet, binding)
 
-    def _refuse(self, candidate: Candidate, error: RtbrainError) -> None:
+    def _refuse(self, candidate: Candidate, error: RtbrainError, search: object) -> None:
         # A header does not change while its sender runs: it is judged once.
         self._refused.append(candidate.uid)
-        self.events.put(ConnectionFailed(Problem.REFUSED, error))
+        self._report(ConnectionFailed(Problem.REFUSED, error), search)
 
     def _open(self, link: ConnectedStream, search: object) -> bool:
         """Open its data connection; True where nothing is left to look for."""
@@ -301,13 +320,12 @@ class ConnectionWorker:
             link.inlet.open()
         except StreamError as error:
             link.inlet.close()
-            self.events.put(ConnectionFailed(Problem.UNREACHABLE, error))
+            self._report(ConnectionFailed(Problem.UNREACHABLE, error), search)
             return False
-        if self._search is not search:
+        if self._report(ConnectionOpened(link), search):
+            self._watch_for_second(link)
+        else:
             link.inlet.close()
-            return True
-        self.events.put(ConnectionOpened(link))
-        self._watch_for_second(link)
         return True
 
 

@@ -17,8 +17,8 @@ _BYTES = {"double64": 8, "int64": 8, "int16": 2, "int8": 1}
 class LinkSpeed:
     """Reports the rate of the data and that of the link where the signal falls behind.
 
-    It does where for 5 s the newest sample is more than 1 s old, and less of the signal arrives than
-    was made meanwhile, although nothing waits here to be read.
+    It does where for 5 s the newest sample is more than 1 s old, and less of the signal arrives
+    than was made meanwhile, although nothing waits here to be read.
     """
 
     def __init__(self, n_channels: int, sample_format: str, sfreq_hz: float) -> None:

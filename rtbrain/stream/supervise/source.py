@@ -24,7 +24,7 @@ from rtbrain.stream.supervise.connection import (
     Problem,
 )
 from rtbrain.stream.supervise.link_speed import LinkSpeed
-from rtbrain.stream.supervise.query import Candidate, StreamQuery
+from rtbrain.stream.supervise.query import StreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
 from rtbrain.types import Chunk, Montage, empty_chunk
@@ -101,7 +101,7 @@ class SupervisedSource:
         self._silent: ConnectedStream | None = None  # they did, and may again
         self._first: ConnectedStream | None = None  # that `connect` found, until it is lost
         self._reported: ConnectedStream | None = None
-        self._begun = self._searching = False
+        self._begun = False
         self._was_live = False
         self._fresh = False
         self._last_at = self._left_at = clock()
@@ -123,7 +123,6 @@ class SupervisedSource:
         the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
-        self._searching = True
         self._worker.find(timeout_s)
         while self._ready is None:
             if stop() or self.state is StreamState.STOPPING:
@@ -173,7 +172,7 @@ class SupervisedSource:
         elif not self._begun:
             self._machine.report(StreamState.WAITING.value)
             self._begun = True
-            self._search(None)
+            self._worker.reconnect(None, self._requirements)
 
     def _check_for_second(self) -> None:
         """Refuse a second stream that matches, seen while the first is connected."""
@@ -221,7 +220,7 @@ class SupervisedSource:
         self._worker.rest()
         if self._link is not None:
             self._worker.close(self._link.inlet)
-        self._link, self._silent, self._searching = link, None, False
+        self._link, self._silent = link, None
         self._left_at, self._fresh = self._clock(), True
         if link is not self._reported:
             self._report_connected(link)
@@ -237,11 +236,7 @@ class SupervisedSource:
                 self._requirements = self._requirements_before
                 self._machine.to(StreamState.REFUSED, reason=str(error))
                 self._worker.close(link.inlet)
-                self._search(None)
-            case ConnectionOpened(link) if not self._searching:
-                self._worker.close(link.inlet)  # samples came from the silent one meanwhile
-            case _ if not self._searching:
-                pass
+                self._worker.reconnect(None, self._requirements)
             case ConnectionStarted(candidate):
                 self._machine.to(StreamState.CONNECTING, stream=str(candidate.row))
             case ConnectionFailed(Problem.UNREACHABLE, error):
@@ -251,17 +246,13 @@ class SupervisedSource:
             case HeaderAccepted(link):
                 self._ready = link
             case ConnectionOpened(link):
-                self._link, self._searching = link, False
+                self._link = link
                 self._last_at = self._left_at = self._clock()
                 self._amplitude.reset()
                 self._fresh = True
                 if link is not self._reported:
                     self._report_connected(link)
                 self._machine.to(StreamState.WARMING)
-
-    def _search(self, lost: Candidate | None) -> None:
-        self._searching = True
-        self._worker.reconnect(lost, self._requirements)
 
     @property
     def _away(self) -> StreamState:
@@ -323,7 +314,7 @@ class SupervisedSource:
     def _lose(self, link: ConnectedStream, reason: str) -> None:
         self._link = self._first = None
         self._machine.to(self._away, reason=reason)
-        self._search(link.candidate)
+        self._worker.reconnect(link.candidate, self._requirements)
 
     def _arrived(self, chunk: Chunk) -> Chunk:
         self._last_at = self._clock()

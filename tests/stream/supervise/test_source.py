@@ -1,9 +1,10 @@
 import itertools
+import threading
 
 import numpy as np
 import pytest
 
-from rtbrain.errors import MontageError, StreamError
+from rtbrain.errors import MontageError, StreamError, StreamLostError
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, montage_of
@@ -263,6 +264,40 @@ def test_what_a_new_connection_holds_is_dropped_uncounted_where_the_silent_one_i
     assert (chunk.gap, chunk.first_sample) == (0, 130)
     assert bedside.source.counter.report.lost == 0
     assert bedside.source.counter.report.received == 140
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_what_a_search_that_is_over_still_finds_or_not_is_nobodys_concern(bedside, answers):
+    bedside.live()
+    old, connect = bedside.world.inlets[0], bedside.world.connect
+    connecting, go_on = threading.Event(), threading.Event()
+
+    def slow(candidate):
+        connecting.set()
+        go_on.wait(DEADLINE_S)
+        bedside.world.connect = connect
+        if answers:
+            return connect(candidate)
+        raise StreamLostError("did not answer")
+
+    bedside.world.connect = slow
+    fall_silent(bedside)
+    bedside.world.put("a")
+    assert connecting.wait(DEADLINE_S)
+    bedside.give(20, 30, inlet=old)
+    bedside.until_state(StreamState.LIVE)
+    fall_silent(bedside)
+    go_on.set()
+    bedside.wait(0.2)
+    assert bedside.source.state is StreamState.LOST
+    bedside.world.put("a")
+    bedside.until_state(StreamState.WARMING)
+    bedside.give(120, 10)
+    (chunk,) = bedside.until_state(StreamState.LIVE)
+    assert chunk.gap == 70
+    *others, newest = bedside.world.inlets
+    bedside.until(lambda: all(inlet.closed for inlet in others))
+    assert not newest.closed
 
 
 def test_a_silent_connection_that_breaks_is_let_go_of_and_the_search_goes_on(bedside):
