@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from rtbrain.check.faults.rig import (
     FaultCase,
     Finding,
     Rig,
+    StatusListener,
     joined,
 )
 from rtbrain.check.fuzz.run import read_sound, try_input
@@ -69,6 +71,14 @@ _ENDED_S = 15.0
 _RESERVE = "\n[tuning]\nOutletBufferReserveMs = 1\nOutletBufferReserveSamples = 1\n"
 
 
+def _was_refused(received: StatusListener, since_s: float) -> bool:
+    return received.event("refused", since_s) is not None
+
+
+def _is_valid(received: StatusListener, since_s: float) -> bool:
+    return bool(received.valid_after(since_s))
+
+
 def absurd_headers(rig: Rig) -> Finding:
     """Let senders of absurd rates and sizes take the place of the amplifier, and go again."""
     name = new_stream_name()
@@ -81,15 +91,11 @@ def absurd_headers(rig: Rig) -> Finding:
         for what, claim in _CLAIMS.items():
             gone_s = sender.end()
             with _claiming(rig, name, claim):
-                refused = received.until(
-                    lambda since=gone_s: received.event("refused", since) is not None, BACK_WITHIN_S
-                )
+                refused = received.until(partial(_was_refused, received, gone_s), BACK_WITHIN_S)
                 grown = (resident_kib(process.pid) - before_kib) / 1024
             sender.begin()
             back_s = received.clock()
-            back = received.until(
-                lambda since=back_s: bool(received.valid_after(since)), BACK_WITHIN_S
-            )
+            back = received.until(partial(_is_valid, received, back_s), BACK_WITHIN_S)
             observed = (
                 f"{what}: {'refused' if refused else 'NOT REFUSED'}, memory {grown:+.1f} MiB, "
             )

@@ -210,6 +210,26 @@ class _Outlet:
         """Nothing is held."""
 
 
+@dataclass(slots=True)
+class _Stepping:
+    """A source on the virtual clock, which goes on where a pull would wait, and only there."""
+
+    source: SupervisedSource
+    clock: VirtualClock
+
+    @property
+    def montage(self) -> Montage:
+        return self.source.montage
+
+    def pull(self, timeout_s: float) -> Chunk | None:
+        if timeout_s > 0:
+            self.clock.now_s += _STEP_S
+        return self.source.pull(timeout_s)
+
+    def close(self) -> None:
+        self.source.close()
+
+
 @contextmanager
 def simulated_world(
     rig: Rig,
@@ -232,14 +252,7 @@ def simulated_world(
     for source_id in source_ids:
         network.begin(source_id=source_id)
 
-    def run(stop: Callable[[], bool]) -> None:
-        def step() -> bool:
-            clock.now_s += _STEP_S
-            return stop()
-
-        pipeline.run(step)
-
-    listener = StatusListener(clock, run)
+    listener = StatusListener(clock, lambda stop: pipeline.run(stop))
     outlet = _Outlet(listener)
     report = StatusReport(outlet)
     source = SupervisedSource(
@@ -256,7 +269,7 @@ def simulated_world(
     )
     pipeline = build_live(
         build_decoder(bundle, montage, on_event=outlet.emit),
-        source,
+        _Stepping(source, clock),
         (outlet, report),
         report,
         latest_only=True,
