@@ -32,6 +32,7 @@ _N_NUMBERS = 1 << 24  # that float32 tells apart
 CLOCK_AHEAD_S = 100_000
 # A queue of a second, as in a router that buffers too much.
 _SLOW = "tbf rate {:.0f}kbit burst 16kb latency 1000ms"
+_FAST = "tbf rate 10gbit burst 10mb latency 1000ms"
 _LSL_SETTINGS = "[multicast]\nResolveScope = link\n[lab]\nSessionID = {}\n[log]\nlevel = -3\n"
 # Lets a clock run at another pace from a moment on; for LD_PRELOAD.
 _DRIFT = """
@@ -102,13 +103,14 @@ class TwoHosts:
 
     def slow(self, kbit_s: float) -> None:
         """Let no more than that through to the receiver."""
-        self._run_there(
-            "tc", "qdisc", "add", "dev", self._cable[0], "root", *_SLOW.format(kbit_s).split()
-        )
+        self._shape(_SLOW.format(kbit_s))
 
     def fast(self) -> None:
-        """Let all through again."""
-        self._run_there("tc", "qdisc", "del", "dev", self._cable[0], "root")
+        """Let all through again, and what waits in the queue first."""
+        self._shape(_FAST)
+
+    def _shape(self, shape: str) -> None:
+        self._run_there("tc", "qdisc", "replace", "dev", self._cable[0], "root", *shape.split())
 
     def move_sender(self, number: int) -> None:
         """Give the sender's host another address."""
