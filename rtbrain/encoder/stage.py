@@ -168,8 +168,8 @@ class StreamingEncoderStage:
         if n_hops is None:
             self._runtime.reset()
             self._known[:] = False
-            finite: Mask = np.isfinite(data).all(axis=2)  # [C, T]
-            joining = np.asarray(good & ~finite.all(axis=1))
+            finite: Mask = np.asarray(np.isfinite(data).all(axis=2))  # [C, T]
+            joining = good & ~finite.all(axis=1)
             there = np.where(joining, _n_newest(finite) // length, 0)
             n_hops = int(there.max())
             # What a channel is not to know stays in its memory, masked: it must be a number.
