@@ -124,7 +124,7 @@ def test_a_raw_of_mne_becomes_microvolts_with_its_kinds_positions_events_and_bad
         (DATA, {}, SettingsError, "needs sfreq_hz and names"),
         ((DATA, 100, ["A1"]), {}, RecordingError, "one per channel"),
         ((DATA, 100, ["A1", "A1"]), {}, MontageError, "labels repeat"),
-        ((DATA, 0, ["A1", "A2"]), {}, MontageError, "above 0 Hz"),
+        ((DATA, 0, ["A1", "A2"]), {}, MontageError, "more than 0"),
         ((DATA, 100, ["A1", "A2"]), {"sfreq_hz": 100}, SettingsError, "the tuple holds"),
         ((DATA[0], 100, ["A1"]), {}, RecordingError, "channels, samples"),
         ((DATA > 3, 100, ["A1", "A2"]), {}, RecordingError, "real numbers"),

@@ -55,7 +55,9 @@ def recipe_of(**changes: object) -> Recipe:
 
 
 def front_end(montage, on_event, recipe: Recipe | None = None):
-    return build_feature_pipeline(recipe or recipe_of(), montage, on_event=on_event)
+    return build_feature_pipeline(
+        recipe or recipe_of(), montage, on_event=on_event, whole_windows=True
+    )
 
 
 def header_of(**values: object) -> CorpusManifest:

@@ -12,15 +12,14 @@ from rtbrain.view.health.indicators import stream_indicator
 from rtbrain.view.streams.choice import choose_streams, explain_mismatch
 from rtbrain.view.streams.session import ViewSession
 from tests.conftest import montage_of
+from tests.view.streams.test_choice import info, texts
 from tests.view.streams.test_session import (
     SFREQ_HZ,
     Sender,
     feed_of,
-    info,
     is_state,
     live,
     poll_until,
-    texts,
 )
 
 HERE = montage_of(4, SFREQ_HZ)
