@@ -161,7 +161,7 @@ def _read_only(disk: _SmallDisk, folder: Path) -> Finding:
     if os.access(disk.folder, os.W_OK):
         return "a read-only folder: not tried, for this user may write to any", True
     log = folder / "read-only.log"
-    with running_command(["record", str(disk.folder / "second.xdf")], log) as process:
+    with running_command(["record", str(disk.folder / "second.xdf"), "--all"], log) as process:
         code = process.wait(START_S)
     message = last_line(log).replace(str(disk.folder), "FOLDER")
     return f"a read-only folder: {message!r}", code == 2 and "cannot be written to" in message
