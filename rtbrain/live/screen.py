@@ -131,7 +131,9 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
 
 def _word(event: str, key: str, value: Any) -> str:
     if (event, key) in _WORDS:
-        return _WORDS[event, key](value)
+        with contextlib.suppress(TypeError, ValueError, AttributeError):
+            return _WORDS[event, key](value)
+        return _plain(value)  # of another kind than its sender means
     if key in _COUNTS:
         return _COUNTS[key].format(value) if value else ""
     return _plain(value)

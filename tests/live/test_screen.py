@@ -26,6 +26,8 @@ EVENTS = [
     ("stopped", {"streams": {}, "dropped": 2, "clean_end": False},
      "no stream was recorded; 2 samples dropped; the file may be incomplete"),
     ("clock", {"samples": 3}, ""),
+    ("rate", {"effective_rate_hz": None, "nominal_rate_hz": 512.0},
+     "the stream's true rate is None Hz: resampled to 512 Hz"),
     ("something_new", {"is_good": True, "of": ["a", 1.25], "by": {"x": None}},
      "something new: is good yes, of a, 1.25, by x None"),
 ]  # fmt: skip

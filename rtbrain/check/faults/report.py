@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 from rich.table import Table
@@ -73,10 +74,10 @@ def write_rows(file: Path, rows: Sequence[FaultRow | PeerObservation]) -> None:
 
 
 def write_markdown(file: Path, rows: Sequence[FaultRow]) -> None:
-    """Put the rows in the place of the table in a Markdown file, or write one with them alone."""
+    """Put the rows in the place of the first table of a Markdown file, or write them alone."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     before, _, rest = text.partition("| # |")
-    after = rest[rest.rfind("|\n") + 2 :]
+    after = "".join(dropwhile(lambda line: line.startswith("|"), ("|" + rest).splitlines(True)))
     lines = [
         f"| {row.label} | {_cell(row.fault)} | {_cell(row.observed)} | {row.verdict} |"
         for row in rows

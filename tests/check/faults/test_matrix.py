@@ -106,13 +106,15 @@ def test_rows_replace_the_table_of_a_document_and_nothing_else(tmp_path: Path) -
         FaultRow(2, "late", "found", "no", None, "", 1.0),
     ]
     file = tmp_path / "faults.md"
-    file.write_text("# Faults\n\n| # | old | |\n| --- | --- | --- |\n| 1 | x | |\n\nAfter.\n")
+    file.write_text(
+        "# Faults\n\n| # | old | |\n| --- | --- | --- |\n| 1 | x | |\n\nAfter.\n\n| a |\n"
+    )
     write_markdown(file, rows)
     lines = file.read_text().splitlines()
     assert lines[:3] == ["# Faults", "", "| # | fault | observed | |"]
     assert lines[4].startswith("| 1 L | vanished | a\\|b &lt;c>xxx")
     assert lines[4].endswith("xxx... | pass |")
-    assert lines[5:] == ["| 2 | late | no | not run |", "", "After."]
+    assert lines[5:] == ["| 2 | late | no | not run |", "", "After.", "", "| a |"]
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
