@@ -5,6 +5,8 @@ The sender lives in the process of the matrix, so that what it sent is known to 
 
 import contextlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from rtbrain.check.faults.rig import SIGNAL_S, Rig, StatusListener, World, patie
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import SignalOutlet
-from rtbrain.processes import last_line, resident_kib, running_command
+from rtbrain.processes import last_line, resident_kib, running_command, start_child
 from rtbrain.stream.lsl.decodes import DecodeListener
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Floats, Ints, Montage
@@ -205,3 +207,21 @@ def lsl_world(
             )
     finally:
         sender.end()
+
+
+@contextmanager
+def running_script(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run Python code in a process of its own until the block ends, from its first line on."""
+    process = start_child(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        if process.stdout is not None:
+            process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,8 +1,8 @@
 """Two hosts on one machine: network namespaces, joined by a switch whose cable can be pulled.
 
 The sender's own cable stays plugged: where it is not, the kernel knows, and TCP resumes at once.
-This process, and what it starts, is the host of the decoder; the sender runs on the other. LSL is
-told so by its settings, which it reads once: no row that uses LSL may have run before.
+This process, and what it starts, is the host of the decoder; the sender runs on the other. LSL
+learns so from its settings, which it reads once: no row that uses LSL may have run before.
 """
 
 import ctypes

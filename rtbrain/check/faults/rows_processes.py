@@ -3,10 +3,7 @@
 import contextlib
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -17,10 +14,11 @@ from rtbrain.check.faults.live import (
     listen_to,
     new_stream_name,
     patient_sender,
+    running_script,
 )
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
 from rtbrain.outlet import DecodeOutlet
-from rtbrain.processes import resident_kib, running_command, start_child
+from rtbrain.processes import resident_kib, running_command
 from rtbrain.types import Decode, Quality
 
 _N_PUSHED = 100_000
@@ -52,25 +50,11 @@ def unread_outlet(rig: Rig) -> Finding:
     ) as outlet:
         if not rig.lsl:
             return _push_many(outlet, rig)
-        with _deaf_listener(name) as process:
+        with running_script(_DEAF_LISTENER, name) as process:
             if not outlet.has_listeners:
                 return "the listener did not connect", False
             process.send_signal(signal.SIGSTOP)
             return _push_many(outlet, rig)
-
-
-@contextmanager
-def _deaf_listener(source_id: str) -> Iterator[subprocess.Popen[str]]:
-    process = start_child(
-        [sys.executable, "-c", _DEAF_LISTENER, source_id], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        if process.stdout is not None:
-            process.stdout.readline()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _push_many(outlet: DecodeOutlet, rig: Rig) -> Finding:

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -19,6 +18,7 @@ from rtbrain.check.faults.live import (
     listen_to,
     new_stream_name,
     patient_sender,
+    running_script,
     sending,
 )
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, StatusListener, joined
@@ -194,7 +194,7 @@ def hostile_texts(rig: Rig) -> Finding:
     with ExitStack() as stack:
         stack.enter_context(sending(patient_sender(rig, name)))
         window = stack.enter_context(_window(name, name))
-        stranger = stack.enter_context(_stranger(status_name(name)))
+        stranger = stack.enter_context(running_script(_STRANGER, status_name(name)))
         live = window.until(lambda: feed_of(window.session.feeds, "status").state == "live")
         if not live:
             return "the window did not find the status stream", False
@@ -231,23 +231,6 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in _texts(item)]
     return [value] if isinstance(value, str) else []
-
-
-@contextmanager
-def _stranger(stream: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _STRANGER, stream],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        if process.stdout is not None:
-            process.stdout.readline()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _tell(process: subprocess.Popen[str]) -> None:

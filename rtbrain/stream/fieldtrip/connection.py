@@ -1,6 +1,6 @@
 """The protocol of a FieldTrip buffer over TCP: requests go ahead, answers are taken as they come.
 
-No call waits longer than it is told to, whatever the server does.
+No call waits longer than its limit, whatever the server does.
 """
 
 import contextlib
