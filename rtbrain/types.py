@@ -16,6 +16,7 @@ from rtbrain.errors import MontageError, list_words
 from rtbrain.stream_names import require_labels, require_plausible
 
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
+TRIGGER_KIND = "stim"  # codes, whose numbers no unit and no scale changes
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

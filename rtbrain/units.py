@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
-from rtbrain.types import CONTACT_KINDS, Chunk, Doubles, Floats, Montage
+from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Chunk, Doubles, Floats, Montage
 
 MICROVOLTS_PER_VOLT = 1e6
 _MICROVOLTS = {
@@ -38,6 +38,12 @@ def require_voltage(unit: str) -> float:
     if factor is None:
         raise SettingsError(f"unit: expected a unit of voltage such as microvolts, got {unit!r}")
     return factor
+
+
+def keep_codes(kinds: Sequence[str], factors: Doubles | float) -> Doubles:
+    """Factors, float64 [n_channels], but 1 for trigger channels: their numbers are codes."""
+    is_code = np.array([kind == TRIGGER_KIND for kind in kinds], np.bool_)
+    return np.where(is_code, 1.0, factors)
 
 
 def to_microvolts(values: npt.NDArray[Any], factors: Doubles | float) -> Floats:

@@ -3,6 +3,7 @@
 import configparser
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from rtbrain.errors import RecordingError, list_words, one_line
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.recording import Event, Recording, capture_warnings
-from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import MICROVOLTS_PER_VOLT, microvolts_per, place_channels
+from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
+from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
 
 # What MNE-Python's parsers raise on truncated and foreign files.
 _UNREADABLE = (
@@ -45,7 +46,7 @@ def read_mne(path: Path) -> Recording:
         sidecars.kinds.get(name, kind)
         for name, kind in zip(names, raw.get_channel_types(), strict=True)
     )
-    factors, unitless = _factors(raw, path, sidecars, notes)
+    factors, unitless = _factors(raw, kinds, path, sidecars, notes)
     placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
     if not sidecars.positions:
         placed = positions_from_info(raw.info)
@@ -75,7 +76,7 @@ def recording_of_raw(raw: Any) -> Recording:
     """Recording of an ``mne.io.Raw``: volts become microvolts, annotations events."""
     montage = montage_from_info(raw.info)
     volts = np.array([channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]])
-    factors = np.where(volts, MICROVOLTS_PER_VOLT, 1.0)[:, np.newaxis]
+    factors = keep_codes(montage.kinds, np.where(volts, MICROVOLTS_PER_VOLT, 1.0))[:, np.newaxis]
     read = partial(_samples, raw, Path("the Raw"), factors)
     bad = tuple(raw.info["bads"])
     return Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
@@ -149,15 +150,21 @@ def _slower_channels(path: Path, notes: list[str]) -> list[str]:
 
 
 def _factors(
-    raw: Any, path: Path, sidecars: Sidecars, notes: list[str]
+    raw: Any, kinds: Sequence[str], path: Path, sidecars: Sidecars, notes: list[str]
 ) -> tuple[Times, tuple[str, ...]]:
     """Factors of MNE-Python's numbers, float64 [n_channels, 1], and the channels without a unit."""
     # MNE-Python keeps the header's units here and nowhere else; FIF files have none.
     headers: dict[str, str] = raw._orig_units or {}
     factors = np.ones((len(raw.ch_names), 1))
     unitless, disagreeing = [], []
-    for row, channel in enumerate(raw.info["chs"]):
+    for row, (channel, kind) in enumerate(zip(raw.info["chs"], kinds, strict=True)):
         name = channel["ch_name"]
+        if kind == TRIGGER_KIND:
+            # MNE-Python leaves the numbers of its own trigger channels alone.
+            own = channel["kind"] == FIFF.FIFFV_STIM_CH or channel["unit"] != FIFF.FIFF_UNIT_V
+            unit = None if own else microvolts_per(headers.get(name, ""))
+            factors[row] = MICROVOLTS_PER_VOLT / unit if unit else 1.0
+            continue
         volts = channel["unit"] == FIFF.FIFF_UNIT_V
         header = headers.get(name, "V" if volts else "")
         beside = sidecars.units.get(name, "")

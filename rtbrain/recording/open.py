@@ -18,8 +18,8 @@ from rtbrain.recording.bids import find_recording
 from rtbrain.recording.recording import MNE_SUFFIXES, Event, Recording, map_array
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSignal
-from rtbrain.types import CONTACT_KINDS, Floats, Montage
-from rtbrain.units import amplitude_uv, find_wrong_unit
+from rtbrain.types import CONTACT_KINDS, Doubles, Floats, Montage
+from rtbrain.units import amplitude_uv, find_wrong_unit, keep_codes
 
 SYNTHETIC = "synthetic:"
 # By suffix: a module of this package, its function, and the option that it takes.
@@ -99,7 +99,8 @@ def read(
         recording = replace(recording, events=tuple(in_order))
     if scale == 1:
         return recording
-    return replace(recording, reader=partial(_scaled, recording.reader, scale))
+    factors = keep_codes(recording.montage.kinds, scale)[:, np.newaxis]
+    return replace(recording, reader=partial(_scaled, recording.reader, factors))
 
 
 def _opened(
@@ -214,8 +215,8 @@ def _part(array: np.ndarray[Any, Any], start: int, stop: int) -> Floats:
     return np.array(array[:, start:stop], np.float32, order="C")
 
 
-def _scaled(reader: Any, scale: float, start: int, stop: int) -> Floats:
-    scaled: Floats = np.multiply(reader(start, stop), scale, dtype=np.float64).astype(np.float32)
+def _scaled(reader: Any, factors: Doubles, start: int, stop: int) -> Floats:
+    scaled: Floats = np.multiply(reader(start, stop), factors, dtype=np.float64).astype(np.float32)
     return scaled
 
 

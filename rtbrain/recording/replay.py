@@ -10,6 +10,7 @@ import numpy as np
 from rtbrain.errors import SettingsError
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Chunk, Floats, Ints, Times
+from rtbrain.units import keep_codes
 
 _BLOCK_S = 1.0
 # Senders send in bursts: a stall that ends in a burst within this time lost no sample.
@@ -72,6 +73,7 @@ class ReplaySource:
         self.montage = recording.montage if names is None else recording.montage.pick(names)
         self._chunk_samples = chunk_samples
         self._scale = scale
+        self._factors = keep_codes(self.montage.kinds, scale)[:, np.newaxis]
         self._loop = loop
         self._rng = None if chunk_seed is None else np.random.default_rng(chunk_seed)
         self._start, self._stop = _stretch(recording, start_s, stop_s)
@@ -178,7 +180,7 @@ class ReplaySource:
         if self._rows is not None:
             block = block[self._rows]
         if self._scale != 1:
-            block = np.multiply(block, self._scale, dtype=np.float64).astype(np.float32)
+            block = np.multiply(block, self._factors, dtype=np.float64).astype(np.float32)
         self._block_start, self._block = start, block
 
 

@@ -36,7 +36,7 @@ from rtbrain.recording.xdf.samples import (
 )
 from rtbrain.stream_names import is_status, require_plausible
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
+from rtbrain.units import keep_codes, microvolts_per, parse_position, place_channels, to_microvolts
 
 Texts = list[tuple[float, str]]
 
@@ -247,7 +247,7 @@ def _montage(
         notes.append(
             f"{path.name} gives no unit of voltage for {list_words(unknown)}: taken as microvolts"
         )
-    factors = np.array([microvolts_per(unit) or 1.0 for unit in units])
+    factors = keep_codes(kinds, np.array([microvolts_per(unit) or 1.0 for unit in units]))
     places = [[_text(node, f"location/{axis}") for axis in "XYZ"] for node in nodes]
     positions = place_channels(
         names, {name: parse_position(place) for name, place in zip(names, places, strict=True)}

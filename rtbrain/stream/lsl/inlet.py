@@ -24,7 +24,7 @@ from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header, require_plausible_stream
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
-from rtbrain.units import to_microvolts
+from rtbrain.units import keep_codes, to_microvolts
 
 ANSWER_S = 3.0
 _CHUNK_S = 0.25
@@ -175,7 +175,7 @@ class LslSource:
         self.montage: Montage = header.montage
         self.origin = header.origin
         self.notes = header.notes
-        self._factors = header.factors * scale
+        self._factors = keep_codes(self.montage.kinds, header.factors * scale)
         n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))
