@@ -1,0 +1,25 @@
+"""What a channel is, by its label, type and unit: used by every reader of files and streams."""
+
+from rtbrain.channels.kinds import assign_kinds, kind_of, left_out_note
+from rtbrain.channels.labels import (
+    Matched,
+    Place,
+    complete_labels,
+    find_labels,
+    match_labels,
+    place_of,
+    places_of,
+)
+
+__all__ = [
+    "Matched",
+    "Place",
+    "assign_kinds",
+    "complete_labels",
+    "find_labels",
+    "kind_of",
+    "left_out_note",
+    "match_labels",
+    "place_of",
+    "places_of",
+]

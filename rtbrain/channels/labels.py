@@ -1,0 +1,216 @@
+"""Labels of channels: places on shafts, labels of their own, rows of tables, patterns."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from rtbrain.errors import SettingsError, list_words, plain_text
+
+_CHARACTERS = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\u0060\u00b4", "'")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+)
+_PREFIX = re.compile(r"(?:[si]?eeg|ecog|lfp|dbs|pol)[ _:.-]+(?=.*[^\W\d_])", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"\s*[-/:_ ]+\s*(?:ref\d*|reference|avg?|aver(?:age)?|car|mean|com(?:mon)?|le|org|gnd|g[12]|"
+    r"m[12]|a1\W?a2|[afcpo]?[fcpo]z)$",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"(?P<stem>.*?)[_ .-]*(?P<number>\d{1,4})(?P<prime>'*)")
+_PAIR = re.compile(r"(?P<first>.*?\d+'*)\s*-\s*(?P<second>[^\W\d].*?\d+'*)")
+_COPY = re.compile(r"(?P<first>.*\d'*)-(?P<copy>\d{1,2})")
+# So many labels with one second contact have it as their reference.
+_SHARED = 3
+
+
+class Place(NamedTuple):
+    """Where a label says that a contact lies: ``A'3`` is number 3 of shaft ``A'``.
+
+    `pair`: the label names a difference of two contacts, of which this is the first. `copy`: number
+    of a label that is repeated, 0 for the first.
+    """
+
+    shaft: str
+    number: int
+    pair: bool = False
+    copy: int = 0
+
+
+def places_of(labels: Sequence[str]) -> list[Place | None]:
+    """Place of each label, as clinics and amplifiers write them; None where it names none.
+
+    ``EEG A1-Ref``, ``POL A1``, ``A01``, ``*A1`` and ``iEEG_A_1`` are number 1 of shaft A. What
+    stands behind ``-`` is a reference where it has no number, is a usual one, or follows three
+    labels or more; else the label is a pair. ``A2-1`` repeats ``A2-0``, as MNE-Python writes it.
+    """
+    plain = [plain_label(label) for label in labels]
+    pairs = [_PAIR.fullmatch(text) for text in plain]
+    shared = Counter(pair["second"] for pair in pairs if pair)
+    copied = {found["first"] for text in plain if (found := _COPY.fullmatch(text))}
+    copied = {first for first in copied if f"{first}-0" in plain}
+    places: list[Place | None] = []
+    for text, pair in zip(plain, pairs, strict=True):
+        copy = _COPY.fullmatch(text)
+        if pair:
+            place = _place(pair["first"])
+            is_pair = shared[pair["second"]] < _SHARED
+            places.append(place and place._replace(pair=is_pair))
+        elif copy and _place(copy["first"]):
+            place = _place(copy["first"])
+            number = int(copy["copy"])
+            again = copy["first"] in copied
+            places.append(place and place._replace(copy=number if again else 0, pair=not again))
+        else:
+            places.append(_place(text))
+    return places
+
+
+def place_of(label: str) -> Place | None:
+    """Place of one label by itself; see `places_of`."""
+    return places_of([label])[0]
+
+
+def plain_label(label: str) -> str:
+    """Label without type, reference, marks and units: ``EEG A1-Ref`` is ``A1``."""
+    text = unicodedata.normalize("NFKC", label.translate(_CHARACTERS))
+    text = "".join(c for c in text if not unicodedata.category(c).startswith("C"))
+    text = re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", re.sub(r"[*#$]", "", text)).strip()
+    for _ in range(2):
+        text = _PREFIX.sub("", text, count=1) if _PREFIX.match(text) else text
+    text = text.rstrip(".:+ ")
+    again = re.search(r"-\d{1,2}$", text)
+    stem = _REFERENCE.sub("", text[: again.start()] if again else text)
+    if again and stem != text[: again.start()]:  # 'A1-Ref-0'
+        return stem + again[0]
+    stem = _REFERENCE.sub("", text)
+    bare = re.fullmatch(r"(.*\d'*)\s*-\s*[^\W\d]*", stem)
+    return (bare[1] if bare else stem).strip() or text
+
+
+def _place(text: str) -> Place | None:
+    found = _PLACE.fullmatch(text)
+    if not found or not any(letter.isalpha() for letter in found["stem"]):
+        return None
+    return Place(found["stem"].strip("_ -.") + found["prime"], int(found["number"]))
+
+
+def complete_labels(labels: Sequence[str], n_channels: int) -> tuple[tuple[str, ...], list[str]]:
+    """A label of its own for each channel, and notes on what had to be made up.
+
+    Channels without a label are called by their number, repeated labels get a number behind them,
+    ``A2-0`` and ``A2-1``, as MNE-Python writes them; labels too many are left out.
+    """
+    notes = []
+    kept = [label.strip() for label in labels[:n_channels]]
+    kept += [""] * (n_channels - len(kept))
+    if not any(kept):
+        notes.append(f"there are no channel labels: channels are named 1 to {n_channels}")
+    elif len(labels) > n_channels:
+        extra = list_words([plain_text(label) for label in labels[n_channels:]])
+        notes.append(f"{len(labels)} labels for {n_channels} channels: {extra} left out")
+    elif not all(kept):
+        unnamed = [str(row) for row, label in enumerate(kept, 1) if not label]
+        notes.append(f"channels without a label are named by number: {list_words(unnamed, 8)}")
+    kept = [label or str(row) for row, label in enumerate(kept, 1)]
+    counts = Counter(kept)
+    repeated = [label for label, count in counts.items() if count > 1]
+    if repeated:
+        shown = list_words([plain_text(label) for label in repeated], 8)
+        notes.append(f"labels repeat and are numbered, as {repeated[0]}-0: {shown}")
+    taken = set(counts) - set(repeated)
+    names, seen = [], Counter[str]()
+    for label in kept:
+        name = label
+        while counts[label] > 1 and (name == label or name in taken):
+            name = f"{label}-{seen[label]}"
+            seen[label] += 1
+        taken.add(name)
+        names.append(name)
+    return tuple(names), notes
+
+
+class Matched(NamedTuple):
+    """Label of a table by label of a recording, and notes on what differs."""
+
+    rows: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def match_labels(table: Iterable[str], labels: Sequence[str], what: str) -> Matched:
+    """Find the row of a table for each label of a recording: ``A02`` is ``A2``.
+
+    Equal labels first, then those of one place or of one text without type, reference and marks,
+    then without regard to case. What fits two is matched to neither. `what` is the table's name.
+    """
+    rows = dict.fromkeys(table)
+    matched = {label: label for label in labels if label in rows}
+    unclear: set[str] = set()
+    for fold in (False, True):
+        free = {row: key for row, key in _keys(rows, fold) if row not in matched.values()}
+        open_ = {label: key for label, key in _keys(labels, fold) if label not in matched}
+        n_rows, n_labels = Counter(free.values()), Counter(open_.values())
+        row_of = {key: row for row, key in free.items()}
+        for label, key in open_.items():
+            if n_rows[key] == n_labels[key] == 1:
+                matched[label] = row_of[key]
+            elif n_rows[key]:
+                unclear.add(label)
+    unclear -= matched.keys()
+    notes = []
+    differ = [f"{row} is {label}" for label, row in matched.items() if row != label]
+    used = set(matched.values())
+    absent = [row for row in rows if row not in used]
+    without = [label for label in labels if label not in matched]
+    for found, text in (
+        (differ, f"labels in {what} differ from the recording's and were matched"),
+        (sorted(unclear), f"labels in {what} fit several channels and are matched to none"),
+        (absent, f"rows of {what} that are no channel of the recording"),
+        (without if used else [], f"channels without a row in {what}"),
+    ):
+        if found:
+            notes.append(f"{text}: {list_words([plain_text(one) for one in found], 8)}")
+    return Matched({label: matched[label] for label in labels if label in matched}, tuple(notes))
+
+
+def _keys(labels: Iterable[str], fold: bool) -> list[tuple[str, str]]:
+    labels = list(labels)
+    keys = []
+    for label, place in zip(labels, places_of(labels), strict=True):
+        key = re.sub(r"0*(\d+)", r"\1", re.sub(r"[ _.:]", "", plain_label(label)))
+        if place and not place.pair and not place.copy:
+            key = f"{place.shaft}{place.number}"
+        keys.append((label, key.casefold() if fold else key))
+    return keys
+
+
+def find_labels(patterns: Sequence[str], labels: Sequence[str], what: str) -> list[str]:
+    """Labels that patterns such as ``A*`` name; a SettingsError where a pattern names none.
+
+    A pattern is compared with the label, then with the label without type, reference and marks, so
+    that ``A1`` finds ``EEG A1-Ref``, without regard to case where nothing fits otherwise.
+    """
+    found: dict[str, None] = {}
+    plain = dict(_keys(labels, False))
+    for pattern in patterns:
+        key = _keys([pattern], False)[0][1] if not _is_glob(pattern) else pattern
+        tries = (
+            [label for label in labels if label == pattern],
+            [label for label in labels if fnmatchcase(label, pattern)],
+            [label for label in labels if fnmatchcase(plain[label], key)],
+            [label for label in labels if fnmatchcase(label.casefold(), pattern.casefold())],
+            [label for label in labels if fnmatchcase(plain[label].casefold(), key.casefold())],
+        )
+        fits = next(filter(None, tries), None)
+        if fits is None:
+            raise SettingsError(
+                f"{what}: no channel fits {pattern!r}: the channels are {list_words(labels, 16)}"
+            )
+        found |= dict.fromkeys(fits)
+    return [label for label in labels if label in found]
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(letter in pattern for letter in "*?[")
