@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -17,6 +18,35 @@ from rtbrain.errors import SettingsError
 
 _claims = ExitStack()
 _claimed: set[Path] = set()
+
+
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+# Two bytes a character, as Chinese Windows writes.
+_CHINESE = re.compile(rb"(?:[\x00-\x7f]|[\xb0-\xf7][\xa1-\xfe]){2,}")
+
+
+def decode_text(data: bytes) -> tuple[str, str]:
+    """Text of a file that does not say its encoding, and the encoding: UTF-8 unless it cannot be.
+
+    Marks at the beginning are believed. What is no UTF-8 is UTF-16 where every other byte is 0, GBK
+    where all bytes above 127 are pairs of it, at least two of them, else Windows' western encoding.
+    """
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return data.decode(encoding, "replace"), encoding
+    if len(data) > 3 and not any(data[1:64:2]) and all(data[0:64:2]):
+        return data.decode("utf-16-le", "replace"), "utf-16"
+    try:
+        return data.decode(), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    n_high = sum(byte > 127 for byte in data)
+    if n_high >= 4 and _CHINESE.fullmatch(data):
+        return data.decode("gbk", "replace"), "gbk"
+    try:
+        return data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"
 
 
 def require_writable_file(path: Path, flag: str) -> None:

@@ -1,5 +1,6 @@
 """Montage of an ``mne.Info``, of a recording or of a live FieldTrip buffer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from rtbrain.units import MILLIMETRES_PER, place_channels
 def montage_from_info(info: Any) -> Montage:
     """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them."""
     names = tuple(info["ch_names"])
-    placed, space = positions_from_info(info)
+    placed, space = positions_from_info(info, names)
     kinds = tuple(info.get_channel_types())
     return Montage(names, kinds, float(info["sfreq"]), place_channels(names, placed), space)
 
 
-def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
+def positions_from_info(info: Any, names: Sequence[str]) -> tuple[dict[str, Any], str | None]:
     """Positions in mm of the channels that have one, and the space of the first one's frame."""
     spaces = {
         FIFF.FIFFV_MNE_COORD_MNI_TAL: "MNI mm",
@@ -26,16 +27,16 @@ def positions_from_info(info: Any) -> tuple[dict[str, Any], str | None]:
     }
     # The format writes three zeros for an unknown position.
     located = [
-        channel
-        for channel in info["chs"]
+        (name, channel)
+        for name, channel in zip(names, info["chs"], strict=True)
         if np.isfinite(channel["loc"][:3]).all() and np.any(channel["loc"][:3])
     ]
     if not located:
         return {}, None
-    frame = located[0]["coord_frame"]
+    frame = located[0][1]["coord_frame"]
     placed = {
-        channel["ch_name"]: channel["loc"][:3] * MILLIMETRES_PER["m"]
-        for channel in located
+        name: channel["loc"][:3] * MILLIMETRES_PER["m"]
+        for name, channel in located
         if channel["coord_frame"] == frame
     }
     return placed, spaces.get(frame, "unnamed mm")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
-from rtbrain.recording.recording import MNE_SUFFIXES, Event, parse_number, read_json, read_rows
+from rtbrain.recording.formats import is_recording
+from rtbrain.recording.recording import Event, parse_number, read_json, read_rows
 from rtbrain.types import Floats
 from rtbrain.units import MILLIMETRES_PER, parse_position
 
@@ -42,13 +43,12 @@ def find_recording(folder: Path) -> Path:
     found = sorted(
         path
         for path in folder.rglob("*_ieeg.*")
-        if path.suffix.lower() in MNE_SUFFIXES
-        and not _BESIDE_THE_DATA & set(path.relative_to(folder).parts)
+        if is_recording(path) and not _BESIDE_THE_DATA & set(path.relative_to(folder).parts)
     )
     if not found:
         raise RecordingError(
-            f"no recording *_ieeg with suffix {' '.join(MNE_SUFFIXES)} in folder {folder}: "
-            "name a BIDS-iEEG folder or a file"
+            f"no recording *_ieeg and no folder of a format that is known in {folder}: name a "
+            "BIDS-iEEG folder or a file"
         )
     if len(found) > 1:
         listed = list_words([str(path.relative_to(folder)) for path in found])

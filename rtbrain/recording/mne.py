@@ -1,8 +1,5 @@
-"""Recordings in BrainVision, EDF, BDF and FIF files, read through MNE-Python."""
+"""Recordings in the formats that MNE-Python reads, and its ``Raw``."""
 
-import configparser
-import struct
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,44 +9,38 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from rtbrain.errors import RecordingError, list_words, one_line
+from rtbrain.channels import complete_labels
+from rtbrain.errors import RecordingError, list_words
+from rtbrain.extras import load_extra
+from rtbrain.files import decode_text
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
-from rtbrain.recording.recording import Event, Recording, capture_warnings
+from rtbrain.recording.formats import Format
+from rtbrain.recording.headers import choose_rate, readable_header
+from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
 from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
 
-# What MNE-Python's parsers raise on truncated and foreign files.
-_UNREADABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    configparser.Error,
-    struct.error,
-)
-_EDF_HEADER = 256
+_EDF = {".edf", ".bdf"}
 
 
-def read_mne(path: Path) -> Recording:
-    """Open a BrainVision, EDF, BDF or FIF file and its BIDS sidecars; samples stay in the file."""
+def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
+    """Open a file by a parser of MNE-Python and its BIDS sidecars; samples stay in the file.
+
+    `stream` is the rate of the channels to take, such as ``100 Hz``, of an EDF or BDF file with
+    several; by default that of the contacts.
+    """
     notes: list[str] = []
-    exclude = _slower_channels(path, notes)
-    raw = _opened(path, exclude, notes)
+    raw, names = _opened(path, form, stream, notes)
     sidecars = read_sidecars(path)
-    names = tuple(raw.ch_names)
     kinds = tuple(
         sidecars.kinds.get(name, kind)
         for name, kind in zip(names, raw.get_channel_types(), strict=True)
     )
-    factors, unitless = _factors(raw, kinds, path, sidecars, notes)
+    factors, unitless = _factors(raw, names, kinds, path, sidecars, notes)
     placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
     if not sidecars.positions:
-        placed = positions_from_info(raw.info)
+        placed = positions_from_info(raw.info, names)
     positions = place_channels(names, placed[0])
     space = None if positions is None else placed[1]
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
@@ -57,7 +48,8 @@ def read_mne(path: Path) -> Recording:
     if raw.n_times:
         # Only reading its last samples shows that a FIF file was cut off.
         read(int(raw.n_times) - 1, int(raw.n_times))
-    events = _annotations(raw) if sidecars.events is None else sidecars.events
+    events = _annotations(raw, _recoded(raw, path, notes))
+    events = events if sidecars.events is None else sidecars.events
     return Recording(
         montage,
         int(raw.n_times),
@@ -65,7 +57,11 @@ def read_mne(path: Path) -> Recording:
         events=events,
         notes=(*notes, *sidecars.notes),
         closer=raw.close,
-        bad=tuple(name for name in names if name in {*sidecars.bad, *raw.info["bads"]}),
+        bad=tuple(
+            name
+            for name, own in zip(names, raw.ch_names, strict=True)
+            if name in sidecars.bad or own in raw.info["bads"]
+        ),
         subject=entity(path, "sub"),
         session=entity(path, "ses"),
         unitless=unitless,
@@ -83,31 +79,49 @@ def recording_of_raw(raw: Any) -> Recording:
 
 
 def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:
-    try:
+    with parsing(path, f"at samples {start} to {stop}"):
         data = raw.get_data(start=start, stop=stop, verbose="ERROR")
-    except _UNREADABLE as error:
-        raise RecordingError(
-            f"{path} is truncated or damaged at samples {start} to {stop}: {one_line(error)}"
-        ) from error
     scaled: Floats = np.multiply(data, factors, dtype=np.float64).astype(np.float32)
     return scaled
 
 
-def _opened(path: Path, exclude: list[str], notes: list[str]) -> Any:
-    options = {"exclude": exclude} if exclude else {}
-    with capture_warnings("mne") as lines:
-        try:
+def _opened(
+    path: Path, form: Format, stream: str | None, notes: list[str]
+) -> tuple[Any, tuple[str, ...]]:
+    """Raw of a file, and the labels of its channels, each of which is there once."""
+    read = getattr(mne.io, form.parser, None)
+    if read is None:
+        raise RecordingError(f"{form.name} needs a newer MNE-Python than {mne.__version__}")
+    if form.needs:
+        load_extra(form.needs, "neo", f"{path.name}, a recording of {form.name},")
+    options: dict[str, Any] = {}
+    suffix = path.suffix.lower()
+    if suffix in _EDF:
+        # Its texts are read elsewhere. Here each byte is a character, which none fails to be.
+        options = {"encoding": "latin1", "exclude_after_unique": True}
+    with capture_warnings("mne") as lines, parsing(path):
+        if suffix in {".vhdr", ".ahdr"}:
+            with readable_header(path, notes) as (header, labels):
+                raw = read(header, preload=False, verbose="WARNING", **options)
+        else:
             # Not less: below this level MNE-Python warns of nothing.
-            raw = mne.io.read_raw(path, preload=False, verbose="WARNING", **options)
-        except _UNREADABLE as error:
-            raise RecordingError(
-                f"{path} cannot be read, it is truncated, incomplete or foreign: {one_line(error)}"
-            ) from error
-    # MNE-Python's naming conventions do not matter here.
-    notes += [f"{path.name}: {line}" for line in lines if "naming conventions" not in line]
+            raw = read(path, preload=False, verbose="WARNING", **options)
+            labels = tuple(raw.ch_names)
+        if suffix in _EDF:
+            rows, labels = choose_rate(path, stream, notes)
+            if len(rows) < len(raw.ch_names):
+                exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
+                raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
+    # MNE-Python's naming conventions do not matter here, nor names that are made unique below.
+    ignored = ("naming conventions", "not unique")
+    notes += [f"{path.name}: {line}" for line in lines if not any(one in line for one in ignored)]
+    if not raw.ch_names:
+        raise RecordingError(f"{path} holds no signal, annotations alone: name the file beside it")
+    names, more = complete_labels(labels, len(labels))
+    notes += more
     if _ends_within_a_sample(raw, path):
         notes.append(f"the data of {path.name} end within a sample: they were probably cut off")
-    return raw
+    return raw, names
 
 
 def _ends_within_a_sample(raw: Any, path: Path) -> bool:
@@ -119,54 +133,28 @@ def _ends_within_a_sample(raw: Any, path: Path) -> bool:
     return 0 < Path(raw.filenames[0]).stat().st_size - frame * int(raw.n_times) < frame
 
 
-def _slower_channels(path: Path, notes: list[str]) -> list[str]:
-    """Channels of an EDF or BDF file that have another rate than most.
-
-    MNE-Python would upsample them piece by piece: samples would depend on where a piece begins.
-    """
-    if path.suffix.lower() not in {".edf", ".bdf"}:
-        return []
-    with path.open("rb") as file:
-        try:
-            n_channels = int(file.read(_EDF_HEADER)[252:256])
-            header = file.read(_EDF_HEADER * n_channels)
-            labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
-            counts = header[216 * n_channels :]
-            per_record = [int(counts[8 * i : 8 * i + 8]) for i in range(n_channels)]
-        except ValueError as error:
-            raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
-    rate_of = {
-        label.decode("latin-1").strip(): rate
-        for label, rate in zip(labels, per_record, strict=True)
-        if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
-    }
-    if len(set(rate_of.values())) < 2:
-        return []
-    tally = Counter(rate_of.values())
-    common = max(tally, key=lambda rate: (tally[rate], rate))
-    others = [name for name, rate in rate_of.items() if rate != common]
-    notes.append(f"channels of another sampling rate than most are left out: {', '.join(others)}")
-    return others
-
-
 def _factors(
-    raw: Any, kinds: Sequence[str], path: Path, sidecars: Sidecars, notes: list[str]
+    raw: Any,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    path: Path,
+    sidecars: Sidecars,
+    notes: list[str],
 ) -> tuple[Times, tuple[str, ...]]:
     """Factors of MNE-Python's numbers, float64 [n_channels, 1], and the channels without a unit."""
     # MNE-Python keeps the header's units here and nowhere else; FIF files have none.
     headers: dict[str, str] = raw._orig_units or {}
     factors = np.ones((len(raw.ch_names), 1))
     unitless, disagreeing = [], []
-    for row, (channel, kind) in enumerate(zip(raw.info["chs"], kinds, strict=True)):
-        name = channel["ch_name"]
+    for row, (name, channel, kind) in enumerate(zip(names, raw.info["chs"], kinds, strict=True)):
         if kind == TRIGGER_KIND:
             # MNE-Python leaves the numbers of its own trigger channels alone.
             own = channel["kind"] == FIFF.FIFFV_STIM_CH or channel["unit"] != FIFF.FIFF_UNIT_V
-            unit = None if own else microvolts_per(headers.get(name, ""))
+            unit = None if own else microvolts_per(headers.get(channel["ch_name"], ""))
             factors[row] = MICROVOLTS_PER_VOLT / unit if unit else 1.0
             continue
         volts = channel["unit"] == FIFF.FIFF_UNIT_V
-        header = headers.get(name, "V" if volts else "")
+        header = headers.get(channel["ch_name"], "V" if volts else "")
         beside = sidecars.units.get(name, "")
         in_header, in_sidecar = microvolts_per(header), microvolts_per(beside)
         if in_header is None:
@@ -175,9 +163,9 @@ def _factors(
                 unitless.append(name)
             continue
         # MNE-Python converts every unit of voltage to volts, but in EDF files not nanovolts.
-        unconverted = header.lower() == "nv" and path.suffix.lower() in {".edf", ".bdf"}
+        unconverted = header.lower() == "nv" and path.suffix.lower() in _EDF
         factors[row] = in_header if unconverted else MICROVOLTS_PER_VOLT
-        if in_sidecar not in {None, in_header} and name in headers:
+        if in_sidecar not in {None, in_header} and channel["ch_name"] in headers:
             disagreeing.append(f"{name} {header} not {beside}")
     if unitless:
         notes.append(
@@ -192,10 +180,23 @@ def _factors(
     return factors, tuple(unitless)
 
 
-def _annotations(raw: Any) -> tuple[Event, ...]:
+def _annotations(raw: Any, recoded: list[str] | None = None) -> tuple[Event, ...]:
+    """Events of the annotations, with their texts if these are `recoded`."""
+    texts = map(str, raw.annotations.description) if recoded is None else recoded
     # Onsets count from the start of the acquisition; a FIF file may begin later.
     events = [
-        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), str(one["description"]))
-        for one in raw.annotations
+        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), text)
+        for one, text in zip(raw.annotations, texts, strict=True)
     ]
     return tuple(sorted(events, key=lambda event: event.onset_s))
+
+
+def _recoded(raw: Any, path: Path, notes: list[str]) -> list[str] | None:
+    """Texts of an EDF file, of which each byte is a character so far; None in other formats."""
+    if path.suffix.lower() not in _EDF:
+        return None
+    content = "\n".join(raw.annotations.description).encode("latin-1")
+    text, encoding = decode_text(content)
+    if encoding != "utf-8":
+        notes.append(f"the annotations of {path.name} are no UTF-8: read as {encoding}")
+    return text.split("\n") if content else []

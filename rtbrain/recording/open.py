@@ -15,21 +15,14 @@ import numpy.typing as npt
 
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
-from rtbrain.recording.recording import MNE_SUFFIXES, Event, Recording, map_array
+from rtbrain.recording.formats import FORMATS, format_of, require_content
+from rtbrain.recording.recording import Event, Recording, map_array
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSignal
 from rtbrain.types import CONTACT_KINDS, Doubles, Floats, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit, keep_codes
 
 SYNTHETIC = "synthetic:"
-# By suffix: a module of this package, its function, and the option that it takes.
-_READERS = {
-    **dict.fromkeys(MNE_SUFFIXES, ("mne", "read_mne", "")),
-    ".xdf": ("xdf.read", "read_xdf", "stream"),
-    ".npy": ("open", "read_npy", "sfreq_hz"),
-    ".nwb": ("nwb", "open_nwb", "stream"),
-    **dict.fromkeys((".h5", ".hdf5"), ("braintreebank", "read_trial", "")),
-}
 _LOOKED_AT_S = 10.0
 _DURATION_S = 600.0
 _NUMBERS = {"duration_s": float, "family": int, "n_channels": int, "mains_hz": float}
@@ -50,10 +43,10 @@ def read(
     Parameters
     ----------
     source : str, Path, mne.io.BaseRaw, ndarray, tuple or Recording
-        A file (BrainVision, EDF, BDF, FIF, XDF, NWB, .npy), a BIDS-iEEG folder, a trial of the
-        Brain Treebank, a synthetic patient as ``synthetic:SEED``; a Raw of MNE-Python, whose volts
-        become microvolts; an array [n_channels, n_samples] in microvolts with `sfreq_hz` and
-        `names`, or the three as a tuple; or a recording that is open already.
+        A file or folder in one of the formats of ``rtbrain/docs/formats.md``, a BIDS-iEEG folder, a
+        trial of the Brain Treebank, a synthetic patient as ``synthetic:SEED``; a Raw of MNE-Python,
+        whose volts become microvolts; an array [n_channels, n_samples] in microvolts with
+        `sfreq_hz` and `names`, or the three as a tuple; or a recording that is open already.
     sfreq_hz : float, optional
         Sampling rate in Hz of what does not hold it: arrays and synthetic patients.
     names : sequence of str, optional
@@ -61,7 +54,7 @@ def read(
     events : sequence of (seconds, text)
         Events besides those of the source, by seconds from the first sample.
     stream : str, optional
-        Name or source id of the stream in an XDF or NWB file that has several.
+        Name or id of the stream in a file that has several, or its rate (``100 Hz``) in EDF.
     scale : float
         Factor that multiplies all samples, for files that state a wrong unit.
 
@@ -144,15 +137,18 @@ def read_recording(
         words = str(source).removeprefix(SYNTHETIC)
         return _synthetic(words, sfreq_hz)
     path = Path(source)
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         raise RecordingError(f"no file or folder {path}: check the path")
-    if path.is_dir():
+    form = format_of(path)
+    if form is None:
         path = find_recording(path)
-    module, function, option = _reader(path)
-    _check_options(path.name, option, sfreq_hz, stream)
-    options = {"sfreq_hz": (sfreq_hz,), "stream": (stream,)}.get(option, ())
+        form = format_of(path) or FORMATS[0]
+    require_content(path)
+    _check_options(path.name, form.option, sfreq_hz, stream)
+    options = {"sfreq_hz": (sfreq_hz,), "stream": (stream,)}.get(form.option, ())
+    by_parser = (form,) if form.parser else ()
     try:
-        recording = _reader_of(module, function)(path, *options)
+        recording = _reader_of(form.module, form.function)(path, *by_parser, *options)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
     if recording.n_samples == 0 or recording.montage.n_channels == 0:
@@ -162,19 +158,6 @@ def read_recording(
             "samples: there is nothing to play"
         )
     return recording
-
-
-def _reader(path: Path) -> tuple[str, str, str]:
-    suffix = path.suffix.lower()
-    if suffix in _READERS:
-        return _READERS[suffix]
-    header = path.with_suffix(".vhdr")
-    if suffix in {".eeg", ".vmrk"} and header.exists():
-        raise RecordingError(f"{path.name} is one part of a BrainVision recording: name {header}")
-    raise RecordingError(
-        f"{path}: a recording is one of {' '.join(_READERS)}, or a BIDS folder, got "
-        f"{suffix or 'a file without suffix'}"
-    )
 
 
 def _check_options(name: str, option: str, sfreq_hz: float | None, stream: str | None) -> None:

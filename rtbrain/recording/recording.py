@@ -1,13 +1,14 @@
 """A recording as microvolts, channels and events: what readers return and replay plays."""
 
 import csv
+import io
 import logging
 import math
 import sys
 import tokenize
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from logging.handlers import BufferingHandler
 from pathlib import Path
@@ -16,11 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import RecordingError, one_line
-from rtbrain.files import parse_json
+from rtbrain.errors import RecordingError, RtbrainError, one_line
+from rtbrain.files import decode_text, parse_json
+from rtbrain.recording.formats import require_content
 from rtbrain.types import Floats, Montage, Times
-
-MNE_SUFFIXES = (".vhdr", ".edf", ".bdf", ".fif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,21 @@ class Recording:
             raise ValueError(f"samples {start} to {stop} of a recording of {self.n_samples}")
 
 
+@contextmanager
+def parsing(path: Path, where: str = "") -> Iterator[None]:
+    """Turn whatever a parser of another library raises on a broken file into a RecordingError."""
+    try:
+        with redirect_stdout(io.StringIO()):  # some print
+            yield
+    except (RtbrainError, MemoryError):
+        raise
+    # Such parsers raise anything, Exception itself too.
+    except Exception as error:
+        what = f"is truncated or damaged {where}" if where else "cannot be read"
+        hint = "" if where else ", it is truncated, incomplete or foreign"
+        raise RecordingError(f"{path} {what}{hint}: {one_line(error)}") from error
+
+
 def map_array(path: Path, hint: str) -> npt.NDArray[Any]:
     """Array of an ``.npy`` file, whose values stay there; RecordingError if it holds none."""
     try:
@@ -97,7 +112,8 @@ def map_array(path: Path, hint: str) -> npt.NDArray[Any]:
 def read_json(path: Path) -> Any:
     """Values of a JSON file, with or without a byte-order mark; RecordingError if it is broken."""
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"))
+        require_content(path)
+        return parse_json(decode_text(path.read_bytes())[0])
     except (ValueError, OSError) as error:
         raise RecordingError(f"{path} cannot be read as JSON: {error}") from error
 
@@ -106,22 +122,22 @@ def read_rows(
     path: Path, *needed: str, ragged: bool = False, **dialect: Any
 ) -> Iterator[dict[Any, Any]]:
     """Rows of a table by column, as `csv.DictReader` gives them; RecordingError if it is broken."""
-    # "utf-8-sig": a byte-order mark is no part of the first column's name.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file, **dialect)
-        try:
-            absent = [column for column in needed if column not in (table.fieldnames or ())]
-            if absent:
-                raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
-            for row in table:
-                if not ragged and (None in row or None in row.values()):
-                    raise RecordingError(
-                        f"{path}: line {table.line_num} has another number of columns than the "
-                        "header, the file is truncated or broken"
-                    )
-                yield row
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise RecordingError(f"{path} cannot be read as a table: {error}") from error
+    require_content(path)
+    text, _ = decode_text(path.read_bytes())
+    table = csv.DictReader(io.StringIO(text, newline=""), **dialect)
+    try:
+        absent = [column for column in needed if column not in (table.fieldnames or ())]
+        if absent:
+            raise RecordingError(f"{path} has no column {', '.join(absent)}: correct the file")
+        for row in table:
+            if not ragged and (None in row or None in row.values()):
+                raise RecordingError(
+                    f"{path}: line {table.line_num} has another number of columns than the "
+                    "header, the file is truncated or broken"
+                )
+            yield row
+    except csv.Error as error:
+        raise RecordingError(f"{path} cannot be read as a table: {error}") from error
 
 
 def parse_number(text: str) -> float:

@@ -177,7 +177,7 @@ def test_without_events_tsv_the_markers_of_the_file_are_the_events(tree):
     ("name", "content", "message"),
     [
         ("channels.tsv", b"label\ttype\nA1\tSEEG\n", "no column name"),
-        ("channels.tsv", b"name\ttype\n\xff\xfe\tSEEG\n", "cannot be read as a table"),
+        ("channels.tsv", b"name\ttype\n" + b"A" * 200_000, "cannot be read as a table"),
         ("events.tsv", b"", "no column onset"),
         ("electrodes.tsv", b"name\tx\ty\nA1\t1\t2\n", "no column z"),
         ("coordsystem.json", b"{", "cannot be read as JSON"),

@@ -104,19 +104,35 @@ def test_edf_is_microvolts_whatever_its_unit_with_annotations_as_events(unit, tm
     assert recording.notes == ()
 
 
-def test_edf_channels_of_another_rate_are_left_out_and_named(tmp_path):
-    signals = [
-        edf_signal(0, "A1"),
-        edf_signal(1, "SpO2", rate=8),
-        edf_signal(2, "A2"),
-        edf_signal(1, "Sync", rate=2048),
-    ]
+def test_edf_channels_of_another_rate_are_left_out_named_and_can_be_taken(tmp_path):
+    signals = [edf_signal(0, "A1"), edf_signal(2, "A2")]
+    signals += [edf_signal(1, "SpO2", rate=8, unit="%"), edf_signal(1, "Pleth", rate=8, unit="")]
+    signals += [edf_signal(0, "Resp", rate=8, unit=""), edf_signal(1, "Sync", rate=2048)]
     path = write_edf(tmp_path / "mixed.edf", signals)
     recording = read_recording(path)
     assert recording.montage.names == ("A1", "A2")
     assert recording.montage.sfreq_hz == SFREQ_HZ
-    assert "SpO2, Sync" in recording.notes[0]
-    assert_read_in_pieces(recording, oracle(path, exclude=["SpO2", "Sync"]))
+    assert any(
+        "at 8 Hz are left out, --stream 8 takes them: SpO2, Pleth" in n for n in recording.notes
+    )
+    others = ["SpO2", "Pleth", "Resp", "Sync"]
+    assert_read_in_pieces(recording, oracle(path, exclude=others))
+    slow = read_recording(path, stream="8 Hz")
+    assert slow.montage.names == ("SpO2", "Pleth", "Resp")
+    assert slow.montage.sfreq_hz == 8
+    expected = [edfio.read_edf(path).get_signal(name).data for name in slow.montage.names]
+    np.testing.assert_allclose(slow.read(0, slow.n_samples), expected, rtol=1e-6)
+    with pytest.raises(RecordingError, match=r"no channels at '7': there are 512, 8, 2048 Hz"):
+        read_recording(path, stream="7")
+
+
+def test_a_label_at_two_rates_is_taken_at_the_rate_of_the_contacts(tmp_path):
+    signals = [edf_signal(1, "A1", rate=8), edf_signal(0, "A1"), edf_signal(2, "A2")]
+    path = write_edf(tmp_path / "twice.edf", signals)
+    recording = read_recording(path)
+    assert recording.montage.names == ("A1", "A2")
+    expected = edfio.read_edf(path).signals[1].data
+    np.testing.assert_allclose(recording.read(0, 1536)[0], expected, rtol=1e-6)
 
 
 def test_values_without_a_unit_of_voltage_are_kept_and_noted(tmp_path):
@@ -163,7 +179,7 @@ def test_fif_positions_are_millimetres_in_the_space_of_their_frame(
     path = write_fif(tmp_path / "placed_raw.fif", raw)
     if frame != "FIFFV_COORD_HEAD":
         # MNE-Python's own writer and reader know the head's frame alone.
-        monkeypatch.setattr(mne.io, "read_raw", lambda *args, **kwargs: raw)
+        monkeypatch.setattr(mne.io, "read_raw_fif", lambda *args, **kwargs: raw)
     recording = read_recording(path)
     assert recording.montage.space == space
     expected = np.array([[10, 20, 30], [np.nan] * 3, [-40, 50, 60]], np.float32)

@@ -1,0 +1,160 @@
+"""Headers as they are in the field, put right for MNE-Python: BrainVision's texts, EDF's rates.
+
+https://www.brainproducts.com/support-resources/brainvision-core-data-format-1-0/
+https://www.edfplus.info/specs/edf.html
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rtbrain.channels import assign_kinds, complete_labels
+from rtbrain.errors import RecordingError, list_words, plain_text
+from rtbrain.files import decode_text
+from rtbrain.types import CONTACT_KINDS
+
+_EDF_HEADER = 256
+_CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
+_CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
+_CODEPAGE = re.compile(r"(?mi)^(Codepage\s*=)[^\r\n]*")
+
+
+@contextmanager
+def readable_header(path: Path, notes: list[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A header of BrainVision that MNE-Python reads, for as long as it opens it, and its labels.
+
+    That is the file itself, or a copy where its text is not UTF-8, labels repeat or are missing, or
+    the data file was renamed along with the header.
+    """
+    text, encoding = decode_text(path.read_bytes())
+    section = _CHANNELS.search(text)
+    found = _CHANNEL.findall(section[1]) if section else []
+    labels = tuple(label.replace("\\1", ",").strip() for _, label in found)
+    names, _ = complete_labels(labels, len(labels))
+    changed = text
+    for key in ("DataFile", "MarkerFile"):
+        changed = _located(changed, key, path, notes)
+    if section and names != labels:
+        fresh = iter(names)
+        renamed = _CHANNEL.sub(lambda one: one[1] + next(fresh).replace(",", "\\1"), section[1])
+        changed = changed.replace(section[1], renamed)
+    if encoding != "utf-8" and not encoding.startswith("utf"):
+        notes.append(f"{path.name} is no UTF-8 text: read as {encoding}")
+    with TemporaryDirectory(prefix="rtbrain-") as folder:
+        markers = _marker_text(changed, path)
+        if changed == text and encoding == "utf-8" and markers is None:
+            yield path, labels
+            return
+        changed = _CODEPAGE.sub(r"\1UTF-8", changed)
+        if markers is not None:
+            (Path(folder) / "markers.vmrk").write_text(markers, encoding="utf-8")
+            changed = _put(changed, "MarkerFile", "markers.vmrk")
+        header = Path(folder) / path.name
+        # MNE-Python finds the files beside the header, or where an absolute path leads.
+        for key in ("DataFile", *(("MarkerFile",) if markers is None else ())):
+            if value := _value(changed, key):
+                changed = _put(changed, key, str((path.parent / value).resolve()))
+        header.write_text(changed, encoding="utf-8")
+        yield header, labels
+
+
+def _value(text: str, key: str) -> str:
+    found = re.search(rf"(?mi)^{key}\s*=\s*([^\r\n]*)", text)
+    return found[1].strip() if found else ""
+
+
+def _put(text: str, key: str, value: str) -> str:
+    return re.sub(rf"(?mi)^{key}\s*=[^\r\n]*", lambda _: f"{key}={value}", text)
+
+
+def _located(text: str, key: str, path: Path, notes: list[str]) -> str:
+    """Text whose `key` names a file that is there, if one of the header's own name is."""
+    value = _value(text, key).replace("$b", path.stem)
+    if not value or (path.parent / value).exists():
+        return text if value == _value(text, key) else _put(text, key, value)
+    suffixes = (".vmrk", ".amrk") if key == "MarkerFile" else (".eeg", ".dat", ".avg")
+    there = {one.suffix.lower(): one for one in path.parent.glob("*") if one.stem == path.stem}
+    other = next((there[suffix].name for suffix in suffixes if suffix in there), None)
+    shown = plain_text(value)
+    if other is not None:
+        notes.append(f"{path.name} names {shown}, which is not there: {other} is read instead")
+        return _put(text, key, other)
+    if key == "MarkerFile":
+        notes.append(f"{path.name} names {shown}, which is not there: no events are read")
+        return re.sub(r"(?mi)^MarkerFile\s*=[^\r\n]*\r?\n?", "", text)
+    raise RecordingError(f"{path} names {shown} as its data, which is not there: rename either")
+
+
+def _marker_text(header: str, path: Path) -> str | None:
+    """Text of the marker file as UTF-8; None where it is so already."""
+    value = _value(header, "MarkerFile")
+    if not value:
+        return None
+    text, encoding = decode_text((path.parent / value).read_bytes())
+    stated = _value(text, "Codepage").upper()
+    fits = encoding == "utf-8" and stated in {"", "UTF-8"}
+    return None if fits else _CODEPAGE.sub(r"\1UTF-8", text)
+
+
+def choose_rate(
+    path: Path, stream: str | None, notes: list[str]
+) -> tuple[list[int], tuple[str, ...]]:
+    """Channels of an EDF or BDF file that have one rate: their numbers and labels.
+
+    MNE-Python would upsample the others piece by piece: samples would depend on where a piece
+    begins. Of several rates that of `stream` is taken, such as ``100 Hz``, else that of most
+    contacts, of equally many the higher one. Numbers do not count channels of annotations.
+    """
+    with path.open("rb") as file:
+        try:
+            header = file.read(_EDF_HEADER)
+            n_channels, record_s = int(header[252:256]), float(header[244:252])
+            header = file.read(_EDF_HEADER * n_channels)
+            labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
+            units = [header[96 * n_channels + 8 * i :][:8] for i in range(n_channels)]
+            per_record = [int(header[216 * n_channels + 8 * i :][:8]) for i in range(n_channels)]
+        except ValueError as error:
+            raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
+    signals = [
+        (label.decode("latin-1").strip(), unit.decode("latin-1").strip(), count)
+        for label, unit, count in zip(labels, units, per_record, strict=True)
+        if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
+    ]
+    rows_of: dict[int, list[int]] = {}
+    for row, (_, _, count) in enumerate(signals):
+        rows_of.setdefault(count, []).append(row)
+    rate_of = {count: count / (record_s or 1.0) for count in rows_of}
+    chosen = _chosen(path, stream, {f"{rate:g}": count for count, rate in rate_of.items()})
+    if chosen is None:
+        kinds, _ = assign_kinds(
+            [label for label, _, _ in signals],
+            [""] * len(signals),
+            units=[unit for _, unit, _ in signals],
+        )
+        contacts = {
+            count: sum(kinds[row] in CONTACT_KINDS for row in rows)
+            for count, rows in rows_of.items()
+        }
+        chosen = max(rows_of, key=lambda count: (contacts[count], count), default=0)
+    for count, rows in rows_of.items():
+        if count != chosen:
+            names = list_words([plain_text(signals[row][0]) for row in rows], 8)
+            notes.append(
+                f"channels at {rate_of[count]:g} Hz are left out, --stream {rate_of[count]:g} "
+                f"takes them: {names}"
+            )
+    rows = rows_of.get(chosen, [])
+    return rows, tuple(signals[row][0] for row in rows)
+
+
+def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | None:
+    if stream is None:
+        return None
+    rate = re.sub(r"\s*hz$", "", stream.strip(), flags=re.IGNORECASE)
+    if rate not in counts:
+        raise RecordingError(
+            f"{path} has no channels at {stream!r}: there are {', '.join(counts)} Hz"
+        )
+    return counts[rate]
