@@ -12,11 +12,11 @@ from mne.io.constants import FIFF
 from rtbrain.channels import complete_labels
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.extras import load_extra
-from rtbrain.files import decode_text
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.formats import Format
 from rtbrain.recording.headers import choose_rate, readable_header
+from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
 from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
@@ -48,9 +48,12 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     if raw.n_times:
         # Only reading its last samples shows that a FIF file was cut off.
         read(int(raw.n_times) - 1, int(raw.n_times))
-    events = _annotations(raw, _recoded(raw, path, notes))
-    events = events if sidecars.events is None else sidecars.events
-    return Recording(
+    # MNE-Python takes pauses for none, and leaves out the events at the end that this moves.
+    records = read_records(path, names, notes) if path.suffix.lower() in _EDF else None
+    events = sidecars.events
+    if events is None:
+        events = _annotations(raw) if records is None else records.events
+    recording = Recording(
         montage,
         int(raw.n_times),
         read,
@@ -66,6 +69,7 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         session=entity(path, "ses"),
         unitless=unitless,
     )
+    return with_pauses(recording, path, records)
 
 
 def recording_of_raw(raw: Any) -> Recording:
@@ -75,7 +79,8 @@ def recording_of_raw(raw: Any) -> Recording:
     factors = keep_codes(montage.kinds, np.where(volts, MICROVOLTS_PER_VOLT, 1.0))[:, np.newaxis]
     read = partial(_samples, raw, Path("the Raw"), factors)
     bad = tuple(raw.info["bads"])
-    return Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
+    recording = Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
+    return with_pauses(recording, Path("the Raw"), None)
 
 
 def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:
@@ -113,7 +118,9 @@ def _opened(
                 exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
                 raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
     # MNE-Python's naming conventions do not matter here, nor names that are made unique below.
-    ignored = ("naming conventions", "not unique")
+    ignored = ["naming conventions", "not unique"]
+    if suffix in _EDF:
+        ignored.append("outside data range")
     notes += [f"{path.name}: {line}" for line in lines if not any(one in line for one in ignored)]
     if not raw.ch_names:
         raise RecordingError(f"{path} holds no signal, annotations alone: name the file beside it")
@@ -180,23 +187,10 @@ def _factors(
     return factors, tuple(unitless)
 
 
-def _annotations(raw: Any, recoded: list[str] | None = None) -> tuple[Event, ...]:
-    """Events of the annotations, with their texts if these are `recoded`."""
-    texts = map(str, raw.annotations.description) if recoded is None else recoded
+def _annotations(raw: Any) -> tuple[Event, ...]:
     # Onsets count from the start of the acquisition; a FIF file may begin later.
     events = [
-        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), text)
-        for one, text in zip(raw.annotations, texts, strict=True)
+        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), str(one["description"]))
+        for one in raw.annotations
     ]
     return tuple(sorted(events, key=lambda event: event.onset_s))
-
-
-def _recoded(raw: Any, path: Path, notes: list[str]) -> list[str] | None:
-    """Texts of an EDF file, of which each byte is a character so far; None in other formats."""
-    if path.suffix.lower() not in _EDF:
-        return None
-    content = "\n".join(raw.annotations.description).encode("latin-1")
-    text, encoding = decode_text(content)
-    if encoding != "utf-8":
-        notes.append(f"the annotations of {path.name} are no UTF-8: read as {encoding}")
-    return text.split("\n") if content else []

@@ -61,6 +61,13 @@ class Recording:
         """How long its samples last, s; pauses do not count."""
         return self.n_samples / self.montage.sfreq_hz
 
+    @property
+    def span_s(self) -> float:
+        """Time from its first sample to one period after its last, s; pauses count."""
+        if self.stamps is None:
+            return self.duration_s
+        return float(self.stamps[-1]) + 1 / self.montage.sfreq_hz
+
     def read(self, start: int, stop: int) -> Floats:
         """Samples in µV, float32 [n_channels, stop - start], a copy of their own."""
         self._check(start, stop)

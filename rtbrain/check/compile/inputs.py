@@ -119,7 +119,7 @@ class CheckRecording:
     def checked_s(self, embargo_s: float) -> float:
         """How much of it is used to check, s."""
         begins_s = self.calibrates_until_s
-        return max(0.0, self.recording.duration_s - (begins_s + embargo_s if begins_s else 0.0))
+        return max(0.0, self.recording.span_s - (begins_s + embargo_s if begins_s else 0.0))
 
     def session(self) -> VirtualSession:
         """Session from its first sample on, without its target."""
@@ -205,7 +205,7 @@ def recorded_windows(
     """Spectrograms of a recording to calibrate on, made by the decoder's own stages."""
     window = bundle.recipe.window
     features, readout = decoder
-    until_s = one.calibrates_until_s or one.recording.duration_s
+    until_s = one.calibrates_until_s or one.recording.span_s
     kept = SpectrogramCollector(until_s=until_s, most=_MAX_WINDOWS, every=_every(until_s, window))
     with show_progress(console) as on_progress:
         play_recording(
@@ -291,7 +291,7 @@ def open_sources(
     for number, one in enumerate(checked):
         if same_source(one.source, source):
             # The first half calibrates; the rest checks, after an embargo of one window.
-            shared = replace(one, calibrates_until_s=one.recording.duration_s / 2)
+            shared = replace(one, calibrates_until_s=one.recording.span_s / 2)
             checked[number] = shared
             return checked, shared
     return checked, _open(source, options, bundle, stack)

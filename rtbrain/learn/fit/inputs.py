@@ -150,7 +150,7 @@ def _cues(recording: Recording, labels: LabelSettings, window: WindowSettings) -
         labels.events or (),
         window_s=(window.offset_s, window.offset_s + window.length_s),
         rest=labels.rest,
-        duration_s=recording.duration_s,
+        duration_s=recording.span_s,
     )
 
 
