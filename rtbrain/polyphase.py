@@ -66,3 +66,15 @@ class InputHistory:
             inputs = spans[:, oldest[block] - self.first]  # [C, M, n_taps]
             out[:, block] = np.einsum("cmk,mk->cm", inputs, taps[block])
         return out
+
+
+def taps_between(phases: Doubles, part: Doubles) -> Doubles:
+    """Taps of outputs that lie `part`, 0 up to 1, of the way from one input to the next.
+
+    `phases` [n + 1, n_taps] holds those of 0, 1/n ... 1; between them, taps are interpolated.
+    """
+    phase = part * (len(phases) - 1)
+    below = phase.astype(np.int64)
+    share = (phase - below)[:, None]
+    taps: Doubles = (1 - share) * phases[below] + share * phases[below + 1]
+    return taps

@@ -4,6 +4,7 @@ All run sample by sample with their state carried in float64, so that a recordin
 equals the recording filtered whole.
 """
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,10 +12,12 @@ import numpy as np
 from scipy.signal import butter, firwin, iirnotch, sosfilt
 
 from rtbrain.errors import SettingsError
-from rtbrain.polyphase import InputHistory
-from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, empty_chunk
+from rtbrain.polyphase import InputHistory, taps_between
+from rtbrain.types import Chunk, Doubles, Floats, Ints, Mask, Montage, empty_chunk
 
-_LARGEST = 5000  # of either integer of the ratio: the filter has 20 times as many taps
+_LARGEST = 5000  # ratio, and either integer of one whose phases are all tabulated
+_EXACT = 10**9  # largest denominator of any other ratio: right to a part in 10^18
+_PHASES = 512  # tabulated then, for taps of the input's own width
 _KAISER_BETA = 5.0  # with 10 zero crossings a side: scipy.signal.resample_poly's default
 _CROSSINGS = 10
 
@@ -136,7 +139,7 @@ class _Cascade:
 
 
 class Resample:
-    """Changes the rate with a polyphase, linear-phase FIR filter.
+    """Changes the rate, by any ratio, with a linear-phase FIR filter.
 
     Output sample ``m`` describes the moment of input sample ``m * down / up``, both counted from
     the start of the stream, and is stamped with that moment. It comes out `delay_s` later, when
@@ -144,17 +147,32 @@ class Resample:
     ``scipy.signal.resample_poly``; before the start, and after a gap, the first sample counts as
     having lasted forever, so that an offset leaves no transient. An output within reach of a NaN is
     NaN. A gap of the output is the difference of its counters, so that rounding never adds up; it
-    includes the outputs that were still waiting for input when the gap came. SettingsError if the
-    two rates are not in a ratio of integers up to 5000.
+    includes the outputs that were still waiting for input when the gap came.
+
+    In a ratio of integers up to 5000 the filter is polyphase. In any other, as of 999.4121 Hz, the
+    same filter is tabulated at 512 phases, and its taps are interpolated between them: values are
+    right to 2e-6 of the amplitude, positions are counted in integers. SettingsError if the rates
+    differ by more than 5000 times.
     """
 
     def __init__(self, montage: Montage, sfreq_hz: float) -> None:
-        ratio = _ratio(montage.sfreq_hz, sfreq_hz)
+        self._up, self._down, tabulated = _ratio(montage.sfreq_hz, sfreq_hz)
         self.montage = replace(montage, sfreq_hz=sfreq_hz)
         self._n_channels = montage.n_channels
-        self._up, self._down = ratio.numerator, ratio.denominator
-        self._half = 0 if ratio == 1 else _CROSSINGS * max(self._up, self._down)
-        self._phases = _phases(self._up, self._down, self._half)  # [up, n_taps]
+        factor = max(1.0, self._down / self._up)  # how much wider the filter is than the input
+        self._tabulated = tabulated
+        if self._up == self._down:
+            self._half, self._phases = 0, np.ones((1, 1))
+        elif tabulated:
+            self._half = _CROSSINGS * max(self._up, self._down)
+            self._phases = _phases(self._up, self._half, max(self._up, self._down))
+        else:
+            n_inputs, n_phases = math.ceil(_CROSSINGS * factor), math.ceil(_PHASES / factor)
+            self._half = n_inputs * self._up
+            phases = _phases(n_phases, n_inputs * n_phases, n_phases * factor)
+            # One input on, the first phase again.
+            last = np.concatenate([[0.0], phases[0, :-1]])
+            self._phases = np.concatenate([phases, last[None]])
         self.delay_s = self._half / self._up / montage.sfreq_hz
         self._inputs = InputHistory(montage.n_channels)
         self.reset()
@@ -196,16 +214,30 @@ class Resample:
             return empty_chunk(
                 self._n_channels, expected
             )  # a gap is reported with the first output after it
-        numbers = np.arange(self._next, stop, dtype=np.int64)
-        newest, phase = np.divmod(numbers * self._down + self._half, self._up)
-        values = self._inputs.filter(newest - self._phases.shape[1] + 1, self._phases[phase])
-        before, part = np.divmod(numbers * self._down, self._up)
+        newest, phase = self._positions(stop, self._half)
+        taps = (
+            self._phases[phase]
+            if self._tabulated
+            else taps_between(self._phases, phase / self._up)
+        )
+        values = self._inputs.filter(newest - self._phases.shape[1] + 1, taps)
+        before, part = self._positions(stop, 0)
         stamps = self._inputs.times(before, part / self._up)
         made = Chunk(values, stamps, self._next, self._next - expected)
         self._next = self._expected = stop
         newest_needed = (stop * self._down + self._half) // self._up
         self._inputs.drop(newest_needed - self._phases.shape[1] + 1)
         return made
+
+    def _positions(self, stop: int, ahead: int) -> tuple[Ints, Ints]:
+        """Input at or before the next outputs, `ahead` on, and how many up-ths beyond it each lies.
+
+        The first is placed in integers of any size, so that numbers never overflow.
+        """
+        at, beyond = divmod(self._next * self._down + ahead, self._up)
+        steps = np.arange(stop - self._next, dtype=np.int64) * self._down
+        whole, part = np.divmod(steps + beyond, self._up)
+        return whole + at, part
 
     def _complete(self) -> int:
         """Number of the first output that still waits for input."""
@@ -216,25 +248,27 @@ class Resample:
         return int((last * self._up + self._up - 1 - self._half) // self._down + 1)
 
 
-def _ratio(from_hz: float, to_hz: float) -> Fraction:
+def _ratio(from_hz: float, to_hz: float) -> tuple[int, int, bool]:
+    """Outputs and inputs of a ratio of rates, and whether they are small enough to tabulate."""
     if not (np.isfinite(to_hz) and to_hz > 0):
         raise SettingsError(f"resample: sfreq_hz must be above 0, got {to_hz}")
     exact = Fraction(to_hz) / Fraction(from_hz)
+    if not Fraction(1, _LARGEST) <= exact <= _LARGEST:
+        raise SettingsError(
+            f"resample: {from_hz} Hz to {to_hz} Hz is a ratio of {float(exact):.9g}: choose a rate "
+            f"at most {_LARGEST} times higher or lower"
+        )
     ratio = exact.limit_denominator(_LARGEST)
     # A thousand-millionth is 7 thousandths of a sample an hour at 2 kHz: below any amplifier.
-    if not 0 < ratio.numerator <= _LARGEST or abs(ratio / exact - 1) > 1e-9:
-        raise SettingsError(
-            f"resample: {from_hz} Hz to {to_hz} Hz is a ratio of {float(exact):.9g}, not of two "
-            f"integers up to {_LARGEST}: choose a rate in a simpler ratio"
-        )
-    return ratio
+    if ratio.numerator <= _LARGEST and abs(ratio / exact - 1) <= 1e-9:
+        return ratio.numerator, ratio.denominator, True
+    ratio = exact.limit_denominator(_EXACT)
+    return ratio.numerator, ratio.denominator, False
 
 
-def _phases(up: int, down: int, half: int) -> Doubles:
-    """Taps of each phase, oldest input first: float64 [up, n_taps]."""
-    if half == 0:
-        return np.ones((1, 1))
-    taps = up * firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", _KAISER_BETA))
-    n_taps = -(-taps.size // up)
-    padded = np.pad(taps, (0, n_taps * up - taps.size))
-    return np.ascontiguousarray(padded.reshape(n_taps, up)[::-1].T)
+def _phases(n_phases: int, half: int, width: float) -> Doubles:
+    """Taps of each phase, oldest input first: float64 [n_phases, n_taps]."""
+    taps = n_phases * firwin(2 * half + 1, 1 / width, window=("kaiser", _KAISER_BETA))
+    n_taps = -(-taps.size // n_phases)
+    padded = np.pad(taps, (0, n_taps * n_phases - taps.size))
+    return np.ascontiguousarray(padded.reshape(n_taps, n_phases)[::-1].T)

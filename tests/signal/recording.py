@@ -37,6 +37,8 @@ STAGES: dict[str, Maker] = {
     "down to 2/5": lambda m: Resample(m, m.sfreq_hz * 2 / 5),
     "down to half": lambda m: Resample(m, m.sfreq_hz / 2),
     "up by 3/2": lambda m: Resample(m, m.sfreq_hz * 3 / 2),
+    "up by no simple ratio": lambda m: Resample(m, m.sfreq_hz * 1.0246027),
+    "down by no simple ratio": lambda m: Resample(m, m.sfreq_hz * 0.40975601),
     "same rate": lambda m: Resample(m, m.sfreq_hz),
     "pick": lambda m: Pick(m, names=m.names[::-1]),
     "empty chain": lambda m: Chain(m, []),

@@ -1,6 +1,8 @@
 """Notch comb, high-pass and change of rate against scipy."""
 
 import itertools
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -211,8 +213,70 @@ def test_the_same_rate_lets_chunks_through_without_delay():
     assert stage.delay_s == 0
 
 
-@pytest.mark.parametrize("to_hz", [999.98765, 0.1, 5e7, 0, -5, float("nan")])
-def test_rates_in_no_simple_ratio_are_refused(to_hz):
+ODD = pytest.mark.parametrize(
+    ("from_hz", "to_hz"),
+    [
+        (999.4121, 1024.0),
+        (999.99, 1000.0),
+        (399.6097412109375, 2048.0),
+        (173.61, 2048.0),
+        (2046.3, 2048.0),
+        (2046.3, 500.0),
+        (30000.7, 2048.0),
+        (2048.0, 999.4121),
+    ],
+)
+
+
+@ODD
+def test_any_ratio_gives_the_signal_at_the_moments_of_the_new_rate(from_hz, to_hz):
+    freqs_hz = np.array([0.03, 0.11, 0.2, 0.3]) * min(from_hz, to_hz)
+
+    def signal(t):
+        return np.sin(2 * np.pi * freqs_hz[:, None] * t + np.arange(4)[:, None])
+
+    t = np.arange(round(5 * from_hz)) / from_hz
+    got = Resample(montage_of(4, from_hz), to_hz)(whole(signal(t).astype(np.float32), from_hz))
+    moments = np.arange(got.n_samples) / to_hz
+    np.testing.assert_allclose(got.timestamps - 100, moments, rtol=0, atol=1e-9)
+    settled = moments > 12 / min(from_hz, to_hz)
+    # The ripple of the filter, SciPy's too, is 0.3 %.
+    np.testing.assert_allclose(got.data[:, settled], signal(moments)[:, settled], atol=3e-3)
+
+
+def test_an_offset_stays_exact_in_any_ratio():
+    got = Resample(montage_of(1, 999.4121), 1024)(whole(np.full((1, 3000), 7e3, "f4"), 999.4121))
+    np.testing.assert_allclose(got.data, 7e3, rtol=1e-3)
+
+
+def test_interpolated_taps_are_those_of_scipy():
+    data = brain_like(2, 3000, 1000)
+    got = Resample(montage_of(2, 1000), 1024 + 1e-4)(whole(data, 1000))
+    wanted = resample_poly(data.astype(np.float64), 128, 125, axis=1)[:, : got.n_samples]
+    scale = np.abs(wanted).max()
+    # Outputs stray by a third of a thousandth of a sample in 3 s.
+    np.testing.assert_allclose(got.data[:, 12:], wanted[:, 12:], rtol=0, atol=1e-3 * scale)
+
+
+def test_what_the_new_rate_cannot_hold_is_taken_out():
+    t = np.arange(9000) / 2046.3
+    high = np.sin(2 * np.pi * 400 * t)[None].astype(np.float32)
+    got = Resample(montage_of(1, 2046.3), 500)(whole(high, 2046.3))
+    assert np.abs(got.data[0, 30:]).max() < 0.01
+
+
+def test_after_days_an_odd_ratio_is_as_exact_as_at_first():
+    start, rate_hz = 10**12, 999.4121
+    stage = Resample(montage_of(1, rate_hz), 1024)
+    got = stage(Chunk(brain_like(1, 500, 1000), np.arange(500) / rate_hz, start))
+    exact = Fraction(1024) / Fraction(rate_hz) * start
+    assert got.first_sample == math.ceil(exact)
+    beyond_s = float((got.first_sample - exact) / 1024)
+    assert got.timestamps[0] == pytest.approx(beyond_s, abs=1e-7)
+
+
+@pytest.mark.parametrize("to_hz", [0.1, 5e7, 0, -5, float("nan")])
+def test_rates_that_are_thousands_of_times_apart_are_refused(to_hz):
     with pytest.raises(SettingsError, match=r"resample: .*(ratio|above 0)") as caught:
         Resample(montage_of(1, 1000), to_hz)
     assert "\n" not in str(caught.value)

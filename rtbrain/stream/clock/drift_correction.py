@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rtbrain.polyphase import InputHistory
+from rtbrain.polyphase import InputHistory, taps_between
 from rtbrain.stream.clock.rate import RATE_TOLERANCE, ClockFit, ClockLine
 from rtbrain.types import Chunk, Doubles, Ints, Montage, empty_chunk
 
@@ -158,7 +158,7 @@ class DriftCorrection:
         numbers = np.arange(self._next, stop, dtype=np.int64)
         at, part = self._positions(numbers)
         stamps = self._inputs.times(at, part)
-        values = self._inputs.filter(at - _HALF + 1, self._taps_at(part))
+        values = self._inputs.filter(at - _HALF + 1, taps_between(self._taps, part))
         made = Chunk(values, stamps, self._next, self._next - self._expected)
         self._next = self._expected = stop
         after, _ = self._positions(np.array([stop]))
@@ -179,14 +179,6 @@ class DriftCorrection:
         beyond = self._part + (numbers - self._anchor) * self.pace
         whole = np.floor(beyond)
         return self._at + whole.astype(np.int64), beyond - whole
-
-    def _taps_at(self, part: Doubles) -> Doubles:
-        """Taps of outputs that lie `part` of the way from one input to the next: [M, 32]."""
-        phase = part * _PHASES
-        below = phase.astype(np.int64)
-        share = (phase - below)[:, None]
-        taps: Doubles = (1 - share) * self._taps[below] + share * self._taps[below + 1]
-        return taps
 
 
 def _phases() -> Doubles:
