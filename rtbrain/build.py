@@ -26,6 +26,7 @@ from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
+_ROUND_HZ = (512, 1000, 1024, 2000, 2048)  # rates to propose where a duration does not fit
 _DRAIN_HOPS = 0.5  # longest drain of a backlog before a window is decoded
 
 
@@ -144,7 +145,10 @@ def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
     try:
         return to_samples(duration_s, sfreq_hz, what=key)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        fitting = (hz for hz in _ROUND_HZ if hz >= sfreq_hz and (duration_s * hz) % 1 < 1e-3)
+        hz = next(fitting, None)
+        past = "" if hz is None else f"; or add resample_hz: {hz} to the recipe's signal"
+        raise SettingsError(f"{error}{past}") from error
 
 
 def _windows(

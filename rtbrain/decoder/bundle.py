@@ -31,7 +31,7 @@ from safetensors.numpy import save as save_tensors
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
 from rtbrain.files import atomic_folder, parse_json, sha256, strict_json
-from rtbrain.stream_names import MAX_SFREQ_HZ
+from rtbrain.stream_names import MAX_SFREQ_HZ, RATE_TOLERANCE, same_rate
 from rtbrain.types import Montage
 from rtbrain.units import parse_position
 
@@ -253,8 +253,9 @@ def require_matching(bundle: Bundle, montage: Montage) -> None:
             f"the decoder was fitted on {fitted.n_channels}, and finds them by label; rename them "
             "at the amplifier, or refit"
         )
-    if abs(montage.sfreq_hz - fitted.sfreq_hz) > 1e-6 * fitted.sfreq_hz:
+    if not same_rate(montage.sfreq_hz, fitted.sfreq_hz):
         raise StreamError(
-            f"stream has {montage.sfreq_hz:g} Hz, the decoder was fitted on {fitted.sfreq_hz:g}: "
-            "set the amplifier to that rate, or refit"
+            f"stream has {montage.sfreq_hz:.10g} Hz, the decoder was fitted on "
+            f"{fitted.sfreq_hz:.10g}, and takes {RATE_TOLERANCE:.1%} more or less: set the "
+            "amplifier to that rate, or refit"
         )

@@ -21,7 +21,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, states_from_markers
 from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number
 from rtbrain.learn.metrics import alarms, score_events, scores_of, spans_of_states
-from rtbrain.live.play import CollectingSink, decoder_for, play_recording
+from rtbrain.live.play import CollectingSink, bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
@@ -97,6 +97,9 @@ def evaluate(
         [recording], stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=on_note
     ) as opened:
         (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
+        bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
+        for note in bound.binding.notes:
+            on_note(f"the recording: {note}")
         alarm = None if labels.events is not None else threshold
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             kept, valid, labelled = decode_labelled(

@@ -31,7 +31,8 @@ class NotchComb:
     channel's last finite value, so that one lost sample does not silence a channel for good.
 
     `frequencies_hz` are the centres of the notches, `sos` their sections, float64 [n_notches, 6].
-    SettingsError if no harmonic lies in range, or `mains_hz` or `q` is not above 0.
+    At rates below twice the mains there is none, and chunks pass as they are. SettingsError if the
+    mains lies above `up_to_hz`, or `mains_hz` or `q` is not above 0.
     """
 
     def __init__(
@@ -44,15 +45,14 @@ class NotchComb:
         self.montage = montage
         harmonics_hz = (mains_hz * k for k in range(1, int(up_to_hz // mains_hz) + 1))
         self.frequencies_hz = tuple(hz for hz in harmonics_hz if hz < montage.sfreq_hz / 2)
-        if not self.frequencies_hz:
+        if mains_hz > up_to_hz:
             raise SettingsError(
-                f"notch: no harmonic of {mains_hz} Hz lies below both up_to_hz {up_to_hz} Hz and "
-                f"the Nyquist rate {montage.sfreq_hz / 2} Hz: leave the notch out"
+                f"notch: no harmonic of {mains_hz} Hz lies below up_to_hz {up_to_hz} Hz: raise it, "
+                "or leave the notch out"
             )
         # One row (b0 b1 b2 a0 a1 a2) per notch: the biquads themselves, with no roots to find.
-        self.sos = np.asarray(
-            [np.r_[iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz]
-        )
+        notches = [np.r_[iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz]
+        self.sos = np.reshape(notches, (-1, 6))
         self._cascade = _Cascade(self.sos, montage.n_channels, from_first=False)
 
     def __call__(self, chunk: Chunk) -> Chunk:
@@ -113,7 +113,7 @@ class _Cascade:
     def __call__(self, chunk: Chunk) -> Chunk:
         if chunk.gap > 0:
             self.reset()
-        if chunk.n_samples == 0:
+        if chunk.n_samples == 0 or not len(self._sos):
             return chunk
         signal = chunk.data.astype(np.float64)
         finite = np.isfinite(signal)
@@ -216,9 +216,7 @@ class Resample:
             )  # a gap is reported with the first output after it
         newest, phase = self._positions(stop, self._half)
         taps = (
-            self._phases[phase]
-            if self._tabulated
-            else taps_between(self._phases, phase / self._up)
+            self._phases[phase] if self._tabulated else taps_between(self._phases, phase / self._up)
         )
         values = self._inputs.filter(newest - self._phases.shape[1] + 1, taps)
         before, part = self._positions(stop, 0)

@@ -144,7 +144,8 @@ class PublishedLaplacian:
         self._centre, self._below, self._above = neighbour_triples(montage)
         self.montage = montage.pick([montage.names[row] for row in self._centre])
         self._notch = NotchComb(self.montage, mains_hz, q=q, up_to_hz=up_to_hz)
-        first, second = sosfilt(self._notch.sos, [1.0, 0.0])
+        sos = self._notch.sos
+        first, second = sosfilt(sos, [1.0, 0.0]) if len(sos) else (1.0, 0.0)
         self._of_below = first / 2
         self._of_above = (first + second) / 2
 

@@ -93,4 +93,4 @@ def test_a_stream_far_off_its_rate_is_no_longer_decoded_once_that_is_known(tmp_p
     assert ("valid", "") in sender.heard
     event, reason = sender.heard[-1]
     assert event == "invalid"
-    assert reason.startswith("true rate is 261.12 Hz, the header says 256 Hz")
+    assert reason.startswith("true rate is 261.12 Hz, expected 256 Hz")

@@ -1,7 +1,7 @@
 """From recordings to labelled rows of features: a decoder's own, and those of its controls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rtbrain.build import build_feature_pipeline, cut_at_markers
@@ -19,6 +19,7 @@ from rtbrain.learn.fit.features import (
 from rtbrain.learn.fit.inputs import (
     channels_to_use,
     chunks_of,
+    common_rate_hz,
     label_windows,
     virtual_session,
 )
@@ -120,6 +121,7 @@ def gather_recordings(
     window = recipe.window
     names = _channels(recordings, settings, labels.channel)
     montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
+    montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
     pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
     parts, labelled = [], []
     for number, recording in enumerate(recordings):

@@ -27,6 +27,7 @@ from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.stage import Source
+from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Montage, Times
 
 _CHUNK_S = 0.25
@@ -76,9 +77,32 @@ def open_recordings(
                 on_note(note)
             recordings.append(read(recording, scale=scale))
         names = [_name(source, number) for number, source in enumerate(sources)]
+        _check_rates(names, recordings, on_note)
         for name, recording in zip(names, recordings, strict=True):
             _require_matching(names[0], recordings[0].montage, name, recording.montage)
         yield recordings
+
+
+def common_rate_hz(recordings: Sequence[Recording]) -> float:
+    """Rate that these are brought to: the middle one, whatever their order."""
+    return sorted(each.montage.sfreq_hz for each in recordings)[len(recordings) // 2]
+
+
+def _check_rates(
+    names: Sequence[str], recordings: Sequence[Recording], on_note: Callable[[str], None]
+) -> None:
+    """Report rates that the stages will correct, and refuse others."""
+    common_hz = common_rate_hz(recordings)
+    rates = {name: one.montage.sfreq_hz for name, one in zip(names, recordings, strict=True)}
+    of_it = next(name for name, own_hz in rates.items() if own_hz == common_hz)
+    for name, own_hz in rates.items():
+        if not same_rate(own_hz, common_hz):
+            raise SettingsError(
+                f"{name} has {own_hz:.10g} Hz, {of_it} {common_hz:.10g} Hz: rates may differ by "
+                f"{RATE_TOLERANCE:.1%}; fit those of one rate together, or resample the others"
+            )
+        if note := rate_note(own_hz, common_hz):
+            on_note(f"{name} has {note}")
 
 
 def _name(source: Any, number: int) -> str:
@@ -90,11 +114,6 @@ def _same_path(source: Any, other: Any) -> bool:
 
 
 def _require_matching(first_name: str, first: Montage, name: str, montage: Montage) -> None:
-    if montage.sfreq_hz != first.sfreq_hz:
-        raise SettingsError(
-            f"{name} has {montage.sfreq_hz:g} Hz, {first_name} {first.sfreq_hz:g} Hz: fit on "
-            "recordings of one rate"
-        )
     missing = [label for label in first.names if label not in montage.names]
     if missing:
         raise SettingsError(

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rtbrain.polyphase import InputHistory, taps_between
-from rtbrain.stream.clock.rate import RATE_TOLERANCE, ClockFit, ClockLine
+from rtbrain.stream.clock.rate import ClockFit, ClockLine
+from rtbrain.stream_names import RATE_TOLERANCE
 from rtbrain.types import Chunk, Doubles, Ints, Montage, empty_chunk
 
 # Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtbrain.stream_names import RATE_TOLERANCE
 from rtbrain.types import Doubles, Times
 
 _BLOCK_S = 0.25
@@ -16,8 +17,6 @@ _OUTLYING = 5.0
 _SIGMA_OF_MAD = 1.4826
 # Below this share of a sample nothing is outlying: rounding must not decide.
 _EXACT_SAMPLES = 0.1
-# Largest deviation of the true rate, as a share of the nominal one.
-RATE_TOLERANCE = 0.005
 _VERDICT_AFTER_S = 10.0
 _STANDARD_ERRORS = 3.0
 # Without stamps: a longer silence is a pause.
@@ -175,7 +174,7 @@ def effective_rate_verdict(report: SampleCounterReport) -> str:
     if abs(effective_hz / nominal_hz - 1) <= RATE_TOLERANCE + unsure:
         return ""
     return (
-        f"true rate is {effective_hz:.2f} Hz, the header says {nominal_hz:g} Hz: "
+        f"true rate is {effective_hz:.2f} Hz, expected {nominal_hz:g} Hz: "
         f"more than {100 * RATE_TOLERANCE:g} % off"
     )
 

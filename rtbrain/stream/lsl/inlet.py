@@ -23,6 +23,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header, require_plausible_stream
+from rtbrain.stream_names import same_rate
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import keep_codes, to_microvolts
 
@@ -250,9 +251,9 @@ class LslSource:
 def _counter_for(counter: SampleCounter | None, sfreq_hz: float) -> SampleCounter:
     if counter is None:
         return SampleCounter(sfreq_hz)
-    if counter.sfreq_hz != sfreq_hz:
+    if not same_rate(sfreq_hz, counter.sfreq_hz):
         raise SettingsError(
-            f"counter: expected one of the stream's rate, {sfreq_hz:g} Hz, got one of "
+            f"counter: expected one of about the stream's rate, {sfreq_hz:g} Hz, got one of "
             f"{counter.sfreq_hz:g} Hz: begin a new one for another stream"
         )
     return counter

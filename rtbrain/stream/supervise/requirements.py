@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rtbrain.errors import StreamError, list_words
+from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Ints, Montage
 
-_RATE_TOLERANCE = 1e-6
 _LISTED = 8
 _ABSENT = -1
 
@@ -49,8 +49,8 @@ class StreamRequirements:
     ============  =================================================================================
     labels        bound by label: another order and more channels make no difference; missing
                   ones are NaN as long as `min_coverage` of the names is there, else refused
-    nominal rate  refused where it differs by more than 1e-6 of it: filters and windows are made
-                  for one rate
+    nominal rate  refused where it differs by more than 0.5 %; what differs less is resampled to
+                  it as a rate that drifts is (`DriftCorrection`), and reported
     source_id     refused, unless `accept_other_source`: another amplifier may be another patient;
                   a sender without one has nothing to compare, and is accepted and reported
     format        any format of numbers is accepted and becomes float32; a change is reported
@@ -80,10 +80,11 @@ class StreamRequirements:
         Raises a StreamError where it has another rate or source_id, or too few of the channels.
         """
         self.check_source(stream, source_id)
-        if abs(montage.sfreq_hz - self.sfreq_hz) > _RATE_TOLERANCE * self.sfreq_hz:
+        if not same_rate(montage.sfreq_hz, self.sfreq_hz):
             raise StreamError(
                 f"stream {stream} has {montage.sfreq_hz:.10g} Hz, the decoder needs "
-                f"{self.sfreq_hz:.10g} Hz: set its sender to that rate, or refit the decoder"
+                f"{self.sfreq_hz:.10g} Hz to within {RATE_TOLERANCE:.1%}: set its sender to that "
+                "rate, or refit the decoder on recordings of the stream's"
             )
         row_of = {name: row for row, name in enumerate(montage.names)}
         rows = np.array([row_of.get(name, _ABSENT) for name in self.names], np.int64)
@@ -96,7 +97,10 @@ class StreamRequirements:
                 "correct the labels at its sender, or refit the decoder"
             )
         return ChannelBinding(
-            rows, missing, montage.n_channels, self._notes(missing, source_id, sample_format)
+            rows,
+            missing,
+            montage.n_channels,
+            self._notes(montage.sfreq_hz, missing, source_id, sample_format),
         )
 
     def check_source(self, stream: str, source_id: str | None) -> None:
@@ -110,9 +114,14 @@ class StreamRequirements:
             )
 
     def _notes(
-        self, missing: Sequence[str], source_id: str | None, sample_format: str | None
+        self,
+        sfreq_hz: float,
+        missing: Sequence[str],
+        source_id: str | None,
+        sample_format: str | None,
     ) -> tuple[str, ...]:
-        notes = []
+        rate = rate_note(sfreq_hz, self.sfreq_hz)
+        notes = [f"it has {rate}"] if rate else []
         if missing:
             notes.append(
                 f"{len(missing)} of {len(self.names)} channels are missing and left out: "

@@ -73,7 +73,13 @@ def test_a_stream_of_strangers_is_refused_however_low_the_floor():
         low.check(montage_with(["x", "y"]), stream="'s'")
 
 
-@pytest.mark.parametrize("sfreq_hz", [1000.0, 512.001, 511.99])
+@pytest.mark.parametrize("sfreq_hz", [510.0, 511.99, 514.5])
+def test_a_rate_that_is_nearly_the_decoders_is_accepted_and_reported(sfreq_hz):
+    binding = REQUIREMENTS.check(montage_with(MONTAGE.names, sfreq_hz), stream="'s'")
+    assert binding.notes == (f"it has {sfreq_hz:.10g} Hz, which is brought to 512 Hz",)
+
+
+@pytest.mark.parametrize("sfreq_hz", [1000.0, 515.0, 509.4])
 def test_another_rate_is_refused_with_both(sfreq_hz):
     with pytest.raises(StreamError, match=f"has {sfreq_hz:.10g} Hz, the decoder needs 512 Hz"):
         REQUIREMENTS.check(montage_with(MONTAGE.names, sfreq_hz), stream="'s'")
