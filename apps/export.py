@@ -1,4 +1,4 @@
-"""`rtbrain export`: a recording as BIDS, FIF or EDF, for the tools of others."""
+"""`rtbrain export`: a recording as BIDS, FIF, EDF or XDF, for the tools of others."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +9,9 @@ from rich.console import Console
 
 from rtbrain.config.flags import NpyRate, XdfStream, names_of
 from rtbrain.errors import printable
-from rtbrain.recording.export import default_export_path, export_recording
-from rtbrain.recording.open import read_recording
+from rtbrain.recording.export.bids import labels_of
+from rtbrain.recording.export.run import default_export_path, export_recording
+from rtbrain.recording.open import read
 
 
 class Format(StrEnum):
@@ -19,6 +20,10 @@ class Format(StrEnum):
     BIDS = "bids"
     FIF = "fif"
     EDF = "edf"
+    XDF = "xdf"
+
+
+Label = Annotated[str | None, typer.Option(help="BIDS label; else as the recording names it.")]
 
 
 def command(
@@ -27,33 +32,38 @@ def command(
     ],
     to: Annotated[Format, typer.Option("--to", help="What is written.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="File, or folder for bids; else beside it.")
+        Path | None, typer.Option("--out", help="File, or folder for bids; else in this folder.")
     ] = None,
     stream: XdfStream = None,
     sfreq: NpyRate = None,
+    scale: Annotated[
+        float, typer.Option("--scale", help="Factor for files that state a wrong unit.")
+    ] = 1.0,
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="BIDS label, no name: 01 if none is known.")
-    ] = None,
-    session: Annotated[str | None, typer.Option("--session", help="BIDS label.")] = None,
-    task: Annotated[str, typer.Option("--task", help="BIDS label.")] = "decoding",
+    anonymize_events: Annotated[
+        bool, typer.Option("--anonymize-events", help="Replace the texts of events by numbers.")
+    ] = False,
+    subject: Label = None,
+    session: Label = None,
+    task: Label = None,
+    run: Label = None,
 ) -> None:
     """Write a recording anew, without names or dates; nothing is written over."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
+    opened = read(recording, sfreq_hz=sfreq, stream=stream, scale=scale)
+    source = Path(recording)
     try:
         for note in opened.notes:
             console.print(printable(note))
         written, notes = export_recording(
             opened,
-            out or default_export_path(Path(recording), to.value),
+            out or default_export_path(source, to.value),
             to.value,
             bad=names_of(bad, "--bad") or (),
-            subject=subject or opened.subject or "01",
-            session=session if session is not None else opened.session,
-            task=task,
+            labels=labels_of(source, opened, subject=subject, session=session, task=task, run=run),
+            anonymize_events=anonymize_events,
         )
     finally:
         opened.close()

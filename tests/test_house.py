@@ -45,7 +45,7 @@ LAZY = {
 }
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 # Optional packages, and what Windows lacks: imported inside functions.
-OPTIONAL = {"edfio", "h5py", "mne_bids", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
+OPTIONAL = {"edfio", "h5py", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
 OPTIONAL |= {"pandas", "resource"}
 # Only these parts load them, so that nothing else waits for them.
 HOME = {

@@ -20,6 +20,8 @@ from rtbrain.units import MILLIMETRES_PER, parse_position
 
 # Modality, session, subject, dataset.
 _FOLDERS_UP = 4
+# A description that begins so names the space, for a declared system cannot.
+SPACE_AS_NAMED = "As the recording names it: "
 _NOT_STATED = {"", "n/a", "none"}
 # These folders hold copies and results, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
@@ -126,12 +128,14 @@ def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | N
     if len(files) > 1:
         others = ", ".join(file.name for file in files[1:])
         notes.append(f"positions are taken from {files[0].name}, not from {others}")
-    space, factor = _space(path, files[0], notes)
+    of_space: list[str] = []
+    space, factor = _space(path, files[0], of_space)
     positions = {}
     for row in _rows(files[0], "name", "x", "y", "z"):
         position = parse_position([row[axis] for axis in "xyz"])
         if np.isfinite(position).all():
             positions[row["name"]] = factor * position
+    notes += of_space if positions else []
     return positions, space if positions else None
 
 
@@ -146,6 +150,9 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
             raise RecordingError(f"{files[0]} cannot be read as JSON: it holds no object")
     system = str(described.get("iEEGCoordinateSystem") or "")
     unit = str(described.get("iEEGCoordinateUnits") or "").lower()
+    described_as = str(described.get("iEEGCoordinateSystemDescription") or "")
+    if system.lower() == "other" and described_as.startswith(SPACE_AS_NAMED):
+        return described_as.removeprefix(SPACE_AS_NAMED), 1.0
     # Only the declared system names the space: file names say MNI of other spaces too.
     if system.lower() in _NOT_STATED | {"other"}:
         notes.append(

@@ -15,6 +15,7 @@ from rtbrain.errors import RecordingError, list_words, plain_text
 from rtbrain.files import decode_text
 from rtbrain.types import CONTACT_KINDS
 
+KIND = "kind: "
 _EDF_HEADER = 256
 _CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
 _CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
@@ -100,8 +101,8 @@ def _marker_text(header: str, path: Path) -> str | None:
 
 def choose_rate(
     path: Path, stream: str | None, notes: list[str]
-) -> tuple[list[int], tuple[str, ...]]:
-    """Channels of an EDF or BDF file that have one rate: their numbers and labels.
+) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+    """Channels of an EDF or BDF file that have one rate: numbers, labels, and kinds if stated.
 
     MNE-Python would upsample the others piece by piece: samples would depend on where a piece
     begins. Of several rates that of `stream` is taken, such as ``100 Hz``, else that of most
@@ -113,25 +114,26 @@ def choose_rate(
             n_channels, record_s = int(header[252:256]), float(header[244:252])
             header = file.read(_EDF_HEADER * n_channels)
             labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
+            sensors = [header[16 * n_channels + 80 * i :][:80] for i in range(n_channels)]
             units = [header[96 * n_channels + 8 * i :][:8] for i in range(n_channels)]
             per_record = [int(header[216 * n_channels + 8 * i :][:8]) for i in range(n_channels)]
         except ValueError as error:
             raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
     signals = [
-        (label.decode("latin-1").strip(), unit.decode("latin-1").strip(), count)
-        for label, unit, count in zip(labels, units, per_record, strict=True)
+        (label.decode("latin-1").strip(), _kind(sensor), unit.decode("latin-1").strip(), count)
+        for label, sensor, unit, count in zip(labels, sensors, units, per_record, strict=True)
         if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
     ]
     rows_of: dict[int, list[int]] = {}
-    for row, (_, _, count) in enumerate(signals):
+    for row, (*_, count) in enumerate(signals):
         rows_of.setdefault(count, []).append(row)
     rate_of = {count: count / (record_s or 1.0) for count in rows_of}
     chosen = _chosen(path, stream, {f"{rate:g}": count for count, rate in rate_of.items()})
     if chosen is None:
         kinds, _ = assign_kinds(
-            [label for label, _, _ in signals],
-            [""] * len(signals),
-            units=[unit for _, unit, _ in signals],
+            [label for label, *_ in signals],
+            [kind for _, kind, *_ in signals],
+            units=[unit for *_, unit, _ in signals],
         )
         contacts = {
             count: sum(kinds[row] in CONTACT_KINDS for row in rows)
@@ -146,7 +148,13 @@ def choose_rate(
                 f"takes them: {names}"
             )
     rows = rows_of.get(chosen, [])
-    return rows, tuple(signals[row][0] for row in rows)
+    return rows, tuple(signals[row][0] for row in rows), tuple(signals[row][1] for row in rows)
+
+
+def _kind(sensor: bytes) -> str:
+    """Kind that our own files state in the field of the transducer."""
+    text = sensor.decode("latin-1").strip()
+    return text.removeprefix(KIND) if text.startswith(KIND) else ""
 
 
 def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | None:

@@ -1,5 +1,6 @@
 """Recordings in the formats that MNE-Python reads, and its ``Raw``."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from rtbrain.recording.formats import Format
 from rtbrain.recording.headers import choose_rate, readable_header
 from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
-from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
+from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Floats, Montage, Times
 from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
 
 _EDF = {".edf", ".bdf"}
+_REFERENCE = re.compile(r"&#([1-9]\d{2,5});")
 
 
 def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
@@ -31,12 +33,9 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     several; by default that of the contacts.
     """
     notes: list[str] = []
-    raw, names = _opened(path, form, stream, notes)
+    raw, names, types = _opened(path, form, stream, notes)
     sidecars = read_sidecars(path)
-    kinds = tuple(
-        sidecars.kinds.get(name, kind)
-        for name, kind in zip(names, raw.get_channel_types(), strict=True)
-    )
+    kinds = tuple(sidecars.kinds.get(name, kind) for name, kind in zip(names, types, strict=True))
     factors, unitless = _factors(raw, names, kinds, path, sidecars, notes)
     placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
     if not sidecars.positions:
@@ -68,6 +67,7 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         subject=entity(path, "sub"),
         session=entity(path, "ses"),
         unitless=unitless,
+        units=_other_units(raw, names, kinds, sidecars),
     )
     return with_pauses(recording, path, records)
 
@@ -92,8 +92,8 @@ def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Flo
 
 def _opened(
     path: Path, form: Format, stream: str | None, notes: list[str]
-) -> tuple[Any, tuple[str, ...]]:
-    """Raw of a file, and the labels of its channels, each of which is there once."""
+) -> tuple[Any, tuple[str, ...], list[str]]:
+    """Raw of a file, the labels of its channels, each of which is there once, and their types."""
     read = getattr(mne.io, form.parser, None)
     if read is None:
         raise RecordingError(f"{form.name} needs a newer MNE-Python than {mne.__version__}")
@@ -113,7 +113,7 @@ def _opened(
             raw = read(path, preload=False, verbose="WARNING", **options)
             labels = tuple(raw.ch_names)
         if suffix in _EDF:
-            rows, labels = choose_rate(path, stream, notes)
+            rows, labels, kinds = choose_rate(path, stream, notes)
             if len(rows) < len(raw.ch_names):
                 exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
                 raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
@@ -124,11 +124,14 @@ def _opened(
     notes += [f"{path.name}: {line}" for line in lines if not any(one in line for one in ignored)]
     if not raw.ch_names:
         raise RecordingError(f"{path} holds no signal, annotations alone: name the file beside it")
+    types = raw.get_channel_types()
+    if suffix in _EDF:
+        types = [own or kind for own, kind in zip(kinds, types, strict=True)]
     names, more = complete_labels(labels, len(labels))
     notes += more
     if _ends_within_a_sample(raw, path):
         notes.append(f"the data of {path.name} end within a sample: they were probably cut off")
-    return raw, names
+    return raw, names, types
 
 
 def _ends_within_a_sample(raw: Any, path: Path) -> bool:
@@ -187,10 +190,30 @@ def _factors(
     return factors, tuple(unitless)
 
 
+def _other_units(
+    raw: Any, names: Sequence[str], kinds: Sequence[str], sidecars: Sidecars
+) -> dict[str, str]:
+    """Units of the channels that are neither contacts nor triggers, as far as they are stated."""
+    units = {}
+    for name, kind, channel in zip(names, kinds, raw.info["chs"], strict=True):
+        stated = (raw._orig_units or {}).get(channel["ch_name"]) or sidecars.units.get(name, "")
+        stated = stated or ("V" if channel["unit"] == FIFF.FIFF_UNIT_V else "")
+        if stated and kind not in CONTACT_KINDS | {TRIGGER_KIND}:
+            units[name] = stated if microvolts_per(stated) is None else "µV"
+    return units
+
+
 def _annotations(raw: Any) -> tuple[Event, ...]:
     # Onsets count from the start of the acquisition; a FIF file may begin later.
     events = [
-        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), str(one["description"]))
-        for one in raw.annotations
+        Event(float(one["onset"]) - raw.first_time, float(one["duration"]), text)
+        for one, text in zip(
+            raw.annotations, map(_unescaped, raw.annotations.description), strict=True
+        )
     ]
     return tuple(sorted(events, key=lambda event: event.onset_s))
+
+
+def _unescaped(text: str) -> str:
+    # In FIF files, MNE-Python writes what is not Latin-1 as references to characters.
+    return _REFERENCE.sub(lambda found: chr(int(found[1])), str(text))

@@ -7,9 +7,9 @@ import math
 import sys
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ class Recording:
     [n_samples], are seconds from the first sample where the file stamps each; None: they are
     regular. `events` are by onset, `notes` what the user should know about the file, one line each.
     Channels in `bad` are marked so by the file and read like the others; those in `unitless` have
-    no unit of voltage there, their numbers are taken as microvolts. `subject` and `session` are
+    no unit of voltage there, their numbers are taken as microvolts; `units` are those of the
+    numbers of channels that are no contacts, where they are known. `subject` and `session` are
     labels in the file's name; empty without one.
     """
 
@@ -55,6 +56,7 @@ class Recording:
     subject: str = ""
     session: str = ""
     unitless: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

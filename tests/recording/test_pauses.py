@@ -6,7 +6,7 @@ import numpy as np
 import pybv
 import pytest
 
-from rtbrain.recording.export import export_recording
+from rtbrain.recording.export.run import export_recording
 from rtbrain.recording.open import read, read_recording
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource

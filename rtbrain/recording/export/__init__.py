@@ -1,0 +1,1 @@
+"""Recordings written for other programs: FIF, EDF, XDF and BIDS-iEEG."""

@@ -1,0 +1,130 @@
+"""What an export writes of a recording: units, kinds, and events by sample numbers."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rtbrain.errors import list_words, plain_text
+from rtbrain.recording.recording import Recording
+from rtbrain.recording.replay import lost_before
+from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
+
+VOLTAGE_KINDS = {"seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog"}
+_BLOCK_S = 10.0
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+class Mark(NamedTuple):
+    """An event by the time of its sample: lost samples do not count."""
+
+    onset_s: float
+    duration_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """A recording as it is written; `units` are ``µV``, others, or empty where there is none."""
+
+    recording: Recording
+    bad: tuple[str, ...]
+    units: tuple[str, ...]
+    marks: tuple[Mark, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def montage(self) -> Montage:
+        """Channels of the recording."""
+        return self.recording.montage
+
+    def blocks(self) -> Iterator[Floats]:
+        """All samples, block by block, float32 [n_channels, n_samples]."""
+        n_samples = self.recording.n_samples
+        length = max(1, round(_BLOCK_S * self.montage.sfreq_hz))
+        for start in range(0, n_samples, length):
+            yield self.recording.read(start, min(start + length, n_samples))
+
+
+def content_of(
+    recording: Recording, bad: Sequence[str], *, anonymize_events: bool, gaps: bool
+) -> Content:
+    """Content of a recording; with `gaps`, each gap is an event ``BAD gap of N samples``.
+
+    `anonymize_events` replaces texts by ``event-1``, ``event-2``, in the order in which they come.
+    """
+    notes: list[str] = []
+    names = recording.montage.names
+    unit_of = dict.fromkeys(VOLTAGE_KINDS, "µV") | {TRIGGER_KIND: ""}
+    units = tuple(
+        unit_of.get(kind, recording.units.get(name, ""))
+        for name, kind in zip(names, recording.montage.kinds, strict=True)
+    )
+    marks = _marks(recording, notes)
+    if anonymize_events:
+        numbers: dict[str, int] = {}
+        marks = [
+            mark._replace(text=f"event-{numbers.setdefault(mark.text, len(numbers) + 1)}")
+            for mark in marks
+        ]
+        notes.append(f"{len(numbers)} different texts of events are replaced by numbers")
+    if gaps:
+        marks += _gap_marks(recording, notes)
+    marked = {*bad, *recording.bad}
+    return Content(
+        recording,
+        tuple(name for name in names if name in marked),
+        units,
+        tuple(sorted(marks, key=lambda mark: mark.onset_s)),
+        tuple(notes),
+    )
+
+
+def _marks(recording: Recording, notes: list[str]) -> list[Mark]:
+    sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
+    marks, outside, changed = [], 0, []
+    onsets_s = np.array([event.onset_s for event in recording.events])
+    durations_s = np.array([event.duration_s for event in recording.events])
+    onsets = _sample_numbers(recording, onsets_s).tolist()
+    stops = _sample_numbers(recording, onsets_s + durations_s).tolist()
+    for event, onset, stop in zip(recording.events, onsets, stops, strict=True):
+        if not -0.5 <= onset <= recording.n_samples - 0.5:
+            outside += 1
+            continue
+        duration_s = (stop - onset) / sfreq_hz if stamps is not None else event.duration_s
+        text = _CONTROL.sub(" ", event.text)
+        if text != event.text:
+            changed.append(plain_text(event.text))
+        onset_s = event.onset_s if stamps is None else onset / sfreq_hz
+        marks.append(Mark(max(onset_s, 0.0), max(duration_s, 0.0), text))
+    if outside:
+        notes.append(f"{outside} events are outside the recording and are left out")
+    if changed:
+        notes.append(f"control characters became spaces in the events {list_words(changed)}")
+    return marks
+
+
+def _gap_marks(recording: Recording, notes: list[str]) -> list[Mark]:
+    if recording.stamps is None:
+        return []
+    sfreq_hz = recording.montage.sfreq_hz
+    lost = lost_before(recording.stamps, sfreq_hz)
+    gaps = np.flatnonzero(lost)
+    if gaps.size:
+        notes.append(
+            f"{int(lost.sum())} samples were lost in {gaps.size} gaps: samples follow each other "
+            "without them, and events 'BAD gap of N samples' say where"
+        )
+    return [Mark(row / sfreq_hz, 0.0, f"BAD gap of {lost[row]} samples") for row in gaps.tolist()]
+
+
+def _sample_numbers(recording: Recording, times_s: Times) -> Times:
+    """Fractional sample numbers of seconds since the first sample, float64 [n]."""
+    sfreq_hz, stamps = recording.montage.sfreq_hz, recording.stamps
+    if stamps is None:
+        return times_s * sfreq_hz
+    beyond_s = times_s - times_s.clip(stamps[0], stamps[-1])
+    numbers: Times = np.interp(times_s, stamps, np.arange(stamps.size)) + beyond_s * sfreq_hz
+    return numbers
