@@ -17,6 +17,7 @@ from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
 from rtbrain.recording.formats import FORMATS, format_of, require_content
 from rtbrain.recording.recording import Event, Recording, map_array
+from rtbrain.recording.triggers import add_trigger_events
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSignal
 from rtbrain.types import CONTACT_KINDS, Doubles, Floats, Montage
@@ -36,6 +37,7 @@ def read(
     names: Sequence[str] | None = None,
     events: Sequence[tuple[float, str]] = (),
     stream: str | None = None,
+    trigger: str | None = None,
     scale: float = 1.0,
 ) -> Recording:
     """Open a recording; its samples are read when they are needed.
@@ -55,8 +57,11 @@ def read(
         Events besides those of the source, by seconds from the first sample.
     stream : str, optional
         Name or id of the stream in a file that has several, or its rate (``100 Hz``) in EDF.
+    trigger : str, optional
+        Trigger channels whose codes are the events, as ``TRIG``, ``Status:0xFF`` or ``DC01:2500``;
+        by default those of kind stim where the recording has no other events.
     scale : float
-        Factor that multiplies all samples, for files that state a wrong unit.
+        Factor that multiplies all samples but codes, for files that state a wrong unit.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def read(
     """
     if not (math.isfinite(scale) and scale != 0):
         raise SettingsError(f"scale: expected a finite number other than 0, got {scale}")
-    recording = _opened(source, sfreq_hz, names, stream)
+    recording = _opened(source, sfreq_hz, names, stream, trigger)
     if events:
         added = (Event(float(onset_s), 0.0, str(text)) for onset_s, text in events)
         in_order = sorted((*recording.events, *added), key=lambda event: event.onset_s)
@@ -97,7 +102,11 @@ def read(
 
 
 def _opened(
-    source: Any, sfreq_hz: float | None, names: Sequence[str] | None, stream: str | None
+    source: Any,
+    sfreq_hz: float | None,
+    names: Sequence[str] | None,
+    stream: str | None,
+    trigger: str | None,
 ) -> Recording:
     if isinstance(source, tuple) and len(source) == 3:  # (array, sfreq_hz, names)
         if sfreq_hz is not None or names is not None:
@@ -106,22 +115,22 @@ def _opened(
     if isinstance(source, np.ndarray):
         if stream is not None:
             raise SettingsError("an array has no streams to choose from: leave stream out")
-        return _of_array(source, sfreq_hz, names)
+        return add_trigger_events(_of_array(source, sfreq_hz, names), trigger)
     if names is not None:
         raise SettingsError("names is for arrays: a recording holds its channel labels")
     if isinstance(source, str | Path):
-        return read_recording(source, sfreq_hz=sfreq_hz, stream=stream)
+        return read_recording(source, sfreq_hz=sfreq_hz, stream=stream, trigger=trigger)
     if sfreq_hz is not None or stream is not None:
         raise SettingsError(
             f"a {type(source).__name__} has its own rate and one stream: leave sfreq_hz and stream "
             "out"
         )
     if isinstance(source, Recording):
-        return source
+        return source if trigger is None else add_trigger_events(source, trigger)
     # Whoever holds a Raw has loaded mne; for all others it stays unloaded.
     mne = sys.modules.get("mne")
     if mne is not None and isinstance(source, mne.io.BaseRaw):
-        return _reader_of("mne", "recording_of_raw")(source)
+        return add_trigger_events(_reader_of("mne", "recording_of_raw")(source), trigger)
     raise SettingsError(
         "a recording is a path, an mne.io.Raw, or (array [channels, samples], sfreq_hz, names), "
         f"got {type(source).__name__}"
@@ -129,13 +138,17 @@ def _opened(
 
 
 def read_recording(
-    source: str | Path, *, sfreq_hz: float | None = None, stream: str | None = None
+    source: str | Path,
+    *,
+    sfreq_hz: float | None = None,
+    stream: str | None = None,
+    trigger: str | None = None,
 ) -> Recording:
     """Open a file, a BIDS folder, or a synthetic patient by its name, as `read` does."""
     if str(source).startswith(SYNTHETIC):
         _check_options(str(source), "sfreq_hz", sfreq_hz, stream)
         words = str(source).removeprefix(SYNTHETIC)
-        return _synthetic(words, sfreq_hz)
+        return add_trigger_events(_synthetic(words, sfreq_hz), trigger)
     path = Path(source)
     if not (path.exists() or path.is_symlink()):
         raise RecordingError(f"no file or folder {path}: check the path")
@@ -157,7 +170,11 @@ def read_recording(
             f"{path} holds {recording.montage.n_channels} channels of {recording.n_samples} "
             "samples: there is nothing to play"
         )
-    return recording
+    try:
+        return add_trigger_events(recording, trigger)
+    except (SettingsError, RecordingError):
+        recording.close()
+        raise
 
 
 def _check_options(name: str, option: str, sfreq_hz: float | None, stream: str | None) -> None:

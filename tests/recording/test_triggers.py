@@ -4,6 +4,7 @@ import mne
 import numpy as np
 import pytest
 
+from rtbrain.errors import SettingsError
 from rtbrain.recording.open import read, read_recording
 from rtbrain.recording.replay import ReplaySource
 from tests.conftest import brain_like
@@ -51,3 +52,71 @@ def test_codes_keep_their_numbers_whatever_the_unit_and_the_scale(tmp_path, scal
         recording.close()
     raw = mne.io.read_raw(tmp_path / "stim_raw.fif", verbose="ERROR")
     np.testing.assert_array_equal(read(raw).read(0, trigger.size)[-1], trigger)
+
+
+def test_codes_are_the_events_of_a_file_without_others_and_a_note_says_so(tmp_path):
+    raw = fif(tmp_path / "stim_raw.fif", codes())
+    recording = read_recording(tmp_path / "stim_raw.fif")
+    found = mne.find_events(raw, verbose="ERROR")
+    assert [(round(e.onset_s * SFREQ_HZ), int(e.text)) for e in recording.events] == [
+        (int(sample), int(code)) for sample, _, code in found
+    ]
+    assert {event.duration_s for event in recording.events} == {0.0}
+    (note,) = recording.notes
+    assert note == (
+        "the events are the codes of trigger channel 'STI 014': '1' (2), '2' (1), '3' (1)"
+    )
+    assert read(raw).events == recording.events
+    recording.close()
+
+
+def test_events_of_a_file_stay_unless_a_trigger_is_named(tmp_path):
+    annotations = mne.Annotations([0.5], [0], ["go"])
+    fif(tmp_path / "both_raw.fif", codes(), annotations=annotations)
+    recording = read_recording(tmp_path / "both_raw.fif")
+    assert [event.text for event in recording.events] == ["go"]
+    assert any("--trigger CHANNEL takes codes instead, of 'STI 014'" in n for n in recording.notes)
+    recording.close()
+    recording = read_recording(tmp_path / "both_raw.fif", trigger="STI 014:0x2")
+    assert [event.text for event in recording.events] == ["2", "2"]
+    assert any("1 other events are not used" in note for note in recording.notes)
+    recording.close()
+    with pytest.raises(SettingsError, match=r"no channel 'STI', there are A1, A2, STI 014"):
+        read_recording(tmp_path / "both_raw.fif", trigger="STI")
+
+
+def array(*channels, names, trigger=None):
+    return read((np.stack(channels), SFREQ_HZ, names), trigger=trigger)
+
+
+def test_pulses_above_a_level_and_channels_of_one_bit_each_have_their_labels():
+    noise = brain_like(1, 2000, SFREQ_HZ)[0]
+    analog = noise + 3000 * (codes() > 0)
+    recording = array(noise, analog, names=["A1", "DC01"], trigger="DC01:1500")
+    assert [event.text for event in recording.events] == ["DC01"] * 4
+    assert recording.montage.kinds == ("seeg", "stim")
+    rows = [np.where(codes() == code, 5.0, 0.0) for code in (1, 2)]
+    recording = array(noise, *rows, names=["A1", "left", "right"], trigger="left,right")
+    assert [event.text for event in recording.events] == ["left", "right", "left"]
+
+
+def test_a_signal_is_no_trigger_channel(tmp_path):
+    noise = brain_like(1, 2000, SFREQ_HZ)[0]
+    with pytest.raises(SettingsError, match="--trigger A1: no codes, its values change like"):
+        array(noise, names=["A1"], trigger="A1")
+    fif(tmp_path / "noise_raw.fif", np.rint(noise))
+    recording = read_recording(tmp_path / "noise_raw.fif")
+    assert recording.events == ()
+    assert "'STI 014' holds no codes, its values change" in recording.notes[0]
+    recording.close()
+
+
+def test_a_code_after_a_gap_is_placed_after_it(tmp_path):
+    trigger = codes()
+    data = np.vstack([brain_like(2, trigger.size, SFREQ_HZ), trigger]).T
+    stamps = 100 + np.arange(trigger.size) / SFREQ_HZ
+    stamps[1000:] += 3.0
+    path = tmp_path / "gap.xdf"
+    write_xdf(path, XdfStream("amp", stamps, data, SFREQ_HZ, desc=described(("A1", "A2", "TRIG"))))
+    recording = read_recording(path, trigger="TRIG")
+    np.testing.assert_allclose([e.onset_s for e in recording.events], [0.2, 1.2, 5.2, 6.2])

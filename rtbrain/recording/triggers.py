@@ -1,0 +1,128 @@
+"""Events of a recording out of its trigger channels, as they are found live."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rtbrain.errors import SettingsError, list_words, plain_text, quote
+from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.replay import ReplaySource
+from rtbrain.stream.triggers import Trigger, TriggerEdges, TriggerLine, parse_trigger
+from rtbrain.types import TRIGGER_KIND
+
+_BLOCK_S = 10.0
+# Channels that hold what several others hold, or all bits: by Neuromag, EGI, BioSemi.
+_SUMS = ("STI101", "STI 014", "STI014", "Status")
+# Noise instead of codes: shares of samples between whole numbers, and of changes.
+_MAX_BETWEEN, _MAX_CHANGES = 0.01, 0.2
+_NAMED = 8
+_Found = tuple[TriggerEdges, list[tuple[float, str]]]
+
+
+def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
+    """A recording with the events of its trigger channels, and a note that says so.
+
+    Those of `trigger`, as `parse_trigger` reads it, replace its own events. By default channels of
+    kind stim are taken where a recording has no other events.
+
+    Raises
+    ------
+    SettingsError
+        There is no such channel, or it holds noise instead of codes.
+    """
+    montage = recording.montage
+    if trigger is None:
+        labelled = zip(montage.names, montage.kinds, strict=True)
+        names = [name for name, kind in labelled if kind == TRIGGER_KIND]
+        return _by_default(recording, names) if names else recording
+    chosen = parse_trigger(trigger, montage.names)
+    (found,) = _read(recording, [chosen])
+    if _is_noise(found, recording.n_samples):
+        raise SettingsError(
+            f"--trigger {trigger}: no codes, its values change like a signal's; where it has "
+            f"pulses, name a level below their height, as {chosen.names[0]}:1000"
+        )
+    notes = [f"{len(recording.events)} other events are not used"] if recording.events else []
+    rows = montage.rows(chosen.names)
+    kinds = tuple(TRIGGER_KIND if r in rows else kind for r, kind in enumerate(montage.kinds))
+    recording = replace(recording, montage=replace(montage, kinds=kinds))
+    return _with(recording, chosen, found, notes)
+
+
+def _by_default(recording: Recording, names: Sequence[str]) -> Recording:
+    listed = list_words([quote(name) for name in names], _NAMED)
+    if recording.events:
+        note = (
+            f"the {len(recording.events)} events are the recording's annotations or markers; "
+            f"--trigger CHANNEL takes codes instead, of {listed}"
+        )
+        return replace(recording, notes=(*recording.notes, note))
+    names = [name for name in _SUMS if name in names][:1] or names
+    triggers = [parse_trigger(name, [name]) for name in names]
+    coded, notes = [], []
+    for one, found in zip(triggers, _read(recording, triggers), strict=True):
+        if _is_noise(found, recording.n_samples):
+            notes.append(
+                f"{quote(one.names[0])} holds no codes, its values change like a signal's: "
+                f"--trigger {plain_text(one.names[0])}:LEVEL takes pulses above a level"
+            )
+        elif found[1]:
+            coded.append((one, found))
+    if not coded:
+        notes = notes or [f"no events: the trigger channels {listed} hold no code"]
+        return replace(recording, notes=(*recording.notes, *notes))
+    if len(coded) > 1:
+        # One with several codes has codes; of others, each is on or off.
+        of_codes = [one for one in coded if len({text for _, text in one[1][1]}) > 1]
+        lines = Trigger(tuple(TriggerLine(one.names[0]) for one, _ in coded))
+        coded = of_codes if len(of_codes) == 1 else [(lines, _read(recording, [lines])[0])]
+    return _with(recording, *coded[0], notes)
+
+
+def _read(recording: Recording, triggers: Sequence[Trigger]) -> list[_Found]:
+    """Events of each trigger, by seconds from the first sample, unless all hold noise."""
+    names = list(dict.fromkeys(name for one in triggers for name in one.names))
+    sfreq_hz = recording.montage.sfreq_hz
+    found: list[_Found] = [(TriggerEdges(one, sfreq_hz), []) for one in triggers]
+    # Not closed, for that would close the recording.
+    source = ReplaySource(recording, chunk_samples=max(1, round(_BLOCK_S * sfreq_hz)), names=names)
+    n_read = 0
+    while (chunk := source.pull(0.0)) is not None:
+        n_read += chunk.n_samples
+        for one, (edges, events) in zip(triggers, found, strict=True):
+            events += edges(chunk.data[[names.index(name) for name in one.names]], chunk)
+        if all(_is_noise(one, n_read) for one in found):
+            break
+    for edges, events in found:
+        events += edges.finish()
+    return found
+
+
+def _is_noise(found: _Found, n_samples: int) -> bool:
+    edges, _ = found
+    return edges.n_between > _MAX_BETWEEN * n_samples or edges.n_changes > _MAX_CHANGES * n_samples
+
+
+def _with(
+    recording: Recording, trigger: Trigger, found: _Found, notes: Sequence[str]
+) -> Recording:
+    """The recording with these events, and what was ignored in its notes."""
+    edges, events = found
+    counts = Counter(text for _, text in events).most_common()
+    channels = list_words([quote(name) for name in trigger.names], _NAMED)
+    lines = [f"trigger channel {channels} holds no code: no events"]
+    if events:
+        shown = list_words([f"{quote(text)} ({n})" for text, n in counts], _NAMED)
+        lines = [f"the events are the codes of trigger channel {channels}: {shown}"]
+    if edges.n_unplaced:
+        lines.append(f"{edges.n_unplaced} began before the first sample or in a gap: no event")
+    if edges.n_ignored:
+        lines.append(f"{edges.n_ignored} shorter ones are ignored")
+    if 0 < edges.n_brief < len(events):
+        first = plain_text(trigger.names[0])
+        lines.append(f"{edges.n_brief} last one sample: --trigger {first}@5ms leaves them out")
+    return replace(
+        recording,
+        events=tuple(Event(t, 0.0, text) for t, text in sorted(events)),
+        notes=(*recording.notes, "; ".join([*lines, *notes])),
+    )

@@ -1,0 +1,242 @@
+"""Events out of trigger channels: codes, bits and pulses, found as the samples come.
+
+One code, one event, in a file and live, wherever chunks end. As `mne.find_events` with
+``consecutive=True``: an event is each change to another code that is not 0; what a channel holds at
+its first sample, or after a gap, began before and is none.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.errors import SettingsError, list_words, quote
+from rtbrain.types import Chunk, Doubles
+
+# BioSemi's status channel has 24 bits: 16 of the trigger, above them the state of the amplifier.
+_STATUS, _STATUS_MASK = "status", 0xFFFF
+_SUFFIX = re.compile(r"(?P<name>.+):(?:(?P<mask>0[xX][0-9a-fA-F]+|0[bB][01]+)|(?P<level>-?[\d.]+))")
+_SHORTEST = re.compile(r"(?P<rest>.+)@(?P<ms>[\d.]+)ms")
+# Bits that do not switch together pass through other codes, and contacts bounce.
+_SETTLING_S, _SETTLING_SAMPLES = 1e-3, 2
+# Rounding to the steps of a file's digits leaves a code this near to a whole number.
+_FRACTION = 0.25
+_EXAMPLES = "TRIG, Status:0xFF (bits), DC01:2500 (a level), TRIG@5ms (shorter pulses are ignored)"
+
+
+def number_text(value: Any) -> str:
+    """Text of a marker that is a number of NumPy: ``1`` for 1 and for 1.0, ``0.1`` for 0.1."""
+    return str(int(value)) if np.isfinite(value) and value == int(value) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerLine:
+    """One channel of a trigger: all its bits, some, or on above a level."""
+
+    name: str
+    mask: int | None = None
+    level: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Trigger channels, and the shortest pulse that counts, s; 0 counts every pulse."""
+
+    lines: tuple[TriggerLine, ...]
+    shortest_s: float = 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels of the channels."""
+        return tuple(line.name for line in self.lines)
+
+
+def parse_trigger(text: str, labels: Sequence[str]) -> Trigger:
+    """Trigger channels by what a user writes, among the labels of a recording or stream.
+
+    ``TRIG`` takes the codes of a channel; ``Status:0xFF`` some of its bits; ``DC01:2500`` is on
+    above a level in the channel's own values, and an event is called by its label. So are those of
+    several channels, ``DIN1,DIN2``, each of which is on or off. ``@5ms`` behind all is the shortest
+    time that a code lasts.
+
+    Raises a SettingsError where a channel is not there, or a text is none of these.
+    """
+    found = None if text in labels else _SHORTEST.fullmatch(text.strip())
+    shortest_s = 0.0
+    if found is not None:
+        text, shortest_s = found["rest"], _number(text, found["ms"]) / 1000
+    parts = [text] if text in labels else [part.strip() for part in text.split(",")]
+    lines = tuple(_line(part, labels) for part in parts)
+    if len({line.name for line in lines}) < len(lines):
+        raise SettingsError(f"trigger {quote(text)}: a channel is named twice")
+    return Trigger(lines, shortest_s)
+
+
+def _line(text: str, labels: Sequence[str]) -> TriggerLine:
+    found = None if text in labels else _SUFFIX.fullmatch(text)
+    name = text if found is None else found["name"]
+    if name not in labels:
+        raise SettingsError(
+            f"trigger {quote(text)}: no channel {quote(name)}, there are {list_words(labels, 8)}; "
+            f"write it as {_EXAMPLES}"
+        )
+    if found is not None and found["level"]:
+        return TriggerLine(name, level=_number(text, found["level"]))
+    if found is not None:
+        return TriggerLine(name, int(found["mask"], 0))
+    return TriggerLine(name, _STATUS_MASK if name.lower() == _STATUS else None)
+
+
+def _number(text: str, digits: str) -> float:
+    try:
+        return float(digits)
+    except ValueError:
+        raise SettingsError(
+            f"trigger {quote(text)}: {digits!r} is no number; write it as {_EXAMPLES}"
+        ) from None
+
+
+class TriggerEdges:
+    """Events of trigger channels, as (s, text) by the stamp of their first sample, out of chunks.
+
+    A code counts once it has lasted for 1 ms and two samples, or returns to 0 before, or with a
+    shortest time once it has lasted that. What changes sooner to another code is a step on the way
+    to it, and what returns to the code before is ignored.
+
+    `n_ignored` pulses were too short, `n_unplaced` began before the first sample or in a gap,
+    `n_brief` lasted one sample; `n_changes` of codes, `n_between` samples between whole numbers.
+    """
+
+    def __init__(self, trigger: Trigger, sfreq_hz: float) -> None:
+        self._trigger = trigger
+        shortest = math.ceil(trigger.shortest_s * sfreq_hz - 1e-6)
+        settling = max(_SETTLING_SAMPLES, math.ceil(_SETTLING_S * sfreq_hz - 1e-6))
+        hold = max(1, shortest) if trigger.shortest_s else settling
+        self._lines = [_Line(hold, keeps_brief=not trigger.shortest_s) for _ in trigger.lines]
+        self.n_between = 0
+
+    def __call__(self, values: npt.NDArray[np.floating], chunk: Chunk) -> list[tuple[float, str]]:
+        """Events that these values, [n_lines, n_samples] of a chunk, complete."""
+        events: list[tuple[float, str]] = []
+        several = len(self._lines) > 1
+        for of, line, row in zip(self._trigger.lines, self._lines, values, strict=True):
+            if chunk.gap > 0:
+                events += _named(line.restart(), of, several)
+            codes = self._codes(of, np.asarray(row, np.float64), line.code)
+            events += _named(line.push(codes, chunk.timestamps), of, several)
+        return sorted(events)
+
+    def finish(self) -> list[tuple[float, str]]:
+        """Events that are not over at the end."""
+        several = len(self._lines) > 1
+        pairs = zip(self._trigger.lines, self._lines, strict=True)
+        return sorted(one for of, line in pairs for one in _named(line.restart(), of, several))
+
+    @property
+    def n_ignored(self) -> int:
+        """Codes that were too short."""
+        return sum(line.n_ignored for line in self._lines)
+
+    @property
+    def n_unplaced(self) -> int:
+        """Codes that began before the first sample or in a gap."""
+        return sum(line.n_unplaced for line in self._lines)
+
+    @property
+    def n_brief(self) -> int:
+        """Events of one sample."""
+        return sum(line.n_brief for line in self._lines)
+
+    @property
+    def n_changes(self) -> int:
+        """Changes from one sample to the next."""
+        return max(line.n_changes for line in self._lines)
+
+    def _codes(self, of: TriggerLine, row: Doubles, code: int) -> npt.NDArray[np.int64]:
+        """Codes of a channel; where it has no value, the last one holds."""
+        missing = ~np.isfinite(row)
+        if missing.any():
+            at = np.maximum.accumulate(np.where(missing, -1, np.arange(row.size)))
+            row = np.where(at < 0, np.nan, row[at])
+        if of.level is not None:
+            codes = (row > of.level).astype(np.int64)
+        else:
+            whole = np.rint(np.nan_to_num(row))
+            self.n_between += int(np.count_nonzero(np.abs(row - whole) > _FRACTION))
+            codes = np.clip(whole, -(2.0**62), 2.0**62).astype(np.int64)
+            codes = np.abs(codes) if of.mask is None else codes & of.mask
+        return np.where(np.isnan(row), code, codes)
+
+
+def _named(
+    found: list[tuple[float, int]], of: TriggerLine, several: bool
+) -> list[tuple[float, str]]:
+    by_label = several or of.level is not None
+    return [(t, of.name if by_label else str(code)) for t, code in found]
+
+
+class _Line:
+    """Codes of one channel, run by run."""
+
+    def __init__(self, hold: int, *, keeps_brief: bool) -> None:
+        self._hold, self._keeps_brief = hold, keeps_brief
+        self.code = 0  # of the newest sample
+        self.n_ignored = self.n_unplaced = self.n_brief = self.n_changes = 0
+        self._settled: int | None = None  # the code that holds; unknown at first
+        self._length = 0  # samples of the newest run
+        self._onset = math.nan  # of what has left the settled code
+        self._highest = self._n_away = 0  # since then: highest code, and samples with one
+
+    def push(self, codes: npt.NDArray[np.int64], stamps: Doubles) -> list[tuple[float, int]]:
+        events: list[tuple[float, int]] = []
+        edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), codes.size]
+        self.n_changes += max(0, len(edges) - 2)
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            if start < stop:
+                events += self._run(int(codes[start]), stop - start, float(stamps[start]))
+        return events
+
+    def restart(self) -> list[tuple[float, int]]:
+        """The code before is unknown from now on; a pulse that has not ended is over."""
+        events = self._over(self._settled or 0) if self._n_away else []
+        self._settled, self._length, self._n_away = None, 0, 0
+        return events
+
+    def _run(self, code: int, n_samples: int, t: float) -> list[tuple[float, int]]:
+        before, self.code = self.code, code
+        if self._settled is None:
+            # After a gap: a code that still holds is no other one.
+            self.n_unplaced += code != 0 and code != before
+            self._settled, self._length = code, n_samples
+            return []
+        events: list[tuple[float, int]] = []
+        if code != before:
+            self._length = 0
+        if code != self._settled and code != 0:
+            again = before == 0 and (self._settled != 0 or not self._keeps_brief)
+            if not self._n_away or again:
+                self._onset, self._highest = t, 0
+            self._highest = max(self._highest, code)
+            self._n_away += n_samples
+        reached = self._length < self._hold <= self._length + n_samples
+        self._length += n_samples
+        if not reached:
+            return events
+        if code == self._settled or code == 0:
+            events = self._over(code) if self._n_away else []
+        else:
+            events = [(self._onset, code)]
+        self._settled, self._n_away = code, 0
+        return events
+
+    def _over(self, code: int) -> list[tuple[float, int]]:
+        """What left the settled code has not settled, and is over at this code."""
+        if self._settled == 0 and self._keeps_brief:
+            self.n_brief += self._n_away == 1
+            return [(self._onset, self._highest)]
+        self.n_ignored += code == self._settled  # else a step on the way
+        return []
