@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rtbrain.config.flags import Trigger
 from rtbrain.live.run import decode_on_screen, session_settings
 
 
@@ -23,6 +24,7 @@ def command(
         str | None,
         typer.Option("--markers", help="Marker stream: cuts windows at events; is recorded."),
     ] = None,
+    trigger: Trigger = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Decodes are sent as NAME-decode.")
     ] = None,
@@ -43,6 +45,12 @@ def command(
 ) -> None:
     """Decode a live stream, until Ctrl-C."""
     settings = session_settings(
-        config, stream=stream, markers=markers, name=name, bundle=bundle, overrides=overrides or ()
+        config,
+        stream=stream,
+        markers=markers,
+        trigger=trigger,
+        name=name,
+        bundle=bundle,
+        overrides=overrides or (),
     )
     decode_on_screen(settings, duration, record, allow_late)

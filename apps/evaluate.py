@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import XdfStream
+from rtbrain.config.flags import Trigger, XdfStream
 from rtbrain.files import require_writable_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
 from rtbrain.progress import show_progress
@@ -19,6 +19,7 @@ def command(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
     ] = None,
+    trigger: Trigger = None,
     stream: XdfStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
     sfreq: Annotated[
@@ -47,6 +48,7 @@ def command(
             bundle,
             recording,
             classes=None if classes is None else [part.strip() for part in classes.split(",")],
+            trigger=trigger,
             threshold=threshold,
             decodes=decodes,
             sfreq_hz=sfreq,

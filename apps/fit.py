@@ -31,6 +31,7 @@ def command(
     recipe: Annotated[str | None, _flag("recipe", "--recipe")] = None,
     classes: Annotated[str | None, _flag("labels.classes", "--classes")] = None,
     event: Annotated[str | None, _flag("labels.events", "--event")] = None,
+    trigger: Annotated[str | None, _flag("labels.trigger", "--trigger")] = None,
     rest: Annotated[bool | None, _flag("labels.rest", "--rest")] = None,
     window: Annotated[
         str | None, typer.Option("--window", help="With --event: from and to, s, as 0:1.")
@@ -74,6 +75,7 @@ def command(
         "recordings": list(recordings or ()) or None,
         "recipe": recipe,
         "labels": {key: value for key, value in labels.items() if value is not None} or None,
+        "labels.trigger": trigger,
         "window": _window(window),
         "channels": names_of(channels, "--channels"),
         "exclude": names_of(exclude, "--exclude"),

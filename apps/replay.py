@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import NpyRate, XdfStream, names_of
+from rtbrain.config.flags import NpyRate, Trigger, XdfStream, names_of
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_recording, require_positive, stream_recording
@@ -33,6 +33,7 @@ def command(
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signal.")] = 1.0,
     sfreq: NpyRate = None,
     stream: XdfStream = None,
+    trigger: Trigger = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
     ] = False,
@@ -49,7 +50,7 @@ def command(
     require_positive("--chunk-ms", chunk_ms)
     require_positive("--speed", speed)
     console = Console(stderr=True)
-    opened = read_recording(recording, sfreq_hz=sfreq, stream=stream)
+    opened = read_recording(recording, sfreq_hz=sfreq, stream=stream, trigger=trigger)
     # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
     chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
     try:

@@ -15,6 +15,8 @@ class LabelSettings(Settings):
     """Markers that begin a state, which lasts until the next of them; windows slide."""
     events: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Markers to cut a window at; each text is a class."""
+    trigger: str | None = Field(default=None, min_length=1)
+    """Channel whose codes are the markers: TRIG, Status:0xFF (bits), DC01:2500 (above a level)."""
     rest: bool = False
     """With events: add a class "rest" of windows away from all events."""
     channel: str | None = None
@@ -37,6 +39,8 @@ class LabelSettings(Settings):
                 raise ValueError(f"{kind}: a text is repeated")
         if self.rest and self.events is None:
             raise ValueError("rest is for events")
+        if self.trigger is not None and self.classes is None and self.events is None:
+            raise ValueError("trigger is for classes and events")
         if self.threshold is not None and self.channel is None:
             raise ValueError("threshold is for channel")
         if self.events is not None and len(self.events) + self.rest < 2:

@@ -20,6 +20,13 @@ Threads = Annotated[
 XdfStream = Annotated[
     str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
 ]
+Trigger = Annotated[
+    str | None,
+    typer.Option(
+        "--trigger",
+        help="Channel whose codes are the events: TRIG, Status:0xFF (bits), DC01:2500 (level).",
+    ),
+]
 NpyRate = Annotated[
     float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
 ]

@@ -20,7 +20,9 @@ class StreamSettings(Settings):
     accept_other_source: bool = False
     """After a loss, continue with a sender that has another source id."""
     markers: str | None = None
-    """Name of the LSL marker stream, for decoders with windows at events."""
+    """Name of the LSL marker stream, of texts or numbers, for decoders with windows at events."""
+    trigger: str | None = Field(default=None, min_length=1)
+    """Instead: channel of the stream whose codes are events, as TRIG, Status:0xFF, DC01:2500."""
     manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
     """Name of the streams in which live windows send contacts marked bad manually; null: none."""
     mark_senders: tuple[str, ...] | None = None
@@ -50,6 +52,8 @@ class StreamSettings(Settings):
             raise ValueError(
                 f"{', '.join(sorted(foreign))} is for fieldtrip only, and unit for mne_client"
             )
+        if self.trigger and (others or self.markers):
+            raise ValueError(f"trigger and {(*others, 'markers')[0]}: give one of them")
         if self.mne_client and self.names is not None:
             raise ValueError("names is for fieldtrip only")
         if others and self.scale != 1:

@@ -89,6 +89,13 @@ class Bundle:
     report: dict[str, Any]
     id: str
 
+    @property
+    def trigger(self) -> str | None:
+        """Channel whose codes cut its windows, where one was named in fitting."""
+        labels = self.report.get("labels")
+        trigger = labels.get("trigger") if isinstance(labels, dict) else None
+        return trigger if isinstance(trigger, str) and self.recipe.window.hop_s is None else None
+
     def part(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
         """Arrays under ``prefix.``, without the prefix."""
         start = prefix + "."

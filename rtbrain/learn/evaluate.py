@@ -13,12 +13,13 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.cross_validation import shifted_scores
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
+    ignore_note,
     label_windows,
     open_recordings,
     resolve_tasks,
     virtual_session,
 )
-from rtbrain.learn.fit.labels import Labelled, states_from_markers
+from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
 from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number
 from rtbrain.learn.metrics import alarms, score_events, scores_of, spans_of_states
 from rtbrain.live.play import CollectingSink, bind_session, decoder_for, play_recording
@@ -37,13 +38,14 @@ def evaluate(
     recording: Any,
     *,
     classes: Sequence[str] | None = None,
+    trigger: str | None = None,
     threshold: float = 0.5,
     decodes: str | None = None,
     sfreq_hz: float | None = None,
     stream: str | None = None,
     scale: float = 1.0,
     on_progress: OnProgress = no_progress,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> ScoreTable:
     """Score a decoder, and its controls, on a recording that it was not fitted on.
 
@@ -57,6 +59,8 @@ def evaluate(
         What `rtbrain.read` takes; its channels are found by their labels.
     classes : sequence of str, optional
         Markers that begin the states; by default the labels that the decoder was fitted with.
+    trigger : str, optional
+        Channel whose codes are the markers; by default that of fitting, if it was named there.
     threshold : float
         Probability above which a class counts as an event.
     decodes : str, optional
@@ -91,12 +95,18 @@ def evaluate(
     ['speech']
     """
     fitted = decoder if isinstance(decoder, FittedDecoder) else load(decoder)
-    labels = label_settings(fitted.bundle, classes)
+    labels = label_settings(fitted.bundle, classes, trigger)
     figures = {}
     with open_recordings(
-        [recording], stream=stream, sfreq_hz=sfreq_hz, scale=scale, on_note=on_note
+        [recording],
+        stream=stream,
+        sfreq_hz=sfreq_hz,
+        scale=scale,
+        trigger=labels.trigger,
+        on_note=on_note,
     ) as opened:
         (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
+        require_events(labels.classes or labels.events or (), opened_recording.events)
         bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
@@ -108,6 +118,7 @@ def evaluate(
                 labels,
                 decoder_for(bundle, opened_recording),
                 on_progress=on_progress,
+                on_note=on_note if name == "decoder" else ignore_note,
                 what=f"decoding: {name}",
             )
             scores = score_decodes(kept.decodes, valid, labelled, alarm)
@@ -118,11 +129,16 @@ def evaluate(
     return evaluation_scores(figures, fitted.bundle.id)
 
 
-def label_settings(bundle: Bundle, classes: Sequence[str] | None) -> LabelSettings:
-    """How the decoder's windows were labelled, or by these markers."""
+def label_settings(
+    bundle: Bundle, classes: Sequence[str] | None, trigger: str | None = None
+) -> LabelSettings:
+    """How the decoder's windows were labelled, or by these markers and this trigger channel."""
     values = bundle.report.get("labels") or {"classes": list(bundle.manifest.labels)}
+    of_trigger = {key: values[key] for key in ("trigger",) if key in values}
     if classes is not None:
-        values = {"classes": list(classes)}
+        values = {"classes": list(classes)} | of_trigger
+    if trigger is not None:
+        values = values | {"trigger": trigger}
     return parse_settings(values, LabelSettings, where="labels")
 
 
@@ -133,6 +149,7 @@ def decode_labelled(
     decoder: tuple[FeaturePipeline, Stage[Embedding, Decode]],
     *,
     on_progress: OnProgress = no_progress,
+    on_note: Callable[[str], None] = ignore_note,
     what: str = "decoding",
 ) -> tuple[CollectingSink, list[Decode], Labelled]:
     """All decodes of a recording, those that are valid, and the labels of these.
@@ -152,7 +169,7 @@ def decode_labelled(
         )
     t_stop = np.array([decode.t_stop for decode in valid])
     delay_s = decoder[0].neural_delay_s
-    labelled = label_windows(recording, session, labels, window, t_stop, delay_s)
+    labelled = label_windows(recording, session, labels, window, t_stop, delay_s, on_note)
     fitted = bundle.manifest.labels
     if fitted != labelled.names:
         raise SettingsError(

@@ -37,6 +37,7 @@ def run(
     *,
     name: str = "rtbrain",
     markers: str | None = None,
+    trigger: str | None = None,
     stop: Callable[[], bool] | None = None,
     on_event: Callable[..., None] | None = None,
     record: str | Path | None = None,
@@ -56,6 +57,8 @@ def run(
         Decodes are sent as ``NAME-decode``, status events as ``NAME-status``.
     markers : str, optional
         Name of the marker stream, for decoders with windows at events.
+    trigger : str, optional
+        Instead, a channel of the stream whose codes are the events, as ``TRIG`` or ``Status:0xFF``.
     stop : callable, optional
         Asked several times a second whether to end.
     on_event : callable, optional
@@ -90,7 +93,13 @@ def run(
     default_lsl_scope()
     folder = Path(decoder) if isinstance(decoder, str | Path) else None
     settings = session_settings(
-        config, stream=stream, markers=markers, name=name, bundle=folder, overrides=overrides
+        config,
+        stream=stream,
+        markers=markers,
+        trigger=trigger,
+        name=name,
+        bundle=folder,
+        overrides=overrides,
     )
     if isinstance(decoder, str | Path):
         bundle = read_bundle(Path(decoder))
@@ -112,6 +121,7 @@ def session_settings(
     *,
     stream: str | None = None,
     markers: str | None = None,
+    trigger: str | None = None,
     name: str | None = None,
     bundle: Path | None = None,
     overrides: Sequence[str] = (),
@@ -133,7 +143,8 @@ def session_settings(
             chosen = {key: it for key, it in chosen.items() if key not in _SOURCE_KEYS}
         elif config is None and not any(pair.startswith("stream.") for pair in overrides):
             raise unnamed_stream_error("rtbrain decode --stream", by_id="--set stream.source_id=")
-        values["stream"] = chosen | ({} if markers is None else {"markers": markers})
+        events = {"markers": markers, "trigger": trigger}
+        values["stream"] = chosen | {key: it for key, it in events.items() if it is not None}
     values |= {} if name is None else {"outlet": {"name": name}}
     values |= {} if bundle is None else {"bundle": str(bundle)}
     return parse_settings(override(values, overrides), DecodeSettings, where=where)

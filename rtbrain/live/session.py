@@ -20,7 +20,13 @@ from rtbrain.errors import RtbrainError
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder_process import recorder_process
-from rtbrain.live.source import open_manual_marks, open_markers, open_source, rate_check
+from rtbrain.live.source import (
+    open_manual_marks,
+    open_markers,
+    open_source,
+    rate_check,
+    trigger_of,
+)
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.streams import require_free_name
@@ -246,7 +252,8 @@ class LiveSession:
             outlets.callback(outlet.close)
             markers = None
             if recipe.window.hop_s is None:
-                markers = open_markers(settings, source, self.emit, self._is_over, stack)
+                trigger = trigger_of(settings.stream, bundle)
+                markers = open_markers(settings, trigger, source, self.emit, self._is_over, stack)
                 if self._is_over():
                     return
             # The reason of an invalid decode leaves before the decode itself.

@@ -48,6 +48,7 @@ def open_source(
             montage.names,
             min_coverage=bundle.recipe.coverage_floor,
             accept_other_source=wanted.accept_other_source,
+            trigger=trigger_of(wanted, bundle),
         ),
         montage=montage,
         on_event=on_event,
@@ -59,6 +60,11 @@ def open_source(
         if not connected:
             source.close()
     return source if connected else None
+
+
+def trigger_of(stream: StreamSettings, bundle: Bundle) -> str | None:
+    """Trigger channel of a session: that of the settings, else that of fitting."""
+    return stream.trigger or (None if stream.markers else bundle.trigger)
 
 
 def open_other(
@@ -80,6 +86,7 @@ def open_other(
 
 def open_markers(
     settings: DecodeSettings,
+    trigger: str | None,
     source: Source,
     on_event: Callable[..., None],
     stopping: Callable[[], bool],
@@ -87,11 +94,13 @@ def open_markers(
 ) -> Markers | None:
     """What gives the markers that cut windows; None where there is none.
 
-    That is the stream of the settings, else the source, where it has markers of its own. None too
-    where the user ended the search for that stream.
+    That is the stream of the settings, else the source, where it has markers of its own or a
+    trigger channel. None too where the user ended the search for that stream.
     """
     name, timeout_s = settings.stream.markers, settings.stream.timeout_s
     if name is None:
+        if isinstance(source, SupervisedSource) and not trigger:
+            return None
         own: Markers | None = getattr(source, "markers", None)
         return own
     signal = source.counter.clock if isinstance(source, SupervisedSource) else None

@@ -103,9 +103,7 @@ def _is_noise(found: _Found, n_samples: int) -> bool:
     return edges.n_between > _MAX_BETWEEN * n_samples or edges.n_changes > _MAX_CHANGES * n_samples
 
 
-def _with(
-    recording: Recording, trigger: Trigger, found: _Found, notes: Sequence[str]
-) -> Recording:
+def _with(recording: Recording, trigger: Trigger, found: _Found, notes: Sequence[str]) -> Recording:
     """The recording with these events, and what was ignored in its notes."""
     edges, events = found
     counts = Counter(text for _, text in events).most_common()

@@ -7,8 +7,10 @@ its first sample, or after a gap, began before and is none.
 
 import math
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,12 +27,31 @@ _SHORTEST = re.compile(r"(?P<rest>.+)@(?P<ms>[\d.]+)ms")
 _SETTLING_S, _SETTLING_SAMPLES = 1e-3, 2
 # Rounding to the steps of a file's digits leaves a code this near to a whole number.
 _FRACTION = 0.25
+_MAX_WAITING = 1000  # for a decoder that is busy
 _EXAMPLES = "TRIG, Status:0xFF (bits), DC01:2500 (a level), TRIG@5ms (shorter pulses are ignored)"
 
 
 def number_text(value: Any) -> str:
     """Text of a marker that is a number of NumPy: ``1`` for 1 and for 1.0, ``0.1`` for 0.1."""
     return str(int(value)) if np.isfinite(value) and value == int(value) else str(value)
+
+
+def marker_texts(
+    values: npt.NDArray[Any], stream_type: str, labels: Sequence[str]
+) -> Iterator[str]:
+    """Texts of a stream of numbers, [n_samples, n_channels], that are markers.
+
+    The first channel counts; of MNE-LSL's annotations, which have a channel for each text with the
+    duration in it, the label of that channel.
+    """
+    if is_one_hot(stream_type) and len(labels) == values.shape[1]:
+        return (labels[row] for row in np.argmax(values != 0, axis=1))
+    return map(number_text, values[:, 0])
+
+
+def is_one_hot(stream_type: str) -> bool:
+    """Whether the labels of a marker stream's channels are the texts of its markers."""
+    return stream_type.strip().lower() == "annotations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +193,30 @@ class TriggerEdges:
         return np.where(np.isnan(row), code, codes)
 
 
+class CodeQueue:
+    """Events of a live stream's trigger channels, until they are asked for."""
+
+    def __init__(self, sfreq_hz: float) -> None:
+        self._sfreq_hz = sfreq_hz
+        self._trigger: Trigger | None = None
+        self._edges: TriggerEdges | None = None
+        self._events: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
+
+    def take(self, trigger: Trigger | None, values: npt.NDArray[np.floating], chunk: Chunk) -> None:
+        """Find the events in a chunk; None has no trigger channel."""
+        if self._edges is None or trigger != self._trigger:
+            self._trigger = trigger
+            self._edges = None if trigger is None else TriggerEdges(trigger, self._sfreq_hz)
+        if self._edges is not None:
+            self._events.extend(self._edges(values, chunk))
+
+    def pull(self) -> list[tuple[float, str]]:
+        """Events since the last call, as (s, text)."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+
 def _named(
     found: list[tuple[float, int]], of: TriggerLine, several: bool
 ) -> list[tuple[float, str]]:
@@ -195,7 +240,7 @@ class _Line:
         events: list[tuple[float, int]] = []
         edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), codes.size]
         self.n_changes += max(0, len(edges) - 2)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             if start < stop:
                 events += self._run(int(codes[start]), stop - start, float(stamps[start]))
         return events

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,8 +36,9 @@ RECIPE = {
 }
 
 
-def event_bundle(folder: Path, montage: Montage) -> None:
-    recipe = parse_settings(RECIPE, Recipe, where="test")
+def event_bundle(folder: Path, montage: Montage, texts: Sequence[str] = ("go",)) -> None:
+    window = RECIPE["window"] | {"texts": list(texts)}
+    recipe = parse_settings(RECIPE | {"window": window}, Recipe, where="test")
     features = build_feature_pipeline(recipe, montage)
     rng = np.random.default_rng(3)
     weight = rng.normal(0, 0.1, (2, features.n_features)).astype(np.float32)

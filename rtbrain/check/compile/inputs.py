@@ -132,16 +132,17 @@ def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack
     One that has no rate gets the decoder's.
     """
     rateless = source.startswith(SYNTHETIC) or source.lower().endswith(".npy")
+    classes = options.classes
+    words = None if classes is None else [part.strip() for part in classes.split(",")]
+    labels = label_settings(bundle, words)
     opening = open_recordings(
         (source,),
         stream=options.stream,
         sfreq_hz=bundle.manifest.sfreq_hz if rateless else None,
         scale=options.scale,
+        trigger=labels.trigger,
         on_note=print_note,
     )
-    classes = options.classes
-    words = None if classes is None else [part.strip() for part in classes.split(",")]
-    labels = label_settings(bundle, words)
     (recording,), labels = resolve_tasks(labels, (source,), stack.enter_context(opening))
     return CheckRecording(source, recording, labels if _is_labelled(recording, labels) else None)
 

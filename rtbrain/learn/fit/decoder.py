@@ -228,9 +228,14 @@ class FittedDecoder:
         >>> decodes.values.shape == (len(decodes), 2)
         True
         """
-        with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
-            opened,
-        ):
+        opening = open_recordings(
+            [recording],
+            sfreq_hz=sfreq_hz,
+            stream=stream,
+            scale=scale,
+            trigger=self.bundle.trigger,
+        )
+        with opening as (opened,):
             session = virtual_session(opened)
             decoder = decoder_for(self.bundle, opened)
             n_samples = opened.n_samples
@@ -258,9 +263,14 @@ class FittedDecoder:
         RtbrainError
             As for `decode`, or no window is valid.
         """
-        with open_recordings([recording], sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (
-            opened,
-        ):
+        opening = open_recordings(
+            [recording],
+            sfreq_hz=sfreq_hz,
+            stream=stream,
+            scale=scale,
+            trigger=self.bundle.trigger,
+        )
+        with opening as (opened,):
             session = virtual_session(opened)
             pipeline = decoder_for(self.bundle, opened)[0]
             bound = bind_session(self.bundle, session)

@@ -1,6 +1,6 @@
 """From recordings to labelled rows of features: a decoder's own, and those of its controls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +116,7 @@ def gather_recordings(
     gap_s: float,
     recordings: Sequence[Recording],
     on_progress: OnProgress,
+    on_note: Callable[[str], None],
 ) -> LabelledFeatures:
     """Run every recording through the live stages and label its windows."""
     window = recipe.window
@@ -140,13 +141,11 @@ def gather_recordings(
             keep_channels=MAIN if settings.tune == "popt" else None,
         )
         if not part.t_stop.size:
-            raise RecordingError(
-                f"no valid window of {window.length_s:g} s in a recording of "
-                f"{recording.duration_s:.1f} s ({part.n_invalid} were invalid): record for "
-                "longer, or shorten the window"
-            )
+            raise _no_window_error(recording, labels, window.length_s, part.n_invalid)
         delay_s = pipeline.neural_delay_s
-        labelled.append(label_windows(recording, session, labels, window, part.t_stop, delay_s))
+        labelled.append(
+            label_windows(recording, session, labels, window, part.t_stop, delay_s, on_note)
+        )
         parts.append(part)
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
@@ -158,6 +157,23 @@ def gather_recordings(
     half = half_of(session.target()[0])
     return LabelledFeatures(
         settings, gap_s, join_features(parts), whole, groups, montage, pipeline, half
+    )
+
+
+def _no_window_error(
+    recording: Recording, labels: LabelSettings, length_s: float, n_invalid: int
+) -> RecordingError:
+    lasts = f"{recording.duration_s:.1f} s"
+    if labels.events is not None:
+        n_events = sum(event.text in labels.events for event in recording.events)
+        return RecordingError(
+            f"none of the {n_events} events has a valid window of {length_s:g} s in a recording of "
+            f"{lasts} ({n_invalid} hold a gap or too few good channels, the others reach beyond "
+            "it): move or shorten the window"
+        )
+    return RecordingError(
+        f"no valid window of {length_s:g} s in a recording of {lasts} ({n_invalid} were invalid): "
+        "record for longer, or shorten the window"
     )
 
 

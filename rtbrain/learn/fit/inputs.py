@@ -31,6 +31,12 @@ from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Montage, Times
 
 _CHUNK_S = 0.25
+# A state whose event lasts no longer than this lasts until the next: samples, or of the window.
+_MOMENT_SAMPLES, _MOMENT_SHARE = 1.5, 0.05
+
+
+def ignore_note(note: str) -> None:
+    """A note that nobody reads."""
 
 
 def list_sources(recordings: Any) -> list[Any]:
@@ -50,7 +56,8 @@ def open_recordings(
     stream: str | None,
     sfreq_hz: float | None,
     scale: float,
-    on_note: Callable[[str], None] = lambda note: None,
+    trigger: str | None = None,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> Iterator[list[Recording]]:
     """Recordings by what `rtbrain.read` takes, scaled; those opened here are closed at the end.
 
@@ -69,7 +76,7 @@ def open_recordings(
     with ExitStack() as stack:
         recordings: list[Recording] = []
         for source in sources:
-            recording = read(source, stream=stream, sfreq_hz=sfreq_hz)
+            recording = read(source, stream=stream, sfreq_hz=sfreq_hz, trigger=trigger)
             if not isinstance(source, Recording):
                 stack.callback(recording.close)
             warnings = (missing_note(recording), amplitude_note(recording, scale=scale))
@@ -180,17 +187,25 @@ def label_windows(
     window: WindowSettings,
     t_stop: Times,
     lag_s: float,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> Labelled:
-    """Labels of the windows that end at these times.
+    """Labels of the windows that end at these times; `on_note` is called for events without one.
 
     A state is that of the moment which a decode describes, `lag_s` before the window's end, in
     fitting as in scoring: windows that straddle a change are neither left out nor forgiven.
     """
+    sfreq_hz, times = recording.montage.sfreq_hz, recording.stamps
+    last_s = recording.duration_s if times is None else float(times[-1]) + 1 / sfreq_hz
+    notes: dict[str, Any] = {"extent_s": (0.0, last_s), "on_note": on_note}
     if labels.classes is not None:
-        return states_from_markers(t_stop, recording.events, labels.classes, lag_s=lag_s)
+        moment_s = max(_MOMENT_SAMPLES / sfreq_hz, _MOMENT_SHARE * window.length_s)
+        return states_from_markers(
+            t_stop, recording.events, labels.classes, lag_s=lag_s, moment_s=moment_s, **notes
+        )
     if labels.events is not None:
-        tolerance_s = 2 / recording.montage.sfreq_hz
-        return labels_at_events(t_stop, _cues(recording, labels, window), tolerance_s=tolerance_s)
+        cues, length_s = _cues(recording, labels, window), window.length_s
+        tolerance_s = 2 / sfreq_hz
+        return labels_at_events(t_stop, cues, tolerance_s=tolerance_s, length_s=length_s, **notes)
     values, stamps = session.target()
     name = labels.channel or ""
     return targets_from_channel(t_stop, values, stamps, name=name, threshold=labels.threshold)

@@ -6,7 +6,7 @@ of the signal: what a decoder could not have seen live, it is not fitted on.
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, list_words
 from rtbrain.recording.recording import Event
-from rtbrain.types import Floats, Ints, Times
+from rtbrain.types import Floats, Ints, Mask, Times
 
 REST = "rest"
 _TOLERANCE_S = 1e-6  # stamps are sums of many float steps
+_NEAR_S = 1e-3  # the stamp of a sample, or one sample more
+_MOMENT_S = 0.01
 _MOST_NAMED = 8
 
 
@@ -88,24 +90,49 @@ class Cues:
 
 
 def states_from_markers(
-    t_stop: Times, events: Sequence[Event], classes: Sequence[str], *, lag_s: float = 0.0
+    t_stop: Times,
+    events: Sequence[Event],
+    classes: Sequence[str],
+    *,
+    lag_s: float = 0.0,
+    moment_s: float = _MOMENT_S,
+    extent_s: tuple[float, float] = (0.0, np.inf),
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Labelled:
     """Label windows with the state that a marker began.
 
     A state lasts from its marker to the next marker of any of the classes, or as long as its
-    event lasts where that has a duration and ends first. The state of a window is that of the
-    moment `lag_s` before its end; windows without a state are left out.
+    event lasts where that is more than a moment and ends first: formats and MNE-Python give
+    markers a duration of one sample. The state of a window is that of the moment `lag_s` before its
+    end; windows without a state are left out, and `on_note` is called where an event labels none.
+    `extent_s` is from the first to the last sample.
     """
-    _refuse_unknown(classes, events)
+    require_events(classes, events)
     marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
     onsets = np.array([mark.onset_s for mark in marks])
-    lasts = np.array([mark.duration_s if mark.duration_s > 0 else np.inf for mark in marks])
+    lasts = np.array([mark.duration_s for mark in marks])
+    brief = sorted({mark.text for mark in marks if 0 < mark.duration_s <= moment_s})
+    if brief:
+        on_note(
+            f"{list_words([repr(text) for text in brief])}: events of {lasts.max():.3g} s or less "
+            "are moments; the state lasts until the next"
+        )
+    lasts[lasts <= moment_s] = np.inf
     ends = np.minimum(np.append(onsets[1:], np.inf), onsets + lasts)
     numbers = np.array([classes.index(mark.text) for mark in marks], np.int64)
     moments = t_stop - lag_s
     at = np.searchsorted(onsets, moments + _TOLERANCE_S, side="right") - 1
     rows = np.flatnonzero((at >= 0) & (moments < ends[at]))
     labelled = Labelled(rows, numbers[at[rows]], tuple(classes), t_stop[rows])
+    idle = np.bincount(at[rows], minlength=len(marks)) == 0
+    doubled = idle & (ends - onsets <= _TOLERANCE_S)
+    outside = idle & _outside(onsets, extent_s)
+    reasons = {
+        "outside the recording": outside,
+        "at the moment of another": doubled & ~outside,
+        "too short, or without valid signal": idle & ~doubled & ~outside,
+    }
+    _note_unused(reasons, len(marks), on_note)
     require_classes(labelled)
     return labelled
 
@@ -129,7 +156,7 @@ def cue_times(
         raise SettingsError(f"window {start_s:g}:{stop_s:g} s: expected its end after its start")
     if rest and REST in names:
         raise SettingsError(f"'{REST}' is an event of the recording: leave it out, or rest off")
-    _refuse_unknown(names, events)
+    require_events(names, events)
     marks = sorted((e for e in events if e.text in names), key=lambda event: event.onset_s)
     stops = np.array([mark.onset_s + stop_s for mark in marks])
     numbers = np.array([names.index(mark.text) for mark in marks], np.int64)
@@ -146,14 +173,50 @@ def cue_times(
     return Cues(ends[order], classes[order], (*names, REST))
 
 
-def labels_at_events(t_stop: Times, cues: Cues, *, tolerance_s: float) -> Labelled:
-    """Label the window that ends nearest to each cue, one window a cue."""
+def labels_at_events(
+    t_stop: Times,
+    cues: Cues,
+    *,
+    tolerance_s: float,
+    length_s: float = 0.0,
+    extent_s: tuple[float, float] = (0.0, np.inf),
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Labelled:
+    """Label the window that ends nearest to each cue, one window a cue and one cue a window.
+
+    `on_note` is called where an event has none: its window, of `length_s`, reaches beyond the
+    signal's `extent_s`, or is not valid; or the event comes twice.
+    """
     nearest = np.searchsorted((t_stop[1:] + t_stop[:-1]) / 2, cues.t_stop)
     near = np.abs(t_stop[nearest] - cues.t_stop) <= tolerance_s + _TOLERANCE_S
-    rows = nearest[near]
-    labelled = Labelled(rows, cues.targets[near], cues.names, t_stop[rows])
+    same = np.zeros(near.size, np.bool_)
+    same[1:] = (np.diff(cues.t_stop) <= tolerance_s) & (np.diff(cues.targets) == 0)
+    rows = nearest[near & ~same]
+    labelled = Labelled(rows, cues.targets[near & ~same], cues.names, t_stop[rows])
+    beyond = _outside(cues.t_stop, extent_s) | _outside(cues.t_stop - length_s, extent_s)
+    of_events = ~same if REST not in cues.names else ~same & (cues.targets < len(cues.names) - 1)
+    reasons = {
+        "with a window that reaches beyond the recording": of_events & ~near & beyond,
+        "with a gap or no valid signal in the window": of_events & ~near & ~beyond,
+        "twice at one moment": same,
+    }
+    _note_unused(reasons, int(of_events.sum() + same.sum()), on_note)
     require_classes(labelled)
     return labelled
+
+
+def _outside(times: Times, extent_s: tuple[float, float]) -> Mask:
+    outside: Mask = (times < extent_s[0] - _NEAR_S) | (times > extent_s[1] + _NEAR_S)
+    return outside
+
+
+def _note_unused(
+    reasons: Mapping[str, Mask], n_events: int, on_note: Callable[[str], None]
+) -> None:
+    counts = {reason: int(which.sum()) for reason, which in reasons.items() if which.any()}
+    if counts:
+        why = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        on_note(f"{sum(counts.values())} of {n_events} events are not used: {why}")
 
 
 def targets_from_channel(
@@ -216,15 +279,16 @@ def _tiles(taken: Sequence[tuple[float, float]], length_s: float, duration_s: fl
     return np.array(ends, np.float64)
 
 
-def _refuse_unknown(names: Sequence[str], events: Sequence[Event]) -> None:
+def require_events(names: Sequence[str], events: Sequence[Event]) -> None:
+    """Refuse names that no event has, by a SettingsError that lists those there are."""
     counts = Counter(event.text for event in events)
     absent = [name for name in names if name not in counts]
     if not absent:
         return
     if not counts:
         raise SettingsError(
-            f"no event '{absent[0]}': the recording holds no events; record with --markers, or "
-            "label by a channel"
+            f"no event '{absent[0]}': the recording holds no events; take the codes of a channel "
+            "with --trigger, record with --markers, or label by --channel"
         )
 
     def likeness(text: str) -> float:

@@ -29,6 +29,7 @@ from rtbrain.learn.fit.gather import (
     model_of,
 )
 from rtbrain.learn.fit.inputs import list_sources, open_recordings, resolve_tasks
+from rtbrain.learn.fit.labels import require_events
 from rtbrain.learn.fit.popt import TunedPopT
 from rtbrain.learn.fit.readout import FittedReadout, Standardiser
 from rtbrain.learn.fit.scores import (
@@ -47,6 +48,7 @@ def fit(
     *,
     classes: Sequence[str] | None = None,
     events: Sequence[str] | None = None,
+    trigger: str | None = None,
     rest: bool = False,
     channel: str | None = None,
     threshold: float | Literal["half"] | None = None,
@@ -77,6 +79,9 @@ def fit(
         Markers that begin a state, which lasts until the next of them; windows slide.
     events : sequence of str, optional
         Markers to cut a window at; each text is a class.
+    trigger : str, optional
+        Channel whose codes are the markers, as ``TRIG``, ``Status:0xFF`` or ``DC01:2500``; by
+        default those of the recording.
     rest : bool
         With `events`: add a class ``rest`` of windows away from all events.
     channel : str, optional
@@ -138,6 +143,7 @@ def fit(
     labels: dict[str, Any] = {
         "classes": classes,
         "events": events,
+        "trigger": trigger,
         "rest": rest or None,
         "channel": channel,
         "threshold": threshold,
@@ -212,11 +218,14 @@ def fit_decoder(
         stream=settings.stream,
         sfreq_hz=settings.sfreq_hz,
         scale=settings.scale,
+        trigger=labels.trigger,
         on_note=note,
     ) as opened:
         recordings, resolved = resolve_tasks(labels, sources, opened)
+        for recording in recordings:
+            require_events(resolved.classes or resolved.events or (), recording.events)
         gathered = gather_recordings(
-            settings, resolved, recipe, model, gap_s, recordings, on_progress
+            settings, resolved, recipe, model, gap_s, recordings, on_progress, note
         )
         trained_on = _describe(recordings)
     if labels.threshold == "half" and len(recordings) == 1:

@@ -10,7 +10,7 @@ here, and the supervised source looks for it again.
 import ctypes
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import read_header, require_plausible_stream
+from rtbrain.stream.triggers import marker_texts
 from rtbrain.stream_names import same_rate
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import keep_codes, to_microvolts
@@ -104,19 +105,31 @@ def measure_clock(inlet: Any) -> tuple[float, float] | None:
     return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
 
 
-def pull_texts(inlet: Any, found: Any, timeout_s: float = 0.0) -> list[tuple[float, str]]:
-    """Texts of a stream of one string a sample, after their time stamps, s; waits for the first.
+def pull_texts(
+    inlet: Any, found: Any, timeout_s: float = 0.0, labels: Sequence[str] = ()
+) -> list[tuple[float, str]]:
+    """Texts of a marker stream, after their time stamps, s; waits for the first.
 
-    Each is cut at 64 KiB; bytes that are not UTF-8 become backslash escapes.
+    Of several channels the first counts. A string is cut at 64 KiB, bytes that are not UTF-8 become
+    backslash escapes; numbers become texts as by `marker_texts`.
     """
     with liblsl_errors(found, "answer"):
         texts, stamps = inlet.pull_chunk(
             timeout=timeout_s, max_samples=_MAX_TEXTS, min_samples=1, as_numpy=True
         )
+    if not len(stamps):
+        return []
+    if found.channel_format() != pylsl.cf_string:
+        return list(zip(stamps.tolist(), marker_texts(texts, found.type(), labels), strict=True))
     return [
         (float(stamp), text[:_MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace"))
-        for stamp, text in zip(stamps, texts[:, 0] if len(stamps) else (), strict=True)
+        for stamp, text in zip(stamps, texts[:, 0], strict=True)
     ]
+
+
+def is_marker_stream(found: Any) -> bool:
+    """Whether a stream can be one of markers: strings, or numbers without a regular rate."""
+    return bool(found.channel_format() == pylsl.cf_string or found.nominal_srate() == 0)
 
 
 def lost_stream_error(name: str, source_id: str) -> StreamLostError:

@@ -1,4 +1,4 @@
-"""Markers in over LSL: strings at irregular times, from senders that may go away and come back."""
+"""Markers in over LSL: strings or numbers, from senders that may go away and come back."""
 
 import queue
 import socket
@@ -12,13 +12,23 @@ import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
 from rtbrain.stream.clock.sender_clock import MarkerClock, SenderClock
-from rtbrain.stream.lsl.inlet import ANSWER_S, lsl_clock, make_inlet, open_inlet, pull_texts
+from rtbrain.stream.lsl.header import channel_texts
+from rtbrain.stream.lsl.inlet import (
+    ANSWER_S,
+    fetch_full_info,
+    is_marker_stream,
+    lsl_clock,
+    make_inlet,
+    open_inlet,
+    pull_texts,
+)
 from rtbrain.stream.lsl.resolve import (
     StreamWatcher,
     ambiguous_stream_error,
     resolve_one,
     stream_summary,
 )
+from rtbrain.stream.triggers import is_one_hot
 from rtbrain.stream_names import is_window
 from rtbrain.types import Mark
 
@@ -35,11 +45,11 @@ _MAX_WINDOWS = 16
 
 
 class MarkerSource:
-    """A live LSL stream of one string a sample.
+    """A live LSL stream of markers: strings at any rate, or numbers without a regular one.
 
     `found` is its `pylsl.StreamInfo`. The data connection opens at once, so no marker sent from
     then on is missed. `signal` is the clock of the signal's sender, which may be the markers' too.
-    Raises a StreamError where the stream is not of one string a sample, goes away or does not open.
+    Raises a StreamError where the stream is a signal, goes away or does not open.
 
     `clock` dates the markers, and says what their stamps show where that is not LSL time.
     """
@@ -49,13 +59,17 @@ class MarkerSource:
         self.name: str = found.name()
         self.source_id: str = found.source_id()
         self.host: str = found.hostname()
-        if not _carries_texts(found):
+        if not is_marker_stream(found):
             raise StreamError(
-                f"stream {quote(self.name)} is not a marker stream, which has one channel of "
-                "strings: name another stream"
+                f"stream {quote(self.name)} has numbers at {found.nominal_srate():g} Hz, markers "
+                "are strings or have no regular rate: name another stream, or take the codes of a "
+                "channel in the signal with --trigger"
             )
         self._inlet: Any = make_inlet(found, _BUFFER)
         open_inlet(self._inlet, found, ANSWER_S)
+        self._labels: tuple[str, ...] = ()
+        if is_one_hot(found.type()):
+            self._labels = channel_texts(fetch_full_info(self._inlet, found, ANSWER_S), "label")
         self.clock = MarkerClock(signal, lsl_clock())
         self._lock = threading.Lock()
 
@@ -67,7 +81,7 @@ class MarkerSource:
         with self._lock:
             if self._inlet is None:
                 return []
-            texts = pull_texts(self._inlet, self.found, timeout_s)
+            texts = pull_texts(self._inlet, self.found, timeout_s, self._labels)
             now_s = lsl_clock()
             return [(self.clock(stamp, now_s), text) for stamp, text in texts]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.errors import StreamError, list_words
+from rtbrain.errors import SettingsError, StreamError, list_words
+from rtbrain.stream.triggers import Trigger, parse_trigger
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Ints, Montage
 
@@ -21,6 +22,8 @@ class ChannelBinding:
     missing: tuple[str, ...]  # names that the stream does not have: NaN
     n_channels: int  # of the stream
     notes: tuple[str, ...] = ()  # accepted differences, one sentence each
+    trigger: Trigger | None = None
+    trigger_rows: tuple[int, ...] = ()  # of the stream
 
     def apply(self, chunk: Chunk) -> Chunk:
         """Chunk with the required channels in their order, and NaN in those that the stream lacks.
@@ -66,6 +69,7 @@ class StreamRequirements:
     sample_format: str | None = None  # liblsl's name; None accepts any without a word
     min_coverage: float = 0.5  # share of `names` that must be there
     accept_other_source: bool = False
+    trigger: str | None = None  # channels whose codes are events, as `parse_trigger` reads them
 
     def check(
         self,
@@ -96,12 +100,21 @@ class StreamRequirements:
                 f"{self.min_coverage:.0%} must be there; missing {list_words(missing, _LISTED)}: "
                 "correct the labels at its sender, or refit the decoder"
             )
+        trigger = self._trigger(stream, montage)
         return ChannelBinding(
             rows,
             missing,
             montage.n_channels,
             self._notes(montage.sfreq_hz, missing, source_id, sample_format),
+            trigger,
+            () if trigger is None else tuple(map(row_of.__getitem__, trigger.names)),
         )
+
+    def _trigger(self, stream: str, montage: Montage) -> Trigger | None:
+        try:
+            return None if self.trigger is None else parse_trigger(self.trigger, montage.names)
+        except SettingsError as error:
+            raise StreamError(f"stream {stream}: {error}") from error
 
     def check_source(self, stream: str, source_id: str | None) -> None:
         """Refuse a sender with another source_id by a StreamError, before it is connected to."""

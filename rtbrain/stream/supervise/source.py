@@ -27,6 +27,7 @@ from rtbrain.stream.supervise.link_speed import LinkSpeed
 from rtbrain.stream.supervise.query import StreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.states import StreamState, StreamStateMachine
+from rtbrain.stream.triggers import CodeQueue
 from rtbrain.types import Chunk, Montage, empty_chunk
 from rtbrain.units import AmplitudeCheck
 
@@ -106,6 +107,7 @@ class SupervisedSource:
         self._fresh = False
         self._last_at = self._left_at = clock()
         self._clock_reason = ""
+        self._codes = CodeQueue(montage.sfreq_hz)
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
@@ -153,7 +155,13 @@ class SupervisedSource:
         chunk = self._next_chunk(timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
-        return self._arrived(self._link.binding.apply(chunk))
+        binding = self._link.binding
+        self._codes.take(binding.trigger, chunk.data[list(binding.trigger_rows)], chunk)
+        return self._arrived(binding.apply(chunk))
+
+    def markers(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Codes of the trigger channels since the last call, as (s on the LSL clock, text)."""
+        return self._codes.pull()
 
     def close(self) -> None:
         """Let go of the stream within about 1 s, in any state; safe to call twice."""

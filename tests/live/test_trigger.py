@@ -1,0 +1,64 @@
+"""A session cuts its windows at the codes of a channel in the signal itself."""
+
+import threading
+import uuid
+
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.errors import SettingsError
+from rtbrain.live.run import session_settings
+from rtbrain.outlet import SignalOutlet
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk, Montage
+from tests.apps.test_decode_events import SFREQ_HZ, event_bundle
+from tests.conftest import brain_like, montage_of
+
+CODES = ((1, 2.0), (2, 2.5), (1, 3.2))  # code, s of the signal
+
+
+@pytest.mark.lsl
+def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
+    montage = montage_of(4, SFREQ_HZ)
+    event_bundle(tmp_path / "bundle", montage, texts=["1", "2"])
+    name = f"trig-{uuid.uuid4().hex[:12]}"
+    sent = Montage((*montage.names, "Status"), (*montage.kinds, "stim"), SFREQ_HZ)
+    outlet = SignalOutlet(name, sent, source_id=name, origin="replay")
+    brain, done, starts = brain_like(4, int(4 * SFREQ_HZ), SFREQ_HZ), threading.Event(), []
+
+    def send():
+        outlet.wait_for_listeners(60)
+        starts.append(lsl_clock())
+        n_sent = 0
+        while not done.wait(0.02):
+            numbers = np.arange(n_sent, int((lsl_clock() - starts[0]) * SFREQ_HZ))
+            status = np.full(numbers.size, 0x30000)  # what BioSemi says above its 16 bits
+            for code, start_s in CODES:
+                at = numbers - round(start_s * SFREQ_HZ)
+                status += code * ((at >= 0) & (at < 20))
+            data = np.vstack([brain[:, numbers % brain.shape[1]], status]).astype(np.float32)
+            outlet.push(Chunk(data, starts[0] + numbers / SFREQ_HZ))
+            n_sent += numbers.size
+        outlet.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        with rtbrain.run(tmp_path / "bundle", name, name=name, trigger="Status", allow_late=True):
+            feed = rtbrain.listen(name, timeout_s=60)
+            decodes = [next(feed) for _ in CODES]
+    finally:
+        done.set()
+        thread.join()
+    assert [decode.reason for decode in decodes] == ["", "", ""]
+    expected = starts[0] + np.array([start_s for _, start_s in CODES]) + 1.25 - 1 / SFREQ_HZ
+    found = [decode.t_stop for decode in decodes]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1 / SFREQ_HZ)
+
+
+def test_markers_and_a_trigger_are_one_or_the_other():
+    settings = session_settings(None, stream="amp", trigger="TRIG")
+    assert settings.stream.trigger == "TRIG"
+    with pytest.raises(SettingsError, match="trigger and markers: give one of them"):
+        session_settings(None, stream="amp", markers="task", trigger="TRIG")
