@@ -9,18 +9,20 @@ from mne.channels import compute_native_head_t, make_dig_montage
 from mne.io.constants import FIFF
 from mne.transforms import apply_trans
 
+from rtbrain.channels import assign_kinds
 from rtbrain.types import Montage
 from rtbrain.units import MILLIMETRES_PER, place_channels
 
 _SAME_M = 1e-5  # no two heads have their three points so near each other
 
 
-def montage_from_info(info: Any) -> Montage:
-    """Montage of an ``mne.Info``: labels, kinds, rate, and positions in mm where it has them."""
+def montage_from_info(info: Any) -> tuple[Montage, tuple[str, ...]]:
+    """Montage of an ``mne.Info``, with positions in mm where it has them, and notes."""
     names = tuple(info["ch_names"])
     placed, space = positions_from_info(info, names)
-    kinds = tuple(info.get_channel_types())
-    return Montage(names, kinds, float(info["sfreq"]), place_channels(names, placed), space)
+    kinds, notes = assign_kinds(names, info.get_channel_types())
+    positions = place_channels(names, placed)
+    return Montage(names, kinds, float(info["sfreq"]), positions, space), notes
 
 
 def positions_from_info(info: Any, names: Sequence[str]) -> tuple[dict[str, Any], str | None]:

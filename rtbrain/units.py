@@ -1,5 +1,7 @@
 """Units of voltage and positions, as files and headers write them."""
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +12,16 @@ from rtbrain.errors import SettingsError
 from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Chunk, Doubles, Floats, Montage
 
 MICROVOLTS_PER_VOLT = 1e6
+# The sign of micro is lost where a file is read in another encoding than it was written in.
 _MICROVOLTS = {
-    **dict.fromkeys(("nanovolt", "nanovolts", "nv"), 1e-3),
-    **dict.fromkeys(("microvolt", "microvolts", "uv"), 1.0),
-    **dict.fromkeys(("millivolt", "millivolts", "mv"), 1e3),
-    **dict.fromkeys(("volt", "volts", "v"), MICROVOLTS_PER_VOLT),
+    **dict.fromkeys(("p", "pico"), 1e-6),
+    **dict.fromkeys(("n", "nano"), 1e-3),
+    **dict.fromkeys(("u", "\u03bc", "\u00e2\u03bc", "mu", "micro", "\ufffd", "?"), 1.0),
+    **dict.fromkeys(("m", "milli"), 1e3),
+    "": MICROVOLTS_PER_VOLT,
 }
+# MNE-LSL writes the unit of volts as its power of ten.
+_BY_POWER = {"-12": 1e-6, "-9": 1e-3, "-6": 1.0, "-3": 1e3, "0": MICROVOLTS_PER_VOLT}
 MILLIMETRES_PER = {"m": 1e3, "cm": 10.0, "mm": 1.0}
 _SMALLEST_UV = 0.1
 _LARGEST_UV = 20_000.0
@@ -27,9 +33,10 @@ _MEASURED_S = 2.0
 
 def microvolts_per(unit: str) -> float | None:
     """Microvolts per `unit`; None where it is no unit of voltage."""
-    # Both the micro sign (U+00B5) and the Greek letter mu (U+03BC) are in use.
-    plain = unit.strip().replace("\u00b5", "u").replace("\u03bc", "u").lower()
-    return _MICROVOLTS.get(plain)
+    # The micro sign, U+00B5, becomes the Greek letter mu, U+03BC: both are in use.
+    plain = unicodedata.normalize("NFKC", unit).strip().lower()
+    volts = re.fullmatch(r"(.*?)[ -]?v(?:olts?)?", plain)
+    return _MICROVOLTS.get(volts[1]) if volts else _BY_POWER.get(plain)
 
 
 def require_voltage(unit: str) -> float:
@@ -56,9 +63,12 @@ def to_microvolts(values: npt.NDArray[Any], factors: Doubles | float) -> Floats:
 
 
 def parse_position(texts: Sequence[str]) -> Floats:
-    """Position of three texts, float32 [3]; NaN unless all three are finite numbers."""
+    """Position of three texts, float32 [3]; NaN unless all three are finite numbers.
+
+    A decimal comma is as good as a point.
+    """
     try:
-        position = np.array([float(text) for text in texts], np.float32)
+        position = np.array([float(text.replace(",", ".")) for text in texts], np.float32)
     except ValueError:
         return np.full(3, np.nan, np.float32)
     # Part of a position is no position.

@@ -10,8 +10,10 @@ from rtbrain.channels.labels import (
     place_of,
     places_of,
 )
+from rtbrain.channels.table import ChannelTable, read_channels
 
 __all__ = [
+    "ChannelTable",
     "Matched",
     "Place",
     "assign_kinds",
@@ -22,4 +24,5 @@ __all__ = [
     "match_labels",
     "place_of",
     "places_of",
+    "read_channels",
 ]

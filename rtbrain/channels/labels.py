@@ -107,10 +107,10 @@ def complete_labels(labels: Sequence[str], n_channels: int) -> tuple[tuple[str, 
     kept = [label.strip() for label in labels[:n_channels]]
     kept += [""] * (n_channels - len(kept))
     if not any(kept):
-        notes.append(f"there are no channel labels: channels are named 1 to {n_channels}")
+        notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
     elif len(labels) > n_channels:
         extra = list_words([plain_text(label) for label in labels[n_channels:]])
-        notes.append(f"{len(labels)} labels for {n_channels} channels: {extra} left out")
+        notes.append(f"the header labels more than its {n_channels} channels: {extra} left out")
     elif not all(kept):
         unnamed = [str(row) for row, label in enumerate(kept, 1) if not label]
         notes.append(f"channels without a label are named by number: {list_words(unnamed, 8)}")

@@ -1,7 +1,6 @@
 """Pictures beside reports: made without a display, written whole, the same bytes each time."""
 
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import auc, roc_curve
 
+from rtbrain.channels import places_of
 from rtbrain.decoder import LinearReadout
 from rtbrain.files import write_atomically
 from rtbrain.learn.metrics import reliability
@@ -140,8 +140,8 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
 def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
     """A bar per contact, grouped by shaft, in the order of their numbers."""
     shafts: dict[str, list[tuple[int, int]]] = {}
-    for row, name in enumerate(montage.names):
-        stem, number = _place(name)
+    for row, (name, place) in enumerate(zip(montage.names, places_of(montage.names), strict=True)):
+        stem, number = place[:2] if place else (name, 0)
         shafts.setdefault(stem, []).append((number, row))
     figure, axes = new_axes(
         max(4.6, 1.2 + _CONTACT_INCHES * (montage.n_channels + len(shafts))), 3.4
@@ -165,9 +165,3 @@ def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
     top.spines["top"].set_visible(False)
     axes.set(ylabel="weight per deviation", title="Contacts that move the decode", ylim=(0, None))
     return figure
-
-
-def _place(name: str) -> tuple[str, int]:
-    """Shaft and number of a contact; of ``A1-A2``, of the first."""
-    found = re.match(r"(.*?)(\d+)", name)
-    return (found[1].rstrip("_- ") or name, int(found[2])) if found else (name, 0)

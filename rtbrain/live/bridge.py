@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -39,20 +39,17 @@ def bridge(
     """Send a source as the LSL streams NAME and NAME-markers, until it ends or `stop()`.
 
     A source is a `FieldTripSource`, a `MneClientSource` or any other; its ``markers(timeout_s)``,
-    if it has one, gives its events. What is lost is a step in the stamps. Channels of no known
-    kind are announced as EEG. Raises a SettingsError where the name is taken.
+    if it has one, gives its events. What is lost is a step in the stamps. Raises a SettingsError
+    where the name is taken.
     """
     require_free_name(name)
     counts = BridgeCounts()
     montage = source.montage
-    kinds = tuple("eeg" if kind == "misc" else kind for kind in montage.kinds)
     take: Markers | None = getattr(source, "markers", None)
     marks = markers_name(name)
     with (
         closing(MarkerOutlet(marks, source_id=marks)) as markers,
-        closing(
-            SignalOutlet(name, replace(montage, kinds=kinds), source_id=name, origin="amplifier")
-        ) as signal,
+        closing(SignalOutlet(name, montage, source_id=name, origin="amplifier")) as signal,
     ):
         while not stop():
             chunk = source.pull(_PULL_S)

@@ -5,17 +5,18 @@ Holdgraf et al. 2019, iEEG-BIDS, https://doi.org/10.1038/s41597-019-0105-7
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rtbrain.errors import RecordingError, list_words
+from rtbrain.channels import kind_of, match_labels
+from rtbrain.errors import RecordingError, list_words, plain_text
 from rtbrain.recording.formats import is_recording
 from rtbrain.recording.recording import Event, parse_number, read_json, read_rows
-from rtbrain.types import Floats
+from rtbrain.types import CONTACT_KINDS, Floats
 from rtbrain.units import MILLIMETRES_PER, parse_position
 
 # Modality, session, subject, dataset.
@@ -25,6 +26,8 @@ SPACE_AS_NAMED = "As the recording names it: "
 _NOT_STATED = {"", "n/a", "none"}
 # These folders hold copies and results, not recordings.
 _BESIDE_THE_DATA = {"derivatives", "sourcedata", "code", "stimuli"}
+
+Row = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,27 +61,40 @@ def find_recording(folder: Path) -> Path:
     return found[0]
 
 
-def read_sidecars(path: Path) -> Sidecars:
-    """Read the sidecars of a recording; empty for a file that is not named by BIDS."""
+def read_sidecars(path: Path, names: Sequence[str]) -> Sidecars:
+    """Read the sidecars of a recording; empty for a file that is not named by BIDS.
+
+    Rows are those of the recording's labels, `names`; differences are noted.
+    """
     notes: list[str] = []
     kinds: dict[str, str] = {}
     units: dict[str, str] = {}
     bad: list[str] = []
     channels = _beside(path, "channels.tsv")
-    for row in _rows(channels[0], "name") if channels else ():
-        name = row["name"]
-        kinds[name] = row.get("type", "").lower()
+    rows = {row["name"]: row for row in _rows(channels[0], "name")} if channels else {}
+    for name, row in _matched(rows, names, channels, notes).items():
+        kinds[name] = kind_of(row.get("type"))
         units[name] = row.get("units", "")
         if row.get("status", "").lower() == "bad":
             bad.append(name)
-    if bad:
-        notes.append(f"channels marked bad in {channels[0].name}: {', '.join(bad)}")
-    kinds = {name: kind for name, kind in kinds.items() if kind not in _NOT_STATED}
+    kinds = {name: kind for name, kind in kinds.items() if kind}
     units = {name: unit for name, unit in units.items() if unit.lower() not in _NOT_STATED}
-    positions, space = _positions(path, notes)
+    contacts = [name for name in names if kinds.get(name, "eeg") in CONTACT_KINDS]
+    positions, space = _positions(path, contacts, notes)
     files = _beside(path, "events.tsv")
     events = _events(files[0], notes) if files else None
     return Sidecars(kinds, units, tuple(bad), positions, space, events, tuple(notes))
+
+
+def _matched(
+    rows: dict[str, Row], names: Sequence[str], files: Sequence[Path], notes: list[str]
+) -> dict[str, Row]:
+    """Rows of a table by the recording's labels."""
+    if not rows:
+        return {}
+    matched = match_labels(rows, names, files[0].name)
+    notes += matched.notes
+    return {name: rows[row] for name, row in matched.rows.items()}
 
 
 def entity(path: Path, key: str) -> str:
@@ -115,13 +131,15 @@ def _beside(path: Path, suffix: str) -> list[Path]:
     return []
 
 
-def _rows(path: Path, *needed: str) -> Iterator[dict[str, str]]:
+def _rows(path: Path, *needed: str) -> Iterator[Row]:
     tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "restval": ""}
     for row in read_rows(path, *needed, ragged=True, **tabs):
         yield {key: text.strip() for key, text in row.items() if isinstance(key, str)}
 
 
-def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | None]:
+def _positions(
+    path: Path, names: Sequence[str], notes: list[str]
+) -> tuple[dict[str, Floats], str | None]:
     files = _beside(path, "electrodes.tsv")
     if not files:
         return {}, None
@@ -130,11 +148,18 @@ def _positions(path: Path, notes: list[str]) -> tuple[dict[str, Floats], str | N
         notes.append(f"positions are taken from {files[0].name}, not from {others}")
     of_space: list[str] = []
     space, factor = _space(path, files[0], of_space)
-    positions = {}
-    for row in _rows(files[0], "name", "x", "y", "z"):
-        position = parse_position([row[axis] for axis in "xyz"])
+    rows = {row["name"]: row for row in _rows(files[0], "name", "x", "y", "z")}
+    positions, unread = {}, []
+    for name, row in _matched(rows, names, files, notes).items():
+        texts = [row[axis] for axis in "xyz"]
+        position = parse_position(texts)
         if np.isfinite(position).all():
-            positions[row["name"]] = factor * position
+            positions[name] = factor * position
+        elif not all(text.lower() in _NOT_STATED for text in texts):
+            unread.append(f"{name} {' '.join(texts)}")
+    if unread:
+        listed = list_words([plain_text(text) for text in unread])
+        notes.append(f"positions in {files[0].name} that are no numbers: {listed}")
     notes += of_space if positions else []
     return positions, space if positions else None
 

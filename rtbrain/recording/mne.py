@@ -10,7 +10,7 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-from rtbrain.channels import complete_labels
+from rtbrain.channels import assign_kinds, complete_labels
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.extras import load_extra
 from rtbrain.mne_info import montage_from_info, positions_from_info
@@ -34,8 +34,14 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     """
     notes: list[str] = []
     raw, names, types = _opened(path, form, stream, notes)
-    sidecars = read_sidecars(path)
-    kinds = tuple(sidecars.kinds.get(name, kind) for name, kind in zip(names, types, strict=True))
+    sidecars = read_sidecars(path, names)
+    types = [sidecars.kinds.get(name, kind) for name, kind in zip(names, types, strict=True)]
+    headers = raw._orig_units or {}
+    units = [
+        sidecars.units.get(name, headers.get(own))
+        for name, own in zip(names, raw.ch_names, strict=True)
+    ]
+    kinds, of_kinds = assign_kinds(names, types, units=units)
     factors, unitless = _factors(raw, names, kinds, path, sidecars, notes)
     placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
     if not sidecars.positions:
@@ -52,18 +58,19 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     events = sidecars.events
     if events is None:
         events = _annotations(raw) if records is None else records.events
+    bad = tuple(
+        name
+        for name, own in zip(names, raw.ch_names, strict=True)
+        if name in sidecars.bad or own in raw.info["bads"]
+    )
     recording = Recording(
         montage,
         int(raw.n_times),
         read,
         events=events,
-        notes=(*notes, *sidecars.notes),
+        notes=(*notes, *of_kinds, *sidecars.notes, *_bad_note(bad)),
         closer=raw.close,
-        bad=tuple(
-            name
-            for name, own in zip(names, raw.ch_names, strict=True)
-            if name in sidecars.bad or own in raw.info["bads"]
-        ),
+        bad=bad,
         subject=entity(path, "sub"),
         session=entity(path, "ses"),
         unitless=unitless,
@@ -74,13 +81,20 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
 
 def recording_of_raw(raw: Any) -> Recording:
     """Recording of an ``mne.io.Raw``: volts become microvolts, annotations events."""
-    montage = montage_from_info(raw.info)
+    montage, notes = montage_from_info(raw.info)
     volts = np.array([channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]])
     factors = keep_codes(montage.kinds, np.where(volts, MICROVOLTS_PER_VOLT, 1.0))[:, np.newaxis]
     read = partial(_samples, raw, Path("the Raw"), factors)
     bad = tuple(raw.info["bads"])
-    recording = Recording(montage, int(raw.n_times), read, events=_annotations(raw), bad=bad)
+    notes = (*notes, *_bad_note(bad))
+    recording = Recording(
+        montage, int(raw.n_times), read, events=_annotations(raw), notes=notes, bad=bad
+    )
     return with_pauses(recording, Path("the Raw"), None)
+
+
+def _bad_note(bad: Sequence[str]) -> list[str]:
+    return [f"channels marked bad: {', '.join(bad)}"] if bad else []
 
 
 def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rtbrain.channels import assign_kinds
 from rtbrain.errors import MontageError, RecordingError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
@@ -58,9 +59,11 @@ def _recording(path: Path, io: Any, nwb: Any, series: str | None) -> Recording:
         )
     stamps, sfreq_hz, begins_s = _times(chosen)
     names = _names(electrodes, notes)
+    kinds, of_kinds = assign_kinds(names, _kinds(electrodes), default="seeg")
+    notes += of_kinds
     positions = _positions(electrodes, notes)
     space = None if positions is None else "NWB x y z, unit undeclared"
-    montage = Montage(names, _kinds(electrodes), sfreq_hz, positions, space)
+    montage = Montage(names, kinds, sfreq_hz, positions, space)
     bad: tuple[str, ...] = ()
     if "good" in electrodes:
         bad = tuple(name for name, good in zip(names, electrodes["good"], strict=True) if not good)
@@ -123,9 +126,9 @@ def _names(electrodes: Any, notes: list[str]) -> tuple[str, ...]:
 
 def _kinds(electrodes: Any) -> tuple[str, ...]:
     if "group" not in electrodes:
-        return ("seeg",) * len(electrodes)
+        return ("",) * len(electrodes)
     texts = (f"{group.name} {group.description}".lower() for group in electrodes["group"])
-    return tuple("ecog" if any(word in text for word in _SURFACE) else "seeg" for text in texts)
+    return tuple("ecog" if any(word in text for word in _SURFACE) else "" for text in texts)
 
 
 def _positions(electrodes: Any, notes: list[str]) -> Floats | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain.channels import assign_kinds
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 from rtbrain.recording.bids import find_recording
 from rtbrain.recording.formats import FORMATS, format_of, require_content
@@ -207,8 +208,10 @@ def _of_array(
             f"array of shape {list(array.shape)} with {len(names)} names: expected one per "
             "channel, and the axes [channels, samples]"
         )
-    montage = Montage(tuple(map(str, names)), ("seeg",) * len(array), float(sfreq_hz))
-    return Recording(montage, array.shape[1], partial(_part, array))
+    labels = tuple(map(str, names))
+    kinds, notes = assign_kinds(labels, [""] * len(labels), default="seeg")
+    montage = Montage(labels, kinds, float(sfreq_hz))
+    return Recording(montage, array.shape[1], partial(_part, array), notes=notes)
 
 
 def _part(array: np.ndarray[Any, Any], start: int, stop: int) -> Floats:

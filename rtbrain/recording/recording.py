@@ -150,9 +150,9 @@ def read_rows(
 
 
 def parse_number(text: str) -> float:
-    """Number of a table's cell; NaN where there is none."""
+    """Number of a table's cell, with a decimal point or comma; NaN where there is none."""
     try:
-        return float(text)
+        return float(text.replace(",", "."))
     except ValueError:
         return math.nan
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rtbrain.channels import kind_of
 from rtbrain.errors import MontageError
 from rtbrain.signal.filters import Resample
 from rtbrain.stage import SignalStage
@@ -55,7 +56,8 @@ class Pick:
     ) -> None:
         rows = montage.rows(montage.names if names is None else names)
         if kinds is not None:
-            rows = [row for row in rows if montage.kinds[row] in kinds]
+            wanted = set(map(kind_of, kinds))
+            rows = [row for row in rows if montage.kinds[row] in wanted]
         if not rows:
             there = ", ".join(sorted(set(montage.kinds))) or "none"
             raise MontageError(

@@ -5,19 +5,18 @@ grid the last contact of one row and the first of the next have consecutive numb
 alone cannot distinguish them.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from scipy.signal import sosfilt
 
+from rtbrain.channels import places_of
 from rtbrain.errors import MontageError, list_words
 from rtbrain.signal.filters import NotchComb
 from rtbrain.types import CONTACT_KINDS, Chunk, Floats, Ints, Montage
 
 _LONGEST_SHAFT = 18  # contacts of the longest depth electrodes on the market
-_LABEL = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]+)")
 
 
 class CommonAverage:
@@ -207,14 +206,12 @@ def contact_rows(montage: Montage) -> list[int]:
 def _labelled(montage: Montage) -> Iterator[tuple[int, tuple[str, str], int]]:
     """Row, shaft (kind and stem) and number of each contact labelled so, as ``LT1Ha4``.
 
-    ``*`` and ``#``, with which clinics mark contacts, and separators are left out of the stem.
-    Primes stay: ``A'3`` and ``A3`` are on opposite sides.
+    Labels that repeat others count for the first one alone, pairs of contacts for none.
     """
-    for row in contact_rows(montage):
-        found = _LABEL.fullmatch(re.sub(r"[*#]", "", montage.names[row]).strip())
-        stem = found["stem"].rstrip("_ -") if found else ""
-        if found and any(letter.isalpha() for letter in stem):
-            yield row, (montage.kinds[row], stem), int(found["number"])
+    rows = contact_rows(montage)
+    for row, place in zip(rows, places_of([montage.names[row] for row in rows]), strict=True):
+        if place and not place.pair and not place.copy:
+            yield row, (montage.kinds[row], place.shaft), place.number
 
 
 def shaft_places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
@@ -225,7 +222,7 @@ def shaft_places(montage: Montage) -> dict[tuple[tuple[str, str], int], int]:
         if other is not None:
             raise MontageError(
                 f"contacts {montage.names[other]} and {montage.names[row]} are both number "
-                f"{number} of shaft {shaft[1]}: rename one or pick the channels"
+                f"{number} of shaft {shaft[1]}: rename one, or leave one out (--exclude)"
             )
         places[shaft, number] = row
     return places

@@ -168,6 +168,33 @@ def test_where_units_disagree_the_header_is_believed_with_a_note(tree):
     assert "A1 µV not V" in note
 
 
+def test_rows_are_matched_by_zero_and_what_has_no_row_is_named(tree):
+    path = tree.record()
+    tree.put(
+        "sub-01_ses-a_task-rest_channels.tsv",
+        CHANNELS.replace("A2\tECOG", "A02\tECOG").replace("FORCE", "POWER"),
+    )
+    recording = read_recording(path)
+    assert recording.bad == ("A2",)
+    assert recording.montage.kinds == ("seeg", "ecog", "dbs", "eeg")
+    notes = " | ".join(recording.notes)
+    assert "were matched: A02 is A2" in notes
+    assert "rows of sub-01_ses-a_task-rest_channels.tsv that are no channel" in notes
+    assert "POWER" in notes
+    assert "channels without a row in sub-01_ses-a_task-rest_channels.tsv: FORCE" in notes
+    assert "channels marked bad: A2" in notes
+
+
+def test_decimal_commas_are_read_and_what_is_no_number_is_named(tree):
+    path = tree.record()
+    table = ELECTRODES.replace("0.01\t-0.02\t0.03", "0,01\t-0,02\t0,03")
+    tree.put("sub-01_ses-a_electrodes.tsv", table.replace("1\tn/a\t2", "1\tx2\t2"))
+    recording = read_recording(path)
+    np.testing.assert_allclose(recording.montage.positions[0], [0.01, -0.02, 0.03])
+    assert np.isnan(recording.montage.positions[1:]).all()
+    assert any("that are no numbers: DBS1 1 x2 2" in note for note in recording.notes)
+
+
 def test_without_events_tsv_the_markers_of_the_file_are_the_events(tree):
     path = tree.record()
     assert [event.text for event in read_recording(path).events] == ["Comment/vmrk"]

@@ -147,10 +147,10 @@ def malformed_headers(rig: Rig) -> Finding:
     labels = rig.montage.names
     heads = {
         "0 channels": (_info(rig, (), n_channels=0), "refused: has 0 channels"),
-        "fewer labels": (_info(rig, labels[:5]), "refused: its header labels 5"),
-        "more labels": (_info(rig, (*labels, "X1")), "refused: its header labels more"),
+        "fewer labels": (_info(rig, labels[:5]), "note: named by number"),
+        "more labels": (_info(rig, (*labels, "X1")), "note: labels more"),
         "no labels": (_info(rig, ()), "note: has no channel labels"),
-        "labels twice": (_info(rig, (*labels[:-1], labels[0])), "refused: repeat"),
+        "labels twice": (_info(rig, (*labels[:-1], labels[0])), "note: labels repeat"),
         "no units": (_info(rig, labels, unit=""), "note: gives no unit"),
         "a strange unit": (_info(rig, labels, unit="furlongs"), "note: 'furlongs' is not known"),
         "1 MB of XML": (_info(rig, labels, padding=_MEGABYTE), "taken"),

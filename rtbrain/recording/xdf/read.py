@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 
+from rtbrain.channels import read_channels
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.xdf.chunks import (
@@ -36,7 +37,7 @@ from rtbrain.recording.xdf.samples import (
 )
 from rtbrain.stream_names import is_status, require_plausible
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import keep_codes, microvolts_per, parse_position, place_channels, to_microvolts
+from rtbrain.units import parse_position, place_channels, to_microvolts
 
 Texts = list[tuple[float, str]]
 
@@ -228,39 +229,25 @@ def _montage(
     """Montage of the header, factors to µV [n_channels], and the channels without a unit."""
     n_channels = stream.n_channels
     require_plausible(n_channels, stream.sfreq_hz)
-    nodes = stream.header.findall("desc/channels/channel")
-    names = tuple(_text(node, "label") for node in nodes)
-    if not any(names):
-        notes.append(f"{path.name} has no channel labels: channels are named 1 to {n_channels}")
-        names = tuple(str(number) for number in range(1, n_channels + 1))
-        nodes = [Element("channel")] * n_channels
-    if len(names) != n_channels or not all(names):
-        raise RecordingError(
-            f"{path}: stream {stream.shown} has {n_channels} channels, but its header labels "
-            f"{sum(map(bool, names))}"
-        )
-    content = stream.text("type") or "misc"
-    kinds = tuple((_text(node, "type") or content).lower() for node in nodes)
-    units = [_text(node, "unit") for node in nodes]
-    unknown = tuple(n for n, unit in zip(names, units, strict=True) if not microvolts_per(unit))
-    if unknown:
-        notes.append(
-            f"{path.name} gives no unit of voltage for {list_words(unknown)}: taken as microvolts"
-        )
-    factors = keep_codes(kinds, np.array([microvolts_per(unit) or 1.0 for unit in units]))
+    nodes = stream.header.findall("desc/channels/channel")[: n_channels + 1]
+    labels, types, units = (
+        [_text(node, key) for node in nodes] for key in ("label", "type", "unit")
+    )
+    table = read_channels(n_channels, labels, types, units, stream.text("type"))
+    names = table.names
+    notes += [f"{path.name}: {note}" for note in table.notes]
     places = [[_text(node, f"location/{axis}") for axis in "XYZ"] for node in nodes]
     positions = place_channels(
-        names, {name: parse_position(place) for name, place in zip(names, places, strict=True)}
+        names, {name: parse_position(place) for name, place in zip(names, places, strict=False)}
     )
     space = stream.text("desc/montage/space")
     if positions is not None and not space:
         notes.append(f"{path.name} does not name the space of its positions: they are not used")
         positions = None
-    return (
-        Montage(names, kinds, stream.sfreq_hz, positions, None if positions is None else space),
-        factors,
-        unknown,
+    montage = Montage(
+        names, table.kinds, stream.sfreq_hz, positions, None if positions is None else space
     )
+    return montage, table.factors, table.unitless
 
 
 def _text(node: Element, path: str) -> str:

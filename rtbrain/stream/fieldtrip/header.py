@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtbrain.channels import assign_kinds
 from rtbrain.errors import MontageError, StreamError
 from rtbrain.stream.fieldtrip.connection import BufferHeader
 from rtbrain.stream.lsl.header import require_plain_labels
 from rtbrain.stream_names import MAX_CHANNELS
 from rtbrain.types import Montage, Times
+from rtbrain.units import keep_codes
 
 # Numbers of the protocol's data types: 0 is text; 1 to 8 are integers, 9 and 10 floats.
 _INTEGERS = range(1, 9)
@@ -42,12 +44,13 @@ def read_signal(header: BufferHeader, where: str, names: Sequence[str] | None) -
     labels = _labels(header, where, names, notes)
     if len(labels) != n_channels:
         raise MontageError(f"{where} has {n_channels} channels, got {len(labels)} names")
-    notes.append("the buffer does not say what kind its channels are: taken as misc")
+    kinds, of_kinds = assign_kinds(labels, [""] * n_channels)
+    notes += ["the buffer does not say what kind its channels are: taken as EEG", *of_kinds]
     try:
-        montage = Montage(labels, ("misc",) * n_channels, float(header.sfreq_hz))
+        montage = Montage(labels, kinds, float(header.sfreq_hz))
     except MontageError as error:
         raise MontageError(f"{where}: {error}") from error
-    return BufferSignal(montage, _factors(header, notes), tuple(notes))
+    return BufferSignal(montage, keep_codes(kinds, _factors(header, notes)), tuple(notes))
 
 
 def _labels(

@@ -19,7 +19,7 @@ from rtbrain.stream.clock.rate import ArrivalClock
 from rtbrain.stream.lsl.header import require_plausible_stream
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import resolve_one
-from rtbrain.types import Chunk, Montage, empty_chunk
+from rtbrain.types import Chunk, empty_chunk
 from rtbrain.units import require_voltage, to_microvolts
 
 with warnings.catch_warnings():
@@ -63,7 +63,7 @@ class MneClientSource:
             raise StreamError(
                 f"{type(client).__name__} has no measurement info: connect it before, in a with"
             )
-        self.montage: Montage = montage_from_info(info)
+        self.montage, self.notes = montage_from_info(info)
         self._client = client
         self._clock = ArrivalClock(self.montage.sfreq_hz)
         self._receive: Receive | None = None

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pylsl
 
+from rtbrain.channels import read_channels
 from rtbrain.errors import MontageError, StreamError, list_words, plain_text, quote
 from rtbrain.stream_names import require_plausible
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import microvolts_per, parse_position
+from rtbrain.units import parse_position
 
 _MAX_LABEL = 100
 # 800 channels at 30 kHz; and triggers as text.
 _MAX_VALUES_HZ, _MAX_TEXTS_HZ = 2.5e7, 1e4
-# MNE-LSL writes the unit of volts as its power of ten.
-_BY_POWER = {"-9": "nanovolts", "-6": "microvolts", "-3": "millivolts", "0": "volts"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,26 +36,24 @@ def read_header(info: Any) -> StreamHeader:
     The XML is parsed by liblsl, which expands no entities, and walked no further than one channel
     past the announced count: a hostile header costs its transfer and no more.
 
-    Raises a StreamError where the stream is of strings, irregular, without channels, or its labels
-    cannot be used; a MontageError where labels repeat.
+    Labels that are missing or repeated are made up, and noted. Raises a StreamError where the
+    stream is of strings, irregular, without channels, or its labels cannot be used.
     """
     name = quote(info.name())
     n_channels = _checked_count(info, name)
     channels = _channel_nodes(info.desc(), n_channels)
-    notes: list[str] = []
-    names = _labels(channels, n_channels, name, notes)
-    kinds = tuple(_kind(node, info.type()) for node in channels)
-    units = [node.child_value("unit") for node in channels]
-    if len(channels) != n_channels:
-        kinds = (_kind(None, info.type()),) * n_channels
-        units = [""] * n_channels
-    factors = _factors(units, names, notes)
+    labels, types, units = (
+        [node.child_value(key).strip() for node in channels] for key in ("label", "type", "unit")
+    )
+    require_plain_labels([label for label in labels if label], f"stream {name}")
+    table = read_channels(n_channels, labels, types, units, info.type())
+    names, notes = table.names, list(table.notes)
     space = plain_text(info.desc().child("montage").child_value("space").strip())
     positions = _positions(channels, names, space, notes)
     try:
         montage = Montage(
             names,
-            kinds,
+            table.kinds,
             float(info.nominal_srate()),
             positions,
             space if positions is not None else None,
@@ -64,7 +61,7 @@ def read_header(info: Any) -> StreamHeader:
     except MontageError as error:
         raise MontageError(f"stream {name}: {error}") from error
     origin = plain_text(info.desc().child("rtbrain").child_value("origin"))
-    return StreamHeader(montage, factors, origin, tuple(notes))
+    return StreamHeader(montage, table.factors, origin, tuple(notes))
 
 
 def require_plausible_stream(info: Any) -> None:
@@ -119,26 +116,6 @@ def channel_texts(info: Any, what: str) -> tuple[str, ...]:
     return tuple(node.child_value(what) for node in nodes)
 
 
-def _labels(nodes: list[Any], n_channels: int, name: str, notes: list[str]) -> tuple[str, ...]:
-    labels = [node.child_value("label").strip() for node in nodes]
-    if not any(labels):
-        notes.append(f"the header has no channel labels: channels are named 1 to {n_channels}")
-        return tuple(str(number) for number in range(1, n_channels + 1))
-    if len(nodes) > n_channels:
-        raise StreamError(
-            f"stream {name} has {n_channels} channels, but its header labels more: "
-            "correct the sender's header"
-        )
-    n_labels = sum(map(bool, labels))
-    if n_labels != n_channels:
-        raise StreamError(
-            f"stream {name} has {n_channels} channels, but its header labels {n_labels}: "
-            "correct the sender's header"
-        )
-    require_plain_labels(labels, f"stream {name}")
-    return tuple(labels)
-
-
 def require_plain_labels(labels: Sequence[str], where: str) -> None:
     """Refuse channel labels that are empty, endless, or hold control characters."""
     for number, label in enumerate(labels, 1):
@@ -152,26 +129,6 @@ def require_plain_labels(labels: Sequence[str], where: str) -> None:
                 f"{where}: the label of channel {number}, {quote(label)}, has control characters: "
                 "correct the sender's header"
             )
-
-
-def _kind(node: Any, stream_type: str) -> str:
-    kind = node.child_value("type").strip() if node is not None else ""
-    return plain_text(kind or stream_type.strip() or "misc").lower()
-
-
-def _factors(units: Sequence[str], names: Sequence[str], notes: list[str]) -> Times:
-    factors = np.ones(len(units))
-    without: dict[str, list[str]] = {}
-    for row, (unit, name) in enumerate(zip(units, names, strict=True)):
-        factor = microvolts_per(_BY_POWER.get(unit.strip(), unit))
-        if factor is not None:
-            factors[row] = factor
-        else:
-            without.setdefault(unit.strip(), []).append(name)
-    for unit, who in without.items():
-        what = f"unit {quote(unit)} is not known" if unit else "the header gives no unit"
-        notes.append(f"{what} for {list_words(who)}: taken as microvolts")
-    return factors
 
 
 def _positions(

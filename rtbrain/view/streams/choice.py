@@ -6,6 +6,7 @@ from typing import Any
 
 import pylsl
 
+from rtbrain.channels import kind_of
 from rtbrain.errors import list_words, plain_text, quote
 from rtbrain.stream_names import (
     is_manual_marks,
@@ -16,8 +17,8 @@ from rtbrain.stream_names import (
     sender_of,
     status_name,
 )
+from rtbrain.types import CONTACT_KINDS
 
-_BRAIN_TYPES = frozenset({"eeg", "ieeg", "seeg", "ecog", "dbs", "lfp"})
 # Share of its contacts that a decoder needs in a signal, unless its recipe says otherwise.
 _MIN_SHARE = 0.3
 
@@ -82,7 +83,7 @@ def find_signals(infos: Sequence[Any], stream: str | None, source_id: str | None
         numeric = [info for info in numeric if info.source_id() == source_id]
     if stream is not None:
         return [info for info in numeric if info.name() == stream]
-    return [info for info in numeric if info.type().lower() in _BRAIN_TYPES] or numeric
+    return [info for info in numeric if kind_of(info.type()) in CONTACT_KINDS] or numeric
 
 
 def _why_no_signal(info: Any) -> str:

@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain.channels import places_of
 from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, to_samples
 from rtbrain.view.streams.choice import pairs_in
 from rtbrain.view.streams.inlets import StreamHealth
@@ -26,8 +26,6 @@ _REACH_LANES = 1.5
 Slots = npt.NDArray[np.intp]
 # µV from one trace to the next.
 SCALES_UV = tuple(float(digit * 10**power) for power in range(-1, 6) for digit in (1, 2, 5))
-# A contact, a pair, or a contact and its reference: A1, A1-A2, A1-REF. The first contact counts.
-_NUMBERED = re.compile(r"^(.*?)\d+(?:-.*)?$")
 
 
 class TraceCache:
@@ -164,7 +162,11 @@ class Lanes:
     @classmethod
     def of(cls, montage: Montage) -> "Lanes":
         """Lanes of a montage: shafts in the order of their first contact."""
-        shafts = list(map(_shaft_of, montage.names, montage.kinds))
+        places = places_of(montage.names)
+        shafts = [
+            place.shaft if place else kind
+            for place, kind in zip(places, montage.kinds, strict=True)
+        ]
         keys = list(zip(montage.kinds, shafts, strict=True))
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         rows = sorted(range(montage.n_channels), key=lambda row: (numbers[keys[row]], row))
@@ -187,12 +189,6 @@ class Lanes:
                 if fits(name, wanted):
                     return lane
         return None
-
-
-def _shaft_of(name: str, kind: str) -> str:
-    """Label up to its number; the kind of a channel without one."""
-    match = _NUMBERED.match(name)
-    return match.group(1) if match and match.group(1) else kind
 
 
 def bad_reason(name: str, bad: Mapping[str, str]) -> str:

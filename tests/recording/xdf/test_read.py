@@ -92,13 +92,19 @@ def test_two_streams_of_one_name_are_told_apart_by_source_id(tmp_path):
         read_recording(path, stream="a")
 
 
-def test_labels_that_do_not_fit_the_channels_are_refused(tmp_path):
-    write_xdf(tmp_path / "labels.xdf", signal(10, desc=described(NAMES[:2])))
-    with pytest.raises(RecordingError, match="3 channels, but its header labels 2"):
-        read_recording(tmp_path / "labels.xdf")
-    write_xdf(tmp_path / "twice.xdf", signal(10, desc=described(("A1", "A1", "A2"))))
-    with pytest.raises(RecordingError, match=r"twice\.xdf.*repeat: A1"):
-        read_recording(tmp_path / "twice.xdf")
+@pytest.mark.parametrize(
+    ("labels", "names", "note"),
+    [
+        (NAMES[:2], (*NAMES[:2], "3"), "without a label are named by number: 3"),
+        ((*NAMES[:3], "X"), NAMES[:3], "labels more than its 3 channels: X left out"),
+        (("A1", "A1", "A2"), ("A1-0", "A1-1", "A2"), "labels repeat and are numbered"),
+    ],
+)
+def test_labels_that_do_not_fit_the_channels_are_mended_with_a_note(tmp_path, labels, names, note):
+    write_xdf(tmp_path / "labels.xdf", signal(10, desc=described(labels)))
+    recording = read_recording(tmp_path / "labels.xdf")
+    assert recording.montage.names == names
+    assert any(note in line for line in recording.notes)
 
 
 def test_nothing_numeric_and_regular_is_one_clear_line(tmp_path):

@@ -99,7 +99,7 @@ def test_labels_rate_and_samples_are_those_put(server):
     reader = Reader(server)
     assert reader.source.montage.names == MONTAGE.names
     assert reader.source.montage.sfreq_hz == SFREQ_HZ
-    assert reader.source.montage.kinds == ("misc",) * 4
+    assert reader.source.montage.kinds == ("eeg",) * 4
     assert len(reader.source.notes) == 1
     data = brain_like(4, 5000, SFREQ_HZ)
     put_in_pieces(server, data)

@@ -193,9 +193,9 @@ def test_a_stream_that_cannot_be_read_is_not_taken_and_the_reason_is_shown(sessi
     made = pylsl.StreamInfo(name, "EEG", 2, SFREQ_HZ, "float32", name)
     channels = made.desc().append_child("channels")
     for _ in range(2):
-        channels.append_child("channel").append_child_value("label", "A1")
+        channels.append_child("channel").append_child_value("label", "A\x7f")
     outlet = pylsl.StreamOutlet(made)
-    poll_until(session, lambda _: "repeat" in feed_of(session, "signal").problem)
+    poll_until(session, lambda _: "control" in feed_of(session, "signal").problem)
     assert feed_of(session, "signal").state == "absent"
     assert session.montage is None
     del outlet
