@@ -34,6 +34,10 @@ def command(
     decode: Annotated[
         str | None, typer.Option("--decode", help="Name of the decoder; default: the only one.")
     ] = None,
+    markers: Annotated[
+        str | None,
+        typer.Option("--markers", help="Name of a marker stream, besides SIGNAL-markers."),
+    ] = None,
     headless_png: Annotated[
         Path | None,
         typer.Option(
@@ -59,6 +63,7 @@ def command(
         stream = stream or settings.stream.name
         source_id = source_id or settings.stream.source_id
         decode = decode or settings.outlet.name
+        markers = markers or settings.stream.markers
         scope = settings.lsl_scope
     use_lsl_scope(scope)
     if headless_png is not None:
@@ -75,6 +80,7 @@ def command(
         stream,
         decode,
         source_id=source_id,
+        markers=markers,
         make_chain=build_display_chain,
         theme=theme,
         picture=picture,

@@ -39,6 +39,7 @@ def run_window(
     decode: str | None,
     *,
     source_id: str | None = None,
+    markers: str | None = None,
     make_chain: BuildChain,
     theme: str | None,
     picture: Screenshot | None,
@@ -51,6 +52,8 @@ def run_window(
         Names of the signal and of the decoder; None selects the only one.
     source_id : str, optional
         Source id of the signal, where several have one name.
+    markers : str, optional
+        Name of a marker stream to show besides ``SIGNAL-markers``.
     make_chain : callable
         Makes the display's signal chain from a reference, a mains frequency and a montage.
     theme : str or None
@@ -75,7 +78,7 @@ def run_window(
         else:
             folder = stack.enter_context(scratch_folder("rtbrain-view-"))
             settings = QSettings(str(folder / "view.ini"), QSettings.Format.IniFormat)
-        session = ViewSession(stream=stream, decode=decode, source_id=source_id)
+        session = ViewSession(stream=stream, decode=decode, source_id=source_id, markers=markers)
         stack.callback(session.close)
         outlet = MarkOutlet(window=window_identity(settings))
         window = MainWindow(session, outlet, settings, make_chain=make_chain, theme=theme)

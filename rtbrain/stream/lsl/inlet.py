@@ -22,8 +22,8 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.header import read_header, require_plausible_stream
-from rtbrain.stream.triggers import marker_texts
+from rtbrain.stream.lsl.header import channel_texts, read_header, require_plausible_stream
+from rtbrain.stream.triggers import is_one_hot, marker_texts
 from rtbrain.stream_names import same_rate
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import keep_codes, to_microvolts
@@ -125,6 +125,13 @@ def pull_texts(
         (float(stamp), text[:_MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace"))
         for stamp, text in zip(stamps, texts[:, 0], strict=True)
     ]
+
+
+def marker_labels(inlet: Any, found: Any) -> tuple[str, ...]:
+    """Labels of the channels of a marker stream where these are its texts; else none."""
+    if not is_one_hot(found.type()):
+        return ()
+    return channel_texts(fetch_full_info(inlet, found, ANSWER_S), "label")
 
 
 def is_marker_stream(found: Any) -> bool:

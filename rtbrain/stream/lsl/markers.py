@@ -12,13 +12,12 @@ import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
 from rtbrain.stream.clock.sender_clock import MarkerClock, SenderClock
-from rtbrain.stream.lsl.header import channel_texts
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
-    fetch_full_info,
     is_marker_stream,
     lsl_clock,
     make_inlet,
+    marker_labels,
     open_inlet,
     pull_texts,
 )
@@ -28,7 +27,6 @@ from rtbrain.stream.lsl.resolve import (
     resolve_one,
     stream_summary,
 )
-from rtbrain.stream.triggers import is_one_hot
 from rtbrain.stream_names import is_window
 from rtbrain.types import Mark
 
@@ -67,9 +65,7 @@ class MarkerSource:
             )
         self._inlet: Any = make_inlet(found, _BUFFER)
         open_inlet(self._inlet, found, ANSWER_S)
-        self._labels: tuple[str, ...] = ()
-        if is_one_hot(found.type()):
-            self._labels = channel_texts(fetch_full_info(self._inlet, found, ANSWER_S), "label")
+        self._labels = marker_labels(self._inlet, found)
         self.clock = MarkerClock(signal, lsl_clock())
         self._lock = threading.Lock()
 

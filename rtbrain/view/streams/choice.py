@@ -8,6 +8,7 @@ import pylsl
 
 from rtbrain.channels import kind_of
 from rtbrain.errors import list_words, plain_text, quote
+from rtbrain.stream.lsl.inlet import is_marker_stream
 from rtbrain.stream_names import (
     is_manual_marks,
     is_recorder_status,
@@ -29,10 +30,12 @@ def choose_streams(
     decode: str | None,
     foreign: Mapping[str, str] = MappingProxyType({}),
     source_id: str | None = None,
+    markers: str | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Stream of each role, and why a role has none; ``foreign`` maps refused decodes to reasons.
 
-    `stream` and `decode` are names, `source_id` that of the signal; None leaves them open.
+    `stream`, `decode` and `markers` are names, `source_id` that of the signal; None leaves them
+    open. Markers are those of the signal's sender too.
     """
     texts = [info for info in infos if info.channel_format() == pylsl.cf_string]
     decodes = [info for info in infos if info.type() == "Decode" and info not in texts]
@@ -48,12 +51,13 @@ def choose_streams(
     signals = find_signals(infos, stream, source_id)
     candidates = {"signal": signals, "decode": decodes, **_status_streams(texts, decoder)}
     signal = signals[0].name() if len(signals) == 1 else stream
-    for info in texts:
-        if is_manual_marks(info.name()):
+    named = {markers, None if signal is None else markers_name(signal)} - {None}
+    for info in infos:
+        if is_manual_marks(info.name()) and info in texts:
             # Several windows send under one name, those of one user under one source_id.
             key = f"markers:{info.name()}:{info.source_id()}:{info.uid()}"
             candidates.setdefault(key, []).append(info)
-        elif signal is not None and info.name() == markers_name(signal):
+        elif info.name() in named and is_marker_stream(info) and info.type() != "Decode":
             candidates.setdefault(f"markers:{info.name()}", []).append(info)
     chosen = {key: found[0] for key, found in candidates.items() if len(found) == 1}
     problems = {
@@ -65,6 +69,15 @@ def choose_streams(
         same = [info for info in infos if info.name() == stream]
         if same:
             problems["signal"] = _why_no_signal(same[0])
+    elif not signals and (others := [info for info in infos if _has_no_rate(info)]):
+        problems["signal"] = _why_no_signal(others[0])
+    if markers is not None and f"markers:{markers}" not in candidates:
+        same = [info for info in infos if info.name() == markers]
+        if same:
+            problems[f"markers:{markers}"] = (
+                f"stream {quote(markers)} has numbers at {same[0].nominal_srate():g} Hz, markers "
+                "are strings or have no regular rate"
+            )
     if refusals and not decodes:
         problems["decode"] = "; ".join(sorted(refusals))
     return chosen, problems
@@ -84,6 +97,12 @@ def find_signals(infos: Sequence[Any], stream: str | None, source_id: str | None
     if stream is not None:
         return [info for info in numeric if info.name() == stream]
     return [info for info in numeric if kind_of(info.type()) in CONTACT_KINDS] or numeric
+
+
+def _has_no_rate(info: Any) -> bool:
+    """Whether a stream would be a signal, were its rate regular."""
+    is_text = info.channel_format() == pylsl.cf_string
+    return not (is_text or info.nominal_srate() > 0 or info.type() in {"Decode", "Markers"})
 
 
 def _why_no_signal(info: Any) -> str:

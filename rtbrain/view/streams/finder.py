@@ -99,6 +99,7 @@ class StreamFinder:
         clock: Callable[[], float],
         *,
         source_id: str | None = None,
+        markers: str | None = None,
     ) -> None:
         self.opened: queue.Queue[tuple[str, ViewInlet]] = queue.Queue()
         self.connecting: frozenset[str] = frozenset()
@@ -106,6 +107,7 @@ class StreamFinder:
         self.foreign: frozenset[str] = frozenset()
         self.choices: tuple[StreamSummary, ...] = ()
         self._wanted, self._decode, self._clock = (stream, source_id), decode, clock
+        self._markers = markers
         self._watcher = StreamWatcher()
         self._contacts = DecoderContacts()
         self._labels: tuple[str, ...] = ()
@@ -176,7 +178,9 @@ class StreamFinder:
         foreign = self._contacts.foreign(decodes, labels, self._decode is not None)
         self.foreign = frozenset[str]().union(*map(status_stream_names, foreign))
         wanted = self._wanted
-        chosen, problems = choose_streams(infos, wanted[0], self._decode, foreign, wanted[1])
+        chosen, problems = choose_streams(
+            infos, wanted[0], self._decode, foreign, wanted[1], self._markers
+        )
         signals = find_signals(infos, *wanted)
         with self._lock:
             shown = "signal" in self._open

@@ -15,6 +15,7 @@ from rtbrain.stream.lsl.inlet import (
     fetch_full_info,
     liblsl_errors,
     make_inlet,
+    marker_labels,
     measure_clock,
     open_inlet,
     pull_texts,
@@ -174,7 +175,7 @@ class DecodeInlet(ViewInlet):
 
 
 class TextInlet(ViewInlet):
-    """Markers or status events: one string per sample.
+    """Markers or status events: one text per sample.
 
     Of a stream that sends more than can be shown, the oldest are left out and counted.
     """
@@ -184,6 +185,7 @@ class TextInlet(ViewInlet):
         self._waiting: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
         self._left_out = 0
         open_inlet(self._inlet, found, ANSWER_S)
+        self._labels = marker_labels(self._inlet, found)
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -193,7 +195,7 @@ class TextInlet(ViewInlet):
     def pull(self) -> list[tuple[float, str]]:
         """Time stamps, s, and texts that have arrived, some hundreds at most; never waits."""
         try:
-            texts = pull_texts(self._inlet, self._found)
+            texts = pull_texts(self._inlet, self._found, labels=self._labels)
         except StreamLostError:
             self.lost, texts = True, []
         if texts:
@@ -282,11 +284,12 @@ class StreamStates:
         self._ends = {sender: end for sender, end in self._ends.items() if sender in senders}
         self._forget_markers(inlets)
         keys = ["signal", "decode", "status", "record"]
-        keys += sorted(key for key in self._last if key.startswith("markers:"))
+        known = {*self._last, *self._requested}
+        keys += sorted(key for key in known if key.startswith("markers:"))
         expected = []
         for key in keys:
             name = self._requested.get(key, "")
-            last = self._last.get(key) or StreamHealth(name, key, "absent")
+            last = self._last.get(key) or StreamHealth(name, key.split(":")[0], "absent")
             waits = key in connecting and key not in inlets
             state = "connecting" if waits else last.state
             problem = "" if key in inlets else problems.get(key, "")

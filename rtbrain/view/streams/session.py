@@ -64,6 +64,7 @@ class ViewSession:
         stream: str | None,
         decode: str | None,
         source_id: str | None = None,
+        markers: str | None = None,
         clock: Callable[[], float] = lsl_clock,
     ) -> None:
         self.montage: Montage | None = None
@@ -75,11 +76,12 @@ class ViewSession:
         self._marked: dict[str, str] = {}
         self._inlets: dict[str, ViewInlet] = {}
         requested = {} if stream is None else {"signal": stream}
+        requested |= {} if markers is None else {f"markers:{markers}": markers}
         if decode is not None:
             decoder = sender_of(decode)
             requested |= {"decode": decode_name(decoder), "status": status_name(decoder)}
         self._states = StreamStates(requested)
-        self._finder = StreamFinder(stream, decode, clock, source_id=source_id)
+        self._finder = StreamFinder(stream, decode, clock, source_id=source_id, markers=markers)
         self.feeds: tuple[StreamHealth, ...] = self._update_states(clock())
 
     def poll(self) -> SessionUpdate:

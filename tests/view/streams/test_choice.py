@@ -75,3 +75,29 @@ def test_of_two_signals_of_one_name_the_source_id_chooses() -> None:
     assert choose_streams(both, "a", None, source_id="y")[0]["signal"].source_id() == "y"
     _, problems = choose_streams(both, "a", None, source_id="z")
     assert problems["signal"] == "stream 'a' has the source id 'x'"
+
+
+def test_a_marker_stream_that_is_named_is_shown_whether_texts_or_numbers():
+    trig = info("trig", "Markers", 0, "int32")
+    there = [info("a"), trig, texts("a-markers"), texts("door-status"), info("x", "Decode", 0)]
+    chosen, problems = choose_streams(there, "a", None, markers="trig")
+    assert {key: found.name() for key, found in chosen.items() if key.startswith("markers:")} == {
+        "markers:trig": "trig",
+        "markers:a-markers": "a-markers",
+    }
+    assert not problems
+    assert "markers:trig" not in choose_streams(there, "a", None)[0]
+    _, problems = choose_streams(there, "a", None, markers="a")
+    assert problems == {
+        "markers:a": "stream 'a' has numbers at 512 Hz, markers are strings or have no regular rate"
+    }
+    door = pylsl.StreamInfo("door-status", "Markers", 1, 0, "string", "d")
+    chosen, _ = choose_streams([info("a"), door], "a", None, markers="door-status")
+    assert chosen.keys() == {"signal", "markers:door-status"}
+
+
+@pytest.mark.parametrize("named", ["amp", None])
+def test_a_signal_without_a_regular_rate_is_not_waited_for_without_a_word(named):
+    chosen, problems = choose_streams([info("amp", "EEG", 0), texts("t")], named, None)
+    assert "signal" not in chosen
+    assert problems["signal"] == "stream 'amp' has no regular rate (nominal rate 0 Hz)"
