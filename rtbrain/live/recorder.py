@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtbrain.channels import kind_of
 from rtbrain.errors import StreamError
 from rtbrain.live.recorder_alarms import DiskGuard
 from rtbrain.recording.xdf.chunks import header_identity, parse_stream_header, repair_header
@@ -23,7 +24,7 @@ from rtbrain.stream.lsl.raw_inlet import (
     RawInlets,
     RawSamples,
 )
-from rtbrain.types import Chunk
+from rtbrain.types import CONTACT_KINDS, Chunk
 from rtbrain.units import AmplitudeCheck, to_microvolts
 
 # A kill costs the samples since the last flush.
@@ -193,7 +194,9 @@ class Recorder:
             self._report("stream_refused", stream=row.name, reason=str(error))
             inlet.end()
             return
-        repaired = "" if header == event.xml else "control characters in its header were replaced"
+        notes = [] if header == event.xml else ["control characters in its header were replaced"]
+        if not row.sfreq_hz > 0 and kind_of(row.stream_type) in CONTACT_KINDS:
+            notes.append("it has no regular rate: a file of it alone cannot be read as a signal")
         self._report(
             "stream_added",
             stream=row.name,
@@ -201,7 +204,7 @@ class Recorder:
             source_id=row.source_id,
             channels=row.n_channels,
             rate_hz=row.sfreq_hz,
-            note=repaired,
+            note="; ".join(notes),
             **({"again": True} if again else {}),
         )
 

@@ -233,3 +233,11 @@ def test_a_selection_is_by_name_and_never_of_its_own_status():
     assert by_kind(row("any", "amp-1"))
     assert by_kind(row("any"))
     assert not stream_filter(["task"], ["ECoG"], own="rec-status")(row("any"))
+
+
+def test_a_signal_without_a_regular_rate_is_recorded_and_said_so(bedside):
+    tap = bedside.taps.tap("amp")
+    tap.row = StreamSummary("amp", "EEG", "amp", "here", 3, 0.0)
+    bedside.step((tap, RawHeader(header("amp", sfreq_hz=0.0))), (tap, second_of(0)))
+    ((_, added),) = bedside.named("stream_added")
+    assert "no regular rate" in added["note"]
