@@ -60,7 +60,7 @@ FORMATS = (
     _neo("TDT", ".tsq", "TdtRawIO"),
     _neo("SpikeGLX", ".meta", "SpikeGLXRawIO"),
     _neo("Open Ephys", ".oebin", "OpenEphysBinaryRawIO"),
-    Format("XDF", (".xdf",), "xdf.read", "read_xdf", option="stream"),
+    Format("XDF", (".xdf", ".xdfz"), "xdf.read", "read_xdf", option="stream"),
     Format("NWB", (".nwb",), "nwb", "open_nwb", option="stream"),
     Format("NumPy", (".npy",), "open", "read_npy", option="sfreq_hz"),
     Format("Brain Treebank", (".h5", ".hdf5"), "braintreebank", "read_trial"),

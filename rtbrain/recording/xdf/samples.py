@@ -29,8 +29,8 @@ _OFF_S, _OFF_MADS = 1.0, 10.0
 # Offsets further off the line than this count by their distance, no longer by its square.
 _HUBER_S = 1e-4
 _ROUNDS = 1000
-# Of clocks and their offsets, s: Unix time is 2e9.
-MAX_TIME_S = 1e11
+# Of clocks and their offsets, s: Unix time is 2e9, and some give it in milliseconds.
+MAX_TIME_S = 1e13
 MAX_TEXTS = 250_000  # some 50 MB; a file may hold millions of empty ones
 # A recording is shorter; stamps further from the comparisons than this show another clock.
 _OTHER_CLOCK_S = 1e6
@@ -63,6 +63,7 @@ class NumericSamples:
         sound = [piece for piece in pieces if piece.n_samples * least <= piece.n_bytes]
         self.stamps = np.full(sum(piece.n_samples for piece in sound), np.nan)
         self.n_broken = len(pieces) - len(sound)
+        self.n_odd_stamps = 0
         runs: list[tuple[int, int, int]] = []  # first byte, bytes a stamp, samples
         n_samples = 0
         with path.open("rb") as file:
@@ -106,7 +107,9 @@ class NumericSamples:
             n = int(differ[0]) if differ.size else n_fit
             if n_stamp_bytes:
                 done = piece.n_samples - n_left
-                stamps[done : done + n] = np.ndarray((n,), "<f8", block, 1, (length,))
+                stated = np.ndarray((n,), "<f8", block, 1, (length,))
+                self.n_odd_stamps += int((~(np.abs(stated) < MAX_TIME_S)).sum())
+                stamps[done : done + n] = stated
             yield at, n_stamp_bytes, n
             at, n_left = at + n * length, n_left - n
 

@@ -1,11 +1,15 @@
+import gzip
+
 import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Event
+from rtbrain.recording.replay import lost_before
 from tests.conftest import brain_like
 from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
+from tests.recording.xdf.file_in_chunks import write_in_chunks
 
 SFREQ_HZ = 512.0
 NAMES = ("A1", "B'2", "C<3>")
@@ -84,12 +88,20 @@ def test_of_several_streams_one_must_be_named_and_all_are_listed(tmp_path):
         read_recording(path, stream="up")
 
 
-def test_two_streams_of_one_name_are_told_apart_by_source_id(tmp_path):
+def test_streams_of_one_name_are_told_apart_by_source_id_number_or_type(tmp_path):
     path = tmp_path / "twins.xdf"
-    write_xdf(path, signal(10, name="a", source_id="x"), signal(20, name="a", source_id="y"))
-    assert read_recording(path, stream="y").n_samples == 20
-    with pytest.raises(RecordingError, match="2 streams"):
-        read_recording(path, stream="a")
+    write_xdf(
+        path,
+        markers([4000.5], ["go"]),
+        signal(10, name="a", source_id="x"),
+        signal(20, name="a", source_id="y"),
+        signal(30, name="a", content="ACC"),
+    )
+    by = {"y": 20, "1": 10, "2": 20, "3": 30, "acc": 30}
+    assert {one: read_recording(path, stream=one).n_samples for one in by} == by
+    for wanted in ("a", "EEG", None):
+        with pytest.raises(RecordingError, match=r"3 streams.*1 'a'.*2 'a'.*3 'a'"):
+            read_recording(path, stream=wanted)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +117,61 @@ def test_labels_that_do_not_fit_the_channels_are_mended_with_a_note(tmp_path, la
     recording = read_recording(tmp_path / "labels.xdf")
     assert recording.montage.names == names
     assert any(note in line for line in recording.notes)
+
+
+def test_streams_of_a_sender_that_was_started_anew_are_one_with_a_gap(tmp_path):
+    path = tmp_path / "anew.xdf"
+    parts = [
+        signal(600, source_id="amp-1", first_s=4010.0),
+        signal(300, source_id="amp-1", first_s=4000.0),
+    ]
+    write_xdf(path, *parts, markers([4000.25, 4010.5], ["first", "later"]))
+    for wanted in (None, "amplifier", "amp-1"):
+        recording = read_recording(path, stream=wanted)
+        assert recording.n_samples == 900
+        expected = np.concatenate([parts[1].values, parts[0].values]).T
+        np.testing.assert_array_equal(recording.read(0, 900), expected)
+        np.testing.assert_array_equal(recording.read(250, 350), expected[:, 250:350])
+        assert lost_before(recording.stamps, SFREQ_HZ)[300] == 10 * SFREQ_HZ - 300
+        assert [event.onset_s for event in recording.events] == [0.25, 10.5]
+        assert "was started anew: its 2 pieces" in recording.notes[-1]
+    assert read_recording(path, stream="1").n_samples == 600
+    overlapping = signal(600, source_id="amp-1", first_s=4000.1)
+    write_xdf(path, overlapping, signal(600, source_id="amp-1"))
+    with pytest.raises(RecordingError, match="2 streams that overlap in time"):
+        read_recording(path)
+    other = signal(600, source_id="amp-1", desc=described(NAMES[::-1]), first_s=4010.0)
+    write_xdf(path, signal(600, source_id="amp-1"), other)
+    with pytest.raises(RecordingError, match="choose with --stream"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize("suffix", [".xdfz", ".xdf"])
+def test_a_compressed_file_is_read_and_its_copy_goes(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    write_xdf(tmp_path / "one.xdf", written := signal())
+    packed = tmp_path / f"packed{suffix}"
+    packed.write_bytes(gzip.compress((tmp_path / "one.xdf").read_bytes()))
+    recording = read_recording(packed)
+    np.testing.assert_array_equal(recording.read(0, 600), written.values.T)
+    assert list((tmp_path / "scratch").iterdir())
+    recording.close()
+    assert not list((tmp_path / "scratch").iterdir())
+    whole = packed.read_bytes()
+    write_in_chunks(tmp_path / "one.xdf", [signal()], length=50)
+    packed.write_bytes(gzip.compress((tmp_path / "one.xdf").read_bytes())[: len(whole) // 2])
+    cut = read_recording(packed)
+    assert any("ends within a chunk" in note for note in cut.notes)
+    cut.close()
+
+
+def test_a_compressed_bomb_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("rtbrain.recording.xdf.read._GROWTH_FREE_BYTES", 2**20)
+    bomb = tmp_path / "bomb.xdfz"
+    bomb.write_bytes(gzip.compress(b"XDF:" + bytes(2**25)))
+    with pytest.raises(RecordingError, match="expands to more than 4 MiB"):
+        read_recording(bomb)
 
 
 def test_nothing_numeric_and_regular_is_one_clear_line(tmp_path):
