@@ -39,6 +39,9 @@ def command(
     scale: Annotated[
         float, typer.Option("--scale", help="Factor for files that state a wrong unit.")
     ] = 1.0,
+    space: Annotated[
+        str | None, typer.Option("--space", help='Names the axes of the positions: "MNI mm".')
+    ] = None,
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,
@@ -63,6 +66,7 @@ def command(
             to.value,
             bad=names_of(bad, "--bad") or (),
             labels=labels_of(source, opened, subject=subject, session=session, task=task, run=run),
+            space=space,
             anonymize_events=anonymize_events,
         )
     finally:

@@ -52,8 +52,8 @@ def find_recording(folder: Path) -> Path:
     )
     if not found:
         raise RecordingError(
-            f"no recording *_ieeg and no folder of a format that is known in {folder}: name a "
-            "BIDS-iEEG folder or a file"
+            f"no recording *_ieeg or *_eeg, and no folder of a format that is known, in {folder}: "
+            "name a BIDS-iEEG folder or a file"
         )
     if len(found) > 1:
         listed = list_words([str(path.relative_to(folder)) for path in found])

@@ -23,6 +23,8 @@ from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Floats, Montage, Times
 from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
 
 _EDF = {".edf", ".bdf"}
+# MNE-Python says that their misc channels have no unit, but gives volts.
+_ALL_VOLTS = {"ANT", "Nihon Kohden"}
 _REFERENCE = re.compile(r"&#([1-9]\d{2,5});")
 
 
@@ -139,6 +141,9 @@ def _opened(
     if not raw.ch_names:
         raise RecordingError(f"{path} holds no signal, annotations alone: name the file beside it")
     types = raw.get_channel_types()
+    for channel, kind in zip(raw.info["chs"], types, strict=True):
+        if kind == "misc" and form.name in _ALL_VOLTS:
+            channel["unit"] = FIFF.FIFF_UNIT_V
     if suffix in _EDF:
         types = [own or kind for own, kind in zip(kinds, types, strict=True)]
     names, more = complete_labels(labels, len(labels))

@@ -10,6 +10,7 @@ from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.check.faults.rows_clocks import CLOCK_CASES
+from rtbrain.check.faults.rows_files import FILE_CASES
 from rtbrain.check.faults.rows_hostile import HOSTILE_CASES
 from rtbrain.check.faults.rows_input import INPUT_CASES
 from rtbrain.check.faults.rows_network import NETWORK_CASES
@@ -30,6 +31,7 @@ ALL_CASES = (
     *SIGNAL_CASES,
     *PROCESS_CASES,
     *INPUT_CASES,
+    *FILE_CASES,
     *RECORDING_CASES,
     *SOURCE_CASES,
     *NETWORK_CASES,
@@ -193,6 +195,11 @@ FAULTS = {
         "two signals on the network, none named",
         "a chooser in the window; elsewhere a list with the command to use, exit code 2; no "
         "picture of nothing",
+    ),
+    44: (
+        "a foreign exception: Latin-1 annotations, ANSI headers, a dangling DataLad link, an "
+        "accent in an export",
+        "read with a note, or one line with what to do; nothing is changed in an output unsaid",
     ),
     45: (
         "a stream's header claims a nonsense rate or size",

@@ -1,6 +1,7 @@
 """Recordings written for other programs, as FIF, EDF, XDF or BIDS-iEEG."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import mne
 import numpy as np
 
-from rtbrain.errors import RecordingError, SettingsError, list_words, one_line
+from rtbrain.errors import MontageError, RecordingError, SettingsError, list_words, one_line
 from rtbrain.files import claimed
 from rtbrain.mne_info import mni_to_head
 from rtbrain.recording.export.bids import BidsLabels, write_bids
@@ -47,6 +48,7 @@ def export_recording(
     bad: Sequence[str] = (),
     labels: BidsLabels | None = None,
     mains_hz: float | None = None,
+    space: str | None = None,
     anonymize_events: bool = False,
 ) -> tuple[Path, tuple[str, ...]]:
     """Write a recording to a new file, block by block.
@@ -57,7 +59,8 @@ def export_recording(
 
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `labels` are those of BIDS, and `mains_hz` the
-    frequency of the mains, which BIDS states; `anonymize_events` replaces their texts by numbers.
+    frequency of the mains, which BIDS states; `space` names that of the positions anew;
+    `anonymize_events` replaces the texts of events by numbers.
     Returns the file with the signal, and one line for each thing the format could not hold.
     SettingsError if the file exists, the format is unknown, or a label is invalid; MontageError if
     a channel in `bad` does not exist; RecordingError if the format cannot hold the signal.
@@ -65,6 +68,10 @@ def export_recording(
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
     recording.montage.rows(bad)
+    if space is not None:
+        if recording.montage.positions is None:
+            raise MontageError("the recording holds no positions that --space could name")
+        recording = replace(recording, montage=replace(recording.montage, space=space))
     content = content_of(recording, bad, anonymize_events=anonymize_events, gaps=to != "xdf")
     if to == "bids":
         with claimed(out, "--out"):

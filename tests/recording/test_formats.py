@@ -1,0 +1,203 @@
+"""Formats of other programs: named by their suffix, read through their own libraries."""
+
+import struct
+import sys
+
+import mne
+import numpy as np
+import pytest
+import scipy.io
+
+from rtbrain.errors import RecordingError, RtbrainError
+from rtbrain.recording.formats import FORMATS, format_of
+from rtbrain.recording.open import read_recording
+from tests.conftest import brain_like
+
+SFREQ_HZ = 2000
+NAMES = ("LA1", "LA2", "LA3")
+DATA = np.round(brain_like(3, 4000, SFREQ_HZ) * 4).astype(np.int16)  # quarters of microvolts
+# neo leaves its files to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+NEEDS_NEO = "is an extra: rtbrain[neo]"
+
+
+def write_blackrock(path, pauses=()):
+    """A file of version 2.3; `pauses` are the samples after each of which some are lost."""
+    extended = [
+        struct.pack(
+            "<2sH16sBBhhhh16sIIHIIH",
+            *(b"CC", row, name.encode(), 0, 0, -32764, 32764, -8191, 8191, b"uV"),
+            *([0] * 6),
+        )
+        for row, name in enumerate(NAMES, 1)
+    ]
+    size = 314 + sum(map(len, extended))
+    began = (2003, 2, 0, 1, 0, 0, 0, 0)
+    basic = struct.pack(
+        "<8sBBI16s256sII8HI", b"NEURALCD", 2, 3, size, b"2 kS/s", b"", 15, 30000, *began, 3
+    )
+    blocks = []
+    edges = [0, *(at for at, _ in pauses), DATA.shape[1]]
+    lost = np.cumsum([0, *(lost for _, lost in pauses)])
+    for start, stop, skipped in zip(edges[:-1], edges[1:], lost, strict=True):
+        blocks.append(struct.pack("<BII", 1, int(start + skipped) * 15, stop - start))
+        blocks.append(DATA[:, start:stop].T.astype("<i2").tobytes())
+    path.write_bytes(basic + b"".join(extended) + b"".join(blocks))
+    return path
+
+
+def write_micromed(path):
+    """A file of version 4 with the areas that readers want."""
+    areas = "ORDER LABCOD NOTE FLAGS TRONCA IMPED_B IMPED_E MONTAGE COMPRESS AVERAGE HISTORY"
+    areas = [*areas.split(), "DVIDEO", "EVENT A", "EVENT B", "TRIGGER"]
+    places = dict.fromkeys(areas, (640, 0))
+    content = bytearray(8192)
+    places |= {"ORDER": (1000, 256), "LABCOD": (2000, 512), "NOTE": (3000, 44)}
+    places |= {"TRONCA": (3500, 16), "TRIGGER": (3600, 12)}
+    content[128:134] = bytes([1, 2, 103, 0, 0, 0])
+    struct.pack_into("<IHHHH", content, 138, 8192, 3, 3, 1000, 2)
+    content[175] = 4
+    for number, area in enumerate(areas):
+        struct.pack_into("<8sII", content, 176 + 16 * number, area.ljust(8).encode(), *places[area])
+    for row, name in enumerate(NAMES):
+        struct.pack_into("<H", content, 1000 + 2 * row, row)
+        at = 2000 + 128 * row
+        struct.pack_into(
+            "<6s6siiiiih", content, at + 2, name.encode(), b"G2", 0, 65535, 32768, *(-8192, 8192, 0)
+        )
+        struct.pack_into("<H", content, at + 44, 2)
+    struct.pack_into("<I40s", content, 3000, 500, b"seizure")
+    struct.pack_into("<IHIH", content, 3600, 100, 7, 900, 8)
+    samples = (DATA.T.astype(np.int32) + 32768).astype("<u2")
+    path.write_bytes(bytes(content) + samples.tobytes())
+    return path
+
+
+@pytest.fixture
+def neo():
+    return pytest.importorskip("neo", reason=f"neo {NEEDS_NEO}")
+
+
+@pytest.mark.usefixtures("neo")
+def test_blackrock_is_what_mne_python_reads_with_its_pauses(tmp_path):
+    recording = read_recording(write_blackrock(tmp_path / "x.ns3"))
+    assert recording.montage.names == NAMES
+    assert recording.montage.sfreq_hz == SFREQ_HZ
+    raw = mne.io.read_raw_nsx(tmp_path / "x.ns3", verbose="ERROR")
+    expected = raw.get_data() * 1e6
+    np.testing.assert_allclose(recording.read(0, 4000), expected, rtol=1e-6)
+    np.testing.assert_allclose(expected, DATA * (8191 / 32764), rtol=1e-6)
+    assert recording.stamps is None
+    paused = read_recording(write_blackrock(tmp_path / "y.ns3", pauses=[(1000, 250)]))
+    assert paused.n_samples == 4000
+    np.testing.assert_array_equal(paused.read(900, 1100), recording.read(900, 1100))
+    np.testing.assert_allclose(paused.stamps[999:1001] * SFREQ_HZ, [999, 1250])
+    assert any("2 stretches with pauses" in note for note in paused.notes)
+
+
+@pytest.mark.usefixtures("neo")
+def test_micromed_is_microvolts_with_triggers_and_notes(tmp_path):
+    recording = read_recording(write_micromed(tmp_path / "EEG_1.TRC"))
+    assert recording.montage.names == NAMES
+    assert recording.montage.kinds == ("seeg",) * 3
+    assert recording.montage.sfreq_hz == SFREQ_HZ
+    np.testing.assert_allclose(recording.read(0, 4000), DATA / 4, rtol=1e-6)
+    np.testing.assert_allclose(recording.read(7, 9), DATA[:, 7:9] / 4, rtol=1e-6)
+    found = [(event.onset_s * SFREQ_HZ, event.text) for event in recording.events]
+    assert found == [(100, "7"), (500, "seizure"), (900, "8")]
+
+
+@pytest.mark.usefixtures("neo")
+def test_a_damaged_file_of_neo_is_one_line(tmp_path):
+    whole = write_micromed(tmp_path / "a.trc").read_bytes()
+    for kept in (0, 100, 180, 700, 2100):
+        path = tmp_path / f"{kept}.trc"
+        path.write_bytes(whole[:kept])
+        with pytest.raises(RecordingError, match="cannot be read"):
+            read_recording(path)
+
+
+@pytest.mark.usefixtures("neo")
+def test_a_stream_that_is_not_there_lists_those_that_are(tmp_path):
+    path = write_blackrock(tmp_path / "x.ns3")
+    with pytest.raises(RecordingError, match=r"no stream 'x': there is .*3 channels at 2000 Hz"):
+        read_recording(path, stream="x")
+    with pytest.raises(RecordingError, match="has segments 0 to 0, got '4'"):
+        read_recording(path, stream="@4")
+
+
+def test_mef3_is_a_folder_in_its_own_unit(tmp_path):
+    pymef = pytest.importorskip("pymef", reason=f"pymef {NEEDS_NEO}")
+    folder = tmp_path / "x.mefd"
+    session = pymef.mef_session.MefSession(f"{folder}/", "", read_metadata=False, new_session=True)
+    begin, end = 1_000_000_000, 1_000_000_000 + 2_000_000
+    facts = {
+        "sampling_frequency": 2000.0,
+        "units_conversion_factor": 0.25,
+        "number_of_samples": 4000,
+    }
+    facts |= {"units_description": b"uV", "recording_duration": end - begin, "start_sample": 0}
+    for name, row in zip(NAMES, DATA, strict=True):
+        zone = {"recording_time_offset": begin, "GMT_offset": 0}
+        session.write_mef_ts_segment_metadata(name, 0, "", "", begin, end, facts, zone)
+        session.write_mef_ts_segment_data(name, 0, "", "", 1000, row.astype(np.int32))
+    session.close()
+    recording = read_recording(folder)
+    assert recording.montage.names == NAMES
+    assert recording.montage.sfreq_hz == SFREQ_HZ
+    np.testing.assert_allclose(recording.read(0, 4000), DATA / 4, rtol=1e-6)
+
+
+def test_eeglab_keeps_events_and_places(tmp_path):
+    pytest.importorskip("pymatreader", reason=f"pymatreader {NEEDS_NEO}")
+    places = [{"labels": n, "X": 10.0 * i, "Y": 1.0, "Z": 2.0} for i, n in enumerate(NAMES, 1)]
+    events = [{"type": "go", "latency": 101.0, "duration": 0.0}]
+    values = {"nbchan": 3, "trials": 1, "pnts": 4000, "srate": 2000.0, "xmin": 0.0}
+    values |= {"data": DATA / 4, "chanlocs": places, "event": events, "epoch": [], "icawinv": []}
+    values |= {"setname": "x", "filename": "x.set", "xmax": 2.0, "ref": "common", "icaweights": []}
+    scipy.io.savemat(tmp_path / "x.set", {"EEG": values})
+    recording = read_recording(tmp_path / "x.set")
+    assert recording.montage.names == NAMES
+    np.testing.assert_allclose(recording.read(0, 4000), DATA / 4, rtol=1e-6)
+    assert [(event.onset_s * SFREQ_HZ, event.text) for event in recording.events] == [(100, "go")]
+
+
+def test_gzipped_fif_is_read(tmp_path):
+    info = mne.create_info(list(NAMES), SFREQ_HZ, "seeg", verbose="ERROR")
+    raw = mne.io.RawArray(DATA * 1e-6, info, verbose="ERROR")
+    raw.save(tmp_path / "x_raw.fif.gz", verbose="ERROR")
+    recording = read_recording(tmp_path / "x_raw.fif.gz")
+    np.testing.assert_allclose(recording.read(0, 4000), DATA, rtol=1e-6)
+
+
+def test_a_bids_folder_may_hold_a_recording_that_is_a_folder(tmp_path):
+    (tmp_path / "sub-01" / "ieeg" / "sub-01_task-x_ieeg.mefd").mkdir(parents=True)
+    with pytest.raises(RtbrainError, match=r"sub-01_task-x_ieeg.mefd"):
+        read_recording(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [("x.fdt", "x.set"), ("x.dat", "x.lay"), ("x.21E", "x.EEG"), ("x.nev", "x.ns5")],
+)
+def test_a_part_of_a_recording_names_the_file_to_open(part, whole, tmp_path):
+    for name in (part, whole):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(RecordingError, match=f"one part of a recording: name .*{whole}"):
+        read_recording(tmp_path / part)
+
+
+@pytest.mark.parametrize(("name", "module"), [("x.trc", "neo.rawio"), ("x.set", "pymatreader")])
+def test_without_its_package_a_format_says_what_to_install(name, module, tmp_path, monkeypatch):
+    (tmp_path / name).write_bytes(b"something")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(RtbrainError, match=r"needs \w+: pip install 'rtbrain\[neo\]'"):
+        read_recording(tmp_path / name)
+
+
+def test_every_suffix_belongs_to_one_format_and_an_unknown_one_lists_them(tmp_path):
+    suffixes = [suffix for one in FORMATS for suffix in one.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(format_of(tmp_path / f"x{one.suffixes[0]}") is one for one in FORMATS)
+    with pytest.raises(RecordingError, match=r"a recording is one of .*\.trc.*, got \.doc"):
+        format_of(tmp_path / "x.doc")
