@@ -190,7 +190,7 @@ def labels_at_events(
     nearest = np.searchsorted((t_stop[1:] + t_stop[:-1]) / 2, cues.t_stop)
     near = np.abs(t_stop[nearest] - cues.t_stop) <= tolerance_s + _TOLERANCE_S
     same = np.zeros(near.size, np.bool_)
-    same[1:] = (np.diff(cues.t_stop) <= tolerance_s) & (np.diff(cues.targets) == 0)
+    same[1:] = (np.abs(np.diff(cues.t_stop)) <= tolerance_s) & (np.diff(cues.targets) == 0)
     rows = nearest[near & ~same]
     labelled = Labelled(rows, cues.targets[near & ~same], cues.names, t_stop[rows])
     beyond = _outside(cues.t_stop, extent_s) | _outside(cues.t_stop - length_s, extent_s)

@@ -44,6 +44,48 @@ def test_an_event_with_a_duration_ends_its_state() -> None:
     np.testing.assert_array_equal(labelled.t_s[labelled.targets == 1], ends(8.0)[19:])
 
 
+def test_an_event_of_one_sample_is_a_moment_whose_state_lasts_until_the_next() -> None:
+    # BrainVision's markers have size 1: MNE-Python and BIDS give them the duration of a sample.
+    events = [Event(2.0 * number, 0.001, "ab"[number % 2]) for number in range(4)]
+    notes: list[str] = []
+    labelled = states_from_markers(ends(8.0), events, ["a", "b"], on_note=notes.append)
+    plain = moments(*((event.onset_s, event.text) for event in events))
+    expected = states_from_markers(ends(8.0), plain, ["a", "b"])
+    np.testing.assert_array_equal(labelled.targets, expected.targets)
+    np.testing.assert_array_equal(labelled.rows, expected.rows)
+    assert notes == [
+        "'a', 'b': events of 0.001 s or less are moments; the state lasts until the next"
+    ]
+    with pytest.raises(SettingsError, match="a class has no window"):
+        states_from_markers(ends(8.0), events, ["a", "b"], moment_s=0.0, lag_s=0.1)
+
+
+def test_events_that_begin_no_state_are_counted_with_the_reason() -> None:
+    events = moments((-1, "a"), (1, "a"), (3, "b"), (3, "a"), (5, "b"), (6.05, "b"), (6.1, "a"), (11, "b"))
+    notes: list[str] = []
+    states_from_markers(ends(8.0), events, ["a", "b"], extent_s=(0.0, 8.0), on_note=notes.append)
+    assert notes == [
+        "3 of 8 events are not used: 1 outside the recording, 1 at the moment of another, "
+        "1 too short, or without valid signal"
+    ]
+
+
+def test_events_without_a_window_are_counted_with_the_reason() -> None:
+    events = moments((-0.5, "a"), (1, "a"), (1, "a"), (2, "b"), (3, "b"), (7.5, "a"))
+    cues = cue_times(events, ["a", "b"], window_s=(0, 1))
+    t_stop = ends(8.0)[3:]
+    t_stop = t_stop[t_stop != 4.0]  # the window of 3 s was not valid
+    notes: list[str] = []
+    labelled = labels_at_events(
+        t_stop, cues, tolerance_s=0.01, length_s=1.0, extent_s=(0.0, 8.0), on_note=notes.append
+    )
+    assert labelled.t_s.tolist() == [2.0, 3.0]
+    assert notes == [
+        "4 of 6 events are not used: 2 with a window that reaches beyond the recording, "
+        "1 with a gap or no valid signal in the window, 1 twice at one moment"
+    ]
+
+
 def test_frames_pooled_in_the_middle_of_the_window_are_labelled_by_their_own_time() -> None:
     events = moments((0.0, "a"), (4.0, "b"))
     last = states_from_markers(ends(10.0), events, ["a", "b"])

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -151,6 +152,21 @@ def test_what_cannot_be_fitted_is_refused_as_by_the_command(
 ) -> None:
     with pytest.raises(error, match=part):
         rtbrain.fit("synthetic:3,duration_s=30,n_channels=12", sfreq_hz=2048, **values)
+
+
+def test_without_the_named_events_a_fit_says_so_before_it_reads_the_signal() -> None:
+    noise = np.random.default_rng(0).normal(0, 20, (2, 20_000))
+    recording = rtbrain.read((noise, 1000, ["A1", "A2"]))
+    begun = 10_000  # looked at for its amplitude
+
+    def read(start: int, stop: int) -> np.ndarray:
+        assert stop <= begun
+        return noise[:, start:stop].astype(np.float32)
+
+    recording = replace(recording, reader=read)
+    for words in ({"events": ["1", "2"], "window": (0, 1)}, {"classes": ["1", "2"]}):
+        with pytest.raises(SettingsError, match=r"no event '1': .* holds no events; .*--trigger"):
+            rtbrain.fit(recording, **words)
 
 
 def test_recordings_that_do_not_belong_together_are_refused() -> None:
