@@ -52,9 +52,9 @@ def is_window(source_id: str, marks: str) -> bool:
     return re.fullmatch("[0-9a-f]{32}", source_id.removeprefix(f"{marks}-")) is not None
 
 
-def is_status(stream: str, stream_type: str) -> bool:
-    """Whether a stream carries status events, of a decoder or a recorder."""
-    return stream.endswith(_STATUS) and stream_type == STATUS_TYPE
+def is_status(stream_type: str) -> bool:
+    """Whether a stream carries status events, as of a decoder or a recorder, whatever its name."""
+    return stream_type == STATUS_TYPE
 
 
 def is_recorder_status(stream: str) -> bool:

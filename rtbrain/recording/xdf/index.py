@@ -51,6 +51,11 @@ class Stream:
         return self.text("channel_format") == "string"
 
     @property
+    def may_mark(self) -> bool:
+        """Whether it may hold markers: texts, or numbers without a regular rate."""
+        return self.is_text or (self.sfreq_hz == 0 and self.n_channels > 0 and self.n_samples > 0)
+
+    @property
     def n_channels(self) -> int:
         """Channels; 0 where the header does not say how many."""
         count = self.text("channel_count")
@@ -224,6 +229,12 @@ def choose_streams(
         )
     chosen = fit if wanted is None else _meant(fit, wanted)
     if not chosen:
+        other = _meant(streams, wanted or "")
+        if other and not other[0].sfreq_hz > 0:
+            raise RecordingError(
+                f"{path}: stream {other[0].shown} has no regular rate, a signal needs one: choose "
+                f"another, there is {_listed(fit)}"
+            )
         raise RecordingError(
             f"{path} has no stream {plain_text(wanted or '')!r} to play: there is {_listed(fit)}"
         )

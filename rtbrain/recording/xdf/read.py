@@ -1,4 +1,4 @@
-"""Recordings in XDF files: one regular numeric stream, and the string streams as its events."""
+"""Recordings in XDF files: one regular numeric stream, and the marker streams as its events."""
 
 import shutil
 import zlib
@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from rtbrain.channels import read_channels
+from rtbrain.channels import kind_of, read_channels
 from rtbrain.errors import RecordingError, one_line
 from rtbrain.processes import scratch_folder
 from rtbrain.recording.recording import Event, Recording
@@ -24,11 +24,14 @@ from rtbrain.recording.xdf.samples import (
     read_texts,
     to_recorder_clock,
 )
+from rtbrain.stream.triggers import is_one_hot, marker_texts
 from rtbrain.stream_names import is_status, require_plausible
-from rtbrain.types import Floats, Montage, Times
+from rtbrain.types import CONTACT_KINDS, Floats, Montage, Times
 from rtbrain.units import parse_position, place_channels, to_microvolts
 
 Texts = list[tuple[float, str]]
+_MOST_CHANNELS = 64  # of markers
+_MARKER_WORDS = ("mark", "event", "trig", "stim", "annot")
 _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = zlib.MAX_WBITS | 16
 _COPIED_BYTES = 2**20
@@ -97,6 +100,32 @@ def _texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
     return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
 
+def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
+    """Markers that are numbers; of measurements at irregular times none, and a note."""
+    content = stream.text("type")
+    are_markers = any(word in content.lower() for word in _MARKER_WORDS)
+    may_be = kind_of(content) not in CONTACT_KINDS and stream.n_channels <= _MOST_CHANNELS
+    if may_be:
+        samples = _numbers(path, stream, notes)
+        n_read = min(samples.stamps.size, MAX_TEXTS)
+        values = samples.read(0, n_read)
+        may_be = are_markers or bool(np.all(values[:, 0] == np.rint(values[:, 0])))
+    if not may_be:
+        notes.append(
+            f"{path.name}: stream {stream.shown} (type {content!r}, {stream.n_channels} channels) "
+            "has no regular rate and is neither a signal nor markers: it is left out"
+        )
+        return []
+    labels = [_text(node, "label") for node in stream.header.findall("desc/channels/channel")]
+    if stream.n_channels > 1 and not is_one_hot(content):
+        notes.append(
+            f"{path.name}: markers of stream {stream.shown} are its first channel of "
+            f"{stream.n_channels}"
+        )
+    texts = marker_texts(values, content, labels)
+    return list(zip(samples.stamps[:n_read].tolist(), texts, strict=True))
+
+
 def _note_broken(path: Path, stream: Stream, n_broken: int, notes: list[str]) -> None:
     if n_broken:
         notes.append(
@@ -150,8 +179,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     chosen = choose_streams(path, streams, wanted, notes)
     montage, factors, unitless = _montage(path, chosen[0], notes)
     # What a program reports of itself is no event of the session.
-    texts_of = [one for one in streams if one.is_text]
-    marked = [one for one in texts_of if not is_status(one.text("name"), one.text("type"))]
+    marked = [one for one in streams if one.may_mark and not is_status(one.text("type"))]
     parts = [part for one in chosen if (part := _numbers(path, one, notes)).stamps.size]
     if not parts:
         raise RecordingError(f"{path}: stream {chosen[0].shown} holds no sample that can be read")
@@ -170,7 +198,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     events: list[Event] = []
     origin_s = float(stamps[0])
     for one in marked:
-        if of_one := _texts(path, one, notes):
+        if of_one := (_texts if one.is_text else _codes)(path, one, notes):
             times = np.array([time_s for time_s, _ in of_one])
             placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
             texts = (text for _, text in of_one)

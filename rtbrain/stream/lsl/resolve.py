@@ -276,7 +276,7 @@ def has_properties(info: Any, properties: Mapping[str, str]) -> bool:
 
 def _advice(there: list[Any]) -> str:
     # Status streams are left out: the decoder that asks has sent one itself.
-    choices = [info for info in there if not is_status(info.name(), info.type())]
+    choices = [info for info in there if not is_status(info.type())]
     if not choices:
         return "there are no other streams; start the sender, or widen the LSL scope"
     listed = ", ".join(map(str, _summaries(choices)))

@@ -64,7 +64,7 @@ def streams(timeout_s: float = 2.0) -> list[LiveStream]:
     """
     default_lsl_scope()
     found = all_streams(timeout_s / 2)
-    status = [info for info in found if is_status(info.name(), info.type())]
+    status = [info for info in found if is_status(info.type())]
     with ThreadPoolExecutor(_MAX_THREADS) as pool:
         headers = pool.map(partial(_header, timeout_s=timeout_s / 2), found)
         recorded = pool.map(partial(_recorded, timeout_s=timeout_s / 2), status)

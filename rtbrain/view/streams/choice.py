@@ -117,7 +117,8 @@ def _why_no_signal(info: Any) -> str:
 
 
 def _status_streams(texts: Sequence[Any], decoder: str | None) -> dict[str, list[Any]]:
-    found = [info for info in texts if is_status(info.name(), info.type())]
+    found = [info for info in texts if is_status(info.type())]
+    found = [info for info in found if info.name() == status_name(sender_of(info.name()))]
     records = [info for info in found if is_recorder_status(info.name())]
     statuses = [info for info in found if info not in records]
     if decoder is not None:

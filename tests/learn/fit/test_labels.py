@@ -61,7 +61,9 @@ def test_an_event_of_one_sample_is_a_moment_whose_state_lasts_until_the_next() -
 
 
 def test_events_that_begin_no_state_are_counted_with_the_reason() -> None:
-    events = moments((-1, "a"), (1, "a"), (3, "b"), (3, "a"), (5, "b"), (6.05, "b"), (6.1, "a"), (11, "b"))
+    events = moments(
+        (-1, "a"), (1, "a"), (3, "b"), (3, "a"), (5, "b"), (6.05, "b"), (6.1, "a"), (11, "b")
+    )
     notes: list[str] = []
     states_from_markers(ends(8.0), events, ["a", "b"], extent_s=(0.0, 8.0), on_note=notes.append)
     assert notes == [

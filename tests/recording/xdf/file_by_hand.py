@@ -6,7 +6,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-FORMATS = {"float32": "<f4", "double64": "<f8", "int16": "<i2", "int32": "<i4"}
+FORMATS = {"float32": "<f4", "double64": "<f8", "int8": "i1", "int16": "<i2"}
+FORMATS |= {"int32": "<i4", "int64": "<i8"}
 
 
 @dataclass

@@ -223,3 +223,45 @@ def test_what_programs_say_of_themselves_is_no_event_of_the_session(tmp_path):
     write_xdf(path, signal(), markers([4000.1], ["speech"]), told, door)
     recording = read_recording(path)
     assert [event.text for event in recording.events] == ["speech", "open"]
+
+
+@pytest.mark.parametrize("value_format", ["int8", "int16", "int32", "int64", "float32", "double64"])
+def test_markers_may_be_numbers_of_any_format(tmp_path, value_format):
+    values = np.array([[1.0], [2.0], [0.0], [1.0]])
+    numbers = XdfStream(
+        "trig", 4000 + np.arange(1, 5) / 10, values, 0.0, value_format, "Markers", ""
+    )
+    write_xdf(tmp_path / "numbers.xdf", signal(), numbers)
+    recording = read_recording(tmp_path / "numbers.xdf")
+    assert [event.text for event in recording.events] == ["1", "2", "0", "1"]
+    np.testing.assert_allclose([e.onset_s for e in recording.events], [0.1, 0.2, 0.3, 0.4])
+    assert recording.notes == ()
+
+
+def test_measurements_at_irregular_times_are_no_markers_and_are_named(tmp_path):
+    stamps = 4000 + np.arange(1, 5) / 10
+    gaze = XdfStream("gaze", stamps, np.arange(8).reshape(4, 2) / 3, 0.0, "float32", "Gaze")
+    other = XdfStream("second", stamps, np.arange(8).reshape(4, 2), 0.0, "int16", "EEG")
+    keys = XdfStream("keys", stamps, np.array([[5, 9]] * 4), 0.0, "int32", "")
+    write_xdf(tmp_path / "gaze.xdf", signal(), gaze, other, keys)
+    recording = read_recording(tmp_path / "gaze.xdf")
+    assert [event.text for event in recording.events] == ["5"] * 4
+    with pytest.raises(RecordingError, match="stream 'second' has no regular rate, a signal needs"):
+        read_recording(tmp_path / "gaze.xdf", stream="second")
+    left_out = [note for note in recording.notes if "neither a signal nor markers" in note]
+    assert ["'gaze'" in left_out[0], "'second'" in left_out[1]] == [True, True]
+    assert any("'keys' are its first channel of 2" in note for note in recording.notes)
+
+
+def test_annotations_of_mne_lsl_are_called_by_the_labels_of_their_channels(tmp_path):
+    # One channel for each text, its value the duration, -1 for none.
+    values = np.array([[0, -1.0], [0.5, 0], [0, 2.0]])
+    desc = described(("go", "rest"), unit="none", kind="annotations")
+    stamps = 4000 + np.arange(1, 4) / 10
+    played = XdfStream("p-annotations", stamps, values, 0.0, "double64", "annotations", desc)
+    write_xdf(tmp_path / "played.xdf", signal(), played)
+    assert [e.text for e in read_recording(tmp_path / "played.xdf").events] == [
+        "rest",
+        "go",
+        "rest",
+    ]
