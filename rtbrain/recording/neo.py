@@ -66,6 +66,8 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
                 raise RecordingError(f"{path} has segments 0 to {segments[-1]}, got {segment!r}")
             segments = [int(segment)]
         sizes = [int(raw.get_signal_size(0, one, chosen.index)) for one in segments]
+        if min(sizes) < 0:
+            raise RecordingError(f"{path} is truncated: its header lies behind its end")
         starts_s = [float(raw.get_signal_t_start(0, one, chosen.index)) for one in segments]
         stamps = _stamps(path, chosen, sizes, starts_s, notes)
         events = _events(raw, segments, starts_s[0])

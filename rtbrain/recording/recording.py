@@ -98,7 +98,7 @@ def parsing(path: Path, where: str = "") -> Iterator[None]:
     try:
         with redirect_stdout(io.StringIO()):  # some print
             yield
-    except (RtbrainError, MemoryError):
+    except RtbrainError:
         raise
     # Such parsers raise anything, Exception itself too.
     except Exception as error:
