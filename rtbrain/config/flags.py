@@ -18,7 +18,8 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
 ]
 XdfStream = Annotated[
-    str | None, typer.Option("--stream", help="Stream to take from an .xdf file.")
+    str | None,
+    typer.Option("--stream", help="Stream of a file that has several; in EDF its rate, as 512."),
 ]
 Trigger = Annotated[
     str | None,

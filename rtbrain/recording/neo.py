@@ -88,6 +88,7 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
         return scaled
 
     montage = Montage(chosen.names, chosen.kinds, chosen.sfreq_hz)
+    stated = zip(chosen.names, chosen.kinds, map(str, chosen.channels["units"]), strict=True)
     return Recording(
         montage,
         edges[-1],
@@ -96,6 +97,11 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
         events=events,
         notes=(*notes, *chosen.notes),
         unitless=unitless,
+        units={
+            name: unit if microvolts_per(unit) is None else "µV"
+            for name, kind, unit in stated
+            if kind not in CONTACT_KINDS
+        },
     )
 
 

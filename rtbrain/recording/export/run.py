@@ -195,12 +195,9 @@ def _write_xdf(content: Content, out: Path) -> list[str]:
             markers, texts, np.array([_on_clock(content, m.onset_s) for m in content.marks])
         )
     writer.close()
-    notes = []
-    if content.bad:
-        notes.append("XDF holds no marks of bad channels: export to bids or fif to keep them")
     if any(mark.duration_s for mark in content.marks):
-        notes.append("markers in XDF are moments: durations of events are left out")
-    return notes
+        return ["markers in XDF are moments: durations of events are left out"]
+    return []
 
 
 def _on_clock(content: Content, onset_s: float) -> float:
@@ -223,6 +220,8 @@ def _xdf_header(content: Content, name: str) -> bytes:
         node = ElementTree.SubElement(channels, "channel")
         unit = "microvolts" if content.units[row] == "µV" else content.units[row] or "n/a"
         _put(node, label=label, type=kind.upper(), unit=unit)
+        if label in content.bad:
+            _put(node, status="bad")
         if montage.positions is not None and np.isfinite(montage.positions[row]).all():
             place = ElementTree.SubElement(node, "location")
             axes = (f"{axis:.9g}" for axis in montage.positions[row])

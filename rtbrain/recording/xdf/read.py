@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -27,7 +28,7 @@ from rtbrain.recording.xdf.samples import (
 from rtbrain.stream.triggers import is_one_hot, marker_texts
 from rtbrain.stream_names import is_status, require_plausible
 from rtbrain.types import CONTACT_KINDS, Floats, Montage, Times
-from rtbrain.units import parse_position, place_channels, to_microvolts
+from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
 Texts = list[tuple[float, str]]
 _MOST_CHANNELS = 64  # of markers
@@ -39,10 +40,8 @@ _COPIED_BYTES = 2**20
 _MOST_GROWTH, _GROWTH_FREE_BYTES = 100, 2**27
 
 
-def _montage(
-    path: Path, stream: Stream, notes: list[str]
-) -> tuple[Montage, Times, tuple[str, ...]]:
-    """Montage of the header, factors to µV [n_channels], and the channels without a unit."""
+def _montage(path: Path, stream: Stream, notes: list[str]) -> tuple[Montage, Times, dict[str, Any]]:
+    """Montage of the header, factors to µV [n_channels], and fields of a recording."""
     n_channels = stream.n_channels
     require_plausible(n_channels, stream.sfreq_hz)
     nodes = stream.header.findall("desc/channels/channel")[: n_channels + 1]
@@ -63,7 +62,15 @@ def _montage(
     montage = Montage(
         names, table.kinds, stream.sfreq_hz, positions, None if positions is None else space
     )
-    return montage, table.factors, table.unitless
+    known = dict(zip(names, zip(table.kinds, units, strict=False), strict=False))
+    others = {
+        name: unit if microvolts_per(unit) is None else "µV"
+        for name, (kind, unit) in known.items()
+        if unit and kind not in CONTACT_KINDS
+    }
+    status = zip(names, (_text(node, "status") for node in nodes), strict=False)
+    bad = tuple(name for name, text in status if text.lower() == "bad")
+    return montage, table.factors, {"unitless": table.unitless, "units": others, "bad": bad}
 
 
 def _text(node: Element, path: str) -> str:
@@ -177,7 +184,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     streams = list(index.streams.values())
     notes = index.notes(path.name)
     chosen = choose_streams(path, streams, wanted, notes)
-    montage, factors, unitless = _montage(path, chosen[0], notes)
+    montage, factors, fields = _montage(path, chosen[0], notes)
     # What a program reports of itself is no event of the session.
     marked = [one for one in streams if one.may_mark and not is_status(one.text("type"))]
     parts = [part for one in chosen if (part := _numbers(path, one, notes)).stamps.size]
@@ -213,7 +220,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
         stamps,
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
         notes=tuple(notes),
-        unitless=unitless,
+        **fields,
     )
 
 

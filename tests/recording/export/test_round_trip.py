@@ -71,7 +71,9 @@ def test_all_but_what_is_told_reads_back(to, rate_hz, tmp_path):
     else:
         assert montage.space == "MNI mm"
         np.testing.assert_allclose(montage.positions, original.montage.positions, rtol=0, atol=1e-4)
-    assert (back.bad == ("A2",)) != ("no marks of bad" in told)
+    assert back.bad == (() if to == "edf" else ("A2",))
+    assert ("no marks of bad" in told) == (to == "edf")
+    assert back.units.get("FORCE") == (None if to == "fif" else "newton")
     assert ("durations of events are left out" in told) == (to == "xdf")
     back.close()
 
