@@ -146,6 +146,8 @@ def _opened(
             channel["unit"] = FIFF.FIFF_UNIT_V
     if suffix in _EDF:
         types = [own or kind for own, kind in zip(kinds, types, strict=True)]
+    if len(labels) != len(raw.ch_names):  # a header that lists more channels than it counts
+        labels = tuple(raw.ch_names)
     names, more = complete_labels(labels, len(labels))
     notes += more
     if _ends_within_a_sample(raw, path):
