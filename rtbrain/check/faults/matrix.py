@@ -10,6 +10,7 @@ from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
 from rtbrain.check.faults.rows_clocks import CLOCK_CASES
+from rtbrain.check.faults.rows_events import EVENT_CASES
 from rtbrain.check.faults.rows_files import FILE_CASES
 from rtbrain.check.faults.rows_hostile import HOSTILE_CASES
 from rtbrain.check.faults.rows_input import INPUT_CASES
@@ -31,6 +32,7 @@ ALL_CASES = (
     *SIGNAL_CASES,
     *PROCESS_CASES,
     *INPUT_CASES,
+    *EVENT_CASES,
     *FILE_CASES,
     *RECORDING_CASES,
     *SOURCE_CASES,
@@ -186,6 +188,11 @@ FAULTS = {
     34: (
         "another amplifier (other source_id) answers under the name after a loss",
         "refused by default, accepted by a setting",
+    ),
+    36: (
+        "a trigger channel in place of markers, integer marker streams, markers of one sample",
+        "usable as events and states, in files and live; codes never scaled; what is ignored is "
+        "reported",
     ),
     42: (
         "the recorder records other streams than the one shown",
