@@ -7,7 +7,7 @@ https://www.edfplus.info/specs/edf.html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 
 from rtbrain.channels import assign_kinds, complete_labels
@@ -76,8 +76,10 @@ def _located(text: str, key: str, path: Path, notes: list[str]) -> str:
     if not value or (path.parent / value).exists():
         return text if value == _value(text, key) else _put(text, key, value)
     suffixes = (".vmrk", ".amrk") if key == "MarkerFile" else (".eeg", ".dat", ".avg")
-    there = {one.suffix.lower(): one for one in path.parent.glob("*") if one.stem == path.stem}
-    other = next((there[suffix].name for suffix in suffixes if suffix in there), None)
+    there = {one.name.casefold(): one.name for one in path.parent.glob("*")}
+    # Its name in other letters, or behind a path of another computer; else that of the header.
+    wanted = [PureWindowsPath(value).name, *(f"{path.stem}{suffix}" for suffix in suffixes)]
+    other = next((there[one.casefold()] for one in wanted if one.casefold() in there), None)
     shown = plain_text(value)
     if other is not None:
         notes.append(f"{path.name} names {shown}, which is not there: {other} is read instead")
@@ -111,16 +113,17 @@ def choose_rate(
     with path.open("rb") as file:
         try:
             header = file.read(_EDF_HEADER)
-            n_channels, record_s = int(header[252:256]), float(header[244:252])
+            n_channels, record_s = int(_field(header[252:256])), float(_field(header[244:252]))
             header = file.read(_EDF_HEADER * n_channels)
             labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
             sensors = [header[16 * n_channels + 80 * i :][:80] for i in range(n_channels)]
             units = [header[96 * n_channels + 8 * i :][:8] for i in range(n_channels)]
-            per_record = [int(header[216 * n_channels + 8 * i :][:8]) for i in range(n_channels)]
+            counts = [header[216 * n_channels + 8 * i :][:8] for i in range(n_channels)]
+            per_record = [int(_field(count)) for count in counts]
         except ValueError as error:
             raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
     signals = [
-        (label.decode("latin-1").strip(), _kind(sensor), unit.decode("latin-1").strip(), count)
+        (label.decode("latin-1").strip("\0 "), _kind(sensor), unit.decode("latin-1").strip(), count)
         for label, sensor, unit, count in zip(labels, sensors, units, per_record, strict=True)
         if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
     ]
@@ -149,6 +152,11 @@ def choose_rate(
             )
     rows = rows_of.get(chosen, [])
     return rows, tuple(signals[row][0] for row in rows), tuple(signals[row][1] for row in rows)
+
+
+def _field(text: bytes) -> str:
+    """Number of a header, which some programs end by zeros."""
+    return text.split(b"\0")[0].decode("latin-1")
 
 
 def _kind(sensor: bytes) -> str:

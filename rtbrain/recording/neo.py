@@ -50,8 +50,8 @@ class _Stream:
 def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
     """Open a recording through neo; its segments follow each other with their pauses.
 
-    `stream` names one of its streams by name or id; behind ``@`` a segment, counted from 0, where
-    the segments have no common time. Without it the stream that holds contacts is taken.
+    `stream` names one of its streams by name, id or rate; behind ``@`` a segment, counted from 0,
+    where the segments have no common time. Without it the stream with most contacts is taken.
     """
     rawio = load_extra("neo.rawio", "neo", f"{path.name}, a recording of {form.name},")
     with parsing(path), capture_warnings("neo") as lines:
@@ -128,12 +128,13 @@ def _chosen(path: Path, raw: Any, wanted: str | None, notes: list[str]) -> _Stre
     streams = [one for one in streams if len(one.channels)]
     if not streams:
         raise RecordingError(f"{path} holds no signal that neo reads")
-    fit = [one for one in streams if wanted in {None, one.name, one.id}]
+    fit = [one for one in streams if wanted in {None, one.name, one.id, f"{one.sfreq_hz:g}"}]
     listed = "; ".join(map(str, streams))
     if not fit:
         raise RecordingError(f"{path} has no stream {wanted!r}: there is {listed}")
     if len(fit) > 1:
-        fit = [one for one in fit if one.n_contacts] or fit
+        most = max(one.n_contacts for one in fit)
+        fit = [one for one in fit if one.n_contacts == most]
         if len(fit) > 1:
             raise RecordingError(f"{path} holds {len(fit)} streams, choose with --stream: {listed}")
         others = [str(one) for one in streams if one is not fit[0]]

@@ -84,6 +84,29 @@ def test_a_renamed_brainvision_recording_is_read_with_a_note(tmp_path):
         read_recording(tmp_path / "renamed.vhdr")
 
 
+def test_a_data_file_of_another_path_or_case_is_found(tmp_path):
+    path = write_vhdr(tmp_path)
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("DataFile=brain.eeg", "DataFile=C:\\EEG\\Brain.EEG"), "utf-8")
+    recording = read_recording(path)
+    np.testing.assert_allclose(recording.read(0, 512), DATA, atol=0.1)
+    assert any("brain.eeg is read instead" in note for note in recording.notes)
+
+
+def test_numbers_of_an_edf_header_may_end_by_zeros(tmp_path):
+    path = tmp_path / "brain.edf"
+    values = np.resize(DATA[0], 1024).astype(float)
+    edfio.Edf([edfio.EdfSignal(values, 512, label="A1", physical_dimension="uV")]).write(path)
+    content = bytearray(path.read_bytes())
+    content[244:252] = b"0.5\0\0\0\0\0"
+    content[236:244] = b"4       "
+    content[256 + 216 : 256 + 224] = b"256\0\0\0\0\0"
+    path.write_bytes(content)
+    recording = read_recording(path)
+    assert recording.montage.sfreq_hz == 512
+    np.testing.assert_allclose(recording.read(0, 1024)[0], values, atol=0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"), [("début", "latin-1"), ("癫痫发作", "gbk"), ("début 癫痫", "utf-8")]
 )

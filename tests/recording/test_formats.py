@@ -201,3 +201,33 @@ def test_every_suffix_belongs_to_one_format_and_an_unknown_one_lists_them(tmp_pa
     assert all(format_of(tmp_path / f"x{one.suffixes[0]}") is one for one in FORMATS)
     with pytest.raises(RecordingError, match=r"a recording is one of .*\.trc.*, got \.doc"):
         format_of(tmp_path / "x.doc")
+
+
+@pytest.mark.usefixtures("neo")
+def test_of_two_streams_that_with_most_contacts_is_taken_and_the_other_named(tmp_path):
+    def write(path, rows, rate_hz):
+        header = "######## Neuralynx Data File Header\r\n-FileType NCS\r\n-FileVersion 3.4\r\n"
+        header += f"-AcqEntName {path.stem}\r\n-SamplingFrequency {rate_hz}\r\n"
+        number = len(list(tmp_path.iterdir()))
+        header += f"-ADBitVolts 0.00000025\r\n-ADChannel {number}\r\n-InputRange 1000\r\n"
+        header += (
+            '-InputInverted False\r\n-DspFilterDelay_µs 0\r\n-ApplicationName Pegasus "2.1.3"\r\n'
+        )
+        header += "-AcquisitionSystem AcqSystem1 ATLAS\r\n-RecordSize 1044\r\n"
+        header += "-TimeCreated 2003/01/02 10:00:00\r\n-TimeClosed 2003/01/02 10:00:10\r\n"
+        records = [
+            struct.pack("<QIII", 1_000_000 + int(at * 1e6 / rate_hz), 1, rate_hz, 512)
+            + rows[at : at + 512].astype("<i2").tobytes()
+            for at in range(0, 3584, 512)
+        ]
+        path.write_bytes(header.encode("latin-1").ljust(16384, b"\0") + b"".join(records))
+
+    for row, name in enumerate(NAMES):
+        write(tmp_path / f"{name}.ncs", DATA[row], 2000)
+    write(tmp_path / "LAu1.ncs", DATA[0], 32000)
+    recording = read_recording(tmp_path)
+    assert recording.montage.names == NAMES
+    np.testing.assert_allclose(recording.read(0, 3584), DATA[:, :3584] / 4, rtol=1e-6)
+    assert any("1 channels at 32000 Hz" in note for note in recording.notes)
+    assert read_recording(tmp_path, stream="32000").montage.names == ("LAu1",)
+    assert read_recording(tmp_path / "LA2.ncs").montage.names == ("LA2",)
