@@ -10,6 +10,7 @@ from rtbrain.channels.labels import (
     place_of,
     places_of,
 )
+from rtbrain.channels.statistics import unlike_contacts
 from rtbrain.channels.table import ChannelTable, read_channels
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "place_of",
     "places_of",
     "read_channels",
+    "unlike_contacts",
 ]

@@ -156,6 +156,8 @@ def _kind_by_label(
             if word in _ALWAYS:
                 return _ALWAYS[word]
     stem = place.shaft.casefold() if place else plain
+    if stem in _ALWAYS:  # of a pair
+        return _ALWAYS[stem]
     if stem in _UNLESS_RUN and runs.get(stem, 0) < _RUN:
         return _UNLESS_RUN[stem]
     if has_shafts and place is None and not _SCALP.fullmatch(plain):

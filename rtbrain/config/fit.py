@@ -73,9 +73,11 @@ class FitSettings(Settings):
     sfreq_hz: PositiveFloat | None = None
     """Sampling rate of .npy arrays and synthetic patients, Hz."""
     channels: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Channels to use; by default all that the recording does not mark as bad."""
+    """Channels to use, by label or pattern (A*); by default the contacts that are not bad."""
     exclude: tuple[str, ...] = ()
-    """Channels to leave out."""
+    """Channels to leave out, by label or pattern."""
+    kinds: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Kinds to use, such as seeg; or what channels are: DC*=seeg makes contacts of DC1, DC2, ..."""
     recipe: str | dict[str, Any] = "linear"
     """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
     mains_hz: Literal[50, 60] | None = None

@@ -17,7 +17,6 @@ from rtbrain.learn.fit.features import (
     join_features,
 )
 from rtbrain.learn.fit.inputs import (
-    channels_to_use,
     chunks_of,
     common_rate_hz,
     label_windows,
@@ -114,14 +113,16 @@ def gather_recordings(
     recipe: Recipe,
     model: EncoderModel | None,
     gap_s: float,
-    recordings: Sequence[Recording],
+    chosen: tuple[Sequence[Recording], Montage, Sequence[str]],
     on_progress: OnProgress,
     on_note: Callable[[str], None],
 ) -> LabelledFeatures:
-    """Run every recording through the live stages and label its windows."""
+    """Run every recording through the live stages and label its windows.
+
+    `chosen` are the recordings and their channels, as `choose_channels` gives them.
+    """
+    recordings, montage, names = chosen
     window = recipe.window
-    names = _channels(recordings, settings, labels.channel)
-    montage = recordings[0].montage.pick([name for name in names if name != labels.channel])
     montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
     pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
     parts, labelled = [], []
@@ -186,29 +187,6 @@ def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
     length = to_samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
     newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
     return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
-
-
-def _channels(
-    recordings: Sequence[Recording], settings: FitSettings, target: str | None
-) -> list[str]:
-    """Channels to fit on, and the target, in the order of the first recording."""
-    montage = recordings[0].montage
-    montage.rows([*(settings.channels or ()), *settings.exclude])  # each is there
-    usable = set(montage.names).intersection(
-        *(channels_to_use(recording, target) for recording in recordings)
-    )
-    if settings.channels is not None:
-        bad = sorted(set(settings.channels) - usable)
-        if bad:
-            raise RecordingError(
-                f"channels: {', '.join(bad)}: marked as bad, or not in every recording"
-            )
-        usable &= {*settings.channels, *([] if target is None else [target])}
-    usable -= set(settings.exclude) - {target}
-    names = [name for name in montage.names if name in usable]
-    if not set(names) - {target}:
-        raise RecordingError("no channel is left to fit on: change channels or exclude")
-    return names
 
 
 def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:

@@ -28,7 +28,7 @@ from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.stage import Source
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
-from rtbrain.types import Chunk, Montage, Times
+from rtbrain.types import Chunk, Times
 
 _CHUNK_S = 0.25
 # A state whose event lasts no longer than this lasts until the next: samples, or of the window.
@@ -64,7 +64,7 @@ def open_recordings(
     Raises
     ------
     SettingsError
-        There is none, one comes twice, or they differ in rate or lack channels of the first.
+        There is none, one comes twice, or they differ in rate.
     """
     if not sources:
         raise SettingsError("no recording: name one or more, files or BIDS folders")
@@ -83,10 +83,7 @@ def open_recordings(
             for note in (*recording.notes, *filter(None, warnings)):
                 on_note(note)
             recordings.append(read(recording, scale=scale))
-        names = [_name(source, number) for number, source in enumerate(sources)]
-        _check_rates(names, recordings, on_note)
-        for name, recording in zip(names, recordings, strict=True):
-            _require_matching(names[0], recordings[0].montage, name, recording.montage)
+        _check_rates(names_of_sources(sources), recordings, on_note)
         yield recordings
 
 
@@ -112,26 +109,17 @@ def _check_rates(
             on_note(f"{name} has {note}")
 
 
+def names_of_sources(sources: Sequence[Any]) -> list[str]:
+    """How messages call these recordings."""
+    return [_name(source, number) for number, source in enumerate(sources)]
+
+
 def _name(source: Any, number: int) -> str:
     return Path(source).name if isinstance(source, str | Path) else f"recording {number + 1}"
 
 
 def _same_path(source: Any, other: Any) -> bool:
     return all(isinstance(one, str | Path) for one in (source, other)) and str(source) == str(other)
-
-
-def _require_matching(first_name: str, first: Montage, name: str, montage: Montage) -> None:
-    missing = [label for label in first.names if label not in montage.names]
-    if missing:
-        raise SettingsError(
-            f"{name} lacks {len(missing)} channels of {first_name}, {', '.join(missing[:6])}: fit "
-            "on recordings of one montage"
-        )
-
-
-def channels_to_use(recording: Recording, target: str | None) -> list[str]:
-    """Labels of a recording without those marked bad; the target is among them."""
-    return [name for name in recording.montage.names if name not in recording.bad or name == target]
 
 
 def virtual_session(

@@ -5,11 +5,10 @@ from typing import Any, Literal
 
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
-from rtbrain.decoder import Bundle, LinearReadout
+from rtbrain.decoder import Bundle
 from rtbrain.encoder import EncoderModel
 from rtbrain.errors import SettingsError
 from rtbrain.learn.figures import (
-    contact_weights,
     draw_confusion,
     draw_electrodes,
     draw_reliability,
@@ -28,19 +27,27 @@ from rtbrain.learn.fit.gather import (
     linear_recipe,
     model_of,
 )
-from rtbrain.learn.fit.inputs import list_sources, open_recordings, resolve_tasks
+from rtbrain.learn.fit.inputs import (
+    list_sources,
+    names_of_sources,
+    open_recordings,
+    resolve_tasks,
+)
 from rtbrain.learn.fit.labels import require_events
 from rtbrain.learn.fit.popt import TunedPopT
-from rtbrain.learn.fit.readout import FittedReadout, Standardiser
+from rtbrain.learn.fit.readout import FittedReadout
 from rtbrain.learn.fit.scores import (
     DecoderScores,
+    channel_weights,
     named_scores,
     score_all,
     select_rows,
     tune_decoder,
 )
+from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
+from rtbrain.types import Doubles
 
 
 def fit(
@@ -99,7 +106,8 @@ def fit(
     hop_s : float, optional
         Time from one sliding window to the next, s, instead of the recipe's.
     channels, exclude : sequence of str, optional
-        Channels to use, and to leave out; by default all that are not marked as bad are used.
+        Channels to use, and to leave out, by label or pattern (``A*``). By default the contacts
+        that no recording marks as bad are used; what is recognised as no contact is not.
     mains_hz : 50 or 60, optional
         Mains frequency, instead of the recipe's.
     split : str
@@ -111,8 +119,8 @@ def fit(
     on_progress : callable
         ``on_progress(done, total, what)``, called after each piece of work.
     **settings
-        Any other field of the settings of ``rtbrain fit``: ``sfreq_hz``, ``stream``, ``scale``,
-        ``encoder``, ``popt``, ``tune``, ``seeds``, ``n_permutations``, ...
+        Any other field of the settings of ``rtbrain fit``: ``kinds``, ``sfreq_hz``, ``stream``,
+        ``scale``, ``encoder``, ``popt``, ``tune``, ``seeds``, ``n_permutations``, ...
 
     Returns
     -------
@@ -224,8 +232,10 @@ def fit_decoder(
         recordings, resolved = resolve_tasks(labels, sources, opened)
         for recording in recordings:
             require_events(resolved.classes or resolved.events or (), recording.events)
+        sessions = names_of_sources(sources)
+        of_channels = choose_channels(sessions, recordings, settings, recipe, note)
         gathered = gather_recordings(
-            settings, resolved, recipe, model, gap_s, recordings, on_progress, note
+            settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
         )
         trained_on = _describe(recordings)
     if labels.threshold == "half" and len(recordings) == 1:
@@ -240,15 +250,19 @@ def fit_decoder(
     else:
         fitted = select_rows(gathered, MAIN).fit()
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
+    linear = None if model is None else select_rows(gathered, LINEAR).fit()
+    of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
+    weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
     report = _report(gathered, labels, scored, encoder) | chosen
+    if warnings := weight_warnings(gathered.pipeline.signal.montage, weights):
+        report["warnings"] = warnings
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
     controls = {}
-    if model is not None:
-        linear = select_rows(gathered, LINEAR).fit()
+    if linear is not None:
         of = {"control_of": recipe.mode}
         control = linear_recipe(recipe)
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
-    pictures = _draw(gathered, scored, fitted.readout, linear=model is None)
+    pictures = _draw(gathered, scored, None if linear else weights)
     return FittedDecoder(bundle, controls, pictures, tuple(notes))
 
 
@@ -318,9 +332,9 @@ def _report(
 
 
 def _draw(
-    gathered: LabelledFeatures, scored: DecoderScores, readout: LinearReadout, *, linear: bool
+    gathered: LabelledFeatures, scored: DecoderScores, weights: Doubles | None
 ) -> dict[str, bytes]:
-    """PNGs of the held-out decodes and, where there is no encoder, of the contacts' weights."""
+    """PNGs of the held-out decodes and, where they are given, of the contacts' weights."""
     labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
     figures = {}
     if labelled.task == "classification":
@@ -328,9 +342,6 @@ def _draw(
         figures["confusion.png"] = draw_confusion(outputs, labelled.targets, labelled.names)
         figures["roc.png"] = draw_roc(outputs, labelled.targets, labelled.names, null=null)
         figures["reliability.png"] = draw_reliability(outputs, labelled.targets)
-    if linear:
-        montage = gathered.pipeline.signal.montage
-        scale = Standardiser.of(select_rows(gathered, MAIN).features, labelled.rows).scale
-        weights = contact_weights(readout, scale, montage.n_channels)
-        figures["electrodes.png"] = draw_electrodes(montage, weights)
+    if weights is not None:
+        figures["electrodes.png"] = draw_electrodes(gathered.pipeline.signal.montage, weights)
     return {name: png(figure) for name, figure in figures.items()}

@@ -116,7 +116,8 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         values,
         dict(report),
         "first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by fold. "
-        f"Encoder: {report['encoder']}",
+        f"Encoder: {report['encoder']}"
+        + "".join(f"\nWARNING: {text}" for text in report.get("warnings", ())),
     )
 
 

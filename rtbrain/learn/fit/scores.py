@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from rtbrain.decoder import LinearReadout
 from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
+from rtbrain.learn.figures import contact_weights
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
     NullDistribution,
@@ -23,10 +25,10 @@ from rtbrain.learn.fit.cross_validation import (
 from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
-from rtbrain.learn.fit.readout import FittedReadout, fit_readout
+from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
 from rtbrain.progress import OnProgress
-from rtbrain.types import Floats, Ints
+from rtbrain.types import Doubles, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,3 +212,10 @@ def named_scores(scored: DecoderScores) -> dict[str, Any]:
             "by_fold": summarise_folds(means),
         }
     return named
+
+
+def channel_weights(gathered: LabelledFeatures, readout: LinearReadout, encoder: str) -> Doubles:
+    """Weight of each channel in a readout of this encoder's features, float64 [n_channels]."""
+    rows = select_rows(gathered, encoder).features
+    scale = Standardiser.of(rows, gathered.labelled.rows).scale
+    return contact_weights(readout, scale, gathered.pipeline.signal.montage.n_channels)

@@ -1,0 +1,232 @@
+"""Which channels of the recordings a decoder is fitted on: contacts that all of them share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rtbrain.channels import (
+    assign_kinds,
+    find_labels,
+    kind_of,
+    left_out_note,
+    match_labels,
+    unlike_contacts,
+)
+from rtbrain.config import FitSettings, Recipe
+from rtbrain.errors import RecordingError, SettingsError, list_words
+from rtbrain.recording.recording import Recording
+from rtbrain.types import CONTACT_KINDS, Doubles, Montage
+
+# Stretches to measure, all over a recording, but in step with nothing in it.
+_PIECES, _PIECE_S, _STRIDE = 30, 1.0, 0.6180339887
+_MIN_CHANNELS, _MOSTLY = 4, 0.5
+
+
+def choose_channels(
+    names: Sequence[str],
+    recordings: Sequence[Recording],
+    settings: FitSettings,
+    recipe: Recipe,
+    on_note: Callable[[str], None],
+) -> tuple[list[Recording], Montage, list[str]]:
+    """Recordings in one set of labels and kinds, the montage to fit on, and its labels.
+
+    The target is the last of the labels, and not in the montage.
+
+    By default these are the contacts that no recording marks as bad, that measure what the others
+    do, and that all recordings share, whatever their order. ``channels``, ``exclude`` and
+    ``kinds`` of the settings decide otherwise.
+
+    Raises
+    ------
+    SettingsError
+        A pattern fits no channel.
+    RecordingError
+        No channel is left.
+    """
+    target = settings.labels.channel if settings.labels else None
+    # The first by its labels, not by its place among the arguments.
+    base = min(recordings, key=lambda one: (one.montage.positions is None, one.montage.names))
+    recordings = [_renamed(one, base.montage.names, on_note) for one in recordings]
+    labels = list(dict.fromkeys(label for one in recordings for label in one.montage.names))
+    kinds = _kinds(recordings, labels)
+    usable = CONTACT_KINDS | _kinds_of(recipe)
+    chosen, bare = _overrides(settings, labels)
+    kinds |= chosen
+    wanted = [label for label in labels if kinds[label] in usable]
+    if bare:
+        wanted = [label for label in labels if kinds[label] in bare]
+        if not wanted:
+            raise SettingsError(f"kinds {', '.join(sorted(bare))}: {_listed(kinds)}")
+    exact: set[str] = set()
+    if settings.channels is not None:
+        named: set[str] = set()
+        for pattern in settings.channels:
+            found = find_labels([pattern], labels, "channels")
+            if "*" in pattern or "?" in pattern or "[" in pattern:
+                found = [label for label in found if label in wanted] or found
+            else:
+                exact |= set(found)
+            named |= set(found)
+        wanted = [label for label in labels if label in named]
+    out = {*find_labels(settings.exclude, labels, "exclude"), target}
+    bad = {label for one in recordings for label in one.bad}
+    if refused := sorted(bad & exact - out):
+        raise RecordingError(
+            f"channels: {', '.join(refused)}: marked as bad in the recording; leave them out, or "
+            "correct its marks"
+        )
+    wanted = [label for label in wanted if label not in out | bad]
+    wanted = _shared(names, recordings, wanted, on_note)
+    if settings.channels is None and not bare:
+        wanted = _measured(recordings, wanted, chosen, on_note)
+    if not wanted:
+        raise RecordingError(
+            f"no channel is left to fit on: {_listed(kinds)}; change channels, kinds or exclude"
+        )
+    others = [label for label in wanted if kinds[label] not in usable]
+    if others:
+        on_note(f"used as contacts, as the settings say: {list_words(others, 16)}")
+    kinds |= dict.fromkeys(others, "eeg")
+    same = [_with_kinds(one, kinds) for one in recordings]
+    fitted = [label for label in base.montage.names if label in wanted]
+    montage = _with_kinds(base, kinds).montage.pick(fitted)
+    return same, montage, [*fitted, *([] if target is None else [target])]
+
+
+def _renamed(
+    recording: Recording, labels: Sequence[str], on_note: Callable[[str], None]
+) -> Recording:
+    """Recording with the labels of another one, where it writes them in another way."""
+    own = recording.montage.names
+    matched = match_labels(labels, own, "another session").rows
+    differ = [f"{name} is {row}" for name, row in matched.items() if name != row]
+    if not differ:
+        return recording
+    on_note(f"labels differ between sessions and were matched: {list_words(differ, 8)}")
+    names = tuple(matched.get(name, name) for name in own)
+    bad = tuple(matched.get(name, name) for name in recording.bad)
+    return replace(recording, montage=replace(recording.montage, names=names), bad=bad)
+
+
+def _with_kinds(recording: Recording, kinds: dict[str, str]) -> Recording:
+    montage = recording.montage
+    new = tuple(kinds[name] for name in montage.names)
+    return replace(recording, montage=replace(montage, kinds=new))
+
+
+def _kinds(recordings: Sequence[Recording], labels: Sequence[str]) -> dict[str, str]:
+    """Kind of each label; that of no contact, where any recording says so."""
+    found: dict[str, list[str]] = {label: [] for label in labels}
+    for one in recordings:
+        for label, kind in zip(one.montage.names, one.montage.kinds, strict=True):
+            found[label].append(kind)
+    # What is more than EEG was said by somebody who looked.
+    return {
+        label: max(kinds, key=lambda kind: (kind not in CONTACT_KINDS, kind != "eeg", kind))
+        for label, kinds in found.items()
+    }
+
+
+def _kinds_of(recipe: Recipe) -> set[str]:
+    """Kinds that a recipe names."""
+    picks = [step.pick for step in recipe.signal if step.pick is not None]
+    return {kind_of(kind) for pick in picks for kind in pick.kinds or ()}
+
+
+def _overrides(settings: FitSettings, labels: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Kinds by label of ``PATTERN=KIND``, and the kinds to use."""
+    chosen: dict[str, str] = {}
+    bare: set[str] = set()
+    for text in settings.kinds or ():
+        pattern, equals, kind = (part.strip() for part in text.rpartition("="))
+        if equals:
+            chosen |= dict.fromkeys(find_labels([pattern], labels, "kinds"), kind_of(kind) or "eeg")
+        else:
+            bare.add(kind_of(kind))
+    return chosen, bare
+
+
+def _shared(
+    names: Sequence[str],
+    recordings: Sequence[Recording],
+    wanted: list[str],
+    on_note: Callable[[str], None],
+) -> list[str]:
+    """Labels that all recordings have; the others are noted."""
+    lacking = []
+    common = set(wanted)
+    for name, one in zip(names, recordings, strict=True):
+        missing = [label for label in wanted if label not in one.montage.names]
+        common -= set(missing)
+        if missing:
+            lacking.append(f"{name} lacks {list_words(missing, 8)}")
+    if wanted and not common:
+        raise RecordingError(
+            f"the sessions share no contact: {'; '.join(lacking)}; fit them apart, or correct "
+            "their labels"
+        )
+    if lacking:
+        on_note(
+            f"sessions differ: {'; '.join(lacking)}; fitted on the {len(common)} contacts that "
+            "they share"
+        )
+    return [label for label in wanted if label in common]
+
+
+def _measured(
+    recordings: Sequence[Recording],
+    wanted: list[str],
+    chosen: dict[str, str],
+    on_note: Callable[[str], None],
+) -> list[str]:
+    """Labels but those that measure no brain in any recording, which are noted."""
+    reasons: dict[str, str] = {}
+    for one in recordings:
+        length = min(round(_PIECE_S * one.montage.sfreq_hz), one.n_samples)
+        places = np.sort(np.arange(_PIECES) * _STRIDE % 1)
+        starts = (places * (one.n_samples - length)).astype(np.int64)
+        rows = one.montage.rows(wanted)
+        pieces = [one.read(start, start + length)[rows] for start in dict.fromkeys(starts.tolist())]
+        for row, reason in unlike_contacts(pieces, one.montage.sfreq_hz).items():
+            reasons.setdefault(wanted[row], reason)
+    reasons = {label: reason for label, reason in reasons.items() if label not in chosen}
+    for label, reason in reasons.items():
+        on_note(left_out_note([label], f"it {reason}"))
+    return [label for label in wanted if label not in reasons]
+
+
+def _listed(kinds: dict[str, str]) -> str:
+    by_kind: dict[str, list[str]] = {}
+    for label, kind in kinds.items():
+        by_kind.setdefault(kind, []).append(label)
+    listed = "; ".join(f"{kind}: {list_words(labels, 8)}" for kind, labels in by_kind.items())
+    return f"the channels are {listed}"
+
+
+def weight_warnings(montage: Montage, weights: Doubles) -> list[str]:
+    """Warnings where a decoder's weight lies mostly on one channel, or on what is no contact.
+
+    `weights` are those of `contact_weights`, float64 [n_channels].
+    """
+    total = float(weights.sum())
+    if montage.n_channels < _MIN_CHANNELS or not total > 0:
+        return []
+    share = weights / total
+    top = int(share.argmax())
+    warnings = []
+    if share[top] > _MOSTLY:
+        warnings.append(
+            f"{share[top]:.0%} of the weight lies on one channel, {montage.names[top]}: make sure "
+            "that it is a contact, not a trigger, a microphone or another device"
+        )
+    kinds, _ = assign_kinds(montage.names, [""] * montage.n_channels)
+    others = [row for row, kind in enumerate(kinds) if kind not in CONTACT_KINDS]
+    if share[others].sum() > _MOSTLY:
+        names = list_words([montage.names[row] for row in others], 8)
+        warnings.append(
+            f"{share[others].sum():.0%} of the weight lies on channels that are no contacts by "
+            f"their labels: {names}"
+        )
+    return warnings
