@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -139,11 +139,14 @@ class Matched(NamedTuple):
     notes: tuple[str, ...]
 
 
-def match_labels(table: Iterable[str], labels: Sequence[str], what: str) -> Matched:
+def match_labels(
+    table: Iterable[str], labels: Sequence[str], what: str, needed: Collection[str] | None = None
+) -> Matched:
     """Find the row of a table for each label of a recording: ``A02`` is ``A2``.
 
     Equal labels first, then those of one place or of one text without type, reference and marks,
-    then without regard to case. What fits two is matched to neither. `what` is the table's name.
+    then without regard to case. What fits two is matched to neither. `what` is the table's name,
+    `needed` are the labels that should have a row; by default all.
     """
     rows = dict.fromkeys(table)
     matched = {label: label for label in labels if label in rows}
@@ -163,7 +166,8 @@ def match_labels(table: Iterable[str], labels: Sequence[str], what: str) -> Matc
     differ = [f"{row} is {label}" for label, row in matched.items() if row != label]
     used = set(matched.values())
     absent = [row for row in rows if row not in used]
-    without = [label for label in labels if label not in matched]
+    expected = labels if needed is None else [label for label in labels if label in needed]
+    without = [label for label in expected if label not in matched]
     for found, text in (
         (differ, f"labels in {what} differ from the recording's and were matched"),
         (sorted(unclear), f"labels in {what} fit several channels and are matched to none"),

@@ -72,7 +72,7 @@ def read_sidecars(path: Path, names: Sequence[str]) -> Sidecars:
     bad: list[str] = []
     channels = _beside(path, "channels.tsv")
     rows = {row["name"]: row for row in _rows(channels[0], "name")} if channels else {}
-    for name, row in _matched(rows, names, channels, notes).items():
+    for name, row in _matched(rows, names, channels, notes, names).items():
         kinds[name] = kind_of(row.get("type"))
         units[name] = row.get("units", "")
         if row.get("status", "").lower() == "bad":
@@ -80,19 +80,23 @@ def read_sidecars(path: Path, names: Sequence[str]) -> Sidecars:
     kinds = {name: kind for name, kind in kinds.items() if kind}
     units = {name: unit for name, unit in units.items() if unit.lower() not in _NOT_STATED}
     contacts = [name for name in names if kinds.get(name, "eeg") in CONTACT_KINDS]
-    positions, space = _positions(path, contacts, notes)
+    positions, space = _positions(path, names, contacts, notes)
     files = _beside(path, "events.tsv")
     events = _events(files[0], notes) if files else None
     return Sidecars(kinds, units, tuple(bad), positions, space, events, tuple(notes))
 
 
 def _matched(
-    rows: dict[str, Row], names: Sequence[str], files: Sequence[Path], notes: list[str]
+    rows: dict[str, Row],
+    names: Sequence[str],
+    files: Sequence[Path],
+    notes: list[str],
+    needed: Sequence[str],
 ) -> dict[str, Row]:
     """Rows of a table by the recording's labels."""
     if not rows:
         return {}
-    matched = match_labels(rows, names, files[0].name)
+    matched = match_labels(rows, names, files[0].name, needed)
     notes += matched.notes
     return {name: rows[row] for name, row in matched.rows.items()}
 
@@ -138,7 +142,7 @@ def _rows(path: Path, *needed: str) -> Iterator[Row]:
 
 
 def _positions(
-    path: Path, names: Sequence[str], notes: list[str]
+    path: Path, names: Sequence[str], contacts: Sequence[str], notes: list[str]
 ) -> tuple[dict[str, Floats], str | None]:
     files = _beside(path, "electrodes.tsv")
     if not files:
@@ -150,7 +154,7 @@ def _positions(
     space, factor = _space(path, files[0], of_space)
     rows = {row["name"]: row for row in _rows(files[0], "name", "x", "y", "z")}
     positions, unread = {}, []
-    for name, row in _matched(rows, names, files, notes).items():
+    for name, row in _matched(rows, names, files, notes, contacts).items():
         texts = [row[axis] for axis in "xyz"]
         position = parse_position(texts)
         if np.isfinite(position).all():
