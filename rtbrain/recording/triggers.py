@@ -1,5 +1,6 @@
 """Events of a recording out of its trigger channels, as they are found live."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,10 @@ _SUMS = ("STI101", "STI 014", "STI014", "Status")
 # Noise instead of codes: shares of samples between whole numbers, and of changes.
 _MAX_BETWEEN, _MAX_CHANGES = 0.01, 0.2
 _NAMED = 8
+# What programs write of the recording itself, and not of the session.
+_OF_THE_RECORDING = re.compile(
+    r"bad|edge|boundary|new segment|(start |stop )?rec(ording)?\b", re.IGNORECASE
+)
 _Found = tuple[TriggerEdges, list[tuple[float, str]]]
 
 
@@ -42,7 +47,8 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
             f"--trigger {trigger}: no codes, its values change like a signal's; where it has "
             f"pulses, name a level below their height, as {chosen.names[0]}:1000"
         )
-    notes = [f"{len(recording.events)} other events are not used"] if recording.events else []
+    others = [event for event in recording.events if not _OF_THE_RECORDING.match(event.text)]
+    notes = [f"{len(others)} other events are not used"] if others else []
     rows = montage.rows(chosen.names)
     kinds = tuple(TRIGGER_KIND if r in rows else kind for r, kind in enumerate(montage.kinds))
     recording = replace(recording, montage=replace(montage, kinds=kinds))
@@ -51,9 +57,10 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
 
 def _by_default(recording: Recording, names: Sequence[str]) -> Recording:
     listed = list_words([quote(name) for name in names], _NAMED)
-    if recording.events:
+    others = [event for event in recording.events if not _OF_THE_RECORDING.match(event.text)]
+    if others:
         note = (
-            f"the {len(recording.events)} events are the recording's annotations or markers; "
+            f"the {len(others)} events are the recording's annotations or markers; "
             f"--trigger CHANNEL takes codes instead, of {listed}"
         )
         return replace(recording, notes=(*recording.notes, note))
@@ -119,8 +126,10 @@ def _with(recording: Recording, trigger: Trigger, found: _Found, notes: Sequence
     if 0 < edges.n_brief < len(events):
         first = plain_text(trigger.names[0])
         lines.append(f"{edges.n_brief} last one sample: --trigger {first}@5ms leaves them out")
+    kept = [event for event in recording.events if _OF_THE_RECORDING.match(event.text)]
+    coded = [*kept, *(Event(t, 0.0, text) for t, text in events)]
     return replace(
         recording,
-        events=tuple(Event(t, 0.0, text) for t, text in sorted(events)),
+        events=tuple(sorted(coded, key=lambda event: event.onset_s)),
         notes=(*recording.notes, "; ".join([*lines, *notes])),
     )

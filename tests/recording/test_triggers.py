@@ -85,6 +85,16 @@ def test_events_of_a_file_stay_unless_a_trigger_is_named(tmp_path):
         read_recording(tmp_path / "both_raw.fif", trigger="STI")
 
 
+def test_what_is_noted_about_the_recording_itself_does_not_hide_its_codes(tmp_path):
+    annotations = mne.Annotations([0.1, 0.5], [0.2, 0], ["BAD_motion", "New Segment/"])
+    fif(tmp_path / "bad_raw.fif", codes(), annotations=annotations)
+    recording = read_recording(tmp_path / "bad_raw.fif")
+    texts = [event.text for event in recording.events]
+    assert sorted(set(texts)) == ["1", "2", "3", "BAD_motion"]
+    assert any("the events are the codes of" in note for note in recording.notes)
+    recording.close()
+
+
 def array(*channels, names, trigger=None):
     return read((np.stack(channels), SFREQ_HZ, names), trigger=trigger)
 

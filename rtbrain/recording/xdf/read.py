@@ -107,6 +107,10 @@ def _texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
     return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
 
+def _is_output(content: str) -> bool:
+    return is_status(content) or content == "Decode"
+
+
 def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     """Markers that are numbers; of measurements at irregular times none, and a note."""
     content = stream.text("type")
@@ -185,8 +189,8 @@ def _read(path: Path, wanted: str | None) -> Recording:
     notes = index.notes(path.name)
     chosen = choose_streams(path, streams, wanted, notes)
     montage, factors, fields = _montage(path, chosen[0], notes)
-    # What a program reports of itself is no event of the session.
-    marked = [one for one in streams if one.may_mark and not is_status(one.text("type"))]
+    # What a program reports of itself is no event of the session, nor are decodes.
+    marked = [one for one in streams if one.may_mark and not _is_output(one.text("type"))]
     parts = [part for one in chosen if (part := _numbers(path, one, notes)).stamps.size]
     if not parts:
         raise RecordingError(f"{path}: stream {chosen[0].shown} holds no sample that can be read")
