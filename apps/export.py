@@ -45,6 +45,9 @@ def command(
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,
+    ascii_labels: Annotated[
+        bool, typer.Option("--ascii-labels", help="Change labels that EDF cannot hold.")
+    ] = False,
     anonymize_events: Annotated[
         bool, typer.Option("--anonymize-events", help="Replace the texts of events by numbers.")
     ] = False,
@@ -67,6 +70,7 @@ def command(
             bad=names_of(bad, "--bad") or (),
             labels=labels_of(source, opened, subject=subject, session=session, task=task, run=run),
             space=space,
+            ascii_labels=ascii_labels,
             anonymize_events=anonymize_events,
         )
     finally:

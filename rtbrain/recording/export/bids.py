@@ -40,6 +40,7 @@ def labels_of(source: Path, recording: Recording, **given: str | None) -> BidsLa
     """Labels that are given, else those of the recording and its file's name."""
     known = {"subject": recording.subject, "session": recording.session}
     known |= {"task": entity(source, "task"), "run": entity(source, "run")}
+    known = {key: "".join(filter(str.isalnum, text)) for key, text in known.items()}
     default = BidsLabels()
     # A label that is given as empty is left out.
     return BidsLabels(

@@ -1,12 +1,14 @@
 """What an export writes of a recording: units, kinds, and events by sample numbers."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from rtbrain.channels import complete_labels
 from rtbrain.errors import list_words, plain_text
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import lost_before
@@ -14,6 +16,7 @@ from rtbrain.types import TRIGGER_KIND, Floats, Montage, Times
 
 VOLTAGE_KINDS = {"seeg", "ecog", "dbs", "eeg", "emg", "ecg", "eog"}
 _BLOCK_S = 10.0
+_ASCII_CHARS = 16
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -48,9 +51,7 @@ class Content:
             yield self.recording.read(start, min(start + length, n_samples))
 
 
-def content_of(
-    recording: Recording, bad: Sequence[str], *, anonymize_events: bool, gaps: bool
-) -> Content:
+def content_of(recording: Recording, *, anonymize_events: bool, gaps: bool) -> Content:
     """Content of a recording; with `gaps`, each gap is an event ``BAD gap of N samples``.
 
     `anonymize_events` replaces texts by ``event-1``, ``event-2``, in the order in which they come.
@@ -72,10 +73,9 @@ def content_of(
         notes.append(f"{len(numbers)} different texts of events are replaced by numbers")
     if gaps:
         marks += _gap_marks(recording, notes)
-    marked = {*bad, *recording.bad}
     return Content(
         recording,
-        tuple(name for name in names if name in marked),
+        tuple(name for name in names if name in recording.bad),
         units,
         tuple(sorted(marks, key=lambda mark: mark.onset_s)),
         tuple(notes),
@@ -128,3 +128,25 @@ def _sample_numbers(recording: Recording, times_s: Times) -> Times:
     beyond_s = times_s - times_s.clip(stamps[0], stamps[-1])
     numbers: Times = np.interp(times_s, stamps, np.arange(stamps.size)) + beyond_s * sfreq_hz
     return numbers
+
+
+def with_ascii_labels(recording: Recording) -> tuple[Recording, tuple[str, ...]]:
+    """Recording whose labels are ASCII of 16 characters at most, and a note on those changed."""
+    names = recording.montage.names
+    plain = [
+        unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode() for name in names
+    ]
+    short = [text[:_ASCII_CHARS] for text in plain]
+    if len(set(short)) < len(short):  # room for the number that tells them apart
+        short = [text[: _ASCII_CHARS - 4] for text in plain]
+    labels, _ = complete_labels(short, len(short))
+    new = dict(zip(names, labels, strict=True))
+    changed = [f"{old} is {label}" for old, label in new.items() if old != label]
+    notes = (f"labels became ASCII: {list_words(changed, len(changed))}",) if changed else ()
+    return replace(
+        recording,
+        montage=replace(recording.montage, names=labels),
+        bad=tuple(new[name] for name in recording.bad),
+        unitless=tuple(new[name] for name in recording.unitless),
+        units={new[name]: unit for name, unit in recording.units.items()},
+    ), notes

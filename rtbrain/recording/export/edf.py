@@ -42,7 +42,7 @@ def write_edf(content: Content, out: Path) -> list[str]:
     if unfit:
         raise RecordingError(
             f"EDF holds labels of {_LABEL_CHARS} ASCII characters, got {list_words(unfit)}: export "
-            "to bids, fif or xdf, or give them other labels"
+            "to bids or xdf, or with --ascii-labels"
         )
     n_samples, sfreq_hz = content.recording.n_samples, content.montage.sfreq_hz
     length, duration = _record(sfreq_hz, n_samples)

@@ -14,7 +14,12 @@ from rtbrain.errors import MontageError, RecordingError, SettingsError, list_wor
 from rtbrain.files import claimed
 from rtbrain.mne_info import mni_to_head
 from rtbrain.recording.export.bids import BidsLabels, write_bids
-from rtbrain.recording.export.content import VOLTAGE_KINDS, Content, content_of
+from rtbrain.recording.export.content import (
+    VOLTAGE_KINDS,
+    Content,
+    content_of,
+    with_ascii_labels,
+)
 from rtbrain.recording.export.edf import write_edf
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.xdf.writer import open_xdf
@@ -49,6 +54,7 @@ def export_recording(
     labels: BidsLabels | None = None,
     mains_hz: float | None = None,
     space: str | None = None,
+    ascii_labels: bool = False,
     anonymize_events: bool = False,
 ) -> tuple[Path, tuple[str, ...]]:
     """Write a recording to a new file, block by block.
@@ -60,7 +66,9 @@ def export_recording(
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `labels` are those of BIDS, and `mains_hz` the
     frequency of the mains, which BIDS states; `space` names that of the positions anew;
-    `anonymize_events` replaces the texts of events by numbers.
+    `ascii_labels` changes labels that EDF cannot hold; `anonymize_events` replaces the texts of
+    events by numbers.
+
     Returns the file with the signal, and one line for each thing the format could not hold.
     SettingsError if the file exists, the format is unknown, or a label is invalid; MontageError if
     a channel in `bad` does not exist; RecordingError if the format cannot hold the signal.
@@ -72,10 +80,15 @@ def export_recording(
         if recording.montage.positions is None:
             raise MontageError("the recording holds no positions that --space could name")
         recording = replace(recording, montage=replace(recording.montage, space=space))
-    content = content_of(recording, bad, anonymize_events=anonymize_events, gaps=to != "xdf")
+    recording = replace(recording, bad=tuple({*bad, *recording.bad}))
+    renamed: tuple[str, ...] = ()
+    if ascii_labels:
+        recording, renamed = with_ascii_labels(recording)
+    content = content_of(recording, anonymize_events=anonymize_events, gaps=to != "xdf")
     if to == "bids":
         with claimed(out, "--out"):
-            return write_bids(content, out, labels or BidsLabels(), mains_hz), content.notes
+            path = write_bids(content, out, labels or BidsLabels(), mains_hz)
+            return path, (*renamed, *content.notes)
     if out.exists():
         raise SettingsError(f"{out} is there already and is not written over: pass another --out")
     if not out.parent.is_dir():
@@ -91,7 +104,7 @@ def export_recording(
         except RecordingError:
             out.unlink(missing_ok=True)
             raise
-    return out, (*content.notes, *notes)
+    return out, (*renamed, *content.notes, *notes)
 
 
 def _write_fif(content: Content, out: Path) -> list[str]:
@@ -117,7 +130,7 @@ def _write_fif(content: Content, out: Path) -> list[str]:
     if unfit := [name for name in montage.names if not _is_latin(name)]:
         raise RecordingError(
             f"FIF holds labels of Latin-1 characters, got {list_words(unfit)}: export to bids or "
-            "xdf, or give them other labels"
+            "xdf, or with --ascii-labels"
         )
     with capture_warnings("mne"):
         try:

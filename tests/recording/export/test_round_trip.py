@@ -39,7 +39,8 @@ def recording_of(rate_hz=512.0, space="MNI mm", **changes):
     places[3:] = np.nan
     montage = Montage(NAMES, KINDS, rate_hz, places, space)
     values = {"stamps": stamps, "events": EVENTS, "bad": ("A2",), "units": {"FORCE": "newton"}}
-    return Recording(montage, N_SAMPLES, lambda a, b: data[:, a:b].copy(), **{**values, **changes})
+    values |= {"montage": montage, "n_samples": N_SAMPLES, **changes}
+    return Recording(reader=lambda a, b: data[:, a:b].copy(), **values)
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -140,6 +141,21 @@ def test_events_are_made_anonymous_only_on_request(tmp_path):
     ]
     assert b"Smith" not in path.read_bytes()
     assert any("2 different texts" in note for note in notes)
+
+
+def test_labels_become_ascii_only_on_request_and_each_change_is_told(tmp_path):
+    names = ("Hé1", "He1", "Hippocampus gauche 1", "Hippocampus gauche 2", "A'5")
+    original = recording_of()
+    recording = recording_of(
+        montage=Montage(names, KINDS, 512.0), bad=("Hé1",), units={}, stamps=None
+    )
+    path, notes = export_recording(recording, tmp_path / "x.edf", "edf", ascii_labels=True)
+    back = read_recording(path)
+    expected = ("He1-0", "He1-1", "Hippocampus-0", "Hippocampus-1", "A'5")
+    assert back.montage.names == expected
+    assert any("Hé1 is He1-0" in note and "gauche 2 is Hippocampus-1" in note for note in notes)
+    steps = np.ptp(original.read(0, N_SAMPLES), axis=1, keepdims=True) / 65535
+    assert (np.abs(back.read(0, N_SAMPLES) - original.read(0, N_SAMPLES)) <= steps).all()
 
 
 def test_labels_of_bids_are_those_of_the_source_unless_given(tmp_path):
