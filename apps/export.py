@@ -45,6 +45,9 @@ def command(
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,
+    kinds: Annotated[
+        str | None, typer.Option("--kinds", help="Kinds by label, as A*=seeg,DC01=misc.")
+    ] = None,
     ascii_labels: Annotated[
         bool, typer.Option("--ascii-labels", help="Change labels that EDF cannot hold.")
     ] = False,
@@ -70,6 +73,7 @@ def command(
             bad=names_of(bad, "--bad") or (),
             labels=labels_of(source, opened, subject=subject, session=session, task=task, run=run),
             space=space,
+            kinds=names_of(kinds, "--kinds") or (),
             ascii_labels=ascii_labels,
             anonymize_events=anonymize_events,
         )

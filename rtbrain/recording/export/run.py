@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import mne
 import numpy as np
 
+from rtbrain.channels import find_labels, kind_of
 from rtbrain.errors import MontageError, RecordingError, SettingsError, list_words, one_line
 from rtbrain.files import claimed
 from rtbrain.mne_info import mni_to_head
@@ -54,6 +55,7 @@ def export_recording(
     labels: BidsLabels | None = None,
     mains_hz: float | None = None,
     space: str | None = None,
+    kinds: Sequence[str] = (),
     ascii_labels: bool = False,
     anonymize_events: bool = False,
 ) -> tuple[Path, tuple[str, ...]]:
@@ -65,9 +67,9 @@ def export_recording(
 
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `labels` are those of BIDS, and `mains_hz` the
-    frequency of the mains, which BIDS states; `space` names that of the positions anew;
-    `ascii_labels` changes labels that EDF cannot hold; `anonymize_events` replaces the texts of
-    events by numbers.
+    frequency of the mains, which BIDS states. `space` names that of the positions anew; `kinds`
+    those of channels, as ``A*=seeg``, for EDF calls everything EEG. `ascii_labels` changes labels
+    that EDF cannot hold, `anonymize_events` replaces the texts of events by numbers.
 
     Returns the file with the signal, and one line for each thing the format could not hold.
     SettingsError if the file exists, the format is unknown, or a label is invalid; MontageError if
@@ -80,6 +82,7 @@ def export_recording(
         if recording.montage.positions is None:
             raise MontageError("the recording holds no positions that --space could name")
         recording = replace(recording, montage=replace(recording.montage, space=space))
+    recording = _with_kinds(recording, kinds)
     recording = replace(recording, bad=tuple({*bad, *recording.bad}))
     renamed: tuple[str, ...] = ()
     if ascii_labels:
@@ -105,6 +108,17 @@ def export_recording(
             out.unlink(missing_ok=True)
             raise
     return out, (*renamed, *content.notes, *notes)
+
+
+def _with_kinds(recording: Recording, kinds: Sequence[str]) -> Recording:
+    names = recording.montage.names
+    of = dict(zip(names, recording.montage.kinds, strict=True))
+    for text in kinds:
+        pattern, equals, kind = (part.strip() for part in text.rpartition("="))
+        if not (equals and kind_of(kind)):
+            raise SettingsError(f"--kinds {text}: expected LABELS=KIND, as A*=seeg")
+        of |= dict.fromkeys(find_labels([pattern], names, "--kinds"), kind_of(kind))
+    return replace(recording, montage=replace(recording.montage, kinds=tuple(of.values())))
 
 
 def _write_fif(content: Content, out: Path) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pyxdf
 
+from rtbrain.errors import SettingsError
 from rtbrain.recording.export.bids import BidsLabels, labels_of
 from rtbrain.recording.export.edf import _record
 from rtbrain.recording.export.run import FORMATS, export_recording
@@ -156,6 +157,16 @@ def test_labels_become_ascii_only_on_request_and_each_change_is_told(tmp_path):
     assert any("Hé1 is He1-0" in note and "gauche 2 is Hippocampus-1" in note for note in notes)
     steps = np.ptp(original.read(0, N_SAMPLES), axis=1, keepdims=True) / 65535
     assert (np.abs(back.read(0, N_SAMPLES) - original.read(0, N_SAMPLES)) <= steps).all()
+
+
+def test_kinds_are_those_that_are_given(tmp_path):
+    recording = recording_of(montage=Montage(NAMES, ("eeg",) * 5, 512.0))
+    kinds = ["A*=seeg", "B'1=ECoG", "TRIG=stim", "FORCE=misc"]
+    path, _ = export_recording(recording, tmp_path / "set", "bids", kinds=kinds)
+    assert path.parent.name == "ieeg"
+    assert read_recording(path).montage.kinds == KINDS
+    with pytest.raises(SettingsError, match=r"--kinds seeg: expected LABELS=KIND"):
+        export_recording(recording, tmp_path / "other", "bids", kinds=["seeg"])
 
 
 def test_labels_of_bids_are_those_of_the_source_unless_given(tmp_path):
