@@ -152,8 +152,11 @@ def match_labels(
     matched = {label: label for label in labels if label in rows}
     unclear: set[str] = set()
     for fold in (False, True):
-        free = {row: key for row, key in _keys(rows, fold) if row not in matched.values()}
-        open_ = {label: key for label, key in _keys(labels, fold) if label not in matched}
+        used = set(matched.values())
+        row_keys = zip(rows, label_keys(list(rows), fold=fold), strict=True)
+        keys = zip(labels, label_keys(labels, fold=fold), strict=True)
+        free = {row: key for row, key in row_keys if row not in used}
+        open_ = {label: key for label, key in keys if label not in matched}
         n_rows, n_labels = Counter(free.values()), Counter(open_.values())
         row_of = {key: row for row, key in free.items()}
         for label, key in open_.items():
@@ -179,14 +182,14 @@ def match_labels(
     return Matched({label: matched[label] for label in labels if label in matched}, tuple(notes))
 
 
-def _keys(labels: Iterable[str], fold: bool) -> list[tuple[str, str]]:
-    labels = list(labels)
+def label_keys(labels: Sequence[str], *, fold: bool = False) -> list[str]:
+    """What labels of one channel share, however they are written; with `fold`, in lower case."""
     keys = []
     for label, place in zip(labels, places_of(labels), strict=True):
         key = re.sub(r"0*(\d+)", r"\1", re.sub(r"[ _.:]", "", plain_label(label)))
         if place and not place.pair and not place.copy:
             key = f"{place.shaft}{place.number}"
-        keys.append((label, key.casefold() if fold else key))
+        keys.append(key.casefold() if fold else key)
     return keys
 
 
@@ -197,9 +200,9 @@ def find_labels(patterns: Sequence[str], labels: Sequence[str], what: str) -> li
     that ``A1`` finds ``EEG A1-Ref``, without regard to case where nothing fits otherwise.
     """
     found: dict[str, None] = {}
-    plain = dict(_keys(labels, False))
+    plain = dict(zip(labels, label_keys(labels), strict=True))
     for pattern in patterns:
-        key = _keys([pattern], False)[0][1] if not _is_glob(pattern) else pattern
+        key = pattern if _is_glob(pattern) else label_keys([pattern])[0]
         tries = (
             [label for label in labels if label == pattern],
             [label for label in labels if fnmatchcase(label, pattern)],

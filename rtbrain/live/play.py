@@ -8,6 +8,7 @@ import numpy as np
 
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
+from rtbrain.channels import match_labels
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.encoder import RuntimeChoice
 from rtbrain.pipeline import FeaturePipeline
@@ -122,7 +123,9 @@ def decoder_for(
 
     Contacts that the recording marks as bad are masked as those that an operator marks live.
     """
-    bad = [Mark(f"bad {name}") for name in recording.bad if name in bundle.montage.names]
+    names = bundle.montage.names
+    matched = match_labels(recording.montage.names, names, "the recording").rows
+    bad = [Mark(f"bad {name}") for name in names if matched.get(name) in recording.bad]
     return build_decoder(
         bundle, bundle.montage, manual_marks=(lambda: bad) if bad else None, runtime=runtime
     )

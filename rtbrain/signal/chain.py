@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rtbrain.channels import kind_of
+from rtbrain.channels import kind_of, label_keys
 from rtbrain.errors import MontageError
 from rtbrain.signal.filters import Resample
 from rtbrain.stage import SignalStage
@@ -103,6 +103,8 @@ class ManualMask:
         self._read_marks = read_marks
         self._on_event = on_event
         self._row_of = {name: row for row, name in enumerate(montage.names)}
+        keys = label_keys(montage.names)
+        self._row_of_key = {k: row for row, k in enumerate(keys) if keys.count(k) == 1}
         self.reset()
 
     def reset(self) -> None:
@@ -137,6 +139,9 @@ class ManualMask:
         if verdict not in ("bad", "good"):
             return
         row = self._row_of.get(name)
+        if row is None and name == name.strip():
+            # A window may show the stream's label, which is not that of the fit.
+            row = self._row_of_key.get(label_keys([name])[0])
         if row is None:
             if name not in self._unknown:
                 self._unknown.append(name)
@@ -148,7 +153,7 @@ class ManualMask:
             if mark.author not in marks and len(marks) < _MAX_AUTHORS:
                 marks[mark.author] = mark
                 self._marked[row] = True
-                self._report("channel_bad", name, mark)
+                self._report("channel_bad", self.montage.names[row], mark)
 
     def _withdraw(self, row: int, mark: Mark) -> None:
         name, marks = self.montage.names[row], self._marks.get(row, {})

@@ -78,6 +78,13 @@ def test_marks_are_repeated_on_request() -> None:
     assert [fields["channel"] for _, fields in heard.events] == ["A1", "A3", "A1", "A3"]
 
 
+def test_a_mark_by_the_label_of_the_stream_finds_the_contact() -> None:
+    stage, heard = stage_of("bad EEG A3-Ref")
+    stage(whole())
+    assert stage.bad == ("A3",)
+    assert [fields["channel"] for _, fields in heard.events] == ["A3"]
+
+
 def test_other_texts_are_no_marks_and_an_unknown_contact_is_reported() -> None:
     stage, heard = stage_of("seizure", "bad", "badly A3", "bad  A3", "", "bad Z9")
     chunk = whole()

@@ -1,10 +1,11 @@
 """What a decoder needs of a live stream, checked at connect and again at every reconnect."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rtbrain.channels import match_labels
 from rtbrain.errors import SettingsError, StreamError, list_words
 from rtbrain.stream.triggers import Trigger, parse_trigger
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
@@ -50,7 +51,8 @@ class StreamRequirements:
     ============  =================================================================================
     field         where the stream differs
     ============  =================================================================================
-    labels        bound by label: another order and more channels make no difference; missing
+    labels        bound by label, as `match_labels` finds them (``EEG A01-Ref`` is ``A1``):
+                  another order and more channels make no difference; missing
                   ones are NaN as long as `min_coverage` of the names is there, else refused
     nominal rate  refused where it differs by more than 0.5 %; what differs less is resampled to
                   it as a rate that drifts is (`DriftCorrection`), and reported
@@ -91,8 +93,9 @@ class StreamRequirements:
                 "rate, or refit the decoder on recordings of the stream's"
             )
         row_of = {name: row for row, name in enumerate(montage.names)}
-        rows = np.array([row_of.get(name, _ABSENT) for name in self.names], np.int64)
-        missing = tuple(name for name in self.names if name not in row_of)
+        label_of = match_labels(montage.names, self.names, stream).rows
+        rows = np.array([row_of.get(label_of.get(name, ""), _ABSENT) for name in self.names])
+        missing = tuple(name for name in self.names if name not in label_of)
         n_there = len(self.names) - len(missing)
         if not n_there or n_there < self.min_coverage * len(self.names):
             raise StreamError(
@@ -105,7 +108,7 @@ class StreamRequirements:
             rows,
             missing,
             montage.n_channels,
-            self._notes(montage.sfreq_hz, missing, source_id, sample_format),
+            self._notes(montage.sfreq_hz, label_of, missing, source_id, sample_format),
             trigger,
             () if trigger is None else tuple(map(row_of.__getitem__, trigger.names)),
         )
@@ -129,12 +132,16 @@ class StreamRequirements:
     def _notes(
         self,
         sfreq_hz: float,
+        label_of: Mapping[str, str],
         missing: Sequence[str],
         source_id: str | None,
         sample_format: str | None,
     ) -> tuple[str, ...]:
         rate = rate_note(sfreq_hz, self.sfreq_hz)
         notes = [f"it has {rate}"] if rate else []
+        differ = [f"{label} is {name}" for name, label in label_of.items() if label != name]
+        if differ:
+            notes.append(f"labels differ and were matched: {list_words(differ, _LISTED)}")
         if missing:
             notes.append(
                 f"{len(missing)} of {len(self.names)} channels are missing and left out: "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pylsl
 
-from rtbrain.channels import kind_of
+from rtbrain.channels import kind_of, match_labels
 from rtbrain.errors import list_words, plain_text, quote
 from rtbrain.stream.lsl.inlet import is_marker_stream
 from rtbrain.stream_names import (
@@ -141,10 +141,11 @@ def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], 
     if not contacts or not signal:
         return ""
     channels = set(signal)
+    matched = match_labels(signal, contacts, name).rows
     absent = [
         contact
         for contact in contacts
-        if contact not in channels and not any(channels.issuperset(p) for p in pairs_in(contact))
+        if contact not in matched and not any(channels.issuperset(p) for p in pairs_in(contact))
     ]
     if not absent or (named and len(absent) <= (1 - _MIN_SHARE) * len(contacts)):
         return ""

@@ -161,3 +161,15 @@ def test_the_amplitude_is_a_normal_distributions_standard_deviation():
     data = rng.normal(1000, 50, (5, 20_000)).astype(np.float32)
     data[0, :4000] = 1e9
     assert amplitude_uv(data) == pytest.approx(50, rel=0.03)
+
+
+def test_labels_that_a_stream_writes_differently_are_bound_and_reported():
+    requirements = StreamRequirements(SFREQ_HZ, ("A1", "A2", "A3", "B\u20191"))
+    binding = requirements.check(
+        montage_with(("POL A3", "EEG A1-Ref", "b'01", "DC01")), stream="amp"
+    )
+    np.testing.assert_array_equal(binding.rows, [1, -1, 0, 2])
+    assert binding.missing == ("A2",)
+    assert binding.notes[0] == (
+        "labels differ and were matched: EEG A1-Ref is A1, POL A3 is A3, b'01 is B\u20191"
+    )
