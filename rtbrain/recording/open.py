@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.channels import assign_kinds
-from rtbrain.errors import MontageError, RecordingError, SettingsError
+from rtbrain.errors import MontageError, RecordingError, SettingsError, one_line
 from rtbrain.recording.bids import find_recording
 from rtbrain.recording.formats import FORMATS, format_of, require_content
 from rtbrain.recording.recording import Event, Recording, map_array
@@ -165,6 +165,8 @@ def read_recording(
         recording = _reader_of(form.module, form.function)(path, *by_parser, *options)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {one_line(error)}") from error
     if recording.n_samples == 0 or recording.montage.n_channels == 0:
         recording.close()
         raise RecordingError(

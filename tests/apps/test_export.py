@@ -260,3 +260,16 @@ def test_a_file_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch, to, 
     with pytest.raises(RecordingError, match="No space left"):
         export_recording(recording_of(), out, to)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bids_recording_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch):
+    def full(_, header):
+        header.with_suffix(".eeg").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    export_recording(recording_of(), tmp_path / "set", "bids", labels=BidsLabels(task="first"))
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr("rtbrain.recording.export.bids.write_brainvision", full)
+    with pytest.raises(RecordingError, match="No space left"):
+        export_recording(recording_of(), tmp_path / "set", "bids", labels=BidsLabels(task="b"))
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

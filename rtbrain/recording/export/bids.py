@@ -77,15 +77,18 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
             "--session, --task or --run"
         )
     tables = _position_tables(content, place / placed, modality)
-    place.mkdir(parents=True, exist_ok=True)
-    _describe_dataset(root, labels.subject)
-    write_brainvision(content, header)
     texts = {f"{stem}_channels.tsv": _channels(content), f"{stem}_events.tsv": _events(content)}
     texts[f"{stem}_{modality}.json"] = _json(_sidecar(content, modality, labels.task, mains_hz))
-    for name, text in texts.items():
-        (place / name).write_text(text, encoding="utf-8")
-    for path, text in tables.items():
-        path.write_text(text, encoding="utf-8")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _describe_dataset(root, labels.subject)
+        write_brainvision(content, header)
+        for path, text in ({place / name: text for name, text in texts.items()} | tables).items():
+            path.write_text(text, encoding="utf-8")
+    except OSError:
+        for path in place.glob(f"{stem}_*"):  # a partial recording would pass for a whole one
+            path.unlink()
+        raise
     return header
 
 

@@ -1,6 +1,7 @@
 """Recordings written for other programs, as FIF, EDF, XDF or BIDS-iEEG."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -88,26 +89,30 @@ def export_recording(
     if ascii_labels:
         recording, renamed = with_ascii_labels(recording)
     content = content_of(recording, anonymize_events=anonymize_events, gaps=to != "xdf")
+    with claimed(out, "--out"):
+        try:
+            path, notes = _write(content, out, to, labels or BidsLabels(), mains_hz)
+        except OSError as error:
+            raise RecordingError(f"{out} cannot be written: {one_line(error)}") from error
+    return path, (*renamed, *content.notes, *notes)
+
+
+def _write(
+    content: Content, out: Path, to: Format, labels: BidsLabels, mains_hz: float | None
+) -> tuple[Path, list[str]]:
     if to == "bids":
-        with claimed(out, "--out"):
-            path = write_bids(content, out, labels or BidsLabels(), mains_hz)
-            return path, (*renamed, *content.notes)
+        return write_bids(content, out, labels, mains_hz), []
     if out.exists():
         raise SettingsError(f"{out} is there already and is not written over: pass another --out")
     if not out.parent.is_dir():
         raise SettingsError(f"no folder {out.parent} to write {out.name} into: make it first")
     write: Callable[[Content, Path], list[str]]
     write = {"fif": _write_fif, "edf": write_edf, "xdf": _write_xdf}[to]
-    with claimed(out, "--out"):
-        try:
-            notes = write(content, out)
-        except OSError as error:
-            out.unlink(missing_ok=True)  # a partial file would pass for a whole one
-            raise RecordingError(f"{out} cannot be written: {one_line(error)}") from error
-        except RecordingError:
-            out.unlink(missing_ok=True)
-            raise
-    return out, (*renamed, *content.notes, *notes)
+    try:
+        return out, write(content, out)
+    except (OSError, RecordingError):
+        out.unlink(missing_ok=True)  # a partial file would pass for a whole one
+        raise
 
 
 def _with_kinds(recording: Recording, kinds: Sequence[str]) -> Recording:
@@ -203,25 +208,20 @@ def _write_xdf(content: Content, out: Path) -> list[str]:
     """Write a signal and its markers; stamps count from 1 s, for readers take 0 for none."""
     recording, montage = content.recording, content.montage
     name = out.stem
-    writer = open_xdf(out)
-    signal = writer.add_stream(_xdf_header(content, name))
-    markers = None
-    if recording.events:
-        markers = writer.add_stream(_xdf_markers(name))
-    done = 0
-    for block in content.blocks():
-        stop = done + block.shape[1]
-        stamps = recording.timestamps(done, stop)
-        stamps = np.arange(done, stop) / montage.sfreq_hz if stamps is None else stamps
-        writer.samples(signal, np.ascontiguousarray(block.T, "<f4"), stamps + 1.0)
-        writer.flush()
-        done = stop
-    if markers is not None:
-        texts = np.array([[mark.text] for mark in content.marks], object)
-        writer.samples(
-            markers, texts, np.array([_on_clock(content, m.onset_s) for m in content.marks])
-        )
-    writer.close()
+    with closing(open_xdf(out)) as writer:
+        signal = writer.add_stream(_xdf_header(content, name))
+        done = 0
+        for block in content.blocks():
+            stop = done + block.shape[1]
+            stamps = recording.timestamps(done, stop)
+            stamps = np.arange(done, stop) / montage.sfreq_hz if stamps is None else stamps
+            writer.samples(signal, np.ascontiguousarray(block.T, "<f4"), stamps + 1.0)
+            writer.flush()
+            done = stop
+        if content.marks:
+            texts = np.array([[mark.text] for mark in content.marks], object)
+            onsets_s = np.array([_on_clock(content, mark.onset_s) for mark in content.marks])
+            writer.samples(writer.add_stream(_xdf_markers(name)), texts, onsets_s)
     if any(mark.duration_s for mark in content.marks):
         return ["markers in XDF are moments: durations of events are left out"]
     return []
