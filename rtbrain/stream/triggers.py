@@ -27,13 +27,14 @@ _SHORTEST = re.compile(r"(?P<rest>.+)@(?P<ms>[\d.]+)ms")
 _SETTLING_S, _SETTLING_SAMPLES = 1e-3, 2
 # Rounding to the steps of a file's digits leaves a code this near to a whole number.
 _FRACTION = 0.25
+_MAX_WHOLE = 2.0**63
 _MAX_WAITING = 1000  # for a decoder that is busy
 _EXAMPLES = "TRIG, Status:0xFF (bits), DC01:2500 (a level), TRIG@5ms (shorter pulses are ignored)"
 
 
 def number_text(value: Any) -> str:
     """Text of a marker that is a number of NumPy: ``1`` for 1 and for 1.0, ``0.1`` for 0.1."""
-    return str(int(value)) if np.isfinite(value) and value == int(value) else str(value)
+    return str(int(value)) if abs(value) < _MAX_WHOLE and value == int(value) else str(value)
 
 
 def marker_texts(

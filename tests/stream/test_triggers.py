@@ -151,4 +151,8 @@ def test_what_is_no_trigger_is_one_line(text, message):
 def test_numbers_have_the_text_that_people_write():
     numbers = [np.int8(-3), np.int32(1), np.float32(1), np.float64(12.0), np.float32(0.1)]
     assert [number_text(one) for one in numbers] == ["-3", "1", "1", "12", "0.1"]
-    assert number_text(np.float64("nan")) == "nan"
+    assert [number_text(np.float64(one)) for one in ("nan", "inf", 1e300)] == [
+        "nan",
+        "inf",
+        "1e+300",
+    ]

@@ -116,6 +116,7 @@ def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     content = stream.text("type")
     are_markers = any(word in content.lower() for word in _MARKER_WORDS)
     may_be = kind_of(content) not in CONTACT_KINDS and stream.n_channels <= _MOST_CHANNELS
+    may_be &= VALUE_FORMATS.get(stream.text("channel_format")) is not None
     if may_be:
         samples = _numbers(path, stream, notes)
         n_read = min(samples.stamps.size, MAX_TEXTS)

@@ -1,11 +1,15 @@
 """Windows get the label that held while their signal was recorded, or none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtbrain.config import LabelSettings, WindowSettings
 from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.inputs import label_windows, virtual_session
 from rtbrain.learn.fit.labels import (
     Cues,
     cue_times,
@@ -13,6 +17,7 @@ from rtbrain.learn.fit.labels import (
     states_from_markers,
     targets_from_channel,
 )
+from rtbrain.recording.open import read
 from rtbrain.recording.recording import Event
 
 EVERY_S = 0.25
@@ -208,3 +213,20 @@ def test_a_channel_on_one_side_of_the_threshold_and_a_window_without_length_are_
         cue_times(moments((1, "w")), ["w"], window_s=(1, 1))
     with pytest.raises(SettingsError, match="'rest' is an event"):
         cue_times(moments((1, "rest")), ["rest"], rest=True)
+
+
+def test_how_long_a_moment_lasts_depends_on_rate_and_window() -> None:
+    marks = [Event(2.0 * number, 0.04, "ab"[number % 2]) for number in range(4)]
+    labels = LabelSettings(classes=("a", "b"))
+    for sfreq_hz, length_s, is_moment in ((100, 1.0, True), (100, 0.1, False), (20, 0.1, True)):
+        noise = np.zeros((1, 8 * sfreq_hz), np.float32)
+        recording = replace(read((noise, sfreq_hz, ["A1"])), events=tuple(marks))
+        window = WindowSettings(length_s=length_s, hop_s=0.1)
+        notes: list[str] = []
+        given = (recording, virtual_session(recording), labels, window, ends(8.0), 0.1)
+        if not is_moment:
+            with pytest.raises(SettingsError, match="a class has no window"):
+                label_windows(*given, on_note=notes.append)
+            continue
+        assert label_windows(*given, on_note=notes.append).rows.size == ends(8.0).size
+        assert len(notes) == 1

@@ -242,14 +242,17 @@ def test_measurements_at_irregular_times_are_no_markers_and_are_named(tmp_path):
     stamps = 4000 + np.arange(1, 5) / 10
     gaze = XdfStream("gaze", stamps, np.arange(8).reshape(4, 2) / 3, 0.0, "float32", "Gaze")
     other = XdfStream("second", stamps, np.arange(8).reshape(4, 2), 0.0, "int16", "EEG")
+    odd = XdfStream("odd", stamps, np.arange(4)[:, None], 0.0, "int16", "Markers")
     keys = XdfStream("keys", stamps, np.array([[5, 9]] * 4), 0.0, "int32", "")
-    write_xdf(tmp_path / "gaze.xdf", signal(), gaze, other, keys)
+    path = tmp_path / "gaze.xdf"
+    write_xdf(path, signal(), gaze, other, keys, odd)
+    path.write_bytes(path.read_bytes().replace(b"int16", b"odd16"))
     recording = read_recording(tmp_path / "gaze.xdf")
     assert [event.text for event in recording.events] == ["5"] * 4
     with pytest.raises(RecordingError, match="stream 'second' has no regular rate, a signal needs"):
         read_recording(tmp_path / "gaze.xdf", stream="second")
     left_out = [note for note in recording.notes if "neither a signal nor markers" in note]
-    assert ["'gaze'" in left_out[0], "'second'" in left_out[1]] == [True, True]
+    assert [note.split("stream ")[1][:6] for note in left_out] == ["'gaze'", "'secon", "'odd' "]
     assert any("'keys' are its first channel of 2" in note for note in recording.notes)
 
 
