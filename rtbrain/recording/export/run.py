@@ -32,6 +32,7 @@ FORMATS = ("bids", "fif", "edf", "xdf")
 _ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf", "xdf": ".xdf"}
 # Kinds that FIF has by the same name; of others the numbers are written, without a unit.
 _FIF_KINDS = VOLTAGE_KINDS | {TRIGGER_KIND, "misc"}
+_MAX_XDF_TEXT = 2**20
 Format = Literal["bids", "fif", "edf", "xdf"]
 
 
@@ -208,6 +209,9 @@ def _write_xdf(content: Content, out: Path) -> list[str]:
     """Write a signal and its markers; stamps count from 1 s, for readers take 0 for none."""
     recording, montage = content.recording, content.montage
     name = out.stem
+    # A marker is a moment: how long events last stands in the header, in their order.
+    lasting = " ".join(f"{mark.duration_s:.9g}" for mark in content.marks)
+    fits = len(lasting) < _MAX_XDF_TEXT
     with closing(open_xdf(out)) as writer:
         signal = writer.add_stream(_xdf_header(content, name))
         done = 0
@@ -221,10 +225,8 @@ def _write_xdf(content: Content, out: Path) -> list[str]:
         if content.marks:
             texts = np.array([[mark.text] for mark in content.marks], object)
             onsets_s = np.array([_on_clock(content, mark.onset_s) for mark in content.marks])
-            writer.samples(writer.add_stream(_xdf_markers(name)), texts, onsets_s)
-    if any(mark.duration_s for mark in content.marks):
-        return ["markers in XDF are moments: durations of events are left out"]
-    return []
+            writer.samples(writer.add_stream(_xdf_markers(name, lasting * fits)), texts, onsets_s)
+    return [] if fits else ["too many events to keep how long they last: each is a moment"]
 
 
 def _on_clock(content: Content, onset_s: float) -> float:
@@ -256,9 +258,9 @@ def _xdf_header(content: Content, name: str) -> bytes:
     return ElementTree.tostring(root, encoding="unicode").encode()
 
 
-def _xdf_markers(name: str) -> bytes:
+def _xdf_markers(name: str, lasting: str) -> bytes:
     root = _xdf_root(f"{name}-markers", "Markers", 1, 0.0, "string")
-    ElementTree.SubElement(root, "desc")
+    _put(ElementTree.SubElement(root, "desc"), durations=lasting)
     return ElementTree.tostring(root, encoding="unicode").encode()
 
 

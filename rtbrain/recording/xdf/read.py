@@ -1,5 +1,6 @@
 """Recordings in XDF files: one regular numeric stream, and the marker streams as its events."""
 
+import math
 import shutil
 import zlib
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import numpy as np
 from rtbrain.channels import kind_of, read_channels
 from rtbrain.errors import RecordingError, one_line
 from rtbrain.processes import scratch_folder
-from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.recording import Event, Recording, parse_number
 from rtbrain.recording.xdf.chunks import VALUE_FORMATS
 from rtbrain.recording.xdf.clocks import place_events, repair_stamps
 from rtbrain.recording.xdf.index import Stream, choose_streams, index_chunks, refuse_several
@@ -138,6 +139,13 @@ def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     return list(zip(samples.stamps[:n_read].tolist(), texts, strict=True))
 
 
+def _durations(stream: Stream, n_events: int) -> list[float]:
+    """How long events last, as our own exports say in the header; 0 s in all other files."""
+    stated = [parse_number(word) for word in stream.text("desc/durations").split()]
+    known = len(stated) == n_events and all(0 <= one < math.inf for one in stated)
+    return stated if known else [0.0] * n_events
+
+
 def _note_broken(path: Path, stream: Stream, n_broken: int, notes: list[str]) -> None:
     if n_broken:
         notes.append(
@@ -214,9 +222,8 @@ def _read(path: Path, wanted: str | None) -> Recording:
             times = np.array([time_s for time_s, _ in of_one])
             placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
             texts = (text for _, text in of_one)
-            events += [
-                Event(at, 0.0, text) for at, text in zip(placed.tolist(), texts, strict=False)
-            ]
+            lasting_s = _durations(one, len(of_one))
+            events += map(Event, placed.tolist(), lasting_s, texts)
     stamps -= origin_s
     return Recording(
         montage,
