@@ -11,7 +11,7 @@ from rtbrain.config.flags import NpyRate, XdfStream, names_of
 from rtbrain.errors import printable
 from rtbrain.recording.export.bids import labels_of
 from rtbrain.recording.export.run import default_export_path, export_recording
-from rtbrain.recording.open import read
+from rtbrain.recording.open import amplitude_note, read
 
 
 class Format(StrEnum):
@@ -64,7 +64,7 @@ def command(
     opened = read(recording, sfreq_hz=sfreq, stream=stream, scale=scale)
     source = Path(recording)
     try:
-        for note in opened.notes:
+        for note in (*opened.notes, *filter(None, [amplitude_note(opened)])):
             console.print(printable(note))
         written, notes = export_recording(
             opened,

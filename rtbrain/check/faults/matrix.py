@@ -9,6 +9,7 @@ from rich.console import Console
 from rtbrain.check.faults.network import network_refusal, two_hosts
 from rtbrain.check.faults.report import FaultRow, fault_table
 from rtbrain.check.faults.rig import FaultCase, Rig, rig_maker
+from rtbrain.check.faults.rows_channels import CHANNEL_CASES
 from rtbrain.check.faults.rows_clocks import CLOCK_CASES
 from rtbrain.check.faults.rows_events import EVENT_CASES
 from rtbrain.check.faults.rows_files import FILE_CASES
@@ -30,6 +31,7 @@ ALL_CASES = (
     *TIME_CASES,
     *CLOCK_CASES,
     *SIGNAL_CASES,
+    *CHANNEL_CASES,
     *PROCESS_CASES,
     *INPUT_CASES,
     *EVENT_CASES,
@@ -193,6 +195,19 @@ FAULTS = {
         "a trigger channel in place of markers, integer marker streams, markers of one sample",
         "usable as events and states, in files and live; codes never scaled; what is ignored is "
         "reported",
+    ),
+    37: (
+        "channels that are no contacts (DC01, MIC, EKG, SpO2, TRIG) typed EEG",
+        "recognised by label, unit and measurement, left out and named; --channels, --exclude and "
+        "--kinds decide otherwise",
+    ),
+    38: (
+        "labels as clinics write them: EEG A1-Ref, POL A3, A'1, A1-G2, A02, doubled ones",
+        "contact 1 of shaft A everywhere; tables are matched, and what fits nothing is named",
+    ),
+    39: (
+        "stream types iEEG, LFP, signal, none; units V, mV, nV, 0, -6, none, mixed",
+        "contacts, in the same microvolts live and recorded; the amplitude is checked",
     ),
     42: (
         "the recorder records other streams than the one shown",
