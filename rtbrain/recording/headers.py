@@ -9,17 +9,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from rtbrain.channels import assign_kinds, complete_labels
 from rtbrain.errors import RecordingError, list_words, plain_text
 from rtbrain.files import decode_text
 from rtbrain.types import CONTACT_KINDS
 
-KIND = "kind: "
+_SENSOR = re.compile(
+    r"kind: (?P<kind>\w+)(?P<bad>; bad)?(?:; at (?P<at>\S+ \S+ \S+) (?P<space>.+))?"
+)
+_SENSOR_CHARS = 80
 _EDF_HEADER = 256
 _CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
 _CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
 _CODEPAGE = re.compile(r"(?mi)^(Codepage\s*=)[^\r\n]*")
+
+
+class Sensor(NamedTuple):
+    """What our own EDF files state in the field of the transducer."""
+
+    kind: str = ""
+    bad: bool = False
+    position: tuple[str, ...] = ()
+    space: str = ""
+
+    def __str__(self) -> str:
+        at = f"; at {' '.join(self.position)} {self.space}" if self.position else ""
+        return f"kind: {self.kind}{'; bad' * self.bad}{at}"
+
+    @property
+    def fits(self) -> bool:
+        """Whether the field holds it."""
+        text = str(self)
+        return len(text) <= _SENSOR_CHARS and text.isascii() and text.isprintable()
 
 
 @contextmanager
@@ -103,8 +126,8 @@ def _marker_text(header: str, path: Path) -> str | None:
 
 def choose_rate(
     path: Path, stream: str | None, notes: list[str]
-) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-    """Channels of an EDF or BDF file that have one rate: numbers, labels, and kinds if stated.
+) -> tuple[list[int], tuple[str, ...], tuple[Sensor, ...]]:
+    """Channels of an EDF or BDF file that have one rate: numbers, labels and sensors.
 
     MNE-Python would upsample the others piece by piece: samples would depend on where a piece
     begins. Of several rates that of `stream` is taken, such as ``100 Hz``, else that of most
@@ -123,7 +146,12 @@ def choose_rate(
         except ValueError as error:
             raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
     signals = [
-        (label.decode("latin-1").strip("\0 "), _kind(sensor), unit.decode("latin-1").strip(), count)
+        (
+            label.decode("latin-1").strip("\0 "),
+            _sensor(sensor),
+            unit.decode("latin-1").strip(),
+            count,
+        )
         for label, sensor, unit, count in zip(labels, sensors, units, per_record, strict=True)
         if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
     ]
@@ -135,7 +163,7 @@ def choose_rate(
     if chosen is None:
         kinds, _ = assign_kinds(
             [label for label, *_ in signals],
-            [kind for _, kind, *_ in signals],
+            [sensor.kind for _, sensor, *_ in signals],
             units=[unit for *_, unit, _ in signals],
         )
         contacts = {
@@ -159,10 +187,12 @@ def _field(text: bytes) -> str:
     return text.split(b"\0")[0].decode("latin-1")
 
 
-def _kind(sensor: bytes) -> str:
-    """Kind that our own files state in the field of the transducer."""
-    text = sensor.decode("latin-1").strip()
-    return text.removeprefix(KIND) if text.startswith(KIND) else ""
+def _sensor(field: bytes) -> Sensor:
+    found = _SENSOR.fullmatch(field.decode("latin-1").strip("\0 "))
+    if found is None:
+        return Sensor()
+    position = tuple((found["at"] or "").split())
+    return Sensor(found["kind"], found["bad"] is not None, position, found["space"] or "")
 
 
 def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | None:

@@ -16,11 +16,17 @@ from rtbrain.extras import load_extra
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.formats import Format
-from rtbrain.recording.headers import choose_rate, readable_header
+from rtbrain.recording.headers import Sensor, choose_rate, readable_header
 from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Floats, Montage, Times
-from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes, microvolts_per, place_channels
+from rtbrain.units import (
+    MICROVOLTS_PER_VOLT,
+    keep_codes,
+    microvolts_per,
+    parse_position,
+    place_channels,
+)
 
 _EDF = {".edf", ".bdf"}
 # MNE-Python says that their misc channels have no unit, but gives volts.
@@ -35,7 +41,7 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     several; by default that of the contacts.
     """
     notes: list[str] = []
-    raw, names, types = _opened(path, form, stream, notes)
+    raw, names, types, sensors = _opened(path, form, stream, notes)
     sidecars = read_sidecars(path, names)
     types = [sidecars.kinds.get(name, kind) for name, kind in zip(names, types, strict=True)]
     headers = raw._orig_units or {}
@@ -48,6 +54,10 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     placed: tuple[dict[str, Any], str | None] = sidecars.positions, sidecars.space
     if not sidecars.positions:
         placed = positions_from_info(raw.info, names)
+        of = {name: one for name, one in zip(names, sensors, strict=False) if one.position}
+        if of:
+            at = {name: parse_position(one.position) for name, one in of.items()}
+            placed = at, min(one.space for one in of.values())
     positions = place_channels(names, placed[0])
     space = None if positions is None else placed[1]
     montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
@@ -62,8 +72,8 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         events = _annotations(raw) if records is None else records.events
     bad = tuple(
         name
-        for name, own in zip(names, raw.ch_names, strict=True)
-        if name in sidecars.bad or own in raw.info["bads"]
+        for row, (name, own) in enumerate(zip(names, raw.ch_names, strict=True))
+        if name in sidecars.bad or own in raw.info["bads"] or (sensors and sensors[row].bad)
     )
     recording = Recording(
         montage,
@@ -108,14 +118,15 @@ def _samples(raw: Any, path: Path, factors: Times, start: int, stop: int) -> Flo
 
 def _opened(
     path: Path, form: Format, stream: str | None, notes: list[str]
-) -> tuple[Any, tuple[str, ...], list[str]]:
-    """Raw of a file, the labels of its channels, each of which is there once, and their types."""
+) -> tuple[Any, tuple[str, ...], list[str], tuple[Sensor, ...]]:
+    """Raw of a file; labels of its channels, each of which is there once, types and sensors."""
     read = getattr(mne.io, form.parser, None)
     if read is None:
         raise RecordingError(f"{form.name} needs a newer MNE-Python than {mne.__version__}")
     if form.needs:
         load_extra(form.needs, "neo", f"{path.name}, a recording of {form.name},")
     options: dict[str, Any] = {}
+    sensors: tuple[Sensor, ...] = ()
     suffix = path.suffix.lower()
     if suffix in _EDF:
         # Its texts are read elsewhere. Here each byte is a character, which none fails to be.
@@ -129,7 +140,7 @@ def _opened(
             raw = read(path, preload=False, verbose="WARNING", **options)
             labels = tuple(raw.ch_names)
         if suffix in _EDF:
-            rows, labels, kinds = choose_rate(path, stream, notes)
+            rows, labels, sensors = choose_rate(path, stream, notes)
             if len(rows) < len(raw.ch_names):
                 exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
                 raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
@@ -144,15 +155,15 @@ def _opened(
     for channel, kind in zip(raw.info["chs"], types, strict=True):
         if kind == "misc" and form.name in _ALL_VOLTS:
             channel["unit"] = FIFF.FIFF_UNIT_V
-    if suffix in _EDF:
-        types = [own or kind for own, kind in zip(kinds, types, strict=True)]
+    if sensors:
+        types = [one.kind or kind for one, kind in zip(sensors, types, strict=True)]
     if len(labels) != len(raw.ch_names):  # a header that lists more channels than it counts
         labels = tuple(raw.ch_names)
     names, more = complete_labels(labels, len(labels))
     notes += more
     if _ends_within_a_sample(raw, path):
         notes.append(f"the data of {path.name} end within a sample: they were probably cut off")
-    return raw, names, types
+    return raw, names, types, sensors
 
 
 def _ends_within_a_sample(raw: Any, path: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.recording.export.content import Content, Mark
-from rtbrain.recording.headers import KIND
+from rtbrain.recording.headers import Sensor
 from rtbrain.types import TRIGGER_KIND, Floats, Times
 
 _MAX_RECORD = 20_000  # samples of a channel
@@ -54,9 +54,9 @@ def write_edf(content: Content, out: Path) -> list[str]:
     texts = _annotations(marks, n_records, Decimal(duration))
     n_bytes = max(map(len, texts))
     n_bytes += n_bytes % 2
-    scales = _scales(content)
+    scales, sensors = _scales(content), _sensors(content)
     with out.open("xb") as file:
-        file.write(_header(content, scales, length, duration, n_records, n_bytes))
+        file.write(_header(content, scales, sensors, length, duration, n_records, n_bytes))
         waiting = np.empty((len(names), 0), "<i2")
         written = 0
         for block in content.blocks():
@@ -69,12 +69,27 @@ def write_edf(content: Content, out: Path) -> list[str]:
             missing = length - waiting.shape[1]
             file.write(np.pad(waiting, ((0, 0), (0, missing)), mode="edge").tobytes())
             file.write(texts[written].ljust(n_bytes, b"\0"))
-    notes = [
-        "EDF rounds samples to 16 bits of each channel's range, and holds no marks of bad ones"
-    ]
-    if content.montage.positions is not None:
-        notes.append("EDF holds no positions of channels: export to bids or xdf to keep them")
+    notes = ["EDF rounds samples to 16 bits of each channel's range"]
+    positions = content.montage.positions
+    n_placed = 0 if positions is None else int(np.isfinite(positions).all(axis=1).sum())
+    if sum(bool(sensor.position) for sensor in sensors) < n_placed:
+        notes.append("EDF has no room for some positions: export to bids or xdf to keep them")
     return notes
+
+
+def _sensors(content: Content) -> list[Sensor]:
+    """Kinds, marks of bad channels and positions, for the field that describes a transducer."""
+    montage, sensors = content.montage, []
+    for row, (name, kind) in enumerate(zip(montage.names, montage.kinds, strict=True)):
+        bare = Sensor(kind, name in content.bad)
+        position = None if montage.positions is None else montage.positions[row]
+        if position is None or not np.isfinite(position).all():
+            sensors.append(bare)
+            continue
+        axes = tuple(f"{axis:.9g}" for axis in position)
+        placed = bare._replace(position=axes, space=str(montage.space))
+        sensors.append(placed if placed.fits else bare)
+    return sensors
 
 
 def _record(sfreq_hz: float, n_samples: int) -> tuple[int, str]:
@@ -166,7 +181,13 @@ def _digital(
 
 
 def _header(
-    content: Content, scales: list[_Scale], length: int, duration: str, n_records: int, n_bytes: int
+    content: Content,
+    scales: list[_Scale],
+    sensors: list[Sensor],
+    length: int,
+    duration: str,
+    n_records: int,
+    n_bytes: int,
 ) -> bytes:
     montage = content.montage
     n_signals = montage.n_channels + 1
@@ -176,7 +197,7 @@ def _header(
     lowest, highest = str(_LOWEST), str(_LOWEST + _STEPS)
     columns = [
         ((*montage.names, "EDF Annotations"), 16),
-        ((*(f"{KIND}{kind}" for kind in montage.kinds), ""), 80),
+        ((*map(str, sensors), ""), 80),
         ((*(scale.unit.replace("µ", "u") for scale in scales), ""), 8),
         ((*(scale.low for scale in scales), "-1"), 8),
         ((*(scale.high for scale in scales), "1"), 8),

@@ -65,15 +65,10 @@ def test_all_but_what_is_told_reads_back(to, rate_hz, tmp_path):
         assert other.text == one.text
         assert other.onset_s == pytest.approx(one.onset_s, abs=1e-6)
         assert other.duration_s == pytest.approx(one.duration_s, abs=1e-6)
-    told = " ".join(notes)
-    if to == "edf":
-        assert montage.positions is None
-        assert "no positions" in told
-    else:
-        assert montage.space == "MNI mm"
-        np.testing.assert_allclose(montage.positions, original.montage.positions, rtol=0, atol=1e-4)
-    assert back.bad == (() if to == "edf" else ("A2",))
-    assert ("no marks of bad" in told) == (to == "edf")
+    assert montage.space == "MNI mm"
+    np.testing.assert_allclose(montage.positions, original.montage.positions, rtol=0, atol=1e-4)
+    assert back.bad == ("A2",)
+    assert not [note for note in notes if "left out" in note]
     assert back.units.get("FORCE") == (None if to == "fif" else "newton")
     back.close()
 
@@ -86,6 +81,17 @@ def test_edf_is_what_edfio_reads(tmp_path):
     assert [signal.physical_dimension for signal in edf.signals] == ["uV", "uV", "uV", "", "newton"]
     np.testing.assert_array_equal(edf.get_signal("TRIG").data[:N_SAMPLES], data_of(512.0)[3])
     assert "癫痫" in [one.text for one in edf.annotations]
+
+
+def test_edf_keeps_positions_in_any_space_that_has_room(tmp_path):
+    recording = recording_of(space="LIP voxels")
+    path, _ = export_recording(recording, tmp_path / "x.edf", "edf")
+    back = read_recording(path).montage
+    assert back.space == "LIP voxels"
+    np.testing.assert_array_equal(back.positions, recording.montage.positions)
+    path, notes = export_recording(recording_of(space="x" * 60), tmp_path / "y.edf", "edf")
+    assert read_recording(path).montage.positions is None
+    assert any("no room for some positions" in note for note in notes)
 
 
 def test_brainvision_is_what_mne_python_reads(tmp_path):
