@@ -30,8 +30,9 @@ from rtbrain.encoder import (
 )
 from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.signal import Chain, Pick
+from rtbrain.signal import Chain, MainsCheck, Pick
 from rtbrain.spectrogram import RunningStatistics, RunningStft
+from rtbrain.stage import SignalStage
 from rtbrain.types import Floats, Mark, Montage
 
 # Bundles hold the tensors of a channel encoder, whatever its kind, under this name.
@@ -63,8 +64,10 @@ def build_decoder(
         manual_marks=manual_marks,
         runtime=replace(runtime, bundle_id=bundle.id),
     )
-    pick = Pick(montage, names=bundle.montage.names)
-    features = replace(features, signal=Chain(montage, [pick, features.signal]))
+    stages: list[SignalStage] = [Pick(montage, names=bundle.montage.names), features.signal]
+    if on_event is not None:
+        stages.insert(1, MainsCheck(bundle.montage, recipe.mains_hz, on_event))
+    features = replace(features, signal=Chain(montage, stages))
     smoothing = 0.0
     if recipe.smoothing_s and recipe.window.hop_s is not None:
         smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))

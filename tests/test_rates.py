@@ -9,6 +9,7 @@ from rtbrain.bundling import encoder_of_recipe
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.errors import RtbrainError
 from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.inputs import common_rate_hz, open_recordings
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 from tests.conftest import brain_like, cut, montage_of
@@ -101,13 +102,21 @@ def test_a_rate_that_is_another_one_is_refused_with_what_to_do(decoder: FittedDe
 
 
 @pytest.mark.parametrize("rates_hz", [(1000, 999.99, 996), (996, 1000, 999.99)])
-def test_sessions_of_nearly_one_rate_are_fitted_together_in_any_order(
+def test_sessions_of_nearly_one_rate_go_to_the_middle_one_in_any_order(
     rates_hz: tuple[float, ...],
 ) -> None:
-    fitted = rtbrain.fit([recording(one) for one in rates_hz], **QUICK | {"split": "sessions"})
+    notes: list[str] = []
+    sources = [recording(one) for one in rates_hz]
+    with open_recordings(sources, stream=None, sfreq_hz=None, scale=1, on_note=notes.append) as got:
+        assert common_rate_hz(got) == 999.99
+    assert sum("which is brought to 999.99 Hz" in note for note in notes) == 2
+
+
+def test_sessions_of_nearly_one_rate_are_fitted_together() -> None:
+    sources = [recording(996), recording(999.99)]
+    fitted = rtbrain.fit(sources, **QUICK | {"split": "sessions"})
     assert fitted.bundle.montage.sfreq_hz == 999.99
     assert fitted.scores["decoder"]["auc"] > 0.95
-    assert sum("which is brought to 999.99 Hz" in note for note in fitted.notes) == 2
 
 
 def test_sessions_of_two_rates_are_refused_by_name() -> None:

@@ -80,8 +80,8 @@ class FitSettings(Settings):
     """Kinds to use, such as seeg; or what channels are: DC*=seeg makes contacts of DC1, DC2, ..."""
     recipe: str | dict[str, Any] = "linear"
     """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
-    mains_hz: Literal[50, 60] | None = None
-    """Mains frequency, 50 or 60 Hz, instead of the recipe's."""
+    mains_hz: Literal[50, 60, "auto"] = "auto"
+    """Mains frequency to remove, 50 or 60 Hz; auto measures it, and else keeps the recipe's."""
     hop_s: PositiveFloat | None = None
     """Time from one sliding window to the next, s, instead of the recipe's."""
     window: tuple[float, float] | None = None

@@ -212,12 +212,8 @@ class Recipe(Settings):
         """
         values = self.model_dump(exclude_unset=True)
         if mains_hz is not None:
-            mains = [
-                step[name]
-                for step in values.get("signal", ())
-                for name in ("quality", "notch", "published_laplacian")
-                if name in step
-            ]
+            names = "quality", "notch", "published_laplacian"
+            mains = [step[n] for step in values.get("signal", ()) for n in names if n in step]
             if not mains:
                 raise SettingsError(f"mains_hz {mains_hz}: the recipe has no notch to change")
             for step in mains:
@@ -227,6 +223,15 @@ class Recipe(Settings):
                 raise SettingsError(f"hop_s {hop_s:g}: the recipe cuts windows at events")
             values["window"]["hop_s"] = hop_s
         return Recipe.model_validate(values)
+
+    @property
+    def mains_hz(self) -> Literal[50, 60] | None:
+        """Mains frequency that is removed or looked for, Hz; None where no step has one."""
+        for step in self.signal:
+            for settings in (step.notch, step.published_laplacian, step.quality):
+                if settings is not None and settings.mains_hz is not None:
+                    return settings.mains_hz
+        return None
 
     @property
     def n_used_frames(self) -> int | None:

@@ -15,6 +15,7 @@ from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     ignore_note,
     label_windows,
+    measure_mains,
     open_recordings,
     resolve_tasks,
     virtual_session,
@@ -27,6 +28,7 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
+from rtbrain.signal import contradiction
 from rtbrain.stage import Stage
 from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Floats, Quality
 
@@ -110,6 +112,9 @@ def evaluate(
         bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
+        mains = measure_mains(opened_recording)
+        if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
+            on_note(wrong)
         alarm = None if labels.events is not None else threshold
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             kept, valid, labelled = decode_labelled(

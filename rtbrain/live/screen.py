@@ -29,6 +29,7 @@ _SENTENCES: dict[str, str] = {
     "recovered": "the stream is back; samples lost meanwhile: {gap}{lost}",
     "search_failed": "streams cannot be looked for now: {reason}",
     "amplitude": "{stream}{reason}",
+    "mains": "{reason}",
     "link_slow": "the network is too slow: {link_mbit_s} of {data_mbit_s} Mbit/s arrive, and the "
     "signal is {latency_s} s old",
     "sender_clock": "{reason}",

@@ -2,21 +2,27 @@
 
 from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
+from rtbrain.signal.mains import MAX_SEGMENTS, Mains, MainsCheck, MainsMeter, contradiction
 from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
 from rtbrain.signal.steps import build_signal
 
 __all__ = [
+    "MAX_SEGMENTS",
     "Bipolar",
     "Chain",
     "ChannelQuality",
     "CommonAverage",
     "HighPass",
     "Laplacian",
+    "Mains",
+    "MainsCheck",
+    "MainsMeter",
     "ManualMask",
     "NotchComb",
     "Pick",
     "PublishedLaplacian",
     "Resample",
     "build_signal",
+    "contradiction",
 ]

@@ -57,7 +57,8 @@ def fit_recipe(settings: FitSettings) -> Recipe:
         recipe = load_settings(settings.recipe, Recipe)
     else:
         recipe = parse_settings(settings.recipe, Recipe, where="recipe")
-    recipe = recipe.adapt(mains_hz=settings.mains_hz, hop_s=settings.hop_s)
+    mains_hz = None if settings.mains_hz == "auto" else settings.mains_hz
+    recipe = recipe.adapt(mains_hz=mains_hz, hop_s=settings.hop_s)
     labels = settings.labels
     if labels is None or (labels.events is None and labels.task is None):
         return recipe

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from rtbrain.config import LabelSettings, WindowSettings
+from rtbrain.config import LabelSettings, Recipe, WindowSettings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import (
     REST,
@@ -26,6 +26,7 @@ from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.signal import MAX_SEGMENTS, Mains, MainsMeter, contradiction
 from rtbrain.stage import Source
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Times
@@ -112,6 +113,49 @@ def _check_rates(
 def names_of_sources(sources: Sequence[Any]) -> list[str]:
     """How messages call these recordings."""
     return [_name(source, number) for number, source in enumerate(sources)]
+
+
+def measure_mains(recording: Recording) -> Mains:
+    """Hum of a recording, on segments from its start to its end."""
+    meter = MainsMeter(recording.montage)
+    n_whole = recording.n_samples // meter.n_samples
+    starts = np.linspace(0, recording.n_samples - meter.n_samples, min(n_whole, MAX_SEGMENTS))
+    for start in starts.astype(int).tolist():
+        meter.add(recording.read(start, start + meter.n_samples))
+    return meter.measured()
+
+
+def at_mains(
+    recipe: Recipe,
+    wanted: Literal[50, 60, "auto"],
+    recordings: Sequence[Recording],
+    on_note: Callable[[str], None],
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe with the mains frequency of the recordings, and what to report of it."""
+    if recipe.mains_hz is None:
+        return recipe, {}
+    measured = [measure_mains(recording) for recording in recordings]
+    found = {mains.hz: mains for mains in measured if mains.hz is not None}
+    removed_hz, shown = recipe.mains_hz, measured[0]
+    if len(found) > 1:
+        on_note(f"the mains hum differs between recordings: {removed_hz} Hz is kept; see --mains")
+    elif not found and wanted == "auto":
+        on_note(
+            f"no mains hum stands out ({shown}): the recipe's {removed_hz} Hz is kept; --mains "
+            "sets another"
+        )
+    elif found:
+        ((found_hz, shown),) = found.items()
+        if wanted == "auto" and found_hz != removed_hz:
+            on_note(
+                f"the mains hum is at {found_hz} Hz ({shown}): that is removed, not the recipe's "
+                f"{removed_hz} Hz"
+            )
+            removed_hz, recipe = found_hz, recipe.adapt(mains_hz=found_hz)
+        elif note := contradiction(shown, removed_hz):
+            on_note(note)
+    powers = {str(hz): None if np.isnan(db) else db for hz, db in shown.power_db.items()}
+    return recipe, {"mains": {"removed_hz": removed_hz, "power_db": powers}}
 
 
 def _name(source: Any, number: int) -> str:

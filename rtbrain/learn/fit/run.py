@@ -28,6 +28,7 @@ from rtbrain.learn.fit.gather import (
     model_of,
 )
 from rtbrain.learn.fit.inputs import (
+    at_mains,
     list_sources,
     names_of_sources,
     open_recordings,
@@ -65,7 +66,7 @@ def fit(
     hop_s: float | None = None,
     channels: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
-    mains_hz: Literal[50, 60] | None = None,
+    mains_hz: Literal[50, 60, "auto"] = "auto",
     split: Literal["blocks", "sessions", "subjects"] = "blocks",
     n_folds: int = 5,
     embargo_s: float | None = None,
@@ -108,8 +109,8 @@ def fit(
     channels, exclude : sequence of str, optional
         Channels to use, and to leave out, by label or pattern (``A*``). By default the contacts
         that no recording marks as bad are used; what is recognised as no contact is not.
-    mains_hz : 50 or 60, optional
-        Mains frequency, instead of the recipe's.
+    mains_hz : 50, 60 or "auto"
+        Mains frequency to remove; by default measured, and the recipe's where no hum is found.
     split : str
         Hold out blocks of time, whole sessions, or whole subjects.
     n_folds : int
@@ -234,6 +235,7 @@ def fit_decoder(
             require_events(resolved.classes or resolved.events or (), recording.events)
         sessions = names_of_sources(sources)
         of_channels = choose_channels(sessions, recordings, settings, recipe, note)
+        recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
         gathered = gather_recordings(
             settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
         )
@@ -253,7 +255,7 @@ def fit_decoder(
     linear = None if model is None else select_rows(gathered, LINEAR).fit()
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
-    report = _report(gathered, labels, scored, encoder) | chosen
+    report = _report(gathered, labels, scored, encoder) | chosen | mains
     if warnings := weight_warnings(gathered.pipeline.signal.montage, weights):
         report["warnings"] = warnings
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
