@@ -13,6 +13,7 @@ from mne.io.constants import FIFF
 from rtbrain.channels import assign_kinds, complete_labels
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.extras import load_extra
+from rtbrain.files import parse_json
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.formats import Format
@@ -29,6 +30,8 @@ from rtbrain.units import (
 )
 
 _EDF = {".edf", ".bdf"}
+# Our own FIF files say so, and then what the format has no place for.
+DESCRIPTION = "rtbrain "
 # MNE-Python says that their misc channels have no unit, but gives volts.
 _ALL_VOLTS = {"ANT", "Nihon Kohden"}
 _REFERENCE = re.compile(r"&#([1-9]\d{2,5});")
@@ -58,9 +61,20 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         if of:
             at = {name: parse_position(one.position) for name, one in of.items()}
             placed = at, min(one.space for one in of.values())
+    described = _described(raw)
+    stated = described.get("positions")
+    if not placed[0] and isinstance(stated, dict):
+        lists = {name: axes for name, axes in stated.items() if isinstance(axes, list)}
+        threes = {name: [*map(str, axes)] for name, axes in lists.items() if len(axes) == 3}
+        at = {name: parse_position(texts) for name, texts in threes.items()}
+        placed = at, str(described.get("space"))
     positions = place_channels(names, placed[0])
     space = None if positions is None else placed[1]
-    montage = Montage(names, kinds, float(raw.info["sfreq"]), positions, space)
+    sfreq_hz = float(raw.info["sfreq"])
+    exact_hz = described.get("sfreq_hz")
+    if isinstance(exact_hz, float) and abs(exact_hz - sfreq_hz) < 1e-6 * sfreq_hz:
+        sfreq_hz = exact_hz
+    montage = Montage(names, kinds, sfreq_hz, positions, space)
     read = partial(_samples, raw, path, factors)
     if raw.n_times:
         # Only reading its last samples shows that a FIF file was cut off.
@@ -86,7 +100,7 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         subject=entity(path, "sub"),
         session=entity(path, "ses"),
         unitless=unitless,
-        units=_other_units(raw, names, kinds, sidecars),
+        units=_other_units(raw, names, kinds, sidecars, described.get("units")),
     )
     return with_pauses(recording, path, records)
 
@@ -223,16 +237,32 @@ def _factors(
 
 
 def _other_units(
-    raw: Any, names: Sequence[str], kinds: Sequence[str], sidecars: Sidecars
+    raw: Any, names: Sequence[str], kinds: Sequence[str], sidecars: Sidecars, described: Any
 ) -> dict[str, str]:
     """Units of the channels that are neither contacts nor triggers, as far as they are stated."""
+    known = described if isinstance(described, dict) else {}
     units = {}
     for name, kind, channel in zip(names, kinds, raw.info["chs"], strict=True):
         stated = (raw._orig_units or {}).get(channel["ch_name"]) or sidecars.units.get(name, "")
-        stated = stated or ("V" if channel["unit"] == FIFF.FIFF_UNIT_V else "")
+        stated = (
+            stated
+            or str(known.get(name, ""))
+            or ("V" if channel["unit"] == FIFF.FIFF_UNIT_V else "")
+        )
         if stated and kind not in CONTACT_KINDS | {TRIGGER_KIND}:
             units[name] = stated if microvolts_per(stated) is None else "µV"
     return units
+
+
+def _described(raw: Any) -> dict[str, Any]:
+    text = str(raw.info["description"] or "")
+    if not text.startswith(DESCRIPTION):
+        return {}
+    try:
+        described = parse_json(text.removeprefix(DESCRIPTION))
+    except ValueError:
+        return {}
+    return described if isinstance(described, dict) else {}
 
 
 def _annotations(raw: Any) -> tuple[Event, ...]:

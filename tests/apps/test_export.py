@@ -133,7 +133,7 @@ def test_mni_positions_in_fif_come_back_by_the_points_of_the_template(tmp_path):
     np.testing.assert_allclose(back.positions, POSITIONS, rtol=0, atol=1e-4)
     voxels = Montage(NAMES, recording_of().montage.kinds, SFREQ_HZ, POSITIONS, "LIP voxels")
     _, notes = export_recording(recording_of(montage=voxels), tmp_path / "v_raw.fif", "fif")
-    assert any("those in LIP voxels are left out" in note for note in notes)
+    assert any("no place for positions in LIP voxels" in note for note in notes)
 
 
 def test_positions_in_a_head_that_is_not_the_templates_stay_in_the_head(tmp_path):

@@ -1,5 +1,6 @@
 """Recordings written for other programs, as FIF, EDF, XDF or BIDS-iEEG."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -23,6 +24,7 @@ from rtbrain.recording.export.content import (
     with_ascii_labels,
 )
 from rtbrain.recording.export.edf import write_edf
+from rtbrain.recording.mne import DESCRIPTION
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.types import TRIGGER_KIND, Times
@@ -32,6 +34,7 @@ FORMATS = ("bids", "fif", "edf", "xdf")
 _ENDINGS = {"bids": "-bids", "fif": "_raw.fif", "edf": ".edf", "xdf": ".xdf"}
 # Kinds that FIF has by the same name; of others the numbers are written, without a unit.
 _FIF_KINDS = VOLTAGE_KINDS | {TRIGGER_KIND, "misc"}
+_FIF_SPACES = {"MNI mm", "head mm"}
 _MAX_XDF_TEXT = 2**20
 Format = Literal["bids", "fif", "edf", "xdf"]
 
@@ -145,6 +148,7 @@ def _write_fif(content: Content, out: Path) -> list[str]:
     raw.set_annotations(mne.Annotations(*spans, texts), verbose="ERROR")
     raw.anonymize(verbose="ERROR")
     raw.set_meas_date(None)
+    raw.info["description"] = DESCRIPTION + json.dumps(_description(content))
     if not all(_is_latin(text) for text in texts):
         notes.append("FIF holds Latin-1 texts: other characters of events are written as &#N;")
     if unfit := [name for name in montage.names if not _is_latin(name)]:
@@ -183,10 +187,10 @@ def _place(info: Any, content: Content, notes: list[str]) -> None:
     positions, space = content.montage.positions, content.montage.space
     if positions is None:
         return
-    if space not in {"MNI mm", "head mm"}:
+    if space not in _FIF_SPACES:
         notes.append(
-            f"FIF holds positions in MNI mm or head mm: those in {space} are left out, export to "
-            "bids or xdf to keep them"
+            f"FIF has no place for positions in {space}: they are in its description, where other "
+            "programs do not look"
         )
         return
     placed = {
@@ -203,6 +207,20 @@ def _place(info: Any, content: Content, notes: list[str]) -> None:
     montage = mne.channels.make_dig_montage(placed, **points, coord_frame="head")
     with capture_warnings("mne"):
         info.set_montage(montage, on_missing="ignore", verbose="WARNING")
+
+
+def _description(content: Content) -> dict[str, Any]:
+    """What FIF has no place for: the rate in full, units, positions in spaces of its own."""
+    montage = content.montage
+    about: dict[str, Any] = {"sfreq_hz": montage.sfreq_hz}
+    if units := {
+        name: u for name, u in zip(montage.names, content.units, strict=True) if u != "µV"
+    }:
+        about["units"] = units
+    if montage.positions is not None and montage.space not in _FIF_SPACES:
+        axes = np.char.mod("%.9g", montage.positions).tolist()
+        about |= {"space": montage.space, "positions": dict(zip(montage.names, axes, strict=True))}
+    return about
 
 
 def _write_xdf(content: Content, out: Path) -> list[str]:

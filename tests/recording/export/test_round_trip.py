@@ -53,9 +53,7 @@ def test_all_but_what_is_told_reads_back(to, rate_hz, tmp_path):
     montage = back.montage
     assert montage.names == NAMES
     assert [kind.replace("trig", "stim") for kind in montage.kinds] == list(KINDS)
-    # FIF holds the rate in single precision.
-    tolerance = 1e-7 if to == "fif" else 1e-9
-    assert montage.sfreq_hz == pytest.approx(rate_hz, rel=tolerance)
+    assert montage.sfreq_hz == pytest.approx(rate_hz, rel=1e-9)
     expected, found = original.read(0, N_SAMPLES), back.read(0, back.n_samples)
     steps = np.ptp(expected, axis=1, keepdims=True) / 65535 if to == "edf" else 1e-3
     assert (np.abs(found - expected) <= steps).all()
@@ -69,7 +67,7 @@ def test_all_but_what_is_told_reads_back(to, rate_hz, tmp_path):
     np.testing.assert_allclose(montage.positions, original.montage.positions, rtol=0, atol=1e-4)
     assert back.bad == ("A2",)
     assert not [note for note in notes if "left out" in note]
-    assert back.units.get("FORCE") == (None if to == "fif" else "newton")
+    assert back.units.get("FORCE") == "newton"
     back.close()
 
 
@@ -83,12 +81,16 @@ def test_edf_is_what_edfio_reads(tmp_path):
     assert "癫痫" in [one.text for one in edf.annotations]
 
 
-def test_edf_keeps_positions_in_any_space_that_has_room(tmp_path):
+@pytest.mark.parametrize("to", FORMATS)
+def test_positions_keep_a_space_that_no_format_knows(to, tmp_path):
     recording = recording_of(space="LIP voxels")
-    path, _ = export_recording(recording, tmp_path / "x.edf", "edf")
+    path, _ = export_recording(recording, tmp_path / ENDINGS[to], to)
     back = read_recording(path).montage
     assert back.space == "LIP voxels"
     np.testing.assert_array_equal(back.positions, recording.montage.positions)
+
+
+def test_edf_says_where_it_has_no_room_for_positions(tmp_path):
     path, notes = export_recording(recording_of(space="x" * 60), tmp_path / "y.edf", "edf")
     assert read_recording(path).montage.positions is None
     assert any("no room for some positions" in note for note in notes)
