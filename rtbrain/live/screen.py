@@ -34,6 +34,7 @@ _SENTENCES: dict[str, str] = {
     "signal is {latency_s} s old",
     "sender_clock": "{reason}",
     "markers_clock": "{reason}",
+    "trigger": "{reason}",
     "rate": "the stream's true rate is {effective_rate_hz} Hz: resampled to {nominal_rate_hz} Hz",
     "stopping": "",
     "clock": "",

@@ -8,14 +8,18 @@ from dataclasses import replace
 from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.stream.triggers import Trigger, TriggerEdges, TriggerLine, parse_trigger
+from rtbrain.stream.triggers import (
+    Trigger,
+    TriggerEdges,
+    TriggerLine,
+    noise_reason,
+    parse_trigger,
+)
 from rtbrain.types import TRIGGER_KIND
 
 _BLOCK_S = 10.0
 # Channels that hold what several others hold, or all bits: by Neuromag, EGI, BioSemi.
 _SUMS = ("STI101", "STI 014", "STI014", "Status")
-# Noise instead of codes: shares of samples between whole numbers, and of changes.
-_MAX_BETWEEN, _MAX_CHANGES = 0.01, 0.2
 _NAMED = 8
 # What programs write of the recording itself, and not of the session.
 _OF_THE_RECORDING = re.compile(
@@ -42,11 +46,8 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
         return _by_default(recording, names) if names else recording
     chosen = parse_trigger(trigger, montage.names)
     (found,) = _read(recording, [chosen])
-    if _is_noise(found, recording.n_samples):
-        raise SettingsError(
-            f"--trigger {trigger}: no codes, its values change like a signal's; where it has "
-            f"pulses, name a level below their height, as {chosen.names[0]}:1000"
-        )
+    if found[0].is_noise:
+        raise SettingsError(noise_reason(chosen))
     others = [event for event in recording.events if not _OF_THE_RECORDING.match(event.text)]
     notes = [f"{len(others)} other events are not used"] if others else []
     rows = montage.rows(chosen.names)
@@ -68,11 +69,8 @@ def _by_default(recording: Recording, names: Sequence[str]) -> Recording:
     triggers = [parse_trigger(name, [name]) for name in names]
     coded, notes = [], []
     for one, found in zip(triggers, _read(recording, triggers), strict=True):
-        if _is_noise(found, recording.n_samples):
-            notes.append(
-                f"{quote(one.names[0])} holds no codes, its values change like a signal's: "
-                f"--trigger {plain_text(one.names[0])}:LEVEL takes pulses above a level"
-            )
+        if found[0].is_noise:
+            notes.append(noise_reason(one))
         elif found[1]:
             coded.append((one, found))
     if not coded:
@@ -93,21 +91,14 @@ def _read(recording: Recording, triggers: Sequence[Trigger]) -> list[_Found]:
     found: list[_Found] = [(TriggerEdges(one, sfreq_hz), []) for one in triggers]
     # Not closed, for that would close the recording.
     source = ReplaySource(recording, chunk_samples=max(1, round(_BLOCK_S * sfreq_hz)), names=names)
-    n_read = 0
     while (chunk := source.pull(0.0)) is not None:
-        n_read += chunk.n_samples
         for one, (edges, events) in zip(triggers, found, strict=True):
             events += edges(chunk.data[[names.index(name) for name in one.names]], chunk)
-        if all(_is_noise(one, n_read) for one in found):
+        if all(edges.is_noise for edges, _ in found):
             break
     for edges, events in found:
         events += edges.finish()
     return found
-
-
-def _is_noise(found: _Found, n_samples: int) -> bool:
-    edges, _ = found
-    return edges.n_between > _MAX_BETWEEN * n_samples or edges.n_changes > _MAX_CHANGES * n_samples
 
 
 def _with(recording: Recording, trigger: Trigger, found: _Found, notes: Sequence[str]) -> Recording:

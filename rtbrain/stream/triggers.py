@@ -8,7 +8,7 @@ its first sample, or after a gap, began before and is none.
 import math
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import SettingsError, list_words, quote
+from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.types import Chunk, Doubles
 
 # BioSemi's status channel has 24 bits: 16 of the trigger, above them the state of the amplifier.
@@ -28,6 +28,8 @@ _SETTLING_S, _SETTLING_SAMPLES = 1e-3, 2
 # Rounding to the steps of a file's digits leaves a code this near to a whole number.
 _FRACTION = 0.25
 _MAX_WHOLE = 2.0**63
+# Noise instead of codes: shares of samples between whole numbers, and of changes.
+_MAX_BETWEEN, _MAX_CHANGES, _FEW = 0.01, 0.2, 20
 _MAX_WAITING = 1000  # for a decoder that is busy
 _EXAMPLES = "TRIG, Status:0xFF (bits), DC01:2500 (a level), TRIG@5ms (shorter pulses are ignored)"
 
@@ -130,7 +132,7 @@ class TriggerEdges:
     to it, and what returns to the code before is ignored.
 
     `n_ignored` pulses were too short, `n_unplaced` began before the first sample or in a gap,
-    `n_brief` lasted one sample; `n_changes` of codes, `n_between` samples between whole numbers.
+    `n_brief` lasted one sample.
     """
 
     def __init__(self, trigger: Trigger, sfreq_hz: float) -> None:
@@ -139,12 +141,13 @@ class TriggerEdges:
         settling = max(_SETTLING_SAMPLES, math.ceil(_SETTLING_S * sfreq_hz - 1e-6))
         hold = max(1, shortest) if trigger.shortest_s else settling
         self._lines = [_Line(hold, keeps_brief=not trigger.shortest_s) for _ in trigger.lines]
-        self.n_between = 0
+        self._n_samples = self._n_between = 0
 
     def __call__(self, values: npt.NDArray[np.floating], chunk: Chunk) -> list[tuple[float, str]]:
         """Events that these values, [n_lines, n_samples] of a chunk, complete."""
         events: list[tuple[float, str]] = []
         several = len(self._lines) > 1
+        self._n_samples += chunk.n_samples
         for of, line, row in zip(self._trigger.lines, self._lines, values, strict=True):
             if chunk.gap > 0:
                 events += _named(line.restart(), of, several)
@@ -174,9 +177,11 @@ class TriggerEdges:
         return sum(line.n_brief for line in self._lines)
 
     @property
-    def n_changes(self) -> int:
-        """Changes from one sample to the next."""
-        return max(line.n_changes for line in self._lines)
+    def is_noise(self) -> bool:
+        """Whether a channel has no codes, but changes like a signal."""
+        n_changes = max(line.n_changes for line in self._lines)
+        limits = (_MAX_BETWEEN * self._n_samples, _MAX_CHANGES * self._n_samples)
+        return self._n_between > max(_FEW, limits[0]) or n_changes > max(_FEW, limits[1])
 
     def _codes(self, of: TriggerLine, row: Doubles, code: int) -> npt.NDArray[np.int64]:
         """Codes of a channel; where it has no value, the last one holds."""
@@ -188,17 +193,32 @@ class TriggerEdges:
             codes = (row > of.level).astype(np.int64)
         else:
             whole = np.rint(np.nan_to_num(row))
-            self.n_between += int(np.count_nonzero(np.abs(row - whole) > _FRACTION))
+            self._n_between += int(np.count_nonzero(np.abs(row - whole) > _FRACTION))
             codes = np.clip(whole, -(2.0**62), 2.0**62).astype(np.int64)
             codes = np.abs(codes) if of.mask is None else codes & of.mask
         return np.where(np.isnan(row), code, codes)
 
 
-class CodeQueue:
-    """Events of a live stream's trigger channels, until they are asked for."""
+def noise_reason(trigger: Trigger) -> str:
+    """Why there are no events, and what to write instead."""
+    return (
+        f"trigger {list_words([quote(name) for name in trigger.names])}: no codes, the values "
+        f"change like a signal's; where it has pulses, name a level below their height, as "
+        f"{plain_text(trigger.names[0])}:1000"
+    )
 
-    def __init__(self, sfreq_hz: float) -> None:
-        self._sfreq_hz = sfreq_hz
+
+class CodeQueue:
+    """Events of a live stream's trigger channels, until they are asked for.
+
+    ``on_event("trigger", reason=...)`` reports what is ignored, at first and as its number doubles,
+    and once that a channel changes like a signal, whose codes are no events.
+    """
+
+    def __init__(self, sfreq_hz: float, on_event: Callable[..., None]) -> None:
+        self._sfreq_hz, self._on_event = sfreq_hz, on_event
+        self._n_ignored = 0  # when it was last reported
+        self._reported_noise = False
         self._trigger: Trigger | None = None
         self._edges: TriggerEdges | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
@@ -208,8 +228,25 @@ class CodeQueue:
         if self._edges is None or trigger != self._trigger:
             self._trigger = trigger
             self._edges = None if trigger is None else TriggerEdges(trigger, self._sfreq_hz)
-        if self._edges is not None:
-            self._events.extend(self._edges(values, chunk))
+        if self._edges is None or trigger is None:
+            return
+        events = self._edges(values, chunk)
+        if not self._edges.is_noise:
+            self._events.extend(events)
+            self._report_ignored(self._edges)
+        elif not self._reported_noise:
+            self._reported_noise = True
+            self._on_event("trigger", reason=noise_reason(trigger))
+
+    def _report_ignored(self, edges: TriggerEdges) -> None:
+        n_ignored = edges.n_ignored + edges.n_unplaced
+        if n_ignored >= max(1, 2 * self._n_ignored):
+            self._n_ignored = n_ignored
+            reason = (
+                f"{edges.n_ignored} codes were too short, {edges.n_unplaced} began before the "
+                "first sample or in a gap: no events"
+            )
+            self._on_event("trigger", reason=reason)
 
     def pull(self) -> list[tuple[float, str]]:
         """Events since the last call, as (s, text)."""

@@ -36,7 +36,9 @@ RECIPE = {
 }
 
 
-def event_bundle(folder: Path, montage: Montage, texts: Sequence[str] = ("go",)) -> None:
+def event_bundle(
+    folder: Path, montage: Montage, texts: Sequence[str] = ("go",), trigger: str | None = None
+) -> None:
     window = RECIPE["window"] | {"texts": list(texts)}
     recipe = parse_settings(RECIPE | {"window": window}, Recipe, where="test")
     features = build_feature_pipeline(recipe, montage)
@@ -46,7 +48,8 @@ def event_bundle(folder: Path, montage: Montage, texts: Sequence[str] = ("go",))
     manifest, tensors = bundle_parts(
         recipe, None, features, readout, ("no", "yes"), montage, "nothing"
     )
-    write_bundle(folder, manifest, montage, tensors, {})
+    report = {} if trigger is None else {"labels": {"trigger": trigger}}
+    write_bundle(folder, manifest, montage, tensors, report)
 
 
 @pytest.mark.lsl

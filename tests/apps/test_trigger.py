@@ -15,7 +15,7 @@ QUICK = "recipe: linear\nsplits: {n_folds: 2}\nn_permutations: 0\nseeds: 1\n"
 
 
 def session(path: Path, seed: int) -> Path:
-    """Two seconds by turns, 1 and 2; in 2, A2 has a rhythm. STI 014 has the codes and a high bit."""
+    """Two seconds by turns; in the second, A2 has a rhythm. STI 014: codes and a high bit."""
     n_samples = round(SECONDS * SFREQ_HZ)
     t = np.arange(n_samples) / SFREQ_HZ
     state = (t // 2) % 2 == 1

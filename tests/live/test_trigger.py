@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import rtbrain
 from rtbrain.errors import SettingsError
 from rtbrain.live.run import session_settings
+from rtbrain.live.source import trigger_of
 from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Montage
@@ -21,7 +23,8 @@ CODES = ((1, 2.0), (2, 2.5), (1, 3.2))  # code, s of the signal
 @pytest.mark.lsl
 def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
     montage = montage_of(4, SFREQ_HZ)
-    event_bundle(tmp_path / "bundle", montage, texts=["1", "2"])
+    # The settings name no trigger: the one of fitting counts.
+    event_bundle(tmp_path / "bundle", montage, texts=["1", "2"], trigger="Status")
     name = f"trig-{uuid.uuid4().hex[:12]}"
     sent = Montage((*montage.names, "Status"), (*montage.kinds, "stim"), SFREQ_HZ)
     outlet = SignalOutlet(name, sent, source_id=name, origin="replay")
@@ -45,7 +48,7 @@ def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        with rtbrain.run(tmp_path / "bundle", name, name=name, trigger="Status", allow_late=True):
+        with rtbrain.run(tmp_path / "bundle", name, name=name, allow_late=True):
             feed = rtbrain.listen(name, timeout_s=60)
             decodes = [next(feed) for _ in CODES]
     finally:
@@ -59,6 +62,8 @@ def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
 
 def test_markers_and_a_trigger_are_one_or_the_other():
     settings = session_settings(None, stream="amp", trigger="TRIG")
-    assert settings.stream.trigger == "TRIG"
+    assert trigger_of(settings.stream, SimpleNamespace(trigger="STI")) == "TRIG"
+    settings = session_settings(None, stream="amp", markers="task")
+    assert trigger_of(settings.stream, SimpleNamespace(trigger="STI")) is None
     with pytest.raises(SettingsError, match="trigger and markers: give one of them"):
         session_settings(None, stream="amp", markers="task", trigger="TRIG")

@@ -112,12 +112,12 @@ def test_pulses_above_a_level_and_channels_of_one_bit_each_have_their_labels():
 
 def test_a_signal_is_no_trigger_channel(tmp_path):
     noise = brain_like(1, 2000, SFREQ_HZ)[0]
-    with pytest.raises(SettingsError, match="--trigger A1: no codes, its values change like"):
+    with pytest.raises(SettingsError, match="trigger 'A1': no codes, the values change like"):
         array(noise, names=["A1"], trigger="A1")
     fif(tmp_path / "noise_raw.fif", np.rint(noise))
     recording = read_recording(tmp_path / "noise_raw.fif")
     assert recording.events == ()
-    assert "'STI 014' holds no codes, its values change" in recording.notes[0]
+    assert "'STI 014': no codes, the values change like" in recording.notes[0]
     recording.close()
 
 

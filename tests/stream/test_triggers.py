@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
-from rtbrain.stream.triggers import TriggerEdges, number_text, parse_trigger
+from rtbrain.stream.triggers import CodeQueue, TriggerEdges, number_text, parse_trigger
 from rtbrain.types import Chunk
 
 SFREQ_HZ = 1000.0
@@ -122,7 +122,8 @@ def test_channels_that_are_on_or_off_give_their_labels():
     noise = np.random.default_rng(0).normal(0, 20, 200)
     analog = noise + pulses((5000, 40, 50), (5000, 150, 20))
     assert edges("DC01:2500", analog, labels=["DC01"])[0] == [(40, "DC01"), (150, "DC01")]
-    assert edges("DC01", analog, labels=["DC01"])[1].n_between > 50
+    assert edges("DC01", analog, labels=["DC01"])[1].is_noise
+    assert edges("DC01", np.rint(analog), labels=["DC01"])[1].is_noise
 
 
 def test_a_value_that_is_missing_changes_no_code():
@@ -156,3 +157,30 @@ def test_numbers_have_the_text_that_people_write():
         "inf",
         "1e+300",
     ]
+
+
+def test_what_is_ignored_live_is_reported_at_first_and_as_it_doubles():
+    reported = []
+    codes = CodeQueue(SFREQ_HZ, lambda event, **fields: reported.append((event, fields["reason"])))
+    trigger = parse_trigger("TRIG@10ms", ["TRIG"])
+    row = np.tile(pulses((1, 10, 3), (2, 50, 20), n_samples=100), 8)
+    for start in range(0, row.size, 5):
+        stamps = np.arange(start, start + 5) / SFREQ_HZ
+        chunk = Chunk(np.zeros((0, 5), np.float32), stamps, start)
+        codes.take(trigger, row[np.newaxis, start : start + 5], chunk)
+    assert [text for _, text in codes.pull()] == ["2"] * 8
+    assert [reason.split(" codes")[0] for _, reason in reported] == ["1", "2", "4", "8"]
+    assert {event for event, _ in reported} == {"trigger"}
+
+
+def test_a_live_channel_that_changes_like_a_signal_gives_no_events():
+    reported = []
+    codes = CodeQueue(SFREQ_HZ, lambda event, **fields: reported.append(fields["reason"]))
+    noise = np.random.default_rng(0).normal(0, 20, (1, 1000))
+    for start in range(0, 1000, 100):
+        stamps = np.arange(start, start + 100) / SFREQ_HZ
+        chunk = Chunk(np.zeros((0, 100), np.float32), stamps, start)
+        codes.take(parse_trigger("A1", ["A1"]), noise[:, start : start + 100], chunk)
+    assert codes.pull() == []
+    (reason,) = reported
+    assert "'A1': no codes, the values change like a signal's" in reason

@@ -107,7 +107,7 @@ class SupervisedSource:
         self._fresh = False
         self._last_at = self._left_at = clock()
         self._clock_reason = ""
-        self._codes = CodeQueue(montage.sfreq_hz)
+        self._codes = CodeQueue(montage.sfreq_hz, on_event)
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
