@@ -108,10 +108,10 @@ def evaluate(
         on_note=on_note,
     ) as opened:
         (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
-        require_events(labels.classes or labels.events or (), opened_recording.events)
         bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
+        require_events(labels.classes or labels.events or (), opened_recording.events)
         mains = measure_mains(opened_recording)
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
