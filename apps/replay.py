@@ -37,6 +37,9 @@ def command(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
     ] = False,
+    max_gap: Annotated[
+        float | None, typer.Option("--max-gap", help="Shorten longer pauses to this, s.")
+    ] = None,
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
     ] = 20.0,
@@ -63,6 +66,7 @@ def command(
             scale=scale,
             loop=loop,
             chunk_seed=chunk_seed,
+            max_gap_s=max_gap,
         )
         print_recording(console, recording, opened, source, scale)
         if wait:

@@ -19,7 +19,10 @@ Threads = Annotated[
 ]
 XdfStream = Annotated[
     str | None,
-    typer.Option("--stream", help="Stream of a file that has several; in EDF its rate, as 512."),
+    typer.Option(
+        "--stream",
+        help="Stream of a file that has several: name, source id, number, type; of EDF its rate.",
+    ),
 ]
 Trigger = Annotated[
     str | None,

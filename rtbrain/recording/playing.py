@@ -84,6 +84,8 @@ def print_recording(
         markup=False,
     )
     print_notes(recording, scale)
+    for line in source.not_played():
+        print_note(line)
 
 
 def stream_recording(
@@ -116,22 +118,34 @@ def stream_recording(
                 else:
                     progress.update(task, completed=n_pushed)
 
+            def announce(wait_s: float) -> None:
+                progress.print(
+                    f"the recording pauses: nothing is sent for {wait_s:.0f} s; --max-gap shortens "
+                    "pauses",
+                    highlight=False,
+                )
+
             n_samples = play(
                 iterate_chunks(source),
-                _pusher(source, signal, markers, show),
+                _pusher(source, signal, markers, speed, show),
                 speed=speed,
                 clock=lsl_clock,
                 wait=time.sleep,
                 stop=stopping,
+                on_wait=announce,
             )
         drain_outlet(signal, stopping)
     console.print(f"{n_samples} samples sent, {n_samples / sfreq_hz:.1f} s of signal")
 
 
 def _pusher(
-    source: ReplaySource, signal: SignalOutlet, markers: MarkerOutlet, show: Callable[[int], None]
+    source: ReplaySource,
+    signal: SignalOutlet,
+    markers: MarkerOutlet,
+    speed: float,
+    show: Callable[[int], None],
 ) -> Callable[[Chunk], None]:
-    """Push a chunk and the events within it, each with the very stamp of its sample."""
+    """Push a chunk and its events, each with the stamp of its sample, or its own within a gap."""
     events = source.events()
     due = next(events, None)
     n_pushed = 0
@@ -140,7 +154,8 @@ def _pusher(
         nonlocal due, n_pushed
         while due is not None and due[0] < chunk.first_sample + chunk.n_samples:
             number, event = due
-            markers.push(event.text, float(chunk.timestamps[number - chunk.first_sample]))
+            stamp = float(chunk.timestamps[number - chunk.first_sample])
+            markers.push(event.text, stamp - source.ahead_s(event) / speed)
             due = next(events, None)
         signal.push(chunk)
         n_pushed += chunk.n_samples

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, list_words, plain_text
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Chunk, Floats, Ints, Times
 from rtbrain.units import keep_codes
@@ -16,6 +16,8 @@ _BLOCK_S = 1.0
 # Senders send in bursts: a stall that ends in a burst within this time lost no sample.
 _BURST_S = 0.25
 _LONGEST_WAIT_S = 0.1
+_LONG_WAIT_S = 2.0  # is announced
+_MOST_NAMED = 8
 # Below this a wait is rounding, and a virtual clock could not be advanced by it.
 _DUE_S = 1e-9
 
@@ -46,7 +48,7 @@ class ReplaySource:
     `chunk_samples` are the samples per chunk, fewer at the end of a pass and before a gap; with
     `chunk_seed`, lengths are random up to that. `names` are the channels to play, in this order;
     `start_s` and `stop_s` the first second to play, and the one to stop before; `scale` multiplies
-    the signal. The recording is closed with this source.
+    the signal; longer gaps are shortened to `max_gap_s`. The recording is closed with this source.
 
     SettingsError if the stretch holds no sample, or a value cannot work; MontageError if the
     recording has no channel of a name.
@@ -63,7 +65,10 @@ class ReplaySource:
         scale: float = 1.0,
         loop: bool = False,
         chunk_seed: int | None = None,
+        max_gap_s: float | None = None,
     ) -> None:
+        if max_gap_s is not None and not 0 < max_gap_s < math.inf:
+            raise SettingsError(f"longest gap: expected seconds above 0, got {max_gap_s:g}")
         if chunk_samples < 1:
             raise SettingsError(f"chunk length: expected 1 sample or more, got {chunk_samples}")
         if not (math.isfinite(scale) and scale != 0):
@@ -72,6 +77,7 @@ class ReplaySource:
         self._rows = None if names is None else recording.montage.rows(names)
         self.montage = recording.montage if names is None else recording.montage.pick(names)
         self._chunk_samples = chunk_samples
+        self._max_gap_s = max_gap_s
         self._scale = scale
         self._factors = keep_codes(self.montage.kinds, scale)[:, np.newaxis]
         self._loop = loop
@@ -94,10 +100,43 @@ class ReplaySource:
         self._edges = [self._stop]
         if self._stamps is not None:
             self._lost = lost_before(self._stamps, self.montage.sfreq_hz)
+            if self._max_gap_s is not None:
+                self._shorten(self._stamps, self._lost, self._max_gap_s)
             self._lost_so_far = np.cumsum(self._lost)
             self._pass_samples += int(self._lost_so_far[-1])
             gaps = np.flatnonzero(self._lost) + self._start
             self._edges = [*map(int, gaps), self._stop]
+
+    def _shorten(self, stamps: Times, lost: Ints, max_gap_s: float) -> None:
+        most = max(1, round(max_gap_s * self.montage.sfreq_hz))
+        surplus = np.maximum(lost - most, 0)
+        stamps -= np.cumsum(surplus) / self.montage.sfreq_hz
+        lost -= surplus
+
+    def not_played(self) -> list[str]:
+        """What of the recording is not played, and where nothing is, one line each."""
+        lines = []
+        left_out = [n for n in self._recording.montage.names if n not in self.montage.names]
+        if left_out:
+            names = list_words([plain_text(name) for name in left_out], _MOST_NAMED)
+            lines.append(f"{len(left_out)} channels are not played: {names}")
+        events = self._recording.events
+        outside = [event for event in events if self._nearest(event.onset_s) is None]
+        if outside:
+            listed = [f"{plain_text(one.text)} at {one.onset_s:.6g} s" for one in outside]
+            lines.append(
+                f"{len(outside)} of {len(events)} events lie outside the samples that are played: "
+                f"{list_words(listed, _MOST_NAMED)}"
+            )
+        gaps = np.flatnonzero(self._lost) if self._lost is not None else np.zeros(0, np.int64)
+        if self._lost is not None and self._stamps is not None and gaps.size:
+            lengths_s = self._lost[gaps] / self.montage.sfreq_hz
+            at_s = self._stamps[gaps[lengths_s.argmax()] - 1]
+            lines.append(
+                f"{gaps.size} gaps, {lengths_s.sum():.6g} s in all, in which nothing is sent: the "
+                f"longest, {lengths_s.max():.6g} s, comes after {at_s:.6g} s"
+            )
+        return lines
 
     def pull(self, timeout_s: float) -> Chunk | None:
         """Next chunk, at once at any timeout; None at the end unless the recording loops."""
@@ -150,16 +189,31 @@ class ReplaySource:
         lost = 0 if self._lost is None else int(self._lost_so_far[at - self._start])
         return at - self._start + lost
 
+    def ahead_s(self, event: Event) -> float:
+        """How long before the sample that it is played with an event lies: in a gap, else 0."""
+        at, stamps = self._nearest(event.onset_s), self._recording.stamps
+        if at is None or stamps is None or self._lost is None or not self._lost[at - self._start]:
+            return 0.0
+        ahead_s = float(stamps[at] - event.onset_s)
+        shown_s = float(self._lost[at - self._start]) / self.montage.sfreq_hz
+        return min(ahead_s, shown_s) if ahead_s > 1 / self.montage.sfreq_hz else 0.0
+
     def _nearest(self, onset_s: float) -> int | None:
-        """Sample of the recording that is nearest to an onset; None if it is not played."""
-        stamps = self._recording.stamps
+        """Sample of the recording that is nearest to an onset, of a gap the one that ends it.
+
+        None if it is not played.
+        """
+        stamps, rate_hz = self._recording.stamps, self.montage.sfreq_hz
         if stamps is None:
-            at = round(onset_s * self.montage.sfreq_hz)
+            at = round(onset_s * rate_hz)
         else:
-            half_s = 0.5 / self.montage.sfreq_hz
+            half_s = 0.5 / rate_hz
             if not stamps[0] - half_s <= onset_s <= stamps[-1] + half_s:
                 return None
             at = int(np.argmin(np.abs(stamps - onset_s)))
+            within = self._start <= at < self._stop - 1
+            if within and onset_s - stamps[at] > 1 / rate_hz and self._lost is not None:
+                at += bool(self._lost[at + 1 - self._start])
         return at if self._start <= at < self._stop else None
 
     def _samples(self, start: int, stop: int) -> Floats:
@@ -218,6 +272,7 @@ def play(
     wait: Callable[[float], object],
     stop: Callable[[], bool],
     speed: float = 1.0,
+    on_wait: Callable[[float], object] = lambda wait_s: None,
 ) -> int:
     """Push chunks in real time, stamped and numbered anew; return how many samples were pushed.
 
@@ -225,6 +280,7 @@ def play(
     stamps stay irregular, the pace cannot drift, and after a late push the next ones catch up.
     Numbers count from 0, including the samples that chunks report as lost after the first.
 
+    ``on_wait`` is called with how many seconds a gap lasts from now, where it takes 2 s or more.
     ``push`` receives each chunk when its last sample is due; ``clock`` is the LSL clock in s;
     ``wait`` waits for some seconds or less; ``stop``, asked every 0.1 s or sooner, says whether to
     end. SettingsError if the speed is not a finite number above 0.
@@ -243,6 +299,8 @@ def play(
             start, origin, gap = clock(), float(chunk.timestamps[0]), 0
         counter += gap
         stamps = start + (chunk.timestamps - origin) / speed
+        if gap and (wait_s := float(stamps[0]) - clock()) > _LONG_WAIT_S:
+            on_wait(wait_s)
         if not _reached(float(stamps[-1]), clock, wait, stop):
             return n_pushed
         push(replace(chunk, timestamps=stamps, first_sample=counter, gap=gap))

@@ -102,6 +102,21 @@ def test_stamps_jump_over_the_samples_that_a_chunk_announces_as_lost():
     assert jump == pytest.approx(251 / sfreq_hz)
 
 
+def test_a_long_wait_is_announced_and_a_short_one_is_not():
+    time, waits = VirtualTime(), []
+    chunks = [numbered(0, 100, 500.0), numbered(200, 100, 500.0, 100)]
+    chunks.append(numbered(500_300, 100, 500.0, gap=500_000))
+    play(
+        chunks,
+        lambda chunk: None,
+        clock=time.clock,
+        wait=time.wait,
+        stop=lambda: False,
+        on_wait=waits.append,
+    )
+    assert waits == [pytest.approx(1000, abs=0.01)]
+
+
 def test_irregular_stamps_stay_as_irregular_as_they_were():
     rng = np.random.default_rng(6)
     stamps = 900 + np.cumsum(rng.uniform(0.0005, 0.0035, 1000))

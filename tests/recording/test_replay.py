@@ -185,10 +185,39 @@ def test_events_of_a_recording_with_gaps_stay_with_their_samples():
     events = (Event(0.2, 0, "before"), Event(0.45, 0, "within"), Event(float(stamps[400]), 0, "x"))
     recording = recording_of(stamps=stamps, events=events)
     source = ReplaySource(recording, chunk_samples=50)
-    assert [number for number, _ in source.events()] == [100, 199, 480]
+    assert [number for number, _ in source.events()] == [100, 280, 480]
+    # One within the gap comes when it is over, and says for how long it was.
+    assert [round(source.ahead_s(event), 6) for event in events] == [0, 0.11, 0]
     looped = ReplaySource(recording, chunk_samples=50, loop=True)
     again = [number for number, _ in itertools.islice(looped.events(), 6)]
     assert again[3:] == [number + N_SAMPLES + 80 for number in again[:3]]
+
+
+def test_what_is_not_played_is_named_and_gaps_are():
+    stamps = with_losses({200: 80, 500: 900})
+    events = (Event(-3.0, 0, "early"), Event(0.2, 0, "go"), Event(99.0, 0, "late"))
+    recording = recording_of(stamps=stamps, events=events)
+    source = ReplaySource(recording, chunk_samples=50, names=["A3", "A1"])
+    assert source.not_played() == [
+        "1 channels are not played: A2",
+        "2 of 3 events lie outside the samples that are played: early at -3 s, late at 99 s",
+        "2 gaps, 1.96 s in all, in which nothing is sent: the longest, 1.8 s, comes after 1.158 s",
+    ]
+    assert ReplaySource(recording_of(events=()), chunk_samples=50).not_played() == []
+
+
+def test_gaps_can_be_shortened_and_stay_gaps():
+    stamps = with_losses({200: 80, 500: 1_800_000})
+    events = (Event(2000.0, 0, "within"), Event(float(stamps[600]), 0, "after"))
+    recording = recording_of(stamps=stamps, events=events)
+    source = ReplaySource(recording, chunk_samples=50, max_gap_s=0.5)
+    chunks = all_chunks(source)
+    assert [chunk.gap for chunk in chunks if chunk.gap] == [80, 250]
+    np.testing.assert_allclose(stamps_of(chunks), with_losses({200: 80, 500: 250}), atol=1e-6)
+    assert [number for number, _ in source.events()] == [500 + 330, 600 + 330]
+    assert [source.ahead_s(event) for event in events] == [0.5, 0]
+    with pytest.raises(SettingsError, match="longest gap: expected seconds above 0"):
+        ReplaySource(recording, chunk_samples=50, max_gap_s=0.0)
 
 
 def test_a_looped_recording_keeps_its_pace_on_a_virtual_clock():
