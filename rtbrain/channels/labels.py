@@ -22,6 +22,7 @@ _REFERENCE = re.compile(
 _PLACE = re.compile(r"(?P<stem>.*?)[_ .-]*(?P<number>\d{1,4})(?P<prime>'*)")
 _PAIR = re.compile(r"(?P<first>.*?\d+'*)\s*-\s*(?P<second>[^\W\d].*?\d+'*)")
 _COPY = re.compile(r"(?P<first>.*\d'*)-(?P<copy>\d{1,2})")
+_MAX_LABEL = 100  # of a hostile one, matching takes longer than its square
 # So many labels with one second contact have it as their reference.
 _SHARED = 3
 
@@ -75,6 +76,7 @@ def place_of(label: str) -> Place | None:
 
 def plain_label(label: str) -> str:
     """Label without type, reference, marks and units: ``EEG A1-Ref`` is ``A1``."""
+    label = label[:_MAX_LABEL]
     text = unicodedata.normalize("NFKC", label.translate(_CHARACTERS))
     text = "".join(c for c in text if not unicodedata.category(c).startswith("C"))
     text = re.sub(r"\s*[(\[][^()\[\]]*[)\]]\s*$", "", re.sub(r"[*#$]", "", text)).strip()

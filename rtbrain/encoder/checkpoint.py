@@ -257,7 +257,7 @@ class CheckpointArchive:
             return zipfile.ZipFile(self.file)
         except OSError as error:
             raise CheckpointError(f"{self.file}: cannot be read: {error.strerror}") from error
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             why = "is not a torch zip checkpoint: save it again with torch 1.6 or newer"
             if begins_as_zip:
                 why = "is truncated: fetch it again"
@@ -286,7 +286,7 @@ class CheckpointArchive:
             content = CheckpointUnpickler(io.BytesIO(self._zip.read(pickles[0]))).load()
         except CheckpointError as error:
             raise CheckpointError(f"{self.file}: {error}") from error
-        except (*_BROKEN, zipfile.BadZipFile) as error:
+        except (*_BROKEN, OSError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{self.file}: its pickle is broken ({type(error).__name__}: {error!s:.80})"
             ) from error

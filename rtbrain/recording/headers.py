@@ -5,6 +5,7 @@ https://www.edfplus.info/specs/edf.html
 """
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
@@ -21,6 +22,7 @@ _SENSOR = re.compile(
 )
 _SENSOR_CHARS = 80
 _EDF_HEADER = 256
+_TAG = struct.Struct(">iiii")
 _CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
 _CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
 _CODEPAGE = re.compile(r"(?mi)^(Codepage\s*=)[^\r\n]*")
@@ -43,6 +45,33 @@ class Sensor(NamedTuple):
         """Whether the field holds it."""
         text = str(self)
         return len(text) <= _SENSOR_CHARS and text.isascii() and text.isprintable()
+
+
+def require_bounded(path: Path) -> None:
+    """Refuse headers of EDF and FIF files on which MNE-Python would work without end."""
+    suffix = path.suffix.lower()
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        if suffix in {".edf", ".bdf"}:
+            count = file.read(_EDF_HEADER)[252:256].strip()
+            if count.isdigit() and _EDF_HEADER * (int(count) + 1) > n_bytes:
+                raise RecordingError(
+                    f"{path} has {n_bytes} bytes, less than the header of {int(count)} channels: "
+                    "it is truncated or foreign"
+                )
+        if suffix != ".fif":
+            return
+        # Each tag says where the next one is.
+        at = 0
+        while len(tag := file.read(_TAG.size)) == _TAG.size:
+            _, _, size, after = _TAG.unpack(tag)
+            if after == -1:
+                return
+            following = after if after > 0 else at + _TAG.size + size
+            if following <= at:
+                raise RecordingError(f"{path} is damaged: its tag at byte {at} leads back")
+            at = following
+            file.seek(at)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from rtbrain.files import parse_json
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.formats import Format
-from rtbrain.recording.headers import Sensor, choose_rate, readable_header
+from rtbrain.recording.headers import Sensor, choose_rate, readable_header, require_bounded
 from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Floats, Montage, Times
@@ -145,6 +145,7 @@ def _opened(
     if suffix in _EDF:
         # Its texts are read elsewhere. Here each byte is a character, which none fails to be.
         options = {"encoding": "latin1", "exclude_after_unique": True}
+    require_bounded(path)
     with capture_warnings("mne") as lines, parsing(path):
         if suffix in {".vhdr", ".ahdr"}:
             with readable_header(path, notes) as (header, labels):
@@ -158,6 +159,7 @@ def _opened(
             if len(rows) < len(raw.ch_names):
                 exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
                 raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
+        types = raw.get_channel_types()
     # MNE-Python's naming conventions do not matter here, nor names that are made unique below.
     ignored = ["naming conventions", "not unique"]
     if suffix in _EDF:
@@ -165,7 +167,6 @@ def _opened(
     notes += [f"{path.name}: {line}" for line in lines if not any(one in line for one in ignored)]
     if not raw.ch_names:
         raise RecordingError(f"{path} holds no signal, annotations alone: name the file beside it")
-    types = raw.get_channel_types()
     for channel, kind in zip(raw.info["chs"], types, strict=True):
         if kind == "misc" and form.name in _ALL_VOLTS:
             channel["unit"] = FIFF.FIFF_UNIT_V

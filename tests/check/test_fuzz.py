@@ -82,7 +82,7 @@ def test_a_damaged_folder_is_signed_anew(tmp_path):
 
 
 def test_an_unknown_target_is_refused_with_those_there_are():
-    with pytest.raises(SettingsError, match="no target 'xfd': there are xdf, bundle"):
+    with pytest.raises(SettingsError, match="no target 'xfd': there are xdf, edf"):
         run_fuzz(None, ["xfd"], 1)
 
 

@@ -1,6 +1,10 @@
 """Small damage to bytes: what a bad disk, a bad sender or a bad neighbour does."""
 
+from collections.abc import Mapping
+
 import numpy as np
+
+Files = Mapping[str, bytes]
 
 _MOST = 6
 _MAX_COPIED = 4096

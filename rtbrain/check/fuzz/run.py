@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtbrain.check.fuzz.mutate import mutate
-from rtbrain.check.fuzz.targets import TARGETS, Files, Target, resign
+from rtbrain.check.fuzz.mutate import Files, mutate
+from rtbrain.check.fuzz.targets import TARGETS, Target, resign
 from rtbrain.errors import RtbrainError, SettingsError, one_line
 from rtbrain.processes import end_with_parent, scratch_folder
 from rtbrain.tables import table

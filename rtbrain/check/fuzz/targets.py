@@ -18,6 +18,18 @@ from rich.console import Console
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder, bundle_parts
+from rtbrain.check.fuzz.mutate import Files
+from rtbrain.check.fuzz.recordings import (
+    bids_files,
+    brainvision_files,
+    checkpoint_files,
+    edf_files,
+    fif_files,
+    npy_files,
+    read_first,
+    read_folder,
+    use_checkpoint,
+)
 from rtbrain.config import (
     SETTINGS_KINDS,
     CorpusSettings,
@@ -41,8 +53,6 @@ from rtbrain.stream.lsl.decodes import decode_header, parse_status_line
 from rtbrain.stream.lsl.header import read_header
 from rtbrain.stream.lsl.resolve import stream_summary
 from rtbrain.types import Montage
-
-Files = Mapping[str, bytes]
 
 _SFREQ_HZ = 512.0
 _MONTAGE = Montage(("A1", "A2", "A3", "A4"), ("seeg",) * 4, _SFREQ_HZ)
@@ -226,7 +236,7 @@ def _fieldtrip_files(folder: Path) -> list[Files]:
 def _use_fieldtrip(folder: Path, files: Files) -> None:
     with _answering(files) as port:
         source = FieldTripSource(
-            host="127.0.0.1", port=port, timeout_s=_PULL_S, on_event=lambda event, **fields: None
+            host="127.0.0.1", port=port, timeout_s=0.0, on_event=lambda event, **fields: None
         )
         try:
             source.pull(_PULL_S)
@@ -253,7 +263,11 @@ def _answering(answers: Files) -> Iterator[int]:
                         _, command, n_bytes = struct.unpack("<HHI", connection.recv(8))
                         if n_bytes:
                             connection.recv(n_bytes)
-                        connection.sendall(answers[kinds[command]])
+                        answer = answers[kinds[command]]
+                        connection.sendall(answer)
+                        # What is missing will not come: nobody need wait for it.
+                        if len(answer) < 8 + int.from_bytes(answer[4:8], "little"):
+                            break
                 except (OSError, struct.error, KeyError):
                     continue
 
@@ -296,7 +310,13 @@ def _folder_files(folder: Path) -> Files:
 
 TARGETS: Mapping[str, Target] = {
     "xdf": Target(_xdf_files, _use_xdf),
+    "edf": Target(edf_files, read_first),
+    "brainvision": Target(brainvision_files, read_first),
+    "fif": Target(fif_files, read_first),
+    "npy": Target(npy_files, read_first),
+    "bids": Target(bids_files, read_folder),
     "bundle": Target(_bundle_files, _use_bundle),
+    "checkpoint": Target(checkpoint_files, use_checkpoint),
     "encoder": Target(_encoder_files, _use_encoder),
     "corpus": Target(_corpus_files, _use_corpus),
     "settings": Target(_settings_files, _use_settings),

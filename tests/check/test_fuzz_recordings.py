@@ -1,0 +1,65 @@
+"""Recordings and checkpoints that fuzzing found to hang or crash are refused in one line."""
+
+import io
+import struct
+import zipfile
+
+import pytest
+
+from rtbrain.check.fuzz.recordings import (
+    brainvision_files,
+    checkpoint_files,
+    edf_files,
+    fif_files,
+    read_first,
+    use_checkpoint,
+)
+from rtbrain.check.fuzz.run import read_sound
+from rtbrain.errors import CheckpointError, RecordingError
+
+
+@pytest.mark.parametrize("name", ["edf", "brainvision", "fif", "npy", "bids", "checkpoint"])
+def test_what_is_damaged_is_read_while_it_is_sound(name, tmp_path):
+    from rtbrain.check.fuzz.targets import TARGETS
+
+    read_sound(name, TARGETS[name].make(tmp_path), tmp_path / "input")
+
+
+def test_an_edf_header_of_more_channels_than_the_file_has_bytes_is_refused(tmp_path):
+    whole = edf_files(tmp_path)[0]["one.edf"]
+    (tmp_path / "one.edf").write_bytes(whole[:252] + b"9999" + whole[256:])
+    with pytest.raises(RecordingError, match="less than the header of 9999 channels"):
+        read_first(tmp_path, {"one.edf": b""})
+
+
+def test_a_fif_tag_that_leads_back_is_refused(tmp_path):
+    ((name, whole),) = fif_files(tmp_path)[0].items()
+    looped = bytearray(whole)
+    struct.pack_into(">i", looped, 36 + 12, 16)  # of the second tag: where the next one is
+    (tmp_path / name).write_bytes(looped)
+    with pytest.raises(RecordingError, match="its tag at byte 36 leads back"):
+        read_first(tmp_path, {name: b""})
+
+
+def test_a_brainvision_header_that_counts_other_channels_than_it_lists_is_refused(tmp_path):
+    files = dict(brainvision_files(tmp_path)[0])
+    files["one.vhdr"] = files["one.vhdr"].replace(b"Ch3=B'1,,0.1,\xc2\xb5V\n", b"")
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_first(tmp_path, files)
+
+
+@pytest.mark.parametrize("name", [b"\xaf" * 12, None])
+def test_a_checkpoint_whose_archive_is_damaged_is_refused(name, tmp_path):
+    whole = bytearray(checkpoint_files(tmp_path)[0]["one.pth"])
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        directory = archive.start_dir
+    if name:  # no text
+        whole[directory + 8 : directory + 10] = (0x800).to_bytes(2, "little")
+        whole[directory + 46 : directory + 46 + len(name)] = name
+    else:  # a member begins elsewhere
+        whole[directory + 42 : directory + 46] = (2**32 - 2).to_bytes(4, "little")
+    (tmp_path / "one.pth").write_bytes(whole)
+    with pytest.raises(CheckpointError):
+        use_checkpoint(tmp_path, {})
