@@ -15,7 +15,6 @@ from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     ignore_note,
     label_windows,
-    measure_mains,
     open_recordings,
     resolve_tasks,
     virtual_session,
@@ -28,7 +27,7 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
-from rtbrain.signal import contradiction
+from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
 from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Floats, Quality
 
@@ -112,7 +111,9 @@ def evaluate(
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
         require_events(labels.classes or labels.events or (), opened_recording.events)
-        mains = measure_mains(opened_recording)
+        mains = measure_mains(
+            opened_recording.montage, opened_recording.n_samples, opened_recording.read
+        )
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
         alarm = None if labels.events is not None else threshold

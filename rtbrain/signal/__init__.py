@@ -2,13 +2,12 @@
 
 from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
-from rtbrain.signal.mains import MAX_SEGMENTS, Mains, MainsCheck, MainsMeter, contradiction
+from rtbrain.signal.mains import Mains, MainsCheck, MainsMeter, contradiction, measure_mains
 from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
 from rtbrain.signal.steps import build_signal
 
 __all__ = [
-    "MAX_SEGMENTS",
     "Bipolar",
     "Chain",
     "ChannelQuality",
@@ -25,4 +24,5 @@ __all__ = [
     "Resample",
     "build_signal",
     "contradiction",
+    "measure_mains",
 ]

@@ -115,6 +115,16 @@ class _Line:
     power: float  # without theirs
 
 
+def measure_mains(montage: Montage, n_samples: int, read: Callable[[int, int], Floats]) -> Mains:
+    """Hum of a recording, on segments from its start to its end; `read` as that of a recording."""
+    meter = MainsMeter(montage)
+    n_whole = n_samples // meter.n_samples
+    starts = np.linspace(0, n_samples - meter.n_samples, min(n_whole, MAX_SEGMENTS))
+    for start in starts.astype(int).tolist():
+        meter.add(read(start, start + meter.n_samples))
+    return meter.measured()
+
+
 def contradiction(mains: Mains, removed_hz: int | None) -> str:
     """What to say where the hum is not what a recipe removes; empty where nothing contradicts."""
     if mains.hz is None or removed_hz is None or mains.hz == removed_hz:

@@ -159,7 +159,7 @@ def test_bids_keeps_positions_and_takes_more_recordings(tmp_path):
     assert "MNI mm" in described_as["iEEGCoordinateSystemDescription"]
     assert len(list(written.parent.glob("*_electrodes.tsv"))) == 1
     sidecar = json.loads(written.with_suffix(".json").read_text())
-    assert sidecar["PowerLineFrequency"] == "n/a"
+    assert sidecar["PowerLineFrequency"] == 60
     about = json.loads((tmp_path / "set" / "dataset_description.json").read_text())
     assert about["GeneratedBy"][0]["Name"] == "rtbrain"
     assert (tmp_path / "set" / "participants.tsv").read_text() == "participant_id\nsub-01\n"

@@ -26,7 +26,7 @@ from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.signal import MAX_SEGMENTS, Mains, MainsMeter, contradiction
+from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Source
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
 from rtbrain.types import Chunk, Times
@@ -115,16 +115,6 @@ def names_of_sources(sources: Sequence[Any]) -> list[str]:
     return [_name(source, number) for number, source in enumerate(sources)]
 
 
-def measure_mains(recording: Recording) -> Mains:
-    """Hum of a recording, on segments from its start to its end."""
-    meter = MainsMeter(recording.montage)
-    n_whole = recording.n_samples // meter.n_samples
-    starts = np.linspace(0, recording.n_samples - meter.n_samples, min(n_whole, MAX_SEGMENTS))
-    for start in starts.astype(int).tolist():
-        meter.add(recording.read(start, start + meter.n_samples))
-    return meter.measured()
-
-
 def at_mains(
     recipe: Recipe,
     wanted: Literal[50, 60, "auto"],
@@ -134,7 +124,7 @@ def at_mains(
     """The recipe with the mains frequency of the recordings, and what to report of it."""
     if recipe.mains_hz is None:
         return recipe, {}
-    measured = [measure_mains(recording) for recording in recordings]
+    measured = [measure_mains(one.montage, one.n_samples, one.read) for one in recordings]
     found = {mains.hz: mains for mains in measured if mains.hz is not None}
     removed_hz, shown = recipe.mains_hz, measured[0]
     if len(found) > 1:

@@ -27,6 +27,7 @@ from rtbrain.recording.export.edf import write_edf
 from rtbrain.recording.mne import DESCRIPTION
 from rtbrain.recording.recording import Recording, capture_warnings
 from rtbrain.recording.xdf.writer import open_xdf
+from rtbrain.signal import measure_mains
 from rtbrain.types import TRIGGER_KIND, Times
 from rtbrain.units import MICROVOLTS_PER_VOLT, MILLIMETRES_PER
 
@@ -72,9 +73,10 @@ def export_recording(
 
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `labels` are those of BIDS, and `mains_hz` the
-    frequency of the mains, which BIDS states. `space` names that of the positions anew; `kinds`
-    those of channels, as ``A*=seeg``, for EDF calls everything EEG. `ascii_labels` changes labels
-    that EDF cannot hold, `anonymize_events` replaces the texts of events by numbers.
+    frequency of the mains, which BIDS states, by default as measured. `space` names that of the
+    positions anew; `kinds` those of channels, as ``A*=seeg``, for EDF calls everything EEG.
+    `ascii_labels` changes labels that EDF cannot hold, `anonymize_events` replaces the texts of
+    events by numbers.
 
     Returns the file with the signal, and one line for each thing the format could not hold.
     SettingsError if the file exists, the format is unknown, or a label is invalid; MontageError if
@@ -105,6 +107,9 @@ def _write(
     content: Content, out: Path, to: Format, labels: BidsLabels, mains_hz: float | None
 ) -> tuple[Path, list[str]]:
     if to == "bids":
+        if mains_hz is None:
+            recording = content.recording
+            mains_hz = measure_mains(recording.montage, recording.n_samples, recording.read).hz
         return write_bids(content, out, labels, mains_hz), []
     if out.exists():
         raise SettingsError(f"{out} is there already and is not written over: pass another --out")

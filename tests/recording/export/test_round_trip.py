@@ -125,6 +125,14 @@ def test_a_bids_table_states_types_units_and_bad_channels(tmp_path):
     assert '"PowerLineFrequency": 50.0' in path.with_suffix(".json").read_text("utf-8")
 
 
+def test_mains_that_do_not_show_are_not_stated(tmp_path):
+    noise = np.random.default_rng(1).normal(0, 30, (5, N_SAMPLES)).astype(np.float32)
+    recording = recording_of(montage=Montage(NAMES, KINDS, 512.0), stamps=None)
+    quiet = Recording(recording.montage, N_SAMPLES, lambda a, b: noise[:, a:b].copy())
+    path, _ = export_recording(quiet, tmp_path / "set", "bids")
+    assert '"PowerLineFrequency": "n/a"' in path.with_suffix(".json").read_text("utf-8")
+
+
 def test_contacts_without_positions_are_listed_as_bids_demands(tmp_path):
     montage = Montage(NAMES, KINDS, 512.0)
     recording = recording_of()
