@@ -67,6 +67,17 @@ def test_what_follows_many_labels_is_their_reference() -> None:
     assert [place.pair for place in places_of(["A1-A2", "A2-A3", "A3-A4"]) if place] == [True] * 3
 
 
+def test_types_tell_shafts_apart_where_they_would_share_a_place() -> None:
+    found = places_of(["LFP_RIGHT_0", "LFP_RIGHT_1", "ECOG_RIGHT_1", "ECOG_RIGHT_2", "EEG A1"])
+    assert [place.shaft for place in found if place] == [
+        "LFP RIGHT",
+        "LFP RIGHT",
+        "ECOG RIGHT",
+        "ECOG RIGHT",
+        "A",
+    ]
+
+
 def test_a_repeated_label_is_told_from_its_first() -> None:
     found = places_of(["A1", "A2-0", "A3", "A2-1"])
     assert [place.copy for place in found if place] == [0, 0, 0, 1]

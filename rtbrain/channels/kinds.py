@@ -36,7 +36,7 @@ _ALWAYS = {
         "emg": "emg",
         "eog": "eog heog veog eogh eogv",
         "stim": "trig trigger triggers trg stim sti status digital dig din marker markers mark mkr "
-        "event events annotation annotations ttl sync",
+        "mkidx event events annotation annotations ttl sync",
         "ref": "ref reference gnd ground",
         "misc": "dc aux bip misc analog ain adc audio microphone sound voice speech photo "
         "photocell photodiode photosensor diode light spo2 sao2 osat etco2 co2 pleth plet ppg resp "

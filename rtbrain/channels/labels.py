@@ -66,7 +66,26 @@ def places_of(labels: Sequence[str]) -> list[Place | None]:
             places.append(place and place._replace(copy=number if again else 0, pair=not again))
         else:
             places.append(_place(text))
-    return places
+    return _told_apart(labels, places)
+
+
+def _told_apart(labels: Sequence[str], places: list[Place | None]) -> list[Place | None]:
+    """Places with the type before the shaft, where two types have a contact in one place."""
+    types = [
+        found[0].strip(" _:.-") if (found := _PREFIX.match(label.translate(_CHARACTERS))) else ""
+        for label in labels
+    ]
+    types_of: dict[tuple[str, int], set[str]] = {}
+    for place, of in zip(places, types, strict=True):
+        if place and not place.pair and not place.copy:
+            types_of.setdefault(place[:2], set()).add(of)
+    shared = {shaft for (shaft, _), of in types_of.items() if len(of) > 1}
+    return [
+        place._replace(shaft=f"{of} {place.shaft}".strip())
+        if place and place.shaft in shared
+        else place
+        for place, of in zip(places, types, strict=True)
+    ]
 
 
 def place_of(label: str) -> Place | None:

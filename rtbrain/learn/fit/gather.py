@@ -23,6 +23,7 @@ from rtbrain.learn.fit.inputs import (
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, half_of, join_labels
+from rtbrain.learn.fit.selection import neighbours_note
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
@@ -126,6 +127,8 @@ def gather_recordings(
     window = recipe.window
     montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
     pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
+    if alone := neighbours_note(recipe, montage, pipeline.signal.montage):
+        on_note(alone)
     parts, labelled = [], []
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)

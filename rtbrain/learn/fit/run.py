@@ -256,7 +256,8 @@ def fit_decoder(
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
     report = _report(gathered, labels, scored, encoder) | chosen | mains
-    if warnings := weight_warnings(gathered.pipeline.signal.montage, weights):
+    filtered = gathered.pipeline.signal.montage
+    if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
     controls = {}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from rtbrain.channels import (
-    assign_kinds,
     find_labels,
     kind_of,
     left_out_note,
@@ -16,6 +15,7 @@ from rtbrain.channels import (
 from rtbrain.config import FitSettings, Recipe
 from rtbrain.errors import RecordingError, SettingsError, list_words
 from rtbrain.recording.recording import Recording
+from rtbrain.signal.reference import shaft_places
 from rtbrain.types import CONTACT_KINDS, Doubles, Montage
 
 # Stretches to measure, all over a recording, but in step with nothing in it.
@@ -53,6 +53,7 @@ def choose_channels(
     kinds = _kinds(recordings, labels)
     usable = CONTACT_KINDS | _kinds_of(recipe)
     chosen, bare = _overrides(settings, labels)
+    devices = [label for label in labels if kinds[label] not in usable]
     kinds |= chosen
     wanted = [label for label in labels if kinds[label] in usable]
     if bare:
@@ -85,10 +86,10 @@ def choose_channels(
         raise RecordingError(
             f"no channel is left to fit on: {_listed(kinds)}; change channels, kinds or exclude"
         )
-    others = [label for label in wanted if kinds[label] not in usable]
-    if others:
-        on_note(f"used as contacts, as the settings say: {list_words(others, 16)}")
-    kinds |= dict.fromkeys(others, "eeg")
+    devices = [label for label in devices if label in wanted]
+    if devices:
+        on_note(f"used as contacts, as the settings say: {list_words(devices, 16)}")
+    kinds |= {label: "eeg" for label in devices if kinds[label] not in usable}
     same = [_with_kinds(one, kinds) for one in recordings]
     fitted = [label for label in base.montage.names if label in wanted]
     montage = _with_kinds(base, kinds).montage.pick(fitted)
@@ -205,28 +206,50 @@ def _listed(kinds: dict[str, str]) -> str:
     return f"the channels are {listed}"
 
 
-def weight_warnings(montage: Montage, weights: Doubles) -> list[str]:
-    """Warnings where a decoder's weight lies mostly on one channel, or on what is no contact.
+def weight_warnings(
+    recordings: Sequence[Recording], source: Montage, filtered: Montage, weights: Doubles
+) -> list[str]:
+    """Warnings where a decoder reads what is no contact, or one channel has most of its weight.
 
-    `weights` are those of `contact_weights`, float64 [n_channels].
+    `source` are the channels that it reads, `filtered` those after the references, `weights` of
+    `contact_weights`, float64 [n_channels], belong to these.
     """
-    total = float(weights.sum())
-    if montage.n_channels < _MIN_CHANNELS or not total > 0:
-        return []
-    share = weights / total
-    top = int(share.argmax())
+    share = weights / (weights.sum() or 1.0)
+    said = {
+        name
+        for one in recordings
+        for name, kind in zip(one.montage.names, one.montage.kinds, strict=True)
+        if kind not in CONTACT_KINDS
+    }
+    devices = [name for name in source.names if name in said]
     warnings = []
-    if share[top] > _MOSTLY:
+    if devices:
+        on_them = [any(name in label for name in devices) for label in filtered.names]
         warnings.append(
-            f"{share[top]:.0%} of the weight lies on one channel, {montage.names[top]}: make sure "
+            f"the decoder reads channels that are no contacts: {list_words(devices, 8)}, with "
+            f"{share[on_them].sum():.0%} of the weight; references spread them to the others"
+        )
+    top = int(share.argmax())
+    if filtered.n_channels >= _MIN_CHANNELS and share[top] > _MOSTLY:
+        warnings.append(
+            f"{share[top]:.0%} of the weight lies on one channel, {filtered.names[top]}: make sure "
             "that it is a contact, not a trigger, a microphone or another device"
         )
-    kinds, _ = assign_kinds(montage.names, [""] * montage.n_channels)
-    others = [row for row, kind in enumerate(kinds) if kind not in CONTACT_KINDS]
-    if share[others].sum() > _MOSTLY:
-        names = list_words([montage.names[row] for row in others], 8)
-        warnings.append(
-            f"{share[others].sum():.0%} of the weight lies on channels that are no contacts by "
-            f"their labels: {names}"
-        )
     return warnings
+
+
+def neighbours_note(recipe: Recipe, montage: Montage, filtered: Montage) -> str | None:
+    """Note about contacts that a reference to neighbours leaves out, for they have none."""
+    steps = recipe.signal
+    if all(step.reference in {None, "car"} and not step.published_laplacian for step in steps):
+        return None
+    places = shaft_places(montage)
+    near = {row for (of, n), row in places.items() if {(of, n - 1), (of, n + 1)} & places.keys()}
+    alone = [
+        name
+        for row, name in enumerate(montage.names)
+        if row not in near and name not in filtered.names
+    ]
+    if not alone:
+        return None
+    return f"without a neighbour on a shaft, and left out by the reference: {list_words(alone, 16)}"

@@ -14,6 +14,7 @@ import rtbrain
 from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.score_table import ScoreTable
+from tests.conftest import brain_like
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
 HELD_OUT = "synthetic:3,duration_s=25,n_channels=12"
@@ -180,6 +181,36 @@ def test_recordings_that_do_not_belong_together_are_refused() -> None:
         rtbrain.fit([], **QUICK)
     with pytest.raises(RecordingError, match=r"absent\.edf"):
         rtbrain.fit("absent.edf", **QUICK)
+
+
+def test_a_decoder_that_reads_a_microphone_says_so_and_by_default_none_does() -> None:
+    rate_hz, seconds = 250, 48
+    rng = np.random.default_rng(0)
+    state = np.arange(rate_hz * seconds) // (2 * rate_hz) % 2
+    mic = 60 * (0.3 + state) * rng.standard_normal(state.size)
+    names = [*(f"A{number}" for number in range(1, 7)), "B9", "MIC"]
+    data = np.vstack([brain_like(7, state.size, rate_hz), mic])
+    events = [(2.0 * number, ("rest", "go")[number % 2]) for number in range(seconds // 2)]
+    recording = rtbrain.read((data, rate_hz, names), events=events)
+    assert recording.notes[0].startswith("MIC is no contact")
+    recipe = {
+        "mode": "linear",
+        "signal": [{"reference": "laplacian"}, {"resample_hz": 1024}],
+        "window": {"length_s": 1.0, "hop_s": 0.48828125},
+        "spectrogram": {"form": "running", "time_constant_s": 20.0},
+        "encoder": {"pool": "last", "n_pooled": 5},
+    }
+    options = {"classes": ["rest", "go"], "n_folds": 2, "n_permutations": 0}
+    plain = rtbrain.fit(recording, recipe=recipe, **options)
+    assert plain.bundle.montage.names == tuple(names[:7])
+    assert "without a neighbour on a shaft, and left out by the reference: B9" in plain.notes
+    assert "warnings" not in plain.report
+    recipe["signal"][0] = {"reference": "car"}
+    told = rtbrain.fit(recording, recipe=recipe, channels=["A*", "MIC"], **options)
+    assert told.bundle.montage.names == (*names[:6], "MIC")
+    assert "used as contacts, as the settings say: MIC" in told.notes
+    assert "reads channels that are no contacts: MIC" in told.report["warnings"][0]
+    assert "WARNING" in repr(told.scores)
 
 
 def test_another_order_of_classes_is_refused(decoder: FittedDecoder) -> None:

@@ -142,14 +142,15 @@ def test_a_recording_without_contacts_lists_what_it_has() -> None:
         choose(recording(), exclude=("*",))
 
 
-def test_a_decoder_whose_weight_lies_on_one_channel_or_on_devices_says_so() -> None:
-    montage = Montage((*CONTACTS, "DC01", "DC02"), ("seeg",) * 10, SFREQ_HZ)
-    even = np.ones(10)
-    assert weight_warnings(montage, even) == []
-    assert weight_warnings(montage, np.where(np.arange(10) == 2, 20, even))[0].startswith(
-        "69% of the weight lies on one channel, A3: "
+def test_a_decoder_whose_weight_lies_on_one_channel_or_that_reads_devices_says_so() -> None:
+    one = recording((*CONTACTS[:6], "DC01", "DC02"), tuple(DATA[:2]))
+    contacts, montage = one.montage.pick(CONTACTS[:6]), one.montage
+    assert weight_warnings([one], contacts, contacts, np.ones(6)) == []
+    weights = np.where(np.arange(6) == 2, 20, 1)
+    assert weight_warnings([one], contacts, contacts, weights)[0].startswith(
+        "80% of the weight lies on one channel, A3: "
     )
-    on_devices = weight_warnings(montage, np.where(np.arange(10) > 7, 6, even))
-    assert on_devices == [
-        "60% of the weight lies on channels that are no contacts by their labels: DC01, DC02"
+    assert weight_warnings([one], montage, montage, np.ones(8)) == [
+        "the decoder reads channels that are no contacts: DC01, DC02, with 25% of the weight; "
+        "references spread them to the others"
     ]
