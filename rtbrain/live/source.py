@@ -33,6 +33,8 @@ def open_source(
 ) -> Source | None:
     """Connected source of the settings; None where the user ended it before."""
     wanted, montage = settings.stream, bundle.montage
+    if wanted.trigger and not trigger_of(wanted, bundle):
+        on_event("trigger", reason=f"the decoder's windows slide: {wanted.trigger} cuts none")
     for kind in OTHER_SOURCES:
         if (address := getattr(wanted, kind)) is not None:
             return open_other(kind, address, wanted, on_event, stopping)
@@ -42,6 +44,7 @@ def open_source(
             stream_type=wanted.type,
             source_id=wanted.source_id,
             scale=wanted.scale,
+            trigger=trigger_of(wanted, bundle),
         ),
         requirements=StreamRequirements(
             montage.sfreq_hz,
@@ -63,7 +66,9 @@ def open_source(
 
 
 def trigger_of(stream: StreamSettings, bundle: Bundle) -> str | None:
-    """Trigger channel of a session: that of the settings, else that of fitting."""
+    """Trigger channel of a session whose windows are cut at events: as set, else as fitted."""
+    if bundle.recipe.window.hop_s is not None:
+        return None
     return stream.trigger or (None if stream.markers else bundle.trigger)
 
 

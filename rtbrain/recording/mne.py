@@ -101,6 +101,11 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         session=entity(path, "ses"),
         unitless=unitless,
         units=_other_units(raw, names, kinds, sidecars, described.get("units")),
+        microvolts={
+            name: microvolts_per(headers.get(one["ch_name"], "V")) or 1.0
+            for name, one in zip(names, raw.info["chs"], strict=True)
+            if one["unit"] == FIFF.FIFF_UNIT_V
+        },
     )
     return with_pauses(recording, path, records)
 
@@ -114,7 +119,13 @@ def recording_of_raw(raw: Any) -> Recording:
     bad = tuple(raw.info["bads"])
     notes = (*notes, *_bad_note(bad))
     recording = Recording(
-        montage, int(raw.n_times), read, events=_annotations(raw), notes=notes, bad=bad
+        montage,
+        int(raw.n_times),
+        read,
+        events=_annotations(raw),
+        notes=notes,
+        bad=bad,
+        microvolts=dict(zip(montage.names, factors[:, 0].tolist(), strict=True)),
     )
     return with_pauses(recording, Path("the Raw"), None)
 

@@ -57,6 +57,7 @@ class Recording:
     session: str = ""
     unitless: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
+    microvolts: Mapping[str, float] = field(default_factory=dict)  # per unit of the header
 
     @property
     def duration_s(self) -> float:

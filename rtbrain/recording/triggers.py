@@ -2,8 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+
+import numpy as np
 
 from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.recording.recording import Event, Recording
@@ -15,12 +18,13 @@ from rtbrain.stream.triggers import (
     noise_reason,
     parse_trigger,
 )
-from rtbrain.types import TRIGGER_KIND
+from rtbrain.types import TRIGGER_KIND, Doubles, Floats
 
 _BLOCK_S = 10.0
 # Channels that hold what several others hold, or all bits: by Neuromag, EGI, BioSemi.
 _SUMS = ("STI101", "STI 014", "STI014", "Status")
 _NAMED = 8
+_LOW_BITS = 0xFF
 # What programs write of the recording itself, and not of the session.
 _OF_THE_RECORDING = re.compile(
     r"bad|edge|boundary|new segment|(start |stop )?rec(ording)?\b", re.IGNORECASE
@@ -45,15 +49,27 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
         names = [name for name, kind in labelled if kind == TRIGGER_KIND]
         return _by_default(recording, names) if names else recording
     chosen = parse_trigger(trigger, montage.names)
+    rows = montage.rows(chosen.names)
+    divisors = np.ones((montage.n_channels, 1))
+    for row, name in zip(rows, chosen.names, strict=True):
+        if montage.kinds[row] != TRIGGER_KIND:
+            divisors[row] = recording.microvolts.get(name, 1.0)
+    if not np.all(divisors == 1):  # codes, and levels, are numbers of the header's own unit
+        recording = replace(recording, reader=partial(_divided, recording.reader, divisors))
     (found,) = _read(recording, [chosen])
     if found[0].is_noise:
         raise SettingsError(noise_reason(chosen))
     others = [event for event in recording.events if not _OF_THE_RECORDING.match(event.text)]
     notes = [f"{len(others)} other events are not used"] if others else []
-    rows = montage.rows(chosen.names)
     kinds = tuple(TRIGGER_KIND if r in rows else kind for r, kind in enumerate(montage.kinds))
     recording = replace(recording, montage=replace(montage, kinds=kinds))
     return _with(recording, chosen, found, notes)
+
+
+def _divided(
+    reader: Callable[[int, int], Floats], divisors: Doubles, start: int, stop: int
+) -> Floats:
+    return np.divide(reader(start, stop), divisors).astype(np.float32)
 
 
 def _by_default(recording: Recording, names: Sequence[str]) -> Recording:
@@ -110,6 +126,12 @@ def _with(recording: Recording, trigger: Trigger, found: _Found, notes: Sequence
     if events:
         shown = list_words([f"{quote(text)} ({n})" for text, n in counts], _NAMED)
         lines = [f"the events are the codes of trigger channel {channels}: {shown}"]
+    coded = [(text, n) for text, n in counts if text.isdecimal()]
+    if len(coded) > 2 and coded[0][1] > len(events) / 3 and int(coded[0][0]) > _LOW_BITS:
+        lines.append(
+            f"{coded[0][0]} may be the channel's idle level: --trigger "
+            f"{plain_text(trigger.names[0])}:0xFF takes the lower bits"
+        )
     if edges.n_unplaced:
         lines.append(f"{edges.n_unplaced} began before the first sample or in a gap: no event")
     if edges.n_ignored:
@@ -118,9 +140,9 @@ def _with(recording: Recording, trigger: Trigger, found: _Found, notes: Sequence
         first = plain_text(trigger.names[0])
         lines.append(f"{edges.n_brief} last one sample: --trigger {first}@5ms leaves them out")
     kept = [event for event in recording.events if _OF_THE_RECORDING.match(event.text)]
-    coded = [*kept, *(Event(t, 0.0, text) for t, text in events)]
+    of_codes = [*kept, *(Event(t, 0.0, text) for t, text in events)]
     return replace(
         recording,
-        events=tuple(sorted(coded, key=lambda event: event.onset_s)),
+        events=tuple(sorted(of_codes, key=lambda event: event.onset_s)),
         notes=(*recording.notes, "; ".join([*lines, *notes])),
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain.channels import find_labels
 from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.types import Chunk, Doubles
 
@@ -94,25 +95,24 @@ def parse_trigger(text: str, labels: Sequence[str]) -> Trigger:
     if found is not None:
         text, shortest_s = found["rest"], _number(text, found["ms"]) / 1000
     parts = [text] if text in labels else [part.strip() for part in text.split(",")]
-    lines = tuple(_line(part, labels) for part in parts)
+    lines = tuple(line for part in parts for line in _lines(part, labels))
     if len({line.name for line in lines}) < len(lines):
         raise SettingsError(f"trigger {quote(text)}: a channel is named twice")
     return Trigger(lines, shortest_s)
 
 
-def _line(text: str, labels: Sequence[str]) -> TriggerLine:
+def _lines(text: str, labels: Sequence[str]) -> list[TriggerLine]:
     found = None if text in labels else _SUFFIX.fullmatch(text)
     name = text if found is None else found["name"]
-    if name not in labels:
-        raise SettingsError(
-            f"trigger {quote(text)}: no channel {quote(name)}, there are {list_words(labels, 8)}; "
-            f"write it as {_EXAMPLES}"
-        )
+    try:
+        names = find_labels([name], labels, "--trigger")
+    except SettingsError as error:
+        raise SettingsError(f"{error}; write it as {_EXAMPLES}") from error
     if found is not None and found["level"]:
-        return TriggerLine(name, level=_number(text, found["level"]))
+        return [TriggerLine(name, level=_number(text, found["level"])) for name in names]
     if found is not None:
-        return TriggerLine(name, int(found["mask"], 0))
-    return TriggerLine(name, _STATUS_MASK if name.lower() == _STATUS else None)
+        return [TriggerLine(name, int(found["mask"], 0)) for name in names]
+    return [TriggerLine(name, _STATUS_MASK if name.lower() == _STATUS else None) for name in names]
 
 
 def _number(text: str, digits: str) -> float:
@@ -195,7 +195,7 @@ class TriggerEdges:
             whole = np.rint(np.nan_to_num(row))
             self._n_between += int(np.count_nonzero(np.abs(row - whole) > _FRACTION))
             codes = np.clip(whole, -(2.0**62), 2.0**62).astype(np.int64)
-            codes = np.abs(codes) if of.mask is None else codes & of.mask
+            codes = codes if of.mask is None else codes & of.mask
         return np.where(np.isnan(row), code, codes)
 
 
@@ -232,7 +232,10 @@ class CodeQueue:
             return
         events = self._edges(values, chunk)
         if not self._edges.is_noise:
+            n_skipped = len(self._events) + len(events) - _MAX_WAITING
             self._events.extend(events)
+            if n_skipped > 0:
+                self._on_event("markers_skipped", events=n_skipped)
             self._report_ignored(self._edges)
         elif not self._reported_noise:
             self._reported_noise = True
@@ -299,20 +302,24 @@ class _Line:
         events: list[tuple[float, int]] = []
         if code != before:
             self._length = 0
+        if code != before and before == 0 and self._n_away and code not in (0, self._highest):
+            # A short pulse is over where another code follows a 0.
+            events += self._over(0)
+            self._n_away = 0
         if code != self._settled and code != 0:
             again = before == 0 and (self._settled != 0 or not self._keeps_brief)
             if not self._n_away or again:
                 self._onset, self._highest = t, 0
-            self._highest = max(self._highest, code)
+            self._highest = max(self._highest, code, key=abs)
             self._n_away += n_samples
         reached = self._length < self._hold <= self._length + n_samples
         self._length += n_samples
         if not reached:
             return events
         if code == self._settled or code == 0:
-            events = self._over(code) if self._n_away else []
+            events += self._over(code) if self._n_away else []
         else:
-            events = [(self._onset, code)]
+            events.append((self._onset, code))
         self._settled, self._n_away = code, 0
         return events
 

@@ -62,7 +62,7 @@ def test_another_recording_is_scored_by_the_trigger_of_the_fit(folder: Path) -> 
 
 def test_a_channel_that_is_not_there_is_refused_by_name(folder: Path) -> None:
     recording, flags = folder / "1_raw.fif", ("--trigger", "STI")
-    expected = "no channel 'STI', there are A1, A2, A3, STI 014"
+    expected = "no channel fits 'STI': the channels are A1, A2, A3, STI 014"
     assert expected in refused("replay", recording, *flags)
     assert expected in refused("evaluate", folder / "bundle", recording, *flags)
     quick = ("--config", folder / "quick.yaml", "--classes", "1,2", "--out", folder / "new")

@@ -62,8 +62,14 @@ def test_each_code_gives_one_decode_at_its_own_place(tmp_path):
 
 def test_markers_and_a_trigger_are_one_or_the_other():
     settings = session_settings(None, stream="amp", trigger="TRIG")
-    assert trigger_of(settings.stream, SimpleNamespace(trigger="STI")) == "TRIG"
+    window = SimpleNamespace(hop_s=None)
+    bundle = SimpleNamespace(trigger="STI", recipe=SimpleNamespace(window=window))
+    assert trigger_of(settings.stream, bundle) == "TRIG"
     settings = session_settings(None, stream="amp", markers="task")
-    assert trigger_of(settings.stream, SimpleNamespace(trigger="STI")) is None
+    assert trigger_of(settings.stream, bundle) is None
+    settings = session_settings(None, stream="amp")
+    assert trigger_of(settings.stream, bundle) == "STI"
+    window.hop_s = 0.25  # windows slide
+    assert trigger_of(settings.stream, bundle) is None
     with pytest.raises(SettingsError, match="trigger and markers: give one of them"):
         session_settings(None, stream="amp", markers="task", trigger="TRIG")

@@ -81,7 +81,9 @@ def test_events_of_a_file_stay_unless_a_trigger_is_named(tmp_path):
     assert [event.text for event in recording.events] == ["2", "2"]
     assert any("1 other events are not used" in note for note in recording.notes)
     recording.close()
-    with pytest.raises(SettingsError, match=r"no channel 'STI', there are A1, A2, STI 014"):
+    with pytest.raises(
+        SettingsError, match=r"no channel fits 'STI': the channels are A1, A2, STI 014"
+    ):
         read_recording(tmp_path / "both_raw.fif", trigger="STI")
 
 
@@ -93,6 +95,31 @@ def test_what_is_noted_about_the_recording_itself_does_not_hide_its_codes(tmp_pa
     assert sorted(set(texts)) == ["1", "2", "3", "BAD_motion"]
     assert any("the events are the codes of" in note for note in recording.notes)
     recording.close()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_codes_of_a_channel_that_is_named_have_the_numbers_of_its_header(tmp_path, scale):
+    trigger = codes()
+    data = np.vstack([brain_like(2, trigger.size, SFREQ_HZ), trigger]).T
+    stamps = 100 + np.arange(trigger.size) / SFREQ_HZ
+    desc = described(("A1", "A2", "PORT"), unit="mV")
+    write_xdf(tmp_path / "port.xdf", XdfStream("amp", stamps, data, SFREQ_HZ, desc=desc))
+    info = mne.create_info(["A1", "A2", "PORT"], SFREQ_HZ, "eeg")
+    raw = mne.io.RawArray(data.T, info, verbose="ERROR")
+    for source in (tmp_path / "port.xdf", raw):
+        for text, expected in (("PORT", ["1", "2", "3", "1"]), ("PORT:2.5", ["PORT"])):
+            recording = read(source, trigger=text, scale=scale)
+            assert [event.text for event in recording.events] == expected
+            np.testing.assert_allclose(recording.read(0, trigger.size)[-1], trigger, atol=1e-3)
+
+
+def test_an_idle_level_of_high_bits_is_pointed_out():
+    noise = brain_like(1, 2000, SFREQ_HZ)[0]
+    status = 65280 + codes()
+    recording = array(noise, status, names=["A1", "Status"], trigger="Status")
+    assert "65280 may be the channel's idle level: --trigger Status:0xFF" in recording.notes[-1]
+    recording = array(noise, status, names=["A1", "Status"], trigger="Status:0xFF")
+    assert [event.text for event in recording.events] == ["1", "2", "3", "1"]
 
 
 def array(*channels, names, trigger=None):

@@ -102,6 +102,24 @@ def test_what_began_before_the_first_sample_or_in_a_gap_is_no_event_but_counted(
     assert (found, edge.n_unplaced) == ([], 1)
 
 
+def test_short_codes_with_one_zero_between_are_all_found_and_a_code_may_be_negative():
+    channel = pulses((1, 50, 1), (2, 52, 1), (3, 54, 30), (-1, 120, 20))
+    assert edges("TRIG", channel)[0] == [(50, "1"), (52, "2"), (54, "3"), (120, "-1")]
+
+
+def test_events_that_nobody_takes_are_counted_as_skipped():
+    skipped = []
+    codes = CodeQueue(SFREQ_HZ, lambda event, **fields: skipped.append((event, fields["events"])))
+    row = np.tile(pulses((1, 10, 5), n_samples=50), 60)
+    for start in range(0, 20 * row.size, row.size):
+        stamps = np.arange(start, start + row.size) / SFREQ_HZ
+        chunk = Chunk(np.zeros((0, row.size), np.float32), stamps, start)
+        codes.take(parse_trigger("TRIG", ["TRIG"]), row[np.newaxis], chunk)
+    assert len(codes.pull()) == 1000
+    assert {event for event, _ in skipped} == {"markers_skipped"}
+    assert sum(number for _, number in skipped) == 20 * 60 - 1000
+
+
 def test_bits_of_a_channel_and_the_16_of_biosemi_by_default():
     upper = 0x2A0000
     channel = upper + pulses((0x0101, 20, 30), (0x0200, 100, 30))
@@ -135,17 +153,22 @@ def test_a_value_that_is_missing_changes_no_code():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("TRIGG", "no channel 'TRIGG', there are TRIG, A:0xF; write it as TRIG, Status:0xFF"),
+        (
+            "TRIGG",
+            "no channel fits 'TRIGG': the channels are TRIG, A:0xF; write it as TRIG, Status",
+        ),
         ("TRIG,TRIG", "named twice"),
         ("TRIG:1.2.3", "'1.2.3' is no number"),
-        ("TRIG:high", "no channel 'TRIG:high'"),
-        ("", "no channel ''"),
+        ("TRIG:high", "no channel fits 'TRIG:high'"),
+        ("", "no channel fits ''"),
     ],
 )
 def test_what_is_no_trigger_is_one_line(text, message):
     with pytest.raises(SettingsError) as caught:
         parse_trigger(text, ["TRIG", "A:0xF"])
     assert message in str(caught.value)
+    assert parse_trigger("dc1:5", ["A1", "DC01"]).names == ("DC01",)
+    assert parse_trigger("DIN*", ["DIN1", "DIN2"]).names == ("DIN1", "DIN2")
     assert parse_trigger("A:0xF", ["TRIG", "A:0xF"]).names == ("A:0xF",)
 
 

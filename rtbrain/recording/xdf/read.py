@@ -71,7 +71,12 @@ def _montage(path: Path, stream: Stream, notes: list[str]) -> tuple[Montage, Tim
     }
     status = zip(names, (_text(node, "status") for node in nodes), strict=False)
     bad = tuple(name for name, text in status if text.lower() == "bad")
-    return montage, table.factors, {"unitless": table.unitless, "units": others, "bad": bad}
+    per_unit = dict(zip(names, table.factors.tolist(), strict=True))
+    return (
+        montage,
+        table.factors,
+        {"unitless": table.unitless, "units": others, "bad": bad, "microvolts": per_unit},
+    )
 
 
 def _text(node: Element, path: str) -> str:

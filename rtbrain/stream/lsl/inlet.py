@@ -11,7 +11,7 @@ import ctypes
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
 from rtbrain.stream.lsl.header import channel_texts, read_header, require_plausible_stream
-from rtbrain.stream.triggers import is_one_hot, marker_texts
+from rtbrain.stream.triggers import is_one_hot, marker_texts, parse_trigger
 from rtbrain.stream_names import same_rate
 from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import keep_codes, to_microvolts
@@ -164,6 +164,8 @@ class LslSource:
         Longest signal that waits here unread, s; older samples are then dropped.
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
+    trigger : str, optional
+        Channels whose numbers are codes, as `parse_trigger` reads them.
     counter : SampleCounter, optional
         That of the inlets before, so that losses between them are counted; by default a new one.
 
@@ -188,6 +190,7 @@ class LslSource:
         *,
         max_buffer_s: int = 30,
         scale: float = 1.0,
+        trigger: str | None = None,
         counter: SampleCounter | None = None,
     ) -> None:
         self._inlet: Any = make_inlet(found, max_buffer_s, pylsl.proc_none)
@@ -197,6 +200,10 @@ class LslSource:
         self.origin = header.origin
         self.notes = header.notes
         self._factors = keep_codes(self.montage.kinds, header.factors * scale)
+        if trigger is not None:
+            with suppress(SettingsError):  # the requirements refuse it
+                named = parse_trigger(trigger, self.montage.names).names
+                self._factors[self.montage.rows(named)] = 1.0
         n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))

@@ -76,7 +76,8 @@ class StreamQuery(Protocol):
 class LslStreamQuery:
     """The LSL stream that has every property which is not None.
 
-    `scale` is a factor on top of the header's units, for senders whose header is silent or wrong.
+    `scale` is a factor on top of the header's units, for senders whose header is silent or wrong;
+    `trigger` names channels whose numbers are codes, which nothing scales.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class LslStreamQuery:
         stream_type: str | None = None,
         source_id: str | None = None,
         scale: float = 1.0,
+        trigger: str | None = None,
     ) -> None:
         self._properties = stream_properties(name, stream_type, source_id)
-        self._scale = scale
+        self._scale, self._trigger = scale, trigger
         # One for good: what a new one sees in its first second depends on the load.
         self._watcher = StreamWatcher()
 
@@ -118,7 +120,7 @@ class LslStreamQuery:
 
     def connect(self, candidate: Candidate) -> LslSource:
         """Inlet of this very stream, its header read."""
-        return LslSource(candidate.handle, scale=self._scale)
+        return LslSource(candidate.handle, scale=self._scale, trigger=self._trigger)
 
 
 def _candidate(info: Any, seen_s: float = inf) -> Candidate:

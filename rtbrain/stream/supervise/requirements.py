@@ -117,7 +117,10 @@ class StreamRequirements:
         try:
             return None if self.trigger is None else parse_trigger(self.trigger, montage.names)
         except SettingsError as error:
-            raise StreamError(f"stream {stream}: {error}") from error
+            raise StreamError(
+                f"stream {stream}: {error}; the windows are cut at its codes: name its channel "
+                "with --trigger, or a marker stream with --markers"
+            ) from error
 
     def check_source(self, stream: str, source_id: str | None) -> None:
         """Refuse a sender with another source_id by a StreamError, before it is connected to."""
