@@ -1,5 +1,6 @@
 """Formats of recordings by the names of their files and folders: which reader opens each."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,10 @@ _PARTS = {
     **dict.fromkeys((".tev", ".tbk", ".tdx", ".tnt"), (".tsq",)),
     ".bin": (".meta",),
 }
-_POINTERS = (b"/annex/objects/", b"../../.git/annex/objects/", b"version https://git-lfs.github")
+# Of git-annex and git-lfs, and links as text, as Windows has them.
+_POINTER = re.compile(
+    rb"/annex/objects/|(\.\./)*\.git/annex/objects/|version https://git-lfs\.github"
+)
 
 
 def suffix_of(path: Path) -> str:
@@ -115,7 +119,7 @@ def format_of(path: Path) -> Format | None:
             f"{path}: a recording is one of {' '.join(_BY_SUFFIX)}, or a BIDS folder, got "
             f"{suffix or 'a file without suffix'}"
         )
-    if suffix == ".cnt" and _begins(path, b"RIFF", b"RF64"):
+    if suffix == ".cnt" and _beginning(path).startswith((b"RIFF", b"RF64")):
         return _ANT
     return _BY_SUFFIX[suffix]
 
@@ -134,7 +138,7 @@ def require_content(path: Path) -> None:
             target = str(part.readlink())
             if "annex" not in target:
                 raise RecordingError(f"{part} is a link to {target}, which is not there")
-        elif not (part.is_file() and _begins(part, *_POINTERS)):
+        elif not (part.is_file() and _POINTER.match(_beginning(part))):
             continue
         raise RecordingError(
             f"{part} is a link of git-annex or git-lfs whose content is not here: run "
@@ -151,9 +155,9 @@ def _whole(path: Path, suffix: str) -> Path | None:
     return next((there[other] for other in wanted if other in there), None)
 
 
-def _begins(path: Path, *magic: bytes) -> bool:
+def _beginning(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(64).startswith(magic)
+            return file.read(64)
     except OSError:
-        return False
+        return b""

@@ -16,7 +16,7 @@ from rtbrain.extras import load_extra
 from rtbrain.recording.formats import Format
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.types import CONTACT_KINDS, Floats, Montage, Times
-from rtbrain.units import microvolts_per
+from rtbrain.units import keep_codes, microvolts_per
 
 # A shorter pause is jitter of the recorder's stamps.
 _PAUSE_MS = 0.5
@@ -61,6 +61,11 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
     with parsing(path):
         chosen = _chosen(path, raw, name or None, notes)
         segments = list(range(raw.segment_count(0)))
+        if raw.block_count() > 1:
+            notes.append(
+                f"{path.name} holds {raw.block_count()} sessions: the first is read, name the "
+                "files of another to read that"
+            )
         if segment:
             if not segment.isdecimal() or int(segment) not in segments:
                 raise RecordingError(f"{path} has segments 0 to {segments[-1]}, got {segment!r}")
@@ -163,7 +168,7 @@ def _scales(stream: _Stream, notes: list[str]) -> tuple[Times, Times, tuple[str,
             f"the header gives no unit of voltage for {list_words(unitless)}: values are taken as "
             "microvolts"
         )
-    per = np.array([1.0 if unit is None else unit for unit in units])
+    per = keep_codes(stream.kinds, np.array([1.0 if unit is None else unit for unit in units]))
     factors = (per * stream.channels["gain"])[:, np.newaxis]
     return factors, (per * stream.channels["offset"])[:, np.newaxis], unitless
 

@@ -3,7 +3,7 @@
 Rübel et al. 2022, The Neurodata Without Borders ecosystem, eLife, doi:10.7554/eLife.78362
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rtbrain.errors import MontageError, RecordingError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
 from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import MICROVOLTS_PER_VOLT
+from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes
 
 _LABEL_COLUMNS = ("label", "channel_name", "electrode_name")
 _TEXT_COLUMNS = ("trial_type", "condition", "label", "stimulus", "event")
@@ -70,7 +70,7 @@ def _recording(path: Path, io: Any, nwb: Any, series: str | None) -> Recording:
     return Recording(
         montage,
         int(shape[0]),
-        _reader(path, chosen),
+        _reader(path, chosen, kinds),
         stamps,
         events=_events(nwb, begins_s),
         notes=tuple(notes),
@@ -141,12 +141,13 @@ def _positions(electrodes: Any, notes: list[str]) -> Floats | None:
     return positions
 
 
-def _reader(path: Path, series: Any) -> Callable[[int, int], Floats]:
+def _reader(path: Path, series: Any, kinds: Sequence[str]) -> Callable[[int, int], Floats]:
     n_channels = series.data.shape[1]
     volts = np.full((n_channels, 1), float(series.conversion))
     if series.channel_conversion is not None:
         volts *= np.asarray(series.channel_conversion[:], np.float64)[:, np.newaxis]
     offset = float(series.offset or 0.0)
+    factors = keep_codes(kinds, MICROVOLTS_PER_VOLT)[:, np.newaxis]
 
     def read(start: int, stop: int) -> Floats:
         try:
@@ -155,7 +156,7 @@ def _reader(path: Path, series: Any) -> Callable[[int, int], Floats]:
             raise RecordingError(
                 f"{path} is damaged at samples {start} to {stop}: {error}"
             ) from error
-        microvolts: Floats = ((raw * volts + offset) * MICROVOLTS_PER_VOLT).astype(np.float32)
+        microvolts: Floats = ((raw * volts + offset) * factors).astype(np.float32)
         return microvolts
 
     return read

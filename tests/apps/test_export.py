@@ -262,14 +262,37 @@ def test_a_file_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch, to, 
     assert not list(tmp_path.iterdir())
 
 
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_bids_recording_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeypatch):
     def full(_, header):
         header.with_suffix(".eeg").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    export_recording(recording_of(), tmp_path / "set", "bids", labels=BidsLabels(task="first"))
-    before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr("rtbrain.recording.export.bids.write_brainvision", full)
-    with pytest.raises(RecordingError, match="No space left"):
-        export_recording(recording_of(), tmp_path / "set", "bids", labels=BidsLabels(task="b"))
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    root = tmp_path / "set"
+    export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b", run="2"))
+    before = files_of(root)
+    with monkeypatch.context() as patched:
+        patched.setattr("rtbrain.recording.export.bids.write_brainvision", full)
+        with pytest.raises(RecordingError, match="No space left"):
+            export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b"))
+    assert files_of(root) == before
+    foreign = root / "sub-01" / "ieeg" / "sub-01_task-b_events.tsv"
+    foreign.write_text("of somebody else")
+    with pytest.raises(SettingsError, match=r"sub-01_task-b_events.tsv is there already"):
+        export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b"))
+    assert foreign.read_text() == "of somebody else"
+
+
+@EACH_FORMAT
+def test_a_source_that_breaks_on_the_way_leaves_no_part(to, tmp_path):
+    def broken(start, stop):
+        raise RecordingError("x.edf is truncated or damaged")
+
+    recording = Recording(recording_of().montage, N_SAMPLES, broken)
+    with pytest.raises(RecordingError, match="truncated or damaged"):
+        export_recording(recording, tmp_path / {"fif": "x_raw.fif"}.get(to, "x"), to, mains_hz=50.0)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "x" in path.name[:6]]
+    assert not list(tmp_path.rglob("*ieeg*.*"))

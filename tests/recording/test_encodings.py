@@ -135,6 +135,9 @@ def test_a_file_that_was_not_fetched_is_named_with_the_command(part, tmp_path):
     path.with_suffix(part).write_bytes(b"/annex/objects/SHA256E-s1--0.eeg\n")
     with pytest.raises(RecordingError, match="content is not here"):
         read_recording(path)
+    path.with_suffix(part).write_bytes(b"../../../../.git/annex/objects/a/b/SHA256E-s1--0.eeg")
+    with pytest.raises(RecordingError, match="content is not here"):
+        read_recording(path)
     os.remove(path.with_suffix(part))
     path.with_suffix(part).symlink_to("elsewhere")
     with pytest.raises(RecordingError, match="is a link to elsewhere, which is not there"):

@@ -108,6 +108,17 @@ def test_micromed_is_microvolts_with_triggers_and_notes(tmp_path):
 
 
 @pytest.mark.usefixtures("neo")
+def test_numbers_of_a_trigger_channel_stay_as_they_are(tmp_path):
+    content = bytearray(write_micromed(tmp_path / "x.TRC").read_bytes())
+    struct.pack_into("<6s", content, 2000 + 256 + 2, b"TRIG")
+    struct.pack_into("<h", content, 2000 + 256 + 34, 1)  # mV
+    (tmp_path / "x.TRC").write_bytes(content)
+    recording = read_recording(tmp_path / "x.TRC")
+    assert recording.montage.kinds == ("seeg", "seeg", "stim")
+    np.testing.assert_allclose(recording.read(0, 4000)[2], DATA[2] / 4, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("neo")
 def test_a_damaged_file_of_neo_is_one_line(tmp_path):
     whole = write_micromed(tmp_path / "a.trc").read_bytes()
     for kept in (0, 100, 180, 700, 2100):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.recording.bids import SPACE_AS_NAMED, entity
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
@@ -71,23 +71,26 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
     parts += [f"task-{labels.task}", f"run-{labels.run}" if labels.run else ""]
     stem = "_".join(filter(None, parts))
     header = place / f"{stem}_{modality}.vhdr"
-    if header.exists():
-        raise SettingsError(
-            f"{header} is there already and is not written over: pass another --out, --subject, "
-            "--session, --task or --run"
-        )
-    tables = _position_tables(content, place / placed, modality)
     texts = {f"{stem}_channels.tsv": _channels(content), f"{stem}_events.tsv": _events(content)}
     texts[f"{stem}_{modality}.json"] = _json(_sidecar(content, modality, labels.task, mains_hz))
+    tables = {place / name: text for name, text in texts.items()}
+    samples = [header.with_suffix(suffix) for suffix in (".vhdr", ".eeg", ".vmrk")]
+    if there := [path for path in (*samples, *tables) if path.exists()]:
+        raise SettingsError(
+            f"{there[0]} is there already and is not written over: pass another --out, --subject, "
+            "--session, --task or --run"
+        )
+    shared = _position_tables(content, place / placed, modality)  # by runs of a session
+    made = [*samples, *tables, *(path for path in shared if not path.exists())]
     try:
         place.mkdir(parents=True, exist_ok=True)
         _describe_dataset(root, labels.subject)
         write_brainvision(content, header)
-        for path, text in ({place / name: text for name, text in texts.items()} | tables).items():
+        for path, text in (tables | shared).items():
             path.write_text(text, encoding="utf-8")
-    except OSError:
-        for path in place.glob(f"{stem}_*"):  # a partial recording would pass for a whole one
-            path.unlink()
+    except (OSError, RecordingError):
+        for path in made:  # a partial recording would pass for a whole one
+            path.unlink(missing_ok=True)
         raise
     return header
 

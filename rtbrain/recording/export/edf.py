@@ -19,6 +19,7 @@ from rtbrain.types import TRIGGER_KIND, Floats, Times
 _MAX_RECORD = 20_000  # samples of a channel
 _LOWEST, _STEPS = -32768, 65535
 _LABEL_CHARS = 16
+_MAX_WASTED_BYTES = 2**20
 # Of a record that the samples do not fill; MNE-Python writes and reads the same.
 _FILLED = "BAD_ACQ_SKIP"
 
@@ -54,6 +55,12 @@ def write_edf(content: Content, out: Path) -> list[str]:
     texts = _annotations(marks, n_records, Decimal(duration))
     n_bytes = max(map(len, texts))
     n_bytes += n_bytes % 2
+    n_wasted = n_bytes * n_records - sum(map(len, texts))
+    if n_wasted > max(_MAX_WASTED_BYTES, 2 * len(names) * n_samples):
+        raise RecordingError(
+            f"EDF has the same room for events in each record, {n_bytes} characters in one of them "
+            f"would take {n_wasted / 2**20:.0f} MiB: export to bids, fif or xdf"
+        )
     scales, sensors = _scales(content), _sensors(content)
     with out.open("xb") as file:
         file.write(_header(content, scales, sensors, length, duration, n_records, n_bytes))
@@ -142,8 +149,14 @@ def _scales(content: Content) -> list[_Scale]:
     scales = []
     for row, unit in enumerate(content.units):
         least, most = float(low[row]), float(high[row])
-        if whole[row] and least >= _LOWEST and most <= _LOWEST + _STEPS:
-            scales.append(_Scale(unit, 1.0, str(_LOWEST), str(_LOWEST + _STEPS)))
+        if whole[row]:  # codes
+            if most - least > _STEPS:
+                raise RecordingError(
+                    f"EDF holds 16 bits, the codes of {montage.names[row]} go from {least:.0f} to "
+                    f"{most:.0f}: export to bids, fif or xdf"
+                )
+            lowest = _LOWEST if least >= _LOWEST and most <= _LOWEST + _STEPS else round(least)
+            scales.append(_Scale(unit, 1.0, str(lowest), str(lowest + _STEPS)))
             continue
         factor = 1.0
         if unit == "µV" and max(abs(least), abs(most)) >= 1e6:

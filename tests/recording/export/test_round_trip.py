@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import pyxdf
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.recording.export.bids import BidsLabels, labels_of
 from rtbrain.recording.export.edf import _record
 from rtbrain.recording.export.run import FORMATS, export_recording
@@ -197,3 +197,33 @@ def test_records_of_edf_give_the_rate(rate_hz, n_samples):
     length, duration = _record(rate_hz, n_samples)
     assert len(duration) <= 8
     assert length / float(duration) == pytest.approx(rate_hz, rel=1e-9)
+
+
+@pytest.mark.parametrize("codes", [(0, 65281), (65280, 65281, 130815), (-32768, 7, 32767)])
+def test_edf_keeps_codes_of_16_bits_wherever_they_begin(codes, tmp_path):
+    data = np.resize(codes, N_SAMPLES).astype(np.float32)[np.newaxis]
+    recording = Recording(
+        Montage(("TRIG",), ("stim",), 512.0), N_SAMPLES, lambda a, b: data[:, a:b]
+    )
+    path, _ = export_recording(recording, tmp_path / "x.edf", "edf")
+    np.testing.assert_array_equal(read_recording(path).read(0, N_SAMPLES), data)
+    np.testing.assert_array_equal(np.unique(edfio.read_edf(path).signals[0].data), np.unique(codes))
+
+
+def test_edf_refuses_codes_of_more_bits_and_events_that_take_more_room_than_the_signal(tmp_path):
+    data = np.resize([0, 70000], N_SAMPLES).astype(np.float32)[np.newaxis]
+    recording = Recording(
+        Montage(("TRIG",), ("stim",), 512.0), N_SAMPLES, lambda a, b: data[:, a:b]
+    )
+    with pytest.raises(RecordingError, match=r"codes of TRIG go from 0 to 70000: export to bids"):
+        export_recording(recording, tmp_path / "x.edf", "edf")
+    n_long = 512 * 120
+    long = Recording(
+        Montage(("A1",), ("seeg",), 512.0),
+        n_long,
+        lambda a, b: np.zeros((1, b - a), np.float32),
+        events=(Event(1.0, 0.0, "x" * 60_000),),
+    )
+    with pytest.raises(RecordingError, match=r"would take 7 MiB: export to bids"):
+        export_recording(long, tmp_path / "y.edf", "edf")
+    assert not list(tmp_path.iterdir())
