@@ -16,8 +16,9 @@ def find(name=None, stream_type=None, source_id=None, timeout_s=DEADLINE_S):
     return resolve_one(stream_properties(name, stream_type, source_id), timeout_s)
 
 
-def lsl_source(max_buffer_s=30, scale=1.0, counter=None, **called):
-    return LslSource(find(**called), max_buffer_s=max_buffer_s, scale=scale, counter=counter)
+def lsl_source(max_buffer_s=30, scale=1.0, counter=None, trigger=None, **called):
+    options = {"max_buffer_s": max_buffer_s, "scale": scale, "counter": counter}
+    return LslSource(find(**called), trigger=trigger, **options)
 
 
 def marker_source(**called):

@@ -248,3 +248,15 @@ def test_a_chunk_of_one_channel_is_not_overwritten_by_the_next(source_id, opened
     assert joined(ones)[0].all()
     source.close()
     sent.close()
+
+
+def test_the_numbers_of_a_trigger_channel_are_scaled_by_neither_unit_nor_factor(source_id, opened):
+    names, kinds = ("A1", "PORT", "TRIG"), ("seeg", "seeg", "stim")
+    info = new_info("sig", "EEG", 3, SFREQ_HZ, "float32", source_id)
+    describe_channels(info, names, kinds, ("millivolts",) * 3)
+    sent = pylsl.StreamOutlet(info)
+    source = opened(source_id=source_id, trigger="port:0xFF", scale=2.0)
+    sent.push_chunk(np.full((20, 3), 3, np.float32))
+    received, _ = joined(receive(source, 20))
+    np.testing.assert_array_equal(received[:, 0], [6000, 3, 3])
+    source.close()
