@@ -4,7 +4,9 @@ Garcia et al. 2014, Neo, https://doi.org/10.3389/fninf.2014.00010
 """
 
 import inspect
-from dataclasses import dataclass
+import io
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,15 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
     where the segments have no common time. Without it the stream with most contacts is taken.
     """
     rawio = load_extra("neo.rawio", "neo", f"{path.name}, a recording of {form.name},")
-    with parsing(path), capture_warnings("neo") as lines:
-        raw = _opened(getattr(rawio, form.parser), path)
-    notes = [f"{path.name}: {line}" for line in lines]
+    with ExitStack() as opened:
+        with parsing(path), capture_warnings("neo") as lines:
+            raw = _opened(getattr(rawio, form.parser), path, opened)
+        notes = [f"{path.name}: {line}" for line in lines]
+        recording = _recording(path, raw, stream, notes)
+        return replace(recording, closer=opened.pop_all().close)
+
+
+def _recording(path: Path, raw: Any, stream: str | None, notes: list[str]) -> Recording:
     name, _, segment = (stream or "").rpartition("@") if "@" in (stream or "") else (stream, "", "")
     with parsing(path):
         chosen = _chosen(path, raw, name or None, notes)
@@ -110,7 +118,7 @@ def read_neo(path: Path, form: Format, stream: str | None) -> Recording:
     )
 
 
-def _opened(rawio: Any, path: Path) -> Any:
+def _opened(rawio: Any, path: Path, opened: ExitStack) -> Any:
     """A parsed reader; readers of folders take the folder of a file that is named."""
     if rawio.rawmode == "one-dir":
         options: dict[str, Any] = {"dirname": str(path if path.is_dir() else path.parent)}
@@ -124,8 +132,17 @@ def _opened(rawio: Any, path: Path) -> Any:
     if path.suffix.lower() == ".ncs" and not path.is_dir():
         options["include_filenames"] = [path.name]
     raw = rawio(**options)
+    opened.callback(_close, raw)
     raw.parse_header()
     return raw
+
+
+def _close(raw: Any) -> None:
+    """Close the files that a reader of neo leaves to the garbage collector."""
+    for kept in vars(raw).values():
+        for file in kept.values() if isinstance(kept, dict) else [kept]:
+            if isinstance(file, io.IOBase):
+                file.close()
 
 
 def _chosen(path: Path, raw: Any, wanted: str | None, notes: list[str]) -> _Stream:

@@ -16,8 +16,6 @@ from tests.conftest import brain_like
 SFREQ_HZ = 2000
 NAMES = ("LA1", "LA2", "LA3")
 DATA = np.round(brain_like(3, 4000, SFREQ_HZ) * 4).astype(np.int16)  # quarters of microvolts
-# neo leaves its files to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 NEEDS_NEO = "is an extra: rtbrain[neo]"
 
 
@@ -93,6 +91,8 @@ def test_blackrock_is_what_mne_python_reads_with_its_pauses(tmp_path):
     np.testing.assert_array_equal(paused.read(900, 1100), recording.read(900, 1100))
     np.testing.assert_allclose(paused.stamps[999:1001] * SFREQ_HZ, [999, 1250])
     assert any("2 stretches with pauses" in note for note in paused.notes)
+    for one in (paused, recording, raw):
+        one.close()
 
 
 @pytest.mark.usefixtures("neo")
