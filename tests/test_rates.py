@@ -1,5 +1,8 @@
 """Recordings and streams of any rate: every recipe runs, and nearly equal rates go together."""
 
+from pathlib import Path
+
+import mne
 import numpy as np
 import pytest
 
@@ -123,3 +126,22 @@ def test_sessions_of_nearly_one_rate_are_fitted_together() -> None:
 def test_sessions_of_two_rates_are_refused_by_name() -> None:
     with pytest.raises(RtbrainError, match=r"recording 1 has 512 Hz, recording 2 1000 Hz"):
         rtbrain.fit([recording(512), recording(1000)], **QUICK)
+
+
+@pytest.mark.shared
+def test_seizures_of_a_dog_are_decoded_at_the_true_rate_of_its_implant(shared: Path) -> None:
+    file = shared / "data" / "canine-seizures" / "train_raw.fif"
+    raw = mne.io.read_raw_fif(file, preload=True, verbose="ERROR")
+    assert raw.info["sfreq"] == pytest.approx(399.609756, abs=2e-5)
+    # Whole seizures, each with what came before it.
+    sessions = [raw.copy().crop(*span) for span in ((18, 69), (125.2, 180.1))]
+    fitted = rtbrain.fit(
+        sessions,
+        classes=["interictal", "ictal"],
+        split="sessions",
+        n_permutations=0,
+        max_windows=300,
+    )
+    assert fitted.bundle.montage.sfreq_hz == raw.info["sfreq"]
+    assert any("no mains hum stands out" in note for note in fitted.notes)
+    assert fitted.scores["decoder"]["auc"] > 0.9

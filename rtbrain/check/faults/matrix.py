@@ -17,6 +17,7 @@ from rtbrain.check.faults.rows_hostile import HOSTILE_CASES
 from rtbrain.check.faults.rows_input import INPUT_CASES
 from rtbrain.check.faults.rows_network import NETWORK_CASES
 from rtbrain.check.faults.rows_processes import PROCESS_CASES
+from rtbrain.check.faults.rows_rates import RATE_CASES
 from rtbrain.check.faults.rows_recording import RECORDING_CASES
 from rtbrain.check.faults.rows_signal import SIGNAL_CASES
 from rtbrain.check.faults.rows_sources import SOURCE_CASES
@@ -36,6 +37,7 @@ ALL_CASES = (
     *INPUT_CASES,
     *EVENT_CASES,
     *FILE_CASES,
+    *RATE_CASES,
     *RECORDING_CASES,
     *SOURCE_CASES,
     *NETWORK_CASES,
@@ -208,6 +210,15 @@ FAULTS = {
     39: (
         "stream types iEEG, LFP, signal, none; units V, mV, nV, 0, -6, none, mixed",
         "contacts, in the same microvolts live and recorded; the amplitude is checked",
+    ),
+    40: (
+        "rates that are no whole number: 399.6098, 999.4121, 999.99, 2046.3 Hz",
+        "every recipe runs; nothing is resampled by a ratio that is off; decoders and sessions of "
+        "nearly one rate go together, others are refused",
+    ),
+    41: (
+        "mains of the other frequency",
+        "measured and removed by fit; reported live with both powers",
     ),
     42: (
         "the recorder records other streams than the one shown",
