@@ -108,6 +108,7 @@ def evaluate(
     ) as opened:
         (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
         bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
+        require_events(labels.classes or labels.events or (), opened_recording.events)
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
         require_events(labels.classes or labels.events or (), opened_recording.events)
