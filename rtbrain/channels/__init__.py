@@ -1,11 +1,12 @@
 """What a channel is, by its label, type and unit: used by every reader of files and streams."""
 
-from rtbrain.channels.kinds import assign_kinds, kind_of, left_out_note
+from rtbrain.channels.kinds import assign_kinds, kind_of, left_out_note, parse_kinds
 from rtbrain.channels.labels import (
     Matched,
     Place,
     complete_labels,
     find_labels,
+    is_glob,
     label_keys,
     match_labels,
     place_of,
@@ -21,10 +22,12 @@ __all__ = [
     "assign_kinds",
     "complete_labels",
     "find_labels",
+    "is_glob",
     "kind_of",
     "label_keys",
     "left_out_note",
     "match_labels",
+    "parse_kinds",
     "place_of",
     "places_of",
     "read_channels",

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rtbrain.channels.labels import Place, places_of, plain_label
+from rtbrain.channels.labels import Place, find_labels, places_of, plain_label
 from rtbrain.errors import list_words, plain_text
 from rtbrain.types import CONTACT_KINDS
 from rtbrain.units import microvolts_per
@@ -25,10 +25,11 @@ _KINDS = {
     }.items()
     for word in words.split()
 }
-# Of these a table knows more than a label: a file without a table calls everything EEG.
+# These are believed; a file without a table calls every channel EEG.
 _DECLARED = CONTACT_KINDS - {"eeg"}
 _NOT_STATED = frozenset({"", "n/a", "none", "unknown", "other"})
-# Non-contacts by label. In a run of four or more numbers, the second group names a shaft.
+# What is not a contact, by its label. MIC1 to MIC8 are a shaft all the same, DC1 to DC8 are inputs:
+# four numbers or more make a shaft of the words of `_UNLESS_RUN`, and of no others.
 _ALWAYS = {
     word: kind
     for kind, words in {
@@ -58,6 +59,7 @@ _UNLESS_RUN = {
 _RUN = 4
 # Nihon Kohden's polygraph inputs; elsewhere these are shafts.
 _POLYGRAPH = re.compile(r"pol[ _:-]*(e|bp\d{1,2}|)", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?<![ _.:/-])[ _.:/-]*(?:\d{1,3}|[lrxyzv]|[lr][la])?[+-]?$")
 _ANNOTATIONS = re.compile(r"^(?:edf|bdf)[ _]")
 _SCALP = re.compile(r"(fp|af|fc|cp|po|[fcpoint])z", re.IGNORECASE)
 
@@ -92,13 +94,13 @@ def assign_kinds(
     default : str, optional
         What is said of all channels at once, such as the type of an LSL stream.
     units : sequence of str or None, optional
-        Unit of each channel. A unit of another quantity than voltage is no contact's.
+        Unit of each channel. A contact has a unit of voltage.
 
     Returns
     -------
     kinds : tuple of str
     notes : tuple of str
-        One line that names channels recognised as no contacts.
+        One line that names the channels that were recognised as other than contacts.
     """
     places = places_of(labels)
     common = kind_of(default) or "eeg"
@@ -126,11 +128,26 @@ def assign_kinds(
 
 def left_out_note(labels: Sequence[str], why: str) -> str:
     """Note about channels that are recognised as no contacts."""
-    verb = "is no contact" if len(labels) == 1 else "are no contacts"
+    verb = "is not a contact" if len(labels) == 1 else "are not contacts"
     return (
-        f"{list_words([plain_text(label) for label in labels], 16)} {verb}, {why}: left out of "
-        "references and decoders; --channels or --kinds decide otherwise"
+        f"{list_words([plain_text(label) for label in labels], 16)} {verb} ({why}): left out of "
+        "references and decoders; --channels or --kinds of `rtbrain fit` overrides this"
     )
+
+
+def parse_kinds(
+    texts: Sequence[str], labels: Sequence[str], what: str
+) -> tuple[dict[str, str], list[str]]:
+    """Kinds by label of ``PATTERN=KIND``, as ``A*=seeg``; and the texts without ``=``."""
+    kinds: dict[str, str] = {}
+    others = []
+    for text in texts:
+        pattern, equals, kind = (part.strip() for part in text.rpartition("="))
+        if equals:
+            kinds |= dict.fromkeys(find_labels([pattern], labels, what), kind_of(kind) or "eeg")
+        else:
+            others.append(text)
+    return kinds, others
 
 
 def _foreign_units(units: Sequence[str | None]) -> list[bool]:
@@ -151,7 +168,7 @@ def _kind_by_label(
     plain = plain_label(label).casefold()
     first = re.split(r"[ _:/]", re.sub(r"^pol[ _:-]+", "", plain), maxsplit=1)[0]
     for text in (plain, first, _ANNOTATIONS.sub("", plain)):
-        stem = re.sub(r"[ _.:/-]*(\d{0,3}|[lrxyzv+-]|[lr][la])[+-]?$", "", text)
+        stem = _SUFFIX.sub("", text)
         for word in (text, stem):
             if word in _ALWAYS:
                 return _ALWAYS[word]

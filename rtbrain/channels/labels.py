@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import NamedTuple
 
 from rtbrain.errors import SettingsError, list_words, plain_text
@@ -14,15 +15,14 @@ _CHARACTERS = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
 )
 _PREFIX = re.compile(r"(?:[si]?eeg|ecog|lfp|dbs|pol)[ _:.-]+(?=.*[^\W\d_])", re.IGNORECASE)
+_SEPARATORS = "-/:_ "
 _REFERENCE = re.compile(
-    r"\s*[-/:_ ]+\s*(?:ref\d*|reference|avg?|aver(?:age)?|car|mean|com(?:mon)?|le|org|gnd|g[12]|"
-    r"m[12]|a1\W?a2|[afcpo]?[fcpo]z)$",
-    re.IGNORECASE,
+    r"ref\d*|reference|avg?|average|aver|car|mean|common|com|org|gnd", re.IGNORECASE
 )
-_PLACE = re.compile(r"(?P<stem>.*?)[_ .-]*(?P<number>\d{1,4})(?P<prime>'*)")
-_PAIR = re.compile(r"(?P<first>.*?\d+'*)\s*-\s*(?P<second>[^\W\d].*?\d+'*)")
-_COPY = re.compile(r"(?P<first>.*\d'*)-(?P<copy>\d{1,2})")
-_MAX_LABEL = 100  # of a hostile one, matching takes longer than its square
+# Inputs and places that serve as a reference: behind a hyphen, and of another shaft.
+_SECOND = re.compile(r"[gm][12]|a1\W?a2|le", re.IGNORECASE)
+_DIGITS = "0123456789"
+_MAX_LABEL = 100
 # So many labels with one second contact have it as their reference.
 _SHARED = 3
 
@@ -48,22 +48,18 @@ def places_of(labels: Sequence[str]) -> list[Place | None]:
     labels or more; else the label is a pair. ``A2-1`` repeats ``A2-0``, as MNE-Python writes it.
     """
     plain = [plain_label(label) for label in labels]
-    pairs = [_PAIR.fullmatch(text) for text in plain]
-    shared = Counter(pair["second"] for pair in pairs if pair)
-    copied = {found["first"] for text in plain if (found := _COPY.fullmatch(text))}
-    copied = {first for first in copied if f"{first}-0" in plain}
+    pairs = [_pair(text) for text in plain]
+    shared = Counter(pair[1] for pair in pairs if pair)
+    known = set(plain)
     places: list[Place | None] = []
     for text, pair in zip(plain, pairs, strict=True):
-        copy = _COPY.fullmatch(text)
+        first, _, number = text.rpartition("-")
         if pair:
-            place = _place(pair["first"])
-            is_pair = shared[pair["second"]] < _SHARED
-            places.append(place and place._replace(pair=is_pair))
-        elif copy and _place(copy["first"]):
-            place = _place(copy["first"])
-            number = int(copy["copy"])
-            again = copy["first"] in copied
-            places.append(place and place._replace(copy=number if again else 0, pair=not again))
+            place = _place(pair[0])
+            places.append(place and place._replace(pair=shared[pair[1]] < _SHARED))
+        elif number.isdecimal() and len(number) < 3 and (place := _place(first)):
+            again = f"{first}-0" in known
+            places.append(place._replace(copy=int(number) if again else 0, pair=not again))
         else:
             places.append(_place(text))
     return _told_apart(labels, places)
@@ -93,6 +89,7 @@ def place_of(label: str) -> Place | None:
     return places_of([label])[0]
 
 
+@lru_cache(8192)
 def plain_label(label: str) -> str:
     """Label without type, reference, marks and units: ``EEG A1-Ref`` is ``A1``."""
     label = label[:_MAX_LABEL]
@@ -102,20 +99,52 @@ def plain_label(label: str) -> str:
     for _ in range(2):
         text = _PREFIX.sub("", text, count=1) if _PREFIX.match(text) else text
     text = text.rstrip(".:+ ")
-    again = re.search(r"-\d{1,2}$", text)
-    stem = _REFERENCE.sub("", text[: again.start()] if again else text)
-    if again and stem != text[: again.start()]:  # 'A1-Ref-0'
-        return stem + again[0]
-    stem = _REFERENCE.sub("", text)
-    bare = re.fullmatch(r"(.*\d'*)\s*-\s*[^\W\d]*", stem)
-    return (bare[1] if bare else stem).strip() or text
+    body, again = text, ""
+    head, hyphen, tail = text.rpartition("-")
+    if hyphen and tail.isdecimal() and len(tail) < 3 and _without_reference(head) != head:
+        body, again = head, f"-{tail}"  # 'A1-Ref-0'
+    return _without_reference(body) + again or text
+
+
+def _without_reference(text: str) -> str:
+    """Label without its last part, where that is a reference: ``A1 - Ref``, ``A1_AVG``."""
+    at = max(text.rfind(separator) for separator in _SEPARATORS)
+    body, last = text[: at + 1].rstrip(_SEPARATORS), text[at + 1 :]
+    if at < 0 or not body:
+        return text
+    if _REFERENCE.fullmatch(last):
+        return body
+    numbered = body.rstrip("'")[-1:] in _DIGITS
+    if "-" not in text[len(body) : at + 1] or not numbered:
+        return text
+    if last.isalpha():
+        return body
+    place = _place(body)
+    second = _SECOND.fullmatch(last)
+    return body if second and place and not last.lower().startswith(place.shaft.lower()) else text
+
+
+def _pair(text: str) -> tuple[str, str] | None:
+    """Two contacts of a label such as ``A1-A2``."""
+    parts = text.split("-")
+    for n in range(1, len(parts)):
+        first, second = "-".join(parts[:n]).rstrip(), "-".join(parts[n:]).lstrip()
+        if second[:1].isalpha() and all(map(_is_numbered, (first, second))):
+            return first, second
+    return None
+
+
+def _is_numbered(text: str) -> bool:
+    return text.rstrip("'")[-1:] in _DIGITS and any(map(str.isalpha, text))
 
 
 def _place(text: str) -> Place | None:
-    found = _PLACE.fullmatch(text)
-    if not found or not any(letter.isalpha() for letter in found["stem"]):
+    body = text.rstrip("'")
+    stem = body.rstrip(_DIGITS)
+    number, prime = body[len(stem) :], text[len(body) :]
+    if not 0 < len(number) < 7 or not any(map(str.isalpha, stem)):
         return None
-    return Place(found["stem"].strip("_ -.") + found["prime"], int(found["number"]))
+    return Place(stem.strip("_ -.") + prime, int(number))
 
 
 def complete_labels(labels: Sequence[str], n_channels: int) -> tuple[tuple[str, ...], list[str]]:
@@ -223,7 +252,7 @@ def find_labels(patterns: Sequence[str], labels: Sequence[str], what: str) -> li
     found: dict[str, None] = {}
     plain = dict(zip(labels, label_keys(labels), strict=True))
     for pattern in patterns:
-        key = pattern if _is_glob(pattern) else label_keys([pattern])[0]
+        key = pattern if is_glob(pattern) else label_keys([pattern])[0]
         tries = (
             [label for label in labels if label == pattern],
             [label for label in labels if fnmatchcase(label, pattern)],
@@ -240,5 +269,6 @@ def find_labels(patterns: Sequence[str], labels: Sequence[str], what: str) -> li
     return [label for label in labels if label in found]
 
 
-def _is_glob(pattern: str) -> bool:
+def is_glob(pattern: str) -> bool:
+    """Whether a pattern names labels by ``*``, ``?`` or ``[...]``."""
     return any(letter in pattern for letter in "*?[")

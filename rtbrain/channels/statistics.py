@@ -1,4 +1,4 @@
-"""Channels that are no contacts, by what they measure."""
+"""Channels that are not contacts, by what they measure."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -199,9 +199,9 @@ FAULTS = {
         "reported",
     ),
     37: (
-        "channels that are no contacts (DC01, MIC, EKG, SpO2, TRIG) typed EEG",
+        "channels that are not contacts (DC01, MIC, EKG, SpO2, TRIG) typed EEG",
         "recognised by label, unit and measurement, left out and named; --channels, --exclude and "
-        "--kinds decide otherwise",
+        "--kinds override that",
     ),
     38: (
         "labels as clinics write them: EEG A1-Ref, POL A3, A'1, A1-G2, A02, doubled ones",

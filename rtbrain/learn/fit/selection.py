@@ -7,9 +7,11 @@ import numpy as np
 
 from rtbrain.channels import (
     find_labels,
+    is_glob,
     kind_of,
     left_out_note,
     match_labels,
+    parse_kinds,
     unlike_contacts,
 )
 from rtbrain.config import FitSettings, Recipe
@@ -52,7 +54,8 @@ def choose_channels(
     labels = list(dict.fromkeys(label for one in recordings for label in one.montage.names))
     kinds = _kinds(recordings, labels)
     usable = CONTACT_KINDS | _kinds_of(recipe)
-    chosen, bare = _overrides(settings, labels)
+    chosen, others = parse_kinds(settings.kinds or (), labels, "kinds")
+    bare = {kind_of(text) for text in others}
     devices = [label for label in labels if kinds[label] not in usable]
     kinds |= chosen
     wanted = [label for label in labels if kinds[label] in usable]
@@ -65,7 +68,7 @@ def choose_channels(
         named: set[str] = set()
         for pattern in settings.channels:
             found = find_labels([pattern], labels, "channels")
-            if "*" in pattern or "?" in pattern or "[" in pattern:
+            if is_glob(pattern):
                 found = [label for label in found if label in wanted] or found
             else:
                 exact |= set(found)
@@ -73,11 +76,9 @@ def choose_channels(
         wanted = [label for label in labels if label in named]
     out = {*find_labels(settings.exclude, labels, "exclude"), target}
     bad = {label for one in recordings for label in one.bad}
-    if refused := sorted(bad & exact - out):
-        raise RecordingError(
-            f"channels: {', '.join(refused)}: marked as bad in the recording; leave them out, or "
-            "correct its marks"
-        )
+    if anyway := sorted(bad & exact - out):
+        on_note(f"marked as bad and used, as channels names them: {list_words(anyway, 16)}")
+        bad -= exact
     wanted = [label for label in wanted if label not in out | bad]
     wanted = _shared(names, recordings, wanted, on_note)
     if settings.channels is None and not bare:
@@ -107,8 +108,13 @@ def _renamed(
         return recording
     on_note(f"labels differ between sessions and were matched: {list_words(differ, 8)}")
     names = tuple(matched.get(name, name) for name in own)
-    bad = tuple(matched.get(name, name) for name in recording.bad)
-    return replace(recording, montage=replace(recording.montage, names=names), bad=bad)
+    bad, unitless = (
+        tuple(matched.get(name, name) for name in few)
+        for few in (recording.bad, recording.unitless)
+    )
+    units = {matched.get(name, name): unit for name, unit in recording.units.items()}
+    montage = replace(recording.montage, names=names)
+    return replace(recording, montage=montage, bad=bad, unitless=unitless, units=units)
 
 
 def _with_kinds(recording: Recording, kinds: dict[str, str]) -> Recording:
@@ -134,19 +140,6 @@ def _kinds_of(recipe: Recipe) -> set[str]:
     """Kinds that a recipe names."""
     picks = [step.pick for step in recipe.signal if step.pick is not None]
     return {kind_of(kind) for pick in picks for kind in pick.kinds or ()}
-
-
-def _overrides(settings: FitSettings, labels: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-    """Kinds by label of ``PATTERN=KIND``, and the kinds to use."""
-    chosen: dict[str, str] = {}
-    bare: set[str] = set()
-    for text in settings.kinds or ():
-        pattern, equals, kind = (part.strip() for part in text.rpartition("="))
-        if equals:
-            chosen |= dict.fromkeys(find_labels([pattern], labels, "kinds"), kind_of(kind) or "eeg")
-        else:
-            bare.add(kind_of(kind))
-    return chosen, bare
 
 
 def _shared(
@@ -226,7 +219,7 @@ def weight_warnings(
     if devices:
         on_them = [any(name in label for name in devices) for label in filtered.names]
         warnings.append(
-            f"the decoder reads channels that are no contacts: {list_words(devices, 8)}, with "
+            f"the decoder reads channels that are not contacts: {list_words(devices, 8)}, with "
             f"{share[on_them].sum():.0%} of the weight; references spread them to the others"
         )
     top = int(share.argmax())

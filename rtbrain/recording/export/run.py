@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import mne
 import numpy as np
 
-from rtbrain.channels import find_labels, kind_of
+from rtbrain.channels import parse_kinds
 from rtbrain.errors import MontageError, RecordingError, SettingsError, list_words, one_line
 from rtbrain.files import claimed
 from rtbrain.mne_info import mni_to_head
@@ -126,12 +126,10 @@ def _write(
 
 def _with_kinds(recording: Recording, kinds: Sequence[str]) -> Recording:
     names = recording.montage.names
-    of = dict(zip(names, recording.montage.kinds, strict=True))
-    for text in kinds:
-        pattern, equals, kind = (part.strip() for part in text.rpartition("="))
-        if not (equals and kind_of(kind)):
-            raise SettingsError(f"--kinds {text}: expected LABELS=KIND, as A*=seeg")
-        of |= dict.fromkeys(find_labels([pattern], names, "--kinds"), kind_of(kind))
+    of, others = parse_kinds(kinds, names, "--kinds")
+    if others:
+        raise SettingsError(f"--kinds {others[0]}: expected LABELS=KIND, as A*=seeg")
+    of = dict(zip(names, recording.montage.kinds, strict=True)) | of
     return replace(recording, montage=replace(recording.montage, kinds=tuple(of.values())))
 
 

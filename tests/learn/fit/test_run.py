@@ -192,7 +192,7 @@ def test_a_decoder_that_reads_a_microphone_says_so_and_by_default_none_does() ->
     data = np.vstack([brain_like(7, state.size, rate_hz), mic])
     events = [(2.0 * number, ("rest", "go")[number % 2]) for number in range(seconds // 2)]
     recording = rtbrain.read((data, rate_hz, names), events=events)
-    assert recording.notes[0].startswith("MIC is no contact")
+    assert recording.notes[0].startswith("MIC is not a contact")
     recipe = {
         "mode": "linear",
         "signal": [{"reference": "laplacian"}, {"resample_hz": 1024}],
@@ -209,7 +209,7 @@ def test_a_decoder_that_reads_a_microphone_says_so_and_by_default_none_does() ->
     told = rtbrain.fit(recording, recipe=recipe, channels=["A*", "MIC"], **options)
     assert told.bundle.montage.names == (*names[:6], "MIC")
     assert "used as contacts, as the settings say: MIC" in told.notes
-    assert "reads channels that are no contacts: MIC" in told.report["warnings"][0]
+    assert "reads channels that are not contacts: MIC" in told.report["warnings"][0]
     assert "WARNING" in repr(told.scores)
 
 

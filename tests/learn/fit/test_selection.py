@@ -38,7 +38,7 @@ def choose(*recordings: Recording, **settings) -> tuple[Montage, list[str]]:
 def test_what_is_no_contact_by_label_is_not_fitted_on_unless_it_is_named() -> None:
     devices = ("DC01", "MIC", "EKG")
     one = recording((*CONTACTS, *devices), tuple(DATA[:3]))
-    assert one.notes[0].startswith("DC01, MIC, EKG are no contacts")
+    assert one.notes[0].startswith("DC01, MIC, EKG are not contacts")
     assert choose(one)[0].names == CONTACTS
     montage, notes = choose(one, channels=("A*", "DC01"))
     assert montage.names == (*CONTACTS[:4], "DC01")
@@ -84,7 +84,7 @@ def test_what_measures_no_brain_is_left_out_by_name(device: np.ndarray, reason: 
     montage, notes = choose(one)
     assert montage.names == CONTACTS
     assert len(notes) == 1
-    assert notes[0].startswith("B5 is no contact, it ")
+    assert notes[0].startswith("B5 is not a contact (it ")
     assert reason in notes[0]
     assert choose(one, kinds=("B5=seeg",))[0].names[-1] == "B5"
 
@@ -130,11 +130,12 @@ def test_sessions_that_write_their_labels_differently_are_matched() -> None:
     assert notes[0].startswith("labels differ between sessions and were matched: ")
 
 
-def test_bad_contacts_are_left_out_and_may_not_be_named() -> None:
+def test_bad_contacts_are_left_out_unless_they_are_named() -> None:
     one = replace(recording(), bad=("A2",))
     assert "A2" not in choose(one, channels=("A*",))[0].names
-    with pytest.raises(RecordingError, match="A2: marked as bad in the recording; leave"):
-        choose(one, channels=("A2",))
+    montage, notes = choose(one, channels=("A2", "A3"))
+    assert montage.names == ("A2", "A3")
+    assert notes == ["marked as bad and used, as channels names them: A2"]
 
 
 def test_a_recording_without_contacts_lists_what_it_has() -> None:
@@ -151,6 +152,6 @@ def test_a_decoder_whose_weight_lies_on_one_channel_or_that_reads_devices_says_s
         "80% of the weight lies on one channel, A3: "
     )
     assert weight_warnings([one], montage, montage, np.ones(8)) == [
-        "the decoder reads channels that are no contacts: DC01, DC02, with 25% of the weight; "
+        "the decoder reads channels that are not contacts: DC01, DC02, with 25% of the weight; "
         "references spread them to the others"
     ]
