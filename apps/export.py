@@ -62,16 +62,15 @@ def command(
     """Write a recording anew, without names or dates; nothing is written over."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     opened = read(recording, sfreq_hz=sfreq, stream=stream, scale=scale)
-    source = Path(recording)
     try:
         for note in (*opened.notes, *filter(None, [amplitude_note(opened)])):
             console.print(printable(note))
         written, notes = export_recording(
             opened,
-            out or default_export_path(source, to.value),
+            out or default_export_path(Path(recording), to.value),
             to.value,
             bad=names_of(bad, "--bad") or (),
-            labels=labels_of(source, opened, subject=subject, session=session, task=task, run=run),
+            labels=labels_of(opened, subject=subject, session=session, task=task, run=run),
             space=space,
             kinds=names_of(kinds, "--kinds") or (),
             ascii_labels=ascii_labels,

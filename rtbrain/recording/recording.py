@@ -41,8 +41,8 @@ class Recording:
     regular. `events` are by onset, `notes` what the user should know about the file, one line each.
     Channels in `bad` are marked so by the file and read like the others; those in `unitless` have
     no unit of voltage there, their numbers are taken as microvolts; `units` are those of the
-    numbers of channels that are no contacts, where they are known. `subject` and `session` are
-    labels in the file's name; empty without one.
+    numbers of channels that are no contacts, where they are known. `subject`, `session`,
+    `task` and `run` are labels in the file's name; empty without one.
     """
 
     montage: Montage
@@ -55,6 +55,8 @@ class Recording:
     bad: tuple[str, ...] = ()
     subject: str = ""
     session: str = ""
+    task: str = ""
+    run: str = ""
     unitless: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     microvolts: Mapping[str, float] = field(default_factory=dict)  # per unit of the header

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.recording.bids import SPACE_AS_NAMED, entity
+from rtbrain.recording.bids import SPACE_AS_NAMED
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
 from rtbrain.recording.recording import Recording, read_rows
@@ -36,10 +36,9 @@ class BidsLabels(NamedTuple):
     run: str = ""
 
 
-def labels_of(source: Path, recording: Recording, **given: str | None) -> BidsLabels:
-    """Labels that are given, else those of the recording and its file's name."""
-    known = {"subject": recording.subject, "session": recording.session}
-    known |= {"task": entity(source, "task"), "run": entity(source, "run")}
+def labels_of(recording: Recording, **given: str | None) -> BidsLabels:
+    """Labels that are given, else those of the recording."""
+    known = {key: str(getattr(recording, key)) for key in BidsLabels._fields}
     known = {key: "".join(filter(str.isalnum, text)) for key, text in known.items()}
     default = BidsLabels()
     # A label that is given as empty is left out.

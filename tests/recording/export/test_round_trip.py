@@ -184,11 +184,12 @@ def test_kinds_are_those_that_are_given(tmp_path):
 
 
 def test_labels_of_bids_are_those_of_the_source_unless_given(tmp_path):
-    recording = recording_of(subject="p7", session="night")
-    source = tmp_path / "sub-p7_ses-night_task-sleep_run-02_ieeg.vhdr"
-    assert labels_of(source, recording) == BidsLabels("p7", "night", "sleep", "02")
-    assert labels_of(source, recording, session="", task="rest").session == ""
-    assert labels_of(tmp_path / "x.edf", recording_of()) == BidsLabels("01", "", "decoding", "")
+    named = BidsLabels("p7", "night", "sleep", "02")
+    export_recording(recording_of(), tmp_path / "set", "bids", labels=named)
+    source = read_recording(tmp_path / "set")
+    assert labels_of(source) == named
+    assert labels_of(source, session="", task="rest") == BidsLabels("p7", "", "rest", "02")
+    assert labels_of(recording_of()) == BidsLabels("01", "", "decoding", "")
 
 
 @pytest.mark.parametrize("n_samples", [512, 513, 3001])
