@@ -15,6 +15,7 @@ from typing import NamedTuple
 from rtbrain.channels import assign_kinds, complete_labels
 from rtbrain.errors import RecordingError, list_words, plain_text
 from rtbrain.files import decode_text
+from rtbrain.stream_names import MAX_CHANNELS
 from rtbrain.types import CONTACT_KINDS
 
 _SENSOR = re.compile(
@@ -22,6 +23,7 @@ _SENSOR = re.compile(
 )
 _SENSOR_CHARS = 80
 _EDF_HEADER = 256
+ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
 _TAG = struct.Struct(">iiii")
 _CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
 _CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
@@ -55,8 +57,8 @@ def require_bounded(path: Path) -> None:
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         if suffix in {".edf", ".bdf"}:
-            count = file.read(_EDF_HEADER)[252:256].strip()
-            if count.isdigit() and _EDF_HEADER * (int(count) + 1) > n_bytes:
+            count = _field(file.read(_EDF_HEADER)[252:256]).strip()
+            if count.isdecimal() and _EDF_HEADER * (int(count) + 1) > n_bytes:
                 raise RecordingError(
                     f"{path} has {n_bytes} bytes, less than the header of {int(count)} channels: "
                     "it is truncated or foreign"
@@ -76,6 +78,13 @@ def require_bounded(path: Path) -> None:
             file.seek(at)
 
 
+def require_plausible_count(path: Path, text: str) -> None:
+    """Refuse a header of BrainVision whose number of channels no amplifier has."""
+    count = _value(text, "NumberOfChannels")
+    if count.isdecimal() and (len(count) > 6 or int(count) > MAX_CHANNELS):
+        raise RecordingError(f"{path} has {count:.20} channels: expected at most {MAX_CHANNELS}")
+
+
 @contextmanager
 def readable_header(path: Path, notes: list[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """A header of BrainVision that MNE-Python reads, for as long as it opens it, and its labels.
@@ -84,6 +93,7 @@ def readable_header(path: Path, notes: list[str]) -> Iterator[tuple[Path, tuple[
     the data file was renamed along with the header.
     """
     text, encoding = decode_text(path.read_bytes())
+    require_plausible_count(path, text)
     section = _CHANNELS.search(text)
     found = _CHANNEL.findall(section[1]) if section else []
     labels = tuple(label.replace("\\1", ",").strip() for _, label in found)
@@ -155,6 +165,38 @@ def _marker_text(header: str, path: Path) -> str | None:
     return None if fits else _CODEPAGE.sub(r"\1UTF-8", text)
 
 
+class EdfHeader(NamedTuple):
+    """Fields of an EDF or BDF header, those of each signal as they are."""
+
+    record_s: float
+    labels: list[bytes]
+    sensors: list[bytes]
+    units: list[bytes]
+    per_record: list[int]  # samples
+    sample_bytes: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Its own length."""
+        return _EDF_HEADER * (len(self.labels) + 1)
+
+
+def read_edf_header(path: Path) -> EdfHeader:
+    """Header of an EDF or BDF file; a RecordingError where there is none."""
+    with path.open("rb") as file:
+        try:
+            fixed = file.read(_EDF_HEADER)
+            n, record_s = int(_field(fixed[252:256])), float(_field(fixed[244:252]))
+            fields = file.read(_EDF_HEADER * n)
+            per_record = [int(_field(fields[216 * n + 8 * i :][:8])) for i in range(n)]
+        except ValueError as error:
+            raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
+    labels = [fields[16 * i : 16 * i + 16] for i in range(n)]
+    sensors = [fields[16 * n + 80 * i :][:80] for i in range(n)]
+    units = [fields[96 * n + 8 * i :][:8] for i in range(n)]
+    return EdfHeader(record_s, labels, sensors, units, per_record, 3 if fixed[0] == 255 else 2)
+
+
 def choose_rate(
     path: Path, stream: str | None, notes: list[str]
 ) -> tuple[list[int], tuple[str, ...], tuple[Sensor, ...]]:
@@ -164,18 +206,9 @@ def choose_rate(
     begins. Of several rates that of `stream` is taken, such as ``100 Hz``, else that of most
     contacts, of equally many the higher one. Numbers do not count channels of annotations.
     """
-    with path.open("rb") as file:
-        try:
-            header = file.read(_EDF_HEADER)
-            n_channels, record_s = int(_field(header[252:256])), float(_field(header[244:252]))
-            header = file.read(_EDF_HEADER * n_channels)
-            labels = [header[16 * i : 16 * i + 16] for i in range(n_channels)]
-            sensors = [header[16 * n_channels + 80 * i :][:80] for i in range(n_channels)]
-            units = [header[96 * n_channels + 8 * i :][:8] for i in range(n_channels)]
-            counts = [header[216 * n_channels + 8 * i :][:8] for i in range(n_channels)]
-            per_record = [int(_field(count)) for count in counts]
-        except ValueError as error:
-            raise RecordingError(f"{path} has no EDF header: it is truncated or foreign") from error
+    header = read_edf_header(path)
+    record_s = header.record_s
+    columns = (header.labels, header.sensors, header.units, header.per_record)
     signals = [
         (
             label.decode("latin-1").strip("\0 "),
@@ -183,8 +216,8 @@ def choose_rate(
             unit.decode("latin-1").strip(),
             count,
         )
-        for label, sensor, unit, count in zip(labels, sensors, units, per_record, strict=True)
-        if not label.startswith((b"EDF Annotations", b"BDF Annotations"))
+        for label, sensor, unit, count in zip(*columns, strict=True)
+        if not label.startswith(ANNOTATIONS)
     ]
     rows_of: dict[int, list[int]] = {}
     for row, (*_, count) in enumerate(signals):

@@ -6,7 +6,7 @@ hold annotations where samples are missing. https://www.edfplus.info/specs/edfpl
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -17,10 +17,11 @@ import numpy as np
 
 from rtbrain.errors import list_words
 from rtbrain.files import decode_text
+from rtbrain.recording.headers import ANNOTATIONS, read_edf_header
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats, Ints, Mask, Times
 
-_EDF_HEADER = 256
+_MOST_DRIFT = 0.01  # of a record
 _TAL = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\x00]*)\x00")
 _ONSET = re.compile(rb"\s*[+-]?\d+(?:\.(\d*))?[\x14\x15]")
 # Samples of these spans are in the file, but were never recorded.
@@ -48,25 +49,17 @@ def read_records(path: Path, names: tuple[str, ...], notes: list[str]) -> EdfRec
 
     `names` are the channels, which an annotation may name behind ``@@``.
     """
+    header = read_edf_header(path)
+    ends = np.cumsum(header.per_record, dtype=np.int64) * header.sample_bytes
+    places = [
+        (int(end) - count * header.sample_bytes, count * header.sample_bytes)
+        for label, count, end in zip(header.labels, header.per_record, ends, strict=True)
+        if label.startswith(ANNOTATIONS) and count > 0
+    ]
+    if not places or min(header.per_record) < 0 or not 0 < header.record_s < math.inf:
+        return None
+    first, n_bytes = header.n_bytes, int(ends[-1])
     with path.open("rb") as file:
-        header = file.read(_EDF_HEADER)
-        try:
-            n_signals, length_s = int(header[252:256]), float(header[244:252])
-            signals = file.read(_EDF_HEADER * n_signals)
-            labels = [signals[16 * i : 16 * i + 16] for i in range(n_signals)]
-            counts = [int(signals[216 * n_signals + 8 * i :][:8]) for i in range(n_signals)]
-        except ValueError:
-            return None
-        width = 3 if header[:1] == b"\xff" else 2
-        ends = np.cumsum(counts, dtype=np.int64) * width
-        places = [
-            (int(end) - count * width, count * width)
-            for label, count, end in zip(labels, counts, ends, strict=True)
-            if label.startswith((b"EDF Annotations", b"BDF Annotations")) and count > 0
-        ]
-        if not places or min(counts) < 0 or not 0 < length_s < math.inf:
-            return None
-        first, n_bytes = _EDF_HEADER * (n_signals + 1), int(ends[-1])
         starts: list[float] = []
         found_at: list[tuple[float, float]] = []
         raw_texts: list[bytes] = []
@@ -85,16 +78,30 @@ def read_records(path: Path, names: tuple[str, ...], notes: list[str]) -> EdfRec
                     decimals = max(decimals, len(found[1] or b"") if found else 0)
     if not starts or not math.isfinite(starts[0]):
         return None
-    joined, encoding = decode_text(b"\0".join(raw_texts))
-    if encoding != "utf-8":
-        notes.append(f"the annotations of {path.name} are no UTF-8: read as {encoding}")
     events = []
-    for (onset_s, duration_s), text in zip(found_at, joined.split("\0"), strict=False):
+    texts = _decoded(path.name, raw_texts, notes)
+    for (onset_s, duration_s), text in zip(found_at, texts, strict=True):
         before, _, channel = text.rpartition("@@")
         told = before if channel in names else text
         events.append(Event(onset_s - starts[0], duration_s, told))
     in_order = tuple(sorted(events, key=lambda event: event.onset_s))
-    return EdfRecords(np.array(starts) - starts[0], length_s, 10.0**-decimals, in_order)
+    begun_s = np.array(starts) - starts[0]
+    return EdfRecords(begun_s, header.record_s, 10.0**-decimals, in_order)
+
+
+def _decoded(name: str, raw_texts: list[bytes], notes: list[str]) -> list[str]:
+    """Texts, those that are no UTF-8 by the one encoding that fits them together."""
+    odd = []
+    for raw in raw_texts:
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            odd.append(raw)
+    _, encoding = decode_text(b"\n".join(odd))
+    if odd:
+        notes.append(f"{len(odd)} annotations of {name} are no UTF-8: read as {encoding}")
+    others = set(odd)
+    return [raw.decode(encoding if raw in others else "utf-8", "replace") for raw in raw_texts]
 
 
 def _annotations(block: bytes) -> Iterator[tuple[float, float, bytes]]:
@@ -111,13 +118,17 @@ def with_pauses(recording: Recording, path: Path, records: EdfRecords | None) ->
     """
     notes: list[str] = []
     rate_hz, n_samples = recording.montage.sfreq_hz, recording.n_samples
-    pauses = {} if records is None else _between_records(path.name, records, rate_hz, notes)
+    pauses: dict[int, float] = {}
     kept: tuple[Event, ...] = recording.events
     skipped = np.zeros(0, np.bool_)
+    if records is not None:
+        pauses, to_samples = _between_records(path.name, records, rate_hz, notes)
+        if pauses or kept is records.events:
+            kept = tuple(replace(one, onset_s=to_samples(one.onset_s)) for one in kept)
     by_clock = bool(pauses)
     if not by_clock:
         pauses = _between_segments(path, rate_hz, notes) if path.suffix.lower() == ".vhdr" else {}
-        kept, skipped = _annotated(recording, pauses)
+        kept, skipped = _annotated(kept, n_samples, rate_hz, pauses)
     # What is not above half a sample is none; a length that is not stated is NaN.
     pauses = {
         at: pause_s
@@ -175,11 +186,18 @@ def with_pauses(recording: Recording, path: Path, records: EdfRecords | None) ->
 
 def _between_records(
     name: str, records: EdfRecords, rate_hz: float, notes: list[str]
-) -> dict[int, float]:
-    """Pauses by the first sample after each, s."""
+) -> tuple[dict[int, float], Callable[[float], float]]:
+    """Pauses by the first sample after each, s, and what brings times of the clock to the samples.
+
+    The clock may run at another speed than the samples: only what differs from most is a pause.
+    """
     starts_s, length_s = records.starts_s, records.length_s
     stated = np.flatnonzero(np.isfinite(starts_s))
-    late_s = np.diff(starts_s[stated]) - np.diff(stated) * length_s
+    steps = np.diff(stated)
+    late_s = np.diff(starts_s[stated]) - steps * length_s
+    drift_s = float(np.median(late_s / steps)) if steps.size else 0.0
+    if abs(drift_s) < _MOST_DRIFT * length_s:
+        late_s -= drift_s * steps
     # A time that is rounded differs from the sum of the lengths by its last digit.
     exact = abs(length_s / records.resolution_s - round(length_s / records.resolution_s)) < 1e-6
     tolerance_s = 0.5 / rate_hz + (0.0 if exact else records.resolution_s)
@@ -189,10 +207,17 @@ def _between_records(
             f"{name}: {n_back} records began before the one in front of them had ended, by their "
             "own times: records are taken to follow one another, and pauses are not known"
         )
-        return {}
-    after = np.flatnonzero(late_s > tolerance_s)
+        return {}, float
+    late_s[late_s <= tolerance_s] = 0
+    begun_s = stated * length_s + np.append(0.0, np.cumsum(late_s))
     n_each = round(length_s * rate_hz)
-    return {int(stated[row + 1]) * n_each: float(late_s[row]) for row in after}
+    pauses = {int(stated[row + 1]) * n_each: float(late_s[row]) for row in np.flatnonzero(late_s)}
+
+    def moved(time_s: float) -> float:
+        record = max(0, int(np.searchsorted(starts_s[stated], time_s, side="right")) - 1)
+        return float(begun_s[record] + time_s - starts_s[stated[record]])
+
+    return pauses, moved
 
 
 def _between_segments(path: Path, rate_hz: float, notes: list[str]) -> dict[int, float]:
@@ -229,12 +254,13 @@ def _date(marker: bytes) -> datetime | None:
         return None
 
 
-def _annotated(recording: Recording, pauses: dict[int, float]) -> tuple[tuple[Event, ...], Mask]:
+def _annotated(
+    events: Sequence[Event], n_samples: int, rate_hz: float, pauses: dict[int, float]
+) -> tuple[tuple[Event, ...], Mask]:
     """Take pauses out of the events; bool [n_samples] is true where samples were not recorded."""
-    rate_hz, n_samples = recording.montage.sfreq_hz, recording.n_samples
     kept = []
     skipped = np.zeros(0, np.bool_)
-    for event in recording.events:
+    for event in events:
         text = event.text.strip().lower()
         # EEGLAB puts a seam half a sample before the sample after it.
         at = math.ceil(max(-1.0, min(event.onset_s * rate_hz, n_samples)) - 0.25)

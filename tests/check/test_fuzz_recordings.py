@@ -50,6 +50,14 @@ def test_a_brainvision_header_that_counts_other_channels_than_it_lists_is_refuse
         read_first(tmp_path, files)
 
 
+def test_a_brainvision_header_of_a_billion_channels_is_refused(tmp_path):
+    files = dict(brainvision_files(tmp_path)[0])
+    header = files["one.vhdr"].replace(b"NumberOfChannels=3", b"NumberOfChannels=2147483647")
+    (tmp_path / "one.vhdr").write_bytes(header)
+    with pytest.raises(RecordingError, match="has 2147483647 channels: expected at most"):
+        read_first(tmp_path, {"one.vhdr": b""})
+
+
 @pytest.mark.parametrize("name", [b"\xaf" * 12, None])
 def test_a_checkpoint_whose_archive_is_damaged_is_refused(name, tmp_path):
     whole = bytearray(checkpoint_files(tmp_path)[0]["one.pth"])

@@ -101,6 +101,33 @@ def test_records_that_follow_one_another_hold_no_pause(starts, decimals, tmp_pat
     assert any("began before" in note for note in recording.notes) == (not np.any(starts))
 
 
+def test_short_annotations_of_any_encoding_stay_apart(tmp_path):
+    path = tmp_path / "short.edf"
+    told = [(0.1 * k, 0, text.encode()) for k, text in enumerate("123")]
+    told += [(1.5, 0, "Début".encode()), (2.5, 0, "über".encode("latin-1"))]
+    path.write_bytes(edf_bytes(range(10), told, plus="EDF+C"))
+    recording = read_recording(path)
+    assert [event.text for event in recording.events] == ["1", "2", "3", "Début", "über"]
+    assert any("1 annotations of short.edf are no UTF-8" in note for note in recording.notes)
+
+
+def test_a_header_whose_numbers_end_by_zeros_keeps_its_pause(tmp_path):
+    path = tmp_path / "zeros.edf"
+    whole = edf_bytes([*range(5), *range(36, 41)])
+    path.write_bytes(whole[:252] + b"3\0\0\0" + whole[256:])
+    assert gaps_of(read_recording(path)) == ({1000: 31 * 200}, 2000)
+
+
+def test_a_clock_that_drifts_is_no_pause_and_events_keep_their_samples(tmp_path):
+    path = tmp_path / "drift.edf"
+    starts = np.arange(10) * 1.006  # by more than a sample a record
+    starts[6:] += 31
+    path.write_bytes(edf_bytes(starts, [(round(starts[8] + 0.5, 6), 0, b"go")]))
+    recording = read_recording(path)
+    assert gaps_of(recording) == ({1200: 6200}, 2000)
+    assert recording.events[0].onset_s == pytest.approx(8.5 + 31, abs=1e-5)
+
+
 def brainvision(folder, segments):
     """A file whose marker file has these segments: position from 1, and a date or nothing."""
     pybv.write_brainvision(

@@ -33,6 +33,7 @@ from rtbrain.units import microvolts_per, parse_position, place_channels, to_mic
 
 Texts = list[tuple[float, str]]
 _MOST_CHANNELS = 64  # of markers
+_MOST_CODES = 64  # of a stream that is not called one of markers
 _MARKER_WORDS = ("mark", "event", "trig", "stim", "annot")
 _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = zlib.MAX_WBITS | 16
@@ -120,20 +121,25 @@ def _is_output(content: str) -> bool:
 def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     """Markers that are numbers; of measurements at irregular times none, and a note."""
     content = stream.text("type")
-    are_markers = any(word in content.lower() for word in _MARKER_WORDS)
+    words = f"{content} {stream.text('name')}".lower()
+    are_markers = any(word in words for word in _MARKER_WORDS)
     may_be = kind_of(content) not in CONTACT_KINDS and stream.n_channels <= _MOST_CHANNELS
     may_be &= VALUE_FORMATS.get(stream.text("channel_format")) is not None
     if may_be:
         samples = _numbers(path, stream, notes)
         n_read = min(samples.stamps.size, MAX_TEXTS)
         values = samples.read(0, n_read)
-        may_be = are_markers or bool(np.all(values[:, 0] == np.rint(values[:, 0])))
+        codes = np.unique(values)
+        few = codes.size <= _MOST_CODES
+        may_be = are_markers or (few and bool(np.all(codes == np.rint(codes))))
     if not may_be:
         notes.append(
             f"{path.name}: stream {stream.shown} (type {content!r}, {stream.n_channels} channels) "
             "has no regular rate and is neither a signal nor markers: it is left out"
         )
         return []
+    if n_read < samples.stamps.size:
+        notes.append(f"{path.name}: of stream {stream.shown} only {MAX_TEXTS} events are read")
     labels = [_text(node, "label") for node in stream.header.findall("desc/channels/channel")]
     if stream.n_channels > 1 and not is_one_hot(content):
         notes.append(

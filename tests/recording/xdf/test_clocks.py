@@ -121,3 +121,27 @@ def test_clock_offsets_that_are_no_numbers_are_left_out_and_counted(odd, tmp_pat
     assert is_regular(recording)
     assert onsets_of(recording) == pytest.approx([1.0])
     assert "1 clock offsets of stream 'amp' are no numbers" in recording.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "n_channels", "n_codes", "is_read"),
+    [
+        ("mouse", 2, 500, False),
+        ("mouse", 1, 500, False),
+        ("button", 1, 5, True),
+        ("trigger", 2, 500, True),
+    ],
+)
+def test_whole_numbers_at_irregular_times_are_markers_by_name_or_where_they_are_few(
+    name, n_channels, n_codes, is_read, tmp_path
+):
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, n_codes + 1, (1000, n_channels)).astype(float)
+    times = 5000 + np.sort(rng.uniform(0, 9, 1000))
+    desc = described(("A1", "A2"))
+    signal = XdfStream("amp", 5000 + REGULAR, VALUES, SFREQ_HZ, desc=desc)
+    other = XdfStream(name, times, values, 0.0, "int32", "Position")
+    write_xdf(tmp_path / "one.xdf", signal, other)
+    recording = read_recording(tmp_path / "one.xdf")
+    assert len(recording.events) == (1000 if is_read else 0)
+    assert any(f"{name!r}" in note for note in recording.notes) == (n_channels > 1 or not is_read)
