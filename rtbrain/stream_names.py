@@ -75,19 +75,24 @@ def sender_of(stream: str) -> str:
 # Largest deviation of a rate, as a share of the one that is needed, that resampling makes up for
 # (`DriftCorrection`): what is further off is another rate, not an inexact one.
 RATE_TOLERANCE = 0.005
+# Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and
+# the samples are better left alone.
+RATE_UNCHANGED = 2e-4
 _NOTED_SHARE = 1e-6
 
 
 def same_rate(sfreq_hz: float, needed_hz: float) -> bool:
-    """Whether a rate can be brought to the one that is needed."""
+    """Whether a rate can be resampled to the one that is needed."""
     return abs(sfreq_hz - needed_hz) <= RATE_TOLERANCE * needed_hz
 
 
 def rate_note(sfreq_hz: float, needed_hz: float) -> str:
-    """What to report of a rate that is brought to the one that is needed; empty if they agree."""
+    """What to report of a rate that is taken for the one that is needed; empty if they agree."""
     if abs(sfreq_hz - needed_hz) <= _NOTED_SHARE * needed_hz:
         return ""
-    return f"{sfreq_hz:.10g} Hz, which is brought to {needed_hz:.10g} Hz"
+    resampled = abs(sfreq_hz - needed_hz) > RATE_UNCHANGED * needed_hz
+    how = "is resampled to" if resampled else "counts as"
+    return f"{sfreq_hz:.10g} Hz, which {how} {needed_hz:.10g} Hz"
 
 
 def require_plausible(n_channels: int, sfreq_hz: float) -> None:

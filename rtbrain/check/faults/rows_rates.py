@@ -59,7 +59,7 @@ def _odd_rates(rig: Rig) -> Iterator[Finding]:
     with open_recordings(
         sessions, stream=None, sfreq_hz=None, scale=1, on_note=notes.append
     ) as all_:
-        yield f"sessions: {notes[-1]}", common_rate_hz(all_) == 2000 and "brought" in notes[-1]
+        yield f"sessions: {notes[-1]}", common_rate_hz(all_) == 2000 and "counts as" in notes[-1]
 
 
 def _tone_error(sfreq_hz: float) -> float:

@@ -6,12 +6,9 @@ import numpy as np
 
 from rtbrain.polyphase import InputHistory, taps_between
 from rtbrain.stream.clock.rate import ClockFit, ClockLine
-from rtbrain.stream_names import RATE_TOLERANCE
+from rtbrain.stream_names import RATE_TOLERANCE, RATE_UNCHANGED
 from rtbrain.types import Chunk, Doubles, Ints, Montage, empty_chunk
 
-# Crystals are good to 0.005 %. Up to four times that nothing moves by a hundredth of a bin, and
-# the samples are better left alone.
-_AS_IT_IS = 2e-4
 _STANDARD_ERRORS = 4.0
 _KNOWN_AFTER_S = 5.0
 _JUDGED_EVERY_S = 1.0
@@ -117,7 +114,7 @@ class DriftCorrection:
         if self._correcting:
             self._go_at(line)
         elif off <= RATE_TOLERANCE and off > (
-            _AS_IT_IS + _STANDARD_ERRORS * line.rate_error_hz / nominal_hz
+            RATE_UNCHANGED + _STANDARD_ERRORS * line.rate_error_hz / nominal_hz
         ):
             self._begin(line)
 
