@@ -151,10 +151,10 @@ def parse_kinds(
 
 
 def _foreign_units(units: Sequence[str | None]) -> list[bool]:
-    """Which units are of another quantity, where most are voltages."""
+    """Which units are of another quantity, where those that are stated are mostly voltages."""
     volts = [microvolts_per(unit or "") is not None for unit in units]
     stated = [(unit or "").strip().lower() not in _NOT_STATED for unit in units]
-    if sum(volts) * 2 <= len(units):
+    if sum(volts) * 2 < sum(stated) or not any(volts):
         return [False] * len(units)
     return [there and not volt for there, volt in zip(stated, volts, strict=True)]
 

@@ -31,12 +31,13 @@ _CODEPAGE = re.compile(r"(?mi)^(Codepage\s*=)[^\r\n]*")
 
 
 class Sensor(NamedTuple):
-    """What our own EDF files state in the field of the transducer."""
+    """Unit of a channel of an EDF file, and what our own state in the field of the transducer."""
 
     kind: str = ""
     bad: bool = False
     position: tuple[str, ...] = ()
     space: str = ""
+    unit: str = ""
 
     def __str__(self) -> str:
         at = f"; at {' '.join(self.position)} {self.space}" if self.position else ""
@@ -212,8 +213,7 @@ def choose_rate(
     signals = [
         (
             label.decode("latin-1").strip("\0 "),
-            _sensor(sensor),
-            unit.decode("latin-1").strip(),
+            _sensor(sensor)._replace(unit=unit.decode("latin-1").strip("\0 ")),
             count,
         )
         for label, sensor, unit, count in zip(*columns, strict=True)
@@ -227,8 +227,8 @@ def choose_rate(
     if chosen is None:
         kinds, _ = assign_kinds(
             [label for label, *_ in signals],
-            [sensor.kind for _, sensor, *_ in signals],
-            units=[unit for *_, unit, _ in signals],
+            [sensor.kind for _, sensor, _ in signals],
+            units=[sensor.unit for _, sensor, _ in signals],
         )
         contacts = {
             count: sum(kinds[row] in CONTACT_KINDS for row in rows)

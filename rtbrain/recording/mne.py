@@ -49,8 +49,10 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     types = [sidecars.kinds.get(name, kind) for name, kind in zip(names, types, strict=True)]
     headers = raw._orig_units or {}
     units = [
-        sidecars.units.get(name, headers.get(own))
-        for name, own in zip(names, raw.ch_names, strict=True)
+        sidecars.units.get(name) or unit or headers.get(own)
+        for name, own, unit in zip(
+            names, raw.ch_names, [one.unit for one in sensors] or [""] * len(names), strict=True
+        )
     ]
     kinds, of_kinds = assign_kinds(names, types, units=units)
     factors, unitless = _factors(raw, names, kinds, path, sidecars, notes)
@@ -102,7 +104,7 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         task=entity(path, "task"),
         run=entity(path, "run"),
         unitless=unitless,
-        units=_other_units(raw, names, kinds, sidecars, described.get("units")),
+        units=_other_units(raw, names, kinds, units, described.get("units")),
         microvolts={
             name: microvolts_per(headers.get(one["ch_name"], "V")) or 1.0
             for name, one in zip(names, raw.info["chs"], strict=True)
@@ -251,15 +253,19 @@ def _factors(
 
 
 def _other_units(
-    raw: Any, names: Sequence[str], kinds: Sequence[str], sidecars: Sidecars, described: Any
+    raw: Any,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    headers: Sequence[str | None],
+    described: Any,
 ) -> dict[str, str]:
     """Units of the channels that are neither contacts nor triggers, as far as they are stated."""
     known = described if isinstance(described, dict) else {}
     units = {}
-    for name, kind, channel in zip(names, kinds, raw.info["chs"], strict=True):
-        stated = (raw._orig_units or {}).get(channel["ch_name"]) or sidecars.units.get(name, "")
+    rows = zip(names, kinds, headers, raw.info["chs"], strict=True)
+    for name, kind, header, channel in rows:
         stated = (
-            stated
+            header
             or str(known.get(name, ""))
             or ("V" if channel["unit"] == FIFF.FIFF_UNIT_V else "")
         )

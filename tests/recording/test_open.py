@@ -140,8 +140,13 @@ def test_values_without_a_unit_of_voltage_are_kept_and_noted(tmp_path):
         edf_signal(0, "A1"),
         edf_signal(1, "Temp", unit="degC"),
         edf_signal(2, "B1", unit=""),
+        edf_signal(0, "A2"),
+        edf_signal(1, "B7", unit="mmHg"),
     ]
     recording = read_recording(write_edf(tmp_path / "units.edf", signals))
+    assert recording.montage.kinds == ("eeg", "misc", "eeg", "eeg", "misc")
+    assert recording.units["B7"] == "mmHg"
+    assert any(note.startswith("Temp, B7 are not contacts") for note in recording.notes)
     np.testing.assert_allclose(recording.read(0, 1536)[1], DATA[1, :1536], atol=0.05)
     assert any("no unit of voltage for Temp, B1" in note for note in recording.notes)
 
