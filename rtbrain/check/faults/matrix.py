@@ -193,6 +193,10 @@ FAULTS = {
         "another amplifier (other source_id) answers under the name after a loss",
         "refused by default, accepted by a setting",
     ),
+    35: (
+        "pauses inside a file: records and segments apart, skipped samples, gaps of an export",
+        "a gap of the exact length; events keep their samples; no window crosses it",
+    ),
     36: (
         "a trigger channel in place of markers, integer marker streams, markers of one sample",
         "usable as events and states, in files and live; codes never scaled; what is ignored is "

@@ -1,6 +1,7 @@
 """Rows of the matrix about files of other programs: texts, links and what exports keep."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from rtbrain.errors import RtbrainError
 from rtbrain.recording.export.run import FORMATS, Format, export_recording
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.replay import lost_before
+from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.types import Floats, Montage
 
 _N_SAMPLES, _SFREQ_HZ = 1000, 500.0
@@ -93,4 +96,97 @@ def _refusal(attempt: Callable[[], object], folder: Path) -> str:
     return "not refused"
 
 
-FILE_CASES = (FaultCase(44, foreign_texts),)
+def pauses_inside_files(rig: Rig) -> Finding:
+    """Read pauses in each way that files state them; each must be a gap of its exact length."""
+    checks = (_paused_edf, _paused_brainvision, _skipped_fif, _marked_gaps)
+    return joined(_observed(check, rig.folder / check.__name__) for check in checks)
+
+
+def _gaps(path: Path) -> tuple[dict[int, int], list[float]]:
+    """Samples lost by the sample after them, and the onsets of events."""
+    recording = read_recording(path)
+    onsets_s = [round(event.onset_s, 6) for event in recording.events if event.text == _TEXT]
+    recording.close()
+    if recording.stamps is None:
+        return {}, onsets_s
+    lost = lost_before(recording.stamps, recording.montage.sfreq_hz)
+    return {int(at): int(lost[at]) for at in np.flatnonzero(lost)}, onsets_s
+
+
+def _paused_edf(folder: Path) -> Finding:
+    path = _exported(folder, "edf", _recording())
+    # The second record begins at 9 s, 8 s late.
+    path.write_bytes(path.read_bytes().replace(b"+1\x14\x14\0", b"+9\x14\x14\0"))
+    found = _gaps(path)
+    return f"EDF+ records 8 s apart: {found[0]}", found == ({500: 4000}, [0.5])
+
+
+def _paused_brainvision(folder: Path) -> Finding:
+    markers = _exported(folder, "bids", _recording()).with_suffix(".vmrk")
+    text = "Mk8=New Segment,,1,1,0,20200101120000000000\n"
+    text += "Mk9=New Segment,,101,1,0,20200101120010200000\n"
+    markers.write_text(f"{markers.read_text(encoding='utf-8').rstrip()}\n{text}", encoding="utf-8")
+    found = _gaps(markers.with_suffix(".vhdr"))
+    return f"BrainVision segments 10 s apart: {found[0]}", found == ({100: 5000}, [10.5])
+
+
+def _skipped_fif(folder: Path) -> Finding:
+    skip = Event(0.2, 0.1, "BAD_ACQ_SKIP")
+    recording = _recording()
+    found = _gaps(_exported(folder, "fif", replace(recording, events=(skip, *recording.events))))
+    return f"FIF skip of 50 samples: {found[0]}", found == ({100: 50}, [0.5])
+
+
+def _marked_gaps(folder: Path) -> Finding:
+    stamps = np.arange(_N_SAMPLES) / _SFREQ_HZ
+    stamps[100:] += 3.5
+    recording = replace(_recording(), stamps=stamps, events=(Event(4.0, 0.0, _TEXT),))
+    found = {to: _gaps(_exported(folder, to, recording)) for to in FORMATS}  # type: ignore[arg-type]
+    kept = [to for to, one in found.items() if one == ({100: 1750}, [4.0])]
+    return f"gaps kept by exports: {', '.join(kept)}", len(kept) == len(FORMATS)
+
+
+_XML = (
+    "<?xml version='1.0'?><info><name>{name}</name><type>{kind}</type><channel_count>1"
+    "</channel_count><nominal_srate>{rate}</nominal_srate><channel_format>{values}"
+    "</channel_format><source_id>{name}</source_id><desc/></info>"
+)
+
+
+def foreign_clocks_in_files(rig: Rig) -> Finding:
+    """Read stamps of other clocks from XDF files: mended, or events left out, and always noted."""
+    regular = np.arange(_N_SAMPLES) / _SFREQ_HZ
+    late = 5000 + regular
+    late[:59] = regular[:59]
+    cases = {
+        "Unix time": (1.7e9 + regular, 0.0, "are Unix time", []),
+        "milliseconds": (5e6 + 1e3 * regular, 0.0, "left out", []),
+        "first 59 near 0": (late, 0.0, "count from 0", [0.5]),
+        "a NaN offset": (5000 + regular, np.nan, "are no numbers", [0.5]),
+        "one stamp": (np.full(_N_SAMPLES, 5000.0), 0.0, "show no time", [0.5]),
+    }
+    findings = []
+    for number, (name, (stamps, offset_s, words, onsets_s)) in enumerate(cases.items()):
+        path = rig.folder / f"clock-{number}.xdf"
+        writer = open_xdf(path)
+        header = {"rate": _SFREQ_HZ, "values": "float32"}
+        signal = writer.add_stream(_XML.format(name="amp", kind="EEG", **header).encode())
+        header = {"rate": 0, "values": "string"}
+        marks = writer.add_stream(_XML.format(name="task", kind="Markers", **header).encode())
+        writer.clock_offset(signal, 5000.0, 0.0)
+        writer.clock_offset(signal, 5001.0, offset_s)
+        writer.samples(signal, np.ones((_N_SAMPLES, 1), np.float32), stamps)
+        writer.samples(marks, np.array([[_TEXT]], object), np.array([5000.5]))
+        writer.close()
+        gaps, found_s = _gaps(path)
+        told = any(words in note for note in read_recording(path).notes)
+        passed = told and not gaps and found_s == onsets_s
+        findings.append((f"{name}: events at {found_s}, reported: {told}", passed))
+    return joined(iter(findings))
+
+
+FILE_CASES = (
+    FaultCase(33, foreign_clocks_in_files),
+    FaultCase(35, pauses_inside_files),
+    FaultCase(44, foreign_texts),
+)
