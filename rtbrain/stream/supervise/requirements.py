@@ -89,8 +89,8 @@ class StreamRequirements:
         if not same_rate(montage.sfreq_hz, self.sfreq_hz):
             raise StreamError(
                 f"stream {stream} has {montage.sfreq_hz:.10g} Hz, the decoder needs "
-                f"{self.sfreq_hz:.10g} Hz to within {RATE_TOLERANCE:.1%}: set its sender to that "
-                "rate, or refit the decoder on recordings of the stream's"
+                f"{self.sfreq_hz:.10g} Hz to within {RATE_TOLERANCE:.1%}: send at that rate, or "
+                f"refit the decoder on recordings of {montage.sfreq_hz:.10g} Hz"
             )
         row_of = {name: row for row, name in enumerate(montage.names)}
         label_of = match_labels(montage.names, self.names, stream).rows
