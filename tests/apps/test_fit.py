@@ -65,8 +65,8 @@ def test_channels_mains_and_hop_of_the_settings_replace_those_of_the_recipe(
 @pytest.mark.parametrize(
     ("wrong", "part"),
     [
-        ("channels: [RA1, X9]", "no channel X9"),
-        ("exclude: [X9]", "no channel X9"),
+        ("channels: [RA1, X9]", "no channel fits 'X9'"),
+        ("exclude: [X9]", "no channel fits 'X9'"),
         ("channels: [RA1]\nexclude: [RA1]", "channels and exclude both name RA1"),
         ("mains_hz: 55", "mains_hz"),
         ("hop_s: 0.1", "window.hop_s of 0.1 s"),
