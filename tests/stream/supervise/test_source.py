@@ -342,15 +342,6 @@ def test_channels_are_bound_by_label_at_every_reconnect():
     bedside.source.close()
 
 
-def test_an_amplitude_that_no_brain_makes_is_told_once_a_connection(bedside):
-    bedside.live()
-    data = brain_like(4, 3000, SFREQ_HZ) * np.float32(1e6)
-    bedside.world.inlets[-1].given.append(Chunk(data, 1010 + np.arange(3000) / SFREQ_HZ))
-    bedside.source.pull(0.0)
-    assert bedside.fields("amplitude")["factor"] == pytest.approx(1e-6)
-    assert bedside.events.count("amplitude") == 1
-
-
 def test_a_montage_other_than_the_requirements_is_refused():
     with pytest.raises(MontageError, match="make both from one bundle"):
         Bedside(montage=montage_of(3, SFREQ_HZ))

@@ -1,4 +1,4 @@
-"""A supervised source finds the codes of a trigger channel before channels are bound."""
+"""What a supervised source finds in the signal itself: codes of a trigger channel, amplitude."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import pytest
 from rtbrain.errors import StreamError
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.types import Chunk, Montage
+from tests.conftest import brain_like
 from tests.stream.supervise.bedside import MONTAGE, REQUIREMENTS, SFREQ_HZ, Bedside
 
 
@@ -43,4 +44,15 @@ def test_a_stream_without_the_trigger_channel_is_refused():
     bedside.world.put("a")
     with pytest.raises(StreamError, match=r"'fake': --trigger: no channel fits 'TRIG'.*--markers"):
         bedside.source.connect(1.0)
+    bedside.source.close()
+
+
+def test_an_amplitude_that_no_brain_makes_is_told_once_a_connection():
+    bedside = Bedside()
+    bedside.live()
+    data = brain_like(4, 3000, SFREQ_HZ) * np.float32(1e6)
+    bedside.world.inlets[-1].given.append(Chunk(data, 1010 + np.arange(3000) / SFREQ_HZ))
+    bedside.source.pull(0.0)
+    assert bedside.fields("amplitude")["factor"] == pytest.approx(1e-6)
+    assert bedside.events.count("amplitude") == 1
     bedside.source.close()
