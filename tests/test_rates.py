@@ -16,6 +16,7 @@ from rtbrain.learn.fit.inputs import common_rate_hz, open_recordings
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.types import Floats
 from tests.conftest import brain_like, cut, montage_of
+from tests.stream.supervise.bedside import Bedside
 from tests.test_wiring import RECIPES
 
 RECIPE = {
@@ -98,6 +99,18 @@ def test_evaluating_says_that_a_rate_was_brought_to_the_decoders(decoder: Fitted
     scores = rtbrain.evaluate(decoder, recording(999.4121), on_note=notes.append)
     assert scores["decoder"]["auc"] > 0.95
     assert [note for note in notes if "999.4121 Hz, which is resampled to 1000 Hz" in note]
+
+
+def test_a_stream_of_nearly_the_rate_is_taken_and_reported() -> None:
+    bedside = Bedside()
+    try:
+        bedside.world.put("a", montage_of(4, 511.0))
+        assert bedside.source.connect(5.0)
+        notes = bedside.fields("connected")["notes"]
+        assert "it has 511 Hz, which is resampled to 512 Hz" in notes
+    finally:
+        bedside.world.go.set()
+        bedside.source.close()
 
 
 def test_a_rate_that_is_another_one_is_refused_with_what_to_do(decoder: FittedDecoder) -> None:

@@ -30,13 +30,6 @@ def test_a_stream_is_connected_to_opened_by_the_worker_and_goes_live(bedside):
     assert bedside.world.inlets[0].opened_in == "rtbrain-connection"
 
 
-def test_a_stream_of_nearly_the_rate_is_taken_and_reported(bedside):
-    bedside.world.put("a", montage_of(4, 511.0))
-    assert bedside.source.connect(5.0)
-    notes = bedside.fields("connected")["notes"]
-    assert "it has 511 Hz, which is resampled to 512 Hz" in notes
-
-
 @pytest.mark.parametrize(
     ("streams", "words"),
     [
