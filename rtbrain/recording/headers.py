@@ -70,6 +70,10 @@ def require_bounded(path: Path) -> None:
         at = 0
         while len(tag := file.read(_TAG.size)) == _TAG.size:
             _, _, size, after = _TAG.unpack(tag)
+            if size > n_bytes:
+                raise RecordingError(
+                    f"{path} is truncated or damaged: a tag at byte {at} is longer"
+                )
             if after == -1:
                 return
             following = after if after > 0 else at + _TAG.size + size

@@ -50,6 +50,15 @@ def test_a_brainvision_header_that_counts_other_channels_than_it_lists_is_refuse
         read_first(tmp_path, files)
 
 
+def test_a_fif_tag_longer_than_its_file_is_refused_before_memory_is_taken(tmp_path):
+    ((name, whole),) = fif_files(tmp_path)[0].items()
+    bomb = bytearray(whole)
+    struct.pack_into(">i", bomb, 36 + 8, 2**31 - 1)  # the second tag's size
+    (tmp_path / name).write_bytes(bomb)
+    with pytest.raises(RecordingError, match="a tag at byte 36 is longer"):
+        read_first(tmp_path, {name: b""})
+
+
 def test_a_brainvision_header_of_a_billion_channels_is_refused(tmp_path):
     files = dict(brainvision_files(tmp_path)[0])
     header = files["one.vhdr"].replace(b"NumberOfChannels=3", b"NumberOfChannels=2147483647")
