@@ -1,5 +1,6 @@
 """Recordings and checkpoints that fuzzing found to hang or crash are refused in one line."""
 
+import contextlib
 import io
 import struct
 import zipfile
@@ -15,7 +16,7 @@ from rtbrain.check.fuzz.recordings import (
     use_checkpoint,
 )
 from rtbrain.check.fuzz.run import read_sound
-from rtbrain.errors import CheckpointError, RecordingError
+from rtbrain.errors import CheckpointError, RecordingError, RtbrainError
 
 
 @pytest.mark.parametrize("name", ["edf", "brainvision", "fif", "npy", "bids", "checkpoint"])
@@ -80,3 +81,13 @@ def test_a_checkpoint_whose_archive_is_damaged_is_refused(name, tmp_path):
     (tmp_path / "one.pth").write_bytes(whole)
     with pytest.raises(CheckpointError):
         use_checkpoint(tmp_path, {})
+
+
+def test_a_fieldtrip_buffer_that_announces_the_largest_count_ends_nothing(tmp_path):
+    from rtbrain.check.fuzz.targets import TARGETS
+
+    target = TARGETS["fieldtrip"]
+    files = dict(target.make(tmp_path)[0])
+    files["wait"] = files["wait"][:8] + struct.pack("<II", 2**32 - 1, 2**32 - 1)
+    with contextlib.suppress(RtbrainError):
+        target.use(tmp_path, files)

@@ -31,6 +31,7 @@ _MAX_HEADER_BYTES = 16 * 2**20
 _MAX_EVENT_BYTES = 4 * 2**20
 _MAX_TEXT = 1000
 _RETRY_S = 0.1
+_MAX_COUNT = 2**32 - 1
 _ATTEMPT_S = 0.5
 # Only Linux has it: without, an acknowledgement waits up to 40 ms or 200 ms, and so does the body
 # of an answer whose head was sent apart, as the C reference server does.
@@ -129,6 +130,8 @@ class BufferConnection:
 
     def ask_counts(self, n_samples: int, n_events: int, wait_s: float) -> None:
         """Ask for the counts as soon as one exceeds these, or after `wait_s`."""
+        # A hostile count lies at the end of what the protocol can say.
+        n_samples, n_events = min(n_samples, _MAX_COUNT), min(n_events, _MAX_COUNT)
         body = struct.pack("<III", n_samples, n_events, round(wait_s * 1000))
         self._ask(_WAIT_DAT, body, 8, _read_counts, wait_s)
 
