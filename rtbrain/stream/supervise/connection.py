@@ -178,11 +178,16 @@ class ConnectionWorker:
             try:
                 job = self._jobs.get(timeout=None if self._sole is None else _FIRST_PAUSE_S)
             except queue.Empty:
-                self._look_for_second()
-                continue
+                job = self._look_for_second
             if job is None:
                 break
-            job()
+            try:
+                job()
+            except RuntimeError as error:  # liblsl has no room, no socket, or a fault of its own
+                failed = StreamError(f"the connection failed and is tried again: {error}")
+                self.events.put(ConnectionFailed(Problem.SEARCH_FAILED, failed))
+                self._stop.wait(_FAILED_S)
+                self._jobs.put(job)
         while not self.events.empty():
             event = self.events.get()
             if isinstance(event, HeaderAccepted | ConnectionOpened):

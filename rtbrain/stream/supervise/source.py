@@ -239,6 +239,8 @@ class SupervisedSource:
         match event:
             case ConnectionFailed(Problem.SEARCH_FAILED, error):
                 self._machine.report("search_failed", reason=str(error))
+                if self.state is StreamState.CONNECTING:
+                    self._machine.to(self._away, reason=str(error))
             case ConnectionFailed(_, error, link) if link and link in (self._link, self._ready):
                 self._link = self._ready = None
                 self._requirements = self._requirements_before

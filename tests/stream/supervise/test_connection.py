@@ -145,6 +145,16 @@ def test_a_data_connection_that_liblsl_cannot_open_is_told_and_tried_again(bedsi
     assert bedside.fields("waiting")["reason"] == "liblsl cannot do it now: could not create it."
 
 
+@pytest.mark.parametrize("name", ["all", "again", "connect"])
+def test_a_fault_of_liblsl_that_nobody_expected_is_told_and_the_search_goes_on(bedside, name):
+    bedside.live()
+    bedside.lose()
+    setattr(bedside.world, name, failing(getattr(bedside.world, name), 1, RuntimeError))
+    bedside.world.put("b")
+    bedside.until_state(StreamState.WARMING)
+    assert "tried again: liblsl cannot do it now" in bedside.fields("search_failed")["reason"]
+
+
 @pytest.mark.parametrize("name", ["only", "connect"])
 def test_what_liblsl_cannot_do_at_first_connect_is_an_error(bedside, name):
     bedside.world.put("a")
