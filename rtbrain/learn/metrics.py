@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from rtbrain.types import Doubles, Floats, Ints, Times
 
@@ -66,16 +65,17 @@ def roc_auc(probabilities: Reals, states: Ints) -> float:
 
     References
     ----------
-    Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747: the area is the rank sum.
+    Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747: the area is the share of pairs that
+    are in order; pairs that tie count half.
     """
     numbers = [1] if probabilities.shape[1] == 2 else np.unique(states).tolist()
     areas = []
     for number in numbers:
-        inside = states == number
-        n_inside = np.count_nonzero(inside)
-        n_pairs = n_inside * (states.size - n_inside)
-        ranks = rankdata(probabilities[:, number])
-        areas.append((ranks[inside].sum() - n_inside * (n_inside + 1) / 2) / n_pairs)
+        values, inside = probabilities[:, number], states == number
+        within, without = np.sort(values[inside]), np.sort(values[~inside])
+        behind = np.searchsorted(within, without, "left").sum()
+        behind += np.searchsorted(within, without, "right").sum()
+        areas.append(1 - behind / (2 * within.size * without.size))
     return float(np.mean(areas))
 
 
