@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from rtbrain.types import Chunk, Floats, Montage
 
@@ -19,6 +20,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["PYTEST_QT_API"] = "pyside6"
 # One thread a process, set before torch is loaded: the workers of xdist share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# How long an example takes depends on what else runs here.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 LSL_SETTINGS = """
 [multicast]

@@ -49,7 +49,7 @@ def check_slice(got, anchor, length, offset, whole=WHOLE):
 
 
 @given(lengths=sizes, times=moments, length=st.integers(1, 90), offset=st.integers(-150, 120))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_marker_gives_the_slice_around_its_nearest_sample(lengths, times, length, offset):
     windows = event_windows(length, offset, patience_s=0.5)
     for number, t in enumerate(times):
@@ -81,7 +81,7 @@ def test_every_marker_gives_the_slice_around_its_nearest_sample(lengths, times, 
 
 
 @given(lengths=sizes, other=sizes, times=moments)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_do_not_depend_on_chunking(lengths, other, times):
     one, two = event_windows(), event_windows()
     for t in times:
@@ -98,7 +98,7 @@ def test_windows_do_not_depend_on_chunking(lengths, other, times):
     lengths=st.lists(st.integers(1, 60), min_size=5, max_size=12),
     added=st.lists(st.tuples(st.floats(100.0, 100.7), st.integers(0, 12)), min_size=1, max_size=20),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_late_marker_gives_what_an_early_one_does(lengths, added):
     early, late = event_windows(patience_s=1.0), event_windows(patience_s=1.0)
     for number, (t, _) in enumerate(added):

@@ -87,7 +87,7 @@ def test_a_marker_of_another_clock_is_reported_and_not_waited_for():
 
 
 @given(lengths=sizes, more=sizes, seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_becomes_of_stray_markers_does_not_depend_on_chunking(lengths, more, seed):
     """Set clocks, gaps, markers of any time: cut in pieces or not, every marker gives the same."""
     rng = np.random.default_rng(seed)

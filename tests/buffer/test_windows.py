@@ -69,7 +69,7 @@ def split(chunk, lengths):
     hop=st.integers(1, 170),
     first=st.integers(0, 1000),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_windows_are_slices_of_the_recording_whatever_the_chunks(lengths, length, hop, first):
     whole = recording(first=first)
     data = whole.data.copy()
@@ -92,7 +92,7 @@ def test_windows_are_slices_of_the_recording_whatever_the_chunks(lengths, length
 
 
 @given(lengths=sizes, more=sizes, hop=st.integers(1, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_window_spans_a_gap_and_losses_add_up(lengths, more, hop):
     before, after = recording(), recording(first=437, gap=37, seed=1)
     windows = Windows(MONTAGE, length_samples=100, hop_samples=hop)
@@ -136,7 +136,7 @@ def test_a_bad_sample_mars_its_channel_for_one_length():
 
 
 @given(lengths=sizes, hop=st.integers(1, 50), length=st.integers(1, 80))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_newest_window_may_be_kept_until_the_next_is_cut(lengths, hop, length):
     windows = Windows(MONTAGE, length_samples=length, hop_samples=hop)
     kept = None
@@ -159,7 +159,7 @@ def test_a_window_cannot_be_written():
 
 
 @given(lengths=sizes, n_taken=st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_abandoned_iterator_costs_windows_and_never_samples(lengths, n_taken):
     thorough = Windows(MONTAGE, length_samples=70, hop_samples=20)
     hasty = Windows(MONTAGE, length_samples=70, hop_samples=20)
@@ -264,7 +264,7 @@ def test_a_floor_that_is_no_share_is_refused(floor):
     sizes=st.lists(st.integers(0, 95), max_size=12),
     data=st.data(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_last_samples_are_those_pushed_last_and_nan_before(capacity, sizes, data):
     ring = Ring(2, capacity)
     pushed = np.full((2, capacity), np.nan, np.float32)

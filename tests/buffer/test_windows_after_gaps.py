@@ -12,7 +12,7 @@ from tests.buffer.test_windows import MONTAGE, SFREQ_HZ, recording, sizes, split
 
 
 @given(lengths=sizes, more=sizes, hop=st.integers(1, 60), used=st.integers(1, 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_after_a_gap_windows_are_valid_as_soon_as_they_hold_the_samples_that_are_used(
     lengths, more, hop, used
 ):

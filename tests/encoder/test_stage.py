@@ -110,7 +110,7 @@ def test_a_spectrogram_without_frames_is_refused(stage: EncoderStage | FrameMean
         stage(replace(item, data=item.data[:, :0]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), n_pooled=st.integers(1, N_FRAMES))
 def test_frame_mean_is_numpys_mean_of_the_last_frames(seed: int, n_pooled: int) -> None:
     item = spectrogram(seed)

@@ -71,7 +71,7 @@ def with_gap(sizes: list[int], before: int, lost: int) -> list[Chunk]:
     return chunks
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     sizes=st.lists(st.integers(0, 1500), max_size=12),
     more=st.lists(st.integers(0, 900), max_size=6),

@@ -36,7 +36,7 @@ def test_a_synthetic_recording_is_what_the_patient_would_stream(synthetic, whole
     np.testing.assert_allclose(ends_s, [*[event.onset_s for event in synthetic.events][1:], 4])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2000), st.integers(0, 2000))
 def test_any_stretch_is_that_of_the_whole(synthetic, whole, a, b):
     start, stop = sorted((a, b))

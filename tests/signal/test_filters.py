@@ -172,7 +172,7 @@ def test_a_slow_rhythm_keeps_its_phase():
     gaps=st.lists(st.tuples(st.integers(1, 400), st.integers(1, 300)), min_size=1, max_size=30),
     start=st.integers(0, 10**12),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_counters_stay_exact_over_many_gaps(gaps, start):
     stage = Resample(montage_of(1, 2048), 2000)
     at = start

@@ -18,7 +18,7 @@ from tests.signal.recording import (
 )
 
 every_stage = pytest.mark.parametrize("name", STAGES)
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 # Each reference needs neighbours by label, which bipolar names no longer have: it comes last.
 chains = st.tuples(
@@ -50,7 +50,7 @@ def test_after_a_gap_a_stage_is_as_new(name):
 
 
 @given(names=chains, sizes=cut_sizes())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_chain_gives_the_same_whole_or_in_pieces(names, sizes):
     recording = segments()
     whole, cut = chain_of(names), chain_of(names)

@@ -139,7 +139,7 @@ def test_a_flood_of_unknown_labels_is_reported_once_each_and_remembered_in_bound
 
 
 @given(sizes=st.lists(st.integers(0, 300), max_size=12))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_whole_or_in_pieces_the_output_is_the_same(sizes: list[int]) -> None:
     stage, _ = stage_of("bad A3", "bad A8")
     pieces = [stage(piece).data for piece in cut(SIGNAL, sizes, SFREQ_HZ)]

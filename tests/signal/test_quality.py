@@ -197,7 +197,7 @@ def outputs(stage: ChannelQuality, chunks: list[Chunk]) -> list[Chunk]:
     return joined([stage(chunk) for chunk in chunks])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(sizes=st.lists(st.integers(0, 700), min_size=1, max_size=6).filter(lambda s: max(s) > 20))
 def test_verdicts_do_not_depend_on_chunking(sizes):
     events = [], []

@@ -23,7 +23,7 @@ def by_numpy(data: Floats, patch: int) -> Floats:
     return np.stack([scores[:, stop - patch : stop] for stop in stops], axis=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(length=st.integers(2, 900), share=st.floats(0.01, 1), start=st.integers(0, 5000))
 def test_patches_are_the_standardised_window_cut_from_its_end(length, share, start):
     patch = max(2, int(share * length))
@@ -49,7 +49,7 @@ def test_frame_centres_are_those_of_the_patches_before_the_windows_end():
     np.testing.assert_allclose(shown - 107, stage.grid.centres_samples, atol=1e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sizes=st.lists(st.integers(0, 700), max_size=30), seed=st.integers(0, 99))
 def test_patches_do_not_depend_on_how_the_signal_arrives(sizes, seed):
     data = brain_like(3, 4000, SFREQ_HZ, seed)

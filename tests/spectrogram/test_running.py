@@ -56,7 +56,7 @@ def test_spectrogram_equals_its_definition():
     assert stft.statistics.count.tolist() == [expected.shape[1]] * 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hops=st.lists(st.integers(0, N_FRAMES), min_size=1, max_size=8))
 def test_frames_of_skipped_windows_are_fed_so_that_skipping_changes_nothing(hops):
     starts = [0, *np.cumsum(hops)]

@@ -33,7 +33,7 @@ def test_spectrogram_equals_the_published_one(shared):
     np.testing.assert_allclose(spectrogram.data, golden["spec"], rtol=0, atol=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     frame=st.integers(4, 90),
     hop_share=st.floats(0.05, 1),
@@ -53,7 +53,7 @@ def test_spectrogram_equals_scipy_for_any_frame_and_hop(frame, hop_share, extra,
     np.testing.assert_allclose(spectrogram.data, expected, rtol=0, atol=2e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(starts=st.lists(st.integers(0, 130).map(lambda n: 50 * n), min_size=2, max_size=8))
 def test_spectrogram_does_not_depend_on_the_windows_before(starts):
     stft = PublishedStft(3, LENGTH)
@@ -63,7 +63,7 @@ def test_spectrogram_does_not_depend_on_the_windows_before(starts):
         assert np.array_equal(stft(window).data, alone.data)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(advances=st.lists(st.integers(0, 700), min_size=2, max_size=6))
 def test_windows_off_the_grid_of_frames_are_computed_anew(advances):
     stft = PublishedStft(3, LENGTH)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
@@ -85,7 +85,6 @@ def test_states_last_one_to_three_seconds_and_markers_agree_with_them() -> None:
 
 
 @given(edges=st.lists(st.integers(0, 40_000), min_size=2, max_size=6).map(sorted))
-@settings(deadline=None)
 def test_markers_do_not_depend_on_how_they_are_asked_for(edges: list[int]) -> None:
     who = patient(2)
     pieces = [who.markers(a, b) for a, b in itertools.pairwise(edges)]

@@ -53,7 +53,7 @@ def band_power(data: Floats, band_hz: tuple[float, float]) -> Floats:
 # The law
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(chunk_samples=st.integers(1, 3000), start=st.integers(0, 9000), length=st.integers(1, 2600))
 def test_samples_do_not_depend_on_chunking_or_start(
     chunk_samples: int, start: int, length: int

@@ -255,7 +255,7 @@ def bombs(rig: Rig) -> Finding:
                 findings.append((observed, False))
     n_tried = sum(map(len, _BOMBS.values()))
     if not findings:
-        findings.append((f"{n_tried} bombs, each refused within 1 s and 100 MiB", True))
+        findings.append((f"{n_tried} bombs, each refused within 1 s of CPU time and 100 MiB", True))
     return joined(findings)
 
 

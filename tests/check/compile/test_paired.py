@@ -133,7 +133,7 @@ def twin_of(after: Scaled, *, every: int = 1, most: int = 100) -> PairedEncoder:
     return PairedEncoder(Scaled(1), after, exact, length_s=LENGTH_S, most=most, every=every)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.booleans(), min_size=3, max_size=12), st.floats(0, 0.9))
 def test_each_of_two_decoders_decodes_as_if_it_were_alone(
     valid: list[bool], smoothing: float

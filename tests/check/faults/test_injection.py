@@ -74,7 +74,7 @@ ANY = st.sampled_from(
 
 
 @given(lengths=sizes, texts=st.lists(ANY, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_faults_do_not_depend_on_chunking(lengths, texts):
     one, other = whole(injected(texts)), whole(injected(texts, lengths))
     np.testing.assert_array_equal(one[0], other[0])
@@ -181,7 +181,7 @@ def test_the_signal_is_left_unchanged_and_a_missing_channel_is_refused():
 
 
 @given(lengths=sizes, rate_hz=st.sampled_from([200.0, 499.0, 500.0, 733.3, 1000.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_another_rate_holds_or_skips_values_whatever_the_chunks(lengths, rate_hz):
     phase = outlet_plan([parse_fault(f"rate:{rate_hz}@0")], MONTAGE)[-1]
     rebound = PhaseOutput(phase, sfreq_hz=SFREQ_HZ, pace_hz=SFREQ_HZ)

@@ -51,7 +51,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     width=st.sampled_from([(24, 4), (36, 3), (50, 1)]),
     n_layers=st.integers(1, 3),
@@ -96,7 +96,7 @@ def test_published_sizes_have_the_published_number_of_parameters():
     assert sum(item.numel() for item in popt.parameters()) == pytest.approx(19.97e6, abs=5e3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     n_frames=st.integers(1, 61),
     n_pooled=st.integers(1, 12),

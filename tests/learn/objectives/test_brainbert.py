@@ -119,7 +119,7 @@ def test_a_window_that_is_not_finite_is_named() -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 3), st.floats(0, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_loss_is_what_a_loop_over_cells_gives(seed, share, gamma, alpha) -> None:
     rng = np.random.default_rng(seed)
     target, predicted = rng.standard_normal((2, 2, 7, 3)).astype(np.float32)

@@ -51,7 +51,7 @@ def corrupted_cell_by_cell(mask: SpanMask, target: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 60), st.integers(1, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_spans_are_never_longer_than_allowed_and_never_touch(
     seed: int, n_items: int, n_frames: int, n_freqs: int
 ) -> None:
@@ -168,7 +168,7 @@ def test_adaptive_spans_are_longer_at_low_and_wider_at_high_frequencies() -> Non
 
 
 @given(st.integers(1, 30), st.integers(2, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_adaptive_masks_fit_any_shape(n_frames: int, n_freqs: int) -> None:
     target = spectrograms(3, n_frames, n_freqs)
     mask = adaptive_mask(np.random.default_rng(0), *target.shape)

@@ -27,7 +27,7 @@ def hsic_over_quadruples(k: Array, m: Array) -> float:
     return total / count
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     n=st.integers(4, 8), widths=st.tuples(st.integers(1, 9), st.integers(1, 9)), seed=st.integers(0)
 )
@@ -60,7 +60,7 @@ def test_cka_is_hsic_over_its_own_with_gram_matrices_written_out() -> None:
     assert cka(x, y) == pytest.approx(expected, abs=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0), scale=st.floats(0.01, 100), n_features=st.integers(2, 20))
 def test_rotation_scale_and_offset_change_nothing(seed: int, scale: float, n_features: int) -> None:
     rng = np.random.default_rng(seed)

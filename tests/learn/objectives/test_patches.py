@@ -31,7 +31,7 @@ def patches_of(n_windows: int, n_channels: int, seed: int = 0) -> Floats:
     return windows.reshape(n_windows, n_channels, N_PATCHES, PATCH)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n_samples=st.integers(2, 41), seed=st.integers(0, 999))
 def test_inversion_equals_numpys_transform_of_the_mirrored_spectrum(n_samples, seed):
     rng = np.random.default_rng(seed)

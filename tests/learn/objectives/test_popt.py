@@ -198,7 +198,7 @@ def bce(logit: float, label: float) -> float:
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_loss_is_what_a_loop_over_tokens_gives(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     cls, tokens = rng.normal(0, 2, 3), rng.normal(0, 2, (3, 5))

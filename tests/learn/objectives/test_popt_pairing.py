@@ -37,7 +37,7 @@ def test_jitter_and_drift_of_stamps_part_no_windows_but_one_that_is_missing_does
 
 
 @given(st.integers(0, 10**6), st.integers(4, 12), st.floats(0.2, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_negatives_are_uniform_over_the_windows_that_may_be_drawn(
     seed: int, n_windows: int, share: float
 ) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 
-import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,6 @@ from tests.learn.training.tiny import Rows, settings_of
 CPU = torch.device("cpu")
 
 
-@hypothesis.settings(deadline=None)
 @given(st.integers(1, 20), st.lists(st.integers(1, 17), min_size=1, max_size=8), st.integers(0, 5))
 def test_items_do_not_depend_on_the_pieces_they_are_asked_in(
     n_items: int, pieces: list[int], seed: int

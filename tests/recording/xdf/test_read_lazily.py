@@ -94,7 +94,7 @@ def is_stamped(kind, seed=0):
     return stamped
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(1, 700),
     st.integers(1, 300),
@@ -121,7 +121,7 @@ def test_what_is_read_does_not_depend_on_the_blocks_of_a_chunk(block, tmp_path, 
     assert_as_pyxdf(path)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 700), st.integers(0, 700))
 def test_any_stretch_is_that_of_the_whole(tmp_path_factory, a, b):
     path = tmp_path_factory.mktemp("xdf") / "one.xdf"

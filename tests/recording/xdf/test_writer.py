@@ -111,7 +111,7 @@ _N_BYTES = sum(len(piece) for _, piece in _WHOLE.writes)
 _HEAD = sum(len(piece) for _, piece in _WHOLE.writes[:4])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(_HEAD, _N_BYTES))
 def test_killed_at_any_byte_the_file_reads_to_the_last_flush(n_bytes):
     data = written_before(_WHOLE.writes, n_bytes)

@@ -85,7 +85,7 @@ def test_jittery_stamps_of_a_true_rate_correct_nothing():
 
 
 @given(sizes=st.lists(st.integers(1, 900), min_size=1, max_size=6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_however_a_drifting_stream_is_cut_the_samples_are_the_same(sizes):
     true_hz = NOMINAL_HZ * 0.997
     data = brain_like(2, 5000, NOMINAL_HZ)

@@ -219,11 +219,11 @@ def test_an_hour_of_200_ppm_of_drift_loses_nothing_and_is_told():
 
 def test_a_sender_whose_clock_is_not_ours_drifts_for_an_hour_and_losses_are_still_losses():
     sfreq_hz = 64.0
-    sent = steady(230_000, sfreq_hz, chunk=16)
+    sent = steady(230_000, sfreq_hz, chunk=64)
     sent.arrived = START_S + (sent.arrived - START_S) * (1 + 2e-4)
     counter, _ = run(without(sent, 220_000, 220_200), sfreq_hz=sfreq_hz)
     assert counts(counter)[2:] == (200, 0, 0, 0)
-    stepped = steady(230_000, sfreq_hz, chunk=16)
+    stepped = steady(230_000, sfreq_hz, chunk=64)
     stepped.arrived = START_S + (stepped.arrived - START_S) * (1 + 2e-4)
     stepped.stamps[220_000:] += 0.8
     counter, _ = run(stepped, sfreq_hz=sfreq_hz)

@@ -23,7 +23,6 @@ SETTLED = 300
 
 many = settings(
     max_examples=int(os.environ.get("LEDGER_EXAMPLES", "60")),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -33,7 +33,7 @@ def test_the_same_channels_in_the_same_order_pass_without_a_copy():
     assert binding.notes == ()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     order=st.permutations([*MONTAGE.names, "EMG", "X9", "trigger"]),
     n_absent=st.integers(0, 6),

@@ -114,7 +114,7 @@ def test_the_history_holds_a_minute_whatever_comes():
     assert span.reason == ""  # its own, "reason 12", was forgotten
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 12), max_size=12))
 def test_decodes_in_pieces_of_any_length_are_the_same_picture(lengths):
     many = rows(40, invalid={5, 6})

@@ -67,7 +67,7 @@ def test_high_gamma_is_the_log_of_the_bands_power_against_its_past():
     assert power.n_windows == logs.shape[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 700), max_size=20))
 def test_high_gamma_does_not_depend_on_chunking(sizes):
     montage, data = montage_of(2, SFREQ_HZ), brain_like(2, round(13 * SFREQ_HZ), SFREQ_HZ)

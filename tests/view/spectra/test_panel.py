@@ -80,7 +80,7 @@ def test_the_wide_spectrogram_and_the_power_are_those_of_scipy() -> None:
 
 
 @given(sizes=st.lists(st.integers(0, 700), max_size=20), late=st.integers(0, 20))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_chunks_and_the_moment_of_choosing_change_nothing(sizes: list[int], late: int) -> None:
     wanted = cache_of([61] * 100, row=2)
     cache = SpectraCache(MONTAGE)

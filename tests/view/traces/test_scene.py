@@ -56,7 +56,7 @@ def same(cache, expected):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 90), min_size=1, max_size=12),
     gaps=st.lists(st.sampled_from([0, 0, 0, 1, 7, 60, 400]), min_size=12, max_size=12),
