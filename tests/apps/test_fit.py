@@ -230,7 +230,8 @@ seeds: 2
 def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: Path) -> None:
     settings, out = tmp_path / "tuned.yaml", tmp_path / "tuned"
     settings.write_text(TUNED.replace("hop_s: 0.25}", "hop_s: 0.244140625}"))
-    done = rtbrain("fit", *PATIENT, "--config", settings, "--out", out)
+    patient = "synthetic:3,duration_s=45,n_channels=6"
+    done = rtbrain("fit", patient, "--sfreq", "2048", "--config", settings, "--out", out)
     assert done.returncode == 0, done.stderr
     bundle = read_bundle(out)
     assert set(bundle.report["scores"]) == {
@@ -245,7 +246,7 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     shown = rtbrain("inspect", out).stdout
     assert "held out: decoder" in shown
     report = tmp_path / "evaluated.json"
-    held_out = "synthetic:3,duration_s=90,n_channels=12"
+    held_out = "synthetic:3,duration_s=60,n_channels=6"
     assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0
     assert set(json.loads(report.read_text())) == {"bundle", "decoder", "linear"}
 

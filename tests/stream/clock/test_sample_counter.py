@@ -203,9 +203,9 @@ def test_the_true_rate_is_told_and_gaps_are_counted_by_it(true_hz):
 
 def test_an_hour_of_200_ppm_of_drift_loses_nothing_and_is_told():
     sfreq_hz, true_hz = 64.0, 64.0 * (1 + 2e-4)
-    sent = steady(round(3600 * true_hz), sfreq_hz, true_hz=true_hz, chunk=16)
+    sent = steady(round(3600 * true_hz), sfreq_hz, true_hz=true_hz, chunk=32)
     rng = np.random.default_rng(5)
-    sent.stamps += np.repeat(rng.normal(0, 3e-4, -(-sent.numbers.size // 16)), 16)[
+    sent.stamps += np.repeat(rng.normal(0, 3e-4, -(-sent.numbers.size // 32)), 32)[
         : sent.numbers.size
     ]
     counter, _ = run(sent, sfreq_hz=sfreq_hz)
