@@ -25,6 +25,7 @@ from rtbrain.units import require_voltage, to_microvolts
 
 _CHUNK_S = 1.0  # most of one request
 _WORTH_S = 0.01  # least that the server waits for: a sender may put sample by sample
+_MOST_AWAY_S = 86_400.0  # a count that is further ahead is none
 _SLICE_S = 0.1  # longest that the server waits
 # Samples that are older than this when they come are followed by later ones, which wait.
 _BEHIND_S = 0.25
@@ -182,6 +183,8 @@ class FieldTripSource:
         self._n_there = n_there = counts.n_samples
         if n_there < self._read:
             raise ConnectionError("its count restarted")
+        if n_there - self._read > _MOST_AWAY_S * self.montage.sfreq_hz:
+            raise ConnectionError(f"its count jumped to {n_there} samples")
         now_s = lsl_clock()
         if n_there + self._base > 0:  # before the first sample, none is late
             self._clock.arrived(n_there + self._base, now_s)

@@ -246,6 +246,22 @@ def test_a_broken_connection_to_the_same_buffer_loses_nothing(server):
     assert reader.live
 
 
+def test_a_count_that_jumps_to_the_largest_number_there_is_is_a_loss(server):
+    reader = Reader(server)
+    server.put(np.ones((4, 500), np.float32))
+    reader.until(n_samples=500)
+    server.n_samples = 2**32 - 1
+    reader.until(event="lost")
+    assert "jumped to 4294967295 samples" in reader.events[-1][1]["reason"]
+    again = restarted(server)
+    end = time.monotonic() + 10
+    while reader.events[-1][0] != "recovered" and time.monotonic() < end:
+        again.put(np.ones((4, 40), np.float32))
+        reader.source.pull(0.02)
+    assert reader.events[-1][0] == "recovered"
+    again.stop()
+
+
 def test_another_rate_is_refused_until_the_right_one_is_back(server):
     reader = Reader(server)
     again = restarted(server, rate_hz=1000.0)
