@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 
 from rtbrain.stream.lsl.streams import streams
@@ -21,8 +22,10 @@ def command(
         return
     rows = []
     for row in found:
-        rate = f"{row.sfreq_hz:g}" if row.sfreq_hz > 0 else "irregular"
-        texts = (row.name, row.type, str(row.n_channels), rate, row.unit, row.host, row.source_id)
+        rate = f"{row.n_channels} at {row.sfreq_hz:g} Hz"
+        sent = rate if row.sfreq_hz > 0 else f"{row.n_channels}, irregular"
+        unit = f", {row.unit}" if row.unit else ""
+        texts = (row.name, row.type, sent + unit, row.host, row.source_id)
         rows.append((*texts, "\n".join(row.used_by)))
-    headings = ("name", "type", "channels", "rate, Hz", "unit", "host", "source id", "read by")
-    Console().print(table("", headings, rows, n_names=len(headings)))
+    headings = ("name", "type", "channels", "host", "source id", "read by")
+    Console().print(table("", headings, rows, n_names=len(headings), box=SIMPLE_HEAD))
