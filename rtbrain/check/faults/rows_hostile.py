@@ -36,8 +36,9 @@ from rtbrain.check.faults.rig import (
     StatusListener,
     joined,
 )
+from rtbrain.check.fuzz.mutate import Files
 from rtbrain.check.fuzz.run import read_sound, try_input
-from rtbrain.check.fuzz.targets import TARGETS, Files, resign
+from rtbrain.check.fuzz.targets import TARGETS, resign
 from rtbrain.encoder import (
     BrainBERTSizes,
     EncoderModel,
