@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rtbrain.check.compile.inputs import CompileOptions, Precision, RuntimeName
 from rtbrain.check.compile.run import compile_bundle
-from rtbrain.config.flags import XdfStream
+from rtbrain.config.flags import RecordingStream
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
     ] = None,
-    stream: XdfStream = None,
+    stream: RecordingStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
 ) -> None:
     """Compile a decoder's encoder for this machine, and report its cost in AUC and its speed."""

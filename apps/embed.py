@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.config.flags import NpyRate, XdfStream, names_of
+from rtbrain.config.flags import NpyRate, RecordingStream, names_of
 from rtbrain.learn.embed import FrontEnd, embed_recording
 
 
@@ -45,7 +45,7 @@ def command(
     stop: Annotated[float | None, typer.Option("--stop", help="To here, s.")] = None,
     scale: Annotated[float, typer.Option("--scale", help="Factor on every sample.")] = 1.0,
     sfreq: NpyRate = None,
-    stream: XdfStream = None,
+    stream: RecordingStream = None,
     space: Annotated[
         str | None,
         typer.Option("--space", help='Names the axes of the positions, such as "MNI mm".'),

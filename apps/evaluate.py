@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import Trigger, XdfStream
+from rtbrain.config.flags import RecordingStream, Trigger
 from rtbrain.files import require_writable_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
 from rtbrain.progress import show_progress
@@ -20,7 +20,7 @@ def command(
         str | None, typer.Option("--classes", help="Markers of the states; else as it was fitted.")
     ] = None,
     trigger: Trigger = None,
-    stream: XdfStream = None,
+    stream: RecordingStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
     sfreq: Annotated[
         float | None, typer.Option("--sfreq", help="Rate of an .npy file or a synthetic patient.")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import NpyRate, XdfStream, names_of
+from rtbrain.config.flags import NpyRate, RecordingStream, names_of
 from rtbrain.errors import printable
 from rtbrain.recording.export.bids import labels_of
 from rtbrain.recording.export.run import default_export_path, export_recording
@@ -34,7 +34,7 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="File, or folder for bids; else in this folder.")
     ] = None,
-    stream: XdfStream = None,
+    stream: RecordingStream = None,
     sfreq: NpyRate = None,
     scale: Annotated[
         float, typer.Option("--scale", help="Factor for files that state a wrong unit.")

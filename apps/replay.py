@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import NpyRate, Trigger, XdfStream, names_of
+from rtbrain.config.flags import NpyRate, RecordingStream, Trigger, names_of
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_recording, require_positive, stream_recording
@@ -32,7 +32,7 @@ def command(
     ] = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signal.")] = 1.0,
     sfreq: NpyRate = None,
-    stream: XdfStream = None,
+    stream: RecordingStream = None,
     trigger: Trigger = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")

@@ -17,7 +17,7 @@ Config = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
 ]
-XdfStream = Annotated[
+RecordingStream = Annotated[
     str | None,
     typer.Option(
         "--stream",
