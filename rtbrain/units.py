@@ -68,7 +68,7 @@ def parse_position(texts: Sequence[str]) -> Floats:
     A decimal comma is as good as a point.
     """
     try:
-        position = np.array([float(text.replace(",", ".")) for text in texts], np.float32)
+        position = np.array([float(str(text).replace(",", ".")) for text in texts], np.float32)
     except ValueError:
         return np.full(3, np.nan, np.float32)
     # Part of a position is no position.

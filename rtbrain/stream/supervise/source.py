@@ -35,8 +35,7 @@ from rtbrain.units import AmplitudeCheck
 # within 1.5 s.
 _STALL_S = 1.0
 _LOST_S = 1.35
-# A sender that was connected to but sends nothing is then dropped: it may be half open.
-_FIRST_SAMPLE_S = 5.0
+_FIRST_SAMPLE_S = 5.0  # a sender that sends nothing is then dropped: it may be half open
 # Time that the loop was away for (the computer slept) is no silence of the sender's.
 _AWAY_S = 0.25
 _CLOSE_S = 1.0
