@@ -99,7 +99,7 @@ def _decoded(name: str, raw_texts: list[bytes], notes: list[str]) -> list[str]:
             odd.append(raw)
     _, encoding = decode_text(b"\n".join(odd))
     if odd:
-        notes.append(f"{len(odd)} annotations of {name} are no UTF-8: read as {encoding}")
+        notes.append(f"{len(odd)} annotations of {name} are not UTF-8 and were read as {encoding}")
     others = set(odd)
     return [raw.decode(encoding if raw in others else "utf-8", "replace") for raw in raw_texts]
 
@@ -195,12 +195,21 @@ def _between_records(
     stated = np.flatnonzero(np.isfinite(starts_s))
     steps = np.diff(stated)
     late_s = np.diff(starts_s[stated]) - steps * length_s
-    drift_s = float(np.median(late_s / steps)) if steps.size else 0.0
+    drift_s = float(np.quantile(late_s / steps, 0.5, method="lower")) if steps.size else 0.0
+    tolerance_s = 0.5 / rate_hz
+    if steps.size and _are_rounded(late_s, length_s, records.resolution_s):
+        tolerance_s += records.resolution_s
+        # What is rounded is 0 or one last digit: their mean is the drift.
+        per_record_s = late_s / steps
+        drift_s = float(per_record_s[np.abs(per_record_s - drift_s) <= tolerance_s].mean())
     if abs(drift_s) < _MOST_DRIFT * length_s:
         late_s -= drift_s * steps
-    # A time that is rounded differs from the sum of the lengths by its last digit.
-    exact = abs(length_s / records.resolution_s - round(length_s / records.resolution_s)) < 1e-6
-    tolerance_s = 0.5 / rate_hz + (0.0 if exact else records.resolution_s)
+        if abs(drift_s) * steps.sum() > tolerance_s:
+            notes.append(
+                f"{name}: the clock of its records runs {100 * abs(drift_s) / length_s:.2g} % "
+                f"{'slower' if drift_s < 0 else 'faster'} than its samples: this drift is not "
+                "taken for pauses"
+            )
     n_back = int((late_s < -tolerance_s).sum())
     if n_back:
         notes.append(
@@ -218,6 +227,23 @@ def _between_records(
         return float(begun_s[record] + time_s - starts_s[stated[record]])
 
     return pauses, moved
+
+
+def _are_rounded(late_s: Times, length_s: float, resolution_s: float) -> bool:
+    """Whether records may be late by the last digit of their times alone.
+
+    One that is coarse beside a record is believed, unless it differs rarely, and also says that
+    records came early or differs as regularly as only a drift does.
+    """
+    if abs(length_s / resolution_s - round(length_s / resolution_s)) > 1e-6:
+        return True
+    if resolution_s <= _MOST_DRIFT * length_s * (1 + 1e-6):
+        return True
+    by_a_digit = np.abs(np.abs(late_s) - resolution_s) < 1e-6
+    apart = np.diff(np.flatnonzero(by_a_digit))
+    regular = apart.size > 1 and bool((np.abs(apart - np.median(apart)) <= 1).mean() > 0.75)
+    rare = resolution_s * (by_a_digit.sum() - 1) <= _MOST_DRIFT * length_s * late_s.size
+    return bool(rare) and (regular or bool((by_a_digit & (late_s < 0)).any()))
 
 
 def _between_segments(path: Path, rate_hz: float, notes: list[str]) -> dict[int, float]:

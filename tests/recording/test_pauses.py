@@ -8,6 +8,7 @@ import pytest
 
 from rtbrain.recording.export.run import export_recording
 from rtbrain.recording.open import read, read_recording
+from rtbrain.recording.pauses import EdfRecords, _between_records
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from tests.conftest import brain_like, montage_of
@@ -108,7 +109,9 @@ def test_short_annotations_of_any_encoding_stay_apart(tmp_path):
     path.write_bytes(edf_bytes(range(10), told, plus="EDF+C"))
     recording = read_recording(path)
     assert [event.text for event in recording.events] == ["1", "2", "3", "Début", "über"]
-    assert any("1 annotations of short.edf are no UTF-8" in note for note in recording.notes)
+    assert any(
+        "1 annotations of short.edf are not UTF-8 and were read" in note for note in recording.notes
+    )
 
 
 def test_a_header_whose_numbers_end_by_zeros_keeps_its_pause(tmp_path):
@@ -126,6 +129,51 @@ def test_a_clock_that_drifts_is_no_pause_and_events_keep_their_samples(tmp_path)
     recording = read_recording(path)
     assert gaps_of(recording) == ({1200: 6200}, 2000)
     assert recording.events[0].onset_s == pytest.approx(8.5 + 31, abs=1e-5)
+
+
+@pytest.mark.parametrize("speed", [1.003, 0.997])
+def test_a_drifting_clock_of_rounded_times_is_no_pause_and_is_noted(speed, tmp_path):
+    path = tmp_path / "rounded.edf"
+    starts = np.arange(10) * speed
+    starts[6:] += 31
+    path.write_bytes(edf_bytes(starts, decimals=2))
+    recording = read_recording(path)
+    ((at, n_lost),) = gaps_of(recording)[0].items()
+    assert (at, n_lost) == (1200, pytest.approx(6200, abs=2))  # the digit is two samples
+    drift = [note for note in recording.notes if "drift" in note]
+    assert len(drift) == 1
+    assert f"% {'faster' if speed > 1 else 'slower'} than its samples" in drift[0]
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 3, 6])
+@pytest.mark.parametrize("speed", [1 + 3e-4, 1 - 3e-4, 1 + 6e-4, 1 - 6e-4, 1.0])
+@pytest.mark.parametrize("rounded", [np.round, np.floor])
+def test_no_rounding_of_the_times_of_records_is_a_pause(rounded, speed, decimals):
+    times_s = np.arange(20_000) * speed
+    times_s[7000:] += 40.0
+    starts_s = rounded(times_s * 10**decimals) / 10**decimals
+    notes = []
+    records = EdfRecords(starts_s, 1.0, 10.0**-decimals, ())
+    pauses, _ = _between_records("x", records, 2048.0, notes)
+    assert pauses == {7000 * 2048: pytest.approx(40, abs=2 * 10.0**-decimals)}
+    assert len([note for note in notes if "drift" in note]) == len(notes) == (speed != 1)
+
+
+def test_one_pause_in_three_records_is_a_pause(tmp_path):
+    path = tmp_path / "three.edf"
+    path.write_bytes(edf_bytes([0.0, 1.0, 33.0], decimals=3))
+    assert gaps_of(read_recording(path)) == ({400: 31 * 200}, 600)
+
+
+@pytest.mark.parametrize(("decimals", "pause_s"), [(0, 1.0), (1, 0.1), (3, 0.005), (3, 0.7)])
+def test_a_pause_of_times_that_are_exact_keeps_its_length(decimals, pause_s, tmp_path):
+    path = tmp_path / "short.edf"
+    starts = np.arange(10.0)
+    for at in (4, 6, 8):
+        starts[at:] += pause_s
+    path.write_bytes(edf_bytes(starts, decimals=decimals))
+    n_lost = round(pause_s * 200)
+    assert gaps_of(read_recording(path)) == ({800: n_lost, 1200: n_lost, 1600: n_lost}, 2000)
 
 
 def brainvision(folder, segments):
