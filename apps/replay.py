@@ -38,7 +38,10 @@ def command(
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
     ] = False,
     max_gap: Annotated[
-        float | None, typer.Option("--max-gap", help="Shorten longer pauses to this, s.")
+        float | None,
+        typer.Option(
+            "--max-gap", help="Longest pause to play, s; longer ones are shortened to it."
+        ),
     ] = None,
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")

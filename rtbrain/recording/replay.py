@@ -68,7 +68,9 @@ class ReplaySource:
         max_gap_s: float | None = None,
     ) -> None:
         if max_gap_s is not None and not 0 < max_gap_s < math.inf:
-            raise SettingsError(f"longest gap: expected seconds above 0, got {max_gap_s:g}")
+            raise SettingsError(
+                f"--max-gap: expected a number of seconds above 0, got {max_gap_s:g}"
+            )
         if chunk_samples < 1:
             raise SettingsError(f"chunk length: expected 1 sample or more, got {chunk_samples}")
         if not (math.isfinite(scale) and scale != 0):
@@ -93,6 +95,9 @@ class ReplaySource:
 
     def _number_stretch(self) -> None:
         """Count the samples of one pass, lost ones included, and find its gaps."""
+        stamps = self._recording.stamps
+        in_order = stamps is None or not (np.diff(stamps) < 0).any()
+        self._order = None if stamps is None or in_order else np.argsort(stamps, kind="stable")
         stamps = self._recording.timestamps(self._start, self._stop)
         self._stamps = None if stamps is None else stamps - stamps[0]
         self._pass_samples = self.n_samples
@@ -129,9 +134,10 @@ class ReplaySource:
                 f"{list_words(listed, _MOST_NAMED)}"
             )
         gaps = np.flatnonzero(self._lost) if self._lost is not None else np.zeros(0, np.int64)
-        if self._lost is not None and self._stamps is not None and gaps.size:
+        if self._lost is not None and self._recording.stamps is not None and gaps.size:
             lengths_s = self._lost[gaps] / self.montage.sfreq_hz
-            at_s = self._stamps[gaps[lengths_s.argmax()] - 1]
+            # By the recording's own time, as those of events.
+            at_s = self._recording.stamps[self._start + gaps[lengths_s.argmax()] - 1]
             lines.append(
                 f"{gaps.size} gaps, {lengths_s.sum():.6g} s in all, in which nothing is sent: the "
                 f"longest, {lengths_s.max():.6g} s, comes after {at_s:.6g} s"
@@ -210,11 +216,21 @@ class ReplaySource:
             half_s = 0.5 / rate_hz
             if not stamps[0] - half_s <= onset_s <= stamps[-1] + half_s:
                 return None
-            at = int(np.argmin(np.abs(stamps - onset_s)))
+            at = self._nearest_stamp(stamps, onset_s)
             within = self._start <= at < self._stop - 1
             if within and onset_s - stamps[at] > 1 / rate_hz and self._lost is not None:
                 at += bool(self._lost[at + 1 - self._start])
         return at if self._start <= at < self._stop else None
+
+    def _nearest_stamp(self, stamps: Times, onset_s: float) -> int:
+        """Number of the sample whose stamp is nearest, the first one of equals."""
+        order = self._order
+        after = min(int(np.searchsorted(stamps, onset_s, sorter=order)), stamps.size - 1)
+        around = np.array([max(0, after - 1), after])
+        around = around if order is None else order[around]
+        near = stamps[around][np.argmin(np.abs(stamps[around] - onset_s))]
+        first = int(np.searchsorted(stamps, near, sorter=order))
+        return first if order is None else int(order[first])
 
     def _samples(self, start: int, stop: int) -> Floats:
         """Samples of the recording, out of blocks: files are slow to read in small pieces."""

@@ -203,7 +203,25 @@ def test_what_is_not_played_is_named_and_gaps_are():
         "2 of 3 events lie outside the samples that are played: early at -3 s, late at 99 s",
         "2 gaps, 1.96 s in all, in which nothing is sent: the longest, 1.8 s, comes after 1.158 s",
     ]
+    # Wherever one begins, and however short gaps become, times are those of the recording.
+    later = ReplaySource(recording, chunk_samples=50, start_s=0.4, max_gap_s=0.01)
+    assert later.not_played()[-1].endswith("0.01 s, comes after 1.158 s")
     assert ReplaySource(recording_of(events=()), chunk_samples=50).not_played() == []
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_events_of_a_long_recording_find_the_nearest_stamp_without_a_search_of_all(swapped):
+    stamps = with_losses({200: 80}, jitter_s=0.01)
+    if swapped:
+        stamps[100:300:2], stamps[101:300:2] = stamps[101:300:2], stamps[100:300:2].copy()
+    onsets_s = np.random.default_rng(0).uniform(stamps.min(), stamps.max(), 200)
+    onsets_s = onsets_s[np.abs(stamps - onsets_s[:, np.newaxis]).min(axis=1) < 1 / SFREQ_HZ]
+    events = tuple(Event(float(at_s), 0, str(k)) for k, at_s in enumerate(onsets_s))
+    source = ReplaySource(recording_of(stamps=stamps, events=events), chunk_samples=50)
+    lost = np.cumsum(lost_before(stamps, SFREQ_HZ))
+    nearest = np.abs(stamps - onsets_s[:, np.newaxis]).argmin(axis=1)
+    numbers = {int(event.text): number for number, event in source.events()}
+    assert numbers == dict(enumerate((nearest + lost[nearest]).tolist()))
 
 
 def test_gaps_can_be_shortened_and_stay_gaps():
@@ -216,7 +234,7 @@ def test_gaps_can_be_shortened_and_stay_gaps():
     np.testing.assert_allclose(stamps_of(chunks), with_losses({200: 80, 500: 250}), atol=1e-6)
     assert [number for number, _ in source.events()] == [500 + 330, 600 + 330]
     assert [source.ahead_s(event) for event in events] == [0.5, 0]
-    with pytest.raises(SettingsError, match="longest gap: expected seconds above 0"):
+    with pytest.raises(SettingsError, match="--max-gap: expected a number of seconds above 0"):
         ReplaySource(recording, chunk_samples=50, max_gap_s=0.0)
 
 
