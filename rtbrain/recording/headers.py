@@ -67,18 +67,23 @@ def require_bounded(path: Path) -> None:
         if suffix != ".fif":
             return
         # Each tag says where the next one is.
-        at = 0
+        at, been_back_to = 0, set[int]()
         while len(tag := file.read(_TAG.size)) == _TAG.size:
             _, _, size, after = _TAG.unpack(tag)
             if size > n_bytes:
                 raise RecordingError(
-                    f"{path} is truncated or damaged: a tag at byte {at} is longer"
+                    f"{path} is truncated or damaged: a tag at byte {at} is longer than the file"
                 )
             if after == -1:
                 return
             following = after if after > 0 else at + _TAG.size + size
             if following <= at:
-                raise RecordingError(f"{path} is damaged: its tag at byte {at} leads back")
+                # Tags may lie in any order, but not in a circle.
+                if following < 0 or following in been_back_to:
+                    raise RecordingError(
+                        f"{path} is damaged: its tag at byte {at} points to a tag before it"
+                    )
+                been_back_to.add(following)
             at = following
             file.seek(at)
 
@@ -111,7 +116,7 @@ def readable_header(path: Path, notes: list[str]) -> Iterator[tuple[Path, tuple[
         renamed = _CHANNEL.sub(lambda one: one[1] + next(fresh).replace(",", "\\1"), section[1])
         changed = changed.replace(section[1], renamed)
     if encoding != "utf-8" and not encoding.startswith("utf"):
-        notes.append(f"{path.name} is no UTF-8 text: read as {encoding}")
+        notes.append(f"{path.name} is not UTF-8 text and was read as {encoding}")
     with TemporaryDirectory(prefix="rtbrain-") as folder:
         markers = _marker_text(changed, path)
         if changed == text and encoding == "utf-8" and markers is None:

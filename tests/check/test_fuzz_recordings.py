@@ -17,6 +17,7 @@ from rtbrain.check.fuzz.recordings import (
 )
 from rtbrain.check.fuzz.run import read_sound
 from rtbrain.errors import CheckpointError, RecordingError, RtbrainError
+from rtbrain.recording.headers import require_bounded
 
 
 @pytest.mark.parametrize("name", ["edf", "brainvision", "fif", "npy", "bids", "checkpoint"])
@@ -33,13 +34,25 @@ def test_an_edf_header_of_more_channels_than_the_file_has_bytes_is_refused(tmp_p
         read_first(tmp_path, {"one.edf": b""})
 
 
-def test_a_fif_tag_that_leads_back_is_refused(tmp_path):
+def test_fif_tags_that_lead_in_a_circle_are_refused(tmp_path):
     ((name, whole),) = fif_files(tmp_path)[0].items()
     looped = bytearray(whole)
-    struct.pack_into(">i", looped, 36 + 12, 16)  # of the second tag: where the next one is
+    struct.pack_into(">i", looped, 36 + 12, 36)  # of the second tag: where the next one is
     (tmp_path / name).write_bytes(looped)
-    with pytest.raises(RecordingError, match="its tag at byte 36 leads back"):
+    with pytest.raises(RecordingError, match="its tag at byte 36 points to a tag before it"):
         read_first(tmp_path, {name: b""})
+
+
+def test_fif_tags_may_lie_in_any_order(tmp_path):
+    ((name, whole),) = fif_files(tmp_path)[0].items()
+    moved = bytearray(whole)
+    size = struct.unpack_from(">i", whole, 36 + 8)[0]
+    after = struct.unpack_from(">i", whole, 36 + 12)[0] or 36 + 16 + size
+    struct.pack_into(">i", moved, 12, len(whole))  # the second tag is at the end, and leads back
+    moved += whole[36:48] + struct.pack(">i", after) + whole[52 : 52 + size]
+    (tmp_path / name).write_bytes(moved)
+    require_bounded(tmp_path / name)
+    read_first(tmp_path, {name: b""})
 
 
 def test_a_brainvision_header_that_counts_other_channels_than_it_lists_is_refused(tmp_path):
@@ -56,7 +69,7 @@ def test_a_fif_tag_longer_than_its_file_is_refused_before_memory_is_taken(tmp_pa
     bomb = bytearray(whole)
     struct.pack_into(">i", bomb, 36 + 8, 2**31 - 1)  # the second tag's size
     (tmp_path / name).write_bytes(bomb)
-    with pytest.raises(RecordingError, match="a tag at byte 36 is longer"):
+    with pytest.raises(RecordingError, match="a tag at byte 36 is longer than the file"):
         read_first(tmp_path, {name: b""})
 
 
