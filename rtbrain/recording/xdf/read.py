@@ -121,8 +121,9 @@ def _is_output(content: str) -> bool:
 def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     """Markers that are numbers; of measurements at irregular times none, and a note."""
     content = stream.text("type")
-    words = f"{content} {stream.text('name')}".lower()
-    are_markers = any(word in words for word in _MARKER_WORDS)
+    by_type, by_name = (
+        any(word in stream.text(key).lower() for word in _MARKER_WORDS) for key in ("type", "name")
+    )
     may_be = kind_of(content) not in CONTACT_KINDS and stream.n_channels <= _MOST_CHANNELS
     may_be &= VALUE_FORMATS.get(stream.text("channel_format")) is not None
     if may_be:
@@ -130,8 +131,8 @@ def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
         n_read = min(samples.stamps.size, MAX_TEXTS)
         values = samples.read(0, n_read)
         codes = np.unique(values)
-        few = codes.size <= _MOST_CODES
-        may_be = are_markers or (few and bool(np.all(codes == np.rint(codes))))
+        whole = bool(np.all(codes == np.rint(codes)))
+        may_be = by_type or (whole and (by_name or codes.size <= _MOST_CODES))
     if not may_be:
         notes.append(
             f"{path.name}: stream {stream.shown} (type {content!r}, {stream.n_channels} channels) "

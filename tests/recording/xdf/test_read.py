@@ -244,15 +244,19 @@ def test_measurements_at_irregular_times_are_no_markers_and_are_named(tmp_path):
     other = XdfStream("second", stamps, np.arange(8).reshape(4, 2), 0.0, "int16", "EEG")
     odd = XdfStream("odd", stamps, np.arange(4)[:, None], 0.0, "int16", "Markers")
     keys = XdfStream("keys", stamps, np.array([[5, 9]] * 4), 0.0, "int32", "")
+    eyes = XdfStream("EyeMarkers", stamps, np.arange(4)[:, None] / 3, 0.0, "float32", "")
+    skin = XdfStream("Marko-GSR", stamps, np.arange(4)[:, None] / 3, 0.0, "float32", "GSR")
     path = tmp_path / "gaze.xdf"
-    write_xdf(path, signal(), gaze, other, keys, odd)
+    write_xdf(path, signal(), gaze, other, keys, odd, eyes, skin)
     path.write_bytes(path.read_bytes().replace(b"int16", b"odd16"))
     recording = read_recording(tmp_path / "gaze.xdf")
     assert [event.text for event in recording.events] == ["5"] * 4
     with pytest.raises(RecordingError, match="stream 'second' has no regular rate, a signal needs"):
         read_recording(tmp_path / "gaze.xdf", stream="second")
     left_out = [note for note in recording.notes if "neither a signal nor markers" in note]
-    assert [note.split("stream ")[1][:6] for note in left_out] == ["'gaze'", "'secon", "'odd' "]
+    assert [note.split("stream ")[1][:6] for note in left_out] == [
+        *("'gaze'", "'secon", "'odd' ", "'EyeMa", "'Marko"),
+    ]
     assert any("'keys' are its first channel of 2" in note for note in recording.notes)
 
 
