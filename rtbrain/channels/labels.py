@@ -69,7 +69,7 @@ def _told_apart(labels: Sequence[str], places: list[Place | None]) -> list[Place
     """Places with the type before the shaft, where two types have a contact in one place."""
     types = [
         found[0].strip(" _:.-") if (found := _PREFIX.match(label.translate(_CHARACTERS))) else ""
-        for label in labels
+        for label in (label[:_MAX_LABEL] for label in labels)
     ]
     types_of: dict[tuple[str, int], set[str]] = {}
     for place, of in zip(places, types, strict=True):
