@@ -59,7 +59,7 @@ def command(
     task: Label = None,
     run: Label = None,
 ) -> None:
-    """Write a recording anew, without names or dates; nothing is written over."""
+    """Convert a recording, without names or dates; nothing is overwritten."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     opened = read(recording, sfreq_hz=sfreq, stream=stream, scale=scale)
     try:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.errors import SettingsError
 from rtbrain.recording.bids import SPACE_AS_NAMED
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
@@ -87,7 +87,7 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
         write_brainvision(content, header)
         for path, text in (tables | shared).items():
             path.write_text(text, encoding="utf-8")
-    except (OSError, RecordingError):
+    except BaseException:  # Ctrl-C, too
         for path in made:  # a partial recording would pass for a whole one
             path.unlink(missing_ok=True)
         raise

@@ -58,8 +58,9 @@ def write_edf(content: Content, out: Path) -> list[str]:
     n_wasted = n_bytes * n_records - sum(map(len, texts))
     if n_wasted > max(_MAX_WASTED_BYTES, 2 * len(names) * n_samples):
         raise RecordingError(
-            f"EDF has the same room for events in each record, {n_bytes} characters in one of them "
-            f"would take {n_wasted / 2**20:.0f} MiB: export to bids, fif or xdf"
+            "EDF reserves the same space for events in every record; one record needs "
+            f"{n_bytes} bytes, so {n_wasted / 2**20:.0f} MiB would be wasted: export to bids, fif "
+            "or xdf"
         )
     scales, sensors = _scales(content), _sensors(content)
     with out.open("xb") as file:
@@ -152,8 +153,8 @@ def _scales(content: Content) -> list[_Scale]:
         if whole[row]:  # codes
             if most - least > _STEPS:
                 raise RecordingError(
-                    f"EDF holds 16 bits, the codes of {montage.names[row]} go from {least:.0f} to "
-                    f"{most:.0f}: export to bids, fif or xdf"
+                    f"EDF holds 16 bits, but the codes of {montage.names[row]} range from "
+                    f"{least:.0f} to {most:.0f}: export to bids, fif or xdf"
                 )
             lowest = _LOWEST if least >= _LOWEST and most <= _LOWEST + _STEPS else round(least)
             scales.append(_Scale(unit, 1.0, str(lowest), str(lowest + _STEPS)))

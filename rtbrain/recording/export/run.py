@@ -119,7 +119,7 @@ def _write(
     write = {"fif": _write_fif, "edf": write_edf, "xdf": _write_xdf}[to]
     try:
         return out, write(content, out)
-    except (OSError, RecordingError):
+    except BaseException:  # Ctrl-C, too
         out.unlink(missing_ok=True)  # a partial file would pass for a whole one
         raise
 

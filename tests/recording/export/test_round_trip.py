@@ -71,6 +71,23 @@ def test_all_but_what_is_told_reads_back(to, rate_hz, tmp_path):
     back.close()
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_that_is_interrupted_leaves_no_file(to, tmp_path):
+    def read(start, stop):
+        if start and any(path.suffix in {".eeg", ".fif", ".edf", ".xdf"} for path in found()):
+            raise KeyboardInterrupt
+        return np.ones((1, stop - start), np.float32)
+
+    def found():
+        return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    recording = Recording(Montage(("A1",), ("seeg",), 512.0), 512 * 60, read)
+    with pytest.raises(KeyboardInterrupt):
+        export_recording(recording, tmp_path / ENDINGS[to], to, mains_hz=50.0)
+    about_all = {"README.md", "dataset_description.json", "participants.tsv"}  # of a dataset
+    assert {path.name for path in found()} <= about_all
+
+
 def test_edf_is_what_edfio_reads(tmp_path):
     path, _ = export_recording(recording_of(), tmp_path / "x.edf", "edf")
     edf = edfio.read_edf(path)
@@ -216,7 +233,9 @@ def test_edf_refuses_codes_of_more_bits_and_events_that_take_more_room_than_the_
     recording = Recording(
         Montage(("TRIG",), ("stim",), 512.0), N_SAMPLES, lambda a, b: data[:, a:b]
     )
-    with pytest.raises(RecordingError, match=r"codes of TRIG go from 0 to 70000: export to bids"):
+    with pytest.raises(
+        RecordingError, match=r"codes of TRIG range from 0 to 70000: export to bids"
+    ):
         export_recording(recording, tmp_path / "x.edf", "edf")
     n_long = 512 * 120
     long = Recording(
@@ -225,6 +244,6 @@ def test_edf_refuses_codes_of_more_bits_and_events_that_take_more_room_than_the_
         lambda a, b: np.zeros((1, b - a), np.float32),
         events=(Event(1.0, 0.0, "x" * 60_000),),
     )
-    with pytest.raises(RecordingError, match=r"would take 7 MiB: export to bids"):
+    with pytest.raises(RecordingError, match=r"7 MiB would be wasted: export to bids"):
         export_recording(long, tmp_path / "y.edf", "edf")
     assert not list(tmp_path.iterdir())
