@@ -77,7 +77,7 @@ def choose_channels(
     out = {*find_labels(settings.exclude, labels, "exclude"), target}
     bad = {label for one in recordings for label in one.bad}
     if anyway := sorted(bad & exact - out):
-        on_note(f"marked as bad and used, as channels names them: {list_words(anyway, 16)}")
+        on_note(f"marked as bad, but used because --channels names them: {list_words(anyway, 16)}")
         bad -= exact
     wanted = [label for label in wanted if label not in out | bad]
     wanted = _shared(names, recordings, wanted, on_note)
@@ -208,19 +208,19 @@ def weight_warnings(
     `contact_weights`, float64 [n_channels], belong to these.
     """
     share = weights / (weights.sum() or 1.0)
-    said = {
-        name
-        for one in recordings
-        for name, kind in zip(one.montage.names, one.montage.kinds, strict=True)
-        if kind not in CONTACT_KINDS
-    }
+    said: set[str] = set()
+    for one in recordings:  # as they are opened, with their own labels
+        matched = match_labels(source.names, one.montage.names, "another session").rows
+        labelled = zip(one.montage.names, one.montage.kinds, strict=True)
+        said |= {matched.get(name, name) for name, kind in labelled if kind not in CONTACT_KINDS}
     devices = [name for name in source.names if name in said]
     warnings = []
     if devices:
-        on_them = [any(name in label for name in devices) for label in filtered.names]
+        on_them = [any(_is_side(name, label) for name in devices) for label in filtered.names]
         warnings.append(
             f"the decoder reads channels that are not contacts: {list_words(devices, 8)}, with "
-            f"{share[on_them].sum():.0%} of the weight; references spread them to the others"
+            f"{share[on_them].sum():.0%} of the weight; references spread their signal to the "
+            "others"
         )
     top = int(share.argmax())
     if filtered.n_channels >= _MIN_CHANNELS and share[top] > _MOSTLY:
@@ -229,6 +229,11 @@ def weight_warnings(
             "that it is a contact, not a trigger, a microphone or another device"
         )
     return warnings
+
+
+def _is_side(name: str, label: str) -> bool:
+    """Whether a channel is this one, or its difference to another."""
+    return label == name or label.startswith(f"{name}-") or label.endswith(f"-{name}")
 
 
 def neighbours_note(recipe: Recipe, montage: Montage, filtered: Montage) -> str | None:

@@ -135,7 +135,7 @@ def test_bad_contacts_are_left_out_unless_they_are_named() -> None:
     assert "A2" not in choose(one, channels=("A*",))[0].names
     montage, notes = choose(one, channels=("A2", "A3"))
     assert montage.names == ("A2", "A3")
-    assert notes == ["marked as bad and used, as channels names them: A2"]
+    assert notes == ["marked as bad, but used because --channels names them: A2"]
 
 
 def test_a_recording_without_contacts_lists_what_it_has() -> None:
@@ -153,5 +153,10 @@ def test_a_decoder_whose_weight_lies_on_one_channel_or_that_reads_devices_says_s
     )
     assert weight_warnings([one], montage, montage, np.ones(8)) == [
         "the decoder reads channels that are not contacts: DC01, DC02, with 25% of the weight; "
-        "references spread them to the others"
+        "references spread their signal to the others"
     ]
+    # A side of a difference is one of them, a longer label is not; labels are those of the first.
+    other = replace(one, montage=replace(montage, names=(*CONTACTS[:6], "POL DC01", "POL DC02")))
+    names = (*CONTACTS[:5], "DC011", "A1-DC01", "DC02-A2")
+    filtered = replace(montage, names=names)
+    assert "DC01, DC02, with 25% of" in weight_warnings([other], montage, filtered, np.ones(8))[0]
