@@ -111,7 +111,6 @@ def evaluate(
         require_events(labels.classes or labels.events or (), opened_recording.events)
         for note in bound.binding.notes:
             on_note(f"the recording: {note}")
-        require_events(labels.classes or labels.events or (), opened_recording.events)
         mains = measure_mains(
             opened_recording.montage, opened_recording.n_samples, opened_recording.read
         )

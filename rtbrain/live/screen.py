@@ -45,7 +45,7 @@ _SENTENCES: dict[str, str] = {
     "valid": "decodes are valid",
     "invalid": "no valid decodes: {reason}",
     "decoding": "decoding ({mode}) to {to}; Ctrl-C ends it",
-    "markers_skipped": "{events} events were overwritten in the buffer before they were read",
+    "markers_skipped": "{events} events were dropped before they could be read",
     "markers_lost": "the markers are lost: {reason}",
     "markers_refused": "the markers are refused: {reason}",
     "markers_recovered": "the markers are back: {stream}",

@@ -34,7 +34,10 @@ def open_source(
     """Connected source of the settings; None where the user ended it before."""
     wanted, montage = settings.stream, bundle.montage
     if wanted.trigger and not trigger_of(wanted, bundle):
-        on_event("trigger", reason=f"the decoder's windows slide: {wanted.trigger} cuts none")
+        on_event(
+            "trigger",
+            reason=f"the decoder uses sliding windows: --trigger {wanted.trigger} has no effect",
+        )
     for kind in OTHER_SOURCES:
         if (address := getattr(wanted, kind)) is not None:
             return open_other(kind, address, wanted, on_event, stopping)
