@@ -106,9 +106,11 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
         unitless=unitless,
         units=_other_units(raw, names, kinds, units, described.get("units")),
         microvolts={
-            name: microvolts_per(headers.get(one["ch_name"], "V")) or 1.0
+            name: microvolts_per(headers.get(one["ch_name"], "V" if volts else ""))
+            or microvolts_per(sidecars.units.get(name, ""))
+            or 1.0
             for name, one in zip(names, raw.info["chs"], strict=True)
-            if one["unit"] == FIFF.FIFF_UNIT_V
+            if (volts := one["unit"] == FIFF.FIFF_UNIT_V) or name in sidecars.units
         },
     )
     return with_pauses(recording, path, records)

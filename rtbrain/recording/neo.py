@@ -71,8 +71,8 @@ def _recording(path: Path, raw: Any, stream: str | None, notes: list[str]) -> Re
         segments = list(range(raw.segment_count(0)))
         if raw.block_count() > 1:
             notes.append(
-                f"{path.name} holds {raw.block_count()} sessions: the first is read, name the "
-                "files of another to read that"
+                f"{path.name} holds {raw.block_count()} sessions: the first is read; to read "
+                "another, name its files"
             )
         if segment:
             if not segment.isdecimal() or int(segment) not in segments:
@@ -101,7 +101,8 @@ def _recording(path: Path, raw: Any, stream: str | None, notes: list[str]) -> Re
         return scaled
 
     montage = Montage(chosen.names, chosen.kinds, chosen.sfreq_hz)
-    stated = zip(chosen.names, chosen.kinds, map(str, chosen.channels["units"]), strict=True)
+    units = map(str, chosen.channels["units"])
+    stated = list(zip(chosen.names, chosen.kinds, units, strict=True))
     return Recording(
         montage,
         edges[-1],
@@ -115,6 +116,7 @@ def _recording(path: Path, raw: Any, stream: str | None, notes: list[str]) -> Re
             for name, kind, unit in stated
             if kind not in CONTACT_KINDS
         },
+        microvolts={name: microvolts_per(unit) or 1.0 for name, _, unit in stated},
     )
 
 

@@ -13,8 +13,8 @@ from rtbrain.channels import assign_kinds
 from rtbrain.errors import MontageError, RecordingError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.recording.recording import Event, Recording, capture_warnings
-from rtbrain.types import Floats, Montage, Times
-from rtbrain.units import MICROVOLTS_PER_VOLT, keep_codes
+from rtbrain.types import TRIGGER_KIND, Doubles, Floats, Montage, Times
+from rtbrain.units import MICROVOLTS_PER_VOLT
 
 _LABEL_COLUMNS = ("label", "channel_name", "electrode_name")
 _TEXT_COLUMNS = ("trial_type", "condition", "label", "stimulus", "event")
@@ -67,10 +67,12 @@ def _recording(path: Path, io: Any, nwb: Any, series: str | None) -> Recording:
     bad: tuple[str, ...] = ()
     if "good" in electrodes:
         bad = tuple(name for name, good in zip(names, electrodes["good"], strict=True) if not good)
+    volts = _volts_per_number(chosen)
+    microvolts = (volts[:, 0] * MICROVOLTS_PER_VOLT).tolist()
     return Recording(
         montage,
         int(shape[0]),
-        _reader(path, chosen, kinds),
+        _reader(path, chosen, kinds, volts),
         stamps,
         events=_events(nwb, begins_s),
         notes=tuple(notes),
@@ -78,6 +80,7 @@ def _recording(path: Path, io: Any, nwb: Any, series: str | None) -> Recording:
         bad=bad,
         subject=str(getattr(nwb.subject, "subject_id", None) or ""),
         session=str(nwb.session_id or ""),
+        microvolts=dict(zip(names, microvolts, strict=True)),
     )
 
 
@@ -141,13 +144,20 @@ def _positions(electrodes: Any, notes: list[str]) -> Floats | None:
     return positions
 
 
-def _reader(path: Path, series: Any, kinds: Sequence[str]) -> Callable[[int, int], Floats]:
-    n_channels = series.data.shape[1]
-    volts = np.full((n_channels, 1), float(series.conversion))
+def _volts_per_number(series: Any) -> Doubles:
+    """Volts of 1 as it is stored, float64 [n_channels, 1]."""
+    volts = np.full((series.data.shape[1], 1), float(series.conversion))
     if series.channel_conversion is not None:
         volts *= np.asarray(series.channel_conversion[:], np.float64)[:, np.newaxis]
-    offset = float(series.offset or 0.0)
-    factors = keep_codes(kinds, MICROVOLTS_PER_VOLT)[:, np.newaxis]
+    return volts
+
+
+def _reader(
+    path: Path, series: Any, kinds: Sequence[str], volts: Doubles
+) -> Callable[[int, int], Floats]:
+    is_code = np.array([[kind == TRIGGER_KIND] for kind in kinds])  # as stored
+    factors = np.where(is_code, 1.0, volts * MICROVOLTS_PER_VOLT)
+    offsets = np.where(is_code, 0.0, float(series.offset or 0.0) * MICROVOLTS_PER_VOLT)
 
     def read(start: int, stop: int) -> Floats:
         try:
@@ -156,7 +166,7 @@ def _reader(path: Path, series: Any, kinds: Sequence[str]) -> Callable[[int, int
             raise RecordingError(
                 f"{path} is damaged at samples {start} to {stop}: {error}"
             ) from error
-        microvolts: Floats = ((raw * volts + offset) * factors).astype(np.float32)
+        microvolts: Floats = (raw * factors + offsets).astype(np.float32)
         return microvolts
 
     return read

@@ -17,6 +17,7 @@ from rtbrain.stream.triggers import (
     TriggerLine,
     noise_reason,
     parse_trigger,
+    split_trigger,
 )
 from rtbrain.types import TRIGGER_KIND, Doubles, Floats
 
@@ -51,11 +52,17 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
     chosen = parse_trigger(trigger, montage.names)
     rows = montage.rows(chosen.names)
     divisors = np.ones((montage.n_channels, 1))
-    for row, name in zip(rows, chosen.names, strict=True):
-        if montage.kinds[row] != TRIGGER_KIND:
-            divisors[row] = recording.microvolts.get(name, 1.0)
-    if not np.all(divisors == 1):  # codes, and levels, are numbers of the header's own unit
+    codes = {
+        name
+        for name, kind in zip(montage.names, montage.kinds, strict=True)
+        if kind == TRIGGER_KIND
+    }
+    for row, (name, per) in zip(rows, chosen.per_level(recording.microvolts).items(), strict=True):
+        divisors[row] = 1.0 if name in codes else per
+    if not np.all(divisors == 1):
         recording = replace(recording, reader=partial(_divided, recording.reader, divisors))
+    of_units = {name: per for name, per in recording.microvolts.items() if name not in codes}
+    recording = replace(recording, microvolts=of_units)
     (found,) = _read(recording, [chosen])
     if found[0].is_noise:
         raise SettingsError(noise_reason(chosen))
@@ -64,6 +71,34 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
     kinds = tuple(TRIGGER_KIND if r in rows else kind for r, kind in enumerate(montage.kinds))
     recording = replace(recording, montage=replace(montage, kinds=kinds))
     return _with(recording, chosen, found, notes)
+
+
+def state_units(trigger: str | None, recordings: Sequence[Recording]) -> str | None:
+    """The trigger for streams and recordings of any unit: levels in µV, where a header has a unit.
+
+    Raises a SettingsError where a level would be that of channels in several units.
+    """
+    if trigger is None:
+        return None
+    parts, shortest = split_trigger(trigger, recordings[0].montage.names)
+    for number, part in enumerate(parts):
+        levels = [
+            (line.level, one.microvolts.get(line.name))
+            for one in recordings
+            for line in parse_trigger(part, one.montage.names).lines
+            if line.level is not None and line.microvolts is None
+        ]
+        units = {per for _, per in levels}
+        if len(units) > 1:
+            raise SettingsError(
+                f"trigger {quote(part)}: its channels have different units: give that of the "
+                f"level, such as {plain_text(part)}uV"
+            )
+        for level, per in levels[:1]:
+            if per is not None:
+                text = np.format_float_positional(level * per, precision=10, trim="-")
+                parts[number] = f"{part.rpartition(':')[0]}:{text}uV"
+    return ",".join(parts) + shortest
 
 
 def _divided(

@@ -8,7 +8,7 @@ its first sample, or after a gap, began before and is none.
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,10 +19,13 @@ import numpy.typing as npt
 from rtbrain.channels import find_labels
 from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.types import Chunk, Doubles
+from rtbrain.units import require_voltage
 
 # BioSemi's status channel has 24 bits: 16 of the trigger, above them the state of the amplifier.
 _STATUS, _STATUS_MASK = "status", 0xFFFF
-_SUFFIX = re.compile(r"(?P<name>.+):(?:(?P<mask>0[xX][0-9a-fA-F]+|0[bB][01]+)|(?P<level>-?[\d.]+))")
+_SUFFIX = re.compile(
+    r"(?P<name>.+):(?:(?P<mask>0[xX][0-9a-fA-F]+|0[bB][01]+)|(?P<level>-?[\d.]+) ?(?P<unit>\w+)?)"
+)
 _SHORTEST = re.compile(r"(?P<rest>.+)@(?P<ms>[\d.]+)ms")
 # Bits that do not switch together pass through other codes, and contacts bounce.
 _SETTLING_S, _SETTLING_SAMPLES = 1e-3, 2
@@ -32,7 +35,9 @@ _MAX_WHOLE = 2.0**63
 # Noise instead of codes: shares of samples between whole numbers, and of changes.
 _MAX_BETWEEN, _MAX_CHANGES, _FEW = 0.01, 0.2, 20
 _MAX_WAITING = 1000  # for a decoder that is busy
-_EXAMPLES = "TRIG, Status:0xFF (bits), DC01:2500 (a level), TRIG@5ms (shorter pulses are ignored)"
+_EXAMPLES = (
+    "TRIG, Status:0xFF (bits), DC01:2500 or DC01:2.5mV (level), TRIG@5ms (no shorter pulses)"
+)
 
 
 def number_text(value: Any) -> str:
@@ -65,6 +70,7 @@ class TriggerLine:
     name: str
     mask: int | None = None
     level: float | None = None
+    microvolts: float | None = None  # per unit of the level, where it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +85,34 @@ class Trigger:
         """Labels of the channels."""
         return tuple(line.name for line in self.lines)
 
+    def per_level(self, microvolts: Mapping[str, float]) -> dict[str, float]:
+        """Microvolts per unit of the level, else of the header by `microvolts`, by channel."""
+        return {one.name: one.microvolts or microvolts.get(one.name, 1.0) for one in self.lines}
+
 
 def parse_trigger(text: str, labels: Sequence[str]) -> Trigger:
     """Trigger channels by what a user writes, among the labels of a recording or stream.
 
     ``TRIG`` takes the codes of a channel; ``Status:0xFF`` some of its bits; ``DC01:2500`` is on
-    above a level in the channel's own values, and an event is called by its label. So are those of
-    several channels, ``DIN1,DIN2``, each of which is on or off. ``@5ms`` behind all is the shortest
-    time that a code lasts.
+    above a level in the unit of its header, ``DC01:2.5mV`` in that of the level; its label is the
+    event. So it is with several, ``DIN1,DIN2``. ``@5ms`` is the shortest time that a code lasts.
 
     Raises a SettingsError where a channel is not there, or a text is none of these.
     """
-    found = None if text in labels else _SHORTEST.fullmatch(text.strip())
-    shortest_s = 0.0
-    if found is not None:
-        text, shortest_s = found["rest"], _number(text, found["ms"]) / 1000
-    parts = [text] if text in labels else [part.strip() for part in text.split(",")]
+    parts, shortest = split_trigger(text, labels)
+    shortest_s = _number(text, shortest[1:-2]) / 1000 if shortest else 0.0
     lines = tuple(line for part in parts for line in _lines(part, labels))
     if len({line.name for line in lines}) < len(lines):
         raise SettingsError(f"trigger {quote(text)}: a channel is named twice")
     return Trigger(lines, shortest_s)
+
+
+def split_trigger(text: str, labels: Sequence[str]) -> tuple[list[str], str]:
+    """Channels with their masks and levels, and the shortest time behind them."""
+    found = None if text in labels else _SHORTEST.fullmatch(text.strip())
+    rest = text if found is None else found["rest"]
+    parts = [rest] if rest in labels else [part.strip() for part in rest.split(",")]
+    return parts, "" if found is None else f"@{found['ms']}ms"
 
 
 def _lines(text: str, labels: Sequence[str]) -> list[TriggerLine]:
@@ -109,7 +123,8 @@ def _lines(text: str, labels: Sequence[str]) -> list[TriggerLine]:
     except SettingsError as error:
         raise SettingsError(f"{error}; write it as {_EXAMPLES}") from error
     if found is not None and found["level"]:
-        return [TriggerLine(name, level=_number(text, found["level"])) for name in names]
+        per = None if found["unit"] is None else require_voltage(found["unit"])
+        return [TriggerLine(name, None, _number(text, found["level"]), per) for name in names]
     if found is not None:
         return [TriggerLine(name, int(found["mask"], 0)) for name in names]
     return [TriggerLine(name, _STATUS_MASK if name.lower() == _STATUS else None) for name in names]
@@ -201,11 +216,14 @@ class TriggerEdges:
 
 def noise_reason(trigger: Trigger) -> str:
     """Why there are no events, and what to write instead."""
-    return (
-        f"trigger {list_words([quote(name) for name in trigger.names])}: no codes, the values "
-        f"change like a signal's; where it has pulses, name a level below their height, as "
-        f"{plain_text(trigger.names[0])}:1000"
+    reason = (
+        f"trigger {list_words([quote(name) for name in trigger.names])} holds no codes: its values "
+        "vary like a signal"
     )
+    if any(line.level is not None for line in trigger.lines):
+        return f"{reason}; give another level"
+    first = plain_text(trigger.names[0])
+    return f"{reason}. If it carries pulses, give a level below their height, such as {first}:1000"
 
 
 class CodeQueue:
@@ -246,8 +264,8 @@ class CodeQueue:
         if n_ignored >= max(1, 2 * self._n_ignored):
             self._n_ignored = n_ignored
             reason = (
-                f"{edges.n_ignored} codes were too short, {edges.n_unplaced} began before the "
-                "first sample or in a gap: no events"
+                f"ignored: {edges.n_ignored} codes that were too short, {edges.n_unplaced} that "
+                "began before the first sample or in a gap"
             )
             self._on_event("trigger", reason=reason)
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import mne
 import numpy as np
@@ -6,8 +7,9 @@ import pybv
 import pytest
 
 from rtbrain.errors import RecordingError
-from rtbrain.recording.open import amplitude_note, read_recording
+from rtbrain.recording.open import amplitude_note, read, read_recording
 from rtbrain.recording.recording import Event
+from rtbrain.recording.triggers import state_units
 from tests.conftest import brain_like
 
 SFREQ_HZ = 500.0
@@ -166,6 +168,20 @@ def test_where_units_disagree_the_header_is_believed_with_a_note(tree):
     np.testing.assert_allclose(recording.read(0, 1000), DATA, atol=1e-4)
     (note,) = [note for note in recording.notes if "disagree" in note]
     assert "A1 µV not V" in note
+
+
+def test_a_level_counts_in_a_unit_that_only_the_sidecar_gives(tree):
+    path = tree.record()
+    path.write_text(re.sub(r"(?m)^(Ch4=.*),[^,]*$", r"\1,n/a", path.read_text(encoding="utf-8")))
+    tree.put("sub-01_ses-a_channels.tsv", CHANNELS.replace("µV", "mV"))
+    level = float(np.quantile(DATA[3], 0.9))
+    recording = read(path, trigger=f"FORCE:{level}")
+    expected = read((DATA, SFREQ_HZ, NAMES), trigger=f"FORCE:{level}").events
+    assert [event.onset_s for event in recording.events if event.text == "FORCE"] == [
+        event.onset_s for event in expected
+    ]
+    assert len(expected) > 3
+    assert state_units("FORCE:2", [recording]) == "FORCE:2000uV"
 
 
 def test_rows_are_matched_by_zero_and_what_has_no_row_is_named(tree):

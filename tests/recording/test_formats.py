@@ -10,7 +10,7 @@ import scipy.io
 
 from rtbrain.errors import RecordingError, RtbrainError
 from rtbrain.recording.formats import FORMATS, format_of
-from rtbrain.recording.open import read_recording
+from rtbrain.recording.open import read, read_recording
 from tests.conftest import brain_like
 
 SFREQ_HZ = 2000
@@ -116,6 +116,18 @@ def test_numbers_of_a_trigger_channel_stay_as_they_are(tmp_path):
     recording = read_recording(tmp_path / "x.TRC")
     assert recording.montage.kinds == ("seeg", "seeg", "stim")
     np.testing.assert_allclose(recording.read(0, 4000)[2], DATA[2] / 4, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("neo")
+def test_a_level_counts_in_the_unit_of_the_input(tmp_path):
+    content = bytearray(write_micromed(tmp_path / "x.TRC").read_bytes())
+    struct.pack_into("<h", content, 2000 + 256 + 34, 1)  # mV
+    (tmp_path / "x.TRC").write_bytes(content)
+    level = float(np.quantile(DATA[2] / 4, 0.9))
+    name = NAMES[2]
+    number, unit = (read(tmp_path / "x.TRC", trigger=f"{name}:{level:.3f}{u}") for u in ("", "mV"))
+    assert [event.text for event in number.events].count(name) > 10
+    assert number.events == unit.events
 
 
 @pytest.mark.usefixtures("neo")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import RecordingError, RtbrainError
-from rtbrain.recording.open import read_recording
+from rtbrain.recording.open import read, read_recording
 from tests.conftest import brain_like
 
 SFREQ_HZ = 500.0
 DATA = brain_like(4, 1000, SFREQ_HZ)
 
 
-def write_nwb(path, *, names=("ecog",), regular=True, labels=True):
+def write_nwb(path, *, names=("ecog",), regular=True, labels=("E1", "E2", "E3", "E4")):
     pynwb = pytest.importorskip(
         "pynwb", reason="pynwb is an extra: pip install 'rtbrain[datasets]'"
     )
@@ -37,7 +37,7 @@ def write_nwb(path, *, names=("ecog",), regular=True, labels=True):
         nwb.add_electrode_column(name="label", description="as on the headbox")
     nwb.add_electrode_column(name="good", description="no artefacts")
     for row in range(4):
-        extra = {"label": f"E{row + 1}"} if labels else {}
+        extra = {"label": labels[row]} if labels else {}
         group = grid if row < 3 else depth
         place = {"x": 1.0 * row, "y": 2.0, "z": 3.0}
         nwb.add_electrode(group=group, location="here", good=row != 2, **place, **extra)
@@ -86,8 +86,25 @@ def test_a_series_becomes_microvolts_labels_kinds_and_events(regular, tmp_path):
     recording.close()
 
 
+def test_codes_and_levels_of_a_channel_are_numbers_as_they_are_stored(tmp_path):
+    write_nwb(tmp_path / "one.nwb")
+    stored = np.rint(DATA[1] / 0.5)
+    level = float(np.quantile(stored, 0.9)) + 0.5  # of 1 µV each
+    for text in (f"E2:{level}", f"E2:{level}uV"):
+        recording = read(tmp_path / "one.nwb", trigger=text)
+        found = sum(event.text == "E2" for event in recording.events)
+        expected = read((stored[np.newaxis], SFREQ_HZ, ["E2"]), trigger=f"E2:{level}")
+        assert found == len(expected.events) > 3
+        recording.close()
+    write_nwb(tmp_path / "codes.nwb", labels=("E1", "E2", "E3", "TRIG"))
+    recording = read_recording(tmp_path / "codes.nwb")
+    assert recording.montage.kinds[3] == "stim"
+    np.testing.assert_array_equal(recording.read(0, 1000)[3], np.rint(DATA[3] / 0.5))
+    recording.close()
+
+
 def test_of_several_series_one_must_be_named(tmp_path):
-    write_nwb(tmp_path / "two.nwb", names=("left", "right"), labels=False)
+    write_nwb(tmp_path / "two.nwb", names=("left", "right"), labels=())
     with pytest.raises(RecordingError, match="2 ElectricalSeries, choose with --stream: left, ri"):
         read_recording(tmp_path / "two.nwb")
     with pytest.raises(RecordingError, match="no ElectricalSeries 'up': there is left, right"):

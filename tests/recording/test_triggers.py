@@ -7,6 +7,7 @@ import pytest
 from rtbrain.errors import SettingsError
 from rtbrain.recording.open import read, read_recording
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.recording.triggers import state_units
 from tests.conftest import brain_like
 from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
 
@@ -113,6 +114,34 @@ def test_codes_of_a_channel_that_is_named_have_the_numbers_of_its_header(tmp_pat
             np.testing.assert_allclose(recording.read(0, trigger.size)[-1], trigger, atol=1e-3)
 
 
+def test_a_level_is_kept_with_its_unit_for_recordings_and_streams_of_others(tmp_path):
+    data = np.vstack([brain_like(2, 2000, SFREQ_HZ), codes()]).T
+    recordings = {}
+    for unit, per_mv in (("mV", 1), ("µV", 1000)):
+        path, stamps = tmp_path / f"{unit}.xdf", 100 + np.arange(2000) / SFREQ_HZ
+        desc = described(("A1", "A2", "PORT"), unit=unit)
+        write_xdf(path, XdfStream("amp", stamps, per_mv * data, SFREQ_HZ, desc=desc))
+        for text in ("PORT:2.5mV", "PORT:2500uV@5ms", "PORT:2.5"):
+            recordings[unit, text] = read(path, trigger=text)
+    onsets = [event.onset_s for event in recordings["mV", "PORT:2.5"].events]
+    assert len(onsets) == 1
+    for unit in ("mV", "µV"):
+        for text in ("PORT:2.5mV", "PORT:2500uV@5ms"):
+            assert [event.onset_s for event in recordings[unit, text].events] == onsets
+            assert state_units(text, [recordings[unit, text]]) == text
+    plain = [recordings[unit, "PORT:2.5"] for unit in ("mV", "µV")]
+    assert state_units("PORT:2.5", plain[:1]) == "PORT:2500uV"
+    assert state_units("PORT:2.5@5ms", plain[1:]) == "PORT:2.5uV@5ms"
+    with pytest.raises(SettingsError, match=r"'PORT:2.5': its channels have different units"):
+        state_units("PORT:2.5", plain)
+    with pytest.raises(
+        SettingsError, match="expected a unit of voltage such as microvolts, got 'mA'"
+    ):
+        read(tmp_path / "mV.xdf", trigger="PORT:2mA")
+    unknown = array(*data.T, names=["A1", "A2", "PORT"], trigger="PORT:2.5")
+    assert state_units("PORT:2.5", [unknown]) == "PORT:2.5"
+
+
 def test_an_idle_level_of_high_bits_is_pointed_out():
     noise = brain_like(1, 2000, SFREQ_HZ)[0]
     status = 65280 + codes()
@@ -139,12 +168,12 @@ def test_pulses_above_a_level_and_channels_of_one_bit_each_have_their_labels():
 
 def test_a_signal_is_no_trigger_channel(tmp_path):
     noise = brain_like(1, 2000, SFREQ_HZ)[0]
-    with pytest.raises(SettingsError, match="trigger 'A1': no codes, the values change like"):
+    with pytest.raises(SettingsError, match="trigger 'A1' holds no codes: its values vary like"):
         array(noise, names=["A1"], trigger="A1")
     fif(tmp_path / "noise_raw.fif", np.rint(noise))
     recording = read_recording(tmp_path / "noise_raw.fif")
     assert recording.events == ()
-    assert "'STI 014': no codes, the values change like" in recording.notes[0]
+    assert "'STI 014' holds no codes: its values vary like" in recording.notes[0]
     recording.close()
 
 

@@ -48,6 +48,7 @@ from rtbrain.learn.fit.scores import (
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
+from rtbrain.recording.triggers import state_units
 from rtbrain.types import Doubles
 
 
@@ -230,11 +231,11 @@ def fit_decoder(
         trigger=labels.trigger,
         on_note=note,
     ) as opened:
+        labels = labels.model_copy(update={"trigger": state_units(labels.trigger, opened)})
         recordings, resolved = resolve_tasks(labels, sources, opened)
         for recording in recordings:
             require_events(resolved.classes or resolved.events or (), recording.events)
-        sessions = names_of_sources(sources)
-        of_channels = choose_channels(sessions, recordings, settings, recipe, note)
+        of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
         recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
         gathered = gather_recordings(
             settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
@@ -262,8 +263,7 @@ def fit_decoder(
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
     controls = {}
     if linear is not None:
-        of = {"control_of": recipe.mode}
-        control = linear_recipe(recipe)
+        control, of = linear_recipe(recipe), {"control_of": recipe.mode}
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
     pictures = _draw(gathered, scored, None if linear else weights)
     return FittedDecoder(bundle, controls, pictures, tuple(notes))

@@ -260,3 +260,8 @@ def test_the_numbers_of_a_trigger_channel_are_scaled_by_neither_unit_nor_factor(
     received, _ = joined(receive(source, 20))
     np.testing.assert_array_equal(received[:, 0], [6000, 3, 3])
     source.close()
+    source = opened(source_id=source_id, trigger="port:2500uV")
+    sent.push_chunk(np.full((20, 3), 3, np.float32))
+    received, _ = joined(receive(source, 20))
+    np.testing.assert_array_equal(received[:, 0], [3000, 3000, 3])
+    source.close()
