@@ -16,7 +16,7 @@ from rtbrain.recording.replay import ReplaySource
 def command(
     recording: Annotated[
         Path,
-        typer.Argument(help="A .vhdr, .edf, .bdf, .fif, .xdf or .npy file, or a BIDS folder."),
+        typer.Argument(help="A recording of any format that rtbrain reads, or a BIDS folder."),
     ],
     name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-replay",
     speed: Annotated[float, typer.Option("--speed", help="Times faster than life.")] = 1.0,

@@ -67,7 +67,7 @@ class FitSettings(Settings):
     recordings: tuple[str, ...] = ()
     """Files, BIDS folders or synthetic:SEED; several are separate sessions."""
     stream: str | None = None
-    """Stream to read from an XDF file that holds several."""
+    """Stream of a file that has several: name, source id, number, type; of EDF its rate."""
     scale: float = 1.0
     """Factor that multiplies the signals, where their unit is wrong."""
     sfreq_hz: PositiveFloat | None = None
