@@ -28,7 +28,7 @@ Trigger = Annotated[
     str | None,
     typer.Option(
         "--trigger",
-        help="Channel whose codes are the events: TRIG, Status:0xFF (bits), DC01:2500 (level).",
+        help="Channel whose codes are the events: TRIG, Status:0xFF (bits), DC01:2.5mV (level).",
     ),
 ]
 NpyRate = Annotated[

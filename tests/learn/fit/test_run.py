@@ -170,6 +170,20 @@ def test_without_the_named_events_a_fit_says_so_before_it_reads_the_signal() -> 
             rtbrain.fit(recording, **words)
 
 
+def test_a_decoder_keeps_the_unit_of_the_level_that_cuts_its_windows() -> None:
+    pulses = 5000.0 * (np.arange(20_000) % 1000 > 950)
+    array = np.vstack([brain_like(3, 20_000, 500.0), pulses])
+    recording = rtbrain.read((array, 500, ["A1", "A2", "A3", "DC01"]))
+    in_mv = replace(recording, microvolts={"DC01": 1000.0})
+    options = {"trigger": "DC01:2.5", "events": ["DC01"], "rest": True, "window": (0, 0.5)}
+    fitted = rtbrain.fit(in_mv, n_folds=2, n_permutations=0, **options)
+    assert fitted.bundle.trigger == "DC01:2500uV"
+    in_uv = rtbrain.evaluate(fitted, recording)["decoder"]
+    assert in_uv == rtbrain.evaluate(fitted, in_mv)["decoder"]
+    with pytest.raises(SettingsError, match="its channels have different units"):
+        rtbrain.fit([in_mv, replace(recording, microvolts={"DC01": 1.0})], **options)
+
+
 def test_recordings_that_do_not_belong_together_are_refused() -> None:
     one = rtbrain.read(HELD_OUT, sfreq_hz=2048)
     with pytest.raises(SettingsError, match="recording 2 is named twice"):
