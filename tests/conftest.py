@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import tempfile
 import time
 import uuid
@@ -20,6 +21,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["PYTEST_QT_API"] = "pyside6"
 # One thread a process, set before torch is loaded: the workers of xdist share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+if hasattr(signal, "SIGHUP"):
+    # Under nohup it is ignored, also by every process that a test starts.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # How long an example takes depends on what else runs here.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
