@@ -110,11 +110,26 @@ def parsing(path: Path, where: str = "") -> Iterator[None]:
         raise RecordingError(f"{path} {what}{hint}: {one_line(error)}") from error
 
 
+# What NumPy raises on headers that are foreign, broken or hostile.
+_NO_ARRAY = (
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    OSError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+)
+
+
 def map_array(path: Path, hint: str) -> npt.NDArray[Any]:
     """Array of an ``.npy`` file, whose values stay there; RecordingError if it holds none."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, OSError, EOFError, MemoryError, tokenize.TokenError) as error:
+        with warnings.catch_warnings():
+            # Of a header that Python 2 wrote, and of a shape that no file has.
+            warnings.simplefilter("ignore")
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _NO_ARRAY as error:
         raise RecordingError(f"{path} is no array of numbers, {one_line(error)}: {hint}") from error
     if not isinstance(array, np.ndarray):
         raise RecordingError(f"{path} is no array of numbers, but an archive of several")

@@ -225,6 +225,11 @@ def test_an_array_that_is_none_of_numbers_is_refused_unread(tmp_path):
         np.save(tmp_path / f"{name}.npy", array)
         with pytest.raises(RecordingError, match="expected real numbers"):
             read_recording(tmp_path / f"{name}.npy", sfreq_hz=512)
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3000000000, 9000000000000), }"
+    start = b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little")
+    (tmp_path / "huge.npy").write_bytes(start + header + b"\n" + b"\0" * 4096)
+    with pytest.raises(RecordingError, match=r"huge\.npy is no array of numbers"):
+        read_recording(tmp_path / "huge.npy", sfreq_hz=1000.0)
     np.save(tmp_path / "none.npy", np.zeros((3, 0)))
     with pytest.raises(RecordingError, match="3 channels of 0 samples"):
         read_recording(tmp_path / "none.npy", sfreq_hz=512)
