@@ -68,7 +68,7 @@ FORMATS = (
 )
 _ANT = _mne("ANT", ".cnt", "read_raw_ant", "antio")
 _BY_SUFFIX = {suffix: one for one in FORMATS for suffix in one.suffixes}
-# Formats whose recording is a folder of such files, by the pattern that tells it.
+# Formats whose recording is a folder of such files, by the pattern of their names.
 _FOLDERS = {"*.ncs": "Neuralynx", "*.tsq": "TDT", "*.meta": "SpikeGLX", "**/*.oebin": "Open Ephys"}
 _FOLDERS |= {"*.mpx": "Alpha Omega"}
 # Parts of a recording, and the files that open it.

@@ -82,8 +82,8 @@ def read_records(path: Path, names: tuple[str, ...], notes: list[str]) -> EdfRec
     texts = _decoded(path.name, raw_texts, notes)
     for (onset_s, duration_s), text in zip(found_at, texts, strict=True):
         before, _, channel = text.rpartition("@@")
-        told = before if channel in names else text
-        events.append(Event(onset_s - starts[0], duration_s, told))
+        words = before if channel in names else text
+        events.append(Event(onset_s - starts[0], duration_s, words))
     in_order = tuple(sorted(events, key=lambda event: event.onset_s))
     begun_s = np.array(starts) - starts[0]
     return EdfRecords(begun_s, header.record_s, 10.0**-decimals, in_order)

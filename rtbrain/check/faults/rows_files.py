@@ -68,8 +68,8 @@ def _dangling_link(folder: Path) -> Finding:
     data = _exported(folder, "bids", _recording()).with_suffix(".eeg")
     data.unlink()
     data.symlink_to("../../.git/annex/objects/x/SHA256E-s8000--0.eeg")
-    told = _refusal(lambda: read_recording(folder / _ENDINGS["bids"]), folder)
-    return f"dangling link: {told}", "datalad get" in told and "\n" not in told
+    refusal = _refusal(lambda: read_recording(folder / _ENDINGS["bids"]), folder)
+    return f"dangling link: {refusal}", "datalad get" in refusal and "\n" not in refusal
 
 
 def _accents_kept(folder: Path) -> Finding:
@@ -83,9 +83,9 @@ def _accents_kept(folder: Path) -> Finding:
 
 
 def _accents_refused(folder: Path) -> Finding:
-    told = _refusal(lambda: _exported(folder, "edf", _recording("Hé1")), folder)
+    refusal = _refusal(lambda: _exported(folder, "edf", _recording("Hé1")), folder)
     left = [path.name for path in folder.iterdir()]
-    return f"label in edf: {told}", "export to bids" in told and not left
+    return f"label in edf: {refusal}", "export to bids" in refusal and not left
 
 
 def _refusal(attempt: Callable[[], object], folder: Path) -> str:
@@ -179,9 +179,9 @@ def foreign_clocks_in_files(rig: Rig) -> Finding:
         writer.samples(marks, np.array([[_TEXT]], object), np.array([5000.5]))
         writer.close()
         gaps, found_s = _gaps(path)
-        told = any(words in note for note in read_recording(path).notes)
-        passed = told and not gaps and found_s == onsets_s
-        findings.append((f"{name}: events at {found_s}, reported: {told}", passed))
+        reported = any(words in note for note in read_recording(path).notes)
+        passed = reported and not gaps and found_s == onsets_s
+        findings.append((f"{name}: events at {found_s}, reported: {reported}", passed))
     return joined(iter(findings))
 
 

@@ -123,16 +123,16 @@ def _other_mains(rig: Rig) -> Iterator[Finding]:
         source = _recording(rig.montage, sfreq_hz, data)
         adapted, _ = at_mains(recipe, "auto", [source], notes.append)
         yield f"hum {what}: {adapted.mains_hz} Hz", adapted.mains_hz == wanted_hz
-    told: list[str] = []
+    reports: list[str] = []
     features, _ = build_decoder(
         read_bundle(rig.bundle("linear")),
         rig.montage,
-        on_event=lambda event, **fields: told.append(f"{event}: {fields.get('reason')}"),
+        on_event=lambda event, **fields: reports.append(f"{event}: {fields.get('reason')}"),
     )
     for chunk in cut_signal(recordings["50 Hz"][0], [500], sfreq_hz):
         for _ in features.cut(chunk):
             pass
-    lines = [line for line in told if line.startswith("mains: ")]
+    lines = [line for line in reports if line.startswith("mains: ")]
     yield (
         f"live: {' '.join(lines)}",
         len(lines) == 1 and "60 Hz: fit it with --mains 50" in lines[0],

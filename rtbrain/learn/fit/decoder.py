@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rtbrain.learn.fit.score_table import ScoreTable, fit_scores
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.processes import scratch_folder
 from rtbrain.progress import OnProgress, no_progress
+from rtbrain.recording.recording import Recording
 from rtbrain.types import Decode, Floats, Mask, Times
 
 
@@ -228,19 +230,15 @@ class FittedDecoder:
         >>> decodes.values.shape == (len(decodes), 2)
         True
         """
-        opening = open_recordings(
-            [recording],
-            sfreq_hz=sfreq_hz,
-            stream=stream,
-            scale=scale,
-            trigger=self.bundle.trigger,
-        )
-        with opening as (opened,):
+        with self._open(recording, sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (opened,):
             session = virtual_session(opened)
             decoder = decoder_for(self.bundle, opened)
             n_samples = opened.n_samples
             kept = play_recording(self.bundle, session, n_samples, decoder, on_progress=on_progress)
         return Decodes.of(self.labels, kept.decodes)
+
+    def _open(self, recording: Any, **options: Any) -> AbstractContextManager[list[Recording]]:
+        return open_recordings([recording], **options, trigger=self.bundle.trigger)
 
     def features(
         self,
@@ -263,14 +261,7 @@ class FittedDecoder:
         RtbrainError
             As for `decode`, or no window is valid.
         """
-        opening = open_recordings(
-            [recording],
-            sfreq_hz=sfreq_hz,
-            stream=stream,
-            scale=scale,
-            trigger=self.bundle.trigger,
-        )
-        with opening as (opened,):
+        with self._open(recording, sfreq_hz=sfreq_hz, stream=stream, scale=scale) as (opened,):
             session = virtual_session(opened)
             pipeline = decoder_for(self.bundle, opened)[0]
             bound = bind_session(self.bundle, session)
