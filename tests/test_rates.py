@@ -1,5 +1,6 @@
 """Recordings and streams of any rate: every recipe runs, and nearly equal rates go together."""
 
+import functools
 from pathlib import Path
 
 import mne
@@ -35,13 +36,14 @@ def analog(t: np.ndarray) -> Floats:
     """A signal known at every moment: rhythms below 150 Hz, one of which comes with the state."""
     rng = np.random.default_rng(5)
     data = np.zeros((6, t.size))
-    for _ in range(120):  # of 1/f², as the spectrum of a brain
+    for _ in range(40):  # of 1/f², as the spectrum of a brain
         freqs_hz = np.exp(rng.uniform(0, np.log(200), (6, 1)))
         data += 20 / freqs_hz**0.5 * np.sin(2 * np.pi * freqs_hz * t + rng.uniform(0, 6, (6, 1)))
     data[2] += 25 * (np.sin(np.pi / 2 * t) < 0) * np.sin(2 * np.pi * 83 * t)
     return data.astype(np.float32)
 
 
+@functools.cache
 def recording(sfreq_hz: float) -> Recording:
     data = analog(np.arange(round(SECONDS * sfreq_hz)) / sfreq_hz)
     return Recording(

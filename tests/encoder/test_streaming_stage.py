@@ -100,7 +100,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(events=EVENTS)
 def test_each_channel_gives_one_shot_over_its_frames_since_it_began_or_came_back(
     events: list[tuple[int, str, set[int]]],

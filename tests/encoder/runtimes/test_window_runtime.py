@@ -1,5 +1,6 @@
 """The TorchScript runtime: blocks of good channels, bfloat16, threads, and the plain modules."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,9 @@ def test_blocks_of_a_window_equal_the_eager_model(
         assert np.abs(population - expected[1].numpy()).max() <= 1e-5
 
 
-def test_published_sizes_equal_torchs_own_transformers(tmp_path: Path) -> None:
-    whole = model(BRAINBERT_SIZES["large"], POPT_SIZES["published"])
+def test_layers_of_published_sizes_equal_torchs_own_transformers(tmp_path: Path) -> None:
+    sizes = replace(BRAINBERT_SIZES["large"], encoder_num_layers=4), POPT_SIZES["published"]
+    whole = model(*sizes)
     shape = (3, 40, 40)
     runtime = TorchScriptRuntime(
         compile_torchscript(whole, shape, cache_folder=tmp_path), POSITIONS[:3]
