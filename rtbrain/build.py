@@ -4,19 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from rtbrain import encoder as encoders
 from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
 from rtbrain.config import Recipe
-from rtbrain.encoder import (
-    EncoderModel,
-    EncoderStage,
-    FrameMean,
-    RuntimeChoice,
-    StreamingEncoderStage,
-    lip_positions,
-    load_runtime,
-    require_matching_mode,
-    streaming_stage,
-)
+from rtbrain.encoder import FrameMean, RuntimeChoice
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
 from rtbrain.signal import Chain, build_signal
@@ -34,7 +25,7 @@ def build_feature_pipeline(
     recipe: Recipe,
     montage: Montage,
     *,
-    model: EncoderModel | None = None,
+    model: "encoders.EncoderModel | None" = None,
     statistics: RunningStatistics | None = None,
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
@@ -91,7 +82,7 @@ def build_feature_pipeline(
             n_newer_frames=spectrogram.grid.n_frames - pooled.stop,
         )
     else:
-        require_matching_mode(recipe.mode, model)
+        encoders.require_matching_mode(recipe.mode, model)
         delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
         n_features = model.n_population_features(n_channels)
         shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
@@ -103,21 +94,21 @@ def build_feature_pipeline(
 
 def _encoder(
     recipe: Recipe,
-    model: EncoderModel,
+    model: "encoders.EncoderModel",
     montage: Montage,
     shape: tuple[int, int, int],
     delay_s: float,
     runtime: RuntimeChoice,
     on_event: Callable[..., None] | None,
-) -> EncoderStage | StreamingEncoderStage:
-    positions = None if model.popt is None else lip_positions(montage)
+) -> Stage[Spectrogram, Embedding]:
+    positions = None if model.popt is None else encoders.lip_positions(montage)
     if recipe.mode != "streaming" or recipe.window.hop_s is None:
-        loaded = load_runtime(model, shape, positions, runtime, on_event=on_event)
-        return EncoderStage(loaded, neural_delay_s=delay_s)
+        loaded = encoders.load_runtime(model, shape, positions, runtime, on_event=on_event)
+        return encoders.EncoderStage(loaded, neural_delay_s=delay_s)
     require_matching_runtime(recipe.mode, runtime)
     hop = _whole(recipe.window.hop_s, montage.sfreq_hz, "window.hop_s")
     frame_hop = _whole(recipe.spectrogram.frame_hop_s, montage.sfreq_hz, "spectrogram.frame_hop_s")
-    stage = streaming_stage(
+    stage = encoders.streaming_stage(
         model,
         shape,
         positions,

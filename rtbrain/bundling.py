@@ -9,25 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain import __version__
+from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
-from rtbrain.encoder import (
-    ChannelEncoder,
-    ChannelSizes,
-    EncoderModel,
-    PopT,
-    PopTSizes,
-    RuntimeChoice,
-    encoder_kind,
-    encoder_of_tensors,
-    encoder_tensors,
-    load_trained,
-    random_encoder,
-    sizes_of,
-    trained_folders,
-    weights_sha256,
-)
+from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, MainsCheck, Pick
@@ -80,7 +66,7 @@ def build_decoder(
     return features, Readout(weights, smoothing=smoothing)
 
 
-def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
+def encoder_of_recipe(recipe: Recipe) -> "encoders.EncoderModel | None":
     """Encoder of the recipe, with trained or seeded random weights; None for the linear mode.
 
     Raises a CheckpointError where the weights are absent, broken or of another kind, a
@@ -89,16 +75,16 @@ def encoder_of_recipe(recipe: Recipe) -> EncoderModel | None:
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
-    channel: ChannelEncoder
+    channel: encoders.ChannelEncoder
     popt = None
     if settings.weights is not None:
-        channel, popt = load_trained(settings.weights)
+        channel, popt = encoders.load_trained(settings.weights)
         popt = None if settings.popt is None else popt
     else:
-        channel = random_encoder(_channel_sizes(settings), settings.seed)
+        channel = encoders.random_encoder(_channel_sizes(settings), settings.seed)
         if settings.popt is not None:
-            popt = random_encoder(_popt_sizes(settings.popt), settings.seed + 1)
-    return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
+            popt = encoders.random_encoder(_popt_sizes(settings.popt), settings.seed + 1)
+    return encoders.EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
 def describe_encoder(recipe: Recipe) -> str:
@@ -108,24 +94,26 @@ def describe_encoder(recipe: Recipe) -> str:
     settings = recipe.encoder
     if settings.weights is None:
         return f"random, seed {settings.seed}"
-    folders = [folder for folder in trained_folders(settings.weights) if folder is not None]
+    folders = [
+        folder for folder in encoders.trained_folders(settings.weights) if folder is not None
+    ]
     # The name alone: a bundle may be shared, and holds no paths.
     name = Path(settings.weights).resolve().name
-    return f"trained {name} (sha {weights_sha256(folders)[:12]})"
+    return f"trained {name} (sha {encoders.weights_sha256(folders)[:12]})"
 
 
-def _channel_sizes(settings: EncoderSettings) -> ChannelSizes:
+def _channel_sizes(settings: EncoderSettings) -> "encoders.ChannelSizes":
     kind, sizes = settings.channel_encoder
-    return cast(ChannelSizes, sizes_of(kind, sizes, key=f"encoder.{kind}"))
+    return cast("encoders.ChannelSizes", encoders.sizes_of(kind, sizes, key=f"encoder.{kind}"))
 
 
-def _popt_sizes(sizes: str | dict[str, int]) -> PopTSizes:
-    return cast(PopTSizes, sizes_of("popt", sizes, key="encoder.popt"))
+def _popt_sizes(sizes: str | dict[str, int]) -> "encoders.PopTSizes":
+    return cast("encoders.PopTSizes", encoders.sizes_of("popt", sizes, key="encoder.popt"))
 
 
 def bundle_parts(
     recipe: Recipe,
-    model: EncoderModel | None,
+    model: "encoders.EncoderModel | None",
     features: FeaturePipeline,
     readout: LinearReadout,
     labels: Sequence[str],
@@ -142,7 +130,7 @@ def bundle_parts(
     update: dict[str, Any] = {"weights": None} if trained else {}
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
         sizes = model.channel_encoder.sizes
-        update[encoder_kind(sizes)] = asdict(sizes)
+        update[encoders.encoder_kind(sizes)] = asdict(sizes)
         update["popt"] = None if model.popt is None else asdict(model.popt.sizes)
     if update:
         encoder = recipe.encoder.model_copy(update=update)
@@ -154,9 +142,9 @@ def bundle_parts(
         statistics = features.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
-        tensors |= encoder_tensors(_CHANNEL_ENCODER, model.channel_encoder)
+        tensors |= encoders.encoder_tensors(_CHANNEL_ENCODER, model.channel_encoder)
         if model.popt is not None:
-            tensors |= encoder_tensors("popt", model.popt)
+            tensors |= encoders.encoder_tensors("popt", model.popt)
     manifest = Manifest(
         mode=recipe.mode,
         task=readout.task,
@@ -171,19 +159,25 @@ def bundle_parts(
     return manifest, tensors
 
 
-def model_of_bundle(bundle: Bundle) -> EncoderModel | None:
+def model_of_bundle(bundle: Bundle) -> "encoders.EncoderModel | None":
     """Encoder with the bundle's weights, which must fit its recipe; None for the linear mode."""
     recipe = bundle.recipe
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
     part = bundle.part(_CHANNEL_ENCODER)
-    channel = cast(ChannelEncoder, encoder_of_tensors("weights", _channel_sizes(settings), part))
+    channel = cast(
+        "encoders.ChannelEncoder",
+        encoders.encoder_of_tensors("weights", _channel_sizes(settings), part),
+    )
     popt = None
     if settings.popt is not None:
         sizes = _popt_sizes(settings.popt)
-        popt = cast(PopT, encoder_of_tensors("weights", sizes, bundle.part("popt")))
-    return EncoderModel(channel, popt, settings.pool, settings.n_pooled)
+        popt = cast(
+            "encoders.PopT",
+            encoders.encoder_of_tensors("weights", sizes, bundle.part("popt")),
+        )
+    return encoders.EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
 def statistics_of_bundle(bundle: Bundle) -> RunningStatistics | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rtbrain
+from rtbrain import encoder
 from rtbrain.errors import MontageError, RecordingError, SettingsError
 
 ROOT = Path(rtbrain.__file__).parent
@@ -33,6 +34,23 @@ def loaded_by(code: str) -> set[str]:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     return set(done.stdout.split())
+
+
+def test_stub_of_the_encoders_names_what_loads_when_used() -> None:
+    stub = ast.parse((ROOT / "encoder" / "__init__.pyi").read_text(encoding="utf-8"))
+    *imports, listed = stub.body
+    named = {
+        alias.name: f"{node.module}"
+        for node in imports
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert isinstance(listed, ast.Assign)
+    assert sorted(ast.literal_eval(listed.value)) == sorted(named) == sorted(encoder.__all__)
+    for name, module in named.items():
+        assert getattr(encoder, name) is getattr(importlib.import_module(module), name)
+    with pytest.raises(AttributeError, match="nonsense"):
+        encoder.nonsense  # noqa: B018
 
 
 def test_stub_and_module_have_the_same_names() -> None:

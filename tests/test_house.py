@@ -33,11 +33,12 @@ APART = (
     {"live", "view"},
     {"view", "build"},
 )
-# These import by name, when used: commands, the public API, readers of files, kinds of streams,
-# parts of the bench, optional packages.
+# These import by name, when used: commands, the public API, encoders, readers of files, kinds of
+# streams, parts of the bench, optional packages.
 LAZY = {
     "apps.main",
     "rtbrain",
+    "rtbrain.encoder",
     "rtbrain.extras",
     "rtbrain.check.bench.run",
     "rtbrain.live.source",
@@ -193,10 +194,25 @@ def test_help_and_import_load_neither_torch_nor_mne_nor_qt(command: list[str]) -
     assert not loaded & {"torch", "mne", "mne_realtime", "PySide6", "pyqtgraph", "sklearn"}
 
 
-def test_what_runs_live_does_not_load_mne() -> None:
-    live = "rtbrain.build, rtbrain.live.session, rtbrain.live.source, rtbrain.live.record"
-    code = f"import sys, {live}; sys.exit(bool({{'mne', 'mne_realtime'}} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_what_decodes_without_an_encoder_loads_neither_torch_nor_mne_nor_what_fits() -> None:
+    code = """
+import sys, numpy as np
+import rtbrain.apps.decode, rtbrain.live.source, rtbrain.live.record
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import Recipe, load_settings
+from rtbrain.types import Chunk, Montage
+recipe = load_settings("linear", Recipe)
+names = tuple(f"A{number}" for number in range(1, 5))
+montage = Montage(names, ("seeg",) * 4, 2048.0)
+pipeline = build_feature_pipeline(recipe, montage)
+data = np.random.default_rng(0).normal(0, 10, (4, 12_000)).astype(np.float32)
+(*_, last) = pipeline.cut(Chunk(data, np.arange(12_000) / 2048, 0))
+assert pipeline.encode(last).population.size == pipeline.n_features
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "mne", "mne_realtime", "sklearn", "matplotlib", "pandas", "PySide6"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_no_file_is_too_long() -> None:

@@ -1,107 +1,40 @@
-"""5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled."""
+"""5. Spectrogram or patches to Embedding: channel encoders, Population Transformer, compiled.
 
-from rtbrain.encoder.folder import (
-    encoder_of_tensors,
-    encoder_tensors,
-    import_checkpoint,
-    load_encoder,
-    save_encoder,
-)
-from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERT, BrainBERTSizes
-from rtbrain.encoder.models.model import (
-    ChannelEncoder,
-    ChannelSizes,
-    EncoderKind,
-    EncoderModel,
-    EncoderSizes,
-    encoder_kind,
-    random_control,
-    random_encoder,
-    sizes_of,
-)
-from rtbrain.encoder.models.patch_encoders import BioFAME, BioFAMESizes, NeuroBERT, NeuroBERTSizes
-from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
-from rtbrain.encoder.models.streaming import STREAMING_SIZES, StreamingBERT, StreamingBERTSizes
-from rtbrain.encoder.runtimes.choose import (
-    ApprovedRuntime,
-    RuntimeChoice,
-    RuntimeName,
-    approve_runtime,
-    compiled_folder_of,
-    load_runtime,
-)
-from rtbrain.encoder.runtimes.contract import Precision, require_precision
-from rtbrain.encoder.runtimes.openvino_runtime import OpenVINORuntime, compile_openvino
-from rtbrain.encoder.runtimes.streaming_runtime import StreamingModel, require_matching_mode
-from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
-from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime, on_threads
-from rtbrain.encoder.stage import EncoderStage, FrameMean, StreamingEncoderStage, streaming_stage
-from rtbrain.encoder.trained import (
-    SHIPPED,
-    SHIPPED_STREAMING,
-    load_trained,
-    open_model,
-    require_unseen,
-    trained_folders,
-    training_provenance,
-    weights_sha256,
-)
+Names load when they are first used: the linear mode needs none of torch, which takes seconds.
+"""
 
-__all__ = [
-    "BRAINBERT_SIZES",
-    "POPT_SIZES",
-    "SHIPPED",
-    "SHIPPED_STREAMING",
-    "STREAMING_SIZES",
-    "ApprovedRuntime",
-    "BioFAME",
-    "BioFAMESizes",
-    "BrainBERT",
-    "BrainBERTSizes",
-    "ChannelEncoder",
-    "ChannelSizes",
-    "EncoderKind",
-    "EncoderModel",
-    "EncoderSizes",
-    "EncoderStage",
-    "FrameMean",
-    "NeuroBERT",
-    "NeuroBERTSizes",
-    "OpenVINORuntime",
-    "PopT",
-    "PopTSizes",
-    "Precision",
-    "RuntimeChoice",
-    "RuntimeName",
-    "StreamingBERT",
-    "StreamingBERTSizes",
-    "StreamingEncoderStage",
-    "StreamingModel",
-    "TorchScriptRuntime",
-    "approve_runtime",
-    "compile_openvino",
-    "compile_population",
-    "compile_torchscript",
+import importlib
+from typing import Any
+
+_NAMES = {
+    "folder": "encoder_of_tensors encoder_tensors import_checkpoint load_encoder save_encoder",
+    "frame_mean": "FrameMean",
+    "models.brainbert": "BRAINBERT_SIZES BrainBERT BrainBERTSizes",
+    "models.model": "ChannelEncoder ChannelSizes EncoderKind EncoderModel EncoderSizes "
+    "encoder_kind random_control random_encoder sizes_of",
+    "models.patch_encoders": "BioFAME BioFAMESizes NeuroBERT NeuroBERTSizes",
+    "models.popt": "POPT_SIZES PopT PopTSizes lip_positions",
+    "models.streaming": "STREAMING_SIZES StreamingBERT StreamingBERTSizes",
+    "runtimes.choice": "ApprovedRuntime Precision RuntimeChoice RuntimeName approve_runtime "
     "compiled_folder_of",
-    "encoder_kind",
-    "encoder_of_tensors",
-    "encoder_tensors",
-    "import_checkpoint",
-    "lip_positions",
-    "load_encoder",
-    "load_runtime",
-    "load_trained",
-    "on_threads",
-    "open_model",
-    "random_control",
-    "random_encoder",
-    "require_matching_mode",
-    "require_precision",
-    "require_unseen",
-    "save_encoder",
-    "sizes_of",
-    "streaming_stage",
-    "trained_folders",
-    "training_provenance",
-    "weights_sha256",
-]
+    "runtimes.choose": "load_runtime",
+    "runtimes.contract": "require_precision",
+    "runtimes.openvino_runtime": "OpenVINORuntime compile_openvino",
+    "runtimes.peak": "measure_peak_flops",
+    "runtimes.streaming_runtime": "StreamingModel require_matching_mode",
+    "runtimes.torchscript": "compile_population compile_torchscript",
+    "runtimes.window_runtime": "TorchScriptRuntime on_threads",
+    "stage": "EncoderStage StreamingEncoderStage streaming_stage",
+    "trained": "SHIPPED SHIPPED_STREAMING load_trained open_model require_unseen trained_folders "
+    "training_provenance weights_sha256",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from rtbrain import encoder as encoders
 from rtbrain.config import DecodeSettings, Recipe
 from rtbrain.decoder import Readout
-from rtbrain.encoder import EncoderStage, on_threads, require_precision
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
@@ -35,10 +34,6 @@ _PAUSE_S = 1.0
 _MAX_STEPS = 15
 _LONGEST_S = 1.0
 _STEP_UV = 3.0
-PRECISIONS = ("fp32", "bf16", "int8")
-# Large enough to leave the cores no excuse, small enough for their caches.
-_N = 1024
-_PEAK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +86,9 @@ def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> S
 
 def _runtime_of(features: FeaturePipeline) -> tuple[str, str]:
     """What runs the encoder, for the message, and at which precision."""
-    if not isinstance(features.encoder, EncoderStage):  # no choice of either
+    runtime = getattr(features.encoder, "runtime", None)
+    if runtime is None:  # no choice of either
         return "", "fp32"
-    runtime = features.encoder.runtime
     return f", {runtime.name} {runtime.precision}", runtime.precision
 
 
@@ -105,15 +100,15 @@ def faster_ways(recipe: Recipe, threads: int, precision: str) -> list[tuple[str,
     found = [(f"threads: {n_cores}", n_cores / threads)] * (n_cores > threads)
     if recipe.mode not in ("published", "edge") or precision != "fp32":
         return found
-    fp32 = measure_peak_flops("fp32", threads=threads)
+    fp32 = encoders.measure_peak_flops("fp32", threads=threads)
     try:
-        require_precision("bf16")
-        times = measure_peak_flops("bf16", threads=threads) / fp32
+        encoders.require_precision("bf16")
+        times = encoders.measure_peak_flops("bf16", threads=threads) / fp32
         found.append(("precision: bf16", times))
     except CompiledModelError:
         pass  # this CPU has no instructions for it
     if importlib.util.find_spec("openvino") is not None:
-        times = measure_peak_flops("int8", threads=threads) / fp32
+        times = encoders.measure_peak_flops("int8", threads=threads) / fp32
         found.append(("int8, by rtbrain compile", times))
     return found
 
@@ -261,43 +256,3 @@ def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Ite
         steps = np.concatenate((data[:, -1:], walk(hop)), axis=1)
         newer = np.cumsum(steps, axis=1, dtype=np.float32)[:, 1:]
         data = np.concatenate((data, newer), axis=1)[:, -length:]
-
-
-def measure_peak_flops(precision: str, *, threads: int) -> float:
-    """Best rate of torch's ways to multiply two matrices of 1024 x 1024, operations per second.
-
-    `precision` is ``fp32``, ``bf16``, or ``int8`` with sums of 32 bits; each multiply and add are
-    two operations. On CPUs torch multiplies float32 by MKL, which is at half the speed of oneDNN
-    on those of another maker than its own: both are tried, and the better counts.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    with on_threads(threads), torch.inference_mode():
-        fastest_s = min(_fastest_s(product) for product in _products(precision))
-    return 2 * _N**3 / fastest_s
-
-
-def _products(precision: str) -> list[Callable[[], object]]:
-    generator = torch.Generator().manual_seed(0)
-    if precision == "int8":
-        a, b = (
-            torch.randint(-127, 128, (_N, _N), dtype=torch.int8, generator=generator)
-            for _ in range(2)
-        )
-        return [lambda: torch._int_mm(a, b)]
-    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    x, y = (torch.randn(_N, _N, generator=generator).to(dtype) for _ in range(2))
-    products: list[Callable[[], object]] = [lambda: x @ y.T]
-    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        packed = torch.ops.mkldnn._reorder_linear_weight(y, _N)  # as of a linear map: transposed
-        products.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
-    return products
-
-
-def _fastest_s(product: Callable[[], object]) -> float:
-    """Shortest call of a while: other work slows a call, and nothing makes one faster."""
-    fastest_s = measure(product, repeats=1, warmup=1).median_ms / 1e3
-    end_s = time.perf_counter() + _PEAK_S
-    while time.perf_counter() < end_s:
-        fastest_s = min(fastest_s, measure(product, repeats=1, warmup=0).median_ms / 1e3)
-    return fastest_s

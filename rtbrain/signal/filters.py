@@ -9,7 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import butter, firwin, iirnotch, sosfilt
+import scipy
 
 from rtbrain.errors import SettingsError
 from rtbrain.polyphase import InputHistory, taps_between
@@ -51,7 +51,9 @@ class NotchComb:
                 "or leave the notch out"
             )
         # One row (b0 b1 b2 a0 a1 a2) per notch: the biquads themselves, with no roots to find.
-        notches = [np.r_[iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz]
+        notches = [
+            np.r_[scipy.signal.iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz
+        ]
         self.sos = np.reshape(notches, (-1, 6))
         self._cascade = _Cascade(self.sos, montage.n_channels, from_first=False)
 
@@ -82,7 +84,7 @@ class HighPass:
         if order < 1:
             raise SettingsError(f"high-pass: order must be 1 or more, got {order}")
         self.montage = montage
-        sos = butter(order, cutoff_hz, "highpass", fs=montage.sfreq_hz, output="sos")
+        sos = scipy.signal.butter(order, cutoff_hz, "highpass", fs=montage.sfreq_hz, output="sos")
         self._cascade = _Cascade(np.asarray(sos), montage.n_channels, from_first=True)
 
     def __call__(self, chunk: Chunk) -> Chunk:
@@ -125,7 +127,7 @@ class _Cascade:
         if not whole:
             self._bridge(signal, finite)
         self._held = signal[:, -1].copy()
-        filtered, self._state = sosfilt(self._sos, signal, axis=1, zi=self._state)
+        filtered, self._state = scipy.signal.sosfilt(self._sos, signal, axis=1, zi=self._state)
         data: Floats = filtered.astype(np.float32)
         if not whole:
             data[~finite] = np.nan
@@ -266,7 +268,7 @@ def _ratio(from_hz: float, to_hz: float) -> tuple[int, int, bool]:
 
 def _phases(n_phases: int, half: int, width: float) -> Doubles:
     """Taps of each phase, oldest input first: float64 [n_phases, n_taps]."""
-    taps = n_phases * firwin(2 * half + 1, 1 / width, window=("kaiser", _KAISER_BETA))
+    taps = n_phases * scipy.signal.firwin(2 * half + 1, 1 / width, window=("kaiser", _KAISER_BETA))
     n_taps = -(-taps.size // n_phases)
     padded = np.pad(taps, (0, n_taps * n_phases - taps.size))
     return np.ascontiguousarray(padded.reshape(n_taps, n_phases)[::-1].T)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.signal import get_window
+import scipy
 
 from rtbrain.signal.reference import contact_rows
 from rtbrain.types import Chunk, Doubles, Floats, Montage
@@ -58,7 +58,7 @@ class MainsMeter:
         self.n_samples = max(8, round(SEGMENT_S * montage.sfreq_hz))  # of a segment
         freqs_hz = np.fft.rfftfreq(self.n_samples, 1 / montage.sfreq_hz)
         self._freqs_hz = freqs_hz[freqs_hz <= _HIGHEST_HZ]
-        self._taper = get_window("hann", self.n_samples)
+        self._taper = scipy.signal.get_window("hann", self.n_samples)
         self._powers: deque[Doubles] = deque(maxlen=MAX_SEGMENTS)
 
     def add(self, segment: Floats) -> None:

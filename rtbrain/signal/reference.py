@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy.signal import sosfilt
+import scipy
 
 from rtbrain.channels import places_of
 from rtbrain.errors import MontageError, list_words
@@ -144,7 +144,7 @@ class PublishedLaplacian:
         self.montage = montage.pick([montage.names[row] for row in self._centre])
         self._notch = NotchComb(self.montage, mains_hz, q=q, up_to_hz=up_to_hz)
         sos = self._notch.sos
-        first, second = sosfilt(sos, [1.0, 0.0]) if len(sos) else (1.0, 0.0)
+        first, second = scipy.signal.sosfilt(sos, [1.0, 0.0]) if len(sos) else (1.0, 0.0)
         self._of_below = first / 2
         self._of_above = (first + second) / 2
 

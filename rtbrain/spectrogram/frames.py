@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 import scipy.fft
-import scipy.signal
 
 from rtbrain.config import SpectrogramSettings
 from rtbrain.errors import MontageError, SettingsError

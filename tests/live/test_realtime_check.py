@@ -13,17 +13,16 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import build_decoder, bundle_parts
 from rtbrain.config import DecodeSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
-from rtbrain.encoder import require_precision
+from rtbrain.encoder import measure_peak_flops, require_precision
+from rtbrain.encoder.runtimes.peak import _products
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.live import realtime_check
 from rtbrain.live.realtime_check import (
     MAX_SHARE,
     StepTiming,
-    _products,
     explain_too_slow,
     faster_ways,
     keeps_up,
-    measure_peak_flops,
     measure_step,
     random_walk_windows,
     timing_fields,
@@ -170,7 +169,7 @@ def test_hop_longer_than_the_window_is_no_way_out() -> None:
 def test_ways_to_be_faster_are_those_of_this_machine_and_mode(monkeypatch) -> None:
     peaks = {"fp32": 50.0, "bf16": 100.0, "int8": 150.0}
     monkeypatch.setattr(
-        "rtbrain.live.realtime_check.measure_peak_flops",
+        "rtbrain.encoder.measure_peak_flops",
         lambda precision, threads: peaks[precision],
     )
     monkeypatch.setattr("os.cpu_count", lambda: 4)

@@ -34,10 +34,11 @@ from rtbrain.encoder import (
     RuntimeChoice,
     StreamingModel,
     compile_openvino,
+    measure_peak_flops,
     random_encoder,
 )
 from rtbrain.errors import RtbrainError
-from rtbrain.live.realtime_check import measure, measure_peak_flops
+from rtbrain.live.realtime_check import measure
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.processes import end_with_parent, resident_kib
 from rtbrain.synthetic.patient import Patient
@@ -110,9 +111,8 @@ def measure_published_pipeline(job: BenchJob) -> BenchResult:
     torch.set_num_threads(job.threads)
     recipe = bench_recipe(replace(job, mode="published"))
     way = PublishedPipeline(job.n_channels, BRAINBERT_SIZES["large"], POPT_SIZES["published"])
-    rng = np.random.default_rng(0)
-    n_samples = round(recipe.window.length_s * SFREQ_HZ)
-    window = np.cumsum(rng.normal(0, 3, (job.n_channels, n_samples)), axis=1).astype(np.float32)
+    shape = job.n_channels, round(recipe.window.length_s * SFREQ_HZ)
+    window = np.random.default_rng(0).normal(0, 3, shape).cumsum(axis=1).astype(np.float32)
     spectrogram = way.spectrogram(window)
     some = spectrogram[: min(8, job.n_channels)]
     embedded = way.channels(some)[:1].expand(job.n_channels, -1)

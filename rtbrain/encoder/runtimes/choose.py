@@ -1,12 +1,18 @@
-"""Which runtime, at which precision: as set, or what was approved for a decoder on this machine."""
+"""The runtime of an encoder, at a precision: as set, or what was approved on this machine."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from rtbrain.encoder.models.model import EncoderModel
-from rtbrain.encoder.runtimes.contract import Contract, Precision, Shape, contract_of_json
+from rtbrain.encoder.runtimes.choice import (
+    ApprovedRuntime,
+    Precision,
+    Runtime,
+    RuntimeChoice,
+    approved_runtime,
+)
+from rtbrain.encoder.runtimes.contract import Contract, Shape, contract_of_json
 from rtbrain.encoder.runtimes.openvino_runtime import (
     OpenVINORuntime,
     compile_openvino,
@@ -16,85 +22,9 @@ from rtbrain.encoder.runtimes.openvino_runtime import (
 from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
 from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime
 from rtbrain.errors import CompiledModelError
-from rtbrain.files import parse_json, strict_json, write_atomically
 from rtbrain.types import Ints
 
-RuntimeName = Literal["auto", "torchscript", "openvino"]
-_Runtime = Literal["torchscript", "openvino"]
 _CONTRACT = "contract.json"
-_NOTE = "admitted.json"
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeChoice:
-    """How to run an encoder.
-
-    With runtime ``"auto"``: as approved in `compiled_folder` (of `compiled_folder_of`) where that
-    still holds for the bundle of `bundle_id` on this machine, otherwise TorchScript. Without a
-    precision: with ``"auto"`` as approved, otherwise float32.
-    """
-
-    runtime: RuntimeName = "auto"
-    precision: Precision | None = None
-    threads: int = 1
-    compiled_folder: Path | None = None
-    bundle_id: str = ""
-
-
-@dataclass(frozen=True)
-class ApprovedRuntime:
-    """How to run a decoder that was compiled and found good enough.
-
-    It holds for the decoder of one bundle only: another readout may lose more.
-    """
-
-    runtime: _Runtime
-    precision: Precision
-    bundle_id: str
-
-    def __post_init__(self) -> None:
-        if self.runtime not in ("torchscript", "openvino"):
-            raise ValueError(f"runtime: expected torchscript or openvino, got {self.runtime!r}")
-        if self.precision not in ("fp32", "bf16", "int8"):
-            raise ValueError(f"precision: expected fp32, bf16 or int8, got {self.precision!r}")
-
-    @property
-    def folder(self) -> str:
-        """Name of its folder beside a bundle."""
-        return f"{self.runtime}-{self.precision}"
-
-
-def compiled_folder_of(bundle_folder: Path) -> Path:
-    """Folder beside a bundle that holds what was compiled from it on this machine.
-
-    Not in the bundle, which is verified file by file and may be shared between machines.
-    """
-    whole = bundle_folder.resolve()
-    return whole.with_name(f"{whole.name}.compiled")
-
-
-def approve_runtime(folder: Path, way: ApprovedRuntime) -> None:
-    """Note in a bundle's `compiled_folder_of` how its decoder runs from now on."""
-    # Beside what was compiled too, which stays when another runtime is approved later.
-    for path in (folder / way.folder / _NOTE, folder / _NOTE):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, strict_json(asdict(way)))
-        except OSError as error:
-            raise CompiledModelError(
-                f"{path.parent}: cannot hold compiled models: {error.strerror}"
-            ) from error
-
-
-def approved_runtime(folder: Path) -> ApprovedRuntime | None:
-    """What `approve_runtime` noted in a folder; None where nothing was."""
-    path = folder / _NOTE
-    try:
-        return ApprovedRuntime(**parse_json(path.read_bytes()))
-    except FileNotFoundError:
-        return None
-    except (OSError, TypeError, ValueError) as error:
-        raise CompiledModelError(f"{path}: not a note of rtbrain compile: compile again") from error
 
 
 def load_runtime(
@@ -128,7 +58,7 @@ def load_runtime(
         loaded = loader.load(choice.runtime)
     else:
         # Where nothing was approved; only OpenVINO runs int8.
-        usual: _Runtime = "openvino" if choice.precision == "int8" else "torchscript"
+        usual: Runtime = "openvino" if choice.precision == "int8" else "torchscript"
         try:
             loaded = loader.load_approved() or loader.load(usual)
         except CompiledModelError as error:
@@ -150,7 +80,7 @@ class _Loader:
     positions: Ints | None
     choice: RuntimeChoice
 
-    def load(self, runtime: _Runtime) -> TorchScriptRuntime | OpenVINORuntime:
+    def load(self, runtime: Runtime) -> TorchScriptRuntime | OpenVINORuntime:
         """By this runtime; int8 as it was calibrated beside the bundle."""
         way = ApprovedRuntime(runtime, self.choice.precision or "fp32", self.choice.bundle_id)
         if runtime == "torchscript":

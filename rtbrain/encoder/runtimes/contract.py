@@ -12,13 +12,13 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
 import torch
 from torch import Tensor
 
 from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.runtimes.choice import Precision
 from rtbrain.errors import CompiledModelError
 from rtbrain.files import atomic_file, atomic_folder, parse_json, sha256
 
@@ -28,7 +28,6 @@ from rtbrain.files import atomic_file, atomic_folder, parse_json, sha256
 _LENGTH, _LENGTH_NARROW = 8, 32
 _NARROW = 256
 _OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-Precision = Literal["fp32", "bf16", "int8"]
 Shape = tuple[int, int, int]  # channels, frames and frequencies of a window
 _FORMAT = 2
 # Between eager and compiled: absolute in float32, otherwise relative to the embedding's length,

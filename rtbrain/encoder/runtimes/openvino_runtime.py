@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.runtimes.choice import Precision
 from rtbrain.encoder.runtimes.contract import (
     Contract,
-    Precision,
     Shape,
     cached_model,
     contract_of,

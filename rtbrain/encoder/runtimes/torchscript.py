@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from rtbrain.encoder.models.model import ChannelEncoder, EncoderModel
 from rtbrain.encoder.models.patch_encoders import BioFAME
 from rtbrain.encoder.models.popt import PopT
+from rtbrain.encoder.runtimes.choice import Precision
 from rtbrain.encoder.runtimes.contract import (
     Contract,
-    Precision,
     Shape,
     cached_model,
     contract_of,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 import scipy.fft
-from scipy.signal import get_window
 
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline
@@ -135,7 +135,7 @@ class LinearStft:
         self._hop = max(1, self._frame // _OVERLAP)
         freqs = np.arange(self._frame // 2 + 1) * montage.sfreq_hz / self._frame
         self._n_freqs = int(np.searchsorted(freqs, _HIGHEST_HZ, side="right"))
-        self._taper = get_window("hann", self._frame).astype(np.float32)
+        self._taper = scipy.signal.get_window("hann", self._frame).astype(np.float32)
 
     def __call__(self, item: Window) -> Floats:
         """Mean magnitudes, float32 [n_channels * n_freqs], µV; bad channels as they are."""
