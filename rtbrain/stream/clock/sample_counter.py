@@ -162,9 +162,11 @@ class SampleCounter:
             first += chunks[-1].n_samples
         return chunks
 
-    def connected(self, now_s: float, measured: tuple[float, float] | None = None) -> None:
+    def connected(
+        self, now_s: float, measured: tuple[float, float] | None = None, *, sender: str = ""
+    ) -> None:
         """Note that the stream is connected to, now; as `SenderClock.connected`."""
-        self.clock.connected(now_s, measured)
+        self.clock.connected(now_s, measured, sender=sender)
         if self._arrivals is not None:
             self._arrivals.break_off()
 

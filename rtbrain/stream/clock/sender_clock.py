@@ -40,7 +40,8 @@ class OffsetFilter:
 
     One is believed to within half its round trip, and less by 100 ppm of its age. Measurements
     over a congested link, whose offsets are off by up to half of their long round trips, are thus
-    passed over for many minutes, while on a good link the newest counts.
+    passed over for many minutes, while on a good link the newest counts. One that cannot be true
+    together with what was believed shows that the clock was set, and is believed.
 
     References
     ----------
@@ -62,7 +63,10 @@ class OffsetFilter:
         """Take a measurement, which may be the last one again; whether it is the best now."""
         again, self._last = self._last == (offset_s, round_trip_s), (offset_s, round_trip_s)
         bound_s = round_trip_s / 2
-        if again or not (math.isfinite(offset_s) and 0 <= bound_s < self.bound_s(now_s)):
+        if again or not (math.isfinite(offset_s) and 0 <= bound_s < math.inf):
+            return False
+        believed_s = self.bound_s(now_s)
+        if bound_s >= believed_s and abs(offset_s - self.offset_s) <= bound_s + believed_s:
             return False
         self.offset_s, self._bound_s, self._at_s = offset_s, bound_s, now_s
         return True
@@ -84,6 +88,7 @@ class SenderClock:
     def __init__(self, sfreq_hz: float) -> None:
         self._sfreq_hz = sfreq_hz
         self.base_s = self.delta_s = 0.0
+        self.sender = ""  # run of the sender that it is the clock of
         self.reason = ""
         self.usable = True
         self._offset = OffsetFilter()
@@ -103,9 +108,16 @@ class SenderClock:
         """What stamps were off by, beyond the clock's offset, s: that of their sender's clock."""
         return self.base_s + self.delta_s - self._offset.offset_s if self._placed else 0.0
 
-    def connected(self, now_s: float, measured: tuple[float, float] | None = None) -> None:
-        """Note that a connection opens; its clock's offset and round trip, s, by then."""
+    def connected(
+        self, now_s: float, measured: tuple[float, float] | None = None, *, sender: str = ""
+    ) -> None:
+        """Note that a connection opens, to this run of a sender.
+
+        `measured` are its clock's offset and round trip, s, by then; where there are none, those of
+        the connection before go on to count.
+        """
         self._opened_s, self._judged, self._n_still = now_s, False, 0
+        self.sender = sender
         if measured is not None:
             self._offset = OffsetFilter()
             self.measured(measured, now_s)

@@ -79,11 +79,12 @@ def fetch_full_info(inlet: Any, found: Any, timeout_s: float) -> Any:
         return inlet.info(timeout_s)
 
 
-def open_inlet(inlet: Any, found: Any, timeout_s: float) -> None:
-    """Connect, and learn the sender's clock now rather than inside the first pull."""
+def open_inlet(inlet: Any, found: Any, timeout_s: float, *, clock_known: bool = False) -> None:
+    """Connect, and learn the sender's clock, unless known, now rather than in the first pull."""
     with liblsl_errors(found, "open its data connection", timeout_s):
         # The clock first, for it takes a second: samples queue from the moment of opening on.
-        inlet.time_correction(timeout_s)
+        if not clock_known:
+            inlet.time_correction(timeout_s)
         inlet.open_stream(timeout_s)
         # The first pull asks for the header too, without a limit: for ever, if its sender hangs.
         inlet.info(timeout_s)
@@ -224,7 +225,8 @@ class LslSource:
         """Open the data connection: no sample is older than that; safe to call twice."""
         with self._lock:
             if self._inlet is not None and not self._open:
-                open_inlet(self._inlet, self._found, ANSWER_S)
+                known = self.counter.clock.sender == self._found.uid()
+                open_inlet(self._inlet, self._found, ANSWER_S, clock_known=known)
                 self._measured_s, self._open = lsl_clock(), True
                 self._at_open = self._measured_s, measure_clock(self._inlet)
 
@@ -267,7 +269,7 @@ class LslSource:
     def _follow_clock(self, stamps: Times) -> None:
         """Tell the counter what is known of the sender's clock."""
         if self._at_open is not None and stamps.size:
-            self.counter.connected(*self._at_open)
+            self.counter.connected(*self._at_open, sender=self._found.uid())
             self._at_open = None
         elif lsl_clock() - self._measured_s > _MEASURE_EVERY_S:
             self._measured_s = lsl_clock()

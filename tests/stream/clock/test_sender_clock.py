@@ -136,6 +136,14 @@ def test_offsets_over_a_congested_link_are_passed_over_and_good_ones_followed():
     assert offsets.offset_s == 10.003
 
 
+def test_an_offset_that_cannot_be_true_with_the_one_before_shows_that_the_clock_was_set():
+    offsets = OffsetFilter()
+    assert offsets.add(10.0, 0.0004, 0.0)
+    assert not offsets.add(10.3, 0.7, 1.0), "its round trip explains it"
+    assert offsets.add(10.4, 0.7, 2.0), "its round trip does not"
+    assert offsets.offset_s == 10.4
+
+
 def test_the_rate_is_the_senders_own_while_the_link_is_congested():
     """Offsets come with the error that half of a long round trip makes, for 30 s of 80."""
     rng = np.random.default_rng(5)

@@ -57,6 +57,23 @@ def test_what_went_out_comes_in_whatever_the_unit(unit, per_microvolt, source_id
     source.close()
 
 
+def test_samples_of_a_sender_whose_clock_is_known_do_not_wait_for_its_measurement(
+    outlet, source_id, opened, monkeypatch
+):
+    first = opened(source_id=source_id)
+    start_s = pylsl.local_clock() - 1.0
+    first_chunk, *others = cut(brain_like(4, 300, SFREQ_HZ), [100, 200], SFREQ_HZ, start_s)
+    outlet.push(first_chunk)
+    receive(first, first_chunk.n_samples)
+    first.close()
+    monkeypatch.setattr(pylsl.StreamInlet, "time_correction", lambda *_: pytest.fail("measured"))
+    again = opened(source_id=source_id, counter=first.counter)
+    for chunk in others:
+        outlet.push(chunk)
+    _, times = joined(receive(again, 200))
+    np.testing.assert_allclose(times, start_s + np.arange(100, 300) / SFREQ_HZ, atol=2e-3)
+
+
 @pytest.mark.parametrize("fmt", ["float32", "double64", "int64", "int32", "int16", "int8"])
 def test_every_numeric_format_of_senders_is_read(fmt, source_id, opened):
     info = pylsl.StreamInfo("other", "EEG", 2, SFREQ_HZ, fmt, source_id)
