@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
+import psutil
 
 from rtbrain.check.faults.live import LslSender, sending
 from rtbrain.check.faults.rig import SIGNAL_S, Rig
@@ -25,6 +25,8 @@ from rtbrain.errors import SettingsError
 from rtbrain.types import Floats, Ints, Montage
 
 _CLONE_NEWNET = 0x40000000
+_NAMESPACES = Path("/run/netns")  # of `ip netns`
+_NAME = "rtb{}"  # of what belongs to a process, by its id; of a cable, at most 15 characters
 _ADDRESS = "10.77.0.{}/24"
 _SENDER, _RECEIVER = 1, 2
 NUMBER = "NUMBER"  # label of the channel that holds the number of each sample
@@ -90,7 +92,7 @@ class TwoHosts:
         self.folder = folder
         self._sender, self._switch = f"{name}-sender", f"{name}-switch"
         self.on_sender = ("ip", "netns", "exec", self._sender)  # before a command, to run it there
-        self._cable = f"{name[:8]}-a", f"{name[:8]}-b"  # the ends at the sender and here
+        self._cable = f"{name}-a", f"{name}-b"  # the ends at the sender and here
 
     def cut(self) -> None:
         """Pull the cable between the switch and this host."""
@@ -164,7 +166,7 @@ class TwoHosts:
         _run(*switch, "add", "switch", "type", "bridge")
         _run(*switch, "set", "switch", "up")
         for end, number in zip(self._cable, (_SENDER, _RECEIVER), strict=True):
-            port = f"{end}-port"
+            port = f"{end}p"
             _run("ip", "link", "add", end, "type", "veth", "peer", "name", port)
             _run("ip", "link", "set", port, "netns", self._switch)
             _run(*switch, "set", port, "master", "switch", "up")
@@ -180,7 +182,8 @@ class TwoHosts:
     def remove(self) -> None:
         """Remove the other host and the switch, and the cables with them."""
         for namespace in (self._sender, self._switch):
-            _run("ip", "netns", "del", namespace)
+            if (_NAMESPACES / namespace).exists():
+                _run("ip", "netns", "del", namespace)
 
     def _route(self) -> None:
         """Lead multicasts over the cable on both sides; the routes go with the link's state."""
@@ -209,18 +212,29 @@ def _numbered(signal: Floats, montage: Montage, numbers: Ints) -> Floats:
     return np.concatenate([signal[:, numbers % signal.shape[1]], last[None]])
 
 
+def _remove_abandoned() -> None:
+    """Remove the hosts of processes that were killed."""
+    for path in _NAMESPACES.glob(_NAME.format("*-*")):
+        name, _, what = path.name.partition("-")
+        owner = name.removeprefix(_NAME.format(""))
+        if what in ("sender", "switch") and owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            _run("ip", "netns", "del", path.name)
+
+
 @contextmanager
 def two_hosts(folder: Path) -> Iterator[TwoHosts]:
     """Make this thread, and what it starts, one of two hosts until the block ends."""
     if why := network_refusal():
         raise SettingsError(f"--network {why}")
     libc = ctypes.CDLL(None, use_errno=True)
-    name = f"rtb{uuid4().hex[:8]}"
+    name = _NAME.format(os.getpid())
     settings = folder / "lsl-link.cfg"
     settings.write_text(_LSL_SETTINGS.format(name), encoding="utf-8")
     before = os.environ.get("LSLAPICFG")
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     hosts = TwoHosts(name, folder)
+    hosts.remove()  # of a process that was killed and had this one's id
+    _remove_abandoned()
     try:
         if libc.unshare(_CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "no network namespace")

@@ -89,6 +89,25 @@ def test_the_cable_carries_is_cut_slowed_and_joined_and_nothing_is_left_behind(
     assert name not in left.stdout
 
 
+@needs_hosts
+def test_a_start_removes_the_hosts_of_a_process_that_was_killed_and_no_others(
+    tmp_path: Path,
+) -> None:
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    abandoned, kept = f"rtb{killed.pid}-sender", f"rtb{os.getppid()}-switch"
+    for name in (abandoned, kept):
+        subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        with network.two_hosts(tmp_path):
+            there = os.listdir("/run/netns")
+        assert abandoned not in there
+        assert {kept, f"rtb{os.getpid()}-sender", f"rtb{os.getpid()}-switch"} <= set(there)
+        assert f"rtb{os.getpid()}-sender" not in os.listdir("/run/netns")
+    finally:
+        subprocess.run(["ip", "netns", "del", kept], check=True)
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_rows_between_two_hosts_are_not_run_where_they_cannot_be_and_say_why(
     monkeypatch: pytest.MonkeyPatch, asked: bool
