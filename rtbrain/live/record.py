@@ -21,7 +21,7 @@ from rtbrain.live.recorder_files import RecordingFiles, Sidecar, parse_notes
 from rtbrain.live.screen import LiveScreen
 from rtbrain.outlet import StatusOutlet
 from rtbrain.processes import end_with_parent, stop_after, stop_on_signals
-from rtbrain.stream.lsl.raw_inlet import RawInlets
+from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream_names import decode_name, status_name

@@ -21,9 +21,9 @@ from rtbrain.stream.lsl.raw_inlet import (
     RawInletEvent,
     RawInletLost,
     RawInletRefused,
-    RawInlets,
     RawSamples,
 )
+from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.types import CONTACT_KINDS, Chunk
 from rtbrain.units import AmplitudeCheck, to_microvolts
 

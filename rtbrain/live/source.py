@@ -10,7 +10,8 @@ from rtbrain.decoder import Bundle
 from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
-from rtbrain.stream.lsl.markers import ManualMarks, SupervisedMarkers
+from rtbrain.stream.lsl.markers import ManualMarks
+from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource

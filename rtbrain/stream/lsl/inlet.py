@@ -8,7 +8,9 @@ here, and the supervised source looks for it again.
 """
 
 import ctypes
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,8 @@ from rtbrain.types import TRIGGER_KIND, Chunk, Floats, Montage, Times, empty_chu
 from rtbrain.units import keep_codes, to_microvolts
 
 ANSWER_S = 3.0
+# After this, two of liblsl's questions were not answered, see `Heartbeat`.
+UNANSWERED_S = 5.0
 _CHUNK_S = 0.25
 _MEASURE_EVERY_S = 1.0  # liblsl itself does so every 2 s
 _MAX_TEXT_BYTES = 65536
@@ -104,6 +108,25 @@ def measure_clock(inlet: Any) -> tuple[float, float] | None:
         ctypes.byref(code),
     )
     return (float(offset_s), uncertainty_s.value) if code.value == 0 else None
+
+
+class Heartbeat:
+    """Whether the sender of an inlet still answers at the address that the inlet knows.
+
+    liblsl asks it for its clock there every 2 s. `last_s` is when it answered last, by
+    `time.monotonic`; infinite before the first answer, for a firewall may keep them all.
+    """
+
+    def __init__(self) -> None:
+        self.last_s = math.inf
+        self._measured: tuple[float, float] | None = None
+
+    def look(self, inlet: Any) -> tuple[float, float] | None:
+        """Note a new answer; the last one, as `measure_clock`."""
+        measured, self._measured = self._measured, measure_clock(inlet)
+        if self._measured is not None and self._measured != measured:
+            self.last_s = time.monotonic()
+        return self._measured
 
 
 def pull_texts(

@@ -5,6 +5,7 @@ reader maps the clocks onto one another by all measurements of the session.
 """
 
 import ctypes
+import math
 import queue
 import threading
 import time
@@ -22,13 +23,13 @@ from rtbrain.errors import MontageError, StreamError, StreamLostError, quote
 from rtbrain.stream.lsl.header import StreamHeader, read_header
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
+    Heartbeat,
     fetch_full_info,
     liblsl_errors,
     lost_stream_error,
     make_inlet,
-    measure_clock,
 )
-from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, stream_summary
+from rtbrain.stream.lsl.resolve import StreamSummary, resolve_again, stream_summary
 from rtbrain.types import CONTACT_KINDS, Times
 
 _BUFFER_S = 360
@@ -38,9 +39,8 @@ _PULL_S = 0.05
 _PULL_BYTES = 4 * 1024**2
 _PULL_SAMPLES = 8192
 _OFFSET_EVERY_S = 5.0
-# A regular stream is silent then. Longer than a `StreamWatcher` remembers what answered once.
-_SILENT_S = 2.0
-_MARGIN_S = 1.0
+_LOOK_EVERY_S = 1.0
+_RESOLVE_S = 1.0
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
 _MAX_EVENTS = 4000
 
@@ -98,13 +98,16 @@ class RawInlet:
 
     In `events` come a `RawHeader`, then `RawSamples` and each 5 s a `ClockOffset`, at last
     `RawInletLost`; or `RawInletLost` or `RawInletRefused` alone. One on `standby` leaves its
-    samples to liblsl until `read` is called, and `waits_s` is when the first of them was there.
+    samples to liblsl until `read` is called, and `waits_s` is when the first of them was there;
+    of an irregular stream, when its sender answered.
     """
 
     def __init__(self, found: Any, *, standby: bool = False) -> None:
         self.row: StreamSummary = stream_summary(found)
         self.events: queue.Queue[RawInletEvent] = queue.Queue(_MAX_EVENTS)
-        self.last_s = time.monotonic()  # when samples came last
+        self._regular = self.row.sfreq_hz > 0
+        # When samples came last; of an irregular stream, when its sender answered last.
+        self.last_s = time.monotonic() if self._regular else math.inf
         self.waits_s: float | None = None
         self._reading = threading.Event()
         if not standby:
@@ -136,6 +139,8 @@ class RawInlet:
             reason = f"stream {quote(self.row.name)} has 0 channels: nothing to record"
             self._report(RawInletRefused(reason))
             return
+        if not self._reading.is_set():  # the address may be another by now
+            self._found = resolve_again(self._found, _RESOLVE_S) or self._found
         try:
             with liblsl_errors(self._found, "open its data connection", ANSWER_S):
                 inlet = make_inlet(
@@ -152,10 +157,13 @@ class RawInlet:
 
     def _read(self, inlet: Any) -> None:
         pull: _Pull = _pull_strings if inlet.np_dtype is None else _NumericPull(inlet)
-        due = time.monotonic()
+        heart = Heartbeat()
         while not self._stop.is_set() and not self._reading.wait(_PULL_S):
-            if self.waits_s is None and inlet.samples_available():
+            if self.waits_s is None and (
+                inlet.samples_available() if self._regular else heart.look(inlet)
+            ):
                 self.waits_s = time.monotonic()
+        due = look_at = time.monotonic()
         while True:
             samples, gone = pull(inlet)
             if samples is not None:
@@ -165,10 +173,16 @@ class RawInlet:
                 raise lost_stream_error(self.row.name, self.row.source_id)
             if self._stop.is_set():
                 return
+            if (now := time.monotonic()) < look_at:
+                continue
+            measured = heart.look(inlet)
+            look_at = now if measured is None else now + _LOOK_EVERY_S
+            if not self._regular:
+                self.last_s = max(self.last_s, heart.last_s)
             # A first measurement takes liblsl 1 s.
-            if time.monotonic() >= due and (measured := measure_clock(inlet)) is not None:
+            if now >= due and measured is not None:
                 self._report(ClockOffset(pylsl.local_clock(), measured[0]))
-                due = time.monotonic() + _OFFSET_EVERY_S
+                due = now + _OFFSET_EVERY_S
 
     def _report(self, event: RawInletEvent) -> None:
         while not self._stop.is_set():
@@ -246,92 +260,3 @@ def _buffer_length(row: StreamSummary) -> int:
     if row.sfreq_hz <= 0:
         return _BUFFER_S
     return max(1, min(_BUFFER_S, int(_BUFFER_SAMPLES / row.sfreq_hz)))
-
-
-class RawInlets:
-    """Inlets of every stream that is `wanted`, as the streams appear, vanish and return.
-
-    An inlet of a regular stream that falls silent while its stream is there, after a cut of the
-    network or a change of address, is kept: TCP delivers all that it held back, as late again as
-    the cut was long. A second one stands by meanwhile, and is read where the first has had that
-    time and stayed silent.
-    """
-
-    def __init__(self, wanted: Callable[[StreamSummary], bool]) -> None:
-        self._wanted = wanted
-        self._watcher = StreamWatcher()
-        self._inlets: dict[str, RawInlet] = {}
-        self._standby: dict[str, RawInlet] = {}
-        self._replaced: list[tuple[RawInlet, RawInletEvent]] = []
-
-    def poll(self) -> list[tuple[RawInlet, RawInletEvent]]:
-        """What the inlets report, in the order of each; returns at once."""
-        for found in self._watcher.look():
-            uid, row = found.uid(), stream_summary(found)
-            if uid not in self._inlets:
-                if self._wanted(row):
-                    self._inlets[uid] = RawInlet(found)
-            elif row.sfreq_hz > 0 and uid not in self._standby and self._is_silent(uid):
-                self._standby[uid] = RawInlet(found, standby=True)
-        for uid, second in list(self._standby.items()):
-            self._judge(uid, second)
-        return self._drained()
-
-    def _is_silent(self, uid: str) -> bool:
-        """Whether nothing comes over its connection although the stream answers now."""
-        silent_s = time.monotonic() - self._inlets[uid].last_s
-        return silent_s > _SILENT_S and self._watcher.n_misses(uid) == 0
-
-    def _judge(self, uid: str, second: RawInlet) -> None:
-        first, now = self._inlets.get(uid), time.monotonic()
-        failed = any(isinstance(event, RawInletLost) for event in list(second.events.queue))
-        if first is None or failed or now - first.last_s <= _SILENT_S:
-            second.end()
-            del self._standby[uid]
-        elif second.waits_s is not None:
-            # Twice the cut, since the last sample, and a little.
-            give_up_s = first.last_s + 2 * (second.waits_s - first.last_s) + _MARGIN_S
-            if now > give_up_s:
-                self._replace(uid)
-
-    def _replace(self, uid: str) -> None:
-        """Read the second inlet of a stream instead of the first."""
-        first, second = self._inlets[uid], self._standby.pop(uid)
-        reason = f"its connection fell silent {time.monotonic() - first.last_s:.1f} s ago"
-        first.end()
-        self._replaced.append((first, RawInletLost(f"{reason}; a new one is read")))
-        second.read()
-        self._inlets[uid] = second
-
-    def end(self, within_s: float) -> list[tuple[RawInlet, RawInletEvent]]:
-        """End all inlets, and return what they still had, after no longer than that."""
-        deadline = time.monotonic() + within_s
-        for uid, second in list(self._standby.items()):
-            if second.waits_s is None:
-                second.end()
-            else:
-                self._replace(uid)
-        for inlet in self._inlets.values():
-            inlet.end()
-        for inlet in self._inlets.values():
-            inlet.join(max(0.0, deadline - time.monotonic()))
-        return self._drained()
-
-    def _drained(self) -> list[tuple[RawInlet, RawInletEvent]]:
-        drained, self._replaced = self._replaced, []
-        for uid, inlet in list(self._inlets.items()):
-            # Ended by the recorder, which does not want its stream.
-            over, again = inlet.ended, False
-            # No more than are there now, so that a fast stream does not hold up the others.
-            for _ in range(inlet.events.qsize()):
-                event = inlet.events.get_nowait()
-                drained.append((inlet, event))
-                again |= isinstance(event, RawInletLost)
-                over |= isinstance(event, RawInletRefused)
-            if again:
-                self._watcher.put_off(uid)
-            elif over:
-                self._watcher.refuse(uid)
-            if again or over:
-                del self._inlets[uid]
-        return drained

@@ -89,6 +89,70 @@ def test_the_cable_carries_is_cut_slowed_and_joined_and_nothing_is_left_behind(
     assert name not in left.stdout
 
 
+MARKERS = """
+    import subprocess, sys, time
+    from pathlib import Path
+    from rtbrain.check.faults.network import two_hosts
+    from rtbrain.stream.lsl.raw_inlet import RawSamples
+    from rtbrain.stream.lsl.raw_inlets import RawInlets
+    from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
+
+    SEND = '''
+    import itertools, time, pylsl
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo("task", "Markers", 1, 0, "string", "task"))
+    print("ready", flush=True)
+    for number in itertools.count():
+        outlet.push_sample([str(number)])
+        time.sleep(0.1)
+    '''
+    received, recorded, events = [], [], []
+
+    def pull_until(condition):
+        end = time.monotonic() + 60
+        while not condition() and time.monotonic() < end:
+            received.extend(int(text) for _, text in markers.pull(0.05))
+            for _, event in inlets.poll():
+                if isinstance(event, RawSamples):
+                    recorded.extend(map(int, event.values[:, 0]))
+
+    with two_hosts(Path(sys.argv[1])) as hosts, subprocess.Popen(
+        [*hosts.on_sender, sys.executable, "-c", SEND], stdout=subprocess.PIPE
+    ) as sender:
+        sender.stdout.readline()
+        inlets = RawInlets(lambda row: row.name == "task")
+        markers = SupervisedMarkers(
+            "task", timeout_s=30, on_event=lambda event, **_: events.append(event)
+        )
+        settled = time.monotonic() + 4  # its clock has been measured
+        pull_until(lambda: received and recorded and time.monotonic() > settled)
+        hosts.move_sender(11)
+        last = received[-1], recorded[-1]
+        pull_until(lambda: received[-1] > last[0] + 10 and recorded[-1] > last[1] + 10)
+        print(received[-1] > last[0] + 10, recorded[-1] > last[1] + 10)
+        print(received == sorted(set(received)), recorded == sorted(set(recorded)))
+        print(*events)
+        markers.close()
+        inlets.end(1.0)
+        sender.kill()
+"""
+
+
+@needs_hosts
+def test_markers_are_received_and_recorded_again_after_their_senders_address_changed(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MARKERS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    back, in_order, events = done.stdout.splitlines()
+    assert back == in_order == "True True"
+    assert events == "markers_lost markers_recovered"
+
+
 @needs_hosts
 def test_a_start_removes_the_hosts_of_a_process_that_was_killed_and_no_others(
     tmp_path: Path,

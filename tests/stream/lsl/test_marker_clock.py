@@ -7,7 +7,7 @@ import pylsl
 import pytest
 
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream.lsl.markers import SupervisedMarkers
+from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 
 pytestmark = pytest.mark.lsl
 

@@ -19,10 +19,10 @@ from rtbrain.stream.lsl.raw_inlet import (
     RawInlet,
     RawInletLost,
     RawInletRefused,
-    RawInlets,
     RawSamples,
     _NumericPull,
 )
+from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 
 pytestmark = pytest.mark.lsl

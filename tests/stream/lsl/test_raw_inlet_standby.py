@@ -1,13 +1,15 @@
 """A recorded stream whose connection falls silent, on a virtual clock, without sockets."""
 
+import math
 import queue
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from rtbrain.stream.lsl import raw_inlet
-from rtbrain.stream.lsl.raw_inlet import RawHeader, RawInletLost, RawInlets, RawSamples
+from rtbrain.stream.lsl import raw_inlets
+from rtbrain.stream.lsl.raw_inlet import RawHeader, RawInletLost, RawSamples
+from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 
 
@@ -24,7 +26,8 @@ class FakeInlet:
     def __init__(self, found, *, standby=False):
         self.row, self.events = found.row, queue.Queue()
         self.reading, self.stopped = not standby, False
-        self.last_s, self.waits_s = CLOCK(), None
+        self.last_s = CLOCK() if found.row.sfreq_hz else math.inf
+        self.waits_s = None
         self.waiting = []
         self.events.put(RawHeader(b"<info/>"))
         MADE.append(self)
@@ -40,7 +43,7 @@ class FakeInlet:
         self.reading = True
         for samples in self.waiting:
             self.events.put(samples)
-            self.last_s = CLOCK()
+            self.last_s = max(self.last_s, CLOCK())
         self.waiting = []
 
     def end(self):
@@ -95,11 +98,11 @@ class Bedside:
 @pytest.fixture
 def bedside(monkeypatch, request):
     MADE.clear()
-    monkeypatch.setattr(raw_inlet, "RawInlet", FakeInlet)
-    monkeypatch.setattr(raw_inlet, "stream_summary", lambda found: found.row)
-    monkeypatch.setattr(raw_inlet, "time", SimpleNamespace(monotonic=CLOCK))
+    monkeypatch.setattr(raw_inlets, "RawInlet", FakeInlet)
+    monkeypatch.setattr(raw_inlets, "stream_summary", lambda found: found.row)
+    monkeypatch.setattr(raw_inlets, "time", SimpleNamespace(monotonic=CLOCK))
     made = Bedside(getattr(request, "param", 500.0))
-    monkeypatch.setattr(raw_inlet, "StreamWatcher", lambda: made)
+    monkeypatch.setattr(raw_inlets, "StreamWatcher", lambda: made)
     made.inlets = RawInlets(lambda row: True)
     made.wait(0.1)
     MADE[0].give(1)
@@ -170,3 +173,36 @@ def test_a_second_connection_is_read_where_the_recording_ends_meanwhile(bedside)
 def test_silence_of_an_irregular_stream_means_nothing(bedside):
     bedside.wait(60.0)
     assert len(MADE) == 1
+
+
+@pytest.mark.parametrize("bedside", [0.0], indirect=True)
+def test_an_irregular_stream_is_read_anew_where_its_sender_answers_at_another_address_alone(
+    bedside,
+):
+    first = MADE[0]
+    first.last_s = CLOCK()  # it answers
+    bedside.wait(4.5)
+    assert len(MADE) == 1
+    bedside.wait(1.0)
+    second = MADE[1]
+    second.waits_s = CLOCK()  # the second is answered
+    second.give(2)
+    bedside.wait(5.0)
+    assert bedside.numbers == [1]
+    bedside.wait(2.0)
+    assert bedside.numbers == [1, 2]
+    assert first.stopped
+
+
+@pytest.mark.parametrize("bedside", [0.0], indirect=True)
+def test_an_irregular_stream_whose_sender_answers_again_is_kept(bedside):
+    first = MADE[0]
+    first.last_s = CLOCK()
+    bedside.wait(5.5)
+    MADE[1].waits_s = CLOCK()
+    bedside.wait(2.0)
+    first.last_s = CLOCK()
+    bedside.wait(3.0)
+    assert MADE[1].stopped
+    assert not first.stopped
+    assert len(MADE) == 2

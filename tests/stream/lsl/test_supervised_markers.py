@@ -13,7 +13,7 @@ import pytest
 
 from rtbrain.errors import StreamError
 from rtbrain.outlet import MarkerOutlet
-from rtbrain.stream.lsl.markers import SupervisedMarkers
+from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 
 pytestmark = pytest.mark.lsl
 
