@@ -1,8 +1,4 @@
-"""A live stream that is supervised: lost, refused and found again without the loop ever waiting.
-
-liblsl's own recovery stays off: it accepts a stream of another rate with other labels, and its
-watchdog needs 15 to 30 s.
-"""
+"""A live stream that is supervised: lost, refused and found again without the loop ever waiting."""
 
 import contextlib
 import queue
@@ -42,6 +38,9 @@ _CLOSE_S = 1.0
 _REPORT_CLOCK_S = 10.0
 _POLL_S = 0.05
 _TURN_S = 0.02  # longest wait for a new connection before the silent one is looked at again
+# TCP resumes at most as late again as a cut was long: soon after a short one.
+_SHORT_S = 4.0
+_GRACE_S = 1.0
 
 
 class SupervisedSource:
@@ -51,9 +50,9 @@ class SupervisedSource:
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
     filters and windows restart. `counter` numbers the samples of every connection.
 
-    A connection that falls silent stays open while the stream is looked for again. After a cut of
-    the network it delivers all that TCP held back, but late; a new one delivers sooner, but only
-    what is new. Whichever delivers first is used.
+    A connection that falls silent stays open while the stream is looked for again: after a cut of
+    the network it delivers all that TCP held back, but late; a new one only what is new. Whichever
+    is first is used; after a silence of less than 4 s a new one waits for the old for 1 s.
 
     Parameters
     ----------
@@ -101,10 +100,8 @@ class SupervisedSource:
         self._silent: ConnectedStream | None = None  # they did, and may again
         self._first: ConnectedStream | None = None  # that `connect` found, until it is lost
         self._reported: ConnectedStream | None = None
-        self._begun = False
-        self._was_live = False
-        self._fresh = False
-        self._last_at = self._left_at = clock()
+        self._begun = self._was_live = self._fresh = False
+        self._last_at = self._left_at = self._grace_until = clock()
         self._clock_reason = ""
         self._codes = CodeQueue(montage.sfreq_hz, on_event)
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
@@ -120,8 +117,8 @@ class SupervisedSource:
         Without this call, the first pull begins to look, and waits for a stream however long.
         False where `stop()` ended it.
 
-        Raises a StreamError where no stream or several match, it does not answer, or it is not what
-        the decoder needs; a MontageError where its labels repeat.
+        A StreamError where no stream or several match, it does not answer, or is not what the
+        decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
         self._worker.find(timeout_s)
@@ -130,8 +127,7 @@ class SupervisedSource:
                 return False
             event = self._next_event(_POLL_S)
             if isinstance(event, ConnectionFailed):
-                # Without a reason, which the error gives: nobody wants to read it twice.
-                self._machine.to(StreamState.REFUSED)
+                self._machine.to(StreamState.REFUSED)  # the error gives the reason
                 raise event.error
             if event is not None:
                 self._apply(event)
@@ -205,19 +201,20 @@ class SupervisedSource:
     def _next_chunk(self, timeout_s: float) -> Chunk | None:
         """From the connection that fell silent, if it is first, or else from the one opened."""
         if self._silent is not None:
-            chunk = self._pull_silent(self._silent)
-            if chunk is not None:
-                return chunk
             timeout_s = min(timeout_s, _TURN_S)
+            waits = self._link is not None and self._clock() < self._grace_until
+            chunk = self._pull_silent(self._silent, timeout_s if waits else 0.0)
+            if chunk is not None or waits:
+                return chunk
         if self._link is None:
             self._await_opened(timeout_s)
             return None
         return self._receive(self._link, timeout_s)
 
-    def _pull_silent(self, link: ConnectedStream) -> Chunk | None:
+    def _pull_silent(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
         """Samples of the connection that fell silent: from the first on, it alone is used."""
         try:
-            chunk = link.inlet.pull(0.0)
+            chunk = link.inlet.pull(timeout_s)
         except StreamLostError:
             self._silent = None
             self._worker.close(link.inlet)
@@ -228,10 +225,13 @@ class SupervisedSource:
         if self._link is not None:
             self._worker.close(self._link.inlet)
         self._link, self._silent = link, None
-        self._left_at, self._fresh = self._clock(), True
+        self._use(link, self._clock())
+        return chunk
+
+    def _use(self, link: ConnectedStream, now_s: float) -> None:
+        self._left_at, self._fresh = now_s, True
         if link is not self._reported:
             self._report_connected(link)
-        return chunk
 
     def _apply(self, event: ConnectionEvent) -> None:
         """Turn what the worker reports into the state of the stream."""
@@ -255,12 +255,12 @@ class SupervisedSource:
             case HeaderAccepted(link):
                 self._ready = link
             case ConnectionOpened(link):
-                self._link = link
-                self._last_at = self._left_at = self._clock()
+                self._link, now_s = link, self._clock()
+                short = self.counter.clock.usable and now_s - self._last_at < _SHORT_S
+                self._grace_until = now_s + _GRACE_S * short
+                self._last_at = now_s
                 self._amplitude.reset()
-                self._fresh = True
-                if link is not self._reported:
-                    self._report_connected(link)
+                self._use(link, now_s)
                 self._machine.to(StreamState.WARMING)
 
     @property

@@ -233,14 +233,22 @@ def test_a_connection_that_fell_silent_is_used_again_where_it_delivers_first(bed
     assert not bedside.world.inlets[0].closed
 
 
-def test_a_new_connection_is_used_where_it_delivers_first_and_the_silent_one_dropped(bedside):
+@pytest.mark.parametrize(("silent_s", "grace_s"), [(1.5, 1.0), (6.0, 0.0)])
+def test_a_new_connection_is_used_where_it_delivers_first_and_the_silent_one_dropped(
+    bedside, silent_s, grace_s
+):
     bedside.live()
     old = bedside.world.inlets[0]
     fall_silent(bedside)
+    bedside.wait(silent_s - 1.5)
     bedside.world.put("a")
     bedside.until_state(StreamState.WARMING)
     assert not old.closed
     bedside.give(120, 10)
+    if grace_s:
+        bedside.wait(grace_s - 0.1)
+        assert bedside.source.state is StreamState.WARMING
+        bedside.clock.now += 0.2
     (chunk,) = bedside.until_state(StreamState.LIVE)
     assert (chunk.gap, chunk.first_sample) == (100, 120)
     bedside.until(lambda: old.closed)
@@ -292,6 +300,7 @@ def test_what_a_search_that_is_over_still_finds_or_not_is_nobodys_concern(bedsid
     assert bedside.source.state is StreamState.LOST
     bedside.world.put("a")
     bedside.until_state(StreamState.WARMING)
+    bedside.clock.now += 1.1
     bedside.give(120, 10)
     (chunk,) = bedside.until_state(StreamState.LIVE)
     assert chunk.gap == 70
