@@ -62,8 +62,8 @@ class SignalStep(Settings):
     """Remove mains and its harmonics."""
     highpass_hz: PositiveFloat | None = None
     """Remove drift below this frequency, Hz."""
-    reference: Literal["car", "bipolar", "laplacian"] | None = None
-    """Subtract the common average, or the neighbours on the shaft."""
+    reference: Literal["car", "shaft_mean", "bipolar", "laplacian"] | None = None
+    """Subtract the common average, the mean of the shaft, or the neighbours on it."""
     published_laplacian: NotchSettings | None = None
     """Laplacian reference and notches exactly as published for BrainBERT."""
     resample_hz: PositiveFloat | None = None

@@ -4,7 +4,13 @@ from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
 from rtbrain.signal.mains import Mains, MainsCheck, MainsMeter, contradiction, measure_mains
 from rtbrain.signal.quality import ChannelQuality
-from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
+from rtbrain.signal.reference import (
+    Bipolar,
+    CommonAverage,
+    Laplacian,
+    PublishedLaplacian,
+    ShaftMean,
+)
 from rtbrain.signal.steps import build_signal
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "Pick",
     "PublishedLaplacian",
     "Resample",
+    "ShaftMean",
     "build_signal",
     "contradiction",
     "measure_mains",

@@ -1,4 +1,4 @@
-"""Re-referencing: common average, bipolar pairs, Laplacians; and the shafts that labels name.
+"""Re-referencing: averages, bipolar pairs, Laplacians; and the shafts that labels name.
 
 Contacts are found by label, a stem and a number: ``LA3`` lies between ``LA2`` and ``LA4``. On a
 grid the last contact of one row and the first of the next have consecutive numbers too; labels
@@ -7,8 +7,10 @@ alone cannot distinguish them.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy
 
 from rtbrain.channels import places_of
@@ -45,6 +47,53 @@ class CommonAverage:
         total = np.where(finite, data, 0).sum(axis=0, dtype=np.float64)
         data -= (total / np.maximum(finite.sum(axis=0), 1)).astype(np.float32)
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+
+    def reset(self) -> None:
+        """Do nothing: no state is carried."""
+
+
+class ShaftMean:
+    """Subtracts the mean of each shaft from its contacts, at every sample.
+
+    The mean is over the contacts of the shaft that are finite at that sample; where fewer than two
+    are, the result is NaN, since one contact minus itself is no signal. Contacts of one stem and
+    kind are a shaft, and so is a grid. MontageError where a contact is alone on its shaft, or its
+    label names none.
+    """
+
+    def __init__(self, montage: Montage) -> None:
+        shafts: dict[tuple[str, str], list[int]] = {}
+        for row, shaft, _ in _labelled(montage):
+            shafts.setdefault(shaft, []).append(row)
+        grouped = [rows for rows in shafts.values() if len(rows) > 1]
+        rows = sorted(row for shaft in grouped for row in shaft)
+        alone = [montage.names[row] for row in contact_rows(montage) if row not in set(rows)]
+        if alone or not rows:
+            raise MontageError(
+                f"shaft_mean reference: expected two or more contacts on each shaft, labelled as "
+                f"A1, A2; alone or on no shaft by its label: {list_words(alone) or 'no channels'}: "
+                "leave it out (--exclude), or set reference: car"
+            )
+        self.montage = montage.pick([montage.names[row] for row in rows])
+        self._rows = np.concatenate(grouped)  # shaft by shaft
+        sizes = [len(shaft) for shaft in grouped]
+        self._starts = np.cumsum([0, *sizes[:-1]])
+        self._shaft_of = np.repeat(np.arange(len(sizes)), sizes)
+        self._back = np.argsort(self._rows)  # to the montage's order
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """Chunk of the contacts minus the mean of their shaft."""
+        data = chunk.data[self._rows]
+        finite = np.isfinite(data)
+        total = self._sum(data if finite.all() else np.where(finite, data, 0), np.float64)
+        n_finite = self._sum(finite, np.int64)
+        mean = (total / np.maximum(n_finite, 1)).astype(np.float32)  # [shafts, n_samples]
+        mean[n_finite < 2] = np.nan
+        data -= mean[self._shaft_of]
+        return Chunk(data[self._back], chunk.timestamps, chunk.first_sample, chunk.gap)
+
+    def _sum(self, data: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
+        return np.asarray(np.add.reduceat(data, self._starts, axis=0, dtype=dtype))
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""

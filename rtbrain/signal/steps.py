@@ -6,9 +6,22 @@ from rtbrain.config import SignalStep
 from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
 from rtbrain.signal.quality import ChannelQuality
-from rtbrain.signal.reference import Bipolar, CommonAverage, Laplacian, PublishedLaplacian
+from rtbrain.signal.reference import (
+    Bipolar,
+    CommonAverage,
+    Laplacian,
+    PublishedLaplacian,
+    ShaftMean,
+)
 from rtbrain.stage import SignalStage
 from rtbrain.types import Mark, Montage
+
+_REFERENCES: dict[str, Callable[[Montage], SignalStage]] = {
+    "car": CommonAverage,
+    "shaft_mean": ShaftMean,
+    "bipolar": Bipolar,
+    "laplacian": Laplacian,
+}
 
 
 def build_signal(
@@ -56,13 +69,7 @@ def _signal_stage(
     if step.highpass_hz is not None:
         return HighPass(montage, step.highpass_hz)
     if step.reference is not None:
-        return _reference(step.reference, montage)
+        return _REFERENCES[step.reference](montage)
     if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
         return Resample(montage, step.resample_hz)
     return None
-
-
-def _reference(name: str, montage: Montage) -> SignalStage:
-    if name == "car":
-        return CommonAverage(montage)
-    return Bipolar(montage) if name == "bipolar" else Laplacian(montage)

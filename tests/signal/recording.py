@@ -17,6 +17,7 @@ from rtbrain.signal import (
     Pick,
     PublishedLaplacian,
     Resample,
+    ShaftMean,
 )
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Floats, Montage, Times
@@ -31,6 +32,7 @@ STAGES: dict[str, Maker] = {
     "notch": lambda m: NotchComb(m, 60),
     "high-pass": lambda m: HighPass(m, 1.0),
     "common average": CommonAverage,
+    "shaft mean": ShaftMean,
     "bipolar": Bipolar,
     "laplacian": Laplacian,
     "published laplacian": lambda m: PublishedLaplacian(m, 60),

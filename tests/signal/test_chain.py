@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
+from rtbrain.config import SignalStep
 from rtbrain.errors import MontageError
-from rtbrain.signal import Chain, Laplacian, Pick, Resample
+from rtbrain.signal import (
+    Bipolar,
+    Chain,
+    CommonAverage,
+    Laplacian,
+    Pick,
+    Resample,
+    ShaftMean,
+    build_signal,
+)
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 from tests.signal.recording import whole
@@ -45,3 +55,20 @@ def test_a_chain_has_the_montage_of_its_last_stage():
 def test_an_empty_chain_lets_chunks_through():
     chunk = whole(brain_like(3, 10, 1000), 1000)
     assert Chain(montage_of(3, 1000), [])(chunk) is chunk
+
+
+@pytest.mark.parametrize(
+    ("reference", "stage"),
+    [
+        ("car", CommonAverage),
+        ("shaft_mean", ShaftMean),
+        ("bipolar", Bipolar),
+        ("laplacian", Laplacian),
+    ],
+)
+def test_a_reference_of_the_settings_is_the_stage_of_that_name(reference, stage):
+    chunk = whole(brain_like(10, 20, 1000), 1000)
+    chain = build_signal([SignalStep(reference=reference)], montage_of(10, 1000))
+    wanted = stage(montage_of(10, 1000))
+    assert chain.montage.names == wanted.montage.names
+    np.testing.assert_array_equal(chain(chunk).data, wanted(chunk).data)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtbrain.errors import MontageError
-from rtbrain.signal import Bipolar, CommonAverage, Laplacian
+from rtbrain.signal import Bipolar, CommonAverage, Laplacian, ShaftMean
 from rtbrain.signal.reference import shaft_pairs
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
@@ -30,6 +30,45 @@ def test_a_nan_contact_stays_nan_and_leaves_the_common_average():
     np.testing.assert_array_equal(np.isnan(got), np.isnan(data))
     rest = data[[0, 1, 3], 10:20]
     np.testing.assert_allclose(got[[0, 1, 3], 10:20], rest - rest.mean(axis=0), atol=1e-3)
+
+
+def test_the_mean_of_each_shaft_is_taken_off_its_contacts_in_the_montages_order():
+    montage = labelled(
+        "B2", "A1", "F1", "B1", "A2", "A4", kinds=("seeg",) * 2 + ("misc",) + ("seeg",) * 3
+    )
+    data = brain_like(6, 100, 1000)
+    stage = ShaftMean(montage)
+    assert stage.montage.names == ("B2", "A1", "B1", "A2", "A4")
+    a, b = data[[1, 4, 5]].astype(float), data[[0, 3]].astype(float)
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    expected = [b[0], a[0], b[1], a[1], a[2]]
+    np.testing.assert_allclose(stage(whole(data, 1000)).data, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("junk", [np.nan, np.inf])
+def test_a_bad_contact_leaves_the_mean_of_its_shaft_and_one_left_alone_is_masked(junk):
+    data = brain_like(5, 60, 1000)
+    data[0, 10:30] = junk  # A1 of A1, A2, A3
+    data[1, 20:40] = junk  # A2
+    data[3, 50:] = junk  # B1 of B1, B2
+    got = ShaftMean(labelled("A1", "A2", "A3", "B1", "B2"))(whole(data, 1000)).data
+    fine = np.isfinite(data)
+    alone = np.repeat([fine[:3].sum(axis=0) < 2, fine[3:].sum(axis=0) < 2], [3, 2], axis=0)
+    np.testing.assert_array_equal(np.isfinite(got), fine & ~alone)
+    both = data[[1, 2], 10:20]
+    np.testing.assert_allclose(got[[1, 2], 10:20], both - both.mean(axis=0), atol=1e-4)
+
+
+def test_a_contact_in_the_wrong_place_for_a_mean_of_shafts_is_named_with_the_way_past_it():
+    for names, named in (
+        (("A1", "A2", "B1"), "B1: leave it out .--exclude., or set reference: car"),
+        (("A1", "A2", "17", "Fz"), "17, Fz"),
+        (("1", "2", "3"), "1, 2, 3"),
+        ((), "no channels"),
+    ):
+        with pytest.raises(MontageError, match=named) as caught:
+            ShaftMean(labelled(*names))
+        assert "\n" not in str(caught.value)
 
 
 def test_channels_that_are_no_contacts_take_part_in_no_reference():

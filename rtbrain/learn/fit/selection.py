@@ -239,7 +239,8 @@ def _is_side(name: str, label: str) -> bool:
 def neighbours_note(recipe: Recipe, montage: Montage, filtered: Montage) -> str | None:
     """Note about contacts that a reference to neighbours leaves out, for they have none."""
     steps = recipe.signal
-    if all(step.reference in {None, "car"} and not step.published_laplacian for step in steps):
+    averages = {None, "car", "shaft_mean"}
+    if all(step.reference in averages and not step.published_laplacian for step in steps):
         return None
     places = shaft_places(montage)
     near = {row for (of, n), row in places.items() if {(of, n - 1), (of, n + 1)} & places.keys()}
