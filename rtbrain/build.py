@@ -11,7 +11,14 @@ from rtbrain.encoder import FrameMean, RuntimeChoice
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
 from rtbrain.signal import Chain, build_signal
-from rtbrain.spectrogram import Patches, PublishedStft, RunningStatistics, RunningStft, Superlet
+from rtbrain.spectrogram import (
+    Bands,
+    FrameStatistics,
+    Patches,
+    PublishedStft,
+    RunningStft,
+    Superlet,
+)
 from rtbrain.spectrogram.frames import require_feasible
 from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
@@ -26,7 +33,7 @@ def build_feature_pipeline(
     montage: Montage,
     *,
     model: "encoders.EncoderModel | None" = None,
-    statistics: RunningStatistics | None = None,
+    statistics: FrameStatistics | None = None,
     feature_mean: Floats | None = None,
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
@@ -42,7 +49,7 @@ def build_feature_pipeline(
     ----------
     model : EncoderModel, optional
         Encoder; without it, the mean over frames of the linear mode.
-    statistics : RunningStatistics, optional
+    statistics : RunningStatistics or RobustStatistics, optional
         Initial state of the running normaliser.
     feature_mean : ndarray, float32 [n_features], optional
         Mean of the training features, which replaces bad channels in the linear mode.
@@ -66,7 +73,10 @@ def build_feature_pipeline(
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
     require_feasible(recipe.spectrogram, n_channels, length, sfreq_hz)
     used = None if whole_windows else recipe.n_used_frames
-    n_samples = length if used is None else _whole(recipe.used_s, sfreq_hz, "used window")
+    n_samples = length
+    if used is not None:
+        n_samples = round(recipe.spectrogram.longest_frame_s * sfreq_hz)
+        n_samples += (used - 1) * _frame_hop(recipe, sfreq_hz)
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
@@ -106,8 +116,7 @@ def _encoder(
         loaded = encoders.load_runtime(model, shape, positions, runtime, on_event=on_event)
         return encoders.EncoderStage(loaded, neural_delay_s=delay_s)
     require_matching_runtime(recipe.mode, runtime)
-    hop = _whole(recipe.window.hop_s, montage.sfreq_hz, "window.hop_s")
-    frame_hop = _whole(recipe.spectrogram.frame_hop_s, montage.sfreq_hz, "spectrogram.frame_hop_s")
+    hop, frame_hop = hop_samples(recipe, montage.sfreq_hz), _frame_hop(recipe, montage.sfreq_hz)
     stage = encoders.streaming_stage(
         model,
         shape,
@@ -142,6 +151,29 @@ def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
         raise SettingsError(f"{error}{past}") from error
 
 
+def hop_samples(recipe: Recipe, sfreq_hz: float) -> int:
+    """Samples from one sliding window to the next, or of an event window."""
+    hop_s, frames = recipe.window.hop_s or recipe.window.length_s, recipe.spectrogram
+    if frames.form == "bands" and recipe.window.hop_s is not None:
+        n_frames = max(1, round(hop_s / frames.frame_hop_s))
+        if abs(n_frames * frames.frame_hop_s - hop_s) > 1e-6:
+            raise SettingsError(
+                f"window.hop_s of {hop_s:g} s is no multiple of spectrogram.frame_hop_s, "
+                f"{frames.frame_hop_s:g} s: the nearest that fits is "
+                f"{n_frames * frames.frame_hop_s:.9g} s"
+            )
+        return n_frames * _frame_hop(recipe, sfreq_hz)
+    return _whole(hop_s, sfreq_hz, "window.hop_s")
+
+
+def _frame_hop(recipe: Recipe, sfreq_hz: float) -> int:
+    """Samples from one frame to the next; with form bands rounded, for any rate."""
+    frame_hop_s = recipe.spectrogram.frame_hop_s
+    if recipe.spectrogram.form == "bands":
+        return max(1, round(frame_hop_s * sfreq_hz))
+    return _whole(frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+
+
 def _windows(
     recipe: Recipe, montage: Montage, length_samples: int, used_samples: int
 ) -> Windows | EventWindows:
@@ -153,10 +185,10 @@ def _windows(
             offset_samples=_whole(settings.offset_s, sfreq_hz, "window.offset_s"),
             texts=settings.texts,
         )
-    hop = _whole(settings.hop_s, sfreq_hz, "window.hop_s")
+    hop = hop_samples(recipe, sfreq_hz)
     frame_hop = 1  # patches are cut from each window anew
     if recipe.spectrogram.form != "patches":
-        frame_hop = _whole(recipe.spectrogram.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+        frame_hop = _frame_hop(recipe, sfreq_hz)
     if hop % frame_hop:
         nearest = max(1, round(hop / frame_hop)) * frame_hop
         raise SettingsError(
@@ -178,18 +210,35 @@ def _spectrogram(
     n_channels: int,
     length_samples: int,
     sfreq_hz: float,
-    statistics: RunningStatistics | None,
+    statistics: FrameStatistics | None,
     used_frames: int | None,
-) -> PublishedStft | RunningStft | Superlet | Patches:
+) -> PublishedStft | RunningStft | Superlet | Patches | Bands:
     settings = recipe.spectrogram
     if settings.form == "patches":
         patch = _whole(settings.frame_s, sfreq_hz, "spectrogram.frame_s")
         return Patches(n_channels, length_samples, patch_samples=patch)
-    frame_hop = _whole(settings.frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
+    frame_hop = _frame_hop(recipe, sfreq_hz)
     if settings.form == "superlet":
         n_freqs = settings.n_freqs
         return Superlet(
             n_channels, length_samples, sfreq_hz, hop_samples=frame_hop, n_freqs=n_freqs
+        )
+    time_constant_frames = settings.time_constant_s / settings.frame_hop_s
+    frozen = settings.frozen and statistics is not None
+    if settings.form == "bands":
+        return Bands(
+            n_channels,
+            length_samples,
+            sfreq_hz,
+            bands=settings.bands,
+            hop_samples=frame_hop,
+            log=settings.log,
+            robust=settings.robust,
+            clip=settings.clip,
+            time_constant_frames=time_constant_frames,
+            used_frames=used_frames,
+            statistics=statistics,
+            frozen=frozen,
         )
     frame = _whole(settings.frame_s, sfreq_hz, "spectrogram.frame_s")
     shape = {"frame_samples": frame, "hop_samples": frame_hop, "n_freqs": settings.n_freqs}
@@ -199,10 +248,10 @@ def _spectrogram(
         n_channels,
         length_samples,
         **shape,
-        time_constant_frames=settings.time_constant_s / settings.frame_hop_s,
+        time_constant_frames=time_constant_frames,
         used_frames=used_frames,
         statistics=statistics,
-        frozen=settings.frozen and statistics is not None,
+        frozen=frozen,
     )
 
 

@@ -17,7 +17,13 @@ from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, MainsCheck, Pick
-from rtbrain.spectrogram import RunningStatistics, RunningStft
+from rtbrain.spectrogram import (
+    Bands,
+    FrameStatistics,
+    RobustStatistics,
+    RunningStatistics,
+    RunningStft,
+)
 from rtbrain.stage import SignalStage
 from rtbrain.types import Floats, Mark, Montage
 
@@ -138,7 +144,7 @@ def bundle_parts(
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:
         tensors["readout.feature_mean"] = feature_mean
-    if isinstance(features.spectrogram, RunningStft):
+    if isinstance(features.spectrogram, RunningStft | Bands):
         statistics = features.spectrogram.statistics
         tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
     if model is not None:
@@ -180,7 +186,9 @@ def model_of_bundle(bundle: Bundle) -> "encoders.EncoderModel | None":
     return encoders.EncoderModel(channel, popt, settings.pool, settings.n_pooled)
 
 
-def statistics_of_bundle(bundle: Bundle) -> RunningStatistics | None:
+def statistics_of_bundle(bundle: Bundle) -> FrameStatistics | None:
     """What the running normaliser had seen when the decoder was fitted; None without one."""
     arrays = bundle.part("normaliser")
-    return RunningStatistics(**arrays) if arrays else None
+    if not arrays:
+        return None
+    return RobustStatistics(**arrays) if "median" in arrays else RunningStatistics(**arrays)

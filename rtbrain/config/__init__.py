@@ -15,15 +15,16 @@ from rtbrain.config.files import (
     settings_kind,
 )
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
-from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
-from rtbrain.config.recipe import (
-    EncoderSettings,
+from rtbrain.config.front_end import (
+    RUNNING,
+    BandSettings,
     PickSettings,
-    Recipe,
     SignalStep,
     SpectrogramSettings,
     WindowSettings,
 )
+from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
+from rtbrain.config.recipe import EncoderSettings, Recipe
 from rtbrain.config.training import (
     CorpusSettings,
     DistillSettings,
@@ -32,7 +33,9 @@ from rtbrain.config.training import (
 )
 
 __all__ = [
+    "RUNNING",
     "SETTINGS_KINDS",
+    "BandSettings",
     "CorpusSettings",
     "DecodeSettings",
     "DemoSettings",

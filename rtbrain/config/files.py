@@ -13,8 +13,9 @@ import yaml
 from pydantic import ValidationError
 
 from rtbrain.config.fit import FitSettings
+from rtbrain.config.front_end import Settings
 from rtbrain.config.live import DecodeSettings, DemoSettings
-from rtbrain.config.recipe import Recipe, Settings
+from rtbrain.config.recipe import Recipe
 from rtbrain.config.training import CorpusSettings, DistillSettings, PretrainSettings
 from rtbrain.errors import SettingsError, one_line
 

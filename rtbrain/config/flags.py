@@ -7,7 +7,7 @@ from typing import Annotated, Any, overload
 import typer
 
 from rtbrain.config.files import nested_settings, parse_yaml
-from rtbrain.config.recipe import Settings
+from rtbrain.config.front_end import Settings
 from rtbrain.errors import SettingsError
 
 # Flags that several commands share.

@@ -1,131 +1,18 @@
-"""How signals become decodes: the recipe that a decoder bundle carries; and all settings' base."""
+"""How signals become decodes: the recipe that a decoder bundle carries."""
 
 import math
 from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from rtbrain.config.front_end import (
+    RUNNING,
+    Settings,
+    SignalStep,
+    SpectrogramSettings,
+    WindowSettings,
 )
-
 from rtbrain.errors import SettingsError
-
-
-class Settings(BaseModel):
-    """Plain values, frozen; an unknown key is refused. A string below a field describes it."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class PickSettings(Settings):
-    """Which channels to keep, by label or by kind."""
-
-    names: tuple[str, ...] | None = None
-    """Labels of the channels to keep, in this order."""
-    kinds: tuple[str, ...] | None = None
-    """Kinds to keep, such as seeg and ecog."""
-
-
-class NotchSettings(Settings):
-    """Mains frequency and how far its harmonics are removed."""
-
-    mains_hz: Literal[50, 60]
-    """Mains frequency, Hz."""
-    q: PositiveFloat = 30.0
-    """Quality factor of each notch: its frequency over its width."""
-    up_to_hz: float = Field(default=360.0, gt=0, le=5000)
-    """Highest harmonic to remove, Hz."""
-
-
-class QualitySettings(Settings):
-    """Masking of bad contacts; first in the chain, on raw signals."""
-
-    mains_hz: Literal[50, 60] | None = None
-    """Mains frequency, Hz; by default both are measured."""
-
-
-class SignalStep(Settings):
-    """One step of the signal chain: exactly one of its keys is set."""
-
-    pick: PickSettings | None = None
-    """Keep some of the channels."""
-    quality: QualitySettings | None = None
-    """Mask bad contacts."""
-    notch: NotchSettings | None = None
-    """Remove mains and its harmonics."""
-    highpass_hz: PositiveFloat | None = None
-    """Remove drift below this frequency, Hz."""
-    reference: Literal["car", "shaft_mean", "bipolar", "laplacian"] | None = None
-    """Subtract the common average, the mean of the shaft, or the neighbours on it."""
-    published_laplacian: NotchSettings | None = None
-    """Laplacian reference and notches exactly as published for BrainBERT."""
-    resample_hz: PositiveFloat | None = None
-    """Change the sampling rate, Hz."""
-
-    @model_validator(mode="after")
-    def _one_step(self) -> "SignalStep":
-        if len(self.model_fields_set) != 1:
-            known = ", ".join(type(self).model_fields)
-            raise ValueError(f"a step is exactly one of {known}")
-        return self
-
-
-class WindowSettings(Settings):
-    """Windows that slide, or one window per marker."""
-
-    length_s: PositiveFloat = 5.0
-    """Length, s."""
-    hop_s: PositiveFloat | None = None
-    """Time from one sliding window to the next, s."""
-    mode: Literal["sliding", "event"] = "sliding"
-    """Slide over the signal, or cut at the markers of the marker stream."""
-    offset_s: float = 0.0
-    """With mode event: time from a marker to the start of its window, s."""
-    texts: tuple[str, ...] | None = None
-    """With mode event: markers to cut at; by default all."""
-
-    @model_validator(mode="after")
-    def _one_mode(self) -> "WindowSettings":
-        if self.mode == "sliding" and self.hop_s is None:
-            raise ValueError("sliding windows need hop_s")
-        of_events = {"offset_s", "texts"} & self.model_fields_set
-        if self.mode == "sliding" and of_events:
-            raise ValueError(f"{', '.join(sorted(of_events))} is for mode event only")
-        if self.mode == "event" and self.hop_s is not None:
-            raise ValueError("mode event cuts at markers: leave hop_s out")
-        return self
-
-
-class SpectrogramSettings(Settings):
-    """Form of the spectrogram and its frames."""
-
-    form: Literal["published", "running", "superlet", "patches"]
-    """Z-scores within the window (published) or over time (running); superlets; raw patches."""
-    frame_s: PositiveFloat = 400 / 2048
-    """Length of a frame, or of a patch, s."""
-    frame_hop_s: PositiveFloat = 50 / 2048
-    """Time from one frame to the next, s."""
-    n_freqs: PositiveInt = 40
-    """Number of frequency bins."""
-    time_constant_s: PositiveFloat = 60.0
-    """With form running: memory of the mean and deviation, s."""
-    frozen: bool = False
-    """With form running: keep the mean and deviation of the fit."""
-
-    @model_validator(mode="after")
-    def _patches_have_a_length_alone(self) -> "SpectrogramSettings":
-        others = sorted(self.model_fields_set - {"form", "frame_s"})
-        if self.form == "patches" and others:
-            raise ValueError(f"form patches takes frame_s alone: leave out {', '.join(others)}")
-        return self
-
 
 ChannelKind = Literal["brainbert", "neurobert", "biofame", "streaming"]
 
@@ -237,9 +124,9 @@ class Recipe(Settings):
     def n_used_frames(self) -> int | None:
         """Newest frames of a window that are enough after a gap; None for all of them."""
         frames, hop_s = self.spectrogram, self.window.hop_s
-        if frames.form != "running" or hop_s is None or self.mode not in ("linear", "streaming"):
+        if frames.form not in RUNNING or hop_s is None or self.mode not in ("linear", "streaming"):
             return None
-        n_frames = int((self.window.length_s - frames.frame_s) / frames.frame_hop_s + 1e-6) + 1
+        n_frames = frames.count_frames(self.window.length_s)
         n_used = self.encoder.n_pooled
         if self.mode == "streaming":
             per_hop = max(1, round(hop_s / frames.frame_hop_s))
@@ -255,7 +142,7 @@ class Recipe(Settings):
         frames, n_used = self.spectrogram, self.n_used_frames
         if n_used is None:
             return self.window.length_s
-        return frames.frame_s + (n_used - 1) * frames.frame_hop_s
+        return frames.longest_frame_s + (n_used - 1) * frames.frame_hop_s
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":
@@ -265,6 +152,8 @@ class Recipe(Settings):
             raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
         if self.mode == "published" and self.spectrogram.form in ("running", "patches"):
             raise ValueError("mode published takes spectrogram.form published or superlet")
+        if self.mode != "linear" and self.spectrogram.form == "bands":
+            raise ValueError("spectrogram.form bands is for mode linear: set it, or form running")
         return self
 
     @model_validator(mode="after")

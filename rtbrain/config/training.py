@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from rtbrain.config.recipe import Settings
+from rtbrain.config.front_end import Settings
 
 SizesSetting = str | dict[str, PositiveInt]
 _MIN_ROWS = 4  # the debiased estimate of CKA needs as many

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbrain import encoder as encoders
+from rtbrain.build import hop_samples
 from rtbrain.config import DecodeSettings, Recipe
 from rtbrain.decoder import Readout
 from rtbrain.errors import CompiledModelError, SettingsError
@@ -242,7 +243,7 @@ def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Ite
     Event windows follow each other without overlap.
     """
     length = to_samples(recipe.window.length_s, montage.sfreq_hz)
-    hop = to_samples(recipe.window.hop_s or recipe.window.length_s, montage.sfreq_hz)
+    hop = hop_samples(recipe, montage.sfreq_hz)
     rng = np.random.default_rng(0)
 
     def walk(n_samples: int) -> Floats:

@@ -1,12 +1,17 @@
-"""4. Window to Spectrogram: STFT in two forms, superlets, raw patches, normalisation."""
+"""4. Window to Spectrogram: STFT in two forms, bands, superlets, raw patches, normalisation."""
 
+from rtbrain.spectrogram.bands import Bands
 from rtbrain.spectrogram.frames import Patches
-from rtbrain.spectrogram.stft import PublishedStft, RunningStatistics, RunningStft
+from rtbrain.spectrogram.normaliser import FrameStatistics, RobustStatistics, RunningStatistics
+from rtbrain.spectrogram.stft import PublishedStft, RunningStft
 from rtbrain.spectrogram.superlet import Superlet
 
 __all__ = [
+    "Bands",
+    "FrameStatistics",
     "Patches",
     "PublishedStft",
+    "RobustStatistics",
     "RunningStatistics",
     "RunningStft",
     "Superlet",

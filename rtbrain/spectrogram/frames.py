@@ -9,7 +9,7 @@ import scipy.fft
 
 from rtbrain.config import SpectrogramSettings
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.types import Floats, Mask, Spectrogram, Times, Window
+from rtbrain.types import Floats, Ints, Mask, Spectrogram, Times, Window
 
 # Blocks that stay in the processor's second-level cache.
 _BLOCK_BYTES = 2**18
@@ -21,13 +21,13 @@ def require_feasible(
     settings: SpectrogramSettings, n_channels: int, length_samples: int, sfreq_hz: float
 ) -> None:
     """Refuse windows and frames that would not fit into memory, before any of it is taken."""
-    n_freqs = settings.n_freqs
+    n_freqs, frame_samples = settings.n_bins, settings.longest_frame_s * sfreq_hz
     n_frames = length_samples / max(1.0, settings.frame_hop_s * sfreq_hz)
     for key, n_values in (
         ("window.length_s", n_channels * length_samples),
         ("spectrogram.frame_hop_s", n_channels * n_frames * n_freqs),
         ("spectrogram.n_freqs", length_samples * n_freqs),
-        ("spectrogram.frame_s", settings.frame_s * sfreq_hz),
+        ("spectrogram.frame_s", frame_samples),
     ):
         if n_values > _MAX_VALUES:
             raise SettingsError(
@@ -39,17 +39,33 @@ def require_feasible(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameGrid:
-    """Windows that a spectrogram is made for, and the frames and bins that it makes of each."""
+    """Windows that a spectrogram is made for, and the frames and bins that it makes of each.
+
+    Attributes
+    ----------
+    centres_samples : ndarray, float64 [n_frames]
+        Middle of what each frame reads, in samples from the window's end, of all its frequencies.
+    offsets_samples : ndarray, float64 [n_freqs], or None
+        How far after that the middle of each frequency lies, where frames of several lengths are
+        side by side.
+    """
 
     n_channels: int
     length_samples: int
     n_freqs: int
-    centres_samples: Times  # float64 [n_frames]
+    centres_samples: Times
+    offsets_samples: Times | None = None
 
     @property
     def n_frames(self) -> int:
         """Frames of a spectrogram."""
         return self.centres_samples.size
+
+    @property
+    def bin_centres_samples(self) -> Times:
+        """Middle of what each bin reads, from the window's end: float64 [n_frames, n_freqs]."""
+        offsets = np.zeros(self.n_freqs) if self.offsets_samples is None else self.offsets_samples
+        return np.asarray(self.centres_samples[:, None] + offsets)
 
     def check(self, window: Window) -> None:
         """Refuse a window of another size."""
@@ -124,6 +140,31 @@ def check_frames(n_channels: int, frame_samples: int, hop_samples: int) -> None:
             f"hop_samples must lie in 1 to frame_samples, here {frame_samples}, so that no sample "
             f"is left out, got {hop_samples}: set it in that range"
         )
+
+
+def frame_ends(
+    n_channels: int, length_samples: int, frames_samples: Sequence[int], hop_samples: int
+) -> Ints:
+    """Where frames of these lengths end before their window's end, all inside: int64 [n_frames]."""
+    check_frames(n_channels, min(frames_samples), hop_samples)
+    longest = max(frames_samples)
+    if length_samples < longest:
+        raise SettingsError(
+            f"a window of {length_samples} samples is shorter than a frame of {longest}: "
+            "lengthen the window"
+        )
+    n_frames = (length_samples - longest) // hop_samples + 1
+    return (np.arange(n_frames) - n_frames + 1) * hop_samples
+
+
+def n_new_frames(
+    window: Window, kept: tuple[int, int] | None, hop_samples: int, n_frames: int
+) -> int:
+    """Number of frames that are not kept, by the first sample and losses of the window before."""
+    if kept is None or window.quality.lost_samples != kept[1]:
+        return n_frames
+    frames, off_grid = divmod(window.first_sample - kept[0], hop_samples)
+    return frames if not off_grid and 0 <= frames < n_frames else n_frames
 
 
 class WindowZScore:

@@ -118,6 +118,46 @@ def test_a_value_that_cannot_work_is_refused_by_its_key(
     assert part in refused(tmp_path, text)
 
 
+def of_bands(spectrogram: str = "", mode: str = "linear") -> str:
+    window = "window: {length_s: 1.25, hop_s: 0.0625}"
+    return f"mode: {mode}\n{window}\nspectrogram: {{form: bands{spectrogram}}}\n"
+
+
+def test_bands_are_three_where_none_are_named_and_any_where_they_are() -> None:
+    three = parse_settings(yaml.safe_load(of_bands()), Recipe, where="test").spectrogram
+    assert [list(band.bins) for band in three.bands] == [
+        [*range(1, 8)],
+        [*range(2, 8)],
+        [*range(4, 11)],
+    ]
+    assert (three.frame_hop_s, three.longest_frame_s, three.n_bins) == (1 / 32, 0.5, 20)
+    one = ", bands: [{frame_s: 0.25, low_hz: 70, high_hz: 150}]"
+    recipe = parse_settings(yaml.safe_load(of_bands(one)), Recipe, where="test")
+    assert (recipe.spectrogram.longest_frame_s, recipe.spectrogram.n_bins) == (0.25, 21)
+    again = recipe.model_dump(mode="json", exclude_unset=True)
+    assert parse_settings(again, Recipe, where="test") == recipe
+    assert recipe.used_s == 0.25 + 9 / 32
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (of_bands(mode="edge"), "form bands is for mode linear"),
+        (of_bands(mode="streaming"), "form bands is for mode linear"),
+        (of_bands(", n_freqs: 40"), "does not take n_freqs"),
+        (of_bands(", bands: []"), "needs one band or more"),
+        (of_bands(", frame_hop_s: 0.125"), "longer than the frames of 0.0625 s"),
+        (of_bands(", bands: [{frame_s: 0.1, low_hz: 2, high_hz: 4}]"), "no bin of frames of 0.1 s"),
+        (of_bands(", bands: [{frame_s: 99, low_hz: 2, high_hz: 4}]"), "at most 60 s"),
+        (of_bands(", bands: [{frame: 1, low_hz: 2, high_hz: 4}]"), "did you mean frame_s?"),
+        (of_bands(", clip: 0"), "spectrogram.clip"),
+        (GOOD.replace("running", "running, robust: true"), "form running does not take robust"),
+    ],
+)
+def test_bands_that_cannot_work_are_refused(tmp_path: Path, text: str, part: str) -> None:
+    assert part in refused(tmp_path, text)
+
+
 def test_published_mode_cannot_pool_the_end(tmp_path: Path) -> None:
     text = GOOD.replace("linear", "published").replace("running", "published")
     assert "encoder.pool" in refused(tmp_path, text)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from rtbrain.config import SETTINGS_KINDS, FitSettings
 from rtbrain.config.files import nested_settings
 from rtbrain.config.flags import flag, override, replace_fields
-from rtbrain.config.recipe import Settings
+from rtbrain.config.front_end import Settings
 from rtbrain.errors import SettingsError
 
 

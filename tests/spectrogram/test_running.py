@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.errors import MontageError, SettingsError
-from rtbrain.spectrogram.stft import RunningStatistics, RunningStft
+from rtbrain.spectrogram import RunningStatistics, RunningStft
 from rtbrain.types import Quality, Window
 from tests.conftest import brain_like
 from tests.spectrogram.windows import window_at

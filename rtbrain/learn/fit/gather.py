@@ -6,7 +6,14 @@ from typing import Any
 
 from rtbrain.build import build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
-from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings, parse_settings
+from rtbrain.config import (
+    RUNNING,
+    FitSettings,
+    LabelSettings,
+    Recipe,
+    load_settings,
+    parse_settings,
+)
 from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
@@ -28,6 +35,7 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
+from rtbrain.spectrogram import Bands
 from rtbrain.types import Montage, to_samples
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
@@ -72,10 +80,9 @@ def fit_recipe(settings: FitSettings) -> Recipe:
     values = recipe.model_dump(mode="json", exclude_unset=True)
     values["window"] = {"mode": "event", "length_s": stop_s - start_s, "offset_s": start_s}
     values.pop("smoothing_s", None)
-    if isinstance(settings.recipe, str) and recipe.spectrogram.form == "running":
+    if isinstance(settings.recipe, str) and recipe.spectrogram.form in RUNNING:
         # Ready-made recipes read the newest frames; at an event its whole window is meant.
-        frames = recipe.spectrogram
-        n_frames = int((stop_s - start_s - frames.frame_s) / frames.frame_hop_s + 1e-6) + 1
+        n_frames = recipe.spectrogram.count_frames(stop_s - start_s)
         values["encoder"] = values.get("encoder", {}) | {"n_pooled": max(1, n_frames)}
     return parse_settings(values, Recipe, where="recipe")
 
@@ -129,6 +136,8 @@ def gather_recordings(
     pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
     if alone := neighbours_note(recipe, montage, pipeline.signal.montage):
         on_note(alone)
+    if isinstance(pipeline.spectrogram, Bands) and pipeline.spectrogram.note:
+        on_note(pipeline.spectrogram.note)
     parts, labelled = [], []
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)

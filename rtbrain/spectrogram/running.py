@@ -1,0 +1,116 @@
+"""Frames of overlapping windows in a ring, each normalised once: what the running forms share."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import numpy as np
+
+from rtbrain.errors import SettingsError
+from rtbrain.spectrogram.frames import FrameGrid, n_new_frames
+from rtbrain.spectrogram.normaliser import FrameStatistics, FrameZScore
+from rtbrain.types import Floats, Ints, Mask, Spectrogram, Window
+
+
+class RunningFrames:
+    """Magnitudes of a window's frames, z-scored by the statistics of what came before.
+
+    A frame first feeds the statistics of `z_score`, and is normalised by them. The result is kept:
+    later windows show the same values. ``magnitudes(data, n)`` gives the newest n frames of a
+    window's samples, float32 [n_channels, n, n_freqs], oldest first; they are limited to `clip`.
+
+    **Time is fed once.** A frame feeds the statistics only if it ends at least a hop after the
+    last one that was fed. A window that starts a multiple of the hop after the one before, with no
+    samples lost between, adds its new frames; frames of windows that were skipped are fed as far
+    as they lie in this window. In all other cases all frames are computed anew, and those of time
+    already fed are normalised by the statistics as they stand. A window that ends before the
+    previous one starts a new recording: all its frames are fed. The statistics survive this and
+    any gap; `reset` returns to the initial state.
+
+    A channel that is not good in the window's quality does not feed, nor does a frame with a
+    non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
+    row that still holds a non-finite frame, or one that came before its channel ever fed.
+
+    Where only the newest `used_frames` are read, only those count for this. Older frames may be
+    NaN then, where no signal had come yet; a channel without initial statistics must have fed as
+    many frames as a window holds before those.
+    """
+
+    def __init__(
+        self,
+        grid: FrameGrid,
+        ends_samples: Ints,  # of each frame, from the window's end
+        magnitudes: Callable[[Floats, int], Floats],
+        z_score: FrameZScore,
+        used_frames: int | None = None,
+        *,
+        hop_samples: int,
+        clip: float | None = None,
+    ) -> None:
+        n_frames = grid.n_frames
+        self._used = n_frames if used_frames is None else used_frames
+        if not 1 <= self._used <= n_frames:
+            raise SettingsError(
+                f"used_frames: expected 1 to all {n_frames} frames of a window, got {used_frames}"
+            )
+        self._grid = grid
+        self._ends = ends_samples
+        self._hop_samples = hop_samples
+        self._magnitudes = magnitudes
+        self._z_score = z_score
+        self._clip = clip
+        self._least_fed = np.where(z_score.statistics.count > 0, 0, n_frames - self._used)
+        # Normalised frames in a ring, the oldest at `_head`, and whether they are finite.
+        self._kept = np.empty((grid.n_channels, n_frames, grid.n_freqs), np.float32)
+        self._finite = np.empty((grid.n_channels, n_frames), np.bool_)
+        self.reset()
+
+    @property
+    def statistics(self) -> FrameStatistics:
+        """Copy of the current statistics, to store and to start from later."""
+        return deepcopy(self._z_score.statistics)
+
+    def reset(self) -> None:
+        """Forget the frames, and return to the initial statistics."""
+        self._z_score.reset()
+        self._head = 0
+        self._last: tuple[int, int] | None = None  # first sample and losses of the last window
+        self._fed_stop: int | None = None  # number of the sample after the last frame fed
+
+    def __call__(self, item: Window) -> Spectrogram:
+        """Spectrogram of a window."""
+        self._grid.check(item)
+        if self._last is not None and item.first_sample < self._last[0]:
+            self._fed_stop = None
+        n_frames = self._grid.n_frames
+        self._add(item, n_new_frames(item, self._last, self._hop_samples, n_frames))
+        self._last = (item.first_sample, item.quality.lost_samples)
+        data = np.empty_like(self._kept)
+        n_oldest = n_frames - self._head
+        data[:, :n_oldest] = self._kept[:, self._head :]
+        data[:, n_oldest:] = self._kept[:, : self._head]
+        newest = (self._head - 1 - np.arange(self._used)) % n_frames
+        finite: Mask = np.logical_and.reduce(self._finite[:, newest], axis=1)
+        finite &= self._z_score.statistics.count >= self._least_fed
+        return self._grid.spectrogram(item, data, finite)
+
+    def _add(self, window: Window, n_new: int) -> None:
+        """Normalise the newest frames of a window into the ring, oldest first."""
+        if n_new == 0:
+            return
+        n_frames = self._grid.n_frames
+        stop = window.first_sample + self._grid.length_samples
+        magnitudes = self._magnitudes(window.data, n_new)
+        finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
+        for index in range(n_new):
+            frame_stop = stop + int(self._ends[n_frames - n_new + index])
+            frame = magnitudes[:, index].astype(np.float64)
+            if self._fed_stop is None or frame_stop >= self._fed_stop + self._hop_samples:
+                self._fed_stop = frame_stop
+                self._z_score.feed(frame, window.quality.good & finite[:, index])
+            z_scores = self._z_score(frame)
+            if self._clip is not None:
+                np.clip(z_scores, -self._clip, self._clip, out=z_scores)
+            self._kept[:, self._head] = z_scores
+            known = self._z_score.statistics.count > 0
+            self._finite[:, self._head] = finite[:, index] & known
+            self._head = (self._head + 1) % n_frames
