@@ -7,6 +7,7 @@ the archive until they are read, so the optimiser's state, twice as large as the
 import contextlib
 import io
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ _BROKEN = (
     RecursionError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 

@@ -6,6 +6,7 @@ import struct
 import zipfile
 
 import pytest
+from rich.console import Console
 
 from rtbrain.check.fuzz.recordings import (
     brainvision_files,
@@ -15,7 +16,7 @@ from rtbrain.check.fuzz.recordings import (
     read_first,
     use_checkpoint,
 )
-from rtbrain.check.fuzz.run import read_sound
+from rtbrain.check.fuzz.run import read_sound, run_fuzz
 from rtbrain.errors import CheckpointError, RecordingError, RtbrainError
 from rtbrain.recording.headers import require_bounded
 
@@ -94,6 +95,18 @@ def test_a_checkpoint_whose_archive_is_damaged_is_refused(name, tmp_path):
     (tmp_path / "one.pth").write_bytes(whole)
     with pytest.raises(CheckpointError):
         use_checkpoint(tmp_path, {})
+
+
+def test_a_checkpoint_whose_pickle_ends_in_a_number_is_refused(tmp_path):
+    pickled = checkpoint_files(tmp_path)[1]["data.pkl"]
+    cut = pickled[: pickled.index(b"X") + 3]  # within the length of a text
+    with pytest.raises(CheckpointError, match="its pickle is broken"):
+        use_checkpoint(tmp_path, {"data.pkl": cut})
+
+
+def test_the_child_that_tries_inputs_may_write_where_they_say(tmp_path):
+    (result,) = run_fuzz(Console(quiet=True), ["checkpoint"], 3)
+    assert (result.n_inputs, result.failures) == (3, [])
 
 
 def test_a_fieldtrip_buffer_that_announces_the_largest_count_ends_nothing(tmp_path):

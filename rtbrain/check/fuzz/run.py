@@ -89,7 +89,7 @@ def _outcomes(
 ) -> Iterator[FuzzResult]:
     """Try inputs in a child, and in another after one that ended it; the result as it grows."""
     sound = TARGETS[name].make(folder)
-    read_sound(name, sound, folder / "input")
+    read_sound(name, sound, folder / "sound")  # what this process claims, its child cannot
     result = FuzzResult(name)
     context = multiprocessing.get_context("spawn")
     while result.n_inputs < n_inputs:
