@@ -134,8 +134,8 @@ def record_flags(settings: DecodeSettings, about: dict[str, str]) -> list[str]:
         flags += ["--source-id", stream.source_id]
     elif stream.type is not None:
         flags += ["--type", stream.type]
-    if stream.markers is not None:
-        flags += ["--markers", stream.markers]
+    # Where no stream of markers is named, whichever there are: a session is scored against them.
+    flags += ["--markers", stream.markers] if stream.markers else ["--type", "Markers"]
     for key, text in about.items():
         flags += ["--note", f"{key}={text}"]
     plain = settings.model_dump(mode="json", exclude={"bundle"}, exclude_none=True)

@@ -215,6 +215,21 @@ def test_settings_whose_stream_has_any_sign_in_its_name_are_no_path():
     assert parse_notes(notes)["settings"]["stream"]["name"] == "EEG/1 Müller"
 
 
+def test_a_decoder_that_is_given_no_markers_records_whichever_there_are():
+    for markers in (None, "task"):
+        stream = StreamSettings(type="EEG", markers=markers)
+        flags = record_flags(DecodeSettings(stream=stream), {})
+        given = {key: [] for key in ("--type", "--markers", "--decodes")}
+        for flag, value in pairwise(flags):
+            given.get(flag, []).append(value)
+        names = selected_names((), given["--markers"], given["--decodes"])
+        wanted = stream_filter(names, given["--type"], own="rec-status")
+        kinds = {"amp": "EEG", "task": "Markers", "other": "Markers", "rtbrain-decode": "Decode"}
+        rows = [StreamSummary(name, kind, name, "here", 1, 1.0) for name, kind in kinds.items()]
+        recorded = {row.name for row in rows if wanted(row)}
+        assert recorded == kinds.keys() - ({"other"} if markers else set())
+
+
 def test_a_selection_is_by_name_and_never_of_its_own_status():
     names = selected_names(["amp", "amp"], ["task"], ["bci"])
     assert names == ["amp", "task", "bci-decode", "bci-status"]
