@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from rtbrain.config.flags import NpyRate, RecordingStream, names_of
+from rtbrain.config.flags import (
+    Channels,
+    Exclude,
+    Kinds,
+    RecordingRate,
+    RecordingStream,
+    Space,
+    names_of,
+)
 from rtbrain.learn.embed import FrontEnd, embed_recording
 
 
@@ -38,18 +46,15 @@ def command(
     form: Annotated[
         Literal["published", "running", "superlet"], typer.Option("--form", help="Spectrogram.")
     ] = "published",
-    channels: Annotated[
-        str | None, typer.Option("--channels", help="Labels, separated by commas.")
-    ] = None,
+    channels: Channels = None,
+    exclude: Exclude = None,
+    kinds: Kinds = None,
     start: Annotated[float | None, typer.Option("--start", help="From here, s.")] = None,
     stop: Annotated[float | None, typer.Option("--stop", help="To here, s.")] = None,
     scale: Annotated[float, typer.Option("--scale", help="Factor on every sample.")] = 1.0,
-    sfreq: NpyRate = None,
+    sfreq: RecordingRate = None,
     stream: RecordingStream = None,
-    space: Annotated[
-        str | None,
-        typer.Option("--space", help='Names the axes of the positions, such as "MNI mm".'),
-    ] = None,
+    space: Space = None,
 ) -> None:
     """Embed a recording offline, by the very stages that run live."""
     embed_recording(
@@ -60,7 +65,9 @@ def command(
         bundle=bundle,
         front_end=FrontEnd(length, hop, reference, notch, pool, form),
         hidden=hidden,
-        names=names_of(channels, "--channels"),
+        channels=names_of(channels, "--channels"),
+        exclude=names_of(exclude, "--exclude"),
+        kinds=names_of(kinds, "--kinds"),
         start_s=start,
         stop_s=stop,
         scale=scale,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import RecordingStream, Trigger
+from rtbrain.config.flags import Exclude, Kinds, RecordingRate, RecordingStream, Trigger, names_of
 from rtbrain.files import require_writable_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
 from rtbrain.progress import show_progress
@@ -22,9 +22,9 @@ def command(
     trigger: Trigger = None,
     stream: RecordingStream = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signals.")] = 1.0,
-    sfreq: Annotated[
-        float | None, typer.Option("--sfreq", help="Rate of an .npy file or a synthetic patient.")
-    ] = None,
+    sfreq: RecordingRate = None,
+    exclude: Exclude = None,
+    kinds: Kinds = None,
     threshold: Annotated[
         float,
         typer.Option(
@@ -54,6 +54,8 @@ def command(
             sfreq_hz=sfreq,
             stream=stream,
             scale=scale,
+            exclude=names_of(exclude, "--exclude"),
+            kinds=names_of(kinds, "--kinds"),
             on_progress=on_progress,
             on_note=print_note,
         )

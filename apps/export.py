@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import NpyRate, RecordingStream, names_of
+from rtbrain.config.flags import Kinds, RecordingRate, RecordingStream, Space, names_of
 from rtbrain.errors import printable
 from rtbrain.recording.export.bids import labels_of
 from rtbrain.recording.export.run import default_export_path, export_recording
@@ -35,19 +35,15 @@ def command(
         Path | None, typer.Option("--out", help="File, or folder for bids; else in this folder.")
     ] = None,
     stream: RecordingStream = None,
-    sfreq: NpyRate = None,
+    sfreq: RecordingRate = None,
     scale: Annotated[
         float, typer.Option("--scale", help="Factor for files that state a wrong unit.")
     ] = 1.0,
-    space: Annotated[
-        str | None, typer.Option("--space", help='Names the axes of the positions: "MNI mm".')
-    ] = None,
+    space: Space = None,
     bad: Annotated[
         str | None, typer.Option("--bad", help="Labels to mark as bad, as A1,A2.")
     ] = None,
-    kinds: Annotated[
-        str | None, typer.Option("--kinds", help="Kinds by label, as A*=seeg,DC01=misc.")
-    ] = None,
+    kinds: Kinds = None,
     ascii_labels: Annotated[
         bool, typer.Option("--ascii-labels", help="Change labels that EDF cannot hold.")
     ] = False,

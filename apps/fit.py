@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
-from rtbrain.config.flags import Config, flag, names_of, override, replace_fields
+from rtbrain.config.flags import (
+    Channels,
+    Config,
+    Exclude,
+    Kinds,
+    RecordingRate,
+    RecordingStream,
+    Space,
+    Trigger,
+    flag,
+    names_of,
+    override,
+    replace_fields,
+)
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
@@ -31,7 +44,7 @@ def command(
     recipe: Annotated[str | None, _flag("recipe", "--recipe")] = None,
     classes: Annotated[str | None, _flag("labels.classes", "--classes")] = None,
     event: Annotated[str | None, _flag("labels.events", "--event")] = None,
-    trigger: Annotated[str | None, _flag("labels.trigger", "--trigger")] = None,
+    trigger: Trigger = None,
     rest: Annotated[bool | None, _flag("labels.rest", "--rest")] = None,
     window: Annotated[
         str | None, typer.Option("--window", help="With --event: from and to, s, as 0:1.")
@@ -40,9 +53,10 @@ def command(
     threshold: Annotated[str | None, _flag("labels.threshold", "--threshold")] = None,
     task: Annotated[str | None, _flag("labels.task", "--task")] = None,
     rules: Annotated[str | None, _flag("labels.rules", "--rules")] = None,
-    channels: Annotated[str | None, _flag("channels", "--channels")] = None,
-    exclude: Annotated[str | None, _flag("exclude", "--exclude")] = None,
-    kinds: Annotated[str | None, _flag("kinds", "--kinds")] = None,
+    channels: Channels = None,
+    exclude: Exclude = None,
+    kinds: Kinds = None,
+    space: Space = None,
     mains: Annotated[str | None, _flag("mains_hz", "--mains")] = None,
     hop: Annotated[float | None, _flag("hop_s", "--hop")] = None,
     embargo: Annotated[float | None, _flag("splits.embargo_s", "--embargo")] = None,
@@ -50,9 +64,9 @@ def command(
     unsafe_random_split: Annotated[
         bool | None, _flag("splits.unsafe_random", "--unsafe-random-split")
     ] = None,
-    stream: Annotated[str | None, _flag("stream", "--stream")] = None,
+    stream: RecordingStream = None,
     scale: Annotated[float | None, _flag("scale", "--scale")] = None,
-    sfreq: Annotated[float | None, _flag("sfreq_hz", "--sfreq")] = None,
+    sfreq: RecordingRate = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, as splits.kind=sessions; repeatable."),
@@ -81,6 +95,7 @@ def command(
         "channels": names_of(channels, "--channels"),
         "exclude": names_of(exclude, "--exclude"),
         "kinds": names_of(kinds, "--kinds"),
+        "space": space,
         "mains_hz": int(mains) if mains and mains.isdecimal() else mains,
         "hop_s": hop,
         "splits.embargo_s": embargo,

@@ -6,10 +6,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from rtbrain.config.flags import NpyRate, RecordingStream, Trigger, names_of
+from rtbrain.config.flags import (
+    Channels,
+    Exclude,
+    Kinds,
+    RecordingRate,
+    RecordingStream,
+    Space,
+    Trigger,
+    names_of,
+)
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_recording, require_positive, stream_recording
+from rtbrain.recording.recording import select
 from rtbrain.recording.replay import ReplaySource
 
 
@@ -21,9 +31,10 @@ def command(
     name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-replay",
     speed: Annotated[float, typer.Option("--speed", help="Times faster than life.")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
-    channels: Annotated[
-        str | None, typer.Option("--channels", help="Labels to play, as A1,A2,A3; else all.")
-    ] = None,
+    channels: Channels = None,
+    exclude: Exclude = None,
+    kinds: Kinds = None,
+    space: Space = None,
     start: Annotated[
         float | None, typer.Option("--start", help="Second of the recording to begin at.")
     ] = None,
@@ -31,7 +42,7 @@ def command(
         float | None, typer.Option("--stop", help="Second of the recording to end at.")
     ] = None,
     scale: Annotated[float, typer.Option("--scale", help="Multiplies the signal.")] = 1.0,
-    sfreq: NpyRate = None,
+    sfreq: RecordingRate = None,
     stream: RecordingStream = None,
     trigger: Trigger = None,
     wait: Annotated[
@@ -57,13 +68,19 @@ def command(
     require_positive("--speed", speed)
     console = Console(stderr=True)
     opened = read_recording(recording, sfreq_hz=sfreq, stream=stream, trigger=trigger)
-    # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
-    chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
     try:
+        opened = select(
+            opened,
+            channels=names_of(channels, "--channels"),
+            exclude=names_of(exclude, "--exclude"),
+            kinds=names_of(kinds, "--kinds"),
+            space=space,
+        )
+        # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
+        chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
         source = ReplaySource(
             opened,
             chunk_samples=chunk_samples,
-            names=names_of(channels, "--channels"),
             start_s=start,
             stop_s=stop,
             scale=scale,

@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from rtbrain.channels.labels import Place, find_labels, places_of, plain_label
-from rtbrain.errors import list_words, plain_text
+from rtbrain.channels.labels import Place, find_labels, is_glob, places_of, plain_label
+from rtbrain.errors import SettingsError, list_words, plain_text
 from rtbrain.types import CONTACT_KINDS
 from rtbrain.units import microvolts_per
 
@@ -148,6 +149,66 @@ def parse_kinds(
         else:
             others.append(text)
     return kinds, others
+
+
+class ChannelChoice(NamedTuple):
+    """Labels that were chosen, and the kind of every label.
+
+    `stated`: labels whose kind the choice states; `exact`: labels that it names without a pattern;
+    `by_kind`: whether it names a kind to use.
+    """
+
+    labels: list[str]
+    kinds: dict[str, str]
+    stated: frozenset[str]
+    exact: frozenset[str]
+    by_kind: bool
+
+
+def choose_labels(
+    kinds_by_label: Mapping[str, str],
+    *,
+    channels: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    kinds: Sequence[str] | None = None,
+    usable: Collection[str] | None = None,
+) -> ChannelChoice:
+    """What --channels, --exclude and --kinds choose of some channels, in the order of `channels`.
+
+    `usable` are the kinds to take where nothing names others; by default all. Raises a
+    SettingsError where a pattern fits no channel, or no channel is of a kind.
+    """
+    labels = list(kinds_by_label)
+    stated, others = parse_kinds(kinds or (), labels, "kinds")
+    bare = {kind_of(text) for text in others}
+    of = {**kinds_by_label, **stated}
+    allowed = bare or usable
+    found = [label for label in labels if allowed is None or of[label] in allowed]
+    if bare and not found:
+        raise SettingsError(f"kinds {', '.join(sorted(bare))}: {list_kinds(of)}")
+    exact: set[str] = set()
+    if channels is not None:
+        named: dict[str, None] = {}
+        for pattern in channels:
+            fits = find_labels([pattern], labels, "channels")
+            if is_glob(pattern):
+                fits = [label for label in fits if label in found] or fits
+            else:
+                exact |= set(fits)
+            named |= dict.fromkeys(fits)
+        found = list(named)
+    out = find_labels(exclude, labels, "exclude")
+    found = [label for label in found if label not in out]
+    return ChannelChoice(found, of, frozenset(stated), frozenset(exact), bool(bare))
+
+
+def list_kinds(kinds: Mapping[str, str]) -> str:
+    """Sentence about the channels that there are, by their kinds."""
+    by_kind: dict[str, list[str]] = {}
+    for label, kind in kinds.items():
+        by_kind.setdefault(kind, []).append(label)
+    listed = "; ".join(f"{kind}: {list_words(labels, 8)}" for kind, labels in by_kind.items())
+    return f"the channels are {listed}"
 
 
 def _foreign_units(units: Sequence[str | None]) -> list[bool]:

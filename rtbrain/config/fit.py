@@ -16,7 +16,7 @@ class LabelSettings(Settings):
     events: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Markers to cut a window at; each text is a class."""
     trigger: str | None = Field(default=None, min_length=1)
-    """Channel whose codes are the markers: TRIG, Status:0xFF (bits), DC01:2500 (above a level)."""
+    """Channel whose codes are the markers: TRIG, Status:0xFF (bits), DC01:2.5mV (above a level)."""
     rest: bool = False
     """With events: add a class "rest" of windows away from all events."""
     channel: str | None = None
@@ -73,11 +73,13 @@ class FitSettings(Settings):
     sfreq_hz: PositiveFloat | None = None
     """Sampling rate of .npy arrays and synthetic patients, Hz."""
     channels: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Channels to use, by label or pattern (A*); by default the contacts that are not bad."""
+    """Channels to use, by label or pattern (A*); by default fit takes contacts that are not bad."""
     exclude: tuple[str, ...] = ()
     """Channels to leave out, by label or pattern."""
     kinds: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Kinds to use, such as seeg; or what channels are: DC*=seeg makes contacts of DC1, DC2, ..."""
+    space: str | None = Field(default=None, min_length=1)
+    """Names the axes of the positions, such as MNI mm, where the recording names none that suit."""
     recipe: str | dict[str, Any] = "linear"
     """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
     mains_hz: Literal[50, 60, "auto"] = "auto"

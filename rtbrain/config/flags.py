@@ -7,33 +7,9 @@ from typing import Annotated, Any, overload
 import typer
 
 from rtbrain.config.files import nested_settings, parse_yaml
+from rtbrain.config.fit import FitSettings
 from rtbrain.config.front_end import Settings
 from rtbrain.errors import SettingsError
-
-# Flags that several commands share.
-Config = Annotated[
-    str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
-]
-RecordingStream = Annotated[
-    str | None,
-    typer.Option(
-        "--stream",
-        help="Stream of a file that has several: name, source id, number, type; of EDF its rate.",
-    ),
-]
-Trigger = Annotated[
-    str | None,
-    typer.Option(
-        "--trigger",
-        help="Channel whose codes are the events: TRIG, Status:0xFF (bits), DC01:2.5mV (level).",
-    ),
-]
-NpyRate = Annotated[
-    float | None, typer.Option("--sfreq", help="Sampling rate of an .npy file, Hz.")
-]
 
 
 def flag(settings: type[Settings], field: str, *names: str) -> Any:
@@ -45,6 +21,22 @@ def flag(settings: type[Settings], field: str, *names: str) -> Any:
             raise ValueError(f"{field}: {part} holds no settings")
         settings = inner
     return typer.Option(*names, help=settings.model_fields[name].description)
+
+
+# Flags that several commands share.
+Config = Annotated[
+    str, typer.Option("--config", help="Ready-made settings by name, or a YAML file.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Number of CPU threads; by default all.")
+]
+RecordingStream = Annotated[str | None, flag(FitSettings, "stream", "--stream")]
+Trigger = Annotated[str | None, flag(FitSettings, "labels.trigger", "--trigger")]
+RecordingRate = Annotated[float | None, flag(FitSettings, "sfreq_hz", "--sfreq")]
+Channels = Annotated[str | None, flag(FitSettings, "channels", "--channels")]
+Exclude = Annotated[str | None, flag(FitSettings, "exclude", "--exclude")]
+Kinds = Annotated[str | None, flag(FitSettings, "kinds", "--kinds")]
+Space = Annotated[str | None, flag(FitSettings, "space", "--space")]
 
 
 @overload

@@ -293,18 +293,16 @@ class CheckpointArchive:
                 f"{self.file}: its pickle is broken ({type(error).__name__}: {error!s:.80})"
             ) from error
         if not isinstance(content, dict):
-            raise CheckpointError(
-                f"{self.file}: expected a dict with 'model', got {type(content).__name__}"
-            )
+            got = type(content).__name__
+            raise CheckpointError(f"{self.file}: expected a dict with 'model', got {got}")
         return prefix, content
 
     def _member(self, name: str, prefix: str) -> bytes:
         try:
             return self._zip.read(prefix + name)
         except (KeyError, zipfile.BadZipFile, EOFError, OSError) as error:
-            raise CheckpointError(
-                f"{self.file}: {name} inside it is missing or damaged: fetch it again"
-            ) from error
+            what = f"{name} inside it is missing or damaged"
+            raise CheckpointError(f"{self.file}: {what}: fetch it again") from error
 
     def config(self, name: str) -> dict[str, Any]:
         """Plain values of an OmegaConf mapping (or a dict) at the top of the checkpoint."""

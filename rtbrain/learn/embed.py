@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from rtbrain.bundling import build_decoder, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Readout, read_bundle
 from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
-from rtbrain.errors import MontageError, RecordingError, SettingsError
+from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import atomic_file, require_writable_file
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of
@@ -23,8 +23,9 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, show_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_notes
+from rtbrain.recording.recording import select
 from rtbrain.recording.replay import ReplaySource
-from rtbrain.types import Chunk, Embedding, Montage, Quality
+from rtbrain.types import Chunk, Embedding, Quality
 
 
 class FrontEnd(NamedTuple):
@@ -47,7 +48,9 @@ def embed_recording(
     bundle: Path | None,
     front_end: FrontEnd,
     hidden: bool,
-    names: Sequence[str] | None,
+    channels: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+    kinds: Sequence[str] | None,
     start_s: float | None,
     stop_s: float | None,
     scale: float,
@@ -67,16 +70,16 @@ def embed_recording(
             "--hop, --reference, --notch, --pool and --form"
         )
     opened = read_recording(recording, sfreq_hz=sfreq_hz, stream=stream)
+    opened = select(opened, channels=channels, exclude=exclude, kinds=kinds, space=space)
     source = ReplaySource(
         opened,
         chunk_samples=max(1, round(opened.montage.sfreq_hz)),
-        names=names,
         start_s=start_s,
         stop_s=stop_s,
         scale=scale,
     )
     print_notes(opened, scale)
-    montage = _named_space(source.montage, space)
+    montage = source.montage
     model: EncoderModel | None = None
     readout: Readout | None = None
     if encoder is not None:
@@ -126,15 +129,6 @@ def _require_finite(chunk: Chunk, source: ReplaySource) -> None:
         f"{chunk.timestamps[column]:.3f} s: leave the channel out with --channels, or the time "
         "with --start and --stop"
     )
-
-
-def _named_space(montage: Montage, space: str | None) -> Montage:
-    """Montage whose positions are in a space that the user names."""
-    if space is None:
-        return montage
-    if montage.positions is None:
-        raise MontageError("the recording holds no positions that --space could name")
-    return replace(montage, space=space)
 
 
 def _recipe(front_end: FrontEnd, model: EncoderModel) -> Recipe:

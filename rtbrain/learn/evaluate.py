@@ -26,7 +26,7 @@ from rtbrain.live.play import CollectingSink, bind_session, decoder_for, play_re
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
-from rtbrain.recording.recording import Recording
+from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
 from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Floats, Quality
@@ -45,6 +45,8 @@ def evaluate(
     sfreq_hz: float | None = None,
     stream: str | None = None,
     scale: float = 1.0,
+    exclude: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
     on_progress: OnProgress = no_progress,
     on_note: Callable[[str], None] = ignore_note,
 ) -> ScoreTable:
@@ -68,6 +70,8 @@ def evaluate(
         Name of a decode stream in the same XDF file: it is scored too, as it was decoded live.
     sfreq_hz, stream, scale
         As for `rtbrain.read`.
+    exclude, kinds : sequence of str, optional
+        Channels of the recording to leave out, and what they are, as for `rtbrain.fit`.
     on_progress, on_note : callable
         ``on_progress(done, total, what)``, and what looks wrong in the recording.
 
@@ -106,6 +110,7 @@ def evaluate(
         trigger=labels.trigger,
         on_note=on_note,
     ) as opened:
+        opened = [select(one, exclude=exclude, kinds=kinds) for one in opened]
         (opened_recording,), labels = resolve_tasks(labels, [recording], opened)
         bound = bind_session(fitted.bundle, virtual_session(opened_recording, labels))
         require_events(labels.classes or labels.events or (), opened_recording.events)

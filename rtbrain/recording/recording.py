@@ -7,9 +7,9 @@ import math
 import sys
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.errors import RecordingError, RtbrainError, one_line
+from rtbrain.channels import choose_labels, list_kinds
+from rtbrain.errors import MontageError, RecordingError, RtbrainError, one_line
 from rtbrain.files import decode_text, parse_json
 from rtbrain.recording.formats import require_content
 from rtbrain.types import Floats, Montage, Times
@@ -93,6 +94,46 @@ class Recording:
     def _check(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"samples {start} to {stop} of a recording of {self.n_samples}")
+
+
+def select(
+    recording: Recording,
+    *,
+    channels: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    space: str | None = None,
+) -> Recording:
+    """What --channels, --exclude, --kinds and --space make of a recording.
+
+    Raises
+    ------
+    SettingsError
+        A pattern fits no channel, or no channel is of a kind.
+    RecordingError
+        No channel is left.
+    MontageError
+        There are no positions whose space could be named.
+    """
+    montage = recording.montage
+    if space is not None:
+        if montage.positions is None:
+            raise MontageError("the recording holds no positions that --space could name")
+        montage = replace(montage, space=space)
+    if channels is None and not exclude and kinds is None:
+        return replace(recording, montage=montage)
+    of = dict(zip(montage.names, montage.kinds, strict=True))
+    choice = choose_labels(of, channels=channels, exclude=exclude or (), kinds=kinds)
+    if not choice.labels:
+        raise RecordingError(f"no channel is left: {list_kinds(choice.kinds)}")
+    whole, rows = recording.reader, montage.rows(choice.labels)
+    return replace(
+        recording,
+        montage=replace(montage, kinds=tuple(choice.kinds.values())).pick(choice.labels),
+        reader=lambda start, stop: whole(start, stop)[rows],
+        bad=tuple(label for label in recording.bad if label in choice.labels),
+        unitless=tuple(label for label in recording.unitless if label in choice.labels),
+    )
 
 
 @contextmanager

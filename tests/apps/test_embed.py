@@ -113,6 +113,15 @@ def test_a_bids_recording_goes_through_to_the_population(shared: Path, tmp_path:
     assert np.abs(np.diff(got["population"], axis=0)).max() > 1e-4
 
 
+def test_channels_are_left_out_and_kinds_are_chosen_as_in_a_fit(
+    tmp_path: Path, encoder: Path
+) -> None:
+    np.save(tmp_path / "four.npy", brain_like(4, 5 * SFREQ_HZ, SFREQ_HZ))
+    flags = ("--sfreq", SFREQ_HZ, "--encoder", encoder, "--exclude", "2")
+    got = embedded(tmp_path / "o.npz", tmp_path / "four.npy", *flags, "--kinds", "3=misc,seeg")
+    assert got["channels"].tolist() == ["1", "4"]
+
+
 def test_a_recording_of_exactly_one_window_gives_one(tmp_path: Path, encoder: Path) -> None:
     np.save(tmp_path / "one.npy", brain_like(1, 5 * SFREQ_HZ, SFREQ_HZ)[0])
     flags = ("--sfreq", SFREQ_HZ, "--encoder", encoder)

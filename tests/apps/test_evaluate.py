@@ -49,6 +49,14 @@ def test_a_control_beside_the_decoder_is_scored_too(bundle: Path, tmp_path: Path
     assert figures["same"] == figures["decoder"]
 
 
+def test_channels_are_left_out_and_told(bundle: Path) -> None:
+    names = Patient(3, n_channels=12, sfreq_hz=2048.0).montage.names
+    done = rtbrain("evaluate", bundle, *HELD_OUT, "--exclude", names[5], "--kinds", "seeg")
+    assert done.returncode == 0, done.stderr
+    assert names[5] in done.stderr
+    assert "are ecog" not in refused("evaluate", bundle, *HELD_OUT, "--kinds", "ecog")
+
+
 def test_labels_that_the_decoder_does_not_know_are_refused(bundle: Path) -> None:
     assert "speech" in refused("evaluate", bundle, *HELD_OUT, "--classes", "rest,music")
     assert "same order" in refused("evaluate", bundle, *HELD_OUT, "--classes", "speech,rest")

@@ -194,8 +194,7 @@ def lip_positions(montage: Montage) -> Ints:
     if montage.space not in (*_LIP, *_RAS):
         raise MontageError(
             f"positions are in '{montage.space}', expected one of {', '.join((*_LIP, *_RAS))}: "
-            f"if that is one of these under another name, write the recording anew by 'rtbrain "
-            f"export --space', or pass --space to 'rtbrain embed'"
+            f"if that is one of these under another name, pass --space"
         )
     unplaced = [montage.names[row] for row in np.flatnonzero(~montage.placed)]
     if unplaced:

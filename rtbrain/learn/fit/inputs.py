@@ -24,7 +24,7 @@ from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank import open_trial
 from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
-from rtbrain.recording.recording import Event, Recording
+from rtbrain.recording.recording import Event, Recording, select
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Source
@@ -58,6 +58,7 @@ def open_recordings(
     sfreq_hz: float | None,
     scale: float,
     trigger: str | None = None,
+    space: str | None = None,
     on_note: Callable[[str], None] = ignore_note,
 ) -> Iterator[list[Recording]]:
     """Recordings by what `rtbrain.read` takes, scaled; those opened here are closed at the end.
@@ -85,6 +86,12 @@ def open_recordings(
                 on_note(note)
             recordings.append(read(recording, scale=scale))
         _check_rates(names_of_sources(sources), recordings, on_note)
+        placed = [one.montage.positions is not None for one in recordings]
+        if space is not None:
+            recordings = [
+                select(one, space=space) if has or not any(placed) else one
+                for one, has in zip(recordings, placed, strict=True)
+            ]
         yield recordings
 
 

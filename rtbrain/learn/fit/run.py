@@ -121,8 +121,7 @@ def fit(
     on_progress : callable
         ``on_progress(done, total, what)``, called after each piece of work.
     **settings
-        Any other field of the settings of ``rtbrain fit``: ``kinds``, ``sfreq_hz``, ``stream``,
-        ``scale``, ``encoder``, ``popt``, ``tune``, ``seeds``, ``n_permutations``, ...
+        Any other field of `rtbrain.config.FitSettings`, such as ``kinds`` or ``n_permutations``.
 
     Returns
     -------
@@ -229,6 +228,7 @@ def fit_decoder(
         sfreq_hz=settings.sfreq_hz,
         scale=settings.scale,
         trigger=labels.trigger,
+        space=settings.space,
         on_note=note,
     ) as opened:
         labels = labels.model_copy(update={"trigger": state_units(labels.trigger, opened)})

@@ -1,21 +1,20 @@
 """Which channels of the recordings a decoder is fitted on: contacts that all of them share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rtbrain.channels import (
-    find_labels,
-    is_glob,
+    choose_labels,
     kind_of,
     left_out_note,
+    list_kinds,
     match_labels,
-    parse_kinds,
     unlike_contacts,
 )
 from rtbrain.config import FitSettings, Recipe
-from rtbrain.errors import RecordingError, SettingsError, list_words
+from rtbrain.errors import RecordingError, list_words
 from rtbrain.recording.recording import Recording
 from rtbrain.signal.reference import shaft_places
 from rtbrain.types import CONTACT_KINDS, Doubles, Montage
@@ -54,38 +53,26 @@ def choose_channels(
     labels = list(dict.fromkeys(label for one in recordings for label in one.montage.names))
     kinds = _kinds(recordings, labels)
     usable = CONTACT_KINDS | _kinds_of(recipe)
-    chosen, others = parse_kinds(settings.kinds or (), labels, "kinds")
-    bare = {kind_of(text) for text in others}
+    choice = choose_labels(
+        kinds,
+        channels=settings.channels,
+        exclude=settings.exclude,
+        kinds=settings.kinds,
+        usable=usable,
+    )
     devices = [label for label in labels if kinds[label] not in usable]
-    kinds |= chosen
-    wanted = [label for label in labels if kinds[label] in usable]
-    if bare:
-        wanted = [label for label in labels if kinds[label] in bare]
-        if not wanted:
-            raise SettingsError(f"kinds {', '.join(sorted(bare))}: {_listed(kinds)}")
-    exact: set[str] = set()
-    if settings.channels is not None:
-        named: set[str] = set()
-        for pattern in settings.channels:
-            found = find_labels([pattern], labels, "channels")
-            if is_glob(pattern):
-                found = [label for label in found if label in wanted] or found
-            else:
-                exact |= set(found)
-            named |= set(found)
-        wanted = [label for label in labels if label in named]
-    out = {*find_labels(settings.exclude, labels, "exclude"), target}
+    kinds, wanted = choice.kinds, [label for label in choice.labels if label != target]
     bad = {label for one in recordings for label in one.bad}
-    if anyway := sorted(bad & exact - out):
+    if anyway := sorted(bad & choice.exact & set(wanted)):
         on_note(f"marked as bad, but used because --channels names them: {list_words(anyway, 16)}")
-        bad -= exact
-    wanted = [label for label in wanted if label not in out | bad]
+        bad -= choice.exact
+    wanted = [label for label in wanted if label not in bad]
     wanted = _shared(names, recordings, wanted, on_note)
-    if settings.channels is None and not bare:
-        wanted = _measured(recordings, wanted, chosen, on_note)
+    if settings.channels is None and not choice.by_kind:
+        wanted = _measured(recordings, wanted, choice.stated, on_note)
     if not wanted:
         raise RecordingError(
-            f"no channel is left to fit on: {_listed(kinds)}; change channels, kinds or exclude"
+            f"no channel is left to fit on: {list_kinds(kinds)}; change channels, kinds or exclude"
         )
     devices = [label for label in devices if label in wanted]
     if devices:
@@ -172,7 +159,7 @@ def _shared(
 def _measured(
     recordings: Sequence[Recording],
     wanted: list[str],
-    chosen: dict[str, str],
+    stated: Collection[str],
     on_note: Callable[[str], None],
 ) -> list[str]:
     """Labels but those that measure no brain in any recording, which are noted."""
@@ -185,18 +172,10 @@ def _measured(
         pieces = [one.read(start, start + length)[rows] for start in dict.fromkeys(starts.tolist())]
         for row, reason in unlike_contacts(pieces, one.montage.sfreq_hz).items():
             reasons.setdefault(wanted[row], reason)
-    reasons = {label: reason for label, reason in reasons.items() if label not in chosen}
+    reasons = {label: reason for label, reason in reasons.items() if label not in stated}
     for label, reason in reasons.items():
         on_note(left_out_note([label], f"it {reason}"))
     return [label for label in wanted if label not in reasons]
-
-
-def _listed(kinds: dict[str, str]) -> str:
-    by_kind: dict[str, list[str]] = {}
-    for label, kind in kinds.items():
-        by_kind.setdefault(kind, []).append(label)
-    listed = "; ".join(f"{kind}: {list_words(labels, 8)}" for kind, labels in by_kind.items())
-    return f"the channels are {listed}"
 
 
 def weight_warnings(

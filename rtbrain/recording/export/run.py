@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 import mne
 import numpy as np
 
-from rtbrain.channels import parse_kinds
-from rtbrain.errors import MontageError, RecordingError, SettingsError, list_words, one_line
+from rtbrain.errors import RecordingError, SettingsError, list_words, one_line
 from rtbrain.files import claimed
 from rtbrain.mne_info import mni_to_head
 from rtbrain.recording.export.bids import BidsLabels, write_bids
@@ -25,7 +24,7 @@ from rtbrain.recording.export.content import (
 )
 from rtbrain.recording.export.edf import write_edf
 from rtbrain.recording.mne import DESCRIPTION
-from rtbrain.recording.recording import Recording, capture_warnings
+from rtbrain.recording.recording import Recording, capture_warnings, select
 from rtbrain.recording.xdf.writer import open_xdf
 from rtbrain.signal import measure_mains
 from rtbrain.types import TRIGGER_KIND, Times
@@ -74,7 +73,8 @@ def export_recording(
     `out` is a new file, or for ``bids`` the folder of the dataset; `bad` are channels to mark as
     bad besides those that the recording marks; `labels` are those of BIDS, and `mains_hz` the
     frequency of the mains, which BIDS states, by default as measured. `space` names that of the
-    positions anew; `kinds` those of channels, as ``A*=seeg``, for EDF calls everything EEG.
+    positions anew; `kinds` are those to export, or those of channels, as ``A*=seeg``: EDF calls
+    everything EEG.
     `ascii_labels` changes labels that EDF cannot hold, `anonymize_events` replaces the texts of
     events by numbers.
 
@@ -85,11 +85,7 @@ def export_recording(
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
     recording.montage.rows(bad)
-    if space is not None:
-        if recording.montage.positions is None:
-            raise MontageError("the recording holds no positions that --space could name")
-        recording = replace(recording, montage=replace(recording.montage, space=space))
-    recording = _with_kinds(recording, kinds)
+    recording = select(recording, kinds=kinds or None, space=space)
     recording = replace(recording, bad=tuple({*bad, *recording.bad}))
     renamed: tuple[str, ...] = ()
     if ascii_labels:
@@ -122,15 +118,6 @@ def _write(
     except BaseException:  # Ctrl-C, too
         out.unlink(missing_ok=True)  # a partial file would pass for a whole one
         raise
-
-
-def _with_kinds(recording: Recording, kinds: Sequence[str]) -> Recording:
-    names = recording.montage.names
-    of, others = parse_kinds(kinds, names, "--kinds")
-    if others:
-        raise SettingsError(f"--kinds {others[0]}: expected LABELS=KIND, as A*=seeg")
-    of = dict(zip(names, recording.montage.kinds, strict=True)) | of
-    return replace(recording, montage=replace(recording.montage, kinds=tuple(of.values())))
 
 
 def _write_fif(content: Content, out: Path) -> list[str]:

@@ -23,7 +23,7 @@ QUICK = {"classes": ["rest", "speech"], "n_folds": 2, "n_permutations": 0}
 
 @pytest.fixture(scope="module")
 def decoder() -> FittedDecoder:
-    return rtbrain.fit(rtbrain.read(PATIENT, sfreq_hz=2048), **QUICK)
+    return rtbrain.fit(rtbrain.read(PATIENT, sfreq_hz=2048), space="RAS mm", **QUICK)
 
 
 @pytest.mark.shared
@@ -49,6 +49,12 @@ def test_grip_force_is_decoded_from_a_raw_of_mne_as_by_the_first_version(shared:
     assert decodes.labels == ("off", "on")
     assert decodes.valid.sum() == 181
     np.testing.assert_allclose(np.diff(decodes.t_stop_s), 0.1, atol=1e-6)
+
+
+def test_positions_are_in_the_space_that_is_named(decoder: FittedDecoder) -> None:
+    positions = rtbrain.read(PATIENT, sfreq_hz=2048).montage.positions
+    assert decoder.bundle.montage.space == "RAS mm"
+    np.testing.assert_array_equal(decoder.bundle.montage.positions, positions)
 
 
 def test_scores_are_a_table_for_terminals_and_notebooks_and_numbers_for_python(

@@ -196,7 +196,7 @@ def test_kinds_are_those_that_are_given(tmp_path):
     path, _ = export_recording(recording, tmp_path / "set", "bids", kinds=kinds)
     assert path.parent.name == "ieeg"
     assert read_recording(path).montage.kinds == KINDS
-    with pytest.raises(SettingsError, match=r"--kinds seeg: expected LABELS=KIND"):
+    with pytest.raises(SettingsError, match="kinds seeg: the channels are eeg: A1"):
         export_recording(recording, tmp_path / "other", "bids", kinds=["seeg"])
 
 
