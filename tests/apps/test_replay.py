@@ -233,7 +233,14 @@ def test_a_stretch_of_some_channels_is_played_in_the_order_asked_for(
     path, data = saved(tmp_path)
     listener = listen(250)
     replay.command(
-        path, name=listener.name, wait=True, sfreq=SFREQ_HZ, channels="3, 1, 2", exclude="2", start=0.25, stop=0.75
+        path,
+        name=listener.name,
+        wait=True,
+        sfreq=SFREQ_HZ,
+        channels="3, 1, 2",
+        exclude="2",
+        start=0.25,
+        stop=0.75,
     )
     np.testing.assert_array_equal(listener.heard(), data[[2, 0], 125:375])
     assert listener.labels == ["3", "1"]
