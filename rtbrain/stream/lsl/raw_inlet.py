@@ -40,7 +40,7 @@ _PULL_BYTES = 4 * 1024**2
 _PULL_SAMPLES = 8192
 _OFFSET_EVERY_S = 5.0
 _LOOK_EVERY_S = 1.0
-_RESOLVE_S = 1.0
+_RESOLVE_S = 0.7  # not a multiple of 0.5, where liblsl may begin a wave and wait 5 s for it
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
 _MAX_EVENTS = 4000
 
