@@ -76,7 +76,7 @@ def command(
             kinds=names_of(kinds, "--kinds"),
             space=space,
         )
-        # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
+        # It decides nothing but how often samples leave: the nearest whole number will do.
         chunk_samples = max(1, round(chunk_ms / 1000 * opened.montage.sfreq_hz))
         source = ReplaySource(
             opened,

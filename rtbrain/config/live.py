@@ -52,8 +52,9 @@ class StreamSettings(Settings):
             raise ValueError(
                 f"{', '.join(sorted(foreign))} is for fieldtrip only, and unit for mne_client"
             )
-        if self.trigger and (others or self.markers):
-            raise ValueError(f"trigger and {(*others, 'markers')[0]}: give one of them")
+        if self.trigger and (self.mne_client or self.markers):
+            other = "mne_client" if self.mne_client else "markers"
+            raise ValueError(f"trigger and {other}: give one of them")
         if self.mne_client and self.names is not None:
             raise ValueError("names is for fieldtrip only")
         if others and self.scale != 1:

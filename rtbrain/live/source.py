@@ -41,7 +41,9 @@ def open_source(
         )
     for kind in OTHER_SOURCES:
         if (address := getattr(wanted, kind)) is not None:
-            return open_other(kind, address, wanted, on_event, stopping)
+            sliding = bundle.recipe.window.hop_s is not None
+            used = wanted.model_copy(update={"trigger": None}) if sliding else wanted
+            return open_other(kind, address, used, on_event, stopping)
     source = SupervisedSource(
         query=LslStreamQuery(
             name=wanted.name,
@@ -85,11 +87,13 @@ def open_other(
 ) -> Source | None:
     """Connected source of one of `OTHER_SOURCES`; None where the user ended it before."""
     module: Any = importlib.import_module(OTHER_SOURCES[kind])
-    source: Source | None = module.open_source(
-        address, stream.unit, stream.names, stream.timeout_s, on_event, stopping
-    )
-    if source is not None:
-        on_event("connected", stream=address, notes=list(getattr(source, "notes", ())))
+    try:
+        source: Source = module.open_source(address, stream, on_event, stopping)
+    except StreamError:
+        if stopping():
+            return None
+        raise
+    on_event("connected", stream=address, notes=list(getattr(source, "notes", ())))
     return source
 
 

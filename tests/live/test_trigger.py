@@ -69,6 +69,8 @@ def test_markers_and_a_trigger_are_one_or_the_other():
     assert trigger_of(settings.stream, bundle) is None
     settings = session_settings(None, stream="amp")
     assert trigger_of(settings.stream, bundle) == "STI"
+    settings = session_settings(None, trigger="TRIG", overrides=["stream.fieldtrip=host:1972"])
+    assert trigger_of(settings.stream, bundle) == "TRIG"
     window.hop_s = 0.25  # windows slide
     assert trigger_of(settings.stream, bundle) is None
     with pytest.raises(SettingsError, match="trigger and markers: give one of them"):

@@ -6,13 +6,14 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pylsl
 import pylsl.lib
 
+from rtbrain.config import StreamSettings
 from rtbrain.errors import MontageError, SettingsError, StreamError
 from rtbrain.mne_info import montage_from_info
 from rtbrain.stream.clock.rate import ArrivalClock
@@ -173,27 +174,17 @@ class MneClientSource:
 
 
 def open_source(
-    address: str,
-    unit: str,
-    names: Sequence[str] | None,
-    timeout_s: float,
-    on_event: Callable[..., None],
-    stop: Callable[[], bool],
-) -> MneClientSource | None:
-    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id; None if stopped."""
-    try:
-        found = resolve_one({"source_id": address}, timeout_s, stop)
-    except StreamError:
-        if stop():
-            return None
-        raise
+    address: str, stream: StreamSettings, on_event: Callable[..., None], stop: Callable[[], bool]
+) -> MneClientSource:
+    """Connect mne-realtime's `LSLClient` to the LSL stream of a source id."""
+    found = resolve_one({"source_id": address}, stream.timeout_s, stop)
     require_plausible_stream(found)
     stack = contextlib.ExitStack()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Montage name", FutureWarning)
-            client = stack.enter_context(_lsl_client(found, address, timeout_s))
-        return MneClientSource(client, unit=unit, on_close=stack.close)
+            client = stack.enter_context(_lsl_client(found, address, stream.timeout_s))
+        return MneClientSource(client, unit=stream.unit, on_close=stack.close)
     except RuntimeError as error:
         raise StreamError(f"mne-realtime's LSLClient cannot read {address!r}: {error}") from error
     except (SettingsError, StreamError, MontageError):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.errors import MontageError, StreamError, quote
+from rtbrain.config import StreamSettings
+from rtbrain.errors import MontageError, SettingsError, StreamError, quote
 from rtbrain.stream.clock.rate import PAUSE_S, ArrivalClock
 from rtbrain.stream.fieldtrip.connection import (
     BufferConnection,
@@ -18,10 +19,13 @@ from rtbrain.stream.fieldtrip.connection import (
     connect,
 )
 from rtbrain.stream.fieldtrip.events import BufferMarkers
-from rtbrain.stream.fieldtrip.header import read_signal
+from rtbrain.stream.fieldtrip.header import BufferSignal, read_signal
+from rtbrain.stream.lsl.header import code_factors
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.types import Chunk, Floats, Montage, empty_chunk
-from rtbrain.units import require_voltage, to_microvolts
+from rtbrain.stream.triggers import CodeQueue, parse_trigger
+from rtbrain.stream_names import rate_note, same_rate
+from rtbrain.types import Chunk, Montage, empty_chunk
+from rtbrain.units import keep_codes, require_voltage, to_microvolts
 
 _CHUNK_S = 1.0  # most of one request
 _WORTH_S = 0.01  # least that the server waits for: a sender may put sample by sample
@@ -51,7 +55,8 @@ class FieldTripSource:
     The source supervises itself: while the buffer is away or silent, `pull` gives empty chunks,
     and the events are ``live``, ``lost`` (`reason`), ``recovered`` (`lost`: samples) and
     ``refused`` (`reason`: what came back has another rate or lacks a channel). Channels that came
-    back in another order are bound by label. `markers` gives the buffer's events.
+    back in another order are bound by label. `markers` gives the buffer's events, or the codes of
+    the `trigger` channels.
 
     References
     ----------
@@ -67,6 +72,7 @@ class FieldTripSource:
         names: Sequence[str] | None = None,
         unit: str = "microvolts",
         timeout_s: float = 10.0,
+        trigger: str | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._unit_uv = require_voltage(unit)
@@ -80,17 +86,19 @@ class FieldTripSource:
         self._link, header = connect(host, port, timeout_s, stop)
         try:
             signal = read_signal(header, self._where, names)
-        except (StreamError, MontageError):
+            self._trigger = trigger and parse_trigger(trigger, signal.montage.names)
+        except (StreamError, MontageError, SettingsError):
             self._link.close()
             raise
         self.montage: Montage = signal.montage
         self.notes = signal.notes
         self._names = names
         self._rows: list[int] | None = None
-        self._use(header, signal.factors)
+        self._use(header, signal)
         sfreq_hz = self.montage.sfreq_hz
         self._clock = ArrivalClock(sfreq_hz)
         self._markers = BufferMarkers(sfreq_hz, on_event)
+        self._codes = CodeQueue(sfreq_hz, on_event)
         self._n_worth = max(1, round(_WORTH_S * sfreq_hz))
         self._n_most = max(1, round(_CHUNK_S * sfreq_hz))
         self._started = self._live = False
@@ -100,10 +108,8 @@ class FieldTripSource:
         self._base = 0  # our number of the buffer's sample 0
         self._gap = 0
         self._last_read: Any = None
-        self._t_began = 0.0
-        self._t_newest = np.inf
-        self._lost_reason = ""
-        self._refused_reason = ""
+        self._t_began, self._t_newest = 0.0, np.inf
+        self._lost_reason = self._refused_reason = ""
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
     def pull(self, timeout_s: float) -> Chunk | None:
@@ -131,8 +137,8 @@ class FieldTripSource:
         return None
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
-        """Events of the samples that were pulled, as (s on the LSL clock, text); never waits."""
-        return self._markers.due(self._base + self._read)
+        """Events or codes of the samples that were pulled, as (s on the LSL clock, text)."""
+        return self._codes.pull() if self._trigger else self._markers.due(self._base + self._read)
 
     def close(self) -> None:
         """Hang up, after a pull under way in another thread; safe to call twice."""
@@ -228,14 +234,20 @@ class FieldTripSource:
         stamps = self._clock.stamps(first_sample, raw.shape[0])
         self._t_newest = float(stamps[-1])
         self._markers.stamped(first_sample, stamps)
-        return Chunk(self._microvolts(raw), stamps, first_sample, gap)
-
-    def _microvolts(self, raw: Any) -> Floats:
         data = to_microvolts(raw.T, self._factors)
-        return data if self._rows is None else np.ascontiguousarray(data[self._rows])  # [C, T]
+        data = data if self._rows is None else np.ascontiguousarray(data[self._rows])  # [C, T]
+        chunk = Chunk(data, stamps, first_sample, gap)
+        if self._trigger:
+            rows = self.montage.rows(self._trigger.names)
+            self._codes.take(self._trigger, chunk.data[rows], chunk)
+        return chunk
 
-    def _use(self, header: BufferHeader, factors: Any) -> None:
-        self._factors = factors * self._unit_uv
+    def _use(self, header: BufferHeader, signal: BufferSignal) -> None:
+        factors = signal.factors * self._unit_uv
+        self._factors = keep_codes(signal.montage.kinds, factors)
+        if self._trigger:
+            rows, codes = code_factors(self._trigger, signal.montage, factors, self._unit_uv)
+            self._factors[rows] = codes
         # The widest that a buffer's numbers are.
         self._sample_bytes = 8 * header.n_channels
 
@@ -255,10 +267,12 @@ class FieldTripSource:
         try:
             self._link = self._returned(BufferConnection(self._host, self._port, _ATTEMPT_S))
         except OSError:
-            # Still away, as was reported.
-            self._link = None
+            self._link = None  # still away, as was reported
         except (StreamError, MontageError) as error:
-            self._refuse(str(error))
+            self._link = None
+            if (reason := str(error)) != self._refused_reason:
+                self._refused_reason = reason
+                self._on_event("refused", reason=reason)
         self._retry_s = time.monotonic() + self._back_off_s
         self._back_off_s = min(2 * self._back_off_s, _BACK_OFF_S[1])
 
@@ -282,13 +296,16 @@ class FieldTripSource:
         ours = self.montage
         names = ours.names if header.n_channels == ours.n_channels else self._names
         signal = read_signal(header, self._where, names)
-        if abs(signal.montage.sfreq_hz - ours.sfreq_hz) > 1e-6 * ours.sfreq_hz:
+        sfreq_hz = signal.montage.sfreq_hz
+        if not same_rate(sfreq_hz, ours.sfreq_hz):
             raise StreamError(
-                f"{self._where} came back with {signal.montage.sfreq_hz:g} Hz, before it had "
-                f"{ours.sfreq_hz:g}: set the amplifier to that rate, or restart the decoder"
+                f"{self._where} came back with {sfreq_hz:.10g} Hz, before it had "
+                f"{ours.sfreq_hz:.10g}: set the amplifier to that rate, or restart the decoder"
             )
         self._rows = signal.montage.rows(ours.names)
-        self._use(header, signal.factors)
+        self._use(header, signal)
+        if note := rate_note(sfreq_hz, ours.sfreq_hz):
+            self._on_event("connected", stream=self._where, notes=[f"it has {note}"])
 
     def _resume(self, link: BufferConnection, header: BufferHeader) -> None:
         if not self._started:
@@ -310,12 +327,6 @@ class FieldTripSource:
         self._markers.n_read = header.n_events
         self._clock.break_off(self._base + self._read)
 
-    def _refuse(self, reason: str) -> None:
-        self._link = None
-        if reason != self._refused_reason:
-            self._refused_reason = reason
-            self._on_event("refused", reason=reason)
-
     def _report_lost(self, reason: str) -> None:
         if not self._lost_reason:
             self._lost_reason = reason
@@ -323,26 +334,17 @@ class FieldTripSource:
 
 
 def open_source(
-    address: str,
-    unit: str,
-    names: Sequence[str] | None,
-    timeout_s: float,
-    on_event: Callable[..., None],
-    stop: Callable[[], bool],
-) -> FieldTripSource | None:
-    """Connect to the FieldTrip buffer at host:port, and supervise it; None if stopped before."""
+    address: str, stream: StreamSettings, on_event: Callable[..., None], stop: Callable[[], bool]
+) -> FieldTripSource:
+    """Connect to the FieldTrip buffer at host:port, and supervise it."""
     host, port = address.rsplit(":", 1)
-    try:
-        return FieldTripSource(
-            host,
-            int(port),
-            on_event=on_event,
-            names=names,
-            unit=unit,
-            timeout_s=timeout_s,
-            stop=stop,
-        )
-    except StreamError:
-        if stop():
-            return None
-        raise
+    return FieldTripSource(
+        host,
+        int(port),
+        on_event=on_event,
+        names=stream.names,
+        unit=stream.unit,
+        timeout_s=stream.timeout_s,
+        trigger=stream.trigger,
+        stop=stop,
+    )

@@ -11,8 +11,9 @@ import pylsl
 
 from rtbrain.channels import read_channels
 from rtbrain.errors import MontageError, StreamError, list_words, plain_text, quote
+from rtbrain.stream.triggers import Trigger
 from rtbrain.stream_names import require_plausible
-from rtbrain.types import Floats, Montage, Times
+from rtbrain.types import TRIGGER_KIND, Doubles, Floats, Montage, Times
 from rtbrain.units import parse_position
 
 _MAX_LABEL = 100
@@ -152,3 +153,21 @@ def _positions(
     if unplaced:
         notes.append(f"no usable location for {list_words(unplaced)}: their position is unknown")
     return positions
+
+
+def code_factors(
+    trigger: Trigger, montage: Montage, factors: Doubles, level_uv: float | None = None
+) -> tuple[list[int], Doubles]:
+    """Rows of the trigger channels, and what makes numbers of them into codes, or levels.
+
+    `factors`, float64 [n_channels], make the numbers of all channels into microvolts; a level is in
+    that unit, or in one of `level_uv` microvolts.
+    """
+    rows = montage.rows(trigger.names)
+    own = {
+        line.name: float(factors[row]) if level_uv is None or line.level is None else level_uv
+        for line, row in zip(trigger.lines, rows, strict=True)
+    }
+    per_level = list(trigger.per_level(own).values())
+    is_code = [montage.kinds[row] == TRIGGER_KIND for row in rows]
+    return rows, np.where(is_code, 1.0, factors[rows] / per_level)

@@ -24,10 +24,15 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from rtbrain.errors import SettingsError, StreamLostError, quote
 from rtbrain.stream.clock.sample_counter import SampleCounter
-from rtbrain.stream.lsl.header import channel_texts, read_header, require_plausible_stream
+from rtbrain.stream.lsl.header import (
+    channel_texts,
+    code_factors,
+    read_header,
+    require_plausible_stream,
+)
 from rtbrain.stream.triggers import is_one_hot, marker_texts, parse_trigger
 from rtbrain.stream_names import same_rate
-from rtbrain.types import TRIGGER_KIND, Chunk, Floats, Montage, Times, empty_chunk
+from rtbrain.types import Chunk, Floats, Montage, Times, empty_chunk
 from rtbrain.units import keep_codes, to_microvolts
 
 ANSWER_S = 3.0
@@ -227,11 +232,8 @@ class LslSource:
         if trigger is not None:
             with suppress(SettingsError):  # the requirements refuse it
                 chosen = parse_trigger(trigger, self.montage.names)
-                rows = self.montage.rows(chosen.names)
-                own = dict(zip(chosen.names, header.factors[rows].tolist(), strict=True))
-                per_level = list(chosen.per_level(own).values())
-                is_code = [self.montage.kinds[row] == TRIGGER_KIND for row in rows]
-                self._factors[rows] = np.where(is_code, 1.0, header.factors[rows] / per_level)
+                rows, factors = code_factors(chosen, self.montage, header.factors)
+                self._factors[rows] = factors
         n_rows = max(1, round(_CHUNK_S * self.montage.sfreq_hz))
         self._buffer = np.empty((n_rows, self.montage.n_channels), self._inlet.np_dtype)
         self._as_sent = self._buffer.dtype == np.float32 and bool(np.all(self._factors == 1))

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from rtbrain.check.faults.fieldtrip_buffer import FieldTripServer
+from rtbrain.config import StreamSettings
+from rtbrain.errors import SettingsError
 from rtbrain.stream.fieldtrip.connection import BufferEvent, BufferEvents
 from rtbrain.stream.fieldtrip.events import BufferMarkers
-from rtbrain.stream.fieldtrip.source import FieldTripSource
-from tests.conftest import montage_of
+from rtbrain.stream.fieldtrip.source import FieldTripSource, open_source
+from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 512.0
 
@@ -81,3 +83,39 @@ def test_an_event_of_a_lost_sample_or_of_none_that_will_come_is_given_by_the_nom
     assert [text for _, text in due] == ["20", str(10**7)]
     np.testing.assert_allclose([t for t, _ in due], [50.2, 50.31 + (10**7 - 30) / 100])
     assert [text for _, text in markers.due(46)] == ["45"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "high", "texts"),
+    [("TRIG", 7, ["7", "2"]), ("DC:0xF", 18, ["2", "2"]), ("DC:1.5mV", 2000, ["DC", "DC"])],
+)
+def test_codes_of_a_trigger_channel_are_the_markers(server, trigger, high, texts):
+    server.put_header(4, SFREQ_HZ, names=("A1", "A2", "A3", trigger.split(":")[0]))
+    address = f"127.0.0.1:{server.port}"
+    settings = StreamSettings(fieldtrip=address, trigger=trigger)
+    source = open_source(address, settings, ignore, lambda: False)
+    source.pull(0.0)
+    data = brain_like(4, 500, SFREQ_HZ)
+    data[3] = 0
+    data[3, 100:150] = high
+    data[3, 300:350] = 2000 if "mV" in trigger else 2
+    server.put_event("stimulus", "of the buffer", 10)
+    server.put(data)
+    stamps, markers = pulled(source, 500)
+    source.close()
+    assert markers == list(zip(stamps[[100, 300]], texts, strict=True))
+
+
+def test_codes_are_no_voltage_in_any_unit(server):
+    server.put_header(4, SFREQ_HZ, names=("A1", "A2", "A3", "TRIG"))
+    source = FieldTripSource("127.0.0.1", server.port, on_event=ignore, unit="volts")
+    source.pull(0.0)
+    server.put(np.full((4, 100), 3, np.float32))
+    chunk = source.pull(5.0)
+    source.close()
+    assert chunk.data[:, 0].tolist() == [3e6, 3e6, 3e6, 3]
+
+
+def test_a_trigger_channel_that_is_not_there_is_refused(server):
+    with pytest.raises(SettingsError, match="no channel fits 'TRIG'"):
+        FieldTripSource("127.0.0.1", server.port, on_event=ignore, trigger="TRIG")

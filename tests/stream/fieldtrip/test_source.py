@@ -281,6 +281,19 @@ def test_another_rate_is_refused_until_the_right_one_is_back(server):
     again.stop()
 
 
+def test_a_rate_within_the_tolerance_is_told_and_read_on(server):
+    reader = Reader(server)
+    again = restarted(server, rate_hz=2050.0)
+    end = time.monotonic() + 10
+    while not reader.chunks and time.monotonic() < end:
+        again.put(np.ones((4, 5), np.float32))
+        if (chunk := reader.source.pull(0.02)).n_samples:
+            reader.chunks.append(chunk)
+    assert [name for name, _ in reader.events] == ["lost", "connected", "recovered"]
+    assert "2050 Hz, which is resampled to 2048 Hz" in reader.events[1][1]["notes"][0]
+    again.stop()
+
+
 def test_a_header_put_anew_is_checked_and_rebound_by_label(server):
     reader = Reader(server)
     server.put(np.ones((4, 100), np.float32))
