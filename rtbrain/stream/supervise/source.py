@@ -257,7 +257,8 @@ class SupervisedSource:
             case ConnectionOpened(link):
                 self._link, now_s = link, self._clock()
                 short = self.counter.clock.usable and now_s - self._last_at < _SHORT_S
-                self._grace_until = now_s + _GRACE_S * short
+                same = self._silent is not None and self._silent.candidate.uid == link.candidate.uid
+                self._grace_until = now_s + _GRACE_S * (same and short)
                 self._last_at = now_s
                 self._amplitude.reset()
                 self._use(link, now_s)
@@ -271,7 +272,6 @@ class SupervisedSource:
         self._reported = link
         row, sample_format = link.candidate.row, link.candidate.sample_format
         self._speed = LinkSpeed(row.n_channels, sample_format, self.montage.sfreq_hz)
-        # From now on, what a reconnect changes is refused or reported.
         self._requirements_before = self._requirements
         self._requirements = replace(
             self._requirements,

@@ -233,15 +233,17 @@ def test_a_connection_that_fell_silent_is_used_again_where_it_delivers_first(bed
     assert not bedside.world.inlets[0].closed
 
 
-@pytest.mark.parametrize(("silent_s", "grace_s"), [(1.5, 1.0), (6.0, 0.0)])
+@pytest.mark.parametrize(
+    ("uid", "silent_s", "grace_s"), [("a", 1.5, 1.0), ("a", 6.0, 0.0), ("b", 1.5, 0.0)]
+)
 def test_a_new_connection_is_used_where_it_delivers_first_and_the_silent_one_dropped(
-    bedside, silent_s, grace_s
+    bedside, uid, silent_s, grace_s
 ):
     bedside.live()
     old = bedside.world.inlets[0]
     fall_silent(bedside)
     bedside.wait(silent_s - 1.5)
-    bedside.world.put("a")
+    bedside.world.put(uid)
     bedside.until_state(StreamState.WARMING)
     assert not old.closed
     bedside.give(120, 10)
