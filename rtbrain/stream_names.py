@@ -1,14 +1,25 @@
-"""Names of LSL streams that rtbrain sends, spelled only here; and what any stream may claim."""
+"""Names spelled only here: of LSL streams that rtbrain sends, and of regions of the brain.
+
+And what any stream may claim.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rtbrain.errors import MontageError
+from rtbrain.errors import MontageError, list_words, plain_text, quote
 
 # More than any amplifier has.
 MAX_CHANNELS, MAX_SFREQ_HZ = 4096, 1e6
 _MAX_LABEL = 200
 STATUS_TYPE = "Status"
+
+# Channels of every decode stream behind its outputs, and their units.
+DECODE_CHANNELS = {
+    "valid": "bool",
+    "coverage": "fraction",
+    "age_s": "seconds",
+    "compute_s": "seconds",
+}
 
 _DECODE = "-decode"
 _STATUS = "-status"
@@ -117,3 +128,76 @@ def require_labels(labels: Sequence[object]) -> None:
         raise MontageError(
             f"a channel label or kind has {longest} characters: expected at most {_MAX_LABEL}"
         )
+
+
+# Regions of the cortex in FreeSurfer's DKT atlas (Klein & Tourville 2012,
+# doi:10.3389/fnins.2012.00171), and of those below it in its aseg.
+_CORTICAL = (
+    "caudalanteriorcingulate caudalmiddlefrontal cuneus entorhinal fusiform inferiorparietal "
+    "inferiortemporal insula isthmuscingulate lateraloccipital lateralorbitofrontal lingual "
+    "medialorbitofrontal middletemporal paracentral parahippocampal parsopercularis parsorbitalis "
+    "parstriangularis pericalcarine postcentral posteriorcingulate precentral precuneus "
+    "rostralanteriorcingulate rostralmiddlefrontal superiorfrontal superiorparietal "
+    "superiortemporal supramarginal transversetemporal"
+)
+_SUBCORTICAL = "Hippocampus Amygdala Caudate Putamen Pallidum Thalamus-Proper"
+REGIONS = (
+    *(f"ctx-{side}-{name}" for side in ("lh", "rh") for name in _CORTICAL.split()),
+    *(f"{side}-{name}" for side in ("Left", "Right") for name in _SUBCORTICAL.split()),
+)
+# As aparc+aseg, labels of MNE-Python and FreeSurfer's stats tables write them; FreeSurfer 7 has the
+# thalamus without Proper.
+_KNOWN = (
+    {name.casefold(): name for name in REGIONS}
+    | {
+        form.format(side, name): f"ctx-{side}-{name}"
+        for form in ("ctx_{}_{}", "{}-{}", "{}_{}", "{}.{}", "{1}-{0}")
+        for side in ("lh", "rh")
+        for name in _CORTICAL.split()
+    }
+    | {
+        f"{side}-thalamus{end}".casefold(): f"{side}-Thalamus-Proper"
+        for side in ("Left", "Right")
+        for end in ("", "-proper*")
+    }
+    | dict.fromkeys(("", "n/a", "none", "unknown", "ctx-lh-unknown", "ctx-rh-unknown"), "")
+)
+
+
+def region_of(text: str) -> str | None:
+    """Name of a region in `REGIONS`, empty where none is stated; None for an unknown name."""
+    return _KNOWN.get(text.strip().casefold())
+
+
+def require_regions(texts: Sequence[str], n_channels: int) -> tuple[str, ...]:
+    """Names in `REGIONS` of these, one per channel; a MontageError that lists the unknown ones."""
+    if len(texts) != n_channels:
+        raise MontageError(f"{n_channels} channel labels but {len(texts)} regions")
+    require_labels(texts)
+    found = [region_of(text) for text in texts]
+    unknown = [quote(text) for text, name in zip(texts, found, strict=True) if name is None]
+    if unknown:
+        raise MontageError(
+            f"regions: {list_words(list(dict.fromkeys(unknown)), 16)} are no names of the DKT "
+            "atlas, such as ctx-lh-superiortemporal or Left-Hippocampus: rename them, or leave "
+            "them empty"
+        )
+    return tuple(name or "" for name in found)
+
+
+def find_regions(
+    names: Sequence[str], stated: Mapping[str, str], where: str, notes: list[str]
+) -> tuple[str, ...] | None:
+    """Regions of these channels by what a file states; what it calls otherwise is noted, and empty.
+
+    None where no channel has one.
+    """
+    found = {name: region_of(text) for name, text in stated.items() if name in set(names)}
+    unknown = dict.fromkeys(plain_text(stated[name]) for name in found if found[name] is None)
+    if unknown:
+        notes.append(
+            f"regions in {where} that are not in the DKT atlas, left empty: "
+            f"{list_words(list(unknown), 8)}"
+        )
+    regions = tuple(found.get(name) or "" for name in names)
+    return regions if any(regions) else None

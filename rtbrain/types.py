@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import MontageError, list_words
-from rtbrain.stream_names import require_labels, require_plausible
+from rtbrain.stream_names import require_labels, require_plausible, require_regions
 
 CONTACT_KINDS = frozenset({"seeg", "ecog", "dbs", "eeg"})
 TRIGGER_KIND = "stim"  # codes, whose numbers no unit and no scale changes
@@ -66,11 +66,14 @@ class Montage:
         Contact positions in `space`; a row of NaN where a position is unknown.
     space : str or None
         Axes and unit of `positions`, such as ``"LIP voxels"``, ``"MNI mm"``, ``"RAS mm"``.
+    regions : tuple of str, or None
+        One per channel, as FreeSurfer's DKT atlas names it, such as ``ctx-lh-superiortemporal`` or
+        ``Left-Hippocampus``; empty where it is unknown. Other spellings become these.
 
     Raises
     ------
     MontageError
-        Labels repeat or lengths disagree.
+        Labels repeat, lengths disagree, or names of regions are unknown.
     """
 
     names: tuple[str, ...]
@@ -78,6 +81,7 @@ class Montage:
     sfreq_hz: float
     positions: Floats | None = None
     space: str | None = None
+    regions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         require_plausible(len(self.names), self.sfreq_hz)
@@ -87,6 +91,9 @@ class Montage:
             raise MontageError(f"channel labels repeat: {list_words(twice)}; labels must be unique")
         if len(self.kinds) != len(self.names):
             raise MontageError(f"{len(self.names)} channel labels but {len(self.kinds)} kinds")
+        if self.regions is not None:
+            regions = require_regions(self.regions, len(self.names))
+            object.__setattr__(self, "regions", regions)
         if self.positions is None:
             return
         _check("positions", self.positions, 2, np.float32)
@@ -114,7 +121,8 @@ class Montage:
         rows = self.rows(names)
         positions = None if self.positions is None else self.positions[rows]
         kinds = tuple(self.kinds[row] for row in rows)
-        return replace(self, names=tuple(names), kinds=kinds, positions=positions)
+        regions = None if self.regions is None else tuple(self.regions[row] for row in rows)
+        return replace(self, names=tuple(names), kinds=kinds, positions=positions, regions=regions)
 
     def rows(self, names: Sequence[str]) -> list[int]:
         """Row of each label; a MontageError where one is not there."""
@@ -296,15 +304,6 @@ class Mark:
     def reason(self) -> str:
         """Who marked, in words."""
         return f"{MANUAL_MARK}{self.source_id} on {self.host}" if self.host else OPERATOR_MARK
-
-
-# Channels of every decode stream behind its outputs, and their units.
-DECODE_CHANNELS = {
-    "valid": "bool",
-    "coverage": "fraction",
-    "age_s": "seconds",
-    "compute_s": "seconds",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

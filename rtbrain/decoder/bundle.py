@@ -226,13 +226,14 @@ def _verified(folder: Path, name: str, hashes: Mapping[str, str]) -> bytes:
 def _montage_to_tsv(montage: Montage) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    writer.writerow(["name", "x", "y", "z", "size", "type"])
+    regions = None if montage.regions is None else [[one or "n/a"] for one in montage.regions]
+    writer.writerow(["name", "x", "y", "z", "size", "type", *(["region"] if regions else [])])
     placed = montage.placed
     for row, (name, kind) in enumerate(zip(montage.names, montage.kinds, strict=True)):
         position = ["n/a"] * 3
         if montage.positions is not None and placed[row]:
             position = [repr(float(value)) for value in montage.positions[row]]
-        writer.writerow([name, *position, "n/a", kind])
+        writer.writerow([name, *position, "n/a", kind, *(regions[row] if regions else [])])
     return out.getvalue()
 
 
@@ -247,6 +248,7 @@ def _montage_from_tsv(text: str, manifest: Manifest) -> Montage:
         manifest.sfreq_hz,
         positions,
         manifest.space,
+        tuple(row["region"] or "" for row in rows) if rows and "region" in rows[0] else None,
     )
 
 

@@ -29,7 +29,8 @@ from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
-from rtbrain.types import DECODE_CHANNELS, Decode, Embedding, Floats, Quality
+from rtbrain.stream_names import DECODE_CHANNELS
+from rtbrain.types import Decode, Embedding, Floats, Quality
 
 _GRACE_S = 0.5  # an alarm may come this much after the end of its event
 

@@ -22,8 +22,8 @@ from rtbrain.outlet.lsl_stream import (
     describe_origin,
     new_info,
 )
-from rtbrain.stream_names import STATUS_TYPE, decode_name, status_name
-from rtbrain.types import DECODE_CHANNELS, Chunk, Decode, Montage
+from rtbrain.stream_names import DECODE_CHANNELS, STATUS_TYPE, decode_name, status_name
+from rtbrain.types import Chunk, Decode, Montage
 
 
 class SignalOutlet:

@@ -39,6 +39,7 @@ class Sidecars:
     bad: tuple[str, ...]
     positions: dict[str, Floats]
     space: str | None
+    regions: dict[str, str]
     events: tuple[Event, ...] | None
     notes: tuple[str, ...]
 
@@ -80,10 +81,12 @@ def read_sidecars(path: Path, names: Sequence[str]) -> Sidecars:
     kinds = {name: kind for name, kind in kinds.items() if kind}
     units = {name: unit for name, unit in units.items() if unit.lower() not in _NOT_STATED}
     contacts = [name for name in names if kinds.get(name, "eeg") in CONTACT_KINDS]
-    positions, space = _positions(path, names, contacts, notes)
+    electrodes = _electrodes(path, names, contacts, notes)
+    positions, space = _positions(path, *electrodes, notes)
+    regions = {name: row.get("region", "") for name, row in electrodes[1].items()}
     files = _beside(path, "events.tsv")
     events = _events(files[0], notes) if files else None
-    return Sidecars(kinds, units, tuple(bad), positions, space, events, tuple(notes))
+    return Sidecars(kinds, units, tuple(bad), positions, space, regions, events, tuple(notes))
 
 
 def _matched(
@@ -141,20 +144,29 @@ def _rows(path: Path, *needed: str) -> Iterator[Row]:
         yield {key: text.strip() for key, text in row.items() if isinstance(key, str)}
 
 
-def _positions(
+def _electrodes(
     path: Path, names: Sequence[str], contacts: Sequence[str], notes: list[str]
-) -> tuple[dict[str, Floats], str | None]:
+) -> tuple[Path | None, dict[str, Row]]:
+    """Table of the electrodes, and its rows by the recording's labels."""
     files = _beside(path, "electrodes.tsv")
     if not files:
-        return {}, None
+        return None, {}
     if len(files) > 1:
         others = ", ".join(file.name for file in files[1:])
         notes.append(f"positions are taken from {files[0].name}, not from {others}")
-    of_space: list[str] = []
-    space, factor = _space(path, files[0], of_space)
     rows = {row["name"]: row for row in _rows(files[0], "name", "x", "y", "z")}
+    return files[0], _matched(rows, names, files, notes, contacts)
+
+
+def _positions(
+    path: Path, table: Path | None, rows: dict[str, Row], notes: list[str]
+) -> tuple[dict[str, Floats], str | None]:
+    if table is None:
+        return {}, None
+    of_space: list[str] = []
+    space, factor = _space(path, table, of_space)
     positions, unread = {}, []
-    for name, row in _matched(rows, names, files, notes, contacts).items():
+    for name, row in rows.items():
         texts = [row[axis] for axis in "xyz"]
         position = parse_position(texts)
         if np.isfinite(position).all():
@@ -163,7 +175,7 @@ def _positions(
             unread.append(f"{name} {' '.join(texts)}")
     if unread:
         listed = list_words([plain_text(text) for text in unread])
-        notes.append(f"positions in {files[0].name} that are no numbers: {listed}")
+        notes.append(f"positions in {table.name} that are no numbers: {listed}")
     notes += of_space if positions else []
     return positions, space if positions else None
 

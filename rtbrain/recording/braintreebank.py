@@ -23,6 +23,7 @@ from rtbrain.recording.braintreebank_tasks import (
     read_words,
 )
 from rtbrain.recording.recording import Event, Recording, read_json
+from rtbrain.stream_names import find_regions
 from rtbrain.types import Floats, Montage
 from rtbrain.units import place_channels
 
@@ -58,11 +59,11 @@ def open_trial(path: Path) -> Trial:
     triggers = read_triggers(root / "subject_timings" / f"{trial}_timings.csv")
     words = _words(root, trial, triggers, notes)
     sfreq_hz = _nominal_hz(triggers.rate_hz, notes)
-    positions = _positions(root / "localization" / subject / "depth-wm.csv", names, notes)
+    positions, regions = _places(root / "localization" / subject / "depth-wm.csv", names, notes)
     kinds = tuple("misc" if name.upper().startswith(("DC", "TRIG")) else "seeg" for name in names)
     space = None if positions is None else "LIP voxels"
     try:
-        montage = Montage(names, kinds, sfreq_hz, positions, space)
+        montage = Montage(names, kinds, sfreq_hz, positions, space, regions)
     except MontageError as error:
         raise RecordingError(f"{path}: {error}") from error
     file, datasets = _open_electrodes(path, len(names), notes)
@@ -168,22 +169,26 @@ def _corrupted(
     return bad
 
 
-def _positions(path: Path, names: tuple[str, ...], notes: list[str]) -> Floats | None:
+def _places(
+    path: Path, names: tuple[str, ...], notes: list[str]
+) -> tuple[Floats | None, tuple[str, ...] | None]:
+    """Positions, float32 [n_channels, 3], and regions; None where there are none."""
     if not path.is_file():
         notes.append(f"no {path.name} for this subject: electrodes have no positions")
-        return None
+        return None, None
     table = read_table(path, "Electrode", "L", "I", "P")
+    labels = [_MARKS.sub("", label) for label in table["Electrode"]]
     try:
         rows = {
-            _MARKS.sub("", label): [float(table[axis][row]) for axis in "LIP"]
-            for row, label in enumerate(table["Electrode"])
+            label: [float(table[axis][row]) for axis in "LIP"] for row, label in enumerate(labels)
         }
     except ValueError as error:
         raise RecordingError(f"{path}: a position is no number: {error}") from error
     without = [name for name in names if name not in rows]
     if without:
         notes.append(f"no position in {path.name} for {', '.join(without)}")
-    return place_channels(names, rows)
+    stated = dict(zip(labels, table.get("DKT", []), strict=False))
+    return place_channels(names, rows), find_regions(names, stated, path.name, notes)
 
 
 def _nominal_hz(rate_hz: float, notes: list[str]) -> float:

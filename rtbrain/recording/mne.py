@@ -20,6 +20,7 @@ from rtbrain.recording.formats import Format
 from rtbrain.recording.headers import Sensor, choose_rate, readable_header, require_bounded
 from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
+from rtbrain.stream_names import find_regions
 from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND, Floats, Montage, Times
 from rtbrain.units import (
     MICROVOLTS_PER_VOLT,
@@ -76,7 +77,8 @@ def read_mne(path: Path, form: Format, stream: str | None = None) -> Recording:
     exact_hz = described.get("sfreq_hz")
     if isinstance(exact_hz, float) and abs(exact_hz - sfreq_hz) < 1e-6 * sfreq_hz:
         sfreq_hz = exact_hz
-    montage = Montage(names, kinds, sfreq_hz, positions, space)
+    regions = find_regions(names, sidecars.regions, "electrodes.tsv", notes)
+    montage = Montage(names, kinds, sfreq_hz, positions, space, regions)
     read = partial(_samples, raw, path, factors)
     if raw.n_times:
         # Only reading its last samples shows that a FIF file was cut off.

@@ -102,6 +102,8 @@ class ShaftMean:
 class Bipolar:
     """Differences of neighbours on a shaft: ``A1-A2`` is A1 minus A2, placed at their midpoint.
 
+    It is in the region of both, and in none that is known where they differ.
+
     MontageError if no two contacts are neighbours, or two claim the same place on a shaft.
     """
 
@@ -122,7 +124,12 @@ class Bipolar:
             halves = montage.positions / np.float32(2)
             positions = halves[self._first] + halves[self._second]
         kinds = tuple(montage.kinds[i] for i, _ in pairs)
-        self.montage = replace(montage, names=names, kinds=kinds, positions=positions)
+        regions = montage.regions
+        if regions is not None:
+            regions = tuple(regions[i] if regions[i] == regions[j] else "" for i, j in pairs)
+        self.montage = replace(
+            montage, names=names, kinds=kinds, positions=positions, regions=regions
+        )
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the pairs' differences; NaN where either contact is NaN."""

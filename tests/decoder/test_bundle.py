@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(bundle.montage.positions, montage.positions)
     np.testing.assert_array_equal(bundle.part("readout")["weight"], TENSORS["readout.weight"])
     assert bundle.report == {"score": 0.5}
+
+
+def test_regions_are_read_as_they_were_written_and_older_bundles_have_none(tmp_path: Path) -> None:
+    regions = ("ctx-lh-insula", "", "Left-Thalamus-Proper")
+    montage = replace(montage_of(3, 512.0), regions=regions)
+    assert read_bundle(written(tmp_path, montage)).montage.regions == regions
+    text = (tmp_path / "mine/montage.tsv").read_text()
+    assert text.splitlines()[0].split("\t") == ["name", "x", "y", "z", "size", "type", "region"]
+    older = written(tmp_path / "older")  # as before there were any
+    assert "region" not in (older / "montage.tsv").read_text()
+    assert read_bundle(older).montage.regions is None
 
 
 def test_a_montage_without_positions_stays_without(tmp_path: Path) -> None:

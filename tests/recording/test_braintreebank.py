@@ -10,7 +10,7 @@ from rtbrain.recording.open import read_recording
 from rtbrain.signal import PublishedLaplacian
 from rtbrain.types import Chunk
 from tests.conftest import brain_like
-from tests.recording.treebank import write_json, write_table, write_trial
+from tests.recording.treebank import LABELS, write_json, write_table, write_trial
 
 RATE_HZ = 1019.0
 DATA = brain_like(5, 4000, RATE_HZ)
@@ -112,6 +112,19 @@ def test_words_are_events_and_keep_their_columns(tmp_path):
     assert "1 of 5 words are outside the recording" in notes
     with pytest.raises(RecordingError, match="no column 'pitch': there are text, start, end, rms"):
         trial.words.numbers("pitch")
+
+
+def test_regions_are_those_of_the_atlas_and_others_are_noted(tmp_path, trial_path):
+    assert open_trial(trial_path).recording.montage.regions is None
+    columns = ["Electrode", "L", "I", "P", "DKT"]
+    names = ("ctx-lh-insula", "Left-Thalamus", "Left-Cerebral-White-Matter", "n/a")
+    rows = [[label, 70, 110, 96.5, name] for label, name in zip(LABELS, names, strict=False)]
+    write_table(tmp_path / "localization/sub_3/depth-wm.csv", columns, rows)
+    recording = open_trial(trial_path).recording
+    assert recording.montage.regions == ("ctx-lh-insula", "Left-Thalamus-Proper", "", "", "")
+    noted = [note for note in recording.notes if "regions in depth-wm.csv" in note]
+    assert len(noted) == 1
+    assert "left empty: Left-Cerebral-White-Matter" in noted[0]
 
 
 def test_a_trial_without_film_or_positions_is_still_a_recording(tmp_path, trial_path):

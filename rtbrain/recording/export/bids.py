@@ -156,11 +156,15 @@ def _position_tables(content: Content, stem: Path, modality: str) -> dict[Path, 
             return {}
         positions = np.full((montage.n_channels, 3), np.nan, np.float32)
     rows = []
-    for name, kind, position in zip(montage.names, montage.kinds, positions, strict=True):
+    regions = montage.regions or ("",) * montage.n_channels
+    for name, kind, position, region in zip(
+        montage.names, montage.kinds, positions, regions, strict=True
+    ):
         placed = bool(np.isfinite(position).all())
         if kind in CONTACT_KINDS or placed:
             axes = [f"{axis:.9g}" if placed else "n/a" for axis in position]
-            rows.append((name, *axes, *(["n/a"] if modality == "ieeg" else [])))
+            size = ["n/a"] if modality == "ieeg" else []
+            rows.append((name, *axes, *size, *([region or "n/a"] if montage.regions else [])))
     prefix = "iEEG" if modality == "ieeg" else "EEG"
     space = montage.space or "unknown"
     described = {
@@ -169,6 +173,7 @@ def _position_tables(content: Content, stem: Path, modality: str) -> dict[Path, 
         f"{prefix}CoordinateSystemDescription": f"{SPACE_AS_NAMED}{space}",
     }
     columns = "name x y z size" if modality == "ieeg" else "name x y z"
+    columns += " region" if montage.regions else ""
     stem = stem.with_name(f"{stem.name}_{_SPACE}") if known else stem
     tables = {
         stem.with_name(f"{stem.name}_electrodes.tsv"): _table(columns, rows),

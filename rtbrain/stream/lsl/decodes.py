@@ -21,8 +21,8 @@ from rtbrain.stream.lsl.inlet import (
     pull_texts,
 )
 from rtbrain.stream.lsl.resolve import StreamWatcher, resolve_one
-from rtbrain.stream_names import decode_name, status_name
-from rtbrain.types import DECODE_CHANNELS, Floats
+from rtbrain.stream_names import DECODE_CHANNELS, decode_name, status_name
+from rtbrain.types import Floats
 
 MAX_TEXT_CHARS = 200
 # A reason may list streams.

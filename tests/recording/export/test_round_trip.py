@@ -162,6 +162,21 @@ def test_contacts_without_positions_are_listed_as_bids_demands(tmp_path):
     assert not [note for note in back.notes if "positions" in note]
 
 
+def test_regions_come_back_and_what_another_program_calls_otherwise_is_noted(tmp_path):
+    some = ("ctx-lh-insula", "", "Left-Thalamus-Proper", "", "")
+    for number, regions in enumerate((some, None)):
+        montage = Montage(NAMES, KINDS, 512.0, regions=regions)
+        recording = Recording(montage, N_SAMPLES, recording_of().reader)
+        path, _ = export_recording(recording, tmp_path / f"set{number}", "bids")
+        assert read_recording(path).montage.regions == regions
+    path = tmp_path / "set0" / path.relative_to(tmp_path / "set1")
+    table = path.with_name("sub-01_electrodes.tsv")
+    table.write_text(table.read_text().replace("ctx-lh-insula", "Insel"))
+    back = read_recording(path)
+    assert back.montage.regions == ("", "", "Left-Thalamus-Proper", "", "")
+    assert any("left empty: Insel" in note for note in back.notes)
+
+
 def test_events_are_made_anonymous_only_on_request(tmp_path):
     events = (Event(0.1, 0.0, "Mr Smith moves"), Event(0.2, 0.0, "b"), Event(0.3, 0.0, "b"))
     recording = recording_of(events=events, stamps=None)
