@@ -77,6 +77,7 @@ class LiveSession:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._bad: dict[str, str] = {}
+        self._mains = ""
         self._inputs: dict[str, str] = {}
         self._status: StatusOutlet | None = None
         self._poll_recorder: Callable[[], None] = lambda: None
@@ -186,8 +187,8 @@ class LiveSession:
     def emit(self, event: str, **fields: object) -> None:
         """Send an event to the status stream and to the caller.
 
-        With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels and why
-        decodes are invalid, for those who began to listen later.
+        With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels, a wrong
+        mains frequency and why decodes are invalid, for those who began to listen later.
         """
         if event in _STATES:
             self.state = event
@@ -200,11 +201,14 @@ class LiveSession:
             self._bad[str(fields["channel"])] = str(fields["reason"])
         elif event == "channel_good":
             self._bad.pop(str(fields["channel"]), None)
+        elif event == "mains":
+            self._mains = str(fields["reason"])
         if self._status is not None and event != "recorder":
             self._status.emit(event, **fields)
             if event == "clock":
                 reason = self.last.reason if self.last is not None else ""
-                self._status.emit("summary", state=self.state, bad=self._bad, reason=reason)
+                known = {"state": self.state, "bad": self._bad, "mains": self._mains}
+                self._status.emit("summary", **known, reason=reason)
         if self._on_event is not None:
             self._on_event(event, **fields)
 

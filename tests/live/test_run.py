@@ -3,6 +3,7 @@
 import threading
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,15 @@ def test_an_mne_realtime_client_without_a_stream_is_refused(bundle, tmp_path: Pa
     settings.write_text("stream: {mne_client: nobody, timeout_s: 1}\n")
     with pytest.raises(StreamError, match="no LSL stream with source_id 'nobody'"):
         rtbrain.run(bundle, name=uuid.uuid4().hex, config=str(settings)).wait()
+
+
+def test_those_who_listen_later_are_told_of_hum_that_is_not_removed(bundle):
+    session, sent = LiveSession(session_settings(None, stream="x"), read_bundle(bundle)), []
+    session._status = SimpleNamespace(emit=lambda event, **fields: sent.append((event, fields)))
+    session.emit("mains", reason="hum at 50 Hz")
+    session.emit("clock")
+    summary = {"state": "starting", "bad": {}, "mains": "hum at 50 Hz", "reason": ""}
+    assert sent[-1] == ("summary", summary)
 
 
 def test_a_line_says_state_decision_latency_and_losses(bundle):

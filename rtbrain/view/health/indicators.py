@@ -123,11 +123,15 @@ class DecoderStatus:
     def __init__(self) -> None:
         self._state = ""
         self._reason = ""
+        self._mains = ""
 
     def update(self, event: StatusEvent) -> None:
         """Note an event."""
         if event.event == "summary":
             self._state = str(event.fields.get("state") or self._state)
+            self._mains = str(event.fields.get("mains") or self._mains)[:_MAX_TEXT_CHARS]
+        elif event.event == "mains":
+            self._mains = str(event.fields.get("reason", ""))[:_MAX_TEXT_CHARS]
         elif event.event == "stopped" and self._state == "failed":
             return  # a decoder that failed reports its totals too
         elif event.event in _DECODER_STATES and not is_from_recorder(event):
@@ -146,6 +150,8 @@ class DecoderStatus:
         if status.state == "lost" and not is_over:
             state, severity = "gone", "bad"
             tip += "\nIts status stream is gone: the decoder has ended, or cannot be reached"
+        if self._mains and severity == "good":
+            state, severity, tip = f"{state}, mains hum not removed", "warn", f"{tip}\n{self._mains}"
         return Indicator(f"decoder: {state}", severity, tip)
 
 

@@ -137,6 +137,24 @@ def test_a_summary_holds_the_state_of_a_decoder():
     assert status.indicator(feed("decode"), feed("status")).text == "decoder: stalled"
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [status_event("live"), status_event("mains", reason="hum is at 50 Hz")],
+        [status_event("summary", state="live", mains="hum is at 50 Hz")],
+    ],
+)
+def test_hum_that_the_decoder_does_not_remove_is_a_warning_that_stays(events):
+    status = DecoderStatus()
+    for event in (*events, status_event("summary", state="live")):
+        status.update(event)
+    word = status.indicator(feed("decode"), feed("status"))
+    assert (word.text, word.severity) == ("decoder: live, mains hum not removed", "warn")
+    assert "hum is at 50 Hz" in word.tip
+    status.update(status_event("lost", reason="away"))
+    assert status.indicator(feed("decode"), feed("status")).text == "decoder: lost"
+
+
 def test_a_decoder_that_failed_and_then_reported_its_totals_has_failed():
     status = DecoderStatus()
     status.update(status_event("failed", reason="no room"))
