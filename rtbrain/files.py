@@ -16,10 +16,9 @@ from typing import Any
 
 from rtbrain.errors import SettingsError
 
+EXISTS = "already exists; nothing was overwritten"
 _claims = ExitStack()
 _claimed: set[Path] = set()
-
-
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 # Two bytes a character, as Chinese Windows writes.
 _CHINESE = re.compile(rb"(?:[\x00-\x7f]|[\xb0-\xf7][\xa1-\xfe]){2,}")
@@ -64,7 +63,7 @@ def require_writable_file(path: Path, flag: str) -> None:
 def require_new_folder(folder: Path, flag: str) -> None:
     """Refuse a folder that exists or cannot be made by a SettingsError, before any work is done."""
     if folder.exists():
-        raise SettingsError(f"{flag} {folder} exists already: name a new folder")
+        raise SettingsError(f"{flag} {folder} {EXISTS}: name a new folder")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise SettingsError(f"{flag} {folder}: nothing can be written into {above}")

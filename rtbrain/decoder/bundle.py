@@ -30,7 +30,7 @@ from safetensors.numpy import save as save_tensors
 
 from rtbrain.config import Recipe, parse_settings
 from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
-from rtbrain.files import atomic_folder, parse_json, sha256, strict_json
+from rtbrain.files import EXISTS, atomic_folder, parse_json, sha256, strict_json
 from rtbrain.stream_names import MAX_SFREQ_HZ, RATE_TOLERANCE, same_rate
 from rtbrain.types import Montage
 from rtbrain.units import parse_position
@@ -117,7 +117,7 @@ def write_bundle(
     for people: nothing is built from them. BundleError where the folder exists.
     """
     if folder.exists():
-        raise BundleError(f"{folder.name} exists already: name a new folder for the bundle")
+        raise BundleError(f"{folder.name} {EXISTS}: name a new folder for the bundle")
     contents = {
         "weights.safetensors": save_tensors(
             {name: np.ascontiguousarray(array) for name, array in tensors.items()}

@@ -11,7 +11,7 @@ import pylsl
 
 import rtbrain
 from rtbrain.errors import SettingsError
-from rtbrain.files import require_writable_file, write_atomically
+from rtbrain.files import EXISTS, require_writable_file, write_atomically
 from rtbrain.recording.xdf.writer import XdfWriter, open_xdf
 
 _SIDE_FORMAT = 1
@@ -40,10 +40,7 @@ class Sidecar:
             with self._path.open("x", encoding="utf-8") as file:
                 file.write(self._text())
         except FileExistsError as error:
-            raise SettingsError(
-                f"{self._path} exists already, and a recording overwrites nothing: choose "
-                "recording another name"
-            ) from error
+            raise SettingsError(f"{self._path} {EXISTS}: choose another name") from error
         except OSError as error:
             raise SettingsError(f"{self._path} cannot be made: {error.strerror}") from error
 
@@ -137,6 +134,4 @@ def require_new_recording(out: Path, *, split: bool = False) -> None:
         files = sorted(path for path in out.parent.iterdir() if parts.fullmatch(path.name))
     for path in files:
         if path.exists():
-            raise SettingsError(
-                f"{path} exists already, and a recording overwrites nothing: choose another name"
-            )
+            raise SettingsError(f"{path} {EXISTS}: choose another name")

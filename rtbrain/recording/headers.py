@@ -274,6 +274,6 @@ def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | Non
     rate = re.sub(r"\s*hz$", "", stream.strip(), flags=re.IGNORECASE)
     if rate not in counts:
         raise RecordingError(
-            f"{path} has no channels at {stream!r}: there are {', '.join(counts)} Hz"
+            f"{path} has no channels at {stream!r}: expected {' or '.join(counts)} Hz"
         )
     return counts[rate]

@@ -160,7 +160,7 @@ def test_bad_flags_and_files_get_one_line_and_write_nothing(
     assert "is a folder" in refused(*good[:-1], tmp_path)
     assert not out.exists()
     out.write_text("precious")
-    assert "exists already" in refused(*good)
+    assert "already exists" in refused(*good)
     assert out.read_text() == "precious"
 
 

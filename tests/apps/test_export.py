@@ -81,7 +81,7 @@ def test_nothing_is_written_over(to, session):
     out = default_export_path(session, to)
     export.command(str(session), export.Format(to))
     before = {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()}
-    with pytest.raises(SettingsError, match="is there already and is not written over"):
+    with pytest.raises(SettingsError, match="already exists; nothing was overwritten"):
         export.command(str(session), export.Format(to))
     assert all(path.read_bytes() == content for path, content in before.items())
 
@@ -281,7 +281,7 @@ def test_a_bids_recording_that_a_full_disk_cut_off_is_not_left(tmp_path, monkeyp
     assert files_of(root) == before
     foreign = root / "sub-01" / "ieeg" / "sub-01_task-b_events.tsv"
     foreign.write_text("of somebody else")
-    with pytest.raises(SettingsError, match=r"sub-01_task-b_events.tsv is there already"):
+    with pytest.raises(SettingsError, match=r"sub-01_task-b_events.tsv already exists"):
         export_recording(recording_of(), root, "bids", labels=BidsLabels(task="b"))
     assert foreign.read_text() == "of somebody else"
 

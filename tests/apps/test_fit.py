@@ -166,7 +166,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(
 
 
 def test_nothing_is_overwritten_and_nothing_is_guessed(fitted: Path, quick: Path) -> None:
-    assert "exists already" in refused("fit", *PATIENT, "--config", quick, "--out", fitted)
+    assert "already exists" in refused("fit", *PATIENT, "--config", quick, "--out", fitted)
     assert "--out" in refused("fit", *PATIENT, "--config", quick)
     assert "no recording" in refused("fit", "--config", quick, "--out", fitted.parent / "new")
     inside = fitted / "report.json" / "new"

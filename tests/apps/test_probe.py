@@ -198,7 +198,7 @@ def test_what_cannot_be_probed_is_refused_in_one_line(
         (brainbert, *given, "s1", "--labels", "few"): "expected counts",
         (brainbert, *given, "s1", "--labels", "5000"): "ask for fewer",
         (brainbert, *given, "s1", "--classes", "a,c"): "no event 'c'",
-        (brainbert, *given, "s1", "--out", corpus): "exists already",
+        (brainbert, *given, "s1", "--out", corpus): "already exists",
         (brainbert, "--corpus", waveform, "--subjects", "s1"): "of form waveform",
         (brainbert, "--corpus", encoders, "--subjects", "s1"): "manifest.json",
         (encoders / "wide", *given, "s1"): "reads frames of 40 values",

@@ -172,7 +172,7 @@ def test_outputs_that_the_readout_does_not_have_are_refused(tmp_path: Path) -> N
 def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     folder = written(tmp_path)
     before = (folder / "manifest.json").read_bytes()
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(BundleError, match="already exists"):
         write_bundle(folder, MANIFEST, montage_of(2, 10.0), TENSORS, {})
     assert (folder / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -188,7 +188,7 @@ def test_the_side_file_is_there_from_the_start_and_completed_at_the_end(bedside,
     assert after["clean_end"] is True
     (stream,) = after["streams"]
     assert (stream["name"], stream["samples"], stream["lost_links"]) == ("sig", 512, 1)
-    with pytest.raises(SettingsError, match="exists already"):
+    with pytest.raises(SettingsError, match="already exists"):
         Sidecar(path, {})
 
 

@@ -155,5 +155,5 @@ def test_a_decoder_that_is_killed_leaves_a_whole_recording_and_no_recorder(live)
 def test_a_recording_that_would_overwrite_is_refused_before_anything_runs(bundle, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     flags = ("decode", "--bundle", bundle, "--stream", "none", "--record")
-    assert "exists already" in refused(*flags, tmp_path / "a.xdf")
+    assert "already exists" in refused(*flags, tmp_path / "a.xdf")
     assert "ends in .xdf" in refused(*flags, tmp_path / "a.edf")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtbrain.errors import SettingsError
+from rtbrain.files import EXISTS
 from rtbrain.recording.bids import SPACE_AS_NAMED
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
@@ -53,7 +54,7 @@ def labels_of(recording: Recording, **given: str | None) -> BidsLabels:
 def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float | None) -> Path:
     """Write a recording into a dataset, which may hold others; the header of its samples.
 
-    SettingsError where a label is none of BIDS, or a file would be written over.
+    SettingsError where a label is none of BIDS, or a file exists.
     """
     for key, label in zip(BidsLabels._fields, labels, strict=True):
         if (key == "run" and label and not label.isdecimal()) or not (
@@ -76,8 +77,7 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
     samples = [header.with_suffix(suffix) for suffix in (".vhdr", ".eeg", ".vmrk")]
     if there := [path for path in (*samples, *tables) if path.exists()]:
         raise SettingsError(
-            f"{there[0]} is there already and is not written over: pass another --out, --subject, "
-            "--session, --task or --run"
+            f"{there[0]} {EXISTS}: pass another --out, --subject, --session, --task or --run"
         )
     shared = _position_tables(content, place / placed, modality)  # by runs of a session
     made = [*samples, *tables, *(path for path in shared if not path.exists())]
@@ -182,8 +182,8 @@ def _position_tables(content: Content, stem: Path, modality: str) -> dict[Path, 
     for path, text in tables.items():
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise SettingsError(
-                f"{path} has other electrodes than this recording and is not written over: pass "
-                "another --subject or --session"
+                f"{path} {EXISTS}, and it has other electrodes than this recording: pass another "
+                "--subject or --session"
             )
     return tables
 

@@ -13,7 +13,7 @@ import mne
 import numpy as np
 
 from rtbrain.errors import RecordingError, SettingsError, list_words, one_line
-from rtbrain.files import claimed
+from rtbrain.files import EXISTS, claimed
 from rtbrain.mne_info import mni_to_head
 from rtbrain.recording.export.bids import BidsLabels, write_bids
 from rtbrain.recording.export.content import (
@@ -108,7 +108,7 @@ def _write(
             mains_hz = measure_mains(recording.montage, recording.n_samples, recording.read).hz
         return write_bids(content, out, labels, mains_hz), []
     if out.exists():
-        raise SettingsError(f"{out} is there already and is not written over: pass another --out")
+        raise SettingsError(f"{out} {EXISTS}: pass another --out")
     if not out.parent.is_dir():
         raise SettingsError(f"no folder {out.parent} to write {out.name} into: make it first")
     write: Callable[[Content, Path], list[str]]

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError, StreamError
+from rtbrain.files import EXISTS
 from rtbrain.recording.xdf import chunks
 from rtbrain.recording.xdf.chunks import HeaderFacts, parse_stream_header
 from rtbrain.types import Times
@@ -54,9 +55,7 @@ class _LocalDisk:
             # Open until close().
             self._file = open(path, "xb", buffering=0)  # noqa: SIM115
         except FileExistsError as error:
-            raise SettingsError(
-                f"{path} exists already, and a recording overwrites nothing: choose another name"
-            ) from error
+            raise SettingsError(f"{path} {EXISTS}: choose another name") from error
         except OSError as error:
             raise SettingsError(f"{path} cannot be made: {error.strerror}") from error
 

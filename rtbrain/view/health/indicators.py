@@ -151,7 +151,11 @@ class DecoderStatus:
             state, severity = "gone", "bad"
             tip += "\nIts status stream is gone: the decoder has ended, or cannot be reached"
         if self._mains and severity == "good":
-            state, severity, tip = f"{state}, mains hum not removed", "warn", f"{tip}\n{self._mains}"
+            state, severity, tip = (
+                f"{state}, mains hum not removed",
+                "warn",
+                f"{tip}\n{self._mains}",
+            )
         return Indicator(f"decoder: {state}", severity, tip)
 
 

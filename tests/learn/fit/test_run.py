@@ -83,7 +83,7 @@ def test_a_loaded_decoder_decodes_and_scores_as_the_one_that_was_saved(
     assert before.coverage[before.valid].min() > 0.9
     copied = rtbrain.load(again.save(tmp_path / "copy"))
     assert sorted(copied.pictures) == sorted(decoder.pictures) != []
-    with pytest.raises(SettingsError, match="exists already"):
+    with pytest.raises(SettingsError, match="already exists"):
         decoder.save(tmp_path / "copy")
     with pytest.raises(BundleError, match=r"manifest\.json"):
         rtbrain.load(tmp_path)

@@ -225,7 +225,7 @@ def test_a_close_on_a_full_disk_says_so_and_counts_what_is_not_there():
 def test_an_existing_file_is_never_overwritten(tmp_path):
     path = tmp_path / "session.xdf"
     path.write_bytes(b"precious")
-    with pytest.raises(SettingsError, match="exists already"):
+    with pytest.raises(SettingsError, match="already exists"):
         open_xdf(path)
     assert path.read_bytes() == b"precious"
     with pytest.raises(SettingsError, match="cannot be made: No such file"):
