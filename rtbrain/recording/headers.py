@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
 
 from rtbrain.channels import assign_kinds, complete_labels
 from rtbrain.errors import RecordingError, list_words, plain_text
 from rtbrain.files import decode_text
 from rtbrain.stream_names import MAX_CHANNELS
-from rtbrain.types import CONTACT_KINDS
+from rtbrain.types import CONTACT_KINDS, Doubles
+from rtbrain.units import microvolts_per
 
 _SENSOR = re.compile(
     r"kind: (?P<kind>\w+)(?P<bad>; bad)?(?:; at (?P<at>\S+ \S+ \S+) (?P<space>.+))?"
@@ -24,6 +28,8 @@ _SENSOR = re.compile(
 _SENSOR_CHARS = 80
 _EDF_HEADER = 256
 ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
+_MAX_LINE = 1000
+_GAIN = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)(\S*)")
 _TAG = struct.Struct(">iiii")
 _CHANNELS = re.compile(r"(?ims)^\[channel infos\]\s*$(.*?)(?=^\[|\Z)")
 _CHANNEL = re.compile(r"(?m)^(Ch\d+\s*=)([^,\r\n]*)")
@@ -277,3 +283,34 @@ def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | Non
             f"{path} has no channels at {stream!r}: expected {' or '.join(counts)} Hz"
         )
     return counts[rate]
+
+
+def read_bci2000(path: Path, n_channels: int) -> tuple[tuple[str, ...], Doubles, Doubles]:
+    """Labels, offsets, and microvolts per step of a BCI2000 file, which MNE-Python does not read.
+
+    Labels are empty where it has none. A RecordingError where it has no gain for each channel.
+
+    References
+    ----------
+    https://www.bci2000.org/mediawiki/index.php/Technical_Reference:BCI2000_File_Format
+    """
+    with path.open("rb") as file:
+        found = re.search(rb"HeaderLen=\s*(\d+)", file.readline(_MAX_LINE))
+        file.seek(0)
+        text = file.read(min(int(found[1]) if found else 0, path.stat().st_size)).decode("latin-1")
+
+    def listed(name: str) -> list[str]:
+        line = re.search(rf"^\S+ \S+ {name}= *(\d+) ([^\r\n]*)", text, re.MULTILINE)
+        return line[2].split()[: int(line[1])] if line else []
+
+    gains = [_GAIN.fullmatch(one) for one in listed("SourceChGain")]
+    offsets = [_GAIN.fullmatch(one) for one in listed("SourceChOffset")]
+    numbers = [float(one[1]) * (microvolts_per(one[2]) or 1.0) for one in gains if one]
+    zeros = [float(one[1]) for one in offsets if one]
+    if len(numbers) != n_channels or len(zeros) != n_channels:
+        raise RecordingError(
+            f"{path}: expected SourceChGain and SourceChOffset of {n_channels} channels, got "
+            f"{len(numbers)} and {len(zeros)}: correct its header"
+        )
+    names = tuple(unquote(one) for one in listed("ChannelNames"))
+    return names if len(names) == n_channels else (), np.array(zeros), np.array(numbers)

@@ -17,7 +17,13 @@ from rtbrain.files import parse_json
 from rtbrain.mne_info import montage_from_info, positions_from_info
 from rtbrain.recording.bids import Sidecars, entity, read_sidecars
 from rtbrain.recording.formats import Format
-from rtbrain.recording.headers import Sensor, choose_rate, readable_header, require_bounded
+from rtbrain.recording.headers import (
+    Sensor,
+    choose_rate,
+    read_bci2000,
+    readable_header,
+    require_bounded,
+)
 from rtbrain.recording.pauses import read_records, with_pauses
 from rtbrain.recording.recording import Event, Recording, capture_warnings, parsing
 from rtbrain.stream_names import find_regions
@@ -164,6 +170,8 @@ def _opened(
     if suffix in _EDF:
         # Its texts are read elsewhere. Here each byte is a character, which none fails to be.
         options = {"encoding": "latin1", "exclude_after_unique": True}
+    if form.name == "BCI2000":  # read at once, or not at all
+        options = {"preload": True}
     require_bounded(path)
     with capture_warnings("mne") as lines, parsing(path):
         if suffix in {".vhdr", ".ahdr"}:
@@ -171,7 +179,7 @@ def _opened(
                 raw = read(header, preload=False, verbose="WARNING", **options)
         else:
             # Not less: below this level MNE-Python warns of nothing.
-            raw = read(path, preload=False, verbose="WARNING", **options)
+            raw = read(path, **{"preload": False, **options}, verbose="WARNING")
             labels = tuple(raw.ch_names)
         if suffix in _EDF:
             rows, labels, sensors = choose_rate(path, stream, notes)
@@ -179,6 +187,13 @@ def _opened(
                 exclude = [name for row, name in enumerate(raw.ch_names) if row not in rows]
                 raw = read(path, preload=False, verbose="ERROR", exclude=exclude, **options)
         types = raw.get_channel_types()
+        if form.name == "BCI2000":
+            n_source = len(types) - types.count("stim")
+            own, offsets, gains = read_bci2000(path, n_source)
+            volts = (gains / MICROVOLTS_PER_VOLT)[:, np.newaxis]
+            raw._data[:n_source] = (raw._data[:n_source] - offsets[:, np.newaxis]) * volts
+            raw._orig_units |= dict.fromkeys(raw.ch_names[:n_source], "µV")
+            labels = (*own, *labels[n_source:]) if own else labels
     # MNE-Python's naming conventions do not matter here, nor names that are made unique below.
     ignored = ["naming conventions", "not unique"]
     if suffix in _EDF:

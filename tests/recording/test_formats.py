@@ -1,5 +1,6 @@
 """Formats of other programs: named by their suffix, read through their own libraries."""
 
+import json
 import struct
 import sys
 
@@ -254,3 +255,65 @@ def test_of_two_streams_that_with_most_contacts_is_taken_and_the_other_named(tmp
     assert any("1 channels at 32000 Hz" in note for note in recording.notes)
     assert read_recording(tmp_path, stream="32000").montage.names == ("LAu1",)
     assert read_recording(tmp_path / "LA2.ncs").montage.names == ("LA2",)
+
+
+@pytest.mark.parametrize("gain", ["0.195", "195nV"])
+def test_bci2000_is_in_microvolts_with_its_labels_and_stimulus_codes(tmp_path, gain):
+    signal = np.random.default_rng(0).integers(-3000, 3000, (2000, 3)).astype("<i2")
+    codes = np.zeros((2000, 1), np.uint8)
+    codes[500:700] = 2
+    lines = [
+        "[ State Vector Definition ]",
+        "StimulusCode 8 0 0 0",
+        "[ Parameter Definition ]",
+        "Source int SourceCh= 3 4 1 %",
+        f"Source floatlist SourceChGain= 3 {gain} {gain} {gain} 1 % % // in muV",
+        "Source floatlist SourceChOffset= 3 0 10 0 0 % %",
+        "Source list ChannelNames= 3 LA1 LA%202 LA3 // names",
+        "Source float SamplingRate= 1000Hz 256Hz 1 %",
+    ]
+    text = "BCI2000V= 1.1 HeaderLen= 0000 SourceCh= 3 StatevectorLen= 1 DataFormat= int16\r\n"
+    text += "\r\n".join([*lines, "", ""])
+    text = text.replace("0000", f"{len(text):4d}", 1)
+    frames = np.concatenate([signal.view(np.uint8).reshape(2000, 6), codes], axis=1)
+    (tmp_path / "run.dat").write_bytes(text.encode() + frames.tobytes())
+    recording = read_recording(tmp_path / "run.dat")
+    assert recording.montage.names == ("LA1", "LA 2", "LA3", "STI 014")
+    expected = (signal - [0, 10, 0]).T * 0.195
+    got = recording.read(0, 2000)
+    np.testing.assert_allclose(got[:3], expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_array_equal(got[3], codes[:, 0])
+    assert [(event.onset_s, event.text) for event in recording.events] == [(0.5, "2")]
+    (tmp_path / "run.dat").write_bytes(text.replace("SourceChGain", "X").encode())
+    with pytest.raises(RecordingError, match="SourceChGain and SourceChOffset of 3 channels"):
+        read_recording(tmp_path / "run.dat")
+
+
+def test_open_ephys_is_a_folder_with_pulses_as_events(tmp_path):
+    signal = np.random.default_rng(0).integers(-3000, 3000, (2000, 2)).astype("<i2")
+    folder = tmp_path / "Record Node 101" / "experiment1" / "recording1"
+    files = {
+        "continuous/A/sample_numbers": np.arange(2000),
+        "continuous/A/timestamps": np.arange(2000) / 1000,
+        "events/A/TTL/sample_numbers": np.array([500, 600]),
+        "events/A/TTL/timestamps": np.array([0.5, 0.6]),
+        "events/A/TTL/states": np.array([3, -3], np.int16),
+        "events/A/TTL/full_words": np.array([4, 0], np.uint64),
+    }
+    for name, values in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{name}.npy", values)
+    signal.tofile(folder / "continuous" / "A" / "continuous.dat")
+    channels = [{"channel_name": f"LA{n}", "bit_volts": 0.195, "units": "uV"} for n in (1, 2)]
+    common = {"sample_rate": 1000, "stream_name": "A", "source_processor": "Acq"}
+    continuous = {"folder_name": "A/", "num_channels": 2, "channels": channels, **common}
+    processors = {"source_processor_name": "Acq", "source_processor_id": 100}
+    node = {"recorded_processor": "Record Node", "recorded_processor_id": 101}
+    ttl = {"folder_name": "A/TTL/", "channel_name": "TTL", "type": "int16", **common}
+    about = {"GUI version": "0.6.6", "continuous": [continuous | processors | node]}
+    about |= {"events": [ttl | {"identifier": "", "description": "", "initial_state": 0}]}
+    (folder / "structure.oebin").write_text(json.dumps(about | {"spikes": []}))
+    recording = read_recording(tmp_path)
+    assert recording.montage.names == ("LA1", "LA2")
+    np.testing.assert_allclose(recording.read(0, 2000), signal.T * 0.195, rtol=1e-6)
+    assert [(event.onset_s, event.text) for event in recording.events] == [(0.5, "3")]
