@@ -9,6 +9,7 @@ here, and the supervised source looks for it again.
 
 import ctypes
 import math
+import socket
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+import psutil
 import pylsl
 from pylsl.lib import lib
 from pylsl.util import LostError
@@ -119,19 +121,27 @@ class Heartbeat:
     """Whether the sender of an inlet still answers at the address that the inlet knows.
 
     liblsl asks it for its clock there every 2 s. `last_s` is when it answered last, by
-    `time.monotonic`; infinite before the first answer, for a firewall may keep them all.
+    `time.monotonic`, while this machine had all IPv4 addresses that it had at first: a connection
+    ends with its address. It is infinite before the first answer, for a firewall may keep them all.
     """
 
     def __init__(self) -> None:
         self.last_s = math.inf
         self._measured: tuple[float, float] | None = None
+        self._addresses = _own_addresses()
 
     def look(self, inlet: Any) -> tuple[float, float] | None:
         """Note a new answer; the last one, as `measure_clock`."""
         measured, self._measured = self._measured, measure_clock(inlet)
-        if self._measured is not None and self._measured != measured:
+        answered = self._measured is not None and self._measured != measured
+        if answered and self._addresses <= _own_addresses():
             self.last_s = time.monotonic()
         return self._measured
+
+
+def _own_addresses() -> set[str]:
+    interfaces = psutil.net_if_addrs().values()
+    return {one.address for each in interfaces for one in each if one.family == socket.AF_INET}
 
 
 def pull_texts(

@@ -31,7 +31,7 @@ class SupervisedMarkers:
     A thread looks for the stream all the time: silence is no loss, for markers may be rare, so a
     sender that ended without a word is known by its successor alone, a stream of the same name
     and source_id. It is received as soon as the old one is no longer announced; what the old one
-    still delivers is received too. A sender whose address changed is connected to again, about 6 s
+    still delivers is received too. After a change of address it is connected to again, about 6 s
     later. In the thread that pulls, `on_event` is called with
     ``markers_lost``, ``markers_refused`` or ``markers_clock`` (their stamps are no LSL time) and
     the ``reason``, and with ``markers_recovered`` and
@@ -140,7 +140,7 @@ class SupervisedMarkers:
             else:
                 renewed.clock = source.clock
                 self._sources[uid] = renewed
-                reason = f"the sender of {quote(self._name)} answers at another address"
+                reason = f"the address of {quote(self._name)} changed, or that of this machine"
                 self._events.put(("markers_lost", {"reason": reason}))
                 self._events.put(("markers_recovered", {"stream": self._name}))
         source.close()
