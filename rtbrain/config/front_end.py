@@ -169,7 +169,7 @@ class SpectrogramSettings(Settings):
         wrong = others.get(self.form, given & of_bands)
         if wrong:
             raise ValueError(
-                f"form {self.form} does not take {', '.join(sorted(wrong))}: leave out"
+                f"form {self.form} does not take {', '.join(sorted(wrong))}: leave it out"
             )
         if self.form == "bands" and not self.bands:
             raise ValueError("form bands needs one band or more: list them, or leave bands out")

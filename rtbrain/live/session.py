@@ -11,6 +11,7 @@ from typing import Self
 
 from threadpoolctl import threadpool_limits
 
+from rtbrain.buffer import Windows
 from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings
@@ -28,6 +29,7 @@ from rtbrain.live.source import (
     trigger_of,
 )
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream.supervise.states import StreamState
@@ -252,7 +254,7 @@ class LiveSession:
                 self.emit,
                 self._allow_late,
             )
-            outlet = self._open_outlet(decoder[0].neural_delay_s)
+            outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
             markers = None
             if recipe.window.hop_s is None:
@@ -278,17 +280,17 @@ class LiveSession:
                 self._end_s = lsl_clock() + self._duration_s
             pipeline.run(self._is_over)
 
-    def _open_outlet(self, delay_s: float) -> DecodeOutlet:
+    def _open_outlet(self, features: FeaturePipeline) -> DecodeOutlet:
         bundle, name = self._bundle, self._settings.outlet.name
         return DecodeOutlet(
             name,
             bundle.manifest.labels,
-            hop_s=bundle.recipe.window.hop_s,
+            hop_s=features.windows.hop_s if isinstance(features.windows, Windows) else None,
             montage=bundle.montage,
             bundle_id=bundle.id,
             source_id=decode_name(name),
             unit="probability" if bundle.manifest.task == "classification" else "value",
-            delay_s=delay_s,
+            delay_s=features.neural_delay_s,
             inputs=self._inputs,
         )
 
