@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.metrics import auc, roc_curve
 
 from rtbrain.channels import places_of
-from rtbrain.decoder import LinearReadout
 from rtbrain.files import write_atomically
-from rtbrain.learn.metrics import reliability
+from rtbrain.learn.metrics import reliability, roc_curve
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
 GREY = "#9a9a9a"
@@ -80,8 +78,9 @@ def draw_roc(
     figure, axes = new_axes(4.6, 4.6)
     numbers = [1] if len(names) == 2 else np.unique(targets[kept]).tolist()
     for number in numbers:
-        alarms, hits, _ = roc_curve(targets[kept] == number, outputs[kept, number])
-        label = f"{names[number]}: AUC {auc(alarms, hits):.2f}"
+        alarms, hits = roc_curve(outputs[kept, number], targets[kept] == number)
+        area = float(np.diff(alarms) @ (hits[1:] + hits[:-1]) / 2)
+        label = f"{names[number]}: AUC {area:.2f}"
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(alarms, hits, color=colour, label=label, drawstyle="steps-post")
     text = "chance" if null is None else f"labels shifted: AUC {null[0]:.2f} to {null[1]:.2f}"
@@ -121,22 +120,6 @@ def draw_reliability(outputs: Floats, targets: Ints) -> Figure:
     return figure
 
 
-def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> Doubles:
-    """How far each channel moves the outputs, float64 [n_channels].
-
-    The length of its weights, each times the deviation of its feature, after the mean over
-    classes, which changes nothing, is removed. A weight is not a pattern: a channel may have
-    one because it carries noise that another's is rid of (Haufe et al. 2014,
-    doi:10.1016/j.neuroimage.2013.10.067).
-    """
-    weight = readout.weight.astype(np.float64) * scale
-    if readout.task == "classification":
-        weight -= weight.mean(axis=0)
-    by_channel = weight.reshape(weight.shape[0], n_channels, -1)
-    lengths: Doubles = np.sqrt(np.square(by_channel).sum(axis=(0, 2)))
-    return lengths
-
-
 def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
     """A bar per contact, grouped by shaft, in the order of their numbers."""
     shafts: dict[str, list[tuple[int, int]]] = {}
@@ -165,3 +148,22 @@ def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
     top.spines["top"].set_visible(False)
     axes.set(ylabel="weight per deviation", title="Contacts that move the decode", ylim=(0, None))
     return figure
+
+
+def draw_fit(
+    outputs: Floats,
+    classes: Ints | None,
+    names: Sequence[str],
+    null: tuple[float, float] | None,
+    montage: Montage,
+    weights: Doubles | None,
+) -> dict[str, bytes]:
+    """PNGs of held-out decodes of classes, and of the contacts' weights, where there are any."""
+    figures = {}
+    if classes is not None:
+        figures["confusion.png"] = draw_confusion(outputs, classes, names)
+        figures["roc.png"] = draw_roc(outputs, classes, names, null=null)
+        figures["reliability.png"] = draw_reliability(outputs, classes)
+    if weights is not None:
+        figures["electrodes.png"] = draw_electrodes(montage, weights)
+    return {name: png(figure) for name, figure in figures.items()}

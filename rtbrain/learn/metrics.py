@@ -16,6 +16,7 @@ from rtbrain.types import Doubles, Floats, Ints, Times
 
 Reals = npt.NDArray[np.floating]
 Score = dict[str, float]
+_ROUNDING = 1e-12  # of a sum of squares: what is left of a constant
 
 
 def scores_of(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
@@ -79,6 +80,15 @@ def roc_auc(probabilities: Reals, states: Ints) -> float:
     return float(np.mean(areas))
 
 
+def roc_curve(values: Reals, inside: npt.NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """Shares of false alarms and of hits at each threshold, from the highest down."""
+    order = np.argsort(-values, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(values[order])), values.size - 1)  # of those that tie
+    n_hits = np.append(0, np.cumsum(inside[order])[last])
+    n_alarms = np.append(0, 1 + last) - n_hits
+    return n_alarms / n_alarms[-1], n_hits / n_hits[-1]
+
+
 def r_squared(predicted: Reals, targets: Reals) -> Doubles:
     """Share of the variance that is predicted, of each output: float64 [n_outputs]."""
     error = np.square(targets - predicted, dtype=np.float64).sum(axis=0)
@@ -98,6 +108,96 @@ def score_values(predicted: Reals, targets: Reals) -> Score:
     product = lengths[0] * lengths[1]
     r = (deviations[0] * deviations[1]).sum(axis=0) / np.where(product > 0, product, np.nan)
     return {"pearson_r": float(r.mean()), "r2": float(r_squared(predicted, targets).mean())}
+
+
+def scores_of_draws(
+    outputs: npt.NDArray[Any], targets: npt.NDArray[Any], block: Ints, draws: Ints
+) -> dict[str, Doubles]:
+    """`scores_of` of many draws of blocks of windows: float64 [n_draws] of each score.
+
+    `block` is the number of the block of each window, `draws` [n_draws, n_blocks] how often each
+    draw holds each block. What a draw scores follows from sums over its blocks, and the area under
+    the ROC curve from those over pairs of blocks.
+    """
+    kept = np.isfinite(outputs).all(axis=1)
+    n_blocks = draws.shape[1]
+
+    def sums(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> Doubles:
+        return np.bincount(block[rows], values, n_blocks).astype(np.float64)
+
+    if targets.dtype != np.int64:
+        rows = kept & np.isfinite(targets).all(axis=1)
+        columns = zip(outputs[rows].T, targets[rows].T, strict=True)
+        of_outputs = [
+            _values_of_draws(x.astype(np.float64), y.astype(np.float64), block[rows], draws)
+            for x, y in columns
+        ]
+        return {name: np.mean([one[name] for one in of_outputs], axis=0) for name in of_outputs[0]}
+    rows = kept & (targets >= 0)
+    right = outputs.argmax(axis=1) == targets
+    numbers = np.unique(targets[rows]).tolist()
+    if len(numbers) < 2:
+        nothing = np.full(len(draws), math.nan)
+        return {"balanced_accuracy": nothing, "auc": nothing}
+    shares, areas, there = [], [], []
+    for number in numbers:
+        inside, outside = rows & (targets == number), rows & (targets != number)
+        n_inside = draws @ sums(np.ones(np.count_nonzero(inside)), inside)
+        n_outside = draws @ sums(np.ones(np.count_nonzero(outside)), outside)
+        there.append(n_inside > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares.append(draws @ sums(right[inside], inside) / n_inside)
+            if outputs.shape[1] > 2 or number == 1:
+                values = outputs[:, number]
+                behind = _pairs_behind(values, block, inside, outside, n_blocks)
+                in_draws = np.einsum("da,da->d", draws @ behind, draws)
+                areas.append(1 - in_draws / (2 * n_inside * n_outside))
+    enough = np.sum(there, axis=0) > 1
+    return {
+        "balanced_accuracy": _mean_where(shares, there, enough),
+        "auc": _mean_where(areas, there[-len(areas) :], enough),
+    }
+
+
+def _mean_where(values: Sequence[Doubles], there: Sequence[Any], enough: Any) -> Doubles:
+    """Mean over those classes that are there, of each draw; NaN where two are not."""
+    total = np.sum(np.where(there, values, 0.0), axis=0)
+    mean: Doubles = np.where(enough, total / np.maximum(np.sum(there, axis=0), 1), np.nan)
+    return mean
+
+
+def _pairs_behind(values: Floats, block: Ints, inside: Any, outside: Any, n_blocks: int) -> Doubles:
+    """Of each pair of blocks, twice the windows outside that rank above, once those that tie."""
+    above, of = values[outside], block[outside]
+    found = np.zeros((n_blocks, n_blocks))
+    for number in np.unique(block[inside]).tolist():
+        within = np.sort(values[inside & (block == number)])
+        ranks = np.searchsorted(within, above, "left") + np.searchsorted(within, above, "right")
+        found[number] = np.bincount(of, ranks, n_blocks)
+    return found
+
+
+def _values_of_draws(x: Doubles, y: Doubles, block: Ints, draws: Ints) -> dict[str, Doubles]:
+    """Correlation and R² of one output in each draw, by sums over its blocks."""
+    deviation_x, deviation_y = x - x.mean(), y - y.mean()
+    products = (
+        np.ones_like(x),
+        deviation_x,
+        deviation_y,
+        deviation_x**2,
+        deviation_y**2,
+        deviation_x * deviation_y,
+        (y - x) ** 2,
+    )
+    n, sum_x, sum_y, xx, yy, xy, error = (
+        draws @ np.bincount(block, values, draws.shape[1]) for values in products
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread_x, spread_y = xx - sum_x**2 / n, yy - sum_y**2 / n
+        spread_x[spread_x <= _ROUNDING * xx] = np.nan
+        spread_y[spread_y <= _ROUNDING * yy] = np.nan
+        r = (xy - sum_x * sum_y / n) / np.sqrt(spread_x * spread_y)
+        return {"pearson_r": r, "r2": 1 - error / spread_y}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,13 +9,13 @@ from scipy.special import softmax
 
 from rtbrain.decoder import LinearReadout
 from rtbrain.learn.figures import (
-    contact_weights,
     draw_confusion,
     draw_electrodes,
     draw_reliability,
     draw_roc,
     png,
 )
+from rtbrain.learn.fit.scores import contact_weights
 from rtbrain.types import Floats, Montage
 from tests.conftest import montage_of
 

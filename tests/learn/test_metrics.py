@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import pearsonr
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from rtbrain.learn.metrics import (
     LabelSpan,
     alarms,
+    roc_curve,
     score_classes,
     score_events,
     score_values,
+    scores_of,
+    scores_of_draws,
     spans_of_states,
     states_at,
 )
@@ -39,6 +43,36 @@ def test_scores_of_classes_are_scikit_learns(seed: int, n_classes: int, ties: bo
         else roc_auc_score(states, told32, multi_class="ovr")
     )
     assert scores["auc"] == pytest.approx(expected, abs=1e-2 if ties else 1e-9)
+
+
+@given(st.integers(0, 1000), st.booleans())
+def test_a_roc_curve_is_scikit_learns(seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    inside = np.r_[True, False, rng.random(30) < 0.4]
+    values = np.round(rng.normal(size=32) + inside, 0 if ties else 9)
+    expected = sklearn_roc_curve(inside, values, drop_intermediate=False)
+    np.testing.assert_allclose(roc_curve(values, inside), expected[:2])
+
+
+@given(st.integers(0, 1000), st.sampled_from([0, 2, 3]), st.booleans())
+def test_scores_of_draws_of_blocks_are_those_of_the_windows_drawn(
+    seed: int, n_classes: int, ties: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    block = np.sort(rng.integers(0, 6, 60))
+    outputs = rng.normal(size=(60, n_classes or 2)).astype(np.float32)
+    outputs = np.round(outputs) if ties else outputs
+    outputs[rng.random(60) < 0.1] = np.nan
+    targets = rng.normal(size=(60, 2)) if not n_classes else rng.integers(-1, n_classes, 60)
+    if ties and n_classes:
+        targets[block < 3] = targets[0]  # draws of one class
+    draws = np.stack([np.bincount(rng.integers(0, 6, 6), minlength=6) for _ in range(20)])
+    found = scores_of_draws(outputs, targets, block, draws)
+    for number, draw in enumerate(draws):
+        rows = np.concatenate([np.tile(np.flatnonzero(block == b), n) for b, n in enumerate(draw)])
+        expected = scores_of(outputs[rows], targets[rows])
+        for name, score in expected.items():
+            assert found[name][number] == pytest.approx(score, abs=1e-9, nan_ok=True)
 
 
 def test_a_class_that_never_occurred_does_not_spoil_the_others() -> None:

@@ -9,8 +9,8 @@ import torch
 from rtbrain.encoder import EncoderModel, on_threads
 from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.splits import bootstrap_scores
-from rtbrain.learn.metrics import scores_of
+from rtbrain.learn.fit.splits import block_draws, middle_of
+from rtbrain.learn.metrics import scores_of, scores_of_draws
 from rtbrain.stage import Stage
 from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram
 
@@ -73,12 +73,9 @@ def score_changes(
     of how hard the windows are.
     """
     targets = labelled.targets
-
-    def difference(rows: Ints) -> dict[str, float]:
-        one, other = (scores_of(outputs[rows], targets[rows]) for outputs in (before, after))
-        return {name: other[name] - one[name] for name in one}
-
-    intervals = bootstrap_scores(difference, labelled, block_s=block_s)
+    draws = block_draws(labelled, block_s)
+    one, other = (scores_of_draws(outputs, targets, *draws) for outputs in (before, after))
+    intervals = middle_of({name: other[name] - one[name] for name in one})
     scores_before, scores_after = scores_of(before, targets), scores_of(after, targets)
     return {
         name: ScoreChange(score, scores_after[name], *intervals[name])

@@ -1,26 +1,29 @@
 """Scores of windows that were held out, and how sure one may be of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
-from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import Standardiser, fit_readout, fit_softmax, row_coordinates
-from rtbrain.learn.fit.splits import Fold, bootstrap_scores, subsample
-from rtbrain.learn.metrics import Score, scores_of
+from rtbrain.learn.fit.readout import Standardiser, fit_readout
+from rtbrain.learn.fit.solvers import RidgePath, fit_softmaxes
+from rtbrain.learn.fit.splits import Fold, block_draws, middle_of, subsample
+from rtbrain.learn.metrics import Score, scores_of, scores_of_draws
 from rtbrain.types import Doubles, Floats, Ints
 
 Interval = tuple[float, float]
 _ROWS_AT_A_TIME = 1024
 _MOST = 1000  # windows that each run is fitted and scored on
 _N_SHIFTS = 200
+N_CORES = min(2, os.cpu_count() or 1)  # each holds a copy of the windows of a fold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,23 +52,27 @@ def cross_validate(
         fitted = fit_readout(
             features, labelled, embargo_s=embargo_s, train=fold.train, max_windows=max_windows
         )
-        outputs = outputs_of(fitted.readout, features, labelled.rows[fold.test])
-        on_fold()
-        return outputs, fitted.c
+        return outputs_of(fitted.readout, features, labelled.rows[fold.test]), fitted.c
 
-    return score_folds(labelled, folds, held_out)
+    # A core a fold, not a product: see fit_readout.
+    with threadpool_limits(1), ThreadPoolExecutor(N_CORES) as pool:
+        return score_folds(labelled, folds, pool.map(held_out, folds), on_fold)
 
 
 def score_folds(
-    labelled: Labelled, folds: Sequence[Fold], held_out: Callable[[Fold], tuple[Floats, float]]
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    held_out: Iterable[tuple[Floats, float]],
+    on_fold: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
-    """Scores of each fold and of all; `held_out` gives the outputs and the penalty of a fold."""
+    """Scores of each fold and of all; `held_out` has the outputs and the penalty of each fold."""
     outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
     scores, penalties = [], []
-    for fold in folds:
-        outputs[fold.test], c = held_out(fold)
-        scores.append(scores_of(outputs[fold.test], labelled.targets[fold.test]))
+    for fold, (values, c) in zip(folds, held_out, strict=True):
+        outputs[fold.test] = values
+        scores.append(scores_of(values, labelled.targets[fold.test]))
         penalties.append(c)
+        on_fold()
     pooled = scores_of(outputs, labelled.targets)
     return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores))
 
@@ -110,9 +117,7 @@ def block_bootstrap(outputs: Floats, labelled: Labelled, *, block_s: float) -> d
     """
     at = np.flatnonzero(np.isfinite(outputs).all(axis=1))
     outputs, tested = outputs[at], labelled.pick(at)
-    return bootstrap_scores(
-        lambda rows: scores_of(outputs[rows], tested.targets[rows]), tested, block_s=block_s
-    )
+    return middle_of(scores_of_draws(outputs, tested.targets, *block_draws(tested, block_s)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,29 +175,6 @@ def shifted_scores(outputs: Floats, targets: npt.NDArray[Any]) -> NullDistributi
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
-    """A fold whose features are standardised and rotated once for all shifts."""
-
-    train: Ints  # into the labelled windows
-    test: Ints
-    z_train: Floats
-    z_test: Floats
-    c: float
-
-    def outputs(self, targets: npt.NDArray[Any], n_outputs: int) -> Doubles:
-        """Held-out outputs of a readout of these targets; NaN where one class is trained on."""
-        found = np.full((self.test.size, n_outputs), np.nan)
-        truth = targets[self.train]
-        if targets.dtype != np.int64:
-            model = Ridge(alpha=1 / self.c).fit(self.z_train, truth)
-            found[:] = model.predict(self.z_test).reshape(found.shape)
-        elif np.unique(truth).size > 1:
-            weights = fit_softmax(self.z_train, truth, n_classes=n_outputs, c=self.c)
-            found[:] = softmax(self.z_test @ weights[:, :-1].T + weights[:, -1], axis=1)
-        return found
-
-
 def null_distribution(
     features: Floats,
     labelled: Labelled,
@@ -215,31 +197,52 @@ def null_distribution(
     Harris 2021, Nonsense correlations in neuroscience, doi:10.1101/2020.11.29.402719.
     """
     kept = subsample(np.arange(labelled.rows.size), _MOST)
-    prepared = [
-        _prepare(features, labelled, fold, kept, c)
-        for fold, c in zip(folds, validated.penalties, strict=True)
-    ]
+    shifted = []
+    for share in _shares(labelled, embargo_s, n_permutations):
+        targets = labelled.targets.copy()
+        for part in labelled.parts:
+            targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
+        shifted.append(targets)
+    outputs = np.full((len(shifted), labelled.rows.size, len(labelled.names)), np.nan)
+
+    def refit(fold: Fold, c: float) -> tuple[Ints, Doubles]:
+        train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
+        scaler = Standardiser.of(features, labelled.rows[train])
+        z, z_test = (scaler(features, labelled.rows[part]) for part in (train, test))
+        truth = np.stack([targets[train] for targets in shifted])
+        c *= fold.train.size / train.size
+        return test, _outputs_of_shifts(z, z_test, truth, outputs.shape[2], c)
+
+    with threadpool_limits(1), ThreadPoolExecutor(N_CORES) as pool:
+        for test, found in pool.map(refit, folds, validated.penalties):
+            outputs[:, test] = found
     scores = []
-    # On busy cores, threads that wait for each other cost small products ten times what they save.
-    with threadpool_limits(1):
-        for share in _shares(labelled, embargo_s, n_permutations):
-            targets = labelled.targets.copy()
-            for part in labelled.parts:
-                targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
-            outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan)
-            for fold in prepared:
-                outputs[fold.test] = fold.outputs(targets, len(labelled.names))
-            scores.append(scores_of(outputs, targets))
-            on_permutation()
+    for values, targets in zip(outputs, shifted, strict=True):
+        scores.append(scores_of(values, targets))
+        on_permutation()
     return NullDistribution.of(scores)
 
 
-def _prepare(features: Floats, labelled: Labelled, fold: Fold, kept: Ints, c: float) -> _Prepared:
-    train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
-    scaler = Standardiser.of(features, labelled.rows[train])
-    z = row_coordinates(scaler(features, labelled.rows[np.concatenate((train, test))]))
-    n_per_kept = fold.train.size / train.size
-    return _Prepared(train, test, z[: train.size], z[train.size :], c * n_per_kept)
+def _outputs_of_shifts(
+    z_train: Floats, z_test: Floats, truth: npt.NDArray[Any], n_outputs: int, c: float
+) -> Doubles:
+    """Held-out outputs of a readout of each shift's targets [n_shifts, n_train]; NaN of one class.
+
+    float64 [n_shifts, n_test, n_outputs].
+    """
+    if truth.dtype != np.int64:
+        columns = np.moveaxis(truth.reshape(*truth.shape[:2], n_outputs), 0, 1)
+        found = RidgePath.of(z_train, columns.reshape(len(z_train), -1)).predict(z_test, 1 / c)
+        return np.moveaxis(found.reshape(len(z_test), -1, n_outputs), 1, 0)
+    whole = [np.unique(targets).size > 1 for targets in truth]
+    outputs = np.full((len(truth), len(z_test), n_outputs), np.nan)
+    weights = fit_softmaxes(
+        z_train, truth[whole], n_classes=n_outputs, c=np.full(sum(whole), c)
+    )  # [P, K, D + 1]
+    logits = z_test @ weights[..., :-1].reshape(-1, z_test.shape[1]).T
+    logits = np.moveaxis(logits.reshape(len(z_test), -1, n_outputs), 1, 0)
+    outputs[whole] = softmax(logits + weights[:, None, :, -1], axis=2)
+    return outputs
 
 
 def _shares(labelled: Labelled, embargo_s: float, n_permutations: int) -> Doubles:

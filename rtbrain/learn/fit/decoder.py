@@ -1,7 +1,7 @@
 """A fitted decoder in memory: it decodes recordings, and is saved to and loaded from a bundle."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,13 +125,15 @@ class FittedDecoder:
         Recipe, weights, channels and report.
     controls : dict of str to Bundle
         Decoders that it is compared with.
+    draw : callable
+        Gives the figures of the scores, PNGs by name.
     notes : tuple of str
         What had to be assumed about the recordings, or looks wrong in them.
     """
 
     bundle: Bundle
     controls: Mapping[str, Bundle] = field(default_factory=dict)
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    draw: Callable[[], Mapping[str, bytes]] = dict
     notes: tuple[str, ...] = ()
 
     @property
@@ -184,7 +186,7 @@ class FittedDecoder:
         # In one step: a decoder without its controls would be scored alone.
         with scratch_folder(".fit-", folder.parent) as scratch:
             part = scratch / folder.name
-            _write(part, self.bundle, self.pictures)
+            _write(part, self.bundle, self.draw())
             for name, control in self.controls.items():
                 _write(part / "controls" / name, control, {})
             os.replace(part, folder)
@@ -307,4 +309,4 @@ def load(folder: str | Path) -> FittedDecoder:
         for manifest in sorted(folder.glob("controls/*/manifest.json"))
     }
     figures = {path.name: path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}
-    return FittedDecoder(read_bundle(folder), controls, figures)
+    return FittedDecoder(read_bundle(folder), controls, lambda: figures)

@@ -18,7 +18,8 @@ from rtbrain.decoder import LinearReadout
 from rtbrain.encoder import PopT
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import apply_temperature, balanced_weights, fit_temperature
+from rtbrain.learn.fit.readout import apply_temperature, fit_temperature
+from rtbrain.learn.fit.solvers import balanced_weights
 from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.metrics import roc_auc
 from rtbrain.types import Doubles, Floats, Ints, Mask

@@ -1,9 +1,4 @@
-"""Linear readouts, whose penalty and temperature are chosen on blocks of the training windows.
-
-scikit-learn's optimiser casts all features to float64 at each product; at 20,000 windows of
-5,120 features these are 0.8 GB a copy. Here the products are float32, the parameters float64.
-Legend: N windows, D features, R coordinates, K classes.
-"""
+"""Linear readouts, whose penalty and temperature are chosen on blocks of the training windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +6,21 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from rtbrain.decoder import LinearReadout
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.solvers import (
+    RidgePath,
+    balanced_weights,
+    fit_ridge,
+    fit_softmax,
+    fit_softmaxes,
+    row_coordinates,
+)
 from rtbrain.learn.fit.splits import block_folds, subsample
 from rtbrain.learn.metrics import balanced_accuracy, r_squared, roc_auc
 from rtbrain.types import Doubles, Floats, Ints
@@ -27,12 +28,10 @@ from rtbrain.types import Doubles, Floats, Ints
 Folds = Sequence[tuple[Ints, Ints]]
 _MOST = 1000  # windows to choose on; overlapping neighbours add nothing
 _FOLDS = (4, 3)  # two blocks cannot distinguish penalties or temperatures
-_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C, strongest penalty first
-_ALPHAS = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1)  # strongest first
-_DEFAULT_C, _DEFAULT_ALPHA = 1e-3, 1e3
+_PENALTIES = np.logspace(-5, 0, 11)  # C, strongest penalty first
+_SHARES = np.logspace(4, -4, 25)  # of the ridge's penalty in its scale, strongest first
+_DEFAULT_C, _DEFAULT_SHARE = 1e-3, 1.0
 _ROWS_AT_A_TIME = 1024
-_MOST_ITERATIONS = 1000
-_NOISE = 1e-6  # of the largest eigenvalue: below it, float32 products hold nothing
 _LOWEST, _HIGHEST = 0.01, 10.0  # uninformative held-out logits would make it infinite
 _WIDE = 4  # features per window from which a decomposition costs less than it saves
 
@@ -116,29 +115,32 @@ def fit_readout(
     everything = np.arange(labelled.rows.size)
     kept = labelled.pick(subsample(everything if train is None else train, max_windows))
     inside = inner_folds(kept, embargo_s=embargo_s)
-    if kept.task == "regression":
-        return _fit_values(features, kept.rows, kept.targets.astype(np.float64), inside)
-    return fit_classes(features, kept.rows, kept.targets, len(kept.names), inside, calibrate=True)
+    # On busy cores, threads that wait for each other cost products more than they save.
+    with threadpool_limits(1):
+        if kept.task == "regression":
+            return _fit_values(features, kept.rows, kept.targets.astype(np.float64), inside)
+        n_classes = len(kept.names)
+        return fit_classes(features, kept.rows, kept.targets, n_classes, inside, calibrate=True)
 
 
 def _fit_values(
     features: Floats, rows: Ints, targets: Doubles, inside: InnerFolds
 ) -> FittedReadout:
     scaler = Standardiser.of(features, rows)
-    alpha, score = _DEFAULT_ALPHA, float("nan")
+    share, score = _DEFAULT_SHARE, float("nan")
     if inside.folds:
-        space = _rotated(scaler(features, rows[inside.rows]))
-        share = inside.rows.size / rows.size
-        with threadpool_limits(1):
-            scores = [
-                _ridge_score(space, targets[inside.rows], inside.folds, alpha * share)
-                for alpha in _ALPHAS
-            ]
-        alpha, score = _ALPHAS[int(np.argmax(scores))], max(scores)
-    model = Ridge(alpha=alpha).fit(scaler(features, rows), targets)
-    weight, mean = np.atleast_2d(model.coef_), scaler.mean.astype(np.float32)
-    readout = _folded(weight, model.intercept_, scaler, task="regression")
-    return FittedReadout(readout, 1 / alpha, score, mean)
+        space, truth = _rotated(scaler(features, rows[inside.rows])), targets[inside.rows]
+        n_per_kept = rows.size / inside.rows.size
+        scores = np.zeros(len(_SHARES))
+        for train, test in inside.folds:
+            path = RidgePath.of(space[train], truth[train])
+            for row, one in enumerate(_SHARES):
+                found = path.predict(space[test], one * path.scale / n_per_kept)
+                scores[row] += r_squared(found, truth[test]).mean() / len(inside.folds)
+        share, score = float(_SHARES[scores.argmax()]), float(scores.max())
+    weight, bias, penalty = fit_ridge(scaler(features, rows), targets, share)
+    readout = _folded(weight, bias, scaler, task="regression")
+    return FittedReadout(readout, 1 / penalty, score, scaler.mean.astype(np.float32))
 
 
 def fit_classes(
@@ -157,9 +159,7 @@ def fit_classes(
         space = _rotated(scaler(features, rows[inside.rows]))
         n_per_kept = rows.size / inside.rows.size
         truth = targets[inside.rows]
-        # On busy cores, threads that wait for each other cost small products more than they save.
-        with threadpool_limits(1):
-            c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, n_per_kept)
+        c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, n_per_kept)
         held_out = [balanced_accuracy(logits[test], truth[test]) for _, test in inside.folds]
         score = float(np.mean(held_out))
         if calibrate:
@@ -183,15 +183,13 @@ def _chosen_penalty(
     logits = np.full((len(_PENALTIES), targets.size, n_classes), np.nan)
     aucs = np.empty((len(_PENALTIES), len(folds)))
     for number, (train, test) in enumerate(folds):
-        found: Doubles | None = None
-        for row, c in enumerate(_PENALTIES):
-            found = fit_softmax(
-                space[train], targets[train], n_classes=n_classes, c=c * n_per_kept, start=found
-            )
+        truth = np.tile(targets[train], (len(_PENALTIES), 1))
+        c = _PENALTIES * n_per_kept
+        for row, found in enumerate(fit_softmaxes(space[train], truth, n_classes=n_classes, c=c)):
             logits[row, test] = space[test] @ found[:, :-1].T + found[:, -1]
             aucs[row, number] = roc_auc(softmax(logits[row, test], axis=1), targets[test])
     row = _strongest_as_good(aucs)
-    return _PENALTIES[row], logits[row]
+    return float(_PENALTIES[row]), logits[row]
 
 
 def _strongest_as_good(scores: Doubles) -> int:
@@ -206,15 +204,6 @@ def _strongest_as_good(scores: Doubles) -> int:
     return int(np.argmax(means >= means[best] - error))
 
 
-def _ridge_score(space: Floats, targets: Doubles, folds: Folds, alpha: float) -> float:
-    """Mean R² over folds and outputs."""
-    scores = []
-    for train, test in folds:
-        found = Ridge(alpha=alpha).fit(space[train], targets[train]).predict(space[test])
-        scores.append(r_squared(found.reshape(targets[test].shape), targets[test]).mean())
-    return float(np.mean(scores))
-
-
 def _folded(
     weight: Any, bias: Any, scaler: Standardiser, *, task: Literal["classification", "regression"]
 ) -> LinearReadout:
@@ -223,82 +212,6 @@ def _folded(
     return LinearReadout(
         scaled.astype(np.float32), (bias - scaled @ scaler.mean).astype(np.float32), task
     )
-
-
-def row_coordinates(z: Floats) -> Floats:
-    """Windows as coordinates in an orthonormal basis of the space that they span.
-
-    A penalty on the length of the weights keeps them within that space, so that nothing is lost
-    where there are more features than windows; it holds for any part of the windows too. It pays
-    where many readouts are fitted on the same windows.
-
-    References
-    ----------
-    Hastie & Tibshirani 2004, Efficient quadratic regularization for expression arrays,
-    doi:10.1093/biostatistics/kxh010.
-    """
-    if z.shape[1] <= z.shape[0]:
-        return z
-    values, vectors = eigh((z @ z.T).astype(np.float64))
-    kept = values > _NOISE * values[-1]
-    if not kept.any():  # all windows are alike
-        return z
-    coordinates: Floats = (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32)
-    return coordinates
-
-
-def balanced_weights(targets: Ints, n_classes: int) -> Doubles:
-    """Weight of each window so that every class weighs the same, with mean 1."""
-    counts = np.bincount(targets, minlength=n_classes)
-    weights: Doubles = targets.size / (np.count_nonzero(counts) * counts[targets])
-    return weights
-
-
-def fit_softmax(
-    z: Floats,
-    targets: Ints,
-    *,
-    n_classes: int,
-    c: float,
-    start: Doubles | None = None,
-    tolerance: float = 1e-4,
-) -> Doubles:
-    """Weights of a multinomial logistic regression with balanced classes.
-
-    Minimises ``sum_n w_n CE_n + |W|^2 / (2 C)`` by L-BFGS; of two classes the penalty is that of
-    the one logit between them, so that C means what it means in scikit-learn.
-    """
-    N, D = z.shape
-    share = balanced_weights(targets, n_classes) / N
-    penalty = (2.0 if n_classes == 2 else 1.0) / (c * N)
-    rows = np.arange(N)
-
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
-        found = flat.reshape(n_classes, D + 1)
-        weight = found[:, :D]
-        scores = z @ weight.astype(np.float32).T + found[:, D]  # [N, K]
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        wrong = np.exp(scores)
-        wrong[rows, targets] -= 1
-        wrong *= share[:, np.newaxis]
-        gradient = np.empty_like(found)
-        gradient[:, :D] = wrong.astype(np.float32).T @ z
-        gradient[:, :D] += penalty * weight
-        gradient[:, D] = wrong.sum(axis=0)
-        value = -share @ scores[rows, targets] + penalty / 2 * np.vdot(weight, weight)
-        return float(value), gradient.ravel()
-
-    first = np.zeros((n_classes, D + 1)) if start is None else start
-    found = minimize(
-        loss,
-        first.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": _MOST_ITERATIONS, "gtol": tolerance, "ftol": 1e-12},
-    )
-    weights: Doubles = found.x.reshape(n_classes, D + 1)
-    return weights
 
 
 def fit_temperature(

@@ -1,6 +1,7 @@
 """Recordings and labels to a fitted decoder, with its scores, pictures and controls."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from rtbrain.bundling import bundle_parts
@@ -8,13 +9,7 @@ from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import EncoderModel
 from rtbrain.errors import SettingsError
-from rtbrain.learn.figures import (
-    draw_confusion,
-    draw_electrodes,
-    draw_reliability,
-    draw_roc,
-    png,
-)
+from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.gather import (
     FROZEN,
@@ -49,7 +44,6 @@ from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
-from rtbrain.types import Doubles
 
 
 def fit(
@@ -265,8 +259,12 @@ def fit_decoder(
     if linear is not None:
         control, of = linear_recipe(recipe), {"control_of": recipe.mode}
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
-    pictures = _draw(gathered, scored, None if linear else weights)
-    return FittedDecoder(bundle, controls, pictures, tuple(notes))
+    labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
+    classes = labelled.targets if labelled.task == "classification" else None
+    null = None if scored.null is None or classes is None else scored.null.interval("auc")
+    of_contacts = None if linear else weights
+    draw = partial(draw_fit, outputs, classes, labelled.names, null, filtered, of_contacts)
+    return FittedDecoder(bundle, controls, draw, tuple(notes))
 
 
 def _bundle(
@@ -332,19 +330,3 @@ def _report(
             "are tested on: what this scores above the blocks of time is leakage",
         }
     return report
-
-
-def _draw(
-    gathered: LabelledFeatures, scored: DecoderScores, weights: Doubles | None
-) -> dict[str, bytes]:
-    """PNGs of the held-out decodes and, where they are given, of the contacts' weights."""
-    labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
-    figures = {}
-    if labelled.task == "classification":
-        null = None if scored.null is None else scored.null.interval("auc")
-        figures["confusion.png"] = draw_confusion(outputs, labelled.targets, labelled.names)
-        figures["roc.png"] = draw_roc(outputs, labelled.targets, labelled.names, null=null)
-        figures["reliability.png"] = draw_reliability(outputs, labelled.targets)
-    if weights is not None:
-        figures["electrodes.png"] = draw_electrodes(gathered.pipeline.signal.montage, weights)
-    return {name: png(figure) for name, figure in figures.items()}

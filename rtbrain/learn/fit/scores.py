@@ -11,7 +11,6 @@ import numpy as np
 from rtbrain.decoder import LinearReadout
 from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
-from rtbrain.learn.figures import contact_weights
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
     NullDistribution,
@@ -184,7 +183,7 @@ def tune_decoder(
         population = population_of(found.popt, embeddings, rows)
         return outputs_of(found.readout, population, np.arange(rows.size)), math.nan
 
-    main = score_folds(labelled, scored.folds, held_out)
+    main = score_folds(labelled, scored.folds, map(held_out, scored.folds))
     interval = block_bootstrap(main.outputs, labelled, block_s=gathered.embargo_s)
     validated = {**scored.validated, FROZEN: scored.validated[MAIN], MAIN: main}
     intervals = {**scored.intervals, FROZEN: scored.intervals[MAIN], MAIN: interval}
@@ -219,3 +218,19 @@ def channel_weights(gathered: LabelledFeatures, readout: LinearReadout, encoder:
     rows = select_rows(gathered, encoder).features
     scale = Standardiser.of(rows, gathered.labelled.rows).scale
     return contact_weights(readout, scale, gathered.pipeline.signal.montage.n_channels)
+
+
+def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> Doubles:
+    """How far each channel moves the outputs, float64 [n_channels].
+
+    The length of its weights, each times the deviation of its feature, after the mean over
+    classes, which changes nothing, is removed. A weight is not a pattern: a channel may have
+    one because it carries noise that another's is rid of (Haufe et al. 2014,
+    doi:10.1016/j.neuroimage.2013.10.067).
+    """
+    weight = readout.weight.astype(np.float64) * scale
+    if readout.task == "classification":
+        weight -= weight.mean(axis=0)
+    by_channel = weight.reshape(weight.shape[0], n_channels, -1)
+    lengths: Doubles = np.sqrt(np.square(by_channel).sum(axis=(0, 2)))
+    return lengths

@@ -9,14 +9,14 @@ References
 Varoquaux et al. 2017, Assessing and tuning brain decoders, doi:10.1016/j.neuroimage.2016.10.038.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.types import Ints, Mask
+from rtbrain.types import Doubles, Ints, Mask
 
 _MOST_BLOCKS_A_FOLD = 6
 _N_DRAWS = 1000
@@ -176,22 +176,24 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
     )
 
 
-def bootstrap_scores(
-    score: Callable[[Ints], Mapping[str, float]], labelled: Labelled, *, block_s: float
-) -> dict[str, tuple[float, float]]:
-    """Middle 95 % of what `score` gives for rows of windows, over draws of blocks of time."""
+def block_draws(labelled: Labelled, block_s: float) -> tuple[Ints, Ints]:
+    """Block of time of each window, and how often each of 1000 draws holds each block.
+
+    Blocks are drawn with replacement: int64 [n_labelled] and [1000, n_blocks].
+    """
     block = time_blocks(labelled, block_s)
-    order = np.argsort(block, kind="stable")
-    blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
-    rng = np.random.default_rng(0)
-    drawn = []
-    for _ in range(_N_DRAWS):
-        picks = rng.integers(0, len(blocks), len(blocks))
-        drawn.append(score(np.concatenate([blocks[pick] for pick in picks])))
+    n_blocks = int(block.max()) + 1
+    picks = np.random.default_rng(0).integers(0, n_blocks, (_N_DRAWS, n_blocks))
+    of_draws = picks + n_blocks * np.arange(_N_DRAWS)[:, np.newaxis]
+    counts = np.bincount(of_draws.ravel(), minlength=_N_DRAWS * n_blocks)
+    return block, counts.reshape(_N_DRAWS, n_blocks)
+
+
+def middle_of(drawn: Mapping[str, Doubles]) -> dict[str, tuple[float, float]]:
+    """Middle 95 % of each score over draws; NaN are left out."""
     intervals = {}
-    for name in drawn[0]:
-        values = np.array([scores[name] for scores in drawn])
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, (2.5, 97.5)) if values.size else (np.nan, np.nan)
+    for name, values in drawn.items():
+        finite = values[np.isfinite(values)]
+        low, high = np.percentile(finite, (2.5, 97.5)) if finite.size else (np.nan, np.nan)
         intervals[name] = (float(low), float(high))
     return intervals

@@ -13,11 +13,10 @@ from rtbrain.learn.fit.readout import (
     Standardiser,
     apply_temperature,
     fit_readout,
-    fit_softmax,
     fit_temperature,
     inner_folds,
-    row_coordinates,
 )
+from rtbrain.learn.fit.solvers import fit_softmax, row_coordinates
 from rtbrain.learn.metrics import reliability
 from rtbrain.types import Floats
 

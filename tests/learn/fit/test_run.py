@@ -82,7 +82,7 @@ def test_a_loaded_decoder_decodes_and_scores_as_the_one_that_was_saved(
     np.testing.assert_allclose(before.latency_s, before.t_stop_s - before.times_s)
     assert before.coverage[before.valid].min() > 0.9
     copied = rtbrain.load(again.save(tmp_path / "copy"))
-    assert sorted(copied.pictures) == sorted(decoder.pictures) != []
+    assert sorted(copied.draw()) == sorted(decoder.draw()) != []
     with pytest.raises(SettingsError, match="already exists"):
         decoder.save(tmp_path / "copy")
     with pytest.raises(BundleError, match=r"manifest\.json"):
