@@ -63,6 +63,7 @@ class MarkerSource:
         self._labels = marker_labels(self._inlet, found)
         self.clock = MarkerClock(signal, lsl_clock())
         self._heart, self._came_s = Heartbeat(), -math.inf
+        self._heart.look(self._inlet)  # its clock was measured as it was opened
         self._lock = threading.Lock()
 
     def pull(self, timeout_s: float) -> list[tuple[float, str]]:
