@@ -16,7 +16,7 @@ from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_ma
 from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.signal import Chain, MainsCheck, Pick
+from rtbrain.signal import Chain, MainsCheck, Pick, build_signal
 from rtbrain.spectrogram import (
     Bands,
     FrameStatistics,
@@ -70,6 +70,13 @@ def build_decoder(
             f"{features.n_features}: fit it again"
         )
     return features, Readout(weights, smoothing=smoothing)
+
+
+def load_libraries(bundle: Bundle) -> None:
+    """Load the libraries that `build_decoder` uses for a bundle, which takes seconds."""
+    build_signal(bundle.recipe.signal, bundle.montage)
+    if bundle.recipe.mode != "linear":
+        model_of_bundle(bundle)
 
 
 def encoder_of_recipe(recipe: Recipe) -> "encoders.EncoderModel | None":

@@ -4,6 +4,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain.buffer import Windows
 from rtbrain.build import build_live, require_matching_runtime
-from rtbrain.bundling import build_decoder
+from rtbrain.bundling import build_decoder, load_libraries
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
@@ -102,8 +103,10 @@ class LiveSession:
         name = settings.outlet.name
         try:
             require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
-            require_free_name(decode_name(name))
-            with ExitStack() as stack:
+            with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+                # While the network is searched; what fails is raised when the decoder is built.
+                pool.submit(load_libraries, bundle)
+                require_free_name(decode_name(name))
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}

@@ -131,13 +131,14 @@ def _fit_values(
     if inside.folds:
         space, truth = _rotated(scaler(features, rows[inside.rows])), targets[inside.rows]
         n_per_kept = rows.size / inside.rows.size
-        scores = np.zeros(len(_SHARES))
-        for train, test in inside.folds:
+        scores = np.empty((len(_SHARES), len(inside.folds)))
+        for number, (train, test) in enumerate(inside.folds):
             path = RidgePath.of(space[train], truth[train])
             for row, one in enumerate(_SHARES):
                 found = path.predict(space[test], one * path.scale / n_per_kept)
-                scores[row] += r_squared(found, truth[test]).mean() / len(inside.folds)
-        share, score = float(_SHARES[scores.argmax()]), float(scores.max())
+                scores[row, number] = r_squared(found, truth[test]).mean()
+        row = _strongest_as_good(scores)
+        share, score = float(_SHARES[row]), float(scores[row].mean())
     weight, bias, penalty = fit_ridge(scaler(features, rows), targets, share)
     readout = _folded(weight, bias, scaler, task="regression")
     return FittedReadout(readout, 1 / penalty, score, scaler.mean.astype(np.float32))
