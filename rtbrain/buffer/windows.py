@@ -194,7 +194,8 @@ class Windows:
     ``first_sample`` before `first` and thus maybe negative, a quality that is not valid and says
     how far they are filled. Where only the newest `used_samples` of a window are read, that many
     are enough after a gap; windows then end at ``first + used_samples + k * hop``. Before the
-    first full window a whole one is waited for: it settles the filters and the normaliser.
+    first valid window a whole one is waited for, and at least `settling_samples`, rounded up to
+    the grid: they settle the filters, and tell which channels are bad.
 
     A channel is good where what the window holds of it is finite. A window whose share of good
     channels is 0 or below `coverage_floor` is not valid.
@@ -215,6 +216,7 @@ class Windows:
         length_samples: int,
         hop_samples: int,
         used_samples: int | None = None,
+        settling_samples: int = 0,
         coverage_floor: float = 0.0,
     ) -> None:
         if length_samples < 1 or hop_samples < 1:
@@ -233,6 +235,8 @@ class Windows:
                 f"windows: coverage_floor is a share of the channels, expected 0 to 1, got "
                 f"{coverage_floor}"
             )
+        n_hops = max(0, -(-(settling_samples - length_samples) // hop_samples))
+        self._settling = length_samples + n_hops * hop_samples
         self._montage = montage
         self._coverage_floor = coverage_floor
         self._length = length_samples
@@ -241,7 +245,7 @@ class Windows:
         self._ring = Ring(montage.n_channels, length_samples + hop_samples)
         self._pending: Generator[Window, None, None] = no_windows()
         self._lost = 0
-        self._settled = False  # whether a full window was cut
+        self._settled = False  # whether that many samples came without a gap
         self._restart()
 
     @property
@@ -261,7 +265,7 @@ class Windows:
         self._started = False  # whether a sample came since the start, a gap or a reset
         self._first = 0  # its number
         self._count = 0  # samples since `first`
-        self._needed = self._used if self._settled else self._length
+        self._needed = self._used if self._settled else self._settling
         # Number since `first` of each channel's last non-finite sample. With -1, before `first`,
         # no channel is good until enough samples have come.
         self._last_bad = np.full(self._montage.n_channels, -1, np.int64)
@@ -308,9 +312,9 @@ class Windows:
         reason = coverage_flaw(good, self._coverage_floor)
         if self._count < self._needed:
             rate_hz = self._montage.sfreq_hz
-            what = "filling" if self._needed == self._length else "warming"
+            what = "warming" if self._needed < self._length else "filling"
             reason = f"{what}: {self._count / rate_hz:.3g} of {self._needed / rate_hz:.3g} s"
-        self._settled |= start >= 0
+        self._settled |= self._count >= self._needed
         quality = Quality(good, self._lost, valid=not reason, reason=reason)
         return Window(self._ring.last(self._length), t_stop, self._first + start, quality)
 

@@ -1,11 +1,15 @@
 """The stages from Spectrogram to Embedding."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from rtbrain.encoder.models.model import EncoderModel
+from rtbrain.encoder.models.streaming import StreamingBERT
 from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
 from rtbrain.encoder.runtimes.window_runtime import Runtime
-from rtbrain.errors import CompiledModelError
+from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Embedding, Floats, Ints, Mask, Spectrogram
 
 
@@ -119,6 +123,28 @@ class StreamingEncoderStage:
             self._known |= good
 
 
+class InterleavedStages:
+    """Streaming stages that take turns, so that a decode may come more often than a patch.
+
+    Each reads the patches of its own phase: with patches of 5 frames and a hop of 1, every fifth
+    window. A window costs what one of the stages costs, whatever their number.
+    """
+
+    def __init__(self, stages: Sequence[StreamingEncoderStage], *, hop_samples: int) -> None:
+        self._stages = tuple(stages)
+        self._hop_samples = hop_samples
+
+    def __call__(self, item: Spectrogram) -> Embedding:
+        """Embedding of all frames since each channel restarted, in patches that end here."""
+        turn = item.first_sample // self._hop_samples % len(self._stages)
+        return self._stages[turn](item)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        for stage in self._stages:
+            stage.reset()
+
+
 def _n_newest(finite: Mask) -> Ints:
     """How many frames of each channel are finite, from the newest back to the first NaN."""
     broken = np.pad(~finite[:, ::-1], ((0, 0), (0, 1)), constant_values=True)
@@ -134,8 +160,23 @@ def streaming_stage(
     hop_samples: int,
     neural_delay_s: float,
     threads: int = 1,
-) -> StreamingEncoderStage:
-    """Stage of a streaming encoder, warm."""
-    path = compile_streaming(model, shape, hop_frames=hop_frames)
-    runtime = StreamingRuntime(path, positions, threads=threads)
-    return StreamingEncoderStage(runtime, hop_samples=hop_samples, neural_delay_s=neural_delay_s)
+) -> StreamingEncoderStage | InterleavedStages:
+    """Stage of a streaming encoder, warm; for a hop that is no whole patch, several in turn."""
+    streaming = model.channel_encoder
+    patch = streaming.patch_frames if isinstance(streaming, StreamingBERT) else 1
+    n_stages = patch // math.gcd(patch, hop_frames)
+    if n_stages > 1 and n_stages * hop_frames > shape[1]:
+        raise SettingsError(
+            f"window.hop_s is {hop_frames} frames, which ends with a patch of {patch} frames only "
+            f"every {n_stages * hop_frames} frames, and the window has {shape[1]}: use a hop of 1 "
+            "frame or of whole patches"
+        )
+    path = compile_streaming(model, shape, hop_frames=n_stages * hop_frames)
+    first = StreamingRuntime(path, positions, threads=threads)
+    stages = [
+        StreamingEncoderStage(
+            runtime, hop_samples=n_stages * hop_samples, neural_delay_s=neural_delay_s
+        )
+        for runtime in (first, *(first.another() for _ in range(n_stages - 1)))
+    ]
+    return InterleavedStages(stages, hop_samples=hop_samples) if n_stages > 1 else stages[0]

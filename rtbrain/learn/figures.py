@@ -1,7 +1,7 @@
 """Pictures beside reports: made without a display, written whole, the same bytes each time."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,25 @@ def draw_reliability(outputs: Floats, targets: Ints) -> Figure:
     return figure
 
 
+def draw_lags(found: Mapping[str, Any], interval: tuple[float, float]) -> Figure:
+    """Score against the moment that the label is taken from, from now back."""
+    figure, axes = new_axes(5.2, 3.6)
+    back_ms = -1000 * np.array(found["lags_s"])
+    axes.plot(back_ms, found["scores"], "o-", color=_COLOUR, markersize=4, label="held-out windows")
+    axes.plot([0], [found["now"]], "D", color=COLOURS[1], label=f"now, held: {found['now']:.2f}")
+    described_ms = -1000 * found["described_s"]
+    axes.plot(
+        [described_ms] * 2, interval, "_-", color=GREY, label="the moment described, with its 95 %"
+    )
+    axes.set(
+        xlabel="moment of the label before the newest sample, ms",
+        ylabel="AUC" if found["score"] == "auc" else "R²",
+        title="What a decode tells of which moment",
+    )
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def draw_electrodes(montage: Montage, weights: Doubles) -> Figure:
     """A bar per contact, grouped by shaft, in the order of their numbers."""
     shafts: dict[str, list[tuple[int, int]]] = {}
@@ -157,13 +176,20 @@ def draw_fit(
     null: tuple[float, float] | None,
     montage: Montage,
     weights: Doubles | None,
+    lags: Mapping[str, Any],
+    interval: tuple[float, float],
 ) -> dict[str, bytes]:
-    """PNGs of held-out decodes of classes, and of the contacts' weights, where there are any."""
+    """PNGs of held-out decodes of classes, of scores by lag, and of the contacts' weights.
+
+    Each where there is any.
+    """
     figures = {}
     if classes is not None:
         figures["confusion.png"] = draw_confusion(outputs, classes, names)
         figures["roc.png"] = draw_roc(outputs, classes, names, null=null)
         figures["reliability.png"] = draw_reliability(outputs, classes)
+    if lags:
+        figures["lag.png"] = draw_lags(lags, interval)
     if weights is not None:
         figures["electrodes.png"] = draw_electrodes(montage, weights)
     return {name: png(figure) for name, figure in figures.items()}

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
 
+import rtbrain as rtbrain_api
 from rtbrain.config import Recipe, load_settings
+from rtbrain.errors import RtbrainError
 from rtbrain.learn.fit.quick_fit import quick_fit
+from rtbrain.recording.open import read_recording
 from rtbrain.synthetic.patient import Patient
 from tests.apps.program import refused, rtbrain
 
@@ -96,8 +100,10 @@ def test_what_a_fit_that_was_cut_off_left_is_no_control(bundle: Path, tmp_path: 
 
 
 def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:
-    line = refused("evaluate", bundle, "synthetic:3,duration_s=2,n_channels=12", "--sfreq", "2048")
-    assert "is valid" in line
+    alive = read_recording(HELD_OUT[0], sfreq_hz=2048)
+    dead = replace(alive, reader=lambda start, stop: np.zeros((12, stop - start), np.float32))
+    with pytest.raises(RtbrainError, match="is valid"):
+        rtbrain_api.evaluate(bundle, dead)
     assert "threshold" in refused("evaluate", bundle, *HELD_OUT, "--threshold", "7")
 
 

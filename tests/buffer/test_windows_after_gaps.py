@@ -57,3 +57,20 @@ def test_a_bad_sample_soon_after_a_gap_mars_its_channel_until_it_has_left_the_wi
 def test_more_than_a_window_cannot_be_used(used):
     with pytest.raises(SettingsError, match="1 to all 100 samples"):
         Windows(MONTAGE, length_samples=100, hop_samples=10, used_samples=used)
+
+
+@pytest.mark.parametrize(("settling", "first"), [(0, 100), (100, 100), (101, 110), (175, 180)])
+def test_the_first_window_waits_for_what_settles_and_those_after_a_gap_do_not(settling, first):
+    windows = Windows(
+        MONTAGE, length_samples=100, hop_samples=10, used_samples=20, settling_samples=settling
+    )
+    stamps = np.arange(600) / SFREQ_HZ
+    data = np.ones((MONTAGE.n_channels, 300), np.float32)
+    chunks = [Chunk(data, stamps[:300]), Chunk(data, stamps[300:], first_sample=350, gap=50)]
+    ends = [
+        window.first_sample + 100
+        for chunk in chunks
+        for window in windows(chunk)
+        if window.quality.valid
+    ]
+    assert ends == [*range(first, 301, 10), *range(350 + 20, 651, 10)]

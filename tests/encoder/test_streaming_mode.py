@@ -228,7 +228,9 @@ def test_recipes_that_cannot_be_are_refused_in_one_line(message: str) -> None:
 
 def test_hops_and_pools_that_are_no_whole_patches_are_refused_in_one_line() -> None:
     seven = recipe_of(window={"length_s": 1.0, "hop_s": 350 / SFREQ_HZ})
-    with pytest.raises(SettingsError, match=r"7 frames, no multiple of .* 5 frames: the nearest"):
+    with pytest.raises(
+        SettingsError, match=r"7 frames, .* a patch of 5 frames only every 35 frames, and"
+    ):
         build_feature_pipeline(seven, MONTAGE, model=MODEL)
     with pytest.raises(SettingsError, match="whole patches of 5 frames, got 7"):
         encoder_of_recipe(recipe_of(encoder=ENCODER | {"n_pooled": 7}))

@@ -14,7 +14,6 @@ from rtbrain.encoder import (
     EncoderModel,
     PopTSizes,
     StreamingBERTSizes,
-    StreamingEncoderStage,
     StreamingModel,
     compile_torchscript,
     on_threads,
@@ -23,7 +22,8 @@ from rtbrain.encoder import (
 )
 from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
 from rtbrain.errors import CompiledModelError, SettingsError
-from rtbrain.types import Floats, Mask, Quality, Spectrogram
+from rtbrain.stage import Stage
+from rtbrain.types import Embedding, Floats, Mask, Quality, Spectrogram
 
 torch.set_num_threads(1)
 
@@ -44,7 +44,9 @@ def model(*, popt: bool = True, n_pooled: int = 6) -> EncoderModel:
 MODEL = model()
 
 
-def stage_of(given: EncoderModel = MODEL, hop_frames: int = HOP_FRAMES) -> StreamingEncoderStage:
+def stage_of(
+    given: EncoderModel = MODEL, hop_frames: int = HOP_FRAMES
+) -> Stage[Spectrogram, Embedding]:
     return streaming_stage(
         given,
         (N_CHANNELS, N_FRAMES, N_FREQS),
@@ -124,6 +126,23 @@ def test_each_channel_gives_one_shot_over_its_frames_since_it_began_or_came_back
         np.testing.assert_allclose(got.channels, channels, atol=1e-5)
         np.testing.assert_allclose(got.population, population, atol=1e-5)
         assert not got.channels[~good].any()
+
+
+@pytest.mark.parametrize("hop_frames", [1, 2])
+def test_a_hop_that_is_no_whole_patch_gives_at_each_window_what_patches_that_end_there_give(
+    hop_frames: int,
+) -> None:
+    stage = stage_of(hop_frames=hop_frames)
+    for number in [*range(9), 11, 12, 16]:  # others are skipped
+        got = stage(window(number * hop_frames))
+        begun = number % PATCH * hop_frames  # the first window of its phase
+        stop = number * hop_frames + N_FRAMES
+        channels, population = one_shot([begun + N_FRAMES - WHOLE] * N_CHANNELS, stop)
+        np.testing.assert_allclose(got.channels, channels, atol=1e-5)
+        np.testing.assert_allclose(got.population, population, atol=1e-5)
+    stage.reset()
+    again = stage(window(0))
+    np.testing.assert_allclose(again.channels, stage_of()(window(0)).channels, atol=1e-5)
 
 
 def test_without_a_population_transformer_the_channels_come_in_a_row() -> None:

@@ -6,6 +6,7 @@ R patches that are pooled, L layers, H heads, D features, E features per head.
 
 import math
 import time
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,6 +157,13 @@ class StreamingRuntime:
         self.load_s = time.perf_counter() - start_s
         self._warm_up()
         self.warm_up_s = time.perf_counter() - start_s - self.load_s
+
+    def another(self) -> "StreamingRuntime":
+        """Runtime of the same compiled encoder with a state of its own, as warm as this one."""
+        other = copy(self)
+        # Not `new_state` again: what is constant in it, the frozen model gives out twice.
+        other._state = LiveState(*map(torch.zeros_like, self._state))
+        return other
 
     def advance(self, frames: Floats, known: Mask) -> None:
         """Add a hop of frames."""

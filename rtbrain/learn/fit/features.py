@@ -12,7 +12,7 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
-_FRAME_S = 0.25  # 512 samples at 2048 Hz
+STFT_FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
 _HIGHEST_HZ = 150.0
 
@@ -124,11 +124,11 @@ class LinearStft:
     """
 
     def __init__(self, montage: Montage, *, length_samples: int, n_newer_samples: int = 0) -> None:
-        self._frame = round(_FRAME_S * montage.sfreq_hz)
+        self._frame = round(STFT_FRAME_S * montage.sfreq_hz)
         if length_samples < self._frame:
             raise SettingsError(
                 f"linear control: a window of {length_samples / montage.sfreq_hz:g} s is shorter "
-                f"than its frames of {_FRAME_S:g} s: lengthen the window"
+                f"than its frames of {STFT_FRAME_S:g} s: lengthen the window"
             )
         self._length = length_samples
         self._newer = n_newer_samples

@@ -1,8 +1,11 @@
 """From recordings to labelled rows of features: a decoder's own, and those of its controls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rtbrain.build import build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
@@ -17,6 +20,7 @@ from rtbrain.config import (
 from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
+    STFT_FRAME_S,
     FeatureRows,
     LinearStft,
     RandomChannelSubset,
@@ -31,17 +35,25 @@ from rtbrain.learn.fit.inputs import (
 )
 from rtbrain.learn.fit.labels import Labelled, half_of, join_labels
 from rtbrain.learn.fit.selection import neighbours_note
+from rtbrain.live.play import VirtualSession
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
 from rtbrain.spectrogram import Bands
-from rtbrain.types import Montage, to_samples
+from rtbrain.types import Montage, Times, to_samples
 
 # The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
 _SETTLING_S = 1.0
-# What the plain control reads of a sliding window: on the public benchmark, all of 1 s.
+# Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
+# Of windows that come more often than the first, some are kept, about the second apart: neighbours
+# that overlap more add cost and no knowledge.
+_OFTEN_S, _APART_S = 0.1, 0.25
+# However short its window: what a brain does holds for seconds.
+_LEAST_EMBARGO_S = 5.0
+# How long before a window's end the label is taken, for the curve of scores over it.
+_LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
 FROZEN = "frozen PopT"
 
@@ -58,6 +70,7 @@ class LabelledFeatures:
     montage: Montage
     pipeline: FeaturePipeline
     threshold: float
+    lagged: Mapping[float, npt.NDArray[Any]]  # targets of all windows, by s before their end
 
 
 def fit_recipe(settings: FitSettings) -> Recipe:
@@ -95,7 +108,7 @@ def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
             f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
             "that training and test would share samples: lengthen it, or leave it out"
         )
-    return embargo or length_s + _SETTLING_S
+    return embargo or max(length_s, _LEAST_EMBARGO_S) + _SETTLING_S
 
 
 def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
@@ -138,7 +151,7 @@ def gather_recordings(
         on_note(alone)
     if isinstance(pipeline.spectrogram, Bands) and pipeline.spectrogram.note:
         on_note(pipeline.spectrogram.note)
-    parts, labelled = [], []
+    parts, labelled, lagged = [], [], []
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)
         pipeline.reset()
@@ -150,7 +163,7 @@ def gather_recordings(
             chunks_of(session, recording.n_samples, on_progress, what),
             cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
             encoders,
-            raw={STFT: _stft(recipe, pipeline.signal.montage)},
+            raw={STFT: _stft(recipe, pipeline)},
             every=_every(settings, recipe, recordings),
             keep_channels=MAIN if settings.tune == "popt" else None,
         )
@@ -161,6 +174,7 @@ def gather_recordings(
             label_windows(recording, session, labels, window, part.t_stop, delay_s, on_note)
         )
         parts.append(part)
+        lagged.append(_lagged(recording, session, labels, recipe, part.t_stop))
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
     of = [(recordings[int(number)], number) for number in whole.recordings]
@@ -169,9 +183,34 @@ def gather_recordings(
         "subjects": [one.subject or number for one, number in of],
     }
     half = half_of(session.target()[0])
+    joined = {lag_s: np.concatenate([one[lag_s] for one in lagged]) for lag_s in lagged[0]}
     return LabelledFeatures(
-        settings, gap_s, join_features(parts), whole, groups, montage, pipeline, half
+        settings, gap_s, join_features(parts), whole, groups, montage, pipeline, half, joined
     )
+
+
+def _lagged(
+    recording: Recording,
+    session: VirtualSession,
+    labels: LabelSettings,
+    recipe: Recipe,
+    t_stop: Times,
+) -> dict[float, npt.NDArray[Any]]:
+    """Targets of all sliding windows by how long before their end they are read; -1, NaN: none.
+
+    The first lag is negative, the middle of the time for which a decode holds: what is true now.
+    """
+    if recipe.window.hop_s is None:
+        return {}
+    targets = {}
+    for lag_s in (-recipe.window.hop_s / 2, *_LAGS_S):
+        found = label_windows(recording, session, labels, recipe.window, t_stop - lag_s, 0.0)
+        nothing = -1 if found.task == "classification" else np.nan
+        targets[lag_s] = np.full(
+            (t_stop.size, *found.targets.shape[1:]), nothing, found.targets.dtype
+        )
+        targets[lag_s][found.rows] = found.targets
+    return targets
 
 
 def _no_window_error(
@@ -191,23 +230,30 @@ def _no_window_error(
     )
 
 
-def _stft(recipe: Recipe, filtered: Montage) -> LinearStft:
-    """The plain control: the whole window at an event, else one second around the pooled frames."""
-    window, sfreq_hz = recipe.window, filtered.sfreq_hz
-    whole = to_samples(window.length_s, sfreq_hz, what="window.length_s")
+def _stft(recipe: Recipe, pipeline: FeaturePipeline) -> LinearStft:
+    """The plain control, of the moment that the decoder describes.
+
+    It reads the whole window at an event, else a second about that moment or what fits.
+    """
+    window, filtered = recipe.window, pipeline.signal.montage
     if window.hop_s is None:
+        whole = to_samples(window.length_s, filtered.sfreq_hz, what="window.length_s")
         return LinearStft(filtered, length_samples=whole)
-    length = to_samples(min(window.length_s, _STFT_S), sfreq_hz, what="STFT control")
-    newer = (whole - length) // 2 if recipe.encoder.pool == "centre" else 0
-    return LinearStft(filtered, length_samples=length, n_newer_samples=newer)
+    middle_s = max(pipeline.neural_delay_s, STFT_FRAME_S / 2)
+    length_s = min(window.length_s, _STFT_S, 2 * min(middle_s, window.length_s - middle_s))
+    newer = round((middle_s - length_s / 2) * filtered.sfreq_hz)
+    length = round(length_s * filtered.sfreq_hz)
+    return LinearStft(filtered, length_samples=length, n_newer_samples=max(0, newer))
 
 
 def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:
     """Keep one in this many sliding windows, for at most `max_windows`."""
     if recipe.window.hop_s is None:
         return 1
+    often = recipe.window.hop_s < _OFTEN_S
+    apart = round(_APART_S / recipe.window.hop_s) if often else 1
     seconds = sum(each.duration_s for each in recordings)
-    return -(-round(seconds / recipe.window.hop_s) // settings.max_windows)
+    return apart * -(-round(seconds / recipe.window.hop_s / apart) // settings.max_windows)
 
 
 def _encoders(

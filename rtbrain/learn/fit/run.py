@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+
 from rtbrain.bundling import bundle_parts
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
@@ -37,6 +39,7 @@ from rtbrain.learn.fit.scores import (
     channel_weights,
     named_scores,
     score_all,
+    score_lags,
     select_rows,
     tune_decoder,
 )
@@ -252,6 +255,7 @@ def fit_decoder(
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
     report = _report(gathered, labels, scored, encoder) | chosen | mains
     filtered = gathered.pipeline.signal.montage
+    report["lag"] = lags = score_lags(gathered, scored.validated[MAIN].outputs)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
@@ -263,7 +267,10 @@ def fit_decoder(
     classes = labelled.targets if labelled.task == "classification" else None
     null = None if scored.null is None or classes is None else scored.null.interval("auc")
     of_contacts = None if linear else weights
-    draw = partial(draw_fit, outputs, classes, labelled.names, null, filtered, of_contacts)
+    interval = scored.intervals[MAIN][lags["score"]] if lags else (np.nan, np.nan)
+    draw = partial(
+        draw_fit, outputs, classes, labelled.names, null, filtered, of_contacts, lags, interval
+    )
     return FittedDecoder(bundle, controls, draw, tuple(notes))
 
 

@@ -26,6 +26,7 @@ from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
 from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
+from rtbrain.learn.metrics import scores_of
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats, Ints
 
@@ -234,3 +235,25 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
     by_channel = weight.reshape(weight.shape[0], n_channels, -1)
     lengths: Doubles = np.sqrt(np.square(by_channel).sum(axis=(0, 2)))
     return lengths
+
+
+def score_lags(gathered: LabelledFeatures, outputs: Floats) -> dict[str, Any]:
+    """Held-out scores by how long before a window's end its label is read, as plain values.
+
+    ``now`` is the score of a decode that is held until the next, against what is true meanwhile.
+    Nothing is chosen by it. Empty for windows at events.
+    """
+    rows = gathered.labelled.rows
+    name = "auc" if gathered.labelled.task == "classification" else "r2"
+    scores = [scores_of(outputs, targets[rows])[name] for targets in gathered.lagged.values()]
+    if not scores or not np.isfinite(scores[1:]).any():
+        return {}
+    lags_s = list(gathered.lagged)
+    return {
+        "score": name,
+        "now": scores[0],
+        "described_s": gathered.pipeline.neural_delay_s,
+        "best_s": lags_s[1 + int(np.nanargmax(scores[1:]))],
+        "lags_s": lags_s[1:],
+        "scores": scores[1:],
+    }

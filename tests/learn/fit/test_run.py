@@ -147,7 +147,7 @@ def test_decodes_become_a_data_frame_where_pandas_is_there(
         ({"classes": ["rest", "speech"], "window": (0, 1)}, SettingsError, "window is for events"),
         ({"classes": ["rest", "speech"], "nonsense": 1}, SettingsError, "unknown key nonsense"),
         ({"classes": ["rest", "speech"], "n_folds": 1}, SettingsError, "splits.n_folds"),
-        ({"classes": ["rest", "speech"], "embargo_s": 1}, SettingsError, "share samples"),
+        ({"classes": ["rest", "speech"], "embargo_s": 0.2}, SettingsError, "share samples"),
         ({"classes": ["rest", "speech"], "recipe": "linaer"}, SettingsError, "did you mean linear"),
         ({"classes": ["rest", "speech"], "channels": ["ZZ9"]}, SettingsError, "ZZ9"),
         ({"channel": "GRIP"}, MontageError, "GRIP"),
