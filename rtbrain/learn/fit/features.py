@@ -12,6 +12,11 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
+# However short its window: what a brain does holds for seconds.
+LEAST_EMBARGO_S = 5.0
+# Of windows that come more often than the first, some are kept, about the second apart: neighbours
+# that overlap more add cost and no knowledge.
+_OFTEN_S, _APART_S = 0.1, 0.25
 STFT_FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
 _HIGHEST_HZ = 150.0
@@ -83,6 +88,11 @@ def gather(
         np.array(t_neural),
         n_invalid,
     )
+
+
+def windows_apart(hop_s: float) -> int:
+    """Of how many sliding windows one is kept to be fitted on."""
+    return round(_APART_S / hop_s) if hop_s < _OFTEN_S else 1
 
 
 def join_features(parts: list[FeatureRows]) -> FeatureRows:

@@ -20,12 +20,14 @@ from rtbrain.config import (
 from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
+    LEAST_EMBARGO_S,
     STFT_FRAME_S,
     FeatureRows,
     LinearStft,
     RandomChannelSubset,
     gather,
     join_features,
+    windows_apart,
 )
 from rtbrain.learn.fit.inputs import (
     chunks_of,
@@ -47,11 +49,6 @@ from rtbrain.types import Montage, Times, to_samples
 _SETTLING_S = 1.0
 # Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
-# Of windows that come more often than the first, some are kept, about the second apart: neighbours
-# that overlap more add cost and no knowledge.
-_OFTEN_S, _APART_S = 0.1, 0.25
-# However short its window: what a brain does holds for seconds.
-_LEAST_EMBARGO_S = 5.0
 # How long before a window's end the label is taken, for the curve of scores over it.
 _LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
@@ -108,7 +105,7 @@ def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
             f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
             "that training and test would share samples: lengthen it, or leave it out"
         )
-    return embargo or max(length_s, _LEAST_EMBARGO_S) + _SETTLING_S
+    return embargo or max(length_s, LEAST_EMBARGO_S) + _SETTLING_S
 
 
 def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
@@ -250,8 +247,7 @@ def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording
     """Keep one in this many sliding windows, for at most `max_windows`."""
     if recipe.window.hop_s is None:
         return 1
-    often = recipe.window.hop_s < _OFTEN_S
-    apart = round(_APART_S / recipe.window.hop_s) if often else 1
+    apart = windows_apart(recipe.window.hop_s)
     seconds = sum(each.duration_s for each in recordings)
     return apart * -(-round(seconds / recipe.window.hop_s / apart) // settings.max_windows)
 

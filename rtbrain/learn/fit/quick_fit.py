@@ -11,7 +11,7 @@ from rtbrain.bundling import bundle_parts, describe_encoder, encoder_of_recipe
 from rtbrain.config import Recipe
 from rtbrain.decoder import write_bundle
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.features import RandomChannelSubset, gather
+from rtbrain.learn.fit.features import LEAST_EMBARGO_S, RandomChannelSubset, gather, windows_apart
 from rtbrain.learn.fit.readout import FittedReadout, InnerFolds, fit_classes
 from rtbrain.learn.fit.splits import subsample
 from rtbrain.synthetic.patient import Patient
@@ -44,7 +44,8 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     encoders = {"whole": pipeline.encoder}
     if model is not None and model.popt is not None:
         encoders["fewer"] = RandomChannelSubset(pipeline.encoder)
-    found = gather(iter(lambda: source.pull(0.0), None), pipeline, encoders)
+    every = windows_apart(hop_s)
+    found = gather(iter(lambda: source.pull(0.0), None), pipeline, encoders, every=every)
     n_rows = len(encoders)  # of each window, in the order of time
     features = np.stack(list(found.rows.values()), axis=1).reshape(n_rows * found.t_stop.size, -1)
     at = np.rint(found.t_neural * patient.sfreq_hz).astype(np.int64)
@@ -52,7 +53,8 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         features,
         np.repeat(patient.state_at(at), n_rows),
         n_classes=len(patient.classes),
-        embargo_windows=round(recipe.window.length_s / hop_s) * n_rows,
+        embargo_windows=round(max(recipe.window.length_s, LEAST_EMBARGO_S) / (hop_s * every))
+        * n_rows,
     )
     encoder_name = describe_encoder(recipe)
     report = {
