@@ -57,9 +57,12 @@ class Sensor(NamedTuple):
 
 
 def require_bounded(path: Path) -> None:
-    """Refuse headers of EDF and FIF files on which MNE-Python would work without end."""
+    """Refuse headers of EDF, FIF and BCI2000 files on which MNE-Python would work without end."""
     suffix = path.suffix.lower()
-    if suffix not in {".edf", ".bdf", ".fif"}:
+    if suffix not in {".edf", ".bdf", ".fif", ".dat"}:
+        return
+    if suffix == ".dat":
+        _bci2000_length(path)
         return
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -285,6 +288,20 @@ def _chosen(path: Path, stream: str | None, counts: dict[str, int]) -> int | Non
     return counts[rate]
 
 
+def _bci2000_length(path: Path) -> int:
+    """Bytes of the header of a BCI2000 file, refused where it says none or more than there are."""
+    with path.open("rb") as file:
+        found = re.findall(rb"\bHeaderLen\s*=\s*(\S+)", file.readline(_MAX_LINE))
+    n_bytes = path.stat().st_size
+    if not (found and found[-1].isdigit() and 0 < int(found[-1]) <= n_bytes):
+        said = found[-1].decode("latin-1") if found else "none"
+        raise RecordingError(
+            f"{path}: expected HeaderLen, of up to {n_bytes} bytes, in its first line, got "
+            f"{plain_text(said)}: it is truncated or foreign"
+        )
+    return int(found[-1])
+
+
 def read_bci2000(path: Path, n_channels: int) -> tuple[tuple[str, ...], Doubles, Doubles]:
     """Labels, offsets, and microvolts per step of a BCI2000 file, which MNE-Python does not read.
 
@@ -295,9 +312,7 @@ def read_bci2000(path: Path, n_channels: int) -> tuple[tuple[str, ...], Doubles,
     https://www.bci2000.org/mediawiki/index.php/Technical_Reference:BCI2000_File_Format
     """
     with path.open("rb") as file:
-        found = re.search(rb"HeaderLen=\s*(\d+)", file.readline(_MAX_LINE))
-        file.seek(0)
-        text = file.read(min(int(found[1]) if found else 0, path.stat().st_size)).decode("latin-1")
+        text = file.read(_bci2000_length(path)).decode("latin-1")
 
     def listed(name: str) -> list[str]:
         line = re.search(rf"^\S+ \S+ {name}= *(\d+) ([^\r\n]*)", text, re.MULTILINE)

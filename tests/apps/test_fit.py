@@ -240,7 +240,7 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     over = bundle.report["scores"]["random init"]["pooled_over_seeds"]["auc"]
     assert over["lowest"] < over["highest"]
     assert sorted(path.name for path in (out / "figures").iterdir()) == [
-        "confusion.png", "reliability.png", "roc.png",
+        "confusion.png", "lag.png", "reliability.png", "roc.png",
     ]  # fmt: skip
     assert read_bundle(out / "controls" / "linear").manifest.mode == "linear"
     shown = rtbrain("inspect", out).stdout

@@ -125,7 +125,9 @@ def test_recipes_that_cannot_be_are_refused_in_one_line() -> None:
             "encoder": {"neurobert": "compact", "brainbert": "compact"}
         },
         "leave out neurobert": {"encoder": {"weights": "compact", "neurobert": "compact"}},
-        "leave out n_freqs": {"spectrogram": {"form": "patches", "frame_s": 0.1, "n_freqs": 3}},
+        "does not take n_freqs: leave it out": {
+            "spectrogram": {"form": "patches", "frame_s": 0.1, "n_freqs": 3}
+        },
         "published or superlet": {"mode": "published", "encoder": {"pool": "centre"}},
     }
     for message, change in wrong.items():

@@ -284,9 +284,15 @@ def test_bci2000_is_in_microvolts_with_its_labels_and_stimulus_codes(tmp_path, g
     np.testing.assert_allclose(got[:3], expected, rtol=1e-6, atol=1e-4)
     np.testing.assert_array_equal(got[3], codes[:, 0])
     assert [(event.onset_s, event.text) for event in recording.events] == [(0.5, "2")]
-    (tmp_path / "run.dat").write_bytes(text.replace("SourceChGain", "X").encode())
-    with pytest.raises(RecordingError, match="SourceChGain and SourceChOffset of 3 channels"):
-        read_recording(tmp_path / "run.dat")
+    without = text.replace("SourceChGain", "SourceChGone").encode()
+    for damaged, reason in (
+        (without + frames.tobytes(), "SourceChGain and SourceChOffset of 3 channels"),
+        (text.encode()[:-11], "HeaderLen, of up to"),
+        (text.replace("HeaderLen", "Header").encode(), "got none: it is truncated or foreign"),
+    ):
+        (tmp_path / "run.dat").write_bytes(damaged)
+        with pytest.raises(RecordingError, match=reason):
+            read_recording(tmp_path / "run.dat")
 
 
 def test_open_ephys_is_a_folder_with_pulses_as_events(tmp_path):
