@@ -1,10 +1,14 @@
 """Headers of rtbrain's LSL outlets: labels, units, positions, and no names, dates or paths."""
 
+import ctypes
 import os
 import re
 import socket
+import struct
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ _DRAIN_S = 0.05
 _HUNG_UP_S = 0.5
 _SETTLE_S = 0.01
 _POLL_S = 0.002
+_SO_ATTACH_FILTER = 26  # Linux
 # Where Linux and macOS list the open files; elsewhere only the wait helps.
 _OPEN_FILES = (Path("/proc/self/fd"), Path("/dev/fd"))
 
@@ -74,10 +79,8 @@ class SentStream:
         """
         if self.has_listeners:
             time.sleep(drain_s)
+        if self._outlet is not None:
             _hang_up(self._outlet)
-            end = time.monotonic() + _HUNG_UP_S
-            while self._outlet.have_consumers() and time.monotonic() < end:
-                time.sleep(_POLL_S)
             # A listener is signed off just before its samples are freed.
             time.sleep(_SETTLE_S)
         self._outlet = None
@@ -148,26 +151,45 @@ def _check_private(what: str, text: str) -> None:
 
 
 def _hang_up(outlet: Any) -> None:
-    """Shut the connections of the outlet's data ports."""
+    """Shut the outlet's connections, and wait until they are gone: to end under one is fatal.
+
+    Nobody is let in meanwhile, for a listener that lost an outlet connects again at once.
+    """
     header = outlet.get_info().as_xml()
     ports = {int(port) for port in re.findall(r"<v[46]data_port>(\d+)<", header)} - {0}
+    end, n_open = time.monotonic() + _HUNG_UP_S, 1
+    while (n_open or outlet.have_consumers()) and time.monotonic() < end:
+        n_open = 0
+        for one in _served(ports):
+            with suppress(OSError):  # the other end has gone
+                if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    _let_nobody_in(one)
+                else:
+                    n_open += 1
+                    one.shutdown(socket.SHUT_RDWR)
+            # The file is liblsl's: only it may close it.
+            one.detach()
+        time.sleep(_POLL_S)
+
+
+def _let_nobody_in(listening: socket.socket) -> None:
+    """Drop what reaches a listening socket, where the system can."""
+    if sys.platform == "linux":
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
+        program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def _served(ports: set[int]) -> Iterator[socket.socket]:
+    """Sockets of this process at these TCP ports, to be detached."""
     listing = next((path for path in _OPEN_FILES if path.is_dir()), None)
     for name in os.listdir(listing) if listing else ():
         try:
-            connection = socket.socket(fileno=int(name))
+            one = socket.socket(fileno=int(name))
         except OSError:
             continue  # no socket, or closed meanwhile
-        try:
-            if _serves(connection, ports):
-                connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            continue  # it listens, or the other end has gone
-        finally:
-            # The file is liblsl's: only it may close it.
-            connection.detach()
-
-
-def _serves(connection: socket.socket, ports: set[int]) -> bool:
-    if connection.type != socket.SOCK_STREAM or connection.family == socket.AF_UNIX:
-        return False
-    return connection.getsockname()[1] in ports and bool(connection.getpeername())
+        internet = one.family in (socket.AF_INET, socket.AF_INET6)
+        if internet and one.type == socket.SOCK_STREAM and one.getsockname()[1] in ports:
+            yield one
+        else:
+            one.detach()

@@ -1,4 +1,6 @@
 import json
+import re
+import socket
 import subprocess
 import sys
 import textwrap
@@ -142,6 +144,23 @@ def test_a_listener_that_stopped_reading_costs_bounded_memory_and_no_time(source
     finally:
         listener.kill()
         listener.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can keep listeners out")
+def test_an_outlet_that_ends_hangs_up_and_lets_nobody_in(source_id):
+    outlet = signal_outlet(source_id, 4)
+    handle = outlet._stream.outlet
+    inlet = pylsl.StreamInlet(pylsl.resolve_byprop("source_id", source_id, 1, 20)[0])
+    inlet.open_stream(20)
+    assert outlet.wait_for_listeners(DEADLINE_S)
+    port = int(re.search(r"<v4data_port>(\d+)<", handle.get_info().as_xml())[1])
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as early:
+        outlet.close()  # its handle is held here: it listens on
+        assert not early.recv(1)
+        assert not handle.have_consumers()
+        with pytest.raises(OSError, match="timed out"):
+            socket.create_connection(("127.0.0.1", port), 0.3)
+    inlet.close_stream()
 
 
 def _grown_mib(outlet, chunk, n_pushes):
