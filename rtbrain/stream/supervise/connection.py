@@ -222,10 +222,12 @@ class ConnectionWorker:
             if candidate is None:
                 self._stop.wait(_BETWEEN_S)
                 continue
+            begun_s = time.monotonic()
             link = self._connect(candidate, search)
             if link is not None and self._open(link, search):
                 return
-            self._stop.wait(pause_s)
+            # Where the network did not answer in time, the attempt was the pause.
+            self._stop.wait(max(_BETWEEN_S, begun_s + pause_s - time.monotonic()))
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     def _sole_candidate(self, lost: Candidate | None, search: object) -> Candidate | None:

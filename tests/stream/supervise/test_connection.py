@@ -1,6 +1,7 @@
 """Which stream a supervised source takes where several match, others come, or liblsl fails."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -127,6 +128,26 @@ def test_what_liblsl_cannot_do_after_a_loss_is_told_and_tried_again(bedside, eve
     bedside.until_state(StreamState.WARMING)
     assert bedside.events.count(event) == told + 2
     assert "could not create" in bedside.fields(event)["reason"]
+
+
+def test_an_attempt_that_took_long_is_followed_by_the_next_at_once(bedside, monkeypatch):
+    monkeypatch.setattr("rtbrain.stream.supervise.connection._FIRST_PAUSE_S", 0.6)
+    connect, ends, begins = bedside.world.connect, [], []
+
+    def slow(candidate):
+        begins.append(time.monotonic())
+        if len(begins) > 1:
+            return connect(candidate)
+        bedside.world.go.wait(0.7)  # as where the network drops what is sent
+        ends.append(time.monotonic())
+        raise StreamLostError("did not answer")
+
+    bedside.live()
+    bedside.lose()
+    bedside.world.connect = slow
+    bedside.world.put("b")
+    bedside.until_state(StreamState.WARMING)
+    assert begins[1] - ends[0] < 0.5
 
 
 def test_a_data_connection_that_liblsl_cannot_open_is_told_and_tried_again(bedside):
