@@ -106,7 +106,7 @@ class RawInlet:
         self.row: StreamSummary = stream_summary(found)
         self.events: queue.Queue[RawInletEvent] = queue.Queue(_MAX_EVENTS)
         self._regular = self.row.sfreq_hz > 0
-        # When samples came last; of an irregular stream, when its sender answered last.
+        # When samples came last; of an irregular stream, when they or an answer did.
         self.last_s = time.monotonic() if self._regular else math.inf
         self.waits_s: float | None = None
         self._reading = threading.Event()
@@ -164,10 +164,11 @@ class RawInlet:
             ):
                 self.waits_s = time.monotonic()
         due = look_at = time.monotonic()
+        came_s = -math.inf
         while True:
             samples, gone = pull(inlet)
             if samples is not None:
-                self.last_s = time.monotonic()
+                self.last_s = came_s = time.monotonic()
                 self._report(samples)
             if gone:
                 raise lost_stream_error(self.row.name, self.row.source_id)
@@ -178,7 +179,7 @@ class RawInlet:
             measured = heart.look(inlet)
             look_at = now if measured is None else now + _LOOK_EVERY_S
             if not self._regular:
-                self.last_s = max(self.last_s, heart.last_s)
+                self.last_s = max(came_s, heart.last_s)
             # A first measurement takes liblsl 1 s.
             if now >= due and measured is not None:
                 self._report(ClockOffset(pylsl.local_clock(), measured[0]))

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import math
 import time
 import uuid
 import weakref
@@ -124,6 +125,14 @@ def test_strings_come_whole_with_their_stamps():
         got, stamps = joined(until(lambda told: n_samples(told) == 200))
         assert [value.decode() for value in got[:, 0]] == texts
         np.testing.assert_array_equal(stamps, np.arange(1.0, 201.0))
+        sender.close()
+
+
+def test_a_sender_is_known_to_answer_before_its_first_marker():
+    name = uuid.uuid4().hex
+    sender = Sender(name, 1, 0.0, "string")
+    with tapping(name) as until:
+        until(lambda told: told and math.isfinite(told[0][0].last_s))
         sender.close()
 
 
