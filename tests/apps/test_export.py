@@ -223,6 +223,8 @@ def test_what_a_format_cannot_hold_is_one_line(tmp_path):
 def test_wrong_options_get_one_line(session, tmp_path):
     with pytest.raises(MontageError, match="no channel Z9"):
         export.command(str(session), export.Format.FIF, bad="A1, Z9")
+    with pytest.raises(MontageError, match="no channel A2"):
+        export.command(str(session), export.Format.FIF, bad="A2", kinds="ecog")
     with pytest.raises(SettingsError, match="no folder"):
         export.command(str(session), export.Format.FIF, tmp_path / "absent" / "x_raw.fif")
     with pytest.raises(RecordingError, match="no file"):

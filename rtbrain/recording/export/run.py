@@ -84,8 +84,8 @@ def export_recording(
     """
     if to not in FORMATS:
         raise SettingsError(f"--to must be one of {', '.join(FORMATS)}, got {to!r}")
-    recording.montage.rows(bad)
     recording = select(recording, kinds=kinds or None, space=space)
+    recording.montage.rows(bad)
     recording = replace(recording, bad=tuple({*bad, *recording.bad}))
     renamed: tuple[str, ...] = ()
     if ascii_labels:
