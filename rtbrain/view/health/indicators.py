@@ -129,7 +129,7 @@ class DecoderStatus:
         """Note an event."""
         if event.event == "summary":
             self._state = str(event.fields.get("state") or self._state)
-            self._mains = str(event.fields.get("mains") or self._mains)[:_MAX_TEXT_CHARS]
+            self._mains = str(event.fields.get("mains", self._mains))[:_MAX_TEXT_CHARS]
         elif event.event == "mains":
             self._mains = str(event.fields.get("reason", ""))[:_MAX_TEXT_CHARS]
         elif event.event == "stopped" and self._state == "failed":

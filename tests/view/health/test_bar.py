@@ -153,6 +153,9 @@ def test_hum_that_the_decoder_does_not_remove_is_a_warning_that_stays(events):
     assert "hum is at 50 Hz" in word.tip
     status.update(status_event("lost", reason="away"))
     assert status.indicator(feed("decode"), feed("status")).text == "decoder: lost"
+    # The next decoder of that name removes it.
+    status.update(status_event("summary", state="live", mains=""))
+    assert status.indicator(feed("decode"), feed("status")).text == "decoder: live"
 
 
 def test_a_decoder_that_failed_and_then_reported_its_totals_has_failed():
