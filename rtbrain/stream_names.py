@@ -178,9 +178,9 @@ def require_regions(texts: Sequence[str], n_channels: int) -> tuple[str, ...]:
     unknown = [quote(text) for text, name in zip(texts, found, strict=True) if name is None]
     if unknown:
         raise MontageError(
-            f"regions: {list_words(list(dict.fromkeys(unknown)), 16)} are no names of the DKT "
-            "atlas, such as ctx-lh-superiortemporal or Left-Hippocampus: rename them, or leave "
-            "them empty"
+            f"regions: {list_words(list(dict.fromkeys(unknown)), 16)} are not in the DKT atlas, "
+            "whose names are like ctx-lh-superiortemporal and Left-Hippocampus: rename them, or "
+            "leave them empty"
         )
     return tuple(name or "" for name in found)
 
@@ -192,7 +192,7 @@ def find_regions(
 
     None where no channel has one.
     """
-    found = {name: region_of(text) for name, text in stated.items() if name in set(names)}
+    found = {name: region_of(stated[name]) for name in names if name in stated}
     unknown = dict.fromkeys(plain_text(stated[name]) for name in found if found[name] is None)
     if unknown:
         notes.append(

@@ -64,7 +64,7 @@ def test_other_spellings_are_in_the_table_and_nothing_is_guessed(
 
 def test_unknown_regions_are_listed_in_one_line() -> None:
     texts = ("STG", "Left-Thalamus", "Wernicke\nx", "STG")
-    message = re.escape("regions: 'STG', 'Wernicke\\nx' are no names of the DKT atlas")
+    message = re.escape("regions: 'STG', 'Wernicke\\nx' are not in the DKT atlas")
     with pytest.raises(MontageError, match=message) as caught:
         Montage(tuple("abcd"), ("seeg",) * 4, 1000.0, regions=texts)
     assert "\n" not in str(caught.value)
