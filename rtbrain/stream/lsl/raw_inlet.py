@@ -40,7 +40,6 @@ _PULL_BYTES = 4 * 1024**2
 _PULL_SAMPLES = 8192
 _OFFSET_EVERY_S = 5.0
 _LOOK_EVERY_S = 1.0
-_RESOLVE_S = 0.7  # not a multiple of 0.5, where liblsl may begin a wave and wait 5 s for it
 # What waits for a recorder that does nothing; liblsl's own queue then holds what comes.
 _MAX_EVENTS = 4000
 
@@ -140,7 +139,7 @@ class RawInlet:
             self._report(RawInletRefused(reason))
             return
         if not self._reading.is_set():  # the address may be another by now
-            self._found = resolve_again(self._found, _RESOLVE_S) or self._found
+            self._found = resolve_again(self._found) or self._found
         try:
             with liblsl_errors(self._found, "open its data connection", ANSWER_S):
                 inlet = make_inlet(

@@ -24,6 +24,8 @@ _SETTLE_S = 1.0
 # A stream that was lost is still announced for as long as this.
 _PUT_OFF_S = _FORGET_S + _FLICKER_S
 _RETRY_S = 0.5
+# No multiple of 0.5, where liblsl may begin another wave of queries and wait 5 s for it.
+_AGAIN_S = 0.7
 _MAX_REFUSED = 256
 _MAX_MISSES = 1000
 _UID = re.compile(r"[0-9A-Za-z-]+")
@@ -217,7 +219,7 @@ def resolve_one(
     return matching[0]
 
 
-def resolve_again(found: Any, timeout_s: float) -> Any | None:
+def resolve_again(found: Any, timeout_s: float = _AGAIN_S) -> Any | None:
     """A stream that is known, where it is now; None where it does not answer in time.
 
     It is asked for by itself every 0.5 s, and the first answer counts: after a cut of the network

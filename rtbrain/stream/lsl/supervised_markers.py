@@ -19,7 +19,6 @@ from rtbrain.stream.lsl.resolve import (
 )
 
 _LOOK_EVERY_S = 0.25
-_RESOLVE_S = 0.7  # not a multiple of 0.5, where liblsl may begin a wave and wait 5 s for it
 _CLOSE_S = 1.0
 _MAX_SENDERS = 2  # received at once: one that fell silent, and its successor
 _SILENT_S = 5.0  # without an announcement, after which the sender may have a successor
@@ -130,7 +129,7 @@ class SupervisedMarkers:
         """Connect to a sender where it is now; its old connection may be first all the same."""
         uid = source.found.uid()
         try:
-            renewed = MarkerSource(resolve_again(source.found, _RESOLVE_S) or source.found)
+            renewed = MarkerSource(resolve_again(source.found) or source.found)
         except StreamError:
             return  # it is tried again
         with self._lock:
