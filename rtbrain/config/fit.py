@@ -79,7 +79,7 @@ class FitSettings(Settings):
     kinds: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Kinds to use, such as seeg; or what channels are: DC*=seeg makes contacts of DC1, DC2, ..."""
     space: str | None = Field(default=None, min_length=1)
-    """Names the axes of the positions, such as MNI mm, where the recording names none that suit."""
+    """Axes and unit of the positions, such as MNI mm, in place of what the recording says."""
     recipe: str | dict[str, Any] = "linear"
     """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
     mains_hz: Literal[50, 60, "auto"] = "auto"
