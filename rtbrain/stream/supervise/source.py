@@ -258,7 +258,7 @@ class SupervisedSource:
                 self._link, now_s = link, self._clock()
                 short = self.counter.clock.usable and now_s - self._last_at < _SHORT_S
                 same = self._silent is not None and self._silent.candidate.uid == link.candidate.uid
-                self._grace_until = now_s + _GRACE_S * (same and short)
+                self._grace_until = now_s + (_GRACE_S if same and short else 0.0)
                 self._last_at = now_s
                 self._amplitude.reset()
                 self._use(link, now_s)
