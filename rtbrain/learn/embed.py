@@ -126,7 +126,7 @@ def _require_finite(chunk: Chunk, source: ReplaySource) -> None:
     row, column = np.argwhere(~finite)[0]
     raise RecordingError(
         f"channel {source.montage.names[row]} is {chunk.data[row, column]} at "
-        f"{chunk.timestamps[column]:.3f} s: leave the channel out with --channels, or the time "
+        f"{chunk.timestamps[column]:.3f} s: leave the channel out with --exclude, or the time "
         "with --start and --stop"
     )
 
