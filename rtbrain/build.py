@@ -77,8 +77,12 @@ def build_feature_pipeline(
     used = None if whole_windows else recipe.n_used_frames
     n_samples = length
     if used is not None:
-        n_samples = round(recipe.spectrogram.longest_frame_s * sfreq_hz)
-        n_samples += (used - 1) * _frame_hop(recipe, sfreq_hz)
+        frame_hop = _frame_hop(recipe, sfreq_hz)
+        if model is not None:  # a streaming encoder, which reads so many at a time
+            cycle = encoders.patch_cycle(model, -(-hop_samples(recipe, sfreq_hz) // frame_hop))
+            n_frames = recipe.spectrogram.count_frames(recipe.window.length_s)
+            used = min(-(-used // cycle) * cycle, n_frames)
+        n_samples = round(recipe.spectrogram.longest_frame_s * sfreq_hz) + (used - 1) * frame_hop
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)

@@ -24,7 +24,7 @@ _NAMES = {
     "runtimes.streaming_runtime": "StreamingModel require_matching_mode",
     "runtimes.torchscript": "compile_population compile_torchscript",
     "runtimes.window_runtime": "TorchScriptRuntime on_threads",
-    "stage": "EncoderStage StreamingEncoderStage streaming_stage",
+    "stage": "EncoderStage StreamingEncoderStage patch_cycle streaming_stage",
     "trained": "SHIPPED SHIPPED_STREAMING load_trained open_model require_unseen trained_folders "
     "training_provenance weights_sha256",
 }

@@ -36,7 +36,7 @@ from rtbrain.encoder.runtimes.peak import measure_peak_flops
 from rtbrain.encoder.runtimes.streaming_runtime import StreamingModel, require_matching_mode
 from rtbrain.encoder.runtimes.torchscript import compile_population, compile_torchscript
 from rtbrain.encoder.runtimes.window_runtime import TorchScriptRuntime, on_threads
-from rtbrain.encoder.stage import EncoderStage, StreamingEncoderStage, streaming_stage
+from rtbrain.encoder.stage import EncoderStage, StreamingEncoderStage, patch_cycle, streaming_stage
 from rtbrain.encoder.trained import (
     SHIPPED,
     SHIPPED_STREAMING,
@@ -95,6 +95,7 @@ __all__ = [
     "measure_peak_flops",
     "on_threads",
     "open_model",
+    "patch_cycle",
     "random_control",
     "random_encoder",
     "require_matching_mode",

@@ -151,6 +151,13 @@ def _n_newest(finite: Mask) -> Ints:
     return np.asarray(broken.argmax(axis=1), np.int64)
 
 
+def patch_cycle(model: EncoderModel, hop_frames: int) -> int:
+    """Frames from one window to the next that ends a patch at the same phase."""
+    streaming = model.channel_encoder
+    patch = streaming.patch_frames if isinstance(streaming, StreamingBERT) else 1
+    return math.lcm(patch, hop_frames)
+
+
 def streaming_stage(
     model: EncoderModel,
     shape: tuple[int, int, int],
@@ -162,16 +169,15 @@ def streaming_stage(
     threads: int = 1,
 ) -> StreamingEncoderStage | InterleavedStages:
     """Stage of a streaming encoder, warm; for a hop that is no whole patch, several in turn."""
-    streaming = model.channel_encoder
-    patch = streaming.patch_frames if isinstance(streaming, StreamingBERT) else 1
-    n_stages = patch // math.gcd(patch, hop_frames)
-    if n_stages > 1 and n_stages * hop_frames > shape[1]:
+    cycle = patch_cycle(model, hop_frames)
+    n_stages = cycle // hop_frames
+    if n_stages > 1 and cycle > shape[1]:
         raise SettingsError(
-            f"window.hop_s is {hop_frames} frames, which ends with a patch of {patch} frames only "
-            f"every {n_stages * hop_frames} frames, and the window has {shape[1]}: use a hop of 1 "
-            "frame or of whole patches"
+            f"window.hop_s is {hop_frames} frames, which ends with a whole patch only every "
+            f"{cycle} frames, and the window has {shape[1]}: use a hop of 1 frame or of whole "
+            "patches"
         )
-    path = compile_streaming(model, shape, hop_frames=n_stages * hop_frames)
+    path = compile_streaming(model, shape, hop_frames=cycle)
     first = StreamingRuntime(path, positions, threads=threads)
     stages = [
         StreamingEncoderStage(

@@ -96,6 +96,16 @@ def test_embeddings_do_not_depend_on_chunks_with_gaps_and_channels_that_return(
     assert good[-1].all(), "and returns"
 
 
+def test_after_a_gap_no_decode_counts_before_its_channels_were_read_again() -> None:
+    recipe = recipe_of(window={"length_s": 1.0, "hop_s": 4 * 50 / SFREQ_HZ})
+    features = build_feature_pipeline(recipe, MONTAGE, model=MODEL)
+    after = [
+        one for one in embedded(features, with_gap([5000], 5000, 777)) if one.quality.lost_samples
+    ]
+    assert len(after) > 10
+    assert all(one.channels[one.quality.good].any(axis=1).all() for one in after)
+
+
 def test_continuous_windows_give_one_shot_over_all_frames_so_far() -> None:
     assert MODEL is not None
     ENCODING.reset()
@@ -229,7 +239,7 @@ def test_recipes_that_cannot_be_are_refused_in_one_line(message: str) -> None:
 def test_hops_and_pools_that_are_no_whole_patches_are_refused_in_one_line() -> None:
     seven = recipe_of(window={"length_s": 1.0, "hop_s": 350 / SFREQ_HZ})
     with pytest.raises(
-        SettingsError, match=r"7 frames, .* a patch of 5 frames only every 35 frames, and"
+        SettingsError, match=r"7 frames, .* a whole patch only every 35 frames, and"
     ):
         build_feature_pipeline(seven, MONTAGE, model=MODEL)
     with pytest.raises(SettingsError, match="whole patches of 5 frames, got 7"):
