@@ -104,15 +104,15 @@ class LiveSession:
         try:
             require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
             with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+                # Small products stall on more than one thread where the cores are busy; the
+                # encoder's runtime alone takes what the settings give it.
+                stack.enter_context(threadpool_limits(1))
                 # While the network is searched; what fails is raised when the decoder is built.
                 pool.submit(load_libraries, bundle)
                 require_free_name(decode_name(name))
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-                # Small products stall on more than one thread where the cores are busy; the
-                # encoder's runtime alone takes what the settings give it.
-                stack.enter_context(threadpool_limits(1))
                 recording = recorder_process(self._record, settings, about, self.emit)
                 self._poll_recorder = stack.enter_context(recording)
                 self._run_and_report(self._status)
