@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rtbrain import __version__
 from rtbrain import encoder as encoders
+from rtbrain.buffer import Windows
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
@@ -61,8 +62,8 @@ def build_decoder(
         stages.insert(1, MainsCheck(bundle.montage, recipe.mains_hz, on_event))
     features = replace(features, signal=Chain(montage, stages))
     smoothing = 0.0
-    if recipe.smoothing_s and recipe.window.hop_s is not None:
-        smoothing = float(np.exp(-recipe.window.hop_s / recipe.smoothing_s))
+    if recipe.smoothing_s and isinstance(features.windows, Windows):
+        smoothing = float(np.exp(-features.windows.hop_s / recipe.smoothing_s))
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
     if weights.weight.shape[1] != features.n_features:
         raise BundleError(
