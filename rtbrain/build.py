@@ -92,7 +92,7 @@ def build_feature_pipeline(
     if model is None:
         n_features = n_channels * spectrogram.grid.n_freqs
         encoder = FrameMean(
-            recipe.encoder.n_pooled,
+            pooled.stop - pooled.start,
             neural_delay_s=delay_s,
             fill=None if feature_mean is None else feature_mean.reshape(n_channels, -1),
             n_newer_frames=spectrogram.grid.n_frames - pooled.stop,
@@ -263,7 +263,9 @@ def _spectrogram(
 
 
 def _pooled(recipe: Recipe, n_frames: int) -> slice:
-    n_pooled = recipe.encoder.n_pooled
+    n_pooled, frames = recipe.encoder.n_pooled, recipe.spectrogram
+    if frames.form == "bands" and n_pooled == frames.count_frames(recipe.window.length_s):
+        n_pooled = n_frames  # all: the rounded hop leaves fewer or more
     if n_pooled > n_frames:
         raise SettingsError(
             f"encoder.n_pooled is {n_pooled} but the window has {n_frames} frames: lengthen it"

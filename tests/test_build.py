@@ -93,6 +93,21 @@ def test_bands_take_rates_at_which_their_hop_is_no_whole_number_of_samples() -> 
     assert len(features_of(pipeline, SIGNAL, [])) == (6000 - 1000) // 62 + 1
 
 
+@pytest.mark.parametrize("sfreq_hz", [250.0, 500.0, 1000.0])
+def test_all_frames_of_a_window_are_read_at_any_rate(sfreq_hz: float) -> None:
+    values = recipe_of().model_dump(mode="json", exclude_unset=True)
+    values["window"] = {"length_s": 5.0, "mode": "event"}
+    values["encoder"] = {"n_pooled": recipe_of().spectrogram.count_frames(5.0)}
+    recipe = parse_settings(values, Recipe, where="test")
+    pipeline = build_feature_pipeline(recipe, montage_of(6, sfreq_hz))
+    assert pipeline.neural_delay_s == pytest.approx(2.5 - 0.1, abs=0.1)
+    values["encoder"] = {"n_pooled": 200}
+    with pytest.raises(SettingsError, match="n_pooled is 200 but the window has"):
+        build_feature_pipeline(
+            parse_settings(values, Recipe, where="test"), montage_of(6, sfreq_hz)
+        )
+
+
 @pytest.mark.parametrize(("hop_s", "nearest"), [(0.02, "0.03125 s"), (0.05, "0.0625 s")])
 def test_a_hop_of_no_whole_number_of_frames_is_refused(hop_s: float, nearest: str) -> None:
     recipe = recipe_of().adapt(hop_s=hop_s)
