@@ -56,7 +56,7 @@ class SplitSettings(Settings):
     n_folds: int = Field(default=5, ge=2)
     """Number of folds, for blocks of time."""
     embargo_s: PositiveFloat | None = None
-    """Gap between training and test, s; by default the window plus the filters' settling time."""
+    """Gap between training and test, s; by default the window, at least 5 s, plus 1 s."""
     unsafe_random: bool = False
     """Split windows at random. Neighbours overlap, so scores are too high; the report warns."""
 

@@ -121,19 +121,17 @@ def draw_reliability(outputs: Floats, targets: Ints) -> Figure:
 
 
 def draw_lags(found: Mapping[str, Any], interval: tuple[float, float]) -> Figure:
-    """Score against the moment that the label is taken from, from now back."""
+    """Score against the moment that the label is taken from, back from now."""
     figure, axes = new_axes(5.2, 3.6)
     back_ms = -1000 * np.array(found["lags_s"])
     axes.plot(back_ms, found["scores"], "o-", color=_COLOUR, markersize=4, label="held-out windows")
-    axes.plot([0], [found["now"]], "D", color=COLOURS[1], label=f"now, held: {found['now']:.2f}")
-    described_ms = -1000 * found["described_s"]
-    axes.plot(
-        [described_ms] * 2, interval, "_-", color=GREY, label="the moment described, with its 95 %"
-    )
+    axes.plot([0], [found["now"]], "D", color=COLOURS[1], label=f"now: {found['now']:.2f}")
+    fitted_ms = -1000 * found["fitted_s"]
+    axes.plot([fitted_ms] * 2, interval, "_-", color=GREY, label="as fitted, 95 % interval")
     axes.set(
-        xlabel="moment of the label before the newest sample, ms",
+        xlabel="time of the label from the newest sample, ms",
         ylabel="AUC" if found["score"] == "auc" else "R²",
-        title="What a decode tells of which moment",
+        title="Score by the time of the label",
     )
     axes.legend(frameon=False, fontsize=9)
     return figure

@@ -31,7 +31,7 @@ class Bands:
     ``|rfft(hann * x)|``, periodic Hann, not scaled: of a sine of amplitude a on a bin of frames
     of N samples a N / 4, of white noise of deviation s Rayleigh with scale s sqrt(3 N / 16).
     Durations are rounded to samples; a band has the bins of its settings, whose frequencies move
-    with the rounding. Bins from half the rate on are left out, which `note` tells.
+    with the rounding. Bins from half the rate on are omitted; `note` says which remain.
 
     The magnitudes, or with `log` their logarithms, are z-scored as `RunningFrames` says, by the
     mean and deviation (`RunningZScore`) or with `robust` by the median and spread (`RobustZScore`),

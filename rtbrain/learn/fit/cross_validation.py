@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 _ROWS_AT_A_TIME = 1024
 _MOST = 1000  # windows that each run is fitted and scored on
 _N_SHIFTS = 200
-N_CORES = min(2, os.cpu_count() or 1)  # each holds a copy of the windows of a fold
+_N_THREADS = min(2, os.cpu_count() or 1)  # each holds a copy of the windows of a fold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +54,8 @@ def cross_validate(
         )
         return outputs_of(fitted.readout, features, labelled.rows[fold.test]), fitted.c
 
-    # A core a fold, not a product: see fit_readout.
-    with threadpool_limits(1), ThreadPoolExecutor(N_CORES) as pool:
+    # One core per fold rather than per product: see fit_readout.
+    with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
         return score_folds(labelled, folds, pool.map(held_out, folds), on_fold)
 
 
@@ -213,7 +213,7 @@ def null_distribution(
         c *= fold.train.size / train.size
         return test, _outputs_of_shifts(z, z_test, truth, outputs.shape[2], c)
 
-    with threadpool_limits(1), ThreadPoolExecutor(N_CORES) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
         for test, found in pool.map(refit, folds, validated.penalties):
             outputs[:, test] = found
     scores = []

@@ -12,10 +12,10 @@ from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
 
-# However short its window: what a brain does holds for seconds.
+# Between training and test, however short the window: states of the brain last for seconds.
 LEAST_EMBARGO_S = 5.0
-# Of windows that come more often than the first, some are kept, about the second apart: neighbours
-# that overlap more add cost and no knowledge.
+# Windows with a hop below the first are subsampled to about the second: neighbours that overlap
+# more cost time and add nothing.
 _OFTEN_S, _APART_S = 0.1, 0.25
 STFT_FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
@@ -91,7 +91,7 @@ def gather(
 
 
 def windows_apart(hop_s: float) -> int:
-    """Of how many sliding windows one is kept to be fitted on."""
+    """Number of sliding windows of which one is kept for a fit."""
     return round(_APART_S / hop_s) if hop_s < _OFTEN_S else 1
 
 

@@ -171,7 +171,7 @@ def gather_recordings(
             label_windows(recording, session, labels, window, part.t_stop, delay_s, on_note)
         )
         parts.append(part)
-        lagged.append(_lagged(recording, session, labels, recipe, part.t_stop))
+        lagged.append(_lagged(recording, session, labels, recipe, part.t_stop, labelled[-1]))
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
     of = [(recordings[int(number)], number) for number in whole.recordings]
@@ -192,20 +192,24 @@ def _lagged(
     labels: LabelSettings,
     recipe: Recipe,
     t_stop: Times,
+    labelled: Labelled,
 ) -> dict[float, npt.NDArray[Any]]:
     """Targets of all sliding windows by how long before their end they are read; -1, NaN: none.
 
     The first lag is negative, the middle of the time for which a decode holds: what is true now.
+    `labelled` are the windows as they are fitted.
     """
     if recipe.window.hop_s is None:
         return {}
     targets = {}
     for lag_s in (-recipe.window.hop_s / 2, *_LAGS_S):
-        found = label_windows(recording, session, labels, recipe.window, t_stop - lag_s, 0.0)
-        nothing = -1 if found.task == "classification" else np.nan
-        targets[lag_s] = np.full(
-            (t_stop.size, *found.targets.shape[1:]), nothing, found.targets.dtype
-        )
+        nothing = -1 if labelled.task == "classification" else np.nan
+        shape = t_stop.size, *labelled.targets.shape[1:]
+        targets[lag_s] = np.full(shape, nothing, labelled.targets.dtype)
+        try:
+            found = label_windows(recording, session, labels, recipe.window, t_stop - lag_s, 0.0)
+        except SettingsError:  # a class has no window at this lag
+            continue
         targets[lag_s][found.rows] = found.targets
     return targets
 

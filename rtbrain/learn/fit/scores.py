@@ -240,10 +240,11 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
 def score_lags(gathered: LabelledFeatures, outputs: Floats) -> dict[str, Any]:
     """Held-out scores by how long before a window's end its label is read, as plain values.
 
-    ``now`` is the score of a decode that is held until the next, against what is true meanwhile.
-    Nothing is chosen by it. Empty for windows at events.
+    ``fitted_s`` is that time in the fit; ``now`` is the score of a decode that is held until the
+    next, against what is true meanwhile. Nothing is chosen by these. Empty for windows at events.
     """
-    rows = gathered.labelled.rows
+    rows, labels = gathered.labelled.rows, gathered.settings.labels
+    of_channel = labels is not None and labels.channel is not None  # labelled by its newest value
     name = "auc" if gathered.labelled.task == "classification" else "r2"
     scores = [scores_of(outputs, targets[rows])[name] for targets in gathered.lagged.values()]
     if not scores or not np.isfinite(scores[1:]).any():
@@ -252,7 +253,7 @@ def score_lags(gathered: LabelledFeatures, outputs: Floats) -> dict[str, Any]:
     return {
         "score": name,
         "now": scores[0],
-        "described_s": gathered.pipeline.neural_delay_s,
+        "fitted_s": 0.0 if of_channel else gathered.pipeline.neural_delay_s,
         "best_s": lags_s[1 + int(np.nanargmax(scores[1:]))],
         "lags_s": lags_s[1:],
         "scores": scores[1:],

@@ -62,7 +62,7 @@ class RidgePath:
     products: Doubles  # float64 [R, K]: with the targets
     z_mean: Floats  # float32 [D]
     mean: Doubles  # float64 [K], of the targets
-    scale: float  # mean squared length of the windows, in which penalties are told
+    scale: float  # mean squared length of the windows, a unit for penalties
 
     @classmethod
     def of(cls, z: Floats, targets: npt.NDArray[Any]) -> "RidgePath":
@@ -118,8 +118,7 @@ def fit_softmax(
     *,
     n_classes: int,
     c: float,
-    start: Doubles | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float,
 ) -> Doubles:
     """Weights of a multinomial logistic regression with balanced classes.
 
@@ -147,10 +146,9 @@ def fit_softmax(
         value = -share @ scores[rows, targets] + penalty / 2 * np.vdot(weight, weight)
         return float(value), gradient.ravel()
 
-    first = np.zeros((n_classes, D + 1)) if start is None else start
     found = minimize(
         loss,
-        first.ravel(),
+        np.zeros(n_classes * (D + 1)),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MOST_ITERATIONS, "gtol": tolerance, "ftol": 1e-12},

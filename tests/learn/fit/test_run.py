@@ -51,6 +51,17 @@ def test_grip_force_is_decoded_from_a_raw_of_mne_as_by_the_first_version(shared:
     np.testing.assert_allclose(np.diff(decodes.t_stop_s), 0.1, atol=1e-6)
 
 
+def test_scores_by_the_time_of_the_label_pass_through_that_of_the_fit(
+    decoder: FittedDecoder,
+) -> None:
+    lag = decoder.report["lag"]
+    assert lag["lags_s"] == pytest.approx(np.arange(13) / 20)
+    near = int(np.abs(np.array(lag["lags_s"]) - lag["fitted_s"]).argmin())
+    assert 0.1 < lag["fitted_s"] < 0.3
+    assert lag["scores"][near] == pytest.approx(decoder.scores["decoder"]["auc"], abs=0.01)
+    assert np.isfinite(lag["now"])
+
+
 def test_positions_are_in_the_space_that_is_named(decoder: FittedDecoder) -> None:
     positions = rtbrain.read(PATIENT, sfreq_hz=2048).montage.positions
     assert decoder.bundle.montage.space == "RAS mm"
