@@ -25,8 +25,8 @@ from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
 
 _ROUND_HZ = (512, 1000, 1024, 2000, 2048)  # rates to propose where a duration does not fit
-# Within it the notches are down to a hundredth of a step, and a dead contact is known for one.
-_SETTLING_S = 1.0
+# In this time notches of 60 Hz and Q 30 fall to a hundredth of a step, and dead contacts are found.
+SETTLING_S = 1.0
 _DRAIN_HOPS = 0.5  # longest drain of a backlog before a window is decoded
 
 
@@ -207,7 +207,7 @@ def _windows(
         length_samples=length_samples,
         hop_samples=hop,
         used_samples=used_samples,
-        settling_samples=round(_SETTLING_S * sfreq_hz),
+        settling_samples=round(SETTLING_S * sfreq_hz),
         coverage_floor=recipe.coverage_floor,
     )
 

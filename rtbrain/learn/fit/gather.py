@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.build import build_feature_pipeline, cut_at_markers
+from rtbrain.build import SETTLING_S, build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
 from rtbrain.config import (
     RUNNING,
@@ -45,8 +45,6 @@ from rtbrain.recording.recording import Recording
 from rtbrain.spectrogram import Bands
 from rtbrain.types import Montage, Times, to_samples
 
-# The notches, at 60 Hz and Q 30, are down to a hundredth of a step in under a second.
-_SETTLING_S = 1.0
 # Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
 # How long before a window's end the label is taken, for the curve of scores over it.
@@ -105,7 +103,7 @@ def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
             f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
             "that training and test would share samples: lengthen it, or leave it out"
         )
-    return embargo or max(length_s, LEAST_EMBARGO_S) + _SETTLING_S
+    return embargo or max(length_s, LEAST_EMBARGO_S) + SETTLING_S
 
 
 def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
