@@ -137,8 +137,10 @@ def _fit_values(
             for row, one in enumerate(_SHARES):
                 found = path.predict(space[test], one * path.scale / n_per_kept)
                 scores[row, number] = r_squared(found, truth[test]).mean()
-        row = _strongest_as_good(scores)
-        share, score = float(_SHARES[row]), float(scores[row].mean())
+        scores = scores[:, np.isfinite(scores).all(axis=0)]  # not of values that never change
+        if scores.shape[1] > 1:
+            row = _strongest_as_good(scores)
+            share, score = float(_SHARES[row]), float(scores[row].mean())
     weight, bias, penalty = fit_ridge(scaler(features, rows), targets, share)
     readout = _folded(weight, bias, scaler, task="regression")
     return FittedReadout(readout, 1 / penalty, score, scaler.mean.astype(np.float32))

@@ -101,8 +101,8 @@ def _centred(z: Floats, targets: npt.NDArray[Any]) -> tuple[Floats, Floats, Doub
 
 
 def _scale(centred: Floats) -> float:
-    """Trace of the products between the windows over their number."""
-    return float(np.einsum("nd,nd->", centred, centred, dtype=np.float64)) / len(centred)
+    """Trace of the products between the windows over their number; 1 where all are alike."""
+    return float(np.einsum("nd,nd->", centred, centred, dtype=np.float64)) / len(centred) or 1.0
 
 
 def balanced_weights(targets: Ints, n_classes: int) -> Doubles:

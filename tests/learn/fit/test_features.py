@@ -9,7 +9,13 @@ import pytest
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings
 from rtbrain.encoder import FrameMean
-from rtbrain.learn.fit.features import FeatureRows, RandomChannelSubset, gather, join_features
+from rtbrain.learn.fit.features import (
+    FeatureRows,
+    RandomChannelSubset,
+    gather,
+    join_features,
+    windows_apart,
+)
 from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.live.play import VirtualSession
 from rtbrain.progress import no_progress
@@ -192,3 +198,10 @@ def test_a_random_subset_leaves_out_a_share_of_the_good_channels_and_a_reset_rep
     subset.reset()
     for first, again in zip(fewer, map(subset, items), strict=True):
         np.testing.assert_array_equal(first.quality.good, again.quality.good)
+
+
+@pytest.mark.parametrize(
+    ("hop_s", "every"), [(0.0244140625, 10), (1 / 32, 8), (0.0625, 4), (0.1, 1), (0.25, 1)]
+)
+def test_windows_of_a_fit_are_about_a_quarter_of_a_second_apart(hop_s: float, every: int) -> None:
+    assert windows_apart(hop_s) == every

@@ -202,3 +202,15 @@ def test_values_are_predicted_with_a_penalty_chosen_inside() -> None:
     assert abs(fitted.validation_score - r2_score(values[400:], told)) < 0.15
     assert fitted.readout.task == "regression"
     assert fitted.c <= 1.0
+
+
+def test_a_block_in_which_the_value_never_changes_does_not_choose_the_penalty() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(1, 3, (600, 30)).astype(np.float32)
+    values = (features[:, :3] @ [1.0, -2.0, 0.5]).astype(np.float32)
+    values[:110] = 0.0  # at rest
+    labelled = Labelled(np.arange(600), values[:, np.newaxis], ("force",), np.arange(600) * HOP_S)
+    fitted = fit_readout(features, labelled, train=np.arange(400), embargo_s=EMBARGO_S)
+    told = np.array([fitted.readout(row)[0] for row in features[400:]])
+    assert r2_score(values[400:], told) > 0.8
+    assert np.isfinite(fitted.validation_score)

@@ -38,6 +38,13 @@ def test_no_logistic_fit_gives_none() -> None:
     assert fit_softmaxes(windows(40, 5), nothing, n_classes=2, c=np.empty(0)).shape == (0, 2, 6)
 
 
+def test_windows_that_are_all_alike_give_the_mean_of_the_targets() -> None:
+    z, targets = np.ones((40, 5), np.float32), np.arange(40.0)[:, np.newaxis]
+    weight, bias, penalty = fit_ridge(z, targets, 0.1)
+    assert (weight.any(), bias.tolist(), penalty) == (False, [19.5], 0.1)
+    assert (RidgePath.of(z, targets).predict(z, 0.1) == 19.5).all()
+
+
 @pytest.mark.parametrize("n_features", [30, 300])
 def test_a_path_of_ridges_and_the_last_one_are_scikit_learns(n_features: int) -> None:
     z, rng = windows(120, n_features) + np.float32(0.5), np.random.default_rng(1)
