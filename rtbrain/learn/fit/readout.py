@@ -139,6 +139,8 @@ def _fit_values(
                 scores[row, number] = r_squared(found, truth[test]).mean()
         scores = scores[:, np.isfinite(scores).all(axis=0)]  # not of values that never change
         if scores.shape[1] > 1:
+            # On 8 synthetic patients r within folds is 0.011 above that of the best mean. Pooled it
+            # is no higher: the penalties of folds differ more, and so does their shrinkage.
             row = _strongest_as_good(scores)
             share, score = float(_SHARES[row]), float(scores[row].mean())
     weight, bias, penalty = fit_ridge(scaler(features, rows), targets, share)
