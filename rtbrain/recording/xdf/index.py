@@ -211,7 +211,7 @@ def choose_streams(
     """The regular numeric stream that is meant: several where its sender was started anew.
 
     `wanted` is a name, a source id, its number among those that could be played, a type, or when
-    it was created; by default the only one.
+    it was created; by default the only one that is no decodes.
     """
     empty = [stream for stream in streams if not stream.n_samples]
     if empty:
@@ -227,7 +227,8 @@ def choose_streams(
         raise RecordingError(
             f"{path} holds no regular numeric stream with samples, there is {there}"
         )
-    chosen = fit if wanted is None else _meant(fit, wanted)
+    signals = [stream for stream in fit if stream.text("type") != "Decode"]
+    chosen = (signals or fit) if wanted is None else _meant(fit, wanted)
     if not chosen:
         other = _meant(streams, wanted or "")
         if other and not other[0].sfreq_hz > 0:

@@ -88,6 +88,14 @@ def test_of_several_streams_one_must_be_named_and_all_are_listed(tmp_path):
         read_recording(path, stream="up")
 
 
+def test_a_signal_beside_its_decodes_need_not_be_named(tmp_path):
+    path, stamps = tmp_path / "session.xdf", 100 + np.arange(20) / 4
+    decodes = XdfStream("bed-decode", stamps, np.zeros((20, 3)), 4.0, content="Decode")
+    write_xdf(path, decodes, signal())
+    assert read_recording(path).montage.names == NAMES
+    assert read_recording(path, stream="bed-decode").n_samples == 20
+
+
 def test_streams_of_one_name_are_told_apart_by_source_id_number_or_type(tmp_path):
     path = tmp_path / "twins.xdf"
     write_xdf(
