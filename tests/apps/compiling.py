@@ -97,6 +97,7 @@ def decoded_live(bundle: Path, tmp_path: Path, n_valid: int) -> tuple[np.ndarray
     settings = tmp_path / "live.yaml"
     settings.write_text(
         f"stream: {{source_id: {name}}}\noutlet: {{name: {name}}}\nbacklog: all\nruntime: auto\n"
+        "max_latency_s: 60\n"  # of a busy machine
     )
     source = SignalOutlet(name, patient().montage, source_id=name, origin="synthetic")
     rows: list[list[float]] = []
