@@ -167,8 +167,6 @@ def _hang_up(outlet: Any) -> None:
                 else:
                     n_open += 1
                     one.shutdown(socket.SHUT_RDWR)
-            # The file is liblsl's: only it may close it.
-            one.detach()
         time.sleep(_POLL_S)
 
 
@@ -181,15 +179,19 @@ def _let_nobody_in(listening: socket.socket) -> None:
 
 
 def _served(ports: set[int]) -> Iterator[socket.socket]:
-    """Sockets of this process at these TCP ports, to be detached."""
+    """Sockets of this process at these TCP ports."""
     listing = next((path for path in _OPEN_FILES if path.is_dir()), None)
     for name in os.listdir(listing) if listing else ():
         try:
             one = socket.socket(fileno=int(name))
         except OSError:
             continue  # no socket, or closed meanwhile
-        internet = one.family in (socket.AF_INET, socket.AF_INET6)
-        if internet and one.type == socket.SOCK_STREAM and one.getsockname()[1] in ports:
-            yield one
-        else:
+        try:
+            internet = one.family in (socket.AF_INET, socket.AF_INET6)
+            if internet and one.type == socket.SOCK_STREAM and one.getsockname()[1] in ports:
+                yield one
+        except OSError:
+            continue  # closed meanwhile
+        finally:
+            # The file is liblsl's: only it may close it.
             one.detach()
