@@ -41,6 +41,7 @@ def build_feature_pipeline(
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
     whole_windows: bool = False,
+    neural_delay_s: float | None = None,
 ) -> FeaturePipeline:
     """All stages from chunks to embeddings, for a source of these channels and rate.
 
@@ -62,6 +63,9 @@ def build_feature_pipeline(
         Gives the marks that an operator made since the last call.
     whole_windows : bool
         After a gap too, wait for a whole window: for training, which may read all of it.
+    neural_delay_s : float, optional
+        From what a readout describes to its window's end; by default, from the middle of what the
+        pooled frames read.
 
     Raises
     ------
@@ -86,20 +90,20 @@ def build_feature_pipeline(
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = _pooled(recipe, spectrogram.grid.n_frames)
-    # Relative to the window's last sample, which t_stop stamps, hence one sample more.
-    delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
+    if (delay_s := neural_delay_s) is None:  # t_stop stamps the last sample, hence one more
+        delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
+        delay_s += (0 if model is None else model.delay_frames()) * recipe.spectrogram.frame_hop_s
     encoder: Stage[Spectrogram, Embedding]
     if model is None:
-        n_features = n_channels * spectrogram.grid.n_freqs
         encoder = FrameMean(
             pooled.stop - pooled.start,
             neural_delay_s=delay_s,
             fill=None if feature_mean is None else feature_mean.reshape(n_channels, -1),
             n_newer_frames=spectrogram.grid.n_frames - pooled.stop,
         )
+        n_features = n_channels * spectrogram.grid.n_freqs
     else:
         encoders.require_matching_mode(recipe.mode, model)
-        delay_s += model.delay_frames() * recipe.spectrogram.frame_hop_s
         n_features = model.n_population_features(n_channels)
         shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
         encoder = _encoder(recipe, model, signal.montage, shape, delay_s, runtime, on_event)
@@ -151,8 +155,7 @@ def _whole(duration_s: float, sfreq_hz: float, key: str) -> int:
     try:
         return to_samples(duration_s, sfreq_hz, what=key)
     except ValueError as error:
-        fitting = (hz for hz in _ROUND_HZ if hz >= sfreq_hz and (duration_s * hz) % 1 < 1e-3)
-        hz = next(fitting, None)
+        hz = next((hz for hz in _ROUND_HZ if hz >= sfreq_hz and (duration_s * hz) % 1 < 1e-3), None)
         past = "" if hz is None else f"; or add resample_hz: {hz} to the recipe's signal"
         raise SettingsError(f"{error}{past}") from error
 

@@ -26,7 +26,7 @@ from rtbrain.spectrogram import (
     RunningStft,
 )
 from rtbrain.stage import SignalStage
-from rtbrain.types import Floats, Mark, Montage
+from rtbrain.types import Doubles, Floats, Mark, Montage
 
 # Bundles hold the tensors of a channel encoder, whatever its kind, under this name.
 _CHANNEL_ENCODER = "brainbert"
@@ -56,21 +56,49 @@ def build_decoder(
         on_event=on_event,
         manual_marks=manual_marks,
         runtime=replace(runtime, bundle_id=bundle.id),
+        neural_delay_s=bundle.manifest.neural_delay_s,
     )
     stages: list[SignalStage] = [Pick(montage, names=bundle.montage.names), features.signal]
     if on_event is not None:
         stages.insert(1, MainsCheck(bundle.montage, recipe.mains_hz, on_event))
     features = replace(features, signal=Chain(montage, stages))
-    smoothing = 0.0
-    if recipe.smoothing_s and isinstance(features.windows, Windows):
-        smoothing = float(np.exp(-features.windows.hop_s / recipe.smoothing_s))
     weights = LinearReadout.from_tensors(bundle.tensors, bundle.manifest.task)
     if weights.weight.shape[1] != features.n_features:
         raise BundleError(
             f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
             f"{features.n_features}: fit it again"
         )
-    return features, Readout(weights, smoothing=smoothing)
+    return features, Readout(weights, smoothing=_smoothing(recipe, features))
+
+
+def _smoothing(recipe: Recipe, features: FeaturePipeline) -> float:
+    """Weight of the last output in each new one."""
+    if not recipe.smoothing_s or not isinstance(features.windows, Windows):
+        return 0.0
+    return float(np.exp(-features.windows.hop_s / recipe.smoothing_s))
+
+
+def decode_delay_s(
+    recipe: Recipe, features: FeaturePipeline, contributions: Doubles | None
+) -> float:
+    """From the moment that decodes describe to their window's end, s.
+
+    It is the centre of what they are made of. Frames of several lengths have several centres: each
+    counts by the `contributions` of its features, float64 [n_features]. Smoothing adds the mean age
+    of what it averages.
+    """
+    delay_s, stage = features.neural_delay_s, features.spectrogram
+    offsets = stage.grid.offsets_samples if isinstance(stage, Bands) else None
+    if offsets is not None and contributions is not None:
+        by_bin = contributions.reshape(-1, offsets.size).sum(axis=0)
+        later, of_bins = np.unique(offsets, return_inverse=True)
+        weights = np.maximum(np.bincount(of_bins, by_bin), 0)
+        if weights.any():
+            later_samples = float(weights @ later / weights.sum())
+            delay_s -= later_samples / features.signal.montage.sfreq_hz
+    if smoothing := _smoothing(recipe, features):
+        delay_s += cast(Windows, features.windows).hop_s * smoothing / (1 - smoothing)
+    return delay_s
 
 
 def load_libraries(bundle: Bundle) -> None:
@@ -134,10 +162,12 @@ def bundle_parts(
     montage: Montage,
     trained_on: str,
     feature_mean: Floats | None = None,
+    neural_delay_s: float | None = None,
 ) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
     """Manifest and arrays of a bundle for a decoder that was just fitted.
 
-    `montage` is that of the source, `feature_mean` float32 [n_features] that of the training.
+    `montage` is that of the source, `feature_mean` float32 [n_features] that of the training,
+    `neural_delay_s` as `decode_delay_s` gives it, or None for the middle of the frames.
     """
     trained = recipe.encoder.weights is not None
     # The bundle holds the weights, and no path.
@@ -165,6 +195,7 @@ def bundle_parts(
         labels=tuple(labels),
         sfreq_hz=montage.sfreq_hz,
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
+        neural_delay_s=neural_delay_s,
         encoder_state="none" if model is None else "pretrained" if trained else "untrained",
         trained_on=trained_on,
         trained_by=f"rtbrain {__version__}",

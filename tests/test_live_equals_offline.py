@@ -23,6 +23,7 @@ from tests.conftest import brain_like, montage_of
 from tests.stream.receiving import lsl_source
 
 SFREQ_HZ = 2048.0
+DELAY_S = 0.3  # what the readout describes, and no recipe's frames
 STREAMING = {
     "hidden_dim": 32,
     "layer_dim_feedforward": 64,
@@ -50,8 +51,9 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
         np.zeros(2, np.float32),
         "classification",
     )
+    classes = ("rest", "speech")
     manifest, tensors = bundle_parts(
-        recipe, model, features, readout, ("rest", "speech"), montage, "nothing"
+        recipe, model, features, readout, classes, montage, "nothing", neural_delay_s=DELAY_S
     )
     tensors = {name: array for name, array in tensors.items() if "normaliser" not in name}
     write_bundle(folder, manifest, montage, tensors, {})
@@ -78,6 +80,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     played = replay_of(path, montage)
     windows = (w for chunk in iter(lambda: played.pull(0.0), None) for w in features.cut(chunk))
     offline = [readout(features.encode(window)) for window in windows if window.quality.valid]
+    assert offline[0].t_stop - offline[0].t_neural == pytest.approx(DELAY_S)
     expected = np.stack([decode.values for decode in offline])
     assert expected.std(axis=0).min() > 1e-4, "a constant would prove nothing"
 

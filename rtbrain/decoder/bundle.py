@@ -45,6 +45,8 @@ class Manifest(BaseModel):
 
     `recipe` holds front end and encoder as in the settings, `labels` one name per output, `files`
     the SHA-256 of each other file; `sha256` is of its own bytes, with zeros in its place.
+    `neural_delay_s` is from the moment that a decode describes to its window's end; bundles without
+    it describe the middle of what they read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +58,7 @@ class Manifest(BaseModel):
     sfreq_hz: PositiveFloat = Field(le=MAX_SFREQ_HZ)
     space: str | None = None
     recipe: dict[str, Any]
+    neural_delay_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     encoder_state: Literal["none", "untrained", "pretrained"]
     trained_on: str
     trained_by: str

@@ -18,7 +18,7 @@ from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of, wait_until
-from tests.test_live_equals_offline import bundle_of
+from tests.test_live_equals_offline import DELAY_S, bundle_of
 
 SFREQ_HZ = 2048.0
 MONTAGE = montage_of(8, SFREQ_HZ)
@@ -73,7 +73,8 @@ def test_a_session_decodes_in_a_thread_and_is_listened_to_and_seen(bundle, name)
     assert sum(heard.values.values()) == pytest.approx(1, abs=1e-5)
     parts_s = heard.algorithmic_s + heard.transport_s + heard.compute_s
     assert parts_s == pytest.approx(heard.latency_s, abs=1e-6)
-    assert heard.algorithmic_s == pytest.approx(session.last.algorithmic_s, abs=1e-6)
+    assert heard.algorithmic_s == pytest.approx(DELAY_S)  # as the header of the outlet says
+    assert session.last.algorithmic_s == pytest.approx(DELAY_S)
     assert used[name] == (f"decoded by {name}",)
     assert {"connected", "live", "valid", "stopped"} <= set(events)
     session.stop()

@@ -1,10 +1,11 @@
 """Scores of windows that were held out, and how sure one may be of them."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import Standardiser, fit_readout
+from rtbrain.learn.fit.readout import Standardiser, contributions_of, fit_readout
 from rtbrain.learn.fit.solvers import RidgePath, fit_softmaxes
 from rtbrain.learn.fit.splits import Fold, block_draws, middle_of, subsample
 from rtbrain.learn.metrics import Score, scores_of, scores_of_draws
@@ -35,6 +36,15 @@ class CrossValidated:
     penalties: list[float]  # of each fold
     pooled: Score
     by_fold: dict[str, Score]
+    contributions: Doubles | None  # float64 [n_features], of the features to the outputs
+
+
+class HeldOut(NamedTuple):
+    """A fold's outputs, float32 [n_test, n_outputs], and the readout that gave them."""
+
+    outputs: Floats
+    penalty: float = math.nan
+    contributions: Doubles | None = None
 
 
 def cross_validate(
@@ -48,11 +58,16 @@ def cross_validate(
 ) -> CrossValidated:
     """Fit a readout on the training windows of each fold and score it on those held out."""
 
-    def held_out(fold: Fold) -> tuple[Floats, float]:
+    def held_out(fold: Fold) -> HeldOut:
         fitted = fit_readout(
             features, labelled, embargo_s=embargo_s, train=fold.train, max_windows=max_windows
         )
-        return outputs_of(fitted.readout, features, labelled.rows[fold.test]), fitted.c
+        readout, test = fitted.readout, labelled.pick(fold.test)
+        return HeldOut(
+            outputs_of(readout, features, test.rows),
+            fitted.c,
+            contributions_of(readout, features, test.rows, test.targets),
+        )
 
     # One core per fold rather than per product: see fit_readout.
     with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
@@ -62,19 +77,22 @@ def cross_validate(
 def score_folds(
     labelled: Labelled,
     folds: Sequence[Fold],
-    held_out: Iterable[tuple[Floats, float]],
+    held_out: Iterable[HeldOut],
     on_fold: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
-    """Scores of each fold and of all; `held_out` has the outputs and the penalty of each fold."""
+    """Scores of each fold and of all."""
     outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    scores, penalties = [], []
-    for fold, (values, c) in zip(folds, held_out, strict=True):
-        outputs[fold.test] = values
-        scores.append(scores_of(values, labelled.targets[fold.test]))
-        penalties.append(c)
+    scores, penalties, contributions = [], [], []
+    for fold, found in zip(folds, held_out, strict=True):
+        outputs[fold.test] = found.outputs
+        scores.append(scores_of(found.outputs, labelled.targets[fold.test]))
+        penalties.append(found.penalty)
+        if found.contributions is not None:
+            contributions.append(found.contributions)
         on_fold()
     pooled = scores_of(outputs, labelled.targets)
-    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores))
+    moved = np.sum(contributions, axis=0) if contributions else None
+    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores), moved)
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:

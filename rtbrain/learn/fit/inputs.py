@@ -220,8 +220,8 @@ def label_windows(
 ) -> Labelled:
     """Labels of the windows that end at these times; `on_note` is called for events without one.
 
-    A state is that of the moment which a decode describes, `lag_s` before the window's end, in
-    fitting as in scoring: windows that straddle a change are neither left out nor forgiven.
+    A state is that of the moment `lag_s` before the window's end, which a decode describes: windows
+    that straddle a change are neither left out nor forgiven.
     """
     sfreq_hz, times = recording.montage.sfreq_hz, recording.stamps
     last_s = recording.duration_s if times is None else float(times[-1]) + 1 / sfreq_hz

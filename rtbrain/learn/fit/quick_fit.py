@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import bundle_parts, describe_encoder, encoder_of_recipe
+from rtbrain.bundling import bundle_parts, decode_delay_s, describe_encoder, encoder_of_recipe
 from rtbrain.config import Recipe
 from rtbrain.decoder import write_bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.features import LEAST_EMBARGO_S, RandomChannelSubset, gather, windows_apart
-from rtbrain.learn.fit.readout import FittedReadout, InnerFolds, fit_classes
+from rtbrain.learn.fit.readout import FittedReadout, InnerFolds, contributions_of, fit_classes
 from rtbrain.learn.fit.splits import subsample
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
@@ -49,13 +49,16 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     n_rows = len(encoders)  # of each window, in the order of time
     features = np.stack(list(found.rows.values()), axis=1).reshape(n_rows * found.t_stop.size, -1)
     at = np.rint(found.t_neural * patient.sfreq_hz).astype(np.int64)
+    labels = np.repeat(patient.state_at(at), n_rows)
     fitted = fit_logistic(
         features,
-        np.repeat(patient.state_at(at), n_rows),
+        labels,
         n_classes=len(patient.classes),
         embargo_windows=round(max(recipe.window.length_s, LEAST_EMBARGO_S) / (hop_s * every))
         * n_rows,
     )
+    moved = contributions_of(fitted.readout, features, np.arange(labels.size), labels)
+    delay_s = decode_delay_s(recipe, pipeline, moved)
     encoder_name = describe_encoder(recipe)
     report = {
         "encoder": encoder_name,
@@ -72,11 +75,12 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         patient.montage,
         trained_on=f"synthetic patient {patient.seed} of family {patient.family}, {seconds:g} s",
         feature_mean=fitted.feature_mean,
+        neural_delay_s=delay_s,
     )
     write_bundle(folder, manifest, patient.montage, tensors, report)
     return QuickFit(
         fitted.validation_score,
-        pipeline.neural_delay_s,
+        delay_s,
         hop_s,
         int(found.t_stop.size),
         encoder_name,

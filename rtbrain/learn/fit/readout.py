@@ -99,6 +99,27 @@ class FittedReadout:
     temperature: float = 1.0
 
 
+def contributions_of(
+    readout: LinearReadout, features: Floats, rows: Ints, targets: npt.NDArray[Any]
+) -> Doubles:
+    """How far each feature moves the outputs towards their targets, float64 [n_features].
+
+    Its weight times its covariance with the target, over all outputs: of classes, its part in the
+    distance between their logits. On windows that were held out, a feature that carries nothing
+    gives 0 on average, whatever its weight.
+    """
+    wanted = targets
+    if readout.task == "classification":
+        wanted = np.eye(readout.bias.size)[targets]
+    wanted = wanted - wanted.mean(axis=0)
+    covariance = np.zeros(readout.weight.shape)
+    for first in range(0, rows.size, _ROWS_AT_A_TIME):
+        part = slice(first, first + _ROWS_AT_A_TIME)
+        covariance += wanted[part].T @ features[rows[part]]
+    contributions: Doubles = (readout.weight * covariance).sum(axis=0)
+    return contributions
+
+
 def fit_readout(
     features: Floats,
     labelled: Labelled,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rtbrain.bundling import bundle_parts
+from rtbrain.bundling import bundle_parts, decode_delay_s
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import EncoderModel
@@ -256,15 +256,17 @@ def fit_decoder(
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
     report = _report(gathered, labels, scored, encoder) | chosen | mains
     filtered = gathered.pipeline.signal.montage
-    report["lag"] = lags = score_lags(gathered, scored.validated[MAIN].outputs)
+    main = scored.validated[MAIN]
+    delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
+    report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
-    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report)
+    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report, delay_s)
     controls = {}
     if linear is not None:
         control, of = linear_recipe(recipe), {"control_of": recipe.mode}
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
-    labelled, outputs = gathered.labelled, scored.validated[MAIN].outputs
+    labelled, outputs = gathered.labelled, main.outputs
     classes = labelled.targets if labelled.task == "classification" else None
     null = None if scored.null is None or classes is None else scored.null.interval("auc")
     of_contacts = None if linear else weights
@@ -283,6 +285,7 @@ def _bundle(
     state: str,
     fitted: FittedReadout | TunedPopT,
     report: dict[str, Any],
+    neural_delay_s: float | None = None,
 ) -> Bundle:
     """Bundle of a decoder, not yet written."""
     manifest, tensors = bundle_parts(
@@ -294,6 +297,7 @@ def _bundle(
         gathered.montage,
         trained_on,
         feature_mean=fitted.feature_mean,
+        neural_delay_s=neural_delay_s,
     )
     manifest = manifest.model_copy(update={"encoder_state": state})
     parsed = parse_settings(manifest.recipe, Recipe, where="recipe")

@@ -1,7 +1,6 @@
 """A decoder and its controls, scored on the same held-out windows."""
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
+    HeldOut,
     NullDistribution,
     block_bootstrap,
     cross_validate,
@@ -179,10 +179,10 @@ def tune_decoder(
             on_step=lambda: on_progress(next(steps), total, "tuning PopT"),
         )
 
-    def held_out(fold: Fold) -> tuple[Floats, float]:
+    def held_out(fold: Fold) -> HeldOut:
         found, rows = tuned(fold.train), labelled.rows[fold.test]
         population = population_of(found.popt, embeddings, rows)
-        return outputs_of(found.readout, population, np.arange(rows.size)), math.nan
+        return HeldOut(outputs_of(found.readout, population, np.arange(rows.size)))
 
     main = score_folds(labelled, scored.folds, map(held_out, scored.folds))
     interval = block_bootstrap(main.outputs, labelled, block_s=gathered.embargo_s)
@@ -237,11 +237,12 @@ def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> 
     return lengths
 
 
-def score_lags(gathered: LabelledFeatures, outputs: Floats) -> dict[str, Any]:
+def score_lags(gathered: LabelledFeatures, outputs: Floats, delay_s: float) -> dict[str, Any]:
     """Held-out scores by how long before a window's end its label is read, as plain values.
 
-    ``fitted_s`` is that time in the fit; ``now`` is the score of a decode that is held until the
-    next, against what is true meanwhile. Nothing is chosen by these. Empty for windows at events.
+    ``fitted_s`` is that time in the fit, ``described_s`` what decodes state, `delay_s`; ``now`` is
+    the score of a decode that is held until the next, against what is true meanwhile. Nothing is
+    chosen by these. Empty for windows at events.
     """
     rows, labels = gathered.labelled.rows, gathered.settings.labels
     of_channel = labels is not None and labels.channel is not None  # labelled by its newest value
@@ -254,6 +255,7 @@ def score_lags(gathered: LabelledFeatures, outputs: Floats) -> dict[str, Any]:
         "score": name,
         "now": scores[0],
         "fitted_s": 0.0 if of_channel else gathered.pipeline.neural_delay_s,
+        "described_s": delay_s,
         "best_s": lags_s[1 + int(np.nanargmax(scores[1:]))],
         "lags_s": lags_s[1:],
         "scores": scores[1:],
