@@ -23,7 +23,10 @@ def command(
     name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-sim",
     seed: Annotated[int, typer.Option("--seed", help="Electrodes, noise, course of the task.")] = 0,
     family: Annotated[int, typer.Option("--family", help="Where the task drives the brain.")] = 0,
-    channels: Annotated[int, typer.Option("--channels", help="Contacts, 6 to 256.")] = 32,
+    channels: Annotated[int, typer.Option("--channels", help="Contacts, 6 to 1024.")] = 32,
+    electrodes: Annotated[
+        str, typer.Option("--electrodes", help="shafts, or grids of 8 x 8 contacts.")
+    ] = "shafts",
     sfreq: Annotated[float, typer.Option("--sfreq", help="Sampling rate, Hz.")] = 2048.0,
     mains: Annotated[float, typer.Option("--mains", help="Mains, 50 or 60 Hz.")] = 60.0,
     difficulty: Annotated[
@@ -53,6 +56,7 @@ def command(
         seed,
         family=family,
         n_channels=channels,
+        electrodes=electrodes,
         sfreq_hz=sfreq,
         mains_hz=mains,
         difficulty=difficulty,

@@ -103,7 +103,7 @@ class DemoSettings(Settings):
     """Seed of the patient."""
     mode: Literal["streaming", "edge", "linear"] = "streaming"
     """Decoder to run; linear runs beside the others as their control."""
-    channels: int = Field(default=32, ge=6, le=256)
+    channels: int = Field(default=32, ge=6, le=1024)
     """Number of contacts."""
     difficulty: str = "default"
     """How clearly the task shows in the signals."""

@@ -28,7 +28,7 @@ SYNTHETIC = "synthetic:"
 _LOOKED_AT_S = 10.0
 _DURATION_S = 600.0
 _NUMBERS = {"duration_s": float, "family": int, "n_channels": int, "mains_hz": float}
-_WORDS = ("difficulty", "space")
+_WORDS = ("difficulty", "electrodes", "space")
 
 
 def read(

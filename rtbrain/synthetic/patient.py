@@ -13,29 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.errors import SettingsError
+from rtbrain.synthetic.implant import DRAW, N_CONTACTS, SPACES, Implant, in_space
 from rtbrain.synthetic.noise import RandomStream, random_generator
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
-SPACES = ("MNI mm", "LIP voxels")
 _N_FOCI = 6
 _N_BURST_FOCI = 3
 _FOCUS_RADIUS_MM = 7.0
 _FOCUS_APART_MM = 22.0
 _MAX_DELAY_S = 0.150
-# Clinical depth electrodes: a contact every 3.5 mm, 6 to 14 on a shaft, from near the lateral
-# surface of the brain inwards.
-_PITCH_MM = 3.5
-_SHAFT_CONTACTS = (6, 14)
-_USUAL_CONTACTS = 8.5
-_ENTRY_X_MM = (60.0, 65.0)
-_MISS_MM = 2.5
-_ELSEWHERE_EVERY = 4
 _STATE_S = (1.0, 3.0)
 _PAGE_STATES = 256
 BANDS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"alpha": (8.0, 12.0), "beta": (13.0, 30.0), "high gamma": (70.0, 150.0)}
 )
-_N_CHANNELS = (6, 256)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,15 +43,6 @@ class Focus:
         return np.asarray(np.exp(-0.5 * (distance / self.radius_mm) ** 2), np.float32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Implant:
-    """The contacts of a patient."""
-
-    names: tuple[str, ...]
-    shafts: Ints  # int64 [n_channels]
-    positions_mm: Floats  # float32 [n_channels, 3]
-
-
 def draw_foci(family: int) -> tuple[tuple[Focus, ...], tuple[Focus, ...]]:
     """Foci that follow the task, and foci of unrelated bursts, of one family of patients."""
     rng = random_generator(RandomStream.FOCI, family)
@@ -74,59 +56,6 @@ def draw_foci(family: int) -> tuple[tuple[Focus, ...], tuple[Focus, ...]]:
             placed.append(at)
             foci.append(Focus(at.astype(np.float32), _FOCUS_RADIUS_MM, delay_s))
     return tuple(foci[:_N_FOCI]), tuple(foci[_N_FOCI:])
-
-
-def draw_implant(seed: int, foci: tuple[Focus, ...], n_channels: int) -> Implant:
-    """Depth electrodes of one patient."""
-    rng = random_generator(RandomStream.IMPLANT, seed)
-    counts = _contacts_of_shafts(rng, n_channels)
-    order = rng.permutation(len(foci))
-    names: list[str] = []
-    positions = []
-    letters = {"L": iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "R": iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
-    for shaft, n_contacts in enumerate(counts):
-        target = foci[order[shaft % len(foci)]].position_mm
-        side = "L" if target[0] < 0 else "R"
-        label = side + next(letters[side])
-        names += [f"{label}{number + 1}" for number in range(n_contacts)]
-        if shaft % _ELSEWHERE_EVERY == _ELSEWHERE_EVERY - 1:
-            target = target * (1, 0, 0) + (0, rng.uniform(-55, 45), rng.uniform(-25, 55))
-        positions.append(_shaft(rng, target, n_contacts))
-    return Implant(
-        names=tuple(names),
-        shafts=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
-        positions_mm=np.concatenate(positions).astype(np.float32),
-    )
-
-
-def in_space(positions_mm: Floats, space: str) -> Floats:
-    """MNI millimetres expressed in one of `SPACES`: float32 [n_channels, 3].
-
-    Voxels are 1 mm and whole: L = 128 - x, I = 128 - z, P = 128 - y, the axes of a
-    conformed FreeSurfer volume of 256 voxels.
-    """
-    if space == "MNI mm":
-        return positions_mm
-    return np.asarray(np.rint(128.0 - positions_mm[:, [0, 2, 1]]), np.float32)
-
-
-def _contacts_of_shafts(rng: np.random.Generator, n_channels: int) -> list[int]:
-    fewest, most = _SHAFT_CONTACTS
-    counts = [fewest] * max(1, round(n_channels / _USUAL_CONTACTS))
-    for _ in range(n_channels - sum(counts)):
-        open_shafts = [shaft for shaft, count in enumerate(counts) if count < most]
-        counts[rng.choice(open_shafts)] += 1
-    return counts
-
-
-def _shaft(rng: np.random.Generator, target: npt.NDArray[np.floating], n_contacts: int) -> Doubles:
-    side = float(np.sign(target[0]))
-    aim = target + rng.normal(0.0, _MISS_MM, 3)
-    inwards = np.array([-side, *rng.uniform(-0.25, 0.25, 2)])
-    inwards /= np.linalg.norm(inwards)
-    entry = aim + inwards * (side * rng.uniform(*_ENTRY_X_MM) - aim[0]) / inwards[0]
-    depth_mm = _PITCH_MM * np.arange(n_contacts)[::-1, np.newaxis]
-    return np.asarray(entry + inwards * depth_mm)
 
 
 class StateSequence:
@@ -179,7 +108,7 @@ DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A patient with depth electrodes who does a task.
+    """A patient with depth electrodes, or grids, who does a task.
 
     `seed` draws the electrodes, noise and task sequence, `family` the foci and their delays.
     SettingsError if a value is out of range.
@@ -187,7 +116,8 @@ class Patient:
 
     seed: int = 0
     family: int = field(default=0, kw_only=True)
-    n_channels: int = field(default=32, kw_only=True)  # 6 to 256
+    n_channels: int = field(default=32, kw_only=True)  # 6 to 1024
+    electrodes: str = field(default="shafts", kw_only=True)  # or grids of 8 x 8, each 4 mm
     sfreq_hz: float = field(kw_only=True)  # above 300, so that high gamma fits
     mains_hz: float = field(default=60.0, kw_only=True)  # 50 or 60
     difficulty: str = field(default="default", kw_only=True)  # a key of DIFFICULTIES
@@ -195,7 +125,7 @@ class Patient:
     classes: tuple[str, ...] = field(default=("rest", "speech"), kw_only=True)  # the first is rest
 
     def __post_init__(self) -> None:
-        fewest, most = _N_CHANNELS
+        fewest, most = N_CONTACTS
         lowest_hz = 2 * BANDS_HZ["high gamma"][1]
         required = {
             f"seed must be 0 or more, got {self.seed}": self.seed >= 0,
@@ -208,6 +138,9 @@ class Patient:
             f"mains must be 50 or 60 Hz, got {self.mains_hz}": self.mains_hz in (50, 60),
             f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {self.difficulty!r}": (
                 self.difficulty in DIFFICULTIES
+            ),
+            f"electrodes must be {' or '.join(DRAW)}, got {self.electrodes!r}": (
+                self.electrodes in DRAW
             ),
             f"space must be one of {', '.join(SPACES)}, got {self.space!r}": self.space in SPACES,
             f"classes must be 2 or more different names, got {', '.join(self.classes)}": (
@@ -236,13 +169,14 @@ class Patient:
     @cached_property
     def implant(self) -> Implant:
         """Labels, shafts and positions of the contacts, MNI mm."""
-        return draw_implant(self.seed, self.foci, self.n_channels)
+        foci_mm = np.array([focus.position_mm for focus in self.foci])
+        return DRAW[self.electrodes](self.seed, foci_mm, self.n_channels)
 
     @cached_property
     def montage(self) -> Montage:
         """The channels, with positions in `space`."""
         positions = in_space(self.implant.positions_mm, self.space)
-        kinds = ("seeg",) * self.n_channels
+        kinds = (self.implant.kind,) * self.n_channels
         return Montage(self.implant.names, kinds, self.sfreq_hz, positions, self.space)
 
     @cached_property

@@ -102,7 +102,7 @@ def test_signals_end_it_cleanly(number: signal.Signals, waiting: str) -> None:
         ({"speed": float("inf")}, "--speed"),
         ({"start": float("nan")}, "--start"),
         ({"duration": float("nan")}, "duration must be"),
-        ({"channels": 3}, "6 to 256 channels, got 3"),
+        ({"channels": 3}, "6 to 1024 channels, got 3"),
         ({"mains": 55.0}, "50 or 60 Hz"),
         ({"difficulty": "brutal"}, "easy, default, hard"),
     ],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
+from rtbrain.signal.reference import Laplacian
 from rtbrain.synthetic.patient import DIFFICULTIES, Patient
 
 SFREQ_HZ = 1024.0
@@ -29,7 +30,7 @@ def test_patients_of_a_family_share_foci_but_not_electrodes() -> None:
     assert not np.allclose(one.montage.positions, other.montage.positions)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("n_channels", [6, 13, 32, 40, 97, 256])
+@pytest.mark.parametrize("n_channels", [6, 13, 32, 97, 256, 1024])
 def test_shafts_have_six_to_fourteen_contacts_in_a_row(n_channels: int) -> None:
     implant = patient(5, n_channels=n_channels).implant
     assert len(set(implant.names)) == n_channels
@@ -44,10 +45,36 @@ def test_shafts_have_six_to_fourteen_contacts_in_a_row(n_channels: int) -> None:
         assert abs(on_shaft[0, 0]) < abs(on_shaft[-1, 0])
 
 
+@pytest.mark.parametrize(("n_channels", "sizes"), [(6, [6]), (64, [64]), (100, [50] * 2)])
+def test_grids_are_numbered_row_by_row_on_a_plane(n_channels: int, sizes: list[int]) -> None:
+    who = patient(2, n_channels=n_channels, electrodes="grids")
+    assert set(who.montage.kinds) == {"ecog"}
+    assert np.bincount(who.implant.shafts).tolist() == sizes
+    stem = "G" if len(sizes) == 1 else "GA"
+    assert who.montage.names[: sizes[0]] == tuple(f"{stem}{i + 1}" for i in range(sizes[0]))
+    x, y, z = who.implant.positions_mm[: sizes[0]].T
+    assert np.ptp(x) == 0
+    np.testing.assert_allclose(np.diff(y[:8]), 4, atol=1e-4)
+    np.testing.assert_allclose(z[8:] - z[:-8], -4, atol=1e-4)
+
+
+def test_many_grids_lie_apart_and_over_the_foci() -> None:
+    who = patient(3, n_channels=1024, electrodes="grids")
+    positions_mm = who.implant.positions_mm
+    gaps_mm = np.linalg.norm(positions_mm[:, None] - positions_mm, axis=2)
+    assert gaps_mm[who.implant.shafts[:, None] != who.implant.shafts].min() > 3.5
+    for focus in who.foci:
+        assert focus.effect(positions_mm).max() > 0.5
+    assert Laplacian(who.montage).montage.n_channels == 16 * 62
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_voxels_are_whole_inside_the_volume_and_agree_with_millimetres(seed: int) -> None:
-    in_mm = patient(seed, n_channels=256).montage
-    voxels = patient(seed, n_channels=256, space="LIP voxels").montage
+@pytest.mark.parametrize("electrodes", ["shafts", "grids"])
+def test_voxels_are_whole_inside_the_volume_and_agree_with_millimetres(
+    seed: int, electrodes: str
+) -> None:
+    in_mm = patient(seed, n_channels=256, electrodes=electrodes).montage
+    voxels = patient(seed, n_channels=256, electrodes=electrodes, space="LIP voxels").montage
     assert (in_mm.space, voxels.space) == ("MNI mm", "LIP voxels")
     x, y, z = in_mm.positions.T  # type: ignore[union-attr]
     L, I, P = voxels.positions.T  # type: ignore[union-attr]  # noqa: E741
@@ -138,12 +165,13 @@ def test_difficulties_are_ordered() -> None:
     [
         ({"seed": -1}, "seed must be 0 or more, got -1"),
         ({"family": -2}, "family must be 0 or more"),
-        ({"n_channels": 5}, "6 to 256 channels, got 5"),
-        ({"n_channels": 257}, "6 to 256 channels, got 257"),
+        ({"n_channels": 5}, "6 to 1024 channels, got 5"),
+        ({"n_channels": 1025}, "6 to 1024 channels, got 1025"),
         ({"sfreq_hz": 256.0}, "above 300 Hz"),
         ({"sfreq_hz": float("nan")}, "above 300 Hz"),
         ({"mains_hz": 55.0}, "50 or 60 Hz, got 55.0"),
         ({"difficulty": "brutal"}, "easy, default, hard"),
+        ({"electrodes": "strips"}, "shafts or grids, got 'strips'"),
         ({"space": "mm"}, "MNI mm, LIP voxels"),
         ({"classes": ("rest", "rest")}, "2 or more different names"),
         ({"classes": ("rest",)}, "2 or more different names"),

@@ -27,6 +27,7 @@ from rtbrain.progress import show_progress
 from rtbrain.recording.open import SYNTHETIC, read_recording
 from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
+from rtbrain.synthetic.implant import N_CONTACTS
 from rtbrain.types import Floats
 
 RuntimeName = Literal["torchscript", "openvino"]
@@ -35,7 +36,6 @@ Precision = Literal["fp32", "bf16", "int8"]
 # Each gives a block of channels to calibrate on: more hardly change the ranges.
 _MAX_WINDOWS = 32
 _STAND_IN_S = 12.0
-_CONTACTS = (6, 256)  # that a synthetic patient may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def synthetic_stand_in(bundle: Bundle) -> CheckRecording:
     """A synthetic patient with the decoder's montage."""
     window = bundle.recipe.window
     montage = bundle.montage
-    n_contacts = min(max(montage.n_channels, _CONTACTS[0]), _CONTACTS[1])
+    n_contacts = min(max(montage.n_channels, N_CONTACTS[0]), N_CONTACTS[1])
     duration_s = 2 * window.length_s + _STAND_IN_S
     source = f"{SYNTHETIC}0,n_channels={n_contacts},duration_s={duration_s:g}"
     patient = read_recording(source, sfreq_hz=montage.sfreq_hz)
