@@ -106,7 +106,7 @@ def _implant(kind: str, stems: list[str], positions: list[Doubles]) -> Implant:
 
 
 def _letters() -> Iterator[str]:
-    """A, B … Z, AA, AB …"""
+    """A to Z, AA, AB and so on."""
     lengths = (product(ascii_uppercase, repeat=length) for length in count(1))
     return map("".join, chain.from_iterable(lengths))
 
