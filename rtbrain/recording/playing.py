@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from rtbrain.types import Chunk
 _ASK_AGAIN_S = 0.2
 # Closing an outlet drops what its threads have not sent yet.
 _LAST_SENDING_S = 0.5
+_AHEAD = 64  # chunks: a second or two of them
 
 
 def require_positive(flag: str, value: float) -> None:
@@ -52,9 +55,15 @@ def drain_outlet(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
 
 
 def iterate_chunks(source: Source) -> Iterator[Chunk]:
-    """Chunks of a source to its end."""
-    while (chunk := source.pull(0.0)) is not None:
-        yield chunk
+    """Chunks of a source to its end, made ahead in a thread: what takes long delays none."""
+    with ThreadPoolExecutor(1) as maker:
+        ahead = deque(maker.submit(source.pull, 0.0) for _ in range(_AHEAD))
+        try:
+            while (chunk := ahead.popleft().result()) is not None:
+                ahead.append(maker.submit(source.pull, 0.0))
+                yield chunk
+        finally:
+            maker.shutdown(cancel_futures=True)
 
 
 def print_notes(recording: Recording, scale: float) -> None:

@@ -1,9 +1,12 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtbrain.errors import SettingsError
+from rtbrain.errors import SettingsError, StreamError
+from rtbrain.recording.playing import iterate_chunks
 from rtbrain.recording.replay import play
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, cut
@@ -158,3 +161,38 @@ def test_a_stop_is_heeded_within_a_tenth_of_a_second():
 def test_a_speed_that_cannot_be_is_refused(speed):
     with pytest.raises(SettingsError, match=r"speed: expected a finite number above 0, got"):
         played([], speed=speed)
+
+
+def test_chunks_are_made_ahead_in_order_up_to_the_end_of_their_source() -> None:
+    made = cut(brain_like(2, 3000, 512.0), [30] * 99, 512.0)
+    pulled: list[Chunk | None] = []
+    many = threading.Event()
+
+    class Slow:
+        def pull(self, timeout_s: float) -> Chunk | None:
+            pulled.append(made[len(pulled)] if len(pulled) < len(made) else None)
+            if len(pulled) > 40:
+                many.set()
+            return pulled[-1]
+
+    chunks = iterate_chunks(Slow())
+    taken = [next(chunks)]
+    assert many.wait(10)  # while one was taken
+    taken += chunks
+    assert all(one is other for one, other in zip(taken, made, strict=True))
+
+
+def test_a_source_that_fails_fails_where_its_chunk_would_be_taken() -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.left = cut(brain_like(2, 90, 512.0), [30, 30], 512.0)
+
+        def pull(self, timeout_s: float) -> Chunk | None:
+            if not self.left:
+                raise StreamError("the disk is gone")
+            return self.left.pop(0)
+
+    chunks = iterate_chunks(Broken())
+    assert [next(chunks).first_sample for _ in range(3)] == [0, 30, 60]
+    with pytest.raises(StreamError, match="disk is gone"):
+        next(chunks)
