@@ -97,7 +97,7 @@ def test_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_pat
     ("arguments", "said"),
     [
         (("view", "--channels", "4,8"), "expected one number"),
-        (("encoder", "--channels", "4,8"), "numbers of 6 to 256"),
+        (("encoder", "--channels", "4,8"), "numbers of 6 to 1024"),
         (("pipeline", "--channels", "many"), "got 'many'"),
         (("pipeline", "--minutes", "1", "--channels", "16,32"), "expected one number"),
         (("encoder", "--minutes", "1"), "leave it out for bench encoder"),

@@ -49,10 +49,9 @@ Made = TypeVar("Made")
 # The published spectrogram: frames of 400 samples every 50, the lowest 40 bins, 10 clipped a side.
 _FRAME, _FRAME_HOP, _N_FREQS, _CLIP = 400, 50, 40, 10
 _N_POOLED = 10
-SFREQ_HZ = 2048.0
+SFREQ_HZ, _MOST_ON_SHAFTS = 2048.0, 256
 _CALIBRATION_S = 7.0
-_CHUNK_S = 0.02
-_LONGEST_S = 4.0
+_CHUNK_S, _LONGEST_S = 0.02, 4.0
 _MOST_STEPS, _FEWEST_STEPS, _WARM_UP_STEPS = 100, 3, 3
 # Channels whose embeddings are compared with those of the eager encoder, which is slow.
 _MOST_COMPARED = 32
@@ -147,7 +146,8 @@ def bench_recipe(job: BenchJob) -> Recipe:
 
 def bench_patient(n_channels: int) -> Patient:
     """Synthetic patient whose signal is decoded."""
-    return Patient(0, n_channels=n_channels, sfreq_hz=SFREQ_HZ)
+    electrodes = "shafts" if n_channels <= _MOST_ON_SHAFTS else "grids"
+    return Patient(0, n_channels=n_channels, electrodes=electrodes, sfreq_hz=SFREQ_HZ)
 
 
 def _features(

@@ -1,8 +1,10 @@
-"""`rtbrain bench pipeline --minutes`: patient, decoder and listener, each a process, over LSL."""
+"""`rtbrain bench pipeline --minutes`: patient, decoder, recorder and listener over LSL."""
 
+import json
 import os
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.check.bench.child import SFREQ_HZ, bench_patient, bench_recipe
+from rtbrain.check.bench.child import bench_patient, bench_recipe
 from rtbrain.check.bench.steps import BenchJob
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
@@ -60,11 +62,14 @@ def bench_live(
             with console.status(f"{minutes:g} minutes of {mode}, {n_channels} contacts, over LSL"):
                 received = _run(n_channels, minutes, threads, folder)
         end = last_line(folder / "decode.log")
+        about = json.loads((folder / "session.json").read_text())
+        recorded = max(about["streams"], key=lambda stream: stream["samples"])  # the signal
     figures = live_scores(received, calibration) | {
         "mode": mode,
         "threads": threads,
         "minutes": minutes,
         "decoder_said": end,
+        "recorded": {key: recorded[key] for key in ("samples", "dropped", "lost_links")},
     }
     console.print(_table(figures, n_channels))
     return {"live": figures}
@@ -81,13 +86,20 @@ def _run(n_channels: int, minutes: float, threads: int, folder: Path) -> LiveBen
     settings.write_text(
         f"stream: {{name: {name}, timeout_s: 60}}\noutlet: {{name: {name}}}\nthreads: {threads}\n"
     )
-    patient = ["simulate", "--name", name, "--channels", str(n_channels)]
-    patient += ["--start", f"{_CALIBRATION_S:g}", "--sfreq", f"{SFREQ_HZ:g}"]
+    patient = bench_patient(n_channels)
+    simulate = ["simulate", "--name", name, "--channels", str(n_channels)]
+    simulate += ["--electrodes", patient.electrodes, "--sfreq", f"{patient.sfreq_hz:g}"]
+    simulate += ["--start", f"{_CALIBRATION_S:g}"]
     decode = ["decode", "--config", str(settings), "--bundle", str(folder / "bundle")]
     decode += ["--allow-late"]
-    logs = folder / "simulate.log", folder / "decode.log"
-    with running_command(patient, logs[0]) as sending, running_command(decode, logs[1]) as decoding:
-        return _listen(name, minutes, {logs[0]: sending, logs[1]: decoding})
+    record = ["record", str(folder / "session.xdf"), "--stream", name, "--decodes", name]
+    with ExitStack() as running:
+        processes = {
+            log: running.enter_context(running_command(command, log))
+            for command in (simulate, decode, record)
+            for log in [folder / f"{command[0]}.log"]
+        }
+        return _listen(name, minutes, processes)
 
 
 def _listen(name: str, minutes: float, processes: Processes) -> LiveBench:
@@ -191,5 +203,7 @@ def _table(figures: dict[str, Any], n_channels: int) -> Table:
         used = "{cores:.2f} cores, {begin_mib:.0f} to {end_mib:.0f} MiB".format(**process)
         rows.append((f"process {name}", used))
     rows.append(("last line of the decoder", figures["decoder_said"]))
+    recorded = "{samples} samples, {dropped} dropped, {lost_links} lost connections"
+    rows.append(("recorded of the signal", recorded.format(**figures["recorded"])))
     title = f"{figures['mode']}, {n_channels} contacts, {figures['minutes']:g} minutes live"
     return table(title, ("", ""), rows)

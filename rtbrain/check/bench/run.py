@@ -39,6 +39,7 @@ _MODULES = {
     BenchPart.VIEW: "rtbrain.check.bench.view",
 }
 MANY_CHANNELS, _ONE = "16,32,64,128,256", "128"
+_LINEAR_CHANNELS = "16,64,128,256,512,1024"
 
 
 def run_bench(
@@ -63,7 +64,7 @@ def run_bench(
     for target, flag in ((json, "--json"), (png, "--png")):
         if target is not None:
             require_writable_file(target, flag)
-    numbers = _parse_channels(what, channels, live=bool(minutes))
+    numbers = _parse_channels(what, mode, channels, live=bool(minutes))
     if what is BenchPart.PIPELINE and minutes:
         figures = bench_live(numbers[0], minutes, mode or "streaming", hop_s, threads, Console())
     elif what in STEP_PARTS:
@@ -100,12 +101,15 @@ def _check_flags(
         raise SettingsError("--png draws costs against channels: leave it out with --minutes")
 
 
-def _parse_channels(what: BenchPart, text: str | None, *, live: bool) -> tuple[int, ...]:
+def _parse_channels(
+    what: BenchPart, mode: str | None, text: str | None, *, live: bool
+) -> tuple[int, ...]:
     """Channels that were asked for, ascending."""
     many = what in STEP_PARTS and not live
-    fewest, most = (6, 256) if what in STEP_PARTS else (2, 4096)
+    fewest, most = (6, 1024) if what in STEP_PARTS else (2, 4096)
     try:
-        given = [int(each) for each in (text or (MANY_CHANNELS if many else _ONE)).split(",")]
+        several = _LINEAR_CHANNELS if mode == "linear" else MANY_CHANNELS
+        given = [int(each) for each in (text or (several if many else _ONE)).split(",")]
     except ValueError:
         given = []
     if not given or not all(fewest <= n <= most for n in given) or not (many or len(given) == 1):

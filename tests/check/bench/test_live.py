@@ -65,5 +65,8 @@ def test_live_session_is_measured_over_lsl(tmp_path: Path, monkeypatch) -> None:
     assert (live["missing"], live["lost_samples"], live["skipped_windows"]) == (0, 0, 0)
     assert live["decodes"] == pytest.approx(3 / live["hop_s"], abs=4)
     assert live["oldest_s"]["p50"] == pytest.approx(live["age_s"]["p50"] + live["hop_s"], abs=0.05)
-    assert set(live["processes"]) == {"simulate", "decode"}
+    assert set(live["processes"]) == {"simulate", "decode", "record"}
+    recorded = live["recorded"]
+    assert recorded["samples"] > 3 * 2048
+    assert (recorded["dropped"], recorded["lost_links"]) == (0, 0)
     assert live["decoder_said"].endswith("windows skipped")
