@@ -10,6 +10,7 @@ from rich.console import Console
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
+from rtbrain.learn.fit.score_table import describe_lags
 from rtbrain.tables import table
 
 
@@ -51,6 +52,8 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
         low, high = chance["interval_95"]
         title = f"labels shifted: {key.replace('_', ' ')}"
         lines[title] = f"{low:.3f} to {high:.3f}, p {chance['p']:.3f}"
+    if latency := describe_lags(report):
+        lines["latency"] = latency
     return lines
 
 

@@ -125,9 +125,11 @@ def draw_lags(found: Mapping[str, Any], interval: tuple[float, float]) -> Figure
     figure, axes = new_axes(5.2, 3.6)
     back_ms = -1000 * np.array(found["lags_s"])
     axes.plot(back_ms, found["scores"], "o-", color=_COLOUR, markersize=4, label="held-out windows")
-    axes.plot([0], [found["now"]], "D", color=COLOURS[1], label=f"now: {found['now']:.2f}")
+    now = f"true now, decodes held: {found['now']:.2f}"
+    axes.plot([0], [found["now"]], "D", color=COLOURS[1], label=now)
     fitted_ms = -1000 * found["fitted_s"]
     axes.plot([fitted_ms] * 2, interval, "_-", color=GREY, label="as fitted, 95 % interval")
+    axes.axvline(-1000 * found["described_s"], color=GREY, linestyle=":", label="moment described")
     axes.set(
         xlabel="time of the label from the newest sample, ms",
         ylabel="AUC" if found["score"] == "auc" else "R²",

@@ -245,6 +245,7 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     assert read_bundle(out / "controls" / "linear").manifest.mode == "linear"
     shown = rtbrain("inspect", out).stdout
     assert "held out: decoder" in shown
+    assert "Decodes describe" in shown
     report = tmp_path / "evaluated.json"
     held_out = "synthetic:3,duration_s=60,n_channels=6"
     assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0

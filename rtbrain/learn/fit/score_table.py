@@ -117,7 +117,22 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         dict(report),
         "first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by fold. "
         f"Encoder: {report['encoder']}"
+        + f"\n{describe_lags(report)}".rstrip()
         + "".join(f"\nWARNING: {text}" for text in report.get("warnings", ())),
+    )
+
+
+def describe_lags(report: Mapping[str, Any]) -> str:
+    """How scores depend on the time of the label, in a line; empty where a report lacks it."""
+    lag = report.get("lag")
+    if not lag:
+        return ""
+    described_s = lag.get("described_s", lag["fitted_s"])
+    best = max(score for score in lag["scores"] if score is not None and score == score)
+    return (
+        f"Decodes describe {described_s:.2f} s before the newest sample. {TITLES[lag['score']]} of "
+        f"what is true now, each decode held until the next: {number(lag['now'])}; highest with "
+        f"labels {lag['best_s']:.2f} s before the newest sample: {number(best)}."
     )
 
 
@@ -136,7 +151,7 @@ def null_row(
 
 def number(value: float | None) -> str:
     """Score with three decimals; a dash where it is not known."""
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None or value != value else f"{value:.3f}"
 
 
 def _pooled(scores: Mapping[str, Any], key: str) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 import rtbrain
 from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.fit.decoder import FittedDecoder
-from rtbrain.learn.fit.score_table import ScoreTable
+from rtbrain.learn.fit.score_table import ScoreTable, describe_lags
 from tests.conftest import brain_like
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
@@ -60,6 +60,11 @@ def test_scores_by_the_time_of_the_label_pass_through_that_of_the_fit(
     assert 0.1 < lag["fitted_s"] < 0.3
     assert lag["scores"][near] == pytest.approx(decoder.scores["decoder"]["auc"], abs=0.01)
     assert np.isfinite(lag["now"])
+    line = describe_lags(decoder.report)
+    best = f"{lag['best_s']:.2f} s before the newest sample: {max(lag['scores']):.3f}"
+    for part in (f"describe {lag['fitted_s']:.2f} s before", f"next: {lag['now']:.3f};", best):
+        assert part in line
+    assert " ".join(line.split()) in " ".join(decoder.scores.caption.split())
 
 
 def test_positions_are_in_the_space_that_is_named(decoder: FittedDecoder) -> None:
