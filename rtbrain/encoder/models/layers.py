@@ -51,13 +51,13 @@ class PositionTable(nn.Module):
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
-        position = torch.arange(N_POSITIONS, dtype=torch.float32)[:, None]
-        rate = torch.exp(
-            torch.arange(0, n_features, 2, dtype=torch.float32) * (-math.log(1e4) / n_features)
-        )
         table = torch.zeros(N_POSITIONS, n_features)
-        table[:, 0::2] = torch.sin(position * rate)
-        table[:, 1::2] = torch.cos(position * rate)
+        if not table.is_meta:  # there, arithmetic loads torch's compiler: 2 s for nothing
+            position = torch.arange(N_POSITIONS, dtype=torch.float32)[:, None]
+            evens = torch.arange(0, n_features, 2, dtype=torch.float32)
+            rate = torch.exp(evens * (-math.log(1e4) / n_features))
+            table[:, 0::2] = torch.sin(position * rate)
+            table[:, 1::2] = torch.cos(position * rate)
         self.register_buffer("pe", table[None])
 
     def forward(self, index: Tensor) -> Tensor:

@@ -111,8 +111,8 @@ class StreamingBERT(nn.Module):
         self.next_patch_head = PredictionHead(
             sizes.hidden_dim, sizes.patch_frames * sizes.input_dim
         )
-        slopes = 2.0 ** (-8.0 * torch.arange(1, sizes.nhead + 1) / sizes.nhead)
-        self.register_buffer("slopes", slopes)
+        slopes = [2.0 ** (-8.0 * head / sizes.nhead) for head in range(1, sizes.nhead + 1)]
+        self.register_buffer("slopes", torch.tensor(slopes))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Hidden state of each patch: [B, T, F] to [B, T // P, D]; the oldest frames left out."""
