@@ -150,7 +150,9 @@ def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path
     example = torch.zeros(contract.block_shape)
     try:
         with allowed_torchscript(), torch.inference_mode():
-            graph = ov.convert_model(encoder, example_input=example, input=[list(example.shape)])
+            # What it computes is compared with the model's own output, hence no check here.
+            traced = torch.jit.trace(encoder, example, strict=False, check_trace=False)
+            graph = ov.convert_model(traced, example_input=example, input=[list(example.shape)])
     except RuntimeError as error:
         raise CompiledModelError(
             f"OpenVINO cannot convert {type(model.channel_encoder).__name__}: "
