@@ -1,7 +1,7 @@
 """The simulated world: the live loop on a virtual clock, in a network whose streams are made up.
 
 Everything but the clock and the network is what runs live. The search for a stream has a thread of
-its own, so a row takes the real time of that search.
+its own, so each step of the clock without a stream leaves that thread some real time.
 """
 
 import socket
@@ -31,6 +31,7 @@ from rtbrain.types import Chunk, Decode, Montage, Times
 
 _START_S = 100.0
 _STEP_S = 0.05
+_WAIT_S = 0.02  # of real time that a step leaves to the search
 _PULL_S = 0.25  # longest piece of signal in one pull
 _QUEUE_S = 30.0  # what an inlet holds, as over LSL
 _READY_S = 20.0
@@ -224,7 +225,7 @@ class _Stepping:
     def pull(self, timeout_s: float) -> Chunk | None:
         if timeout_s > 0:
             self.clock.now_s += _STEP_S
-        return self.source.pull(timeout_s)
+        return self.source.pull(min(timeout_s, _WAIT_S))
 
     def close(self) -> None:
         self.source.close()
