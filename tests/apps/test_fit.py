@@ -221,7 +221,7 @@ recipe:
 labels: {classes: [rest, speech]}
 splits: {n_folds: 2}
 tune: popt
-tune_steps: 40
+tune_steps: 10
 n_permutations: 0
 seeds: 2
 """
@@ -247,7 +247,7 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     assert "held out: decoder" in shown
     assert "Decodes describe" in shown
     report = tmp_path / "evaluated.json"
-    held_out = "synthetic:3,duration_s=60,n_channels=6"
+    held_out = "synthetic:3,duration_s=30,n_channels=6"
     assert rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report).returncode == 0
     assert set(json.loads(report.read_text())) == {"bundle", "decoder", "linear"}
 
@@ -261,7 +261,7 @@ def test_half_the_range_of_the_fit_is_the_threshold_of_the_evaluation(
     assert done.returncode == 0, done.stderr
     threshold = read_bundle(out).report["labels"]["threshold"]
     assert isinstance(threshold, float)
-    held_out = "synthetic:3,duration_s=90,n_channels=12"
+    held_out = "synthetic:3,duration_s=45,n_channels=12"
     done = rtbrain("evaluate", out, held_out, "--sfreq", "2048", "--report", report)
     assert done.returncode == 0, done.stderr
     assert json.loads(report.read_text())["decoder"]["auc"] > 0.5

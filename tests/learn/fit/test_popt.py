@@ -33,7 +33,7 @@ def patient(n_windows: int = 400) -> tuple[PopT, ChannelEmbeddings, Labelled]:
     channels[:, 4] = 0
     positions = np.arange(3 * N_CHANNELS).reshape(N_CHANNELS, 3) + 60
     torch.manual_seed(1)
-    popt = PopT(PopTSizes(N_FEATURES, 16, 32, 2, 2))
+    popt = PopT(PopTSizes(N_FEATURES, 16, 32, 2, 1))
     t_s = np.arange(n_windows) * 0.25
     labelled = Labelled(np.arange(n_windows), targets, ("rest", "speech"), t_s)
     return popt, ChannelEmbeddings(channels, positions, good), labelled
@@ -51,14 +51,14 @@ def test_tuning_tells_classes_in_windows_that_were_held_out_and_leaves_the_given
         train=train,
         embargo_s=EMBARGO_S,
         seed=0,
-        n_steps=600,
+        n_steps=450,
         on_step=lambda: steps.append(1),
     )
     features = population_of(tuned.popt, embeddings, test)
     rows = np.arange(test.size)
     scores = scores_of(outputs_of(tuned.readout, features, rows), labelled.targets[test])
     assert scores["auc"] > 0.85
-    assert 0 < len(steps) <= 600
+    assert 0 < len(steps) <= 450
     assert tuned.readout.weight.shape == (2, 16)
     for name, value in popt.state_dict().items():
         assert torch.equal(value, before[name])
