@@ -18,7 +18,6 @@ from rtbrain.learn.fit.solvers import (
     balanced_weights,
     fit_ridge,
     fit_softmax,
-    fit_softmaxes,
     row_coordinates,
 )
 from rtbrain.learn.fit.splits import block_folds, subsample
@@ -33,7 +32,6 @@ _SHARES = np.logspace(4, -4, 25)  # of the ridge's penalty in its scale, stronge
 _DEFAULT_C, _DEFAULT_SHARE = 1e-3, 1.0
 _ROWS_AT_A_TIME = 1024
 _LOWEST, _HIGHEST = 0.01, 10.0  # uninformative held-out logits would make it infinite
-_WIDE = 4  # features per window from which a decomposition costs less than it saves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +148,7 @@ def _fit_values(
     scaler = Standardiser.of(features, rows)
     share, score = _DEFAULT_SHARE, float("nan")
     if inside.folds:
-        space, truth = _rotated(scaler(features, rows[inside.rows])), targets[inside.rows]
+        space, truth = row_coordinates(scaler(features, rows[inside.rows])), targets[inside.rows]
         n_per_kept = rows.size / inside.rows.size
         scores = np.empty((len(_SHARES), len(inside.folds)))
         for number, (train, test) in enumerate(inside.folds):
@@ -182,7 +180,7 @@ def fit_classes(
     scaler = Standardiser.of(features, rows)
     c, temperature, score = _DEFAULT_C, 1.0, float("nan")
     if inside.folds:
-        space = _rotated(scaler(features, rows[inside.rows]))
+        space = row_coordinates(scaler(features, rows[inside.rows]))
         n_per_kept = rows.size / inside.rows.size
         truth = targets[inside.rows]
         c, logits = _chosen_penalty(space, truth, n_classes, inside.folds, n_per_kept)
@@ -198,10 +196,6 @@ def fit_classes(
     return FittedReadout(readout, c, score, scaler.mean.astype(np.float32), temperature)
 
 
-def _rotated(z: Floats) -> Floats:
-    return row_coordinates(z) if z.shape[1] > _WIDE * z.shape[0] else z
-
-
 def _chosen_penalty(
     space: Floats, targets: Ints, n_classes: int, folds: Folds, n_per_kept: float
 ) -> tuple[float, Doubles]:
@@ -209,9 +203,11 @@ def _chosen_penalty(
     logits = np.full((len(_PENALTIES), targets.size, n_classes), np.nan)
     aucs = np.empty((len(_PENALTIES), len(folds)))
     for number, (train, test) in enumerate(folds):
-        truth = np.tile(targets[train], (len(_PENALTIES), 1))
-        c = _PENALTIES * n_per_kept
-        for row, found in enumerate(fit_softmaxes(space[train], truth, n_classes=n_classes, c=c)):
+        z, found = space[train], None
+        for row, c in enumerate(_PENALTIES * n_per_kept):
+            found = fit_softmax(
+                z, targets[train], n_classes=n_classes, c=c, tolerance=1e-5, start=found
+            )
             logits[row, test] = space[test] @ found[:, :-1].T + found[:, -1]
             aucs[row, number] = roc_auc(softmax(logits[row, test], axis=1), targets[test])
     row = _strongest_as_good(aucs)

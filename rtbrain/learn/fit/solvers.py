@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh, solve
+from scipy.linalg.lapack import dpstrf
 from scipy.optimize import minimize
 
 from rtbrain.types import Doubles, Floats, Ints
@@ -46,8 +47,12 @@ def row_coordinates(z: Floats) -> Floats:
     """
     if z.shape[1] <= z.shape[0]:
         return z
-    coordinates = principal_axes(z)[0]
-    return coordinates if coordinates.shape[1] else z  # all windows are alike
+    products = (z @ z.T).astype(np.float64)
+    # A pivoted Cholesky decomposition: a tenth of the time of an eigendecomposition.
+    factor, order, rank, _ = dpstrf(products, lower=1, tol=_NOISE * products.diagonal().max())
+    coordinates = np.empty((len(z), rank), np.float32)
+    coordinates[order - 1] = np.tril(factor)[:, :rank]
+    return coordinates if rank else z  # all windows are alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,41 +124,47 @@ def fit_softmax(
     n_classes: int,
     c: float,
     tolerance: float,
+    start: Doubles | None = None,
 ) -> Doubles:
-    """Weights of a multinomial logistic regression with balanced classes.
+    """Weights [K, D + 1] of a multinomial logistic regression with balanced classes.
 
     Minimises ``sum_n w_n CE_n + |W|^2 / (2 C)`` by L-BFGS; of two classes the penalty is that of
-    the one logit between them, so that C means what it means in scikit-learn.
+    the one logit between them, so that C means what it means in scikit-learn. `start` are weights
+    to begin with, as those of a stronger penalty.
     """
     N, D = z.shape
     share = balanced_weights(targets, n_classes) / N
-    penalty = (2.0 if n_classes == 2 else 1.0) / (c * N)
-    rows = np.arange(N)
+    # Of two classes the weights are opposite: a product with one vector takes a third of the time.
+    free = np.array([[-0.5], [0.5]]) if n_classes == 2 else np.eye(n_classes)  # [K, fitted]
+    penalty = 1 / (c * N)
+    at = targets, np.arange(N)
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
-        found = flat.reshape(n_classes, D + 1)
-        weight = found[:, :D]
-        scores = z @ weight.astype(np.float32).T + found[:, D]  # [N, K]
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        found = flat.reshape(-1, D + 1)
+        weight, gradient = found[:, :D], np.empty_like(found)
+        scores = free @ (weight.astype(np.float32) @ z.T + found[:, D:])  # [K, N]
+        scores -= scores.max(axis=0)
         wrong = np.exp(scores)
-        wrong[rows, targets] -= 1
-        wrong *= share[:, np.newaxis]
-        gradient = np.empty_like(found)
-        gradient[:, :D] = wrong.astype(np.float32).T @ z
+        total = wrong.sum(axis=0)
+        value = share @ (np.log(total) - scores[at]) + penalty / 2 * np.vdot(weight, weight)
+        wrong /= total
+        wrong[at] -= 1
+        wrong *= share
+        wrong = free.T @ wrong
+        gradient[:, :D] = wrong.astype(np.float32) @ z
         gradient[:, :D] += penalty * weight
-        gradient[:, D] = wrong.sum(axis=0)
-        value = -share @ scores[rows, targets] + penalty / 2 * np.vdot(weight, weight)
+        gradient[:, D] = wrong.sum(axis=1)
         return float(value), gradient.ravel()
 
+    first = np.zeros((n_classes, D + 1)) if start is None else start
     found = minimize(
         loss,
-        np.zeros(n_classes * (D + 1)),
+        (np.linalg.pinv(free) @ first).ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MOST_ITERATIONS, "gtol": tolerance, "ftol": 1e-12},
     )
-    weights: Doubles = found.x.reshape(n_classes, D + 1)
+    weights: Doubles = free @ found.x.reshape(-1, D + 1)
     return weights
 
 
