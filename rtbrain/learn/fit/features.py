@@ -7,7 +7,6 @@ import numpy as np
 import scipy
 import scipy.fft
 
-from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
@@ -124,9 +123,9 @@ def _stacked(rows: list[Floats]) -> Floats:
 class LinearStft:
     """Window to features that a linear model reads: no encoder, no memory.
 
-    Magnitudes of Hann frames of 0.25 s with 75 % overlap, up to 150 Hz, averaged over a stretch
-    of the window; frames lie against its end, so that the newest sample counts. On the public
-    benchmark a linear model on such magnitudes beats pretrained encoders.
+    Magnitudes of Hann frames of 0.25 s, or all where that is less, with 75 % overlap, up to 150 Hz,
+    averaged over a stretch of the window; frames lie against its end, so that the newest sample
+    counts. On the public benchmark a linear model on such magnitudes beats pretrained encoders.
 
     References
     ----------
@@ -134,12 +133,7 @@ class LinearStft:
     """
 
     def __init__(self, montage: Montage, *, length_samples: int, n_newer_samples: int = 0) -> None:
-        self._frame = round(STFT_FRAME_S * montage.sfreq_hz)
-        if length_samples < self._frame:
-            raise SettingsError(
-                f"linear control: a window of {length_samples / montage.sfreq_hz:g} s is shorter "
-                f"than its frames of {STFT_FRAME_S:g} s: lengthen the window"
-            )
+        self._frame = min(round(STFT_FRAME_S * montage.sfreq_hz), length_samples)
         self._length = length_samples
         self._newer = n_newer_samples
         self._hop = max(1, self._frame // _OVERLAP)

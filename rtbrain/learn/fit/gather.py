@@ -238,8 +238,9 @@ def _stft(recipe: Recipe, pipeline: FeaturePipeline) -> LinearStft:
     if window.hop_s is None:
         whole = to_samples(window.length_s, filtered.sfreq_hz, what="window.length_s")
         return LinearStft(filtered, length_samples=whole)
-    middle_s = max(pipeline.neural_delay_s, STFT_FRAME_S / 2)
-    length_s = min(window.length_s, _STFT_S, 2 * min(middle_s, window.length_s - middle_s))
+    half_s = min(STFT_FRAME_S, window.length_s) / 2
+    middle_s = min(max(pipeline.neural_delay_s, half_s), window.length_s - half_s)
+    length_s = min(_STFT_S, 2 * min(middle_s, window.length_s - middle_s))
     newer = round((middle_s - length_s / 2) * filtered.sfreq_hz)
     length = round(length_s * filtered.sfreq_hz)
     return LinearStft(filtered, length_samples=length, n_newer_samples=max(0, newer))
