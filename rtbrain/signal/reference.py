@@ -289,5 +289,6 @@ def no_neighbours_message(reference: str, neighbours: str, montage: Montage) -> 
     return (
         f"{reference} reference: no contact has {neighbours}, got "
         f"{list_words(montage.names) or 'no channels'}: expected kinds "
-        f"{', '.join(sorted(CONTACT_KINDS))} and labels such as A1, A2, A3"
+        f"{', '.join(sorted(CONTACT_KINDS))} and labels such as A1, A2, A3: relabel the channels, "
+        "or set reference: car"
     )
