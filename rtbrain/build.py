@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rtbrain import encoder as encoders
 from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
-from rtbrain.config import Recipe
+from rtbrain.config import RUNNING, Recipe
 from rtbrain.encoder import FrameMean, RuntimeChoice
 from rtbrain.errors import SettingsError
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
@@ -78,18 +78,18 @@ def build_feature_pipeline(
     sfreq_hz, n_channels = signal.montage.sfreq_hz, signal.montage.n_channels
     length = _whole(recipe.window.length_s, sfreq_hz, "window.length_s")
     require_feasible(recipe.spectrogram, n_channels, length, sfreq_hz)
-    used = None if whole_windows else recipe.n_used_frames
-    n_samples = length
-    if used is not None:
+    used, n_samples = None, length
+    if recipe.spectrogram.form in RUNNING and not whole_windows:
+        frame = round(recipe.spectrogram.longest_frame_s * sfreq_hz)
         frame_hop = _frame_hop(recipe, sfreq_hz)
-        if model is not None:  # a streaming encoder, which reads so many at a time
-            cycle = encoders.patch_cycle(model, -(-hop_samples(recipe, sfreq_hz) // frame_hop))
-            n_frames = recipe.spectrogram.count_frames(recipe.window.length_s)
-            used = min(-(-used // cycle) * cycle, n_frames)
-        n_samples = round(recipe.spectrogram.longest_frame_s * sfreq_hz) + (used - 1) * frame_hop
+        cycle = -(-hop_samples(recipe, sfreq_hz) // frame_hop)
+        if model is not None:
+            cycle = encoders.patch_cycle(model, cycle)
+        used = recipe.used_frames((length - frame) // frame_hop + 1, cycle)
+        n_samples = length if used is None else frame + (used - 1) * frame_hop
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
-    pooled = _pooled(recipe, spectrogram.grid.n_frames)
+    pooled = recipe.pooled_frames(spectrogram.grid.n_frames)
     if (delay_s := neural_delay_s) is None:  # t_stop stamps the last sample, hence one more
         delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
         delay_s += (0 if model is None else model.delay_frames()) * recipe.spectrogram.frame_hop_s
@@ -263,20 +263,6 @@ def _spectrogram(
         statistics=statistics,
         frozen=frozen,
     )
-
-
-def _pooled(recipe: Recipe, n_frames: int) -> slice:
-    n_pooled, frames = recipe.encoder.n_pooled, recipe.spectrogram
-    if frames.form == "bands" and n_pooled == frames.count_frames(recipe.window.length_s):
-        n_pooled = n_frames  # all: the rounded hop leaves fewer or more
-    if n_pooled > n_frames:
-        raise SettingsError(
-            f"encoder.n_pooled is {n_pooled} but the window has {n_frames} frames: lengthen it"
-        )
-    start = n_frames - n_pooled
-    if recipe.encoder.pool == "centre":
-        start = n_frames // 2 - n_pooled // 2
-    return slice(start, start + n_pooled)
 
 
 def build_live(

@@ -101,6 +101,12 @@ def test_all_frames_of_a_window_are_read_at_any_rate(sfreq_hz: float) -> None:
     recipe = parse_settings(values, Recipe, where="test")
     pipeline = build_feature_pipeline(recipe, montage_of(6, sfreq_hz))
     assert pipeline.neural_delay_s == pytest.approx(2.5 - 0.1, abs=0.1)
+    # All but one too, live as well, though rounding leaves fewer than the settings say.
+    values["encoder"] = {"n_pooled": values["encoder"]["n_pooled"] - 1}
+    for window in (values["window"], {"length_s": 5.0, "hop_s": 0.25}):
+        recipe = parse_settings(values | {"window": window}, Recipe, where="test")
+        pipeline = build_feature_pipeline(recipe, montage_of(6, sfreq_hz))
+        assert pipeline.neural_delay_s == pytest.approx(2.5 - 0.1, abs=0.1)
     values["encoder"] = {"n_pooled": 200}
     with pytest.raises(SettingsError, match="n_pooled is 200 but the window has"):
         build_feature_pipeline(

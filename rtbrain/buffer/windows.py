@@ -253,6 +253,11 @@ class Windows:
         """Time from one window to the next, s."""
         return self._hop / self._montage.sfreq_hz
 
+    @property
+    def used_s(self) -> float:
+        """Signal after which windows are valid again, after a gap, s."""
+        return self._used / self._montage.sfreq_hz
+
     def reset(self) -> None:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()

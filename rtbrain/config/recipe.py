@@ -120,29 +120,36 @@ class Recipe(Settings):
                     return settings.mains_hz
         return None
 
-    @property
-    def n_used_frames(self) -> int | None:
-        """Newest frames of a window that are enough after a gap; None for all of them."""
-        frames, hop_s = self.spectrogram, self.window.hop_s
-        if frames.form not in RUNNING or hop_s is None or self.mode not in ("linear", "streaming"):
-            return None
-        n_frames = frames.count_frames(self.window.length_s)
-        n_used = self.encoder.n_pooled
-        if self.mode == "streaming":
-            per_hop = max(1, round(hop_s / frames.frame_hop_s))
-            n_warm = (_WARM_S - frames.frame_s) / frames.frame_hop_s + 1
-            n_used = math.ceil(max(n_warm, n_used) / per_hop) * per_hop
-        elif self.encoder.pool == "centre":
-            n_used = n_frames - n_frames // 2 + n_used // 2
-        return n_used if n_used < n_frames else None
+    def pooled_frames(self, n_frames: int) -> slice:
+        """Frames that are averaged, of a window that holds so many."""
+        n_pooled, n_listed = self.encoder.n_pooled, n_frames
+        if self.spectrogram.form == "bands":  # rounding its hop leaves fewer than these, or more
+            n_listed = self.spectrogram.count_frames(self.window.length_s)
+        if n_pooled > n_listed:
+            raise SettingsError(
+                f"encoder.n_pooled is {n_pooled} but the window has {n_listed} frames: lengthen it"
+            )
+        n_pooled = n_frames if n_pooled == n_listed else min(n_pooled, n_frames)
+        start = n_frames - n_pooled
+        if self.encoder.pool == "centre":
+            start = n_frames // 2 - n_pooled // 2
+        return slice(start, start + n_pooled)
 
-    @property
-    def used_s(self) -> float:
-        """Signal after which windows are valid again, after a gap, s."""
-        frames, n_used = self.spectrogram, self.n_used_frames
-        if n_used is None:
-            return self.window.length_s
-        return frames.longest_frame_s + (n_used - 1) * frames.frame_hop_s
+    def used_frames(self, n_frames: int, cycle: int) -> int | None:
+        """Newest of so many frames that are enough after a gap; None for all of them.
+
+        A streaming encoder reads `cycle` frames at a time.
+        """
+        frames = self.spectrogram
+        if self.window.hop_s is None or self.mode not in ("linear", "streaming"):
+            return None
+        if frames.form not in RUNNING:
+            return None
+        n_used = n_frames - self.pooled_frames(n_frames).start
+        if self.mode == "streaming":
+            n_warm = (_WARM_S - frames.frame_s) / frames.frame_hop_s + 1
+            n_used = math.ceil(max(n_warm, n_used) / cycle) * cycle
+        return n_used if n_used < n_frames else None
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":

@@ -47,7 +47,7 @@ class StreamingEncoderStage:
     After a gap a window begins with frames of NaN: its channels restart from the whole hops after
     these, and go on as if they had read them one by one. They differ from channels that never
     stopped, because attention reaches a context further back in each layer: the recipe says how
-    soon that no longer matters (`Recipe.used_s`).
+    soon that no longer matters (`Recipe.used_frames`).
 
     `runtime` is loaded and warm, and no other stage shares its state; `neural_delay_s` is as in
     `EncoderStage`.

@@ -96,6 +96,15 @@ def test_embeddings_do_not_depend_on_chunks_with_gaps_and_channels_that_return(
     assert good[-1].all(), "and returns"
 
 
+@pytest.mark.parametrize(("hop_frames", "n_used"), [(1, 10), (3, 15), (4, 20), (5, 10)])
+def test_after_a_gap_whole_cycles_of_patches_are_waited_for(hop_frames: int, n_used: int) -> None:
+    # 10 frames hold the 0.4 s that warm the encoder; a hop of 3 ends a patch every 15, one of 4
+    # every 20.
+    recipe = recipe_of(window={"length_s": 1.0, "hop_s": hop_frames * 50 / SFREQ_HZ})
+    features = build_feature_pipeline(recipe, MONTAGE, model=MODEL)
+    assert features.windows.used_s == pytest.approx((400 + (n_used - 1) * 50) / SFREQ_HZ)
+
+
 def test_after_a_gap_no_decode_counts_before_its_channels_were_read_again() -> None:
     recipe = recipe_of(window={"length_s": 1.0, "hop_s": 4 * 50 / SFREQ_HZ})
     features = build_feature_pipeline(recipe, MONTAGE, model=MODEL)

@@ -196,7 +196,7 @@ def lsl_world(
                 sender,
                 listener,
                 window.length_s,
-                recipe.used_s,
+                rig.decoder(kind).used_s,
                 window.hop_s or window.length_s,
                 stall,
                 lambda: resident_kib(process.pid),

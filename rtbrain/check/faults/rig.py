@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
+from rtbrain.buffer import Windows
 from rtbrain.bundling import build_decoder
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import read_bundle
@@ -52,6 +53,11 @@ class DecoderParts:
 
     features: FeaturePipeline
     readout: Stage[Embedding, Decode]
+
+    @property
+    def used_s(self) -> float:
+        """Signal after which decodes are valid again, after a gap, s."""
+        return cast(Windows, self.features.windows).used_s
 
     def decode(self, chunks: Sequence[Chunk]) -> list[Decode]:
         """Every decode of these chunks."""

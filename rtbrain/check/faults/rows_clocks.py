@@ -100,9 +100,8 @@ def valid_share(rig: Rig) -> Finding:
     """Lose 1 s of signal every 4 s; the time with a valid decode, beside waiting for a window."""
     bundle = read_bundle(rig.bundle("linear"))
     waiting = build_feature_pipeline(bundle.recipe, bundle.montage, whole_windows=True)
-    ready = rig.decoder("linear").features
-    before, after = _share(rig, waiting), _share(rig, ready)
-    soon_s = bundle.recipe.used_s
+    ready = rig.decoder("linear")
+    before, after, soon_s = _share(rig, waiting), _share(rig, ready.features), ready.used_s
     return (
         f"in memory: valid {soon_s:.2f} s after each gap, {100 * after:.0f} % of the time; "
         f"waiting for windows of {bundle.recipe.window.length_s:g} s, {100 * before:.0f} %",

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
-from rtbrain.check.faults.rig import Rig, StatusListener, World, patient_samples
+from rtbrain.check.faults.rig import DecoderParts, Rig, StatusListener, World, patient_samples
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.live.source import rate_check
@@ -268,8 +268,9 @@ def simulated_world(
         on_event=outlet.emit,
         clock=clock,
     )
+    decoder = build_decoder(bundle, montage, on_event=outlet.emit)
     pipeline = build_live(
-        build_decoder(bundle, montage, on_event=outlet.emit),
+        decoder,
         _Stepping(source, clock),
         (outlet, report),
         report,
@@ -290,7 +291,7 @@ def simulated_world(
             network,
             listener,
             recipe.window.length_s,
-            recipe.used_s,
+            DecoderParts(*decoder).used_s,
             recipe.window.hop_s or recipe.window.length_s,
             stall,
             resident_kib,
