@@ -28,6 +28,7 @@ def command(
         "positions": found.montage.space or "none",
         "rate": f"{manifest.sfreq_hz:g} Hz",
         "window": _window(recipe.window),
+        "describes": _moment(manifest.neural_delay_s),
         "signal chain": " > ".join(_step(step) for step in manifest.recipe.get("signal", ())),
         "spectrogram": recipe.spectrogram.form,
         "trained on": manifest.trained_on,
@@ -55,6 +56,10 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
     if latency := describe_lags(report):
         lines["latency"] = latency
     return lines
+
+
+def _moment(delay_s: float | None) -> str:
+    return "the middle of what it reads" if delay_s is None else f"{delay_s:.3g} s before its end"
 
 
 def _step(step: dict[str, object]) -> str:

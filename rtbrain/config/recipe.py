@@ -127,7 +127,8 @@ class Recipe(Settings):
             n_listed = self.spectrogram.count_frames(self.window.length_s)
         if n_pooled > n_listed:
             raise SettingsError(
-                f"encoder.n_pooled is {n_pooled} but the window has {n_listed} frames: lengthen it"
+                f"encoder.n_pooled is {n_pooled} but the window has {n_listed} frames: "
+                "lengthen the window, or pool fewer"
             )
         n_pooled = n_frames if n_pooled == n_listed else min(n_pooled, n_frames)
         start = n_frames - n_pooled

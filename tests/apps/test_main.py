@@ -59,7 +59,14 @@ def test_wrong_flags_and_files_get_one_line(arguments: tuple[str, ...]) -> None:
 def test_a_bundle_is_shown_verified(tmp_path: Path) -> None:
     bundle = bundle_of("edge", montage_of(8, 2048.0), tmp_path / "mine")
     shown = rtbrain("inspect", tmp_path / "mine").stdout
-    for part in ("mine: verified", "edge", "rest, speech", "2048 Hz", "laplacian"):
+    for part in (
+        "mine: verified",
+        "edge",
+        "rest, speech",
+        "2048 Hz",
+        "laplacian",
+        "0.3 s before its end",
+    ):
         assert part in shown
     assert bundle.id[:40] in shown.replace("\n", "")
 

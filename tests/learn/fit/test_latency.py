@@ -13,7 +13,7 @@ from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.recording.recording import Recording
 from tests.conftest import montage_of
 
-SFREQ_HZ, SECONDS, STATE_S, HOP_S, N_POOLED = 500.0, 120, 2.0, 1 / 32, 4
+SFREQ_HZ, SECONDS, STATE_S, HOP_S, N_POOLED = 500.0, 60, 2.0, 1 / 32, 4
 FRAMES_S = {6.0: 0.5, 36.0: 0.125, 100.0: 0.0625}  # by a frequency of their band
 MEAN_S = float(np.mean(np.repeat([*FRAMES_S.values()], [7, 6, 7])))  # of 20 bins
 RECIPE = {
@@ -49,7 +49,7 @@ def recording_of(*carriers_hz: float) -> Recording:
 @cache
 def fitted(*carriers_hz: float) -> FittedDecoder:
     return rtbrain.fit(
-        recording_of(*carriers_hz), classes=["rest", "speech"], recipe=RECIPE, n_folds=3,
+        recording_of(*carriers_hz), classes=["rest", "speech"], recipe=RECIPE, n_folds=2,
         n_permutations=0,
     )  # fmt: skip
 
