@@ -1,7 +1,8 @@
 """A recording to rows of features: what a decoder, and each control, sees of each window."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -54,14 +55,11 @@ def gather(
     channels: list[Floats] = []
     spectrograms: list[Floats] = []
     good, t_stop, t_neural = [], [], []
-    n_valid = n_invalid = 0
-    for window in (window for chunk in chunks for window in pipeline.cut(chunk)):
-        spectrogram = pipeline.spectrogram(window) if window.quality.valid else None
-        if spectrogram is None or not spectrogram.quality.good.any():
+    n_invalid = 0
+    windows = (window for chunk in chunks for window in pipeline.cut(chunk))
+    for window, spectrogram in _spectrograms(windows, pipeline.spectrogram, every):
+        if spectrogram is None:
             n_invalid += 1
-            continue
-        n_valid += 1
-        if (n_valid - 1) % every:
             continue
         moment = window.t_stop
         if keep_spectrograms:
@@ -87,6 +85,51 @@ def gather(
         np.array(t_neural),
         n_invalid,
     )
+
+
+def _spectrograms(
+    windows: Iterable[Window], make: Stage[Window, Spectrogram], every: int
+) -> Iterator[tuple[Window, Spectrogram | None]]:
+    """Every `every`-th valid window with its spectrogram, and all that are not valid.
+
+    Of the windows between, only those are transformed whose frames the next one does not hold, or
+    judges otherwise: the statistics are fed as if each were, with a fraction of the calls.
+    """
+    n_valid = 0
+    last: Window | None = None  # that was transformed
+    skipped: Window | None = None  # the newest that was not
+    for window in windows:
+        if skipped is not None and last is not None:
+            n_samples = window.first_sample - last.first_sample
+            known, now = skipped.quality, window.quality
+            if (
+                not 0 < n_samples <= _reach_samples(make)
+                or not now.valid
+                or now.lost_samples != known.lost_samples
+                or (now.good != known.good).any()
+            ):
+                make(skipped)
+                last = skipped
+        skipped = None
+        if window.quality.valid and n_valid % every and last is not None:
+            n_valid += 1
+            skipped = window
+            continue
+        made = make(window) if window.quality.valid else None
+        if made is None or not made.quality.good.any():
+            yield window, None
+            continue
+        n_valid += 1
+        last = window
+        yield window, made
+    if skipped is not None:
+        make(skipped)
+
+
+def _reach_samples(spectrogram: Any) -> float:
+    """Samples by which a window may come after the one before and still hold all frames between."""
+    centres = spectrogram.grid.centres_samples
+    return float(centres.size * (centres[1] - centres[0])) if centres.size > 1 else 0.0
 
 
 def windows_apart(hop_s: float) -> int:

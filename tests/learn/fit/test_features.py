@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rtbrain.build import build_feature_pipeline
-from rtbrain.config import Recipe, load_settings
+from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.encoder import FrameMean
 from rtbrain.learn.fit.features import (
     FeatureRows,
@@ -21,6 +21,7 @@ from rtbrain.live.play import VirtualSession
 from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 
@@ -92,6 +93,39 @@ def test_every_third_window_is_what_it_is_among_all() -> None:
     got, whole = features(every=3), features()
     np.testing.assert_array_equal(got.rows["main"], whole.rows["main"][::3])
     np.testing.assert_array_equal(got.t_stop, whole.t_stop[::3])
+
+
+@pytest.mark.parametrize("n_frames", [8, 3])
+def test_windows_that_are_left_out_feed_the_statistics_all_the_same(n_frames: int) -> None:
+    broken = DATA.copy()
+    broken[2, 9000:9700] = np.nan
+    values = recipe().model_dump(mode="json", exclude_unset=True)
+    values["window"] = {"length_s": 0.1953125 + 0.03125 * (n_frames - 1), "hop_s": 0.03125}
+    values["spectrogram"] = {"form": "running", "frame_hop_s": 0.03125, "time_constant_s": 60.0}
+    values["encoder"] = {"n_pooled": n_frames}
+    often = parse_settings(values, Recipe, where="recipe")
+
+    def pieces() -> Iterator[Chunk]:
+        for first in range(0, broken.shape[1], 300):
+            if first != 4800:
+                data = broken[:, first : first + 300].copy()
+                stamps = np.arange(first, first + data.shape[1]) / SFREQ_HZ
+                yield Chunk(data, stamps, first, 300 if first == 5100 else 0)
+
+    one_by_one, skipping = (build_feature_pipeline(often, MONTAGE) for _ in range(2))
+    made = []
+    for window in (window for chunk in pieces() for window in one_by_one.cut(chunk)):
+        if window.quality.valid:
+            made.append(one_by_one.encoder(one_by_one.spectrogram(window)).population)
+    got = gather(pieces(), skipping, {"main": skipping.encoder}, every=8)
+    np.testing.assert_array_equal(got.rows["main"], made[::8])
+    assert isinstance(skipping.spectrogram, RunningStft)
+    assert isinstance(one_by_one.spectrogram, RunningStft)
+    for name in ("mean", "variance", "count"):
+        np.testing.assert_array_equal(
+            getattr(skipping.spectrogram.statistics, name),
+            getattr(one_by_one.spectrogram.statistics, name),
+        )
 
 
 def test_what_a_live_decoder_calls_invalid_is_counted_and_left_out() -> None:
