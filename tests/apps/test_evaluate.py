@@ -27,6 +27,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 HELD_OUT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
+SHORT = ("synthetic:3,duration_s=20,n_channels=12", "--sfreq", "2048")
 
 
 def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Path) -> None:
@@ -48,22 +49,22 @@ def test_a_control_beside_the_decoder_is_scored_too(bundle: Path, tmp_path: Path
     twin = tmp_path / "twin"
     shutil.copytree(bundle, twin)
     shutil.copytree(bundle, twin / "controls" / "same")
-    rtbrain("evaluate", twin, *HELD_OUT, "--report", tmp_path / "report.json")
+    rtbrain("evaluate", twin, *SHORT, "--report", tmp_path / "report.json")
     figures = json.loads((tmp_path / "report.json").read_text())
     assert figures["same"] == figures["decoder"]
 
 
 def test_channels_are_left_out_and_told(bundle: Path) -> None:
     names = Patient(3, n_channels=12, sfreq_hz=2048.0).montage.names
-    done = rtbrain("evaluate", bundle, *HELD_OUT, "--exclude", names[5], "--kinds", "seeg")
+    done = rtbrain("evaluate", bundle, *SHORT, "--exclude", names[5], "--kinds", "seeg")
     assert done.returncode == 0, done.stderr
     assert names[5] in done.stderr
-    assert "are ecog" not in refused("evaluate", bundle, *HELD_OUT, "--kinds", "ecog")
+    assert "are ecog" not in refused("evaluate", bundle, *SHORT, "--kinds", "ecog")
 
 
 def test_labels_that_the_decoder_does_not_know_are_refused(bundle: Path) -> None:
-    assert "speech" in refused("evaluate", bundle, *HELD_OUT, "--classes", "rest,music")
-    assert "same order" in refused("evaluate", bundle, *HELD_OUT, "--classes", "speech,rest")
+    assert "speech" in refused("evaluate", bundle, *SHORT, "--classes", "rest,music")
+    assert "same order" in refused("evaluate", bundle, *SHORT, "--classes", "speech,rest")
 
 
 def test_a_recording_of_another_rate_or_of_other_contacts_is_refused(
@@ -80,12 +81,12 @@ def test_a_contact_that_went_bad_since_is_masked_as_it_would_be_live(
     bundle: Path, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad_raw.fif"
-    done = rtbrain("export", *HELD_OUT, "--to", "fif", "--out", bad, "--bad", "RA3")
+    done = rtbrain("export", *SHORT, "--to", "fif", "--out", bad, "--bad", "RA3")
     assert done.returncode == 0, done.stderr
     done = rtbrain("evaluate", bundle, bad, "--report", tmp_path / "report.json")
     assert done.returncode == 0, done.stderr
     masked = json.loads((tmp_path / "report.json").read_text())["decoder"]
-    rtbrain("evaluate", bundle, *HELD_OUT, "--report", tmp_path / "whole.json")
+    rtbrain("evaluate", bundle, *SHORT, "--report", tmp_path / "whole.json")
     whole = json.loads((tmp_path / "whole.json").read_text())["decoder"]
     assert masked["valid"] == whole["valid"]
     assert masked["auc"] != whole["auc"]
@@ -95,23 +96,23 @@ def test_what_a_fit_that_was_cut_off_left_is_no_control(bundle: Path, tmp_path: 
     twin = tmp_path / "twin"
     shutil.copytree(bundle, twin)
     (twin / "controls" / ".bundle-half").mkdir(parents=True)
-    done = rtbrain("evaluate", twin, *HELD_OUT)
+    done = rtbrain("evaluate", twin, *SHORT)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:
-    alive = read_recording(HELD_OUT[0], sfreq_hz=2048)
+    alive = read_recording(SHORT[0], sfreq_hz=2048)
     dead = replace(alive, reader=lambda start, stop: np.zeros((12, stop - start), np.float32))
     with pytest.raises(RtbrainError, match="is valid"):
         rtbrain_api.evaluate(bundle, dead)
-    assert "threshold" in refused("evaluate", bundle, *HELD_OUT, "--threshold", "7")
+    assert "threshold" in refused("evaluate", bundle, *SHORT, "--threshold", "7")
 
 
 def test_a_recording_that_lacks_a_contact_is_decoded_as_it_would_be_live(
     bundle: Path, tmp_path: Path
 ) -> None:
     whole, fewer = tmp_path / "whole_raw.fif", tmp_path / "fewer_raw.fif"
-    assert rtbrain("export", *HELD_OUT, "--to", "fif", "--out", whole).returncode == 0
+    assert rtbrain("export", *SHORT, "--to", "fif", "--out", whole).returncode == 0
     raw = mne.io.read_raw_fif(whole, verbose="ERROR").drop_channels(["RA3"])
     raw.save(fewer, verbose="ERROR")
     raw.close()
