@@ -47,11 +47,13 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def probed(corpus: Path, out: Path, *arguments: object) -> tuple[dict[str, Any], str]:
+def probed(
+    corpus: Path, out: Path, *arguments: object, labels: str = "20,40", n_seeds: int = 1
+) -> tuple[dict[str, Any], str]:
     torch.set_num_threads(1)
     done = rtbrain(
         "probe", *arguments, "--corpus", corpus, "--subjects", ",".join(SUBJECTS),
-        "--labels", "20,40", "--seeds", "2", "--out", out,
+        "--labels", labels, "--seeds", n_seeds, "--out", out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
@@ -78,6 +80,7 @@ def test_compared_encoders_have_rows_and_paired_differences(
         "--random", "0", "--tune-steps", "2",
         "--compare", f"same={encoders / 'whole'},popt={encoders / 'popt7'}",
         "--compare", f"student={encoders / 'student0'},n_pooled=3,popt={encoders / 'popt8'}",
+        n_seeds=2,
     )  # fmt: skip
     linear = ["mean spectrogram", "whole spectrogram"]
     of_first = ["BrainBERT + PopT", "BrainBERT", "PopT tuned"]
@@ -121,10 +124,10 @@ def test_an_encoder_scores_the_same_alone_and_compared(
     corpus: Path, encoders: Path, tmp_path: Path
 ) -> None:
     student = encoders / "student1"
-    alone, _ = probed(corpus, tmp_path / "a", student, "--n-pooled", 3, "--random", 1)
+    alone, _ = probed(corpus, tmp_path / "a", student, "--n-pooled", 3, "--random", 1, labels="20")
     beside, _ = probed(
         corpus, tmp_path / "b", encoders / "student0", "--n-pooled", 3, "--random", 0,
-        "--compare", f"it={student},n_pooled=3",
+        "--compare", f"it={student},n_pooled=3", labels="20",
     )  # fmt: skip
     assert beside["windows"] == alone["windows"]
     assert beside["scores"]["it"] == alone["scores"]["StreamingBERT, pretrained"]
@@ -172,9 +175,9 @@ def test_each_encoder_is_labelled_at_the_moment_it_describes_on_the_windows_of_t
         "--compare",
         f"far={encoders / 'whole'},n_pooled=12",
     )
-    report, shown = probed(corpus, tmp_path / "out", *given)
+    report, shown = probed(corpus, tmp_path / "out", *given, labels="20")
     assert "each row is labelled at the moment that its embeddings describe" in shown
-    alone, shown_alone = probed(corpus, tmp_path / "alone", *given[:3])
+    alone, shown_alone = probed(corpus, tmp_path / "alone", *given[:3], labels="20")
     assert report["windows"] == alone["windows"]
     first = "BrainBERT, pretrained"
     assert report["scores"][first] == alone["scores"][first]

@@ -68,6 +68,11 @@ def torchs_own(stack: nn.Module, n_features: int, n_heads: int, n_feedforward: i
     return plain.eval()
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_torchscript(model(), SHAPE, cache_folder=tmp_path_factory.mktemp("cache"))
+
+
 @given(
     st.lists(st.booleans(), min_size=1, max_size=20), st.integers(1, 20), st.integers(0, 2**32 - 1)
 )
@@ -228,9 +233,8 @@ def test_embeddings_too_far_off_or_nan_are_refused() -> None:
             require_small_error(far, exact, precision)
 
 
-def test_threads_are_the_encoders_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
-    runtime = TorchScriptRuntime(path, POSITIONS, threads=2)
+def test_threads_are_the_encoders_alone(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = TorchScriptRuntime(compiled, POSITIONS, threads=2)
     seen, encode = [], ChannelBlocks.__call__
 
     def watched(self: ChannelBlocks, spectrogram: Floats, good: Mask) -> Floats:
@@ -243,16 +247,14 @@ def test_threads_are_the_encoders_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert torch.get_num_threads() == 1
 
 
-def test_training_after_a_runtime_was_loaded_has_the_threads_of_before(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
+def test_training_after_a_runtime_was_loaded_has_the_threads_of_before(compiled: Path) -> None:
     with on_threads(3):
-        TorchScriptRuntime(path, POSITIONS, threads=2)
+        TorchScriptRuntime(compiled, POSITIONS, threads=2)
         assert torch.get_num_threads() == 3
 
 
-def test_a_runtime_is_warm_and_says_what_that_took(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
-    runtime = TorchScriptRuntime(path, POSITIONS)
+def test_a_runtime_is_warm_and_says_what_that_took(compiled: Path) -> None:
+    runtime = TorchScriptRuntime(compiled, POSITIONS)
     assert runtime.load_s > 0
     assert runtime.warm_up_s > 0
     assert 4 <= runtime.warm_up_calls <= 30

@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_torchscript(model(), SHAPE, cache_folder=tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture
+def cached(compiled: Path, tmp_path: Path) -> Path:
+    """The same in a cache of its own."""
+    (tmp_path / "cache").mkdir()
+    return Path(shutil.copy2(compiled, tmp_path / "cache"))
+
+
 @pytest.mark.parametrize("popt", [True, False])
 @pytest.mark.parametrize("pool", ["centre", "last"])
 def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
@@ -72,38 +80,36 @@ def test_compiled_equals_eager(tmp_path: Path, popt: bool, pool: str) -> None:
 
 
 def test_the_cache_gives_the_same_file_for_the_same_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
+    cache = cached.parent
     with monkeypatch.context() as patch:
         patch.setattr(torchscript, "_packed", lambda *_: pytest.fail("compiled again"))
-        assert compile_torchscript(model(), SHAPE, cache_folder=tmp_path) == path
+        assert compile_torchscript(model(), SHAPE, cache_folder=cache) == cached
     others = [
-        compile_torchscript(model(1), SHAPE, cache_folder=tmp_path),
-        compile_torchscript(model(pool="last"), SHAPE, cache_folder=tmp_path),
-        compile_torchscript(model(), (4, 31, 40), cache_folder=tmp_path),
-        compile_torchscript(model(popt=False), SHAPE, cache_folder=tmp_path),
+        compile_torchscript(model(1), SHAPE, cache_folder=cache),
+        compile_torchscript(model(pool="last"), SHAPE, cache_folder=cache),
+        compile_torchscript(model(), (4, 31, 40), cache_folder=cache),
+        compile_torchscript(model(popt=False), SHAPE, cache_folder=cache),
     ]
-    assert len({path, *others}) == 5
-    assert sorted(item.suffix for item in tmp_path.iterdir()) == [".pt"] * 5
+    assert len({cached, *others}) == 5
+    assert sorted(item.suffix for item in cache.iterdir()) == [".pt"] * 5
 
 
-def test_heads_are_part_of_the_contract(tmp_path: Path) -> None:
+def test_heads_are_part_of_the_contract(compiled: Path, tmp_path: Path) -> None:
     """The same weights under another number of heads are another model."""
     two = BrainBERTSizes(24, 40, 2, 2)
     other = EncoderModel(random_encoder(two, 0), random_encoder(POPT, 1))
-    first = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
-    assert compile_torchscript(other, SHAPE, cache_folder=tmp_path) != first
+    assert compile_torchscript(other, SHAPE, cache_folder=tmp_path).name != compiled.name
 
 
-def test_a_damaged_file_in_the_cache_is_made_again(tmp_path: Path) -> None:
-    path = compile_torchscript(model(), SHAPE, cache_folder=tmp_path)
-    whole = path.read_bytes()
+def test_a_damaged_file_in_the_cache_is_made_again(cached: Path) -> None:
+    path, whole = cached, cached.read_bytes()
     for broken in (b"", whole[: len(whole) // 2], b"PK\x03\x04 nonsense"):
         path.write_bytes(broken)
         with pytest.raises(CompiledModelError, match="not a compiled encoder"):
             open_torchscript(path)
-        assert compile_torchscript(model(), SHAPE, cache_folder=tmp_path) == path
+        assert compile_torchscript(model(), SHAPE, cache_folder=path.parent) == path
         assert open_torchscript(path)[1].n_channels == 5
 
 
@@ -143,7 +149,7 @@ def own(path: Path) -> None:
     ],
 )
 def test_a_planted_model_is_never_loaded_and_another_is_made(
-    tmp_path: Path,
+    cached: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     change: Callable[[Path], object],
@@ -151,8 +157,7 @@ def test_a_planted_model_is_never_loaded_and_another_is_made(
 ) -> None:
     if change is own and os.geteuid():
         pytest.skip("only root can give a file away")
-    cache = tmp_path / "cache"
-    path = compile_torchscript(model(), SHAPE, cache_folder=cache)
+    path, cache = cached, cached.parent
     change(path)
     loaded: list[bytes] = []
     load = torch.jit.load
