@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rtbrain.encoder import (
+    StreamingBERTSizes,
     encoder_of_tensors,
     encoder_tensors,
     import_checkpoint,
@@ -201,6 +202,15 @@ def test_what_was_saved_loads_equal(tmp_path):
     assert loaded.sizes == POPT
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, POPT, StreamingBERTSizes(8, 16, 2, 1, 5, 4, 8)])
+def test_reading_an_encoder_fills_no_table(tmp_path, monkeypatch, sizes):
+    """Without memory to fill, arithmetic loads torch's compiler: seconds at each start."""
+    save_encoder(random_encoder(sizes, 7), tmp_path / "out")
+    for name in ("arange", "exp", "sin", "pow"):
+        monkeypatch.setattr(torch, name, lambda *_, **__: pytest.fail("a table is filled"))
+    load_encoder(tmp_path / "out")
 
 
 def test_a_folder_that_was_altered_is_refused(tmp_path):
