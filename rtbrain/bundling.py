@@ -93,7 +93,7 @@ def decode_delay_s(
         by_bin = contributions.reshape(-1, offsets.size).sum(axis=0)
         later, of_bins = np.unique(offsets, return_inverse=True)
         weights = np.maximum(np.bincount(of_bins, by_bin), 0)
-        if weights.any():
+        if by_bin.sum() > 0:  # otherwise it decodes nothing
             later_samples = float(weights @ later / weights.sum())
             delay_s -= later_samples / features.signal.montage.sfreq_hz
     if smoothing := _smoothing(recipe, features):

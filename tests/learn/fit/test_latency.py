@@ -94,7 +94,8 @@ def test_frames_of_several_lengths_count_by_what_they_contribute() -> None:
     assert delay_of([1, 0, 1]) == pytest.approx((slow + fast) / 2)
     assert delay_of([1, 3, 0]) == pytest.approx((slow + 3 * middle) / 4)
     assert delay_of([0, 0, 0]) == pytest.approx(centre_s(MEAN_S), abs=1e-3)
-    assert delay_of([-1, 0, 1]) == pytest.approx(fast), "what harms has no moment"
+    assert delay_of([-1, 0, 2]) == pytest.approx(fast), "what harms has no moment"
+    assert delay_of([-2, 0, 1]) == delay_of([0, 0, 0]), "nothing is decoded"
 
 
 def test_frames_of_one_length_have_the_centre_that_they_had_to_the_bit() -> None:
