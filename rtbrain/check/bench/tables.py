@@ -151,6 +151,8 @@ def draw_costs(file: BinaryIO, rows: Sequence[StepRow], what: str) -> None:
         axes.plot(
             n_channels, costs_ms, style, lw=1.4, label=name, color=colour, marker=marker, ms=5
         )
+        slowest = [r.p99_ms or cost_ms for r, cost_ms in zip(line, costs_ms, strict=True)]
+        axes.vlines(n_channels, costs_ms, slowest, color=colour, lw=1)
         for row, cost_ms in zip(line, costs_ms, strict=True):
             if row.estimated_from:
                 axes.plot(row.n_channels, cost_ms, marker, color=colour, mfc="white", ms=5)
@@ -165,7 +167,9 @@ def draw_costs(file: BinaryIO, rows: Sequence[StepRow], what: str) -> None:
             ha="right",
             transform=axes.get_yaxis_transform(),
         )
-    axes.set(xscale="log", yscale="log", xlabel="channels", ylabel="median of a step, ms")
+    axes.set(
+        xscale="log", yscale="log", xlabel="channels", ylabel="median of a step, up to its p99, ms"
+    )
     axes.set_xticks(sorted({row.n_channels for row in drawn}))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QRectF
+from scipy.spatial import KDTree
 
 from rtbrain.types import Doubles, Floats, Ints, Montage
 from rtbrain.view.traces.scene import Lanes
@@ -184,6 +185,5 @@ def _pitch(pane: Pane) -> float:
     where = np.column_stack([pane.places, pane.depth])
     if len(where) < 2:
         return 1.0
-    away = np.linalg.norm(where[:, None] - where[None], axis=2)
-    np.fill_diagonal(away, np.inf)
-    return float(np.median(away.min(axis=1)))
+    away, _ = KDTree(where).query(where, k=2)
+    return float(np.median(away[:, 1]))
