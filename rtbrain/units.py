@@ -28,7 +28,7 @@ _LARGEST_UV = 20_000.0
 _TYPICAL_UV = 50.0
 # Standard deviation of a normal distribution, in its median absolute deviations.
 _STD_IN_MAD = 1.4826
-_MEASURED_S = 2.0
+_MEASURED_S, _MOST_VALUES = 2.0, 2**17
 
 
 def microvolts_per(unit: str) -> float | None:
@@ -121,26 +121,28 @@ class AmplitudeCheck:
     def __init__(self, montage: Montage) -> None:
         rows = [row for row, kind in enumerate(montage.kinds) if kind in CONTACT_KINDS]
         self._rows = rows or list(range(montage.n_channels))
-        n_samples = max(2, round(_MEASURED_S * montage.sfreq_hz))
-        self._seen = np.empty((len(self._rows), n_samples), np.float32)
+        self._n_samples = max(2, round(_MEASURED_S * montage.sfreq_hz))
+        # Every so many samples: medians of all of 1,024 contacts would stall a decoder for 0.2 s.
+        self._every = max(1, len(self._rows) * self._n_samples // _MOST_VALUES)
+        n_kept = -(-self._n_samples // self._every)
+        self._kept = np.empty((len(self._rows), n_kept), np.float32)
         self._n_seen = 0
 
     def __call__(self, chunk: Chunk) -> tuple[str, float] | None:
         """Add samples; once 2 s are there, the finding of `find_wrong_unit`."""
-        n_taken = min(chunk.n_samples, self._seen.shape[1] - self._n_seen)
+        n_taken = min(chunk.n_samples, self._n_samples - self._n_seen)
         if n_taken == 0:
             return None
-        stop = self._n_seen + n_taken
-        self._seen[:, self._n_seen : stop] = chunk.data[self._rows, :n_taken]
-        self._n_seen = stop
-        if stop < self._seen.shape[1]:
-            return None
-        return find_wrong_unit(amplitude_uv(self._seen))
+        taken = chunk.data[self._rows, -self._n_seen % self._every : n_taken : self._every]
+        first = -(-self._n_seen // self._every)
+        self._kept[:, first : first + taken.shape[1]] = taken
+        self._n_seen += n_taken
+        return find_wrong_unit(amplitude_uv(self._kept)) if self.done else None
 
     @property
     def done(self) -> bool:
         """Whether 2 s were measured."""
-        return self._n_seen == self._seen.shape[1]
+        return self._n_seen == self._n_samples
 
     def reset(self) -> None:
         """Measure again, as after a reconnection."""

@@ -54,7 +54,7 @@ class MainsMeter:
 
     def __init__(self, montage: Montage) -> None:
         rows = contact_rows(montage) or list(range(montage.n_channels))
-        self._rows = np.asarray(rows[:: -(-len(rows) // _MAX_CONTACTS)])
+        self.rows = np.asarray(rows[:: -(-len(rows) // _MAX_CONTACTS)])
         self.n_samples = max(8, round(SEGMENT_S * montage.sfreq_hz))  # of a segment
         freqs_hz = np.fft.rfftfreq(self.n_samples, 1 / montage.sfreq_hz)
         self._freqs_hz = freqs_hz[freqs_hz <= _HIGHEST_HZ]
@@ -62,8 +62,8 @@ class MainsMeter:
         self._powers: deque[Doubles] = deque(maxlen=MAX_SEGMENTS)
 
     def add(self, segment: Floats) -> None:
-        """Take a segment of consecutive samples, float32 [n_channels, n_samples], µV."""
-        signal = segment[self._rows].astype(np.float64)
+        """Take a segment of consecutive samples of `rows`, float32 [n_rows, n_samples], µV."""
+        signal = segment.astype(np.float64)
         with np.errstate(invalid="ignore"):  # a value that is not finite spoils its own contact
             signal = (signal - signal.mean(axis=1, keepdims=True)) * self._taper
             spectrum = np.fft.rfft(signal, axis=1)[:, : self._freqs_hz.size]
@@ -121,7 +121,7 @@ def measure_mains(montage: Montage, n_samples: int, read: Callable[[int, int], F
     n_whole = n_samples // meter.n_samples
     starts = np.linspace(0, n_samples - meter.n_samples, min(n_whole, MAX_SEGMENTS))
     for start in starts.astype(int).tolist():
-        meter.add(read(start, start + meter.n_samples))
+        meter.add(read(start, start + meter.n_samples)[meter.rows])
     return meter.measured()
 
 
@@ -166,7 +166,7 @@ class MainsCheck:
         start = 0
         while start < chunk.n_samples and self._n_segments < MAX_SEGMENTS:
             stop = min(start + n_segment - self._n_held, chunk.n_samples)
-            self._held.append(chunk.data[:, start:stop])
+            self._held.append(chunk.data[self._meter.rows, start:stop])
             self._n_held += stop - start
             start = stop
             if self._n_held == n_segment:

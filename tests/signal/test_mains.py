@@ -31,7 +31,8 @@ def keep_in(told):
 def measured(data: Floats, sfreq_hz: float = SFREQ_HZ) -> Mains:
     meter = MainsMeter(montage_of(data.shape[0], sfreq_hz))
     for start in range(0, data.shape[1] - meter.n_samples + 1, meter.n_samples):
-        meter.add(data[:, start : start + meter.n_samples].astype(np.float32))
+        segment = data[meter.rows, start : start + meter.n_samples]
+        meter.add(segment.astype(np.float32))
     return meter.measured()
 
 

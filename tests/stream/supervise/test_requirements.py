@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtbrain import units
 from rtbrain.errors import StreamError
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.types import Chunk, Montage
@@ -138,6 +139,17 @@ def test_a_wrong_unit_is_told_once_with_the_factor_that_mends_it(factor, mends, 
     check.reset()
     again = [said for chunk in chunks if (said := check(chunk))]
     assert again == told
+
+
+def test_of_many_channels_the_same_samples_are_measured_in_pieces_of_any_size(monkeypatch):
+    monkeypatch.setattr(units, "_MOST_VALUES", 1000)
+    data = (DATA.astype(np.float64) * 1e6).astype(np.float32)
+    found = [
+        [said for chunk in cut(data, sizes, SFREQ_HZ) if (said := check(chunk))]
+        for sizes in ([], [1, 700, 0, 3], [7] * 300)
+        for check in [AmplitudeCheck(MONTAGE)]
+    ]
+    assert found[0] == found[1] == found[2] != []
 
 
 def test_a_brain_a_flat_line_and_too_little_signal_are_not_warned_of():
