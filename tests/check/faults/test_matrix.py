@@ -35,7 +35,7 @@ def test_a_row_of_the_matrix_holds(
     case: FaultCase, rigs: RigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows_time, "SETTLED_S", 60)
-    monkeypatch.setattr(rows_time, "SIMULATED_S", 300)
+    monkeypatch.setattr(rows_time, "SIMULATED_S", 450)
     (row,) = run_cases([case], rigs, lsl=False)
     assert row.passed, row.observed
 
