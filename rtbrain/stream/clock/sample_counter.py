@@ -120,6 +120,8 @@ class SampleCounter:
         stamps = self.clock.to_base(stamps, t_arrived)
         if not self.clock.usable:
             return self._take_by_arrival(data, t_arrived)
+        if not stamps.size:  # as every second time, when a source is asked for more
+            return []
         now_s, t_arrived = t_arrived, t_arrived - self.clock.delta_s
         marks = digests(data)
         flat = self._flatness(stamps, marks)
