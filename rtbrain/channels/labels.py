@@ -202,6 +202,8 @@ def match_labels(
     matched = {label: label for label in labels if label in rows}
     unclear: set[str] = set()
     for fold in (False, True):
+        if matched.keys() >= set(labels):
+            break
         used = set(matched.values())
         row_keys = zip(rows, label_keys(list(rows), fold=fold), strict=True)
         keys = zip(labels, label_keys(labels, fold=fold), strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
+import scipy.fft
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
@@ -294,7 +295,7 @@ class HighGamma:
         """log10 of the mean power of the band's bins, float32 [n_channels]; NaN without power."""
         recent = self._ring.last(self._n_window)
         tapered = (recent - recent.mean(axis=1, keepdims=True)) * self._taper
-        spectrum = np.fft.rfft(tapered, axis=1)[:, self._bins]
+        spectrum = scipy.fft.rfft(tapered, axis=1)[:, self._bins]
         power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(power > 0, np.log10(power), np.nan).astype(np.float32)

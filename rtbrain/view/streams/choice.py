@@ -1,6 +1,7 @@
 """Which of the streams on the network the window shows, and why it shows none."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -132,7 +133,10 @@ def status_stream_names(name: str) -> frozenset[str]:
     return frozenset((status_name(decoder), status_name(recorder_name(decoder))))
 
 
-def explain_mismatch(name: str, contacts: Sequence[str], signal: Sequence[str], named: bool) -> str:
+@lru_cache(maxsize=32)  # asked several times a second of the same streams
+def explain_mismatch(
+    name: str, contacts: tuple[str, ...], signal: tuple[str, ...], named: bool
+) -> str:
     """Why a decoder does not read a signal; empty if it does, or if either is unknown.
 
     Every contact must be in the signal; of a decoder that was named, 30 % must. A pair such as
