@@ -151,7 +151,9 @@ def _convert(model: EncoderModel, contract: Contract, blocks: list[Floats], path
     try:
         with allowed_torchscript(), torch.inference_mode():
             # What it computes is compared with the model's own output, hence no check here.
-            traced = torch.jit.trace(encoder, example, strict=False, check_trace=False)
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                encoder, example, strict=False, check_trace=False
+            )
             graph = ov.convert_model(traced, example_input=example, input=[list(example.shape)])
     except RuntimeError as error:
         raise CompiledModelError(
