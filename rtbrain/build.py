@@ -62,7 +62,8 @@ def build_feature_pipeline(
     manual_marks : callable, optional
         Gives the marks that an operator made since the last call.
     whole_windows : bool
-        After a gap too, wait for a whole window: for training, which may read all of it.
+        After a gap too, wait for a whole window: for training, which may read all of it. A
+        streaming encoder is not compiled then, and takes many windows at once.
     neural_delay_s : float, optional
         From what a readout describes to its window's end; by default, from the middle of what the
         pooled frames read.
@@ -106,7 +107,8 @@ def build_feature_pipeline(
         encoders.require_matching_mode(recipe.mode, model)
         n_features = model.n_population_features(n_channels)
         shape = n_channels, spectrogram.grid.n_frames, spectrogram.grid.n_freqs
-        encoder = _encoder(recipe, model, signal.montage, shape, delay_s, runtime, on_event)
+        live = not whole_windows
+        encoder = _encoder(recipe, model, signal.montage, shape, delay_s, runtime, on_event, live)
     return FeaturePipeline(
         signal, windows, spectrogram, encoder, delay_s, signal.delay_s, n_features
     )
@@ -120,6 +122,7 @@ def _encoder(
     delay_s: float,
     runtime: RuntimeChoice,
     on_event: Callable[..., None] | None,
+    live: bool,
 ) -> Stage[Spectrogram, Embedding]:
     positions = None if model.popt is None else encoders.lip_positions(montage)
     if recipe.mode != "streaming" or recipe.window.hop_s is None:
@@ -135,6 +138,7 @@ def _encoder(
         hop_samples=hop,
         neural_delay_s=delay_s,
         threads=runtime.threads,
+        live=live,
     )
     if on_event is not None:
         on_event("runtime", runtime="torchscript", precision="fp32", note="")

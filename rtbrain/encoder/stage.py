@@ -1,13 +1,18 @@
 """The stages from Spectrogram to Embedding."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from rtbrain.encoder.models.model import EncoderModel
 from rtbrain.encoder.models.streaming import StreamingBERT
-from rtbrain.encoder.runtimes.streaming_runtime import StreamingRuntime, compile_streaming
+from rtbrain.encoder.runtimes.streaming_runtime import (
+    StreamingRuntime,
+    compile_streaming,
+    eager_streaming,
+)
 from rtbrain.encoder.runtimes.window_runtime import Runtime
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.types import Embedding, Floats, Ints, Mask, Spectrogram
@@ -29,6 +34,15 @@ class EncoderStage:
         channels, population = self.runtime(item.data, item.quality.good)
         t_neural = item.t_stop - self._neural_delay_s
         return Embedding(channels, population, t_neural, item.t_stop, item.quality)
+
+    def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
+        """Embeddings of windows."""
+        return [self(item) for item in items]
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """As that of `StreamingEncoderStage`."""
+        pairs = zip(channels, good, strict=True)
+        return np.stack([self.runtime.population(*pair) for pair in pairs])
 
     def reset(self) -> None:
         """Nothing to forget: windows are independent."""
@@ -86,6 +100,57 @@ class StreamingEncoderStage:
         t_neural = item.t_stop - self._neural_delay_s
         return Embedding(channels, population, t_neural, item.t_stop, item.quality)
 
+    def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
+        """Embedding of each window in turn; those that continue each other in one product."""
+        found: list[Embedding] = []
+        while len(found) < len(items):
+            rest = items[len(found) :]
+            hops = self._hops_ahead(rest)
+            found += self._together(rest[: hops.size], hops) if hops.size > 1 else [self(rest[0])]
+        return found
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """Embeddings of the population float32 [B, P] of B windows, from those of their channels.
+
+        `channels` float32 [B, C, D], of which bool [B, C] are `good`.
+        """
+        return self._runtime.population(channels, good)
+
+    def _hops_ahead(self, items: Sequence[Spectrogram]) -> Ints:
+        """Hops up to the end of each of the next windows, as far as one product takes them."""
+        contract, good = self._runtime.contract, items[0].quality.good
+        hops: list[int] = []
+        first = self._first_sample
+        if first is not None and (self._known[good]).all():
+            for item in items:
+                n, off_grid = divmod(item.first_sample - first, self._hop_samples)
+                if (
+                    off_grid
+                    or not max([0, *hops[-1:]]) < n <= self._runtime.max_hops
+                    or n * contract.hop_frames > contract.n_frames
+                    or item.data.shape != contract.shape
+                    or item.quality.lost_samples != self._lost_samples
+                    or (item.quality.good != good).any()
+                ):
+                    break
+                hops.append(n)
+        return np.asarray(hops, np.int64)
+
+    def _together(self, items: Sequence[Spectrogram], hops: Ints) -> list[Embedding]:
+        """Embeddings of windows that continue the last one, each so many hops after it."""
+        last = items[-1]
+        good, n_frames = last.quality.good, int(hops[-1]) * self._runtime.contract.hop_frames
+        self._known &= good
+        channels, population = self._runtime.advance_many(
+            last.data[:, -n_frames:], self._known, hops, good
+        )
+        self._first_sample = last.first_sample
+        self._known &= np.isfinite(channels).all(axis=(0, 2)) | ~good
+        return [
+            Embedding(of, one, item.t_stop - self._neural_delay_s, item.t_stop, item.quality)
+            for item, of, one in zip(items, channels, population, strict=True)
+        ]
+
     def _n_hops(self, item: Spectrogram) -> int | None:
         """Hops that the window adds; None where it does not continue the last one."""
         if self._first_sample is None or item.quality.lost_samples != self._lost_samples:
@@ -130,18 +195,46 @@ class InterleavedStages:
     window. A window costs what one of the stages costs, whatever their number.
     """
 
-    def __init__(self, stages: Sequence[StreamingEncoderStage], *, hop_samples: int) -> None:
-        self._stages = tuple(stages)
+    def __init__(
+        self,
+        first: StreamingEncoderStage,
+        another: Callable[[], StreamingEncoderStage],
+        n_stages: int,
+        *,
+        hop_samples: int,
+    ) -> None:
+        self._first = first
+        self._another = another
+        self._n_stages = n_stages
         self._hop_samples = hop_samples
+        self._stages: dict[int, StreamingEncoderStage] = {}  # by turn: of a fit, one is used
 
     def __call__(self, item: Spectrogram) -> Embedding:
         """Embedding of all frames since each channel restarted, in patches that end here."""
-        turn = item.first_sample // self._hop_samples % len(self._stages)
-        return self._stages[turn](item)
+        return self._stage(self._turn(item))(item)
+
+    def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
+        """Embedding of each window in turn; those that continue each other in one product."""
+        found: list[Embedding] = []
+        for turn, group in groupby(items, self._turn):
+            found += self._stage(turn).many(list(group))
+        return found
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """As that of `StreamingEncoderStage`."""
+        return self._first.population(channels, good)
+
+    def _turn(self, item: Spectrogram) -> int:
+        return item.first_sample // self._hop_samples % self._n_stages
+
+    def _stage(self, turn: int) -> StreamingEncoderStage:
+        if turn not in self._stages:
+            self._stages[turn] = self._another() if self._stages else self._first
+        return self._stages[turn]
 
     def reset(self) -> None:
         """Forget everything."""
-        for stage in self._stages:
+        for stage in self._stages.values():
             stage.reset()
 
 
@@ -167,8 +260,12 @@ def streaming_stage(
     hop_samples: int,
     neural_delay_s: float,
     threads: int = 1,
+    live: bool = True,
 ) -> StreamingEncoderStage | InterleavedStages:
-    """Stage of a streaming encoder, warm; for a hop that is no whole patch, several in turn."""
+    """Stage of a streaming encoder, warm; for a hop that is no whole patch, several in turn.
+
+    Where it is not `live`, it is not compiled, and takes many windows at once.
+    """
     cycle = patch_cycle(model, hop_frames)
     n_stages = cycle // hop_frames
     if n_stages > 1 and cycle > shape[1]:
@@ -177,12 +274,16 @@ def streaming_stage(
             f"{cycle} frames, and the window has {shape[1]}: use a hop of 1 frame or of whole "
             "patches"
         )
-    path = compile_streaming(model, shape, hop_frames=cycle)
-    first = StreamingRuntime(path, positions, threads=threads)
-    stages = [
-        StreamingEncoderStage(
+    form = compile_streaming if live else eager_streaming
+    first = StreamingRuntime(form(model, shape, hop_frames=cycle), positions, threads=threads)
+
+    def stage(runtime: StreamingRuntime) -> StreamingEncoderStage:
+        return StreamingEncoderStage(
             runtime, hop_samples=n_stages * hop_samples, neural_delay_s=neural_delay_s
         )
-        for runtime in (first, *(first.another() for _ in range(n_stages - 1)))
-    ]
-    return InterleavedStages(stages, hop_samples=hop_samples) if n_stages > 1 else stages[0]
+
+    if n_stages == 1:
+        return stage(first)
+    return InterleavedStages(
+        stage(first), lambda: stage(first.another()), n_stages, hop_samples=hop_samples
+    )

@@ -89,6 +89,15 @@ def one_shot(
     return channels.numpy(), population[0].numpy()
 
 
+OFFLINE = streaming_stage(
+    MODEL,
+    (N_CHANNELS, N_FRAMES, N_FREQS),
+    POSITIONS,
+    hop_frames=HOP_FRAMES,
+    hop_samples=HOP_SAMPLES,
+    neural_delay_s=0.2,
+    live=False,
+)
 EVENTS = st.lists(
     st.tuples(
         # Hops to the next window: mostly one, some skipped, more than a window holds.
@@ -100,6 +109,36 @@ EVENTS = st.lists(
     min_size=2,
     max_size=14,
 )
+
+
+@settings(max_examples=30)
+@given(events=EVENTS, n_at_once=st.integers(1, 7))
+def test_many_windows_at_once_give_what_they_give_one_by_one(
+    events: list[tuple[int, str, set[int]]], n_at_once: int
+) -> None:
+    frame = lost = 0
+    windows = []
+    for n_hops, event, bad in events:
+        frame += n_hops * HOP_FRAMES
+        lost += event == "lost"
+        good = ~np.isin(np.arange(N_CHANNELS), list(bad) if event else [])
+        shift = 5 if event == "off grid" else 0
+        windows.append(window(frame, good, lost_samples=lost, shift_samples=shift))
+    STAGE.reset()
+    OFFLINE.reset()
+    many = []
+    for first in range(0, len(windows), n_at_once):
+        many += OFFLINE.many(windows[first : first + n_at_once])
+    for one, got in zip(map(STAGE, windows), many, strict=True):
+        np.testing.assert_allclose(got.channels, one.channels, atol=1e-5)
+        np.testing.assert_allclose(got.population, one.population, atol=1e-5)
+        assert (got.t_stop, got.t_neural, got.quality) == (one.t_stop, one.t_neural, one.quality)
+        some = one.quality.good[None] & (np.arange(N_CHANNELS) != 1)
+        alone = OFFLINE.population(one.channels[None] * some[0, :, None], some)[0]
+        expected = MODEL.popt.population(  # type: ignore[union-attr]
+            *(torch.from_numpy(x) for x in (one.channels[None], POSITIONS[None], some))
+        )
+        np.testing.assert_allclose(alone, expected[0].detach().numpy(), atol=1e-5)
 
 
 @settings(max_examples=30)

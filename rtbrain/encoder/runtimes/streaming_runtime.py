@@ -5,7 +5,6 @@ R patches that are pooled, L layers, H heads, D features, E features per head.
 """
 
 import math
-import time
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +30,7 @@ from rtbrain.types import Floats, Ints, Mask
 # channel that returns costs no more than these.
 _RESTARTED = 16
 _HOPS_COMPARED = 3
+_FRAMES_AT_ONCE = 100
 
 
 class LiveState(NamedTuple):
@@ -86,14 +86,21 @@ class StreamingModel(nn.Module):
         """Embeddings of all frames so far."""
         channels = torch.mean(state.recent, dim=1)
         channels = torch.where(good[:, None], channels, torch.zeros_like(channels))
-        if self.popt is None:
-            return channels, channels.flatten()
-        population = self.popt.population(channels[None], positions[None], good[None])
-        return channels, population[0]
+        return channels, self.population(channels[None], good[None], positions)[0]
 
     @torch.jit.export
-    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> None:
-        """Add a hop of frames."""
+    def population(self, channels: Tensor, good: Tensor, positions: Tensor) -> Tensor:
+        """Embeddings of the population of B windows [B, P], from those of channels [B, C, D]."""
+        if self.popt is None:
+            return channels.flatten(1)
+        return self.popt.population(channels, positions.expand(len(good), -1, -1), good)
+
+    @torch.jit.export
+    def advance(self, frames: Tensor, known: Tensor, state: LiveState) -> Tensor:
+        """Add a hop of frames, or as many as the memory has places for beside the context.
+
+        The hidden states that were pooled last, and the new ones: [C, R + N, D].
+        """
         C, n_frames, F = frames.shape
         N = n_frames // self.streaming.patch_frames
         x = self.streaming.in_proj(frames.reshape(C, N, n_frames // N * F))
@@ -111,10 +118,11 @@ class StreamingModel(nn.Module):
             scores = torch.matmul(qkv[0] / math.sqrt(keys.shape[3]), keys.transpose(2, 3)) + bias
             mixed = torch.matmul(torch.softmax(scores, dim=-1), values)
             x = layer.after_attention(x, mixed)  # type: ignore[operator]
-        hidden = self.streaming.norm(x)
-        state.recent.copy_(torch.cat((state.recent, hidden), dim=1)[:, -state.recent.shape[1] :])
+        hidden = torch.cat((state.recent, self.streaming.norm(x)), dim=1)
+        state.recent.copy_(hidden[:, -state.recent.shape[1] :])
         n_seen = torch.clamp(state.n_seen + N, max=self.context)
         state.n_seen.copy_(torch.where(known, n_seen, torch.zeros_like(n_seen)))
+        return hidden
 
     @torch.jit.export
     def restart(self, frames: Tensor, rows: Tensor, state: LiveState) -> None:
@@ -140,23 +148,36 @@ class StreamingModel(nn.Module):
 
 
 class StreamingRuntime:
-    """A compiled streaming encoder and its state, on the CPU, warm for its only shapes."""
+    """A streaming encoder and its state, on the CPU: compiled and warm, or for `max_hops` at once.
+
+    `encoder` is a compiled file, or what `eager_streaming` gives.
+    """
 
     name = "torchscript"
     precision = "fp32"
 
-    def __init__(self, path: Path, positions: Ints | None, *, threads: int = 1) -> None:
-        start_s = time.perf_counter()
-        self._model, contract = load_torchscript(path)
+    def __init__(
+        self,
+        encoder: "Path | tuple[StreamingModel, Contract]",
+        positions: Ints | None,
+        *,
+        threads: int = 1,
+    ) -> None:
+        compiled = isinstance(encoder, Path)
+        found = load_torchscript(encoder) if isinstance(encoder, Path) else encoder
+        self._model: StreamingModel = found[0]
+        contract = found[1]
         if not contract.hop_frames:
-            raise CompiledModelError(f"{path}: encodes whole windows: compile the streaming form")
+            raise CompiledModelError(
+                f"{encoder}: encodes whole windows: compile the streaming form"
+            )
         self.contract = contract
+        self.max_hops = 1 if compiled else self._model.hop_frames // contract.hop_frames
         self.threads = threads
         self._positions = checked_positions(contract, positions)
         self._state = self._model.new_state(contract.n_channels)
-        self.load_s = time.perf_counter() - start_s
-        self._warm_up()
-        self.warm_up_s = time.perf_counter() - start_s - self.load_s
+        if compiled:
+            self._warm_up()
 
     def another(self) -> "StreamingRuntime":
         """Runtime of the same compiled encoder with a state of its own, as warm as this one."""
@@ -169,6 +190,26 @@ class StreamingRuntime:
         """Add a hop of frames."""
         with on_threads(self.threads), torch.inference_mode():
             self._model.advance(as_tensor(frames), as_tensor(known), self._state)
+
+    def advance_many(
+        self, frames: Floats, known: Mask, hops: Ints, good: Mask
+    ) -> tuple[Floats, Floats]:
+        """Add hops of frames, `max_hops` at most: embeddings [B, C, D] and [B, P] after some."""
+        per_hop = self.contract.hop_frames // self._model.streaming.patch_frames
+        with on_threads(self.threads), torch.inference_mode():
+            hidden = self._model.advance(as_tensor(frames), as_tensor(known), self._state)
+            n_recent = self._state.recent.shape[1]
+            stops = [n_recent + per_hop * int(n) for n in hops]
+            channels = torch.stack([hidden[:, n - n_recent : n].mean(dim=1) for n in stops])
+            channels[:, as_tensor(~good)] = 0
+        found = channels.numpy()
+        return found, self.population(found, np.broadcast_to(good, found.shape[:2]))
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """Embeddings of the population [B, P], from those of the channels that are good [B, C]."""
+        with on_threads(self.threads), torch.inference_mode():
+            found = self._model.population(as_tensor(channels), as_tensor(good), self._positions)
+        return np.asarray(found.numpy())
 
     def restart(self, window: Floats, rows: Ints) -> None:
         """Restart some channels from a window, as one shot over it."""
@@ -203,6 +244,18 @@ class StreamingRuntime:
         self.reset()
 
 
+def eager_streaming(
+    model: EncoderModel, shape: Shape, *, hop_frames: int
+) -> tuple[StreamingModel, Contract]:
+    """Form of a streaming encoder that takes many hops at once, not compiled."""
+    contract = contract_of(
+        model, shape, runtime="torchscript", precision="fp32", hop_frames=hop_frames
+    )
+    max_hops = max(1, min(_FRAMES_AT_ONCE, contract.n_frames) // hop_frames)
+    live = StreamingModel(model, max_hops * hop_frames)
+    return live.eval().requires_grad_(False), contract
+
+
 def compile_streaming(
     model: EncoderModel, shape: Shape, *, hop_frames: int, cache_folder: Path | None = None
 ) -> Path:
@@ -221,7 +274,7 @@ def compile_streaming(
         cache_folder,
         lambda: live,
         lambda compiled: _compare(live, compiled, contract),
-        frozen=("new_state", "advance", "restart"),
+        frozen=("new_state", "advance", "restart", "population"),
     )
 
 

@@ -34,6 +34,10 @@ class Runtime(Protocol):
         """Encode one window."""
         ...
 
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """Embedding of the population, from those of the channels that are good."""
+        ...
+
 
 class ChannelBlocks:
     """Channel encoder over the good channels, packed in blocks of one shape, zeros at the end."""
@@ -120,11 +124,14 @@ class CompiledRuntime:
             )
         with on_threads(self.threads), torch.inference_mode():
             channels = self._channels(spectrogram, good)
-            population = self._compiled.population(
-                torch.from_numpy(channels), self._codes, as_tensor(good)
-            )
+        return channels, self.population(channels, good)
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """Embedding of the population, from those of the channels that are good."""
+        with on_threads(self.threads), torch.inference_mode():
+            found = self._compiled.population(as_tensor(channels), self._codes, as_tensor(good))
         # A copy: without a Population Transformer it is a view of the channels' own memory.
-        return channels, population.numpy().copy()
+        return found.numpy().copy()
 
 
 class TorchScriptRuntime(CompiledRuntime):

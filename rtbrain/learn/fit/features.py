@@ -1,13 +1,15 @@
 """A recording to rows of features: what a decoder, and each control, sees of each window."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy
 import scipy.fft
 
+from rtbrain.buffer import Windows
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
 from rtbrain.types import Chunk, Embedding, Floats, Mask, Montage, Spectrogram, Times, Window
@@ -20,6 +22,7 @@ _OFTEN_S, _APART_S = 0.1, 0.25
 STFT_FRAME_S = 0.25  # 512 samples at 2048 Hz
 _OVERLAP = 4  # a frame begins every quarter of its length
 _HIGHEST_HZ = 150.0
+_BATCH_BYTES = 2**25  # of the spectrograms that are encoded together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +41,7 @@ class FeatureRows:
 def gather(
     chunks: Iterable[Chunk],
     pipeline: FeaturePipeline,
-    encoders: Mapping[str, Stage[Spectrogram, Embedding]],
+    encoders: "Mapping[str, Stage[Spectrogram, Embedding] | RandomChannelSubset]",
     *,
     raw: Mapping[str, Callable[[Window], Floats]] | None = None,
     every: int = 1,
@@ -47,8 +50,9 @@ def gather(
 ) -> FeatureRows:
     """Run chunks through the live stages, and keep the features of every `every`-th valid window.
 
-    Encoders run in their order; makers in `raw` read the window itself. Memory holds the features
-    and a window, never the recording.
+    Encoders run in their order, on some windows at a time; a `RandomChannelSubset` reads what the
+    one before it gave, makers in `raw` the window itself. Memory holds the features and these
+    windows, never the recording.
     """
     raw = raw or {}
     kept: dict[str, list[Floats]] = {name: [] for name in (*encoders, *raw)}
@@ -56,25 +60,40 @@ def gather(
     spectrograms: list[Floats] = []
     good, t_stop, t_neural = [], [], []
     n_invalid = 0
-    windows = (window for chunk in chunks for window in pipeline.cut(chunk))
+    windows = _windows(chunks, pipeline)
+    batch: list[Spectrogram] = []
+
+    def encode() -> None:
+        embeddings: list[Embedding] = []
+        moments = [item.t_stop for item in batch]
+        for name, encoder in encoders.items():
+            if isinstance(encoder, RandomChannelSubset):  # of the encoder before it
+                embeddings = encoder.of(embeddings)
+            elif isinstance(encoder, EncodesMany):
+                embeddings = encoder.many(batch)
+            else:
+                embeddings = [encoder(item) for item in batch]
+            kept[name] += [one.population for one in embeddings]
+            moments = [min(at, one.t_neural) for at, one in zip(moments, embeddings, strict=True)]
+            if name == keep_channels:
+                channels.extend(one.channels for one in embeddings)
+        t_neural.extend(moments)
+        batch.clear()
+
     for window, spectrogram in _spectrograms(windows, pipeline.spectrogram, every):
         if spectrogram is None:
             n_invalid += 1
             continue
-        moment = window.t_stop
         if keep_spectrograms:
             spectrograms.append(spectrogram.data.copy())
-        for name, encoder in encoders.items():
-            embedding = encoder(spectrogram)
-            kept[name].append(embedding.population)
-            moment = min(moment, embedding.t_neural)
-            if name == keep_channels:
-                channels.append(embedding.channels)
         for name, make in raw.items():
             kept[name].append(make(window))
         good.append(spectrogram.quality.good.copy())
         t_stop.append(window.t_stop)
-        t_neural.append(moment)
+        batch.append(spectrogram)
+        if (len(batch) + 1) * spectrogram.data.nbytes > _BATCH_BYTES:
+            encode()
+    encode()
     n_windows = len(t_stop)
     return FeatureRows(
         {name: _stacked(rows) for name, rows in kept.items()},
@@ -85,6 +104,25 @@ def gather(
         np.array(t_neural),
         n_invalid,
     )
+
+
+def _windows(chunks: Iterable[Chunk], pipeline: FeaturePipeline) -> Iterator[Window]:
+    """Windows of chunks; a chunk is filtered on a second core while the one before is encoded.
+
+    Not where windows are cut at markers: these come with the chunks, and must not be ahead of them.
+    """
+    if not isinstance(pipeline.windows, Windows):
+        for chunk in chunks:
+            yield from pipeline.cut(chunk)
+        return
+    with ThreadPoolExecutor(1, "filter") as pool:
+        ahead: Future[Chunk] | None = None
+        for chunk in chunks:
+            ready, ahead = ahead, pool.submit(pipeline.signal, chunk)
+            if ready is not None:
+                yield from pipeline.windows(ready.result())
+        if ahead is not None:
+            yield from pipeline.windows(ahead.result())
 
 
 def _spectrograms(
@@ -195,8 +233,21 @@ class LinearStft:
         return mean.reshape(-1)
 
 
+@runtime_checkable
+class EncodesMany(Stage[Spectrogram, Embedding], Protocol):
+    """An encoder that takes many windows at once, and a population apart from its channels."""
+
+    def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
+        """Embedding of each window in turn."""
+        ...
+
+    def population(self, channels: Floats, good: Mask) -> Floats:
+        """Embeddings of the population float32 [B, P], from [B, C, D] and which are good."""
+        ...
+
+
 class RandomChannelSubset:
-    """Stage from Spectrogram to the embedding of a random share of its good channels.
+    """Embeddings of windows to those of a random share of their good channels.
 
     A readout that was fitted on whole montages alone fails when half of the contacts go bad: the
     population embedding of the rest lies where it had no training windows. Swap-VAE
@@ -204,22 +255,30 @@ class RandomChannelSubset:
     """
 
     def __init__(
-        self, encoder: Stage[Spectrogram, Embedding], *, most: float = 0.7, seed: int = 0
+        self, population: Callable[[Floats, Mask], Floats], *, most: float = 0.7, seed: int = 0
     ) -> None:
-        self._encoder = encoder
+        self._population = population
         self._most = most
-        self._seed = seed
         self._rng = np.random.default_rng(seed)
 
-    def __call__(self, item: Spectrogram) -> Embedding:
-        """Embedding of some of the good channels."""
-        good = np.flatnonzero(item.quality.good)
-        n_out = int(self._rng.uniform(0, self._most) * good.size)
-        fewer = item.quality.good.copy()
-        fewer[self._rng.permutation(good)[:n_out]] = False
-        return self._encoder(replace(item, quality=replace(item.quality, good=fewer)))
+    def of(self, items: Sequence[Embedding]) -> list[Embedding]:
+        """Embeddings of some of the good channels."""
+        if not items:
+            return []
+        fewer = [self._some(item.quality.good) for item in items]
+        channels = [
+            np.where(good[:, None], item.channels, np.float32(0))
+            for item, good in zip(items, fewer, strict=True)
+        ]
+        found = self._population(np.stack(channels), np.stack(fewer))
+        return [
+            replace(item, channels=of, population=one, quality=replace(item.quality, good=good))
+            for item, of, one, good in zip(items, channels, found, fewer, strict=True)
+        ]
 
-    def reset(self) -> None:
-        """Draw from the start."""
-        self._rng = np.random.default_rng(self._seed)
-        self._encoder.reset()
+    def _some(self, good: Mask) -> Mask:
+        rows = np.flatnonzero(good)
+        n_out = int(self._rng.uniform(0, self._most) * rows.size)
+        fewer = good.copy()
+        fewer[self._rng.permutation(rows)[:n_out]] = False
+        return fewer

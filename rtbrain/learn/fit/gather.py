@@ -263,12 +263,15 @@ def _encoders(
     encoders: dict[str, Any] = {MAIN: pipeline.encoder}
     if model is None:
         return pipeline, encoders
+    if recipe.mode == "streaming":  # compiled here, so that it need not be where decoding starts
+        build_feature_pipeline(recipe, montage, model=model)
     if model.popt is not None:
-        encoders[FEWER] = RandomChannelSubset(pipeline.encoder)
+        encoders[FEWER] = RandomChannelSubset(encoders[MAIN].population)
     encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
         twin = random_control(model, recipe.encoder.seed + 1000 * (number + 1))
-        encoders[f"{RANDOM} {number}"] = build_feature_pipeline(recipe, montage, model=twin).encoder
+        of_twin = build_feature_pipeline(recipe, montage, model=twin, whole_windows=True)
+        encoders[f"{RANDOM} {number}"] = of_twin.encoder
     return pipeline, encoders
 
 

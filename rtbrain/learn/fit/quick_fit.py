@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,9 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     montage = patient.montage
     pipeline = build_feature_pipeline(recipe, montage, model=model, whole_windows=True)
     source = SyntheticSource(patient, duration_s=seconds)
-    encoders = {"whole": pipeline.encoder}
+    encoders: dict[str, Any] = {"whole": pipeline.encoder}
     if model is not None and model.popt is not None:
-        encoders["fewer"] = RandomChannelSubset(pipeline.encoder)
+        encoders["fewer"] = RandomChannelSubset(encoders["whole"].population)
     every = windows_apart(hop_s)
     found = gather(iter(lambda: source.pull(0.0), None), pipeline, encoders, every=every)
     n_rows = len(encoders)  # of each window, in the order of time

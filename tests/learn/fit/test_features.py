@@ -8,7 +8,6 @@ import pytest
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings, parse_settings
-from rtbrain.encoder import FrameMean
 from rtbrain.learn.fit.features import (
     FeatureRows,
     RandomChannelSubset,
@@ -22,7 +21,7 @@ from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.spectrogram import RunningStft
-from rtbrain.types import Chunk, Quality, Spectrogram, Window
+from rtbrain.types import Chunk, Embedding, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 
 SFREQ_HZ = 2048.0
@@ -214,24 +213,33 @@ def test_windows_that_were_kept_do_not_change_later() -> None:
     assert got.t_neural[0] == pytest.approx(got.t_stop[0])
 
 
-def test_a_random_subset_leaves_out_a_share_of_the_good_channels_and_a_reset_repeats_it() -> None:
+def test_a_random_subset_leaves_out_a_share_of_the_good_channels_however_many_at_a_time() -> None:
     rng = np.random.default_rng(4)
     good = np.ones(20, np.bool_)
     good[0] = False
+    channels = rng.normal(size=(200, 20, 5)).astype(np.float32)
     items = [
-        Spectrogram(rng.normal(size=(20, 12, 5)).astype(np.float32), float(t), Quality(good))
-        for t in range(200)
+        Embedding(one, one.ravel(), float(t), float(t), Quality(good))
+        for t, one in enumerate(channels)
     ]
-    subset = RandomChannelSubset(FrameMean(10, neural_delay_s=0.1), most=0.7, seed=1)
-    fewer = [subset(item) for item in items]
+
+    def population(channels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        assert not channels[~kept].any()
+        return np.asarray(channels.sum(axis=1))
+
+    fewer = RandomChannelSubset(population, most=0.7, seed=1).of(items)
     left = np.array([embedding.quality.good.sum() for embedding in fewer])
     assert left.min() >= 19 - int(0.7 * 19)
     assert left.max() == 19
     assert abs(left.mean() - 19 * 0.65) < 1
     assert not any(embedding.quality.good[0] for embedding in fewer)
-    subset.reset()
-    for first, again in zip(fewer, map(subset, items), strict=True):
-        np.testing.assert_array_equal(first.quality.good, again.quality.good)
+    for item, one in zip(items, fewer, strict=True):
+        expected = item.channels[one.quality.good].sum(axis=0)
+        np.testing.assert_allclose(one.population, expected, rtol=1e-4, atol=1e-5)
+    again = RandomChannelSubset(population, most=0.7, seed=1)
+    halves = again.of(items[:90]) + again.of(items[90:])
+    for first, other in zip(fewer, halves, strict=True):
+        np.testing.assert_array_equal(first.quality.good, other.quality.good)
 
 
 @pytest.mark.parametrize(
