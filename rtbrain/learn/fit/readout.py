@@ -30,7 +30,7 @@ _FOLDS = (4, 3)  # two blocks cannot distinguish penalties or temperatures
 _PENALTIES = np.logspace(-5, 0, 11)  # C, strongest penalty first
 _SHARES = np.logspace(4, -4, 25)  # of the ridge's penalty in its scale, strongest first
 _DEFAULT_C, _DEFAULT_SHARE = 1e-3, 1.0
-_ROWS_AT_A_TIME = 1024
+_ROWS_AT_A_TIME = 256
 _LOWEST, _HIGHEST = 0.01, 10.0  # uninformative held-out logits would make it infinite
 
 
