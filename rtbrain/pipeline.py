@@ -1,8 +1,7 @@
 """The loop: pull samples, cut windows, decode, push. Offline code uses only the first half."""
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +14,8 @@ _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull, and so for a stop
 _MAX_PULLS = 1000  # in one drain of a backlog, whatever the clock says
+# Samples that arrive together count as in time up to here: amplifiers send blocks of 20 to 60 ms.
+_BLOCK_S = 0.1
 _STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
 
 
@@ -59,7 +60,7 @@ class PipelineObserver(Protocol):
         ...
 
     def skipped(self, n_windows: int) -> None:
-        """Windows were skipped, because decoding was late."""
+        """Windows that could have been decoded were skipped, because decoding was late."""
         ...
 
 
@@ -108,45 +109,57 @@ class Pipeline:
     def _stale(self) -> str:
         return f"stale: the signal arrives more than {self.max_latency_s:g} s late"
 
-    def _take(self, chunk: Chunk, t_received: float, stop: Callable[[], bool]) -> Decode | None:
-        """Decode the windows that a chunk completes; the last decode, if any."""
-        decode = None
-        if self.latest_only:
-            window, t_received, n_windows = self._latest(chunk, t_received, stop)
-            if window is not None:
-                decode = self._decode(window, t_received)
-            if n_windows > 1:
-                self.observer.skipped(n_windows - 1)
-            return decode
-        for window in self._cut(chunk):
+    def _take(self, first: Chunk, t_first: float, stop: Callable[[], bool]) -> Decode | None:
+        """Decode the windows that a chunk, or a block of them, completes; the last decode, if any.
+
+        After a delay, that is the latest window of what waits.
+        """
+        longest = _BLOCK_S * self.source.montage.sfreq_hz if self.latest_only else math.inf
+        block: list[tuple[Chunk, float]] = []
+        n_samples = n_valid = 0
+        latest: tuple[Window, float] | None = None
+        decode: Decode | None = None
+        for chunk, t_received in self._drain(first, t_first, stop):
+            block.append((chunk, t_received))
+            n_samples += chunk.n_samples
+            if n_samples > longest:
+                for latest in self._cut(block):
+                    n_valid += latest[0].quality.valid
+                block.clear()
+        for window, t_received in self._cut(block):
             decode = self._decode(window, t_received)
+        if latest is not None:
+            decode = self._decode(*latest)
+            if n_skipped := n_valid - latest[0].quality.valid:
+                self.observer.skipped(n_skipped)
         return decode
 
-    def _latest(
+    def _drain(
         self, chunk: Chunk, t_received: float, stop: Callable[[], bool]
-    ) -> tuple[Window | None, float, int]:
-        """Latest window of the backlog, when its last sample arrived, and how many windows came.
+    ) -> Iterator[tuple[Chunk, float]]:
+        """A chunk and what waits behind it, each with when it was received.
 
         A source that is slow, or never empty, is left in time to decode and to stop.
         """
+        yield chunk, t_received
+        if not self.latest_only:
+            return
         t_end = t_received + self.max_drain_s
-        latest, t_latest, n_windows = None, t_received, 0
-        for n_pulls in itertools.count(1):
-            for latest in self._cut(chunk):  # noqa: B007
-                t_latest = t_received
-                n_windows += 1
-            if n_pulls == _MAX_PULLS or stop() or self.clock() >= t_end:
-                break
+        for _ in range(_MAX_PULLS - 1):
+            if stop() or self.clock() >= t_end:
+                return
             following = self.source.pull(0.0)
             if following is None or not following.n_samples:
-                break
-            chunk, t_received = following, self.clock()
-        return latest, t_latest, n_windows
+                return
+            yield following, self.clock()
 
-    def _cut(self, chunk: Chunk) -> Iterator[Window]:
-        if chunk.gap:
-            self.observer.lost(chunk.gap)
-        return self.features.cut(chunk)
+    def _cut(self, chunks: Iterable[tuple[Chunk, float]]) -> Iterator[tuple[Window, float]]:
+        """Windows that chunks complete, each with when its last sample was received."""
+        for chunk, t_received in chunks:
+            if chunk.gap:
+                self.observer.lost(chunk.gap)
+            for window in self.features.cut(chunk):
+                yield window, t_received
 
     def _decode(self, window: Window, t_received: float) -> Decode:
         if window.quality.valid and t_received - window.t_stop > self.max_latency_s:

@@ -88,13 +88,14 @@ def ran(
     source: type[Script] = Script,
     stop: Callable[[list[Decode]], bool] = lambda decodes: False,
     max_latency_s: float = math.inf,
+    hop: int = HOP,
 ) -> list[Decode]:
     montage, time, heard = montage_of(4, SFREQ_HZ), Time(), Heard()
     spectrogram = PublishedStft(4, LENGTH)
     weights = np.zeros((2, 160), np.float32)
     features = FeaturePipeline(
         Chain(montage, [SlowFilter(montage, time, cost_s)]),
-        Windows(montage, length_samples=LENGTH, hop_samples=HOP),
+        Windows(montage, length_samples=LENGTH, hop_samples=hop),
         spectrogram,
         FrameMean(10, neural_delay_s=0.2),
         0.2,
@@ -138,7 +139,7 @@ def test_after_a_delay_the_newest_window_is_decoded_and_the_rest_counted() -> No
     chunks = list(session())
     (decode,) = ran(chunks, latest_only=True, skipped=skipped)
     assert decode.t_stop == chunks[-1].timestamps[-1]
-    assert skipped == [8 + 4]  # the window fills in 8 hops and a part, then 4 more are whole
+    assert skipped == [4]  # those of the 8 hops in which the first window fills are no loss
 
 
 def test_every_window_is_decoded_where_every_one_is_asked_for() -> None:
@@ -165,6 +166,25 @@ def test_a_second_without_samples_withdraws_the_last_decode_once() -> None:
     # decodes of one stamp. The moment that it describes names the decode that it withdraws.
     assert decodes[-1].t_stop == decodes[-1].t_received > decodes[-2].t_stop + 1.0
     assert decodes[-1].t_neural == decodes[-2].t_neural
+
+
+def test_windows_that_a_block_of_an_amplifier_completes_are_all_decoded() -> None:
+    skipped: list[int] = []
+    hop, size = 16, 48
+    data = brain_like(4, LENGTH + 4 * size, SFREQ_HZ)
+    blocks: list[Chunk | None] = []
+    for chunk in cut(data, [size] * (data.shape[1] // size), SFREQ_HZ):
+        half = size // 2 - 5  # a block may come in two pieces
+        for a, b in ((0, half), (half, size)):
+            if chunk.n_samples > a:
+                blocks.append(
+                    Chunk(chunk.data[:, a:b], chunk.timestamps[a:b], chunk.first_sample + a)
+                )
+        blocks.append(None)
+    decodes = full(ran(blocks, latest_only=True, skipped=skipped, hop=hop))
+    every = full(ran(list(cut(data, [], SFREQ_HZ)), latest_only=False, skipped=[], hop=hop))
+    assert not skipped
+    assert [one.t_stop for one in decodes] == [one.t_stop for one in every]
 
 
 class Busy(Script):

@@ -81,7 +81,7 @@ class DecodeSettings(Settings):
     outlet: OutletSettings = OutletSettings()
     """Where decodes go."""
     backlog: Literal["latest", "all"] = "latest"
-    """After a delay, decode the latest window alone, or all of them."""
+    """After a delay of over 0.1 s, decode the latest window alone, or all of them."""
     max_latency_s: PositiveFloat = 1.0
     """Longest time from a sample to its arrival here, s; what comes later is stale, and invalid."""
     threads: PositiveInt = 1
