@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from rtbrain import encoder as encoders
 from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
 from rtbrain.config import RUNNING, Recipe
@@ -91,8 +93,11 @@ def build_feature_pipeline(
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = recipe.pooled_frames(spectrogram.grid.n_frames)
+    centres, weights = spectrogram.grid.centres_samples[pooled], None
+    if (time_constant_s := recipe.encoder.pool_time_constant_s) is not None:
+        weights = np.exp((centres - centres[-1]) / (time_constant_s * sfreq_hz))
     if (delay_s := neural_delay_s) is None:  # t_stop stamps the last sample, hence one more
-        delay_s = -(float(spectrogram.grid.centres_samples[pooled].mean()) + 1) / sfreq_hz
+        delay_s = -(float(np.average(centres, weights=weights)) + 1) / sfreq_hz
         delay_s += (0 if model is None else model.delay_frames()) * recipe.spectrogram.frame_hop_s
     encoder: Stage[Spectrogram, Embedding]
     if model is None:
@@ -101,6 +106,7 @@ def build_feature_pipeline(
             neural_delay_s=delay_s,
             fill=None if feature_mean is None else feature_mean.reshape(n_channels, -1),
             n_newer_frames=spectrogram.grid.n_frames - pooled.stop,
+            weights=weights,
         )
         n_features = n_channels * spectrogram.grid.n_freqs
     else:
@@ -183,7 +189,9 @@ def _frame_hop(recipe: Recipe, sfreq_hz: float) -> int:
     """Samples from one frame to the next; with form bands rounded, for any rate."""
     frame_hop_s = recipe.spectrogram.frame_hop_s
     if recipe.spectrogram.form == "bands":
-        return max(1, round(frame_hop_s * sfreq_hz))
+        if frame_hop := round(frame_hop_s * sfreq_hz):
+            return frame_hop
+        raise SettingsError(f"spectrogram.frame_hop_s of {frame_hop_s:g} s is below one sample")
     return _whole(frame_hop_s, sfreq_hz, "spectrogram.frame_hop_s")
 
 

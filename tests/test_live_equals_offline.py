@@ -44,7 +44,7 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
     recipe = parse_settings(ready, Recipe, where="test")
     model = encoder_of_recipe(recipe)
     features = build_feature_pipeline(recipe, montage, model=model)
-    n_features = 32 if model else 40 * features.signal.montage.n_channels
+    n_features = features.n_features
     rng = np.random.default_rng(5)
     readout = LinearReadout(
         rng.normal(0, n_features**-0.5, (2, n_features)).astype(np.float32),

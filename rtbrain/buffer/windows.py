@@ -254,6 +254,11 @@ class Windows:
         return self._hop / self._montage.sfreq_hz
 
     @property
+    def first_s(self) -> float:
+        """Signal that the first valid window waits for, s."""
+        return self._settling / self._montage.sfreq_hz
+
+    @property
     def used_s(self) -> float:
         """Signal after which windows are valid again, after a gap, s."""
         return self._used / self._montage.sfreq_hz
@@ -261,8 +266,7 @@ class Windows:
     def reset(self) -> None:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()
-        self._lost = 0
-        self._settled = False
+        self._lost, self._settled = 0, False
         self._ring.reset()
         self._restart()
 

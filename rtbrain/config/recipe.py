@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rtbrain.config.front_end import (
     RUNNING,
@@ -24,6 +24,8 @@ class EncoderSettings(Settings):
     """Frames to average: at the centre of the window, or the last."""
     n_pooled: PositiveInt = 10
     """Number of frames to average."""
+    pool_time_constant_s: PositiveFloat | None = None
+    """With mode linear: weigh newer frames more, by this time, s; by default all alike."""
     weights: str | None = Field(default=None, min_length=1)
     """Trained encoder of the package (compact, streaming) or a folder; by default random weights.
 
@@ -160,6 +162,8 @@ class Recipe(Settings):
             raise ValueError("smoothing_s is for sliding windows: leave it out in mode event")
         if self.mode == "published" and self.spectrogram.form in ("running", "patches"):
             raise ValueError("mode published takes spectrogram.form published or superlet")
+        if self.mode != "linear" and self.encoder.pool_time_constant_s is not None:
+            raise ValueError("encoder.pool_time_constant_s is for mode linear: leave it out")
         if self.mode != "linear" and self.spectrogram.form == "bands":
             raise ValueError("spectrogram.form bands is for mode linear: set it, or form running")
         return self

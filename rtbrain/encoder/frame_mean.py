@@ -3,7 +3,7 @@
 import numpy as np
 
 from rtbrain.errors import CompiledModelError
-from rtbrain.types import Embedding, Floats, Spectrogram
+from rtbrain.types import Doubles, Embedding, Floats, Spectrogram
 
 
 class FrameMean:
@@ -20,6 +20,8 @@ class FrameMean:
         that it favours no class. Without it zeros, the mean of z-scores.
     n_newer_frames : int
         Frames of the window's end that are not averaged.
+    weights : ndarray, float64 [n_frames_pooled], optional
+        What each frame counts, oldest first; by default all alike.
 
     Raises
     ------
@@ -34,6 +36,7 @@ class FrameMean:
         neural_delay_s: float,
         fill: Floats | None = None,
         n_newer_frames: int = 0,
+        weights: Doubles | None = None,
     ) -> None:
         if n_frames_pooled < 1:
             raise CompiledModelError(
@@ -45,6 +48,9 @@ class FrameMean:
             )
         self._n_frames_pooled = n_frames_pooled
         self._n_newer_frames = n_newer_frames
+        self._weights = None
+        if weights is not None:
+            self._weights = (weights / weights.sum()).astype(np.float32)[:, None]
         self._fill = None if fill is None else fill.astype(np.float32)
         self._neural_delay_s = neural_delay_s
 
@@ -58,7 +64,10 @@ class FrameMean:
                 f"lengthen the window or average fewer"
             )
         pooled = item.data[:, stop - self._n_frames_pooled : stop]
-        channels = pooled.mean(axis=1, dtype=np.float32)
+        if self._weights is None:
+            channels = pooled.mean(axis=1, dtype=np.float32)
+        else:
+            channels = (pooled * self._weights).sum(axis=1, dtype=np.float32)
         if self._fill is None:
             channels[~item.quality.good] = 0
         elif self._fill.shape == channels.shape:

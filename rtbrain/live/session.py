@@ -32,6 +32,7 @@ from rtbrain.live.source import (
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import decode_name, status_name
@@ -109,13 +110,14 @@ class LiveSession:
                 stack.enter_context(threadpool_limits(1))
                 # While the network is searched; what fails is raised when the decoder is built.
                 pool.submit(load_libraries, bundle)
-                require_free_name(decode_name(name))
+                watcher = StreamWatcher()
+                require_free_name(decode_name(name), watcher)
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
                 recording = recorder_process(self._record, settings, about, self.emit)
                 self._poll_recorder = stack.enter_context(recording)
-                self._run_and_report(self._status)
+                self._run_and_report(self._status, watcher)
         except BaseException as error:
             self.state, self._error = "failed", error
             raise
@@ -217,13 +219,13 @@ class LiveSession:
         if self._on_event is not None:
             self._on_event(event, **fields)
 
-    def _run_and_report(self, status: StatusOutlet) -> None:
+    def _run_and_report(self, status: StatusOutlet, watcher: StreamWatcher) -> None:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
             never_began = False
             try:
-                self._decode(outlets)
+                self._decode(outlets, watcher)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
                 never_began = self.last is None
@@ -232,9 +234,9 @@ class LiveSession:
                 if not never_began:
                     self.totals.report_totals()
 
-    def _decode(self, outlets: ExitStack) -> None:
+    def _decode(self, outlets: ExitStack, watcher: StreamWatcher) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
-        source = open_source(settings, bundle, self.emit, self._is_over)
+        source = open_source(settings, bundle, self.emit, self._is_over, watcher)
         if source is None:
             return
         with ExitStack() as stack:

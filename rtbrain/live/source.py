@@ -11,6 +11,7 @@ from rtbrain.errors import StreamError
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.lsl.markers import ManualMarks
+from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
@@ -31,6 +32,7 @@ def open_source(
     bundle: Bundle,
     on_event: Callable[..., None],
     stopping: Callable[[], bool],
+    watcher: StreamWatcher | None = None,
 ) -> Source | None:
     """Connected source of the settings; None where the user ended it before."""
     wanted, montage = settings.stream, bundle.montage
@@ -51,6 +53,7 @@ def open_source(
             source_id=wanted.source_id,
             scale=wanted.scale,
             trigger=trigger_of(wanted, bundle),
+            watcher=watcher,
         ),
         requirements=StreamRequirements(
             montage.sfreq_hz,
@@ -68,7 +71,10 @@ def open_source(
     finally:
         if not connected:
             source.close()
-    return source if connected else None
+    if not connected:
+        return None
+    source.begin()  # the first window fills while the decoder is built
+    return source
 
 
 def trigger_of(stream: StreamSettings, bundle: Bundle) -> str | None:

@@ -48,16 +48,14 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
 def test_channels_mains_and_hop_of_the_settings_replace_those_of_the_recipe(
     tmp_path: Path, quick: Path
 ) -> None:
-    chosen = (
-        "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.48828125\n"
-    )
+    chosen = "channels: [RA1, RA2, RA3, RA4, RA5]\nexclude: [RA9]\nmains_hz: 50\nhop_s: 0.5\n"
     settings = tmp_path / "chosen.yaml"
     settings.write_text(quick.read_text().replace("recipe:", f"{chosen}recipe:"))
     done = rtbrain("fit", *PATIENT, "--config", settings, "--out", tmp_path / "bundle")
     assert done.returncode == 0, done.stderr
     bundle = read_bundle(tmp_path / "bundle")
     assert bundle.montage.names == ("RA1", "RA2", "RA3", "RA4", "RA5")
-    assert bundle.recipe.window.hop_s == 0.48828125
+    assert bundle.recipe.window.hop_s == 0.5
     notches = [step.notch.mains_hz for step in bundle.recipe.signal if step.notch is not None]
     assert notches == [50]
 
@@ -176,7 +174,7 @@ def test_nothing_is_overwritten_and_nothing_is_guessed(fitted: Path, quick: Path
 
 def test_an_embargo_shorter_than_the_window_is_refused(tmp_path: Path) -> None:
     settings = tmp_path / "leaks.yaml"
-    settings.write_text(QUICK.replace("n_folds: 3", "n_folds: 3, embargo_s: 4.9"))
+    settings.write_text(QUICK.replace("n_folds: 3", "n_folds: 3, embargo_s: 0.4"))
     line = refused("fit", *PATIENT, "--config", settings, "--out", tmp_path / "none")
     assert "share samples" in line
 
@@ -204,7 +202,10 @@ def test_settings_that_cannot_work_are_refused_in_one_line(
 
 def test_a_recording_shorter_than_a_window_is_refused(tmp_path: Path, quick: Path) -> None:
     short = ("synthetic:3,duration_s=2,n_channels=12", "--sfreq", "2048")
-    assert "no valid window" in refused("fit", *short, "--config", quick, "--out", tmp_path / "x")
+    long = tmp_path / "long.yaml"
+    recipe = "{mode: linear, window: {length_s: 5, hop_s: 0.25}, spectrogram: {form: bands}}"
+    long.write_text(quick.read_text().replace("recipe: linear", f"recipe: {recipe}"))
+    assert "no valid window" in refused("fit", *short, "--config", long, "--out", tmp_path / "x")
 
 
 TUNED = """

@@ -72,7 +72,7 @@ def test_a_decoder_of_a_task_reads_its_whole_window_and_is_evaluated_on_a_trial(
     settings.write_text("n_permutations: 0\nsplits: {n_folds: 3}\nrecipe: linear\n")
     done = rtbrain("fit", trial, "--task", "volume", "--config", settings, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert read_bundle(out).manifest.recipe["encoder"]["n_pooled"] == 33
+    assert read_bundle(out).manifest.recipe["encoder"]["n_pooled"] == 25
     done = rtbrain("evaluate", out, trial, "--report", report)
     assert done.returncode == 0, done.stderr
     figures = json.loads(report.read_text())["decoder"]

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.encoder import (
     BrainBERTSizes,
     EncoderModel,
@@ -17,8 +19,9 @@ from rtbrain.encoder import (
     compile_torchscript,
     random_encoder,
 )
-from rtbrain.errors import CompiledModelError
-from rtbrain.types import Quality, Spectrogram
+from rtbrain.errors import CompiledModelError, SettingsError
+from rtbrain.types import Chunk, Quality, Spectrogram
+from tests.conftest import brain_like, montage_of
 
 N_CHANNELS, N_FRAMES, N_FREQS = 4, 25, 40
 
@@ -150,3 +153,23 @@ def test_a_fill_that_does_not_fit_is_refused() -> None:
         FrameMean(6, neural_delay_s=0.0, fill=np.zeros((4, 39), np.float32))(spectrogram(0))
     with pytest.raises(CompiledModelError, match="NaN"):
         FrameMean(6, neural_delay_s=0.0, fill=np.full((4, 40), np.nan, np.float32))
+
+
+def test_newer_frames_count_more_by_the_time_constant_and_the_decode_is_as_much_younger() -> None:
+    values = load_settings("linear", Recipe).model_dump(mode="json", exclude_unset=True)
+    values["encoder"]["pool_time_constant_s"] = 0.125
+    recipe, montage = parse_settings(values, Recipe, where="test"), montage_of(4, 2048.0)
+    features = build_feature_pipeline(recipe, montage)
+    alike = build_feature_pipeline(load_settings("linear", Recipe), montage)
+    weights = np.exp(np.arange(8) / 32 / 0.125)
+    for window in features.cut(Chunk(brain_like(4, 4096, 2048.0), np.arange(4096) / 2048)):
+        if window.quality.valid:
+            item = features.spectrogram(window)
+            expected = np.average(item.data, axis=1, weights=weights)
+            assert np.allclose(features.encoder(item).channels, expected, atol=1e-5)
+    younger_s = np.average(np.arange(8) / 32, weights=weights) - np.mean(np.arange(8) / 32)
+    assert alike.neural_delay_s - features.neural_delay_s == pytest.approx(younger_s, abs=1e-9)
+    streaming = {"mode": "streaming", "encoder": {"streaming": "compact"}}
+    streaming["encoder"]["pool_time_constant_s"] = 0.125
+    with pytest.raises(SettingsError, match="pool_time_constant_s is for mode linear"):
+        parse_settings(values | {"spectrogram": {"form": "running"}} | streaming, Recipe, where="x")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from rtbrain.encoder import (
     StreamingModel,
     compile_openvino,
     measure_peak_flops,
+    patch_cycle,
     random_encoder,
 )
 from rtbrain.errors import RtbrainError
@@ -121,11 +123,11 @@ def measure_published_pipeline(job: BenchJob) -> BenchResult:
     encoder_ms = each.median_ms * job.n_channels / len(some) + joined.median_ms
     peak = measure_peak_flops("fp32", threads=job.threads)
     flop = way.flop(spectrogram)
-    features = build_feature_pipeline(recipe, bench_patient(job.n_channels).montage)
+    montage = bench_patient(job.n_channels).montage
     return BenchResult(
         durations_ms=dict(zip(PARTS, ([0.0], [stft.median_ms], [encoder_ms], [0.0]), strict=True)),
         hop_s=recipe.window.hop_s or 0.0,
-        algorithmic_s=features.neural_delay_s,
+        algorithmic_s=build_feature_pipeline(recipe, montage).neural_delay_s,
         n_encoded=job.n_channels,
         n_good=job.n_channels,
         flop_channels=flop[0],
@@ -191,10 +193,7 @@ def _steps(
     durations_ms: dict[str, list[float]] = {part: [] for part in PARTS}
     first, front_s, spent_s = None, 0.0, 0.0
     gc.collect()
-    while True:
-        chunk = source.pull(0.0)
-        if chunk is None:  # a patient without end
-            raise AssertionError
+    for chunk in iter(partial(source.pull, 0.0), None):
         start_s = time.perf_counter()
         windows = list(features.cut(chunk))
         front_s += time.perf_counter() - start_s
@@ -221,6 +220,7 @@ def _steps(
                 spent_s > _LONGEST_S and n_steps >= n_warm + _FEWEST_STEPS
             ):
                 return {p: all_[n_warm:] for p, all_ in durations_ms.items()}, *first
+    raise AssertionError("a patient without end has ended")
 
 
 def _flop(
@@ -229,10 +229,10 @@ def _flop(
     """Operations of a step: of the channel encoder, and of the Population Transformer."""
     frames = torch.from_numpy(spectrogram.data[:1])
     if recipe.mode == "streaming":
-        n_frames = round((recipe.window.hop_s or 0.0) / recipe.spectrogram.frame_hop_s)
-        live, known = StreamingModel(model, n_frames), torch.ones(1, dtype=torch.bool)
-        state = live.new_state(1)
-        each = count_flop(lambda: live.advance(frames[:, :n_frames], known, state))
+        hop_frames = round((recipe.window.hop_s or 0.0) / recipe.spectrogram.frame_hop_s)
+        live = StreamingModel(model, patch_cycle(model, hop_frames))
+        state, known = live.new_state(1), torch.ones(1, dtype=torch.bool)
+        each = count_flop(lambda: live.advance(frames[:, : live.hop_frames], known, state))
     else:
         each = count_flop(lambda: model.channel_encoder.embed(frames, model.pool, model.n_pooled))
     return n_good * each, 0 if model.popt is None else population_flop(model.popt, n_good)

@@ -18,7 +18,6 @@ from uuid import uuid4
 import numpy as np
 
 from rtbrain.check.faults.rig import SIGNAL_S, Rig, StatusListener, World, patient_samples
-from rtbrain.decoder import read_bundle
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import SignalOutlet
 from rtbrain.processes import last_line, resident_kib, running_command, start_child
@@ -167,8 +166,7 @@ def lsl_world(
     accept_other_source: bool = False,
 ) -> Iterator[World]:
     """World of a decoder from its first valid decodes on."""
-    recipe, name = read_bundle(rig.bundle(kind)).recipe, new_stream_name()
-    window = recipe.window
+    name = new_stream_name()
     sender, (listener, _) = patient_sender(rig, name, true_hz), listen_to(name)
     for source_id in source_ids or (name,):
         sender.begin(source_id=source_id)
@@ -195,9 +193,7 @@ def lsl_world(
                 kind,
                 sender,
                 listener,
-                window.length_s,
-                rig.decoder(kind).used_s,
-                window.hop_s or window.length_s,
+                *rig.decoder(kind).waits_s,
                 stall,
                 lambda: resident_kib(process.pid),
                 lambda: 0,

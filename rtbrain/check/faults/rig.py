@@ -54,15 +54,16 @@ class DecoderParts:
     features: FeaturePipeline
     readout: Stage[Embedding, Decode]
 
-    @property
-    def used_s(self) -> float:
-        """Signal after which decodes are valid again, after a gap, s."""
-        return cast(Windows, self.features.windows).used_s
-
     def decode(self, chunks: Sequence[Chunk]) -> list[Decode]:
         """Every decode of these chunks."""
         windows = (window for chunk in chunks for window in self.features.cut(chunk))
         return [self.readout(self.features.encode(window)) for window in windows]
+
+    @property
+    def waits_s(self) -> tuple[float, float, float]:
+        """Signal before the first valid decode, that after a gap, and the hop, s."""
+        windows = cast(Windows, self.features.windows)
+        return windows.first_s, windows.used_s, windows.hop_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class World:
     kind: str
     sender: Sender
     listener: StatusListener
-    window_s: float
+    first_s: float  # signal that the first valid decode waits for
     used_s: float  # signal after which decodes are valid again, after a gap
     hop_s: float
     stall: Callable[[float], None]  # stops the decoder, not the sender, for some seconds
@@ -263,7 +264,7 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
     """
     *runs, last = [*world.runs, (decodes[0].t_stop, decodes[-1].t_stop)]
     decoder, new = rig.decoder(world.kind), rig.decoder(world.kind)
-    n_first = round(world.window_s * rig.montage.sfreq_hz)
+    n_first = round(world.first_s * rig.montage.sfreq_hz)
     # Of a gap alone, the new one knows nothing either: but for its first window, both wait alike.
     before = patient_samples(rig, rig.montage, np.arange(n_first))
     new.decode([Chunk(before, np.arange(n_first) / rig.montage.sfreq_hz)])
@@ -294,7 +295,7 @@ def offline_difference(rig: Rig, world: World, decodes: list[ReceivedDecode]) ->
 def _chunk_of_run(rig: Rig, world: World, run: tuple[float, float], next_sample: int) -> Chunk:
     """Samples of a run, whose first valid window begins with the first that was received."""
     sfreq_hz, start_s = rig.montage.sfreq_hz, world.sender.start_s
-    length_s = world.used_s if next_sample else world.window_s
+    length_s = world.used_s if next_sample else world.first_s
     begin = round((run[0] - length_s - start_s) * sfreq_hz) + 1
     numbers = np.arange(begin, round((run[1] - start_s) * sfreq_hz) + 1)
     data = patient_samples(rig, rig.montage, numbers)

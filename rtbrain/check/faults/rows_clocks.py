@@ -5,11 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rtbrain.build import build_feature_pipeline
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
 from rtbrain.check.faults.simulated import simulated_world
-from rtbrain.decoder import read_bundle
-from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stream.clock.sender_clock import MarkerClock
 from rtbrain.types import Chunk, Times
 
@@ -97,27 +94,16 @@ _LEAST_SHARE = 0.6
 
 
 def valid_share(rig: Rig) -> Finding:
-    """Lose 1 s of signal every 4 s; the time with a valid decode, beside waiting for a window."""
-    bundle = read_bundle(rig.bundle("linear"))
-    waiting = build_feature_pipeline(bundle.recipe, bundle.montage, whole_windows=True)
-    ready = rig.decoder("linear")
-    before, after, soon_s = _share(rig, waiting), _share(rig, ready.features), ready.used_s
-    return (
-        f"in memory: valid {soon_s:.2f} s after each gap, {100 * after:.0f} % of the time; "
-        f"waiting for windows of {bundle.recipe.window.length_s:g} s, {100 * before:.0f} %",
-        after > _LEAST_SHARE and before == 0 and soon_s <= 0.6,
-    )
-
-
-def _share(rig: Rig, features: FeaturePipeline) -> float:
-    """Share of the time on a link that flaps, once it was up for 10 s, with a valid decode."""
+    """Lose 1 s of signal every 4 s, once it was there for 10 s; the time with a valid decode."""
+    decoder = rig.decoder("linear")
+    _, used_s, hop_s = decoder.waits_s
     sfreq_hz = rig.montage.sfreq_hz
     data = rig.signal(10 + _TURNS * (_DOWN_S + _UP_S))
     ups = [(0.0, 10.0)] + [
         (10 + turn * (_DOWN_S + _UP_S) + _DOWN_S, 10 + (turn + 1) * (_DOWN_S + _UP_S))
         for turn in range(_TURNS)
     ]
-    stops, last = [], 0
+    n_valid = last = 0
     for number, (start_s, stop_s) in enumerate(ups):
         start, stop = round(start_s * sfreq_hz), round(stop_s * sfreq_hz)
         chunk = Chunk(
@@ -127,10 +113,12 @@ def _share(rig: Rig, features: FeaturePipeline) -> float:
             start - last,
         )
         last = stop
-        decoded = [window.t_stop for window in features.cut(chunk) if window.quality.valid]
-        stops += decoded if number else []
-    bundle = read_bundle(rig.bundle("linear"))
-    return len(stops) * (bundle.recipe.window.hop_s or 0.0) / (_TURNS * (_DOWN_S + _UP_S))
+        n_valid += number and sum(one.quality.valid for one in decoder.features.cut(chunk))
+    share = n_valid * hop_s / (_TURNS * (_DOWN_S + _UP_S))
+    return (
+        f"in memory: valid {used_s:.2f} s after each gap, {100 * share:.0f} % of the time",
+        share > _LEAST_SHARE and used_s <= 0.6,
+    )
 
 
 CLOCK_CASES = (

@@ -281,6 +281,10 @@ def _json(name: str, *keys: str | int, value: Any) -> Change:
     return change
 
 
+def _spectrogram(*keys: str | int, value: Any) -> Change:
+    return _json("manifest.json", "recipe", "spectrogram", *keys, value=value)
+
+
 def _claimed_array(sound: Files) -> Mapping[str, bytes]:
     name = next(name for name in sound if name.endswith("t_stop.npy"))
     return {name: re.sub(rb"\((\d+),\)(.*?) {6}", rb"(\g<1>000000,)\g<2>", sound[name], count=1)}
@@ -303,8 +307,9 @@ _BOMBS: Mapping[str, Mapping[str, Change]] = {
     "bundle": {
         "a window of 1e9 s": _json("manifest.json", "recipe", "window", "length_s", value=1e9),
         "a window of 1e300 s": _json("manifest.json", "recipe", "window", "length_s", value=1e300),
-        "1e9 frequencies": _json("manifest.json", "recipe", "spectrogram", "n_freqs", value=10**9),
-        "frames of 1e9 s": _json("manifest.json", "recipe", "spectrogram", "frame_s", value=1e9),
+        "frames 1e-9 s apart": _spectrogram("frame_hop_s", value=1e-9),
+        "frequencies to 1e9 Hz": _spectrogram("bands", 0, "high_hz", value=10**9),
+        "frames of 1e9 s": _spectrogram("bands", 0, "frame_s", value=1e9),
         "1e12 Hz": _json("manifest.json", "sfreq_hz", value=1e12),
         "a report without end": lambda sound: {"report.json": b"[" * 100_000},
     },

@@ -35,6 +35,7 @@ _WAIT_S = 0.02  # of real time that a step leaves to the search
 _PULL_S = 0.25  # longest piece of signal in one pull
 _QUEUE_S = 30.0  # what an inlet holds, as over LSL
 _READY_S = 20.0
+_MAX_LATENCY_S = 1.0  # as by default in a session
 
 
 @dataclass(slots=True)
@@ -278,6 +279,7 @@ def simulated_world(
         coverage_floor=recipe.coverage_floor,
         clock=clock,
         refusal=rate_check(source),
+        max_latency_s=_MAX_LATENCY_S,
     )
 
     def stall(duration_s: float) -> None:
@@ -290,9 +292,7 @@ def simulated_world(
             kind,
             network,
             listener,
-            recipe.window.length_s,
-            DecoderParts(*decoder).used_s,
-            recipe.window.hop_s or recipe.window.length_s,
+            *DecoderParts(*decoder).waits_s,
             stall,
             resident_kib,
             lambda: network.n_dropped,

@@ -123,7 +123,7 @@ def _bundle_files(folder: Path) -> list[Files]:
     recipe = load_settings("linear", Recipe)
     montage = Montage(_MONTAGE.names, _MONTAGE.kinds, 2048.0)
     features = build_feature_pipeline(recipe, montage)
-    weight = np.zeros((2, 40 * features.signal.montage.n_channels), np.float32)
+    weight = np.zeros((2, features.n_features), np.float32)
     readout = LinearReadout(weight, np.zeros(2, np.float32), "classification")
     manifest, tensors = bundle_parts(
         recipe, None, features, readout, ("rest", "speech"), montage, "nothing"

@@ -159,9 +159,9 @@ class StreamSummary:
         )
 
 
-def all_streams(timeout_s: float) -> list[Any]:
+def all_streams(timeout_s: float, watcher: StreamWatcher | None = None) -> list[Any]:
     """Streams seen within `timeout_s`, each a `pylsl.StreamInfo`; below 1 s some may be missed."""
-    watcher = StreamWatcher()
+    watcher = watcher or StreamWatcher()
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         watcher.look()
@@ -171,9 +171,9 @@ def all_streams(timeout_s: float) -> list[Any]:
     return there
 
 
-def list_streams() -> list[StreamSummary]:
+def list_streams(watcher: StreamWatcher | None = None) -> list[StreamSummary]:
     """Streams seen within 1 s, in order of name."""
-    return _summaries(all_streams(1.0))
+    return _summaries(all_streams(1.0, watcher))
 
 
 def find_matching(

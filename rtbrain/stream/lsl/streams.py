@@ -12,7 +12,7 @@ from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import parse_status_line
 from rtbrain.stream.lsl.header import channel_texts
 from rtbrain.stream.lsl.inlet import fetch_full_info, liblsl_errors, make_inlet, pull_texts
-from rtbrain.stream.lsl.resolve import StreamSummary, all_streams, list_streams
+from rtbrain.stream.lsl.resolve import StreamSummary, StreamWatcher, all_streams, list_streams
 from rtbrain.stream_names import is_status, sender_of
 
 _POLL_S = 0.02
@@ -75,9 +75,9 @@ def streams(timeout_s: float = 2.0) -> list[LiveStream]:
     return sorted(rows, key=lambda row: (row.name, row.source_id, row.host))
 
 
-def require_free_name(stream: str) -> None:
+def require_free_name(stream: str, watcher: StreamWatcher | None = None) -> None:
     """Refuse the name of a stream of another decoder or recorder by a SettingsError."""
-    if any(row.name == stream for row in list_streams()):
+    if any(row.name == stream for row in list_streams(watcher)):
         raise SettingsError(
             f"there is a stream {stream} already: end its decoder or recorder, or choose another "
             "--name"

@@ -77,7 +77,8 @@ class LslStreamQuery:
     """The LSL stream that has every property which is not None.
 
     `scale` is a factor on top of the header's units, for senders whose header is silent or wrong;
-    `trigger` names channels whose numbers are codes, which nothing scales.
+    `trigger` names channels whose numbers are codes, which nothing scales. A `watcher` that has
+    looked already knows sooner that no other stream matches.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class LslStreamQuery:
         source_id: str | None = None,
         scale: float = 1.0,
         trigger: str | None = None,
+        watcher: StreamWatcher | None = None,
     ) -> None:
         self._properties = stream_properties(name, stream_type, source_id)
         self._scale, self._trigger = scale, trigger
         # One for good: what a new one sees in its first second depends on the load.
-        self._watcher = StreamWatcher()
+        self._watcher = watcher or StreamWatcher()
 
     def only(self, timeout_s: float, stop: Callable[[], bool]) -> Candidate:
         """The one stream that matches within `timeout_s`."""

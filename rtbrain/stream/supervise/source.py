@@ -146,7 +146,7 @@ class SupervisedSource:
         if self.state is StreamState.STOPPING:
             return None
         self._check_for_second()
-        self._begin()
+        self.begin()
         chunk = self._next_chunk(timeout_s)
         if chunk is None or self._link is None or not chunk.n_samples:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
@@ -167,8 +167,8 @@ class SupervisedSource:
         self._link = self._ready = self._silent = None
         self._worker.end([link.inlet for link in links], _CLOSE_S)
 
-    def _begin(self) -> None:
-        """Let samples flow, from the first pull on."""
+    def begin(self) -> None:
+        """Let samples flow, and wait here; without this call, from the first pull on."""
         if self._ready is not None:
             self._worker.open(self._ready, self._requirements)
             self._ready = None

@@ -185,5 +185,5 @@ def _pitch(pane: Pane) -> float:
     where = np.column_stack([pane.places, pane.depth])
     if len(where) < 2:
         return 1.0
-    away, _ = KDTree(where).query(where, k=2)
+    away = np.asarray(KDTree(where).query(where, k=2)[0])
     return float(np.median(away[:, 1]))
