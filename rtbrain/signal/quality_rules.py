@@ -92,20 +92,29 @@ class BlockMeasures:
         self._first, self._second = first, second
         self._period = max(1, round(sfreq_hz / families[-1]))
         self._n_periods = block_samples // self._period
+        self._scratch: list[Floats] = []  # kept: new pages cost more than what is computed in them
+        self._truths: Mask | None = None
 
     def __call__(self, block: Floats) -> BlockMeasurements:
         """Measure a block."""
+        if self._truths is None or self._truths.shape != block.shape:
+            self._truths = np.empty(block.shape, np.bool_)
+            self._scratch = [
+                np.empty((len(block), block.shape[1] - n), np.float32) for n in (0, 1, 1)
+            ]
+        truths, (centred, changes, squares) = self._truths, self._scratch
         # Non-finite samples make their own contact's numbers NaN.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             high, low = block.max(axis=1), block.min(axis=1)
             finite: Mask = np.isfinite(high) & np.isfinite(low)
-            centred = block - block.mean(axis=1, keepdims=True)
-            changes = block[:, 1:] - block[:, :-1]
-            extremes = [_share(np.equal(block, edge[:, None])) for edge in (high, low)]
-            mains, share = self._mains(changes)
+            np.subtract(block, block.mean(axis=1, keepdims=True), out=centred)
+            np.subtract(block[:, 1:], block[:, :-1], out=changes)
+            extremes = [_share(np.equal(block, edge[:, None], out=truths)) for edge in (high, low)]
+            mains, share = self._mains(changes, np.square(changes, out=squares))
+            stands = np.equal(changes, 0, out=truths[:, 1:])
             return BlockMeasurements(
                 finite,
-                _flat(changes, high - low),
+                _flat(changes, stands, high - low),
                 np.maximum(high, -low),
                 np.maximum(*extremes),
                 _decibel(_power(centred)),
@@ -115,9 +124,9 @@ class BlockMeasures:
                 self._correlation(centred),
             )
 
-    def _mains(self, changes: Floats) -> tuple[Doubles, Doubles]:
+    def _mains(self, changes: Floats, squares: Floats) -> tuple[Doubles, Doubles]:
         """Power of the mains and its share, for the stronger of the mains frequencies."""
-        total = (np.square(changes) @ self._power_weights).astype(np.float64)
+        total = (squares @ self._power_weights).astype(np.float64)
         mains = np.zeros_like(total)
         for waves in self._waves:
             products = (changes @ waves).astype(np.float64)
@@ -147,9 +156,8 @@ def _waves(mains_hz: float, taper: Doubles, sfreq_hz: float) -> Floats | None:
     return np.asarray(waves, np.float32)
 
 
-def _flat(changes: Floats, span_uv: Floats) -> Mask:
+def _flat(changes: Floats, stands: Mask, span_uv: Floats) -> Mask:
     flat: Mask = span_uv == 0
-    stands = changes == 0
     for row in np.flatnonzero(~flat & (_share(stands) > _REPEATS_OF_FLAT)):
         quantum = np.abs(changes[row][~stands[row]]).min()
         flat[row] = span_uv[row] <= _FLAT_QUANTA * quantum
