@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtbrain import encoder as encoders
 from rtbrain.build import SETTLING_S, build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, encoder_of_recipe
 from rtbrain.config import (
@@ -17,7 +18,6 @@ from rtbrain.config import (
     load_settings,
     parse_settings,
 )
-from rtbrain.encoder import EncoderModel, open_model, random_control, weights_sha256
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
     LEAST_EMBARGO_S,
@@ -106,7 +106,9 @@ def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
     return embargo or max(length_s, LEAST_EMBARGO_S) + SETTLING_S
 
 
-def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None, str, str]:
+def model_of(
+    settings: FitSettings, recipe: Recipe
+) -> "tuple[encoders.EncoderModel | None, str, str]":
     """Encoder of the settings, its state (none, untrained or pretrained), and which one it is."""
     if recipe.mode == "linear" or settings.encoder is None:
         state = "untrained" if recipe.encoder.weights is None else "pretrained"
@@ -118,9 +120,11 @@ def model_of(settings: FitSettings, recipe: Recipe) -> tuple[EncoderModel | None
             f"{recipe.encoder.weights}: two encoders; leave one out"
         )
     pool, n_pooled, form = recipe.encoder.pool, recipe.encoder.n_pooled, recipe.spectrogram.form
-    model = open_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
+    model = encoders.open_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
     folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
-    which = f"trained {settings.encoder.resolve().name} (sha {weights_sha256(folders)[:12]})"
+    which = (
+        f"trained {settings.encoder.resolve().name} (sha {encoders.weights_sha256(folders)[:12]})"
+    )
     return model, "pretrained", which
 
 
@@ -128,7 +132,7 @@ def gather_recordings(
     settings: FitSettings,
     labels: LabelSettings,
     recipe: Recipe,
-    model: EncoderModel | None,
+    model: "encoders.EncoderModel | None",
     gap_s: float,
     chosen: tuple[Sequence[Recording], Montage, Sequence[str]],
     on_progress: OnProgress,
@@ -256,7 +260,7 @@ def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording
 
 
 def _encoders(
-    recipe: Recipe, model: EncoderModel | None, montage: Montage, n_seeds: int
+    recipe: Recipe, model: "encoders.EncoderModel | None", montage: Montage, n_seeds: int
 ) -> tuple[FeaturePipeline, dict[str, Any]]:
     """The decoder's stages, and every maker of features."""
     pipeline = build_feature_pipeline(recipe, montage, model=model, whole_windows=True)
@@ -269,7 +273,7 @@ def _encoders(
         encoders[FEWER] = RandomChannelSubset(encoders[MAIN].population)
     encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
-        twin = random_control(model, recipe.encoder.seed + 1000 * (number + 1))
+        twin = encoders.random_control(model, recipe.encoder.seed + 1000 * (number + 1))
         of_twin = build_feature_pipeline(recipe, montage, model=twin, whole_windows=True)
         encoders[f"{RANDOM} {number}"] = of_twin.encoder
     return pipeline, encoders

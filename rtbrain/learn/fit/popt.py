@@ -5,8 +5,9 @@ K classes.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,13 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.encoder import PopT
+from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
+from rtbrain.learn.fit.cross_validation import HeldOut, block_bootstrap, outputs_of, score_folds
+from rtbrain.learn.fit.gather import FROZEN, MAIN, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import apply_temperature, fit_temperature
+from rtbrain.learn.fit.scores import DecoderScores
 from rtbrain.learn.fit.solvers import balanced_weights
-from rtbrain.learn.fit.splits import block_folds
+from rtbrain.learn.fit.splits import Fold, block_folds
 from rtbrain.learn.metrics import roc_auc
+from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _HEAD_LR, _BODY_LR = 5e-4, 5e-5
@@ -192,3 +197,43 @@ def _rate(step: int, n_steps: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return float(_DECAY ** ((step - warm_up) // max(1, round(_DECAY_EVERY * n_steps))))
+
+
+def tune_decoder(
+    gathered: LabelledFeatures, popt: PopT, scored: DecoderScores, on_progress: OnProgress
+) -> tuple[TunedPopT, DecoderScores]:
+    """PopT fine-tuned on all windows, and scores in which it is the decoder.
+
+    It is scored by fine-tuning it in every fold; the frozen one becomes a control.
+    """
+    labelled, n_steps = gathered.labelled, gathered.settings.tune_steps
+    if labelled.task != "classification":
+        raise SettingsError("tune popt fits classes: tune readout for continuous targets")
+    positions = lip_positions(gathered.pipeline.signal.montage)
+    embeddings = ChannelEmbeddings(gathered.features.channels, positions, gathered.features.good)
+    total = n_steps * (len(scored.folds) + 1)
+    n_before = itertools.count(0, n_steps)
+
+    def tuned(train: Ints | None) -> TunedPopT:
+        steps = itertools.count(next(n_before) + 1)
+        return tune_popt(
+            popt,
+            embeddings,
+            labelled,
+            embargo_s=gathered.embargo_s,
+            seed=0,
+            n_steps=n_steps,
+            train=train,
+            on_step=lambda: on_progress(next(steps), total, "tuning PopT"),
+        )
+
+    def held_out(fold: Fold) -> HeldOut:
+        found, rows = tuned(fold.train), labelled.rows[fold.test]
+        population = population_of(found.popt, embeddings, rows)
+        return HeldOut(outputs_of(found.readout, population, np.arange(rows.size)))
+
+    main = score_folds(labelled, scored.folds, map(held_out, scored.folds))
+    interval = block_bootstrap(main.outputs, labelled, block_s=gathered.embargo_s)
+    validated = {**scored.validated, FROZEN: scored.validated[MAIN], MAIN: main}
+    intervals = {**scored.intervals, FROZEN: scored.intervals[MAIN], MAIN: interval}
+    return tuned(None), replace(scored, validated=validated, intervals=intervals)

@@ -1,15 +1,16 @@
 """Recordings and labels to a fitted decoder, with its scores, pictures and controls."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from rtbrain import encoder as encoders
 from rtbrain.bundling import bundle_parts, decode_delay_s
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
-from rtbrain.encoder import EncoderModel
 from rtbrain.errors import SettingsError
 from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
@@ -32,8 +33,6 @@ from rtbrain.learn.fit.inputs import (
     resolve_tasks,
 )
 from rtbrain.learn.fit.labels import require_events
-from rtbrain.learn.fit.popt import TunedPopT
-from rtbrain.learn.fit.readout import FittedReadout
 from rtbrain.learn.fit.scores import (
     DecoderScores,
     channel_weights,
@@ -41,7 +40,6 @@ from rtbrain.learn.fit.scores import (
     score_all,
     score_lags,
     select_rows,
-    tune_decoder,
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.progress import OnProgress, no_progress
@@ -243,11 +241,14 @@ def fit_decoder(
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
     scored = score_all(gathered, on_progress)
-    fitted: FittedReadout | TunedPopT
+    fitted: Any  # a FittedReadout or a TunedPopT
     chosen: dict[str, Any] = {}
     if model is not None and popt is not None:
-        fitted, scored = tune_decoder(gathered, popt, scored, on_progress)
-        model = EncoderModel(model.channel_encoder, fitted.popt, model.pool, model.n_pooled)
+        tuning = importlib.import_module("rtbrain.learn.fit.popt")  # torch, which takes seconds
+        fitted, scored = tuning.tune_decoder(gathered, popt, scored, on_progress)
+        model = encoders.EncoderModel(
+            model.channel_encoder, fitted.popt, model.pool, model.n_pooled
+        )
     else:
         fitted = select_rows(gathered, MAIN).fit()
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
@@ -281,9 +282,9 @@ def _bundle(
     gathered: LabelledFeatures,
     trained_on: str,
     recipe: Recipe,
-    model: EncoderModel | None,
+    model: "encoders.EncoderModel | None",
     state: str,
-    fitted: FittedReadout | TunedPopT,
+    fitted: Any,
     report: dict[str, Any],
     neural_delay_s: float | None = None,
 ) -> Bundle:

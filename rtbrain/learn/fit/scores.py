@@ -8,27 +8,21 @@ from typing import Any
 import numpy as np
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.encoder import PopT, lip_positions
-from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
-    HeldOut,
     NullDistribution,
     block_bootstrap,
     cross_validate,
     null_distribution,
-    outputs_of,
-    score_folds,
     summarise_folds,
 )
 from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.popt import ChannelEmbeddings, TunedPopT, population_of, tune_popt
 from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
 from rtbrain.learn.metrics import scores_of
 from rtbrain.progress import OnProgress
-from rtbrain.types import Doubles, Floats, Ints
+from rtbrain.types import Doubles, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,46 +143,6 @@ def score_all(gathered: LabelledFeatures, on_progress: OnProgress) -> DecoderSco
         for name, one in validated.items()
     }
     return DecoderScores(folds, validated, intervals, null, unsafe)
-
-
-def tune_decoder(
-    gathered: LabelledFeatures, popt: PopT, scored: DecoderScores, on_progress: OnProgress
-) -> tuple[TunedPopT, DecoderScores]:
-    """PopT fine-tuned on all windows, and scores in which it is the decoder.
-
-    It is scored by fine-tuning it in every fold; the frozen one becomes a control.
-    """
-    labelled, n_steps = gathered.labelled, gathered.settings.tune_steps
-    if labelled.task != "classification":
-        raise SettingsError("tune popt fits classes: tune readout for continuous targets")
-    positions = lip_positions(gathered.pipeline.signal.montage)
-    embeddings = ChannelEmbeddings(gathered.features.channels, positions, gathered.features.good)
-    total = n_steps * (len(scored.folds) + 1)
-    n_before = itertools.count(0, n_steps)
-
-    def tuned(train: Ints | None) -> TunedPopT:
-        steps = itertools.count(next(n_before) + 1)
-        return tune_popt(
-            popt,
-            embeddings,
-            labelled,
-            embargo_s=gathered.embargo_s,
-            seed=0,
-            n_steps=n_steps,
-            train=train,
-            on_step=lambda: on_progress(next(steps), total, "tuning PopT"),
-        )
-
-    def held_out(fold: Fold) -> HeldOut:
-        found, rows = tuned(fold.train), labelled.rows[fold.test]
-        population = population_of(found.popt, embeddings, rows)
-        return HeldOut(outputs_of(found.readout, population, np.arange(rows.size)))
-
-    main = score_folds(labelled, scored.folds, map(held_out, scored.folds))
-    interval = block_bootstrap(main.outputs, labelled, block_s=gathered.embargo_s)
-    validated = {**scored.validated, FROZEN: scored.validated[MAIN], MAIN: main}
-    intervals = {**scored.intervals, FROZEN: scored.intervals[MAIN], MAIN: interval}
-    return tuned(None), replace(scored, validated=validated, intervals=intervals)
 
 
 def named_scores(scored: DecoderScores) -> dict[str, Any]:
