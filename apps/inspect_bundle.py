@@ -59,7 +59,11 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _moment(delay_s: float | None) -> str:
-    return "the middle of what it reads" if delay_s is None else f"{delay_s:.3g} s before its end"
+    return (
+        "the middle of what it reads"
+        if delay_s is None
+        else f"{delay_s:.3g} s before the window's end"
+    )
 
 
 def _step(step: dict[str, object]) -> str:

@@ -14,8 +14,9 @@ _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
 _PULL_S = 0.1  # longest wait in one pull, and so for a stop
 _MAX_PULLS = 1000  # in one drain of a backlog, whatever the clock says
-# Samples that arrive together count as in time up to here: amplifiers send blocks of 20 to 60 ms.
-_BLOCK_S = 0.1
+# Samples that arrive together are a block of the amplifier up to here, not a delay; or up to the
+# second, where they came as one.
+_BLOCK_S, _WHOLE_BLOCK_S = 0.1, 0.25
 _STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
 
 
@@ -114,7 +115,10 @@ class Pipeline:
 
         After a delay, that is the latest window of what waits.
         """
-        longest = _BLOCK_S * self.source.montage.sfreq_hz if self.latest_only else math.inf
+        longest = math.inf
+        if self.latest_only:
+            shortest, whole = np.array((_BLOCK_S, _WHOLE_BLOCK_S)) * self.source.montage.sfreq_hz
+            longest = max(shortest, min(first.n_samples, whole))
         block: list[tuple[Chunk, float]] = []
         n_samples = n_valid = 0
         latest: tuple[Window, float] | None = None

@@ -77,8 +77,8 @@ def test_reading_a_synthetic_patient_or_an_array_does_not_load_mne() -> None:
 
 
 def test_fitting_a_linear_decoder_does_not_load_torch() -> None:
-    code = "import rtbrain, rtbrain.apps.fit\nrtbrain.fit('synthetic:1,duration_s=60,n_channels=6', "
-    code += "sfreq_hz=512, classes=['rest', 'speech'], n_folds=2, n_permutations=0)"
+    fit = "rtbrain.fit('synthetic:1,duration_s=60,n_channels=6', sfreq_hz=512, n_folds=2"
+    code = f"import rtbrain, rtbrain.apps.fit\n{fit}, classes=['rest', 'speech'], n_permutations=0)"
     assert not loaded_by(code) & {"torch", "PySide6"}
 
 

@@ -227,13 +227,11 @@ class Windows:
         self._used = length_samples if used_samples is None else used_samples
         if not 1 <= self._used <= length_samples:
             raise SettingsError(
-                f"windows: expected 1 to all {length_samples} samples of a window to be used, got "
-                f"{used_samples}"
+                f"windows: expected to use 1 to all {length_samples} samples, got {used_samples}"
             )
         if not 0 <= coverage_floor <= 1:
             raise SettingsError(
-                f"windows: coverage_floor is a share of the channels, expected 0 to 1, got "
-                f"{coverage_floor}"
+                f"windows: expected a coverage_floor of 0 to 1, got {coverage_floor}"
             )
         n_hops = max(0, -(-(settling_samples - length_samples) // hop_samples))
         self._settling = length_samples + n_hops * hop_samples
@@ -266,7 +264,8 @@ class Windows:
     def reset(self) -> None:
         """Forget all samples and losses; the last iterator ends."""
         self._pending.close()
-        self._lost, self._settled = 0, False
+        self._lost = 0
+        self._settled = False
         self._ring.reset()
         self._restart()
 
@@ -321,7 +320,8 @@ class Windows:
         reason = coverage_flaw(good, self._coverage_floor)
         if self._count < self._needed:
             rate_hz = self._montage.sfreq_hz
-            what = "warming" if self._needed < self._length else "filling"
+            what = "settling" if self._count >= self._length else "filling"
+            what = "warming" if self._needed < self._length else what
             reason = f"{what}: {self._count / rate_hz:.3g} of {self._needed / rate_hz:.3g} s"
         self._settled |= self._count >= self._needed
         quality = Quality(good, self._lost, valid=not reason, reason=reason)

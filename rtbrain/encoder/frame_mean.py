@@ -21,7 +21,7 @@ class FrameMean:
     n_newer_frames : int
         Frames of the window's end that are not averaged.
     weights : ndarray, float64 [n_frames_pooled], optional
-        What each frame counts, oldest first; by default all alike.
+        Weight of each frame, oldest first; by default all alike.
 
     Raises
     ------

@@ -205,7 +205,7 @@ class InterleavedStages:
     ) -> None:
         self._first = first
         self._another = another
-        self._n_stages = n_stages
+        self.n_stages = n_stages
         self._hop_samples = hop_samples
         self._stages: dict[int, StreamingEncoderStage] = {}  # by turn: of a fit, one is used
 
@@ -225,7 +225,7 @@ class InterleavedStages:
         return self._first.population(channels, good)
 
     def _turn(self, item: Spectrogram) -> int:
-        return item.first_sample // self._hop_samples % self._n_stages
+        return item.first_sample // self._hop_samples % self.n_stages
 
     def _stage(self, turn: int) -> StreamingEncoderStage:
         if turn not in self._stages:

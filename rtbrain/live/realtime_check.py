@@ -44,6 +44,7 @@ class StepTiming:
     step_s: float
     hop_s: float | None
     n_steps: int
+    n_turns: int = 1  # stages that take turns, as those of a streaming encoder
 
 
 def require_realtime(
@@ -139,7 +140,7 @@ def explain_too_slow(
     over = pace.step_s / (MAX_SHARE * hop_s)
     options = [
         *_fewer_channels(n_channels, over),
-        *_longer_hop(recipe, pace.step_s),
+        *_longer_hop(recipe, pace),
         *_other_modes(recipe),
         *(setting for setting, times in faster if times >= over),
     ]
@@ -157,13 +158,15 @@ def _fewer_channels(n_channels: int, over: float) -> list[str]:
     return [f"about {n_fit} channels"] if n_fit else []
 
 
-def _longer_hop(recipe: Recipe, step_s: float) -> list[str]:
+def _longer_hop(recipe: Recipe, pace: StepTiming) -> list[str]:
     """The shortest hop that fits, in whole frames; where a longer hop makes no longer step."""
-    if recipe.mode == "streaming":
-        return []
+    if recipe.mode == "streaming":  # a whole patch is read at any shorter hop
+        hop_s = pace.n_turns * (pace.hop_s or 0.0)
+        fits = pace.n_turns > 1 and pace.step_s <= MAX_SHARE * hop_s
+        return [f"window.hop_s {hop_s:.12g}"] if fits else []
     patches = recipe.spectrogram.form == "patches"
     unit_s = recipe.spectrogram.frame_s if patches else recipe.spectrogram.frame_hop_s
-    hop_s = math.ceil(step_s / MAX_SHARE / unit_s) * unit_s
+    hop_s = math.ceil(pace.step_s / MAX_SHARE / unit_s) * unit_s
     # Longer than its window, it would leave signal out.
     return [f"window.hop_s {hop_s:.12g}"] if hop_s <= recipe.window.length_s else []
 
@@ -214,27 +217,27 @@ def measure_step(
 ) -> StepTiming:
     """Measure steps on a random walk in windows of the decoder's own shape.
 
-    The first window is not counted, since it costs more where a stage keeps what it has seen; but
-    if it took longer than the window lasts, it ends the measurement. Afterwards the stages are as
-    new.
+    The first window of each stage is not counted, since it costs more where a stage keeps what it
+    has seen; but if it took longer than the window lasts, it ends the measurement. Afterwards the
+    stages are as new.
     """
-    montage = features.signal.montage
+    montage, n_turns = features.signal.montage, getattr(features.encoder, "n_stages", 1)
     durations_s: list[float] = []
     began_s = time.perf_counter()
     try:
-        for window in random_walk_windows(montage, recipe, _MAX_STEPS + 1):
+        for window in random_walk_windows(montage, recipe, _MAX_STEPS + n_turns):
             start_s = time.perf_counter()
             readout(features.encode(window))
             durations_s.append(time.perf_counter() - start_s)
             if durations_s[0] > recipe.window.length_s:
                 break
-            if len(durations_s) > 1 and time.perf_counter() - began_s > _LONGEST_S:
+            if len(durations_s) > n_turns and time.perf_counter() - began_s > _LONGEST_S:
                 break
     finally:
         for stage in (features.spectrogram, features.encoder, readout):
             stage.reset()
-    counted = sorted(durations_s[1:] or durations_s)
-    return StepTiming(counted[len(counted) // 2], recipe.window.hop_s, len(counted))
+    counted = sorted(durations_s[n_turns:] or durations_s)
+    return StepTiming(counted[len(counted) // 2], recipe.window.hop_s, len(counted), n_turns)
 
 
 def random_walk_windows(montage: Montage, recipe: Recipe, n_windows: int) -> Iterator[Window]:

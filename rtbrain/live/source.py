@@ -73,7 +73,8 @@ def open_source(
             source.close()
     if not connected:
         return None
-    source.begin()  # the first window fills while the decoder is built
+    if bundle.recipe.mode == "linear" and bundle.recipe.window.hop_s is not None:
+        source.begin()  # the first window fills while the decoder is built, which takes a moment
     return source
 
 

@@ -26,7 +26,7 @@ from rtbrain.types import Chunk
 _ASK_AGAIN_S = 0.2
 # Closing an outlet drops what its threads have not sent yet.
 _LAST_SENDING_S = 0.5
-_AHEAD = 64  # chunks: a second or two of them
+_AHEAD_S, _MOST_AHEAD = 1.5, 64  # made ahead, and at most so many chunks
 
 
 def require_positive(flag: str, value: float) -> None:
@@ -57,10 +57,12 @@ def drain_outlet(outlet: _Outlet, stopping: Callable[[], bool]) -> None:
 def iterate_chunks(source: Source) -> Iterator[Chunk]:
     """Chunks of a source to its end, made ahead in a thread: what takes long delays none."""
     with ThreadPoolExecutor(1) as maker:
-        ahead = deque(maker.submit(source.pull, 0.0) for _ in range(_AHEAD))
+        ahead = deque([maker.submit(source.pull, 0.0)])
         try:
             while (chunk := ahead.popleft().result()) is not None:
-                ahead.append(maker.submit(source.pull, 0.0))
+                n_ahead = _AHEAD_S * source.montage.sfreq_hz / max(chunk.n_samples, 1)
+                while len(ahead) < min(math.ceil(n_ahead), _MOST_AHEAD):
+                    ahead.append(maker.submit(source.pull, 0.0))
                 yield chunk
         finally:
             maker.shutdown(cancel_futures=True)

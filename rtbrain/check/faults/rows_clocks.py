@@ -113,7 +113,9 @@ def valid_share(rig: Rig) -> Finding:
             start - last,
         )
         last = stop
-        n_valid += number and sum(one.quality.valid for one in decoder.features.cut(chunk))
+        decoded = [one for one in decoder.features.cut(chunk) if one.quality.valid]
+        if number:  # the first run is long
+            n_valid += len(decoded)
     share = n_valid * hop_s / (_TURNS * (_DOWN_S + _UP_S))
     return (
         f"in memory: valid {used_s:.2f} s after each gap, {100 * share:.0f} % of the time",

@@ -145,7 +145,7 @@ def gather_recordings(
     recordings, montage, names = chosen
     window = recipe.window
     montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
-    pipeline, encoders = _encoders(recipe, model, montage, settings.seeds)
+    pipeline, makers = _makers(recipe, model, montage, settings.seeds)
     if alone := neighbours_note(recipe, montage, pipeline.signal.montage):
         on_note(alone)
     if isinstance(pipeline.spectrogram, Bands) and pipeline.spectrogram.note:
@@ -154,14 +154,14 @@ def gather_recordings(
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)
         pipeline.reset()
-        for name, encoder in encoders.items():
+        for name, encoder in makers.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
         what = f"recording {number + 1} of {len(recordings)}"
         part = gather(
             chunks_of(session, recording.n_samples, on_progress, what),
             cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
-            encoders,
+            makers,
             raw={STFT: _stft(recipe, pipeline)},
             every=_every(settings, recipe, recordings),
             keep_channels=MAIN if settings.tune == "popt" else None,
@@ -259,24 +259,24 @@ def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording
     return apart * -(-round(seconds / recipe.window.hop_s / apart) // settings.max_windows)
 
 
-def _encoders(
+def _makers(
     recipe: Recipe, model: "encoders.EncoderModel | None", montage: Montage, n_seeds: int
 ) -> tuple[FeaturePipeline, dict[str, Any]]:
     """The decoder's stages, and every maker of features."""
     pipeline = build_feature_pipeline(recipe, montage, model=model, whole_windows=True)
-    encoders: dict[str, Any] = {MAIN: pipeline.encoder}
+    makers: dict[str, Any] = {MAIN: pipeline.encoder}
     if model is None:
-        return pipeline, encoders
+        return pipeline, makers
     if recipe.mode == "streaming":  # compiled here, so that it need not be where decoding starts
         build_feature_pipeline(recipe, montage, model=model)
     if model.popt is not None:
-        encoders[FEWER] = RandomChannelSubset(encoders[MAIN].population)
-    encoders[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
+        makers[FEWER] = RandomChannelSubset(makers[MAIN].population)
+    makers[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder
     for number in range(n_seeds):
         twin = encoders.random_control(model, recipe.encoder.seed + 1000 * (number + 1))
         of_twin = build_feature_pipeline(recipe, montage, model=twin, whole_windows=True)
-        encoders[f"{RANDOM} {number}"] = of_twin.encoder
-    return pipeline, encoders
+        makers[f"{RANDOM} {number}"] = of_twin.encoder
+    return pipeline, makers
 
 
 def linear_recipe(recipe: Recipe) -> Recipe:

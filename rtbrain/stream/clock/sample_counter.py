@@ -120,7 +120,7 @@ class SampleCounter:
         stamps = self.clock.to_base(stamps, t_arrived)
         if not self.clock.usable:
             return self._take_by_arrival(data, t_arrived)
-        if not stamps.size:  # as every second time, when a source is asked for more
+        if not stamps.size:  # the pull that finds nothing
             return []
         now_s, t_arrived = t_arrived, t_arrived - self.clock.delta_s
         marks = digests(data)

@@ -168,7 +168,7 @@ class SupervisedSource:
         self._worker.end([link.inlet for link in links], _CLOSE_S)
 
     def begin(self) -> None:
-        """Let samples flow, and wait here; without this call, from the first pull on."""
+        """Open the data connection now, else the first pull does; samples wait until pulled."""
         if self._ready is not None:
             self._worker.open(self._ready, self._requirements)
             self._ready = None
