@@ -41,6 +41,7 @@ LAZY = {
     "rtbrain.encoder",
     "rtbrain.extras",
     "rtbrain.check.bench.run",
+    "rtbrain.learn.fit.run",
     "rtbrain.live.source",
     "rtbrain.recording.open",
 }

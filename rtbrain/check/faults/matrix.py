@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from subprocess import SubprocessError
 
 from rich.console import Console
 
@@ -54,6 +55,7 @@ _CRASHES = (
     MemoryError,
     OSError,
     RuntimeError,
+    SubprocessError,
     TypeError,
     ValueError,
 )
