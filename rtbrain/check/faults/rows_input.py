@@ -11,6 +11,7 @@ import pylsl
 import torch
 
 from rtbrain.check.faults.rig import FaultCase, Finding, Rig, joined
+from rtbrain.check.faults.simulated import simulated_world
 from rtbrain.config import DecodeSettings, load_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.encoder import BrainBERTSizes, import_checkpoint, random_encoder
@@ -23,6 +24,7 @@ _SIZES = BrainBERTSizes(
 _FLIPS_A_FILE = 40
 _MEGABYTE = 1_000_000
 _LINE_LIMIT = 600
+_NOTICED_S = 3.0
 _STREAM = "stream: {name: x}\n"
 # File's content, and the words that the one line must have beside the file's name.
 HOSTILE_SETTINGS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
@@ -240,8 +242,24 @@ def hostile_settings(rig: Rig) -> Finding:
     return "; ".join([observed, *wrong]), not wrong
 
 
+def unit_in_doubt(rig: Rig) -> Finding:
+    """Send volts under a header that is silent about units."""
+    with simulated_world(rig, scale=1e-6) as world:
+        world.listener.until(lambda: bool(world.listener.event("amplitude")), _NOTICED_S)
+        reported = world.listener.event("amplitude")
+        start_s = world.sender.start_s
+    if reported is None:
+        return "nothing was reported about the amplitude", False
+    after_s, factor = reported.t - start_s, reported.fields["factor"]
+    return (
+        f"after {after_s:.1f} s: {reported.fields['reason']}; factor {factor:g}",
+        factor == 1e6 and after_s < 3.0,
+    )
+
+
 INPUT_CASES = (
     FaultCase(12, units_in_headers),
+    FaultCase(12, unit_in_doubt),
     FaultCase(17, hostile_settings),
     FaultCase(18, hostile_checkpoints),
     FaultCase(19, altered_bundles),
