@@ -65,7 +65,7 @@ def test_a_bundle_is_shown_verified(tmp_path: Path) -> None:
         "rest, speech",
         "2048 Hz",
         "laplacian",
-        "0.3 s before its end",
+        "0.3 s before the window's end",
     ):
         assert part in shown
     assert bundle.id[:40] in shown.replace("\n", "")

@@ -9,7 +9,7 @@ from rtbrain.errors import SettingsError, StreamError
 from rtbrain.recording.playing import iterate_chunks
 from rtbrain.recording.replay import play
 from rtbrain.types import Chunk
-from tests.conftest import brain_like, cut
+from tests.conftest import brain_like, cut, montage_of
 
 START_S = 5000.0
 
@@ -169,9 +169,11 @@ def test_chunks_are_made_ahead_in_order_up_to_the_end_of_their_source() -> None:
     many = threading.Event()
 
     class Slow:
+        montage = montage_of(2, 512.0)
+
         def pull(self, timeout_s: float) -> Chunk | None:
             pulled.append(made[len(pulled)] if len(pulled) < len(made) else None)
-            if len(pulled) > 40:
+            if len(pulled) > 20:
                 many.set()
             return pulled[-1]
 
@@ -184,6 +186,8 @@ def test_chunks_are_made_ahead_in_order_up_to_the_end_of_their_source() -> None:
 
 def test_a_source_that_fails_fails_where_its_chunk_would_be_taken() -> None:
     class Broken:
+        montage = montage_of(2, 512.0)
+
         def __init__(self) -> None:
             self.left = cut(brain_like(2, 90, 512.0), [30, 30], 512.0)
 
