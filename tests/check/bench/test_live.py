@@ -62,8 +62,10 @@ def test_live_session_is_measured_over_lsl(tmp_path: Path, monkeypatch) -> None:
     )
     assert done.exit_code == 0, done.output
     live = json.loads(report.read_text())["live"]
-    assert (live["missing"], live["lost_samples"], live["skipped_windows"]) == (0, 0, 0)
-    assert live["decodes"] == pytest.approx(3 / live["hop_s"], abs=4)
+    skipped = live["skipped_windows"]  # by a busy machine
+    assert live["lost_samples"] == 0
+    assert live["missing"] <= skipped
+    assert live["decodes"] + skipped == pytest.approx(3 / live["hop_s"], abs=4)
     assert live["oldest_s"]["p50"] == pytest.approx(live["age_s"]["p50"] + live["hop_s"], abs=0.05)
     assert set(live["processes"]) == {"simulate", "decode", "record"}
     recorded = live["recorded"]
