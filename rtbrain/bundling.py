@@ -91,11 +91,11 @@ def decode_delay_s(
     offsets = stage.grid.offsets_samples if isinstance(stage, Bands) else None
     if offsets is not None and contributions is not None:
         by_bin = contributions.reshape(-1, offsets.size).sum(axis=0)
-        later, of_bins = np.unique(offsets, return_inverse=True)
-        weights = np.maximum(np.bincount(of_bins, by_bin), 0)
+        offset_samples, group = np.unique(offsets, return_inverse=True)
+        weights = np.maximum(np.bincount(group, by_bin), 0)
         if by_bin.sum() > 0:  # otherwise it decodes nothing
-            later_samples = float(weights @ later / weights.sum())
-            delay_s -= later_samples / features.signal.montage.sfreq_hz
+            newer_samples = float(weights @ offset_samples / weights.sum())
+            delay_s -= newer_samples / features.signal.montage.sfreq_hz
     if smoothing := _smoothing(recipe, features):
         delay_s += cast(Windows, features.windows).hop_s * smoothing / (1 - smoothing)
     return delay_s

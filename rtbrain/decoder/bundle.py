@@ -192,6 +192,8 @@ def _refuse_other_outputs(
 
 
 def _read(folder: Path, name: str) -> bytes:
+    if folder.is_file():
+        raise BundleError(f"{folder.name} is a file: expected a bundle, which is a folder")
     try:
         return (folder / name).read_bytes()
     except OSError as error:

@@ -176,3 +176,9 @@ def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
         write_bundle(folder, MANIFEST, montage_of(2, 10.0), TENSORS, {})
     assert (folder / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_in_place_of_a_bundle_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"manifest\.json is a file: expected a bundle"):
+        read_bundle(tmp_path / "manifest.json")

@@ -91,8 +91,8 @@ def score_folds(
             contributions.append(found.contributions)
         on_fold()
     pooled = scores_of(outputs, labelled.targets)
-    moved = np.sum(contributions, axis=0) if contributions else None
-    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores), moved)
+    total = np.sum(contributions, axis=0) if contributions else None
+    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores), total)
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:

@@ -267,8 +267,6 @@ def _makers(
     makers: dict[str, Any] = {MAIN: pipeline.encoder}
     if model is None:
         return pipeline, makers
-    if recipe.mode == "streaming":  # compiled here, so that it need not be where decoding starts
-        build_feature_pipeline(recipe, montage, model=model)
     if model.popt is not None:
         makers[FEWER] = RandomChannelSubset(makers[MAIN].population)
     makers[LINEAR] = build_feature_pipeline(linear_recipe(recipe), montage).encoder

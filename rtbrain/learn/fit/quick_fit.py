@@ -58,8 +58,9 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         embargo_windows=round(max(recipe.window.length_s, LEAST_EMBARGO_S) / (hop_s * every))
         * n_rows,
     )
-    moved = contributions_of(fitted.readout, features, np.arange(labels.size), labels)
-    delay_s = decode_delay_s(recipe, pipeline, moved)
+    # Of the windows that it was fitted on: a minute is not split again for this.
+    contributions = contributions_of(fitted.readout, features, np.arange(labels.size), labels)
+    delay_s = decode_delay_s(recipe, pipeline, contributions)
     encoder_name = describe_encoder(recipe)
     report = {
         "encoder": encoder_name,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rtbrain import encoder as encoders
+from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts, decode_delay_s
 from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
@@ -252,6 +253,8 @@ def fit_decoder(
     else:
         fitted = select_rows(gathered, MAIN).fit()
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
+    if model is not None and recipe.mode == "streaming":  # compiled now, not when decoding starts
+        build_feature_pipeline(recipe, gathered.montage, model=model)
     linear = None if model is None else select_rows(gathered, LINEAR).fit()
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
