@@ -64,8 +64,9 @@ def test_live_session_is_measured_over_lsl(tmp_path: Path, monkeypatch) -> None:
     live = json.loads(report.read_text())["live"]
     skipped = live["skipped_windows"]  # by a busy machine
     assert live["lost_samples"] == 0
-    assert live["missing"] <= skipped
-    assert live["decodes"] + skipped == pytest.approx(3 / live["hop_s"], abs=4)
+    assert 0 <= live["missing"] <= skipped  # none twice
+    # What a busy machine delivers late counts too: there may be more than 3 seconds of it.
+    assert live["decodes"] + skipped >= 3 / live["hop_s"] - 4
     assert live["oldest_s"]["p50"] == pytest.approx(live["age_s"]["p50"] + live["hop_s"], abs=0.05)
     assert set(live["processes"]) == {"simulate", "decode", "record"}
     recorded = live["recorded"]
