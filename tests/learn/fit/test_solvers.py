@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from rtbrain.learn.fit.solvers import RidgePath, fit_ridge, fit_softmaxes
+from rtbrain.learn.fit.solvers import RidgePath, fit_ridge, fit_softmax, fit_softmaxes
 from rtbrain.types import Floats
 
 
@@ -31,6 +31,21 @@ def test_many_logistic_fits_are_each_that_of_scikit_learn(n_features: int, n_cla
         expected = theirs.fit(z.astype(np.float64), truth).predict_proba(z)
         logits = z @ one[:, :-1].T + one[:, -1]
         np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=5e-4)
+
+
+@pytest.mark.parametrize("n_features", [30, 300])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("c", [1e-4, 1.0, 1e4])
+def test_a_logistic_fit_is_that_of_scikit_learn(n_features: int, n_classes: int, c: float) -> None:
+    z = windows(120, n_features)
+    truth = np.r_[np.repeat(0, 30), np.arange(90) // 15 % n_classes]
+    theirs = LogisticRegression(C=c, class_weight="balanced", tol=1e-10, max_iter=100_000)
+    expected = theirs.fit(z.astype(np.float64), truth).predict_proba(z)
+    cold = fit_softmax(z, truth, n_classes=n_classes, c=c, tolerance=1e-7)
+    for start in (None, cold, 30 * cold):  # from far beyond, a whole step would overshoot
+        found = fit_softmax(z, truth, n_classes=n_classes, c=c, tolerance=1e-7, start=start)
+        logits = z @ found[:, :-1].T + found[:, -1]
+        np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=2e-3)
 
 
 def test_no_logistic_fit_gives_none() -> None:
