@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh, solve
-from scipy.linalg.lapack import dpstrf
+from scipy.linalg.lapack import dposv, dpstrf
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -198,7 +198,7 @@ def _newton(
             break
         hessian = (x.T * (share * p_wrong * (1 - p_wrong))) @ x
         hessian.flat[:: len(hessian) + 1] += ridge
-        step = solve(hessian, gradient, assume_a="pos", overwrite_a=True)
+        _, step, _ = dposv(hessian, gradient)
         length = 1.0
         while length > 1e-9:
             found, wrong_there = loss(logit - length * step)
