@@ -73,8 +73,10 @@ class ChannelQuality:
         contacts = montage.pick([montage.names[row] for row in rows])
         self._names = contacts.names
         self._pairs = shaft_pairs(contacts, _REACH)
-        self._measure = BlockMeasures(self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs)
-        self._kinds = np.asarray(contacts.kinds)
+        self._measures = BlockMeasures(
+            len(rows), self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs
+        )
+        self._kinds = [np.array(contacts.kinds) == kind for kind in sorted(set(contacts.kinds))]
         self.reset()
 
     def reset(self) -> None:
@@ -127,18 +129,20 @@ class ChannelQuality:
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def _hold(self, samples: Floats, at: int) -> None:
-        """Put samples into the block at `at`; judge it when it is full."""
+        """Put samples into the block at `at`, and measure them; judge it when it is full."""
         if at == 0:
             self._n_held = 0
+            self._measures.begin()
         if self._n_held is None:
             return
         self._n_held = at + samples.shape[1]
         self._block[:, at : self._n_held] = samples
+        self._measures.add(self._block, self._n_held)
         if self._n_held == self._block_samples and self._names:
             self._judge()
 
     def _judge(self) -> None:
-        measured = self._measure(self._block)
+        measured = self._measures.finish(self._block)
         absolute = absolute_codes(measured)
         alive = absolute == 0
         good = alive & (self._reason == 0)

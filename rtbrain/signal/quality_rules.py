@@ -5,6 +5,8 @@ The limits were chosen on synthetic patients (blinks, movements and mains among 
 so that normal signal stays clear of them, and checked on recorded sEEG and ECoG.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
+_PIECES = 8  # of a block
 _HARMONICS = 3
 # A signal that moves by no more than two steps of the converter is flat; a little more, since
 # scaling in floating point blurs the steps.
@@ -22,7 +25,7 @@ _REPEATS_OF_FLAT = 0.25
 _MIN_POINTS = 4
 _MAINS_EVERYWHERE_HZ = (50.0, 60.0)
 QualityCodes = npt.NDArray[np.int8]
-Names = npt.NDArray[np.str_]
+Masks = Sequence[Mask]
 QUALITY_REASONS = ("", "not finite", "flat", "saturated", "mains", "noisy", "quiet", "uncorrelated")
 ABSOLUTE = frozenset({1, 2, 3})  # numbers of the reasons that need no comparison
 _FINE, _NOT_FINITE, _FLAT, _SATURATED, _MAINS, _NOISY, _QUIET, _UNCORRELATED = range(8)
@@ -72,7 +75,7 @@ class BlockMeasurements:
 
 
 class BlockMeasures:
-    """Measures blocks of one length.
+    """Measures blocks of one length, an eighth at a time, so that no chunk carries all the work.
 
     Beside the level, the changes from one sample to the next are measured: for a 1/f signal they
     are nearly white and so vary little from block to block. Correlations are between means over
@@ -80,65 +83,110 @@ class BlockMeasures:
     """
 
     def __init__(
-        self, block_samples: int, sfreq_hz: float, mains_hz: float | None, first: Ints, second: Ints
+        self,
+        n_contacts: int,
+        block_samples: int,
+        sfreq_hz: float,
+        mains_hz: float | None,
+        first: Ints,
+        second: Ints,
     ) -> None:
         families = _MAINS_EVERYWHERE_HZ if mains_hz is None else (mains_hz,)
-        n_changes = block_samples - 1
-        taper = np.hanning(n_changes)
-        self._waves = [wave for hz in families if (wave := _waves(hz, taper, sfreq_hz)) is not None]
+        taper = np.hanning(block_samples - 1)
+        waves = [wave for hz in families if (wave := _waves(hz, taper, sfreq_hz)) is not None]
+        self._n_waves = [wave.shape[1] for wave in waves]
+        # A change belongs to the sample that it ends at: the first row is of none.
+        self._waves = np.pad(np.hstack(waves or [np.empty((taper.size, 0))]), ((1, 0), (0, 0)))
+        self._waves = self._waves.astype(np.float32)
         # Power of a tapered sine of amplitude a: |product|² = a² sum(w)² / 4, of which a² / 2.
         self._power_of_product = 2 / taper.sum() ** 2
-        self._power_weights = (taper**2 / (taper**2).sum()).astype(np.float32)
+        weights = np.stack((np.full(taper.size, 1 / taper.size), taper**2 / (taper**2).sum()))
+        self._power_weights = np.pad(weights, ((0, 0), (1, 0))).T.astype(np.float32)
         self._first, self._second = first, second
-        self._period = max(1, round(sfreq_hz / families[-1]))
-        self._n_periods = block_samples // self._period
-        self._scratch: list[Floats] = []  # kept: new pages cost more than what is computed in them
-        self._truths: Mask | None = None
+        period = max(1, round(sfreq_hz / families[-1]))
+        n_periods = block_samples // period
+        at = np.arange(block_samples)[:, None] // period == np.arange(n_periods)
+        means = np.hstack((at / period, np.full((block_samples, 1), 1 / block_samples)))
+        self._averages = means.astype(np.float32)  # of each period, and of the block
+        bounds = np.linspace(0, block_samples, _PIECES + 1).astype(np.int64).tolist()
+        self._pieces = list(itertools.pairwise(bounds))
+        self._high, self._low = np.empty((2, n_contacts), np.float32)
+        self._standing, self._squares = np.empty((2, n_contacts), np.float32)
+        self._means = np.empty((n_contacts, n_periods + 1), np.float32)
+        self._powers = np.empty((n_contacts, 2), np.float32)  # of the changes, plain and tapered
+        self._products = np.empty((n_contacts, self._waves.shape[1]), np.float32)
+        self._truths = np.empty((n_contacts, block_samples), np.bool_)
+        self._done = _PIECES  # pieces of the block that are measured
 
-    def __call__(self, block: Floats) -> BlockMeasurements:
-        """Measure a block."""
-        if self._truths is None or self._truths.shape != block.shape:
-            self._truths = np.empty(block.shape, np.bool_)
-            self._scratch = [
-                np.empty((len(block), block.shape[1] - n), np.float32) for n in (0, 1, 1)
-            ]
-        truths, (centred, changes, squares) = self._truths, self._scratch
+    def begin(self) -> None:
+        """Begin a block."""
+        self._done = 0
+        self._high[:], self._low[:] = -np.inf, np.inf
+        sums = (self._standing, self._squares, self._means, self._powers, self._products)
+        for total in sums:
+            total[:] = 0
+
+    def add(self, block: Floats, n_held: int) -> None:
+        """Measure those pieces of a block [n_contacts, n_samples] that its first samples fill."""
         # Non-finite samples make their own contact's numbers NaN.
+        with np.errstate(invalid="ignore", over="ignore"):
+            while self._done < _PIECES and self._pieces[self._done][1] <= n_held:
+                self._add(block, *self._pieces[self._done])
+                self._done += 1
+
+    def _add(self, block: Floats, start: int, stop: int) -> None:
+        raw = block[:, start:stop]
+        np.maximum(self._high, raw.max(axis=1), out=self._high)
+        np.minimum(self._low, raw.min(axis=1), out=self._low)
+        signal = raw - block[:, :1]  # rounding of an offset would drown what is left
+        self._squares += np.einsum("ct,ct->c", signal, signal)
+        self._means += signal @ self._averages[start:stop]
+        start = max(start, 1)
+        changes = block[:, start:stop] - block[:, start - 1 : stop - 1]
+        self._standing += _count(changes == 0)
+        self._products += changes @ self._waves[start:stop]
+        self._powers += np.square(changes, out=changes) @ self._power_weights[start:stop]
+
+    def finish(self, block: Floats) -> BlockMeasurements:
+        """Measurements of a block that is full."""
+        n_samples = block.shape[1]
+        high, low, powers = self._high, self._low, self._powers.astype(np.float64)
+        finite: Mask = np.isfinite(high) & np.isfinite(low)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            high, low = block.max(axis=1), block.min(axis=1)
-            finite: Mask = np.isfinite(high) & np.isfinite(low)
-            np.subtract(block, block.mean(axis=1, keepdims=True), out=centred)
-            np.subtract(block[:, 1:], block[:, :-1], out=changes)
-            extremes = [_share(np.equal(block, edge[:, None], out=truths)) for edge in (high, low)]
-            mains, share = self._mains(changes, np.square(changes, out=squares))
-            stands = np.equal(changes, 0, out=truths[:, 1:])
+            level = self._squares / n_samples - np.square(self._means[:, -1], dtype=np.float64)
+            extremes = [
+                _count(np.equal(block, edge[:, None], out=self._truths)) for edge in (high, low)
+            ]
+            mains = np.zeros(len(block))
+            for products in np.split(self._products, np.cumsum(self._n_waves)[:-1], axis=1):
+                power = np.square(products, dtype=np.float64).sum(axis=1) * self._power_of_product
+                mains = np.maximum(mains, power)
             return BlockMeasurements(
                 finite,
-                _flat(changes, stands, high - low),
+                self._flat(block),
                 np.maximum(high, -low),
-                np.maximum(*extremes),
-                _decibel(_power(centred)),
-                _decibel(_power(changes)),
+                np.maximum(*extremes) / n_samples,
+                _decibel(np.maximum(level, 0)),
+                _decibel(powers[:, 0]),
                 _decibel(mains),
-                share,
-                self._correlation(centred),
+                mains / powers[:, 1],
+                self._correlation(),
             )
 
-    def _mains(self, changes: Floats, squares: Floats) -> tuple[Doubles, Doubles]:
-        """Power of the mains and its share, for the stronger of the mains frequencies."""
-        total = (squares @ self._power_weights).astype(np.float64)
-        mains = np.zeros_like(total)
-        for waves in self._waves:
-            products = (changes @ waves).astype(np.float64)
-            mains = np.maximum(mains, np.square(products).sum(axis=1) * self._power_of_product)
-        return mains, mains / total
+    def _flat(self, block: Floats) -> Mask:
+        span_uv = self._high - self._low
+        flat: Mask = span_uv == 0
+        repeats = self._standing / (block.shape[1] - 1) > _REPEATS_OF_FLAT
+        for row in np.flatnonzero(~flat & repeats):
+            changes = np.abs(np.diff(block[row]))
+            flat[row] = span_uv[row] <= _FLAT_QUANTA * changes[changes != 0].min()
+        return flat
 
-    def _correlation(self, centred: Floats) -> Doubles:
-        if self._n_periods <= _MIN_POINTS:
+    def _correlation(self) -> Doubles:
+        of_periods = self._means[:, :-1]
+        if of_periods.shape[1] <= _MIN_POINTS:
             return np.full(self._first.shape, np.nan)
-        periods = centred[:, : self._n_periods * self._period]
-        means = periods.reshape(len(centred), self._n_periods, self._period).mean(axis=2)
-        steps = np.diff(means, axis=1)
+        steps = np.diff(of_periods, axis=1)
         steps -= steps.mean(axis=1, keepdims=True)
         steps /= np.sqrt(np.square(steps).sum(axis=1, keepdims=True))
         products = steps[self._first] * steps[self._second]
@@ -156,22 +204,15 @@ def _waves(mains_hz: float, taper: Doubles, sfreq_hz: float) -> Floats | None:
     return np.asarray(waves, np.float32)
 
 
-def _flat(changes: Floats, stands: Mask, span_uv: Floats) -> Mask:
-    flat: Mask = span_uv == 0
-    for row in np.flatnonzero(~flat & (_share(stands) > _REPEATS_OF_FLAT)):
-        quantum = np.abs(changes[row][~stands[row]]).min()
-        flat[row] = span_uv[row] <= _FLAT_QUANTA * quantum
-    return flat
-
-
-def _share(which: Mask) -> Doubles:
+def _count(which: Mask) -> Ints:
     # Sums of truth values in floating point take twice as long.
-    return np.asarray(np.add.reduce(which, axis=1, dtype=np.int32) / which.shape[1])
+    return np.asarray(np.add.reduce(which, axis=1, dtype=np.int32))
 
 
-def _power(signal: Floats) -> Doubles:
-    squares = np.einsum("ct,ct->c", signal, signal).astype(np.float64)
-    return np.asarray(squares / signal.shape[1])
+def _median(values: Doubles) -> float:
+    """Median, in a tenth of the time of numpy's."""
+    ordered, half = np.sort(values), values.size // 2
+    return float(ordered[half] + ordered[half - 1 + values.size % 2]) / 2
 
 
 def _decibel(power: Doubles) -> Doubles:
@@ -194,13 +235,15 @@ def absolute_codes(measured: BlockMeasurements) -> QualityCodes:
 
 
 def relative_codes(
-    measured: BlockMeasurements, correlation: Doubles, kinds: Names, alive: Mask, good: Mask
+    measured: BlockMeasurements, correlation: Doubles, kinds: Masks, alive: Mask, good: Mask
 ) -> tuple[QualityCodes, Mask]:
-    """Rule that each contact breaks, compared with its kind, and which contacts could be judged."""
+    """Rule that each contact breaks, compared with its kind, and which contacts could be judged.
+
+    `kinds` are the contacts of each kind.
+    """
     codes = np.full(alive.shape, _FINE, np.int8)
     judged = np.zeros(alive.shape, np.bool_)
-    for kind in np.unique(kinds):
-        group = kinds == kind
+    for group in kinds:
         if np.count_nonzero(group & alive) < _MIN_CONTACTS:
             continue
         normal = group & good
@@ -228,9 +271,8 @@ def _codes_beside(measured: BlockMeasurements, correlation: Doubles, normal: Mas
 
 def _beyond(values_db: Doubles, normal: Mask, least_db: float) -> Ints:
     """Which values lie outside the normal range: 1 above, -1 below, 0 within or NaN."""
-    middle = np.median(values_db[normal])
-    distance = values_db - middle
-    robust_std = 1.4826 * np.median(np.abs(distance[normal]))
+    distance = values_db - _median(values_db[normal])
+    robust_std = 1.4826 * _median(np.abs(distance[normal]))
     limit = max(_DEVIATIONS * robust_std, least_db)
     return np.asarray((distance > limit).astype(np.int64) - (distance < -limit))
 
