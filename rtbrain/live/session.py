@@ -1,6 +1,7 @@
 """A live session: a stream in, decodes and status out; for `rtbrain decode` and for notebooks."""
 
 import contextlib
+import gc
 import math
 import threading
 from collections.abc import Callable
@@ -283,6 +284,8 @@ class LiveSession:
             self.emit("decoding", mode=bundle.manifest.mode, to=decode_name(settings.outlet.name))
             if self._duration_s is not None:
                 self._end_s = lsl_clock() + self._duration_s
+            gc.freeze()  # what libraries made is looked through no more while decodes are due
+            stack.callback(gc.unfreeze)
             pipeline.run(self._is_over)
 
     def _open_outlet(self, features: FeaturePipeline) -> DecodeOutlet:

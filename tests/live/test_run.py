@@ -1,5 +1,6 @@
 """A live session from Python: run in a thread, listened to, seen on the network, stopped."""
 
+import gc
 import threading
 import uuid
 from pathlib import Path
@@ -67,8 +68,10 @@ def test_a_session_decodes_in_a_thread_and_is_listened_to_and_seen(bundle, name)
         wait_until(lambda: session.last.valid)
         used = {row.name: row.used_by for row in rtbrain.streams(4.0)}
         assert session.state == "live"
+        assert gc.get_freeze_count() > 0  # no collection of all objects holds decodes up
         assert live_line(session).plain.startswith("live  ")
     assert session.state == "stopped"
+    assert gc.get_freeze_count() == 0
     assert heard.values.keys() == {"rest", "speech"}
     assert heard.reason == ""
     assert sum(heard.values.values()) == pytest.approx(1, abs=1e-5)
