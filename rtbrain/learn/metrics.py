@@ -110,75 +110,71 @@ def score_values(predicted: Reals, targets: Reals) -> Score:
     return {"pearson_r": float(r.mean()), "r2": float(r_squared(predicted, targets).mean())}
 
 
-def scores_of_draws(
-    outputs: npt.NDArray[Any], targets: npt.NDArray[Any], block: Ints, draws: Ints
+def scores_without_blocks(
+    outputs: npt.NDArray[Any], targets: npt.NDArray[Any], block: Ints
 ) -> dict[str, Doubles]:
-    """`scores_of` of many draws of blocks of windows: float64 [n_draws] of each score.
+    """`scores_of` without each block of windows in turn: float64 [n_blocks] of each score.
 
-    `block` is the number of the block of each window, `draws` [n_draws, n_blocks] how often each
-    draw holds each block. What a draw scores follows from sums over its blocks, and the area under
-    the ROC curve from those over pairs of blocks.
+    `block` is the number of the block of each window; blocks that hold no output are not counted.
+    NaN where a class lies in that block only. By sums over the blocks, and of the area under the
+    ROC curve by pairs: all, less those with a window of the block.
     """
     kept = np.isfinite(outputs).all(axis=1)
-    n_blocks = draws.shape[1]
-
-    def sums(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> Doubles:
-        return np.bincount(block[rows], values, n_blocks).astype(np.float64)
-
+    if targets.dtype == np.int64:
+        kept &= targets >= 0
+    else:
+        kept &= np.isfinite(targets).all(axis=1)
+    outputs, targets = outputs[kept], targets[kept]
+    block = np.unique(block[kept], return_inverse=True)[1].astype(np.int64)
     if targets.dtype != np.int64:
-        rows = kept & np.isfinite(targets).all(axis=1)
-        columns = zip(outputs[rows].T, targets[rows].T, strict=True)
-        of_outputs = [
-            _values_of_draws(x.astype(np.float64), y.astype(np.float64), block[rows], draws)
-            for x, y in columns
-        ]
+        columns = zip(outputs.T.astype(np.float64), targets.T.astype(np.float64), strict=True)
+        of_outputs = [_values_without(x, y, block) for x, y in columns]
         return {name: np.mean([one[name] for one in of_outputs], axis=0) for name in of_outputs[0]}
-    rows = kept & (targets >= 0)
-    right = outputs.argmax(axis=1) == targets
-    numbers = np.unique(targets[rows]).tolist()
+    right, numbers = outputs.argmax(axis=1) == targets, np.unique(targets).tolist()
     if len(numbers) < 2:
-        nothing = np.full(len(draws), math.nan)
+        nothing = np.full(int(block.max(initial=-1)) + 1, math.nan)
         return {"balanced_accuracy": nothing, "auc": nothing}
-    shares, areas, there = [], [], []
-    for number in numbers:
-        inside, outside = rows & (targets == number), rows & (targets != number)
-        n_inside = draws @ sums(np.ones(np.count_nonzero(inside)), inside)
-        n_outside = draws @ sums(np.ones(np.count_nonzero(outside)), outside)
-        there.append(n_inside > 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares.append(draws @ sums(right[inside], inside) / n_inside)
+    shares, areas = [], []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for number in numbers:
+            inside = targets == number
+            shares.append(_left_out(right * inside, block) / _left_out(inside, block))
             if outputs.shape[1] > 2 or number == 1:
-                values = outputs[:, number]
-                behind = _pairs_behind(values, block, inside, outside, n_blocks)
-                in_draws = np.einsum("da,da->d", draws @ behind, draws)
-                areas.append(1 - in_draws / (2 * n_inside * n_outside))
-    enough = np.sum(there, axis=0) > 1
-    return {
-        "balanced_accuracy": _mean_where(shares, there, enough),
-        "auc": _mean_where(areas, there[-len(areas) :], enough),
-    }
+                areas.append(_area_without(outputs[:, number], inside, block))
+    return {"balanced_accuracy": np.mean(shares, axis=0), "auc": np.mean(areas, axis=0)}
 
 
-def _mean_where(values: Sequence[Doubles], there: Sequence[Any], enough: Any) -> Doubles:
-    """Mean over those classes that are there, of each draw; NaN where two are not."""
-    total = np.sum(np.where(there, values, 0.0), axis=0)
-    mean: Doubles = np.where(enough, total / np.maximum(np.sum(there, axis=0), 1), np.nan)
-    return mean
+def _left_out(values: npt.NDArray[Any], block: Ints) -> Doubles:
+    """Sum of values [n_windows] without each block."""
+    of_blocks = np.bincount(block, values)
+    left: Doubles = of_blocks.sum() - of_blocks
+    return left
 
 
-def _pairs_behind(values: Floats, block: Ints, inside: Any, outside: Any, n_blocks: int) -> Doubles:
-    """Of each pair of blocks, twice the windows outside that rank above, once those that tie."""
-    above, of = values[outside], block[outside]
-    found = np.zeros((n_blocks, n_blocks))
-    for number in np.unique(block[inside]).tolist():
-        within = np.sort(values[inside & (block == number)])
-        ranks = np.searchsorted(within, above, "left") + np.searchsorted(within, above, "right")
-        found[number] = np.bincount(of, ranks, n_blocks)
-    return found
+def _area_without(values: Reals, inside: npt.NDArray[np.bool_], block: Ints) -> Doubles:
+    """Area under the ROC curve without each block."""
+    within, without = np.sort(values[inside]), np.sort(values[~inside])
+    # Of each window, twice the others that rank wrongly beside it, once those that tie.
+    wrong = np.empty(values.size)
+    for rows, others, sign in ((~inside, within, 1), (inside, without, -1)):
+        below = sum(np.searchsorted(others, values[rows], side) for side in ("left", "right"))
+        wrong[rows] = below if sign > 0 else 2 * others.size - below
+    pairs = np.bincount(block, wrong)  # each pair counts in the blocks of both its windows
+    order = np.argsort(block, kind="stable")
+    ends = np.cumsum(np.bincount(block))
+    for number, own_rows in enumerate(np.split(order, ends[:-1])):
+        of_block, there = values[own_rows], inside[own_rows]
+        own = np.sort(of_block[there])
+        for side in ("left", "right"):
+            pairs[number] -= np.searchsorted(own, of_block[~there], side).sum()
+    area: Doubles = 1 - (wrong[inside].sum() - pairs) / (
+        2 * _left_out(inside, block) * _left_out(~inside, block)
+    )
+    return area
 
 
-def _values_of_draws(x: Doubles, y: Doubles, block: Ints, draws: Ints) -> dict[str, Doubles]:
-    """Correlation and R² of one output in each draw, by sums over its blocks."""
+def _values_without(x: Doubles, y: Doubles, block: Ints) -> dict[str, Doubles]:
+    """Correlation and R² of one output without each block."""
     deviation_x, deviation_y = x - x.mean(), y - y.mean()
     products = (
         np.ones_like(x),
@@ -189,9 +185,7 @@ def _values_of_draws(x: Doubles, y: Doubles, block: Ints, draws: Ints) -> dict[s
         deviation_x * deviation_y,
         (y - x) ** 2,
     )
-    n, sum_x, sum_y, xx, yy, xy, error = (
-        draws @ np.bincount(block, values, draws.shape[1]) for values in products
-    )
+    n, sum_x, sum_y, xx, yy, xy, error = (_left_out(values, block) for values in products)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread_x, spread_y = xx - sum_x**2 / n, yy - sum_y**2 / n
         spread_x[spread_x <= _ROUNDING * xx] = np.nan

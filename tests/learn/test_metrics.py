@@ -19,7 +19,7 @@ from rtbrain.learn.metrics import (
     score_events,
     score_values,
     scores_of,
-    scores_of_draws,
+    scores_without_blocks,
     spans_of_states,
     states_at,
 )
@@ -55,24 +55,26 @@ def test_a_roc_curve_is_scikit_learns(seed: int, ties: bool) -> None:
 
 
 @given(st.integers(0, 1000), st.sampled_from([0, 2, 3]), st.booleans())
-def test_scores_of_draws_of_blocks_are_those_of_the_windows_drawn(
+def test_scores_without_a_block_are_those_of_the_other_windows(
     seed: int, n_classes: int, ties: bool
 ) -> None:
     rng = np.random.default_rng(seed)
-    block = np.sort(rng.integers(0, 6, 60))
+    block = np.r_[np.arange(6), rng.integers(0, 6, 54)]
     outputs = rng.normal(size=(60, n_classes or 2)).astype(np.float32)
     outputs = np.round(outputs) if ties else outputs
-    outputs[rng.random(60) < 0.1] = np.nan
+    outputs[6:][rng.random(54) < 0.1] = np.nan
     targets = rng.normal(size=(60, 2)) if not n_classes else rng.integers(-1, n_classes, 60)
-    if ties and n_classes:
-        targets[block < 3] = targets[0]  # draws of one class
-    draws = np.stack([np.bincount(rng.integers(0, 6, 6), minlength=6) for _ in range(20)])
-    found = scores_of_draws(outputs, targets, block, draws)
-    for number, draw in enumerate(draws):
-        rows = np.concatenate([np.tile(np.flatnonzero(block == b), n) for b, n in enumerate(draw)])
-        expected = scores_of(outputs[rows], targets[rows])
-        for name, score in expected.items():
-            assert found[name][number] == pytest.approx(score, abs=1e-9, nan_ok=True)
+    if n_classes:
+        targets[:6] = np.arange(6) % n_classes
+    found = scores_without_blocks(outputs, targets, block)
+    for number in range(6):
+        left = block != number
+        gone = n_classes and set(targets[targets >= 0]) - set(
+            targets[left & np.isfinite(outputs).all(axis=1)]
+        )
+        for name, score in scores_of(outputs[left], targets[left]).items():
+            expected = np.nan if gone else score
+            assert found[name][number] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 def test_a_class_that_never_occurred_does_not_spoil_the_others() -> None:

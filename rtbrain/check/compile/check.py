@@ -165,7 +165,7 @@ def compile_table(outcome: CompileOutcome) -> Table:
     for name, change in found.changes.items():
         rows.append((TITLES[name], f"{change.before:.4f}", f"{change.after:.4f}"))
         rows.append(("  after - before", "", f"{0.0 - change.fall:+.4f}"))
-        rows.append(("  95 %", "", f"{change.low:+.4f} to {change.high:+.4f}"))
+        rows.append(("  95 %", "", change.span))
     for title, errors in (("channel", found.channels), ("population", found.population)):
         cosines = f"{errors.cosine_p50:.1e} / {errors.cosine_p99:.1e}"
         rows.append((f"1 - cos, {title}, 50 / 99 %", "", cosines))

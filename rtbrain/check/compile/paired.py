@@ -9,8 +9,8 @@ import torch
 from rtbrain.encoder import EncoderModel, on_threads
 from rtbrain.errors import RecordingError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.splits import block_draws, middle_of
-from rtbrain.learn.metrics import scores_of, scores_of_draws
+from rtbrain.learn.intervals import paired_jackknife, stretch_blocks
+from rtbrain.learn.metrics import scores_of
 from rtbrain.stage import Stage
 from rtbrain.types import Decode, Embedding, Floats, Ints, Mask, Spectrogram
 
@@ -63,22 +63,28 @@ class ScoreChange:
         """How much is lost; below 0 where something is gained."""
         return self.before - self.after
 
+    @property
+    def span(self) -> str:
+        """The interval in words."""
+        if np.isnan(self.low):
+            return "too few stretches for an interval"
+        return f"{self.low:+.4f} to {self.high:+.4f}"
+
 
 def score_changes(
     before: Floats, after: Floats, labelled: Labelled, *, block_s: float
 ) -> dict[str, ScoreChange]:
     """Scores of a decoder before and after, with the interval of their difference.
 
-    Both are scored on the same draws of blocks of time: the interval is that of the difference, not
-    of how hard the windows are.
+    Both are scored on the same blocks, of `block_s` or longer: the interval is that of the
+    difference, not of how hard the windows are.
     """
     targets = labelled.targets
-    draws = block_draws(labelled, block_s)
-    one, other = (scores_of_draws(outputs, targets, *draws) for outputs in (before, after))
-    intervals = middle_of({name: other[name] - one[name] for name in one})
+    blocks = stretch_blocks(labelled, embargo_s=block_s)
+    intervals = paired_jackknife(after, before, targets, blocks)
     scores_before, scores_after = scores_of(before, targets), scores_of(after, targets)
     return {
-        name: ScoreChange(score, scores_after[name], *intervals[name])
+        name: ScoreChange(score, scores_after[name], intervals[name].low, intervals[name].high)
         for name, score in scores_before.items()
     }
 

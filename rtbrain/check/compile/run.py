@@ -250,7 +250,7 @@ def _refuse_loss(options: CompileOptions, result: CheckResult) -> None:
     scores = f"{change.before:.4f} before, {change.after:.4f} after, on {result.n_labelled} windows"
     raise CompiledModelError(
         f"{options.runtime} {options.precision} is refused: {title} {scores} (95 % of the "
-        f"difference {change.low:+.4f} to {change.high:+.4f}), expected a drop of at most "
+        f"difference {change.span}), expected a drop of at most "
         f"{options.tolerance:g}: nothing was written; keep the precision that you have, or check "
         "on a longer recording"
     )

@@ -16,8 +16,8 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import Standardiser, contributions_of, fit_readout
 from rtbrain.learn.fit.solvers import RidgePath, fit_softmaxes
-from rtbrain.learn.fit.splits import Fold, block_draws, middle_of, subsample
-from rtbrain.learn.metrics import Score, scores_of, scores_of_draws
+from rtbrain.learn.fit.splits import Fold, subsample
+from rtbrain.learn.metrics import Score, scores_of
 from rtbrain.types import Doubles, Floats, Ints
 
 Interval = tuple[float, float]
@@ -120,22 +120,6 @@ def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Score]:
             "highest": float(values.max()) if values.size else nothing,
         }
     return found
-
-
-def block_bootstrap(outputs: Floats, labelled: Labelled, *, block_s: float) -> dict[str, Interval]:
-    """Middle 95 % of the pooled scores over draws of blocks of time, with replacement.
-
-    Overlapping windows are not independent samples; blocks longer than a window and a state nearly
-    are. Draws without two classes are left out.
-
-    References
-    ----------
-    Künsch 1989, The jackknife and the bootstrap for general stationary observations,
-    doi:10.1214/aos/1176347265.
-    """
-    at = np.flatnonzero(np.isfinite(outputs).all(axis=1))
-    outputs, tested = outputs[at], labelled.pick(at)
-    return middle_of(scores_of_draws(outputs, tested.targets, *block_draws(tested, block_s)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,13 +18,14 @@ from torch.nn import functional
 from rtbrain.decoder import LinearReadout
 from rtbrain.encoder import PopT, lip_positions
 from rtbrain.errors import SettingsError
-from rtbrain.learn.fit.cross_validation import HeldOut, block_bootstrap, outputs_of, score_folds
+from rtbrain.learn.fit.cross_validation import HeldOut, outputs_of, score_folds
 from rtbrain.learn.fit.gather import FROZEN, MAIN, LabelledFeatures
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import apply_temperature, fit_temperature
 from rtbrain.learn.fit.scores import DecoderScores
 from rtbrain.learn.fit.solvers import balanced_weights
 from rtbrain.learn.fit.splits import Fold, block_folds
+from rtbrain.learn.intervals import jackknife
 from rtbrain.learn.metrics import roc_auc
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats, Ints, Mask
@@ -233,7 +234,7 @@ def tune_decoder(
         return HeldOut(outputs_of(found.readout, population, np.arange(rows.size)))
 
     main = score_folds(labelled, scored.folds, map(held_out, scored.folds))
-    interval = block_bootstrap(main.outputs, labelled, block_s=gathered.embargo_s)
+    interval = jackknife(main.outputs, labelled.targets, scored.blocks)
     validated = {**scored.validated, FROZEN: scored.validated[MAIN], MAIN: main}
     intervals = {**scored.intervals, FROZEN: scored.intervals[MAIN], MAIN: interval}
     return tuned(None), replace(scored, validated=validated, intervals=intervals)

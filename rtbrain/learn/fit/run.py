@@ -274,7 +274,8 @@ def fit_decoder(
     classes = labelled.targets if labelled.task == "classification" else None
     null = None if scored.null is None or classes is None else scored.null.interval("auc")
     of_contacts = None if linear else weights
-    interval = scored.intervals[MAIN][lags["score"]] if lags else (np.nan, np.nan)
+    of_score = scored.intervals[MAIN][lags["score"]] if lags else None
+    interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
     draw = partial(
         draw_fit, outputs, classes, labelled.names, null, filtered, of_contacts, lags, interval
     )

@@ -11,7 +11,6 @@ from rtbrain.decoder import LinearReadout
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
     NullDistribution,
-    block_bootstrap,
     cross_validate,
     null_distribution,
     summarise_folds,
@@ -20,6 +19,7 @@ from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, 
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
 from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
+from rtbrain.learn.intervals import Blocks, Interval, group_blocks, jackknife, stretch_blocks
 from rtbrain.learn.metrics import scores_of
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats
@@ -31,7 +31,8 @@ class DecoderScores:
 
     folds: list[Fold]
     validated: dict[str, CrossValidated]
-    intervals: dict[str, dict[str, tuple[float, float]]]
+    intervals: dict[str, dict[str, Interval]]
+    blocks: Blocks
     null: NullDistribution | None
     unsafe: CrossValidated | None
 
@@ -138,11 +139,16 @@ def score_all(gathered: LabelledFeatures, on_progress: OnProgress) -> DecoderSco
     if splits.unsafe_random:
         random = unsafe_random_folds(labelled.rows.size, n_folds=splits.n_folds)
         unsafe = select_rows(gathered, MAIN).validate(random, step)
+    kind = splits.kind
+    blocks = (
+        stretch_blocks(labelled, embargo_s=embargo_s)
+        if kind == "blocks"
+        else group_blocks(gathered.groups[kind], kind)
+    )
     intervals = {
-        name: block_bootstrap(one.outputs, labelled, block_s=embargo_s)
-        for name, one in validated.items()
+        name: jackknife(one.outputs, labelled.targets, blocks) for name, one in validated.items()
     }
-    return DecoderScores(folds, validated, intervals, null, unsafe)
+    return DecoderScores(folds, validated, intervals, blocks, null, unsafe)
 
 
 def named_scores(scored: DecoderScores) -> dict[str, Any]:
@@ -153,7 +159,9 @@ def named_scores(scored: DecoderScores) -> dict[str, Any]:
             one = scored.validated[name]
             named[name] = {
                 "pooled": one.pooled,
-                "pooled_interval_95": scored.intervals[name],
+                "pooled_interval_95": {
+                    key: (one.low, one.high) for key, one in scored.intervals[name].items()
+                },
                 "by_fold": one.by_fold,
             }
     random = [one for name, one in scored.validated.items() if name.startswith(RANDOM)]

@@ -9,17 +9,16 @@ References
 Varoquaux et al. 2017, Assessing and tuning brain decoders, doi:10.1016/j.neuroimage.2016.10.038.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.types import Doubles, Ints, Mask
+from rtbrain.types import Ints, Mask
 
 _MOST_BLOCKS_A_FOLD = 6
-_N_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,18 +113,6 @@ def subsample(rows: Ints, most: int) -> Ints:
     return rows[np.rint(np.linspace(0, rows.size - 1, most)).astype(np.int64)]
 
 
-def time_blocks(labelled: Labelled, block_s: float) -> Ints:
-    """Number of the block of time that each window ends in; no block spans two recordings."""
-    blocks = np.zeros(labelled.rows.size, np.int64)
-    first = 0
-    for part in labelled.parts:
-        t_s = labelled.t_s[part]
-        number = np.floor((t_s - t_s.min()) / block_s).astype(np.int64)
-        blocks[part] = first + np.unique(number, return_inverse=True)[1]
-        first = int(blocks[part].max()) + 1
-    return blocks
-
-
 def _stretches(classes: Ints, parts: Sequence[Ints]) -> dict[int, int]:
     """How many contiguous stretches each class comes in."""
     counts: dict[int, int] = dict.fromkeys(np.unique(classes).tolist(), 0)
@@ -174,26 +161,3 @@ def _too_few(stretches: dict[int, int], n_folds: int, names: Sequence[str]) -> s
         f"{n_folds} folds need every class in {n_folds} places or more and an embargo between; "
         f"stretches of each class: {listed}: record more changes{less}"
     )
-
-
-def block_draws(labelled: Labelled, block_s: float) -> tuple[Ints, Ints]:
-    """Block of time of each window, and how often each of 1000 draws holds each block.
-
-    Blocks are drawn with replacement: int64 [n_labelled] and [1000, n_blocks].
-    """
-    block = time_blocks(labelled, block_s)
-    n_blocks = int(block.max()) + 1
-    picks = np.random.default_rng(0).integers(0, n_blocks, (_N_DRAWS, n_blocks))
-    of_draws = picks + n_blocks * np.arange(_N_DRAWS)[:, np.newaxis]
-    counts = np.bincount(of_draws.ravel(), minlength=_N_DRAWS * n_blocks)
-    return block, counts.reshape(_N_DRAWS, n_blocks)
-
-
-def middle_of(drawn: Mapping[str, Doubles]) -> dict[str, tuple[float, float]]:
-    """Middle 95 % of each score over draws; NaN are left out."""
-    intervals = {}
-    for name, values in drawn.items():
-        finite = values[np.isfinite(values)]
-        low, high = np.percentile(finite, (2.5, 97.5)) if finite.size else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
-    return intervals

@@ -85,7 +85,7 @@ def test_scores_are_those_of_scikit_learn_and_their_fall_is_what_is_lost() -> No
     assert change.low < -change.fall < change.high < 0, "a fall that large is no chance"
 
 
-def test_a_decoder_that_is_the_same_changes_by_nothing_in_any_draw() -> None:
+def test_a_decoder_that_is_the_same_changes_by_nothing_without_any_block() -> None:
     before, labelled = _decoded(2, 2.0)
     change = score_changes(before, before.copy(), labelled, block_s=10.0)["auc"]
     assert (change.fall, change.low, change.high) == (0, 0, 0)

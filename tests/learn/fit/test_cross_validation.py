@@ -10,7 +10,6 @@ from scipy.signal import lfilter
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import (
-    block_bootstrap,
     cross_validate,
     null_distribution,
     outputs_of,
@@ -81,20 +80,8 @@ def test_what_is_there_is_found_and_lies_outside_what_shifted_labels_give() -> N
     assert found.pooled["auc"] > chance.interval("auc")[1]
     assert chance.p_value("auc", found.pooled["auc"]) == pytest.approx(1 / 21)
     assert abs(np.median(chance.pooled["auc"]) - 0.5) < 0.1
-    low, high = block_bootstrap(found.outputs, labelled, block_s=30)["auc"]
-    assert low < found.pooled["auc"] < high
     assert np.isfinite(found.outputs).all()
     assert [fold.test.size for fold in folds] == [240] * 5
-
-
-def test_a_block_bootstrap_is_wider_than_one_that_believes_in_windows() -> None:
-    features, labelled = drifting(5, lift=1.0)
-    found = cross_validate(features, labelled, blocks_of(labelled), embargo_s=EMBARGO_S)
-    blocks, windows = (
-        block_bootstrap(found.outputs, labelled, block_s=block_s)["auc"]
-        for block_s in (40.0, HOP_S)
-    )
-    assert blocks[1] - blocks[0] > 2 * (windows[1] - windows[0])
 
 
 def test_a_window_is_scored_by_a_readout_that_has_not_seen_it() -> None:

@@ -43,7 +43,7 @@ def test_grip_force_is_decoded_from_a_raw_of_mne_as_by_the_first_version(shared:
     assert scores["auc_by_fold"]["mean"] == pytest.approx(0.961, abs=5e-4)
     assert scores["auc_by_fold"]["std"] == pytest.approx(0.053, abs=5e-4)
     assert scores["auc"] == pytest.approx(0.878, abs=5e-4)
-    assert scores["auc_interval_95"] == pytest.approx((0.770, 1.0), abs=5e-4)
+    assert np.isnan(scores["auc_interval_95"]).all(), "three grips: too few to say"
     assert scores["balanced_accuracy"] == pytest.approx(0.669, abs=5e-4)
     assert "0.878 [0.770, 1.000]" in repr(decoder.scores)
     assert decodes.labels == ("off", "on")

@@ -11,7 +11,6 @@ from rtbrain.learn.fit.splits import (
     block_folds,
     group_folds,
     subsample,
-    time_blocks,
     unsafe_random_folds,
 )
 
@@ -151,9 +150,3 @@ def test_thinning_keeps_the_ends_and_even_spacing() -> None:
     assert (few[0], few[-1]) == (0, 999)
     assert np.ptp(np.diff(few)) <= 3
     np.testing.assert_array_equal(subsample(rows, 5000), rows)
-
-
-def test_blocks_of_time_do_not_span_recordings() -> None:
-    t_s = np.tile(np.arange(10) * 0.5, 2)
-    blocks = time_blocks(labelled(labels_of([20]), t_s, ["a"] * 10 + ["b"] * 10), 2.0)
-    assert blocks.tolist() == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 4 + [4] * 4 + [5] * 2

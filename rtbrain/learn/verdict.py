@@ -1,0 +1,140 @@
+"""Whether a decoder is better than chance, in words that are the same wherever they stand.
+
+The constants are defaults by judgement from simulated recordings of known truth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scipy.special import betaincinv
+
+from rtbrain.learn.intervals import FEW_BLOCKS, Interval
+from rtbrain.learn.nulls import REDRAWN, NullDistribution
+
+ALPHA = 0.05
+LEAST_EFFECTIVE = 8.0  # independent stretches of the labels
+LEAST_DRAWS = 59
+LEAST_SUBJECTS = 6  # to call one decoder better than another
+LARGE_ORDER, LARGE_OVERLAP = 0.1, 0.2
+_ADVICE = 20  # more blocks of each class
+FIXED_PACE = "Cues come at a fixed pace: chance cannot be told."
+OVERLAPPING = "Shifted labels overlap the true ones: the band is not chance."
+
+Answer = Literal["yes", "not shown", "not enough data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time alone scores through the same folds."""
+
+    score: float
+    p: float
+    order: float  # |AUC of time - 0.5|
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether a decoder could do well by knowing the time only."""
+        return self.p <= ALPHA or self.order >= LARGE_ORDER
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer, the sentence that gives it, and what else must be said."""
+
+    answer: Answer
+    text: str
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """As plain values for a report."""
+        return asdict(self) | {"warnings": list(self.warnings)}
+
+
+def judge(interval: Interval, null: NullDistribution | None, clock: Clock | None = None) -> Verdict:
+    """Whether a score is better than chance.
+
+    Yes: its lower bound is above chance, AUC 0.5 or correlation 0, and p at most 0.05. Not enough
+    data: fewer than 10 blocks, 8 independent stretches of labels or 59 draws of the null.
+
+    `interval` is that of the AUC (of several classes, the mean of each against the rest), or of
+    the correlation.
+    """
+    warnings = []
+    if null is not None and null.draws.overlap >= LARGE_OVERLAP and null.draws.how != REDRAWN:
+        warnings.append(OVERLAPPING)
+    alone = ""
+    if clock is not None:
+        alone = f"; time alone {clock.score:.2f}"
+        if clock.suspicious:
+            warnings.append(_order_warning(interval.name, clock))
+    answer, text = _answer(interval, null, alone)
+    return Verdict(answer, text, tuple(warnings))
+
+
+def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tuple[Answer, str]:
+    short: Answer = "not enough data"
+    counted = f"{interval.n_blocks} {interval.unit}"
+    if null is None:
+        return short, f"Not judged: no null distribution was made. {_scored(interval)}."
+    draws = null.draws
+    if interval.n_blocks < FEW_BLOCKS:
+        return short, f"Not enough data: {counted}, {FEW_BLOCKS} are needed. {_scored(interval)}."
+    if draws.n_eff < LEAST_EFFECTIVE:
+        return (
+            short,
+            f"Not enough data: {FIXED_PACE[0].lower()}{FIXED_PACE[1:]} {_scored(interval)}.",
+        )
+    if draws.n < LEAST_DRAWS:
+        return short, (
+            f"Not enough data: {draws.n} draws of the null, {LEAST_DRAWS} are needed. "
+            f"{_scored(interval)}."
+        )
+    chance = 0.5 if interval.name in ("auc", "balanced_accuracy") else 0.0
+    p = null.p_value(interval.name)
+    if interval.low > chance and p <= ALPHA:
+        return "yes", f"Yes: better than chance ({interval.brief()}, p {p:.3f}{alone})."
+    more = "Record for longer" if not chance else f"Record {_ADVICE} more blocks of each"
+    return "not shown", f"Not shown to be better than chance: {interval.brief()}. {more}."
+
+
+def _scored(interval: Interval) -> str:
+    names = {"auc": "AUC", "pearson_r": "r", "balanced_accuracy": "Balanced accuracy", "r2": "R²"}
+    return f"{names.get(interval.name, 'Score')} {interval.brief()}"
+
+
+def _order_warning(name: str, clock: Clock) -> str:
+    mix = "mix the classes in time" if name == "auc" else "let the values vary throughout"
+    score = clock.score
+    if name == "auc" and not score >= 0.5 + clock.order:
+        score = 0.5 + clock.order  # the clock through folds can score below what its order shows
+    return f"Order and time alone score {score:.2f}: {mix}."
+
+
+def describe_null(null: Mapping[str, Any], name: str, clock: Mapping[str, Any] | None) -> str:
+    """Line about a null distribution, from its summary, as every report prints it."""
+    one = null[name]
+    how = {"labels shifted": "shifts"}.get(null["how"], "draws")
+    n_eff = null["n_effective"]
+    text = (
+        f"{null['how'].capitalize()}: median {one['median']:.2f}, p "
+        f"{one.get('p_shifted', one['p']):.3f} ({null['n']} {how}, about {n_eff:.0f} independent)"
+    )
+    if "without_drift" in one:
+        text += f"; without slow drift {one['without_drift']:.2f}, p {one['p_without_drift']:.3f}"
+    if clock is not None:
+        text += f"; time alone {clock['score']:.2f}"
+    return f"{text}."
+
+
+def found_share(n_found: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+    low = float(betaincinv(n_found, n - n_found + 1, 0.025)) if n_found else 0.0
+    high = float(betaincinv(n_found + 1, n - n_found, 0.975)) if n_found < n else 1.0
+    return low, high
+
+
+def describe_found(n_found: int, n: int, name: str) -> str:
+    """How many events were found, for recordings with too few for a verdict by AUC."""
+    low, high = found_share(n_found, n)
+    return f"{n_found} of {n} {name} found (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
