@@ -27,6 +27,10 @@ def command(
     ] = None,
     channels: Annotated[int | None, _flag("channels", "--channels")] = None,
     difficulty: Annotated[str | None, _flag("difficulty", "--difficulty")] = None,
+    task: Annotated[
+        Literal["mixed", "high_gamma", "beta", "slow", "bursts", "phase"] | None,
+        _flag("task", "--task"),
+    ] = None,
     view: Annotated[bool, typer.Option("--view", help="Show it in the live window.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="JSON file for the figures.")
@@ -45,6 +49,7 @@ def command(
         "mode": mode,
         "channels": channels,
         "difficulty": difficulty,
+        "task": task,
         "encoder": encoder,
     }
     values, where = read_settings(config)

@@ -10,8 +10,9 @@ from rtbrain.check.faults.grammar import FAULT_KINDS, parse_fault
 from rtbrain.errors import SettingsError
 from rtbrain.processes import stop_on_signals
 from rtbrain.recording.playing import require_positive
-from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.patient import SYNTHETIC, parse_patient
 from rtbrain.synthetic.signal import SyntheticSource
+from rtbrain.synthetic.task import TASKS
 
 _FAULT_HELP = (
     "What goes wrong and at which second of the signal; may be repeated. "
@@ -20,18 +21,32 @@ _FAULT_HELP = (
 
 
 def command(
+    patient: Annotated[
+        str | None,
+        typer.Argument(
+            help="synthetic:SEED,key=value..., as synthetic:7,task=beta, instead of the flags that "
+            "describe a patient."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the stream.")] = "rtbrain-sim",
-    seed: Annotated[int, typer.Option("--seed", help="Electrodes, noise, course of the task.")] = 0,
-    family: Annotated[int, typer.Option("--family", help="Where the task drives the brain.")] = 0,
-    channels: Annotated[int, typer.Option("--channels", help="Contacts, 6 to 1024.")] = 32,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Electrodes, noise, course of the task.")
+    ] = None,
+    family: Annotated[
+        int | None, typer.Option("--family", help="Where the task drives the brain.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option("--channels", help="Contacts, 6 to 1024.")] = None,
     electrodes: Annotated[
-        str, typer.Option("--electrodes", help="shafts, or grids of 8 x 8 contacts.")
-    ] = "shafts",
+        str | None, typer.Option("--electrodes", help="shafts, or grids of 8 x 8 contacts.")
+    ] = None,
     sfreq: Annotated[float, typer.Option("--sfreq", help="Sampling rate, Hz.")] = 2048.0,
-    mains: Annotated[float, typer.Option("--mains", help="Mains, 50 or 60 Hz.")] = 60.0,
+    mains: Annotated[float | None, typer.Option("--mains", help="Mains, 50 or 60 Hz.")] = None,
     difficulty: Annotated[
-        str, typer.Option("--difficulty", help="easy, default or hard.")
-    ] = "default",
+        str | None, typer.Option("--difficulty", help="easy, default or hard.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help=f"What follows the task: {', '.join(TASKS)}.")
+    ] = None,
     duration: Annotated[
         float | None, typer.Option("--duration", min=0, help="Seconds of signal; else for ever.")
     ] = None,
@@ -40,8 +55,8 @@ def command(
         bool, typer.Option("--wait/--no-wait", help="Begin when somebody listens.")
     ] = False,
     start: Annotated[
-        float, typer.Option("--start", min=0, help="Second of the recording to begin at.")
-    ] = 0.0,
+        float | None, typer.Option("--start", min=0, help="Second of the recording to begin at.")
+    ] = None,
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", help="Length of the pieces that are sent, ms.")
     ] = 20.0,
@@ -50,24 +65,41 @@ def command(
     """Stream a synthetic patient over LSL: NAME, and NAME-markers at each change of state."""
     require_positive("--chunk-ms", chunk_ms)
     require_positive("--speed", speed)
+    flags = {
+        "family": family,
+        "n_channels": channels,
+        "electrodes": electrodes,
+        "mains_hz": mains,
+        "difficulty": difficulty,
+        "task": task,
+    }
+    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    if patient is None:
+        patient = ",".join([f"{SYNTHETIC}{seed or 0}", *given])
+    elif given or seed is not None:
+        raise SettingsError(
+            f"{patient} and flags that describe a patient: write {', '.join(given) or 'the seed'} "
+            "into the one, or leave it out"
+        )
+    elif not patient.startswith(SYNTHETIC):
+        raise SettingsError(
+            f"{patient}: expected {SYNTHETIC}SEED[,key=value...]; rtbrain replay plays recordings"
+        )
+    who, more = parse_patient(
+        patient.removeprefix(SYNTHETIC), sfreq, duration_s=math.inf, start_s=0.0
+    )
+    start = more["start_s"] if start is None else start
     if not 0 <= start < math.inf:
         raise SettingsError(f"--start must be a number of 0 s or more, got {start:g}")
-    patient = Patient(
-        seed,
-        family=family,
-        n_channels=channels,
-        electrodes=electrodes,
-        sfreq_hz=sfreq,
-        mains_hz=mains,
-        difficulty=difficulty,
-    )
+    if duration is None and math.isfinite(more["duration_s"]):
+        duration = more["duration_s"]
     # A piece's length decides nothing but how often samples leave: the nearest whole one will do.
     source = SyntheticSource(
-        patient,
+        who,
         duration_s=duration,
         chunk_samples=max(1, round(chunk_ms / 1000 * sfreq)),
         start_sample=round(start * sfreq),
     )
     faults = [parse_fault(text) for text in fault or ()]
     start_sample = round(start * sfreq)
-    stream_patient(patient, source, faults, name, speed, wait, start_sample, stop_on_signals())
+    stream_patient(who, source, faults, name, speed, wait, start_sample, stop_on_signals())

@@ -66,6 +66,7 @@ class _Plan:
             n_channels=self.settings.channels,
             sfreq_hz=_SFREQ_HZ,
             difficulty=self.settings.difficulty,
+            task=self.settings.task,
             classes=_CLASSES,
         )
 
@@ -117,6 +118,7 @@ def _processes(plan: _Plan) -> Iterator[Callable[[], None]]:
     settings = plan.settings
     patient = ["simulate", "--name", plan.name, "--seed", str(settings.seed)]
     patient += ["--channels", str(settings.channels), "--difficulty", settings.difficulty]
+    patient += ["--task", settings.task]
     patient += ["--start", str(_CALIBRATION_S), "--sfreq", str(_SFREQ_HZ)]
     with ExitStack() as stack:
 

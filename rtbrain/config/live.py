@@ -107,5 +107,7 @@ class DemoSettings(Settings):
     """Number of contacts."""
     difficulty: str = "default"
     """How clearly the task shows in the signals."""
+    task: Literal["mixed", "high_gamma", "beta", "slow", "bursts", "phase"] = "mixed"
+    """What of the signals follows the task."""
     encoder: Literal["trained", "untrained"] = "untrained"
     """For edge and streaming: the trained encoder of the package, or one with random weights."""

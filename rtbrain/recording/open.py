@@ -19,16 +19,13 @@ from rtbrain.recording.bids import find_recording
 from rtbrain.recording.formats import FORMATS, format_of, require_content
 from rtbrain.recording.recording import Event, Recording, map_array
 from rtbrain.recording.triggers import add_trigger_events
-from rtbrain.synthetic.patient import Patient
+from rtbrain.synthetic.patient import SYNTHETIC, Patient, parse_patient
 from rtbrain.synthetic.signal import SyntheticSignal
 from rtbrain.types import CONTACT_KINDS, Doubles, Floats, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit, keep_codes
 
-SYNTHETIC = "synthetic:"
 _LOOKED_AT_S = 10.0
 _DURATION_S = 600.0
-_NUMBERS = {"duration_s": float, "family": int, "n_channels": int, "mains_hz": float}
-_WORDS = ("difficulty", "electrodes", "space")
 
 
 def read(
@@ -291,45 +288,29 @@ def _synthetic(words: str, sfreq_hz: float | None) -> Recording:
     name = f"synthetic:{words}"
     if sfreq_hz is None:
         raise SettingsError(f"{name} has no sampling rate of its own: pass --sfreq, in Hz")
-    seed, options = _parsed(words)
-    duration_s = float(options.pop("duration_s", _DURATION_S))
+    patient, more = parse_patient(words, sfreq_hz, duration_s=_DURATION_S, start_s=0.0)
+    duration_s, start_s = more["duration_s"], more["start_s"]
     if not 0 < duration_s < np.inf:
         raise SettingsError(f"{name}: duration_s must be above 0, got {duration_s:g}")
-    patient = Patient(seed, sfreq_hz=sfreq_hz, **options)  # type: ignore[arg-type]
-    n_samples = round(duration_s * sfreq_hz)
+    if not 0 <= start_s < np.inf:
+        raise SettingsError(f"{name}: start_s must be 0 or more, got {start_s:g}")
+    n_samples, first = round(duration_s * sfreq_hz), round(start_s * sfreq_hz)
+    samples = SyntheticSignal(patient).samples
     return Recording(
         patient.montage,
         n_samples,
-        SyntheticSignal(patient).samples,
-        events=_states(patient, n_samples),
+        lambda start, stop: samples(first + start, first + stop),
+        events=_states(patient, first, n_samples),
         notes=(f"{name} is synthetic: no brain was recorded",),
-        subject=f"synthetic-{seed}",
+        subject=f"synthetic-{patient.seed}",
     )
 
 
-def _states(patient: Patient, n_samples: int) -> tuple[Event, ...]:
-    markers = patient.markers(0, n_samples)
-    ends = [*markers, (n_samples, "")]
+def _states(patient: Patient, first: int, n_samples: int) -> tuple[Event, ...]:
+    markers = patient.markers(first, first + n_samples)
+    ends = [*markers, (first + n_samples, "")]
     rate_hz = patient.sfreq_hz
     return tuple(
-        Event(start / rate_hz, (stop - start) / rate_hz, text)
+        Event((start - first) / rate_hz, (stop - start) / rate_hz, text)
         for (start, text), (stop, _) in pairwise(ends)
     )
-
-
-def _parsed(words: str) -> tuple[int, dict[str, int | float | str]]:
-    seed, *rest = (word.strip() for word in words.split(","))
-    options: dict[str, int | float | str] = {}
-    try:
-        for word in rest:
-            key, _, value = word.partition("=")
-            if key not in _NUMBERS and key not in _WORDS:
-                known = ", ".join([*_NUMBERS, *_WORDS])
-                raise SettingsError(f"synthetic:{words}: no property {key!r}, there are {known}")
-            options[key] = _NUMBERS[key](value) if key in _NUMBERS else value
-        return int(seed), options
-    except ValueError as error:
-        raise SettingsError(
-            f"synthetic:{words}: expected synthetic:SEED[,key=value...] with numbers, as in "
-            "synthetic:7,duration_s=300"
-        ) from error

@@ -28,6 +28,11 @@ class RandomStream(IntEnum):
     BURSTS = 7
     BLINKS = 8
     MOVEMENTS = 9
+    TASK_BURSTS = 10
+    COMMON = 11
+    VALUE = 12
+    GAIN = 13
+    IMPEDANCE = 14
 
 
 def random_generator(draw: RandomStream, *seeds: int) -> np.random.Generator:
@@ -97,6 +102,23 @@ class RandomBumps:
             length = int(rng.integers(shortest, longest, endpoint=True))
             bump = rng.uniform(0.5, 1.0) * np.hanning(length)
             out[row, start : start + length] += bump[: out.shape[1] - start]
+
+
+@dataclass(frozen=True, slots=True)
+class Wander:
+    """Sums of sines of these periods and random phases: values of mean 0 and deviation 1."""
+
+    draw: RandomStream
+    seed: int
+    n_rows: int
+    periods_s: Doubles  # float64 [n_periods]
+
+    def at(self, times_s: Doubles) -> Doubles:
+        """Values at these times: float64 [n_rows, n_times]."""
+        rng = random_generator(self.draw, self.seed)
+        turns = 2 * np.pi * times_s / self.periods_s[:, np.newaxis]
+        weights = rng.normal(0.0, self.periods_s.size**-0.5, (2, self.n_rows, len(turns)))
+        return np.asarray(weights[0] @ np.cos(turns) + weights[1] @ np.sin(turns))
 
 
 def power_law_amplitude(

@@ -5,16 +5,19 @@ electrodes, noise and task sequence. A decoder of one patient can therefore tran
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from rtbrain.errors import SettingsError
 from rtbrain.synthetic.implant import DRAW, N_CONTACTS, SPACES, Implant, in_space
-from rtbrain.synthetic.noise import RandomStream, random_generator
+from rtbrain.synthetic.noise import RandomStream, Wander, random_generator
+from rtbrain.synthetic.task import DIFFICULTIES, TASKS, Difficulty, StateSequence
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
 _N_FOCI = 6
@@ -22,8 +25,11 @@ _N_BURST_FOCI = 3
 _FOCUS_RADIUS_MM = 7.0
 _FOCUS_APART_MM = 22.0
 _MAX_DELAY_S = 0.150
-_STATE_S = (1.0, 3.0)
-_PAGE_STATES = 256
+_VALUE_PERIODS_S = np.geomspace(3.0, 50.0, 32)
+_HOUR_S = 3600.0
+_DRIFT_PERIODS_S = _HOUR_S * np.array([1.3, 7.0, 29.0])
+VALUE = "value"
+SYNTHETIC = "synthetic:"
 BANDS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"alpha": (8.0, 12.0), "beta": (13.0, 30.0), "high gamma": (70.0, 150.0)}
 )
@@ -58,59 +64,16 @@ def draw_foci(family: int) -> tuple[tuple[Focus, ...], tuple[Focus, ...]]:
     return tuple(foci[:_N_FOCI]), tuple(foci[_N_FOCI:])
 
 
-class StateSequence:
-    """States that last 1 to 3 s, uniformly; the first is 0, and each differs from the last."""
-
-    def __init__(self, seed: int, n_states: int, sfreq_hz: float) -> None:
-        self._seed = seed
-        self._n_states = n_states
-        self._sfreq_hz = sfreq_hz
-        self._starts_s = np.zeros(1)
-        self._states = np.zeros(1, np.int64)
-
-    def until(self, sample: int) -> tuple[Ints, Ints]:
-        """First samples and states, up to the one that starts after `sample`."""
-        while self._starts_s[-1] * self._sfreq_hz <= sample + 1:
-            self._draw_page()
-        starts = np.rint(self._starts_s * self._sfreq_hz).astype(np.int64)
-        n = int(np.searchsorted(starts, sample, side="right")) + 1
-        return starts[:n], self._states[:n]
-
-    def _draw_page(self) -> None:
-        page = (self._starts_s.size - 1) // _PAGE_STATES
-        rng = random_generator(RandomStream.TASK, self._seed, page)
-        lengths_s = rng.uniform(*_STATE_S, _PAGE_STATES)
-        turns = rng.integers(1, self._n_states, _PAGE_STATES)
-        starts_s = self._starts_s[-1] + np.cumsum(lengths_s)
-        states = (self._states[-1] + np.cumsum(turns)) % self._n_states
-        self._starts_s = np.concatenate([self._starts_s, starts_s])
-        self._states = np.concatenate([self._states, states])
-
-
-@dataclass(frozen=True, slots=True)
-class Difficulty:
-    """How clearly the task shows, and how strong unrelated bursts are."""
-
-    high_gamma_db: float
-    beta_db: float
-    burst_db: float
-    rise_s: float
-
-
-DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
-    {
-        "easy": Difficulty(high_gamma_db=9.0, beta_db=6.0, burst_db=3.0, rise_s=0.05),
-        "default": Difficulty(high_gamma_db=6.0, beta_db=4.0, burst_db=6.0, rise_s=0.15),
-        "hard": Difficulty(high_gamma_db=1.8, beta_db=1.2, burst_db=6.0, rise_s=0.15),
-    }
-)
-
-
 @dataclass(frozen=True, eq=False)
 class Patient:
     """A patient with depth electrodes, or grids, who does a task.
 
-    `seed` draws the electrodes, noise and task sequence, `family` the foci and their delays.
+    `seed` draws the electrodes, noise and task sequence, `family` the foci and their delays, and
+    `task` is what of the signal follows the task (a key of `TASKS`). Labels come `label_lag_s`
+    after what they name, or before it. `gain_drift_db` and `impedance_drift_db` are deviations over
+    contacts of what wanders over hours and days: the gain of the brain's signals, and mains and
+    amplifier noise, which rise with the impedance. By `mix_drift` the share of time outside the
+    first class goes from 0.5 - `mix_drift` to 0.5 + `mix_drift` in 10 minutes, and back.
     SettingsError if a value is out of range.
     """
 
@@ -118,22 +81,40 @@ class Patient:
     family: int = field(default=0, kw_only=True)
     n_channels: int = field(default=32, kw_only=True)  # 6 to 1024
     electrodes: str = field(default="shafts", kw_only=True)  # or grids of 8 x 8, each 4 mm
-    sfreq_hz: float = field(kw_only=True)  # above 300, so that high gamma fits
+    sfreq_hz: float = field(kw_only=True)  # above what TASKS says
     mains_hz: float = field(default=60.0, kw_only=True)  # 50 or 60
     difficulty: str = field(default="default", kw_only=True)  # a key of DIFFICULTIES
     space: str = field(default="MNI mm", kw_only=True)  # one of SPACES
     classes: tuple[str, ...] = field(default=("rest", "speech"), kw_only=True)  # the first is rest
+    task: str = field(default="mixed", kw_only=True)
+    label_lag_s: float = field(default=0.0, kw_only=True)  # -10 to 10
+    gain_drift_db: float = field(default=0.0, kw_only=True)  # 0 to 20
+    impedance_drift_db: float = field(default=0.0, kw_only=True)  # 0 to 40
+    mix_drift: float = field(default=0.0, kw_only=True)  # 0 to 0.45
 
     def __post_init__(self) -> None:
         fewest, most = N_CONTACTS
-        lowest_hz = 2 * BANDS_HZ["high gamma"][1]
+        lowest_hz = TASKS.get(self.task, 0.0)
+        ranges = {
+            "label_lag_s": (-10, 10),
+            "gain_drift_db": (0, 20),
+            "impedance_drift_db": (0, 40),
+            "mix_drift": (0, 0.45),
+        }
         required = {
+            f"{name} must be {low} to {high}, got {getattr(self, name)}": (
+                low <= getattr(self, name) <= high
+            )
+            for name, (low, high) in ranges.items()
+        }
+        required |= {
+            f"task must be one of {', '.join(TASKS)}, got {self.task!r}": self.task in TASKS,
             f"seed must be 0 or more, got {self.seed}": self.seed >= 0,
             f"family must be 0 or more, got {self.family}": self.family >= 0,
             f"a synthetic patient has {fewest} to {most} channels, got {self.n_channels}": (
                 fewest <= self.n_channels <= most
             ),
-            f"sampling rate must be above {lowest_hz:g} Hz to hold high gamma, got "
+            f"sampling rate must be above {lowest_hz:g} Hz to hold task {self.task}, got "
             f"{self.sfreq_hz}": bool(lowest_hz < self.sfreq_hz < np.inf),
             f"mains must be 50 or 60 Hz, got {self.mains_hz}": self.mains_hz in (50, 60),
             f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {self.difficulty!r}": (
@@ -174,14 +155,32 @@ class Patient:
 
     @cached_property
     def montage(self) -> Montage:
-        """The channels, with positions in `space`."""
-        positions = in_space(self.implant.positions_mm, self.space)
+        """The channels, with positions in `space`; of task continuous, the value as the last."""
+        names, positions = self.implant.names, in_space(self.implant.positions_mm, self.space)
         kinds = (self.implant.kind,) * self.n_channels
-        return Montage(self.implant.names, kinds, self.sfreq_hz, positions, self.space)
+        if self.task == "continuous":
+            names, kinds = (*names, VALUE), (*kinds, "misc")
+            positions = np.concatenate([positions, np.full((1, 3), np.nan, np.float32)])
+        return Montage(names, kinds, self.sfreq_hz, positions, self.space)
 
     @cached_property
     def _sequence(self) -> StateSequence:
-        return StateSequence(self.seed, len(self.classes), self.sfreq_hz)
+        return StateSequence(self.seed, len(self.classes), self.sfreq_hz, self.mix_drift)
+
+    def value_at(self, times_s: npt.ArrayLike) -> Doubles:
+        """The value of task continuous, uniform in 0 to 1, at these times: float64 likewise."""
+        wander = Wander(RandomStream.VALUE, self.seed, 1, _VALUE_PERIODS_S)
+        return np.asarray(ndtr(wander.at(np.asarray(times_s, np.float64))[0]))
+
+    def drift_db(self, of: RandomStream, times_s: npt.ArrayLike) -> Doubles:
+        """Drift of gain or impedance since the start: float64 [n_channels, n_times]."""
+        drift_db = {
+            RandomStream.GAIN: self.gain_drift_db,
+            RandomStream.IMPEDANCE: self.impedance_drift_db,
+        }
+        wander = Wander(of, self.seed, self.n_channels, _DRIFT_PERIODS_S)
+        change = wander.at(np.asarray(times_s, np.float64)) - wander.at(np.zeros(1))
+        return np.asarray(drift_db[of] * np.sqrt(0.5) * change)
 
     def state_at(self, samples: npt.ArrayLike) -> Ints:
         """State at each sample: int64 of the same shape, indices into `classes`."""
@@ -190,11 +189,22 @@ class Patient:
             return np.zeros(numbers.shape, np.int64)
         if numbers.min() < 0:
             raise ValueError(f"samples count from 0, got {numbers.min()}")
+        if self.task == "continuous":
+            return (
+                (self.value_at(numbers.ravel() / self.sfreq_hz) > 0.5)
+                .reshape(numbers.shape)
+                .astype(np.int64)
+            )
         starts, states = self._sequence.until(int(numbers.max()))
         return states[np.searchsorted(starts, numbers, side="right") - 1]
 
     def markers(self, start_sample: int, stop_sample: int) -> list[tuple[int, str]]:
-        """Each state that starts in [start_sample, stop_sample): its first sample and its name."""
+        """Each state that starts in [start_sample, stop_sample): its first sample and its name.
+
+        Of task continuous there are none.
+        """
+        if self.task == "continuous":
+            return []
         starts, states = self._sequence.until(max(stop_sample, 0))
         return [
             (int(start), self.classes[state])
@@ -208,12 +218,18 @@ class Patient:
         A focus follows a change of state after its delay, linearly.
         """
         numbers = np.arange(first_sample, first_sample + n_samples)
-        starts, states = self._sequence.until(first_sample + n_samples)
+        if self.task == "continuous":
+            delays_s = np.array([[focus.delay_s] for focus in self.foci]) - self.label_lag_s
+            times_s = numbers / self.sfreq_hz - delays_s
+            values = self.value_at(times_s.ravel()).reshape(times_s.shape)
+            return np.asarray(values, np.float32)
+        until = first_sample + n_samples + max(0, round(self.label_lag_s * self.sfreq_hz))
+        starts, states = self._sequence.until(until)
         levels = self._class_levels[states]
         rise_samples = self.level.rise_s * self.sfreq_hz
         out = np.empty((len(self.foci), n_samples), np.float32)
         for row, focus in enumerate(self.foci):
-            onsets = starts + focus.delay_s * self.sfreq_hz
+            onsets = starts + (focus.delay_s - self.label_lag_s) * self.sfreq_hz
             knots = np.stack([onsets[1:], onsets[1:] + rise_samples], axis=1).ravel()
             heights = np.stack([levels[:-1, row], levels[1:, row]], axis=1).ravel()
             out[row] = np.interp(numbers, knots, heights)
@@ -231,3 +247,33 @@ class Patient:
         for row in range(len(self.foci)):
             levels[1 + row % n_active, row] = 1.0
         return levels
+
+
+def parse_patient(words: str, sfreq_hz: float, **more: float) -> tuple[Patient, dict[str, float]]:
+    """Patient by its seed and what differs from the defaults, as ``7,task=beta,n_channels=8``.
+
+    `more` are further numbers and their defaults, which are returned. A SettingsError lists the
+    properties that there are.
+    """
+    seed, *rest = (word.strip() for word in words.split(","))
+    defaults = {one.name: one.default for one in fields(Patient)} | more
+    del defaults["seed"], defaults["sfreq_hz"]
+    options: dict[str, Any] = {}
+    try:
+        for word in rest:
+            key, _, value = (part.strip() for part in word.partition("="))
+            if key not in defaults:
+                known = ", ".join(defaults)
+                raise SettingsError(f"{SYNTHETIC}{words}: no property {key!r}, there are {known}")
+            if key in options:
+                raise SettingsError(f"{SYNTHETIC}{words}: {key} twice: leave one out")
+            kind: Any = type(defaults[key])
+            options[key] = tuple(value.split("/")) if kind is tuple else kind(value)
+        of_patient = {key: value for key, value in options.items() if key not in more}
+        patient = Patient(int(seed), sfreq_hz=sfreq_hz, **of_patient)
+    except ValueError as error:
+        raise SettingsError(
+            f"{SYNTHETIC}{words}: expected synthetic:SEED[,key=value...] with numbers, as in "
+            "synthetic:7,duration_s=300, and classes as rest/speech"
+        ) from error
+    return patient, {key: options.get(key, default) for key, default in more.items()}

@@ -1,8 +1,8 @@
 """The synthetic patient's signal, as an amplifier would send it.
 
 A 1/f background, correlated in space, whose beta and high-gamma bands follow the task near the
-foci; an alpha rhythm, unrelated high-gamma bursts, blinks, movements, mains, drift, and gains and
-offsets of the contacts.
+foci, or something else does (`TASKS`); an alpha rhythm, unrelated high-gamma bursts, blinks,
+movements, mains, drift, and gains and offsets of the contacts.
 """
 
 from functools import lru_cache
@@ -60,6 +60,12 @@ class SyntheticSignal:
     .. [1] Ray, Maunsell (2011). PLoS Biology 9(4). doi:10.1371/journal.pbio.1000610
     .. [2] Miller et al. (2007). J Neurosci 27(9). doi:10.1523/JNEUROSCI.3886-06.2007
     .. [3] Miller et al. (2009). PLoS Comput Biol 5(12). doi:10.1371/journal.pcbi.1000609
+
+    Beta may come in bursts [4]_ whose number follows the task, or lock between contacts without a
+    change of its power: ``sqrt(1 - c²) beta(x) + c beta(common)``, with c that follows the foci,
+    whose signs alternate, so that a common average keeps it.
+
+    .. [4] Sherman et al. (2016). PNAS 113(33). doi:10.1073/pnas.1604135113
     """
 
     def __init__(self, patient: Patient) -> None:
@@ -69,13 +75,14 @@ class SyntheticSignal:
         self._recent = lru_cache(maxsize=8)(self.block)
         rng = random_generator(RandomStream.HARDWARE, patient.seed)
         positions_mm = patient.implant.positions_mm
+        self._responds = np.stack([focus.effect(positions_mm) for focus in patient.foci], 1)
+        self._sign = np.resize(np.array([1, -1], np.float32), (len(patient.foci), 1))
         self._noise = self._background(rng, positions_mm)
         low_hz, high_hz = BANDS_HZ["alpha"]
         unit = np.sqrt(patient.sfreq_hz / 2 / (high_hz - low_hz))
         alpha = kernel_response(unit * self._band("alpha")[np.newaxis])
         one = np.ones((1, 1), np.float32)
         self._alpha = FilteredNoise(RandomStream.ALPHA, patient.seed, one, [alpha])
-        self._responds = np.stack([focus.effect(positions_mm) for focus in patient.foci], 1)
         self._bursts_at = np.stack([focus.effect(positions_mm) for focus in patient.burst_foci], 1)
         self.bursts = self._bumps(RandomStream.BURSTS, 0.6, (0.15, 0.6), self._bursts_at.shape[1])
         self.blinks = self._bumps(RandomStream.BLINKS, 0.15, (0.25, 0.45), 1)
@@ -92,12 +99,16 @@ class SyntheticSignal:
         self._harmonics = np.arange(
             1, 1 + int(min(_MAINS_UP_TO_HZ, patient.sfreq_hz / 2 - 1) // patient.mains_hz)
         )
-        self._slow = np.concatenate([self._mains(rng), self._drift(rng)], axis=1)
+        self._mains_uv, self._drift_uv = self._mains(rng), self._drift(rng)
+        self._slow = np.concatenate([self._mains_uv, self._drift_uv], axis=1)
+        n_foci = len(patient.foci)
+        # Of each focus twice a second.
+        self._task_bursts = self._bumps(RandomStream.TASK_BURSTS, 2.0 * n_foci, (0.1, 0.3), n_foci)
 
     def samples(self, first: int, stop: int) -> Floats:
         """Samples [first, stop): float32 [n_channels, stop - first] µV, a copy."""
         length = self.block_samples
-        data = np.empty((self.patient.n_channels, stop - first), np.float32)
+        data = np.empty((self.patient.montage.n_channels, stop - first), np.float32)
         for number in range(first // length, (stop - 1) // length + 1):
             start = number * length
             a, b = max(first, start), min(stop, start + length)
@@ -106,7 +117,7 @@ class SyntheticSignal:
 
     def block(self, number: int) -> Floats:
         """Samples from `number` x `block_samples` on: float32 [n_channels, block_samples] µV."""
-        level = self.patient.level
+        level, task = self.patient.level, self.patient.task
         first_sample = number * self.block_samples
         times_s = (first_sample + np.arange(self.block_samples)) / self.patient.sfreq_hz
         signal, beta, high_gamma = self._noise.block(number)
@@ -115,8 +126,20 @@ class SyntheticSignal:
         bursts = self._bursts_at @ self.bursts.block(number)
         movement = self.movements.block(number)
 
-        signal += (_amplitude(-level.beta_db) - 1) * response * beta
-        rise = (_amplitude(level.high_gamma_db) - 1) * response
+        if task in ("mixed", "beta", "continuous"):
+            signal += (_amplitude(-level.beta_db) - 1) * response * beta
+        elif task == "slow":
+            signal += level.slow_uv * (self._responds @ (self._sign * activation))
+        elif task == "bursts":
+            envelope = activation * self._task_bursts.block(number)
+            share = np.minimum(self._responds @ envelope, 1.0)
+            signal += (_amplitude(level.task_burst_db) - 1) * share * beta
+        elif task == "phase":
+            locked = level.coherence * response
+            signal += (np.sqrt(1 - locked**2) - 1) * beta + locked * self._common.block(number)[0]
+        rise = np.zeros_like(response)
+        if task in ("mixed", "high_gamma", "continuous"):
+            rise += (_amplitude(level.high_gamma_db) - 1) * response
         rise += (_amplitude(level.burst_db) - 1) * bursts + _MUSCLE_GAIN * movement
         signal += rise * high_gamma
         signal += self._alpha_uv * self._alpha.block(number)[0]
@@ -124,9 +147,27 @@ class SyntheticSignal:
         sway = np.sin(2 * np.pi * _MOVEMENT_HZ * times_s).astype(np.float32)
         signal += self._movement_uv * (movement * sway)
         signal *= self._gain
+        if self.patient.gain_drift_db:
+            signal *= 10 ** (self.patient.drift_db(RandomStream.GAIN, times_s) / 20)
         signal += self._slow @ self._oscillations(times_s)
+        if self.patient.impedance_drift_db:
+            signal += self._pick_up(number, times_s)
         signal += self._offset_uv
+        if task == "continuous":
+            value = self.patient.value_at(times_s)
+            signal = np.concatenate([signal, value[np.newaxis].astype(np.float32)])
         return signal
+
+    def _pick_up(self, number: int, times_s: Doubles) -> Floats:
+        """Mains and noise that a raised impedance adds: float32 [n_channels, n_samples] µV."""
+        drift_db = np.abs(self.patient.drift_db(RandomStream.IMPEDANCE, times_s))
+        factor = (10 ** (drift_db / 20)).astype(np.float32)
+        mains = self._mains_uv @ self._oscillations(times_s)[: self._mains_uv.shape[1]]
+        rng = random_generator(RandomStream.IMPEDANCE, self.patient.seed, number + 1)
+        floor_uv = _FLOOR_UV * np.sqrt(self.patient.sfreq_hz / 2)
+        noise = floor_uv * rng.standard_normal(mains.shape, np.float32)
+        pick_up: Floats = (factor - 1) * mains + np.sqrt(factor**2 - 1) * noise
+        return pick_up
 
     def _background(self, rng: np.random.Generator, positions_mm: Floats) -> FilteredNoise:
         patient, n_samples = self.patient, self.block_samples
@@ -142,6 +183,10 @@ class SyntheticSignal:
         )
         parts = [broad, broad * self._band("beta"), broad * self._band("high gamma")]
         responses = [kernel_response(part) for part in parts]
+        signs = np.sign((self._responds * self._sign.T).sum(axis=1, keepdims=True))
+        common = np.zeros_like(mixing)
+        common[:, :1] = signs
+        self._common = FilteredNoise(RandomStream.COMMON, patient.seed, common, responses[1:2])
         return FilteredNoise(RandomStream.BACKGROUND, patient.seed, mixing, responses)
 
     def _band(self, name: str) -> Doubles:

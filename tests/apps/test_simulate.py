@@ -81,6 +81,19 @@ def test_stream_is_the_patient_and_markers_lie_on_its_samples() -> None:
     np.testing.assert_allclose(moments, on_samples, atol=1e-6)
 
 
+def test_a_patient_is_named_as_a_recording_is_or_by_flags(monkeypatch: Any) -> None:
+    streamed = []
+    monkeypatch.setattr(simulate, "stream_patient", lambda *given: streamed.append(given))
+    words = "synthetic:7,task=beta,n_channels=8,start_s=5,duration_s=2,mix_drift=0.2"
+    simulate.command(patient=words, sfreq=SFREQ_HZ)
+    simulate.command(seed=7, task="beta", channels=8, start=5.0, duration=2.0, sfreq=SFREQ_HZ)
+    (named, source, *_), (flagged, *_) = streamed
+    assert (named.seed, named.task, named.n_channels, named.mix_drift) == (7, "beta", 8, 0.2)
+    assert (flagged.seed, flagged.task, flagged.n_channels) == (7, "beta", 8)
+    assert source.pull(0.0).first_sample == 5 * SFREQ_HZ
+    assert streamed[0][-2] == streamed[1][-2] == 5 * SFREQ_HZ
+
+
 @pytest.mark.lsl
 @pytest.mark.parametrize("waiting", ["--wait", "--no-wait"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -105,6 +118,11 @@ def test_signals_end_it_cleanly(number: signal.Signals, waiting: str) -> None:
         ({"channels": 3}, "6 to 1024 channels, got 3"),
         ({"mains": 55.0}, "50 or 60 Hz"),
         ({"difficulty": "brutal"}, "easy, default, hard"),
+        ({"task": "gamma"}, "task must be one of mixed, high_gamma, beta"),
+        ({"patient": "synthetic:3,task=gamma"}, "task must be one of mixed, high_gamma, beta"),
+        ({"patient": "synthetic:3,n=4"}, "no property 'n', there are family, n_channels"),
+        ({"patient": "synthetic:3", "task": "beta"}, "write task=beta into the one"),
+        ({"patient": "a.edf"}, "expected synthetic:SEED"),
     ],
 )
 def test_mistakes_are_told_before_anything_streams(wrong: dict[str, Any], told: str) -> None:

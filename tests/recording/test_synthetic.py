@@ -36,6 +36,17 @@ def test_a_synthetic_recording_is_what_the_patient_would_stream(synthetic, whole
     np.testing.assert_allclose(ends_s, [*[event.onset_s for event in synthetic.events][1:], 4])
 
 
+def test_a_recording_may_start_late_and_have_other_classes():
+    words = "synthetic:5,task=beta,classes=rest/move/speech,n_channels=8"
+    whole = read_recording(words + ",duration_s=14", sfreq_hz=SFREQ_HZ)
+    late = read_recording(words + ",duration_s=4,start_s=10", sfreq_hz=SFREQ_HZ)
+    np.testing.assert_array_equal(late.read(0, 2000), whole.read(5000, 7000))
+    assert [(round(one.onset_s + 10, 6), one.text) for one in late.events] == [
+        (round(one.onset_s, 6), one.text) for one in whole.events if one.onset_s >= 10
+    ]
+    assert {one.text for one in whole.events} == {"rest", "move", "speech"}
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2000), st.integers(0, 2000))
 def test_any_stretch_is_that_of_the_whole(synthetic, whole, a, b):
@@ -55,7 +66,11 @@ def test_what_is_read_is_the_callers_own(synthetic, whole):
         ("synthetic:five", "expected synthetic:SEED"),
         ("synthetic:5,duration_s=long", "expected synthetic:SEED"),
         ("synthetic:5,duration_s=0", "duration_s must be above 0"),
-        ("synthetic:5,colour=red", "no property 'colour', there are duration_s"),
+        ("synthetic:5,colour=red", "no property 'colour', there are family.*duration_s"),
+        ("synthetic:5,task=gamma", "task must be one of mixed, high_gamma, beta, .*got 'gamma'"),
+        ("synthetic:5,mix_drift=0.6", "mix_drift must be 0 to 0.45, got 0.6"),
+        ("synthetic:5,task=beta,task=slow", "task twice"),
+        ("synthetic:5,start_s=-1", "start_s must be 0 or more"),
         ("synthetic:5,difficulty=absurd", "difficulty must be one of"),
         ("synthetic:-1", "seed must be 0 or more"),
     ],

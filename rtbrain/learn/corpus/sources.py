@@ -13,11 +13,11 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import CorpusManifest, hash_settings
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording
+from rtbrain.synthetic.patient import SYNTHETIC
 from rtbrain.types import CONTACT_KINDS, Montage
 from rtbrain.units import amplitude_uv, find_wrong_unit
 
 _EXAMINED_S = 10.0
-_SYNTHETIC = "synthetic:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def corpus_sources(settings: CorpusSettings) -> list[CorpusSource]:
         if key in seen:
             raise SettingsError(f"sources: {recording} is there twice: leave one out")
         seen.add(key)
-        is_synthetic, sfreq_hz = recording.startswith(_SYNTHETIC), source.sfreq_hz
+        is_synthetic, sfreq_hz = recording.startswith(SYNTHETIC), source.sfreq_hz
         if is_synthetic or recording.lower().endswith(".npy"):
             sfreq_hz = sfreq_hz or settings.sfreq_hz
         opened = partial(read_recording, recording, sfreq_hz=sfreq_hz)
@@ -152,7 +152,7 @@ def _folders(path: Path) -> tuple[str, ...]:
 
 def source_name(recording: str) -> str:
     """Name of a recording in the manifest: without folders, which may name people."""
-    return recording if recording.startswith(_SYNTHETIC) else Path(recording).resolve().name
+    return recording if recording.startswith(SYNTHETIC) else Path(recording).resolve().name
 
 
 def corpus_header(settings: CorpusSettings, recipe: Recipe) -> CorpusManifest:
