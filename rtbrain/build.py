@@ -130,7 +130,7 @@ def _encoder(
     on_event: Callable[..., None] | None,
     live: bool,
 ) -> Stage[Spectrogram, Embedding]:
-    positions = None if model.popt is None else encoders.lip_positions(montage)
+    positions = None if model.popt is None else encoders.population_positions(montage)[0]
     if recipe.mode != "streaming" or recipe.window.hop_s is None:
         loaded = encoders.load_runtime(model, shape, positions, runtime, on_event=on_event)
         return encoders.EncoderStage(loaded, neural_delay_s=delay_s)

@@ -15,7 +15,7 @@ from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
 from rtbrain.encoder import RuntimeChoice
-from rtbrain.errors import BundleError
+from rtbrain.errors import BundleError, SettingsError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, MainsCheck, Pick, build_signal
 from rtbrain.spectrogram import (
@@ -112,15 +112,22 @@ def encoder_of_recipe(recipe: Recipe) -> "encoders.EncoderModel | None":
     """Encoder of the recipe, with trained or seeded random weights; None for the linear mode.
 
     Raises a CheckpointError where the weights are absent, broken or of another kind, a
-    SettingsError where there are no sizes of that name.
+    SettingsError where the recipe names none, or there are no sizes of that name.
     """
     if recipe.mode == "linear":
         return None
     settings = recipe.encoder
     channel: encoders.ChannelEncoder
     popt = None
-    if settings.weights is not None:
+    if settings.weights is None:
+        raise SettingsError(
+            f"encoder: mode {recipe.mode} names no weights: set encoder.weights to "
+            f"{encoders.SHIPPED} or {encoders.SHIPPED_STREAMING}, which ship, to a folder of "
+            "trained ones, or to random"
+        )
+    if settings.trained:
         channel, popt = encoders.load_trained(settings.weights)
+        encoders.require_readable(channel, recipe.spectrogram.form, f"weights {settings.weights}")
         popt = None if settings.popt is None else popt
     else:
         channel = encoders.random_encoder(_channel_sizes(settings), settings.seed)
@@ -134,7 +141,7 @@ def describe_encoder(recipe: Recipe) -> str:
     if recipe.mode == "linear":
         return "none"
     settings = recipe.encoder
-    if settings.weights is None:
+    if settings.weights is None or not settings.trained:
         return f"random, seed {settings.seed}"
     folders = [
         folder for folder in encoders.trained_folders(settings.weights) if folder is not None
@@ -142,6 +149,20 @@ def describe_encoder(recipe: Recipe) -> str:
     # The name alone: a bundle may be shared, and holds no paths.
     name = Path(settings.weights).resolve().name
     return f"trained {name} (sha {encoders.weights_sha256(folders)[:12]})"
+
+
+def describe_population(recipe: Recipe, montage: Montage) -> str:
+    """How an encoder's channels become a population, in a sentence; empty for the linear mode.
+
+    `montage` is that of the source.
+    """
+    if recipe.mode == "linear":
+        return ""
+    if recipe.encoder.popt is None:
+        return "no Population Transformer: the readout reads all contacts in a row"
+    filtered = build_signal(recipe.signal, montage).montage
+    made_up = encoders.population_positions(filtered)[1]
+    return made_up or f"the Population Transformer reads positions in {montage.space}"
 
 
 def _channel_sizes(settings: EncoderSettings) -> "encoders.ChannelSizes":
@@ -169,9 +190,9 @@ def bundle_parts(
     `montage` is that of the source, `feature_mean` float32 [n_features] that of the training,
     `neural_delay_s` as `decode_delay_s` gives it, or None for the middle of the frames.
     """
-    trained = recipe.encoder.weights is not None
+    trained: Any = "pretrained" if recipe.encoder.trained else "untrained"
     # The bundle holds the weights, and no path.
-    update: dict[str, Any] = {"weights": None} if trained else {}
+    update: dict[str, Any] = {} if recipe.encoder.weights is None else {"weights": None}
     if model is not None:  # names of sizes may change; the numbers in a bundle may not
         sizes = model.channel_encoder.sizes
         update[encoders.encoder_kind(sizes)] = asdict(sizes)
@@ -196,7 +217,7 @@ def bundle_parts(
         sfreq_hz=montage.sfreq_hz,
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
         neural_delay_s=neural_delay_s,
-        encoder_state="none" if model is None else "pretrained" if trained else "untrained",
+        encoder_state="none" if model is None else trained,
         trained_on=trained_on,
         trained_by=f"rtbrain {__version__}",
         licence="BSD-3-Clause",

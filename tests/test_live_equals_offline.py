@@ -39,8 +39,9 @@ def bundle_of(mode: str, montage: Montage, folder: Path) -> Bundle:
     ready = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
     if mode == "streaming":
         ready["encoder"] |= {"streaming": STREAMING, "popt": SMALL_SIZES["popt"]}
+        ready["encoder"]["weights"] = "random"
     elif mode != "linear":
-        ready["encoder"] |= SMALL_SIZES
+        ready["encoder"] |= {"weights": "random"} | SMALL_SIZES
     recipe = parse_settings(ready, Recipe, where="test")
     model = encoder_of_recipe(recipe)
     features = build_feature_pipeline(recipe, montage, model=model)

@@ -50,7 +50,10 @@ def ready_made() -> dict[str, dict[str, Any]]:
     files = {name: read_settings(name)[0] for name in names}
     recipes = {name: values for name, values in files.items() if settings_kind(values) == "recipe"}
     for values in recipes.values():
-        values["encoder"] = {key: SMALL.get(key, at) for key, at in values["encoder"].items()}
+        encoder = values["encoder"]
+        if values["mode"] != "linear":
+            kind = "streaming" if values["mode"] == "streaming" else "brainbert"
+            encoder |= {"weights": "random", kind: SMALL[kind], "popt": SMALL["popt"]}
         values["smoothing_s"] = SMOOTHING_S
     return recipes
 

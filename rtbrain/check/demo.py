@@ -20,7 +20,6 @@ from rich.table import Table
 
 import rtbrain
 from rtbrain.config import DemoSettings, Recipe, load_settings, parse_settings
-from rtbrain.encoder import SHIPPED, SHIPPED_STREAMING
 from rtbrain.errors import StreamError
 from rtbrain.files import require_new_folder, require_writable_file, write_atomically
 from rtbrain.learn.fit.quick_fit import QuickFit, quick_fit
@@ -101,15 +100,12 @@ def _fit_decoders(plan: _Plan, console: Console) -> dict[str, QuickFit]:
 def _recipe(mode: str, trained: bool) -> Recipe:
     """Ready-made recipe of a mode, with the encoder that ships or a random one."""
     ready = load_settings(mode, Recipe)
-    if mode == "linear":
+    if mode == "linear" or trained:
         return ready
     values = ready.model_dump(mode="json", exclude_unset=True)
-    of_frames = {key: values["encoder"][key] for key in ("pool", "n_pooled")}
-    kind, shipped = "brainbert", SHIPPED
-    if mode == "streaming":
-        kind, shipped = "streaming", SHIPPED_STREAMING
-    which = {"weights": shipped} if trained else dict.fromkeys((kind, "popt"), _SIZES)
-    return parse_settings(values | {"encoder": of_frames | which}, Recipe, where=mode)
+    kind = "streaming" if mode == "streaming" else "brainbert"
+    values["encoder"] |= {"weights": "random", kind: _SIZES, "popt": _SIZES}
+    return parse_settings(values, Recipe, where=mode)
 
 
 @contextmanager

@@ -93,9 +93,11 @@ class FitSettings(Settings):
     splits: SplitSettings = SplitSettings()
     """What to hold out."""
     encoder: Path | None = None
-    """Folder with the weights of the channel encoder; by default the recipe's."""
+    """Folder with the weights of the channel encoder, instead of the recipe's."""
     popt: Path | None = None
-    """Folder with the weights of the Population Transformer (PopT)."""
+    """With encoder: folder with the weights of the Population Transformer (PopT)."""
+    population: Literal["popt", "none"] = "popt"
+    """How contacts are joined: by the recipe's PopT, or none: the readout reads them in a row."""
     tune: Literal["readout", "popt"] = "readout"
     """Fit the readout alone, or PopT as well."""
     tune_steps: PositiveInt = 2000
@@ -111,6 +113,8 @@ class FitSettings(Settings):
     def _tunable(self) -> "FitSettings":
         if self.tune == "popt" and self.recipe == "linear":
             raise ValueError("tune popt needs a recipe with PopT, such as edge")
+        if self.popt is not None and (self.encoder is None or self.population == "none"):
+            raise ValueError("popt is for encoder, without population none")
         if self.scale == 0:
             raise ValueError("scale must not be 0")
         both = sorted(set(self.channels or ()) & set(self.exclude))

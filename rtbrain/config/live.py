@@ -109,5 +109,5 @@ class DemoSettings(Settings):
     """How clearly the task shows in the signals."""
     task: Literal["mixed", "high_gamma", "beta", "slow", "bursts", "phase"] = "mixed"
     """What of the signals follows the task."""
-    encoder: Literal["trained", "untrained"] = "untrained"
+    encoder: Literal["trained", "untrained"] = "trained"
     """For edge and streaming: the trained encoder of the package, or one with random weights."""

@@ -27,7 +27,7 @@ class EncoderSettings(Settings):
     pool_time_constant_s: PositiveFloat | None = None
     """With mode linear: weigh newer frames more, by this time, s; by default all alike."""
     weights: str | None = Field(default=None, min_length=1)
-    """Trained encoder of the package (compact, streaming) or a folder; by default random weights.
+    """Trained encoder of the package (compact, streaming), a folder, or random.
 
     A folder holds brainbert/, neurobert/, biofame/ or streaming/, and popt/.
     """
@@ -49,13 +49,18 @@ class EncoderSettings(Settings):
         kinds = {"brainbert", "neurobert", "biofame", "streaming"}
         chosen = (kinds | {"popt", "seed"}) & self.model_fields_set
         chosen = {name for name in chosen if getattr(self, name) is not None}
-        if self.weights is not None and chosen:
+        if self.trained and chosen:
             names = ", ".join(sorted(chosen))
             raise ValueError(f"weights bring their sizes and need no seed: leave out {names}")
         channel = chosen & kinds
         if len(channel) > 1:
             raise ValueError(f"a channel has one encoder: keep one of {', '.join(sorted(channel))}")
         return self
+
+    @property
+    def trained(self) -> bool:
+        """Whether trained weights are named."""
+        return self.weights not in (None, "random")
 
     @property
     def channel_encoder(self) -> tuple[ChannelKind, str | dict[str, NonNegativeInt]]:
@@ -93,9 +98,15 @@ class Recipe(Settings):
     """Lowest share of good channels for a decode to be valid."""
 
     def adapt(
-        self, *, mains_hz: Literal[50, 60] | None = None, hop_s: float | None = None
+        self,
+        *,
+        mains_hz: Literal[50, 60] | None = None,
+        hop_s: float | None = None,
+        population: bool = True,
     ) -> "Recipe":
         """Copy of the recipe with another mains frequency or hop; None keeps the recipe's.
+
+        Without `population` the Population Transformer is left out.
 
         Raises a SettingsError where no step depends on the mains, or the windows do not slide.
         """
@@ -111,6 +122,8 @@ class Recipe(Settings):
             if self.window.hop_s is None:
                 raise SettingsError(f"hop_s {hop_s:g}: the recipe cuts windows at events")
             values["window"]["hop_s"] = hop_s
+        if not population and self.mode != "linear":
+            values.setdefault("encoder", {})["popt"] = None
         return Recipe.model_validate(values)
 
     @property
@@ -177,7 +190,7 @@ class Recipe(Settings):
                     "encoder.streaming is for mode streaming: set mode streaming, or leave it out"
                 )
             return self
-        if encoder.streaming is None and encoder.weights is None:
+        if encoder.streaming is None and not encoder.trained:
             raise ValueError(
                 "mode streaming takes a causal encoder: set encoder.streaming, or encoder.weights"
             )

@@ -13,7 +13,7 @@ _NAMES = {
     "models.model": "ChannelEncoder ChannelSizes EncoderKind EncoderModel EncoderSizes "
     "encoder_kind random_control random_encoder sizes_of",
     "models.patch_encoders": "BioFAME BioFAMESizes NeuroBERT NeuroBERTSizes",
-    "models.popt": "POPT_SIZES PopT PopTSizes lip_positions",
+    "models.popt": "POPT_SIZES PopT PopTSizes lip_positions population_positions",
     "models.streaming": "STREAMING_SIZES StreamingBERT StreamingBERTSizes",
     "runtimes.choice": "ApprovedRuntime Precision RuntimeChoice RuntimeName approve_runtime "
     "compiled_folder_of",
@@ -25,8 +25,8 @@ _NAMES = {
     "runtimes.torchscript": "compile_population compile_torchscript",
     "runtimes.window_runtime": "TorchScriptRuntime on_threads",
     "stage": "EncoderStage StreamingEncoderStage patch_cycle streaming_stage",
-    "trained": "SHIPPED SHIPPED_STREAMING load_trained open_model require_unseen trained_folders "
-    "training_provenance weights_sha256",
+    "trained": "SHIPPED SHIPPED_STREAMING load_trained open_model require_readable require_unseen "
+    "trained_folders training_provenance weights_sha256",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = list(_MODULES)

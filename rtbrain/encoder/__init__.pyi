@@ -19,7 +19,13 @@ from rtbrain.encoder.models.model import (
     sizes_of,
 )
 from rtbrain.encoder.models.patch_encoders import BioFAME, BioFAMESizes, NeuroBERT, NeuroBERTSizes
-from rtbrain.encoder.models.popt import POPT_SIZES, PopT, PopTSizes, lip_positions
+from rtbrain.encoder.models.popt import (
+    POPT_SIZES,
+    PopT,
+    PopTSizes,
+    lip_positions,
+    population_positions,
+)
 from rtbrain.encoder.models.streaming import STREAMING_SIZES, StreamingBERT, StreamingBERTSizes
 from rtbrain.encoder.runtimes.choice import (
     ApprovedRuntime,
@@ -42,6 +48,7 @@ from rtbrain.encoder.trained import (
     SHIPPED_STREAMING,
     load_trained,
     open_model,
+    require_readable,
     require_unseen,
     trained_folders,
     training_provenance,
@@ -96,10 +103,12 @@ __all__ = [
     "on_threads",
     "open_model",
     "patch_cycle",
+    "population_positions",
     "random_control",
     "random_encoder",
     "require_matching_mode",
     "require_precision",
+    "require_readable",
     "require_unseen",
     "save_encoder",
     "sizes_of",

@@ -40,7 +40,7 @@ def trained_folders(weights: str) -> tuple[Path, Path | None]:
     if weights in _SHIPPED_FOLDERS:
         raise CheckpointError(
             f"weights {weights}: this installation ships no such encoders: name a folder with "
-            "brainbert/ (or streaming/) and popt/, or leave weights out for random ones"
+            "brainbert/ (or streaming/) and popt/, or say weights: random"
         )
     if not folder.is_dir():
         raise CheckpointError(
@@ -83,9 +83,16 @@ def open_model(
     CheckpointError where a folder holds another kind, the two do not fit, or it reads another form.
     """
     channel = load_encoder(encoder)
-    name = type(channel).__name__
     if isinstance(channel, PopT):
         raise CheckpointError(f"encoder {encoder}: expected a channel encoder, found a PopT")
+    require_readable(channel, form, f"encoder {encoder}")
+    population = None if popt is None else _load_popt(popt, f"--popt {popt}")
+    return EncoderModel(channel, population, pool, n_pooled)
+
+
+def require_readable(channel: ChannelEncoder, form: str, where: str) -> None:
+    """Refuse (CheckpointError) an encoder that does not read a recipe's form of spectrogram."""
+    name = type(channel).__name__
     if isinstance(channel, StreamingBERT):
         reads, fits = "running spectrograms", form == "running"
     elif isinstance(channel, BrainBERT):
@@ -94,11 +101,9 @@ def open_model(
         reads, fits = "patches", form == "patches"
     if not fits:
         raise CheckpointError(
-            f"encoder {encoder}: a {name} reads {reads}, and would get spectrogram.form {form}: "
+            f"{where}: a {name} reads {reads}, and would get spectrogram.form {form}: "
             f"fit it with a recipe of {reads}, or name another encoder"
         )
-    population = None if popt is None else _load_popt(popt, f"--popt {popt}")
-    return EncoderModel(channel, population, pool, n_pooled)
 
 
 def weights_sha256(folders: Sequence[Path]) -> str:

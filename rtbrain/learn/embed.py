@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from rtbrain.build import build_feature_pipeline
-from rtbrain.bundling import build_decoder, model_of_bundle
+from rtbrain.bundling import build_decoder, describe_population, model_of_bundle
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.decoder import Readout, read_bundle
 from rtbrain.encoder import EncoderModel, StreamingBERT, open_model
@@ -22,7 +22,7 @@ from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, show_progress
 from rtbrain.recording.open import read_recording
-from rtbrain.recording.playing import print_notes
+from rtbrain.recording.playing import print_note, print_notes
 from rtbrain.recording.recording import select
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.types import Chunk, Embedding, Quality
@@ -84,7 +84,10 @@ def embed_recording(
     readout: Readout | None = None
     if encoder is not None:
         model = open_model(encoder, popt, front_end.pool, form=front_end.form)
-        features = build_feature_pipeline(_recipe(front_end, model), montage, model=model)
+        recipe = _recipe(front_end, model)
+        features = build_feature_pipeline(recipe, montage, model=model)
+        if popt is not None:
+            print_note(describe_population(recipe, montage))
     elif bundle is not None:
         verified = read_bundle(bundle)
         features, readout = build_decoder(verified, montage)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from rtbrain.buffer import Windows
 from rtbrain.build import build_live, require_matching_runtime
-from rtbrain.bundling import build_decoder, load_libraries
+from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
@@ -281,7 +281,8 @@ class LiveSession:
                 refusal=rate_check(source),
                 max_latency_s=settings.max_latency_s,
             )
-            self.emit("decoding", mode=bundle.manifest.mode, to=decode_name(settings.outlet.name))
+            about = {"mode": bundle.manifest.mode, "to": decode_name(settings.outlet.name)}
+            self.emit("decoding", **about, population=describe_population(recipe, bundle.montage))
             if self._duration_s is not None:
                 self._end_s = lsl_clock() + self._duration_s
             gc.freeze()  # what libraries made is looked through no more while decodes are due

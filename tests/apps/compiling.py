@@ -36,7 +36,7 @@ def fitted(mode: str, folder: Path, seed: int = 0) -> Path:
     """A bundle of a small random encoder, fitted on the patient."""
     plain = load_settings(mode, Recipe).model_dump(mode="json", exclude_unset=True)
     if mode == "edge":
-        plain["encoder"] |= SMALL_SIZES | {"seed": seed}
+        plain["encoder"] |= {"weights": "random"} | SMALL_SIZES | {"seed": seed}
     plain["window"] |= {"length_s": 1.0}
     quick_fit(parse_settings(plain, Recipe, where="test"), patient(), 25.0, folder)
     return folder

@@ -175,9 +175,14 @@ def test_nan_in_a_file_is_refused_by_channel_and_time(tmp_path: Path, encoder: P
     assert not (tmp_path / "o.npz").exists()
 
 
-def test_popt_needs_positions(tmp_path: Path, encoder: Path, recording: Path) -> None:
+def test_popt_takes_positions_from_labels_where_there_are_none(
+    tmp_path: Path, encoder: Path, recording: Path
+) -> None:
     save_encoder(random_encoder(PopTSizes(24, 32, 64, 2, 2), 5), tmp_path / "pp")
     flags = ("--sfreq", SFREQ_HZ, "--encoder", encoder, "--popt", tmp_path / "pp")
-    assert "no positions" in refused("embed", recording, *flags, "--out", tmp_path / "o.npz")
+    done = rtbrain("embed", recording, *flags, "--out", tmp_path / "o.npz")
+    assert done.returncode == 0, done.stderr
+    assert "positions from the labels" in " ".join(done.stderr.split())
+    assert np.isfinite(np.load(tmp_path / "o.npz")["population"]).all()
     montage = Montage(("A1",), ("seeg",), 1.0, np.array([[-40, 10, 20]], np.float32), "MNI mm")
     assert lip_positions(montage).tolist() == [[168, 108, 118]]

@@ -216,6 +216,7 @@ recipe:
   spectrogram: {form: running, frame_s: 0.1953125, frame_hop_s: 0.0244140625}
   encoder:
     n_pooled: 10
+    weights: random
     brainbert: {hidden_dim: 32, layer_dim_feedforward: 64, nhead: 2, encoder_num_layers: 2,
                 input_dim: 40}
     popt: {input_dim: 32, hidden_dim: 32, layer_dim_feedforward: 64, n_head: 2, n_layers: 2}

@@ -42,7 +42,7 @@ def recipe_of(**encoder: Any) -> Recipe:
         "signal": [{"notch": {"mains_hz": 60}}],
         "window": {"length_s": 1.0, "hop_s": 37 / SFREQ_HZ},  # no multiple of the patch
         "spectrogram": {"form": "patches", "frame_s": 32 / SFREQ_HZ},
-        "encoder": {"pool": "last", "n_pooled": 4} | encoder,
+        "encoder": {"pool": "last", "n_pooled": 4, "weights": "random"} | encoder,
     }
     return parse_settings(values, Recipe, where="test")
 

@@ -35,7 +35,8 @@ STREAMING = {
     "context_patches": 41,
 }
 POPT = {"input_dim": 16, "hidden_dim": 24, "layer_dim_feedforward": 32, "n_head": 2, "n_layers": 1}
-ENCODER = {"pool": "last", "n_pooled": 5, "streaming": STREAMING, "popt": POPT}
+ENCODER = {"pool": "last", "n_pooled": 5, "weights": "random"}
+ENCODER |= {"streaming": STREAMING, "popt": POPT}
 
 
 def recipe_of(**change: Any) -> Recipe:

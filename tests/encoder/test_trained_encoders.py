@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import (
@@ -25,7 +26,7 @@ from rtbrain.encoder import (
     random_encoder,
     save_encoder,
 )
-from rtbrain.errors import SettingsError
+from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.fit.gather import model_of
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.types import Chunk, Floats
@@ -46,7 +47,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe_with(**encoder: Any) -> Recipe:
     values = load_settings("edge", Recipe).model_dump(mode="json", exclude_unset=True)
-    values["encoder"] = {"pool": "last", "n_pooled": 10} | encoder
+    values["encoder"] = {"pool": "last", "n_pooled": 10, "weights": "random"} | encoder
     return parse_settings(values, Recipe, where="test")
 
 
@@ -149,8 +150,37 @@ def test_the_random_control_of_a_trained_encoder_is_random_and_of_its_sizes(weig
     assert not np.allclose(*controls)
 
 
-def test_two_encoders_for_one_fit_are_refused(weights: Path) -> None:
-    recipe = recipe_with(weights=str(weights))
+def test_an_encoder_named_for_a_fit_replaces_that_of_the_recipe(weights: Path) -> None:
     settings = FitSettings(recipe="edge", encoder=weights / "brainbert")
-    with pytest.raises(SettingsError, match="two encoders; leave one out"):
-        model_of(settings, recipe)
+    model, state, told = model_of(settings, load_settings("edge", Recipe))
+    assert (state, told.split(" (")[0]) == ("pretrained", "trained brainbert")
+    assert model is not None
+    assert model.channel_encoder.sizes == BrainBERTSizes(16, 32, 2, 1)
+
+
+def test_ready_made_recipes_are_trained_where_weights_ship() -> None:
+    for name, told in (("streaming", "trained streaming"), ("edge", "trained compact")):
+        recipe = load_settings(name, Recipe)
+        assert describe_encoder(recipe).startswith(f"{told} (sha ")
+        channel, popt = load_trained(str(recipe.encoder.weights))
+        model = encoder_of_recipe(recipe)
+        assert model is not None
+        for made, shipped in ((model.channel_encoder, channel), (model.popt, popt)):
+            assert made is not None
+            assert shipped is not None
+            of_shipped = shipped.state_dict()
+            assert all(torch.equal(at, of_shipped[key]) for key, at in made.state_dict().items())
+    assert describe_encoder(load_settings("published", Recipe)) == "random, seed 0"
+
+
+def test_weights_are_random_only_where_the_recipe_says_so() -> None:
+    with pytest.raises(SettingsError, match="mode edge names no weights: set encoder"):
+        encoder_of_recipe(recipe_with(weights=None, brainbert="compact"))
+
+
+def test_weights_that_do_not_read_the_recipe_are_refused_in_one_line() -> None:
+    recipe = recipe_with(weights="compact")
+    values = recipe.model_dump(mode="json", exclude_unset=True)
+    values["spectrogram"] = {"form": "patches", "frame_s": 0.125}
+    with pytest.raises(CheckpointError, match="weights compact: a BrainBERT reads spectrograms"):
+        encoder_of_recipe(parse_settings(values, Recipe, where="test"))

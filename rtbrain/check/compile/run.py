@@ -46,7 +46,7 @@ from rtbrain.encoder import (
     compile_population,
     compile_torchscript,
     compiled_folder_of,
-    lip_positions,
+    population_positions,
 )
 from rtbrain.errors import CompiledModelError
 from rtbrain.files import strict_json
@@ -193,7 +193,7 @@ def _compile(
 ) -> _Compiled:
     """Compile the encoder into a new folder, and load it."""
     model, options, shape = job.model, job.options, _shape(features)
-    positions = None if model.popt is None else lip_positions(features.signal.montage)
+    positions = None if model.popt is None else population_positions(features.signal.montage)[0]
     runtime: TorchScriptRuntime | OpenVINORuntime
     if options.runtime == "torchscript":
         path = compile_torchscript(model, shape, precision=options.precision)

@@ -133,7 +133,7 @@ def _fitted(patient: Patient, folder: Path, kind: str) -> Path:
     recipe = load_settings("edge" if kind == "edge" else "linear", Recipe)
     plain = recipe.model_dump(mode="json", exclude_unset=True)
     if kind == "edge":
-        plain["encoder"] |= SMALL_SIZES
+        plain["encoder"] |= {"weights": "random"} | SMALL_SIZES
     if kind == "car":
         plain["signal"] = [
             {"reference": "car"} if "reference" in step else step for step in plain["signal"]

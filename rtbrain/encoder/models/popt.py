@@ -3,6 +3,7 @@
 Legend: B batch, C channels, D features of a channel, P features of the population.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rtbrain.channels import places_of
 from rtbrain.encoder.models.layers import (
     DROPOUT,
     N_POSITIONS,
@@ -27,6 +29,11 @@ _LIP = ("LIP voxels", "LIP mm")
 # x to the right, y anterior, z superior; with the millimetres in one unit.
 _RAS = {"MNI mm": 1.0, "RAS mm": 1.0, "MNI m": 1000.0, "RAS m": 1000.0}
 _CENTRE_VOXEL = 128.0
+# The schematic: shafts from the lateral surface inwards, from front to back of their side at three
+# heights, contacts of 16 to a line with number 1 the deepest. Bundles without positions read these
+# numbers: they may not change.
+_LINE, _PITCH_MM, _SURFACE_MM = 16, 3.5, 62.0
+_FRONT_MM, _BACK_MM, _HEIGHTS_MM = 40.0, -50.0, (20.0, 50.0, -10.0)
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,7 @@ def lip_positions(montage: Montage) -> Ints:
         raise MontageError(
             f"the montage has no positions for its {montage.n_channels} channels "
             f"({list_words(list(montage.names))}), which the Population Transformer needs: use a "
-            f"recording with positions (electrodes.tsv of BIDS, or LSL's location), or leave it out"
+            f"recording with positions (electrodes.tsv of BIDS, or LSL's location)"
         )
     if montage.space not in (*_LIP, *_RAS):
         raise MontageError(
@@ -210,6 +217,44 @@ def lip_positions(montage: Montage) -> Ints:
     positions = voxels.astype(np.int64)
     require_positions_in_range(positions, list(montage.names))
     return positions
+
+
+def population_positions(montage: Montage) -> tuple[Ints, str]:
+    """Positions int64 [C, 3] that PopT reads of any montage, and a sentence where they are made up.
+
+    Where those of the montage cannot be read as `lip_positions`, all are of a schematic: by shaft
+    and number of the labels. The sentence is empty where the positions are the montage's.
+    """
+    try:
+        return lip_positions(montage), ""
+    except MontageError as error:
+        why = "no contact has a position" if montage.positions is None else str(error)
+    return _schematic_positions(montage.names), (
+        f"{why}: the Population Transformer takes positions from the labels, shaft and number on a "
+        "schematic"
+    )
+
+
+def _schematic_positions(names: Sequence[str]) -> Ints:
+    """Places of labels on the schematic, int64 [C, 3]; labels without one count as one shaft."""
+    outermost: dict[tuple[bool, str, int], int] = {}
+    found = []
+    for order, place in enumerate(places_of(names)):
+        shaft, number = ("", order + 1) if place is None else place[:2]
+        line, along = divmod(max(number - 1, 0), _LINE)
+        # Left by the customs of clinics: a prime, or an L in front.
+        key = "'" in shaft or shaft[:1] in ("L", "l"), shaft, line
+        outermost[key] = max(along, outermost.get(key, 0))
+        found.append((key, along))
+    voxels = np.empty((len(found), 3), np.int64)
+    for row, (key, along) in enumerate(found):
+        side = sorted(other for other in outermost if other[0] == key[0])
+        nth = side.index(key)
+        x_mm = _SURFACE_MM - _PITCH_MM * (outermost[key] - along)
+        y_mm = _FRONT_MM + (nth + 0.5) / len(side) * (_BACK_MM - _FRONT_MM)
+        z_mm = _HEIGHTS_MM[nth % len(_HEIGHTS_MM)]
+        voxels[row] = np.rint(_CENTRE_VOXEL - np.array([-x_mm if key[0] else x_mm, z_mm, y_mm]))
+    return voxels
 
 
 def require_positions_in_range(positions: npt.NDArray[Any], names: list[str] | None = None) -> None:

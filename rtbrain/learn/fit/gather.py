@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rtbrain import encoder as encoders
 from rtbrain.build import SETTLING_S, build_feature_pipeline, cut_at_markers
-from rtbrain.bundling import describe_encoder, encoder_of_recipe
+from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe
 from rtbrain.config import (
     RUNNING,
     FitSettings,
@@ -75,7 +75,8 @@ def fit_recipe(settings: FitSettings) -> Recipe:
     else:
         recipe = parse_settings(settings.recipe, Recipe, where="recipe")
     mains_hz = None if settings.mains_hz == "auto" else settings.mains_hz
-    recipe = recipe.adapt(mains_hz=mains_hz, hop_s=settings.hop_s)
+    population = settings.population == "popt" and not (settings.encoder and not settings.popt)
+    recipe = recipe.adapt(mains_hz=mains_hz, hop_s=settings.hop_s, population=population)
     labels = settings.labels
     if labels is None or (labels.events is None and labels.task is None):
         return recipe
@@ -111,14 +112,9 @@ def model_of(
 ) -> "tuple[encoders.EncoderModel | None, str, str]":
     """Encoder of the settings, its state (none, untrained or pretrained), and which one it is."""
     if recipe.mode == "linear" or settings.encoder is None:
-        state = "untrained" if recipe.encoder.weights is None else "pretrained"
+        state = "pretrained" if recipe.encoder.trained else "untrained"
         model = encoder_of_recipe(recipe)
         return model, "none" if model is None else state, describe_encoder(recipe)
-    if recipe.encoder.weights is not None:
-        raise SettingsError(
-            f"encoder {settings.encoder} and the recipe's encoder.weights "
-            f"{recipe.encoder.weights}: two encoders; leave one out"
-        )
     pool, n_pooled, form = recipe.encoder.pool, recipe.encoder.n_pooled, recipe.spectrogram.form
     model = encoders.open_model(settings.encoder, settings.popt, pool, n_pooled, form=form)
     folders = [settings.encoder] if settings.popt is None else [settings.encoder, settings.popt]
@@ -126,6 +122,22 @@ def model_of(
         f"trained {settings.encoder.resolve().name} (sha {encoders.weights_sha256(folders)[:12]})"
     )
     return model, "pretrained", which
+
+
+def note_encoder(
+    recipe: Recipe, montage: Montage, encoder: str, on_note: Callable[[str], None]
+) -> dict[str, str]:
+    """Note how contacts are joined, and weights that are random; what to report of the former."""
+    if recipe.mode == "linear":
+        return {}
+    population = describe_population(recipe, montage)
+    on_note(population + ("; --population none leaves it out" if recipe.encoder.popt else ""))
+    if encoder.startswith("random"):
+        on_note(
+            f"the encoder's weights are {encoder}: it learned nothing; the recipes edge and "
+            "streaming have trained ones, others are named by --set encoder=FOLDER"
+        )
+    return {"population": population}
 
 
 def gather_recordings(

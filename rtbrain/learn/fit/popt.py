@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rtbrain.decoder import LinearReadout
-from rtbrain.encoder import PopT, lip_positions
+from rtbrain.encoder import PopT, population_positions
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.cross_validation import HeldOut, outputs_of, score_folds
 from rtbrain.learn.fit.gather import FROZEN, MAIN, LabelledFeatures
@@ -210,7 +210,7 @@ def tune_decoder(
     labelled, n_steps = gathered.labelled, gathered.settings.tune_steps
     if labelled.task != "classification":
         raise SettingsError("tune popt fits classes: tune readout for continuous targets")
-    positions = lip_positions(gathered.pipeline.signal.montage)
+    positions = population_positions(gathered.pipeline.signal.montage)[0]
     embeddings = ChannelEmbeddings(gathered.features.channels, positions, gathered.features.good)
     total = n_steps * (len(scored.folds) + 1)
     n_before = itertools.count(0, n_steps)

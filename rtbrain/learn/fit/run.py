@@ -25,6 +25,7 @@ from rtbrain.learn.fit.gather import (
     gather_recordings,
     linear_recipe,
     model_of,
+    note_encoder,
 )
 from rtbrain.learn.fit.inputs import (
     at_mains,
@@ -233,6 +234,7 @@ def fit_decoder(
         for recording in recordings:
             require_events(resolved.classes or resolved.events or (), recording.events)
         of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
+        population = note_encoder(recipe, of_channels[1], encoder, note)
         recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
         gathered = gather_recordings(
             settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
@@ -258,7 +260,7 @@ def fit_decoder(
     linear = None if model is None else select_rows(gathered, LINEAR).fit()
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
-    report = _report(gathered, labels, scored, encoder) | chosen | mains
+    report = _report(gathered, labels, scored, encoder) | population | chosen | mains
     filtered = gathered.pipeline.signal.montage
     main = scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)

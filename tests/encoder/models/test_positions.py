@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtbrain.encoder import lip_positions
+from rtbrain.encoder import lip_positions, population_positions
 from rtbrain.errors import MontageError
+from rtbrain.types import Montage
 from tests.conftest import montage_of
 
 
@@ -82,3 +83,44 @@ def test_a_montage_knows_which_contacts_are_placed():
     positions[1, 2] = np.nan
     assert replace(montage, positions=positions).placed.tolist() == [True, False, True]
     assert replace(montage, positions=None, space=None).placed.tolist() == [False] * 3
+
+
+def test_a_montage_with_positions_keeps_them():
+    montage = montage_of(9, 2048.0)
+    positions, said = population_positions(montage)
+    np.testing.assert_array_equal(positions, lip_positions(montage))
+    assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"positions": None, "space": None}, "no contact has a position:"),
+        ({"space": "Talairach mm"}, "positions are in 'Talairach mm', expected one of"),
+        ({"positions": np.full((9, 3), np.nan, np.float32)}, "no position for A1, A2"),
+        ({"positions": np.full((9, 3), 6000, np.float32)}, "is outside 0 to 4999"),
+    ],
+)
+def test_positions_that_cannot_be_read_are_those_of_the_labels_and_said_to_be(change, why):
+    positions, said = population_positions(replace(montage_of(9, 2048.0), **change))
+    assert said.startswith(why) or why in said
+    assert said.endswith("positions from the labels, shaft and number on a schematic")
+    # A1 to A8 in one line of 3.5 mm towards the surface on the right, B1 on another line.
+    assert positions.tolist()[-2:] == [[66, 108, 110], [66, 78, 156]]
+    assert np.unique(positions[:8, 1:], axis=0).shape == (1, 2)
+    assert set(np.diff(positions[:8, 0]).tolist()) == {-3, -4}
+
+
+def test_schematic_positions_follow_shaft_and_number_however_labels_are_written_and_ordered():
+    def of(*names):
+        montage = Montage(names, ("seeg",) * len(names), 2048.0)
+        return dict(zip(names, population_positions(montage)[0].tolist(), strict=True))
+
+    plain, written = of("A1", "A2", "A'1", "LB3", "x"), of("x", "EEG LB03-Ref", "A'1", "A02", "A1")
+    assert list(written.values())[::-1] == [plain[name] for name in ("A1", "A2", "A'1", "LB3", "x")]
+    assert plain["A'1"][0] > 128 > plain["A1"][0]  # a prime, and an L in front, are left
+    assert plain["LB3"][0] > 128
+    grid = np.array(list(of(*(f"G{n}" for n in range(1, 257))).values()))
+    assert len(np.unique(grid, axis=0)) == 256
+    assert grid.min() >= 0
+    assert grid.max() < 256

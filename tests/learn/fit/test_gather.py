@@ -1,9 +1,17 @@
-"""Labels of the curve of scores over the time that they are taken from."""
+"""Recordings gathered for a fit: any montage, and labels of the time that they are taken from."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from rtbrain.config import LabelSettings, Recipe, load_settings
-from rtbrain.learn.fit.gather import _lagged
+import rtbrain
+from rtbrain.bundling import describe_population
+from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings
+from rtbrain.encoder import PopTSizes
+from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERTSizes
+from rtbrain.encoder.models.popt import POPT_SIZES
+from rtbrain.learn.fit.gather import _lagged, fit_recipe, model_of
 from rtbrain.learn.fit.inputs import label_windows, virtual_session
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import montage_of
@@ -20,3 +28,42 @@ def test_a_lag_at_which_a_class_has_no_window_ends_no_fit() -> None:
     found = _lagged(recording, session, labels, recipe, t_stop, labelled)
     assert found[0.0].tolist() == [0] * 47 + [1] * 4
     assert set(found[0.6].tolist()) == {-1}
+
+
+TRAINED = {"streaming": "trained streaming", "edge": "trained compact", "published": "random"}
+
+
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_every_ready_made_recipe_is_fitted_on_a_recording_without_positions(
+    monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    monkeypatch.setitem(BRAINBERT_SIZES, "large", BrainBERTSizes(24, 32, 2, 1))
+    monkeypatch.setitem(POPT_SIZES, "published", PopTSizes(24, 32, 40, 2, 1))
+    patient = rtbrain.read("synthetic:3,duration_s=32,n_channels=6", sfreq_hz=2048)
+    bare = replace(patient, montage=replace(patient.montage, positions=None, space=None))
+    decoder = rtbrain.fit(
+        bare, classes=["rest", "speech"], recipe=recipe, n_folds=2, n_permutations=0, seeds=1
+    )
+    said = decoder.report["population"]
+    assert said.startswith("no contact has a position: the Population Transformer takes")
+    assert f"{said}; --population none leaves it out" in decoder.notes
+    assert decoder.report["encoder"].startswith(TRAINED[recipe])
+    state = "untrained" if recipe == "published" else "pretrained"
+    assert decoder.bundle.manifest.encoder_state == state
+    assert any("it learned nothing" in note for note in decoder.notes) == (state == "untrained")
+    assert decoder.bundle.montage.positions is None  # what is made up is not stored as measured
+    assert describe_population(decoder.bundle.recipe, decoder.bundle.montage) == said
+    decodes = decoder.decode(rtbrain.read("synthetic:3,duration_s=8,n_channels=6", sfreq_hz=2048))
+    assert decodes.valid.any()
+
+
+def test_the_population_transformer_is_left_out_on_request() -> None:
+    settings = FitSettings(recipe="edge", population="none")
+    recipe = fit_recipe(settings)
+    model, state, told = model_of(settings, recipe)
+    assert model is not None
+    assert model.popt is None
+    assert (state, told.split(" (")[0]) == ("pretrained", "trained compact")
+    said = describe_population(recipe, montage_of(6, 2048.0))
+    assert said == "no Population Transformer: the readout reads all contacts in a row"
+    assert fit_recipe(FitSettings(population="none")) == load_settings("linear", Recipe)
