@@ -55,7 +55,7 @@ class NotchComb:
             np.r_[scipy.signal.iirnotch(f, q, montage.sfreq_hz)] for f in self.frequencies_hz
         ]
         self.sos = np.reshape(notches, (-1, 6))
-        self._cascade = _Cascade(self.sos, montage.n_channels, from_first=False)
+        self._cascade = _Cascade(self.sos, np.empty((0, 6)), montage.n_channels)
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk without mains hum."""
@@ -70,11 +70,14 @@ class HighPass:
     """Removes drift and offset with a causal Butterworth high-pass.
 
     It starts in the steady state of each channel's first finite sample, so that an amplifier's
-    offset leaves no transient. Non-finite samples are treated as by `NotchComb`. SettingsError if
-    the cutoff is not between 0 and the Nyquist rate, or the order is below 1.
+    offset leaves no transient. Non-finite samples are treated as by `NotchComb`. A `notch` before
+    it runs in the same pass, at hardly more than its own cost. SettingsError if the cutoff is not
+    between 0 and the Nyquist rate, or the order is below 1.
     """
 
-    def __init__(self, montage: Montage, cutoff_hz: float, *, order: int = 2) -> None:
+    def __init__(
+        self, montage: Montage, cutoff_hz: float, *, order: int = 2, notch: NotchComb | None = None
+    ) -> None:
         nyquist_hz = montage.sfreq_hz / 2
         if not 0 < cutoff_hz < nyquist_hz:
             raise SettingsError(
@@ -85,7 +88,8 @@ class HighPass:
             raise SettingsError(f"high-pass: order must be 1 or more, got {order}")
         self.montage = montage
         sos = scipy.signal.butter(order, cutoff_hz, "highpass", fs=montage.sfreq_hz, output="sos")
-        self._cascade = _Cascade(np.asarray(sos), montage.n_channels, from_first=True)
+        notches = np.empty((0, 6)) if notch is None else notch.sos
+        self._cascade = _Cascade(notches, np.asarray(sos), montage.n_channels)
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk without drift."""
@@ -97,20 +101,24 @@ class HighPass:
 
 
 class _Cascade:
-    """Second-order sections with carried state; restarts by itself after a gap."""
+    """Second-order sections with carried state; restarts by itself after a gap.
 
-    def __init__(self, sos: Doubles, n_channels: int, *, from_first: bool) -> None:
-        self._sos = sos  # [n_sections, 6]
+    Those of `from_zero` come first and start from zero state, the others in the steady state of
+    what the first finite sample gives there.
+    """
+
+    def __init__(self, from_zero: Doubles, from_steady: Doubles, n_channels: int) -> None:
+        self._sos = np.concatenate((from_zero, from_steady))  # [n_sections, 6]
         self._n_channels = n_channels
-        self._from_first = from_first
+        self._first_state = np.zeros((len(self._sos), 2))  # of a first sample of 1
+        if len(from_steady):
+            steady = np.prod(from_zero[:, 0]) * scipy.signal.sosfilt_zi(from_steady)
+            self._first_state[len(from_zero) :] = steady
         self.reset()
 
     def reset(self) -> None:
         self._state = np.zeros((len(self._sos), self._n_channels, 2))
-        # Subtracted from each channel. A high-pass gives 0 for a constant, so subtracting the
-        # first sample and starting from zero state is its steady state.
-        self._origin = np.full(self._n_channels, np.nan if self._from_first else 0.0)
-        self._held = np.zeros(self._n_channels)  # last finite value, less the origin
+        self._held = np.full(self._n_channels, np.nan)  # last finite value; NaN until there is one
 
     def __call__(self, chunk: Chunk) -> Chunk:
         if chunk.gap > 0:
@@ -120,24 +128,31 @@ class _Cascade:
         signal = chunk.data.astype(np.float64)
         finite = np.isfinite(signal)
         whole = bool(finite.all())
-        if self._from_first:
-            rows = np.flatnonzero(np.isnan(self._origin) & finite.any(axis=1))
-            self._origin[rows] = signal[rows, finite[rows].argmax(axis=1)]
-            signal -= np.where(np.isnan(self._origin), 0.0, self._origin)[:, None]
+        rows = np.flatnonzero(np.isnan(self._held) & finite.any(axis=1))  # that begin
+        at = finite[rows].argmax(axis=1)
+        states = signal[rows, at][:, None] * self._first_state[:, None]
+        self._state[:, rows] = states
         if not whole:
             self._bridge(signal, finite)
-        self._held = signal[:, -1].copy()
         filtered, self._state = scipy.signal.sosfilt(self._sos, signal, axis=1, zi=self._state)
+        for number in np.flatnonzero(at):  # later than the chunk
+            row, rest = rows[number], signal[rows[number], at[number] :]
+            filtered[row, at[number] :], self._state[:, row] = scipy.signal.sosfilt(
+                self._sos, rest, zi=states[:, number]
+            )
+        begun = finite.any(axis=1) | ~np.isnan(self._held)
+        self._held = np.where(begun, signal[:, -1], np.nan)
         data: Floats = filtered.astype(np.float32)
         if not whole:
             data[~finite] = np.nan
         return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
 
     def _bridge(self, signal: Doubles, finite: Mask) -> None:
-        """Replace each non-finite sample by the last finite value."""
+        """Replace each non-finite sample by the last finite value, or by 0 where there is none."""
+        held = np.nan_to_num(self._held)
         for row in np.flatnonzero(~finite.all(axis=1)):
             latest = np.maximum.accumulate(np.where(finite[row], np.arange(len(finite[row])), -1))
-            signal[row] = np.where(latest >= 0, signal[row, latest], self._held[row])
+            signal[row] = np.where(latest >= 0, signal[row, latest], held[row])
 
 
 class Resample:

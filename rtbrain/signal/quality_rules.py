@@ -96,18 +96,18 @@ class BlockMeasures:
         waves = [wave for hz in families if (wave := _waves(hz, taper, sfreq_hz)) is not None]
         self._n_waves = [wave.shape[1] for wave in waves]
         # A change belongs to the sample that it ends at: the first row is of none.
-        self._waves = np.pad(np.hstack(waves or [np.empty((taper.size, 0))]), ((1, 0), (0, 0)))
-        self._waves = self._waves.astype(np.float32)
+        joined = np.hstack(waves) if waves else np.empty((taper.size, 0), np.float32)
+        self._waves = np.pad(joined, ((1, 0), (0, 0)))
         # Power of a tapered sine of amplitude a: |product|² = a² sum(w)² / 4, of which a² / 2.
         self._power_of_product = 2 / taper.sum() ** 2
         weights = np.stack((np.full(taper.size, 1 / taper.size), taper**2 / (taper**2).sum()))
-        self._power_weights = np.pad(weights, ((0, 0), (1, 0))).T.astype(np.float32)
+        self._power_weights: Floats = np.pad(weights, ((0, 0), (1, 0))).T.astype(np.float32)
         self._first, self._second = first, second
         period = max(1, round(sfreq_hz / families[-1]))
         n_periods = block_samples // period
         at = np.arange(block_samples)[:, None] // period == np.arange(n_periods)
         means = np.hstack((at / period, np.full((block_samples, 1), 1 / block_samples)))
-        self._averages = means.astype(np.float32)  # of each period, and of the block
+        self._averages: Floats = means.astype(np.float32)  # of each period, and of the block
         bounds = np.linspace(0, block_samples, _PIECES + 1).astype(np.int64).tolist()
         self._pieces = list(itertools.pairwise(bounds))
         self._high, self._low = np.empty((2, n_contacts), np.float32)

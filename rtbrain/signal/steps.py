@@ -47,9 +47,14 @@ def build_signal(
     last = montage
     for step in steps:
         stage = _signal_stage(step, last, on_event)
-        if stage is not None:
+        if stage is None:
+            continue
+        before = stages[-1] if stages else None
+        if step.highpass_hz is not None and isinstance(before, NotchComb):
+            stages[-1] = HighPass(last, step.highpass_hz, notch=before)
+        else:
             stages.append(stage)
-            last = stage.montage
+        last = stage.montage
     return Chain(montage, stages)
 
 

@@ -31,6 +31,7 @@ Maker = Callable[[Montage], SignalStage]
 STAGES: dict[str, Maker] = {
     "notch": lambda m: NotchComb(m, 60),
     "high-pass": lambda m: HighPass(m, 1.0),
+    "notch with high-pass": lambda m: HighPass(m, 1.0, notch=NotchComb(m, 60)),
     "common average": CommonAverage,
     "shaft mean": ShaftMean,
     "bipolar": Bipolar,

@@ -75,6 +75,25 @@ def test_the_high_pass_equals_scipy_from_the_first_samples_steady_state(sfreq_hz
     np.testing.assert_allclose(got.data, wanted, atol=1e-3)
 
 
+def test_notches_in_the_pass_of_the_high_pass_change_nothing():
+    montage, data = montage_of(4, 1000), brain_like(4, 4000, 1000) + np.float32(5000)
+    data[1, :700] = np.nan  # an electrode that is plugged in later, and one that never is
+    data[2] = np.nan
+    apart = HighPass(montage, 0.5)(NotchComb(montage, 60)(whole(data, 1000)))
+    stage = HighPass(montage, 0.5, notch=NotchComb(montage, 60))
+    joined = stage(whole(data, 1000))
+    np.testing.assert_allclose(joined.data, apart.data, atol=2e-3)
+    again = stage(Chunk(data, whole(data, 1000).timestamps, 9000, 5000))  # a gap: from the start
+    np.testing.assert_array_equal(again.data, joined.data)
+    pieces = HighPass(montage, 0.5, notch=NotchComb(montage, 60))
+    stamps = whole(data, 1000).timestamps
+    cut = [
+        pieces(Chunk(data[:, at : at + 301], stamps[at : at + 301], at)).data
+        for at in range(0, 4000, 301)
+    ]
+    np.testing.assert_array_equal(np.concatenate(cut, axis=1), joined.data)
+
+
 def test_an_offset_of_millivolts_leaves_no_transient_in_the_high_pass():
     data = np.full((2, 500), 8000, np.float32)
     data[1] = -3000
