@@ -1,5 +1,6 @@
 """The electrode panel: where contacts lie, which are bad, and where high-gamma power is high."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -141,8 +142,9 @@ class ElectrodePanel(QWidget):
         lines = [f"{montage.names[row]} ({montage.kinds[row]}): {quality}"]
         if np.isfinite(z):
             lines.append(f"high-gamma power: z = {z:+.1f}")
-        if montage.positions is not None and montage.placed[row]:
-            x, y, z_place = montage.positions[row].tolist()
+        place = () if montage.positions is None else montage.positions[row].tolist()
+        if place and all(map(math.isfinite, place)):
+            x, y, z_place = place
             lines.append(f"at {x:.1f}, {y:.1f}, {z_place:.1f} ({montage.space})")
         else:
             lines.append("position unknown")

@@ -15,6 +15,7 @@ PAGE_S = 10.0
 # BrainBERT's frames, 400 samples every 50 at 2048 Hz, and its 40 bins.
 _FRAME_S = 400 / 2048
 _HOP_S = 50 / 2048
+_MOST_AT_EACH = 256  # contacts; with more, frames come less often, or the window held up the rest
 _N_FREQS = 40
 _TIME_CONSTANT_S = 60.0
 _WIDE_FRAME_S = 0.25
@@ -47,7 +48,8 @@ class SpectraCache:
         self._rate_hz = rate_hz
         # Where the encoder's durations are not whole samples, the nearest are used.
         frame = max(4, round(_FRAME_S * rate_hz))
-        self._frame, self._hop = frame, max(1, round(_HOP_S * rate_hz))
+        hop_s = _HOP_S * -(-montage.n_channels // _MOST_AT_EACH)
+        self._frame, self._hop = frame, max(1, round(hop_s * rate_hz))
         self._wide = max(4, round(_WIDE_FRAME_S * rate_hz))
         self._segment = max(8, round(_SEGMENT_S * rate_hz))
         n_freqs = min(_N_FREQS, frame // 2 + 1)

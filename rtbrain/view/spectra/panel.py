@@ -59,7 +59,8 @@ class SpectraPanel(QWidget):
         self.canvas.ci.setContentsMargins(2, 2, 2, 2)
         set_tip(
             self.canvas,
-            "Left: the encoder's frames (195 ms every 24 ms, 40 bins), z-scored over about 60 s.\n"
+            "Left: the encoder's frames (195 ms every 24 ms, 40 bins; of more than 256 contacts,\n"
+            "every 49 ms or less often), z-scored over about 60 s.\n"
             "Middle: all frequencies, 250 ms frames. Right: Welch over 4 s; 50 and 60 Hz dashed.",
         )
         fill(QVBoxLayout(self), head, self.canvas, stretched=self.canvas, spacing=2)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.channels import places_of
-from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, to_samples
+from rtbrain.types import Chunk, Doubles, Floats, Ints, Mask, Montage, to_samples
 from rtbrain.view.streams.choice import pairs_in
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.theme import Theme
@@ -58,20 +58,26 @@ class TraceCache:
 
     def add(self, data: Floats, first_sample: int) -> None:
         """Add samples, float32 [n_channels, n_samples]; skipped sample numbers are a gap."""
-        n_samples = data.shape[1]
-        if not n_samples:
-            return
+        if data.shape[1]:
+            self.extend(extremes_of(data, first_sample), first_sample + data.shape[1])
+
+    def extend(self, extremes: "Extremes", stop: int) -> "Extremes":
+        """Add extremes of the samples before number `stop`; those of its columns.
+
+        These will do in place of the samples for pages that are several times as long.
+        """
+        first_sample = int(extremes.samples[0])
         if self._next is not None and first_sample < self._next:
             self.reset()
         began = self._next if self._next is not None else first_sample
-        last = self.column_of(first_sample + n_samples - 1)
+        last = self.column_of(stop - 1)
         if self.newest < 0:
             self.newest = self.column_of(first_sample) - 1
         self._open(last)
         if first_sample > began:
             self._mark_gap(began, first_sample)
-        self._reduce(data, first_sample, last)
-        self._next = first_sample + n_samples
+        self._next = stop
+        return self._reduce(extremes, last)
 
     def _open(self, last: int) -> None:
         """Clear the slots of the columns after the newest, up to this one."""
@@ -88,20 +94,34 @@ class TraceCache:
         if self.column_of(stop) > self.newest - self.n_columns:
             self.broken[self.column_of(stop) % self.n_columns] = True
 
-    def _reduce(self, data: Floats, first_sample: int, last: int) -> None:
-        numbers = first_sample + np.arange(data.shape[1])
-        columns = numbers * self.n_columns // self._page_samples
-        old = int(np.searchsorted(columns, last - self.n_columns, side="right"))
-        columns, data = columns[old:], data[:, old:]
-        if not np.isfinite(data).all():
-            data = np.where(np.isfinite(data), data, np.float32(np.nan))
+    def _reduce(self, extremes: "Extremes", last: int) -> "Extremes":
+        columns = extremes.samples * self.n_columns // self._page_samples
         starts = np.flatnonzero(np.diff(columns, prepend=columns[0] - 1))
-        slots = columns[starts] % self.n_columns
         # fmin and fmax ignore NaN where there is another value.
-        low = np.fmin.reduceat(data, starts, axis=1)
-        high = np.fmax.reduceat(data, starts, axis=1)
-        self.low[:, slots] = np.fmin(self.low[:, slots], low)
-        self.high[:, slots] = np.fmax(self.high[:, slots], high)
+        low = np.fmin.reduceat(extremes.low, starts, axis=1)
+        high = np.fmax.reduceat(extremes.high, starts, axis=1)
+        columns = columns[starts]
+        old = int(np.searchsorted(columns, last - self.n_columns, side="right"))
+        slots = columns[old:] % self.n_columns
+        self.low[:, slots] = np.fmin(self.low[:, slots], low[:, old:])
+        self.high[:, slots] = np.fmax(self.high[:, slots], high[:, old:])
+        return Extremes(low, high, extremes.samples[starts])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extremes:
+    """Minima and maxima of stretches of samples."""
+
+    low: Floats  # float32 [n_channels, n_stretches]; NaN where no sample is finite
+    high: Floats
+    samples: Ints  # int64 [n_stretches]: number of the first sample of each
+
+
+def extremes_of(data: Floats, first_sample: int) -> Extremes:
+    """Each sample as a stretch, float32 [n_channels, n_samples]."""
+    if not np.isfinite(data).all():
+        data = np.where(np.isfinite(data), data, np.float32(np.nan))
+    return Extremes(data, data, first_sample + np.arange(data.shape[1]))
 
 
 class TracePages:
@@ -123,8 +143,11 @@ class TracePages:
         """Add a chunk to every page."""
         if not chunk.n_samples:
             return
-        for cache in self.caches.values():
-            cache.add(chunk.data, chunk.first_sample)
+        stop = chunk.first_sample + chunk.n_samples
+        shortest, *others = self.caches.values()
+        extremes = shortest.extend(extremes_of(chunk.data, chunk.first_sample), stop)
+        for cache in others:  # whose columns are each several of the shortest page
+            cache.extend(extremes, stop)
         self.t_newest = float(chunk.timestamps[-1])
         self._newest_sample = chunk.first_sample + chunk.n_samples - 1
 

@@ -133,6 +133,14 @@ def test_other_rates_have_the_nearest_frames(sfreq_hz: float) -> None:
     assert np.isfinite(power).all()
 
 
+def test_frames_of_many_contacts_come_less_often() -> None:
+    few, many = SpectraCache(montage_of(256, SFREQ_HZ)), SpectraCache(montage_of(257, SFREQ_HZ))
+    assert many.hop_s == 2 * few.hop_s
+    assert many.n_columns * many.hop_s == pytest.approx(few.n_columns * few.hop_s, abs=0.05)
+    many.take(cut(brain_like(257, 3 * round(SFREQ_HZ), SFREQ_HZ), [], SFREQ_HZ)[0], ())
+    assert (many.encoder()[-50:] != NO_DATA).all()
+
+
 @pytest.mark.parametrize("rate_hz", [160.0, 250.0, 500.0, 512.0, 2048.0])
 def test_the_axis_of_the_power_has_numbers_at_every_rate(rate_hz: float) -> None:
     shown, others = decade_ticks(rate_hz / 2)

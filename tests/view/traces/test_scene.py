@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtbrain.types import Montage
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.traces.paint import offsets, segments
 from rtbrain.view.traces.scene import (
     SCALES_UV,
@@ -136,6 +136,27 @@ def test_pages_of_every_length_see_the_same_signal_and_markers_at_their_samples(
         assert marks["go now"] == cache.column_of(2500)
         assert ("old" in marks) == (page_s > 5)
         assert "to come" not in marks
+
+
+@pytest.mark.parametrize("sfreq_hz", [99.97, 256.0, 500.0, 2048.0])
+def test_each_page_holds_what_its_samples_give(sfreq_hz):
+    data = brain_like(2, round(33 * sfreq_hz), sfreq_hz)
+    data[0, 500:900] = np.nan
+    stamps = 100 + np.arange(data.shape[1]) / sfreq_hz
+    lengths = [3, 64, 700, round(7 * sfreq_hz), 65, 0, round(11 * sfreq_hz)]
+    pages, at = TracePages(montage_of(2, sfreq_hz)), 0
+    alone = {
+        page_s: TraceCache(2, round(page_s * round(sfreq_hz)), cache.n_columns)
+        for page_s, cache in pages.caches.items()
+    }
+    for length in (*lengths, *lengths):
+        chunk = Chunk(data[:, at : at + length], stamps[at : at + length], at)
+        pages.add(chunk)
+        for cache in alone.values():
+            cache.add(chunk.data, at)
+        at += length + (37 if length == 65 else 0)
+    for page_s, cache in alone.items():
+        same(pages.caches[page_s], (cache.low, cache.high, cache.gap, cache.broken))
 
 
 @pytest.mark.parametrize("sfreq_hz", [99.97, 2035.4, 30000.0])
