@@ -31,7 +31,7 @@ def command(
     ] = None,
     labels: Annotated[
         str, typer.Option("--labels", help="Numbers of labelled windows.")
-    ] = "25,50,100,400,1600",
+    ] = "16,32,64,128,256,512",
     seeds: Annotated[
         int,
         typer.Option("--seeds", min=1, help="Number of draws of labels, and of random weights."),

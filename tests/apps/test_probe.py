@@ -96,6 +96,10 @@ def test_a_probe_reports_every_row_on_every_count_that_there_are_windows_for(
         "one pretraining run, not several, with 2 random encoders",
         "whole spectrogram: means in bins of 0.25 s over all that the encoders see",
         "PopT alone is fine-tuned: the encoder of a channel is frozen, as published",
+        "What this shows",
+        f"{names[0]} minus mean spectrogram at 60 labels: ",
+        "2 subjects, p ",
+        "no claim below 6 subjects",
     ):
         assert part in shown
     assert report["training_unknown"] == ["brainbert", "popt"]

@@ -111,6 +111,8 @@ def test_compared_encoders_have_rows_and_paired_differences(
         expected = ttest_rel(*means).confidence_interval(0.95)
         found = report["paired_differences"][name]["auc"][1]
         assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+        linear = report["minus_linear"][name.replace("whole spectrogram", reference)]
+        assert set(linear) == {"mean spectrogram", "whole spectrogram"}
     (student,) = report["compared"]["student"]
     assert (student["n_pooled"], report["n_pooled"]) == (3, 4)
     assert student["neural_delay_s"] < report["neural_delay_s"]

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from rtbrain.encoder import PopT, on_threads, random_encoder
 from rtbrain.errors import SettingsError
@@ -36,7 +35,6 @@ from rtbrain.types import Doubles, Floats, Ints
 
 METRICS = ("auc", "balanced_accuracy")
 _FOLDS = 5
-_UPPER = 0.975  # quantile at which an interval of 95 % ends
 TUNED = "PopT tuned"
 
 Reading = Literal["channels", "population", "tuned", "linear"]
@@ -186,17 +184,6 @@ def _rows_of(
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class LabelEfficiency:
-    """A mean over subjects, each of the same weight, with a 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-    interval: str  # what it is over: subjects, subjects and runs, seeds, runs, or none
-    n_missing: int
-
-
 def draw_windows(
     windows: SubjectWindows, counts: Sequence[int], *, n_seeds: int, embargo_s: float
 ) -> list[LabelDraw]:
@@ -255,40 +242,3 @@ def _folds(windows: SubjectWindows, embargo_s: float) -> list[Fold]:
         return block_folds(windows.labelled, n_folds=_FOLDS, embargo_s=embargo_s)
     except SettingsError as error:
         raise SettingsError(f"subject {windows.subject}: {error}") from error
-
-
-def estimate(scores: Doubles) -> LabelEfficiency:
-    """Mean of scores [n_runs, n_subjects, n_draws], and its 95 % interval over runs and subjects.
-
-    Where there are several of both, both are random effects: the interval covers other subjects
-    and other trainings. A subject that lacks all scores of a run is left out. With one run it is
-    the t interval over subjects; with one subject it is over runs, and says nothing about other
-    subjects. With one of each it is over the seeds, and narrow: seeds test on different stretches,
-    but train on shared windows.
-
-    References
-    ----------
-    Student 1908, The probable error of a mean, doi:10.1093/biomet/6.1.1.
-    Satterthwaite 1946, An approximate distribution of estimates of variance components,
-    doi:10.2307/3002019.
-    Clark 1973, The language-as-fixed-effect fallacy, doi:10.1016/S0022-5371(73)80014-3.
-    """
-    there = np.isfinite(scores)
-    n_missing = int(scores.size - there.sum())
-    whole = there.any(axis=2).all(axis=0)  # [S]
-    if not whole.any():
-        return LabelEfficiency(math.nan, math.nan, math.nan, "none", n_missing)
-    cells = np.nanmean(scores[:, whole], axis=2)  # [R, S]
-    mean = float(cells.mean())
-    means = {"subjects": cells.mean(axis=0), "runs": cells.mean(axis=1)}
-    over = {name: values for name, values in means.items() if values.size > 1}
-    over = over or {"seeds": scores[there]}
-    if min(values.size for values in over.values()) < 2:
-        return LabelEfficiency(mean, math.nan, math.nan, "none", n_missing)
-    parts = np.array([values.var(ddof=1) / values.size for values in over.values()])
-    freedoms = np.array([values.size - 1 for values in over.values()])
-    half = 0.0
-    if parts.sum() > 0:
-        freedom = parts.sum() ** 2 / (parts**2 / freedoms).sum()
-        half = math.sqrt(parts.sum()) * float(stdtrit(freedom, _UPPER))
-    return LabelEfficiency(mean, mean - half, mean + half, " and ".join(over), n_missing)

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rtbrain.learn.figures import COLOURS, GREY, new_axes, save_figure
+from rtbrain.learn.probe.comparisons import claim, compare, estimate, labels_saved
 from rtbrain.learn.probe.encoders import PRETRAINED, RANDOM
-from rtbrain.learn.probe.label_efficiency import METRICS, RowName, estimate
+from rtbrain.learn.probe.label_efficiency import METRICS, RowName
 from rtbrain.tables import table
 from rtbrain.types import Doubles, Ints
 
@@ -21,7 +22,7 @@ _INTERVALS = {
     "subjects and runs": "of encoders with several training runs over subjects and runs, both "
     "random (Satterthwaite)",
     "runs": "of encoders with several training runs over the runs, on one subject",
-    "seeds": "95 %: t interval over the seeds of one subject, which says nothing about others",
+    "seeds": "range over the seeds of one subject, which says nothing about others",
     "none": "no interval: one subject, one seed",
 }
 _MARKERS = "os^Dv"  # fewer than colours, so that the sixth group differs from the first
@@ -68,15 +69,21 @@ def probe_report(result: ProbeResult) -> dict[str, Any]:
             if row.owner
         },
         "pretrained_minus_random": {
-            family: _estimates(
-                result.scores[f"{family}, {PRETRAINED}"] - result.scores[f"{family}, {RANDOM}"]
-            )
+            family: _compared(result, f"{family}, {PRETRAINED}", f"{family}, {RANDOM}")
             for family in families
         },
         "paired_differences": {
-            row.label: _estimates(result.scores[row.label] - result.scores[reference])
-            for row, reference in _pairs(result)
+            row.label: _compared(result, row.label, reference) for row, reference in _pairs(result)
         },
+        "minus_linear": _minus_linear(result),
+        "claims": [
+            claim(one, other, _compared(result, one, other)["auc"], list(result.counts))
+            for one, other in (
+                *((f"{family}, {PRETRAINED}", f"{family}, {RANDOM}") for family in families),
+                *((row.label, reference) for row, reference in _pairs(result)),
+                *_beside_linear(result),
+            )
+        ],
         "intrinsic_dimension": {
             name: _spread(counts) for name, counts in result.dimensions.items()
         },
@@ -137,7 +144,7 @@ def probe_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     ]
     several = len(report["windows"]) > 1
 
-    def cells(by_metric: Mapping[str, Any], form: str, style: str = "") -> list[Text]:
+    def cells(by_metric: Mapping[str, Any], form: str, style: str = "") -> list[str | Text]:
         return [Text(_cell(one, form, several=several), style) for one in by_metric["auc"]]
 
     headings = ["", *(str(count) for count in report["labels"])]
@@ -168,12 +175,53 @@ def probe_tables(report: Mapping[str, Any]) -> Iterator[Table]:
             "subjects",
             lines=True,
         )
+    claims = [*report["claims"]]
+    for name, linear in report["minus_linear"].items():
+        claims += [
+            f"{name} beside {other}: {of['labels_saved']['text']}."
+            for other, of in linear.items()
+            if "labels_saved" in of
+        ]
+    yield table(
+        "What this shows",
+        ("",),
+        [(text,) for text in claims],
+        caption=f"p: t over subjects, each the mean of its seeds and runs, Holm over the "
+        f"{len(report['labels'])} numbers of labels; claims are made at 64 labels, or the nearest",
+        n_names=1,
+    )
     yield table(
         "Principal components to 95 % of the variance, by contact",
         ("", "median", "range", "contacts"),
         [(name, *_dimension(found)) for name, found in report["intrinsic_dimension"].items()],
         caption="of the mean over frames of the first 500 windows",
     )
+
+
+def _compared(result: ProbeResult, one: str, other: str) -> dict[str, Any]:
+    """Paired differences of two rows by metric and number of labels."""
+    differences = result.scores[one] - result.scores[other]
+    pairs = zip(METRICS, differences, strict=True)
+    return {metric: compare(values, result.counts) for metric, values in pairs}
+
+
+def _beside_linear(result: ProbeResult) -> list[tuple[str, str]]:
+    """Each trained encoder with each row that has none."""
+    linear = [row.label for row in result.rows if row.reads == "linear"]
+    trained = [row.label for row in result.rows if row.reads != "linear" and not row.is_random]
+    return [(one, other) for one in trained for other in linear]
+
+
+def _minus_linear(result: ProbeResult) -> dict[str, Any]:
+    """Differences to the rows without an encoder, and how many labels those would need more."""
+    found: dict[str, Any] = {}
+    for one, other in _beside_linear(result):
+        saved = labels_saved(result.scores[one][0], result.scores[other][0], result.counts)
+        of = _compared(result, one, other)
+        if saved is not None:
+            of["labels_saved"] = saved.summary()
+        found.setdefault(one, {})[other] = of
+    return found
 
 
 def _dimension(found: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -260,6 +308,8 @@ def _cell(found: Mapping[str, Any], form: str, *, several: bool) -> str:
     if found["interval"] != "none":
         # Two lines, so that the names of the rows have room in a terminal of 80 columns.
         text += f"\n{found['low']:{form}} to\n{found['high']:{form}}"
+    if found.get("p_holm", float("nan")) == found.get("p_holm"):
+        text += f"\np {found['p_holm']:.3f}"
     if found["interval"] in ("seeds", "runs") and several:
         text += f"\nover {found['interval']}"
     return text + (f"\n{found['n_missing']} not fitted" if found["n_missing"] else "")

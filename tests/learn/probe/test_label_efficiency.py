@@ -12,11 +12,11 @@ from sklearn.metrics import roc_auc_score
 from rtbrain.encoder import BrainBERTSizes, PopTSizes, lip_positions, random_encoder
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.popt import ChannelEmbeddings, population_of, tune_popt
+from rtbrain.learn.probe.comparisons import estimate
 from rtbrain.learn.probe.label_efficiency import (
     FrozenRow,
     TunedRow,
     draw_windows,
-    estimate,
     max_labels,
     probe_subject,
 )
@@ -222,16 +222,15 @@ def test_a_bad_channel_gets_its_mean_over_the_windows_where_it_is_good() -> None
     np.testing.assert_array_equal(row[[0, 2]], channels[[0, 2]].reshape(2, 4))
 
 
-@pytest.mark.parametrize("n_subjects", [1, 2, 3, 4])
+@pytest.mark.parametrize("n_subjects", [2, 3, 4])
 def test_an_interval_holds_the_truth_in_95_of_100_probes(n_subjects: int) -> None:
     rng = np.random.default_rng(n_subjects)
-    between = 0.05 if n_subjects > 1 else 0.0  # of one subject, it is that subject's own
-    probes = 0.7 + rng.normal(0, between, (4000, n_subjects, 1))
+    probes = 0.7 + rng.normal(0, 0.05, (4000, n_subjects, 1))
     probes = probes + rng.normal(0, 0.04, (4000, n_subjects, 5))
     found = [estimate(scores[np.newaxis]) for scores in probes]
     held = np.mean([each.low <= 0.7 <= each.high for each in found])
     assert held == pytest.approx(0.95, abs=0.012)
-    assert {each.interval for each in found} == {"seeds" if n_subjects == 1 else "subjects"}
+    assert {each.interval for each in found} == {"subjects"}
 
 
 def test_an_interval_is_that_of_scipy_over_the_means_of_subjects() -> None:
@@ -239,9 +238,14 @@ def test_an_interval_is_that_of_scipy_over_the_means_of_subjects() -> None:
     found = estimate(scores)
     expected = ttest_1samp(scores[0].mean(axis=1), 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    alone = estimate(scores[:, :1])
-    expected = ttest_1samp(scores[0, 0], 0).confidence_interval(0.95)
-    assert (alone.low, alone.high) == pytest.approx((expected.low, expected.high))
+    assert found.p == pytest.approx(ttest_1samp(scores[0].mean(axis=1), 0).pvalue)
+
+
+def test_the_seeds_of_one_subject_have_a_range() -> None:
+    scores = np.random.default_rng(0).normal(0.7, 0.05, (1, 1, 5))
+    found = estimate(scores)
+    assert (found.low, found.high, found.interval) == (scores.min(), scores.max(), "seeds")
+    assert np.isnan(found.p)
 
 
 def test_subjects_weigh_the_same_whatever_is_missing_of_them() -> None:

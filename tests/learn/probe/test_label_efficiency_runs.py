@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind, ttest_rel
 
-from rtbrain.learn.probe.label_efficiency import estimate
+from rtbrain.learn.probe.comparisons import estimate
 
 
 def scores_of(n_runs: int, n_subjects: int = 6, seed: int = 0) -> np.ndarray:
