@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh, solve
 from scipy.linalg.lapack import dposv, dpstrf
 from scipy.optimize import minimize
+from scipy.special import expit, softmax
 from scipy.special import expit
 
 from rtbrain.types import Doubles, Floats, Ints, Mask
@@ -228,24 +229,25 @@ def fit_softmaxes(
     x = np.concatenate((coordinates, np.ones((len(z), 1), np.float32)), axis=1)  # [N, R + 1]
     N, P, K = len(z), len(targets), n_classes
     share = np.array([balanced_weights(one, K) / N for one in targets]).reshape(P, N)
-    penalty = np.repeat((2.0 if K == 2 else 1.0) / (c[:, np.newaxis] * N), x.shape[1], axis=1)
+    two = K == 2  # their weights are opposite: one vector, the logit between them
+    penalty = np.repeat(1 / (c[:, np.newaxis] * N), x.shape[1], axis=1)
     penalty[:, -1] = 0.0
-    # x' diag(share) x / 2 bounds the curvature, and max(share) times its sums of squares nearly
-    # bounds that: the bias alone is not orthogonal to the rest.
+    # x' diag(share) x / 2 bounds the curvature, of two classes / 4, and max(share) times its sums
+    # of squares nearly bounds that: the bias alone is not orthogonal to the rest.
     largest = share.max(axis=1, keepdims=True)
     squares = largest * np.square(x, dtype=np.float64).sum(axis=0)  # [P, R + 1]
     squares[:, -1] = 1.0
     oblique = share @ x[:, :-1] / np.sqrt(squares[:, :-1])
-    bound = (1 + np.sqrt(np.square(oblique).sum(axis=1, keepdims=True))) / 2 * squares + penalty
-    truth = (targets == np.arange(K)[:, np.newaxis, np.newaxis]).astype(np.float32)  # [K, P, N]
+    bound = 1 + np.sqrt(np.square(oblique).sum(axis=1, keepdims=True))
+    bound = bound / (4 if two else 2) * squares + penalty
+    numbers = np.arange(two, K)[:, np.newaxis, np.newaxis]
+    truth = (targets == numbers).astype(np.float32)  # [fitted, P, N]
     weight = share.astype(np.float32)
-    done = np.zeros((K, P, x.shape[1]))
+    done = np.zeros((len(truth), P, x.shape[1]))
     at, found, ahead, momentum = np.arange(P), done, done, np.ones((P, 1))
     for _ in range(_MOST_ITERATIONS):
-        scores = (ahead.astype(np.float32).reshape(-1, x.shape[1]) @ x.T).reshape(K, at.size, N)
-        scores -= scores.max(axis=0)
-        wrong = np.exp(scores, out=scores)
-        wrong /= wrong.sum(axis=0)
+        scores = (ahead.astype(np.float32).reshape(-1, x.shape[1]) @ x.T).reshape(truth.shape)
+        wrong = expit(scores) if two else softmax(scores, axis=0)
         wrong -= truth
         wrong *= weight
         gradient = (wrong.reshape(-1, N) @ x).reshape(ahead.shape) + penalty * ahead
@@ -263,7 +265,7 @@ def fit_softmaxes(
             at, momentum, bound, penalty = at[open_], momentum[open_], bound[open_], penalty[open_]
             found, ahead, truth = found[:, open_], ahead[:, open_], truth[:, open_]
             weight = weight[open_]
-    weights = np.empty((P, K, z.shape[1] + 1))
+    weights = np.empty((P, len(done), z.shape[1] + 1))
     weights[..., :-1] = np.moveaxis(done[..., :-1], 0, 1) @ axes.T
     weights[..., -1] = done[..., -1].T
-    return weights
+    return np.concatenate((-weights / 2, weights / 2), axis=1) if two else weights
