@@ -10,7 +10,8 @@ from rich.console import Console
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
-from rtbrain.learn.fit.score_table import describe_lags
+from rtbrain.learn.fit.score_table import describe_lags, verdict_lines
+from rtbrain.learn.verdict import describe_null
 from rtbrain.tables import table
 
 
@@ -49,10 +50,11 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
     for name, scores in report.get("scores", {}).items():
         pooled = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
         lines[f"held out: {name}"] = ", ".join(pooled).replace("_", " ")
-    for key, chance in report.get("null_distribution", {}).items():
-        low, high = chance["interval_95"]
-        title = f"labels shifted: {key.replace('_', ' ')}"
-        lines[title] = f"{low:.3f} to {high:.3f}, p {chance['p']:.3f}"
+    if "verdict" in report:
+        lines["verdict"] = " ".join(verdict_lines(report))
+    if null := report.get("null_distribution"):
+        key = "auc" if report["task"] == "classification" else "pearson_r"
+        lines[null["how"]] = describe_null(null, key, report.get("clock"))
     if latency := describe_lags(report):
         lines["latency"] = latency
     return lines

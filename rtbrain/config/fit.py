@@ -104,7 +104,7 @@ class FitSettings(Settings):
     """Most optimiser steps to tune PopT."""
     seeds: PositiveInt = 3
     """Number of random seeds, which give the spread of the scores."""
-    n_permutations: NonNegativeInt = 100
+    n_permutations: NonNegativeInt = 199
     """Number of fits with labels shifted in time, which give the null distribution."""
     max_windows: PositiveInt = 20_000
     """Most sliding windows to fit on; more are subsampled evenly."""

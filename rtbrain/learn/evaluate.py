@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from rtbrain.build import SETTLING_S
 from rtbrain.bundling import build_decoder
 from rtbrain.config import LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.fit.cross_validation import shifted_scores
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     ignore_note,
@@ -22,6 +22,8 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
 from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number
 from rtbrain.learn.metrics import alarms, score_events, scores_of, spans_of_states
+from rtbrain.learn.nulls import null_of_outputs, null_targets
+from rtbrain.learn.verdict import describe_null
 from rtbrain.live.play import CollectingSink, bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
@@ -32,6 +34,7 @@ from rtbrain.stage import Stage
 from rtbrain.stream_names import DECODE_CHANNELS
 from rtbrain.types import Decode, Embedding, Floats, Quality
 
+_N_PERMUTATIONS = 199
 _GRACE_S = 0.5  # an alarm may come this much after the end of its event
 
 
@@ -133,7 +136,8 @@ def evaluate(
                 on_note=on_note if name == "decoder" else ignore_note,
                 what=f"decoding: {name}",
             )
-            scores = score_decodes(kept.decodes, valid, labelled, alarm)
+            gap_s = _embargo_s(fitted.bundle)
+            scores = score_decodes(kept.decodes, valid, labelled, alarm, gap_s)
             figures[name] = scores | {"lost_samples": kept.n_lost}
     if decodes is not None:
         live = score_recorded_decodes(recording, decodes, fitted.bundle, labels, threshold)
@@ -213,7 +217,14 @@ def score_recorded_decodes(
     valid = [decode for decode in decodes if decode.quality.valid]
     t_stop = np.array([decode.t_stop for decode in valid])
     labelled = states_from_markers(t_stop, events, labels.classes, lag_s=delay_s)
-    return score_decodes(decodes, valid, labelled, threshold) | {"lost_samples": 0}
+    scores = score_decodes(decodes, valid, labelled, threshold, _embargo_s(bundle))
+    return scores | {"lost_samples": 0}
+
+
+def _embargo_s(bundle: Bundle) -> float:
+    """How far labels are shifted at least, s."""
+    split = bundle.report.get("split", {})
+    return float(split.get("embargo_s", bundle.recipe.window.length_s + SETTLING_S))
 
 
 def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
@@ -232,7 +243,11 @@ def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
 
 
 def score_decodes(
-    decodes: Sequence[Decode], valid: Sequence[Decode], labelled: Labelled, threshold: float | None
+    decodes: Sequence[Decode],
+    valid: Sequence[Decode],
+    labelled: Labelled,
+    threshold: float | None,
+    embargo_s: float,
 ) -> dict[str, Any]:
     """Scores of every decode against its label, and of classes as events above a threshold."""
     values = np.stack([decode.values for decode in valid])[labelled.rows]
@@ -242,8 +257,12 @@ def score_decodes(
         "valid": len(valid),
         "labelled": int(labelled.rows.size),
         **scores,
-        "null_distribution": shifted_scores(values, labelled.targets).summary(scores),
     }
+    try:
+        draws = null_targets(labelled, embargo_s=embargo_s, n_permutations=_N_PERMUTATIONS)
+        figures["null_distribution"] = null_of_outputs(values, labelled, draws).summary()
+    except SettingsError:  # too short to shift its labels: no p value
+        pass
     if threshold is not None and labelled.task == "classification":
         figures["events"] = _events(valid, values, labelled, threshold)
     return figures
@@ -283,16 +302,18 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
         counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
         cells[name] = (*scored, *of_events, *counts)
         values[name] = dict(one)
-    texts, shifted = null_row(first["null_distribution"], keys)
-    cells["labels shifted"] = (*texts, *[""] * (len(headings) - len(keys) + 2))
-    values["labels shifted"] = shifted
+    caption = "labels cannot be shifted in a recording this short: no p value"
+    if null := first.get("null_distribution"):
+        texts, values[null["how"]] = null_row(null, keys)
+        cells[null["how"]] = (*texts, *[""] * (len(headings) - len(keys) + 2))
+        caption = describe_null(null, keys[0], None)
     return ScoreTable(
         "held out, decoded as if live",
         (*headings, "valid decodes", "samples\nlost"),
         cells,
         values,
         {"bundle": bundle_id, **figures},
-        "labels shifted: middle 95 % over shifts in time, and p of the decoder",
+        caption,
     )
 
 

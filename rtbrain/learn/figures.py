@@ -70,9 +70,7 @@ def draw_confusion(outputs: Floats, targets: Ints, names: Sequence[str]) -> Figu
     return figure
 
 
-def draw_roc(
-    outputs: Floats, targets: Ints, names: Sequence[str], *, null: tuple[float, float] | None
-) -> Figure:
+def draw_roc(outputs: Floats, targets: Ints, names: Sequence[str]) -> Figure:
     """ROC curve of each class against the rest; of two classes, of the second."""
     kept = np.isfinite(outputs).all(axis=1)
     figure, axes = new_axes(4.6, 4.6)
@@ -83,8 +81,7 @@ def draw_roc(
         label = f"{names[number]}: AUC {area:.2f}"
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(alarms, hits, color=colour, label=label, drawstyle="steps-post")
-    text = "chance" if null is None else f"labels shifted: AUC {null[0]:.2f} to {null[1]:.2f}"
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label=text)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="no information: AUC 0.5")
     axes.set(
         xlabel="false alarms, share",
         ylabel="hits, share",
@@ -173,7 +170,6 @@ def draw_fit(
     outputs: Floats,
     classes: Ints | None,
     names: Sequence[str],
-    null: tuple[float, float] | None,
     montage: Montage,
     weights: Doubles | None,
     lags: Mapping[str, Any],
@@ -186,7 +182,7 @@ def draw_fit(
     figures = {}
     if classes is not None:
         figures["confusion.png"] = draw_confusion(outputs, classes, names)
-        figures["roc.png"] = draw_roc(outputs, classes, names, null=null)
+        figures["roc.png"] = draw_roc(outputs, classes, names)
         figures["reliability.png"] = draw_reliability(outputs, classes)
     if lags:
         figures["lag.png"] = draw_lags(lags, interval)

@@ -118,7 +118,14 @@ class Interval:
 
     def summary(self) -> dict[str, Any]:
         """As plain values for a report."""
-        return {"low": self.low, "high": self.high, "blocks": self.n_blocks, "unit": self.unit}
+        return {
+            "low": self.low,
+            "high": self.high,
+            "blocks": self.n_blocks,
+            "unit": self.unit,
+            "brief": self.brief(),
+            "text": self.text(),
+        }
 
 
 def jackknife(

@@ -37,7 +37,7 @@ def test_a_stretch_is_scored_by_windows_and_by_events(bundle: Path, tmp_path: Pa
     figures = json.loads((tmp_path / "report.json").read_text())["decoder"]
     assert figures["valid"] > 200
     assert figures["balanced_accuracy"] > 0.75
-    low, high = figures["null_distribution"]["balanced_accuracy"]["interval_95"]
+    low, high = figures["null_distribution"]["balanced_accuracy"]["band_95"]
     assert low < 0.5 < high < figures["balanced_accuracy"]
     events = figures["events"]["speech"]
     assert events["n_events"] > 10

@@ -37,7 +37,7 @@ def test_every_picture_is_drawn_twice_the_same(n_classes: int) -> None:
     def drawn() -> list[bytes]:
         return [
             png(draw_confusion(outputs, targets, names)),
-            png(draw_roc(outputs, targets, names, null=(0.41, 0.58))),
+            png(draw_roc(outputs, targets, names)),
             png(draw_reliability(outputs, targets)),
             png(draw_electrodes(montage_of(24, 1000.0), weights)),
         ]
@@ -50,8 +50,8 @@ def test_every_picture_is_drawn_twice_the_same(n_classes: int) -> None:
 
 def test_other_outputs_give_another_picture() -> None:
     outputs, targets, names = held_out(2)
-    other = draw_roc(outputs[:, ::-1].copy(), targets, names, null=None)
-    assert png(draw_roc(outputs, targets, names, null=None)) != png(other)
+    other = draw_roc(outputs[:, ::-1].copy(), targets, names)
+    assert png(draw_roc(outputs, targets, names)) != png(other)
 
 
 def test_the_weight_of_a_contact_is_of_its_own_features_and_in_their_deviations() -> None:

@@ -12,18 +12,15 @@ import numpy.typing as npt
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import Standardiser, contributions_of, fit_readout
 from rtbrain.learn.fit.solvers import RidgePath, fit_softmaxes
-from rtbrain.learn.fit.splits import Fold, subsample
+from rtbrain.learn.fit.splits import Fold
 from rtbrain.learn.metrics import Score, scores_of
+from rtbrain.learn.nulls import NullDistribution, NullTargets, remove_drift, score_draws
 from rtbrain.types import Doubles, Floats, Ints
 
-Interval = tuple[float, float]
 _ROWS_AT_A_TIME = 1024
-_MOST = 1000  # windows that each run is fitted and scored on
-_N_SHIFTS = 200
 _N_THREADS = min(2, os.cpu_count() or 1)  # each holds a copy of the windows of a fold
 
 
@@ -122,115 +119,65 @@ def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Score]:
     return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NullDistribution:
-    """Scores with labels shifted in time: what is reached without any information."""
-
-    pooled: dict[str, Doubles]  # dict of ndarray, float64 [n_permutations]
-
-    @classmethod
-    def of(cls, scores: Sequence[Score]) -> "NullDistribution":
-        """The scores of all shifts."""
-        return cls({name: np.array([score[name] for score in scores]) for name in scores[0]})
-
-    def interval(self, name: str) -> Interval:
-        """Middle 95 % of a score."""
-        values = self.pooled[name]
-        low, high = np.percentile(values[np.isfinite(values)], (2.5, 97.5))
-        return float(low), float(high)
-
-    def p_value(self, name: str, score: float) -> float:
-        """Share of the shifts, the true labels among them, that score as high or higher.
-
-        References
-        ----------
-        Phipson & Smyth 2010, doi:10.2202/1544-6115.1585.
-        """
-        values = self.pooled[name]
-        values = values[np.isfinite(values)]
-        return float((1 + np.count_nonzero(values >= score)) / (1 + values.size))
-
-    def summary(self, pooled: Score) -> dict[str, dict[str, Any]]:
-        """Interval and p value of each pooled score, as plain values."""
-        return {
-            name: {
-                "interval_95": self.interval(name),
-                "p": self.p_value(name, pooled[name]),
-                "n_permutations": int(values.size),
-            }
-            for name, values in self.pooled.items()
-        }
-
-
-def shifted_scores(outputs: Floats, targets: npt.NDArray[Any]) -> NullDistribution:
-    """Scores of outputs against labels that are shifted round in time; nothing is fitted again.
-
-    The first and last twentieth of the shifts are left out: they leave labels near their windows.
-    """
-    nearest = targets.shape[0] // 20 + 1
-    shifts = np.linspace(nearest, targets.shape[0] - nearest, _N_SHIFTS)
-    return NullDistribution.of(
-        [
-            scores_of(outputs, np.roll(targets, shift, axis=0))
-            for shift in np.unique(np.rint(shifts).astype(np.int64))
-        ]
-    )
-
-
 def null_distribution(
     features: Floats,
     labelled: Labelled,
     folds: Sequence[Fold],
-    validated: CrossValidated,
+    penalties: Sequence[float],
+    draws: NullTargets,
     *,
-    embargo_s: float,
-    n_permutations: int = 100,
-    on_permutation: Callable[[], None] = lambda: None,
+    with_drift_alone: bool = False,
+    on_draw: Callable[[], None] = lambda: None,
 ) -> NullDistribution:
-    """Fit and score again with the labels of each recording shifted round in time.
+    """Fit and score again on every draw of the targets, the true ones among them.
 
-    A shift keeps how long states last and how slowly the signal drifts, which shuffling destroys;
-    it is longer than the embargo either way round. States that alternate with one period come to
-    lie on themselves again, and widen the interval. Only the last layer is fitted again, with the
-    penalty that was chosen on the true labels, on 1000 windows at most, without temperature.
-
-    References
-    ----------
-    Harris 2021, Nonsense correlations in neuroscience, doi:10.1101/2020.11.29.402719.
+    Only the last layer is fitted again, with the penalty of each fold, on the windows of the draws,
+    without temperature. Where labels were shifted the same is done without slow drift, unless
+    `with_drift_alone`.
     """
-    kept = subsample(np.arange(labelled.rows.size), _MOST)
-    shifted = []
-    for share in _shares(labelled, embargo_s, n_permutations):
-        targets = labelled.targets.copy()
-        for part in labelled.parts:
-            targets[part] = np.roll(targets[part], round(share * part.size), axis=0)
-        shifted.append(targets)
-    outputs = np.full((len(shifted), labelled.rows.size, len(labelled.names)), np.nan)
+    of_windows = features[labelled.rows[draws.kept]]
+    scored = _refitted(of_windows, draws.targets, labelled, folds, penalties, draws.kept)
+    on_draw()
+    without = None
+    if draws.without_drift is not None and not with_drift_alone:
+        level = remove_drift(of_windows, labelled.pick(draws.kept).parts)
+        without = _refitted(level, draws.without_drift, labelled, folds, penalties, draws.kept)
+    on_draw()
+    return NullDistribution(draws, scored, without)
+
+
+def _refitted(
+    features: Floats,
+    targets: npt.NDArray[Any],
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    penalties: Sequence[float],
+    kept: Ints,
+) -> dict[str, Doubles]:
+    """Held-out scores of each draw's targets [n_draws, n_kept] by features [n_kept, n_features]."""
+    outputs = np.full((len(targets), kept.size, len(labelled.names)), np.nan)
 
     def refit(fold: Fold, c: float) -> tuple[Ints, Doubles]:
-        train, test = np.intersect1d(kept, fold.train), np.intersect1d(kept, fold.test)
-        scaler = Standardiser.of(features, labelled.rows[train])
-        z, z_test = (scaler(features, labelled.rows[part]) for part in (train, test))
-        truth = np.stack([targets[train] for targets in shifted])
+        train, test = (np.flatnonzero(np.isin(kept, rows)) for rows in (fold.train, fold.test))
+        if not train.size or not test.size:  # of a recording that takes no part
+            return test[:0], outputs[:, :0]
+        scaler = Standardiser.of(features, train)
+        z, z_test = (scaler(features, part) for part in (train, test))
         c *= fold.train.size / train.size
-        return test, _outputs_of_shifts(z, z_test, truth, outputs.shape[2], c)
+        return test, _outputs_of_draws(z, z_test, targets[:, train], outputs.shape[2], c)
 
     with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
-        for test, found in pool.map(refit, folds, validated.penalties):
+        for test, found in pool.map(refit, folds, penalties):
             outputs[:, test] = found
-    scores = []
-    for values, targets in zip(outputs, shifted, strict=True):
-        scores.append(scores_of(values, targets))
-        on_permutation()
-    return NullDistribution.of(scores)
+    return score_draws(outputs, targets)
 
 
-def _outputs_of_shifts(
+def _outputs_of_draws(
     z_train: Floats, z_test: Floats, truth: npt.NDArray[Any], n_outputs: int, c: float
 ) -> Doubles:
-    """Held-out outputs of a readout of each shift's targets [n_shifts, n_train]; NaN of one class.
+    """Held-out outputs of a readout of each draw's targets [n_draws, n_train]; NaN of one class.
 
-    float64 [n_shifts, n_test, n_outputs].
+    float64 [n_draws, n_test, n_outputs].
     """
     if truth.dtype != np.int64:
         columns = np.moveaxis(truth.reshape(*truth.shape[:2], n_outputs), 0, 1)
@@ -245,21 +192,3 @@ def _outputs_of_shifts(
     logits = np.moveaxis(logits.reshape(len(z_test), -1, n_outputs), 1, 0)
     outputs[whole] = softmax(logits + weights[:, None, :, -1], axis=2)
     return outputs
-
-
-def _shares(labelled: Labelled, embargo_s: float, n_permutations: int) -> Doubles:
-    """Shifts as shares of each recording; the longest one decides how many there are."""
-    longest = max(labelled.parts, key=len)
-    t_s = labelled.t_s[longest]
-    fewest = 1 + int(
-        np.max(np.searchsorted(t_s, t_s + embargo_s, side="right") - np.arange(t_s.size))
-    )
-    possible = np.arange(fewest, longest.size - fewest + 1)
-    if not possible.size:
-        raise SettingsError(
-            f"labels cannot be shifted by more than {embargo_s:g} s within {longest.size} windows: "
-            "record more, or set n_permutations to 0"
-        )
-    rng = np.random.default_rng(0)
-    drawn = rng.choice(possible, min(n_permutations, possible.size), replace=False)
-    return np.sort(drawn) / longest.size

@@ -15,7 +15,7 @@ from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
-from rtbrain.learn.fit.score_table import ScoreTable, fit_scores
+from rtbrain.learn.fit.score_table import ScoreTable, fit_scores, verdict_lines
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.processes import scratch_folder
 from rtbrain.progress import OnProgress, no_progress
@@ -158,6 +158,17 @@ class FittedDecoder:
         if "split" not in self.report:
             raise SettingsError("this decoder holds no scores: use rtbrain.evaluate")
         return fit_scores(self.report)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is better than chance, and what stands against that, in words.
+
+        Raises
+        ------
+        SettingsError
+            The decoder was not made by `rtbrain.fit`.
+        """
+        return "\n".join(verdict_lines(self.scores.report))
 
     def __repr__(self) -> str:
         """What it decodes, in one line."""

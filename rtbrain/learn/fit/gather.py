@@ -50,7 +50,7 @@ _STFT_S = 1.0
 # How long before a window's end the label is taken, for the curve of scores over it.
 _LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
-FROZEN = "frozen PopT"
+FROZEN, CLOCK = "frozen PopT", "clock only"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,13 +10,12 @@ import numpy as np
 from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts, decode_delay_s
-from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
+from rtbrain.config import FitSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.gather import (
-    FROZEN,
     LINEAR,
     MAIN,
     LabelledFeatures,
@@ -36,9 +35,8 @@ from rtbrain.learn.fit.inputs import (
 )
 from rtbrain.learn.fit.labels import require_events
 from rtbrain.learn.fit.scores import (
-    DecoderScores,
     channel_weights,
-    named_scores,
+    fit_report,
     score_all,
     score_lags,
     select_rows,
@@ -75,7 +73,8 @@ def fit(
 
     Exactly one of `classes`, `events`, `channel` and `task` says what to decode. The scores come
     from contiguous blocks of time, an embargo away from the training windows, beside a linear
-    control, an encoder with random weights, and labels that are shifted in time.
+    control, an encoder with random weights, time alone, and labels that are shifted in time; a
+    verdict says whether they are better than chance.
 
     Parameters
     ----------
@@ -260,7 +259,7 @@ def fit_decoder(
     linear = None if model is None else select_rows(gathered, LINEAR).fit()
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
-    report = _report(gathered, labels, scored, encoder) | population | chosen | mains
+    report = fit_report(gathered, labels, scored, encoder) | population | chosen | mains
     filtered = gathered.pipeline.signal.montage
     main = scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
@@ -274,12 +273,11 @@ def fit_decoder(
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
     labelled, outputs = gathered.labelled, main.outputs
     classes = labelled.targets if labelled.task == "classification" else None
-    null = None if scored.null is None or classes is None else scored.null.interval("auc")
     of_contacts = None if linear else weights
     of_score = scored.intervals[MAIN][lags["score"]] if lags else None
     interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
     draw = partial(
-        draw_fit, outputs, classes, labelled.names, null, filtered, of_contacts, lags, interval
+        draw_fit, outputs, classes, labelled.names, filtered, of_contacts, lags, interval
     )
     return FittedDecoder(bundle, controls, draw, tuple(notes))
 
@@ -317,35 +315,3 @@ def _describe(recordings: Sequence[Recording]) -> str:
     synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
     kind = "synthetic recording" if synthetic else "recording"
     return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"
-
-
-def _report(
-    gathered: LabelledFeatures, labels: LabelSettings, scored: DecoderScores, encoder: str
-) -> dict[str, Any]:
-    labelled = gathered.labelled
-    report: dict[str, Any] = {
-        "task": labelled.task,
-        "encoder": encoder,
-        "labels": labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
-        "windows": int(labelled.rows.size),
-        "windows_invalid": gathered.features.n_invalid,
-        "split": {
-            "kind": gathered.settings.splits.kind,
-            "folds": [fold.name for fold in scored.folds],
-            "embargo_s": gathered.embargo_s,
-        },
-        "scores": named_scores(scored),
-    }
-    if labelled.task == "classification":
-        report["windows_by_class"] = labelled.counts
-    if scored.null is not None:
-        # PopT is not tuned again for each shift: the null distribution is the readout's.
-        readout = scored.validated[FROZEN if FROZEN in scored.validated else MAIN]
-        report["null_distribution"] = scored.null.summary(readout.pooled)
-    if scored.unsafe is not None:
-        report["unsafe_random_split"] = {
-            "pooled": scored.unsafe.pooled,
-            "why_not": "windows at random share samples and slow drift with the windows that they "
-            "are tested on: what this scores above the blocks of time is leakage",
-        }
-    return report

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rtbrain.learn.verdict import describe_null
 from rtbrain.tables import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
@@ -36,7 +37,7 @@ class ScoreTable:
     >>> import rtbrain
     >>> scores = rtbrain.load("bundle").scores
     >>> list(scores)
-    ['decoder', 'STFT', 'labels shifted']
+    ['decoder', 'STFT', 'clock only', 'random init', 'labels shifted']
     >>> scores["decoder"]["auc"] > 0.5
     True
     """
@@ -99,27 +100,49 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         values[name] = {}
         for key in keys:
             values[name] |= {key: one["pooled"][key], f"{key}_by_fold": one["by_fold"][key]}
-            if "pooled_interval_95" in one:
-                values[name][f"{key}_interval_95"] = tuple(one["pooled_interval_95"][key])
+            if "interval_95" in one:
+                found = one["interval_95"][key]
+                values[name][f"{key}_interval_95"] = (found["low"], found["high"])
+    if "random init" not in scores:
+        cells["random init"], values["random init"] = tuple("no encoder" for _ in keys), {}
     if "null_distribution" in report:
-        name = "labels shifted (readout)" if "frozen PopT" in scores else "labels shifted"
-        cells[name], values[name] = null_row(report["null_distribution"], keys)
+        null = report["null_distribution"]
+        name = f"{null['how']} (readout)" if "frozen PopT" in scores else null["how"]
+        cells[name], values[name] = null_row(null, keys)
     if "unsafe_random_split" in report:
         name, leaky = "UNSAFE random split", report["unsafe_random_split"]["pooled"]
         cells[name] = tuple(f"{leaky[key]:.3f}\nleaks" for key in keys)
         values[name] = dict(leaky)
-    return ScoreTable(
+    held_out = (
         f"held out by {split['kind']}: {len(split['folds'])} folds, embargo "
-        f"{split['embargo_s']:g} s, {report['windows']} windows",
+        f"{split['embargo_s']:g} s, {report['windows']} windows"
+    )
+    return ScoreTable(
+        "\n".join((*verdict_lines(report), held_out)),
         tuple(TITLES[key] for key in keys),
         cells,
         values,
         dict(report),
-        "first line: pooled over folds [95 % over blocks of time]; second: mean ± SD by fold. "
-        f"Encoder: {report['encoder']}"
+        f"{how_to_read(report)} Encoder: {report['encoder']}"
         + f"\n{describe_lags(report)}".rstrip()
         + "".join(f"\nWARNING: {text}" for text in report.get("warnings", ())),
     )
+
+
+def verdict_lines(report: Mapping[str, Any]) -> list[str]:
+    """What a report claims, and what stands against it, a sentence a line."""
+    verdict = report.get("verdict")
+    return [] if verdict is None else [verdict["text"], *verdict["warnings"]]
+
+
+def how_to_read(report: Mapping[str, Any]) -> str:
+    """What the figures of a report mean and what they rest on."""
+    key = "auc" if report["task"] == "classification" else "pearson_r"
+    interval = report["scores"]["decoder"]["interval_95"][key]
+    text = f"First lines: pooled over folds; {TITLES[key]} {interval['text']}. Second: by fold."
+    if null := report.get("null_distribution"):
+        text += f" {describe_null(null, key, report.get('clock'))}"
+    return text
 
 
 def describe_lags(report: Mapping[str, Any]) -> str:
@@ -143,25 +166,25 @@ def null_row(
     texts: list[str] = []
     values: dict[str, Any] = {}
     for key in keys:
-        low, high = null[key]["interval_95"]
-        texts.append(f"{number(low)} to {number(high)}\np {null[key]['p']:.3f}")
-        values |= {f"{key}_interval_95": (low, high), f"{key}_p": null[key]["p"]}
+        median, p = null[key]["median"], null[key]["p"]
+        texts.append(f"median {number(median, 2)}\np {p:.3f}")
+        values |= {key: median, f"{key}_band_95": tuple(null[key]["band_95"]), f"{key}_p": p}
     return tuple(texts), values
 
 
-def number(value: float | None) -> str:
-    """Score with three decimals; a dash where it is not known."""
-    return "–" if value is None or value != value else f"{value:.3f}"
+def number(value: float | None, decimals: int = 3) -> str:
+    """Score with its decimals; a dash where it is not known."""
+    return "–" if value is None or value != value else f"{value:.{decimals}f}"
 
 
 def _pooled(scores: Mapping[str, Any], key: str) -> str:
     text = number(scores["pooled"][key])
-    if "pooled_interval_95" in scores:
-        low, high = scores["pooled_interval_95"][key]
-        return f"{text} [{number(low)}, {number(high)}]"
+    if "interval_95" in scores:
+        return str(scores["interval_95"][key]["brief"])
     over = scores["pooled_over_seeds"][key]
     return f"{text} (seeds {number(over['lowest'])} to {number(over['highest'])})"
 
 
 def _by_fold(spread: Mapping[str, float | None]) -> str:
-    return f"{number(spread['mean'])} ± {number(spread['std'])}"
+    low, high = spread["lowest"], spread["highest"]
+    return f"folds {number(low, 2)} to {number(high, 2)}"

@@ -1,26 +1,58 @@
 """A decoder and its controls, scored on the same held-out windows."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from rtbrain.config import LabelSettings
 from rtbrain.decoder import LinearReadout
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
-    NullDistribution,
     cross_validate,
     null_distribution,
     summarise_folds,
 )
-from rtbrain.learn.fit.gather import FEWER, FROZEN, LINEAR, MAIN, RANDOM, STFT, LabelledFeatures
+from rtbrain.learn.fit.gather import (
+    CLOCK,
+    FEWER,
+    FROZEN,
+    LINEAR,
+    MAIN,
+    RANDOM,
+    STFT,
+    LabelledFeatures,
+)
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
-from rtbrain.learn.fit.splits import Fold, block_folds, group_folds, unsafe_random_folds
-from rtbrain.learn.intervals import Blocks, Interval, group_blocks, jackknife, stretch_blocks
+from rtbrain.learn.fit.splits import (
+    Fold,
+    block_folds,
+    clip_folds,
+    group_folds,
+    unsafe_random_folds,
+)
+from rtbrain.learn.intervals import (
+    FEW_BLOCKS,
+    Blocks,
+    Interval,
+    group_blocks,
+    jackknife,
+    stretch_blocks,
+)
 from rtbrain.learn.metrics import scores_of
+from rtbrain.learn.nulls import (
+    Design,
+    NullDistribution,
+    are_clips,
+    clock_features,
+    null_targets,
+    time_order,
+)
+from rtbrain.learn.verdict import Clock, Verdict, describe_found, judge
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats
 
@@ -34,7 +66,18 @@ class DecoderScores:
     intervals: dict[str, dict[str, Interval]]
     blocks: Blocks
     null: NullDistribution | None
+    clock: Clock
     unsafe: CrossValidated | None
+
+    def verdict(self, labelled: Labelled) -> Verdict:
+        """Whether the decoder is better than chance, by the AUC or the correlation."""
+        key = _decisive(labelled)
+        interval = self.intervals[MAIN][key]
+        found = judge(interval, self.null, self.clock)
+        if key == "auc" and interval.n_blocks < FEW_BLOCKS:
+            stretches = found_stretches(self.validated[MAIN].outputs, labelled)
+            found = replace(found, text=f"{found.text} {stretches}")
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,36 +148,55 @@ def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
 
 def _folds(gathered: LabelledFeatures) -> list[Fold]:
     """Folds that hold: of time, of sessions or of subjects."""
-    splits = gathered.settings.splits
+    splits, labelled = gathered.settings.splits, gathered.labelled
+    if splits.kind != "subjects" and are_clips(labelled):
+        return clip_folds(labelled, n_folds=splits.n_folds)
     if splits.kind != "blocks":
-        return group_folds(gathered.groups[splits.kind], gathered.labelled)
-    return block_folds(gathered.labelled, n_folds=splits.n_folds, embargo_s=gathered.embargo_s)
+        return group_folds(gathered.groups[splits.kind], labelled)
+    return block_folds(labelled, n_folds=splits.n_folds, embargo_s=gathered.embargo_s)
 
 
-def score_all(gathered: LabelledFeatures, on_progress: OnProgress) -> DecoderScores:
-    """Score the decoder and every control on the same folds."""
+def score_all(
+    gathered: LabelledFeatures, on_progress: OnProgress, design: Design | None = None
+) -> DecoderScores:
+    """Score the decoder and every control on the same folds; a `design` of cues is drawn again."""
     settings, labelled, embargo_s = gathered.settings, gathered.labelled, gathered.embargo_s
-    splits, n_permutations = settings.splits, settings.n_permutations
+    splits = settings.splits
     folds = _folds(gathered)
     names = [name for name in gathered.features.rows if name != FEWER]
-    total = (len(names) + splits.unsafe_random) * len(folds) + n_permutations
+    total = (len(names) + 1 + splits.unsafe_random) * len(folds) + 4 * bool(settings.n_permutations)
     steps = itertools.count(1)
 
     def step() -> None:
         on_progress(next(steps), total, "scoring")
 
     validated = {name: select_rows(gathered, name).validate(folds, step) for name in names}
-    null = None
-    if n_permutations:
-        null = null_distribution(
-            _filled_rows(gathered, MAIN),
+    time, key = clock_features(labelled), _decisive(labelled)
+    alone = cross_validate(time, labelled, folds, embargo_s=embargo_s, on_fold=step)
+    validated[CLOCK] = alone
+    null, p_of_clock = None, math.nan
+    if settings.n_permutations:
+        draws = null_targets(
             labelled,
-            folds,
-            validated[MAIN],
             embargo_s=embargo_s,
-            n_permutations=n_permutations,
-            on_permutation=step,
+            n_permutations=settings.n_permutations,
+            design=design,
         )
+        rows = _filled_rows(gathered, MAIN), time
+        null, of_clock = (
+            null_distribution(
+                features,
+                labelled,
+                folds,
+                validated[name].penalties,
+                draws,
+                with_drift_alone=name == CLOCK,
+                on_draw=step,
+            )
+            for features, name in zip(rows, (MAIN, CLOCK), strict=True)
+        )
+        p_of_clock = of_clock.p_value(key)
+    clock = Clock(alone.pooled[key], p_of_clock, time_order(labelled))
     unsafe = None
     if splits.unsafe_random:
         random = unsafe_random_folds(labelled.rows.size, n_folds=splits.n_folds)
@@ -148,19 +210,43 @@ def score_all(gathered: LabelledFeatures, on_progress: OnProgress) -> DecoderSco
     intervals = {
         name: jackknife(one.outputs, labelled.targets, blocks) for name, one in validated.items()
     }
-    return DecoderScores(folds, validated, intervals, blocks, null, unsafe)
+    return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe)
+
+
+def found_stretches(outputs: Floats, labelled: Labelled) -> str:
+    """How many stretches of each class but the commonest most held-out windows decode as it."""
+    common = int(np.bincount(labelled.targets).argmax())
+    right = outputs.argmax(axis=1) == labelled.targets
+    counts: dict[int, tuple[int, int]] = {}
+    for part in labelled.parts:
+        edges = np.flatnonzero(np.diff(labelled.targets[part])) + 1
+        for rows in np.split(part, edges):
+            number = int(labelled.targets[rows[0]])
+            if number != common:
+                n_found, n = counts.get(number, (0, 0))
+                counts[number] = (n_found + int(right[rows].mean() > 0.5), n + 1)
+    described = [
+        describe_found(n_found, n, f"stretches of {labelled.names[number]}")
+        for number, (n_found, n) in sorted(counts.items())
+    ]
+    return f"By most of their held-out windows, {'; '.join(described)}."
+
+
+def _decisive(labelled: Labelled) -> str:
+    """The score that a verdict goes by."""
+    return "auc" if labelled.task == "classification" else "pearson_r"
 
 
 def named_scores(scored: DecoderScores) -> dict[str, Any]:
     """Scores of the decoder and its controls as plain values; random inits over their seeds."""
     named: dict[str, Any] = {}
-    for name in (MAIN, FROZEN, LINEAR, STFT):
+    for name in (MAIN, FROZEN, LINEAR, STFT, CLOCK):
         if name in scored.validated:
             one = scored.validated[name]
             named[name] = {
                 "pooled": one.pooled,
-                "pooled_interval_95": {
-                    key: (one.low, one.high) for key, one in scored.intervals[name].items()
+                "interval_95": {
+                    key: found.summary() for key, found in scored.intervals[name].items()
                 },
                 "by_fold": one.by_fold,
             }
@@ -174,6 +260,41 @@ def named_scores(scored: DecoderScores) -> dict[str, Any]:
             "by_fold": summarise_folds(means),
         }
     return named
+
+
+def fit_report(
+    gathered: LabelledFeatures, labels: LabelSettings, scored: DecoderScores, encoder: str
+) -> dict[str, Any]:
+    """Everything about the scores of a fit, as plain values."""
+    labelled = gathered.labelled
+    report: dict[str, Any] = {
+        "task": labelled.task,
+        "encoder": encoder,
+        "labels": labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        "windows": int(labelled.rows.size),
+        "windows_invalid": gathered.features.n_invalid,
+        "split": {
+            "kind": gathered.settings.splits.kind,
+            "folds": [fold.name for fold in scored.folds],
+            "embargo_s": gathered.embargo_s,
+        },
+        "blocks": {"n": scored.blocks.n, "unit": scored.blocks.unit},
+        "scores": named_scores(scored),
+        "verdict": scored.verdict(labelled).summary(),
+    }
+    if labelled.task == "classification":
+        report["windows_by_class"] = labelled.counts
+    if scored.null is not None:
+        # PopT is not tuned again for each draw: the null distribution is the readout's.
+        report["null_distribution"] = scored.null.summary()
+    report["clock"] = asdict(scored.clock)
+    if scored.unsafe is not None:
+        report["unsafe_random_split"] = {
+            "pooled": scored.unsafe.pooled,
+            "why_not": "windows at random share samples and slow drift with the windows that they "
+            "are tested on: what this scores above the blocks of time is leakage",
+        }
+    return report
 
 
 def channel_weights(gathered: LabelledFeatures, readout: LinearReadout, encoder: str) -> Doubles:

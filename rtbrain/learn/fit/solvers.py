@@ -14,7 +14,6 @@ from scipy.linalg import eigh, solve
 from scipy.linalg.lapack import dposv, dpstrf
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
-from scipy.special import expit
 
 from rtbrain.types import Doubles, Floats, Ints, Mask
 

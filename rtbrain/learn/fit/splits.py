@@ -92,6 +92,29 @@ def group_folds(groups: Sequence[str], labelled: Labelled) -> list[Fold]:
     return folds
 
 
+def clip_folds(labelled: Labelled, *, n_folds: int) -> list[Fold]:
+    """Folds of whole recordings of one class each: those of each class assigned in turn."""
+    parts = labelled.parts
+    of_class: dict[int, list[Ints]] = {}
+    for part in parts:
+        of_class.setdefault(int(labelled.classes[part[0]]), []).append(part)
+    fewest = min(len(clips) for clips in of_class.values())
+    if fewest < 2 or len(of_class) < 2:
+        listed = ", ".join(f"{labelled.names[k]} {len(clips)}" for k, clips in of_class.items())
+        raise SettingsError(
+            f"every recording holds one class only, and these are held out whole: expected 2 or "
+            f"more of each of two classes, got {listed}: give more, or record the classes in turn"
+        )
+    n_folds, fold_of = min(n_folds, fewest), np.empty(labelled.rows.size, np.int64)
+    for clips in of_class.values():
+        for number, part in enumerate(clips):
+            fold_of[part] = number % n_folds
+    return [
+        Fold(f"clips {k + 1}", np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k))
+        for k in range(n_folds)
+    ]
+
+
 def unsafe_random_folds(n_labelled: int, *, n_folds: int, seed: int = 0) -> list[Fold]:
     """Folds of windows drawn at random, as in much published work: their scores leak.
 

@@ -45,7 +45,8 @@ def test_grip_force_is_decoded_from_a_raw_of_mne_as_by_the_first_version(shared:
     assert scores["auc"] == pytest.approx(0.878, abs=5e-4)
     assert np.isnan(scores["auc_interval_95"]).all(), "three grips: too few to say"
     assert scores["balanced_accuracy"] == pytest.approx(0.669, abs=5e-4)
-    assert "0.878 [0.770, 1.000]" in repr(decoder.scores)
+    assert "Not judged" in decoder.verdict
+    assert "of 3 stretches of on found" in decoder.verdict
     assert decodes.labels == ("off", "on")
     assert decodes.valid.sum() == 181
     np.testing.assert_allclose(np.diff(decodes.t_stop_s), 0.1, atol=1e-6)
@@ -77,10 +78,10 @@ def test_scores_are_a_table_for_terminals_and_notebooks_and_numbers_for_python(
     decoder: FittedDecoder,
 ) -> None:
     scores = decoder.scores
-    assert list(scores) == ["decoder", "STFT"]
+    assert list(scores) == ["decoder", "STFT", "clock only", "random init"]
     low, high = scores["decoder"]["balanced_accuracy_interval_95"]
     assert low < scores["decoder"]["balanced_accuracy"] < high
-    assert f"{scores['decoder']['auc']:.3f}" in str(scores)
+    assert scores.report["scores"]["decoder"]["interval_95"]["auc"]["brief"] in str(scores)
     shown = scores._repr_mimebundle_([], [])
     assert "balanced accuracy" in shown["text/html"]
     assert repr(decoder).startswith("FittedDecoder(classification of rest, speech")
@@ -139,7 +140,7 @@ def test_an_array_is_fitted_on_with_its_events(decoder: FittedDecoder) -> None:
     assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
     scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
     assert list(scores) == ["decoder", "labels shifted"]
-    assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_interval_95"][1]
+    assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_band_95"][1]
 
 
 def test_decodes_become_a_data_frame_where_pandas_is_there(

@@ -9,6 +9,7 @@ from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.splits import (
     block_folds,
+    clip_folds,
     group_folds,
     subsample,
     unsafe_random_folds,
@@ -150,3 +151,17 @@ def test_thinning_keeps_the_ends_and_even_spacing() -> None:
     assert (few[0], few[-1]) == (0, 999)
     assert np.ptp(np.diff(few)) <= 3
     np.testing.assert_array_equal(subsample(rows, 5000), rows)
+
+
+def test_clips_of_one_class_are_held_out_whole() -> None:
+    of_clips = [0, 1, 1, 0, 1, 0, 1]
+    targets = np.repeat(of_clips, 10).astype(np.int64)
+    clips = labelled(targets, np.arange(70.0), np.repeat(list("abcdefg"), 10).tolist())
+    folds = clip_folds(clips, n_folds=5)
+    assert [fold.name for fold in folds] == ["clips 1", "clips 2", "clips 3"]
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(70))
+    for fold in folds:
+        assert not set(fold.train // 10) & set(fold.test // 10)
+        assert set(targets[fold.test]) == set(targets[fold.train]) == {0, 1}
+    with pytest.raises(SettingsError, match="2 or more of each of two classes, got rest 1, "):
+        clip_folds(clips.pick(np.arange(30)), n_folds=5)
