@@ -42,6 +42,7 @@ def command(
     ] = None,
     config: Config = "fit",
     recipe: Annotated[str | None, _flag("recipe", "--recipe")] = None,
+    front_end: Annotated[str | None, _flag("front_end", "--front-end")] = None,
     classes: Annotated[str | None, _flag("labels.classes", "--classes")] = None,
     event: Annotated[str | None, _flag("labels.events", "--event")] = None,
     trigger: Trigger = None,
@@ -90,6 +91,7 @@ def command(
     fields: dict[str, Any] = {
         "recordings": list(recordings or ()) or None,
         "recipe": recipe,
+        "front_end": front_end,
         "labels": {key: value for key, value in labels.items() if value is not None} or None,
         "labels.trigger": trigger,
         "window": _window(window),

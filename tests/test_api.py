@@ -78,7 +78,8 @@ def test_reading_a_synthetic_patient_or_an_array_does_not_load_mne() -> None:
 
 def test_fitting_a_linear_decoder_does_not_load_torch() -> None:
     fit = "rtbrain.fit('synthetic:1,duration_s=60,n_channels=6', sfreq_hz=512, n_folds=2"
-    code = f"import rtbrain, rtbrain.apps.fit\n{fit}, classes=['rest', 'speech'], n_permutations=0)"
+    code = f"import rtbrain, rtbrain.apps.fit\n{fit}, classes=['rest', 'speech'], n_permutations=0"
+    code += ", front_end='recipe')"
     assert not loaded_by(code) & {"torch", "PySide6"}
 
 
@@ -92,6 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classes=["rest", "speech"],
         n_folds=3,
         n_permutations=10,
+        front_end="recipe",
     ).save(made / "bundle")
     return made
 

@@ -82,6 +82,12 @@ class FitSettings(Settings):
     """Axes and unit of the positions, such as MNI mm, in place of what the recording says."""
     recipe: str | dict[str, Any] = "linear"
     """Ready-made recipe (linear, edge, published, streaming), a YAML file, or the recipe itself."""
+    front_end: str = Field(default="auto", min_length=1)
+    """With recipe linear: frames, scale, pooling and reference, as bands-log-0.25s-laplacian.
+
+    auto chooses them inside the training windows, recipe keeps those of the recipe; a recipe of
+    your own, or with an encoder, keeps its own.
+    """
     mains_hz: Literal[50, 60, "auto"] = "auto"
     """Mains frequency to remove, 50 or 60 Hz; auto measures it, and else keeps the recipe's."""
     hop_s: PositiveFloat | None = None

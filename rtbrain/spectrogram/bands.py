@@ -12,10 +12,10 @@ from rtbrain.spectrogram.normaliser import FrameStatistics, RobustZScore, Runnin
 from rtbrain.spectrogram.running import RunningFrames
 from rtbrain.types import Doubles, Floats, Spectrogram, Window
 
-_LEAST_MAGNITUDE = 1e-3  # µV, before a logarithm
+LEAST_MAGNITUDE = 1e-3  # µV, before a logarithm
 
 
-class _Band(NamedTuple):
+class BandBasis(NamedTuple):
     """Frames of one length: what turns them into magnitudes of the bins of one band."""
 
     frame_samples: int
@@ -59,7 +59,7 @@ class Bands:
         frozen: bool = False,
     ) -> None:
         notes: list[str] = []
-        self._bands = [_band(band, sfreq_hz, notes) for band in bands]
+        self._bands = [band_basis(band, sfreq_hz, notes) for band in bands]
         self.note = "; ".join(notes)
         self.freqs_hz: Doubles = np.concatenate([band.freqs_hz for band in self._bands])
         lengths = [band.frame_samples for band in self._bands]
@@ -116,11 +116,12 @@ class Bands:
                     np.sqrt(power, out=out[:, index, first : first + n_bins])
                     first += n_bins
             if self._log:
-                np.log(np.maximum(out, _LEAST_MAGNITUDE), out=out)
+                np.log(np.maximum(out, LEAST_MAGNITUDE), out=out)
         return out
 
 
-def _band(settings: BandSettings, sfreq_hz: float, notes: list[str]) -> _Band:
+def band_basis(settings: BandSettings, sfreq_hz: float, notes: list[str]) -> BandBasis:
+    """Basis of a band at a rate; what the rate leaves out of it is added to the notes."""
     frame_samples = round(settings.frame_s * sfreq_hz)
     bins = np.asarray([k for k in settings.bins if 2 * k < frame_samples])
     named = f"{settings.low_hz:g} to {settings.high_hz:g} Hz"
@@ -141,4 +142,4 @@ def _band(settings: BandSettings, sfreq_hz: float, notes: list[str]) -> _Band:
     basis = np.concatenate(
         [taper * np.cos(2 * np.pi * turns), taper * np.sin(2 * np.pi * turns)], 1
     )
-    return _Band(frame_samples, freqs_hz, basis.astype(np.float32))
+    return BandBasis(frame_samples, freqs_hz, basis.astype(np.float32))

@@ -23,6 +23,7 @@ from tests.apps.program import refused, rtbrain
 PATIENT = ("synthetic:3,duration_s=60,n_channels=12", "--sfreq", "2048")
 QUICK = """
 recipe: linear
+front_end: recipe
 labels: {classes: [rest, speech]}
 splits: {n_folds: 3}
 n_permutations: 20
@@ -237,7 +238,8 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
     assert done.returncode == 0, done.stderr
     bundle = read_bundle(out)
     assert set(bundle.report["scores"]) == {
-        "decoder", "frozen PopT", "linear", "STFT", "random init", "clock only",
+        "decoder", "frozen PopT", "linear", "linear of v0.1.0", "STFT", "random init",
+        "clock only",
     }  # fmt: skip
     over = bundle.report["scores"]["random init"]["pooled_over_seeds"]["auc"]
     assert over["lowest"] < over["highest"]

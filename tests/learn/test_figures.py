@@ -15,7 +15,7 @@ from rtbrain.learn.figures import (
     draw_roc,
     png,
 )
-from rtbrain.learn.fit.scores import contact_weights
+from rtbrain.learn.fit.readout import contact_weights
 from rtbrain.types import Floats, Montage
 from tests.conftest import montage_of
 

@@ -49,26 +49,31 @@ def cross_validate(
     labelled: Labelled,
     folds: Sequence[Fold],
     *,
+    by_fold: Sequence[Floats] = (),
     embargo_s: float,
     max_windows: int = 20_000,
     on_fold: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
-    """Fit a readout on the training windows of each fold and score it on those held out."""
+    """Fit a readout on the training windows of each fold and score it on those held out.
 
-    def held_out(fold: Fold) -> HeldOut:
+    `by_fold` are features of each fold's own, in place of `features`.
+    """
+
+    def held_out(fold: Fold, own: Floats) -> HeldOut:
         fitted = fit_readout(
-            features, labelled, embargo_s=embargo_s, train=fold.train, max_windows=max_windows
+            own, labelled, embargo_s=embargo_s, train=fold.train, max_windows=max_windows
         )
         readout, test = fitted.readout, labelled.pick(fold.test)
         return HeldOut(
-            outputs_of(readout, features, test.rows),
+            outputs_of(readout, own, test.rows),
             fitted.c,
-            contributions_of(readout, features, test.rows, test.targets),
+            contributions_of(readout, own, test.rows, test.targets) if own is features else None,
         )
 
     # One core per fold rather than per product: see fit_readout.
     with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
-        return score_folds(labelled, folds, pool.map(held_out, folds), on_fold)
+        found = pool.map(held_out, folds, by_fold or [features] * len(folds))
+        return score_folds(labelled, folds, found, on_fold)
 
 
 def score_folds(
@@ -126,6 +131,7 @@ def null_distribution(
     penalties: Sequence[float],
     draws: NullTargets,
     *,
+    by_fold: Sequence[Floats] = (),
     with_drift_alone: bool = False,
     on_draw: Callable[[], None] = lambda: None,
 ) -> NullDistribution:
@@ -133,41 +139,47 @@ def null_distribution(
 
     Only the last layer is fitted again, with the penalty of each fold, on the windows of the draws,
     without temperature. Where labels were shifted the same is done without slow drift, unless
-    `with_drift_alone`.
+    `with_drift_alone`. `by_fold` are features of each fold's own, in place of `features`: what a
+    fold chose on the true labels of its training windows.
     """
-    of_windows = features[labelled.rows[draws.kept]]
+    owns = by_fold or [features] * len(folds)
+    rows = labelled.rows[draws.kept]
+    unlike = {id(own): own[rows] for own in {id(own): own for own in owns}.values()}
+    of_windows = [unlike[id(own)] for own in owns]
     scored = _refitted(of_windows, draws.targets, labelled, folds, penalties, draws.kept)
     on_draw()
     without = None
     if draws.without_drift is not None and not with_drift_alone:
-        level = remove_drift(of_windows, labelled.pick(draws.kept).parts)
+        parts = labelled.pick(draws.kept).parts
+        flat = {key: remove_drift(own, parts) for key, own in unlike.items()}
+        level = [flat[id(own)] for own in owns]
         without = _refitted(level, draws.without_drift, labelled, folds, penalties, draws.kept)
     on_draw()
     return NullDistribution(draws, scored, without)
 
 
 def _refitted(
-    features: Floats,
+    by_fold: Sequence[Floats],
     targets: npt.NDArray[Any],
     labelled: Labelled,
     folds: Sequence[Fold],
     penalties: Sequence[float],
     kept: Ints,
 ) -> dict[str, Doubles]:
-    """Held-out scores of each draw's targets [n_draws, n_kept] by features [n_kept, n_features]."""
+    """Held-out scores of each draw's targets [n_draws, n_kept] by the features of each fold."""
     outputs = np.full((len(targets), kept.size, len(labelled.names)), np.nan)
 
-    def refit(fold: Fold, c: float) -> tuple[Ints, Doubles]:
+    def refit(fold: Fold, c: float, own: Floats) -> tuple[Ints, Doubles]:
         train, test = (np.flatnonzero(np.isin(kept, rows)) for rows in (fold.train, fold.test))
         if not train.size or not test.size:  # of a recording that takes no part
             return test[:0], outputs[:, :0]
-        scaler = Standardiser.of(features, train)
-        z, z_test = (scaler(features, part) for part in (train, test))
+        scaler = Standardiser.of(own, train)
+        z, z_test = (scaler(own, part) for part in (train, test))
         c *= fold.train.size / train.size
         return test, _outputs_of_draws(z, z_test, targets[:, train], outputs.shape[2], c)
 
     with threadpool_limits(1), ThreadPoolExecutor(_N_THREADS) as pool:
-        for test, found in pool.map(refit, folds, penalties):
+        for test, found in pool.map(refit, folds, penalties, by_fold):
             outputs[:, test] = found
     return score_draws(outputs, targets)
 

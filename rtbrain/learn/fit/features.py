@@ -201,6 +201,16 @@ def _stacked(rows: list[Floats]) -> Floats:
     return out
 
 
+def fill_missing(rows: Floats) -> Floats:
+    """Rows whose NaN are replaced by the mean of their feature."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return rows
+    means = np.where(missing, 0, rows).sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
+    filled: Floats = np.where(missing, means, rows).astype(np.float32)
+    return filled
+
+
 class LinearStft:
     """Window to features that a linear model reads: no encoder, no memory.
 

@@ -1,6 +1,6 @@
 """From recordings to labelled rows of features: a decoder's own, and those of its controls."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,19 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain import encoder as encoders
-from rtbrain.build import SETTLING_S, build_feature_pipeline, cut_at_markers
+from rtbrain.build import build_feature_pipeline, cut_at_markers
 from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe
-from rtbrain.config import (
-    RUNNING,
-    FitSettings,
-    LabelSettings,
-    Recipe,
-    load_settings,
-    parse_settings,
-)
+from rtbrain.config import FitSettings, LabelSettings, Recipe
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.fit.features import (
-    LEAST_EMBARGO_S,
     STFT_FRAME_S,
     FeatureRows,
     LinearStft,
@@ -29,6 +21,21 @@ from rtbrain.learn.fit.features import (
     join_features,
     windows_apart,
 )
+from rtbrain.learn.fit.front_end.choice import FrontEndChoice
+from rtbrain.learn.fit.front_end.names import FRAME_HOP_S, FrontEnd, own_front_end
+from rtbrain.learn.fit.front_end.passes import (
+    Job,
+    Markers,
+    SharedPass,
+    at_windows,
+    old_pipeline,
+    old_steps,
+    rows_job,
+    search_job,
+    wide_recipe,
+)
+from rtbrain.learn.fit.front_end.recipes import linear_recipe, searched_recipe
+from rtbrain.learn.fit.front_end.spectra import SharedSpectra
 from rtbrain.learn.fit.inputs import (
     chunks_of,
     common_rate_hz,
@@ -40,17 +47,17 @@ from rtbrain.learn.fit.selection import neighbours_note
 from rtbrain.live.play import VirtualSession
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress
-from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.recording.recording import Recording
 from rtbrain.spectrogram import Bands
-from rtbrain.types import Montage, Times, to_samples
+from rtbrain.types import Chunk, Floats, Montage, Times, to_samples
 
 # Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
 # How long before a window's end the label is taken, for the curve of scores over it.
+_MOST_SEARCHED = 600  # windows to choose a front end on
 _LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
-FROZEN, CLOCK = "frozen PopT", "clock only"
+FROZEN, CLOCK, OLD = "frozen PopT", "clock only", "linear of v0.1.0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,47 +71,28 @@ class LabelledFeatures:
     groups: dict[str, list[str]]
     montage: Montage
     pipeline: FeaturePipeline
+    recipe: Recipe
     threshold: float
     lagged: Mapping[float, npt.NDArray[Any]]  # targets of all windows, by s before their end
+    label_delay_s: float  # of the moment at which windows are labelled, before their end
+    recordings: Sequence[Recording]
+    n_windows: Sequence[int]  # of each
+    names: Sequence[str]
+    labels: LabelSettings
+    search: "FrontEndSearch | None" = None
+    front_end: FrontEndChoice | None = None
+    by_fold: tuple[Floats, ...] = ()  # the decoder's rows where folds chose others than it has
 
 
-def fit_recipe(settings: FitSettings) -> Recipe:
-    """Recipe that the settings name, with their window where they give one."""
-    if isinstance(settings.recipe, str):
-        recipe = load_settings(settings.recipe, Recipe)
-    else:
-        recipe = parse_settings(settings.recipe, Recipe, where="recipe")
-    mains_hz = None if settings.mains_hz == "auto" else settings.mains_hz
-    population = settings.population == "popt" and not (settings.encoder and not settings.popt)
-    recipe = recipe.adapt(mains_hz=mains_hz, hop_s=settings.hop_s, population=population)
-    labels = settings.labels
-    if labels is None or (labels.events is None and labels.task is None):
-        return recipe
-    if settings.window is not None:
-        start_s, stop_s = settings.window
-    elif labels.task is not None:
-        start_s, stop_s = WINDOWS_S[labels.rules]
-    else:
-        start_s, stop_s = 0.0, recipe.window.length_s
-    values = recipe.model_dump(mode="json", exclude_unset=True)
-    values["window"] = {"mode": "event", "length_s": stop_s - start_s, "offset_s": start_s}
-    values.pop("smoothing_s", None)
-    if isinstance(settings.recipe, str) and recipe.spectrogram.form in RUNNING:
-        # Ready-made recipes read the newest frames; at an event its whole window is meant.
-        n_frames = recipe.spectrogram.count_frames(stop_s - start_s)
-        values["encoder"] = values.get("encoder", {}) | {"n_pooled": max(1, n_frames)}
-    return parse_settings(values, Recipe, where="recipe")
+@dataclass(frozen=True, slots=True, eq=False)
+class FrontEndSearch:
+    """What a front end is chosen on."""
 
-
-def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
-    """Gap between training and test, s."""
-    embargo, length_s = settings.splits.embargo_s, recipe.window.length_s
-    if embargo is not None and embargo < length_s:
-        raise SettingsError(
-            f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
-            "that training and test would share samples: lengthen it, or leave it out"
-        )
-    return embargo or max(length_s, LEAST_EMBARGO_S) + SETTLING_S
+    spectra: SharedSpectra
+    front_ends: Sequence[FrontEnd]
+    default: FrontEnd
+    every: int  # sliding windows of which one is kept
+    t_stop: Sequence[Times]  # of the windows of the spectra, by recording
 
 
 def model_of(
@@ -155,37 +143,67 @@ def gather_recordings(
     `chosen` are the recordings and their channels, as `choose_channels` gives them.
     """
     recordings, montage, names = chosen
-    window = recipe.window
     montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
-    pipeline, makers = _makers(recipe, model, montage, settings.seeds)
+    recipe, front_ends = searched_recipe(settings, recipe, montage, on_note)
+    wide = wide_recipe(recipe, front_ends) if front_ends else recipe
+    pipeline, makers = _makers(wide, model, montage, settings.seeds)
     if alone := neighbours_note(recipe, montage, pipeline.signal.montage):
         on_note(alone)
     if isinstance(pipeline.spectrogram, Bands) and pipeline.spectrogram.note:
         on_note(pipeline.spectrogram.note)
-    parts, labelled, lagged = [], [], []
+    if model is not None:
+        wide = linear_recipe(wide)
+    before = wide.model_copy(update={"signal": old_steps(wide, montage)})
+    old = old_pipeline(before, montage)
+    steps, search = [recipe.signal, before.signal], None
+    if front_ends:
+        plain = wide.model_copy(update={"signal": front_ends[0].recipe(recipe).signal})
+        search = build_feature_pipeline(plain, montage, whole_windows=True)
+        spectra = _spectra(wide, search, front_ends)
+        steps.append(plain.signal)
+    shared = SharedPass(montage, steps)
+    floor, window = wide.coverage_floor, wide.window
+    every = _every(settings.max_windows, recipe, recordings)
+    rarely = _every(_MOST_SEARCHED, recipe, recordings)
+    parts, labelled, lagged, stops = [], [], [], []
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)
-        pipeline.reset()
         for name, encoder in makers.items():
             if name != FEWER:  # it goes on drawing
                 encoder.reset()
+        inside = [shared.within(one, n) for n, one in enumerate((pipeline, old, search)) if one]
+        for one in inside:
+            one.reset()
+
+        def main(
+            chunks: Iterator[Chunk], markers: Markers, own: FeaturePipeline = inside[0]
+        ) -> FeatureRows:
+            return gather(
+                chunks,
+                cut_at_markers(own, markers, floor),
+                makers,
+                raw={STFT: _stft(wide, pipeline)},
+                every=every,
+                keep_channels=MAIN if settings.tune == "popt" else None,
+            )
+
+        jobs: list[Job] = [main, rows_job(inside[1], every, floor)]
+        if search is not None:
+            spectra.reset()
+            jobs.append(search_job(inside[2], spectra, rarely, floor))
         what = f"recording {number + 1} of {len(recordings)}"
-        part = gather(
-            chunks_of(session, recording.n_samples, on_progress, what),
-            cut_at_markers(pipeline, session.markers, recipe.coverage_floor),
-            makers,
-            raw={STFT: _stft(recipe, pipeline)},
-            every=_every(settings, recipe, recordings),
-            keep_channels=MAIN if settings.tune == "popt" else None,
-        )
+        chunks = chunks_of(session, recording.n_samples, on_progress, what)
+        part, of_old, *found = shared.run(chunks, session.markers, jobs)
         if not part.t_stop.size:
             raise _no_window_error(recording, labels, window.length_s, part.n_invalid)
+        part.rows[OLD] = at_windows(of_old, part.t_stop, old.n_features)
         delay_s = pipeline.neural_delay_s
         labelled.append(
             label_windows(recording, session, labels, window, part.t_stop, delay_s, on_note)
         )
         parts.append(part)
-        lagged.append(_lagged(recording, session, labels, recipe, part.t_stop, labelled[-1]))
+        stops += found
+        lagged.append(_lagged(recording, session, labels, wide, part.t_stop, labelled[-1]))
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
     of = [(recordings[int(number)], number) for number in whole.recordings]
@@ -195,9 +213,27 @@ def gather_recordings(
     }
     half = half_of(session.target()[0])
     joined = {lag_s: np.concatenate([one[lag_s] for one in lagged]) for lag_s in lagged[0]}
-    return LabelledFeatures(
-        settings, gap_s, join_features(parts), whole, groups, montage, pipeline, half, joined
+    gathered = LabelledFeatures(
+        settings,
+        gap_s,
+        join_features(parts),
+        whole,
+        groups,
+        montage,
+        pipeline,
+        recipe,
+        half,
+        joined,
+        pipeline.neural_delay_s,
+        recordings,
+        [part.t_stop.size for part in parts],
+        names,
+        labels,
     )
+    if front_ends:
+        own = FrontEndSearch(spectra, front_ends, own_front_end(recipe), every, stops)
+        gathered = replace(gathered, search=own)
+    return gathered
 
 
 def _lagged(
@@ -262,13 +298,26 @@ def _stft(recipe: Recipe, pipeline: FeaturePipeline) -> LinearStft:
     return LinearStft(filtered, length_samples=length, n_newer_samples=max(0, newer))
 
 
-def _every(settings: FitSettings, recipe: Recipe, recordings: Sequence[Recording]) -> int:
-    """Keep one in this many sliding windows, for at most `max_windows`."""
+def _every(most: int, recipe: Recipe, recordings: Sequence[Recording]) -> int:
+    """Keep one in this many sliding windows, for at most so many."""
     if recipe.window.hop_s is None:
         return 1
     apart = windows_apart(recipe.window.hop_s)
     seconds = sum(each.duration_s for each in recordings)
-    return apart * -(-round(seconds / recipe.window.hop_s / apart) // settings.max_windows)
+    return apart * -(-round(seconds / recipe.window.hop_s / apart) // most)
+
+
+def _spectra(
+    recipe: Recipe, pipeline: FeaturePipeline, front_ends: Sequence[FrontEnd]
+) -> SharedSpectra:
+    sfreq_hz = pipeline.signal.montage.sfreq_hz
+    return SharedSpectra(
+        pipeline.signal.montage,
+        front_ends,
+        length_samples=to_samples(recipe.window.length_s, sfreq_hz, what="window.length_s"),
+        hop_samples=round(FRAME_HOP_S * sfreq_hz),
+        time_constant_s=recipe.spectrogram.time_constant_s,
+    )
 
 
 def _makers(
@@ -287,11 +336,3 @@ def _makers(
         of_twin = build_feature_pipeline(recipe, montage, model=twin, whole_windows=True)
         makers[f"{RANDOM} {number}"] = of_twin.encoder
     return pipeline, makers
-
-
-def linear_recipe(recipe: Recipe) -> Recipe:
-    """The same front end without an encoder; it reads the frames that the encoder pools."""
-    values = recipe.model_dump(mode="json", exclude_unset=True)
-    values["mode"] = "linear"
-    values["encoder"] = {"pool": recipe.encoder.pool, "n_pooled": recipe.encoder.n_pooled}
-    return parse_settings(values, Recipe, where="recipe")

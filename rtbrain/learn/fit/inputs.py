@@ -265,3 +265,11 @@ def resolve_tasks(
         )
         with_events.append(replace(recording, events=events))
     return with_events, labels.model_copy(update={"task": None, "events": names})
+
+
+def describe_recordings(recordings: Sequence[Recording]) -> str:
+    """What was trained on, without names, which may be those of people."""
+    seconds = sum(each.duration_s for each in recordings)
+    synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
+    kind = "synthetic recording" if synthetic else "recording"
+    return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"

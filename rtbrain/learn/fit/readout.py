@@ -118,6 +118,22 @@ def contributions_of(
     return contributions
 
 
+def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> Doubles:
+    """How far each channel moves the outputs, float64 [n_channels].
+
+    The length of its weights, each times the deviation of its feature, after the mean over
+    classes, which changes nothing, is removed. A weight is not a pattern: a channel may have
+    one because it carries noise that another's is rid of (Haufe et al. 2014,
+    doi:10.1016/j.neuroimage.2013.10.067).
+    """
+    weight = readout.weight.astype(np.float64) * scale
+    if readout.task == "classification":
+        weight -= weight.mean(axis=0)
+    by_channel = weight.reshape(weight.shape[0], n_channels, -1)
+    lengths: Doubles = np.sqrt(np.square(by_channel).sum(axis=(0, 2)))
+    return lengths
+
+
 def fit_readout(
     features: Floats,
     labelled: Labelled,

@@ -15,19 +15,19 @@ from rtbrain.decoder import Bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe, linear_recipe
+from rtbrain.learn.fit.front_end.search import choose_in_folds
 from rtbrain.learn.fit.gather import (
     LINEAR,
     MAIN,
     LabelledFeatures,
-    embargo_s,
-    fit_recipe,
     gather_recordings,
-    linear_recipe,
     model_of,
     note_encoder,
 )
 from rtbrain.learn.fit.inputs import (
     at_mains,
+    describe_recordings,
     list_sources,
     names_of_sources,
     open_recordings,
@@ -37,13 +37,13 @@ from rtbrain.learn.fit.labels import require_events
 from rtbrain.learn.fit.scores import (
     channel_weights,
     fit_report,
+    folds_of,
     score_all,
     score_lags,
     select_rows,
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.progress import OnProgress, no_progress
-from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
 
 
@@ -59,6 +59,7 @@ def fit(
     task: str | None = None,
     recipe: str | dict[str, Any] = "linear",
     window: tuple[float, float] | None = None,
+    front_end: str = "auto",
     hop_s: float | None = None,
     channels: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
@@ -101,6 +102,9 @@ def fit(
         the recipe itself.
     window : tuple of float, optional
         With `events` or `task`: start and end of the window relative to each event, s.
+    front_end : str
+        With recipe ``linear``: ``auto`` chooses it inside the training windows of each fold,
+        ``recipe`` keeps the recipe's; or the words of one, as ``bands-log-1s-bipolar``.
     hop_s : float, optional
         Time from one sliding window to the next, s, instead of the recipe's.
     channels, exclude : sequence of str, optional
@@ -160,6 +164,7 @@ def fit(
         "labels": {key: value for key, value in labels.items() if value is not None},
         "recipe": recipe,
         "window": window,
+        "front_end": front_end,
         "hop_s": hop_s,
         "channels": channels,
         "exclude": exclude,
@@ -238,7 +243,8 @@ def fit_decoder(
         gathered = gather_recordings(
             settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
         )
-        trained_on = _describe(recordings)
+        gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
+        recipe, trained_on = gathered.recipe, describe_recordings(recordings)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
@@ -271,13 +277,13 @@ def fit_decoder(
     if linear is not None:
         control, of = linear_recipe(recipe), {"control_of": recipe.mode}
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
-    labelled, outputs = gathered.labelled, main.outputs
+    labelled = gathered.labelled
     classes = labelled.targets if labelled.task == "classification" else None
     of_contacts = None if linear else weights
     of_score = scored.intervals[MAIN][lags["score"]] if lags else None
     interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
     draw = partial(
-        draw_fit, outputs, classes, labelled.names, filtered, of_contacts, lags, interval
+        draw_fit, main.outputs, classes, labelled.names, filtered, of_contacts, lags, interval
     )
     return FittedDecoder(bundle, controls, draw, tuple(notes))
 
@@ -307,11 +313,3 @@ def _bundle(
     manifest = manifest.model_copy(update={"encoder_state": state})
     parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
     return Bundle(manifest, parsed, gathered.montage, tensors, report, "")
-
-
-def _describe(recordings: Sequence[Recording]) -> str:
-    """What was trained on, without names, which may be those of people."""
-    seconds = sum(each.duration_s for each in recordings)
-    synthetic = any("is synthetic" in note for each in recordings for note in each.notes)
-    kind = "synthetic recording" if synthetic else "recording"
-    return f"{len(recordings)} {kind}{'s' if len(recordings) > 1 else ''}, {seconds:.0f} s"

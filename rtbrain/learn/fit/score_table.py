@@ -37,7 +37,7 @@ class ScoreTable:
     >>> import rtbrain
     >>> scores = rtbrain.load("bundle").scores
     >>> list(scores)
-    ['decoder', 'STFT', 'clock only', 'random init', 'labels shifted']
+    ['decoder', 'linear of v0.1.0', 'STFT', 'clock only', 'random init', 'labels shifted']
     >>> scores["decoder"]["auc"] > 0.5
     True
     """
@@ -124,6 +124,7 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         values,
         dict(report),
         f"{how_to_read(report)} Encoder: {report['encoder']}"
+        + describe_front_end(report)
         + f"\n{describe_lags(report)}".rstrip()
         + "".join(f"\nWARNING: {text}" for text in report.get("warnings", ())),
     )
@@ -143,6 +144,29 @@ def how_to_read(report: Mapping[str, Any]) -> str:
     if null := report.get("null_distribution"):
         text += f" {describe_null(null, key, report.get('clock'))}"
     return text
+
+
+def describe_front_end(report: Mapping[str, Any]) -> str:
+    """Which front end was chosen, how surely, and what it gains, a line each after a break."""
+    lines, found = [""], report.get("front_end")
+    if found:
+        n = sum(found["folds"].values())
+        chose = ", ".join(f"{name} in {count} of {n}" for name, count in found["folds"].items())
+        best = sorted(found["inner_scores_too_high"].items(), key=lambda one: -one[1])[:3]
+        shown = ", ".join(f"{name} {number(score)}" for name, score in best)
+        lines += [
+            f"Front end: {found['chosen']}, chosen on all windows; by the folds: {chose}. The "
+            f"score is that of choosing. Inner scores, too high: {shown}."
+        ]
+    old = report["scores"].get("linear of v0.1.0", {}).get("decoder_minus_this", {})
+    key = next((key for key in ("auc", "pearson_r") if key in old), None)
+    if key is not None:
+        one = old[key]
+        text = f"Decoder less linear of v0.1.0: {TITLES[key]} {one['score']:+.3f}"
+        if one["low"] == one["low"]:
+            text += f" [{one['low']:+.3f}, {one['high']:+.3f}]"
+        lines.append(f"{text}, on the same {one['n_blocks']} {one['unit']}.")
+    return "\n".join(lines)
 
 
 def describe_lags(report: Mapping[str, Any]) -> str:

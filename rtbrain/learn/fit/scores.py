@@ -16,18 +16,20 @@ from rtbrain.learn.fit.cross_validation import (
     null_distribution,
     summarise_folds,
 )
+from rtbrain.learn.fit.features import fill_missing
 from rtbrain.learn.fit.gather import (
     CLOCK,
     FEWER,
     FROZEN,
     LINEAR,
     MAIN,
+    OLD,
     RANDOM,
     STFT,
     LabelledFeatures,
 )
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import FittedReadout, Standardiser, fit_readout
+from rtbrain.learn.fit.readout import FittedReadout, Standardiser, contact_weights, fit_readout
 from rtbrain.learn.fit.splits import (
     Fold,
     block_folds,
@@ -41,6 +43,7 @@ from rtbrain.learn.intervals import (
     Interval,
     group_blocks,
     jackknife,
+    paired_jackknife,
     stretch_blocks,
 )
 from rtbrain.learn.metrics import scores_of
@@ -68,6 +71,7 @@ class DecoderScores:
     null: NullDistribution | None
     clock: Clock
     unsafe: CrossValidated | None
+    over_old: dict[str, Interval]  # the decoder less that of v0.1.0
 
     def verdict(self, labelled: Labelled) -> Verdict:
         """Whether the decoder is better than chance, by the AUC or the correlation."""
@@ -89,6 +93,7 @@ class FitRows:
     n_per_window: int
     embargo_s: float
     max_windows: int
+    by_fold: tuple[Floats, ...] = ()  # features of each fold's own
 
     def fit(self) -> FittedReadout:
         """Readout of all rows."""
@@ -109,6 +114,7 @@ class FitRows:
             self.features,
             self.labelled,
             of_rows,
+            by_fold=self.by_fold,
             embargo_s=self.embargo_s,
             max_windows=self.max_windows,
             on_fold=on_fold,
@@ -125,7 +131,8 @@ def select_rows(gathered: LabelledFeatures, name: str) -> FitRows:
         rows = np.stack((rows, made[FEWER]), axis=1).reshape(2 * len(rows), -1)
         twice = labelled.pick(np.repeat(np.arange(labelled.rows.size), 2))
         labelled = replace(twice, rows=2 * twice.rows + np.tile((0, 1), twice.rows.size // 2))
-    return FitRows(rows, labelled, n, gathered.embargo_s, gathered.settings.max_windows)
+    by_fold = gathered.by_fold if name == MAIN else ()
+    return FitRows(rows, labelled, n, gathered.embargo_s, gathered.settings.max_windows, by_fold)
 
 
 def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
@@ -138,15 +145,10 @@ def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
     if of_contacts and not good.all():
         by_contact = rows.reshape(*good.shape, -1)
         rows = np.where(good[..., None], by_contact, np.float32(np.nan)).reshape(rows.shape)
-    missing = np.isnan(rows)
-    if not missing.any():
-        return rows
-    means = np.where(missing, 0, rows).sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
-    filled: Floats = np.where(missing, means, rows).astype(np.float32)
-    return filled
+    return fill_missing(rows)
 
 
-def _folds(gathered: LabelledFeatures) -> list[Fold]:
+def folds_of(gathered: LabelledFeatures) -> list[Fold]:
     """Folds that hold: of time, of sessions or of subjects."""
     splits, labelled = gathered.settings.splits, gathered.labelled
     if splits.kind != "subjects" and are_clips(labelled):
@@ -162,7 +164,7 @@ def score_all(
     """Score the decoder and every control on the same folds; a `design` of cues is drawn again."""
     settings, labelled, embargo_s = gathered.settings, gathered.labelled, gathered.embargo_s
     splits = settings.splits
-    folds = _folds(gathered)
+    folds = folds_of(gathered)
     names = [name for name in gathered.features.rows if name != FEWER]
     total = (len(names) + 1 + splits.unsafe_random) * len(folds) + 4 * bool(settings.n_permutations)
     steps = itertools.count(1)
@@ -190,6 +192,7 @@ def score_all(
                 folds,
                 validated[name].penalties,
                 draws,
+                by_fold=gathered.by_fold if name == MAIN else (),
                 with_drift_alone=name == CLOCK,
                 on_draw=step,
             )
@@ -200,7 +203,7 @@ def score_all(
     unsafe = None
     if splits.unsafe_random:
         random = unsafe_random_folds(labelled.rows.size, n_folds=splits.n_folds)
-        unsafe = select_rows(gathered, MAIN).validate(random, step)
+        unsafe = replace(select_rows(gathered, MAIN), by_fold=()).validate(random, step)
     kind = splits.kind
     blocks = (
         stretch_blocks(labelled, embargo_s=embargo_s)
@@ -210,7 +213,10 @@ def score_all(
     intervals = {
         name: jackknife(one.outputs, labelled.targets, blocks) for name, one in validated.items()
     }
-    return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe)
+    over_old = paired_jackknife(
+        validated[MAIN].outputs, validated[OLD].outputs, labelled.targets, blocks
+    )
+    return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe, over_old)
 
 
 def found_stretches(outputs: Floats, labelled: Labelled) -> str:
@@ -240,7 +246,7 @@ def _decisive(labelled: Labelled) -> str:
 def named_scores(scored: DecoderScores) -> dict[str, Any]:
     """Scores of the decoder and its controls as plain values; random inits over their seeds."""
     named: dict[str, Any] = {}
-    for name in (MAIN, FROZEN, LINEAR, STFT, CLOCK):
+    for name in (MAIN, FROZEN, LINEAR, OLD, STFT, CLOCK):
         if name in scored.validated:
             one = scored.validated[name]
             named[name] = {
@@ -250,6 +256,8 @@ def named_scores(scored: DecoderScores) -> dict[str, Any]:
                 },
                 "by_fold": one.by_fold,
             }
+    gains = {key: asdict(one) for key, one in scored.over_old.items()}
+    named[OLD]["decoder_minus_this"] = gains
     random = [one for name, one in scored.validated.items() if name.startswith(RANDOM)]
     if random:
         over = summarise_folds([one.pooled for one in random])
@@ -282,6 +290,8 @@ def fit_report(
         "scores": named_scores(scored),
         "verdict": scored.verdict(labelled).summary(),
     }
+    if gathered.front_end is not None:
+        report["front_end"] = gathered.front_end.report
     if labelled.task == "classification":
         report["windows_by_class"] = labelled.counts
     if scored.null is not None:
@@ -304,22 +314,6 @@ def channel_weights(gathered: LabelledFeatures, readout: LinearReadout, encoder:
     return contact_weights(readout, scale, gathered.pipeline.signal.montage.n_channels)
 
 
-def contact_weights(readout: LinearReadout, scale: Doubles, n_channels: int) -> Doubles:
-    """How far each channel moves the outputs, float64 [n_channels].
-
-    The length of its weights, each times the deviation of its feature, after the mean over
-    classes, which changes nothing, is removed. A weight is not a pattern: a channel may have
-    one because it carries noise that another's is rid of (Haufe et al. 2014,
-    doi:10.1016/j.neuroimage.2013.10.067).
-    """
-    weight = readout.weight.astype(np.float64) * scale
-    if readout.task == "classification":
-        weight -= weight.mean(axis=0)
-    by_channel = weight.reshape(weight.shape[0], n_channels, -1)
-    lengths: Doubles = np.sqrt(np.square(by_channel).sum(axis=(0, 2)))
-    return lengths
-
-
 def score_lags(gathered: LabelledFeatures, outputs: Floats, delay_s: float) -> dict[str, Any]:
     """Held-out scores by how long before a window's end its label is read, as plain values.
 
@@ -337,7 +331,7 @@ def score_lags(gathered: LabelledFeatures, outputs: Floats, delay_s: float) -> d
     return {
         "score": name,
         "now": scores[0],
-        "fitted_s": 0.0 if of_channel else gathered.pipeline.neural_delay_s,
+        "fitted_s": 0.0 if of_channel else gathered.label_delay_s,
         "described_s": delay_s,
         "best_s": lags_s[1 + int(np.nanargmax(scores[1:]))],
         "lags_s": lags_s[1:],

@@ -18,7 +18,12 @@ from tests.conftest import brain_like
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
 HELD_OUT = "synthetic:3,duration_s=25,n_channels=12"
-QUICK = {"classes": ["rest", "speech"], "n_folds": 2, "n_permutations": 0}
+QUICK = {
+    "classes": ["rest", "speech"],
+    "n_folds": 2,
+    "n_permutations": 0,
+    "front_end": "recipe",
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,7 @@ def test_scores_are_a_table_for_terminals_and_notebooks_and_numbers_for_python(
     decoder: FittedDecoder,
 ) -> None:
     scores = decoder.scores
-    assert list(scores) == ["decoder", "STFT", "clock only", "random init"]
+    assert list(scores) == ["decoder", "linear of v0.1.0", "STFT", "clock only", "random init"]
     low, high = scores["decoder"]["balanced_accuracy_interval_95"]
     assert low < scores["decoder"]["balanced_accuracy"] < high
     assert scores.report["scores"]["decoder"]["interval_95"]["auc"]["brief"] in str(scores)

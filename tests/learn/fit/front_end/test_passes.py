@@ -1,0 +1,106 @@
+"""One pass for several front ends: each gets what it would get alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import Recipe, load_settings
+from rtbrain.learn.fit.features import gather
+from rtbrain.learn.fit.front_end.names import parse_front_end
+from rtbrain.learn.fit.front_end.passes import (
+    Markers,
+    SharedPass,
+    at_windows,
+    old_pipeline,
+    old_steps,
+    rows_job,
+)
+from rtbrain.types import Chunk
+from tests.conftest import brain_like, montage_of
+
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(8, SFREQ_HZ)
+LINEAR = load_settings("linear", Recipe)
+# At this hop both its frames and those of v0.1.0 are whole numbers apart.
+RARELY = LINEAR.adapt(hop_s=0.78125)
+DATA = brain_like(8, int(8 * SFREQ_HZ), SFREQ_HZ)
+
+
+def pieces(length: int = 700) -> Iterator[Chunk]:
+    for first in range(0, DATA.shape[1], length):
+        part = DATA[:, first : first + length].copy()
+        yield Chunk(part, (first + np.arange(part.shape[1])) / SFREQ_HZ, first)
+
+
+def nothing(timeout_s: float) -> list[tuple[float, str]]:
+    return []
+
+
+def test_features_of_a_shared_pass_are_those_of_a_pass_of_its_own() -> None:
+    old = RARELY.model_copy(update={"signal": old_steps(RARELY, MONTAGE)})
+    plain = parse_front_end("as_given", RARELY).recipe(RARELY)
+    recipes = (RARELY, old, plain)
+    made = [build_feature_pipeline(one, MONTAGE, whole_windows=True) for one in recipes]
+    shared = SharedPass(MONTAGE, [one.signal for one in recipes])
+    jobs = [rows_job(shared.within(one, n), 2, 0.3) for n, one in enumerate(made)]
+    for recipe, got in zip(recipes, shared.run(pieces(), nothing, jobs), strict=True):
+        alone = build_feature_pipeline(recipe, MONTAGE, whole_windows=True)
+        expected = gather(pieces(), alone, {"": alone.encoder}, every=2)
+        assert got.t_stop.size > 3
+        np.testing.assert_array_equal(got.t_stop, expected.t_stop)
+        np.testing.assert_array_equal(got.rows[""], expected.rows[""])
+
+
+def test_the_row_of_v0_1_0_is_its_recipe_on_the_same_windows() -> None:
+    old = RARELY.model_copy(update={"signal": old_steps(RARELY, MONTAGE)})
+    assert [name for step in old.signal for name in step.model_fields_set] == [
+        "pick", "quality", "notch", "reference", "resample_hz"
+    ]  # fmt: skip
+    values = old.model_dump(mode="json", exclude_unset=True)
+    values["spectrogram"] = {"form": "running", "time_constant_s": 60.0}
+    values["encoder"] = {"pool": "last", "n_pooled": 10}
+    literal = build_feature_pipeline(Recipe.model_validate(values), MONTAGE, whole_windows=True)
+    expected = gather(pieces(), literal, {"": literal.encoder})
+    pipeline = old_pipeline(old, MONTAGE)
+    got = gather(pieces(), pipeline, {"": pipeline.encoder})
+    np.testing.assert_array_equal(got.t_stop, expected.t_stop)
+    np.testing.assert_array_equal(got.rows[""], expected.rows[""])
+    np.testing.assert_allclose(got.t_neural, expected.t_neural, atol=1e-9)
+
+
+def test_without_neighbours_v0_1_0_takes_contacts_as_they_are() -> None:
+    steps = old_steps(LINEAR, montage_of(1, SFREQ_HZ))
+    assert not any(step.reference for step in steps)
+
+
+def test_markers_reach_every_job_with_the_chunk_that_they_came_with() -> None:
+    came = iter([[(0.1, "a")], [], [(0.5, "b")]])
+
+    def job(chunks: Iterator[Chunk], markers: Markers) -> list[list[tuple[float, str]]]:
+        return [markers(0.0) for _ in chunks]
+
+    shared = SharedPass(MONTAGE, [(), ()])
+    chunks = [next(pieces()), *list(pieces())[1:3]]
+    found = shared.run(chunks, lambda timeout_s: next(came), [job, job])
+    assert found == [[[(0.1, "a")], [], [(0.5, "b")]]] * 2
+
+
+def test_a_job_that_fails_ends_the_pass_with_its_error() -> None:
+    def fails(chunks: Iterator[Chunk], markers: Markers) -> None:
+        next(chunks)
+        raise ValueError("broken")
+
+    shared = SharedPass(MONTAGE, [(), ()])
+    with pytest.raises(ValueError, match="broken"):
+        shared.run(pieces(100), nothing, [lambda chunks, markers: sum(1 for _ in chunks), fails])
+
+
+def test_windows_that_another_front_end_lacks_are_unknown() -> None:
+    pipeline = build_feature_pipeline(RARELY, MONTAGE, whole_windows=True)
+    found = gather(pieces(), pipeline, {"": pipeline.encoder})
+    asked = np.concatenate(([-1.0], found.t_stop[1:]))
+    rows = at_windows(found, asked, pipeline.n_features)
+    assert np.isnan(rows[0]).all()
+    np.testing.assert_array_equal(rows[1:], found.rows[""][1:])
