@@ -16,6 +16,7 @@ from rtbrain import __version__
 from rtbrain.build import build_feature_pipeline
 from rtbrain.check.bench.child import bench_patient, bench_recipe
 from rtbrain.check.bench.live import bench_live
+from rtbrain.check.bench.statistics import bench_statistics
 from rtbrain.check.bench.steps import MODES, BenchJob, measure_steps
 from rtbrain.check.bench.tables import bench_table, draw_costs, step_tables
 from rtbrain.errors import SettingsError
@@ -30,6 +31,7 @@ class BenchPart(StrEnum):
     ENCODER = "encoder"
     PIPELINE = "pipeline"
     VIEW = "view"
+    STATISTICS = "statistics"
 
 
 STEP_PARTS = (BenchPart.ENCODER, BenchPart.PIPELINE)
@@ -39,6 +41,7 @@ _MODULES = {
     BenchPart.VIEW: "rtbrain.check.bench.view",
 }
 MANY_CHANNELS, _ONE = "16,32,64,128,256", "128"
+_N_RECORDINGS = 200
 _LINEAR_CHANNELS = "16,64,128,256,512,1024"
 
 
@@ -52,18 +55,24 @@ def run_bench(
     mode: str | None,
     json: Path | None,
     png: Path | None,
-) -> None:
-    """Measure a part, print its table and write what was asked for.
+    recordings: int | None,
+) -> bool:
+    """Measure a part, print its table and write what was asked for; False where a row failed.
 
     Raises
     ------
     SettingsError
         Flags do not belong together, or a file cannot be written.
     """
-    _check_flags(what, mode, hop_s, threads, minutes, png)
+    _check_flags(what, mode, hop_s, threads, minutes, png, channels, recordings)
     for target, flag in ((json, "--json"), (png, "--png")):
         if target is not None:
             require_writable_file(target, flag)
+    if what is BenchPart.STATISTICS:
+        figures = bench_statistics(Console(), recordings or _N_RECORDINGS, json)
+        if json is not None:
+            _write_report(json, what, (), figures)
+        return not figures["failed"]
     numbers = _parse_channels(what, mode, channels, live=bool(minutes))
     if what is BenchPart.PIPELINE and minutes:
         figures = bench_live(numbers[0], minutes, mode or "streaming", hop_s, threads, Console())
@@ -73,6 +82,7 @@ def run_bench(
         figures = _bench_part(what, numbers[0], minutes)
     if json is not None:
         _write_report(json, what, numbers, figures)
+    return True
 
 
 def _check_flags(
@@ -82,6 +92,8 @@ def _check_flags(
     threads: int,
     minutes: float,
     png: Path | None,
+    channels: str | None,
+    recordings: int | None,
 ) -> None:
     if minutes and what not in (BenchPart.VIEW, BenchPart.PIPELINE):
         raise SettingsError(
@@ -95,6 +107,10 @@ def _check_flags(
             f"{', '.join(given)}: for encoder and pipeline only: leave it out for bench "
             f"{what.value}"
         )
+    if what is BenchPart.STATISTICS and channels is not None:
+        raise SettingsError("--channels: simulated features have none: leave it out")
+    if what is not BenchPart.STATISTICS and recordings is not None:
+        raise SettingsError(f"--recordings is for statistics: leave it out for bench {what.value}")
     if mode is not None and mode not in MODES:
         raise SettingsError(f"--mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if png is not None and minutes:
@@ -183,7 +199,7 @@ def _write_report(
     """Write the figures whole or not at all."""
     report = {
         "what": what.value,
-        "n_channels": list(numbers) if what in STEP_PARTS else numbers[0],
+        "n_channels": list(numbers) if what in STEP_PARTS or not numbers else numbers[0],
         "rtbrain": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
