@@ -31,6 +31,10 @@ def command(
             "--threshold", min=0, max=1, help="Probability above which a class is an event."
         ),
     ] = 0.5,
+    refractory: Annotated[
+        float,
+        typer.Option("--refractory", min=0, help="Time after an alarm when none counts, s."),
+    ] = 0.0,
     decodes: Annotated[
         str | None,
         typer.Option("--decodes", help="Score this decode stream of the .xdf file too, as it was."),
@@ -50,6 +54,7 @@ def command(
             classes=None if classes is None else [part.strip() for part in classes.split(",")],
             trigger=trigger,
             threshold=threshold,
+            refractory_s=refractory,
             decodes=decodes,
             sfreq_hz=sfreq,
             stream=stream,

@@ -1,6 +1,8 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from rtbrain.bundling import build_decoder
 from rtbrain.config import LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.learn.detection import Detections, alarms, detect, spans_of_states
+from rtbrain.learn.evaluation_table import evaluation_scores
+from rtbrain.learn.fit.cross_validation import score_clock
 from rtbrain.learn.fit.decoder import FittedDecoder, load
 from rtbrain.learn.fit.inputs import (
     ignore_note,
@@ -20,11 +25,12 @@ from rtbrain.learn.fit.inputs import (
     virtual_session,
 )
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
-from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number
-from rtbrain.learn.metrics import alarms, score_events, scores_of, spans_of_states
+from rtbrain.learn.fit.score_table import ScoreTable
+from rtbrain.learn.fit.splits import block_folds
+from rtbrain.learn.intervals import jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
-from rtbrain.learn.verdict import describe_null
-from rtbrain.live.play import CollectingSink, bind_session, decoder_for, play_recording
+from rtbrain.learn.verdict import judge_scores
+from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
@@ -32,9 +38,9 @@ from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
 from rtbrain.stream_names import DECODE_CHANNELS
-from rtbrain.types import Decode, Embedding, Floats, Quality
+from rtbrain.types import Decode, Embedding, Floats, Quality, Times
 
-_N_PERMUTATIONS = 199
+_N_PERMUTATIONS, _N_FOLDS = 199, 5  # shifts of the labels; folds of the clock
 _GRACE_S = 0.5  # an alarm may come this much after the end of its event
 
 
@@ -45,6 +51,7 @@ def evaluate(
     classes: Sequence[str] | None = None,
     trigger: str | None = None,
     threshold: float = 0.5,
+    refractory_s: float = 0.0,
     decodes: str | None = None,
     sfreq_hz: float | None = None,
     stream: str | None = None,
@@ -70,6 +77,8 @@ def evaluate(
         Channel whose codes are the markers; by default that of fitting, if it was named there.
     threshold : float
         Probability above which a class counts as an event.
+    refractory_s : float
+        Time after an alarm in which no other counts, s.
     decodes : str, optional
         Name of a decode stream in the same XDF file: it is scored too, as it was decoded live.
     sfreq_hz, stream, scale
@@ -82,7 +91,8 @@ def evaluate(
     Returns
     -------
     ScoreTable
-        A row for the decoder, each control and shifted labels; ``report`` holds all figures.
+        A row for the decoder, each control, time alone and shifted labels; ``report`` holds all
+        figures, with a verdict.
 
     Raises
     ------
@@ -125,9 +135,9 @@ def evaluate(
         )
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
-        alarm = None if labels.events is not None else threshold
+        detection = threshold, refractory_s
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
-            kept, valid, labelled = decode_labelled(
+            found = decode_labelled(
                 bundle,
                 opened_recording,
                 labels,
@@ -136,12 +146,10 @@ def evaluate(
                 on_note=on_note if name == "decoder" else ignore_note,
                 what=f"decoding: {name}",
             )
-            gap_s = _embargo_s(fitted.bundle)
-            scores = score_decodes(kept.decodes, valid, labelled, alarm, gap_s)
-            figures[name] = scores | {"lost_samples": kept.n_lost}
+            figures[name] = score_decodes(found, fitted.bundle, *detection)
     if decodes is not None:
-        live = score_recorded_decodes(recording, decodes, fitted.bundle, labels, threshold)
-        figures["as decoded live"] = live
+        live = recorded_decodes(recording, decodes, fitted.bundle, labels)
+        figures["as decoded live"] = score_decodes(live, fitted.bundle, *detection)
     return evaluation_scores(figures, fitted.bundle.id)
 
 
@@ -158,6 +166,24 @@ def label_settings(
     return parse_settings(values, LabelSettings, where="labels")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledDecodes:
+    """Decodes of a recording, and what was true.
+
+    `labelled` are the labels of the valid ones, `label` gives those of any times of windows' ends.
+    """
+
+    decodes: Sequence[Decode]
+    labelled: Labelled
+    label: Callable[[Times], Labelled]
+    n_lost: int = 0
+
+    @property
+    def valid(self) -> list[Decode]:
+        """Those that may be acted on."""
+        return [decode for decode in self.decodes if decode.quality.valid]
+
+
 def decode_labelled(
     bundle: Bundle,
     recording: Recording,
@@ -167,8 +193,8 @@ def decode_labelled(
     on_progress: OnProgress = no_progress,
     on_note: Callable[[str], None] = ignore_note,
     what: str = "decoding",
-) -> tuple[CollectingSink, list[Decode], Labelled]:
-    """All decodes of a recording, those that are valid, and the labels of these.
+) -> LabelledDecodes:
+    """All decodes of a recording, with labels.
 
     RecordingError if none is valid, SettingsError if the labels are not those of the decoder.
     """
@@ -177,28 +203,29 @@ def decode_labelled(
     kept = play_recording(
         bundle, session, recording.n_samples, decoder, on_progress=on_progress, what=what
     )
-    valid = [decode for decode in kept.decodes if decode.quality.valid]
-    if not valid:
+    t_stop = np.array([decode.t_stop for decode in kept.decodes if decode.quality.valid])
+    if not t_stop.size:
         raise RecordingError(
             f"none of the {len(kept.decodes)} decodes is valid: the recording is shorter than a "
             "window, has no event to cut at, or too few of its contacts are good"
         )
-    t_stop = np.array([decode.t_stop for decode in valid])
-    delay_s = decoder[0].neural_delay_s
-    labelled = label_windows(recording, session, labels, window, t_stop, delay_s, on_note)
+    label = partial(
+        label_windows, recording, session, labels, window, lag_s=decoder[0].neural_delay_s
+    )
+    labelled = label(t_stop, on_note=on_note)
     fitted = bundle.manifest.labels
     if fitted != labelled.names:
         raise SettingsError(
             f"the decoder distinguishes {', '.join(fitted)}, the labels are "
             f"{', '.join(labelled.names)}: name the same classes in the same order"
         )
-    return kept, valid, labelled
+    return LabelledDecodes(kept.decodes, labelled, label, kept.n_lost)
 
 
-def score_recorded_decodes(
-    recording: Any, name: str, bundle: Bundle, labels: LabelSettings, threshold: float
-) -> dict[str, Any]:
-    """Figures of a recorded decode stream, as `score_decodes` gives them."""
+def recorded_decodes(
+    recording: Any, name: str, bundle: Bundle, labels: LabelSettings
+) -> LabelledDecodes:
+    """A decode stream that was recorded, with labels."""
     if labels.classes is None:
         raise SettingsError("decodes are scored against states: name their markers as classes")
     read = read_recording(recording, stream=name)
@@ -214,17 +241,11 @@ def score_recorded_decodes(
         events = read.events
     finally:
         read.close()
-    valid = [decode for decode in decodes if decode.quality.valid]
-    t_stop = np.array([decode.t_stop for decode in valid])
-    labelled = states_from_markers(t_stop, events, labels.classes, lag_s=delay_s)
-    scores = score_decodes(decodes, valid, labelled, threshold, _embargo_s(bundle))
-    return scores | {"lost_samples": 0}
-
-
-def _embargo_s(bundle: Bundle) -> float:
-    """How far labels are shifted at least, s."""
-    split = bundle.report.get("split", {})
-    return float(split.get("embargo_s", bundle.recipe.window.length_s + SETTLING_S))
+    label = partial(states_from_markers, events=events, classes=labels.classes, lag_s=delay_s)
+    t_stop = np.array([decode.t_stop for decode in decodes if decode.quality.valid])
+    if not t_stop.size:
+        raise RecordingError(f"{name}: none of its {len(decodes)} decodes is valid")
+    return LabelledDecodes(decodes, label(t_stop), label)
 
 
 def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
@@ -243,89 +264,74 @@ def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
 
 
 def score_decodes(
-    decodes: Sequence[Decode],
-    valid: Sequence[Decode],
-    labelled: Labelled,
-    threshold: float | None,
-    embargo_s: float,
+    found: LabelledDecodes, bundle: Bundle, threshold: float, refractory_s: float
 ) -> dict[str, Any]:
-    """Scores of every decode against its label, and of classes as events above a threshold."""
-    values = np.stack([decode.values for decode in valid])[labelled.rows]
-    scores = scores_of(values, labelled.targets)
-    figures: dict[str, Any] = {
-        "decodes": len(decodes),
-        "valid": len(valid),
-        "labelled": int(labelled.rows.size),
-        **scores,
-    }
+    """Scores of every decode against its label, a verdict, and classes as events.
+
+    Labels are shifted against decodes that stay as they are.
+    """
+    labelled, recipe = found.labelled, bundle.recipe
+    embargo_s = float(
+        bundle.report.get("split", {}).get("embargo_s", recipe.window.length_s + SETTLING_S)
+    )
+    outputs = np.stack([decode.values for decode in found.valid])
+    values = outputs[labelled.rows]
+    intervals = jackknife(values, labelled.targets, stretch_blocks(labelled, embargo_s=embargo_s))
+    null = clock = None
     try:
         draws = null_targets(labelled, embargo_s=embargo_s, n_permutations=_N_PERMUTATIONS)
-        figures["null_distribution"] = null_of_outputs(values, labelled, draws).summary()
-    except SettingsError:  # too short to shift its labels: no p value
+        null = null_of_outputs(values, labelled, draws)
+        folds = block_folds(labelled, n_folds=_N_FOLDS, embargo_s=embargo_s)
+        clock = score_clock(labelled, folds, draws, embargo_s=embargo_s)[1]
+    except SettingsError:  # too short to shift its labels, or for folds: the verdict says so
         pass
-    if threshold is not None and labelled.task == "classification":
-        figures["events"] = _events(valid, values, labelled, threshold)
+    figures: dict[str, Any] = {
+        "decodes": len(found.decodes),
+        "valid": len(found.valid),
+        "labelled": int(labelled.rows.size),
+        "lost_samples": found.n_lost,
+        **{name: one.score for name, one in intervals.items()},
+        "interval_95": {name: one.summary() for name, one in intervals.items()},
+        "verdict": judge_scores(intervals, null, clock, values, labelled).summary(),
+    }
+    if null is not None:
+        figures["null_distribution"] = null.summary()
+    if clock is not None:
+        figures["clock"] = asdict(clock)
+    if recipe.window.hop_s is not None and labelled.task == "classification":
+        detected = _detected(found, outputs, recipe.window.hop_s, threshold, refractory_s)
+        figures["events"] = {
+            name: one.summary() | {"text": one.text(name)} for name, one in detected.items()
+        }
     return figures
 
 
-def _events(
-    valid: Sequence[Decode], values: Floats, labelled: Labelled, threshold: float
-) -> dict[str, Any]:
-    """Each class but the first as events: hits, false alarms, delays."""
-    ready = labelled.t_s
-    moments = np.array([valid[row].t_neural for row in labelled.rows])
-    duration_s = float(ready[-1] - ready[0])
+def _detected(
+    found: LabelledDecodes, outputs: Floats, hop_s: float, threshold: float, refractory_s: float
+) -> dict[str, Detections]:
+    """Each class but the first as events that alarms should find.
+
+    What was true is known where nothing was decoded, too: an event does not end at a gap.
+    """
+    valid = found.valid
+    t_stop = np.array([decode.t_stop for decode in valid])
+    every = np.arange(found.decodes[0].t_stop, found.decodes[-1].t_stop + hop_s / 2, hop_s)
+    every = np.union1d(every, t_stop)
+    truth = found.label(every)
+    states = np.full(every.size, -1, np.int64)
+    states[truth.rows] = truth.targets
+    moments = every - (valid[0].t_stop - valid[0].t_neural)
+    known = np.isin(np.arange(t_stop.size), found.labelled.rows)
     return {
-        name: score_events(
-            spans_of_states(moments, labelled.targets, row),
-            alarms(ready, values[:, row], threshold),
-            duration_s,
+        name: detect(
+            spans_of_states(moments, states, row),
+            alarms(t_stop, outputs[:, row], threshold, hop_s),
+            t_stop,
+            known,
+            hop_s=hop_s,
             grace_s=_GRACE_S,
+            refractory_s=refractory_s,
         )
-        for row, name in enumerate(labelled.names)
+        for row, name in enumerate(truth.names)
         if row
     }
-
-
-def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) -> ScoreTable:
-    """The decoder, its controls and shifted labels as a table."""
-    first = next(iter(figures.values()))
-    keys = [key for key in TITLES if key in first]
-    headings = [TITLES[key] for key in keys]
-    events = first.get("events", {})
-    if events:
-        headings += ["hits", "false alarms\nper minute", "delay, median\nand 90 %, s"]
-    cells, values = {}, {}
-    for name, one in figures.items():
-        scored = [number(one[key]) for key in keys]
-        of_events = _event_cells(one["events"]) if events else ()
-        counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
-        cells[name] = (*scored, *of_events, *counts)
-        values[name] = dict(one)
-    caption = "labels cannot be shifted in a recording this short: no p value"
-    if null := first.get("null_distribution"):
-        texts, values[null["how"]] = null_row(null, keys)
-        cells[null["how"]] = (*texts, *[""] * (len(headings) - len(keys) + 2))
-        caption = describe_null(null, keys[0], None)
-    return ScoreTable(
-        "held out, decoded as if live",
-        (*headings, "valid decodes", "samples\nlost"),
-        cells,
-        values,
-        {"bundle": bundle_id, **figures},
-        caption,
-    )
-
-
-def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """Hits, false alarms and delays, a line per class."""
-    several = len(events) > 1
-    lines = [
-        (
-            f"{name + ' ' if several else ''}{100 * one['hit_rate']:.0f} % of {one['n_events']}",
-            f"{one['false_alarms_per_min']:.2f}",
-            f"{one['delay_s']:.2f} / {one['delay_p90_s']:.2f}",
-        )
-        for name, one in events.items()
-    ]
-    return tuple("\n".join(column) for column in zip(*lines, strict=True))

@@ -1,4 +1,4 @@
-"""Decodes against the truth: states at the moments that they describe, classes, values, events.
+"""Decodes against the truth: states at the moments that they describe, classes, values.
 
 Every score is a dict: of classes ``auc`` and ``balanced_accuracy``, of values ``pearson_r`` and
 ``r2``.
@@ -220,56 +220,3 @@ def reliability(probabilities: Floats, targets: Ints, *, n_bins: int = 10) -> Re
     filled = np.where(counts, counts, np.nan)
     mean = np.bincount(at, confidence, n_bins) / filled
     return ReliabilityCurve(mean, np.bincount(at, right, n_bins) / filled, counts)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSpan:
-    """A stretch of time, s."""
-
-    start_s: float
-    stop_s: float
-
-
-def spans_of_states(times: Times, states: Ints, state: int) -> list[LabelSpan]:
-    """Stretches in which a state held, from the times of its first and last samples."""
-    on = np.concatenate([[False], states == state, [False]])
-    starts = np.flatnonzero(on[1:] & ~on[:-1])
-    stops = np.flatnonzero(on[:-1] & ~on[1:]) - 1
-    return [LabelSpan(float(times[a]), float(times[b])) for a, b in zip(starts, stops, strict=True)]
-
-
-def alarms(times: Times, values: Floats, threshold: float) -> list[LabelSpan]:
-    """Stretches in which an output is above a threshold."""
-    states = (values > threshold).astype(np.int64)
-    return spans_of_states(times, states, 1)
-
-
-def score_events(
-    events: Sequence[LabelSpan],
-    raised: Sequence[LabelSpan],
-    duration_s: float,
-    *,
-    grace_s: float = 0.0,
-) -> Score:
-    """Match alarms with the stretches of a class that they should detect."""
-    windows = [LabelSpan(event.start_s, event.stop_s + grace_s) for event in events]
-    hit, delays = 0, []
-    for window in windows:
-        touching = [alarm for alarm in raised if _touch(alarm, window)]
-        hit += bool(touching)
-        begun = [alarm.start_s for alarm in touching if alarm.start_s >= window.start_s]
-        if begun and len(begun) == len(touching):
-            delays.append(min(begun) - window.start_s)
-    false = sum(not any(_touch(alarm, window) for window in windows) for alarm in raised)
-    outside_s = duration_s - sum(window.stop_s - window.start_s for window in windows)
-    return {
-        "n_events": len(windows),
-        "hit_rate": hit / len(windows) if windows else math.nan,
-        "false_alarms_per_min": 60 * false / outside_s if outside_s > 0 else math.nan,
-        "delay_s": float(np.median(delays)) if delays else math.nan,
-        "delay_p90_s": float(np.quantile(delays, 0.9)) if delays else math.nan,
-    }
-
-
-def _touch(one: LabelSpan, other: LabelSpan) -> bool:
-    return one.start_s <= other.stop_s and other.start_s <= one.stop_s

@@ -4,13 +4,16 @@ The constants are defaults by judgement from simulated recordings of known truth
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 from scipy.special import betaincinv
 
+from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.intervals import FEW_BLOCKS, Interval
 from rtbrain.learn.nulls import REDRAWN, NullDistribution
+from rtbrain.types import Floats
 
 ALPHA = 0.05
 LEAST_EFFECTIVE = 8.0  # independent stretches of the labels
@@ -70,6 +73,45 @@ def judge(interval: Interval, null: NullDistribution | None, clock: Clock | None
             warnings.append(_order_warning(interval.name, clock))
     answer, text = _answer(interval, null, alone)
     return Verdict(answer, text, tuple(warnings))
+
+
+def judge_scores(
+    intervals: Mapping[str, Interval],
+    null: NullDistribution | None,
+    clock: Clock | None,
+    outputs: Floats,
+    labelled: Labelled,
+) -> Verdict:
+    """Whether a decoder is better than chance, by the AUC or the correlation."""
+    key = decisive(labelled)
+    found = judge(intervals[key], null, clock)
+    if key == "auc" and intervals[key].n_blocks < FEW_BLOCKS:
+        found = replace(found, text=f"{found.text} {found_stretches(outputs, labelled)}")
+    return found
+
+
+def decisive(labelled: Labelled) -> str:
+    """The score that a verdict goes by."""
+    return "auc" if labelled.task == "classification" else "pearson_r"
+
+
+def found_stretches(outputs: Floats, labelled: Labelled) -> str:
+    """How many stretches of each class but the commonest most held-out windows decode as it."""
+    common = int(np.bincount(labelled.targets).argmax())
+    right = outputs.argmax(axis=1) == labelled.targets
+    counts: dict[int, tuple[int, int]] = {}
+    for part in labelled.parts:
+        edges = np.flatnonzero(np.diff(labelled.targets[part])) + 1
+        for rows in np.split(part, edges):
+            number = int(labelled.targets[rows[0]])
+            if number != common:
+                n_found, n = counts.get(number, (0, 0))
+                counts[number] = (n_found + int(right[rows].mean() > 0.5), n + 1)
+    described = [
+        describe_found(n_found, n, f"stretches of {labelled.names[number]}")
+        for number, (n_found, n) in sorted(counts.items())
+    ]
+    return f"By most of their held-out windows, {'; '.join(described)}."
 
 
 def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tuple[Answer, str]:

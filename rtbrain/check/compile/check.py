@@ -102,14 +102,12 @@ def _play(
             session, n = one.session(), one.recording.n_samples
             play_recording(bundle, session, n, both, on_progress=on_progress, what="comparing")
             return None
-        _, valid, labelled = decode_labelled(
-            bundle, one.recording, one.labels, both, on_progress=on_progress
-        )
+        found = decode_labelled(bundle, one.recording, one.labels, both, on_progress=on_progress)
     others = [decode for decode in decodes.decodes if decode.quality.valid]
     before, after = (
-        np.stack([found[row].values for row in labelled.rows]) for found in (valid, others)
+        np.stack([of[row].values for row in found.labelled.rows]) for of in (found.valid, others)
     )
-    return before, after, labelled
+    return before, after, found.labelled
 
 
 def time_alternately(

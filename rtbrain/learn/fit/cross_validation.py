@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,15 @@ from rtbrain.learn.fit.readout import Standardiser, contributions_of, fit_readou
 from rtbrain.learn.fit.solvers import RidgePath, fit_softmaxes
 from rtbrain.learn.fit.splits import Fold
 from rtbrain.learn.metrics import Score, scores_of
-from rtbrain.learn.nulls import NullDistribution, NullTargets, remove_drift, score_draws
+from rtbrain.learn.nulls import (
+    NullDistribution,
+    NullTargets,
+    clock_features,
+    remove_drift,
+    score_draws,
+    time_order,
+)
+from rtbrain.learn.verdict import Clock, decisive
 from rtbrain.types import Doubles, Floats, Ints
 
 _ROWS_AT_A_TIME = 1024
@@ -156,6 +164,28 @@ def null_distribution(
         without = _refitted(level, draws.without_drift, labelled, folds, penalties, draws.kept)
     on_draw()
     return NullDistribution(draws, scored, without)
+
+
+def score_clock(
+    labelled: Labelled,
+    folds: Sequence[Fold],
+    draws: NullTargets | None,
+    *,
+    embargo_s: float,
+    on_step: Callable[[], None] = lambda: None,
+) -> tuple[CrossValidated, Clock]:
+    """What time alone scores through the same folds, and its p value by the same draws."""
+    time, key = clock_features(labelled), decisive(labelled)
+    of_time = replace(labelled, rows=np.arange(labelled.rows.size))
+    alone = cross_validate(time, of_time, folds, embargo_s=embargo_s, on_fold=on_step)
+    p = math.nan
+    if draws is not None:
+        penalties = alone.penalties
+        null = null_distribution(
+            time, of_time, folds, penalties, draws, with_drift_alone=True, on_draw=on_step
+        )
+        p = null.p_value(key)
+    return alone, Clock(alone.pooled[key], p, time_order(labelled))
 
 
 def _refitted(

@@ -1,7 +1,6 @@
 """A decoder and its controls, scored on the same held-out windows."""
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
     cross_validate,
     null_distribution,
+    score_clock,
     summarise_folds,
 )
 from rtbrain.learn.fit.features import fill_missing
@@ -38,7 +38,6 @@ from rtbrain.learn.fit.splits import (
     unsafe_random_folds,
 )
 from rtbrain.learn.intervals import (
-    FEW_BLOCKS,
     Blocks,
     Interval,
     group_blocks,
@@ -51,11 +50,9 @@ from rtbrain.learn.nulls import (
     Design,
     NullDistribution,
     are_clips,
-    clock_features,
     null_targets,
-    time_order,
 )
-from rtbrain.learn.verdict import Clock, Verdict, describe_found, judge
+from rtbrain.learn.verdict import Clock, Verdict, judge_scores
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats
 
@@ -74,14 +71,9 @@ class DecoderScores:
     over_old: dict[str, Interval]  # the decoder less that of v0.1.0
 
     def verdict(self, labelled: Labelled) -> Verdict:
-        """Whether the decoder is better than chance, by the AUC or the correlation."""
-        key = _decisive(labelled)
-        interval = self.intervals[MAIN][key]
-        found = judge(interval, self.null, self.clock)
-        if key == "auc" and interval.n_blocks < FEW_BLOCKS:
-            stretches = found_stretches(self.validated[MAIN].outputs, labelled)
-            found = replace(found, text=f"{found.text} {stretches}")
-        return found
+        """Whether the decoder is better than chance."""
+        outputs = self.validated[MAIN].outputs
+        return judge_scores(self.intervals[MAIN], self.null, self.clock, outputs, labelled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,10 +165,7 @@ def score_all(
         on_progress(next(steps), total, "scoring")
 
     validated = {name: select_rows(gathered, name).validate(folds, step) for name in names}
-    time, key = clock_features(labelled), _decisive(labelled)
-    alone = cross_validate(time, labelled, folds, embargo_s=embargo_s, on_fold=step)
-    validated[CLOCK] = alone
-    null, p_of_clock = None, math.nan
+    null = draws = None
     if settings.n_permutations:
         draws = null_targets(
             labelled,
@@ -184,22 +173,11 @@ def score_all(
             n_permutations=settings.n_permutations,
             design=design,
         )
-        rows = _filled_rows(gathered, MAIN), time
-        null, of_clock = (
-            null_distribution(
-                features,
-                labelled,
-                folds,
-                validated[name].penalties,
-                draws,
-                by_fold=gathered.by_fold if name == MAIN else (),
-                with_drift_alone=name == CLOCK,
-                on_draw=step,
-            )
-            for features, name in zip(rows, (MAIN, CLOCK), strict=True)
+        rows, penalties = _filled_rows(gathered, MAIN), validated[MAIN].penalties
+        null = null_distribution(
+            rows, labelled, folds, penalties, draws, by_fold=gathered.by_fold, on_draw=step
         )
-        p_of_clock = of_clock.p_value(key)
-    clock = Clock(alone.pooled[key], p_of_clock, time_order(labelled))
+    validated[CLOCK], clock = score_clock(labelled, folds, draws, embargo_s=embargo_s, on_step=step)
     unsafe = None
     if splits.unsafe_random:
         random = unsafe_random_folds(labelled.rows.size, n_folds=splits.n_folds)
@@ -217,30 +195,6 @@ def score_all(
         validated[MAIN].outputs, validated[OLD].outputs, labelled.targets, blocks
     )
     return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe, over_old)
-
-
-def found_stretches(outputs: Floats, labelled: Labelled) -> str:
-    """How many stretches of each class but the commonest most held-out windows decode as it."""
-    common = int(np.bincount(labelled.targets).argmax())
-    right = outputs.argmax(axis=1) == labelled.targets
-    counts: dict[int, tuple[int, int]] = {}
-    for part in labelled.parts:
-        edges = np.flatnonzero(np.diff(labelled.targets[part])) + 1
-        for rows in np.split(part, edges):
-            number = int(labelled.targets[rows[0]])
-            if number != common:
-                n_found, n = counts.get(number, (0, 0))
-                counts[number] = (n_found + int(right[rows].mean() > 0.5), n + 1)
-    described = [
-        describe_found(n_found, n, f"stretches of {labelled.names[number]}")
-        for number, (n_found, n) in sorted(counts.items())
-    ]
-    return f"By most of their held-out windows, {'; '.join(described)}."
-
-
-def _decisive(labelled: Labelled) -> str:
-    """The score that a verdict goes by."""
-    return "auc" if labelled.task == "classification" else "pearson_r"
 
 
 def named_scores(scored: DecoderScores) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rtbrain.learn.fit.cross_validation import (
     cross_validate,
     null_distribution,
     outputs_of,
+    score_clock,
     summarise_folds,
 )
 from rtbrain.learn.fit.features import LinearStft
@@ -108,6 +109,16 @@ def test_drift_beside_a_drifting_mix_of_classes_is_no_information() -> None:
     assert found["p"] == found["p_without_drift"] > 0.05
     alone = null_distribution(features, labelled, folds, [1e-2] * 5, draws, with_drift_alone=True)
     assert alone.p_value("auc") == found["p_shifted"]
+
+
+def test_time_alone_is_scored_wherever_the_labelled_windows_lie() -> None:
+    _, labelled = drifting(4)
+    folds = blocks_of(labelled)
+    draws = null_targets(labelled, embargo_s=EMBARGO_S, n_permutations=19)
+    late = replace(labelled, rows=labelled.rows + 60)  # windows before the first marker
+    found = [score_clock(one, folds, draws, embargo_s=EMBARGO_S)[1] for one in (labelled, late)]
+    assert found[0] == found[1]
+    assert found[0].p > 0.05
 
 
 def test_windows_of_a_recording_too_short_to_shift_are_left_out_of_the_null() -> None:

@@ -144,7 +144,7 @@ def test_an_array_is_fitted_on_with_its_events(decoder: FittedDecoder) -> None:
     fitted = rtbrain.fit([recording], **QUICK)
     assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
     scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
-    assert list(scores) == ["decoder", "labels shifted"]
+    assert list(scores) == ["decoder", "time alone", "labels shifted"]
     assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_band_95"][1]
 
 
@@ -261,7 +261,7 @@ def test_another_order_of_classes_is_refused(decoder: FittedDecoder) -> None:
 
 
 def test_many_scores_run_down_the_table_so_that_80_columns_hold_them() -> None:
-    headings = ("AUC", "balanced accuracy", "hits", "false alarms\nper minute", "valid decodes")
+    headings = ("AUC", "balanced accuracy", "events", "false alarms\nan hour", "valid decodes")
     cells = {"decoder": ("0.976", "0.926", "100 % of 23", "0.00", "366 of 386")}
     out = io.StringIO()
     Console(file=out, width=80).print(ScoreTable("held out", headings, cells, {}, {}))

@@ -1,0 +1,61 @@
+"""The table of an evaluation: the decoder beside its controls, time alone and shifted labels."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number, verdict_lines
+from rtbrain.learn.verdict import describe_null
+
+
+def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) -> ScoreTable:
+    """The decoder, its controls, time alone and shifted labels as a table."""
+    first = next(iter(figures.values()))
+    keys = [key for key in TITLES if key in first]
+    headings = [TITLES[key] for key in keys]
+    if "events" in first:
+        headings += ["events found", "false alarms\nan hour", "delay, median, s"]
+    cells, values = {}, {}
+    for name, one in figures.items():
+        scored = [one["interval_95"][key]["brief"].replace(" ", "\n", 1) for key in keys]
+        of_events = _event_cells(one["events"]) if "events" in first else ()
+        counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
+        cells[name] = (*scored, *of_events, *counts)
+        values[name] = dict(one)
+    blank = [""] * (len(headings) - len(keys) + 2)
+    caption = f"{TITLES[keys[0]]} {first['interval_95'][keys[0]]['text']}."
+    if clock := first.get("clock"):
+        cells["time alone"] = (number(clock["score"], 2), *[""] * (len(keys) - 1), *blank)
+        values["time alone"] = clock
+    if null := first.get("null_distribution"):
+        texts, values[null["how"]] = null_row(null, keys)
+        cells[null["how"]] = (*texts, *blank)
+        caption += f" {describe_null(null, keys[0], clock)}"
+    events = first.get("events", {})
+    return ScoreTable(
+        "\n".join((*verdict_lines(first), "held out, decoded as if live; one run")),
+        (*headings, "valid decodes", "samples\nlost"),
+        cells,
+        values,
+        {"bundle": bundle_id, **figures},
+        "\n".join((caption, *(event["text"] for event in events.values()))),
+    )
+
+
+def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Events found, false alarms and delays with 95 % intervals, two lines per class."""
+    lines = [
+        (
+            f"{one['n_found']} of {one['n_events']}{f' {name}' if len(events) > 1 else ''}\n"
+            + _bounds(one["hit_rate_interval_95"], 2),
+            f"{number(one['false_alarms_per_hour'], 1)}\n"
+            + _bounds(one["false_alarms_per_hour_interval_95"], 1),
+            f"{number(one['delay_s'], 2)}\n{_bounds(one['delay_interval_95'], 2)}",
+        )
+        for name, one in events.items()
+    ]
+    return tuple("\n".join(column) for column in zip(*lines, strict=True))
+
+
+def _bounds(interval: tuple[float, float], decimals: int) -> str:
+    low, high = interval
+    return "" if low != low else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
