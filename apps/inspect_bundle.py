@@ -11,7 +11,7 @@ from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
 from rtbrain.learn.fit.score_table import describe_lags, verdict_lines
-from rtbrain.learn.verdict import describe_null
+from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.tables import table
 
 
@@ -53,8 +53,7 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
     if "verdict" in report:
         lines["verdict"] = " ".join(verdict_lines(report))
     if null := report.get("null_distribution"):
-        key = "auc" if report["task"] == "classification" else "pearson_r"
-        lines[null["how"]] = describe_null(null, key, report.get("clock"))
+        lines[null["how"]] = describe_null(null, decisive(report["task"]), report.get("clock"))
     if latency := describe_lags(report):
         lines["latency"] = latency
     return lines

@@ -8,6 +8,7 @@
       montage.tsv          the channels it was fitted on (columns of BIDS electrodes.tsv)
       report.json          its scores, with their controls
       figures/             the scores as pictures, where it has some
+      report.html          the same as one page for people
       controls/            bundles of the decoders that it is compared with, where it has some
 
 Every file is verified against the manifest before anything is built from it.
@@ -113,11 +114,13 @@ def write_bundle(
     report: Mapping[str, Any],
     *,
     pictures: Mapping[str, bytes] | None = None,
+    page: str = "",
 ) -> str:
     """Write a bundle, whole or not at all, and return its id.
 
     `manifest` gets its hashes, rate and space here. `pictures` are files of ``figures/`` by name,
-    for people: nothing is built from them. BundleError where the folder exists.
+    and `page` is ``report.html``, for people: nothing is built from them. BundleError where the
+    folder exists.
     """
     if folder.exists():
         raise BundleError(f"{folder.name} {EXISTS}: name a new folder for the bundle")
@@ -135,6 +138,8 @@ def write_bundle(
     unsigned = (manifest.model_dump_json(indent=2) + "\n").encode()
     contents["manifest.json"] = unsigned.replace(_ZEROS, _own_hash(unsigned).encode())
     contents |= {f"figures/{name}": picture for name, picture in (pictures or {}).items()}
+    if page:
+        contents["report.html"] = page.encode()
     with atomic_folder(folder) as part:
         for name, content in contents.items():
             (part / name).parent.mkdir(exist_ok=True)

@@ -96,7 +96,7 @@ class Interval:
         if self.n_blocks < ROUGH_BLOCKS or math.isnan(self.low):
             return score
         if self.name == "auc" and self.score > CEILING:
-            return f"{score} (at least {self.low:.2f})"
+            return f"{score}, at least {self.low:.2f}"
         return f"{score} [{self.low:.2f}, {self.high:.2f}]"
 
     def text(self) -> str:

@@ -20,11 +20,17 @@ LEAST_EFFECTIVE = 8.0  # independent stretches of the labels
 LEAST_DRAWS = 59
 LEAST_SUBJECTS = 6  # to call one decoder better than another
 LARGE_ORDER, LARGE_OVERLAP = 0.1, 0.2
+_REST_SHARE = 0.6
 _ADVICE = 20  # more blocks of each class
 FIXED_PACE = "Cues come at a fixed pace: chance cannot be told."
 OVERLAPPING = "Shifted labels overlap the true ones: the band is not chance."
 
 Answer = Literal["yes", "not shown", "not enough data"]
+
+
+def decisive(task: str) -> str:
+    """Name of the score that a verdict goes by."""
+    return "auc" if task == "classification" else "pearson_r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +89,22 @@ def judge_scores(
     labelled: Labelled,
 ) -> Verdict:
     """Whether a decoder is better than chance, by the AUC or the correlation."""
-    key = decisive(labelled)
+    key = decisive(labelled.task)
     found = judge(intervals[key], null, clock)
     if key == "auc" and intervals[key].n_blocks < FEW_BLOCKS:
-        found = replace(found, text=f"{found.text} {found_stretches(outputs, labelled)}")
+        found = replace(found, text=f"{found.text}{found_stretches(outputs, labelled)}")
     return found
 
 
-def decisive(labelled: Labelled) -> str:
-    """The score that a verdict goes by."""
-    return "auc" if labelled.task == "classification" else "pearson_r"
-
-
 def found_stretches(outputs: Floats, labelled: Labelled) -> str:
-    """How many stretches of each class but the commonest most held-out windows decode as it."""
-    common = int(np.bincount(labelled.targets).argmax())
+    """How many events most of their held-out windows decode as such; where one class is rest.
+
+    Rest is a class that has 6 of 10 windows; empty where none has.
+    """
+    shares = np.bincount(labelled.targets) / max(1, labelled.targets.size)
+    common = int(shares.argmax())
+    if shares[common] < _REST_SHARE:
+        return ""
     right = outputs.argmax(axis=1) == labelled.targets
     counts: dict[int, tuple[int, int]] = {}
     for part in labelled.parts:
@@ -111,7 +118,7 @@ def found_stretches(outputs: Floats, labelled: Labelled) -> str:
         describe_found(n_found, n, f"stretches of {labelled.names[number]}")
         for number, (n_found, n) in sorted(counts.items())
     ]
-    return f"By most of their held-out windows, {'; '.join(described)}."
+    return f" By most of their held-out windows, {'; '.join(described)}."
 
 
 def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tuple[Answer, str]:

@@ -127,7 +127,7 @@ def test_above_an_area_of_0_95_only_a_lower_bound_is_given() -> None:
     targets = np.tile(np.repeat([0, 1], 20), 20).astype(np.int64)
     blocks = stretch_blocks(labelled_as(targets), embargo_s=6.0)
     high = jackknife(told(targets, 0, 3.5), targets, blocks)["auc"]
-    assert high.brief() == f"{high.score:.2f} (at least {high.low:.2f})"
+    assert high.brief() == f"{high.score:.2f}, at least {high.low:.2f}"
     perfect = jackknife(told(targets, 0, 30.0), targets, blocks)["auc"]
     assert perfect.low == pytest.approx(0.025 ** (1 / blocks.n)), "20 of 20, Clopper & Pearson"
 

@@ -50,7 +50,7 @@ _WEAK, _STRONG = 0.6, 1.0  # standard deviations between the classes
 _POWER_SHARE = 5  # one recording with information for so many without
 _LEAST_WITH = 8
 _LIKELY = 0.994  # 18 of 200 at a true 5 %
-_LEAST_COVERAGE = 0.88  # 176 of 200
+_COVERAGE, _UNLIKELY = 0.92, 0.02  # 176 of 200
 _OLD_DRAWS = 200
 
 
@@ -79,7 +79,7 @@ class RowCounts:
         if self.what == "no information":
             return self.yes > int(binom.ppf(_LIKELY, self.n, ALPHA))
         if self.what == "coverage" and self.blocks >= GOOD_BLOCKS:
-            return self.covered < _LEAST_COVERAGE * self.n
+            return self.covered < int(binom.ppf(_UNLIKELY, self.n, _COVERAGE))
         return False
 
 

@@ -175,7 +175,7 @@ def score_clock(
     on_step: Callable[[], None] = lambda: None,
 ) -> tuple[CrossValidated, Clock]:
     """What time alone scores through the same folds, and its p value by the same draws."""
-    time, key = clock_features(labelled), decisive(labelled)
+    time, key = clock_features(labelled), decisive(labelled.task)
     of_time = replace(labelled, rows=np.arange(labelled.rows.size))
     alone = cross_validate(time, of_time, folds, embargo_s=embargo_s, on_fold=on_step)
     p = math.nan

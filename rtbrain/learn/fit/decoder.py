@@ -16,6 +16,7 @@ from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
 from rtbrain.learn.fit.score_table import ScoreTable, fit_scores, verdict_lines
+from rtbrain.learn.report_page import fit_page
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.processes import scratch_folder
 from rtbrain.progress import OnProgress, no_progress
@@ -184,7 +185,8 @@ class FittedDecoder:
         Parameters
         ----------
         folder : str or Path
-            A new folder; it is written whole or not at all, its controls and figures too.
+            A new folder; it is written whole or not at all, its controls, figures and the page
+            ``report.html`` too.
 
         Raises
         ------
@@ -291,8 +293,10 @@ class FittedDecoder:
 
 
 def _write(folder: Path, bundle: Bundle, pictures: Mapping[str, bytes]) -> None:
+    page = fit_page(bundle, pictures) if pictures and "split" in bundle.report else ""
     unsigned = bundle.manifest.model_copy(update={"sha256": "0" * 64})
-    write_bundle(folder, unsigned, bundle.montage, bundle.tensors, bundle.report, pictures=pictures)
+    of = bundle.montage, bundle.tensors, bundle.report
+    write_bundle(folder, unsigned, *of, pictures=pictures, page=page)
 
 
 def load(folder: str | Path) -> FittedDecoder:

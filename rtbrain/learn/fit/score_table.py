@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rtbrain.learn.verdict import describe_null
+from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.tables import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
@@ -138,7 +138,7 @@ def verdict_lines(report: Mapping[str, Any]) -> list[str]:
 
 def how_to_read(report: Mapping[str, Any]) -> str:
     """What the figures of a report mean and what they rest on."""
-    key = "auc" if report["task"] == "classification" else "pearson_r"
+    key = decisive(report["task"])
     interval = report["scores"]["decoder"]["interval_95"][key]
     text = f"First lines: pooled over folds; {TITLES[key]} {interval['text']}. Second: by fold."
     if null := report.get("null_distribution"):

@@ -1,0 +1,194 @@
+"""The report of a fit as one page for people: verdict first, no scripts, pictures inside."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rtbrain.decoder import Bundle
+from rtbrain.errors import printable
+from rtbrain.learn.fit.score_table import (
+    describe_front_end,
+    describe_lags,
+    fit_scores,
+    verdict_lines,
+)
+from rtbrain.learn.verdict import decisive, describe_null
+
+_COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}
+_STYLE = """
+body { font-family: sans-serif; font-size: 15px; line-height: 1.45; color: #222;
+       max-width: 860px; margin: 24px auto; padding: 0 16px; }
+h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 26px; }
+table { border-collapse: collapse; margin: 8px 0; }
+td, th { border: 1px solid #c8c8c8; padding: 5px 10px; text-align: left; vertical-align: top; }
+th { background: #f3f3f3; } .small { color: #555; font-size: 13px; }
+img { max-width: 100%; }
+@media print { body { margin: 0; } img { page-break-inside: avoid; } }
+"""
+_ROWS = {
+    "decoder": "what was fitted, scored on time that it was not fitted on",
+    "frozen PopT": "the same without fine-tuning",
+    "linear": "the same front end without an encoder",
+    "linear of v0.1.0": "the front end that was the default before",
+    "STFT": "a plain spectrum of the same windows",
+    "random init": "the encoder with random weights: what its shape alone gives",
+    "clock only": "time since the start, and nothing else: what order and drift alone give",
+    "UNSAFE random split": "windows held out at random, as in much published work: too high",
+}
+_NULL = "fitted again on labels that cannot belong to these signals; p is the larger of two tests"
+_CAPTIONS = {
+    "roc.png": "Hits against false alarms at every threshold, windows that were held out.",
+    "confusion.png": "Which class was taken for which, windows that were held out.",
+    "reliability.png": "Whether a probability means what it says: on the line, it does.",
+    "lag.png": "The score by the moment that the label is taken from: how late decodes are.",
+    "electrodes.png": "How far each contact moves the decode. A weight is not a source: a contact "
+    "may have one to cancel another's noise.",
+}
+
+
+def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
+    """HTML page of a fitted decoder, self-contained.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Decoder of `rtbrain.fit`.
+    pictures : dict of str to bytes
+        PNGs by name.
+    """
+    report, manifest = bundle.report, bundle.manifest
+    first, *warnings = verdict_lines(report) or ["No verdict."]
+    answer = report.get("verdict", {}).get("answer", "")
+    colour = _COLOURS.get(answer, _COLOURS["not enough data"])
+    known = {name: None for name in _CAPTIONS if name in pictures}
+    title = f"Decoder of {', '.join(manifest.labels)}"
+    parts = [
+        f"<h1>{_text(title)}</h1>",
+        f'<table width="100%"><tr><td style="background: {colour}; padding: 14px">'
+        f'<b style="font-size: 18px">{_text(first)}</b></td></tr></table>',
+        _list([*warnings, *report.get("warnings", ())], "Mind"),
+        _list(_claimed(report), "What is claimed"),
+        _list(_not_claimed(report), "What is not"),
+        "<h2>Scores on held-out time</h2>",
+        _scores(report),
+        *(f"<p>{_text(line)}</p>" for line in _reading(report)),
+        "<h2>Measured on</h2>",
+        _table((), _measured(bundle)),
+        "<h2>Pictures</h2>" if pictures else "",
+        *(_figure(name, pictures[name]) for name in (*known, *(pictures.keys() - known.keys()))),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _claimed(report: Mapping[str, Any]) -> list[str]:
+    key = decisive(report["task"])
+    interval = report["scores"]["decoder"]["interval_95"][key]
+    name = {"auc": "AUC", "pearson_r": "Correlation r"}[key]
+    meaning = {
+        "auc": "the share of pairs of windows, one of each class, that it puts in order; 0.5 is "
+        "chance",
+        "pearson_r": "between what was decoded and what was measured; 0 is chance",
+    }[key]
+    claims = [f"{name} {interval['text']}. {name} is {meaning}."]
+    if report["verdict"]["answer"] == "yes":
+        claims.append(
+            "Signals of these recordings hold information about the labels, beyond what time, "
+            "slow drift and the order of the labels give."
+        )
+    return claims
+
+
+def _not_claimed(report: Mapping[str, Any]) -> list[str]:
+    unit = report["blocks"]["unit"]
+    other = {
+        "sessions": "That it works in other patients: sessions were held out, not people.",
+        "subjects": "That it works with other amplifiers or other tasks.",
+    }.get(unit, "That it works on another day, in other patients, or after electrodes moved.")
+    lines = [other]
+    if report["verdict"]["answer"] != "yes":
+        lines.append("That there is nothing to decode: little data cannot show a weak signal.")
+    if report["task"] == "classification":
+        lines.append(
+            "How many false alarms an hour there will be: rtbrain evaluate counts them on another "
+            "recording."
+        )
+    lines.append("That it reads the brain and not a movement, a sound or a stimulus artifact.")
+    return lines
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    scores = fit_scores(report)
+    rows = []
+    for name, cells in scores.cells.items():
+        meaning = _ROWS.get(name, _NULL if "p " in cells[0] else "")
+        shown = _text(name) + (
+            f'<br><span class="small">{_text(meaning)}</span>' if meaning else ""
+        )
+        rows.append([shown, *(_text(cell).replace("\n", "<br>") for cell in cells)])
+    return _table(("", *scores.columns), rows)
+
+
+def _reading(report: Mapping[str, Any]) -> Iterable[str]:
+    yield "First lines: all folds together, with 95 % intervals; second: range over the folds."
+    if null := report.get("null_distribution"):
+        yield describe_null(null, decisive(report["task"]), report.get("clock"))
+    yield from filter(None, (*describe_front_end(report).split("\n"), describe_lags(report)))
+
+
+def _measured(bundle: Bundle) -> list[list[str]]:
+    report, manifest, montage = bundle.report, bundle.manifest, bundle.montage
+    split = report["split"]
+    labels = {key: _words(value) for key, value in report.get("labels", {}).items()}
+    rows = {
+        "recordings": manifest.trained_on,
+        "labels": "; ".join(f"{key} {value}" for key, value in labels.items()),
+        "windows": f"{report['windows']} labelled"
+        + "".join(f", {n} of {name}" for name, n in report.get("windows_by_class", {}).items())
+        + f"; {report['windows_invalid']} left out as invalid",
+        "blocks": f"{report['blocks']['n']} {report['blocks']['unit']}",
+        "held out": f"{split['kind']}: {len(split['folds'])} folds, training windows "
+        f"{split['embargo_s']:g} s or more away",
+        "channels": f"{montage.n_channels} at {manifest.sfreq_hz:g} Hz: {_words(montage.names)}",
+        "decoder": f"mode {manifest.mode}; encoder {report['encoder']}",
+        "version": manifest.trained_by,
+    }
+    return [[_text(key), _text(value)] for key, value in rows.items() if value]
+
+
+def _words(value: Any, most: int = 24) -> str:
+    if not isinstance(value, list | tuple):
+        return str(value)
+    rest = f" and {len(value) - most} more" if len(value) > most else ""
+    return ", ".join(str(one) for one in value[:most]) + rest
+
+
+def _figure(name: str, content: bytes) -> str:
+    caption = _CAPTIONS.get(name, name)
+    source = f"data:image/png;base64,{b64encode(content).decode('ascii')}"
+    image = f'<img src="{source}" width="460" alt="{_text(caption)}">'
+    return f'<p style="line-height: 1">{image}</p>\n<p class="small">{_text(caption)}</p>'
+
+
+def _list(lines: Sequence[str], title: str) -> str:
+    if not lines:
+        return ""
+    items = "\n".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f"<h2>{title}</h2>\n<ul>{items}</ul>"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of HTML under headings of text."""
+    head = "".join(f"<th>{_text(heading)}</th>" for heading in headings)
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table>{f'<tr>{head}</tr>' if head else ''}\n{body}</table>"
+
+
+def _text(value: str) -> str:
+    """Plain text in HTML, without control characters."""
+    return escape(printable(value))

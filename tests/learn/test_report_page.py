@@ -1,0 +1,99 @@
+"""The page of a report says first what is claimed, shows texts as texts, and needs nothing else."""
+
+import copy
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import rtbrain
+from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.report_page import fit_page
+
+PICTURES = {"roc.png": b"\x89PNG roc", "other.png": b"\x89PNG other"}
+
+
+class Parsed(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for key, value in attrs if key in {"src", "href"}]
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture(scope="module")
+def decoder() -> FittedDecoder:
+    return rtbrain.fit(
+        "synthetic:3,duration_s=60,n_channels=6",
+        sfreq_hz=2048,
+        classes=["rest", "speech"],
+        n_folds=2,
+        n_permutations=9,
+        front_end="recipe",
+    )
+
+
+def test_the_verdict_is_the_same_text_in_report_table_api_and_page(
+    decoder: FittedDecoder, tmp_path: Path
+) -> None:
+    verdict = decoder.report["verdict"]
+    assert verdict["answer"] == "not enough data"
+    text = verdict["text"]
+    # A minute holds 7 pairs of stretches; ten are needed, and so it is said.
+    assert text.startswith(f"Not enough data: {decoder.report['blocks']['n']} pairs of stretches")
+    assert decoder.verdict.split("\n")[0] == text
+    assert text.split(".")[0] in " ".join(repr(decoder.scores).split())
+    page = Parsed((decoder.save(tmp_path / "bundle") / "report.html").read_text())
+    assert text in page.words
+    before, after = page.words.split(text)
+    assert "What is claimed" in after
+    assert len(before.split()) < 20 + before.count("{") * 20, "nothing stands before the verdict"
+    assert rtbrain.load(tmp_path / "bundle").verdict == decoder.verdict
+
+
+def test_every_report_has_rows_of_time_alone_shifted_labels_and_random_weights(
+    decoder: FittedDecoder,
+) -> None:
+    words = Parsed(fit_page(decoder.bundle, {})).words
+    for row in ("decoder", "clock only", "random init", "labels shifted"):
+        assert row in words
+        assert row in decoder.scores
+    assert (
+        decoder.report["clock"]["score"] == decoder.report["scores"]["clock only"]["pooled"]["auc"]
+    )
+    null = decoder.report["null_distribution"]
+    assert null["n"] == 9
+    assert f"9 shifts, about {null['n_effective']:.0f} independent" in words
+    assert "±" not in words + repr(decoder.scores)
+
+
+def test_a_page_is_whole_without_scripts_or_the_network_and_shows_texts_as_texts(
+    decoder: FittedDecoder,
+) -> None:
+    bad = "<script>alert(1)</script>&\x1b[31m"
+    report = copy.deepcopy(decoder.report)
+    report["warnings"] = [bad]
+    report["encoder"] = bad
+    bundle = replace(decoder.bundle, report=report)
+    page = Parsed(fit_page(bundle, PICTURES))
+    assert not page.open
+    assert not {"script", "link", "iframe", "a"} & set(page.tags)
+    assert len(page.sources) == 2
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert page.words.count("<script>alert(1)</script>&") == 2
+    assert "\x1b" not in page.words
