@@ -35,6 +35,7 @@ COMMANDS = {
     "distill": ("distill", ENCODERS, "Train the causal student of an encoder."),
     "corpus": ("corpus", ENCODERS, "Build, embed and inspect a corpus for pretraining."),
     "probe": ("probe", ENCODERS, "Compare encoders by what a few labels make of them."),
+    "leaderboard": ("leaderboard", ENCODERS, "Rank front ends and encoders on known answers."),
     "embed": ("embed", ENCODERS, "Embed a recording."),
     "import-checkpoint": ("import_checkpoint", ENCODERS, "Convert a published checkpoint."),
     "compile": ("compile", ENCODERS, "Compile the encoder of a decoder, and check the result."),

@@ -24,7 +24,7 @@ LEVELS = (
     "learn.intervals learn.metrics learn.nulls learn.report_page learn.verdict",
     "learn.evaluate learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo",
-    "learn.probe learn.interpret check.bench check.doctor console",
+    "learn.probe learn.leaderboard learn.interpret check.bench check.doctor console",
     "check.compile",
     "apps",
 )

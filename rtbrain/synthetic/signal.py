@@ -5,6 +5,7 @@ foci, or something else does (`TASKS`); an alpha rhythm, unrelated high-gamma bu
 movements, mains, drift, and gains and offsets of the contacts.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -51,7 +52,9 @@ _GAIN_SPREAD = 0.15
 class SyntheticSignal:
     """Signal of a patient, in blocks of about a second, in any order.
 
-    `bursts`, `blinks` and `movements` are the true envelopes of what is unrelated to the task.
+    `bursts`, `blinks` and `movements` are the true envelopes of what is unrelated to the task,
+    `background_correlation` that of the background between contacts. `activation` replaces the
+    patient's own: of a first sample and a number of samples, float32 [n_foci, n_samples].
 
     The task changes the background's own bands: ``x + (g_hg - 1) hg(x) + (g_beta - 1) beta(x)``,
     with gains that follow the foci. High gamma stands for the firing of a population [1]_, the
@@ -68,8 +71,11 @@ class SyntheticSignal:
     .. [4] Sherman et al. (2016). PNAS 113(33). doi:10.1073/pnas.1604135113
     """
 
-    def __init__(self, patient: Patient) -> None:
+    def __init__(
+        self, patient: Patient, activation: Callable[[int, int], Floats] | None = None
+    ) -> None:
         self.patient = patient
+        self._activation = activation or patient.activation
         self.block_samples = round(_BLOCK_S * patient.sfreq_hz)
         # Chunks and windows that overlap ask for the same blocks again.
         self._recent = lru_cache(maxsize=8)(self.block)
@@ -121,7 +127,7 @@ class SyntheticSignal:
         first_sample = number * self.block_samples
         times_s = (first_sample + np.arange(self.block_samples)) / self.patient.sfreq_hz
         signal, beta, high_gamma = self._noise.block(number)
-        activation = self.patient.activation(first_sample, self.block_samples)
+        activation = self._activation(first_sample, self.block_samples)
         response = np.minimum(self._responds @ activation, 1.0)
         bursts = self._bursts_at @ self.bursts.block(number)
         movement = self.movements.block(number)
@@ -173,7 +179,8 @@ class SyntheticSignal:
         patient, n_samples = self.patient, self.block_samples
         distance_mm = np.linalg.norm(positions_mm[:, np.newaxis] - positions_mm, axis=2)
         covariance = (1 - _SHARED_VARIANCE) * np.exp(-distance_mm / _CORRELATION_MM)
-        mixing = np.linalg.cholesky(covariance + _SHARED_VARIANCE).astype(np.float32)
+        self.background_correlation = covariance + _SHARED_VARIANCE
+        mixing = np.linalg.cholesky(self.background_correlation).astype(np.float32)
         broad = power_law_amplitude(
             rng.uniform(*_BACKGROUND_EXPONENT, patient.n_channels),
             rng.uniform(*_BACKGROUND_RMS_UV, patient.n_channels),

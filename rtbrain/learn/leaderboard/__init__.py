@@ -1,0 +1,1 @@
+"""Front ends and encoders, ranked where the best possible score is known."""

@@ -1,0 +1,156 @@
+"""`rtbrain leaderboard synthetic`: sessions, features, cells, and what they show."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from rtbrain.errors import SettingsError
+from rtbrain.files import require_writable_file, strict_json, write_atomically
+from rtbrain.learn.leaderboard.cells import (
+    ACROSS_SESSIONS,
+    ACROSS_SUBJECTS,
+    WITHIN,
+    Cell,
+    Fold,
+    Items,
+    Trained,
+    other_folds,
+    reader,
+    score_fold,
+    task_items,
+    train,
+    within_folds,
+)
+from rtbrain.learn.leaderboard.film import QUARTERS, TASKS, VALUES
+from rtbrain.learn.leaderboard.report import draw_results, print_results, results_report
+from rtbrain.learn.leaderboard.results import Results
+from rtbrain.learn.leaderboard.rows import EncoderRow, load_rows, session_features
+from rtbrain.learn.leaderboard.sessions import (
+    N_SESSIONS,
+    Participant,
+    Session,
+    draw_participants,
+    play_session,
+)
+from rtbrain.progress import OnProgress, no_progress, show_progress
+from rtbrain.types import Floats
+
+_SECONDS = (120.0, 7200.0)
+_AHEAD = 2  # participants that are prepared while one is scored
+_DONOR = 1  # the participant whose second session trains for all others
+
+
+def run_synthetic(
+    encoders: Sequence[str], seconds: float, json: Path | None, png: Path | None
+) -> bool:
+    """Rank front ends and encoders, print and write it; whether the known answers were met."""
+    if not _SECONDS[0] <= seconds <= _SECONDS[1]:
+        raise SettingsError(
+            f"--minutes: expected {_SECONDS[0] / 60:g} to {_SECONDS[1] / 60:g}, got "
+            f"{seconds / 60:g}"
+        )
+    for path, flag in ((json, "--json"), (png, "--png")):
+        if path is not None:
+            require_writable_file(path, flag)
+    rows = load_rows(encoders)
+    console = Console()
+    # Two threads of ours fill two cores: more within each product would only wait for them.
+    with threadpool_limits(1), show_progress(console) as on_progress:
+        cells = list(score_participants(draw_participants(), rows, seconds, on_progress))
+    results = Results(cells, seconds)
+    print_results(console, results)
+    if json is not None:
+        write_atomically(json, strict_json(results_report(results)))
+    if png is not None:
+        draw_results(png, results)
+    return results.met
+
+
+def score_participants(
+    participants: Sequence[Participant],
+    rows: Sequence[EncoderRow],
+    seconds: float,
+    on_progress: OnProgress = no_progress,
+) -> Iterator[Cell]:
+    """Cells of all participants; the next ones are prepared meanwhile.
+
+    Folds that lack a class, as short sessions have them, are left out.
+    """
+    donor: dict[str, Trained] = {}
+    # The donor comes first.
+    order = [participants[_DONOR], *(one for one in participants if one.number != _DONOR)]
+    for number, (sessions, features) in enumerate(_prepared(order, rows, seconds, on_progress)):
+        by_focus = [_by_focus(*pair) for pair in zip(sessions, features, strict=True)]
+        for task in (*TASKS, *QUARTERS, *VALUES):
+            items = [task_items(session, task) for session in sessions]
+            yield from _within_subject(task, items, features)
+            if sessions[0].participant.number == _DONOR:
+                donor[task] = train(items[-1], by_focus[-1])
+                continue
+            for target, own in zip(items, by_focus, strict=True):
+                folds = other_folds(donor[task].items, target)
+                yield from _scored(folds, ACROSS_SUBJECTS, task, donor[task], own)
+        on_progress(number + 1, len(order), "readouts of patients")
+
+
+def _prepared(
+    participants: Sequence[Participant],
+    rows: Sequence[EncoderRow],
+    seconds: float,
+    on_progress: OnProgress,
+) -> Iterator[tuple[list[Session], list[dict[str, Floats]]]]:
+    """Sessions of each participant and their features, made while others are scored."""
+    done = count(1)
+
+    def prepare(one: Participant) -> tuple[list[Session], list[dict[str, Floats]]]:
+        sessions, features = [], []
+        for number in range(N_SESSIONS):
+            session, data = play_session(one, number, seconds)
+            sessions.append(session)
+            features.append(session_features(session, data, rows))
+            on_progress(next(done), N_SESSIONS * len(participants), "sessions")
+        return sessions, features
+
+    with ThreadPoolExecutor(_AHEAD, "prepare") as pool:
+        ahead = deque(pool.submit(prepare, one) for one in participants[:_AHEAD])
+        for number in range(len(participants)):
+            ready = ahead.popleft().result()
+            if number + _AHEAD < len(participants):
+                ahead.append(pool.submit(prepare, participants[number + _AHEAD]))
+            yield ready
+
+
+def _within_subject(
+    task: str, items: Sequence[Items], features: Sequence[dict[str, Floats]]
+) -> Iterator[Cell]:
+    """Cells within each session, and across the two."""
+    for here, there in ((0, 1), (1, 0)):
+        for fold in filter(lambda one: one.whole, within_folds(items[here])):
+            trained = train(fold.train, features[here])
+            yield from _scored([fold], WITHIN, task, trained, features[here])
+        trained = train(items[there], features[there])
+        folds = other_folds(items[there], items[here])
+        yield from _scored(folds, ACROSS_SESSIONS, task, trained, features[here])
+
+
+def _scored(
+    folds: Iterable[Fold], regime: str, task: str, trained: Trained, features: dict[str, Floats]
+) -> Iterator[Cell]:
+    read = {name: reader(values) for name, values in features.items()}
+    for fold in filter(lambda one: one.whole, folds):
+        yield from score_fold(fold, regime, task, trained, read)
+
+
+def _by_focus(session: Session, features: dict[str, Floats]) -> dict[str, Floats]:
+    """Means over the contacts at each focus, which every participant has."""
+    foci = session.participant.foci
+    return {
+        name: np.stack([values[:, foci == focus].mean(axis=1) for focus in np.unique(foci)], axis=1)
+        for name, values in features.items()
+    }

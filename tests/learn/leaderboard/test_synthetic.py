@@ -1,0 +1,126 @@
+"""The leaderboard of synthetic patients: what it finds, checks, prints and writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from apps import leaderboard
+from rtbrain.errors import CheckpointError, SettingsError
+from rtbrain.learn.leaderboard import run
+from rtbrain.learn.leaderboard.cells import CLOCK, IDEAL, ORDER, REGIMES, SHIFTED, SPLITS, Cell
+from rtbrain.learn.leaderboard.film import NOISE, TASKS
+from rtbrain.learn.leaderboard.report import draw_results, print_results, results_report
+from rtbrain.learn.leaderboard.results import Results
+from rtbrain.learn.leaderboard.rows import FLOOR, LINEAR, STFT, load_rows
+from rtbrain.learn.leaderboard.sessions import draw_participants
+
+
+def cells_of(**shift: float) -> list[Cell]:
+    """Cells whose rows lie at what is known, but for those that are shifted by row or task."""
+    rng = np.random.default_rng(0)
+    found = []
+    for row in (IDEAL, LINEAR, FLOOR, CLOCK, ORDER, SHIFTED):
+        for task in TASKS:
+            if row == IDEAL and task == NOISE:
+                continue
+            true = {IDEAL: 0.9, LINEAR: 0.7, FLOOR: 0.75}.get(row, 0.5) if task != NOISE else 0.5
+            true += shift.get(row, 0) if task != NOISE else shift.get(NOISE, 0)
+            for regime in REGIMES:
+                for split in SPLITS:
+                    for subject in range(6):
+                        auc = float(np.clip(true + rng.normal(0, 0.02), 0, 1))
+                        where = row, task, regime, split, subject, 0, 0
+                        best = (0.9, 0.95) if task != NOISE else (0.5, 0.5)
+                        found.append(Cell(*where, auc, 0.02, 0.02, 100, *best))
+    return found
+
+
+def test_checks_are_met_where_all_is_as_it_must_be_and_not_where_it_is_not() -> None:
+    assert Results(cells_of(), 900).met
+    for shift, name in (
+        ({IDEAL: -0.05}, "ideal feature at its ceiling"),
+        ({FLOOR: 0.25}, "no row above all contacts' likelihood ratio"),
+        ({NOISE: 0.05}, "noise tasks at 0.5, or r 0"),
+    ):
+        failed = [check.name for check in Results(cells_of(**shift), 900).checks if not check.met]
+        assert failed == [name]
+
+
+def test_rows_are_compared_over_subjects_with_the_default_front_end() -> None:
+    results = Results(cells_of(), 900)
+    [within] = [one for one in results.comparisons if one["regime"] == REGIMES[0]]
+    assert within["row"] == FLOOR
+    assert within["low"] < 0.05 < within["high"]
+    assert within["subjects"] == 6
+    assert within["p_sign_flip"] == 2 / 2**6
+    assert within["p_holm"] == pytest.approx(3 * 2 / 2**6)
+
+
+def test_tables_and_files_hold_every_row_and_the_ceilings(tmp_path: Path) -> None:
+    results = Results(cells_of(), 900)
+    console = Console(record=True, width=160)
+    print_results(console, results)
+    text = console.export_text()
+    for word in (IDEAL, LINEAR, FLOOR, CLOCK, SHIFTED, "ceiling of one contact", "0.950", "met in"):
+        assert word in text
+    report = results_report(results)
+    assert json.loads(json.dumps(report))["checks"][0]["met"] is True
+    assert len(report["cells"]) == len(results.cells)
+    draw_results(tmp_path / "a.png", results)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_small_leaderboard_finds_what_is_there_and_nothing_else(monkeypatch: Any) -> None:
+    monkeypatch.setattr(run, "TASKS", ("volume", NOISE))
+    with threadpool_limits(1):
+        cells = list(run.score_participants(draw_participants(2), [], 150.0))
+    assert {cell.row for cell in cells} == {IDEAL, LINEAR, STFT, FLOOR, CLOCK, ORDER, SHIFTED}
+    assert {cell.regime for cell in cells} == set(REGIMES)
+    assert {cell.split for cell in cells} == set(SPLITS)
+    assert {c.subject for c in cells if c.regime == "across subjects"} == {0}
+    results = Results(cells, 150)
+    for task in ("volume", "volume, quarters", "volume, value"):
+        ideal = results.mean(IDEAL, "within session", "strict", [task])
+        assert ideal is not None
+        assert abs(ideal.score - ideal.ceiling) < max(0.08, 3 * ideal.error)
+
+    def mean(row: str, task: str) -> float:
+        return float(
+            np.mean([cell.score for cell in cells if (cell.row, cell.task) == (row, task)])
+        )
+
+    assert mean(IDEAL, "volume") > 0.9
+    assert mean(FLOOR, "volume") > 0.65
+    assert mean(FLOOR, "volume, quarters") > 0.55
+    assert mean(FLOOR, "volume, value") > 0.2
+    assert abs(mean(FLOOR, NOISE) - 0.5) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "match"),
+    [
+        ({"minutes": 1.0}, SettingsError, "--minutes: expected 2 to 120, got 1"),
+        ({"minutes": float("nan")}, SettingsError, "--minutes: expected"),
+        ({"json": Path("/nowhere/a.json")}, SettingsError, "--json"),
+        ({"encoder": ["/nowhere"]}, CheckpointError, "no such folder"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_made(
+    given: dict[str, Any], kind: type[Exception], match: str
+) -> None:
+    with pytest.raises(kind, match=match):
+        leaderboard.synthetic(**{"encoder": None, "minutes": 15.0, "json": None, **given})
+
+
+def test_each_encoder_has_a_twin_that_learned_nothing() -> None:
+    rows = load_rows(["streaming"])
+    assert [row.name for row in rows] == ["streaming", "streaming, random init"]
+    one, twin = (row.model for row in rows)
+    assert one.sizes == twin.sizes
+    weights = [next(iter(each.parameters())).detach().numpy() for each in (one, twin)]
+    assert not np.allclose(*weights)
