@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from rtbrain.config import FitSettings, parse_settings, read_settings
 from rtbrain.config.flags import (
@@ -125,6 +126,10 @@ def command(
     decoder.save(out)
     console.print(decoder.scores)
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
+    if suggested := decoder.report.get("simplest"):
+        command = f": rtbrain decode --bundle {out}/controls/{suggested['use']}"
+        use = command if suggested["use"] != "decoder" else ""
+        console.print(Text(f"{suggested['text']}{use}"), soft_wrap=True)
 
 
 def _window(text: str | None) -> tuple[float, float] | None:

@@ -50,6 +50,8 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
     for name, scores in report.get("scores", {}).items():
         pooled = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
         lines[f"held out: {name}"] = ", ".join(pooled).replace("_", " ")
+    if "simplest" in report:
+        lines["simplest decoder"] = report["simplest"]["text"]
     if "verdict" in report:
         lines["verdict"] = " ".join(verdict_lines(report))
     if null := report.get("null_distribution"):

@@ -3,6 +3,7 @@
 The constants are defaults by judgement from simulated recordings of known truth.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -119,6 +120,27 @@ def found_stretches(outputs: Floats, labelled: Labelled) -> str:
         for number, (n_found, n) in sorted(counts.items())
     ]
     return f" By most of their held-out windows, {'; '.join(described)}."
+
+
+def simplest(difference: Interval, control: str) -> dict[str, Any]:
+    """Whether a simpler decoder does, by its score minus that of the one that was fitted.
+
+    It is suggested where it is not worse, the lower bound above a loss of 0.02, and where it scores
+    no lower: then nothing speaks for the other.
+    """
+    score = {"auc": "AUC"}.get(difference.name, "r")
+    by = f"{score} difference {difference.score:+.3f}"
+    if math.isfinite(difference.low):
+        by += f" [{difference.low:+.3f}, {difference.high:+.3f}]"
+    by += f", {difference.n_blocks} {difference.unit}"
+    use = difference.not_worse or difference.score >= 0
+    if use:
+        text = f"{control} is not shown to be worse ({by}): use it, it is simpler"
+    elif difference.high < 0:
+        text = f"{control} is worse ({by}): the encoder is worth its cost"
+    else:
+        text = f"too few data to say whether {control} is worse ({by}): record more to tell"
+    return {"use": control if use else "decoder", "text": text}
 
 
 def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tuple[Answer, str]:

@@ -247,6 +247,9 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
         "confusion.png", "lag.png", "reliability.png", "roc.png",
     ]  # fmt: skip
     assert read_bundle(out / "controls" / "linear").manifest.mode == "linear"
+    assert bundle.report["simplest"]["text"] in done.stdout
+    use = f"rtbrain decode --bundle {out}/controls/linear"
+    assert (use in done.stdout) == (bundle.report["simplest"]["use"] == "linear")
     shown = rtbrain("inspect", out).stdout
     assert "held out: decoder" in shown
     assert "Decodes describe" in shown

@@ -1,5 +1,6 @@
 """A verdict is yes only where bound and null agree, and says what is missing otherwise."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from rtbrain.learn.intervals import Interval
 from rtbrain.learn.nulls import SHIFTED, NullDistribution, NullTargets
-from rtbrain.learn.verdict import Clock, describe_found, describe_null, judge
+from rtbrain.learn.verdict import Clock, describe_found, describe_null, judge, simplest
 
 
 def interval(low: float = 0.66, n_blocks: int = 22, score: float = 0.73) -> Interval:
@@ -85,3 +86,22 @@ def test_the_line_about_the_null_has_both_tests_and_their_independent_draws() ->
 def test_events_that_were_found_have_an_exact_interval() -> None:
     assert describe_found(5, 5, "seizures") == "5 of 5 seizures found (95 %: 48 to 100 %)"
     assert describe_found(8, 10, "cues").endswith("(95 %: 44 to 97 %)")  # 0.444 to 0.975
+
+
+@pytest.mark.parametrize(
+    ("score", "low", "high", "use", "words"),
+    [
+        (0.01, -0.015, 0.035, "linear", "linear is not shown to be worse (AUC difference +0.010 ["),
+        (-0.05, -0.08, -0.02, "decoder", "linear is worse (AUC difference -0.050 [-0.080, -0.020]"),
+        (0.021, -0.037, 0.079, "linear", "linear is not shown to be worse (AUC difference +0.021"),
+        (-0.01, -0.06, 0.06, "decoder", "too few data to say whether linear is worse"),
+        (-0.3, math.nan, math.nan, "decoder", "too few data to say whether linear is worse"),
+    ],
+)
+def test_the_simpler_decoder_is_suggested_where_it_is_not_worse(score, low, high, use, words):
+    difference = Interval(score, low, high, 0.01, 22, "pairs of stretches", "auc")
+    found = simplest(difference, "linear")
+    assert found["use"] == use
+    assert found["text"].startswith(words)
+    assert "22 pairs of stretches" in found["text"]
+    assert found["text"].endswith("use it, it is simpler") == (use == "linear")

@@ -146,7 +146,10 @@ def gather_recordings(
     montage = replace(montage, sfreq_hz=common_rate_hz(recordings))
     recipe, front_ends = searched_recipe(settings, recipe, montage, on_note)
     wide = wide_recipe(recipe, front_ends) if front_ends else recipe
-    pipeline, makers = _makers(wide, model, montage, settings.seeds)
+    # Of an encoder that is random itself, others are no control.
+    alike = recipe.encoder.weights == "random" and settings.encoder is None
+    n_seeds = 0 if alike and settings.tune == "readout" else settings.seeds
+    pipeline, makers = _makers(wide, model, montage, n_seeds)
     if alone := neighbours_note(recipe, montage, pipeline.signal.montage):
         on_note(alone)
     if isinstance(pipeline.spectrogram, Bands) and pipeline.spectrogram.note:

@@ -104,7 +104,8 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
                 found = one["interval_95"][key]
                 values[name][f"{key}_interval_95"] = (found["low"], found["high"])
     if "random init" not in scores:
-        cells["random init"], values["random init"] = tuple("no encoder" for _ in keys), {}
+        text = "no encoder" if report["encoder"] == "none" else "is the decoder"
+        cells["random init"], values["random init"] = (text,) * len(keys), {}
     if "null_distribution" in report:
         null = report["null_distribution"]
         name = f"{null['how']} (readout)" if "frozen PopT" in scores else null["how"]

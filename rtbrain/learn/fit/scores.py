@@ -52,7 +52,7 @@ from rtbrain.learn.nulls import (
     are_clips,
     null_targets,
 )
-from rtbrain.learn.verdict import Clock, Verdict, judge_scores
+from rtbrain.learn.verdict import Clock, Verdict, decisive, judge_scores, simplest
 from rtbrain.progress import OnProgress
 from rtbrain.types import Doubles, Floats
 
@@ -252,6 +252,11 @@ def fit_report(
         # PopT is not tuned again for each draw: the null distribution is the readout's.
         report["null_distribution"] = scored.null.summary()
     report["clock"] = asdict(scored.clock)
+    if LINEAR in scored.validated:
+        key = decisive(labelled)
+        simple, main = (scored.validated[name].outputs for name in (LINEAR, MAIN))
+        difference = paired_jackknife(simple, main, labelled.targets, scored.blocks)[key]
+        report["simplest"] = simplest(replace(difference, name=key), LINEAR)
     if scored.unsafe is not None:
         report["unsafe_random_split"] = {
             "pooled": scored.unsafe.pooled,

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import rtbrain
-from rtbrain.bundling import describe_population
+from rtbrain.bundling import describe_population, encoder_of_recipe
 from rtbrain.config import FitSettings, LabelSettings, Recipe, load_settings
 from rtbrain.encoder import PopTSizes
 from rtbrain.encoder.models.brainbert import BRAINBERT_SIZES, BrainBERTSizes
 from rtbrain.encoder.models.popt import POPT_SIZES
-from rtbrain.learn.fit.gather import _lagged, fit_recipe, model_of
+from rtbrain.learn.fit.front_end.recipes import fit_recipe
+from rtbrain.learn.fit.gather import _lagged, model_of
 from rtbrain.learn.fit.inputs import label_windows, virtual_session
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import montage_of
@@ -50,6 +51,7 @@ def test_every_ready_made_recipe_is_fitted_on_a_recording_without_positions(
     assert decoder.report["encoder"].startswith(TRAINED[recipe])
     state = "untrained" if recipe == "published" else "pretrained"
     assert decoder.bundle.manifest.encoder_state == state
+    assert (decoder.scores.cells["random init"][0] == "is the decoder") == (state == "untrained")
     assert any("it learned nothing" in note for note in decoder.notes) == (state == "untrained")
     assert decoder.bundle.montage.positions is None  # what is made up is not stored as measured
     assert describe_population(decoder.bundle.recipe, decoder.bundle.montage) == said
@@ -67,3 +69,11 @@ def test_the_population_transformer_is_left_out_on_request() -> None:
     said = describe_population(recipe, montage_of(6, 2048.0))
     assert said == "no Population Transformer: the readout reads all contacts in a row"
     assert fit_recipe(FitSettings(population="none")) == load_settings("linear", Recipe)
+
+
+def test_at_events_a_streaming_encoder_pools_whole_patches_of_the_window() -> None:
+    labels = LabelSettings(events=("go",), rest=True)
+    settings = FitSettings(recipe="streaming", labels=labels, window=(0.0, 1.0))
+    recipe = fit_recipe(settings)
+    assert recipe.encoder.n_pooled == 30  # of 33 frames, in patches of 5
+    assert encoder_of_recipe(recipe) is not None

@@ -46,7 +46,10 @@ def fit_recipe(settings: FitSettings) -> Recipe:
     if isinstance(settings.recipe, str) and recipe.spectrogram.form in RUNNING:
         # Ready-made recipes read the newest frames; at an event its whole window is meant.
         n_frames = recipe.spectrogram.count_frames(stop_s - start_s)
-        values["encoder"] = values.get("encoder", {}) | {"n_pooled": max(1, n_frames)}
+        # A streaming encoder pools whole patches, as its recipe does.
+        patch = recipe.encoder.n_pooled if recipe.mode == "streaming" else 1
+        n_pooled = max(1, n_frames // patch) * patch
+        values["encoder"] = values.get("encoder", {}) | {"n_pooled": n_pooled}
     return _with_front_end(settings, parse_settings(values, Recipe, where="recipe"))
 
 
