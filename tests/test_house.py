@@ -20,8 +20,8 @@ LEVELS = (
     "signal buffer spectrogram encoder decoder detect outlet stream",
     "recording pipeline bundling build",
     "live view",
-    "learn learn.detection learn.embed learn.evaluation_table learn.figures learn.fit "
-    "learn.intervals learn.metrics learn.nulls learn.report_page learn.verdict",
+    "learn learn.cue_plan learn.detection learn.embed learn.evaluation_table learn.figures "
+    "learn.fit learn.intervals learn.metrics learn.nulls learn.report_page learn.verdict",
     "learn.evaluate learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo",
     "learn.probe learn.leaderboard learn.interpret check.bench check.doctor console",

@@ -25,6 +25,8 @@ class LabelSettings(Settings):
     """With channel: split it into classes "on" and "off" at this value, or at half its range."""
     task: str | None = None
     """Task of the Brain Treebank, such as onset or volume."""
+    plan: str | None = Field(default=None, min_length=1)
+    """With classes: file of the plan that the cues were drawn from; it is drawn again for p."""
     rules: Literal["neuroprobe", "published"] = "neuroprobe"
     """With task: windows of 1 s after a word (neuroprobe), or of 5 s around it (published)."""
 
@@ -41,6 +43,8 @@ class LabelSettings(Settings):
             raise ValueError("rest is for events")
         if self.trigger is not None and self.classes is None and self.events is None:
             raise ValueError("trigger is for classes and events")
+        if self.plan is not None and self.classes is None:
+            raise ValueError("plan is for classes")
         if self.threshold is not None and self.channel is None:
             raise ValueError("threshold is for channel")
         if self.events is not None and len(self.events) + self.rest < 2:

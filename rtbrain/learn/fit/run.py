@@ -13,6 +13,7 @@ from rtbrain.bundling import bundle_parts, decode_delay_s
 from rtbrain.config import FitSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import SettingsError
+from rtbrain.learn.cue_plan import stored_design
 from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe, linear_recipe
@@ -245,10 +246,12 @@ def fit_decoder(
         )
         gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
         recipe, trained_on = gathered.recipe, describe_recordings(recordings)
+        delay_s = gathered.pipeline.neural_delay_s
+        design = stored_design(resolved, recordings, gathered.labelled, delay_s)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
-    scored = score_all(gathered, on_progress)
+    scored = score_all(gathered, on_progress, design)
     fitted: Any  # a FittedReadout or a TunedPopT
     chosen: dict[str, Any] = {}
     if model is not None and popt is not None:
