@@ -139,6 +139,8 @@ def _reading(report: Mapping[str, Any]) -> Iterable[str]:
     if null := report.get("null_distribution"):
         yield describe_null(null, decisive(report["task"]), report.get("clock"))
     yield from filter(None, (*describe_front_end(report).split("\n"), describe_lags(report)))
+    if "simplest" in report:
+        yield f"Simplest decoder: {report['simplest']['text']}."
 
 
 def _measured(bundle: Bundle) -> list[list[str]]:
@@ -156,6 +158,7 @@ def _measured(bundle: Bundle) -> list[list[str]]:
         f"{split['embargo_s']:g} s or more away",
         "channels": f"{montage.n_channels} at {manifest.sfreq_hz:g} Hz: {_words(montage.names)}",
         "decoder": f"mode {manifest.mode}; encoder {report['encoder']}",
+        "contacts": report.get("population", ""),
         "version": manifest.trained_by,
     }
     return [[_text(key), _text(value)] for key, value in rows.items() if value]

@@ -253,7 +253,7 @@ def fit_report(
         report["null_distribution"] = scored.null.summary()
     report["clock"] = asdict(scored.clock)
     if LINEAR in scored.validated:
-        key = decisive(labelled)
+        key = decisive(labelled.task)
         simple, main = (scored.validated[name].outputs for name in (LINEAR, MAIN))
         difference = paired_jackknife(simple, main, labelled.targets, scored.blocks)[key]
         report["simplest"] = simplest(replace(difference, name=key), LINEAR)

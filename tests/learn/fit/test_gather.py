@@ -14,6 +14,7 @@ from rtbrain.encoder.models.popt import POPT_SIZES
 from rtbrain.learn.fit.front_end.recipes import fit_recipe
 from rtbrain.learn.fit.gather import _lagged, model_of
 from rtbrain.learn.fit.inputs import label_windows, virtual_session
+from rtbrain.learn.report_page import fit_page
 from rtbrain.recording.recording import Event, Recording
 from tests.conftest import montage_of
 
@@ -55,6 +56,8 @@ def test_every_ready_made_recipe_is_fitted_on_a_recording_without_positions(
     assert any("it learned nothing" in note for note in decoder.notes) == (state == "untrained")
     assert decoder.bundle.montage.positions is None  # what is made up is not stored as measured
     assert describe_population(decoder.bundle.recipe, decoder.bundle.montage) == said
+    page = fit_page(decoder.bundle, {})
+    assert all(part in page for part in (said, decoder.report["simplest"]["text"]))
     decodes = decoder.decode(rtbrain.read("synthetic:3,duration_s=8,n_channels=6", sfreq_hz=2048))
     assert decodes.valid.any()
 
