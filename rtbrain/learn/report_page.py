@@ -68,7 +68,10 @@ def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
         f'<table width="100%"><tr><td style="background: {colour}; padding: 14px">'
         f'<b style="font-size: 18px">{_text(first)}</b></td></tr></table>',
         _list([*warnings, *report.get("warnings", ())], "Mind"),
-        _list(_claimed(report), "What is claimed"),
+        _list(
+            _claimed(report),
+            "What is claimed" if answer == "yes" else "What was measured, without a claim",
+        ),
         _list(_not_claimed(report), "What is not"),
         "<h2>Scores on held-out time</h2>",
         _scores(report),

@@ -61,7 +61,7 @@ def test_the_verdict_is_the_same_text_in_report_table_api_and_page(
     page = Parsed((decoder.save(tmp_path / "bundle") / "report.html").read_text())
     assert text in page.words
     before, after = page.words.split(text)
-    assert "What is claimed" in after
+    assert "What was measured, without a claim" in after
     assert len(before.split()) < 20 + before.count("{") * 20, "nothing stands before the verdict"
     assert rtbrain.load(tmp_path / "bundle").verdict == decoder.verdict
 
