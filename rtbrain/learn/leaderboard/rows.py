@@ -3,7 +3,7 @@
 All read causal filters' output for contacts as they are given, and the second after an event.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,7 @@ LINEAR, STFT, FLOOR = "linear bands", "linear STFT", "floor"
 _MAINS: tuple[dict[str, Any], ...] = ({"notch": {"mains_hz": 60}}, {"highpass_hz": 0.5})
 _CHUNK_SAMPLES = 1024
 _SEED = 1000
+_ITEMS = 512  # contacts and windows that an encoder reads at once
 # Length of the frames, s, their bins, and the distance from one to the next, s.
 _FLOOR = ((0.5, range(1, 8), 0.25), (0.125, range(2, 8), 0.0625), (0.0625, range(4, 11), 0.03125))
 _CLIP = 20.0
@@ -58,18 +59,26 @@ def load_rows(encoders: Sequence[str]) -> list[EncoderRow]:
 
 
 def session_features(
-    session: Session, data: Floats, encoders: Sequence[EncoderRow]
+    session: Session,
+    data: Floats,
+    encoders: Sequence[EncoderRow],
+    on_second: Callable[[], None],
 ) -> dict[str, Floats]:
     """Features of each event by row: dict of str to float32 [n_events, n_contacts, n_features]."""
     linear = load_settings("linear", Recipe).model_dump(mode="json", exclude_unset=True)
     recipe = _recipe("linear", linear["spectrogram"], BEFORE_S)
     stft = LinearStft(session.participant.montage, length_samples=round(WINDOW_S * SFREQ_HZ))
     raw = {STFT: stft, FLOOR: _floor_frames}
-    found = _gathered(session, data, recipe, (), raw)
+    found = _gathered(session, data, recipe, (), raw, on_second)
     found[FLOOR] = _robust(found[FLOOR])
     for own, group in groupby(encoders, key=lambda row: _encoder_recipe(row.model)):
-        found |= _gathered(session, data, own, tuple(group), {})
+        found |= _gathered(session, data, own, tuple(group), {}, on_second)
     return found
+
+
+def n_passes(encoders: Sequence[EncoderRow]) -> int:
+    """How often a session is read for its features."""
+    return 1 + len([*groupby(encoders, key=lambda row: _encoder_recipe(row.model))])
 
 
 def _gathered(
@@ -78,6 +87,7 @@ def _gathered(
     recipe: Recipe,
     rows: Sequence[EncoderRow],
     raw: Mapping[str, Any],
+    on_second: Callable[[], None],
 ) -> dict[str, Floats]:
     pipeline = build_feature_pipeline(recipe, session.participant.montage)
     markers: list[tuple[float, str]] = []
@@ -94,6 +104,7 @@ def _gathered(
             stamps = np.arange(first, min(first + _CHUNK_SAMPLES, n_samples)) / SFREQ_HZ
             inside = (times >= first / SFREQ_HZ) & (times < (first + _CHUNK_SAMPLES) / SFREQ_HZ)
             markers.extend((float(t_s), "") for t_s in times[inside])
+            on_second()
             yield Chunk(data[:, first : first + stamps.size], stamps, first)
 
     makers: dict[str, Any] = {row.name: _Channels(row, recipe) for row in rows}
@@ -121,9 +132,12 @@ class _Channels:
 
     def many(self, items: Sequence[Spectrogram]) -> list[Embedding]:
         """Embedding of each window in turn."""
-        frames = np.concatenate([item.data for item in items])
+        frames = torch.from_numpy(np.concatenate([item.data for item in items]))
         with torch.inference_mode():
-            flat = self._encoder.embed(torch.from_numpy(frames), "last", self._n_pooled).numpy()
+            parts = [
+                self._encoder.embed(part, "last", self._n_pooled) for part in frames.split(_ITEMS)
+            ]
+        flat = torch.cat(parts).numpy()
         channels = flat.reshape(len(items), -1, flat.shape[1])
         return [
             Embedding(one, one.ravel(), item.t_stop, item.t_stop, item.quality)

@@ -1,8 +1,9 @@
 """`rtbrain leaderboard synthetic`: sessions, features, cells, and what they show."""
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -30,7 +31,12 @@ from rtbrain.learn.leaderboard.cells import (
 from rtbrain.learn.leaderboard.film import QUARTERS, TASKS, VALUES
 from rtbrain.learn.leaderboard.report import draw_results, print_results, results_report
 from rtbrain.learn.leaderboard.results import Results
-from rtbrain.learn.leaderboard.rows import EncoderRow, load_rows, session_features
+from rtbrain.learn.leaderboard.rows import (
+    EncoderRow,
+    load_rows,
+    n_passes,
+    session_features,
+)
 from rtbrain.learn.leaderboard.sessions import (
     N_SESSIONS,
     Participant,
@@ -106,24 +112,32 @@ def _prepared(
     on_progress: OnProgress,
 ) -> Iterator[tuple[list[Session], list[dict[str, Floats]]]]:
     """Sessions of each participant and their features, made while others are scored."""
-    done = count(1)
+    done, stopped = count(1), threading.Event()
+    total = len(participants) * N_SESSIONS * seconds * (1 + n_passes(rows))
+
+    def on_second() -> None:
+        if stopped.is_set():
+            raise CancelledError
+        on_progress(next(done), total, "signals and features")
 
     def prepare(one: Participant) -> tuple[list[Session], list[dict[str, Floats]]]:
         sessions, features = [], []
         for number in range(N_SESSIONS):
-            session, data = play_session(one, number, seconds)
+            session, data = play_session(one, number, seconds, on_second)
             sessions.append(session)
-            features.append(session_features(session, data, rows))
-            on_progress(next(done), N_SESSIONS * len(participants), "sessions")
+            features.append(session_features(session, data, rows, on_second))
         return sessions, features
 
     with ThreadPoolExecutor(_AHEAD, "prepare") as pool:
         ahead = deque(pool.submit(prepare, one) for one in participants[:_AHEAD])
-        for number in range(len(participants)):
-            ready = ahead.popleft().result()
-            if number + _AHEAD < len(participants):
-                ahead.append(pool.submit(prepare, participants[number + _AHEAD]))
-            yield ready
+        try:
+            for following in [*participants[_AHEAD:], *[None] * len(ahead)]:
+                ready = ahead.popleft().result()
+                if following is not None:
+                    ahead.append(pool.submit(prepare, following))
+                yield ready
+        finally:  # whoever interrupts does not wait for the rest
+            stopped.set()
 
 
 def _within_subject(

@@ -1,5 +1,6 @@
 """Sessions of synthetic patients who watch films, and what is known of the signals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -180,7 +181,7 @@ class Session:
 
 
 def play_session(
-    participant: Participant, number: int, duration_s: float
+    participant: Participant, number: int, duration_s: float, on_second: Callable[[], None]
 ) -> tuple[Session, Floats]:
     """Session of a participant, the second a day after the first, and its signals in microvolts.
 
@@ -203,6 +204,7 @@ def play_session(
     for block in range(n_blocks):
         part = slice(block * synthesis.block_samples, (block + 1) * synthesis.block_samples)
         data[:, part] = synthesis.block(first + block)[participant.contacts]
+        on_second()
         moves[part] = synthesis.movements.block(first + block)[0]
     total = np.concatenate([[0.0], np.cumsum(moves, dtype=np.float64)])
     start = np.rint((film.times_s - BEFORE_S) * SFREQ_HZ).astype(np.int64)

@@ -1,6 +1,8 @@
 """The leaderboard of synthetic patients: what it finds, checks, prints and writes."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ def test_a_small_leaderboard_finds_what_is_there_and_nothing_else(monkeypatch: A
     assert {c.subject for c in cells if c.regime == "across subjects"} == {0}
     results = Results(cells, 150)
     for task in ("volume", "volume, quarters", "volume, value"):
-        ideal = results.mean(IDEAL, "within session", "strict", [task])
+        ideal = results.mean(IDEAL, "across sessions", "upstream", [task])
         assert ideal is not None
         assert abs(ideal.score - ideal.ceiling) < max(0.08, 3 * ideal.error)
 
@@ -124,3 +126,17 @@ def test_each_encoder_has_a_twin_that_learned_nothing() -> None:
     assert one.sizes == twin.sizes
     weights = [next(iter(each.parameters())).detach().numpy() for each in (one, twin)]
     assert not np.allclose(*weights)
+
+
+def test_whoever_interrupts_does_not_wait_for_the_signals() -> None:
+    done = []
+
+    def on_progress(n_done: float, total: float, what: str) -> None:
+        done.append(total)
+        if len(done) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run.score_participants(draw_participants(2), [], 7200.0, on_progress))
+    assert done[0] == 2 * 2 * 7200 * 2
+    assert len(done) < 100
