@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +29,12 @@ _SHARES = np.logspace(2, -2, 5)  # of the ridge's penalty in its scale, stronges
 _N_ERRORS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Windows to fit on, and those to score, each for the choice of a fold."""
+class _Inside(NamedTuple):
+    """Training windows of a fold, and the blocks of these that are left out in turn."""
 
-    train: Ints
-    tests: tuple[tuple[int, int, Ints], ...]  # fold that chooses, block, windows
+    fold: int
+    rows: Ints
+    blocks: list[tuple[int, Ints, Ints]]  # number, and what is fitted and scored, places in rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +80,10 @@ def choose_front_end(
     features : callable
         Gives a front end's features of the labelled windows, float32 [n_labelled, n_features].
     """
-    splits = _splits(labelled, folds, embargo_s)
+    inside = _inner_blocks(labelled, folds, embargo_s)
 
     def scores(one: FrontEnd) -> dict[tuple[int, int], Doubles]:
-        found = _scores(features(one), labelled, splits)
+        found = _scores(features(one), labelled, inside)
         on_front_end()
         return found
 
@@ -104,67 +103,73 @@ def choose_front_end(
     )
 
 
-def _splits(labelled: Labelled, folds: Sequence[Fold], embargo_s: float) -> list[_Split]:
-    """Pairs of the folds' own blocks, or where these are few, blocks inside each training set.
-
-    What is fitted without two blocks serves the choice of both.
-    """
+def _inner_blocks(labelled: Labelled, folds: Sequence[Fold], embargo_s: float) -> list[_Inside]:
+    """The other folds' own blocks, or where these are few, blocks inside each training set."""
+    found = []
     if len(folds) >= _FEWEST_FOLDS:
-        return [
-            _Split(
-                np.intersect1d(one.train, other.train),
-                (
-                    (i, j, np.intersect1d(other.test, one.train)),
-                    (j, i, np.intersect1d(one.test, other.train)),
-                ),
-            )
-            for (i, one), (j, other) in combinations(enumerate(folds), 2)
-        ]
-    splits = []
+        for number, fold in enumerate(folds):
+            rows = fold.train
+            others = [(other, one) for other, one in enumerate(folds) if other != number]
+            blocks = [
+                (other, _places(rows, one.train), _places(rows, one.test)) for other, one in others
+            ]
+            found.append(_Inside(number, rows, blocks))
+        return found
     everything = np.arange(labelled.rows.size)
     for number, rows in (*((i, fold.train) for i, fold in enumerate(folds)), (ALL, everything)):
         inside = inner_folds(labelled.pick(rows), embargo_s=embargo_s)
-        for block, (train, test) in enumerate(inside.folds):
-            kept = rows[inside.rows]
-            splits.append(_Split(kept[train], ((number, block, kept[test]),)))
-    return splits
-
-
-def _scores(
-    features: Floats, labelled: Labelled, splits: Sequence[_Split]
-) -> dict[tuple[int, int], Doubles]:
-    """Score of every penalty by fold and block: of classes AUC, of values Pearson's r."""
-    wanted = labelled.targets
-    y = np.eye(len(labelled.names))[wanted] if labelled.task == "classification" else wanted
-    found = {}
-    for split in splits:
-        rows = np.concatenate([test for _, _, test in split.tests])
-        outputs = _ridge(features[split.train], y[split.train], features[rows])
-        start = 0
-        for fold, block, test in split.tests:
-            part = outputs[:, start : start + test.size]
-            found[fold, block] = np.array([_score(values, wanted[test]) for values in part])
-            start += test.size
+        blocks = [(block, *of) for block, of in enumerate(inside.folds)]
+        found.append(_Inside(number, rows[inside.rows], blocks))
     return found
 
 
-def _ridge(train: Floats, y: npt.NDArray[Any], test: Floats) -> Floats:
-    """Outputs [n_penalties, n_test, n_outputs], in the smaller of the spaces of both sides."""
-    out = np.full((len(_SHARES), len(test), y.shape[1]), np.nan, np.float32)
+def _places(rows: Ints, of: Ints) -> Ints:
+    return np.flatnonzero(np.isin(rows, of))
+
+
+def _scores(
+    features: Floats, labelled: Labelled, inside: Sequence[_Inside]
+) -> dict[tuple[int, int], Doubles]:
+    """Score of every penalty by fold and block: of classes AUC, of values Pearson's r."""
+    found = {}
+    for fold, rows, blocks in inside:
+        if not rows.size:
+            continue
+        targets, x = labelled.targets[rows], features[rows]
+        y = np.eye(len(labelled.names))[targets] if labelled.task == "classification" else targets
+        mean, scale = _standards(x)
+        x -= mean
+        x /= scale
+        np.nan_to_num(x, copy=False)
+        products = x @ x.T if x.shape[1] > len(x) else None
+        for block, train, test in blocks:
+            outputs = _ridge(x, products, y, train, test)
+            found[fold, block] = np.array([_score(values, targets[test]) for values in outputs])
+    return found
+
+
+def _ridge(
+    x: Floats, products: Floats | None, y: npt.NDArray[Any], train: Ints, test: Ints
+) -> Floats:
+    """Outputs [n_penalties, n_test, n_outputs]; of `products` between windows, if there are any."""
+    out = np.full((len(_SHARES), test.size, y.shape[1]), np.nan, np.float32)
     if not train.size or not test.size:
         return out
-    mean, scale = _standards(train)
-    z, z_test = ((np.nan_to_num(x - mean) / scale).astype(np.float32) for x in (train, test))
-    y_mean = y.mean(axis=0)
-    centred = (y - y_mean).astype(np.float32)
-    dual = z.shape[1] > len(z)
-    products = z @ z.T if dual else z.T @ z
-    right = centred if dual else z.T @ centred
-    left = z_test @ z.T if dual else z_test
-    unit = float(np.einsum("nd,nd->", z, z, dtype=np.float64)) / len(z) or 1.0
+    y_mean = y[train].mean(axis=0)
+    right = (y[train] - y_mean).astype(np.float32)
+    if products is None:
+        mean = x[train].mean(axis=0)
+        z, left = x[train] - mean, x[test] - mean
+        inner, right = z.T @ z, z.T @ right
+    else:  # of windows less the mean of those that are fitted, likewise
+        inner, left = products[np.ix_(train, train)], products[np.ix_(test, train)]
+        mean = inner.mean(axis=0)
+        left = left - left.mean(axis=1, keepdims=True) - mean + mean.mean()
+        inner = inner - mean - mean[:, None] + mean.mean()
+    unit = float(np.trace(inner, dtype=np.float64)) / train.size or 1.0
     for number, share in enumerate(_SHARES):
-        penalised = products.copy()
-        penalised.flat[:: len(products) + 1] += share * unit
+        penalised = inner.copy()
+        penalised.flat[:: len(inner) + 1] += share * unit
         _, solution, failed = sposv(penalised, right, lower=1, overwrite_a=1)
         if not failed:
             out[number] = left @ solution + y_mean
@@ -195,7 +200,7 @@ def _score(outputs: Floats, targets: npt.NDArray[Any]) -> float:
 def _table(every: Sequence[dict[tuple[int, int], Doubles]], fold: int) -> Doubles:
     """Scores [n_front_ends, n_blocks], each front end at its best penalty; blocks with all alone.
 
-    For all windows, a block's score is the mean over the folds without which it was scored.
+    For all windows, a block's score is the mean over the folds that it was scored without.
     """
     keys = list(every[0])
     own = [key for key in keys if key[0] == fold]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from queue import Full, Queue
 from typing import Any
@@ -20,8 +20,9 @@ from rtbrain.learn.fit.front_end.spectra import SharedSpectra
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, build_signal
 from rtbrain.spectrogram import RunningStft
+from rtbrain.spectrogram.frames import FrameGrid
 from rtbrain.stream.clock.drift_correction import DriftCorrection
-from rtbrain.types import Chunk, Floats, Montage, Times, to_samples
+from rtbrain.types import Chunk, Floats, Montage, Spectrogram, Times, Window, to_samples
 
 Markers = Callable[[float], list[tuple[float, str]]]
 Job = Callable[[Iterator[Chunk], Markers], Any]
@@ -194,6 +195,9 @@ def old_pipeline(recipe: Recipe, montage: Montage) -> FeaturePipeline:
     length = to_samples(recipe.window.length_s, filtered.sfreq_hz, what="window.length_s")
     frame, hop = (round(s * filtered.sfreq_hz) for s in (_OLD_FRAME_S, _OLD_HOP_S))
     frame = min(frame, length)
+    if recipe.window.hop_s is not None:
+        # A frame more than is read, so that windows of a fit leave none out between them.
+        length = min(length, frame + _OLD_POOLED * hop)
     spectrogram = RunningStft(
         filtered.n_channels,
         length,
@@ -207,7 +211,25 @@ def old_pipeline(recipe: Recipe, montage: Montage) -> FeaturePipeline:
     centre = float(spectrogram.grid.centres_samples[-n_pooled:].mean())
     mean = FrameMean(n_pooled, neural_delay_s=-(centre + 1) / filtered.sfreq_hz)
     n_features = filtered.n_channels * spectrogram.grid.n_freqs
-    return replace(pipeline, spectrogram=spectrogram, encoder=mean, n_features=n_features)
+    newest = _Newest(spectrogram, spectrogram.grid, length)
+    return replace(pipeline, spectrogram=newest, encoder=mean, n_features=n_features)
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """A spectrogram of the newest samples of each window."""
+
+    stage: RunningStft
+    grid: FrameGrid
+    n_samples: int
+
+    def __call__(self, item: Window) -> Spectrogram:
+        older = item.data.shape[1] - self.n_samples
+        data, first_sample = item.data[:, older:], item.first_sample + older
+        return self.stage(replace(item, data=data, first_sample=first_sample))
+
+    def reset(self) -> None:
+        self.stage.reset()
 
 
 def wide_recipe(recipe: Recipe, front_ends: Sequence[FrontEnd]) -> Recipe:

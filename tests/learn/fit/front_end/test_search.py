@@ -1,0 +1,119 @@
+"""A fit whose front end is chosen, from the recording to the bundle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.build import build_feature_pipeline
+from rtbrain.config import Recipe, load_settings
+from rtbrain.learn.fit import run
+from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.features import gather
+from rtbrain.learn.fit.front_end import search
+from rtbrain.learn.fit.front_end.choice import FrontEndChoice
+from rtbrain.learn.fit.front_end.names import FrontEnd, parse_front_end
+from rtbrain.learn.fit.gather import LabelledFeatures
+from rtbrain.types import Chunk
+from tests.apps.program import refused
+
+PATIENT = rtbrain.read("synthetic:3,duration_s=40,n_channels=6", sfreq_hz=2048)
+QUICK: dict[str, Any] = {"classes": ["rest", "speech"], "n_folds": 4, "n_permutations": 0}
+LINEAR = load_settings("linear", Recipe).adapt(mains_hz=60)
+OWN, LONG, SHORT = (
+    parse_front_end(name, LINEAR) for name in ("laplacian", "1s-bipolar", "short-magnitude")
+)
+
+
+def rows_alone(front_end: FrontEnd) -> dict[float, np.ndarray]:
+    pipeline = build_feature_pipeline(front_end.recipe(LINEAR), PATIENT.montage)
+    n = PATIENT.n_samples
+    chunk = Chunk(PATIENT.read(0, n), np.arange(n) / 2048.0)
+    found = gather([chunk], pipeline, {"": pipeline.encoder})
+    return dict(zip(found.t_stop.round(6).tolist(), found.rows[""], strict=True))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[FittedDecoder, LabelledFeatures]:
+    """A fit of which every fold chose another front end than all windows did."""
+    seen = []
+
+    def choose(
+        features: Any, front_ends: Sequence[FrontEnd], default: FrontEnd, *rest: Any, **more: Any
+    ) -> FrontEndChoice:
+        assert default == OWN
+        assert {LONG, SHORT} < set(front_ends)
+        assert np.isfinite(features(LONG)).all()
+        return FrontEndChoice(OWN, (OWN, LONG, SHORT, OWN), LONG, {"a": 0.5}, 1)
+
+    def score(gathered: LabelledFeatures, *rest: Any) -> Any:
+        seen.append(gathered)
+        return score_all(gathered, *rest)
+
+    score_all = run.score_all
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "choose_front_end", choose)
+        patch.setattr(run, "score_all", score)
+        return rtbrain.fit(PATIENT, mains_hz=60, **QUICK), seen[0]
+
+
+def test_each_fold_is_fitted_on_its_own_front_end_and_all_windows_on_theirs(
+    fitted: tuple[FittedDecoder, LabelledFeatures],
+) -> None:
+    _, gathered = fitted
+    t_stop = gathered.features.t_stop.round(6).tolist()
+    used = (gathered.features.rows["decoder"], *gathered.by_fold)
+    for rows, front_end in zip(used, (LONG, OWN, LONG, SHORT, OWN), strict=True):
+        alone = rows_alone(front_end)
+        assert rows.shape[1] == next(iter(alone.values())).size
+        for t_s, row in list(zip(t_stop, rows, strict=True))[60::20]:
+            # The statistics begin with the first whole window, which is not the same.
+            np.testing.assert_allclose(row, alone[t_s], atol=0.25)
+
+
+def test_the_bundle_decodes_with_what_was_chosen_and_says_how_surely(
+    fitted: tuple[FittedDecoder, LabelledFeatures],
+) -> None:
+    decoder, gathered = fitted
+    assert decoder.bundle.recipe == LONG.recipe(LINEAR)
+    assert decoder.bundle.recipe.window.length_s == pytest.approx(1.21875)
+    assert decoder.report["front_end"]["folds"] == {OWN.name: 2, LONG.name: 1, SHORT.name: 1}
+    caption = " ".join(decoder.scores.caption.split())
+    assert (
+        f"Front end: {LONG.name}, chosen on all windows; by the folds: {OWN.name} in 2 of 4"
+        in caption
+    )
+    assert "Inner scores, too high" in caption
+    decodes = decoder.decode(PATIENT)
+    assert decodes.valid.sum() > 1000
+    assert decodes.latency_s == pytest.approx(decodes.latency_s[0])
+    assert 0.4 < decodes.latency_s[0] < 0.7
+    assert gathered.label_delay_s < 0.2
+
+
+def test_the_decoder_of_v0_1_0_stands_beside_on_the_same_windows_with_a_paired_difference(
+    fitted: tuple[FittedDecoder, LabelledFeatures],
+) -> None:
+    decoder, gathered = fitted
+    assert gathered.features.rows["linear of v0.1.0"].shape[0] == gathered.features.t_stop.size
+    old = decoder.report["scores"]["linear of v0.1.0"]
+    less = old["decoder_minus_this"]["auc"]
+    gain = decoder.scores["decoder"]["auc"] - decoder.scores["linear of v0.1.0"]["auc"]
+    assert less["score"] == pytest.approx(gain)
+    assert f"Decoder less linear of v0.1.0: AUC {gain:+.3f}" in decoder.scores.caption
+
+
+def test_a_front_end_that_there_is_not_is_refused_in_a_line() -> None:
+    flags = ("--classes", "rest,speech", "--out", "never", "--front-end", "wavelet")
+    line = refused("fit", "synthetic:3,duration_s=40", *flags)
+    assert "no word 'wavelet'" in line
+    assert "bipolar" in line
+
+
+def test_contacts_without_neighbours_are_taken_as_they_are_given() -> None:
+    one = "synthetic:3,duration_s=40,n_channels=6"
+    kept = rtbrain.fit(one, sfreq_hz=2048, channels=["RA2"], mains_hz=60, **QUICK | {"n_folds": 2})
+    assert any("taken as they are given" in note for note in kept.notes)
+    assert not any(step.reference for step in kept.bundle.recipe.signal)
