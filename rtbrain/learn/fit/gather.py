@@ -28,8 +28,7 @@ from rtbrain.learn.fit.front_end.passes import (
     Markers,
     SharedPass,
     at_windows,
-    old_pipeline,
-    old_steps,
+    old_recipe,
     rows_job,
     search_job,
     wide_recipe,
@@ -156,8 +155,8 @@ def gather_recordings(
         on_note(pipeline.spectrogram.note)
     if model is not None:
         wide = linear_recipe(wide)
-    before = wide.model_copy(update={"signal": old_steps(wide, montage)})
-    old = old_pipeline(before, montage)
+    before = old_recipe(wide, montage)
+    old = build_feature_pipeline(before, montage, whole_windows=True)
     steps, search = [recipe.signal, before.signal], None
     if front_ends:
         plain = wide.model_copy(update={"signal": front_ends[0].recipe(recipe).signal})

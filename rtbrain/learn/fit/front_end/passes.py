@@ -1,8 +1,9 @@
 """One pass over a recording for several front ends: the filters that they share run once."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from queue import Full, Queue
 from typing import Any
@@ -10,26 +11,23 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rtbrain.build import build_feature_pipeline, cut_at_markers
+from rtbrain.build import cut_at_markers
 from rtbrain.config import Recipe, SignalStep, parse_settings
-from rtbrain.encoder import FrameMean
 from rtbrain.errors import MontageError
 from rtbrain.learn.fit.features import FeatureRows, gather
-from rtbrain.learn.fit.front_end.names import FrontEnd, referenced_steps
+from rtbrain.learn.fit.front_end.names import FRAME_HOP_S, FrontEnd, referenced_steps
 from rtbrain.learn.fit.front_end.spectra import SharedSpectra
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, build_signal
-from rtbrain.spectrogram import RunningStft
-from rtbrain.spectrogram.frames import FrameGrid
 from rtbrain.stream.clock.drift_correction import DriftCorrection
-from rtbrain.types import Chunk, Floats, Montage, Spectrogram, Times, Window, to_samples
+from rtbrain.types import Chunk, Floats, Montage, Times
 
 Markers = Callable[[float], list[tuple[float, str]]]
 Job = Callable[[Iterator[Chunk], Markers], Any]
 _AHEAD = 8  # chunks that wait for a job
 _WAIT_S = 0.2
-# Frames of `linear` in v0.1.0, s, and how many it averaged.
-_OLD_FRAME_S, _OLD_HOP_S, _OLD_POOLED, _OLD_FREQS = 400 / 2048, 50 / 2048, 10, 40
+# Frames of `linear` in v0.1.0, and from the first to the last that it averaged, s.
+_OLD_FRAME_S, _OLD_SPAN_S = 400 / 2048, 9 * 50 / 2048
 
 
 class SharedPass:
@@ -164,72 +162,38 @@ def at_windows(found: FeatureRows, t_stop: Times, n_features: int) -> Floats:
     return out
 
 
-def old_steps(recipe: Recipe, montage: Montage) -> tuple[SignalStep, ...]:
-    """Signal steps of `linear` in v0.1.0: no high-pass; a Laplacian where labels allow one."""
+def old_recipe(recipe: Recipe, montage: Montage) -> Recipe:
+    """`linear` of v0.1.0 on the windows and filters of a linear recipe.
+
+    A running STFT without logarithms, whose frames of the newest 0.41 s, or of all of a window at
+    an event, are averaged; a Laplacian where labels allow one. Frames are 31 ms apart, or as near
+    as the hop allows; in v0.1.0 they were 24 ms apart.
+    """
     values = recipe.model_dump(mode="json", exclude_unset=True)
-    steps = []
-    for step in values.get("signal", []):
-        if "published_laplacian" in step:
-            step = {"notch": step["published_laplacian"]}
-        if "highpass_hz" not in step:
-            steps.append(step)
+    steps = [
+        {"notch": step["published_laplacian"]} if "published_laplacian" in step else step
+        for step in values.get("signal", [])
+    ]
+    hop_s, length_s = recipe.window.hop_s, recipe.window.length_s
+    frame_s = min(_OLD_FRAME_S, length_s)
+    apart_s, n_pooled = FRAME_HOP_S, max(1, int((length_s - frame_s) / FRAME_HOP_S + 1e-6) + 1)
+    if hop_s is not None:
+        hop = round(hop_s * montage.sfreq_hz)
+        fewest = max(1, math.ceil(hop / (FRAME_HOP_S * montage.sfreq_hz) - 1e-6))
+        apart_s = hop_s / next(n for n in range(fewest, hop + 1) if hop % n == 0)
+        room = int((length_s - frame_s) / apart_s + 1e-6) + 1
+        n_pooled = min(room, round(_OLD_SPAN_S / apart_s) + 1)
+    values["spectrogram"] = {"form": "running", "frame_s": frame_s, "frame_hop_s": apart_s}
+    values["encoder"] = {"pool": "last", "n_pooled": n_pooled}
     for reference in ("laplacian", "as_given"):
         values["signal"] = referenced_steps(steps, reference)
-        found = parse_settings(values, Recipe, where="linear of v0.1.0").signal
+        found = parse_settings(values, Recipe, where="linear of v0.1.0")
         try:
-            build_signal(found, montage)
+            build_signal(found.signal, montage)
         except MontageError:
             continue
         break
     return found
-
-
-def old_pipeline(recipe: Recipe, montage: Montage) -> FeaturePipeline:
-    """The default decoder of v0.1.0 on the windows of a linear recipe.
-
-    A running STFT, without logarithms, averaged over its 10 newest frames, or over all of a window
-    at an event.
-    """
-    pipeline = build_feature_pipeline(recipe, montage, whole_windows=True)
-    filtered = pipeline.signal.montage
-    length = to_samples(recipe.window.length_s, filtered.sfreq_hz, what="window.length_s")
-    frame, hop = (round(s * filtered.sfreq_hz) for s in (_OLD_FRAME_S, _OLD_HOP_S))
-    frame = min(frame, length)
-    if recipe.window.hop_s is not None:
-        # A frame more than is read, so that windows of a fit leave none out between them.
-        length = min(length, frame + _OLD_POOLED * hop)
-    spectrogram = RunningStft(
-        filtered.n_channels,
-        length,
-        frame_samples=frame,
-        hop_samples=max(1, min(hop, frame)),
-        n_freqs=min(_OLD_FREQS, frame // 2 + 1),
-        time_constant_frames=60.0 / _OLD_HOP_S,
-    )
-    n_frames = spectrogram.grid.n_frames
-    n_pooled = n_frames if recipe.window.hop_s is None else min(_OLD_POOLED, n_frames)
-    centre = float(spectrogram.grid.centres_samples[-n_pooled:].mean())
-    mean = FrameMean(n_pooled, neural_delay_s=-(centre + 1) / filtered.sfreq_hz)
-    n_features = filtered.n_channels * spectrogram.grid.n_freqs
-    newest = _Newest(spectrogram, spectrogram.grid, length)
-    return replace(pipeline, spectrogram=newest, encoder=mean, n_features=n_features)
-
-
-@dataclass(frozen=True, slots=True)
-class _Newest:
-    """A spectrogram of the newest samples of each window."""
-
-    stage: RunningStft
-    grid: FrameGrid
-    n_samples: int
-
-    def __call__(self, item: Window) -> Spectrogram:
-        older = item.data.shape[1] - self.n_samples
-        data, first_sample = item.data[:, older:], item.first_sample + older
-        return self.stage(replace(item, data=data, first_sample=first_sample))
-
-    def reset(self) -> None:
-        self.stage.reset()
 
 
 def wide_recipe(recipe: Recipe, front_ends: Sequence[FrontEnd]) -> Recipe:

@@ -13,10 +13,10 @@ from rtbrain.learn.fit.front_end.passes import (
     Markers,
     SharedPass,
     at_windows,
-    old_pipeline,
-    old_steps,
+    old_recipe,
     rows_job,
 )
+from rtbrain.learn.fit.front_end.recipes import linear_recipe
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of
 
@@ -39,7 +39,7 @@ def nothing(timeout_s: float) -> list[tuple[float, str]]:
 
 
 def test_features_of_a_shared_pass_are_those_of_a_pass_of_its_own() -> None:
-    old = RARELY.model_copy(update={"signal": old_steps(RARELY, MONTAGE)})
+    old = old_recipe(RARELY, MONTAGE)
     plain = parse_front_end("as_given", RARELY).recipe(RARELY)
     recipes = (RARELY, old, plain)
     made = [build_feature_pipeline(one, MONTAGE, whole_windows=True) for one in recipes]
@@ -53,33 +53,40 @@ def test_features_of_a_shared_pass_are_those_of_a_pass_of_its_own() -> None:
         np.testing.assert_array_equal(got.rows[""], expected.rows[""])
 
 
-def test_the_row_of_v0_1_0_is_its_recipe_on_the_same_windows() -> None:
-    old = RARELY.model_copy(update={"signal": old_steps(RARELY, MONTAGE)})
-    assert [name for step in old.signal for name in step.model_fields_set] == [
-        "pick", "quality", "notch", "reference", "resample_hz"
-    ]  # fmt: skip
-    values = old.model_dump(mode="json", exclude_unset=True)
-    values["spectrogram"] = {"form": "running", "time_constant_s": 60.0}
-    values["encoder"] = {"pool": "last", "n_pooled": 10}
-    values["window"]["length_s"] = 0.4150390625  # 10 frames of v0.1.0, 50 samples apart
-    literal = build_feature_pipeline(Recipe.model_validate(values), MONTAGE, whole_windows=True)
-    expected = gather(pieces(), literal, {"": literal.encoder})
-    window = old.window.model_copy(update={"length_s": 0.4150390625 + 0.78125})  # older ones too
-    few = old.encoder.model_copy(update={"n_pooled": 1})
-    pipeline = old_pipeline(old.model_copy(update={"window": window, "encoder": few}), MONTAGE)
-    got = gather(pieces(), pipeline, {"": pipeline.encoder})
-    both = np.isin(expected.t_stop, got.t_stop)
-    assert both.sum() >= 5
-    np.testing.assert_array_equal(got.t_stop, expected.t_stop[both])
-    np.testing.assert_allclose(got.t_neural, expected.t_neural[both], atol=1e-9)
-    # The statistics have seen a window less.
-    last, expected_last = got.rows[""][-1], expected.rows[""][-1]
-    assert np.corrcoef(last, expected_last)[0, 1] > 0.98
+def test_the_row_of_v0_1_0_reads_the_same_stretch_in_the_same_frames() -> None:
+    # At the hop of v0.1.0 it is that recipe.
+    of_then = LINEAR.model_dump(mode="json", exclude_unset=True)
+    of_then["spectrogram"] = {"form": "running"}
+    of_then["window"] = {"length_s": 5.0, "hop_s": 0.244140625}
+    then = old_recipe(Recipe.model_validate(of_then), MONTAGE)
+    assert then.spectrogram.frame_s == 400 / 2048
+    assert then.spectrogram.frame_hop_s == pytest.approx(50 / 2048)
+    assert then.spectrogram.n_freqs == 40
+    assert then.encoder.n_pooled == 10
+    now = old_recipe(LINEAR, MONTAGE)
+    assert now.window == LINEAR.window
+    assert now.encoder.n_pooled == 8
+    assert 7 * now.spectrogram.frame_hop_s == pytest.approx(9 * 50 / 2048, abs=0.002)
+    assert [step.reference for step in now.signal if step.reference] == ["laplacian"]
+    assert not now.spectrogram.log
 
 
 def test_without_neighbours_v0_1_0_takes_contacts_as_they_are() -> None:
-    steps = old_steps(LINEAR, montage_of(1, SFREQ_HZ))
+    steps = old_recipe(LINEAR, montage_of(1, SFREQ_HZ)).signal
     assert not any(step.reference for step in steps)
+
+
+@pytest.mark.parametrize("name", ["linear", "edge", "streaming", "published"])
+@pytest.mark.parametrize("at_event", [False, True])
+def test_every_recipe_has_v0_1_0_on_its_windows(name: str, at_event: bool) -> None:
+    recipe = load_settings(name, Recipe)
+    if at_event:
+        values = recipe.model_dump(mode="json", exclude_unset=True)
+        values["window"] = {"mode": "event", "length_s": 1.0, "offset_s": 0.0}
+        recipe = Recipe.model_validate(values)
+    old = old_recipe(linear_recipe(recipe), MONTAGE)
+    assert build_feature_pipeline(old, MONTAGE, whole_windows=True).n_features > 0
+    assert old.window == recipe.window
 
 
 def test_markers_reach_every_job_with_the_chunk_that_they_came_with() -> None:
