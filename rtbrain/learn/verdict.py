@@ -13,7 +13,7 @@ from scipy.special import betaincinv
 
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.intervals import FEW_BLOCKS, Interval
-from rtbrain.learn.nulls import REDRAWN, NullDistribution
+from rtbrain.learn.nulls import SHIFTED, NullDistribution
 from rtbrain.types import Floats
 
 ALPHA = 0.05
@@ -71,7 +71,7 @@ def judge(interval: Interval, null: NullDistribution | None, clock: Clock | None
     the correlation.
     """
     warnings = []
-    if null is not None and null.draws.overlap >= LARGE_OVERLAP and null.draws.how != REDRAWN:
+    if null is not None and null.draws.overlap >= LARGE_OVERLAP and null.draws.how == SHIFTED:
         warnings.append(OVERLAPPING)
     alone = ""
     if clock is not None:

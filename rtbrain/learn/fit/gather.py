@@ -41,7 +41,7 @@ from rtbrain.learn.fit.inputs import (
     label_windows,
     virtual_session,
 )
-from rtbrain.learn.fit.labels import Labelled, half_of, join_labels
+from rtbrain.learn.fit.labels import Labelled, half_of, join_labels, require_classes
 from rtbrain.learn.fit.selection import neighbours_note
 from rtbrain.live.play import VirtualSession
 from rtbrain.pipeline import FeaturePipeline
@@ -167,7 +167,7 @@ def gather_recordings(
     floor, window = wide.coverage_floor, wide.window
     every = _every(settings.max_windows, recipe, recordings)
     rarely = _every(_MOST_SEARCHED, recipe, recordings)
-    parts, labelled, lagged, stops = [], [], [], []
+    parts, labelled, lagged, stops, single = [], [], [], [], len(recordings) == 1
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)
         for name, encoder in makers.items():
@@ -200,18 +200,19 @@ def gather_recordings(
             raise _no_window_error(recording, labels, window.length_s, part.n_invalid)
         part.rows[OLD] = at_windows(of_old, part.t_stop, old.n_features)
         delay_s = pipeline.neural_delay_s
-        labelled.append(
-            label_windows(recording, session, labels, window, part.t_stop, delay_s, on_note)
-        )
+        of = recording, session, labels, window, part.t_stop, delay_s, on_note
+        labelled.append(label_windows(*of, whole=single))
         parts.append(part)
         stops += found
-        lagged.append(_lagged(recording, session, labels, wide, part.t_stop, labelled[-1]))
+        lagged.append(_lagged(recording, session, labels, wide, part.t_stop, labelled[-1], single))
     numbers = [str(number) for number in range(len(recordings))]
     whole = join_labels(labelled, [part.t_stop.size for part in parts], numbers)
-    of = [(recordings[int(number)], number) for number in whole.recordings]
+    if whole.task == "classification":
+        require_classes(whole)
+    owners = [(recordings[int(number)], number) for number in whole.recordings]
     groups = {
-        "sessions": [f"{one.subject} {one.session or number}".strip() for one, number in of],
-        "subjects": [one.subject or number for one, number in of],
+        "sessions": [f"{one.subject} {one.session or number}".strip() for one, number in owners],
+        "subjects": [one.subject or number for one, number in owners],
     }
     half = half_of(session.target()[0])
     joined = {lag_s: np.concatenate([one[lag_s] for one in lagged]) for lag_s in lagged[0]}
@@ -245,6 +246,7 @@ def _lagged(
     recipe: Recipe,
     t_stop: Times,
     labelled: Labelled,
+    single: bool,
 ) -> dict[float, npt.NDArray[Any]]:
     """Targets of all sliding windows by how long before their end they are read; -1, NaN: none.
 
@@ -259,7 +261,8 @@ def _lagged(
         shape = t_stop.size, *labelled.targets.shape[1:]
         targets[lag_s] = np.full(shape, nothing, labelled.targets.dtype)
         try:
-            found = label_windows(recording, session, labels, recipe.window, t_stop - lag_s, 0.0)
+            of = recording, session, labels, recipe.window, t_stop - lag_s, 0.0
+            found = label_windows(*of, whole=single)
         except SettingsError:  # a class has no window at this lag
             continue
         targets[lag_s][found.rows] = found.targets

@@ -217,11 +217,12 @@ def label_windows(
     t_stop: Times,
     lag_s: float,
     on_note: Callable[[str], None] = ignore_note,
+    whole: bool = True,
 ) -> Labelled:
     """Labels of the windows that end at these times; `on_note` is called for events without one.
 
     A state is that of the moment `lag_s` before the window's end, which a decode describes: windows
-    that straddle a change are neither left out nor forgiven.
+    that straddle a change are neither left out nor forgiven. `whole`: as in `states_from_markers`.
     """
     sfreq_hz, times = recording.montage.sfreq_hz, recording.stamps
     last_s = recording.duration_s if times is None else float(times[-1]) + 1 / sfreq_hz
@@ -229,7 +230,13 @@ def label_windows(
     if labels.classes is not None:
         moment_s = max(_MOMENT_SAMPLES / sfreq_hz, _MOMENT_SHARE * window.length_s)
         return states_from_markers(
-            t_stop, recording.events, labels.classes, lag_s=lag_s, moment_s=moment_s, **notes
+            t_stop,
+            recording.events,
+            labels.classes,
+            lag_s=lag_s,
+            moment_s=moment_s,
+            whole=whole,
+            **notes,
         )
     if labels.events is not None:
         cues, length_s = _cues(recording, labels, window), window.length_s

@@ -98,6 +98,7 @@ def states_from_markers(
     moment_s: float = _MOMENT_S,
     extent_s: tuple[float, float] = (0.0, np.inf),
     on_note: Callable[[str], None] = lambda note: None,
+    whole: bool = True,
 ) -> Labelled:
     """Label windows with the state that a marker began.
 
@@ -105,9 +106,11 @@ def states_from_markers(
     event lasts where that is more than a moment and ends first: formats and MNE-Python give
     markers a duration of one sample. The state of a window is that of the moment `lag_s` before its
     end; windows without a state are left out, and `on_note` is called where an event labels none.
-    `extent_s` is from the first to the last sample.
+    `extent_s` is from the first to the last sample. Every class must occur, unless `whole` is
+    false, as for one of several recordings: then one class may do.
     """
-    require_events(classes, events)
+    present = [name for name in classes if any(event.text == name for event in events)]
+    require_events(classes if whole or not present else present, events)
     marks = sorted((e for e in events if e.text in classes), key=lambda event: event.onset_s)
     onsets = np.array([mark.onset_s for mark in marks])
     lasts = np.array([mark.duration_s for mark in marks])
@@ -133,7 +136,8 @@ def states_from_markers(
         "too short, or without valid signal": idle & ~doubled & ~outside,
     }
     _note_unused(reasons, len(marks), on_note)
-    require_classes(labelled)
+    if whole:
+        require_classes(labelled)
     return labelled
 
 

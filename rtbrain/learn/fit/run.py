@@ -236,8 +236,8 @@ def fit_decoder(
     ) as opened:
         labels = labels.model_copy(update={"trigger": state_units(labels.trigger, opened)})
         recordings, resolved = resolve_tasks(labels, sources, opened)
-        for recording in recordings:
-            require_events(resolved.classes or resolved.events or (), recording.events)
+        events = [event for recording in recordings for event in recording.events]
+        require_events(resolved.classes or resolved.events or (), events)
         of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
         population = note_encoder(recipe, of_channels[1], encoder, note)
         recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)

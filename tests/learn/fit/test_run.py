@@ -268,3 +268,50 @@ def test_many_scores_run_down_the_table_so_that_80_columns_hold_them() -> None:
     lines = out.getvalue().splitlines()
     for heading, cell in zip(headings, cells["decoder"], strict=True):
         assert any(heading.replace("\n", " ") in line and cell in line for line in lines)
+
+
+def test_clips_of_one_class_each_are_held_out_whole_and_sessions_are_blocks_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    clips = []
+    for number in range(10):
+        data = brain_like(3, 900, 100.0, seed=number)
+        if number % 2:
+            data += 40 * np.sin(2 * np.pi * 20 * np.arange(900) / 100).astype(np.float32)
+        text = ("rest", "go")[number % 2]
+        signals = data + rng.normal(0, 1, data.shape).astype(np.float32)
+        source = signals, 100.0, ("A1", "A2", "A3")
+        clips.append(rtbrain.read(source, events=[(0.0, text)]))
+    recipe = {
+        "mode": "linear", "signal": [], "window": {"length_s": 1, "hop_s": 0.5},
+        "encoder": {"n_pooled": 4},
+        "spectrogram": {"form": "running", "frame_s": 0.4, "frame_hop_s": 0.1, "n_freqs": 20},
+    }  # fmt: skip
+    options = {"classes": ["rest", "go"], "recipe": recipe, "front_end": "recipe"}
+    fitted = rtbrain.fit(clips, n_permutations=60, **options)
+    report = fitted.report
+    assert report["split"]["folds"] == [f"clips {k}" for k in range(1, 6)]
+    assert report["blocks"] == {"n": 10, "unit": "clips"}
+    assert report["null_distribution"]["how"] == "classes permuted over clips"
+    assert report["verdict"]["answer"] != "not enough data"
+    with pytest.raises(SettingsError, match="no event 'go'"):
+        rtbrain.fit(clips[::2], **options)
+
+
+def test_sessions_that_are_held_out_whole_are_the_blocks_of_the_interval() -> None:
+    events = [(float(s), ("rest", "go")[s // 3 % 2]) for s in range(0, 40, 3)]
+    sessions = [
+        rtbrain.read((brain_like(3, 4000, 100.0, seed=k), 100.0, ("A1", "A2", "A3")), events=events)
+        for k in range(2)
+    ]
+    recipe = {
+        "mode": "linear", "signal": [], "window": {"length_s": 1, "hop_s": 0.5},
+        "encoder": {"n_pooled": 4},
+        "spectrogram": {"form": "running", "frame_s": 0.4, "frame_hop_s": 0.1, "n_freqs": 20},
+    }  # fmt: skip
+    fitted = rtbrain.fit(
+        sessions, classes=["rest", "go"], recipe=recipe, front_end="recipe", split="sessions",
+        n_permutations=10,
+    )  # fmt: skip
+    assert fitted.report["blocks"] == {"n": 2, "unit": "sessions"}
+    assert np.isnan(fitted.scores["decoder"]["auc_interval_95"]).all()
+    assert "2 sessions, 10 are needed" in fitted.verdict
