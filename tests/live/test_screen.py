@@ -90,3 +90,11 @@ def test_a_closed_output_ends_no_session(monkeypatch):
 def test_a_recorders_events_survive_json():
     fields = {"streams": {"1 a": 7}, "dropped": 0, "clean_end": True}
     assert sentence("stopped", json.loads(json.dumps(fields))) == "7 samples of a"
+
+
+def test_a_session_says_how_contacts_without_positions_are_joined() -> None:
+    fields = {"mode": "edge", "to": "ward-decode", "population": "positions from the labels"}
+    said = "decoding (edge; positions from the labels) to ward-decode; Ctrl-C ends it"
+    assert sentence("decoding", fields) == said
+    plain = sentence("decoding", fields | {"mode": "linear", "population": ""})
+    assert plain == "decoding (linear) to ward-decode; Ctrl-C ends it"
