@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,30 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from apps import leaderboard
+from rtbrain.encoder import random_encoder, save_encoder
+from rtbrain.encoder.models.model import sizes_of
 from rtbrain.errors import CheckpointError, SettingsError
 from rtbrain.learn.leaderboard import run
 from rtbrain.learn.leaderboard.cells import CLOCK, IDEAL, ORDER, REGIMES, SHIFTED, SPLITS, Cell
 from rtbrain.learn.leaderboard.film import NOISE, TASKS
 from rtbrain.learn.leaderboard.report import draw_results, print_results, results_report
 from rtbrain.learn.leaderboard.results import Results
-from rtbrain.learn.leaderboard.rows import FLOOR, LINEAR, STFT, load_rows
-from rtbrain.learn.leaderboard.sessions import draw_participants
+from rtbrain.learn.leaderboard.rows import (
+    FLOOR,
+    LINEAR,
+    STFT,
+    load_rows,
+    n_passes,
+    session_features,
+)
+from rtbrain.learn.leaderboard.sessions import draw_participants, play_session
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a run: threads within small products wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def cells_of(**shift: float) -> list[Cell]:
@@ -79,8 +96,7 @@ def test_tables_and_files_hold_every_row_and_the_ceilings(tmp_path: Path) -> Non
 
 def test_a_small_leaderboard_finds_what_is_there_and_nothing_else(monkeypatch: Any) -> None:
     monkeypatch.setattr(run, "TASKS", ("volume", NOISE))
-    with threadpool_limits(1):
-        cells = list(run.score_participants(draw_participants(2), [], 150.0))
+    cells = list(run.score_participants(draw_participants(2), [], 150.0))
     assert {cell.row for cell in cells} == {IDEAL, LINEAR, STFT, FLOOR, CLOCK, ORDER, SHIFTED}
     assert {cell.regime for cell in cells} == set(REGIMES)
     assert {cell.split for cell in cells} == set(SPLITS)
@@ -140,3 +156,26 @@ def test_whoever_interrupts_does_not_wait_for_the_signals() -> None:
         list(run.score_participants(draw_participants(2), [], 7200.0, on_progress))
     assert done[0] == 2 * 2 * 7200 * 2
     assert len(done) < 100
+
+
+def test_encoders_of_spectrograms_and_of_patches_read_the_second_after_each_event(
+    tmp_path: Path,
+) -> None:
+    save_encoder(random_encoder(sizes_of("neurobert", "compact", key=""), 0), tmp_path / "patches")
+    rows = load_rows(["streaming", str(tmp_path / "patches")])
+    session, data = play_session(draw_participants(1)[0], 0, 30.0, lambda: None)
+    seconds = []
+    found = session_features(session, data, rows, lambda: seconds.append(1))
+    assert len(seconds) == 30 * n_passes(rows)
+    assert set(found) == {LINEAR, STFT, FLOOR, *(row.name for row in rows)}
+    for values in found.values():
+        assert values.shape[:2] == (session.film.times_s.size, 10)
+        assert np.isfinite(values).all()
+    assert found[FLOOR].shape[2] == 348
+    # What comes after the window changes nothing: all is causal.
+    stop = round((session.film.times_s[5] + 1) * 1024)
+    changed = data.copy()
+    changed[:, stop:] += 1000 * np.random.default_rng(0).standard_normal(changed[:, stop:].shape)
+    again = session_features(session, changed, rows, lambda: None)
+    for name in found.keys() - {FLOOR}:  # whose z-scores are of the whole session, as published
+        np.testing.assert_allclose(again[name][:5], found[name][:5], rtol=1e-4, atol=1e-4)
