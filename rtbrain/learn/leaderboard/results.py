@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 
 from rtbrain.learn.intervals import holm, over_subjects, sign_flip
 from rtbrain.learn.leaderboard.cells import (
@@ -164,10 +164,11 @@ class Results:
                         "low": mean.low,
                         "high": mean.high,
                         "subjects": mean.n_blocks,
+                        "p_t": float(2 * stdtr(len(difference) - 1, -abs(mean.score / mean.error))),
                         "p_sign_flip": sign_flip(difference),
                     }
                 )
-        for one, p in zip(found, holm([one["p_sign_flip"] for one in found]), strict=True):
+        for one, p in zip(found, holm([one["p_t"] for one in found]), strict=True):
             one["p_holm"] = float(p)
         return found
 
