@@ -7,6 +7,7 @@ from rtbrain.apps import bench
 from typer.testing import CliRunner
 
 from rtbrain.check.bench import front_end
+from rtbrain.check.bench import run as bench_run
 from rtbrain.check.bench.tables import BenchRow
 from rtbrain.errors import SettingsError
 from rtbrain.live import realtime_check
@@ -135,3 +136,19 @@ def test_row_without_a_reference_is_its_own():
     row = BenchRow.of("alone", Timing(2.0, 3.0, 5))
     assert (row.ratio, row.reference) == (1.0, "alone")
     assert BenchRow.of("fast", Timing(0.5, 1.0, 5), "alone", 2.0).ratio == 4
+
+
+def test_statistics_that_do_not_hold_end_in_exit_code_1(monkeypatch, tmp_path):
+    figures = {"failed": [], "rows": []}
+    monkeypatch.setattr(bench_run, "bench_statistics", lambda console, n, path: figures | {"n": n})
+    path = tmp_path / "figures.json"
+    assert invoke("statistics", "--recordings", "9", "--json", str(path)).exit_code == 0
+    assert json.loads(path.read_text())["n"] == 9
+    figures["failed"] = ["halves"]
+    assert invoke("statistics").exit_code == 1
+    for wrong, why in (
+        (("statistics", "--channels", "8"), "simulated features have none"),
+        (("front-end", "--recordings", "9"), "is for statistics"),
+    ):
+        with pytest.raises(SettingsError, match=why):
+            program()(wrong, standalone_mode=False)
