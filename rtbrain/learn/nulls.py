@@ -53,8 +53,8 @@ class NullTargets:
     targets : [1 + n, n_kept] or [1 + n, n_kept, n_outputs]
         The true ones first.
     without_drift : the same, or None
-        Those for features without slow drift: values have it removed as well. None where the draws
-        are exact without.
+        Those for features without slow drift: of values it is removed from every draw. None where
+        the draws are exact without.
     how : str
         How the others were made.
     n_eff : float
@@ -166,11 +166,11 @@ def null_targets(
         overlap += part.size * label_overlap(labelled.targets[part])[of_part]
         total += part.size
     targets = labelled.targets[source]
-    level = (
-        targets
-        if labelled.task == "classification"
-        else remove_drift(labelled.targets, parts)[source]
-    )
+    level = targets
+    if labelled.task == "regression":
+        # After the shift: before it, the truth alone would lack the drift that features lack too.
+        of_kept = labelled.pick(kept).parts
+        level = np.stack([remove_drift(one, of_kept) for one in targets])
     median = float(np.median(np.abs(overlap) / total))
     return NullTargets(kept, targets, level, SHIFTED, effective_count(labelled), median)
 
