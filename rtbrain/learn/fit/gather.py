@@ -52,8 +52,9 @@ from rtbrain.types import Chunk, Floats, Montage, Times, to_samples
 
 # Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0
+# Windows to choose a front end on, and of very many contacts, and what decides between these.
+_MOST_SEARCHED, _FEWEST_SEARCHED, _SEARCHED_BYTES = 500, 200, 2**28
 # How long before a window's end the label is taken, for the curve of scores over it.
-_MOST_SEARCHED = 600  # windows to choose a front end on
 _LAGS_S = tuple(np.round(np.arange(0, 0.601, 0.05), 2).tolist())
 MAIN, FEWER, LINEAR, RANDOM, STFT = "decoder", "fewer channels", "linear", "random init", "STFT"
 FROZEN, CLOCK, OLD = "frozen PopT", "clock only", "linear of v0.1.0"
@@ -162,11 +163,12 @@ def gather_recordings(
         plain = wide.model_copy(update={"signal": front_ends[0].recipe(recipe).signal})
         search = build_feature_pipeline(plain, montage, whole_windows=True)
         spectra = _spectra(wide, search, front_ends)
+        n_searched = max(_FEWEST_SEARCHED, _SEARCHED_BYTES // spectra.row_bytes)
+        rarely = _every(min(_MOST_SEARCHED, n_searched), recipe, recordings)
         steps.append(plain.signal)
     shared = SharedPass(montage, steps)
     floor, window = wide.coverage_floor, wide.window
     every = _every(settings.max_windows, recipe, recordings)
-    rarely = _every(_MOST_SEARCHED, recipe, recordings)
     parts, labelled, lagged, stops, single = [], [], [], [], len(recordings) == 1
     for number, recording in enumerate(recordings):
         session = virtual_session(recording, labels, window, names)

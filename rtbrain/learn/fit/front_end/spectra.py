@@ -60,6 +60,12 @@ class SharedSpectra:
         self._rows: dict[str, list[Halves]] = {name: [] for name in self._references}
         self.reset()
 
+    @property
+    def row_bytes(self) -> int:
+        """Memory that the features of a window take, of all front ends."""
+        n_channels = sum(stage.montage.n_channels for stage in self._references.values())
+        return 2 * len(self._pools) * n_channels * 2 * self._n_bins
+
     def reset(self) -> None:
         """Forget the statistics, as for the next recording; the rows stay."""
         self._statistics = {
