@@ -27,7 +27,7 @@ def test_a_lag_at_which_a_class_has_no_window_ends_no_fit() -> None:
     labels, recipe = LabelSettings(classes=("rest", "speech")), load_settings("linear", Recipe)
     session, t_stop = virtual_session(recording, labels), np.arange(50, 101) / 10
     labelled = label_windows(recording, session, labels, recipe.window, t_stop, 0.2)
-    found = _lagged(recording, session, labels, recipe, t_stop, labelled)
+    found = _lagged(recording, session, labels, recipe, t_stop, labelled, True)
     assert found[0.0].tolist() == [0] * 47 + [1] * 4
     assert set(found[0.6].tolist()) == {-1}
 
