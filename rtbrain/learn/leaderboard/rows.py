@@ -135,7 +135,8 @@ class _Channels:
         frames = torch.from_numpy(np.concatenate([item.data for item in items]))
         with torch.inference_mode():
             parts = [
-                self._encoder.embed(part, "last", self._n_pooled) for part in frames.split(_ITEMS)
+                self._encoder.embed(part, "last", self._n_pooled)
+                for part in torch.split(frames, _ITEMS)
             ]
         flat = torch.cat(parts).numpy()
         channels = flat.reshape(len(items), -1, flat.shape[1])

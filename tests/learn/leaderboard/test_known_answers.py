@@ -15,6 +15,7 @@ from rtbrain.learn.leaderboard.ceiling import (
 from rtbrain.learn.leaderboard.cells import (
     Items,
     Ridge,
+    best_outputs,
     independent_error,
     nearest_mean,
     score,
@@ -218,6 +219,16 @@ def test_ridges_are_those_of_the_normal_equations() -> None:
         weights = np.linalg.solve(gram + penalty * np.eye(90), z.T @ (y - y.mean()))
         expected = (test - x.mean(0)) / x.std(0) @ weights
         np.testing.assert_allclose(column, expected, rtol=2e-3, atol=3e-3)
+
+
+def test_the_penalty_with_the_best_score_on_other_items_is_taken_of_equal_ones_the_weakest(
+    session: Session,
+) -> None:
+    others = task_items(session, "volume")
+    right, wrong = others.labels[:, np.newaxis].astype(float), 1.0 - others.labels[:, np.newaxis]
+    test = np.arange(4.0)[:, np.newaxis, np.newaxis]  # [n_penalties, n_items, n_outputs]
+    for candidates, best in (((wrong, right, wrong, wrong), 1), ((wrong, right, right, wrong), 2)):
+        assert best_outputs(np.stack(candidates), others, test) == best
 
 
 def test_the_clock_is_the_share_of_the_nearest_in_time() -> None:
