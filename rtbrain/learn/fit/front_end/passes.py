@@ -1,6 +1,5 @@
 """One pass over a recording for several front ends: the filters that they share run once."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rtbrain.build import cut_at_markers
+from rtbrain.build import cut_at_markers, hop_samples
 from rtbrain.config import Recipe, SignalStep, parse_settings
 from rtbrain.errors import MontageError
 from rtbrain.learn.fit.features import FeatureRows, gather
@@ -27,7 +26,7 @@ Job = Callable[[Iterator[Chunk], Markers], Any]
 _AHEAD = 8  # chunks that wait for a job
 _WAIT_S = 0.2
 # Frames of `linear` in v0.1.0, and from the first to the last that it averaged, s.
-_OLD_FRAME_S, _OLD_SPAN_S = 400 / 2048, 9 * 50 / 2048
+_OLD_FRAME_S, _OLD_SPAN_S, _OLD_FREQS = 400 / 2048, 9 * 50 / 2048, 40
 
 
 class SharedPass:
@@ -174,16 +173,24 @@ def old_recipe(recipe: Recipe, montage: Montage) -> Recipe:
         {"notch": step["published_laplacian"]} if "published_laplacian" in step else step
         for step in values.get("signal", [])
     ]
-    hop_s, length_s = recipe.window.hop_s, recipe.window.length_s
-    frame_s = min(_OLD_FRAME_S, length_s)
-    apart_s, n_pooled = FRAME_HOP_S, max(1, int((length_s - frame_s) / FRAME_HOP_S + 1e-6) + 1)
-    if hop_s is not None:
-        hop = round(hop_s * montage.sfreq_hz)
-        fewest = max(1, math.ceil(hop / (FRAME_HOP_S * montage.sfreq_hz) - 1e-6))
-        apart_s = hop_s / next(n for n in range(fewest, hop + 1) if hop % n == 0)
-        room = int((length_s - frame_s) / apart_s + 1e-6) + 1
-        n_pooled = min(room, round(_OLD_SPAN_S / apart_s) + 1)
-    values["spectrogram"] = {"form": "running", "frame_s": frame_s, "frame_hop_s": apart_s}
+    rates = [step.resample_hz for step in recipe.signal if step.resample_hz]
+    sfreq_hz = rates[-1] if rates else montage.sfreq_hz
+    length = round(recipe.window.length_s * sfreq_hz)
+    frame, apart = (max(2, round(s * sfreq_hz)) for s in (_OLD_FRAME_S, FRAME_HOP_S))
+    frame = min(frame, length)
+    n_pooled = n_frames = (length - frame) // min(apart, frame) + 1
+    if recipe.window.hop_s is not None:
+        hop = hop_samples(recipe, sfreq_hz)
+        apart = next(n for n in range(min(apart, frame, hop), 0, -1) if hop % n == 0)
+        values["window"]["hop_s"] = hop / sfreq_hz
+        n_frames = (length - frame) // apart + 1
+        n_pooled = min(n_frames, round(_OLD_SPAN_S * sfreq_hz / apart) + 1)
+    values["spectrogram"] = {
+        "form": "running",
+        "frame_s": frame / sfreq_hz,
+        "frame_hop_s": min(apart, frame) / sfreq_hz,
+        "n_freqs": min(_OLD_FREQS, frame // 2 + 1),
+    }
     values["encoder"] = {"pool": "last", "n_pooled": n_pooled}
     for reference in ("laplacian", "as_given"):
         values["signal"] = referenced_steps(steps, reference)

@@ -65,6 +65,11 @@ def test_the_row_of_v0_1_0_reads_the_same_stretch_in_the_same_frames() -> None:
     assert then.encoder.n_pooled == 10
     now = old_recipe(LINEAR, MONTAGE)
     assert now.window == LINEAR.window
+    uneven = Recipe.model_validate(
+        of_then | {"signal": [], "window": {"length_s": 0.5, "hop_s": 0.1}}
+    )
+    at_1000_hz = old_recipe(uneven, montage_of(8, 1000.0))  # where 0.1953125 s are no whole samples
+    assert build_feature_pipeline(at_1000_hz, montage_of(8, 1000.0)).n_features == 6 * 40
     assert now.encoder.n_pooled == 8
     assert 7 * now.spectrogram.frame_hop_s == pytest.approx(9 * 50 / 2048, abs=0.002)
     assert [step.reference for step in now.signal if step.reference] == ["laplacian"]
