@@ -126,6 +126,8 @@ def detect(
     edges = np.array([(window.start_s, window.stop_s) for window in windows]).reshape(-1, 2)
     n_decoded = np.searchsorted(times, edges[:, 1], "right") - np.searchsorted(times, edges[:, 0])
     seen = [window for window, n in zip(windows, n_decoded.tolist(), strict=True) if n]
+    if refractory_s:
+        raised = _outside_refractory(raised, refractory_s)
     found, delays = 0, []
     for window in seen:
         touching = [alarm for alarm in raised if _touch(alarm, window)]
@@ -134,14 +136,11 @@ def detect(
             first_s = min((alarm.start_s for alarm in touching), default=math.inf)
             delays.append(first_s - window.start_s)
     lasts_s = np.minimum(np.append(np.diff(times), hop_s), hop_s)
-    rest, false, last_s = known.copy(), [], -math.inf
+    rest, false = known.copy(), []
     for window in windows:
         rest &= (times < window.start_s) | (times > window.stop_s)
     for alarm in raised:
-        if alarm.start_s <= last_s + refractory_s and refractory_s:
-            continue
-        last_s = alarm.start_s
-        rest &= (times <= last_s) | (times > last_s + refractory_s)
+        rest &= (times <= alarm.start_s) | (times > alarm.start_s + refractory_s)
         at = int(np.searchsorted(times, alarm.start_s))
         if known[at] and not any(_touch(alarm, window) for window in windows):
             false.append(at)
@@ -154,6 +153,15 @@ def detect(
         passed_s[false],
         float(passed_s[-1]),
     )
+
+
+def _outside_refractory(raised: Sequence[LabelSpan], refractory_s: float) -> list[LabelSpan]:
+    """Alarms that are not silenced by the one before them: neither false nor a hit otherwise."""
+    kept: list[LabelSpan] = []
+    for alarm in raised:
+        if not kept or alarm.start_s > kept[-1].start_s + refractory_s:
+            kept.append(alarm)
+    return kept
 
 
 def dispersion(alarms_s: Doubles, seconds: float) -> float:

@@ -16,7 +16,8 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
         headings += ["events found", "false alarms\nan hour", "delay, median, s"]
     cells, values = {}, {}
     for name, one in figures.items():
-        scored = [one["interval_95"][key]["brief"].replace(" ", "\n", 1) for key in keys]
+        briefs = [one["interval_95"][key]["brief"] for key in keys]
+        scored = [brief.replace(", ", "\n").replace(" [", "\n[") for brief in briefs]
         of_events = _event_cells(one["events"]) if "events" in first else ()
         counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
         cells[name] = (*scored, *of_events, *counts)

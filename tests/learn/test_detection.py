@@ -105,6 +105,10 @@ def test_a_refractory_time_takes_alarms_and_time_with_it() -> None:
     found = found_in([], raised, 100.0, refractory_s=5.0)
     assert found.false_s.size == 2
     assert found.rest_s == pytest.approx(90)
+    # What is silenced finds nothing: a false alarm just before an event costs the event.
+    late = found_in([LabelSpan(20, 30)], [LabelSpan(5, 6), LabelSpan(22, 23)], 100, refractory_s=60)
+    assert (late.n_found, late.false_s.size) == (0, 1)
+    assert math.isinf(late.summary()["delay_s"])
 
 
 def test_nothing_to_detect_and_nothing_detected_are_no_numbers() -> None:

@@ -1,6 +1,7 @@
 """What a row of the leaderboard reads of a session: front ends, and encoders behind theirs.
 
-All read causal filters' output for contacts as they are given, and the second after an event.
+All read causal filters' output for contacts as they are given, and the second after an event. Only
+the floor is no causal decoder: as published, it is z-scored by the whole session.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
