@@ -16,6 +16,7 @@ from rtbrain.learn.fit.front_end.names import (
     parse_front_end,
     possible_references,
 )
+from rtbrain.learn.fit.front_end.passes import wide_recipe
 from rtbrain.recording.braintreebank_tasks import WINDOWS_S
 from rtbrain.types import Montage
 
@@ -66,7 +67,7 @@ def searched_recipe(
 
     The recipe's own, but without a reference that the labels do not allow.
     """
-    if settings.front_end != AUTO or settings.recipe != "linear":
+    if not _is_searched(settings):
         return recipe, []
     references = possible_references(recipe, montage)
     default = own_front_end(recipe)
@@ -83,12 +84,23 @@ def searched_recipe(
 def embargo_s(settings: FitSettings, recipe: Recipe) -> float:
     """Gap between training and test, s."""
     embargo, length_s = settings.splits.embargo_s, recipe.window.length_s
+    which, others = "the window", ""
+    if _is_searched(settings):
+        wide = wide_recipe(recipe, list(candidates(recipe, ["as_given"])))
+        if embargo is not None and length_s <= embargo < wide.window.length_s:
+            which = f"the longest window that front_end {AUTO} chooses among,"
+            others = f", or keep the recipe's window of {length_s:g} s (--front-end {OWN})"
+        length_s = wide.window.length_s
     if embargo is not None and embargo < length_s:
         raise SettingsError(
-            f"splits.embargo_s: {embargo:g} s is shorter than the window of {length_s:g} s, so "
-            "that training and test would share samples: lengthen it, or leave it out"
+            f"splits.embargo_s: {embargo:g} s is shorter than {which} of {length_s:g} s, so that "
+            f"training and test would share samples: lengthen it, or leave it out{others}"
         )
     return embargo or max(length_s, LEAST_EMBARGO_S) + SETTLING_S
+
+
+def _is_searched(settings: FitSettings) -> bool:
+    return settings.front_end == AUTO and settings.recipe == "linear"
 
 
 def linear_recipe(recipe: Recipe) -> Recipe:
