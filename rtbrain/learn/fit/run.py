@@ -246,7 +246,7 @@ def fit_decoder(
         )
         gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
         recipe, trained_on = gathered.recipe, describe_recordings(recordings)
-        delay_s = gathered.pipeline.neural_delay_s
+        delay_s = gathered.label_delay_s  # a pipeline that was chosen may have another
         design = stored_design(resolved, recordings, gathered.labelled, delay_s)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.

@@ -110,13 +110,14 @@ def _labelled_rows(
     labelled: Labelled, stops: Sequence[Times], tolerance_s: float
 ) -> tuple[Ints, Ints]:
     """Rows of windows that end then, by recording, which are labelled; and positions of these."""
-    at, positions, first = [], [], 0
-    for part, t_stop in zip(labelled.parts, stops, strict=True):
-        t_s = labelled.t_s[part]
+    at, positions = [], []
+    firsts = np.cumsum([0, *(each.size for each in stops)])
+    for part in labelled.parts:  # a recording may have none
+        number, t_s = int(labelled.recordings[part[0]]), labelled.t_s[part]
+        t_stop = stops[number]
         nearest = np.abs(t_stop[:, None] - t_s).argmin(axis=1)
         near = np.flatnonzero(np.abs(t_s[nearest] - t_stop) <= tolerance_s)
-        at.append(first + near)
+        at.append(firsts[number] + near)
         positions.append(part[nearest[near]])
-        first += t_stop.size
     found, unlike = np.unique(np.concatenate(positions), return_index=True)
     return np.concatenate(at)[unlike], found

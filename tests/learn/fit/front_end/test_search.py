@@ -1,6 +1,8 @@
 """A fit whose front end is chosen, from the recording to the bundle."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,22 +11,32 @@ import pytest
 import rtbrain
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings
+from rtbrain.learn.cue_plan import PLAN_MARKER, CuePlan
 from rtbrain.learn.fit import run
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.front_end import search
 from rtbrain.learn.fit.front_end.choice import FrontEndChoice
 from rtbrain.learn.fit.front_end.names import FrontEnd, parse_front_end
+from rtbrain.learn.fit.front_end.search import _labelled_rows
 from rtbrain.learn.fit.gather import LabelledFeatures
+from rtbrain.learn.fit.labels import Labelled, join_labels
+from rtbrain.learn.nulls import Design
+from rtbrain.recording.recording import Event
 from rtbrain.types import Chunk
 from tests.apps.program import refused
 
 PATIENT = rtbrain.read("synthetic:3,duration_s=40,n_channels=6", sfreq_hz=2048)
 QUICK: dict[str, Any] = {"classes": ["rest", "speech"], "n_folds": 4, "n_permutations": 0}
+PLAN: dict[str, Any] = {
+    "classes": ["rest", "speech"], "n_per_class": 9, "duration_s": [1.5, 2.5], "seed": 2,
+}  # fmt: skip
 LINEAR = load_settings("linear", Recipe).adapt(mains_hz=60)
 OWN, LONG, SHORT = (
     parse_front_end(name, LINEAR) for name in ("laplacian", "1s-bipolar", "short-magnitude")
 )
+
+Fitted = tuple[FittedDecoder, LabelledFeatures, Design]
 
 
 def rows_alone(front_end: FrontEnd) -> dict[float, np.ndarray]:
@@ -36,9 +48,14 @@ def rows_alone(front_end: FrontEnd) -> dict[float, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[FittedDecoder, LabelledFeatures]:
+def fitted() -> Fitted:
     """A fit of which every fold chose another front end than all windows did."""
     seen = []
+    events = CuePlan.model_validate(PLAN).draw(np.random.default_rng(PLAN["seed"]))
+    marked = (
+        Event(0.0, 0.0, PLAN_MARKER + json.dumps(PLAN)),
+        *(replace(event, onset_s=event.onset_s + 0.8) for event in events),
+    )
 
     def choose(
         features: Any, front_ends: Sequence[FrontEnd], default: FrontEnd, *rest: Any, **more: Any
@@ -49,20 +66,20 @@ def fitted() -> tuple[FittedDecoder, LabelledFeatures]:
         return FrontEndChoice(OWN, (OWN, LONG, SHORT, OWN), LONG, {"a": 0.5}, 1)
 
     def score(gathered: LabelledFeatures, *rest: Any) -> Any:
-        seen.append(gathered)
+        seen.extend((gathered, rest[-1]))
         return score_all(gathered, *rest)
 
     score_all = run.score_all
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "choose_front_end", choose)
         patch.setattr(run, "score_all", score)
-        return rtbrain.fit(PATIENT, mains_hz=60, **QUICK), seen[0]
+        return rtbrain.fit(replace(PATIENT, events=marked), mains_hz=60, **QUICK), *seen
 
 
 def test_each_fold_is_fitted_on_its_own_front_end_and_all_windows_on_theirs(
-    fitted: tuple[FittedDecoder, LabelledFeatures],
+    fitted: Fitted,
 ) -> None:
-    _, gathered = fitted
+    _, gathered, _ = fitted
     t_stop = gathered.features.t_stop.round(6).tolist()
     used = (gathered.features.rows["decoder"], *gathered.by_fold)
     for rows, front_end in zip(used, (LONG, OWN, LONG, SHORT, OWN), strict=True):
@@ -74,9 +91,9 @@ def test_each_fold_is_fitted_on_its_own_front_end_and_all_windows_on_theirs(
 
 
 def test_the_bundle_decodes_with_what_was_chosen_and_says_how_surely(
-    fitted: tuple[FittedDecoder, LabelledFeatures],
+    fitted: Fitted,
 ) -> None:
-    decoder, gathered = fitted
+    decoder, gathered, _ = fitted
     assert decoder.bundle.recipe == LONG.recipe(LINEAR)
     assert decoder.bundle.recipe.window.length_s == pytest.approx(1.21875)
     assert decoder.report["front_end"]["folds"] == {OWN.name: 2, LONG.name: 1, SHORT.name: 1}
@@ -94,15 +111,36 @@ def test_the_bundle_decodes_with_what_was_chosen_and_says_how_surely(
 
 
 def test_the_decoder_of_v0_1_0_stands_beside_on_the_same_windows_with_a_paired_difference(
-    fitted: tuple[FittedDecoder, LabelledFeatures],
+    fitted: Fitted,
 ) -> None:
-    decoder, gathered = fitted
+    decoder, gathered, _ = fitted
     assert gathered.features.rows["linear of v0.1.0"].shape[0] == gathered.features.t_stop.size
     old = decoder.report["scores"]["linear of v0.1.0"]
     less = old["decoder_minus_this"]["auc"]
     gain = decoder.scores["decoder"]["auc"] - decoder.scores["linear of v0.1.0"]["auc"]
     assert less["score"] == pytest.approx(gain)
     assert f"Decoder less linear of v0.1.0: AUC {gain:+.3f}" in decoder.scores.caption
+
+
+def test_cues_are_drawn_again_for_the_moments_that_are_labelled_whatever_was_chosen(
+    fitted: Fitted,
+) -> None:
+    _, gathered, design = fitted
+    assert gathered.pipeline.neural_delay_s > gathered.label_delay_s + 0.2
+    same = design(np.random.default_rng(PLAN["seed"]))
+    np.testing.assert_array_equal(same, gathered.labelled.targets)
+
+
+def test_windows_to_choose_on_are_those_of_their_own_recording_where_another_has_none() -> None:
+    t_s = np.arange(4.0)
+    none, labelled = (
+        Labelled(np.empty(0, int), np.empty(0, int), ("a", "b"), np.empty(0)),
+        Labelled(np.arange(4), np.array([0, 1, 0, 1]), ("a", "b"), t_s),
+    )
+    every = join_labels([labelled, none, labelled], [4, 3, 4], ["0", "1", "2"])
+    at, positions = _labelled_rows(every, (t_s[::2], t_s[:3], t_s[1::2]), 0.1)
+    assert at.tolist() == [0, 1, 5, 6]
+    assert positions.tolist() == [0, 2, 5, 7]
 
 
 def test_a_front_end_that_there_is_not_is_refused_in_a_line() -> None:
