@@ -138,7 +138,7 @@ def null_targets(
         No recording can be shifted by more than the embargo.
     """
     rng, parts = np.random.default_rng(seed), labelled.parts
-    if design is None and are_clips(labelled):
+    if design is None and labelled.are_clips:
         return _permuted_clips(labelled, n_permutations, max_windows, rng)
     if design is not None:
         kept = subsample(np.arange(labelled.rows.size), max_windows)
@@ -173,13 +173,6 @@ def null_targets(
         level = np.stack([remove_drift(one, of_kept) for one in targets])
     median = float(np.median(np.abs(overlap) / total))
     return NullTargets(kept, targets, level, SHIFTED, effective_count(labelled), median)
-
-
-def are_clips(labelled: Labelled) -> bool:
-    """Whether every recording holds one class only, so that classes differ between them alone."""
-    if labelled.task == "regression" or len(labelled.parts) < 2:
-        return False
-    return all(np.unique(labelled.targets[part]).size < 2 for part in labelled.parts)
 
 
 def p_value(true: float, null: npt.ArrayLike) -> float:

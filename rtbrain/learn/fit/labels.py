@@ -51,6 +51,13 @@ class Labelled:
         return self.targets if self.task == "classification" else np.zeros(self.rows.size, np.int64)
 
     @property
+    def are_clips(self) -> bool:
+        """Whether every recording holds one class only: classes differ between them alone."""
+        if self.task == "regression" or len(self.parts) < 2:
+            return False
+        return all(np.unique(self.targets[part]).size < 2 for part in self.parts)
+
+    @property
     def parts(self) -> list[Ints]:
         """Positions of the windows of each recording, in the order that these first appear."""
         if not len(self.recordings):

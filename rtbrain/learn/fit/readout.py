@@ -82,7 +82,8 @@ def inner_folds(labelled: Labelled, *, embargo_s: float) -> InnerFolds:
             folds = block_folds(labelled.pick(rows), n_folds=n_folds, embargo_s=embargo_s)
         except SettingsError:  # too few stretches of a class
             continue
-        return InnerFolds(rows, [(fold.train, fold.test) for fold in folds])
+        if len(folds) == n_folds:  # of few clips there are fewer
+            return InnerFolds(rows, [(fold.train, fold.test) for fold in folds])
     return InnerFolds(rows, [])
 
 

@@ -49,7 +49,6 @@ from rtbrain.learn.metrics import scores_of
 from rtbrain.learn.nulls import (
     Design,
     NullDistribution,
-    are_clips,
     null_targets,
 )
 from rtbrain.learn.verdict import Clock, Verdict, decisive, judge_scores, simplest
@@ -143,7 +142,7 @@ def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
 def folds_of(gathered: LabelledFeatures) -> list[Fold]:
     """Folds that hold: of time, of sessions or of subjects."""
     splits, labelled = gathered.settings.splits, gathered.labelled
-    if splits.kind != "subjects" and are_clips(labelled):
+    if splits.kind != "subjects" and labelled.are_clips:
         return clip_folds(labelled, n_folds=splits.n_folds)
     if splits.kind != "blocks":
         return group_folds(gathered.groups[splits.kind], labelled)

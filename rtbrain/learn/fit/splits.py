@@ -31,18 +31,21 @@ class Fold:
 
 
 def block_folds(labelled: Labelled, *, n_folds: int, embargo_s: float) -> list[Fold]:
-    """Folds of contiguous blocks of time within each recording.
+    """Folds of contiguous blocks of time within each recording, or of whole clips of one class.
 
     A recording is cut in as many blocks of equal counts as there are folds. Where a fold then
     lacks a class in training or test, two to six shorter blocks per fold are tried, assigned in
     turn, then to and fro. A training window is left out if a test window of the same recording ends
-    within `embargo_s` of its end.
+    within `embargo_s` of its end. Where every recording holds one class, its blocks would lie on
+    both sides and tell it: see `clip_folds`, whose folds may be fewer.
 
     Edges do not follow changes of class: the windows across an edge would then always be of the
     other class, and slow drift alone would score below chance.
     """
     if n_folds < 2:
         raise SettingsError(f"folds: expected 2 or more, got {n_folds}")
+    if labelled.are_clips:
+        return clip_folds(labelled, n_folds=n_folds)
     parts, classes = labelled.parts, labelled.classes
     stratified = labelled.task == "classification"
     stretches = _stretches(classes, parts)

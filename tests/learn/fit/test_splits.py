@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.readout import inner_folds
 from rtbrain.learn.fit.splits import (
     block_folds,
     clip_folds,
@@ -165,3 +166,19 @@ def test_clips_of_one_class_are_held_out_whole() -> None:
         assert set(targets[fold.test]) == set(targets[fold.train]) == {0, 1}
     with pytest.raises(SettingsError, match="2 or more of each of two classes, got rest 1, "):
         clip_folds(clips.pick(np.arange(30)), n_folds=5)
+
+
+def test_blocks_of_clips_are_whole_clips_also_inside_the_training_windows() -> None:
+    targets = np.repeat([0, 1] * 4, 10).astype(np.int64)
+    clips = labelled(targets, np.tile(np.arange(10.0), 8), np.repeat(list("abcdefgh"), 10).tolist())
+    for n_folds, n_found in ((3, 3), (8, 4)):
+        folds = block_folds(clips, n_folds=n_folds, embargo_s=1)
+        assert len(folds) == n_found
+        for fold in folds:
+            assert not set(fold.train // 10) & set(fold.test // 10)
+    inside = inner_folds(clips, embargo_s=1)
+    assert len(inside.folds) == 4
+    for train, test in inside.folds:
+        assert not set(inside.rows[train] // 10) & set(inside.rows[test] // 10)
+    few = clips.pick(np.arange(40))
+    assert not inner_folds(few, embargo_s=1).folds, "two clips of each class are too few"
