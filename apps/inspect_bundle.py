@@ -10,7 +10,7 @@ from rich.console import Console
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
-from rtbrain.learn.fit.score_table import describe_lags, verdict_lines
+from rtbrain.learn.fit.score_table import describe_lags, number, verdict_lines
 from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.tables import table
 
@@ -48,13 +48,14 @@ def _reported(report: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(value, dict | list)
     }
     for name, scores in report.get("scores", {}).items():
-        pooled = (f"{key} {value:.3f}" for key, value in scores["pooled"].items())
+        pooled = (f"{key} {number(value)}" for key, value in scores["pooled"].items())
         lines[f"held out: {name}"] = ", ".join(pooled).replace("_", " ")
     if "simplest" in report:
         lines["simplest decoder"] = report["simplest"]["text"]
-    if "verdict" in report:
-        lines["verdict"] = " ".join(verdict_lines(report))
-    if null := report.get("null_distribution"):
+    if verdict := verdict_lines(report):
+        lines["verdict"] = " ".join(verdict)
+    null = report.get("null_distribution", {})
+    if "how" in null:
         lines[null["how"]] = describe_null(null, decisive(report["task"]), report.get("clock"))
     if latency := describe_lags(report):
         lines["latency"] = latency

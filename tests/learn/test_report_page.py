@@ -9,7 +9,9 @@ import pytest
 
 import rtbrain
 from rtbrain.learn.fit.decoder import FittedDecoder
+from rtbrain.learn.fit.score_table import EARLIER
 from rtbrain.learn.report_page import fit_page
+from tests.apps.program import rtbrain as run
 
 PICTURES = {"roc.png": b"\x89PNG roc", "other.png": b"\x89PNG other"}
 
@@ -97,3 +99,33 @@ def test_a_page_is_whole_without_scripts_or_the_network_and_shows_texts_as_texts
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert page.words.count("<script>alert(1)</script>&") == 2
     assert "\x1b" not in page.words
+
+
+def test_a_bundle_of_an_earlier_version_decodes_and_says_that_its_report_is_earlier(
+    decoder: FittedDecoder, tmp_path: Path
+) -> None:
+    scores = {
+        name: {
+            "pooled": {"balanced_accuracy": None, "auc": 0.875},
+            "pooled_interval_95": {"balanced_accuracy": [0.7, 0.9], "auc": [0.8, 0.9]},
+            "by_fold": {key: {"mean": 0.8, "std": 0.1} for key in ("balanced_accuracy", "auc")},
+        }
+        for name in ("decoder", "STFT")
+    }
+    kept = ("task", "encoder", "labels", "windows", "windows_invalid", "split", "lag")
+    null = {"interval_95": [0.3, 0.7], "p": 0.1, "n_permutations": 9}
+    report = {key: decoder.report[key] for key in kept} | {
+        "scores": scores,
+        "null_distribution": {"balanced_accuracy": null, "auc": null},
+    }
+    written = replace(decoder, bundle=replace(decoder.bundle, report=report))
+    earlier = rtbrain.load(written.save(tmp_path / "first"))
+    assert earlier.verdict == EARLIER
+    assert earlier.scores["STFT"]["auc"] == 0.875
+    assert "0.875" in repr(earlier.scores)
+    assert earlier.decode("synthetic:3,duration_s=2,n_channels=6", sfreq_hz=2048).valid.any()
+    again = earlier.save(tmp_path / "again")
+    shown = " ".join(run("inspect", again).stdout.split())
+    assert "balanced accuracy –, auc 0.875" in shown
+    assert "is of an earlier version" in shown
+    assert "Decodes describe" in shown

@@ -293,7 +293,7 @@ class FittedDecoder:
 
 
 def _write(folder: Path, bundle: Bundle, pictures: Mapping[str, bytes]) -> None:
-    page = fit_page(bundle, pictures) if pictures and "split" in bundle.report else ""
+    page = fit_page(bundle, pictures) if pictures and "verdict" in bundle.report else ""
     unsigned = bundle.manifest.model_copy(update={"sha256": "0" * 64})
     of = bundle.montage, bundle.tensors, bundle.report
     write_bundle(folder, unsigned, *of, pictures=pictures, page=page)

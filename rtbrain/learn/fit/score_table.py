@@ -12,6 +12,7 @@ from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.tables import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
+EARLIER = "This report is of an earlier version: fit again for a verdict and intervals."
 _WIDTH, _MAX_COLUMNS = 118, 3
 
 
@@ -91,6 +92,8 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
     KeyError
         The report holds no scores of `rtbrain.fit`.
     """
+    if "verdict" not in report:
+        return _earlier_scores(report)
     scores, split = report["scores"], report["split"]
     keys = [key for key in TITLES if key in scores["decoder"]["pooled"]]
     cells: dict[str, tuple[str, ...]] = {}
@@ -131,10 +134,21 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
     )
 
 
+def _earlier_scores(report: Mapping[str, Any]) -> ScoreTable:
+    """What an earlier version's report is sure to hold; its intervals were of another kind."""
+    pooled = {name: one.get("pooled", {}) for name, one in report.get("scores", {}).items()}
+    keys = [key for key in TITLES if any(key in one for one in pooled.values())]
+    cells = {name: tuple(number(one.get(key)) for key in keys) for name, one in pooled.items()}
+    titles = tuple(TITLES[key] for key in keys)
+    return ScoreTable(EARLIER, titles, cells, pooled, dict(report), "Pooled over folds.")
+
+
 def verdict_lines(report: Mapping[str, Any]) -> list[str]:
     """What a report claims, and what stands against it, a sentence a line."""
     verdict = report.get("verdict")
-    return [] if verdict is None else [verdict["text"], *verdict["warnings"]]
+    if verdict is None:
+        return [EARLIER] if "split" in report else []
+    return [verdict["text"], *verdict["warnings"]]
 
 
 def how_to_read(report: Mapping[str, Any]) -> str:
