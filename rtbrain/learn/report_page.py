@@ -149,6 +149,9 @@ def _reading(report: Mapping[str, Any]) -> Iterable[str]:
 def _measured(bundle: Bundle) -> list[list[str]]:
     report, manifest, montage = bundle.report, bundle.manifest, bundle.montage
     split = report["split"]
+    apart = f"training windows {split['embargo_s']:g} s or more away"
+    if split["kind"] != "blocks":
+        apart = "each held out whole"
     labels = {key: _words(value) for key, value in report.get("labels", {}).items()}
     rows = {
         "recordings": manifest.trained_on,
@@ -157,8 +160,7 @@ def _measured(bundle: Bundle) -> list[list[str]]:
         + "".join(f", {n} of {name}" for name, n in report.get("windows_by_class", {}).items())
         + f"; {report['windows_invalid']} left out as invalid",
         "blocks": f"{report['blocks']['n']} {report['blocks']['unit']}",
-        "held out": f"{split['kind']}: {len(split['folds'])} folds, training windows "
-        f"{split['embargo_s']:g} s or more away",
+        "held out": f"{split['kind']}: {len(split['folds'])} folds, {apart}",
         "channels": f"{montage.n_channels} at {manifest.sfreq_hz:g} Hz: {_words(montage.names)}",
         "decoder": f"mode {manifest.mode}; encoder {report['encoder']}",
         "contacts": report.get("population", ""),

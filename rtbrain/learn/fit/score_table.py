@@ -117,9 +117,10 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         name, leaky = "UNSAFE random split", report["unsafe_random_split"]["pooled"]
         cells[name] = tuple(f"{leaky[key]:.3f}\nleaks" for key in keys)
         values[name] = dict(leaky)
+    apart = f"embargo {split['embargo_s']:g} s" if split["kind"] == "blocks" else "each whole"
     held_out = (
-        f"held out by {split['kind']}: {len(split['folds'])} folds, embargo "
-        f"{split['embargo_s']:g} s, {report['windows']} windows"
+        f"held out by {split['kind']}: {len(split['folds'])} folds, {apart}, "
+        f"{report['windows']} windows"
     )
     return ScoreTable(
         "\n".join((*verdict_lines(report), held_out)),

@@ -140,13 +140,19 @@ def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
 
 
 def folds_of(gathered: LabelledFeatures) -> list[Fold]:
-    """Folds that hold: of time, of sessions or of subjects."""
-    splits, labelled = gathered.settings.splits, gathered.labelled
-    if splits.kind != "subjects" and labelled.are_clips:
+    """Folds that hold: of time, of clips, of sessions or of subjects."""
+    splits, labelled, kind = gathered.settings.splits, gathered.labelled, _held_out(gathered)
+    if kind == "clips":
         return clip_folds(labelled, n_folds=splits.n_folds)
-    if splits.kind != "blocks":
-        return group_folds(gathered.groups[splits.kind], labelled)
+    if kind != "blocks":
+        return group_folds(gathered.groups[kind], labelled)
     return block_folds(labelled, n_folds=splits.n_folds, embargo_s=gathered.embargo_s)
+
+
+def _held_out(gathered: LabelledFeatures) -> str:
+    """What is held out: blocks of time that have one class each are clips."""
+    kind = gathered.settings.splits.kind
+    return "clips" if kind == "blocks" and gathered.labelled.are_clips else kind
 
 
 def score_all(
@@ -235,7 +241,7 @@ def fit_report(
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,
         "split": {
-            "kind": gathered.settings.splits.kind,
+            "kind": _held_out(gathered),
             "folds": [fold.name for fold in scored.folds],
             "embargo_s": gathered.embargo_s,
         },

@@ -14,6 +14,7 @@ import rtbrain
 from rtbrain.errors import BundleError, MontageError, RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.score_table import ScoreTable, describe_lags
+from rtbrain.learn.report_page import fit_page
 from tests.conftest import brain_like
 
 PATIENT = "synthetic:3,duration_s=60,n_channels=12"
@@ -290,11 +291,18 @@ def test_clips_of_one_class_each_are_held_out_whole_and_sessions_are_blocks_of_t
     fitted = rtbrain.fit(clips, n_permutations=60, **options)
     report = fitted.report
     assert report["split"]["folds"] == [f"clips {k}" for k in range(1, 6)]
+    assert "held out by clips: 5 folds, each whole, 170 windows" in fitted.scores.title
+    assert "clips: 5 folds, each held out whole" in fit_page(fitted.bundle, {})
     assert report["blocks"] == {"n": 10, "unit": "clips"}
     assert report["null_distribution"]["how"] == "classes permuted over clips"
     assert report["verdict"]["answer"] != "not enough data"
     with pytest.raises(SettingsError, match="no event 'go'"):
         rtbrain.fit(clips[::2], **options)
+    # Clips of one day do not stand on both sides where days are held out.
+    of_days = [replace(clip, session=f"day {number // 5}") for number, clip in enumerate(clips)]
+    by_day = rtbrain.fit(of_days, split="sessions", n_permutations=0, **options).report
+    assert [name.strip() for name in by_day["split"]["folds"]] == ["day 0", "day 1"]
+    assert (by_day["split"]["kind"], by_day["blocks"]["n"]) == ("sessions", 2)
 
 
 def test_sessions_that_are_held_out_whole_are_the_blocks_of_the_interval() -> None:
