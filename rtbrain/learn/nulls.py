@@ -235,6 +235,7 @@ class NullDistribution:
     draws: NullTargets
     scores: dict[str, Doubles]  # dict of ndarray, float64 [1 + n], the truth first
     without_drift: dict[str, Doubles] | None = None  # none where cues were drawn or clips permuted
+    of: str = ""  # whose scores they are, after p, where not of the decoder itself
 
     def p_value(self, name: str) -> float:
         """The larger p value of the two."""
@@ -266,6 +267,7 @@ class NullDistribution:
         draws = self.draws
         return {
             "how": draws.how,
+            "of": self.of,
             "n": draws.n,
             "n_effective": draws.n_eff,
             "overlap": draws.overlap,

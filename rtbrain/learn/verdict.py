@@ -128,7 +128,7 @@ def simplest(difference: Interval, control: str) -> dict[str, Any]:
     It is suggested where it is not worse, the lower bound above a loss of 0.02, and where it scores
     no lower: then nothing speaks for the other.
     """
-    score = {"auc": "AUC"}.get(difference.name, "r")
+    score = "AUC" if difference.name == "auc" else "r"
     by = f"{score} difference {difference.score:+.3f}"
     if math.isfinite(difference.low):
         by += f" [{difference.low:+.3f}, {difference.high:+.3f}]"
@@ -161,17 +161,16 @@ def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tu
             f"Not enough data: {draws.n} draws of the null, {LEAST_DRAWS} are needed. "
             f"{_scored(interval)}."
         )
-    chance = 0.5 if interval.name in ("auc", "balanced_accuracy") else 0.0
+    chance = 0.5 if interval.name == "auc" else 0.0
     p = null.p_value(interval.name)
     if interval.low > chance and p <= ALPHA:
-        return "yes", f"Yes: better than chance ({interval.brief()}, p {p:.3f}{alone})."
+        return "yes", f"Yes: better than chance ({interval.brief()}, p {p:.3f}{null.of}{alone})."
     more = "Record for longer" if not chance else f"Record {_ADVICE} more blocks of each"
     return "not shown", f"Not shown to be better than chance: {interval.brief()}. {more}."
 
 
 def _scored(interval: Interval) -> str:
-    names = {"auc": "AUC", "pearson_r": "r", "balanced_accuracy": "Balanced accuracy", "r2": "R²"}
-    return f"{names.get(interval.name, 'Score')} {interval.brief()}"
+    return f"{'AUC' if interval.name == 'auc' else 'r'} {interval.brief()}"
 
 
 def _order_warning(name: str, clock: Clock) -> str:
@@ -188,8 +187,8 @@ def describe_null(null: Mapping[str, Any], name: str, clock: Mapping[str, Any] |
     how = {"labels shifted": "shifts"}.get(null["how"], "draws")
     n_eff = null["n_effective"]
     text = (
-        f"{null['how'].capitalize()}: median {one['median']:.2f}, p "
-        f"{one.get('p_shifted', one['p']):.3f} ({null['n']} {how}, about {n_eff:.0f} independent)"
+        f"{null['how'].capitalize()}: median {one['median']:.2f}, p {one['p_shifted']:.3f}"
+        f"{null.get('of', '')} ({null['n']} {how}, about {n_eff:.0f} independent)"
     )
     if "without_drift" in one:
         text += f"; without slow drift {one['without_drift']:.2f}, p {one['p_without_drift']:.3f}"

@@ -225,7 +225,7 @@ labels: {classes: [rest, speech]}
 splits: {n_folds: 2}
 tune: popt
 tune_steps: 10
-n_permutations: 0
+n_permutations: 3
 seeds: 2
 """
 
@@ -241,6 +241,10 @@ def test_a_tuned_popt_stands_beside_the_frozen_one_and_every_control(tmp_path: P
         "decoder", "frozen PopT", "linear", "linear of v0.1.0", "STFT", "random init",
         "clock only",
     }  # fmt: skip
+    auc, old = (bundle.report["scores"][name] for name in ("decoder", "linear of v0.1.0"))
+    gain = auc["pooled"]["auc"] - old["pooled"]["auc"]
+    assert old["decoder_minus_this"]["auc"]["score"] == pytest.approx(gain)
+    assert "of the readout before tuning (3 shifts" in " ".join(done.stdout.split())
     over = bundle.report["scores"]["random init"]["pooled_over_seeds"]["auc"]
     assert over["lowest"] < over["highest"]
     assert sorted(path.name for path in (out / "figures").iterdir()) == [

@@ -29,6 +29,8 @@ def test_it_is_yes_where_the_bound_is_above_chance_and_both_p_values_are_small()
     assert found.answer == "yes"
     assert found.text == ("Yes: better than chance (0.73 [0.66, 0.79], p 0.005; time alone 0.50).")
     assert found.warnings == ()
+    of_frozen = replace(null(), of=" of the readout before tuning")
+    assert "p 0.005 of the readout before tuning)" in judge(interval(), of_frozen).text
 
 
 @pytest.mark.parametrize(

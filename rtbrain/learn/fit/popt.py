@@ -205,7 +205,8 @@ def tune_decoder(
 ) -> tuple[TunedPopT, DecoderScores]:
     """PopT fine-tuned on all windows, and scores in which it is the decoder.
 
-    It is scored by fine-tuning it in every fold; the frozen one becomes a control.
+    It is scored by fine-tuning it in every fold; the frozen one becomes a control. It is not tuned
+    again for each draw of the null distribution, which stays that of the frozen one's readout.
     """
     labelled, n_steps = gathered.labelled, gathered.settings.tune_steps
     if labelled.task != "classification":
@@ -237,4 +238,5 @@ def tune_decoder(
     interval = jackknife(main.outputs, labelled.targets, scored.blocks)
     validated = {**scored.validated, FROZEN: scored.validated[MAIN], MAIN: main}
     intervals = {**scored.intervals, FROZEN: scored.intervals[MAIN], MAIN: interval}
-    return tuned(None), replace(scored, validated=validated, intervals=intervals)
+    null = scored.null and replace(scored.null, of=" of the readout before tuning")
+    return tuned(None), replace(scored, validated=validated, intervals=intervals, null=null)

@@ -111,7 +111,7 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         cells["random init"], values["random init"] = (text,) * len(keys), {}
     if "null_distribution" in report:
         null = report["null_distribution"]
-        name = f"{null['how']} (readout)" if "frozen PopT" in scores else null["how"]
+        name = f"{null['how']} (readout)" if null.get("of") else null["how"]
         cells[name], values[name] = null_row(null, keys)
     if "unsafe_random_split" in report:
         name, leaky = "UNSAFE random split", report["unsafe_random_split"]["pooled"]

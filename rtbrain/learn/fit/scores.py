@@ -67,7 +67,11 @@ class DecoderScores:
     null: NullDistribution | None
     clock: Clock
     unsafe: CrossValidated | None
-    over_old: dict[str, Interval]  # the decoder less that of v0.1.0
+
+    def minus(self, name: str, other: str, labelled: Labelled) -> dict[str, Interval]:
+        """Scores of one less those of another on the same blocks."""
+        one, of_other = (self.validated[each].outputs for each in (name, other))
+        return paired_jackknife(one, of_other, labelled.targets, self.blocks)
 
     def verdict(self, labelled: Labelled) -> Verdict:
         """Whether the decoder is better than chance."""
@@ -196,13 +200,10 @@ def score_all(
     intervals = {
         name: jackknife(one.outputs, labelled.targets, blocks) for name, one in validated.items()
     }
-    over_old = paired_jackknife(
-        validated[MAIN].outputs, validated[OLD].outputs, labelled.targets, blocks
-    )
-    return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe, over_old)
+    return DecoderScores(folds, validated, intervals, blocks, null, clock, unsafe)
 
 
-def named_scores(scored: DecoderScores) -> dict[str, Any]:
+def named_scores(scored: DecoderScores, labelled: Labelled) -> dict[str, Any]:
     """Scores of the decoder and its controls as plain values; random inits over their seeds."""
     named: dict[str, Any] = {}
     for name in (MAIN, FROZEN, LINEAR, OLD, STFT, CLOCK):
@@ -215,8 +216,8 @@ def named_scores(scored: DecoderScores) -> dict[str, Any]:
                 },
                 "by_fold": one.by_fold,
             }
-    gains = {key: asdict(one) for key, one in scored.over_old.items()}
-    named[OLD]["decoder_minus_this"] = gains
+    gains = scored.minus(MAIN, OLD, labelled)
+    named[OLD]["decoder_minus_this"] = {key: asdict(one) for key, one in gains.items()}
     random = [one for name, one in scored.validated.items() if name.startswith(RANDOM)]
     if random:
         over = summarise_folds([one.pooled for one in random])
@@ -246,7 +247,7 @@ def fit_report(
             "embargo_s": gathered.embargo_s,
         },
         "blocks": {"n": scored.blocks.n, "unit": scored.blocks.unit},
-        "scores": named_scores(scored),
+        "scores": named_scores(scored, labelled),
         "verdict": scored.verdict(labelled).summary(),
     }
     if gathered.front_end is not None:
@@ -254,13 +255,11 @@ def fit_report(
     if labelled.task == "classification":
         report["windows_by_class"] = labelled.counts
     if scored.null is not None:
-        # PopT is not tuned again for each draw: the null distribution is the readout's.
         report["null_distribution"] = scored.null.summary()
     report["clock"] = asdict(scored.clock)
     if LINEAR in scored.validated:
         key = decisive(labelled.task)
-        simple, main = (scored.validated[name].outputs for name in (LINEAR, MAIN))
-        difference = paired_jackknife(simple, main, labelled.targets, scored.blocks)[key]
+        difference = scored.minus(LINEAR, MAIN, labelled)[key]
         report["simplest"] = simplest(replace(difference, name=key), LINEAR)
     if scored.unsafe is not None:
         report["unsafe_random_split"] = {
