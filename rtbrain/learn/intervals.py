@@ -33,6 +33,7 @@ class Blocks:
 
     number: Ints  # int64 [n_labelled], from 0
     unit: str  # what they are, such as "pairs of stretches"
+    n_recordings: int = 1  # that they are cut from
 
     @property
     def n(self) -> int:
@@ -65,7 +66,7 @@ def stretch_blocks(labelled: Labelled, *, embargo_s: float) -> Blocks:
         of = np.searchsorted(edges, np.arange(part.size), side="right")
         number[part] = first + of
         first += int(of.max(initial=-1)) + 1
-    return Blocks(number, unit)
+    return Blocks(number, unit, len(parts))
 
 
 def group_blocks(groups: Sequence[str], unit: str) -> Blocks:
@@ -84,6 +85,7 @@ class Interval:
     n_blocks: int
     unit: str
     name: str = ""  # of the score, such as "auc"
+    n_recordings: int = 1
 
     @property
     def not_worse(self) -> bool:
@@ -111,10 +113,8 @@ class Interval:
         few = "" if self.n_blocks >= GOOD_BLOCKS else " (few blocks)"
         if self.unit in ("sessions", "subjects"):
             return f"{self.brief()}, 95 % over {counted}{few}"
-        return (
-            f"{self.brief()}, 95 % over {counted} of this recording{few}; says nothing of "
-            "another day"
-        )
+        of = "this recording" if self.n_recordings == 1 else "these recordings"
+        return f"{self.brief()}, 95 % over {counted} of {of}{few}; says nothing of another day"
 
     def summary(self) -> dict[str, Any]:
         """As plain values for a report."""
@@ -143,7 +143,7 @@ def jackknife(
     """
     without = scores_without_blocks(outputs, targets, blocks.number)
     return {
-        name: _interval(name, score, without[name], blocks.unit)
+        name: _interval(name, score, without[name], blocks)
         for name, score in scores_of(outputs, targets).items()
     }
 
@@ -164,7 +164,7 @@ def paired_jackknife(
     one, other = (scores_of(each, truth) for each in of)
     left, right = (scores_without_blocks(each, truth, number) for each in of)
     return {
-        name: _interval("", one[name] - other[name], left[name] - right[name], blocks.unit)
+        name: _interval("", one[name] - other[name], left[name] - right[name], blocks)
         for name in one
     }
 
@@ -213,7 +213,7 @@ def holm(p_values: npt.ArrayLike) -> Doubles:
     return corrected
 
 
-def _interval(name: str, score: float, without: Doubles, unit: str) -> Interval:
+def _interval(name: str, score: float, without: Doubles, blocks: Blocks) -> Interval:
     n = without.size
     error = math.sqrt((n - 1) / n * np.square(without - without.mean()).sum()) if n > 1 else np.nan
     half = _quantile(n) * error
@@ -233,7 +233,7 @@ def _interval(name: str, score: float, without: Doubles, unit: str) -> Interval:
         low, high = score - half, score + half
         if name == "balanced_accuracy":
             low, high = max(low, 0.0), min(high, 1.0)
-    return Interval(score, low, high, float(error), n, unit, name)
+    return Interval(score, low, high, float(error), n, blocks.unit, name, blocks.n_recordings)
 
 
 def _quantile(n: int) -> float:

@@ -104,6 +104,8 @@ def test_stretches_that_differ_widen_the_interval_that_counts_windows_would_give
         .text()
         .endswith("95 % over 30 pairs of stretches of this recording; says nothing of another day")
     )
+    two = stretch_blocks(labelled_as(targets, recordings=("a", "b") * 600), embargo_s=6.0)
+    assert " of these recordings; says" in jackknife(outputs, targets, two)["auc"].text()
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
