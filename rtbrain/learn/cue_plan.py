@@ -1,7 +1,7 @@
 """A stored plan of cues: drawn from a seed, and drawn again for a null that no drift can fool."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -48,9 +48,15 @@ class CuePlan(Settings):
 
 
 def stored_design(
-    labels: LabelSettings, recordings: Sequence[Recording], labelled: Labelled, lag_s: float
+    labels: LabelSettings,
+    recordings: Sequence[Recording],
+    labelled: Labelled,
+    lag_s: float,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Design | None:
     """The design of recordings whose cues follow a plan, of the settings or of a marker, if any.
+
+    Where some have a plan and others none, `on_note` is called, and there is no design.
 
     Raises
     ------
@@ -62,11 +68,18 @@ def stored_design(
     found = [_plan_of(labels, recording) for recording in recordings]
     plans = [plan for plan in found if plan is not None]
     if len(plans) < len(recordings):
+        if plans:
+            absent = [str(number + 1) for number, plan in enumerate(found) if plan is None]
+            on_note(
+                f"no plan of cues in recording {', '.join(absent)} of {len(recordings)}: labels "
+                "are shifted for p, plans of others are not used; labels.plan names one for all"
+            )
         return None
     cued = [[e for e in one.events if e.text in labels.classes] for one in recordings]
     for plan, events in zip(plans, cued, strict=True):
-        _require_same(plan, events)
-    first_s = [min(event.onset_s for event in events) for events in cued]
+        if events:
+            _require_same(plan, events)
+    first_s = [min((event.onset_s for event in events), default=0.0) for events in cued]
     return partial(_redrawn, plans, first_s, labelled, tuple(labels.classes), lag_s)
 
 

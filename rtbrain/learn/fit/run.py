@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -58,6 +59,7 @@ def fit(
     channel: str | None = None,
     threshold: float | Literal["half"] | None = None,
     task: str | None = None,
+    plan: str | Path | None = None,
     recipe: str | dict[str, Any] = "linear",
     window: tuple[float, float] | None = None,
     front_end: str = "auto",
@@ -98,6 +100,8 @@ def fit(
         range; without it the value is predicted.
     task : str, optional
         Task of the Brain Treebank, such as ``onset``.
+    plan : str or Path, optional
+        With `classes`: file of the plan that the cues were drawn from; it is drawn again for p.
     recipe : str or dict
         Ready-made recipe (``linear``, ``edge``, ``published``, ``streaming``), a YAML file, or
         the recipe itself.
@@ -160,6 +164,7 @@ def fit(
         "threshold": threshold,
         "task": task,
         "rules": settings.pop("rules", None),
+        "plan": plan and str(plan),
     }
     values = settings | {
         "labels": {key: value for key, value in labels.items() if value is not None},
@@ -247,7 +252,7 @@ def fit_decoder(
         gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
         recipe, trained_on = gathered.recipe, describe_recordings(recordings)
         delay_s = gathered.label_delay_s  # a pipeline that was chosen may have another
-        design = stored_design(resolved, recordings, gathered.labelled, delay_s)
+        design = stored_design(resolved, recordings, gathered.labelled, delay_s, note)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})

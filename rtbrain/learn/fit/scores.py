@@ -235,10 +235,11 @@ def fit_report(
 ) -> dict[str, Any]:
     """Everything about the scores of a fit, as plain values."""
     labelled = gathered.labelled
+    shown = labels.model_copy(update={"plan": None})  # a path may hold a name
     report: dict[str, Any] = {
         "task": labelled.task,
         "encoder": encoder,
-        "labels": labels.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        "labels": shown.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,
         "split": {
