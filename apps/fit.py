@@ -126,10 +126,10 @@ def command(
     decoder.save(out)
     console.print(decoder.scores)
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
-    if suggested := decoder.report.get("simplest"):
-        command = f": rtbrain decode --bundle {out}/controls/{suggested['use']}"
-        use = command if suggested["use"] != "decoder" else ""
-        console.print(Text(f"{suggested['text']}{use}"), soft_wrap=True)
+    use = decoder.report.get("simplest", {}).get("use", "decoder")
+    if use != "decoder":
+        command = f"the simplest decoder: rtbrain decode --bundle {out}/controls/{use}"
+        console.print(Text(command), soft_wrap=True)
 
 
 def _window(text: str | None) -> tuple[float, float] | None:

@@ -7,13 +7,9 @@ from typing import Any
 
 from rtbrain.decoder import Bundle
 from rtbrain.errors import printable
-from rtbrain.learn.fit.score_table import (
-    describe_front_end,
-    describe_lags,
-    fit_scores,
-    verdict_lines,
-)
-from rtbrain.learn.verdict import decisive, describe_null
+from rtbrain.learn.fit.score_table import fit_scores, remarks, verdict_lines
+from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
+from rtbrain.learn.verdict import Clock, decisive, describe_null
 
 _COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}
 _STYLE = """
@@ -34,9 +30,12 @@ _ROWS = {
     "STFT": "a plain spectrum of the same windows",
     "random init": "the encoder with random weights: what its shape alone gives",
     "clock only": "time since the start, and nothing else: what order and drift alone give",
+    SHIFTED: "fitted again on labels that cannot belong to these signals; p is the larger of two "
+    "tests, as they are and without slow drift",
+    PERMUTED: "fitted again with the clips' classes exchanged; p does not see drift between clips",
+    REDRAWN: "fitted again on other draws of the plan of the cues; p is exact whatever drifts",
     "UNSAFE random split": "windows held out at random, as in much published work: too high",
 }
-_NULL = "fitted again on labels that cannot belong to these signals; p is the larger of two tests"
 _CAPTIONS = {
     "roc.png": "Hits against false alarms at every threshold, windows that were held out.",
     "confusion.png": "Which class was taken for which, windows that were held out.",
@@ -99,12 +98,21 @@ def _claimed(report: Mapping[str, Any]) -> list[str]:
         "pearson_r": "between what was decoded and what was measured; 0 is chance",
     }[key]
     claims = [f"{name} {interval['text']}. {name} is {meaning}."]
-    if report["verdict"]["answer"] == "yes":
+    if report["verdict"]["answer"] == "yes" and not _doubts(report):
         claims.append(
             "Signals of these recordings hold information about the labels, beyond what time, "
             "slow drift and the order of the labels give."
         )
     return claims
+
+
+def _doubts(report: Mapping[str, Any]) -> list[str]:
+    """What else could give the score, as far as the report can say."""
+    clips = report["null_distribution"]["how"] == PERMUTED
+    return [
+        *["the time or the order of the labels"] * Clock(**report["clock"]).suspicious,
+        *["drift from one clip to the next"] * clips,
+    ]
 
 
 def _not_claimed(report: Mapping[str, Any]) -> list[str]:
@@ -116,6 +124,8 @@ def _not_claimed(report: Mapping[str, Any]) -> list[str]:
     lines = [other]
     if report["verdict"]["answer"] != "yes":
         lines.append("That there is nothing to decode: little data cannot show a weak signal.")
+    elif doubts := _doubts(report):
+        lines.append(f"That it decodes the labels and not {' or '.join(doubts)}.")
     if report["task"] == "classification":
         lines.append(
             "How many false alarms an hour there will be: rtbrain evaluate counts them on another "
@@ -129,7 +139,7 @@ def _scores(report: Mapping[str, Any]) -> str:
     scores = fit_scores(report)
     rows = []
     for name, cells in scores.cells.items():
-        meaning = _ROWS.get(name, _NULL if "p " in cells[0] else "")
+        meaning = _ROWS.get(name.removesuffix(" (readout)"), "")
         shown = _text(name) + (
             f'<br><span class="small">{_text(meaning)}</span>' if meaning else ""
         )
@@ -141,9 +151,7 @@ def _reading(report: Mapping[str, Any]) -> Iterable[str]:
     yield "First lines: all folds together, with 95 % intervals; second: range over the folds."
     if null := report.get("null_distribution"):
         yield describe_null(null, decisive(report["task"]), report.get("clock"))
-    yield from filter(None, (*describe_front_end(report).split("\n"), describe_lags(report)))
-    if "simplest" in report:
-        yield f"Simplest decoder: {report['simplest']['text']}."
+    yield from remarks(report)
 
 
 def _measured(bundle: Bundle) -> list[list[str]]:

@@ -10,6 +10,7 @@ import pytest
 import rtbrain
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.score_table import EARLIER
+from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
 from rtbrain.learn.report_page import fit_page
 from tests.apps.program import rtbrain as run
 
@@ -82,6 +83,30 @@ def test_every_report_has_rows_of_time_alone_shifted_labels_and_random_weights(
     assert null["n"] == 9
     assert f"9 shifts, about {null['n_effective']:.0f} independent" in words
     assert "±" not in words + repr(decoder.scores)
+
+
+@pytest.mark.parametrize(
+    ("how", "clock", "row", "doubt"),
+    [
+        (SHIFTED, {"p": 0.5, "order": 0.0}, "the larger of two tests", ""),
+        (SHIFTED, {"p": 0.005, "order": 0.0}, "the larger of two tests", "the order of the labels"),
+        (PERMUTED, {"p": 0.5, "order": 0.0}, "does not see drift between clips", "one clip to the"),
+        (REDRAWN, {"p": 0.5, "order": 0.2}, "exact whatever drifts", "the order of the labels"),
+    ],
+)
+def test_a_page_claims_no_more_than_its_controls_can_say(
+    decoder: FittedDecoder, how: str, clock: dict[str, float], row: str, doubt: str
+) -> None:
+    report = copy.deepcopy(decoder.report)
+    report["verdict"]["answer"] = "yes"
+    report["null_distribution"]["how"] = how
+    report["clock"] |= clock
+    words = Parsed(fit_page(replace(decoder.bundle, report=report), {})).words
+    assert ("beyond what time, slow drift" in words) == (not doubt)
+    assert ("That it decodes the labels and not" in words) == bool(doubt)
+    assert doubt in words
+    assert row in words
+    assert ("larger of two tests" in words) == (how == SHIFTED)
 
 
 def test_a_page_is_whole_without_scripts_or_the_network_and_shows_texts_as_texts(

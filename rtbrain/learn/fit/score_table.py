@@ -128,10 +128,13 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
         cells,
         values,
         dict(report),
-        f"{how_to_read(report)} Encoder: {report['encoder']}"
-        + describe_front_end(report)
-        + f"\n{describe_lags(report)}".rstrip()
-        + "".join(f"\nWARNING: {text}" for text in report.get("warnings", ())),
+        "\n".join(
+            (
+                f"{how_to_read(report)} Encoder: {report['encoder']}",
+                *remarks(report),
+                *(f"WARNING: {text}" for text in report.get("warnings", ())),
+            )
+        ),
     )
 
 
@@ -162,9 +165,17 @@ def how_to_read(report: Mapping[str, Any]) -> str:
     return text
 
 
-def describe_front_end(report: Mapping[str, Any]) -> str:
-    """Which front end was chosen, how surely, and what it gains, a line each after a break."""
-    lines, found = [""], report.get("front_end")
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """The front end that was chosen, the time of the label, and which decoder is suggested."""
+    lines = [*_front_end(report), describe_lags(report)]
+    if "simplest" in report:
+        lines.append(f"Simplest decoder: {report['simplest']['text']}.")
+    return [line for line in lines if line]
+
+
+def _front_end(report: Mapping[str, Any]) -> list[str]:
+    """Which front end was chosen, how surely, and what it gains, a line each."""
+    lines, found = [], report.get("front_end")
     if found:
         n = sum(found["folds"].values())
         chose = ", ".join(f"{name} in {count} of {n}" for name, count in found["folds"].items())
@@ -182,7 +193,7 @@ def describe_front_end(report: Mapping[str, Any]) -> str:
         if one["low"] == one["low"]:
             text += f" [{one['low']:+.3f}, {one['high']:+.3f}]"
         lines.append(f"{text}, on the same {one['n_blocks']} {one['unit']}.")
-    return "\n".join(lines)
+    return lines
 
 
 def describe_lags(report: Mapping[str, Any]) -> str:
