@@ -122,8 +122,8 @@ def fit(
     n_folds : int
         Number of folds, for blocks of time.
     embargo_s : float, optional
-        Gap between training and test, s; by default the window, at least 5 s, plus 1 s in which
-        the filters settle.
+        Gap between training and test, s, no less than the longest window that may be chosen; by
+        default that window, at least 5 s, plus 1 s in which the filters settle.
     on_progress : callable
         ``on_progress(done, total, what)``, called after each piece of work.
     **settings
