@@ -103,9 +103,12 @@ def test_a_bids_recording_goes_through_to_the_population(shared: Path, tmp_path:
     save_encoder(random_encoder(sizes, 5), tmp_path / "pp")
     flags = ("--encoder", tmp_path / "bb", "--popt", tmp_path / "pp", "--scale", "1e-6")
     folder = shared / "data" / "ecog-gripforce"
-    line = refused("embed", folder, *flags, "--out", tmp_path / "o.npz")
-    assert "--space" in line
+    done = rtbrain("embed", folder, *flags, "--out", tmp_path / "schematic.npz")
+    assert done.returncode == 0, done.stderr
+    assert "pass --space" in done.stderr
     got = embedded(tmp_path / "o.npz", folder, *flags, "--space", "RAS mm")
+    with np.load(tmp_path / "schematic.npz") as of_labels:
+        assert np.abs(of_labels["population"] - got["population"]).max() > 1e-4
     n_windows, n_channels = got["embedding"].shape[:2]
     assert n_channels == 9
     assert "MOV_RIGHT" not in got["channels"].tolist()
