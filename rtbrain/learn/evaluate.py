@@ -1,6 +1,6 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, require_events, states_from_markers
 from rtbrain.learn.fit.score_table import ScoreTable
 from rtbrain.learn.fit.splits import block_folds
-from rtbrain.learn.intervals import jackknife, stretch_blocks
+from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.verdict import judge_scores
 from rtbrain.live.play import bind_session, decoder_for, play_recording
@@ -276,13 +276,16 @@ def score_decodes(
     )
     outputs = np.stack([decode.values for decode in found.valid])
     values = outputs[labelled.rows]
-    intervals = jackknife(values, labelled.targets, stretch_blocks(labelled, embargo_s=embargo_s))
+    blocks = stretch_blocks(labelled, embargo_s=embargo_s)
+    intervals = jackknife(values, labelled.targets, blocks)
     null = clock = None
+    of_time: dict[str, Any] = {}
     try:
         draws = null_targets(labelled, embargo_s=embargo_s, n_permutations=_N_PERMUTATIONS)
         null = null_of_outputs(values, labelled, draws)
         folds = block_folds(labelled, n_folds=_N_FOLDS, embargo_s=embargo_s)
-        clock = score_clock(labelled, folds, draws, embargo_s=embargo_s)[1]
+        alone, clock = score_clock(labelled, folds, draws, embargo_s=embargo_s)
+        of_time = asdict(clock) | _scored(jackknife(alone.outputs, labelled.targets, blocks))
     except SettingsError:  # too short to shift its labels, or for folds: the verdict says so
         pass
     figures: dict[str, Any] = {
@@ -290,20 +293,24 @@ def score_decodes(
         "valid": len(found.valid),
         "labelled": int(labelled.rows.size),
         "lost_samples": found.n_lost,
-        **{name: one.score for name, one in intervals.items()},
-        "interval_95": {name: one.summary() for name, one in intervals.items()},
+        **_scored(intervals),
         "verdict": judge_scores(intervals, null, clock, values, labelled).summary(),
     }
     if null is not None:
         figures["null_distribution"] = null.summary()
-    if clock is not None:
-        figures["clock"] = asdict(clock)
+    if of_time:
+        figures["clock"] = of_time
     if recipe.window.hop_s is not None and labelled.task == "classification":
         detected = _detected(found, outputs, recipe.window.hop_s, threshold, refractory_s)
         figures["events"] = {
             name: one.summary() | {"text": one.text(name)} for name, one in detected.items()
         }
     return figures
+
+
+def _scored(intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    scores = {name: one.score for name, one in intervals.items()}
+    return scores | {"interval_95": {name: one.summary() for name, one in intervals.items()}}
 
 
 def _detected(

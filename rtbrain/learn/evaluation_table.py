@@ -1,8 +1,9 @@
 """The table of an evaluation: the decoder beside its controls, time alone and shifted labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rtbrain.learn.fit.gather import CLOCK
 from rtbrain.learn.fit.score_table import TITLES, ScoreTable, null_row, number, verdict_lines
 from rtbrain.learn.verdict import describe_null
 
@@ -16,17 +17,14 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
         headings += ["events found", "false alarms\nan hour", "delay, median, s"]
     cells, values = {}, {}
     for name, one in figures.items():
-        briefs = [one["interval_95"][key]["brief"] for key in keys]
-        scored = [brief.replace(", ", "\n").replace(" [", "\n[") for brief in briefs]
         of_events = _event_cells(one["events"]) if "events" in first else ()
         counts = f"{one['valid']} of {one['decodes']}", str(one["lost_samples"])
-        cells[name] = (*scored, *of_events, *counts)
+        cells[name] = (*_score_cells(one, keys), *of_events, *counts)
         values[name] = dict(one)
     blank = [""] * (len(headings) - len(keys) + 2)
     caption = f"{TITLES[keys[0]]} {first['interval_95'][keys[0]]['text']}."
     if clock := first.get("clock"):
-        cells["time alone"] = (number(clock["score"], 2), *[""] * (len(keys) - 1), *blank)
-        values["time alone"] = clock
+        cells[CLOCK], values[CLOCK] = (*_score_cells(clock, keys), *blank), clock
     if null := first.get("null_distribution"):
         texts, values[null["how"]] = null_row(null, keys)
         cells[null["how"]] = (*texts, *blank)
@@ -40,6 +38,12 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
         {"bundle": bundle_id, **figures},
         "\n".join((caption, *(event["text"] for event in events.values()))),
     )
+
+
+def _score_cells(scores: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Scores with 95 % intervals, two lines each."""
+    briefs = [scores["interval_95"][key]["brief"] for key in keys]
+    return [brief.replace(", ", "\n").replace(" [", "\n[") for brief in briefs]
 
 
 def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

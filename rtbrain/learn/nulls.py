@@ -61,6 +61,8 @@ class NullTargets:
         How many independent stretches the labels hold.
     overlap : float
         Median over the draws of how far they are the true labels, or these turned round, 0 to 1.
+    fixed_pace : bool
+        Whether stretches of each class last equally long, so that shifts lay them on each other.
     """
 
     kept: Ints
@@ -69,6 +71,7 @@ class NullTargets:
     how: str
     n_eff: float
     overlap: float
+    fixed_pace: bool = False
 
     @property
     def n(self) -> int:
@@ -171,8 +174,8 @@ def null_targets(
         # After the shift: before it, the truth alone would lack the drift that features lack too.
         of_kept = labelled.pick(kept).parts
         level = np.stack([remove_drift(one, of_kept) for one in targets])
-    median = float(np.median(np.abs(overlap) / total))
-    return NullTargets(kept, targets, level, SHIFTED, effective_count(labelled), median)
+    median, pace = float(np.median(np.abs(overlap) / total)), labelled.at_fixed_pace
+    return NullTargets(kept, targets, level, SHIFTED, effective_count(labelled), median, pace)
 
 
 def p_value(true: float, null: npt.ArrayLike) -> float:

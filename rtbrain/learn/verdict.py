@@ -23,7 +23,7 @@ LEAST_SUBJECTS = 6  # to call one decoder better than another
 LARGE_ORDER, LARGE_OVERLAP = 0.1, 0.2
 _REST_SHARE = 0.6
 _ADVICE = 20  # more blocks of each class
-FIXED_PACE = "Cues come at a fixed pace: chance cannot be told."
+FIXED_PACE = "cues come at a fixed pace: chance cannot be told."
 OVERLAPPING = "Shifted labels overlap the true ones: the band is not chance."
 
 Answer = Literal["yes", "not shown", "not enough data"]
@@ -152,10 +152,8 @@ def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tu
     if interval.n_blocks < FEW_BLOCKS:
         return short, f"Not enough data: {counted}, {FEW_BLOCKS} are needed. {_scored(interval)}."
     if draws.n_eff < LEAST_EFFECTIVE:
-        return (
-            short,
-            f"Not enough data: {FIXED_PACE[0].lower()}{FIXED_PACE[1:]} {_scored(interval)}.",
-        )
+        why = FIXED_PACE if draws.fixed_pace else _few_stretches(draws.n_eff)
+        return short, f"Not enough data: {why} {_scored(interval)}."
     if draws.n < LEAST_DRAWS:
         return short, (
             f"Not enough data: {draws.n} draws of the null, {LEAST_DRAWS} are needed. "
@@ -167,6 +165,13 @@ def _answer(interval: Interval, null: NullDistribution | None, alone: str) -> tu
         return "yes", f"Yes: better than chance ({interval.brief()}, p {p:.3f}{null.of}{alone})."
     more = "Record for longer" if not chance else f"Record {_ADVICE} more blocks of each"
     return "not shown", f"Not shown to be better than chance: {interval.brief()}. {more}."
+
+
+def _few_stretches(n_eff: float) -> str:
+    return (
+        f"too few independent stretches of labels (n_eff {n_eff:.1f}, {LEAST_EFFECTIVE:.0f} are "
+        "needed)."
+    )
 
 
 def _scored(interval: Interval) -> str:

@@ -10,6 +10,7 @@ from rtbrain.config import Recipe, load_settings
 from rtbrain.decoder import Bundle
 from rtbrain.learn.evaluate import LabelledDecodes, score_decodes
 from rtbrain.learn.evaluation_table import evaluation_scores
+from rtbrain.learn.fit.gather import CLOCK
 from rtbrain.learn.fit.labels import states_from_markers
 from rtbrain.learn.intervals import jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
@@ -102,7 +103,9 @@ def test_the_verdict_is_that_of_a_fit_and_stands_on_top() -> None:
     assert "without_drift" in scores["null_distribution"]["auc"]
     table = evaluation_scores({"decoder": scores}, "id")
     assert table.title.splitlines()[0] == scores["verdict"]["text"]
-    assert list(table) == ["decoder", "time alone", "labels shifted"]
+    assert list(table) == ["decoder", CLOCK, "labels shifted"]
+    assert table[CLOCK]["auc"] == pytest.approx(scores["clock"]["score"])
+    assert "[" in table.cells[CLOCK][1], "an interval, as in the table of a fit"
     assert "without slow drift" in table.caption
 
 

@@ -78,6 +78,24 @@ def test_a_recording_too_short_to_shift_takes_no_part_and_none_at_all_is_an_erro
         null_targets(labelled.pick(np.arange(600, 620)), embargo_s=EMBARGO_S, n_permutations=19)
 
 
+@pytest.mark.parametrize(
+    ("targets", "fixed"),
+    [
+        (np.tile(np.repeat([0, 1, 2], 20), 9), True),
+        (np.tile(np.repeat([0, 0, 1], (20, 9, 8)), 9), True),
+        (alternating(400, (19, 22)), True),
+        (alternating(400, (10, 40)), False),
+        (np.repeat([0, 1, 0, 1, 0], 80), False),
+    ],
+)
+def test_cues_that_take_turns_have_a_fixed_pace_and_few_or_uneven_ones_have_not(
+    targets: np.ndarray, fixed: bool
+) -> None:
+    labelled = labelled_as(targets.astype(np.int64))
+    drawn = null_targets(labelled, embargo_s=EMBARGO_S, n_permutations=9)
+    assert drawn.fixed_pace == fixed
+
+
 def test_shifts_go_beyond_the_first_zero_of_the_overlap() -> None:
     targets = np.repeat([0, 1], 300).astype(np.int64)  # rest first, task second
     shifts = possible_shifts(targets, np.arange(600) * HOP_S, EMBARGO_S)

@@ -15,10 +15,14 @@ def interval(low: float = 0.66, n_blocks: int = 22, score: float = 0.73) -> Inte
     return Interval(score, low, 0.79, 0.03, n_blocks, "pairs of stretches", "auc")
 
 
-def null(n: int = 199, n_eff: float = 72.0, overlap: float = 0.1, rank: int = 0):
+def null(
+    n: int = 199, n_eff: float = 72.0, overlap: float = 0.1, rank: int = 0, fixed_pace: bool = False
+):
     """A null in which `rank` draws score as high as the truth, without drift twice as many."""
     targets = np.zeros((n + 1, 1), np.int64)
-    drawn = NullTargets(np.zeros(1, np.int64), targets, targets, SHIFTED, n_eff, overlap)
+    drawn = NullTargets(
+        np.zeros(1, np.int64), targets, targets, SHIFTED, n_eff, overlap, fixed_pace
+    )
     plain, without = (np.r_[0.7, np.full(n, 0.5)] for _ in range(2))
     plain[1 : 1 + rank], without[1 : 1 + 2 * rank] = 0.8, 0.8
     return NullDistribution(drawn, {"auc": plain}, {"auc": without})
@@ -47,7 +51,12 @@ def test_it_is_not_shown_where_the_bound_or_the_larger_p_is_not_enough(of, again
     ("of", "against", "why"),
     [
         (interval(n_blocks=9), null(), "9 pairs of stretches, 10 are needed"),
-        (interval(), null(n_eff=3), "cues come at a fixed pace: chance cannot be told"),
+        (interval(), null(n_eff=3, fixed_pace=True), "cues come at a fixed pace: chance cannot be"),
+        (
+            interval(),
+            null(n_eff=5.2),
+            "too few independent stretches of labels (n_eff 5.2, 8 are needed)",
+        ),
         (interval(), null(n=58), "58 draws of the null, 59 are needed"),
         (interval(), None, "no null distribution was made"),
     ],

@@ -8,6 +8,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ _TOLERANCE_S = 1e-6  # stamps are sums of many float steps
 _NEAR_S = 1e-3  # the stamp of a sample, or one sample more
 _MOMENT_S = 0.01
 _MOST_NAMED = 8
+_FEWEST_ALIKE, _ALIKE = 3, 0.25  # stretches of a class at a fixed pace; most that they differ by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,21 @@ class Labelled:
             return [np.arange(self.rows.size)]
         labels = np.asarray(self.recordings)
         return [np.flatnonzero(labels == name) for name in dict.fromkeys(self.recordings)]
+
+    @property
+    def at_fixed_pace(self) -> bool:
+        """Whether states take turns, each for much the same time whenever it comes."""
+        if self.task == "regression":
+            return False
+        lasts: dict[int, list[int]] = {}  # windows of the stretches of each class
+        for part in self.parts:
+            edges = np.flatnonzero(np.diff(self.targets[part])) + 1
+            for start, stop in pairwise(edges.tolist()):  # the first and the last may be cut off
+                lasts.setdefault(int(self.targets[part[start]]), []).append(stop - start)
+        return bool(lasts) and all(
+            len(one) >= _FEWEST_ALIKE and np.ptp(one) <= max(1, _ALIKE * np.mean(one))
+            for one in lasts.values()
+        )
 
     def pick(self, at: Ints) -> "Labelled":
         """Some of the windows, by their positions."""

@@ -33,7 +33,6 @@ from rtbrain.learn.fit.readout import FittedReadout, Standardiser, contact_weigh
 from rtbrain.learn.fit.splits import (
     Fold,
     block_folds,
-    clip_folds,
     group_folds,
     unsafe_random_folds,
 )
@@ -145,18 +144,10 @@ def _filled_rows(gathered: LabelledFeatures, name: str) -> Floats:
 
 def folds_of(gathered: LabelledFeatures) -> list[Fold]:
     """Folds that hold: of time, of clips, of sessions or of subjects."""
-    splits, labelled, kind = gathered.settings.splits, gathered.labelled, _held_out(gathered)
-    if kind == "clips":
-        return clip_folds(labelled, n_folds=splits.n_folds)
-    if kind != "blocks":
-        return group_folds(gathered.groups[kind], labelled)
+    splits, labelled = gathered.settings.splits, gathered.labelled
+    if splits.kind != "blocks":
+        return group_folds(gathered.groups[splits.kind], labelled)
     return block_folds(labelled, n_folds=splits.n_folds, embargo_s=gathered.embargo_s)
-
-
-def _held_out(gathered: LabelledFeatures) -> str:
-    """What is held out: blocks of time that have one class each are clips."""
-    kind = gathered.settings.splits.kind
-    return "clips" if kind == "blocks" and gathered.labelled.are_clips else kind
 
 
 def score_all(
@@ -234,7 +225,7 @@ def fit_report(
     gathered: LabelledFeatures, labels: LabelSettings, scored: DecoderScores, encoder: str
 ) -> dict[str, Any]:
     """Everything about the scores of a fit, as plain values."""
-    labelled = gathered.labelled
+    labelled, kind = gathered.labelled, gathered.settings.splits.kind
     shown = labels.model_copy(update={"plan": None})  # a path may hold a name
     report: dict[str, Any] = {
         "task": labelled.task,
@@ -243,7 +234,7 @@ def fit_report(
         "windows": int(labelled.rows.size),
         "windows_invalid": gathered.features.n_invalid,
         "split": {
-            "kind": _held_out(gathered),
+            "kind": "clips" if kind == "blocks" and labelled.are_clips else kind,
             "folds": [fold.name for fold in scored.folds],
             "embargo_s": gathered.embargo_s,
         },

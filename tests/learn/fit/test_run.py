@@ -145,7 +145,7 @@ def test_an_array_is_fitted_on_with_its_events(decoder: FittedDecoder) -> None:
     fitted = rtbrain.fit([recording], **QUICK)
     assert fitted.scores["decoder"]["auc"] == decoder.scores["decoder"]["auc"]
     scores = rtbrain.evaluate(fitted, HELD_OUT, sfreq_hz=2048)
-    assert list(scores) == ["decoder", "time alone", "labels shifted"]
+    assert list(scores) == ["decoder", "clock only", "labels shifted"]
     assert scores["decoder"]["auc"] > scores["labels shifted"]["auc_band_95"][1]
 
 
