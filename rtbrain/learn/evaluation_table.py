@@ -43,7 +43,7 @@ def evaluation_scores(figures: Mapping[str, Mapping[str, Any]], bundle_id: str) 
 def _score_cells(scores: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """Scores with 95 % intervals, two lines each."""
     briefs = [scores["interval_95"][key]["brief"] for key in keys]
-    return [brief.replace(", ", "\n").replace(" [", "\n[") for brief in briefs]
+    return [brief.replace(", at", "\nat").replace(" [", "\n[") for brief in briefs]
 
 
 def _event_cells(events: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

@@ -105,7 +105,8 @@ def test_the_verdict_is_that_of_a_fit_and_stands_on_top() -> None:
     assert table.title.splitlines()[0] == scores["verdict"]["text"]
     assert list(table) == ["decoder", CLOCK, "labels shifted"]
     assert table[CLOCK]["auc"] == pytest.approx(scores["clock"]["score"])
-    assert "[" in table.cells[CLOCK][1], "an interval, as in the table of a fit"
+    low, high = (f"{scores['clock']['interval_95']['auc'][end]:.2f}" for end in ("low", "high"))
+    assert table.cells[CLOCK][0].endswith(f"\n[{low}, {high}]"), "an interval, on a line"
     assert "without slow drift" in table.caption
 
 
