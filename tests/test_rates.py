@@ -159,6 +159,7 @@ def test_seizures_of_a_dog_are_decoded_at_the_true_rate_of_its_implant(shared: P
         split="sessions",
         n_permutations=0,
         max_windows=300,
+        front_end="recipe",
     )
     assert fitted.bundle.montage.sfreq_hz == raw.info["sfreq"]
     assert any("no mains hum stands out" in note for note in fitted.notes)

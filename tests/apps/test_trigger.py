@@ -11,7 +11,7 @@ from tests.apps.program import refused, rtbrain
 from tests.conftest import brain_like
 
 SFREQ_HZ, SECONDS = 512.0, 60
-QUICK = "recipe: linear\nsplits: {n_folds: 2}\nn_permutations: 0\nseeds: 1\n"
+QUICK = "recipe: linear\nfront_end: recipe\nsplits: {n_folds: 2}\nn_permutations: 0\nseeds: 1\n"
 
 
 def session(path: Path, seed: int) -> Path:
