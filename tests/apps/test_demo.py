@@ -21,7 +21,7 @@ def test_a_short_demo_decodes_loses_nothing_and_splits_every_age(tmp_path: Path)
         # A busy machine skips windows, and counts them.
         accounted_for = each["decodes"] + each["skipped_windows"]
         assert accounted_for >= 0.95 * each["expected_decodes"] > 0
-        assert each["decodes"] > 0.5 * each["expected_decodes"]
+        assert each["decodes"] > 0.1 * each["expected_decodes"]
         assert each["lost_samples"] == 0
         assert each["balanced_accuracy"] > 0.7
         parts_s = (
