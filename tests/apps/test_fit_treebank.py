@@ -69,7 +69,9 @@ def test_a_decoder_of_a_task_reads_its_whole_window_and_is_evaluated_on_a_trial(
 ) -> None:
     out, report = tmp_path / "bundle", tmp_path / "report.json"
     settings = tmp_path / "quick.yaml"
-    settings.write_text("n_permutations: 0\nsplits: {n_folds: 3}\nrecipe: linear\nfront_end: recipe\n")
+    settings.write_text(
+        "n_permutations: 0\nsplits: {n_folds: 3}\nrecipe: linear\nfront_end: recipe\n"
+    )
     done = rtbrain("fit", trial, "--task", "volume", "--config", settings, "--out", out)
     assert done.returncode == 0, done.stderr
     assert read_bundle(out).manifest.recipe["encoder"]["n_pooled"] == 25
