@@ -285,11 +285,11 @@ def null_of_outputs(
 
     Without slow drift, it is removed from the outputs, and from values to predict.
     """
-    told, parts = outputs[draws.kept], labelled.pick(draws.kept).parts
+    scored, parts = outputs[draws.kept], labelled.pick(draws.kept).parts
     without = None
     if draws.without_drift is not None:
-        without = score_draws(remove_drift(told, parts), draws.without_drift)
-    return NullDistribution(draws, score_draws(told, draws.targets), without)
+        without = score_draws(remove_drift(scored, parts), draws.without_drift)
+    return NullDistribution(draws, score_draws(scored, draws.targets), without)
 
 
 def score_draws(outputs: npt.NDArray[Any], targets: npt.NDArray[Any]) -> dict[str, Doubles]:
