@@ -9,8 +9,8 @@ from rich.console import Console
 from rtbrain.config.flags import Exclude, Kinds, RecordingRate, RecordingStream, Trigger, names_of
 from rtbrain.files import require_writable_file, strict_json, write_atomically
 from rtbrain.learn.evaluate import evaluate
-from rtbrain.progress import show_progress
 from rtbrain.recording.playing import print_note
+from rtbrain.terminal import show_progress
 
 
 def command(

@@ -26,8 +26,8 @@ from rtbrain.config.flags import (
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
-from rtbrain.progress import show_progress
 from rtbrain.recording.playing import print_note
+from rtbrain.terminal import show_progress
 
 
 def _flag(field: str, *names: str) -> Any:

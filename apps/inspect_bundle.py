@@ -12,7 +12,7 @@ from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
 from rtbrain.learn.fit.score_table import describe_lags, number, verdict_lines
 from rtbrain.learn.verdict import decisive, describe_null
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 
 def command(

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 
 from rtbrain.stream.lsl.streams import streams
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 
 def command(

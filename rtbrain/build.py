@@ -11,6 +11,7 @@ from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
 from rtbrain.config import RUNNING, Recipe
 from rtbrain.encoder import FrameMean, RuntimeChoice
 from rtbrain.errors import SettingsError
+from rtbrain.marks import Mark
 from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
 from rtbrain.signal import Chain, build_signal
 from rtbrain.spectrogram import (
@@ -24,7 +25,8 @@ from rtbrain.spectrogram import (
 from rtbrain.spectrogram.frames import require_feasible
 from rtbrain.stage import Sink, Source, Stage
 from rtbrain.stream.clock.drift_correction import DriftCorrection
-from rtbrain.types import Decode, Embedding, Floats, Mark, Montage, Spectrogram, to_samples
+from rtbrain.types import Decode, Embedding, Floats, Montage, Spectrogram
+from rtbrain.units import to_samples
 
 _ROUND_HZ = (512, 1000, 1024, 2000, 2048)  # rates to propose where a duration does not fit
 # In this time notches of 60 Hz and Q 30 fall to a hundredth of a step, and dead contacts are found.

@@ -16,6 +16,7 @@ from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
 from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError, SettingsError
+from rtbrain.marks import Mark
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.signal import Chain, MainsCheck, Pick, build_signal
 from rtbrain.spectrogram import (
@@ -26,7 +27,7 @@ from rtbrain.spectrogram import (
     RunningStft,
 )
 from rtbrain.stage import SignalStage
-from rtbrain.types import Doubles, Floats, Mark, Montage
+from rtbrain.types import Doubles, Floats, Montage
 
 # Bundles hold the tensors of a channel encoder, whatever its kind, under this name.
 _CHANNEL_ENCODER = "brainbert"

@@ -25,23 +25,6 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
-    """Whole number of samples in a duration; `what` names it in the message.
-
-    Raises a ValueError where it is more than a thousandth of a sample away from a whole number.
-    """
-    exact = duration_s * sfreq_hz
-    if not abs(exact) < 2**53:  # what a float64 counts
-        raise ValueError(f"{what} of {duration_s:g} s: expected fewer samples than {exact:g}")
-    n_samples = round(exact)
-    if abs(exact - n_samples) > 1e-3:
-        raise ValueError(
-            f"{what} of {duration_s} s is {exact:.3f} samples at {sfreq_hz} Hz, not a whole "
-            f"number: the nearest that fits is {n_samples / sfreq_hz:.9g} s"
-        )
-    return n_samples
-
-
 def _check(name: str, array: npt.NDArray[Any], ndim: int, dtype: type[np.generic]) -> None:
     if array.ndim != ndim or array.dtype != dtype:
         raise ValueError(
@@ -280,32 +263,6 @@ class Embedding:
         _check("population embedding", self.population, 1, np.float32)
 
 
-# Reason of a bad channel that an operator marked, in status events and in the window; that of a
-# channel which somebody else marked begins as it does.
-MANUAL_MARK = "marked by "
-OPERATOR_MARK = f"{MANUAL_MARK}the operator"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A text that somebody sent to exclude or include contacts, and who, as the sender says."""
-
-    text: str
-    source_id: str = ""
-    host: str = ""
-    by_operator: bool = True
-
-    @property
-    def author(self) -> tuple[str, str]:
-        """Source id and host."""
-        return self.source_id, self.host
-
-    @property
-    def reason(self) -> str:
-        """Who marked, in words."""
-        return f"{MANUAL_MARK}{self.source_id} on {self.host}" if self.host else OPERATOR_MARK
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
     """A decision, with its latency and quality.
@@ -325,6 +282,8 @@ class Decode:
         When the window's last sample arrived, s; NaN offline.
     t_ready : float
         When the values were ready, s; NaN offline.
+    drift : float
+        How unlike the calibration the window is: 1 at the threshold of a flag; NaN where unknown.
     """
 
     values: Floats
@@ -333,6 +292,7 @@ class Decode:
     quality: Quality
     t_received: float = float("nan")
     t_ready: float = float("nan")
+    drift: float = float("nan")
 
     def __post_init__(self) -> None:
         _check("decode values", self.values, 1, np.float32)
@@ -346,3 +306,37 @@ class Decode:
     def compute_s(self) -> float:
         """Seconds from the arrival of the last sample to the values."""
         return self.t_ready - self.t_received
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """An event that a decoder detected, and whether anything is sent of it.
+
+    Attributes
+    ----------
+    label : str
+        Output that rose above its threshold.
+    value : float
+        What it was when it was decided.
+    t_neural : float
+        Moment of the brain that the deciding decode describes, s.
+    t_stop : float
+        End of its window, s.
+    t_ready : float
+        When it was decided, s; NaN offline.
+    coverage : float
+        Share of channels that were good.
+    drift : float
+        Of the decode.
+    suppressed : str
+        Why nothing is sent; empty where it is.
+    """
+
+    label: str
+    value: float
+    t_neural: float
+    t_stop: float
+    t_ready: float
+    coverage: float
+    drift: float
+    suppressed: str = ""

@@ -147,3 +147,20 @@ class AmplitudeCheck:
     def reset(self) -> None:
         """Measure again, as after a reconnection."""
         self._n_seen = 0
+
+
+def to_samples(duration_s: float, sfreq_hz: float, *, what: str = "duration") -> int:
+    """Whole number of samples in a duration; `what` names it in the message.
+
+    Raises a ValueError where it is more than a thousandth of a sample away from a whole number.
+    """
+    exact = duration_s * sfreq_hz
+    if not abs(exact) < 2**53:  # what a float64 counts
+        raise ValueError(f"{what} of {duration_s:g} s: expected fewer samples than {exact:g}")
+    n_samples = round(exact)
+    if abs(exact - n_samples) > 1e-3:
+        raise ValueError(
+            f"{what} of {duration_s} s is {exact:.3f} samples at {sfreq_hz} Hz, not a whole "
+            f"number: the nearest that fits is {n_samples / sfreq_hz:.9g} s"
+        )
+    return n_samples

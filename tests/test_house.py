@@ -15,7 +15,7 @@ from tests.conftest import NO_QT
 ROOT = Path(__file__).parents[1]
 # Imports go downward only. Within a level they may go sideways, but for APART.
 LEVELS = (
-    "types errors units channels files processes extras progress tables stream_names",
+    "types marks errors units channels files processes extras terminal stream_names",
     "stage config amplitude mne_info polyphase synthetic configs",
     "signal buffer spectrogram encoder decoder detect outlet stream",
     "recording pipeline bundling build",

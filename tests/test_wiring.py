@@ -13,8 +13,9 @@ from rtbrain.build import build_feature_pipeline, build_live
 from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
 from rtbrain.config import Recipe, find_settings, parse_settings, read_settings, settings_kind
 from rtbrain.decoder import Bundle, LinearReadout, Readout
+from rtbrain.marks import Mark
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.types import Chunk, Decode, Mark, Spectrogram
+from rtbrain.types import Chunk, Decode, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 from tests.test_pipeline import Counts, Heard, Script, Time
 

@@ -20,11 +20,11 @@ from rtbrain.files import EXISTS, atomic_file, require_writable_file
 from rtbrain.learn.fit.features import gather
 from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress, show_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_note, print_notes
 from rtbrain.recording.recording import select
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.terminal import OnProgress, show_progress
 from rtbrain.types import Chunk, Embedding, Quality
 
 

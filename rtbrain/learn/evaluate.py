@@ -32,12 +32,12 @@ from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.verdict import judge_scores
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
 from rtbrain.stream_names import DECODE_CHANNELS
+from rtbrain.terminal import OnProgress, no_progress
 from rtbrain.types import Decode, Embedding, Floats, Quality, Times
 
 _N_PERMUTATIONS, _N_FOLDS = 199, 5  # shifts of the labels; folds of the clock

@@ -11,12 +11,13 @@ from rtbrain.bundling import build_decoder
 from rtbrain.channels import match_labels
 from rtbrain.decoder import Bundle, Readout
 from rtbrain.encoder import RuntimeChoice
+from rtbrain.marks import Mark
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.stage import Source, Stage
 from rtbrain.stream.supervise.requirements import ChannelBinding, StreamRequirements
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Mark, Montage, Times
+from rtbrain.terminal import OnProgress, no_progress
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Montage, Times
 
 
 class VirtualSession:

@@ -20,7 +20,8 @@ from rtbrain.decoder import Readout
 from rtbrain.errors import CompiledModelError, SettingsError
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Stage
-from rtbrain.types import Decode, Embedding, Floats, Montage, Quality, Window, to_samples
+from rtbrain.types import Decode, Embedding, Floats, Montage, Quality, Window
+from rtbrain.units import to_samples
 
 # Largest share of the hop that the median step may take. The rest is for filters and windows,
 # samples in, decodes out, and the steps that take longer than the median: beyond it a decoder

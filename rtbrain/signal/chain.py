@@ -7,9 +7,10 @@ import numpy as np
 
 from rtbrain.channels import kind_of, label_keys
 from rtbrain.errors import MontageError
+from rtbrain.marks import Mark
 from rtbrain.signal.filters import Resample
 from rtbrain.stage import SignalStage
-from rtbrain.types import Chunk, Floats, Mark, Montage
+from rtbrain.types import Chunk, Floats, Montage
 
 # Strangers may send any text: so many of their labels are remembered, and marks of a contact.
 _MAX_UNKNOWN = 256

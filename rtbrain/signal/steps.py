@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from rtbrain.config import SignalStep
+from rtbrain.marks import Mark
 from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
 from rtbrain.signal.quality import ChannelQuality
@@ -14,7 +15,7 @@ from rtbrain.signal.reference import (
     ShaftMean,
 )
 from rtbrain.stage import SignalStage
-from rtbrain.types import Mark, Montage
+from rtbrain.types import Montage
 
 _REFERENCES: dict[str, Callable[[Montage], SignalStage]] = {
     "car": CommonAverage,

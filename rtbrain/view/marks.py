@@ -16,9 +16,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rtbrain.marks import MANUAL_MARK
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream_names import manual_marks_name, window_source_id
-from rtbrain.types import MANUAL_MARK
 from rtbrain.view.streams.session import SessionUpdate, ViewSession
 
 _MAX_CHARS = 200

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtbrain.config import SignalStep
+from rtbrain.marks import Mark
 from rtbrain.signal import ManualMask, build_signal
-from rtbrain.types import Chunk, Mark, Times
+from rtbrain.types import Chunk, Times
 from tests.conftest import brain_like, cut, montage_of
 
 SFREQ_HZ = 512.0

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rtbrain.marks import OPERATOR_MARK
 from rtbrain.stream.lsl.decodes import DecodeHeader, ReceivedDecode, StatusEvent
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.types import OPERATOR_MARK, Chunk, Montage
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from tests.conftest import brain_like, montage_of

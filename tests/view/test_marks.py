@@ -9,9 +9,9 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from rtbrain.marks import OPERATOR_MARK
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.markers import ManualMarks
-from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.marks import (
     DEFAULT_LABELS,
     MarkLabels,

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 from rtbrain.apps.view import build_display_chain
 
+from rtbrain.marks import OPERATOR_MARK
 from rtbrain.stream.lsl.decodes import StatusEvent
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamSummary
-from rtbrain.types import OPERATOR_MARK
 from rtbrain.view.marks import MarkOutlet
 from rtbrain.view.menus import KEYS, KeysDialog, versions
 from rtbrain.view.window import MainWindow

@@ -27,7 +27,7 @@ from rtbrain.processes import (
 )
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
 from rtbrain.stream_names import decode_name
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 _CALIBRATION_S = 30.0
 _LOOK_EVERY_S = 1.0

@@ -42,7 +42,7 @@ from rtbrain.learn.intervals import (
 from rtbrain.learn.metrics import scores_of
 from rtbrain.learn.nulls import Design, clock_features, null_targets, time_order
 from rtbrain.learn.verdict import ALPHA, Clock, judge
-from rtbrain.tables import table
+from rtbrain.terminal import table
 from rtbrain.types import Ints, Times
 
 _EMBARGO_S, _N_FOLDS, _N_DRAWS = 6.0, 5, 199

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from rtbrain.live.realtime_check import Timing
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 # Told apart by people who see few colours: Okabe & Ito, jfly.uni-koeln.de/color.
 _COLOURS = {

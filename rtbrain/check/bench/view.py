@@ -22,7 +22,8 @@ from rtbrain.processes import (
     require_running,
     running_command,
 )
-from rtbrain.types import Chunk, Floats, Montage, to_samples
+from rtbrain.types import Chunk, Floats, Montage
+from rtbrain.units import to_samples
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK

@@ -28,9 +28,8 @@ from rtbrain.learn.fit.score_table import TITLES
 from rtbrain.live.play import play_recording
 from rtbrain.live.realtime_check import random_walk_windows
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import show_progress
 from rtbrain.stage import Stage
-from rtbrain.tables import table
+from rtbrain.terminal import show_progress, table
 from rtbrain.types import Embedding, Floats, Spectrogram
 
 _MAX_STEPS, _MIN_STEPS, _MAX_S = 100, 5, 20.0

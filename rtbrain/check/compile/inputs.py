@@ -23,12 +23,12 @@ from rtbrain.learn.evaluate import label_settings
 from rtbrain.learn.fit.inputs import open_recordings, resolve_tasks, virtual_session
 from rtbrain.live.play import VirtualSession, play_recording
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import show_progress
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.playing import print_note
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.synthetic.implant import N_CONTACTS
 from rtbrain.synthetic.patient import SYNTHETIC
+from rtbrain.terminal import show_progress
 from rtbrain.types import Floats
 
 RuntimeName = Literal["torchscript", "openvino"]

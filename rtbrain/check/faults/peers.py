@@ -20,7 +20,7 @@ from rich.console import Console
 
 from rtbrain.check.faults.live import LslSender, sending, wait_until
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.tables import table
+from rtbrain.terminal import table
 from rtbrain.types import Floats, Ints, Montage
 
 _SFREQ_HZ, _OTHER_HZ = 500.0, 250.0

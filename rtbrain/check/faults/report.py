@@ -12,7 +12,7 @@ from rich.text import Text
 import rtbrain
 from rtbrain.check.faults.peers import PeerObservation
 from rtbrain.files import strict_json, write_atomically
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 _MAX_CHARS = 400
 _VERDICTS = {True: "pass", False: "FAIL", None: "not run"}

@@ -24,7 +24,8 @@ from rtbrain.stage import Stage
 from rtbrain.stream.lsl.decodes import ReceivedDecode, StatusEvent
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
-from rtbrain.types import Chunk, Decode, Embedding, Floats, Ints, Montage, to_samples
+from rtbrain.types import Chunk, Decode, Embedding, Floats, Ints, Montage
+from rtbrain.units import to_samples
 
 # What was observed, and whether that is what must hold.
 Finding = tuple[str, bool]

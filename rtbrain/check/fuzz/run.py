@@ -21,7 +21,7 @@ from rtbrain.check.fuzz.mutate import Files, mutate
 from rtbrain.check.fuzz.targets import TARGETS, Target, resign
 from rtbrain.errors import RtbrainError, SettingsError, one_line
 from rtbrain.processes import end_with_parent, scratch_folder
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 MAX_BYTES = 100 * 2**20  # of memory, over the size of the input
 MAX_SECONDS = 5.0

@@ -25,9 +25,9 @@ from rtbrain.learn.corpus.sources import (
 )
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress
 from rtbrain.recording.recording import Recording
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Chunk, Montage, Window
 
 _CHUNK_S = 1.0

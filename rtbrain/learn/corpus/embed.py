@@ -25,7 +25,7 @@ from rtbrain.learn.corpus.corpus import (
 )
 from rtbrain.learn.corpus.report import corpus_progress, print_corpus
 from rtbrain.learn.corpus.writer import CorpusWriter, SessionWriter
-from rtbrain.progress import OnProgress
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Floats
 
 # Measured on two busy cores with the compact BrainBERT: 12, 19 and 49 items/s at 16, 64 and 256.

@@ -12,8 +12,7 @@ from rich.progress import track
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.learn.corpus.corpus import Corpus, CorpusManifest, LeftOut
 from rtbrain.learn.figures import new_figure, save_figure
-from rtbrain.progress import OnProgress, show_progress
-from rtbrain.tables import table
+from rtbrain.terminal import OnProgress, show_progress, table
 
 _MAX_NAMED = 6
 _MAX_NOTES = 4

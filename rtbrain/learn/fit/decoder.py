@@ -19,8 +19,8 @@ from rtbrain.learn.fit.score_table import ScoreTable, fit_scores, verdict_lines
 from rtbrain.learn.report_page import fit_page
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.processes import scratch_folder
-from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.recording import Recording
+from rtbrain.terminal import OnProgress, no_progress
 from rtbrain.types import Decode, Floats, Mask, Times
 
 

@@ -45,10 +45,11 @@ from rtbrain.learn.fit.labels import Labelled, half_of, join_labels, require_cla
 from rtbrain.learn.fit.selection import neighbours_note
 from rtbrain.live.play import VirtualSession
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress
 from rtbrain.recording.recording import Recording
 from rtbrain.spectrogram import Bands
-from rtbrain.types import Chunk, Floats, Montage, Times, to_samples
+from rtbrain.terminal import OnProgress
+from rtbrain.types import Chunk, Floats, Montage, Times
+from rtbrain.units import to_samples
 
 # Most that the plain control reads of a sliding window: on the public benchmark, all of 1 s.
 _STFT_S = 1.0

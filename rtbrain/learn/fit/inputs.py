@@ -20,7 +20,6 @@ from rtbrain.learn.fit.labels import (
     targets_from_channel,
 )
 from rtbrain.live.play import VirtualSession
-from rtbrain.progress import OnProgress
 from rtbrain.recording.braintreebank import open_trial
 from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
@@ -29,6 +28,7 @@ from rtbrain.recording.replay import ReplaySource
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Source
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Chunk, Times
 
 _CHUNK_S = 0.25

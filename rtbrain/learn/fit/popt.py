@@ -27,7 +27,7 @@ from rtbrain.learn.fit.solvers import balanced_weights
 from rtbrain.learn.fit.splits import Fold, block_folds
 from rtbrain.learn.intervals import jackknife
 from rtbrain.learn.metrics import roc_auc
-from rtbrain.progress import OnProgress
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Doubles, Floats, Ints, Mask
 
 _HEAD_LR, _BODY_LR = 5e-4, 5e-5

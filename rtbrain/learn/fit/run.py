@@ -45,8 +45,8 @@ from rtbrain.learn.fit.scores import (
     select_rows,
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
-from rtbrain.progress import OnProgress, no_progress
 from rtbrain.recording.triggers import state_units
+from rtbrain.terminal import OnProgress, no_progress
 
 
 def fit(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtbrain.learn.verdict import decisive, describe_null
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
 EARLIER = "This report is of an earlier version: fit again for a verdict and intervals."

@@ -51,7 +51,7 @@ from rtbrain.learn.nulls import (
     null_targets,
 )
 from rtbrain.learn.verdict import Clock, Verdict, decisive, judge_scores, simplest
-from rtbrain.progress import OnProgress
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Doubles, Floats
 
 

@@ -20,7 +20,7 @@ from rtbrain.learn.leaderboard.cells import (
 from rtbrain.learn.leaderboard.film import NOISE, TASKS
 from rtbrain.learn.leaderboard.results import ALL_TASKS, CONTROLS, DRIVEN, Results
 from rtbrain.learn.leaderboard.rows import LINEAR
-from rtbrain.tables import table
+from rtbrain.terminal import table
 
 _LIMITS = {"ceiling of one contact": "ceiling", "bound of all contacts": "bound"}
 

@@ -44,7 +44,7 @@ from rtbrain.learn.leaderboard.sessions import (
     draw_participants,
     play_session,
 )
-from rtbrain.progress import OnProgress, no_progress, show_progress
+from rtbrain.terminal import OnProgress, no_progress, show_progress
 from rtbrain.types import Floats
 
 _SECONDS = (120.0, 7200.0)

@@ -40,7 +40,7 @@ from rtbrain.learn.probe.report import (
     probe_tables,
 )
 from rtbrain.learn.probe.windows import SubjectWindows, subject_windows
-from rtbrain.progress import OnProgress, show_progress
+from rtbrain.terminal import OnProgress, show_progress
 from rtbrain.types import Doubles, Ints
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pylsl
 
 from rtbrain.errors import StreamError, StreamLostError, plain_text, quote
+from rtbrain.marks import Mark
 from rtbrain.stream.clock.sender_clock import MarkerClock, SenderClock
 from rtbrain.stream.lsl.inlet import (
     ANSWER_S,
@@ -25,7 +26,6 @@ from rtbrain.stream.lsl.inlet import (
 )
 from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.stream_names import is_window
-from rtbrain.types import Mark
 
 _BUFFER = 360  # hundreds of markers, as liblsl counts irregular streams
 _CLOSE_S = 1.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtbrain.errors import plain_text
+from rtbrain.marks import MANUAL_MARK, OPERATOR_MARK
 from rtbrain.stream.lsl.decodes import (
     MAX_TEXT_CHARS,
     DecodeHeader,
@@ -20,7 +21,7 @@ from rtbrain.stream.lsl.decodes import (
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream_names import decode_name, sender_of, status_name
-from rtbrain.types import MANUAL_MARK, OPERATOR_MARK, Chunk, Montage
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.choice import explain_mismatch, status_stream_names
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.inlets import (

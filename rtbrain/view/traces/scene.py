@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain.channels import places_of
-from rtbrain.types import Chunk, Doubles, Floats, Ints, Mask, Montage, to_samples
+from rtbrain.types import Chunk, Doubles, Floats, Ints, Mask, Montage
+from rtbrain.units import to_samples
 from rtbrain.view.streams.choice import pairs_in
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.theme import Theme

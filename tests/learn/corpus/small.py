@@ -12,8 +12,8 @@ from rtbrain.learn.corpus.build import build_corpus
 from rtbrain.learn.corpus.corpus import CorpusManifest
 from rtbrain.learn.corpus.sources import CorpusSource
 from rtbrain.learn.corpus.writer import CorpusWriter
-from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
+from rtbrain.terminal import no_progress
 from rtbrain.types import Floats
 from tests.conftest import brain_like, montage_of
 

@@ -17,10 +17,10 @@ from rtbrain.learn.fit.features import (
 )
 from rtbrain.learn.fit.inputs import chunks_of
 from rtbrain.live.play import VirtualSession
-from rtbrain.progress import no_progress
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
 from rtbrain.spectrogram import RunningStft
+from rtbrain.terminal import no_progress
 from rtbrain.types import Chunk, Embedding, Quality, Spectrogram, Window
 from tests.conftest import brain_like, montage_of
 

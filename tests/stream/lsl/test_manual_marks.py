@@ -8,10 +8,10 @@ from uuid import uuid4
 import pylsl
 import pytest
 
+from rtbrain.marks import Mark
 from rtbrain.outlet import MarkerOutlet
 from rtbrain.stream.lsl.markers import ManualMarks
 from rtbrain.stream_names import window_source_id
-from rtbrain.types import Mark
 
 pytestmark = pytest.mark.lsl
 CANNOT = "could not create stream inlet."

@@ -11,7 +11,8 @@ from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QHelpEvent
 from PySide6.QtWidgets import QApplication
 
-from rtbrain.types import OPERATOR_MARK, Chunk, Montage
+from rtbrain.marks import OPERATOR_MARK
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.electrodes.layout import arrange_panes, place_panes
 from rtbrain.view.electrodes.panel import ElectrodePanel, HighGamma
 from rtbrain.view.streams.session import SessionUpdate

@@ -6,9 +6,10 @@ import numpy as np
 import pylsl
 import pytest
 
+from rtbrain.marks import OPERATOR_MARK
 from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.stream.lsl.resolve import StreamWatcher
-from rtbrain.types import OPERATOR_MARK, Chunk, Decode, Montage, Quality
+from rtbrain.types import Chunk, Decode, Montage, Quality
 from rtbrain.view.streams.finder import StreamFinder
 from rtbrain.view.streams.session import ViewSession, same_montage
 from tests.conftest import montage_of

@@ -5,7 +5,8 @@ import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from rtbrain.errors import MontageError
-from rtbrain.types import OPERATOR_MARK, Chunk, Montage
+from rtbrain.marks import OPERATOR_MARK
+from rtbrain.types import Chunk, Montage
 from rtbrain.view.streams.inlets import StreamHealth
 from rtbrain.view.streams.session import SessionUpdate
 from rtbrain.view.theme import DARK, LIGHT, large

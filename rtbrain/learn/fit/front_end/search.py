@@ -16,7 +16,7 @@ from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.scores import select_rows
 from rtbrain.learn.fit.splits import Fold
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.progress import OnProgress
+from rtbrain.terminal import OnProgress
 from rtbrain.types import Floats, Ints, Times
 
 

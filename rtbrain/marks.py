@@ -1,0 +1,28 @@
+"""Marks that people make: contacts to leave out, and who said so."""
+
+from dataclasses import dataclass
+
+# Reason of a bad channel that an operator marked, in status events and in the window; that of a
+# channel which somebody else marked begins as it does.
+MANUAL_MARK = "marked by "
+OPERATOR_MARK = f"{MANUAL_MARK}the operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A text that somebody sent to exclude or include contacts, and who, as the sender says."""
+
+    text: str
+    source_id: str = ""
+    host: str = ""
+    by_operator: bool = True
+
+    @property
+    def author(self) -> tuple[str, str]:
+        """Source id and host."""
+        return self.source_id, self.host
+
+    @property
+    def reason(self) -> str:
+        """Who marked, in words."""
+        return f"{MANUAL_MARK}{self.source_id} on {self.host}" if self.host else OPERATOR_MARK
