@@ -21,7 +21,7 @@ def command(
     ] = None,
     decodes: Annotated[
         list[str] | None,
-        typer.Option("--decodes", help="Name of a decoder: NAME-decode and NAME-status."),
+        typer.Option("--decodes", help="Name of a decoder: its decodes, status, events."),
     ] = None,
     source_id: Annotated[
         list[str] | None, typer.Option("--source-id", help="Source id of a stream.")

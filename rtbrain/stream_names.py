@@ -23,6 +23,7 @@ DECODE_CHANNELS = {
 
 _DECODE = "-decode"
 _STATUS = "-status"
+_EVENTS = "-events"
 _RECORDER = "-record"
 _MARKERS = "-markers"
 _MANUAL_MARKS = "-marks"
@@ -36,6 +37,11 @@ def decode_name(name: str) -> str:
 def status_name(name: str) -> str:
     """``NAME-status``: status events, one line of JSON each."""
     return f"{name}{_STATUS}"
+
+
+def events_name(name: str) -> str:
+    """``NAME-events``: the events that decoder NAME detects, one text of JSON each."""
+    return f"{name}{_EVENTS}"
 
 
 def recorder_name(name: str) -> str:

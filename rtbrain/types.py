@@ -330,6 +330,8 @@ class Detection:
         Of the decode.
     suppressed : str
         Why nothing is sent; empty where it is.
+    calibrated : bool
+        Whether held-out time says how often its thresholds are wrong.
     """
 
     label: str
@@ -340,3 +342,4 @@ class Detection:
     coverage: float
     drift: float
     suppressed: str = ""
+    calibrated: bool = False

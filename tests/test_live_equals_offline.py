@@ -1,5 +1,6 @@
 """What comes out live over LSL is what the same file gives offline, in every mode."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -12,12 +13,20 @@ import pytest
 from rtbrain.build import build_feature_pipeline, build_live
 from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
 from rtbrain.check.faults.rig import SMALL_SIZES
-from rtbrain.config import Recipe, load_settings, parse_settings
+from rtbrain.config import DetectSettings, Recipe, load_settings, parse_settings
 from rtbrain.decoder import Bundle, LinearReadout, read_bundle, write_bundle
-from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet, StatusReport
+from rtbrain.live.detections import DetectionSink, build_detector
+from rtbrain.outlet import (
+    DecodeOutlet,
+    DetectionOutlet,
+    SignalOutlet,
+    StatusOutlet,
+    StatusReport,
+)
 from rtbrain.recording.open import read_recording
 from rtbrain.recording.replay import ReplaySource, play
 from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.stream_names import decode_name, events_name
 from rtbrain.types import Montage
 from tests.conftest import brain_like, montage_of
 from tests.stream.receiving import lsl_source
@@ -85,19 +94,32 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     expected = np.stack([decode.values for decode in offline])
     assert expected.std(axis=0).min() > 1e-4, "a constant would prove nothing"
 
+    # Thresholds between two values, so that rounding decides nothing.
+    values = np.unique(expected[:, 1])
+    down, up = (float(values[at : at + 2].mean()) for at in (values.size // 3, values.size // 2))
+    detect = {"speech": DetectSettings(up=up, down=down, refractory_s=0.0)}
+    detector = build_detector(bundle, detect=detect)
+    found = [one for decode in offline for one in detector(decode)]
+    assert found, "no event would prove nothing"
+
     name = f"test-{uuid4().hex}"
     signal = SignalOutlet(name, montage, source_id=name, origin="replay")
     decodes = DecodeOutlet(
         name, ("rest", "speech"), hop_s=0.25, montage=montage, bundle_id="b", source_id=name + "d"
     )
-    (info,) = pylsl.resolve_byprop("name", f"{name}-decode", 1, 10)
-    listener = pylsl.StreamInlet(info)
-    listener.open_stream(10)
+    outlet = DetectionOutlet(name, source_id=name + "e", bundle_id="b")
+    events = DetectionSink(build_detector(bundle, detect=detect), (outlet,), lambda *_, **__: None)
+    inlets = []
+    for stream in (decode_name(name), events_name(name)):
+        (info,) = pylsl.resolve_byprop("name", stream, 1, 10)
+        inlets.append(pylsl.StreamInlet(info))
+        inlets[-1].open_stream(10)
+    listener, of_events = inlets
     source = lsl_source(name=name, source_id=name)
     pipeline = build_live(
         build_decoder(bundle, source.montage),
         source,
-        (decodes,),
+        (decodes, events),
         StatusReport(StatusOutlet(name, source_id=name + "s")),
         latest_only=False,
         coverage_floor=0.5,
@@ -124,12 +146,18 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
             assert row is not None, f"{len(valid)} of {len(expected)} decodes came"
             rows.append(row)
             valid = [row for row in rows if row[2] == 1]
+        sent = [json.loads(of_events.pull_sample(timeout=10)[0][0]) for _ in found]
+        assert of_events.pull_sample(timeout=0.0)[0] is None
     finally:
         done.set()
         decoding.join(10)
         source.close()
         decodes.close()
+        events.close()
         signal.close()
     np.testing.assert_allclose(np.array(valid)[:, :2], expected, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        [one["value"] for one in sent], [one.value for one in found], atol=1e-5
+    )
     unfilled = np.array([row for row in rows if row[2] == 0])
     assert np.isnan(unfilled[:, :2]).all(), "before the window is full there is no decode"

@@ -6,6 +6,7 @@ disk, `PretrainSettings` and `DistillSettings` the training of encoders. Duratio
 frequencies Hz. An unknown key is refused, and the nearest known one named.
 """
 
+from rtbrain.config.detect import DetectSettings, Preset
 from rtbrain.config.files import (
     SETTINGS_KINDS,
     find_settings,
@@ -39,12 +40,14 @@ __all__ = [
     "CorpusSettings",
     "DecodeSettings",
     "DemoSettings",
+    "DetectSettings",
     "DistillSettings",
     "EncoderSettings",
     "FitSettings",
     "LabelSettings",
     "OutletSettings",
     "PickSettings",
+    "Preset",
     "PretrainSettings",
     "Recipe",
     "SignalStep",

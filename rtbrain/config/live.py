@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from rtbrain.config.detect import DetectSettings, Preset
 from rtbrain.config.front_end import Settings
 
 
@@ -68,7 +69,7 @@ class OutletSettings(Settings):
     """Names of the outgoing streams."""
 
     name: str = Field(default="rtbrain", min_length=1)
-    """The decoder sends NAME-decode and NAME-status."""
+    """The decoder sends NAME-decode, NAME-status and, where it detects, NAME-events."""
 
 
 class DecodeSettings(Settings):
@@ -80,6 +81,10 @@ class DecodeSettings(Settings):
     """Folder of the decoder bundle."""
     outlet: OutletSettings = OutletSettings()
     """Where decodes go."""
+    preset: Preset | None = None
+    """Which thresholds of the bundle to detect by; by default balanced."""
+    detect: dict[str, DetectSettings] | None = None
+    """Instead, by output: thresholds of your own; {} detects nothing."""
     backlog: Literal["latest", "all"] = "latest"
     """After a delay of over 0.1 s, decode the latest window alone, or all of them."""
     max_latency_s: PositiveFloat = 1.0

@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from rtbrain.config import Recipe, parse_settings
+from rtbrain.config import DetectSettings, Recipe, parse_settings
 from rtbrain.errors import BundleError, MontageError, SettingsError, StreamError, list_words
 from rtbrain.files import EXISTS, atomic_folder, parse_json, sha256, strict_json
 from rtbrain.stream_names import MAX_SFREQ_HZ, RATE_TOLERANCE, same_rate
@@ -44,10 +44,10 @@ _FILES = ("weights.safetensors", "montage.tsv", "report.json")
 class Manifest(BaseModel):
     """Description of a bundle.
 
-    `recipe` holds front end and encoder as in the settings, `labels` one name per output, `files`
-    the SHA-256 of each other file; `sha256` is of its own bytes, with zeros in its place.
-    `neural_delay_s` is from the moment that a decode describes to its window's end; bundles without
-    it describe the middle of what they read.
+    `recipe` holds front end and encoder as in the settings, `labels` one name per output, `detect`
+    which of them are events, `files` the SHA-256 of each other file; `sha256` is of its own bytes,
+    with zeros in its place. `neural_delay_s` is from the moment that a decode describes to its
+    window's end; bundles without it describe the middle of what they read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +59,7 @@ class Manifest(BaseModel):
     sfreq_hz: PositiveFloat = Field(le=MAX_SFREQ_HZ)
     space: str | None = None
     recipe: dict[str, Any]
+    detect: dict[str, DetectSettings] = {}
     neural_delay_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     encoder_state: Literal["none", "untrained", "pretrained"]
     trained_on: str

@@ -24,7 +24,7 @@ from rtbrain.processes import end_with_parent, stop_after, stop_on_signals
 from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream.lsl.streams import require_free_name
-from rtbrain.stream_names import decode_name, status_name
+from rtbrain.stream_names import decode_name, events_name, sender_of, status_name
 
 _MB = 1e6
 _STEP_S = 0.05
@@ -240,13 +240,18 @@ def selected_names(
 def stream_filter(
     names: Sequence[str], others: Sequence[str], *, own: str
 ) -> Callable[[StreamSummary], bool]:
-    """Whether a stream is recorded: any where nothing is named, but never our own status."""
+    """Whether a stream is recorded: any where nothing is named, but never our own status.
+
+    With the decodes of a decoder go its events, if it detects some.
+    """
+    senders = {sender_of(name) for name in names if name != sender_of(name)}
+    taken = {*names, *map(events_name, senders)}
 
     def wanted(row: StreamSummary) -> bool:
         if row.name == own and row.source_id == own:
             return False
         if not names and not others:
             return True
-        return row.name in names or row.source_id in others or row.stream_type in others
+        return row.name in taken or row.source_id in others or row.stream_type in others
 
     return wanted

@@ -45,6 +45,9 @@ _SENTENCES: dict[str, str] = {
     "valid": "decodes are valid",
     "invalid": "no valid decodes: {reason}",
     "decoding": "decoding ({mode}{population}) to {to}; Ctrl-C ends it",
+    "detecting": "detecting {calibrated} to {to}",
+    "detected": "{label} detected ({value}){calibrated}",
+    "suppressed": "",
     "markers_skipped": "{events} events were dropped before they could be read",
     "markers_lost": "the markers are lost: {reason}",
     "markers_refused": "the markers are refused: {reason}",
@@ -91,6 +94,11 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("refused", "reason"): lambda reason: f"the stream is refused: {reason}",
     ("runtime", "note"): lambda note: f"; {note}" if note else "",
     ("pace", "hop_ms"): lambda ms: f", of a hop of {ms:g} ms",
+    ("detecting", "calibrated"): lambda labels: ", ".join(
+        label if calibrated else f"{label} (not calibrated)" for label, calibrated in labels.items()
+    ),
+    ("detected", "value"): lambda value: f"{value:.3g}",
+    ("detected", "calibrated"): lambda calibrated: "" if calibrated else "; not calibrated",
     ("decoding", "population"): lambda text: f"; {text}" if text else "",
     ("rate", "effective_rate_hz"): lambda hz: f"{hz:.3f}",
     ("stream_added", "rate_hz"): lambda hz: f" at {hz:g} Hz" if hz else ", irregular",

@@ -20,6 +20,7 @@ from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError
+from rtbrain.live.detections import build_detector, open_detections
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder_process import recorder_process
@@ -237,6 +238,7 @@ class LiveSession:
 
     def _decode(self, outlets: ExitStack, watcher: StreamWatcher) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
+        detector = build_detector(bundle, settings.preset, settings.detect)
         source = open_source(settings, bundle, self.emit, self._is_over, watcher)
         if source is None:
             return
@@ -262,6 +264,8 @@ class LiveSession:
             )
             outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
+            detections = open_detections(detector, settings, bundle, self.emit)
+            outlets.callback(detections.close)
             markers = None
             if recipe.window.hop_s is None:
                 trigger = trigger_of(settings.stream, bundle)
@@ -272,7 +276,7 @@ class LiveSession:
             pipeline = build_live(
                 decoder,
                 source,
-                (self.totals, outlet, self),
+                (self.totals, outlet, detections, self),
                 self.totals,
                 latest_only=settings.backlog == "latest",
                 coverage_floor=recipe.coverage_floor,

@@ -1,5 +1,19 @@
-"""7. Results out: decode, status, marker and signal streams over LSL."""
+"""7. Results out: decode, detection, status, marker and signal streams over LSL."""
 
-from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet, StatusReport
+from rtbrain.outlet.lsl import (
+    DecodeOutlet,
+    DetectionOutlet,
+    MarkerOutlet,
+    SignalOutlet,
+    StatusOutlet,
+    StatusReport,
+)
 
-__all__ = ["DecodeOutlet", "MarkerOutlet", "SignalOutlet", "StatusOutlet", "StatusReport"]
+__all__ = [
+    "DecodeOutlet",
+    "DetectionOutlet",
+    "MarkerOutlet",
+    "SignalOutlet",
+    "StatusOutlet",
+    "StatusReport",
+]

@@ -22,8 +22,8 @@ from rtbrain.outlet.lsl_stream import (
     describe_origin,
     new_info,
 )
-from rtbrain.stream_names import DECODE_CHANNELS, STATUS_TYPE, decode_name, status_name
-from rtbrain.types import Chunk, Decode, Montage
+from rtbrain.stream_names import DECODE_CHANNELS, STATUS_TYPE, decode_name, events_name, status_name
+from rtbrain.types import Chunk, Decode, Detection, Montage
 
 
 class SignalOutlet:
@@ -180,6 +180,31 @@ class MarkerOutlet:
         self._stream.close()
 
 
+class DetectionOutlet:
+    """Detections that are sent, as the LSL stream ``NAME-events`` of type ``Markers``.
+
+    Each is a text of JSON: ``label``, ``value``, ``t_ready`` (when it was decided, s on the LSL
+    clock) and ``calibrated``; stamped with the moment of the brain that it describes. The header
+    names the bundle. It is made as a `MarkerOutlet`.
+    """
+
+    def __init__(self, name: str, *, source_id: str, bundle_id: str) -> None:
+        about = {"origin": "decoder", "bundle_id": bundle_id}
+        self._stream = SentStream(_text_info(events_name(name), "Markers", source_id, **about))
+
+    def push(self, item: Detection) -> None:
+        """Send a detection, unless it is suppressed; a StreamError once closed."""
+        if item.suppressed:
+            return
+        keys = ("label", "value", "t_ready", "calibrated")
+        line = json.dumps(finite({key: getattr(item, key) for key in keys}), allow_nan=False)
+        self._stream.outlet.push_sample([line], item.t_neural)
+
+    def close(self) -> None:
+        """End the stream once listeners had time to read the last event; safe to call twice."""
+        self._stream.close(_LAST_LINE_S)
+
+
 # An inlet that has lost its stream drops what nobody has pulled from it. The last line says that
 # the end was a proper one, and a window on a busy machine polls ten times a second or less.
 _LAST_LINE_S = 0.3
@@ -211,11 +236,11 @@ class StatusOutlet:
         self._stream.close(_LAST_LINE_S)
 
 
-def _text_info(name: str, stream_type: str, source_id: str) -> Any:
+def _text_info(name: str, stream_type: str, source_id: str, **about: str) -> Any:
     info = new_info(name, stream_type, 1, pylsl.IRREGULAR_RATE, "string", source_id)
     label = "status" if stream_type == STATUS_TYPE else "marker"
     describe_channels(info, (label,), (label,), ("text",))
-    describe_origin(info)
+    describe_origin(info, **about)
     return info
 
 

@@ -239,7 +239,9 @@ def test_a_selection_is_by_name_and_never_of_its_own_status():
 
     wanted = stream_filter(names, (), own="rec-status")
     assert wanted(row("task"))
+    assert wanted(row("bci-events"))
     assert not wanted(row("other"))
+    assert not wanted(row("other-events"))
     everything = stream_filter((), (), own="rec-status")
     assert everything(row("other"))
     assert everything(row("rec-status", "of another"))

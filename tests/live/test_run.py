@@ -19,6 +19,7 @@ from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of, wait_until
+from tests.stream.receiving import marker_source
 from tests.test_live_equals_offline import DELAY_S, bundle_of
 
 SFREQ_HZ = 2048.0
@@ -82,6 +83,41 @@ def test_a_session_decodes_in_a_thread_and_is_listened_to_and_seen(bundle, name)
     assert used[name] == (f"decoded by {name}",)
     assert {"connected", "live", "valid", "stopped"} <= set(events)
     session.stop()
+
+
+@pytest.mark.lsl
+def test_a_session_detects_by_the_settings_and_says_that_they_are_not_calibrated(bundle, name):
+    events = {}
+    options = ["detect.speech.up=1e-6", "detect.speech.refractory_s=0"]
+    with rtbrain.run(
+        bundle,
+        name,
+        name=name,
+        on_event=lambda event, **fields: events.setdefault(event, fields),
+        overrides=options,
+    ):
+        inlet = marker_source(name=f"{name}-events", timeout_s=WITHIN_S)
+        wait_until(lambda: "detected" in events)
+        inlet.close()
+    assert events["detecting"] == {"calibrated": {"speech": False}, "to": f"{name}-events"}
+    assert events["detected"].items() >= {"label": "speech", "calibrated": False}.items()
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("detect.speach.up=0.5", "no output 'speach': the decoder has rest, speech"),
+        ("detect.speech.up=1.5", "expected thresholds above 0 and at most 1"),
+        ("preset=few_alarms", "the bundle proposes no thresholds: fit it with --detect"),
+    ],
+)
+def test_detections_that_do_not_suit_the_decoder_are_refused_before_the_stream_is_looked_for(
+    bundle, option, says
+):
+    session = rtbrain.run(bundle, "absent", name=uuid.uuid4().hex, overrides=[option])
+    with pytest.raises(SettingsError, match=says):
+        session.wait()
 
 
 @pytest.mark.lsl

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import socket
 import subprocess
@@ -7,14 +8,21 @@ import textwrap
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pylsl
 import pytest
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
-from rtbrain.outlet.lsl import DecodeOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
-from rtbrain.types import Chunk, Decode, Montage, Quality
+from rtbrain.outlet.lsl import (
+    DecodeOutlet,
+    DetectionOutlet,
+    MarkerOutlet,
+    SignalOutlet,
+    StatusOutlet,
+)
+from rtbrain.types import Chunk, Decode, Detection, Montage, Quality
 from tests.conftest import brain_like, cut, montage_of, wait_until
 
 pytestmark = pytest.mark.lsl
@@ -252,6 +260,25 @@ def test_a_burst_of_markers_before_anybody_reads_is_whole(source_id, listen):
     values, stamps = receive(inlet, 5000)
     assert [text for (text,) in values] == [str(number) for number in range(5000)]
     np.testing.assert_array_equal(stamps, 100.0 + np.arange(5000))
+
+
+def test_an_event_is_a_marker_of_the_moment_that_it_describes(source_id, listen):
+    outlet = DetectionOutlet("bed", source_id=source_id, bundle_id="b")
+    inlet = listen()
+    assert inlet.info(DEADLINE_S).name() == "bed-events"
+    assert inlet.info(DEADLINE_S).type() == "Markers"
+    assert inlet.info(DEADLINE_S).desc().child("rtbrain").child_value("bundle_id") == "b"
+    wait_until(lambda: outlet._stream.has_listeners)
+    sent = Detection("speech", 0.5, 9.75, 10.0, 10.25, 1.0, math.nan)
+    outlet.push(replace(sent, t_neural=5.0, suppressed="within 1 s after the last one"))
+    outlet.push(sent)
+    outlet.push(replace(sent, t_ready=math.nan, calibrated=True))
+    values, stamps = receive(inlet, 2)
+    assert [json.loads(text) for (text,) in values] == [
+        {"label": "speech", "value": 0.5, "t_ready": 10.25, "calibrated": False},
+        {"label": "speech", "value": 0.5, "t_ready": None, "calibrated": True},
+    ]
+    np.testing.assert_array_equal(stamps, 9.75)
 
 
 def test_what_was_pushed_just_before_the_close_still_arrives(source_id, listen):

@@ -1,0 +1,106 @@
+"""Detections of a live session: by which thresholds, and where they go."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rtbrain.config import DecodeSettings, DetectSettings, Preset, parse_settings
+from rtbrain.decoder import Bundle
+from rtbrain.detect import Detector
+from rtbrain.errors import SettingsError
+from rtbrain.outlet import DetectionOutlet
+from rtbrain.stage import Sink
+from rtbrain.stream_names import events_name
+from rtbrain.types import Decode, Detection
+
+
+def bundle_presets(bundle: Bundle) -> dict[str, dict[str, DetectSettings]]:
+    """Thresholds that a fit proposed from held-out time, by output and name of the preset."""
+    return {
+        label: {
+            name: parse_settings(one["settings"], DetectSettings, where=f"{label}, {name}")
+            for name, one in found["presets"].items()
+        }
+        for label, found in bundle.report.get("detections", {}).items()
+    }
+
+
+def build_detector(
+    bundle: Bundle,
+    preset: Preset | None = None,
+    detect: Mapping[str, DetectSettings] | None = None,
+) -> Detector:
+    """Detector of a bundle: by its own settings, one of its presets, or settings in their place.
+
+    What is as a preset of the bundle is calibrated; all else is not.
+
+    Raises
+    ------
+    SettingsError
+        The bundle has no such presets, or the settings do not fit it.
+    """
+    manifest, presets = bundle.manifest, bundle_presets(bundle)
+    settings = manifest.detect if detect is None else detect
+    if detect is None and preset is not None:
+        if not presets:
+            raise SettingsError(
+                f"preset {preset}: the bundle proposes no thresholds: fit it with --detect LABEL, "
+                "or set detect"
+            )
+        settings = {label: by_name[preset] for label, by_name in presets.items()}
+    return Detector(
+        settings,
+        manifest.labels,
+        bundle.recipe.window.hop_s,
+        task=manifest.task,
+        calibrated={
+            label for label, one in settings.items() if one in presets.get(label, {}).values()
+        },
+    )
+
+
+class DetectionSink:
+    """Sink of decodes that hands every detection, suppressed ones too, to its outputs.
+
+    It reports each as an event, ``detected`` or ``suppressed``, and keeps count of those sent.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        outputs: Sequence[Sink[Detection]],
+        on_event: Callable[..., None],
+    ) -> None:
+        self._detector, self._outputs, self._on_event = detector, tuple(outputs), on_event
+        self.n_sent = 0
+
+    def push(self, item: Decode) -> None:
+        """Take a decode of the loop."""
+        for found in self._detector(item):
+            for output in self._outputs:
+                output.push(found)
+            self.n_sent += not found.suppressed
+            about = {"label": found.label, "value": found.value, "t_neural": found.t_neural}
+            if found.suppressed:
+                self._on_event("suppressed", **about, reason=found.suppressed)
+            else:
+                self._on_event("detected", **about, calibrated=found.calibrated)
+
+    def close(self) -> None:
+        """Close the outputs."""
+        for output in self._outputs:
+            output.close()
+
+
+def open_detections(
+    detector: Detector,
+    settings: DecodeSettings,
+    bundle: Bundle,
+    on_event: Callable[..., None],
+) -> DetectionSink:
+    """Sink that detects, and opens where detections go; nothing where none are wanted."""
+    name, calibrated = settings.outlet.name, detector.calibrated
+    outputs: list[Sink[Detection]] = []
+    if calibrated:
+        to = events_name(name)
+        outputs.append(DetectionOutlet(name, source_id=to, bundle_id=bundle.id))
+        on_event("detecting", calibrated=calibrated, to=to)
+    return DetectionSink(detector, outputs, on_event)
