@@ -31,6 +31,7 @@ class FeaturePipeline:
     neural_delay_s: float  # from the moment that an embedding describes to its window's end
     signal_delay_s: float  # how far the signal chain lags behind its input
     n_features: int  # length of the population embedding
+    drift: "DriftMeter | None" = None
 
     def cut(self, chunk: Chunk) -> Iterator[Window]:
         """Filter a chunk; the windows that it completes."""
@@ -38,6 +39,12 @@ class FeaturePipeline:
 
     def encode(self, window: Window) -> Embedding:
         """Embed a window; one that is not valid gives an empty embedding at no cost."""
+        embedding = self._embed(window)
+        if self.drift is None:
+            return embedding
+        return replace(embedding, drift=self.drift(window, embedding))
+
+    def _embed(self, window: Window) -> Embedding:
         quality = window.quality
         if quality.valid:
             spectrogram = self.spectrogram(window)
@@ -51,6 +58,20 @@ class FeaturePipeline:
         """Forget everything."""
         for stage in (self.signal, self.windows, self.spectrogram, self.encoder):
             stage.reset()
+        if self.drift is not None:
+            self.drift.reset()
+
+
+class DriftMeter(Protocol):
+    """Judges how unlike calibration a window is."""
+
+    def __call__(self, window: Window, embedding: Embedding, /) -> float:
+        """Distance over the threshold of a flag; NaN where unknown."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
 
 
 class PipelineObserver(Protocol):

@@ -13,12 +13,14 @@ MAX_CHANNELS, MAX_SFREQ_HZ = 4096, 1e6
 _MAX_LABEL = 200
 STATUS_TYPE = "Status"
 
-# Channels of every decode stream behind its outputs, and their units.
+# Channels of every decode stream behind its outputs, and their units. The last is absent from older
+# recordings.
 DECODE_CHANNELS = {
     "valid": "bool",
     "coverage": "fraction",
     "age_s": "seconds",
     "compute_s": "seconds",
+    "drift": "ratio",
 }
 
 _DECODE = "-decode"
@@ -27,6 +29,15 @@ _EVENTS = "-events"
 _RECORDER = "-record"
 _MARKERS = "-markers"
 _MANUAL_MARKS = "-marks"
+
+
+def count_outputs(labels: Sequence[str]) -> int:
+    """Number of outputs among the channels of a decode stream; 0 where it is none."""
+    known = tuple(DECODE_CHANNELS)
+    for about in (known, known[:-1]):
+        if tuple(labels[-len(about) :]) == about:
+            return len(labels) - len(about)
+    return 0
 
 
 def decode_name(name: str) -> str:

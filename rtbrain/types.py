@@ -250,6 +250,8 @@ class Embedding:
         Moment of the brain that it describes, s: the middle of the pooled frames.
     t_stop : float
         End of the window, s.
+    drift : float
+        As of a `Decode`.
     """
 
     channels: Floats
@@ -257,6 +259,7 @@ class Embedding:
     t_neural: float
     t_stop: float
     quality: Quality
+    drift: float = float("nan")
 
     def __post_init__(self) -> None:
         _check("channel embeddings", self.channels, 2, np.float32)

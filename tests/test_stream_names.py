@@ -15,7 +15,7 @@ from rtbrain.signal import (
     Resample,
     ShaftMean,
 )
-from rtbrain.stream_names import REGIONS, region_of
+from rtbrain.stream_names import DECODE_CHANNELS, REGIONS, count_outputs, region_of
 from rtbrain.types import Montage
 from tests.conftest import montage_of
 
@@ -91,3 +91,11 @@ def test_regions_stay_with_their_contacts_through_every_step() -> None:
         (Resample(MONTAGE, 500.0), (a1, a2, a3, a4)),
     ):
         assert stage.montage.regions == regions
+
+
+def test_decode_streams_without_drift_count_as_those_with_it() -> None:
+    now = tuple(DECODE_CHANNELS)
+    for about in (now, ("valid", "coverage", "age_s", "compute_s")):
+        assert count_outputs(("rest", "speech", *about)) == 2
+        assert count_outputs(about) == 0
+    assert count_outputs(("rest", "valid", "coverage", "age_s")) == 0

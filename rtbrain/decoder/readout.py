@@ -82,7 +82,7 @@ class Readout:
                 values = self._smoothing * self._last + (1 - self._smoothing) * values
                 values = values.astype(np.float32)
             self._last = values if self._smoothing else None
-        return Decode(values, item.t_neural, item.t_stop, item.quality)
+        return Decode(values, item.t_neural, item.t_stop, item.quality, drift=item.drift)
 
     def reset(self) -> None:
         """Forget the last output."""

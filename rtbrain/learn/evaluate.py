@@ -36,7 +36,7 @@ from rtbrain.recording.open import read_recording
 from rtbrain.recording.recording import Recording, select
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
-from rtbrain.stream_names import DECODE_CHANNELS
+from rtbrain.stream_names import DECODE_CHANNELS, count_outputs
 from rtbrain.terminal import OnProgress, no_progress
 from rtbrain.types import Decode, Embedding, Floats, Quality, Times
 
@@ -231,13 +231,14 @@ def recorded_decodes(
     read = read_recording(recording, stream=name)
     try:
         expected = (*bundle.manifest.labels, *DECODE_CHANNELS)
-        if read.montage.names != expected:
+        n_outputs = count_outputs(read.montage.names)
+        if read.montage.names[:n_outputs] != bundle.manifest.labels:
             raise SettingsError(
                 f"{name}: expected channels {', '.join(expected)}, got "
                 f"{', '.join(read.montage.names)}: name a decode stream of this bundle"
             )
         delay_s = build_decoder(bundle, bundle.montage)[0].neural_delay_s
-        decodes = _decodes(read, len(bundle.manifest.labels), delay_s)
+        decodes = _decodes(read, n_outputs, delay_s)
         events = read.events
     finally:
         read.close()
@@ -249,15 +250,18 @@ def recorded_decodes(
 
 
 def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
-    values = read.read(0, read.n_samples)  # [n_outputs + 4, T]
+    values = read.read(0, read.n_samples)  # [n_channels, T]
     stamps = read.timestamps(0, read.n_samples)
-    good = np.ones(1, bool)
+    good, nothing = np.ones(1, bool), np.full(read.n_samples, np.nan)
+    whole = len(values) == n_outputs + len(DECODE_CHANNELS)
+    drift = values[-1] if whole else nothing
     return [
         Decode(
             values[:n_outputs, number].copy(),
             float(stamp) - delay_s,
             float(stamp),
             Quality(good, valid=bool(values[n_outputs, number] > 0)),
+            drift=float(drift[number]),
         )
         for number, stamp in enumerate([] if stamps is None else stamps)
     ]

@@ -40,6 +40,8 @@ class LiveDecode:
     latency_s, algorithmic_s, transport_s, compute_s : float
         The latency and its parts: where the encoder looks in the window, until the samples were
         here, and computing, s; NaN if unknown.
+    drift : float
+        How unlike calibration the signal is: 1 at the threshold of a flag; NaN if unknown.
     """
 
     values: dict[str, float]
@@ -51,6 +53,7 @@ class LiveDecode:
     algorithmic_s: float
     transport_s: float
     compute_s: float
+    drift: float = math.nan
 
 
 def live_decode(decode: Decode, labels: tuple[str, ...]) -> LiveDecode:
@@ -66,6 +69,7 @@ def live_decode(decode: Decode, labels: tuple[str, ...]) -> LiveDecode:
         decode.t_stop - decode.t_neural,
         decode.t_received - decode.t_stop,
         decode.compute_s,
+        decode.drift,
     )
 
 
@@ -155,6 +159,7 @@ class DecodeFeed:
             self._delay_s,
             decode.age_s - self._delay_s - decode.compute_s,
             decode.compute_s,
+            decode.drift,
         )
 
 

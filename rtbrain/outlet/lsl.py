@@ -80,7 +80,7 @@ class DecodeOutlet:
     """Decodes as the LSL stream ``NAME-decode``, stamped with the end of their window.
 
     One float32 channel per output, then ``valid`` (1 or 0), ``coverage`` (share of good channels),
-    ``age_s`` and ``compute_s``; NaN where a decode has no value or no age.
+    ``age_s``, ``compute_s`` and ``drift``; NaN where a decode has no value, no age or no drift.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class DecodeOutlet:
                 f"{item.values.size}: make the outlet from the decoder's labels"
             )
         quality = item.quality
-        about = (float(quality.valid), quality.coverage, item.age_s, item.compute_s)
+        about = (float(quality.valid), quality.coverage, item.age_s, item.compute_s, item.drift)
         outlet.push_sample([*item.values.tolist(), *about], item.t_stop)
 
     def close(self) -> None:

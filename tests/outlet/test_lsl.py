@@ -205,6 +205,7 @@ def test_decodes_leave_with_their_worth_stamped_with_the_end_of_the_window(sourc
         "coverage",
         "age_s",
         "compute_s",
+        "drift",
     ]
     assert info.get_channel_units() == [
         "probability",
@@ -213,6 +214,7 @@ def test_decodes_leave_with_their_worth_stamped_with_the_end_of_the_window(sourc
         "fraction",
         "seconds",
         "seconds",
+        "ratio",
     ]
     assert info.desc().child("rtbrain").child_value("bundle_id") == "bundle-7"
     described = info.desc().child("montage")
@@ -226,8 +228,8 @@ def test_decodes_leave_with_their_worth_stamped_with_the_end_of_the_window(sourc
     outlet.push(Decode(np.full(2, np.nan, np.float32), 997.75, 1000.25, bad))
     values, stamps = receive(inlet, 2)
     np.testing.assert_array_equal(stamps, [1000.0, 1000.25])
-    np.testing.assert_array_equal(values[0], [0.25, 0.75, 1, 0.75, 3.0, 0.25])
-    np.testing.assert_array_equal(values[1], [np.nan, np.nan, 0, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(values[0], [0.25, 0.75, 1, 0.75, 3.0, 0.25, np.nan])
+    np.testing.assert_array_equal(values[1], [np.nan, np.nan, 0, 0, np.nan, np.nan, np.nan])
 
 
 def test_status_is_strict_json_a_line_stamped_now(source_id, listen):

@@ -21,7 +21,7 @@ from rtbrain.stream.lsl.inlet import (
     pull_texts,
 )
 from rtbrain.stream.lsl.resolve import StreamWatcher, resolve_one
-from rtbrain.stream_names import DECODE_CHANNELS, decode_name, status_name
+from rtbrain.stream_names import DECODE_CHANNELS, count_outputs, decode_name, status_name
 from rtbrain.types import Floats
 
 MAX_TEXT_CHARS = 200
@@ -59,6 +59,7 @@ class ReceivedDecode:
     coverage: float  # share of good channels
     age_s: float  # from the moment described to the decode
     compute_s: float  # of it, the computing
+    drift: float = math.nan  # how unlike calibration: 1 at the threshold of a flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class StatusEvent:
 def decode_header(info: Any) -> DecodeHeader:
     """Header of a decode stream, from its full `pylsl.StreamInfo`; a StreamError if it is none."""
     labels = tuple(plain_text(text, MAX_TEXT_CHARS) for text in channel_texts(info, "label"))
-    n_outputs = labels.index(_QUALITY[0]) if _QUALITY[0] in labels else 0
-    if not n_outputs or labels[n_outputs:] != _QUALITY:
+    n_outputs = count_outputs(labels)
+    if not n_outputs:
         raise StreamError(
             f"stream {quote(info.name())} is of type Decode, but its channels are not outputs "
             f"and then {', '.join(_QUALITY)}: name another with --decode"
@@ -111,14 +112,12 @@ def decoder_contacts(info: Any) -> tuple[str, ...]:
 def received_decodes(
     samples: Any, stamps: Any, n_outputs: int, t_arrived: float
 ) -> list[ReceivedDecode]:
-    """Decodes of samples [n_samples, n_outputs + 4] with their time stamps [n_samples], s."""
-    rows = np.asarray(samples, np.float32).reshape(len(stamps), n_outputs + len(_QUALITY))
+    """Decodes of samples [n_samples, n_channels] with their time stamps [n_samples], s."""
+    rows = np.asarray(samples, np.float32)
     return [
-        ReceivedDecode(
-            float(stamp), t_arrived, row[:n_outputs].copy(), valid == 1, coverage, age_s, compute_s
-        )
+        ReceivedDecode(float(stamp), t_arrived, row[:n_outputs].copy(), valid == 1, *about)
         for stamp, row in zip(stamps, rows, strict=True)
-        for valid, coverage, age_s, compute_s in [row[n_outputs:].tolist()]
+        for valid, *about in [row[n_outputs:].tolist()]
     ]
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lsl
 
 SFREQ_HZ = 512.0
 HOP_S = 0.05
-WORTH = ["valid", "coverage", "age_s", "compute_s"]
+WORTH = ["valid", "coverage", "age_s", "compute_s", "drift"]
 
 STREAM_LSL = """
     import json, sys, time

@@ -10,7 +10,12 @@ import pytest
 
 from rtbrain.errors import StreamError, StreamLostError
 from rtbrain.outlet import DecodeOutlet, SignalOutlet, StatusOutlet
-from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode, parse_status_line
+from rtbrain.stream.lsl.decodes import (
+    DecodeListener,
+    ReceivedDecode,
+    parse_status_line,
+    received_decodes,
+)
 from rtbrain.types import Decode, Montage, Quality
 
 pytestmark = pytest.mark.lsl
@@ -20,7 +25,7 @@ GOOD = Quality(np.array([True, False]))
 
 def decode(t_stop: float) -> Decode:
     values = np.array([0.25, 0.75], np.float32)
-    return Decode(values, t_stop - 0.5, t_stop, GOOD, t_stop + 0.01, t_stop + 0.03)
+    return Decode(values, t_stop - 0.5, t_stop, GOOD, t_stop + 0.01, t_stop + 0.03, drift=1.25)
 
 
 def outlet(name: str) -> DecodeOutlet:
@@ -52,7 +57,7 @@ def test_a_listener_reads_what_the_outlets_sent() -> None:
     sent.push(decode(100.0))
     (got,) = first_decodes(listener)
     assert got.values.tolist() == [0.25, 0.75]
-    assert (got.valid, got.coverage) == (True, 0.5)
+    assert (got.valid, got.coverage, got.drift) == (True, 0.5, 1.25)
     assert (got.age_s, got.compute_s) == pytest.approx((0.53, 0.02))
     (event,) = next(filter(None, iter(listener.pull_events, None)))
     assert (event.event, event.fields) == ("gap", {"lost": 3})
@@ -111,3 +116,9 @@ def test_what_a_line_holds_can_be_shown_and_computed_with() -> None:
     assert event.fields["reason"].startswith("<img src=/dev/zero>?]0;x??xxx")
     assert len(event.fields["reason"]) < 1100
     assert event.fields["bad"] == {"A?1": [None, None, 3, True]}
+
+
+def test_decodes_of_an_older_sender_have_no_drift() -> None:
+    (got,) = received_decodes([[0.25, 0.75, 1, 0.5, 0.53, 0.02]], [100.0], 2, 100.1)
+    assert (got.valid, got.coverage, got.compute_s) == (True, 0.5, pytest.approx(0.02))
+    assert np.isnan(got.drift)
