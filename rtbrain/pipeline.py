@@ -1,12 +1,13 @@
 """The loop: pull samples, cut windows, decode, push. Offline code uses only the first half."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from rtbrain.buffer import Windows
 from rtbrain.stage import SignalStage, Sink, Source, Stage
 from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
 
@@ -18,6 +19,10 @@ _MAX_PULLS = 1000  # in one drain of a backlog, whatever the clock says
 # second, where they came as one.
 _BLOCK_S, _WHOLE_BLOCK_S = 0.1, 0.25
 _STALL_S = 1.0  # without a sample, after which the last decode is withdrawn
+# Samples wait for so long to go through the stages together, where they complete no window: a pass
+# of few costs almost what one of many does.
+_HOLD_S = 0.03
+_EARLY = 0.99  # share of the samples to a window's end that a resampler may make them all of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,14 @@ class FeaturePipeline:
     def cut(self, chunk: Chunk) -> Iterator[Window]:
         """Filter a chunk; the windows that it completes."""
         return self.windows(self.signal(chunk))
+
+    def n_to_hold(self, sfreq_hz: float) -> int:
+        """How many samples of a source at this rate may wait, since they complete no window."""
+        windows = self.windows
+        if not isinstance(windows, Windows):
+            return 0
+        to_end_s = (windows.n_to_end - 1) / self.signal.montage.sfreq_hz
+        return int(min(_EARLY * to_end_s, _HOLD_S) * sfreq_hz)
 
     def encode(self, window: Window) -> Embedding:
         """Embed a window; one that is not valid gives an empty embedding at no cost."""
@@ -104,16 +117,19 @@ class Pipeline:
     def run(self, stop: Callable[[], bool]) -> None:
         """Decode until the source ends or `stop()` is true."""
         last: Decode | None = None
+        held: list[tuple[Chunk, float]] = []
         t_last = self.clock()
         silence_s = min(_STALL_S, self.max_latency_s)
         while not stop():
-            chunk = self.source.pull(_PULL_S)
+            chunk = self.source.pull(_PULL_S, self._n_to_wait_for(held))
             if chunk is None:
+                for window, t_received in self._cut(held, hold=False):
+                    self._decode(window, t_received)
                 return
             t_received, why = self.clock(), ""
             if chunk.n_samples:
                 t_last = t_received
-                last = self._take(chunk, t_received, stop) or last
+                last = self._take(held, chunk, t_received, stop) or last
                 # The chunk may be the first of a backlog, of which the last window was decoded.
                 t_newest = float(chunk.timestamps[-1])
                 if (
@@ -127,20 +143,31 @@ class Pipeline:
                 last = replace(_invalidated(last, why), t_stop=t_received)
                 self._send(last, t_received)
 
+    def _n_to_wait_for(self, held: list[tuple[Chunk, float]]) -> int:
+        """Samples that complete a window, or that are enough for a pass through the stages."""
+        n_held = sum(chunk.n_samples for chunk, _ in held)
+        return max(1, self.features.n_to_hold(self.source.montage.sfreq_hz) + 1 - n_held)
+
     @property
     def _stale(self) -> str:
         return f"stale: the signal arrives more than {self.max_latency_s:g} s late"
 
-    def _take(self, first: Chunk, t_first: float, stop: Callable[[], bool]) -> Decode | None:
+    def _take(
+        self,
+        block: list[tuple[Chunk, float]],
+        first: Chunk,
+        t_first: float,
+        stop: Callable[[], bool],
+    ) -> Decode | None:
         """Decode the windows that a chunk, or a block of them, completes; the last decode, if any.
 
-        After a delay, that is the latest window of what waits.
+        After a delay, that is the latest window of what waits. `block` holds the chunks that
+        complete none yet.
         """
         longest = math.inf
         if self.latest_only:
             shortest, whole = np.array((_BLOCK_S, _WHOLE_BLOCK_S)) * self.source.montage.sfreq_hz
             longest = max(shortest, min(first.n_samples, whole))
-        block: list[tuple[Chunk, float]] = []
         n_samples = n_valid = 0
         latest: tuple[Window, float] | None = None
         decode: Decode | None = None
@@ -150,7 +177,6 @@ class Pipeline:
             if n_samples > longest:
                 for latest in self._cut(block):
                     n_valid += latest[0].quality.valid
-                block.clear()
         for window, t_received in self._cut(block):
             decode = self._decode(window, t_received)
         if latest is not None:
@@ -178,9 +204,29 @@ class Pipeline:
                 return
             yield following, self.clock()
 
-    def _cut(self, chunks: Iterable[tuple[Chunk, float]]) -> Iterator[tuple[Window, float]]:
-        """Windows that chunks complete, each with when its last sample was received."""
-        for chunk, t_received in chunks:
+    def _cut(
+        self, chunks: list[tuple[Chunk, float]], *, hold: bool = True
+    ) -> Iterator[tuple[Window, float]]:
+        """Windows that chunks complete, each with when its last sample was received.
+
+        Chunks leave the list as they are cut; those that complete none may stay, to go through the
+        stages with what comes next.
+        """
+        while chunks:
+            n_hold = self.features.n_to_hold(self.source.montage.sfreq_hz) if hold else 0
+            n_samples = n_joined = 0
+            for chunk, _ in chunks:
+                if n_joined and chunk.gap:
+                    break
+                n_joined += 1
+                n_samples += chunk.n_samples
+                if chunk.gap or n_samples > n_hold:
+                    break
+            else:
+                return
+            t_received = chunks[n_joined - 1][1]
+            chunk = _join([chunk for chunk, _ in chunks[:n_joined]])
+            del chunks[:n_joined]
             if chunk.gap:
                 self.observer.lost(chunk.gap)
             for window in self.features.cut(chunk):
@@ -205,3 +251,12 @@ class Pipeline:
 def _invalidated(decode: Decode, why: str) -> Decode:
     quality = replace(decode.quality, valid=False, reason=why)
     return replace(decode, values=np.full_like(decode.values, np.nan), quality=quality)
+
+
+def _join(chunks: list[Chunk]) -> Chunk:
+    """Chunks that follow each other, as one."""
+    if len(chunks) == 1:
+        return chunks[0]
+    data = np.concatenate([chunk.data for chunk in chunks], axis=1)
+    stamps = np.concatenate([chunk.timestamps for chunk in chunks])
+    return Chunk(data, stamps, chunks[0].first_sample, chunks[0].gap)

@@ -21,10 +21,11 @@ class Source(Protocol):
         """Channels and nominal rate of the chunks."""
         ...
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples: an empty chunk if none arrive within `timeout_s`, None at the end.
 
-        Samples begin to flow at the first call, which gives nothing older.
+        Samples begin to flow at the first call, which gives nothing older. A source whose samples
+        arrive one by one may wait, as long, until there are `at_least` so many.
         """
         ...
 

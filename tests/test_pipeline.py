@@ -1,9 +1,11 @@
 """The loop on a virtual clock: what it decodes, what it skips, and where it books the time."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
 
 from rtbrain.buffer import Windows
 from rtbrain.build import build_live
@@ -46,7 +48,7 @@ class Script:
     def __init__(self, montage: Montage, time: Time, chunks: list[Chunk | None]) -> None:
         self.montage, self._time, self._chunks = montage, time, iter(chunks)
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         try:
             chunk = next(self._chunks)
         except StopIteration:
@@ -190,7 +192,7 @@ def test_windows_that_a_block_of_an_amplifier_completes_are_all_decoded() -> Non
 class Busy(Script):
     """A source whose chunks wait already, and take a while each to be fetched."""
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         self._time.now += 0.015625
         return super().pull(timeout_s)
 
@@ -210,7 +212,7 @@ class Endless(Script):
 
     n_pulls = 0
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         assert self.n_pulls < 5000, "stop() was never called"
         at = 20 * self.n_pulls
         self.n_pulls += 1
@@ -221,7 +223,7 @@ class Endless(Script):
 class Slow(Endless):
     """A source whose every pull takes as long as the samples that it gives."""
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         self._time.now += 20 / SFREQ_HZ
         return super().pull(timeout_s)
 
@@ -256,7 +258,7 @@ class Late(Script):
 
     late_s: tuple[float, ...] = (0.2, 3.0, 0.2, 1.5)
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         chunk = next(self._chunks, None)
         if chunk is not None:
             late_s = self.late_s[chunk.first_sample // LENGTH % len(self.late_s)]
@@ -283,7 +285,7 @@ def full(decodes: list[Decode]) -> list[Decode]:
 class Trickle(Script):
     """A source whose samples come one by one, each later than the one before."""
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         chunk = next(self._chunks, None)
         if chunk is not None and chunk.n_samples == 1:
             self._time.now += 0.25
@@ -309,3 +311,37 @@ def test_a_short_limit_withdraws_the_last_decode_as_soon() -> None:
     decodes = ran(chunks, latest_only=False, skipped=[], max_latency_s=0.5)
     assert decodes[-1].quality.reason == "no samples for 0.5 s"
     assert decodes[-1].t_stop - decodes[-2].t_received < 0.75
+
+
+class OneByOne(Script):
+    """A source whose samples come one by one, in time; it waits for as many as it is asked for."""
+
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
+        chunks = [one for one in itertools.islice(self._chunks, at_least) if one and one.n_samples]
+        if not chunks:
+            return None
+        self._time.now = float(chunks[-1].timestamps[-1])
+        data = np.concatenate([chunk.data for chunk in chunks], axis=1)
+        stamps = np.concatenate([chunk.timestamps for chunk in chunks])
+        return Chunk(data, stamps, chunks[0].first_sample)
+
+
+@pytest.mark.parametrize("source", [Script, OneByOne])
+def test_samples_wait_for_those_that_complete_a_window_which_is_no_later(
+    source: type[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[Chunk] = []
+
+    def noted(self: SlowFilter, chunk: Chunk) -> Chunk:
+        passes.append(chunk)
+        return chunk
+
+    monkeypatch.setattr(SlowFilter, "__call__", noted)
+    data = brain_like(4, LENGTH + 4 * HOP + 7, SFREQ_HZ)
+    singles = cut(data, [1] * data.shape[1], SFREQ_HZ)
+    decodes = ran([*singles], latest_only=False, skipped=[], source=source)
+    assert 0 < len(passes) < 50 * data.shape[1] / SFREQ_HZ
+    whole = ran([*cut(data, [], SFREQ_HZ)], latest_only=False, skipped=[])
+    assert [one.t_stop for one in decodes] == [one.t_stop for one in whole]
+    if source is OneByOne:
+        assert max(one.t_received - one.t_stop for one in decodes) < 1.5 / SFREQ_HZ

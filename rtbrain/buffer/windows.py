@@ -219,20 +219,14 @@ class Windows:
         settling_samples: int = 0,
         coverage_floor: float = 0.0,
     ) -> None:
-        if length_samples < 1 or hop_samples < 1:
-            raise SettingsError(
-                f"windows: length and hop must be 1 sample or more, got a length of "
-                f"{length_samples} and a hop of {hop_samples}"
-            )
         self._used = length_samples if used_samples is None else used_samples
-        if not 1 <= self._used <= length_samples:
+        if not (1 <= self._used <= length_samples and hop_samples >= 1):
             raise SettingsError(
-                f"windows: expected to use 1 to all {length_samples} samples, got {used_samples}"
+                f"windows: expected a length and a hop of 1 sample or more, and to use 1 to all of "
+                f"it, got {length_samples}, {hop_samples} and {used_samples}"
             )
         if not 0 <= coverage_floor <= 1:
-            raise SettingsError(
-                f"windows: expected a coverage_floor of 0 to 1, got {coverage_floor}"
-            )
+            raise SettingsError(f"windows: expected a coverage_floor of 0 to 1: {coverage_floor}")
         n_hops = max(0, -(-(settling_samples - length_samples) // hop_samples))
         self._settling = length_samples + n_hops * hop_samples
         self._montage = montage
@@ -250,6 +244,11 @@ class Windows:
     def hop_s(self) -> float:
         """Time from one window to the next, s."""
         return self._hop / self._montage.sfreq_hz
+
+    @property
+    def n_to_end(self) -> int:
+        """Samples until the next window ends, 1 or more."""
+        return (self._needed - self._count - 1) % self._hop + 1
 
     @property
     def first_s(self) -> float:
@@ -297,7 +296,7 @@ class Windows:
     def _cut(self, chunk: Chunk) -> Generator[Window, None, None]:
         start = 0
         while start < chunk.n_samples:
-            n_to_end = (self._needed - self._count - 1) % self._hop + 1
+            n_to_end = self.n_to_end
             stop = min(start + n_to_end, chunk.n_samples)
             self._take(chunk.data[:, start:stop])
             if stop - start == n_to_end:

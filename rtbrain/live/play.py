@@ -46,9 +46,9 @@ class VirtualSession:
         """Stamp of the newest sample, s."""
         return self._now_s
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next chunk, at once; None at the end."""
-        chunk = self._source.pull(timeout_s)
+        chunk = self._source.pull(timeout_s, at_least)
         if chunk is not None and chunk.n_samples:
             self._now_s = max(self._now_s, float(chunk.timestamps[-1]))
             self.n_read += chunk.n_samples
@@ -107,9 +107,9 @@ class BoundSession:
     binding: ChannelBinding
     montage: Montage
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next chunk; None at the end."""
-        chunk = self.session.pull(timeout_s)
+        chunk = self.session.pull(timeout_s, at_least)
         return None if chunk is None else self.binding.apply(chunk)
 
     def close(self) -> None:

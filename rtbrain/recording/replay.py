@@ -144,7 +144,7 @@ class ReplaySource:
             )
         return lines
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next chunk, at once at any timeout; None at the end unless the recording loops."""
         if self._at == self._stop:
             if not self._loop:

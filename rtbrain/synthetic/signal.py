@@ -259,7 +259,7 @@ class SyntheticSource:
         )
         self._closed = False
 
-    def pull(self, timeout_s: float = 0.0) -> Chunk | None:
+    def pull(self, timeout_s: float = 0.0, at_least: int = 1) -> Chunk | None:
         """Next chunk, at once; None after the last. Stamps are sample number / rate, s."""
         first = self._next_sample
         stop = first + self._chunk_samples

@@ -171,7 +171,7 @@ def test_chunks_are_made_ahead_in_order_up_to_the_end_of_their_source() -> None:
     class Slow:
         montage = montage_of(2, 512.0)
 
-        def pull(self, timeout_s: float) -> Chunk | None:
+        def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
             pulled.append(made[len(pulled)] if len(pulled) < len(made) else None)
             if len(pulled) > 20:
                 many.set()
@@ -191,7 +191,7 @@ def test_a_source_that_fails_fails_where_its_chunk_would_be_taken() -> None:
         def __init__(self) -> None:
             self.left = cut(brain_like(2, 90, 512.0), [30, 30], 512.0)
 
-        def pull(self, timeout_s: float) -> Chunk | None:
+        def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
             if not self.left:
                 raise StreamError("the disk is gone")
             return self.left.pop(0)

@@ -165,7 +165,7 @@ class SimulatedInlet:
             self._open, self._next = True, self._network.n_made(self._stream)
             self._at_open = self._network.clock()
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples; an empty chunk if there are none yet."""
         network, stream = self._network, self._stream
         made = network.n_made(stream)
@@ -223,10 +223,10 @@ class _Stepping:
     def montage(self) -> Montage:
         return self.source.montage
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         if timeout_s > 0:
             self.clock.now_s += _STEP_S
-        return self.source.pull(min(timeout_s, _WAIT_S))
+        return self.source.pull(min(timeout_s, _WAIT_S), at_least)
 
     def close(self) -> None:
         self.source.close()

@@ -78,7 +78,7 @@ class MneClientSource:
         self._closed = threading.Event()
         self._lock = threading.Lock()
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples, as they came from the client."""
         deadline = time.monotonic() + timeout_s
         with self._lock:

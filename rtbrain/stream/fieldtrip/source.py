@@ -112,7 +112,7 @@ class FieldTripSource:
         self._lost_reason = self._refused_reason = ""
         self._retry_s, self._back_off_s = 0.0, _BACK_OFF_S[0]
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples, as soon as there are some; at most 1 s of them.
 
         No sample is older than the first call. Where the buffer is away, a call may take 0.5 s

@@ -154,7 +154,10 @@ def pull_texts(
     """
     with liblsl_errors(found, "answer"):
         texts, stamps = inlet.pull_chunk(
-            timeout=timeout_s, max_samples=_MAX_TEXTS, min_samples=1, as_numpy=True
+            timeout=timeout_s,
+            max_samples=_MAX_TEXTS,
+            min_samples=1,
+            as_numpy=True,
         )
     if not len(stamps):
         return []
@@ -265,18 +268,18 @@ class LslSource:
                 self._measured_s, self._open = lsl_clock(), True
                 self._at_open = self._measured_s, measure_clock(self._inlet)
 
-    def pull(self, timeout_s: float) -> Chunk | None:
-        """Next samples, as soon as there is one; at most 0.25 s of them.
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
+        """Next samples, as soon as there are so many; at most 0.25 s of them.
 
-        The first call opens the data connection, if `open` has not. Empty if
-        nothing came in time; None once closed; a StreamLostError where the stream is gone.
+        The first call opens the data connection, if `open` has not. What came, if anything, where
+        that was not enough in time; None once closed; a StreamLostError where the stream is gone.
         """
         self.open()
         with self._lock:
             if self._inlet is None:
                 return None
             if not self._waiting:
-                values, stamps = self._receive(timeout_s)
+                values, stamps = self._receive(timeout_s, at_least)
                 self._follow_clock(stamps)
                 self._waiting.extend(self.counter.take(values, stamps, lsl_clock()))
             return (
@@ -290,13 +293,13 @@ class LslSource:
         with self._lock:
             self._inlet = None
 
-    def _receive(self, timeout_s: float) -> tuple[Floats, Times]:
+    def _receive(self, timeout_s: float, at_least: int) -> tuple[Floats, Times]:
         with liblsl_errors(self._found, "answer"):
             values, stamps = self._inlet.pull_chunk(
                 timeout=timeout_s,
                 max_samples=self._buffer.shape[0],
                 dest_obj=self._buffer,
-                min_samples=1,
+                min_samples=min(at_least, self._buffer.shape[0]),
                 as_numpy=True,
             )
         return self._microvolts(values), stamps

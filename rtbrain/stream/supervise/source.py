@@ -136,7 +136,7 @@ class SupervisedSource:
         self._report_connected(self._ready)
         return True
 
-    def pull(self, timeout_s: float) -> Chunk | None:
+    def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples; never takes longer than `timeout_s`, whatever the stream does.
 
         Channels are in the order of the requirements, NaN where the stream lacks one. Empty if
@@ -147,7 +147,7 @@ class SupervisedSource:
             return None
         self._check_for_second()
         self.begin()
-        chunk = self._next_chunk(timeout_s)
+        chunk = self._next_chunk(timeout_s, at_least)
         if chunk is None or self._link is None or not chunk.n_samples:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
         binding = self._link.binding
@@ -198,7 +198,7 @@ class SupervisedSource:
         while not self._link and (event := self._next_event(end - time.monotonic())) is not None:
             self._apply(event)
 
-    def _next_chunk(self, timeout_s: float) -> Chunk | None:
+    def _next_chunk(self, timeout_s: float, at_least: int) -> Chunk | None:
         """From the connection that fell silent, if it is first, or else from the one opened."""
         if self._silent is not None:
             timeout_s = min(timeout_s, _TURN_S)
@@ -209,7 +209,7 @@ class SupervisedSource:
         if self._link is None:
             self._await_opened(timeout_s)
             return None
-        return self._receive(self._link, timeout_s)
+        return self._receive(self._link, timeout_s, at_least)
 
     def _pull_silent(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
         """Samples of the connection that fell silent: from the first on, it alone is used."""
@@ -280,12 +280,12 @@ class SupervisedSource:
         )
         self._machine.report("connected", **link.summary)
 
-    def _receive(self, link: ConnectedStream, timeout_s: float) -> Chunk | None:
+    def _receive(self, link: ConnectedStream, timeout_s: float, at_least: int) -> Chunk | None:
         came_at = self._clock()
         self._excuse(came_at - self._left_at)
         wait_s = max(0.0, min(timeout_s, self._last_at + self._patience_s() - came_at))
         try:
-            chunk = link.inlet.pull(wait_s)
+            chunk = link.inlet.pull(wait_s, at_least)
         except StreamLostError as error:
             self._worker.close(link.inlet)
             self._lose(link, str(error))

@@ -44,7 +44,7 @@ class FakeInlet:
         if self.world.hang.is_set():
             self.world.go.wait(DEADLINE_S)
 
-    def pull(self, timeout_s):
+    def pull(self, timeout_s, at_least=1):
         assert not self.closed
         if self.gone:
             raise StreamLostError(f"stream {self.uid} was there and is gone")
