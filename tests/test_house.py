@@ -21,7 +21,8 @@ LEVELS = (
     "recording pipeline bundling build",
     "live view",
     "learn learn.cue_plan learn.detection learn.embed learn.evaluation_table learn.figures "
-    "learn.fit learn.intervals learn.metrics learn.nulls learn.report_page learn.verdict",
+    "learn.fit learn.html learn.intervals learn.metrics learn.nulls learn.report_page "
+    "learn.verdict",
     "learn.evaluate learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo",
     "learn.probe learn.leaderboard learn.interpret check.bench check.doctor console",

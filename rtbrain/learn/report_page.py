@@ -1,27 +1,15 @@
 """The report of a fit as one page for people: verdict first, no scripts, pictures inside."""
 
-from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rtbrain.decoder import Bundle
-from rtbrain.errors import printable
 from rtbrain.learn.fit.score_table import fit_scores, remarks, verdict_lines
+from rtbrain.learn.html import banner, bullets, figure, page, table, text
 from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
 from rtbrain.learn.verdict import Clock, decisive, describe_null
 
 _COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}
-_STYLE = """
-body { font-family: sans-serif; font-size: 15px; line-height: 1.45; color: #222;
-       max-width: 860px; margin: 24px auto; padding: 0 16px; }
-h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 26px; }
-table { border-collapse: collapse; margin: 8px 0; }
-td, th { border: 1px solid #c8c8c8; padding: 5px 10px; text-align: left; vertical-align: top; }
-th { background: #f3f3f3; } .small { color: #555; font-size: 13px; }
-img { max-width: 100%; }
-@media print { body { margin: 0; } img { page-break-inside: avoid; } }
-"""
 _ROWS = {
     "decoder": "what was fitted, scored on time that it was not fitted on",
     "frozen PopT": "the same without fine-tuning",
@@ -63,29 +51,23 @@ def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
     known = {name: None for name in _CAPTIONS if name in pictures}
     title = f"Decoder of {', '.join(manifest.labels)}"
     parts = [
-        f"<h1>{_text(title)}</h1>",
-        f'<table width="100%"><tr><td style="background: {colour}; padding: 14px">'
-        f'<b style="font-size: 18px">{_text(first)}</b></td></tr></table>',
-        _list([*warnings, *report.get("warnings", ())], "Mind"),
-        _list(
+        f"<h1>{text(title)}</h1>",
+        banner(first, colour),
+        bullets([*warnings, *report.get("warnings", ())], "Mind"),
+        bullets(
             _claimed(report),
             "What is claimed" if answer == "yes" else "What was measured, without a claim",
         ),
-        _list(_not_claimed(report), "What is not"),
+        bullets(_not_claimed(report), "What is not"),
         "<h2>Scores on held-out time</h2>",
         _scores(report),
-        *(f"<p>{_text(line)}</p>" for line in _reading(report)),
+        *(f"<p>{text(line)}</p>" for line in _reading(report)),
         "<h2>Measured on</h2>",
-        _table((), _measured(bundle)),
+        table((), _measured(bundle)),
         "<h2>Pictures</h2>" if pictures else "",
         *(_figure(name, pictures[name]) for name in (*known, *(pictures.keys() - known.keys()))),
     ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
+    return page(title, parts)
 
 
 def _claimed(report: Mapping[str, Any]) -> list[str]:
@@ -140,11 +122,9 @@ def _scores(report: Mapping[str, Any]) -> str:
     rows = []
     for name, cells in scores.cells.items():
         meaning = _ROWS.get(name.removesuffix(" (readout)"), "")
-        shown = _text(name) + (
-            f'<br><span class="small">{_text(meaning)}</span>' if meaning else ""
-        )
-        rows.append([shown, *(_text(cell).replace("\n", "<br>") for cell in cells)])
-    return _table(("", *scores.columns), rows)
+        shown = text(name) + (f'<br><span class="small">{text(meaning)}</span>' if meaning else "")
+        rows.append([shown, *(text(cell).replace("\n", "<br>") for cell in cells)])
+    return table(("", *scores.columns), rows)
 
 
 def _reading(report: Mapping[str, Any]) -> Iterable[str]:
@@ -174,7 +154,7 @@ def _measured(bundle: Bundle) -> list[list[str]]:
         "contacts": report.get("population", ""),
         "version": manifest.trained_by,
     }
-    return [[_text(key), _text(value)] for key, value in rows.items() if value]
+    return [[text(key), text(value)] for key, value in rows.items() if value]
 
 
 def _words(value: Any, most: int = 24) -> str:
@@ -185,26 +165,4 @@ def _words(value: Any, most: int = 24) -> str:
 
 
 def _figure(name: str, content: bytes) -> str:
-    caption = _CAPTIONS.get(name, name)
-    source = f"data:image/png;base64,{b64encode(content).decode('ascii')}"
-    image = f'<img src="{source}" width="460" alt="{_text(caption)}">'
-    return f'<p style="line-height: 1">{image}</p>\n<p class="small">{_text(caption)}</p>'
-
-
-def _list(lines: Sequence[str], title: str) -> str:
-    if not lines:
-        return ""
-    items = "\n".join(f"<li>{_text(line)}</li>" for line in lines)
-    return f"<h2>{title}</h2>\n<ul>{items}</ul>"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of HTML under headings of text."""
-    head = "".join(f"<th>{_text(heading)}</th>" for heading in headings)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>{f'<tr>{head}</tr>' if head else ''}\n{body}</table>"
-
-
-def _text(value: str) -> str:
-    """Plain text in HTML, without control characters."""
-    return escape(printable(value))
+    return figure(_CAPTIONS.get(name, name), content)
