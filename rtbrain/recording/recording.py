@@ -26,11 +26,15 @@ from rtbrain.types import Floats, Montage, Times
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Event by its onset, in seconds from the first sample; a moment lasts 0 s."""
+    """Event by its onset, in seconds from the first sample; a moment lasts 0 s.
+
+    `about` is what else is known of it, by names of columns.
+    """
 
     onset_s: float
     duration_s: float
     text: str
+    about: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +65,7 @@ class Recording:
     unitless: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     microvolts: Mapping[str, float] = field(default_factory=dict)  # per unit of the header
+    triggers: tuple[Event, ...] = ()  # what a decoder sent, and what it suppressed: no labels
 
     @property
     def duration_s(self) -> float:

@@ -19,6 +19,7 @@ from rtbrain.recording.bids import SPACE_AS_NAMED
 from rtbrain.recording.export.brainvision import write_brainvision
 from rtbrain.recording.export.content import Content
 from rtbrain.recording.recording import Recording, read_rows
+from rtbrain.recording.trigger_log import TRIGGER_COLUMNS
 from rtbrain.types import CONTACT_KINDS, TRIGGER_KIND
 
 _BIDS_VERSION = "1.10.0"
@@ -73,6 +74,8 @@ def write_bids(content: Content, root: Path, labels: BidsLabels, mains_hz: float
     header = place / f"{stem}_{modality}.vhdr"
     texts = {f"{stem}_channels.tsv": _channels(content), f"{stem}_events.tsv": _events(content)}
     texts[f"{stem}_{modality}.json"] = _json(_sidecar(content, modality, labels.task, mains_hz))
+    if any(mark.about for mark in content.marks):
+        texts[f"{stem}_events.json"] = _json(TRIGGER_COLUMNS)
     tables = {place / name: text for name, text in texts.items()}
     samples = [header.with_suffix(suffix) for suffix in (".vhdr", ".eeg", ".vmrk")]
     if there := [path for path in (*samples, *tables) if path.exists()]:
@@ -120,8 +123,13 @@ def _channels(content: Content) -> str:
 
 
 def _events(content: Content) -> str:
-    rows = [(repr(one.onset_s), repr(one.duration_s), one.text or "n/a") for one in content.marks]
-    return _table("onset duration trial_type", rows)
+    more = list(TRIGGER_COLUMNS) if any(mark.about for mark in content.marks) else []
+    rows = []
+    for one in content.marks:
+        known = dict(one.about)
+        cells = (known.get(column, "n/a") for column in more)
+        rows.append((repr(one.onset_s), repr(one.duration_s), one.text or "n/a", *cells))
+    return _table(" ".join(["onset duration trial_type", *more]), rows)
 
 
 def _sidecar(content: Content, modality: str, task: str, mains_hz: float | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Mark(NamedTuple):
     onset_s: float
     duration_s: float
     text: str
+    about: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +52,19 @@ class Content:
             yield self.recording.read(start, min(start + length, n_samples))
 
 
-def content_of(recording: Recording, *, anonymize_events: bool, gaps: bool) -> Content:
+def content_of(
+    recording: Recording, *, anonymize_events: bool, gaps: bool, triggers: bool = False
+) -> Content:
     """Content of a recording; with `gaps`, each gap is an event ``BAD gap of N samples``.
 
-    `anonymize_events` replaces texts by ``event-1``, ``event-2``, in the order in which they come.
+    With `triggers`, so is each row of its trigger log. `anonymize_events` replaces texts by
+    ``event-1``, ``event-2``, in the order in which they come.
     """
     notes: list[str] = []
+    if triggers:
+        recording = replace(recording, events=(*recording.events, *recording.triggers))
+    elif recording.triggers:
+        notes.append(f"{len(recording.triggers)} rows of the trigger log: BIDS alone keeps them")
     names = recording.montage.names
     unit_of = dict.fromkeys(VOLTAGE_KINDS, "µV") | {TRIGGER_KIND: ""}
     units = tuple(
@@ -66,8 +74,18 @@ def content_of(recording: Recording, *, anonymize_events: bool, gaps: bool) -> C
     marks = _marks(recording, notes)
     if anonymize_events:
         numbers: dict[str, int] = {}
+
+        def numbered(text: str) -> str:
+            return f"event-{numbers.setdefault(text, len(numbers) + 1)}"
+
         marks = [
-            mark._replace(text=f"event-{numbers.setdefault(mark.text, len(numbers) + 1)}")
+            mark._replace(
+                text=numbered(mark.text),
+                about=tuple(
+                    (key, numbered(text) if key == "brain_state" else text)
+                    for key, text in mark.about
+                ),
+            )
             for mark in marks
         ]
         notes.append(f"{len(numbers)} different texts of events are replaced by numbers")
@@ -98,7 +116,7 @@ def _marks(recording: Recording, notes: list[str]) -> list[Mark]:
         if text != event.text:
             changed.append(plain_text(event.text))
         onset_s = event.onset_s if stamps is None else onset / sfreq_hz
-        marks.append(Mark(max(onset_s, 0.0), max(duration_s, 0.0), text))
+        marks.append(Mark(max(onset_s, 0.0), max(duration_s, 0.0), text, event.about))
     if outside:
         notes.append(f"{outside} events are outside the recording and are left out")
     if changed:

@@ -90,7 +90,9 @@ def export_recording(
     renamed: tuple[str, ...] = ()
     if ascii_labels:
         recording, renamed = with_ascii_labels(recording)
-    content = content_of(recording, anonymize_events=anonymize_events, gaps=to != "xdf")
+    content = content_of(
+        recording, anonymize_events=anonymize_events, gaps=to != "xdf", triggers=to == "bids"
+    )
     with claimed(out, "--out"):
         try:
             path, notes = _write(content, out, to, labels or BidsLabels(), mains_hz)

@@ -17,6 +17,7 @@ from rtbrain.channels import kind_of, read_channels
 from rtbrain.errors import RecordingError, one_line
 from rtbrain.processes import scratch_folder
 from rtbrain.recording.recording import Event, Recording, parse_number
+from rtbrain.recording.trigger_log import trigger_events
 from rtbrain.recording.xdf.chunks import VALUE_FORMATS
 from rtbrain.recording.xdf.clocks import place_events, repair_stamps
 from rtbrain.recording.xdf.index import Stream, choose_streams, index_chunks, refuse_several
@@ -27,7 +28,7 @@ from rtbrain.recording.xdf.samples import (
     to_recorder_clock,
 )
 from rtbrain.stream.triggers import is_one_hot, marker_texts
-from rtbrain.stream_names import is_status, require_plausible
+from rtbrain.stream_names import TRIGGERS_TYPE, is_status, require_plausible
 from rtbrain.types import CONTACT_KINDS, Floats, Montage, Times
 from rtbrain.units import microvolts_per, parse_position, place_channels, to_microvolts
 
@@ -115,7 +116,7 @@ def _texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
 
 
 def _is_output(content: str) -> bool:
-    return is_status(content) or content == "Decode"
+    return is_status(content) or content in {"Decode", TRIGGERS_TYPE}
 
 
 def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
@@ -236,6 +237,17 @@ def _read(path: Path, wanted: str | None) -> Recording:
             texts = (text for _, text in of_one)
             lasting_s = _durations(one, len(of_one))
             events += map(Event, placed.tolist(), lasting_s, texts)
+    triggers: list[Event] = []
+    logs = [one for one in streams if one.is_text and one.text("type") == TRIGGERS_TYPE]
+    for one in logs:
+        if of_one := _texts(path, one, notes):
+            times = np.array([time_s for time_s, _ in of_one])
+            placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
+            lines = (text for _, text in of_one)
+            read, n_unread = trigger_events(zip(placed.tolist(), lines, strict=True))
+            triggers += read
+            if n_unread:
+                notes.append(f"{path.name}: {n_unread} lines of stream {one.shown} are no triggers")
     stamps -= origin_s
     return Recording(
         montage,
@@ -243,6 +255,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
         partial(_samples, parts, factors),
         stamps,
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
+        triggers=tuple(triggers),
         notes=tuple(notes),
         **fields,
     )
