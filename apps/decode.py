@@ -35,6 +35,9 @@ def command(
         Path | None,
         typer.Option("--record", help="Record stream, markers and decodes into this OUT.xdf."),
     ] = None,
+    arm: Annotated[
+        bool, typer.Option("--arm", help="Arm the outputs at the first valid decode.")
+    ] = False,
     allow_late: Annotated[
         bool, typer.Option("--allow-late", help="Decode even if this machine is too slow.")
     ] = False,
@@ -53,4 +56,4 @@ def command(
         bundle=bundle,
         overrides=overrides or (),
     )
-    decode_on_screen(settings, duration, record, allow_late)
+    decode_on_screen(settings, duration, record, allow_late, arm)

@@ -41,6 +41,7 @@ COMMANDS = {
     "compile": ("compile", ENCODERS, "Compile the encoder of a decoder, and check the result."),
     "faults": ("faults", CHECKS, "Inject faults, and show that each is handled."),
     "fuzz": ("fuzz", CHECKS, "Damage files and headers, and show that each is refused."),
+    "loopback": ("loopback", CHECKS, "Measure how long triggers take, and whether one is lost."),
     "bench": ("bench", CHECKS, "Measure the speed of this machine."),
     "inspect": ("inspect_bundle", FILES, "Show what is in a decoder bundle."),
     "export": ("export", FILES, "Convert a recording to BIDS, FIF, EDF or XDF."),

@@ -8,6 +8,7 @@
      ├── RecordingError     a file of signals that cannot be read as one
      ├── StreamError        a live stream: absent, ambiguous, or not the one expected
      │    └── StreamLostError    the stream was there and is gone, or does not answer
+     ├── OutputError        an output that cannot be opened, or does not answer
      ├── CheckpointError    weights that are foreign, broken or unsafe
      ├── BundleError        a decoder bundle that is incomplete or was altered
      └── CompiledModelError  a compiled model that differs from its source, or a wrong shape
@@ -43,6 +44,10 @@ class StreamError(RtbrainError):
 
 class StreamLostError(StreamError):
     """A live stream that was there and is gone, or does not answer: it may be back."""
+
+
+class OutputError(RtbrainError):
+    """An output for triggers that cannot be opened, or does not answer."""
 
 
 class CheckpointError(RtbrainError):

@@ -12,6 +12,7 @@ from rtbrain.errors import MontageError, list_words, plain_text, quote
 MAX_CHANNELS, MAX_SFREQ_HZ = 4096, 1e6
 _MAX_LABEL = 200
 STATUS_TYPE = "Status"
+TRIGGERS_TYPE = "Triggers"
 
 # Channels of every decode stream behind its outputs, and their units. The last is absent from older
 # recordings.
@@ -26,6 +27,7 @@ DECODE_CHANNELS = {
 _DECODE = "-decode"
 _STATUS = "-status"
 _EVENTS = "-events"
+_TRIGGERS = "-triggers"
 _RECORDER = "-record"
 _MARKERS = "-markers"
 _MANUAL_MARKS = "-marks"
@@ -53,6 +55,11 @@ def status_name(name: str) -> str:
 def events_name(name: str) -> str:
     """``NAME-events``: the events that decoder NAME detects, one text of JSON each."""
     return f"{name}{_EVENTS}"
+
+
+def triggers_name(name: str) -> str:
+    """``NAME-triggers``: what came of each decision of decoder NAME, one line of JSON each."""
+    return f"{name}{_TRIGGERS}"
 
 
 def recorder_name(name: str) -> str:

@@ -24,7 +24,7 @@ LEVELS = (
     "learn.fit learn.html learn.intervals learn.metrics learn.nulls learn.report_page "
     "learn.verdict",
     "learn.evaluate learn.corpus learn.objectives learn.training "
-    "check check.faults check.fuzz check.demo",
+    "check check.faults check.fuzz check.demo check.loopback check.trigger_device",
     "learn.probe learn.leaderboard learn.interpret check.bench check.doctor console",
     "check.compile",
     "apps",
@@ -50,7 +50,7 @@ LAZY = {
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 # Optional packages, and what Windows lacks: imported inside functions.
 OPTIONAL = {"edfio", "h5py", "mne_lsl", "nncf", "openvino", "pybv", "pynwb", "pyxdf"}
-OPTIONAL |= {"pandas", "resource"}
+OPTIONAL |= {"pandas", "resource", "termios", "tty"}
 # Only these parts load them, so that nothing else waits for them.
 HOME = {
     "PySide6": {"view", "check.bench"},

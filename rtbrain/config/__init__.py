@@ -25,6 +25,7 @@ from rtbrain.config.front_end import (
     WindowSettings,
 )
 from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
+from rtbrain.config.outputs import OscSettings, OutputSettings, SerialSettings, UdpSettings
 from rtbrain.config.recipe import EncoderSettings, Recipe
 from rtbrain.config.training import (
     CorpusSettings,
@@ -45,16 +46,20 @@ __all__ = [
     "EncoderSettings",
     "FitSettings",
     "LabelSettings",
+    "OscSettings",
     "OutletSettings",
+    "OutputSettings",
     "PickSettings",
     "Preset",
     "PretrainSettings",
     "Recipe",
+    "SerialSettings",
     "SignalStep",
     "SourceSettings",
     "SpectrogramSettings",
     "SplitSettings",
     "StreamSettings",
+    "UdpSettings",
     "WindowSettings",
     "find_settings",
     "load_settings",

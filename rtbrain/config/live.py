@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from rtbrain.config.detect import DetectSettings, Preset
 from rtbrain.config.front_end import Settings
+from rtbrain.config.outputs import OutputSettings
 
 
 class StreamSettings(Settings):
@@ -85,6 +86,8 @@ class DecodeSettings(Settings):
     """Which thresholds of the bundle to detect by; by default balanced."""
     detect: dict[str, DetectSettings] | None = None
     """Instead, by output: thresholds of your own; {} detects nothing."""
+    outputs: OutputSettings = OutputSettings()
+    """Where triggers go while the session is armed."""
     backlog: Literal["latest", "all"] = "latest"
     """After a delay of over 0.1 s, decode the latest window alone, or all of them."""
     max_latency_s: PositiveFloat = 1.0

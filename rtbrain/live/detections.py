@@ -1,12 +1,14 @@
 """Detections of a live session: by which thresholds, and where they go."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from rtbrain.config import DecodeSettings, DetectSettings, Preset, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
 from rtbrain.errors import SettingsError
-from rtbrain.outlet import DetectionOutlet
+from rtbrain.outlet import DetectionOutlet, Triggers, open_triggers
 from rtbrain.stage import Sink
 from rtbrain.stream_names import events_name
 from rtbrain.types import Decode, Detection
@@ -61,6 +63,7 @@ class DetectionSink:
     """Sink of decodes that hands every detection, suppressed ones too, to its outputs.
 
     It reports each as an event, ``detected`` or ``suppressed``, and keeps count of those sent.
+    `triggers`, one of the outputs, learns of each decode's quality first.
     """
 
     def __init__(
@@ -68,12 +71,15 @@ class DetectionSink:
         detector: Detector,
         outputs: Sequence[Sink[Detection]],
         on_event: Callable[..., None],
+        triggers: Triggers,
     ) -> None:
         self._detector, self._outputs, self._on_event = detector, tuple(outputs), on_event
+        self._triggers = triggers
         self.n_sent = 0
 
     def push(self, item: Decode) -> None:
         """Take a decode of the loop."""
+        self._triggers.observe(item.quality)
         for found in self._detector(item):
             for output in self._outputs:
                 output.push(found)
@@ -95,12 +101,57 @@ def open_detections(
     settings: DecodeSettings,
     bundle: Bundle,
     on_event: Callable[..., None],
+    triggers: Triggers,
 ) -> DetectionSink:
     """Sink that detects, and opens where detections go; nothing where none are wanted."""
     name, calibrated = settings.outlet.name, detector.calibrated
     outputs: list[Sink[Detection]] = []
     if calibrated:
         to = events_name(name)
-        outputs.append(DetectionOutlet(name, source_id=to, bundle_id=bundle.id))
+        outputs += [DetectionOutlet(name, source_id=to, bundle_id=bundle.id), triggers]
         on_event("detecting", calibrated=calibrated, to=to)
-    return DetectionSink(detector, outputs, on_event)
+    return DetectionSink(detector, outputs, on_event, triggers)
+
+
+@contextmanager
+def session_triggers(
+    detector: Detector,
+    settings: DecodeSettings,
+    bundle: Bundle,
+    record: Path | None,
+    on_event: Callable[..., None],
+    *,
+    arm: bool,
+) -> Iterator[Triggers]:
+    """Outputs and log of what a session detects, disarmed, while the block runs.
+
+    With `arm` they are armed at the first valid decode. Raises an RtbrainError where an output
+    cannot be opened, or nothing would ever reach it.
+    """
+    wanted, name = settings.outputs, settings.outlet.name
+    acting = wanted.osc or wanted.udp or wanted.serial
+    if (acting or wanted.log) and not detector.calibrated:
+        raise SettingsError(
+            "outputs: this decoder detects nothing, so that nothing would be sent: fit it with "
+            "--detect LABEL, or set detect"
+        )
+    if arm and not acting:
+        raise SettingsError("--arm: there is nothing to arm: set outputs.osc, udp or serial")
+    if not detector.calibrated:
+        yield Triggers((), None, on_event)
+        return
+    with closing(
+        open_triggers(
+            wanted,
+            name,
+            bundle.manifest.labels,
+            on_event,
+            log=None if record is None else record.with_suffix(".jsonl"),
+            bundle_id=bundle.id,
+        )
+    ) as triggers:
+        if arm:
+            triggers.arm_when_valid("--arm")
+        if acting:
+            on_event("outputs", outputs=list(triggers.outputs))
+        yield triggers

@@ -24,7 +24,13 @@ from rtbrain.processes import end_with_parent, stop_after, stop_on_signals
 from rtbrain.stream.lsl.raw_inlets import RawInlets
 from rtbrain.stream.lsl.resolve import StreamSummary
 from rtbrain.stream.lsl.streams import require_free_name
-from rtbrain.stream_names import decode_name, events_name, sender_of, status_name
+from rtbrain.stream_names import (
+    decode_name,
+    events_name,
+    sender_of,
+    status_name,
+    triggers_name,
+)
 
 _MB = 1e6
 _STEP_S = 0.05
@@ -242,10 +248,10 @@ def stream_filter(
 ) -> Callable[[StreamSummary], bool]:
     """Whether a stream is recorded: any where nothing is named, but never our own status.
 
-    With the decodes of a decoder go its events, if it detects some.
+    With the decodes of a decoder go its events and its trigger log, if it detects some.
     """
     senders = {sender_of(name) for name in names if name != sender_of(name)}
-    taken = {*names, *map(events_name, senders)}
+    taken = {*names, *map(events_name, senders), *map(triggers_name, senders)}
 
     def wanted(row: StreamSummary) -> bool:
         if row.name == own and row.source_id == own:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rtbrain.config import DecodeSettings
 from rtbrain.live.screen import sentence
@@ -138,5 +139,6 @@ def record_flags(settings: DecodeSettings, about: dict[str, str]) -> list[str]:
     flags += ["--markers", stream.markers] if stream.markers else ["--type", "Markers"]
     for key, text in about.items():
         flags += ["--note", f"{key}={text}"]
-    plain = settings.model_dump(mode="json", exclude={"bundle"}, exclude_none=True)
+    paths: dict[str, Any] = {"bundle": True, "outputs": {"log"}}  # a file that is shared holds none
+    plain = settings.model_dump(mode="json", exclude=paths, exclude_none=True)
     return [*flags, "--note", f"settings={json.dumps(plain)}"]

@@ -1,6 +1,7 @@
 """Start a live session: in a notebook's thread, or on the screen of `rtbrain decode`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +10,8 @@ from rich.text import Text
 from rtbrain.config import DecodeSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import SettingsError
+from rtbrain.errors import OutputError, SettingsError
+from rtbrain.live.control import keys, obey
 from rtbrain.live.recorder_files import require_new_recording
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
@@ -155,8 +157,12 @@ def decode_on_screen(
     duration_s: float | None,
     record: Path | None,
     allow_late: bool,
+    arm: bool = False,
 ) -> None:
-    """Run a live session until Ctrl-C, and show it: messages, and one live line."""
+    """Run a live session until Ctrl-C, and show it: messages, and one live line.
+
+    In a terminal, A arms the outputs and Esc disarms them.
+    """
     if settings.bundle is None:
         raise SettingsError("no decoder: pass --bundle FOLDER, or bundle in the settings")
     if record is not None:
@@ -178,11 +184,21 @@ def decode_on_screen(
         record=record,
         allow_late=allow_late,
         duration_s=duration_s,
+        arm=arm,
     )
-    try:
+
+    def press(command: str) -> None:
+        try:
+            obey(session, command, "key")
+        except OutputError as error:
+            screen.say(str(error))
+
+    outputs = settings.outputs
+    with ExitStack() as stack:
+        stack.callback(screen.close)
+        if outputs.osc or outputs.udp or outputs.serial:
+            stack.enter_context(keys(press))
         session.run()
-    finally:
-        screen.close()
 
 
 def live_line(session: LiveSession) -> Text:
@@ -198,6 +214,10 @@ def live_line(session: LiveSession) -> Text:
         parts.append(f"latency {last.latency_s:.3f} s")
     elif last is not None:
         parts.append(f"no valid decode: {last.reason}")
+    triggers = session.triggers
+    if triggers.outputs:
+        state = "ARMED" if triggers.armed else "disarmed"
+        parts.append(f"{state}: {triggers.n_sent} sent, {triggers.n_suppressed} suppressed")
     totals = session.totals
     parts.append(f"lost {totals.n_lost} samples, skipped {totals.n_skipped} windows")
     return Text("  ".join(parts))

@@ -18,9 +18,11 @@ from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
+from rtbrain.detect import Detector
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError
-from rtbrain.live.detections import build_detector, open_detections
+from rtbrain.live.control import control_channel
+from rtbrain.live.detections import build_detector, open_detections, session_triggers
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder_process import recorder_process
@@ -31,7 +33,7 @@ from rtbrain.live.source import (
     rate_check,
     trigger_of,
 )
-from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport
+from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport, Triggers
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.resolve import StreamWatcher
@@ -59,6 +61,8 @@ class LiveSession:
         The newest decode.
     totals : StatusReport
         ``n_decodes``, ``n_lost``, ``n_skipped``: valid decodes, samples lost, windows skipped.
+    triggers : Triggers
+        The gate of the outputs that act on the world.
     """
 
     def __init__(
@@ -71,19 +75,20 @@ class LiveSession:
         record: Path | None = None,
         allow_late: bool = False,
         duration_s: float | None = None,
+        arm: bool = False,
     ) -> None:
         self.state = "starting"
+        self.triggers = Triggers((), None, self.emit)
         self.last: LiveDecode | None = None
         self.totals = StatusReport(self)
         self._settings, self._bundle = settings, bundle
-        self._record, self._allow_late = record, allow_late
+        self._record, self._allow_late, self._arm = record, allow_late, arm
         self._stop, self._on_event, self._duration_s = stop, on_event, duration_s
         self._end_s = math.inf
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._bad: dict[str, str] = {}
-        self._mains = ""
+        self._bad, self._mains = dict[str, str](), ""
         self._inputs: dict[str, str] = {}
         self._status: StatusOutlet | None = None
         self._poll_recorder: Callable[[], None] = lambda: None
@@ -116,10 +121,18 @@ class LiveSession:
                 require_free_name(decode_name(name), watcher)
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
+                # Before all that takes time: an output may be absent.
+                detector = build_detector(bundle, settings.preset, settings.detect)
+                self.triggers = stack.enter_context(
+                    session_triggers(
+                        detector, settings, bundle, self._record, self.emit, arm=self._arm
+                    )
+                )
+                stack.enter_context(control_channel(name, self, self.emit))
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
                 recording = recorder_process(self._record, settings, about, self.emit)
                 self._poll_recorder = stack.enter_context(recording)
-                self._run_and_report(self._status, watcher)
+                self._run_and_report(self._status, watcher, detector)
         except BaseException as error:
             self.state, self._error = "failed", error
             raise
@@ -158,6 +171,10 @@ class LiveSession:
         self._stopping.set()
         self.wait()
 
+    def end(self) -> None:
+        """Ask the session to end."""
+        self._stopping.set()
+
     def __enter__(self) -> Self:
         if self._thread is None:
             self.start()
@@ -175,6 +192,20 @@ class LiveSession:
         elif self._thread is not None:
             self._thread.join()
 
+    def arm(self, by: str = "Python") -> None:
+        """Let the outputs act on the world from now on; refused while decodes are not valid.
+
+        Raises
+        ------
+        OutputError
+            Nothing is armed: with the reason.
+        """
+        self.triggers.arm(by)
+
+    def disarm(self, reason: str = "by Python") -> None:
+        """Send nothing more, at once; it is armed again by hand alone."""
+        self.triggers.disarm(reason)
+
     def push(self, item: Decode) -> None:
         """Take a decode of the loop: a sink."""
         self.last = live_decode(item, self._bundle.manifest.labels)
@@ -189,6 +220,7 @@ class LiveSession:
     def _is_over(self) -> bool:
         """Whether to stop; looked at several times a second, as is the recorder."""
         self._poll_recorder()
+        self.triggers.alive()
         if self._stopping.is_set() or lsl_clock() >= self._end_s:
             return True
         return self._stop is not None and self._stop()
@@ -217,17 +249,21 @@ class LiveSession:
             if event == "clock":
                 reason = self.last.reason if self.last is not None else ""
                 known = {"state": self.state, "bad": self._bad, "mains": self._mains}
-                self._status.emit("summary", **known, reason=reason)
+                triggers = self.triggers.status()
+                self._status.emit("summary", **known, reason=reason, triggers=triggers)
         if self._on_event is not None:
             self._on_event(event, **fields)
 
-    def _run_and_report(self, status: StatusOutlet, watcher: StreamWatcher) -> None:
+    def _run_and_report(
+        self, status: StatusOutlet, watcher: StreamWatcher, detector: Detector
+    ) -> None:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
+            outlets.callback(self.triggers.close)
             never_began = False
             try:
-                self._decode(outlets, watcher)
+                self._decode(outlets, watcher, detector)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
                 never_began = self.last is None
@@ -236,9 +272,8 @@ class LiveSession:
                 if not never_began:
                     self.totals.report_totals()
 
-    def _decode(self, outlets: ExitStack, watcher: StreamWatcher) -> None:
+    def _decode(self, outlets: ExitStack, watcher: StreamWatcher, detector: Detector) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
-        detector = build_detector(bundle, settings.preset, settings.detect)
         source = open_source(settings, bundle, self.emit, self._is_over, watcher)
         if source is None:
             return
@@ -264,7 +299,7 @@ class LiveSession:
             )
             outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
-            detections = open_detections(detector, settings, bundle, self.emit)
+            detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
             outlets.callback(detections.close)
             markers = None
             if recipe.window.hop_s is None:

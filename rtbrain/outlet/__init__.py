@@ -1,4 +1,4 @@
-"""7. Results out: decode, detection, status, marker and signal streams over LSL."""
+"""7. Results out: streams over LSL, and triggers that act on the world."""
 
 from rtbrain.outlet.lsl import (
     DecodeOutlet,
@@ -8,6 +8,7 @@ from rtbrain.outlet.lsl import (
     StatusOutlet,
     StatusReport,
 )
+from rtbrain.outlet.triggers import Triggers, open_triggers
 
 __all__ = [
     "DecodeOutlet",
@@ -16,4 +17,6 @@ __all__ = [
     "SignalOutlet",
     "StatusOutlet",
     "StatusReport",
+    "Triggers",
+    "open_triggers",
 ]

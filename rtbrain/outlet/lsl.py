@@ -165,7 +165,7 @@ class MarkerOutlet:
     """
 
     def __init__(self, name: str, *, source_id: str) -> None:
-        self._stream = SentStream(_text_info(name, "Markers", source_id))
+        self._stream = SentStream(text_info(name, "Markers", source_id))
 
     def push(self, text: str, timestamp: float) -> None:
         """Send a marker of a moment, s on the LSL clock; a StreamError once closed."""
@@ -190,7 +190,7 @@ class DetectionOutlet:
 
     def __init__(self, name: str, *, source_id: str, bundle_id: str) -> None:
         about = {"origin": "decoder", "bundle_id": bundle_id}
-        self._stream = SentStream(_text_info(events_name(name), "Markers", source_id, **about))
+        self._stream = SentStream(text_info(events_name(name), "Markers", source_id, **about))
 
     def push(self, item: Detection) -> None:
         """Send a detection, unless it is suppressed; a StreamError once closed."""
@@ -217,7 +217,7 @@ class StatusOutlet:
     """
 
     def __init__(self, name: str, *, source_id: str) -> None:
-        self._stream = SentStream(_text_info(status_name(name), STATUS_TYPE, source_id))
+        self._stream = SentStream(text_info(status_name(name), STATUS_TYPE, source_id))
 
     def emit(self, event: str, **fields: object) -> None:
         """Send an event, stamped now: ``emit("gap", lost=512)``; fields may be numpy arrays."""
@@ -236,7 +236,8 @@ class StatusOutlet:
         self._stream.close(_LAST_LINE_S)
 
 
-def _text_info(name: str, stream_type: str, source_id: str, **about: str) -> Any:
+def text_info(name: str, stream_type: str, source_id: str, **about: str) -> Any:
+    """Header of a stream of one text a sample."""
     info = new_info(name, stream_type, 1, pylsl.IRREGULAR_RATE, "string", source_id)
     label = "status" if stream_type == STATUS_TYPE else "marker"
     describe_channels(info, (label,), (label,), ("text",))

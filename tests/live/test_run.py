@@ -196,7 +196,7 @@ def test_those_who_listen_later_are_told_of_hum_that_is_not_removed(bundle):
     session.emit("mains", reason="hum at 50 Hz")
     session.emit("clock")
     summary = {"state": "starting", "bad": {}, "mains": "hum at 50 Hz", "reason": ""}
-    assert sent[-1] == ("summary", summary)
+    assert sent[-1] == ("summary", summary | {"triggers": session.triggers.status()})
 
 
 def test_a_line_says_state_decision_latency_and_losses(bundle):

@@ -1,0 +1,269 @@
+"""`rtbrain loopback`: from a decision through an output and back, and whether one is lost."""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pylsl
+from rich.console import Console
+
+from rtbrain.check.trigger_device import TriggerDevice
+from rtbrain.config import OscSettings, SerialSettings, UdpSettings
+from rtbrain.errors import OutputError
+from rtbrain.extras import load_extra
+from rtbrain.files import parse_json, require_writable_file, strict_json, write_atomically
+from rtbrain.outlet import DetectionOutlet, Triggers
+from rtbrain.outlet.datagrams import open_osc, open_udp
+from rtbrain.outlet.serial_port import WireOutput, open_serial
+from rtbrain.outlet.trigger_log import TriggerRow
+from rtbrain.outlet.trigger_worker import TriggerOutput
+from rtbrain.stage import Sink
+from rtbrain.stream.lsl.inlet import make_inlet, open_inlet, pull_texts
+from rtbrain.stream.lsl.resolve import resolve_one
+from rtbrain.terminal import table
+from rtbrain.types import Detection, Quality
+
+Drives = Literal["device", "byte"]
+_WAIT_S, _FIND_S, _SLICE_S = 2.0, 10.0, 0.1
+_PULSE_S = 0.002
+_LABEL = "loopback"
+Heard = Callable[[int], None]
+
+
+class LoopbackPath(StrEnum):
+    """Outputs that can be tried."""
+
+    LSL = "lsl"
+    OSC = "osc"
+    UDP = "udp"
+    SERIAL = "serial"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackRow:
+    """What came back of the triggers at one output; latencies in ms, from the decision on."""
+
+    path: str
+    sent: int
+    received: int
+    lost: int
+    doubled: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class _Ear:
+    """Notes when each trigger came back."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, float]] = []
+
+    def __call__(self, number: int) -> None:
+        self.heard.append((number, float(pylsl.local_clock())))
+
+    def row(self, path: str, t_sent: list[float]) -> LoopbackRow:
+        numbers = [number for number, _ in self.heard]
+        known = set(numbers) & set(range(1, len(t_sent) + 1))
+        first = dict(reversed(self.heard))
+        late_ms = [1e3 * (first[number] - t_sent[number - 1]) for number in known] or [np.nan]
+        p50, p99, most = np.percentile(late_ms, (50, 99, 100)).tolist()
+        lost, doubled = len(t_sent) - len(known), len(numbers) - len(known)
+        return LoopbackRow(path, len(t_sent), len(numbers), lost, doubled, p50, p99, most)
+
+
+def run_loopback(
+    paths: Sequence[LoopbackPath] = tuple(LoopbackPath),
+    *,
+    n_triggers: int = 500,
+    rate_hz: float = 50.0,
+    port: str | None = None,
+    drives: Drives = "device",
+    out: Path | None = None,
+    console: Console | None = None,
+) -> tuple[LoopbackRow, ...]:
+    """Send triggers through each output to a receiver in this process, and print a table.
+
+    Without `port`, the serial device is the simulated one; with it, a device as in
+    docs/outputs.md, or for ``byte`` a port whose output is wired to its input.
+
+    Raises
+    ------
+    RtbrainError
+        An output or its receiver cannot be opened, or `out` cannot be written.
+    """
+    if out is not None:
+        require_writable_file(out, "--json")
+    rows = []
+    for path in paths:
+        ear = _Ear()
+        with _opened(path, port, drives, ear) as sink:
+            rows.append(ear.row(_named(path, port, drives), _play(sink, ear, n_triggers, rate_hz)))
+    shown = table(
+        f"{n_triggers} triggers, {rate_hz:g} a second: ms from the decision to the receiver",
+        ("output", "received", "lost", "doubled", "p50", "p99", "max"),
+        [
+            (
+                row.path,
+                *(str(n) for n in (row.received, row.lost, row.doubled)),
+                *(f"{ms:.2f}" for ms in (row.p50_ms, row.p99_ms, row.max_ms)),
+            )
+            for row in rows
+        ],
+    )
+    (console or Console()).print(shown)
+    if out is not None:
+        about = {"triggers": n_triggers, "rate_hz": rate_hz, "rows": [asdict(row) for row in rows]}
+        write_atomically(out, strict_json(about))
+    return tuple(rows)
+
+
+def _named(path: str, port: str | None, drives: str) -> str:
+    return path if path != "serial" else f"serial, {drives} at {port or 'a simulated port'}"
+
+
+def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> list[float]:
+    """Push detections at a steady rate: when each was decided."""
+    t_sent: list[float] = []
+    began = time.monotonic()
+    for number in range(n_triggers):
+        time.sleep(max(0.0, began + number / rate_hz - time.monotonic()))
+        now = float(pylsl.local_clock())
+        t_sent.append(now)
+        sink.push(Detection(_LABEL, float(number + 1), now, now, now, 1.0, np.nan))
+    end = time.monotonic() + _WAIT_S
+    while len(ear.heard) < n_triggers and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)  # for one that comes twice
+    return t_sent
+
+
+@contextmanager
+def _opened(
+    path: LoopbackPath, port: str | None, drives: Drives, ear: Heard
+) -> Iterator[Sink[Detection]]:
+    """What detections are pushed into, while `ear` hears what comes back."""
+    with ExitStack() as stack:
+        if path == LoopbackPath.LSL:
+            name = f"loopback-{uuid.uuid4().hex[:8]}"
+            outlet = DetectionOutlet(name, source_id=name, bundle_id="")
+            stack.callback(outlet.close)
+            found = resolve_one({"source_id": name}, _FIND_S)
+            inlet = make_inlet(found, 10)
+            open_inlet(inlet, found, _FIND_S)
+            stack.callback(inlet.close_stream)
+            stack.enter_context(_receiving(partial(_lsl_numbers, inlet, found), ear))
+            yield outlet
+            return
+        log: Sink[TriggerRow] | None = None
+        output: TriggerOutput
+        read: Callable[[], Iterable[int]] | None = None
+        if path != LoopbackPath.SERIAL:
+            ours = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            ours.bind(("127.0.0.1", 0))
+            ours.settimeout(_SLICE_S)
+            to = f"127.0.0.1:{ours.getsockname()[1]}"
+            osc = path == LoopbackPath.OSC
+            output = open_osc(OscSettings(to=to)) if osc else open_udp(UdpSettings(to=to))
+            number_of = _osc_number() if osc else _json_number
+            read = partial(_datagrams, ours, number_of)
+        elif port is None:
+            device = stack.enter_context(TriggerDevice())
+            device.on_edge = lambda at, code: ear(device.fired[-1]) if code else None
+            output = open_serial(SerialSettings(port=device.port, pulse_s=_PULSE_S))
+        else:
+            output = open_serial(SerialSettings(port=port, drives=drives, pulse_s=_PULSE_S))
+            if isinstance(output, WireOutput):
+                read = partial(_bytes, output, count(1))
+            else:
+                log = _Acknowledged(ear)
+        gate = Triggers([output], log, lambda event, **fields: None)
+        stack.callback(gate.close)
+        if read is not None:
+            stack.enter_context(_receiving(read, ear))
+        gate.observe(Quality(np.ones(1, np.bool_)))
+        gate.arm("rtbrain loopback")
+        yield _Lively(gate)
+
+
+class _Lively:
+    """The gate, with a sign of life before each detection, as of a session."""
+
+    def __init__(self, gate: Triggers) -> None:
+        self._gate = gate
+
+    def push(self, item: Detection) -> None:
+        self._gate.alive()
+        self._gate.push(item)
+        if not self._gate.armed:
+            raise OutputError(f"the output failed: {self._gate.reason}")
+
+    def close(self) -> None:
+        self._gate.close()
+
+
+class _Acknowledged:
+    """Log that hears what a device acknowledges."""
+
+    def __init__(self, ear: Heard) -> None:
+        self._ear = ear
+
+    def push(self, item: TriggerRow) -> None:
+        if item.acknowledged:
+            self._ear(item.number)
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def _receiving(read: Callable[[], Iterable[int]], ear: Heard) -> Iterator[None]:
+    """Hear numbers in a thread of its own while the block runs."""
+    ended = threading.Event()
+
+    def listen() -> None:
+        with suppress(OutputError):  # the port is gone, as whoever sends says
+            while not ended.is_set():
+                for number in read():
+                    ear(number)
+
+    thread = threading.Thread(target=listen, name="rtbrain-loopback", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _lsl_numbers(inlet: Any, found: Any) -> Iterable[int]:
+    return [round(parse_json(text)["value"]) for _, text in pull_texts(inlet, found, _SLICE_S)]
+
+
+def _bytes(output: WireOutput, counted: Iterator[int]) -> Iterable[int]:
+    return [next(counted) for byte in output.port.read() if byte]
+
+
+def _datagrams(ours: socket.socket, number_of: Callable[[bytes], int]) -> Iterable[int]:
+    with suppress(TimeoutError):
+        return [number_of(ours.recv(2**16))]
+    return []
+
+
+def _json_number(data: bytes) -> int:
+    return int(parse_json(data)["number"])
+
+
+def _osc_number() -> Callable[[bytes], int]:
+    message = load_extra("pythonosc.osc_message", "outputs", "outputs.osc").OscMessage
+    return lambda data: int(message(data).params[2])

@@ -1,0 +1,259 @@
+"""Commands to a running decoder: from the keys of its terminal, and from programs of this user.
+
+A command and its answer are one line of text each, over a socket that only this user can reach.
+"""
+
+import json
+import os
+import select
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Literal, Protocol
+
+import platformdirs
+
+from rtbrain.errors import OutputError, SettingsError, StreamError, one_line, plain_text
+from rtbrain.extras import load_extra
+from rtbrain.files import finite, parse_json, sha256
+from rtbrain.outlet import Triggers
+
+Command = Literal["arm", "disarm", "stop", "status"]
+_COMMANDS = ("arm", "disarm", "stop", "status")
+_ANSWER_S = 10.0
+_LOOK_S = 0.1
+_MAX_LINE = 2**16
+_KEYS_S = 0.02
+_ESCAPE, _ARM = "\x1b", "a"
+_UNIX = hasattr(socket, "AF_UNIX")
+
+
+class Controlled(Protocol):
+    """A live session, as far as commands concern it."""
+
+    state: str
+    triggers: Triggers
+
+    def end(self) -> None:
+        """Ask it to end."""
+        ...
+
+
+def obey(session: Controlled, command: str, by: str) -> dict[str, object]:
+    """Follow a command: the status after it; an OutputError where it cannot be armed."""
+    if command == "arm":
+        session.triggers.arm(by)
+    elif command in ("disarm", "stop"):
+        session.triggers.disarm(f"by {by}")
+    if command == "stop":
+        session.end()
+    return {"state": session.state, **session.triggers.status()}
+
+
+def command_decoder(name: str, command: Command) -> dict[str, Any]:
+    """Arm, disarm, stop or ask the decoder `name` that runs on this machine as this user.
+
+    Returns what ``status`` does: ``state`` of the session, whether it is ``armed``, the ``reason``
+    where it is not, its ``outputs``, and how many triggers were ``sent`` and ``suppressed``.
+
+    Raises
+    ------
+    StreamError
+        No such decoder answers.
+    OutputError
+        It could not be armed: with the reason.
+    """
+    if command not in _COMMANDS:
+        raise SettingsError(f"expected one of {', '.join(_COMMANDS)}, got {command!r}")
+    where = _place(name)
+    try:
+        with _connect(where) as link:
+            link.sendall(f"{command}\n".encode())
+            answer = parse_json(_read_line(link))
+    except (OSError, ValueError) as error:
+        raise StreamError(
+            f"no decoder {name!r} of yours answers on this machine: {one_line(error)}: start "
+            "rtbrain decode --name, or look at rtbrain streams"
+        ) from error
+    if not isinstance(answer, dict):
+        raise StreamError(f"decoder {name!r}: expected a status, got {plain_text(str(answer))}")
+    if error_text := answer.pop("error", ""):
+        raise OutputError(f"decoder {name!r}: {plain_text(str(error_text), 300)}")
+    return answer
+
+
+@contextmanager
+def control_channel(name: str, session: Controlled, report: Callable[..., None]) -> Iterator[None]:
+    """Take commands to the decoder `name` while the block runs, or report why that cannot be.
+
+    Each caller has a thread of its own: none waits for another, and a stop comes through while
+    somebody arms.
+    """
+    with ExitStack() as stack:
+        try:
+            listener, token = _listen(where := _place(name))
+        except (OSError, SettingsError) as error:
+            report("control_failed", reason=one_line(error))
+            yield
+            return
+        stack.enter_context(listener)
+        stack.callback(where.unlink, missing_ok=True)
+        ended = threading.Event()
+
+        def accept() -> None:
+            while not ended.is_set():
+                if select.select([listener], [], [], _LOOK_S)[0]:
+                    link = listener.accept()[0]
+                    threading.Thread(
+                        target=_serve, args=(link, token, session), daemon=True
+                    ).start()
+
+        thread = threading.Thread(target=accept, name="rtbrain-control", daemon=True)
+        stack.callback(thread.join)
+        stack.callback(ended.set)
+        thread.start()
+        yield
+
+
+def _serve(link: socket.socket, token: str, session: Controlled) -> None:
+    with link, suppress(OSError, ValueError):
+        if token and _read_line(link).decode() != token:
+            return
+        answer = _answer(_read_line(link).decode("utf-8", "replace"), session)
+        link.sendall(json.dumps(finite(answer)).encode() + b"\n")
+
+
+def _answer(command: str, session: Controlled) -> dict[str, object]:
+    if command not in _COMMANDS:
+        return {"error": f"expected one of {', '.join(_COMMANDS)}, got {plain_text(command)!r}"}
+    try:
+        return obey(session, command, "another program")
+    except OutputError as error:
+        return {"error": str(error)}
+
+
+def _place(name: str) -> Path:
+    """Socket of a decoder, in a folder that is this user's alone; a path has 107 bytes at most."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where there is no runtime folder, it takes /tmp
+        folder = platformdirs.user_runtime_path("rtbrain", appauthor=False)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = folder.lstat()
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be made: {one_line(error)}") from error
+    if _UNIX and (about.st_uid != os.getuid() or about.st_mode & 0o077 or folder.is_symlink()):
+        raise SettingsError(
+            f"{folder} is not yours alone, so that others could arm a decoder: remove it, or set "
+            "its owner and mode 0700"
+        )
+    return folder / f"{sha256(name)[:16]}.sock"
+
+
+def _listen(where: Path) -> tuple[socket.socket, str]:
+    """Socket that this user alone can reach, or who can read the word that stands in the file."""
+    if where.exists():
+        with suppress(OSError, ValueError), _connect(where):
+            raise SettingsError("another decoder of this name takes commands")
+        where.unlink()  # of one that was killed
+    if not _UNIX:
+        listener, token = socket.create_server(("127.0.0.1", 0)), token_hex(16)
+        where.write_text(f"{listener.getsockname()[1]} {token}")
+        return listener, token
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(where))
+        where.chmod(0o600)
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener, ""
+
+
+def _connect(where: Path) -> socket.socket:
+    if _UNIX:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link.settimeout(_ANSWER_S)
+        try:
+            link.connect(str(where))
+        except OSError:
+            link.close()
+            raise
+        return link
+    port, token = where.read_text().split()
+    link = socket.create_connection(("127.0.0.1", int(port)), _ANSWER_S)
+    link.sendall(f"{token}\n".encode())
+    return link
+
+
+def _read_line(link: socket.socket) -> bytes:
+    """One line; of the socket no byte more is read, for another may follow."""
+    link.settimeout(_ANSWER_S)
+    line = bytearray()
+    while len(line) < _MAX_LINE and (byte := link.recv(1)) not in (b"", b"\n"):
+        line += byte
+    return bytes(line)
+
+
+@contextmanager
+def keys(press: Callable[[str], None]) -> Iterator[None]:
+    """Take single keys of the terminal while the block runs, where there is one.
+
+    ``press`` is called in a thread of its own with ``arm`` for A and ``disarm`` for Esc, of which
+    any sequence that begins with it counts: to disarm by an arrow key is no harm.
+    """
+    if not sys.stdin or not sys.stdin.isatty():
+        yield
+        return
+    ended = threading.Event()
+
+    def listen() -> None:
+        while not ended.is_set():
+            pressed = _pressed()
+            if _ESCAPE in pressed:
+                press("disarm")
+            elif _ARM in pressed.lower():
+                press("arm")
+
+    with _unbuffered():
+        thread = threading.Thread(target=listen, name="rtbrain-keys", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _pressed() -> str:
+    """Keys that were pressed, after a wait of 20 ms at most."""
+    if os.name == "posix":
+        ready, _, _ = select.select([sys.stdin], [], [], _KEYS_S)
+        return os.read(sys.stdin.fileno(), 64).decode("utf-8", "replace") if ready else ""
+    time.sleep(_KEYS_S)
+    windows = load_extra("msvcrt", "outputs", "keys")
+    return str(windows.getwch()) if windows.kbhit() else ""
+
+
+@contextmanager
+def _unbuffered() -> Iterator[None]:
+    """Have the terminal pass keys on one by one; Ctrl-C stays what it is."""
+    if os.name != "posix":
+        yield
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

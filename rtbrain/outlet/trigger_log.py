@@ -1,0 +1,124 @@
+"""The trigger log: what came of each decision, as lines of JSON in a file and on an LSL stream."""
+
+import json
+import math
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+import pylsl
+
+from rtbrain.errors import SettingsError, one_line
+from rtbrain.files import finite
+from rtbrain.outlet.lsl import text_info
+from rtbrain.outlet.lsl_stream import SentStream
+from rtbrain.stream_names import TRIGGERS_TYPE, triggers_name
+from rtbrain.types import Detection
+
+_MAX_WAITING = 4096
+_DRAIN_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRow:
+    """A decision at one output, and what came of it; times are s on the LSL clock.
+
+    `suppressed` is why nothing was sent, empty where it was; `acknowledged` whether the receiver
+    said that it has it, None where it does not say; `latency_s` the time from `t_stop` to `t_sent`.
+    """
+
+    number: int
+    detection: Detection
+    output: str = ""
+    suppressed: str = ""
+    t_sent: float = math.nan
+    acknowledged: bool | None = None
+    t_acknowledged: float = math.nan
+
+    def values(self) -> dict[str, object]:
+        """The fields of a line of the log, plain values without NaN."""
+        about = asdict(self.detection) | {
+            "suppressed": self.detection.suppressed or self.suppressed,
+            "number": self.number,
+            "output": self.output,
+            "sent": math.isfinite(self.t_sent),
+            "t_sent": self.t_sent,
+            "acknowledged": self.acknowledged,
+            "t_acknowledged": self.t_acknowledged,
+            "latency_s": self.t_sent - self.detection.t_stop,
+        }
+        plain: dict[str, object] = finite(about)
+        return plain
+
+
+class TriggerLog:
+    """Writes rows in a thread of its own: neither a disk nor a listener holds a decision up."""
+
+    def __init__(
+        self, name: str, path: Path | None, report: Callable[..., None], *, bundle_id: str = ""
+    ) -> None:
+        self._report = report
+        self._file: IO[str] | None = None
+        if path is not None:
+            try:
+                self._file = path.open("a", encoding="utf-8")  # a session that starts anew goes on
+            except OSError as error:
+                raise SettingsError(
+                    f"outputs.log {path} cannot be made: {error.strerror}: choose another"
+                ) from error
+        to = triggers_name(name)
+        self._stream = SentStream(
+            text_info(to, TRIGGERS_TYPE, to, origin="decoder", bundle_id=bundle_id)
+        )
+        self._rows: queue.Queue[TriggerRow | None] = queue.Queue(_MAX_WAITING)
+        self.n_dropped = 0
+        self._failed = False
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._run, name="rtbrain-trigger-log", daemon=True
+        )
+        self._thread.start()
+
+    def push(self, item: TriggerRow) -> None:
+        """Log a row; one that finds no room is dropped, and counted."""
+        try:
+            self._rows.put_nowait(item)
+        except queue.Full:
+            self.n_dropped += 1
+
+    def close(self) -> None:
+        """Write what waits, and close the file and the stream; safe to call twice."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._rows.put(None)
+        thread.join()
+        if self.n_dropped:
+            self._report("trigger_log_failed", reason=f"{self.n_dropped} rows are missing in it")
+        if self._file is not None:
+            self._file.close()
+        self._stream.close(_DRAIN_S)
+
+    def _run(self) -> None:
+        while (row := self._rows.get()) is not None:
+            line = json.dumps(row.values(), allow_nan=False, ensure_ascii=False)
+            at = row.detection.t_ready
+            self._stream.outlet.push_sample(
+                [line], at if math.isfinite(at) else pylsl.local_clock()
+            )
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                self._report("trigger_log_failed", reason=one_line(error.strerror))
+            self._failed = True
+            self.n_dropped += 1

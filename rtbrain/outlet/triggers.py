@@ -1,0 +1,255 @@
+"""Triggers: the gate between detections and what acts on the world, closed until it is armed."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+
+from rtbrain.config import OscSettings, OutputSettings, SerialSettings, UdpSettings
+from rtbrain.errors import OutputError, RtbrainError, SettingsError, list_words, quote
+from rtbrain.outlet.datagrams import open_osc, open_udp
+from rtbrain.outlet.serial_port import open_serial
+from rtbrain.outlet.trigger_log import TriggerLog, TriggerRow
+from rtbrain.outlet.trigger_worker import Job, TriggerOutput, Worker
+from rtbrain.stage import Sink
+from rtbrain.types import Detection, Quality
+
+_ARM_S = 6.0
+# A session that gives no sign of life for so long hangs, or its process stood still.
+_MAX_SILENCE_S = 2.0
+
+
+class Triggers:
+    """Sink of detections that sends those that fire while it is armed, and logs every one.
+
+    It is armed by `arm` only. It disarms itself where an output fails, where decodes were invalid
+    for longer than `disarm_after_s`, and where the session gives no sign of life; while decodes
+    are invalid nothing is sent. Each output has its own thread and queue: a receiver that is slow
+    or absent delays no decode, and no other output.
+
+    Attributes
+    ----------
+    armed : bool
+        Whether triggers are sent.
+    reason : str
+        Why it is disarmed; empty where it is armed.
+    n_sent, n_suppressed : int
+        Triggers that left, and decisions of which nothing left, counted per output.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[TriggerOutput],
+        log: Sink[TriggerRow] | None,
+        report: Callable[..., None],
+        *,
+        disarm_after_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self.report, self._clock = log, report, clock
+        self._disarm_after_s = disarm_after_s
+        self._lock, self._arming = Lock(), Lock()
+        self._turn, self._n_turns = 0, 0  # 0 while disarmed
+        self._number = 0
+        self._t_last: dict[str, float] = {}  # t_stop of the last trigger of each label
+        self._invalid = "no decode yet"
+        self._t_invalid = self._t_alive = clock()
+        self._arm_at_valid = ""
+        self.reason = "not armed yet"
+        self.n_sent = self.n_suppressed = 0
+        self._workers = [Worker(output, self) for output in outputs]
+
+    @property
+    def armed(self) -> bool:
+        """Whether triggers are sent."""
+        return self._turn > 0
+
+    @property
+    def turn(self) -> int:
+        """Number of the arming; 0 while disarmed."""
+        return self._turn
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(worker.output.name for worker in self._workers)
+
+    def status(self) -> dict[str, object]:
+        """What somebody who asks is told."""
+        return {
+            "armed": self.armed,
+            "reason": self.reason,
+            "outputs": list(self.outputs),
+            "sent": self.n_sent,
+            "suppressed": self.n_suppressed,
+        }
+
+    def arm(self, by: str) -> None:
+        """Send triggers from now on; returns once every output is ready.
+
+        Raises an OutputError, and stays disarmed, where there is no output, no valid decode, or
+        an output that is not ready.
+        """
+        if not self._workers:
+            raise OutputError("not armed: no output is set: see outputs in the settings")
+        if self._invalid:
+            raise OutputError(f"not armed: no valid decode: {self._invalid}")
+        with self._arming:
+            with self._lock:
+                if self._turn:
+                    return
+                self._n_turns += 1
+                turn = self._n_turns
+            why = self._ready()
+            with self._lock:
+                if not why and (turn != self._n_turns or self._invalid):
+                    why = self._invalid or "disarmed meanwhile"
+                if not why:
+                    self._turn, self.reason = turn, ""
+            if why:
+                self._wake()
+                raise OutputError(f"not armed: {why}")
+        self.report("armed", by=by, outputs=list(self.outputs))
+
+    def arm_when_valid(self, by: str) -> None:
+        """Arm at the first valid decode, unless it is disarmed before."""
+        self._arm_at_valid = by
+
+    def disarm(self, reason: str) -> None:
+        """Send nothing more, at once: what waits is dropped, a pulse is cut short."""
+        with self._lock:
+            was, self._turn = self._turn, 0
+            self._n_turns += 1  # an arming under way fails
+            pending, self._arm_at_valid = self._arm_at_valid, ""
+            if was or pending:
+                self.reason = reason
+        self._wake()
+        if was or pending:
+            self.report("disarmed", reason=reason)
+
+    def observe(self, quality: Quality) -> None:
+        """Take the quality of the newest decode, which is seen before its detections."""
+        if quality.valid:
+            self._invalid = ""
+            if self._arm_at_valid:
+                by, self._arm_at_valid = self._arm_at_valid, ""
+                threading.Thread(target=self._arm_or_report, args=(by,), daemon=True).start()
+            return
+        if not self._invalid:
+            self._t_invalid = self._clock()
+        self._invalid = quality.reason or "a decode is invalid"
+        self.check()
+
+    def alive(self) -> None:
+        """Take a sign of life of the session; due at least every 2 s."""
+        self.check()  # whoever stood still longer than that is disarmed before all else
+        self._t_alive = self._clock()
+
+    def check(self) -> None:
+        """Disarm where that is due."""
+        if not self._turn:
+            return
+        now = self._clock()
+        if self._invalid and now - self._t_invalid >= self._disarm_after_s:
+            self.disarm(f"no valid decode for {self._disarm_after_s:g} s: {self._invalid}")
+        elif now - self._t_alive > _MAX_SILENCE_S:
+            self.disarm(f"the decoder stood still for more than {_MAX_SILENCE_S:g} s")
+
+    def push(self, item: Detection) -> None:
+        """Send a detection to every output, or log why not; returns at once."""
+        self.check()
+        self._number += 1
+        turn = self._turn
+        why = item.suppressed
+        if not why and item.t_stop <= self._t_last.get(item.label, -math.inf):
+            why = "a trigger of this moment was decided before"
+        elif not why and self._invalid:
+            why = f"no valid decode: {self._invalid}"
+        elif not why and not turn:
+            why = f"disarmed: {self.reason}"
+        if not item.suppressed:
+            self._t_last[item.label] = max(item.t_stop, self._t_last.get(item.label, -math.inf))
+        if why or not self._workers:
+            self.enter(TriggerRow(self._number, item, suppressed=why))
+            return
+        for worker in self._workers:
+            job = Job(item, self._number, turn, time.monotonic())
+            if why := worker.put(job):
+                self.enter(TriggerRow(self._number, item, worker.output.name, why))
+
+    def close(self) -> None:
+        """Disarm, bring every output to rest and release it, close the log; safe to call twice."""
+        self.disarm("the session ended")
+        for worker in self._workers:
+            worker.end()
+        if self._log is not None:
+            self._log.close()
+
+    def _ready(self) -> str:
+        """Arm each output: why one is not, else nothing."""
+        for order in [worker.order() for worker in self._workers]:
+            if not order.done.wait(_ARM_S):
+                return "an output does not answer"
+            if order.error is not None:
+                return str(order.error)
+        return ""
+
+    def enter(self, row: TriggerRow) -> None:
+        """Count and log what came of a decision."""
+        with self._lock:
+            if math.isfinite(row.t_sent):
+                self.n_sent += 1
+            else:
+                self.n_suppressed += 1
+        if self._log is not None:
+            self._log.push(row)
+
+    def _wake(self) -> None:
+        for worker in self._workers:
+            worker.wake()
+
+    def _arm_or_report(self, by: str) -> None:
+        try:
+            self.arm(by)
+        except RtbrainError as error:
+            self.report("disarmed", reason=str(error))
+
+
+def _open(settings: OscSettings | UdpSettings | SerialSettings) -> TriggerOutput:
+    if isinstance(settings, OscSettings):
+        return open_osc(settings)
+    return open_udp(settings) if isinstance(settings, UdpSettings) else open_serial(settings)
+
+
+def open_triggers(
+    settings: OutputSettings,
+    name: str,
+    labels: Sequence[str],
+    report: Callable[..., None],
+    *,
+    log: Path | None = None,
+    bundle_id: str = "",
+) -> Triggers:
+    """Open the outputs of a session, disarmed, and its log, which `settings` may place elsewhere.
+
+    Raises an RtbrainError, with nothing left open, where an output or the log cannot be opened, or
+    a code is that of an unknown label.
+    """
+    codes = settings.serial.codes if settings.serial is not None else {}
+    if unknown := [quote(label) for label in codes if label not in labels]:
+        raise SettingsError(
+            f"outputs.serial.codes: {list_words(unknown)}: expected labels of the decoder, which "
+            f"are {list_words([quote(label) for label in labels])}"
+        )
+    with ExitStack() as opened:
+        outputs: list[TriggerOutput] = []
+        for wanted in (settings.osc, settings.udp, settings.serial):
+            if wanted is not None:
+                outputs.append(_open(wanted))
+                opened.callback(outputs[-1].close)
+        rows = TriggerLog(name, settings.log or log, report, bundle_id=bundle_id)
+        opened.pop_all()
+    return Triggers(outputs, rows, report, disarm_after_s=settings.disarm_after_s)

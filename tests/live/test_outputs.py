@@ -1,0 +1,219 @@
+"""A live session whose detections act on the world: armed, logged, recorded, exported."""
+
+import csv
+import json
+import socket
+import threading
+import uuid
+
+import numpy as np
+import pytest
+import pyxdf
+
+import rtbrain
+from rtbrain.check.trigger_device import TriggerDevice
+from rtbrain.config import DecodeSettings, parse_settings
+from rtbrain.decoder import read_bundle
+from rtbrain.errors import OutputError, RtbrainError, SettingsError
+from rtbrain.live.control import command_decoder
+from rtbrain.live.detections import build_detector, open_detections, session_triggers
+from rtbrain.live.run import live_line
+from rtbrain.outlet import SignalOutlet
+from rtbrain.recording.export.run import BidsLabels, export_recording
+from rtbrain.recording.trigger_log import TRIGGER_COLUMNS
+from rtbrain.stream.lsl.inlet import lsl_clock
+from rtbrain.types import Chunk, Decode
+from tests.conftest import brain_like, montage_of, wait_until
+from tests.outlet.test_triggers import INVALID, VALID
+from tests.test_live_equals_offline import bundle_of
+
+pytestmark = pytest.mark.lsl
+SFREQ_HZ = 2048.0
+MONTAGE = montage_of(8, SFREQ_HZ)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "linear"
+    bundle_of("linear", MONTAGE, folder)
+    return folder
+
+
+@pytest.fixture
+def name():
+    """Name of a stream that is sent while the test runs."""
+    name = f"out-{uuid.uuid4().hex[:12]}"
+    outlet = SignalOutlet(name, MONTAGE, source_id=name, origin="synthetic")
+    data = brain_like(8, int(4 * SFREQ_HZ), SFREQ_HZ)
+    done = threading.Event()
+
+    def feed():
+        start_s, sent = lsl_clock(), 0
+        while not done.wait(0.02):
+            numbers = np.arange(sent, int((lsl_clock() - start_s) * SFREQ_HZ))
+            sent += numbers.size
+            outlet.push(Chunk(data[:, numbers % data.shape[1]], start_s + numbers / SFREQ_HZ))
+        outlet.close()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    yield name
+    done.set()
+    thread.join()
+
+
+# The random readout crosses one half all the time.
+DETECT = ("detect.speech.up=0.5", "detect.speech.refractory_s=0.05")
+
+
+class Receiver:
+    """Numbers of the triggers that come as datagrams of JSON."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)
+        self.to = f"127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def numbers(self):
+        found = []
+        while True:
+            try:
+                found.append(json.loads(self.socket.recv(4096))["number"])
+            except BlockingIOError:
+                return found
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.socket.close()
+
+
+def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged(
+    bundle, name, receiver, tmp_path
+):
+    out = tmp_path / "run.xdf"
+    with TriggerDevice() as device:
+        overrides = (
+            *DETECT,
+            f"outputs.udp.to={receiver.to}",
+            f"outputs.serial.port={device.port}",
+            "outputs.serial.codes.speech=7",
+            "outputs.serial.pulse_s=0.001",
+        )
+        with rtbrain.run(bundle, name, name=name, overrides=overrides, record=out) as session:
+            wait_until(lambda: session.triggers.n_suppressed >= 3)
+            assert not receiver.numbers()
+            assert not device.armed
+            wait_until(lambda: out.exists() and b"-triggers<" in out.read_bytes())
+            session.arm()
+            assert "ARMED: " in live_line(session).plain
+            wait_until(lambda: session.triggers.n_sent >= 8)
+            status = command_decoder(name, "disarm")
+            assert not status["armed"]
+            wait_until(lambda: not device.armed)
+            n_sent, before = session.triggers.n_sent, session.triggers.n_suppressed
+            wait_until(lambda: session.triggers.n_suppressed >= before + 2)
+            assert session.triggers.n_sent == n_sent
+            recorded = (tmp_path / "run.json").read_text()
+            assert "disarmed: " in live_line(session).plain
+        assert device.code == 0
+        fired = device.fired
+    lines = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    sent = {
+        kind: [one["number"] for one in lines if one["sent"] and one["output"].startswith(kind)]
+        for kind in ("udp", "serial")
+    }
+    assert receiver.numbers() == sent["udp"] == sorted(set(sent["udp"]))
+    assert fired == sent["serial"] == sorted(set(sent["serial"]))
+    assert all(one["acknowledged"] for one in lines if one["output"].startswith("serial"))
+    assert all(0 < one["latency_s"] < 5 for one in lines if one["sent"])
+    assert {one["suppressed"] for one in lines} >= {"", "disarmed: not armed yet"}
+    assert "run.jsonl" not in recorded
+
+    recording = rtbrain.read(out, stream=name)
+    of_file = [dict(one.about)["trigger_number"] for one in recording.triggers]
+    lines = lines[-len(of_file) :]  # the recorder began later
+    assert of_file == [str(one["number"]) for one in lines]
+    assert not any(event.text == "trigger" for event in recording.events)  # it is no label
+    root = tmp_path / "dataset"
+    export_recording(recording, root, "bids", labels=BidsLabels(), mains_hz=60.0)
+    recording.close()
+    (table,) = root.rglob("*_events.tsv")
+    rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
+    assert {*rows[0]} == {"onset", "duration", "trial_type", *TRIGGER_COLUMNS}
+    rows = [row for row in rows if row["trial_type"] == "trigger"]
+    about = json.loads(table.with_suffix(".json").read_text())
+    assert about.keys() == TRIGGER_COLUMNS.keys()
+    assert [row["trigger_status"] for row in rows].count("sent") == n_sent
+    assert {row["brain_state"] for row in rows} == {"speech"}
+    streams = {one["info"]["name"][0]: one for one in pyxdf.load_xdf(out)[0]}
+    origin_s = streams[name]["time_stamps"][0]
+    onsets = sorted(one["t_sent"] if one["sent"] else one["t_ready"] for one in lines)
+    found = sorted(float(row["onset"]) for row in rows)
+    np.testing.assert_allclose(found, np.array(onsets) - origin_s, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((*DETECT, "outputs.serial.port=/dev/ttyNONE"), "'/dev/ttyNONE' cannot be opened"),
+        ((*DETECT, "outputs.udp.to=255.255.255.255:9"), "cannot be sent to"),
+        (("outputs.udp.to=127.0.0.1:9",), "this decoder detects nothing"),
+        (
+            (*DETECT, "outputs.serial.port=x", "outputs.serial.codes.sleep=1"),
+            "codes: 'sleep': expected labels of the decoder, which are 'rest', 'speech'",
+        ),
+        ((*DETECT, "outputs.log=/absent/log.jsonl"), "outputs.log .* cannot be made"),
+    ],
+)
+def test_what_cannot_be_opened_ends_a_session_before_it_begins(bundle, overrides, message):
+    name = uuid.uuid4().hex
+    session = rtbrain.run(bundle, "absent", name=name, overrides=overrides)
+    with pytest.raises(RtbrainError, match=message):
+        session.wait(30.0)
+    assert not session.triggers.armed
+
+
+def test_without_detections_there_is_nothing_to_arm(bundle):
+    opened = read_bundle(bundle)
+    settings = parse_settings({"stream": {"name": "x"}}, DecodeSettings, where="test")
+    detector = build_detector(opened)
+    with (
+        session_triggers(detector, settings, opened, None, print, arm=False) as triggers,
+        pytest.raises(OutputError, match="no output is set"),
+    ):
+        triggers.arm("a test")
+    with (
+        pytest.raises(SettingsError, match="--arm: there is nothing to arm"),
+        session_triggers(detector, settings, opened, None, print, arm=True),
+    ):
+        pass
+
+
+def test_what_is_to_be_armed_at_the_start_is_armed_at_the_first_valid_decode(bundle, receiver):
+    opened = read_bundle(bundle)
+    values = {
+        "stream": {"name": "x"},
+        "outlet": {"name": uuid.uuid4().hex},
+        "detect": {"speech": {"up": 0.5}},
+        "outputs": {"udp": {"to": receiver.to}},
+    }
+    settings = parse_settings(values, DecodeSettings, where="test")
+    detector = build_detector(opened, detect=settings.detect)
+    events = []
+    report = lambda event, **_: events.append(event)  # noqa: E731
+    with session_triggers(detector, settings, opened, None, report, arm=True) as triggers:
+        sink = open_detections(detector, settings, opened, report, triggers)
+        low, high = np.float32([0.9, 0.1]), np.float32([0.1, 0.9])
+        sink.push(Decode(high, 0.0, 0.2, INVALID))
+        assert not triggers.armed
+        sink.push(Decode(low, 1.0, 1.2, VALID))
+        wait_until(lambda: triggers.armed)
+        sink.push(Decode(high, 2.0, 2.2, VALID))
+        wait_until(lambda: triggers.n_sent)
+        sink.close()
+    assert receiver.numbers() == [1]
+    assert events == ["outputs", "detecting", "armed", "detected", "disarmed"]

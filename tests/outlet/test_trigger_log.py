@@ -1,0 +1,80 @@
+"""The trigger log: a line for each decision, whatever the disk and the listeners do."""
+
+import errno
+import json
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from rtbrain.errors import SettingsError
+from rtbrain.outlet.trigger_log import TriggerLog, TriggerRow
+from tests.conftest import wait_until
+from tests.outlet.test_triggers import detection
+from tests.stream.receiving import marker_source
+
+pytestmark = pytest.mark.lsl
+
+
+def test_each_row_is_a_line_of_json_in_the_file_and_on_the_stream(tmp_path):
+    name = uuid.uuid4().hex
+    log = TriggerLog(name, tmp_path / "log.jsonl", lambda *_, **__: None, bundle_id="abc")
+    listener = marker_source(name=f"{name}-triggers", timeout_s=30.0)
+    log.push(TriggerRow(1, detection(10.0), "osc", "", 10.5, None))
+    log.push(TriggerRow(2, detection(20.0, suppressed="refractory")))
+    heard = []
+    wait_until(lambda: heard.extend(listener.pull(0.1)) or len(heard) == 2)
+    listener.close()
+    log.close()
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [json.loads(text) for _, text in heard] == lines
+    assert lines[0] == {
+        "label": "speech",
+        "value": 0.9,
+        "t_neural": 9.8,
+        "t_stop": 10.0,
+        "t_ready": 10.01,
+        "coverage": 1.0,
+        "drift": 0.1,
+        "calibrated": False,
+        "suppressed": "",
+        "number": 1,
+        "output": "osc",
+        "sent": True,
+        "t_sent": 10.5,
+        "acknowledged": None,
+        "t_acknowledged": None,
+        "latency_s": 0.5,
+    }
+    assert lines[1]["suppressed"] == "refractory"
+    assert lines[1]["t_sent"] is lines[1]["latency_s"] is None
+    again = TriggerLog(name, tmp_path / "log.jsonl", lambda *_, **__: None)
+    again.push(TriggerRow(1, detection(1.0)))
+    again.close()
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_full_disk_is_reported_once_and_costs_lines_of_the_file_alone(tmp_path):
+    events, name = [], uuid.uuid4().hex
+    log = TriggerLog(name, tmp_path / "log.jsonl", lambda event, **_: events.append(event))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log._file.close()
+    log._file = SimpleNamespace(write=full, flush=lambda: None, close=lambda: None)
+    listener = marker_source(name=f"{name}-triggers", timeout_s=30.0)
+    for number in range(3):
+        log.push(TriggerRow(number, detection(1.0)))
+    heard = []
+    wait_until(lambda: heard.extend(listener.pull(0.1)) or len(heard) == 3)
+    listener.close()
+    log.close()
+    assert events == ["trigger_log_failed"] * 2  # at the first line, and how many at the end
+    assert log.n_dropped == 3
+
+
+def test_a_log_that_cannot_be_made_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"outputs\.log .*cannot be made"):
+        TriggerLog("x", tmp_path / "absent" / "log.jsonl", lambda *_, **__: None)
