@@ -26,6 +26,7 @@ COMMANDS = {
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
     "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
+    "report": ("report", BEDSIDE, "Report what happened in a recorded run."),
     "view": ("view", BEDSIDE, "Watch signals and decodes live."),
     "replay": ("replay", BEDSIDE, "Play a recording as a live LSL stream."),
     "bridge": ("bridge", BEDSIDE, "Send a FieldTrip buffer on as an LSL stream."),

@@ -41,6 +41,7 @@ _MODULES = {
     "load": "rtbrain.learn.fit.decoder",
     "read": "rtbrain.recording.open",
     "run": "rtbrain.live.run",
+    "session_report": "rtbrain.learn.session.report",
     "streams": "rtbrain.stream.lsl.streams",
 }
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "load",
     "read",
     "run",
+    "session_report",
     "streams",
 ]
 

@@ -25,7 +25,7 @@ LEVELS = (
     "learn.verdict",
     "learn.evaluate learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo check.loopback check.trigger_device",
-    "learn.probe learn.leaderboard learn.interpret check.bench check.doctor console",
+    "learn.probe learn.leaderboard learn.interpret learn.session check.bench check.doctor console",
     "check.compile",
     "apps",
 )

@@ -3,7 +3,8 @@
 import math
 import shutil
 import zlib
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -85,8 +86,8 @@ def _text(node: Element, path: str) -> str:
     return node.findtext(path, "").strip()
 
 
-def _numbers(path: Path, stream: Stream, notes: list[str]) -> NumericSamples:
-    """Values [n_samples, n_channels], with their stamps on the recorder's clock."""
+def read_numbers(path: Path, stream: Stream, notes: list[str]) -> NumericSamples:
+    """Values of a stream, [n_samples, n_channels], with their stamps on the recorder's clock."""
     value_format = stream.text("channel_format")
     dtype = VALUE_FORMATS.get(value_format)
     if dtype is None:
@@ -105,7 +106,8 @@ def _numbers(path: Path, stream: Stream, notes: list[str]) -> NumericSamples:
     return samples
 
 
-def _texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
+def read_stamped_texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
+    """Texts of a stream, with their stamps on the recorder's clock."""
     found, n_broken = read_texts(path, stream.pieces, stream.n_channels, stream.period_s)
     _note_broken(path, stream, n_broken, notes)
     if len(found) == MAX_TEXTS:
@@ -128,7 +130,7 @@ def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
     may_be = kind_of(content) not in CONTACT_KINDS and stream.n_channels <= _MOST_CHANNELS
     may_be &= VALUE_FORMATS.get(stream.text("channel_format")) is not None
     if may_be:
-        samples = _numbers(path, stream, notes)
+        samples = read_numbers(path, stream, notes)
         n_read = min(samples.stamps.size, MAX_TEXTS)
         values = samples.read(0, n_read)
         codes = np.unique(values)
@@ -174,14 +176,23 @@ def read_xdf(path: Path, stream: str | None) -> Recording:
     and stamps are read until samples are needed. Streams of one sender that was started anew are
     one recording with a gap.
     """
-    with path.open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            return _read(path, stream)
     with ExitStack() as opened:
-        folder = opened.enter_context(scratch_folder("rtbrain-xdf-"))
+        recording = _read(opened.enter_context(plain_file(path)), stream)
+        return replace(recording, closer=opened.pop_all().close)
+
+
+@contextmanager
+def plain_file(path: Path) -> Iterator[Path]:
+    """The file itself, or an expanded copy where it is compressed."""
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    if not packed:
+        yield path
+        return
+    with scratch_folder("rtbrain-xdf-") as folder:
         plain = folder / path.with_suffix(".xdf").name
         _expand(path, plain)
-        return replace(_read(plain, stream), closer=opened.pop_all().close)
+        yield plain
 
 
 def _expand(path: Path, plain: Path) -> None:
@@ -213,7 +224,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     montage, factors, fields = _montage(path, chosen[0], notes)
     # What a program reports of itself is no event of the session, nor are decodes.
     marked = [one for one in streams if one.may_mark and not _is_output(one.text("type"))]
-    parts = [part for one in chosen if (part := _numbers(path, one, notes)).stamps.size]
+    parts = [part for one in chosen if (part := read_numbers(path, one, notes)).stamps.size]
     if not parts:
         raise RecordingError(f"{path}: stream {chosen[0].shown} holds no sample that can be read")
     clocks = [repair_stamps(path.name, part.stamps, montage.sfreq_hz, notes) for part in parts]
@@ -231,7 +242,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     events: list[Event] = []
     origin_s = float(stamps[0])
     for one in marked:
-        if of_one := (_texts if one.is_text else _codes)(path, one, notes):
+        if of_one := (read_stamped_texts if one.is_text else _codes)(path, one, notes):
             times = np.array([time_s for time_s, _ in of_one])
             placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
             texts = (text for _, text in of_one)

@@ -1,0 +1,1 @@
+"""What happened in a session that was recorded, as a report for people."""

@@ -1,0 +1,329 @@
+"""A recorded session in figures and plain words: what a clinician reads after a run."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rtbrain
+from rtbrain.decoder import Bundle, read_bundle
+from rtbrain.errors import RecordingError, SettingsError, list_words
+from rtbrain.files import sha256, strict_json
+from rtbrain.learn.evaluate import label_settings, recorded_decodes, score_decodes
+from rtbrain.learn.fit.score_table import verdict_lines
+from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline, read_timeline, runs_of
+from rtbrain.learn.verdict import describe_null
+from rtbrain.types import Doubles, Floats
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+_MOST_NAMED = 6
+FLAG = 1.0  # drift at which a window is unlike calibration
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionReport:
+    """What happened in a session.
+
+    Attributes
+    ----------
+    words : list of str
+        The most important things first, one sentence each.
+    figures : dict
+        All of it as plain values.
+    timeline : Timeline
+        What they were computed from.
+    """
+
+    words: list[str]
+    figures: dict[str, Any]
+    timeline: Timeline
+
+    def as_json(self) -> str:
+        """Words and figures as JSON."""
+        return strict_json({"words": self.words, **self.figures})
+
+
+def session_report(
+    recording: str | Path,
+    *,
+    bundle: str | Path | Bundle | None = None,
+    stream: str | None = None,
+    name: str | None = None,
+) -> SessionReport:
+    """Report what happened in a recorded run.
+
+    Parameters
+    ----------
+    recording : str or Path
+        XDF file of a run.
+    bundle : str, Path or Bundle, optional
+        The decoder: with it, decodes are scored where the run had cues.
+    stream, name : str, optional
+        Name of the signal and of the decoder, where the file holds several.
+
+    Raises
+    ------
+    RecordingError
+        The file cannot be read, or it is not clear which of its streams is meant.
+    SettingsError
+        The decodes are those of another bundle.
+    """
+    path = Path(recording)
+    known = read_bundle(Path(bundle)) if isinstance(bundle, str | Path) else bundle
+    timeline = read_timeline(path, stream=stream, name=name)
+    decodes = timeline.decodes
+    figures: dict[str, Any] = {
+        "duration_s": timeline.duration_s,
+        "signal": _signal(timeline),
+        "contacts_bad": {
+            contact: [[span.start_s, span.stop_s, span.text] for span in spans]
+            for contact, spans in timeline.bad.items()
+        },
+        "markers": _markers(timeline),
+    }
+    if decodes is not None:
+        figures["decodes"] = _decodes(timeline, decodes)
+        figures["latency_s"] = {"whole": _quantiles(decodes.age_s[decodes.valid])}
+        figures["latency_s"]["computing"] = _quantiles(decodes.compute_s[decodes.valid])
+        figures["drift"] = _drift(decodes)
+        figures["detections"] = _detections(timeline)
+        figures["scores"] = _scores(path, known, decodes)
+    figures["made_by"] = _versions(path, timeline, known)
+    return SessionReport(_words(figures, timeline), figures, timeline)
+
+
+def _signal(timeline: Timeline) -> dict[str, Any]:
+    signal = timeline.signal
+    return {
+        "name": signal.name,
+        "channels": len(signal.labels),
+        "sfreq_hz": signal.sfreq_hz,
+        "samples": timeline.n_samples,
+        "missing": max(0, timeline.n_expected - timeline.n_samples),
+        "gaps_s": [[gap.start_s, gap.stop_s] for gap in timeline.gaps],
+    }
+
+
+def _markers(timeline: Timeline) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for _, stream, text in timeline.markers:
+        found.setdefault(stream, Counter())[text] += 1
+    return {stream: dict(counts.most_common(50)) for stream, counts in found.items()}
+
+
+def _decodes(timeline: Timeline, decodes: RecordedDecodes) -> dict[str, Any]:
+    without = [span for span in invalid_spans(timeline, decodes) if span.stop_s > span.start_s]
+    seconds: dict[str, float] = {}
+    for span in without:
+        why = span.text or "not stated"
+        seconds[why] = seconds.get(why, 0.0) + span.stop_s - span.start_s
+    longest = max(without, key=lambda span: span.stop_s - span.start_s, default=None)
+    return {
+        "name": decodes.name,
+        "outputs": list(decodes.labels),
+        "decodes": int(decodes.t_stop.size),
+        "valid": int(decodes.valid.sum()),
+        "valid_share": _valid_share(timeline, decodes),
+        "invalid_s_by_reason": seconds,
+        "longest_without": None
+        if longest is None
+        else [longest.start_s, longest.stop_s, longest.text],
+    }
+
+
+def _valid_share(timeline: Timeline, decodes: RecordedDecodes) -> float:
+    """Share of the time since the first decode in which a valid one held."""
+    if not np.isfinite(decodes.hop_s):
+        return float(decodes.valid.mean())
+    lasts = np.minimum(np.append(np.diff(decodes.t_stop), decodes.hop_s), 1.5 * decodes.hop_s)
+    whole = max(timeline.duration_s - float(decodes.t_stop[0]), decodes.hop_s)
+    return min(1.0, float(lasts[decodes.valid].sum()) / whole)
+
+
+def invalid_spans(timeline: Timeline, decodes: RecordedDecodes) -> list[Span]:
+    """Stretches since the first valid decode without one, with the reason that was reported."""
+    if not decodes.valid.any() or not np.isfinite(decodes.hop_s):
+        return []
+    t_valid = decodes.t_stop[decodes.valid].astype(np.float64)
+    edges = np.append(t_valid, timeline.duration_s)
+    at = np.flatnonzero(np.diff(edges) > 2.5 * decodes.hop_s)
+    why = [(event.t, str(event.fields.get("reason", ""))) for event in timeline.of("invalid")]
+    return [
+        Span(
+            float(edges[i]),
+            float(edges[i + 1]),
+            next((text.split(":")[0] for t, text in why if edges[i] <= t <= edges[i + 1] + 1), ""),
+        )
+        for i in at
+    ]
+
+
+def _quantiles(values: Floats | Doubles) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {}
+    return {name: float(np.quantile(known, share)) for name, share in _QUANTILES.items()}
+
+
+def _drift(decodes: RecordedDecodes) -> dict[str, Any]:
+    known = np.isfinite(decodes.drift)
+    if not known.any():
+        return {}
+    over = known & (decodes.drift >= FLAG)
+    hop_s = decodes.hop_s if np.isfinite(decodes.hop_s) else 0.0
+    spans = runs_of(over, decodes.t_stop, hop_s)
+    return {
+        "share_over": float(over.sum() / known.sum()),
+        "max": float(decodes.drift[known].max()),
+        "flags_s": [[span.start_s, span.stop_s] for span in spans],
+    }
+
+
+def _detections(timeline: Timeline) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for event in timeline.of("detected", "suppressed"):
+        label = str(event.fields.get("label", ""))
+        one = found.setdefault(label, {"sent": 0, "suppressed": Counter(), "calibrated": True})
+        if event.event == "detected":
+            one["sent"] += 1
+            one["calibrated"] &= bool(event.fields.get("calibrated", False))
+        else:
+            one["suppressed"][str(event.fields.get("reason", "")).split(":")[0]] += 1
+    return found
+
+
+def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict[str, Any]:
+    """Scores as `rtbrain.evaluate` gives them, or why there are none."""
+    if bundle is None:
+        return {"none": "Not scored: name the decoder with --bundle."}
+    if decodes.about.get("bundle_id") not in (None, bundle.id):
+        raise SettingsError(
+            f"{decodes.name} was sent by decoder {decodes.about['bundle_id']}, the bundle is "
+            f"{bundle.id}: name the bundle that was used, or leave --bundle out"
+        )
+    labels = label_settings(bundle, None)
+    try:
+        found = recorded_decodes(path, decodes.name, bundle, labels)
+    except (RecordingError, SettingsError) as error:
+        return {"none": f"Nothing to score: {error}."}
+    if not found.labelled.rows.size:
+        return {"none": "No cues in this run: nothing to score."}
+    return score_decodes(found, bundle, 0.5, 0.0)
+
+
+def _versions(path: Path, timeline: Timeline, bundle: Bundle | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "report": f"rtbrain {rtbrain.__version__}",
+        "recording_sha256": sha256(path),
+    }
+    if timeline.decodes is not None:
+        about = timeline.decodes.about
+        found["decoder"] = f"rtbrain {about.get('version', 'of an unknown version')}"
+        found["bundle"] = about.get("bundle_id", "unknown")
+    if bundle is not None:
+        manifest = bundle.manifest
+        found["bundle"] = bundle.id
+        found["bundle_mode"] = f"{manifest.mode}, {manifest.task}"
+        found["trained_on"] = manifest.trained_on
+        found["trained_by"] = manifest.trained_by
+    return found
+
+
+def _words(figures: Mapping[str, Any], timeline: Timeline) -> list[str]:
+    words = [_of_signal(figures["signal"], timeline)]
+    if "decodes" in figures:
+        words += _of_decodes(figures)
+    words.append(_of_contacts(timeline))
+    words += _of_detections(figures.get("detections", {}))
+    scores = figures.get("scores", {})
+    if "none" in scores:
+        words.append(scores["none"])
+    elif scores:
+        words += verdict_lines(scores)
+        if null := scores.get("null_distribution"):
+            words.append(describe_null(null, "auc", scores.get("clock")))
+        words += [event["text"] for event in scores.get("events", {}).values()]
+    return words
+
+
+def _of_signal(signal: Mapping[str, Any], timeline: Timeline) -> str:
+    n_channels = signal["channels"]
+    first = (
+        f"{lasting(timeline.duration_s)} of {signal['name']} were recorded: {n_channels} "
+        f"channel{'s' * (n_channels != 1)} at {signal['sfreq_hz']:g} Hz"
+    )
+    if not signal["missing"] and not timeline.gaps:
+        return f"{first}, without a gap."
+    n_gaps = len(timeline.gaps)
+    missing_s = signal["missing"] / signal["sfreq_hz"]
+    return (
+        f"{first}; {signal['missing']} samples ({missing_s:.1f} s) are missing, in {n_gaps} "
+        f"gap{'s' * (n_gaps != 1)}."
+    )
+
+
+def _of_decodes(figures: Mapping[str, Any]) -> Iterable[str]:
+    decodes = figures["decodes"]
+    sentence = f"Decodes were valid {decodes['valid_share']:.1%} of the time"
+    if longest := decodes["longest_without"]:
+        start_s, stop_s, why = longest
+        reason = f" ({why})" if why else ""
+        sentence += f"; the longest stretch without one was {stop_s - start_s:.1f} s{reason}"
+    yield f"{sentence}."
+    if whole := figures["latency_s"]["whole"]:
+        yield (
+            f"A decode described the brain {whole['p50']:.2f} s before it was ready; 99 of 100 "
+            f"were ready within {whole['p99']:.2f} s."
+        )
+    drift = figures["drift"]
+    if not drift:
+        yield "Whether the signal was like calibration is not known: the decoder does not check it."
+    elif not drift["flags_s"]:
+        yield "The signal was like calibration all the time."
+    else:
+        yield (
+            f"The signal was unlike calibration for {drift['share_over']:.1%} of the decodes, "
+            f"first at {clock(drift['flags_s'][0][0])}."
+        )
+
+
+def _of_contacts(timeline: Timeline) -> str:
+    if not timeline.status:
+        return "Contacts were not judged: the file holds no status of a decoder."
+    bad = timeline.bad
+    if not bad:
+        return "No contact was bad."
+    shown = [
+        f"{contact} ({spans[0].text or 'bad'}, from {clock(spans[0].start_s)})"
+        for contact, spans in bad.items()
+    ]
+    return f"{len(bad)} contact{'s were' if len(bad) > 1 else ' was'} bad: " + list_words(
+        shown, _MOST_NAMED
+    )
+
+
+def _of_detections(detections: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    for label, one in detections.items():
+        n_held = sum(one["suppressed"].values())
+        why = list_words([f"{reason} {n}" for reason, n in one["suppressed"].items()])
+        held = f", {n_held} suppressed ({why})" if n_held else ""
+        mark = "" if one["calibrated"] or not one["sent"] else " Its threshold is not calibrated."
+        yield f"{label}: {one['sent']} detected and sent{held}.{mark}"
+
+
+def lasting(seconds: float) -> str:
+    """A duration in words: ``10 min 2 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes or hours)
+    return " ".join([*parts, f"{rest} s"])
+
+
+def clock(seconds: float) -> str:
+    """A moment of the session: ``2:05``, or ``1:02:05``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,137 @@
+"""The report of a recorded run says what happened in it, and nothing that did not."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtbrain.errors import RecordingError, RtbrainError
+from rtbrain.learn.session.page import session_page, write_report
+from rtbrain.learn.session.report import session_report
+from tests.learn.session.run_by_hand import (
+    BEGIN_S,
+    DURATION_S,
+    HOP_S,
+    SFREQ_HZ,
+    decodes,
+    markers,
+    signal,
+    write_run,
+)
+from tests.recording.xdf.file_by_hand import write_xdf
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("Mustermann") / "Mustermann.xdf")
+
+
+def test_losses_decodes_contacts_and_detections_are_those_of_the_run(run: Path) -> None:
+    figures = session_report(run).figures
+    assert figures["signal"]["missing"] == 2 * SFREQ_HZ
+    np.testing.assert_allclose(figures["signal"]["gaps_s"], [[40.0, 42.0]], atol=1.5 / SFREQ_HZ)
+    assert figures["duration_s"] == pytest.approx(DURATION_S)
+    decoded = figures["decodes"]
+    assert decoded["decodes"] - decoded["valid"] == 3 / HOP_S
+    assert decoded["valid_share"] == pytest.approx(1 - 3 / (DURATION_S - 1), abs=0.002)
+    assert decoded["longest_without"][2] == "no samples for 1 s"
+    np.testing.assert_allclose(decoded["longest_without"][:2], [40.0, 43.0], atol=HOP_S)
+    assert figures["contacts_bad"] == {
+        "A2": [[20.0, 50.0, "flat"]],
+        "A3": [[90.0, pytest.approx(DURATION_S), "mains"]],
+    }
+    assert figures["latency_s"]["whole"]["p99"] == pytest.approx(0.18)
+    speech = figures["detections"]["speech"]
+    assert (speech["sent"], dict(speech["suppressed"])) == (1, {"refractory": 1})
+    np.testing.assert_allclose(figures["drift"]["flags_s"], [[100.0, 105.0]])
+    assert figures["markers"]["task"] == {"rest": 10, "speech": 10}
+    assert figures["made_by"]["bundle"] == "b1"
+
+
+def test_the_words_say_the_same_plainly(run: Path) -> None:
+    words = " ".join(session_report(run).words)
+    assert "2 min 0 s of amp were recorded: 3 channels at 256 Hz" in words
+    assert "512 samples (2.0 s) are missing, in 1 gap." in words
+    assert "2 contacts were bad: A2 (flat, from 0:20), A3 (mains, from 1:30)" in words
+    assert "speech: 1 detected and sent, 1 suppressed (refractory 1)." in words
+    assert "not calibrated" in words
+    assert "first at 1:40" in words
+    assert "Not scored: name the decoder with --bundle." in words
+
+
+def test_page_and_json_hold_no_name_of_a_file_and_only_plain_text(
+    run: Path, tmp_path: Path
+) -> None:
+    hostile = markers("<script>alert(1)</script>", [(1.0, "x"), (2.0, "y\x1b[2J")])
+    path = write_run(tmp_path / "Mustermann.xdf", hostile)
+    report = session_report(path)
+    page = session_page(report)
+    assert "Mustermann" not in page + report.as_json()
+    assert "<script" not in page
+    assert "\x1b" not in page
+    beside = write_report(report, tmp_path / "report.html")
+    assert json.loads(beside.read_text())["words"] == report.words
+    assert page.count("data:image/png;base64,") == 2
+
+
+def test_a_compressed_file_gives_the_same_report(run: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "run.xdfz"
+    packed.write_bytes(gzip.compress(run.read_bytes()))
+    assert session_report(packed).words == session_report(run).words
+
+
+def test_a_decoder_that_was_started_anew_is_one_decoder(run: Path, tmp_path: Path) -> None:
+    again = decodes()
+    again.stamps = again.stamps + DURATION_S
+    path = write_run(tmp_path / "twice.xdf", again)
+    figures = session_report(path).figures
+    assert figures["decodes"]["decodes"] == 2 * session_report(run).figures["decodes"]["decodes"]
+
+
+def test_without_a_drift_channel_it_is_said_that_drift_is_unknown(tmp_path: Path) -> None:
+    words = session_report(write_run(tmp_path / "old.xdf", drift=False)).words
+    assert any("is not known" in sentence for sentence in words)
+
+
+def test_a_signal_alone_is_reported_too(tmp_path: Path) -> None:
+    path = tmp_path / "amp.xdf"
+    write_xdf(path, markers("task", [(3.0, "rest")]), signal())
+    report = session_report(path)
+    assert "decodes" not in report.figures
+    assert session_page(report).count("data:image/png;base64,") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "other"}, "no decodes of 'other': there is ward"),
+        ({"stream": "other"}, "expected one signal 'other'"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(
+    run: Path, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(RecordingError, match=words):
+        session_report(run, **options)
+
+
+def test_two_decoders_need_a_name(run: Path, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "two.xdf", decodes("icu"))
+    with pytest.raises(RecordingError, match="--name"):
+        session_report(path)
+    assert session_report(path, name="ward").figures["decodes"]["name"] == "ward-decode"
+
+
+def test_a_file_that_is_no_xdf_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.xdf"
+    path.write_bytes(b"nothing")
+    with pytest.raises(RtbrainError):
+        session_report(path)
+
+
+def test_the_clock_of_the_run_begins_with_its_signal(run: Path) -> None:
+    detections = session_report(run).timeline.detections
+    assert detections[0][0] == pytest.approx(60.8, abs=1e-6)
+    assert detections[0][1]["t_ready"] == BEGIN_S + 61.0
