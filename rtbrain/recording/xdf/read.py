@@ -251,7 +251,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     triggers: list[Event] = []
     logs = [one for one in streams if one.is_text and one.text("type") == TRIGGERS_TYPE]
     for one in logs:
-        if of_one := _texts(path, one, notes):
+        if of_one := read_stamped_texts(path, one, notes):
             times = np.array([time_s for time_s, _ in of_one])
             placed = place_events(path.name, one.shown, times, stamps, along, notes) - origin_s
             lines = (text for _, text in of_one)
