@@ -25,16 +25,22 @@ def command(
     sfreq: RecordingRate = None,
     exclude: Exclude = None,
     kinds: Kinds = None,
-    threshold: Annotated[
-        float,
+    preset: Annotated[
+        str | None,
         typer.Option(
-            "--threshold", min=0, max=1, help="Probability above which a class is an event."
+            "--preset", help="Detect by few_misses, balanced or few_alarms of the bundle."
         ),
-    ] = 0.5,
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", min=0, max=1, help="Or from this probability on, each class but one."
+        ),
+    ] = None,
     refractory: Annotated[
-        float,
-        typer.Option("--refractory", min=0, help="Time after an alarm when none counts, s."),
-    ] = 0.0,
+        float | None,
+        typer.Option("--refractory", min=0, help="Time after an event when none counts, s."),
+    ] = None,
     decodes: Annotated[
         str | None,
         typer.Option("--decodes", help="Score this decode stream of the .xdf file too, as it was."),
@@ -55,6 +61,7 @@ def command(
             trigger=trigger,
             threshold=threshold,
             refractory_s=refractory,
+            preset=preset,
             decodes=decodes,
             sfreq_hz=sfreq,
             stream=stream,

@@ -26,8 +26,9 @@ from rtbrain.config.flags import (
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
+from rtbrain.learn.presets import HEADINGS, detection_tables
 from rtbrain.recording.playing import print_note
-from rtbrain.terminal import show_progress
+from rtbrain.terminal import show_progress, table
 
 
 def _flag(field: str, *names: str) -> Any:
@@ -55,6 +56,7 @@ def command(
     threshold: Annotated[str | None, _flag("labels.threshold", "--threshold")] = None,
     task: Annotated[str | None, _flag("labels.task", "--task")] = None,
     rules: Annotated[str | None, _flag("labels.rules", "--rules")] = None,
+    detect: Annotated[str | None, _flag("detect", "--detect")] = None,
     population: Annotated[str | None, _flag("population", "--population")] = None,
     channels: Channels = None,
     exclude: Exclude = None,
@@ -96,6 +98,7 @@ def command(
         "labels": {key: value for key, value in labels.items() if value is not None} or None,
         "labels.trigger": trigger,
         "window": _window(window),
+        "detect": names_of(detect, "--detect"),
         "population": population,
         "channels": names_of(channels, "--channels"),
         "exclude": names_of(exclude, "--exclude"),
@@ -125,6 +128,8 @@ def command(
         )
     decoder.save(out)
     console.print(decoder.scores)
+    for title, rows in detection_tables(decoder.report):
+        console.print(table(title, HEADINGS, rows, n_names=len(HEADINGS), lines=True))
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
     use = decoder.report.get("simplest", {}).get("use", "decoder")
     if use != "decoder":

@@ -10,7 +10,9 @@ from rich.console import Console
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import list_words
+from rtbrain.learn.detection import written
 from rtbrain.learn.fit.score_table import describe_lags, number, verdict_lines
+from rtbrain.learn.presets import HEADINGS, detection_tables
 from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.terminal import table
 
@@ -31,13 +33,21 @@ def command(
         "window": _window(recipe.window),
         "describes": _moment(manifest.neural_delay_s),
         "signal chain": " > ".join(_step(step) for step in manifest.recipe.get("signal", ())),
+        "detects": "; ".join(
+            f"{label}: {', '.join(f'{key} {value}' for key, value in written(one).items())}"
+            for label, one in manifest.detect.items()
+        )
+        or "nothing",
         "spectrogram": recipe.spectrogram.form,
         "trained on": manifest.trained_on,
         "trained by": manifest.trained_by,
         "licence": manifest.licence,
         **_reported(found.report),
     }
-    Console().print(table(f"{bundle.name}: verified", ("", ""), rows.items(), n_names=2))
+    console = Console()
+    console.print(table(f"{bundle.name}: verified", ("", ""), rows.items(), n_names=2))
+    for title, presets in detection_tables(found.report):
+        console.print(table(title, HEADINGS, presets, n_names=len(HEADINGS), lines=True))
 
 
 def _reported(report: Mapping[str, Any]) -> dict[str, str]:

@@ -69,11 +69,11 @@ def build_decoder(
             f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
             f"{features.n_features}: fit it again"
         )
-    return features, Readout(weights, smoothing=_smoothing(recipe, features))
+    return features, Readout(weights, smoothing=smoothing_of(recipe, features))
 
 
-def _smoothing(recipe: Recipe, features: FeaturePipeline) -> float:
-    """Weight of the last output in each new one."""
+def smoothing_of(recipe: Recipe, features: FeaturePipeline) -> float:
+    """Weight of the last output in each new one, as `Readout` takes it."""
     if not recipe.smoothing_s or not isinstance(features.windows, Windows):
         return 0.0
     return float(np.exp(-features.windows.hop_s / recipe.smoothing_s))
@@ -97,7 +97,7 @@ def decode_delay_s(
         if by_bin.sum() > 0:  # otherwise it decodes nothing
             newer_samples = float(weights @ offset_samples / weights.sum())
             delay_s -= newer_samples / features.signal.montage.sfreq_hz
-    if smoothing := _smoothing(recipe, features):
+    if smoothing := smoothing_of(recipe, features):
         delay_s += cast(Windows, features.windows).hop_s * smoothing / (1 - smoothing)
     return delay_s
 

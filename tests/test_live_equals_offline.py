@@ -98,7 +98,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
     values = np.unique(expected[:, 1])
     down, up = (float(values[at : at + 2].mean()) for at in (values.size // 3, values.size // 2))
     detect = {"speech": DetectSettings(up=up, down=down, refractory_s=0.0)}
-    detector = build_detector(bundle, detect=detect)
+    detector = build_detector(bundle, detect)
     found = [one for decode in offline for one in detector(decode)]
     assert found, "no event would prove nothing"
 
@@ -108,7 +108,7 @@ def test_live_decodes_of_random_chunks_equal_the_offline_ones(tmp_path: Path, mo
         name, ("rest", "speech"), hop_s=0.25, montage=montage, bundle_id="b", source_id=name + "d"
     )
     outlet = DetectionOutlet(name, source_id=name + "e", bundle_id="b")
-    events = DetectionSink(build_detector(bundle, detect=detect), (outlet,), lambda *_, **__: None)
+    events = DetectionSink(build_detector(bundle, detect), (outlet,), lambda *_, **__: None)
     inlets = []
     for stream in (decode_name(name), events_name(name)):
         (info,) = pylsl.resolve_byprop("name", stream, 1, 10)

@@ -112,6 +112,8 @@ class FitSettings(Settings):
     """Fit the readout alone, or PopT as well."""
     tune_steps: PositiveInt = 2000
     """Most optimiser steps to tune PopT."""
+    detect: tuple[str, ...] = ()
+    """Classes that are events to detect: proposes thresholds, and their rates on held-out time."""
     seeds: PositiveInt = 3
     """Number of random seeds, which give the spread of the scores."""
     n_permutations: NonNegativeInt = 199
@@ -131,8 +133,24 @@ class FitSettings(Settings):
         if both:
             raise ValueError(f"channels and exclude both name {', '.join(both)}")
         labels = self.labels
+        if self.detect and labels is not None:
+            self._require_detectable(labels)
         if self.hop_s and labels and (labels.events is not None or labels.task is not None):
             raise ValueError("hop_s is for sliding windows; events and tasks have one window each")
         if self.window is not None and not self.window[0] < self.window[1]:
             raise ValueError("window: expected its end after its start")
         return self
+
+    def _require_detectable(self, labels: LabelSettings) -> None:
+        classes = labels.classes
+        if labels.channel is not None and labels.threshold is not None:
+            classes = ("off", "on")
+        if classes is None:
+            raise ValueError(
+                "detect is for classes in time: name classes, or a channel with a threshold; "
+                "events and tasks have one window each"
+            )
+        if unknown := [name for name in self.detect if name not in classes]:
+            raise ValueError(f"detect: {', '.join(unknown)} is none of {', '.join(classes)}")
+        if self.tune == "popt":
+            raise ValueError("detect needs tune readout")

@@ -4,21 +4,26 @@ Only time with valid decodes counts: where nothing was decoded, nothing could ha
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom, chi2
 
+from rtbrain.config import DetectSettings
+from rtbrain.detect import Detector
+from rtbrain.learn.fit.labels import Labelled, join_labels
 from rtbrain.learn.verdict import describe_found, found_share
-from rtbrain.types import Doubles, Floats, Ints, Mask, Times
+from rtbrain.types import Decode, Doubles, Ints, Mask, Times
 
 # Defaults by judgement from simulated alarms: see also rtbrain.learn.verdict.
 LEAST_DISPERSION = 3.0  # variance over mean of counts, which alarms that come in groups raise
 _WINDOWS_S, _LEAST_WINDOWS = (30.0, 60.0, 120.0, 300.0), 8  # to measure it
 _LEAST_P90 = 50  # events for a 90th percentile
-_GAP = 1.5  # hops between decodes above which something is missing
+GRACE_S = 0.5  # a detection may come this much after the end of its event
+_APART_S = 3600.0  # between recordings that are counted together
 _TAIL = 0.025
 
 
@@ -38,33 +43,19 @@ def spans_of_states(times: Times, states: Ints, state: int) -> list[LabelSpan]:
     return [LabelSpan(float(times[a]), float(times[b])) for a, b in zip(starts, stops, strict=True)]
 
 
-def alarms(times: Times, values: Floats, threshold: float, hop_s: float) -> list[LabelSpan]:
-    """Stretches in which an output is above a threshold; a gap between decodes ends one."""
-    runs = np.cumsum(np.append(0, np.diff(times) > _GAP * hop_s))
-    states = np.where(values > threshold, runs, -1)
-    return sorted(
-        (
-            span
-            for run in np.unique(states[states >= 0]).tolist()
-            for span in spans_of_states(times, states, run)
-        ),
-        key=lambda span: span.start_s,
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """What became of the events of one class, and the alarms that belong to none.
 
-    Events are those during which something was decoded; `n_unseen` are the others. `delays_s` are
-    of the events but those before which an alarm was on; of a miss it is infinite. `false_s` are
-    the false alarms, in seconds of the `rest_s` at which they could have come.
+    Events are those during which something was decoded; `n_unseen` are the others. Of a miss, the
+    delay is infinite. `false_s` are the false alarms, in seconds of the `rest_s` at which they
+    could have come.
     """
 
     n_unseen: int
     n_events: int
     n_found: int
-    delays_s: Doubles  # float64 [at most n_events]
+    delays_s: Doubles  # float64 [n_events]
     false_s: Doubles  # float64 [n_false]
     rest_s: float
 
@@ -75,8 +66,8 @@ class Detections:
             found += f", {self.n_unseen} more without a valid decode"
         return f"{found}. False alarms: {describe_rate(self.false_s, self.rest_s)}"
 
-    def summary(self) -> dict[str, Any]:
-        """As plain values for a report."""
+    def summary(self, name: str) -> dict[str, Any]:
+        """As plain values for a report, and in words."""
         q = dispersion(self.false_s, self.rest_s)
         median, low, high, p90 = delay_interval(self.delays_s)
         n = self.n_events
@@ -96,72 +87,177 @@ class Detections:
             "delay_s": median,
             "delay_interval_95": (low, high),
             "delay_p90_s": p90,
+            "false_alarms_text": describe_rate(self.false_s, self.rest_s),
+            "text": self.text(name),
         }
+
+
+def written(settings: DetectSettings) -> dict[str, Any]:
+    """Settings as a live file has them, without defaults."""
+    return settings.model_dump(mode="json", exclude_defaults=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """Decodes of a recording or several, and what was true: what detections are counted on.
+
+    `times` float64 [n_valid] is when each valid decode was there: it holds for a hop, or until the
+    next. Of those in `known` it is known what was true. `events` are the stretches of each class,
+    also where nothing was decoded. `labelled` are the labels of the valid decodes, in `rows`.
+    """
+
+    decodes: Sequence[Decode]
+    times: Times
+    known: Mask
+    events: Mapping[str, Sequence[LabelSpan]]
+    labelled: Labelled
+    hop_s: float
+
+    @classmethod
+    def of(
+        cls, decodes: Sequence[Decode], label: Callable[[Times], Labelled], hop_s: float
+    ) -> "Timeline":
+        """Timeline of one recording; `label` gives the labels of windows that end at these times.
+
+        What was true is known where nothing was decoded, too: an event does not end at a gap.
+        """
+        valid = [decode for decode in decodes if decode.quality.valid]
+        times = np.array([decode.t_stop for decode in valid])
+        every = np.union1d(
+            np.arange(decodes[0].t_stop, decodes[-1].t_stop + hop_s / 2, hop_s), times
+        )
+        truth, labelled = label(every), label(times)
+        states = np.full(every.size, -1, np.int64)
+        states[truth.rows] = truth.targets
+        moments = every - (valid[0].t_stop - valid[0].t_neural)
+        events = {
+            name: spans_of_states(moments, states, row) for row, name in enumerate(truth.names)
+        }
+        known = np.isin(np.arange(times.size), labelled.rows)
+        return cls(decodes, times, known, events, labelled, hop_s)
+
+    def moved(self, by_s: float) -> "Timeline":
+        """The same, later."""
+        decodes = [
+            replace(one, t_neural=one.t_neural + by_s, t_stop=one.t_stop + by_s)
+            for one in self.decodes
+        ]
+        events = {
+            name: [LabelSpan(one.start_s + by_s, one.stop_s + by_s) for one in spans]
+            for name, spans in self.events.items()
+        }
+        labelled = replace(self.labelled, t_s=self.labelled.t_s + by_s)
+        return replace(
+            self, decodes=decodes, times=self.times + by_s, events=events, labelled=labelled
+        )
+
+    def within(self, kept: Mask) -> "Timeline":
+        """Of the events that begin, and the time, where `kept`, bool [n_valid], is true."""
+        events = {
+            name: [one for one in spans if self._at(one, kept)]
+            for name, spans in self.events.items()
+        }
+        return replace(self, known=self.known & kept, events=events)
+
+    def _at(self, span: LabelSpan, kept: Mask) -> bool:
+        at = int(np.searchsorted(self.times, span.start_s))
+        return bool(kept[min(at, kept.size - 1)])
+
+    def count(
+        self, label: str, settings: DetectSettings, task: str = "classification"
+    ) -> "Detections":
+        """What a detector of one output finds, and its false alarms."""
+        detector = Detector({label: settings}, self.labelled.names, self.hop_s, task=task)
+        sent_s = [
+            found.t_stop
+            for decode in self.decodes
+            for found in detector(decode)
+            if not found.suppressed
+        ]
+        return detect(
+            self.events[label],
+            sent_s,
+            self.times,
+            self.known,
+            hop_s=self.hop_s,
+            refractory_s=settings.refractory_s,
+        )
+
+
+def join_timelines(parts: Sequence[Timeline]) -> Timeline:
+    """Timelines of several recordings one after the other, an hour apart."""
+    moved, by_s = [], 0.0
+    for part in parts:
+        moved.append(part.moved(by_s - part.times[0]))
+        by_s = float(moved[-1].times[-1]) + _APART_S
+    names = parts[0].labelled.names
+    return Timeline(
+        [decode for part in moved for decode in part.decodes],
+        np.concatenate([part.times for part in moved]),
+        np.concatenate([part.known for part in moved]),
+        {name: [span for part in moved for span in part.events[name]] for name in names},
+        join_labels(
+            [part.labelled for part in moved],
+            [part.times.size for part in moved],
+            [str(number) for number in range(len(parts))],
+        ),
+        parts[0].hop_s,
+    )
 
 
 def detect(
     events: Sequence[LabelSpan],
-    raised: Sequence[LabelSpan],
+    sent_s: Sequence[float],
     times: Times,
     known: Mask,
     *,
     hop_s: float,
-    grace_s: float = 0.0,
+    grace_s: float = GRACE_S,
     refractory_s: float = 0.0,
 ) -> Detections:
-    """Match alarms with the events that they should detect.
+    """Match detections with the events that they should find.
 
-    An event is found by an alarm that is on during it or until `grace_s` after it. The others are
-    false if they begin where it is `known` that there is no event. `refractory_s` after an alarm no
-    other counts, and no time does.
+    An event is found by a detection that is sent during it or until `grace_s` after it; its delay
+    is from its onset to the first of them. The others are false if they are sent where it is
+    `known` that there is no event. For `refractory_s` after each no other can come, and no time
+    counts.
 
     Parameters
     ----------
-    times : ndarray, float64 [n_valid]
-        When each valid decode was there; it holds for a hop, or until the next.
-    known : ndarray, bool [n_valid]
-        Of which of them it is known what was true.
+    sent_s : sequence of float
+        When they were sent: the ends of the windows of the decodes that decided, s.
+    times, known
+        As of a `Timeline`.
     """
-    windows = [LabelSpan(event.start_s, event.stop_s + grace_s) for event in events]
-    edges = np.array([(window.start_s, window.stop_s) for window in windows]).reshape(-1, 2)
+    sent = np.asarray(sent_s, np.float64)
+    edges = np.array([(one.start_s, one.stop_s + grace_s) for one in events]).reshape(-1, 2)
     n_decoded = np.searchsorted(times, edges[:, 1], "right") - np.searchsorted(times, edges[:, 0])
-    seen = [window for window, n in zip(windows, n_decoded.tolist(), strict=True) if n]
-    if refractory_s:
-        raised = _outside_refractory(raised, refractory_s)
-    found, delays = 0, []
-    for window in seen:
-        touching = [alarm for alarm in raised if _touch(alarm, window)]
-        found += bool(touching)
-        if all(alarm.start_s >= window.start_s for alarm in touching):
-            first_s = min((alarm.start_s for alarm in touching), default=math.inf)
-            delays.append(first_s - window.start_s)
+    first = np.searchsorted(sent, edges[:, 0])
+    delays = np.append(sent, np.inf)[first] - edges[:, 0]
+    delays[delays > edges[:, 1] - edges[:, 0]] = np.inf
+    delays = delays[n_decoded > 0]
     lasts_s = np.minimum(np.append(np.diff(times), hop_s), hop_s)
-    rest, false = known.copy(), []
-    for window in windows:
-        rest &= (times < window.start_s) | (times > window.stop_s)
-    for alarm in raised:
-        rest &= (times <= alarm.start_s) | (times > alarm.start_s + refractory_s)
-        at = int(np.searchsorted(times, alarm.start_s))
-        if known[at] and not any(_touch(alarm, window) for window in windows):
-            false.append(at)
+    inside = partial(_inside, edges[:, 0], edges[:, 1])
+    rest = known & ~inside(times)
+    if refractory_s:
+        before = np.append(-np.inf, sent)[np.searchsorted(sent, times)]
+        rest &= times > before + refractory_s
+    at = np.searchsorted(times, sent)
     passed_s = np.cumsum(np.where(rest, lasts_s, 0.0))
     return Detections(
-        len(windows) - len(seen),
-        len(seen),
-        found,
-        np.array(delays),
-        passed_s[false],
+        int((n_decoded == 0).sum()),
+        delays.size,
+        int(np.isfinite(delays).sum()),
+        delays,
+        passed_s[at[~inside(sent) & known[at]]],
         float(passed_s[-1]),
     )
 
 
-def _outside_refractory(raised: Sequence[LabelSpan], refractory_s: float) -> list[LabelSpan]:
-    """Alarms that are not silenced by the one before them: neither false nor a hit otherwise."""
-    kept: list[LabelSpan] = []
-    for alarm in raised:
-        if not kept or alarm.start_s > kept[-1].start_s + refractory_s:
-            kept.append(alarm)
-    return kept
+def _inside(starts_s: Times, stops_s: Times, times: Times) -> Mask:
+    """Which times lie in one of these spans, in the order of their starts; both ends do."""
+    latest_s = np.append(-np.inf, np.maximum.accumulate(stops_s))
+    return np.asarray(times <= latest_s[np.searchsorted(starts_s, times, "right")])
 
 
 def dispersion(alarms_s: Doubles, seconds: float) -> float:
@@ -231,7 +327,3 @@ def delay_interval(delays_s: Doubles) -> tuple[float, float, float, float]:
 
 def _rate(per_hour: float) -> str:
     return f"{per_hour:.0f}" if per_hour >= 9.5 else f"{per_hour:.2g}"
-
-
-def _touch(one: LabelSpan, other: LabelSpan) -> bool:
-    return one.start_s <= other.stop_s and other.start_s <= one.stop_s

@@ -1,5 +1,6 @@
 """A decoder on a recording that it was not fitted on: decoded as if live, and scored."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,10 +11,10 @@ import numpy as np
 
 from rtbrain.build import SETTLING_S
 from rtbrain.bundling import build_decoder
-from rtbrain.config import LabelSettings, parse_settings
+from rtbrain.config import DetectSettings, LabelSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.errors import RecordingError, SettingsError
-from rtbrain.learn.detection import Detections, alarms, detect, spans_of_states
+from rtbrain.learn.detection import Timeline, written
 from rtbrain.learn.evaluation_table import evaluation_scores
 from rtbrain.learn.fit.cross_validation import score_clock
 from rtbrain.learn.fit.decoder import FittedDecoder, load
@@ -30,6 +31,7 @@ from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.verdict import judge_scores
+from rtbrain.live.detections import detect_settings
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.open import read_recording
@@ -38,10 +40,10 @@ from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Stage
 from rtbrain.stream_names import DECODE_CHANNELS, count_outputs
 from rtbrain.terminal import OnProgress, no_progress
-from rtbrain.types import Decode, Embedding, Floats, Quality, Times
+from rtbrain.types import Decode, Embedding, Quality, Times
 
 _N_PERMUTATIONS, _N_FOLDS = 199, 5  # shifts of the labels; folds of the clock
-_GRACE_S = 0.5  # an alarm may come this much after the end of its event
+_THRESHOLD, _NO_CAP = 0.5, 10**6  # where nothing else is set
 
 
 def evaluate(
@@ -50,8 +52,10 @@ def evaluate(
     *,
     classes: Sequence[str] | None = None,
     trigger: str | None = None,
-    threshold: float = 0.5,
-    refractory_s: float = 0.0,
+    threshold: float | None = None,
+    refractory_s: float | None = None,
+    preset: str | None = None,
+    detect: Mapping[str, DetectSettings] | None = None,
     decodes: str | None = None,
     sfreq_hz: float | None = None,
     stream: str | None = None,
@@ -75,10 +79,14 @@ def evaluate(
         Markers that begin the states; by default the labels that the decoder was fitted with.
     trigger : str, optional
         Channel whose codes are the markers; by default that of fitting, if it was named there.
-    threshold : float
-        Probability above which a class counts as an event.
-    refractory_s : float
-        Time after an alarm in which no other counts, s.
+    threshold, refractory_s : float, optional
+        Instead of the decoder's own detections: probability from which a class counts as an event,
+        0.5 by default, and s after an event in which no other counts, 0 by default; of every class
+        but the first.
+    preset : str, optional
+        Detect by this preset of the decoder: ``few_misses``, ``balanced``, ``few_alarms``.
+    detect : mapping of str to DetectSettings, optional
+        Or by thresholds of your own, as a live session takes them.
     decodes : str, optional
         Name of a decode stream in the same XDF file: it is scored too, as it was decoded live.
     sfreq_hz, stream, scale
@@ -135,7 +143,7 @@ def evaluate(
         )
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
-        detection = threshold, refractory_s
+        wanted = _wanted(fitted.bundle, threshold, refractory_s, preset, detect)
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             found = decode_labelled(
                 bundle,
@@ -146,11 +154,30 @@ def evaluate(
                 on_note=on_note if name == "decoder" else ignore_note,
                 what=f"decoding: {name}",
             )
-            figures[name] = score_decodes(found, fitted.bundle, *detection)
+            figures[name] = score_decodes(found, fitted.bundle, wanted)
     if decodes is not None:
         live = recorded_decodes(recording, decodes, fitted.bundle, labels)
-        figures["as decoded live"] = score_decodes(live, fitted.bundle, *detection)
+        figures["as decoded live"] = score_decodes(live, fitted.bundle, wanted)
     return evaluation_scores(figures, fitted.bundle.id)
+
+
+def _wanted(
+    bundle: Bundle,
+    threshold: float | None,
+    refractory_s: float | None,
+    preset: str | None,
+    detect: Mapping[str, DetectSettings] | None,
+) -> Mapping[str, DetectSettings]:
+    """What is detected, by output; by default as live, or every class but the first."""
+    found = detect_settings(bundle, preset, detect)
+    if threshold is None and refractory_s is None and (found or detect is not None):
+        return found
+    own = DetectSettings(
+        up=_THRESHOLD if threshold is None else threshold,
+        refractory_s=refractory_s or 0.0,
+        max_per_min=_NO_CAP,
+    )
+    return dict.fromkeys(bundle.manifest.labels[1:], own)
 
 
 def label_settings(
@@ -237,8 +264,9 @@ def recorded_decodes(
                 f"{name}: expected channels {', '.join(expected)}, got "
                 f"{', '.join(read.montage.names)}: name a decode stream of this bundle"
             )
-        delay_s = build_decoder(bundle, bundle.montage)[0].neural_delay_s
-        decodes = _decodes(read, n_outputs, delay_s)
+        features, _ = build_decoder(bundle, bundle.montage)
+        delay_s, n_channels = features.neural_delay_s, features.signal.montage.n_channels
+        decodes = _decodes(read, n_outputs, n_channels, delay_s)
         events = read.events
     finally:
         read.close()
@@ -249,26 +277,25 @@ def recorded_decodes(
     return LabelledDecodes(decodes, label(t_stop), label)
 
 
-def _decodes(read: Recording, n_outputs: int, delay_s: float) -> list[Decode]:
-    values = read.read(0, read.n_samples)  # [n_channels, T]
+def _decodes(read: Recording, n_outputs: int, n_channels: int, delay_s: float) -> list[Decode]:
+    values = read.read(0, read.n_samples)  # [n_channels of the stream, T]
     stamps = read.timestamps(0, read.n_samples)
-    good, nothing = np.ones(1, bool), np.full(read.n_samples, np.nan)
-    whole = len(values) == n_outputs + len(DECODE_CHANNELS)
-    drift = values[-1] if whole else nothing
+    rows = dict(zip(read.montage.names, values, strict=True))
+    n_good = np.rint(n_channels * rows["coverage"])
     return [
         Decode(
             values[:n_outputs, number].copy(),
             float(stamp) - delay_s,
             float(stamp),
-            Quality(good, valid=bool(values[n_outputs, number] > 0)),
-            drift=float(drift[number]),
+            Quality(np.arange(n_channels) < n_good[number], valid=bool(rows["valid"][number] > 0)),
+            drift=float(rows["drift"][number]) if "drift" in rows else math.nan,
         )
         for number, stamp in enumerate([] if stamps is None else stamps)
     ]
 
 
 def score_decodes(
-    found: LabelledDecodes, bundle: Bundle, threshold: float, refractory_s: float
+    found: LabelledDecodes, bundle: Bundle, settings: Mapping[str, DetectSettings]
 ) -> dict[str, Any]:
     """Scores of every decode against its label, a verdict, and classes as events.
 
@@ -305,9 +332,10 @@ def score_decodes(
     if of_time:
         figures["clock"] = of_time
     if recipe.window.hop_s is not None and labelled.task == "classification":
-        detected = _detected(found, outputs, recipe.window.hop_s, threshold, refractory_s)
+        timeline = Timeline.of(found.decodes, found.label, recipe.window.hop_s)
         figures["events"] = {
-            name: one.summary() | {"text": one.text(name)} for name, one in detected.items()
+            name: timeline.count(name, one).summary(name) | {"settings": written(one)}
+            for name, one in settings.items()
         }
     return figures
 
@@ -315,34 +343,3 @@ def score_decodes(
 def _scored(intervals: Mapping[str, Interval]) -> dict[str, Any]:
     scores = {name: one.score for name, one in intervals.items()}
     return scores | {"interval_95": {name: one.summary() for name, one in intervals.items()}}
-
-
-def _detected(
-    found: LabelledDecodes, outputs: Floats, hop_s: float, threshold: float, refractory_s: float
-) -> dict[str, Detections]:
-    """Each class but the first as events that alarms should find.
-
-    What was true is known where nothing was decoded, too: an event does not end at a gap.
-    """
-    valid = found.valid
-    t_stop = np.array([decode.t_stop for decode in valid])
-    every = np.arange(found.decodes[0].t_stop, found.decodes[-1].t_stop + hop_s / 2, hop_s)
-    every = np.union1d(every, t_stop)
-    truth = found.label(every)
-    states = np.full(every.size, -1, np.int64)
-    states[truth.rows] = truth.targets
-    moments = every - (valid[0].t_stop - valid[0].t_neural)
-    known = np.isin(np.arange(t_stop.size), found.labelled.rows)
-    return {
-        name: detect(
-            spans_of_states(moments, states, row),
-            alarms(t_stop, outputs[:, row], threshold, hop_s),
-            t_stop,
-            known,
-            hop_s=hop_s,
-            grace_s=_GRACE_S,
-            refractory_s=refractory_s,
-        )
-        for row, name in enumerate(truth.names)
-        if row
-    }

@@ -7,6 +7,7 @@ from rtbrain.decoder import Bundle
 from rtbrain.learn.fit.score_table import fit_scores, remarks, verdict_lines
 from rtbrain.learn.html import banner, bullets, figure, page, table, text
 from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
+from rtbrain.learn.presets import HEADINGS, detection_tables
 from rtbrain.learn.verdict import Clock, decisive, describe_null
 
 _COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}
@@ -62,6 +63,7 @@ def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
         "<h2>Scores on held-out time</h2>",
         _scores(report),
         *(f"<p>{text(line)}</p>" for line in _reading(report)),
+        *_detections(report),
         "<h2>Measured on</h2>",
         table((), _measured(bundle)),
         "<h2>Pictures</h2>" if pictures else "",
@@ -108,7 +110,7 @@ def _not_claimed(report: Mapping[str, Any]) -> list[str]:
         lines.append("That there is nothing to decode: little data cannot show a weak signal.")
     elif doubts := _doubts(report):
         lines.append(f"That it decodes the labels and not {' or '.join(doubts)}.")
-    if report["task"] == "classification":
+    if report["task"] == "classification" and "detections" not in report:
         lines.append(
             "How many false alarms an hour there will be: rtbrain evaluate counts them on another "
             "recording."
@@ -125,6 +127,12 @@ def _scores(report: Mapping[str, Any]) -> str:
         shown = text(name) + (f'<br><span class="small">{text(meaning)}</span>' if meaning else "")
         rows.append([shown, *(text(cell).replace("\n", "<br>") for cell in cells)])
     return table(("", *scores.columns), rows)
+
+
+def _detections(report: Mapping[str, Any]) -> Iterable[str]:
+    for title, rows in detection_tables(report):
+        yield f"<h2>Detections</h2>\n<p>{text(title)}</p>"
+        yield table(HEADINGS, [[text(cell) for cell in row] for row in rows])
 
 
 def _reading(report: Mapping[str, Any]) -> Iterable[str]:

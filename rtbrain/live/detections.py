@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rtbrain.config import DecodeSettings, DetectSettings, Preset, parse_settings
+from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
 from rtbrain.errors import SettingsError
@@ -22,32 +22,44 @@ def bundle_presets(bundle: Bundle) -> dict[str, dict[str, DetectSettings]]:
             for name, one in found["presets"].items()
         }
         for label, found in bundle.report.get("detections", {}).items()
+        if found["calibrated"]
     }
 
 
-def build_detector(
+def detect_settings(
     bundle: Bundle,
-    preset: Preset | None = None,
+    preset: str | None = None,
     detect: Mapping[str, DetectSettings] | None = None,
-) -> Detector:
-    """Detector of a bundle: by its own settings, one of its presets, or settings in their place.
-
-    What is as a preset of the bundle is calibrated; all else is not.
+) -> Mapping[str, DetectSettings]:
+    """What is detected, by output: `detect`, or a preset of the bundle, or its own settings.
 
     Raises
     ------
     SettingsError
-        The bundle has no such presets, or the settings do not fit it.
+        The bundle has no such preset.
+    """
+    if detect is not None or preset is None:
+        return bundle.manifest.detect if detect is None else detect
+    presets = bundle_presets(bundle)
+    if not presets:
+        raise SettingsError(
+            f"preset {preset}: the bundle proposes no thresholds: fit it with --detect LABEL, "
+            "or set detect"
+        )
+    if preset not in (names := next(iter(presets.values()))):
+        raise SettingsError(f"preset {preset}: expected {', '.join(names)}")
+    return {label: by_name[preset] for label, by_name in presets.items()}
+
+
+def build_detector(bundle: Bundle, settings: Mapping[str, DetectSettings]) -> Detector:
+    """Detector of a bundle; what is as one of the bundle's presets is calibrated, all else is not.
+
+    Raises
+    ------
+    SettingsError
+        The settings do not fit the bundle.
     """
     manifest, presets = bundle.manifest, bundle_presets(bundle)
-    settings = manifest.detect if detect is None else detect
-    if detect is None and preset is not None:
-        if not presets:
-            raise SettingsError(
-                f"preset {preset}: the bundle proposes no thresholds: fit it with --detect LABEL, "
-                "or set detect"
-            )
-        settings = {label: by_name[preset] for label, by_name in presets.items()}
     return Detector(
         settings,
         manifest.labels,
@@ -57,6 +69,11 @@ def build_detector(
             label for label, one in settings.items() if one in presets.get(label, {}).values()
         },
     )
+
+
+def session_detector(settings: DecodeSettings, bundle: Bundle) -> Detector:
+    """Detector of a live session; a SettingsError as of `detect_settings` or `build_detector`."""
+    return build_detector(bundle, detect_settings(bundle, settings.preset, settings.detect))
 
 
 class DetectionSink:

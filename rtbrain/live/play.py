@@ -169,14 +169,42 @@ def play_recording(
     StreamError
         The recording has another rate, or too few of the bundle's channels.
     """
+    bound, floor = bind_session(bundle, session), bundle.recipe.coverage_floor
+    return play_session(
+        session,
+        n_samples,
+        decoder,
+        floor,
+        source=bound,
+        on_progress=on_progress,
+        what=what,
+        until_s=until_s,
+    )
+
+
+def play_session(
+    session: VirtualSession,
+    n_samples: int,
+    decoder: tuple[FeaturePipeline, Stage[Embedding, Decode]],
+    coverage_floor: float,
+    *,
+    source: Source | None = None,
+    on_progress: OnProgress = no_progress,
+    what: str = "decoding",
+    until_s: float = math.inf,
+) -> CollectingSink:
+    """Every decode of a session by stages for its channels, or for those of the source around it.
+
+    `coverage_floor` is that of the decoder's recipe; the others are those of `play_recording`.
+    """
     kept = CollectingSink()
     pipeline = build_live(
         decoder,
-        bind_session(bundle, session),
+        session if source is None else source,
         (kept,),
         kept,
         latest_only=False,
-        coverage_floor=bundle.recipe.coverage_floor,
+        coverage_floor=coverage_floor,
         clock=session.clock,
         markers=session.markers,
     )

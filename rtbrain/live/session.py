@@ -22,7 +22,7 @@ from rtbrain.detect import Detector
 from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
-from rtbrain.live.detections import build_detector, open_detections, session_triggers
+from rtbrain.live.detections import open_detections, session_detector, session_triggers
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder_process import recorder_process
@@ -122,7 +122,7 @@ class LiveSession:
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
                 # Before all that takes time: an output may be absent.
-                detector = build_detector(bundle, settings.preset, settings.detect)
+                detector = session_detector(settings, bundle)
                 self.triggers = stack.enter_context(
                     session_triggers(
                         detector, settings, bundle, self._record, self.emit, arm=self._arm

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rtbrain.config import Recipe, load_settings
+from rtbrain.config import DetectSettings, Recipe, load_settings
 from rtbrain.decoder import Bundle
 from rtbrain.learn.evaluate import LabelledDecodes, score_decodes
 from rtbrain.learn.evaluation_table import evaluation_scores
@@ -22,6 +22,7 @@ HOP_S, DELAY_S, EMBARGO_S = 0.25, 0.1, 6.0
 RECIPE = load_settings("linear", Recipe).adapt(hop_s=HOP_S)
 BUNDLE = Bundle(None, RECIPE, None, {}, {"split": {"embargo_s": EMBARGO_S}}, "")  # type: ignore
 GOOD = np.ones(1, np.bool_)
+DETECT = {"b": DetectSettings(up=0.5, refractory_s=0.0)}
 
 
 def decoded(
@@ -53,7 +54,7 @@ def test_alarms_are_counted_by_the_hour_of_valid_decodes() -> None:
     # 5 alarms in 10 minutes of which 5 are a gap, half of it without and half with invalid decodes.
     on = [(at, at + 2) for at in (60.0, 120.0, 480.0, 520.0, 560.0)]
     found = decoded(on, [(0.0, "a"), (597.0, "b")], gap_s=(150.0, 450.0))
-    events = score_decodes(found, BUNDLE, 0.5, 0.0)["events"]["b"]
+    events = score_decodes(found, BUNDLE, DETECT)["events"]["b"]
     assert events["false_alarms"] == 5
     assert events["rest_s"] == pytest.approx(300, rel=0.02)
     assert events["false_alarms_per_hour"] == pytest.approx(60, rel=0.02)
@@ -61,18 +62,20 @@ def test_alarms_are_counted_by_the_hour_of_valid_decodes() -> None:
 
 def test_an_alarm_before_a_gap_and_one_after_it_are_two() -> None:
     found = decoded([(140.0, 460.0)], [(0.0, "a"), (597.0, "b")], gap_s=(150.0, 450.0))
-    assert score_decodes(found, BUNDLE, 0.5, 0.0)["events"]["b"]["false_alarms"] == 2
-    later = score_decodes(found, BUNDLE, 0.5, 400.0)["events"]["b"]
+    assert score_decodes(found, BUNDLE, DETECT)["events"]["b"]["false_alarms"] == 2
+    later = score_decodes(found, BUNDLE, {"b": DetectSettings(up=0.5, refractory_s=400.0)})[
+        "events"
+    ]["b"]
     assert later["false_alarms"] == 1
 
 
 def test_an_event_goes_on_through_a_gap_and_two_events_stay_two() -> None:
     marks = [(0.0, "a"), (140.0, "b"), (160.0, "a"), (440.0, "b"), (470.0, "a")]
-    found = decoded([(140.0, 160.0), (440.0, 470.0)], marks, gap_s=(150.0, 450.0))
-    events = score_decodes(found, BUNDLE, 0.5, 0.0)["events"]["b"]
+    found = decoded([(140.5, 160.0), (440.5, 470.0)], marks, gap_s=(150.0, 450.0))
+    events = score_decodes(found, BUNDLE, DETECT)["events"]["b"]
     assert (events["n_events"], events["n_found"], events["false_alarms"]) == (2, 2, 0)
     hidden = decoded([], [(0.0, "a"), (200.0, "b"), (210.0, "a"), (590.0, "b")], gap_s=(150, 450))
-    events = score_decodes(hidden, BUNDLE, 0.5, 0.0)["events"]["b"]
+    events = score_decodes(hidden, BUNDLE, DETECT)["events"]["b"]
     assert (events["n_events"], events["n_unseen"], events["n_found"]) == (1, 1, 0)
     assert events["text"].startswith("0 of 1 b found (95 %: 0 to 98 %), 1 more without a valid")
 
@@ -89,7 +92,7 @@ def test_the_verdict_is_that_of_a_fit_and_stands_on_top() -> None:
     marks = states(0, 300.0)
     on = [(a, b) for (a, text), (b, _) in pairwise(marks) if text == "b"]
     found = decoded(on, marks, last_s=300.0, noise=0.3)
-    scores = score_decodes(found, BUNDLE, 0.5, 0.0)
+    scores = score_decodes(found, BUNDLE, DETECT)
     labelled = found.labelled
     values = np.stack([decode.values for decode in found.valid])[labelled.rows]
     blocks = stretch_blocks(labelled, embargo_s=EMBARGO_S)
@@ -112,13 +115,13 @@ def test_the_verdict_is_that_of_a_fit_and_stands_on_top() -> None:
 
 def test_decodes_without_information_are_not_called_better_than_chance() -> None:
     found = decoded([], states(1, 300.0), last_s=300.0, noise=0.3)
-    verdict = score_decodes(found, BUNDLE, 0.5, 0.0)["verdict"]
+    verdict = score_decodes(found, BUNDLE, DETECT)["verdict"]
     assert verdict["answer"] == "not shown"
 
 
 def test_a_recording_too_short_for_a_null_is_scored_and_not_judged() -> None:
     found = decoded([(5.0, 8.0)], [(0.0, "a"), (5.0, "b"), (8.0, "a")], last_s=11.0)
-    scores = score_decodes(found, BUNDLE, 0.5, 0.0)
+    scores = score_decodes(found, BUNDLE, DETECT)
     assert scores["auc"] > 0.9
     assert scores["verdict"]["answer"] == "not enough data"
     assert "null_distribution" not in scores

@@ -15,13 +15,7 @@ import pylsl
 import pytest
 
 from rtbrain.errors import MontageError, SettingsError, StreamError
-from rtbrain.outlet.lsl import (
-    DecodeOutlet,
-    DetectionOutlet,
-    MarkerOutlet,
-    SignalOutlet,
-    StatusOutlet,
-)
+from rtbrain.outlet import DecodeOutlet, DetectionOutlet, MarkerOutlet, SignalOutlet, StatusOutlet
 from rtbrain.types import Chunk, Decode, Detection, Montage, Quality
 from tests.conftest import brain_like, cut, montage_of, wait_until
 
@@ -267,9 +261,9 @@ def test_a_burst_of_markers_before_anybody_reads_is_whole(source_id, listen):
 def test_an_event_is_a_marker_of_the_moment_that_it_describes(source_id, listen):
     outlet = DetectionOutlet("bed", source_id=source_id, bundle_id="b")
     inlet = listen()
-    assert inlet.info(DEADLINE_S).name() == "bed-events"
-    assert inlet.info(DEADLINE_S).type() == "Markers"
-    assert inlet.info(DEADLINE_S).desc().child("rtbrain").child_value("bundle_id") == "b"
+    info = inlet.info(DEADLINE_S)
+    assert (info.name(), info.type()) == ("bed-events", "Markers")
+    assert info.desc().child("rtbrain").child_value("bundle_id") == "b"
     wait_until(lambda: outlet._stream.has_listeners)
     sent = Detection("speech", 0.5, 9.75, 10.0, 10.25, 1.0, math.nan)
     outlet.push(replace(sent, t_neural=5.0, suppressed="within 1 s after the last one"))

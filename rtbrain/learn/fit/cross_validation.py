@@ -42,6 +42,7 @@ class CrossValidated:
     pooled: Score
     by_fold: dict[str, Score]
     contributions: Doubles | None  # float64 [n_features], of the features to the outputs
+    fitted: list[Any]  # the readout of each fold
 
 
 class HeldOut(NamedTuple):
@@ -50,6 +51,7 @@ class HeldOut(NamedTuple):
     outputs: Floats
     penalty: float = math.nan
     contributions: Doubles | None = None
+    fitted: Any = None
 
 
 def cross_validate(
@@ -76,6 +78,7 @@ def cross_validate(
             outputs_of(readout, own, test.rows),
             fitted.c,
             contributions_of(readout, own, test.rows, test.targets) if own is features else None,
+            fitted,
         )
 
     # One core per fold rather than per product: see fit_readout.
@@ -92,17 +95,19 @@ def score_folds(
 ) -> CrossValidated:
     """Scores of each fold and of all."""
     outputs = np.full((labelled.rows.size, len(labelled.names)), np.nan, np.float32)
-    scores, penalties, contributions = [], [], []
+    scores, penalties, contributions, fitted = [], [], [], []
     for fold, found in zip(folds, held_out, strict=True):
         outputs[fold.test] = found.outputs
         scores.append(scores_of(found.outputs, labelled.targets[fold.test]))
         penalties.append(found.penalty)
+        fitted.append(found.fitted)
         if found.contributions is not None:
             contributions.append(found.contributions)
         on_fold()
     pooled = scores_of(outputs, labelled.targets)
     total = np.sum(contributions, axis=0) if contributions else None
-    return CrossValidated(outputs, scores, penalties, pooled, summarise_folds(scores), total)
+    by_fold = summarise_folds(scores)
+    return CrossValidated(outputs, scores, penalties, pooled, by_fold, total, fitted)
 
 
 def outputs_of(readout: Any, features: Floats, rows: Ints) -> Floats:

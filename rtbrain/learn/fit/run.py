@@ -45,6 +45,8 @@ from rtbrain.learn.fit.scores import (
     select_rows,
 )
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
+from rtbrain.learn.held_out import propose_detections
+from rtbrain.learn.presets import default_detections
 from rtbrain.recording.triggers import state_units
 from rtbrain.terminal import OnProgress, no_progress
 
@@ -277,6 +279,10 @@ def fit_decoder(
     filtered = gathered.pipeline.signal.montage
     main = scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
+    if settings.detect:
+        report["detections"] = propose_detections(
+            gathered, scored, settings.detect, model, on_progress
+        )
     report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
@@ -318,6 +324,7 @@ def _bundle(
         feature_mean=fitted.feature_mean,
         neural_delay_s=neural_delay_s,
     )
-    manifest = manifest.model_copy(update={"encoder_state": state})
+    detect = default_detections(report)
+    manifest = manifest.model_copy(update={"encoder_state": state, "detect": detect})
     parsed = parse_settings(manifest.recipe, Recipe, where="recipe")
     return Bundle(manifest, parsed, gathered.montage, tensors, report, "")

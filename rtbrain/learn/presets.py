@@ -1,0 +1,169 @@
+"""Thresholds of detections: chosen on some held-out stretches, and counted on others."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtbrain.config import DetectSettings
+from rtbrain.learn.detection import GRACE_S, Detections, Timeline, written
+from rtbrain.learn.verdict import describe_found
+from rtbrain.types import Ints
+
+# Defaults by judgement: see also rtbrain.learn.detection.
+LEAST_EVENTS = 20  # to choose thresholds by
+_FOUND, _WANTED = 0.95, 0.5  # share of events that few misses, and few alarms, should find
+_TAILS = (*(1 - np.geomspace(0.3, 0.0005, 9)), 1.0)  # of the values that are no event
+_PEAKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # and of the highest values within events
+_HOLDS_S = (0.0, 0.1, 0.3)
+_HYSTERESIS = 1.0  # between the logits of up and down
+WORDS = {"few_misses": "few misses", "balanced": "balanced", "few_alarms": "few alarms"}
+
+
+class _Tried(NamedTuple):
+    settings: DetectSettings
+    found: Detections
+
+
+def propose_presets(timeline: Timeline, label: str, number: Ints) -> dict[str, Any]:
+    """Presets of one output; `number` int64 [n_valid] is the stretch of each valid decode.
+
+    Thresholds come from even stretches and rates from odd ones if the even ones hold 20 events,
+    and else both from all; below 20 events in all there is no preset, and what is found is shown.
+    """
+    even, odd = (timeline.within(number % 2 == side) for side in (0, 1))
+    n, n_even, n_odd = (len(one.events[label]) for one in (timeline, even, odd))
+    needed = LEAST_EVENTS if n >= LEAST_EVENTS else 2
+    split = n_odd > 0 and n_even >= needed
+    choose, rate = (even, odd) if split else (timeline, timeline)
+    tried = [_Tried(one, choose.count(label, one)) for one in _candidates(choose, label)]
+    presets = {}
+    for name, chosen in _choose(tried).items():
+        presets[name] = {
+            "settings": written(chosen.settings),
+            "chosen": _brief(chosen.found),
+            **rate.count(label, chosen.settings).summary(label),
+        }
+    return {
+        "n_events": n,
+        "calibrated": n >= LEAST_EVENTS,
+        "same_data": not split,
+        "presets": presets,
+    }
+
+
+def _brief(found: Detections) -> dict[str, Any]:
+    names = ("n_events", "n_found", "false_alarms", "rest_s")
+    return {key: value for key, value in found.summary("").items() if key in names}
+
+
+def _candidates(timeline: Timeline, label: str) -> list[DetectSettings]:
+    """Thresholds to try: values that are rare, and those that most events reach."""
+    row = timeline.labelled.names.index(label)
+    outputs = np.array([one.values[row] for one in timeline.decodes if one.quality.valid])
+    rest, peaks = timeline.known.copy(), []
+    for event in timeline.events[label]:
+        inside = (timeline.times >= event.start_s) & (timeline.times <= event.stop_s + GRACE_S)
+        peaks.append(outputs[inside].max(initial=0.0))
+        rest &= ~inside
+    found = [
+        *np.ceil(np.quantile(outputs[rest], _TAILS) * 1e4 if rest.any() else []),
+        *np.floor(np.quantile(peaks, _PEAKS) * 1e4 if peaks else []),
+    ]
+    ups = np.unique(np.clip(found, 10, 9999)) / 1e4
+    holds = [hold_s for hold_s in _HOLDS_S if not 0 < hold_s < timeline.hop_s]
+    return [
+        DetectSettings(up=up, down=_down(up), hold_s=hold_s)
+        for up in ups.tolist()
+        for hold_s in holds
+    ]
+
+
+def _down(up: float) -> float:
+    odds = up / (1 - up) * math.exp(-_HYSTERESIS)
+    return float(np.floor(1e4 * odds / (1 + odds)) / 1e4) or up
+
+
+def _choose(tried: Sequence[_Tried]) -> dict[str, _Tried]:
+    """Of few misses, balanced and few alarms those that do best; the quicker where they tie."""
+
+    def n_false(one: _Tried) -> int:
+        return one.found.false_s.size
+
+    def late(one: _Tried) -> float:
+        delays = one.found.delays_s
+        return float(np.median(delays)) if delays.size else math.inf
+
+    most = max(one.found.n_found for one in tried)
+
+    def finding(share: float) -> list[_Tried]:
+        least = min(most, math.ceil(share * tried[0].found.n_events))
+        return [one for one in tried if one.found.n_found >= least]
+
+    return {
+        "few_misses": min(finding(_FOUND), key=lambda one: (n_false(one), late(one))),
+        "balanced": min(tried, key=lambda one: (n_false(one) - one.found.n_found, late(one))),
+        "few_alarms": min(
+            finding(_WANTED), key=lambda one: (n_false(one), -one.found.n_found, late(one))
+        ),
+    }
+
+
+def default_detections(report: Mapping[str, Any]) -> dict[str, DetectSettings]:
+    """The balanced preset of each output that has presets, by output."""
+    return {
+        label: DetectSettings(**found["presets"]["balanced"]["settings"])
+        for label, found in report.get("detections", {}).items()
+        if found["calibrated"]
+    }
+
+
+class DetectionTable(NamedTuple):
+    """What a fit proposes to detect of one output: a row for each preset."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+
+
+HEADINGS = ("", "thresholds", "found", "false alarms", "delay, median")
+
+
+def detection_tables(report: Mapping[str, Any]) -> list[DetectionTable]:
+    """Presets of each output that was to be detected, with their rates, in words."""
+    tables = []
+    for label, found in report.get("detections", {}).items():
+        where = f"counted on odd stretches of {found['of']}, thresholds from the even ones"
+        if found["same_data"]:
+            where = f"counted on the same data that the thresholds are from: {found['of']}"
+        title = f"Detections of {label}, {where}."
+        if not found["calibrated"]:
+            title = (
+                f"No preset for {label}: {found['n_events']} events, {LEAST_EVENTS} are needed. "
+                f"Not calibrated, {where}."
+            )
+        rows = [
+            (
+                WORDS[name],
+                ", ".join(f"{key} {value:g}" for key, value in one["settings"].items()),
+                describe_found(one["n_found"], one["n_events"], label),
+                one["false_alarms_text"],
+                _delay(one),
+            )
+            for name, one in found["presets"].items()
+        ]
+        tables.append(DetectionTable(title, rows))
+    return tables
+
+
+def _delay(found: Mapping[str, Any]) -> str:
+    bounds = [
+        "–"
+        if value is None or math.isnan(value)
+        else f"{value:.2f}"
+        if value < math.inf
+        else "missed"
+        for value in (found["delay_s"], *found["delay_interval_95"])
+    ]
+    delay_s, low_s, high_s = bounds
+    return f"{delay_s} s" if low_s == "–" else f"{delay_s} s [{low_s}, {high_s}]"

@@ -1,0 +1,99 @@
+"""Thresholds and rates of detections on decodes whose events and false alarms are planted."""
+
+import numpy as np
+import pytest
+
+from rtbrain.config import DetectSettings
+from rtbrain.learn.detection import Timeline
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.presets import HEADINGS, default_detections, detection_tables, propose_presets
+from rtbrain.types import Decode, Quality
+
+HOP_S, SLOT_S, LAG_S = 0.25, 20.0, 0.25
+GOOD = Quality(np.ones(1, np.bool_))
+
+
+def planted(n_events: int, heights=(0.7, 0.95), false=(0.6, 0.8), seed=0) -> Timeline:
+    """An event of 3 s every 20 s, and one false alarm between two, of these heights."""
+    rng, decodes = np.random.default_rng(seed), []
+    times = np.arange(LAG_S, n_events * SLOT_S, HOP_S)
+    high, low = rng.uniform(*heights, n_events), rng.uniform(*false, n_events)
+    for at in times:
+        slot, inside = divmod(at, SLOT_S)
+        b = rng.uniform(0.05, 0.2)
+        if 6.0 <= inside < 8.5:
+            b = high[int(slot)]
+        elif 14.0 <= inside < 14.5:
+            b = low[int(slot)]
+        decodes.append(Decode(np.array([1 - b, b], np.float32), at - LAG_S, at, GOOD))
+
+    def label(t_stop):
+        inside = (t_stop - LAG_S) % SLOT_S
+        states = ((inside >= 5.0) & (inside < 8.0)).astype(np.int64)
+        return Labelled(np.arange(t_stop.size), states, ("rest", "b"), t_stop)
+
+    return Timeline.of(decodes, label, HOP_S)
+
+
+def stretches(timeline: Timeline) -> np.ndarray:
+    return (timeline.times // SLOT_S).astype(np.int64)
+
+
+def proposed(n_events: int, **more) -> dict:
+    timeline = planted(n_events, **more)
+    return propose_presets(timeline, "b", stretches(timeline))
+
+
+def test_presets_find_most_and_alarm_least_on_the_stretches_between() -> None:
+    found = proposed(80)
+    assert (found["n_events"], found["calibrated"], found["same_data"]) == (80, True, False)
+    few_misses, balanced, few_alarms = found["presets"].values()
+    assert list(found["presets"]) == ["few_misses", "balanced", "few_alarms"]
+    assert few_misses["chosen"]["n_found"] >= 0.95 * 40
+    assert few_alarms["chosen"]["false_alarms"] == 0
+    assert few_alarms["chosen"]["n_found"] >= 20
+    for one in (few_misses, balanced, few_alarms):
+        assert one["n_events"] == one["chosen"]["n_events"] == 40
+        assert one["delay_s"] == pytest.approx(1.25, abs=0.5)
+    rates = [one["false_alarms"] for one in (few_misses, balanced, few_alarms)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > rates[2]
+    assert few_alarms["chosen"]["n_found"] > 25  # the most that nothing false costs
+    assert few_misses["n_found"] >= few_alarms["n_found"]
+
+
+def test_what_is_counted_is_what_a_detector_gives_on_the_odd_stretches() -> None:
+    timeline = planted(60)
+    number = stretches(timeline)
+    found = propose_presets(timeline, "b", number)["presets"]["balanced"]
+    settings = DetectSettings(**found["settings"])
+    counted = timeline.within(number % 2 == 1).count("b", settings)
+    assert counted.summary("b").items() <= found.items()
+    assert settings.down < settings.up
+
+
+def test_with_few_events_rates_are_of_the_same_data_and_with_fewer_there_is_no_preset() -> None:
+    same = proposed(30)
+    assert (same["calibrated"], same["same_data"]) == (True, True)
+    assert same["presets"]["balanced"]["n_events"] == 30
+    few = proposed(8)
+    assert (few["calibrated"], few["same_data"]) == (False, False)
+    report = {"detections": {"b": few | {"of": "this recording"}}}
+    assert default_detections(report) == {}
+    ((title, rows),) = detection_tables(report)
+    assert title.startswith("No preset for b: 8 events, 20 are needed. Not calibrated, counted on")
+    assert {len(row) for row in rows} == {len(HEADINGS)}
+
+
+def test_reports_say_where_rates_are_from_and_that_alarms_come_in_groups() -> None:
+    report = {"detections": {"b": proposed(80) | {"of": "2 recordings"}}}
+    ((title, rows),) = detection_tables(report)
+    assert title == (
+        "Detections of b, counted on odd stretches of 2 recordings, thresholds from the even ones."
+    )
+    few_alarms = dict(zip(HEADINGS, rows[2], strict=True))
+    assert few_alarms[""] == "few alarms"
+    assert "since alarms come in groups" in few_alarms["false alarms"]
+    assert "of 40 b found (95 %: " in few_alarms["found"]
+    default = default_detections(report)["b"]
+    assert default == DetectSettings(**report["detections"]["b"]["presets"]["balanced"]["settings"])
