@@ -16,7 +16,7 @@ from rtbrain.config import DecodeSettings, parse_settings
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import OutputError, RtbrainError, SettingsError
 from rtbrain.live.control import command_decoder
-from rtbrain.live.detections import build_detector, open_detections, session_triggers
+from rtbrain.live.detections import open_detections, session_detector, session_triggers
 from rtbrain.live.run import live_line
 from rtbrain.outlet import SignalOutlet
 from rtbrain.recording.export.run import BidsLabels, export_recording
@@ -180,7 +180,7 @@ def test_what_cannot_be_opened_ends_a_session_before_it_begins(bundle, overrides
 def test_without_detections_there_is_nothing_to_arm(bundle):
     opened = read_bundle(bundle)
     settings = parse_settings({"stream": {"name": "x"}}, DecodeSettings, where="test")
-    detector = build_detector(opened)
+    detector = session_detector(settings, opened)
     with (
         session_triggers(detector, settings, opened, None, print, arm=False) as triggers,
         pytest.raises(OutputError, match="no output is set"),
@@ -202,7 +202,7 @@ def test_what_is_to_be_armed_at_the_start_is_armed_at_the_first_valid_decode(bun
         "outputs": {"udp": {"to": receiver.to}},
     }
     settings = parse_settings(values, DecodeSettings, where="test")
-    detector = build_detector(opened, detect=settings.detect)
+    detector = session_detector(settings, opened)
     events = []
     report = lambda event, **_: events.append(event)  # noqa: E731
     with session_triggers(detector, settings, opened, None, report, arm=True) as triggers:
