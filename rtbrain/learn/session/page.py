@@ -8,7 +8,8 @@ from rtbrain.files import require_writable_file, write_atomically
 from rtbrain.learn.evaluation_table import evaluation_scores
 from rtbrain.learn.html import bullets, figure, page, table, text
 from rtbrain.learn.session.pictures import draw_session
-from rtbrain.learn.session.report import SessionReport, clock, lasting
+from rtbrain.learn.session.report import SessionReport
+from rtbrain.learn.session.words import clock, lasting
 
 _CAPTIONS = {
     "timeline.png": "The session along its time. Hatched: no valid decode. Triangles: detections.",
@@ -79,6 +80,10 @@ def _decodes(figures: Mapping[str, Any]) -> list[str]:
     for label, one in figures["detections"].items():
         held = ", ".join(f"{why}: {n}" for why, n in one["suppressed"].items()) or "none"
         rows.append([f"detections of {label}", f"{one['sent']} sent; suppressed: {held}"])
+    for name, one in figures["triggers"].items():
+        held = ", ".join(f"{why}: {n}" for why, n in one["suppressed"].items()) or "none"
+        sent = f"{one['sent']} sent, {one['acknowledged']} acknowledged"
+        rows.append([f"triggers of output {name}", f"{sent}; suppressed: {held}"])
     return ["<h2>Decodes</h2>", table((), [[text(one) for one in row] for row in rows])]
 
 

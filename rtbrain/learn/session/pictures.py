@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from rtbrain.learn.figures import COLOURS, GREY, new_axes, new_figure, png
-from rtbrain.learn.session.report import FLAG, SessionReport, clock, invalid_spans
+from rtbrain.learn.session.report import FLAG, SessionReport, invalid_spans
 from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline
+from rtbrain.learn.session.words import clock
 from rtbrain.types import Floats
 
 _BLUE, _RED = COLOURS[0], "#b4201a"
@@ -68,7 +69,8 @@ def _draw_decodes(axes: Any, timeline: Timeline, decodes: RecordedDecodes) -> No
     axes.set_ylabel("decode")
     if len(decodes.labels) > 1:
         axes.set_ylim(0, 1.02)
-    axes.legend(loc="upper right", fontsize=8, frameon=False, ncols=4)
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 0.98), "borderaxespad": 0}
+    axes.legend(fontsize=8, frameon=False, ncols=6, **above)
 
 
 def _draw_drift(axes: Any, decodes: RecordedDecodes) -> None:
@@ -97,6 +99,8 @@ def _lanes(timeline: Timeline) -> list[tuple[str, list[Span], str]]:
         lanes.append((stream, moments, "black"))
     if timeline.detections:
         lanes.append(("detected", [Span(t, t) for t, _ in timeline.detections], _BLUE))
+    if sent := [Span(t, t) for t, fields in timeline.triggers if fields.get("sent")]:
+        lanes.append(("triggers sent", sent, _BLUE))
     return lanes
 
 

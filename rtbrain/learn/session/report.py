@@ -1,7 +1,6 @@
 """A recorded session in figures and plain words: what a clinician reads after a run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,14 @@ import numpy as np
 
 import rtbrain
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import RecordingError, SettingsError, list_words
+from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import sha256, strict_json
 from rtbrain.learn.evaluate import label_settings, recorded_decodes, score_decodes
-from rtbrain.learn.fit.score_table import verdict_lines
 from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline, read_timeline, runs_of
-from rtbrain.learn.verdict import describe_null
+from rtbrain.learn.session.words import describe_session
 from rtbrain.types import Doubles, Floats
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-_MOST_NAMED = 6
 FLAG = 1.0  # drift at which a window is unlike calibration
 
 
@@ -90,9 +87,10 @@ def session_report(
         figures["latency_s"]["computing"] = _quantiles(decodes.compute_s[decodes.valid])
         figures["drift"] = _drift(decodes)
         figures["detections"] = _detections(timeline)
+        figures["triggers"] = _triggers(timeline)
         figures["scores"] = _scores(path, known, decodes)
     figures["made_by"] = _versions(path, timeline, known)
-    return SessionReport(_words(figures, timeline), figures, timeline)
+    return SessionReport(describe_session(figures, timeline), figures, timeline)
 
 
 def _signal(timeline: Timeline) -> dict[str, Any]:
@@ -150,7 +148,10 @@ def invalid_spans(timeline: Timeline, decodes: RecordedDecodes) -> list[Span]:
     t_valid = decodes.t_stop[decodes.valid].astype(np.float64)
     edges = np.append(t_valid, timeline.duration_s)
     at = np.flatnonzero(np.diff(edges) > 2.5 * decodes.hop_s)
-    why = [(event.t, str(event.fields.get("reason", ""))) for event in timeline.of("invalid")]
+    why = [
+        (event.t, str(event.fields.get("reason", "windows were skipped: decoding was late")))
+        for event in timeline.of("invalid", "skipped")
+    ]
     return [
         Span(
             float(edges[i]),
@@ -195,6 +196,25 @@ def _detections(timeline: Timeline) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _triggers(timeline: Timeline) -> dict[str, dict[str, Any]]:
+    """By output: what was sent, how fast, what the receiver said, and why the rest was not."""
+    found: dict[str, dict[str, Any]] = {}
+    latencies: dict[str, list[float]] = {}
+    for _, fields in timeline.triggers:
+        name = str(fields.get("output") or "no output")
+        one = found.setdefault(name, {"sent": 0, "acknowledged": 0, "suppressed": Counter()})
+        if fields.get("sent"):
+            one["sent"] += 1
+            one["acknowledged"] += fields.get("acknowledged") is True
+            if isinstance(latency_s := fields.get("latency_s"), int | float):
+                latencies.setdefault(name, []).append(latency_s)
+        else:
+            one["suppressed"][str(fields.get("suppressed", "")).split(":")[0]] += 1
+    for name, values in latencies.items():
+        found[name]["latency_s"] = _quantiles(np.array(values))
+    return found
+
+
 def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict[str, Any]:
     """Scores as `rtbrain.evaluate` gives them, or why there are none."""
     if bundle is None:
@@ -230,100 +250,3 @@ def _versions(path: Path, timeline: Timeline, bundle: Bundle | None) -> dict[str
         found["trained_on"] = manifest.trained_on
         found["trained_by"] = manifest.trained_by
     return found
-
-
-def _words(figures: Mapping[str, Any], timeline: Timeline) -> list[str]:
-    words = [_of_signal(figures["signal"], timeline)]
-    if "decodes" in figures:
-        words += _of_decodes(figures)
-    words.append(_of_contacts(timeline))
-    words += _of_detections(figures.get("detections", {}))
-    scores = figures.get("scores", {})
-    if "none" in scores:
-        words.append(scores["none"])
-    elif scores:
-        words += verdict_lines(scores)
-        if null := scores.get("null_distribution"):
-            words.append(describe_null(null, "auc", scores.get("clock")))
-        words += [event["text"] for event in scores.get("events", {}).values()]
-    return words
-
-
-def _of_signal(signal: Mapping[str, Any], timeline: Timeline) -> str:
-    n_channels = signal["channels"]
-    first = (
-        f"{lasting(timeline.duration_s)} of {signal['name']} were recorded: {n_channels} "
-        f"channel{'s' * (n_channels != 1)} at {signal['sfreq_hz']:g} Hz"
-    )
-    if not signal["missing"] and not timeline.gaps:
-        return f"{first}, without a gap."
-    n_gaps = len(timeline.gaps)
-    missing_s = signal["missing"] / signal["sfreq_hz"]
-    return (
-        f"{first}; {signal['missing']} samples ({missing_s:.1f} s) are missing, in {n_gaps} "
-        f"gap{'s' * (n_gaps != 1)}."
-    )
-
-
-def _of_decodes(figures: Mapping[str, Any]) -> Iterable[str]:
-    decodes = figures["decodes"]
-    sentence = f"Decodes were valid {decodes['valid_share']:.1%} of the time"
-    if longest := decodes["longest_without"]:
-        start_s, stop_s, why = longest
-        reason = f" ({why})" if why else ""
-        sentence += f"; the longest stretch without one was {stop_s - start_s:.1f} s{reason}"
-    yield f"{sentence}."
-    if whole := figures["latency_s"]["whole"]:
-        yield (
-            f"A decode described the brain {whole['p50']:.2f} s before it was ready; 99 of 100 "
-            f"were ready within {whole['p99']:.2f} s."
-        )
-    drift = figures["drift"]
-    if not drift:
-        yield "Whether the signal was like calibration is not known: the decoder does not check it."
-    elif not drift["flags_s"]:
-        yield "The signal was like calibration all the time."
-    else:
-        yield (
-            f"The signal was unlike calibration for {drift['share_over']:.1%} of the decodes, "
-            f"first at {clock(drift['flags_s'][0][0])}."
-        )
-
-
-def _of_contacts(timeline: Timeline) -> str:
-    if not timeline.status:
-        return "Contacts were not judged: the file holds no status of a decoder."
-    bad = timeline.bad
-    if not bad:
-        return "No contact was bad."
-    shown = [
-        f"{contact} ({spans[0].text or 'bad'}, from {clock(spans[0].start_s)})"
-        for contact, spans in bad.items()
-    ]
-    return f"{len(bad)} contact{'s were' if len(bad) > 1 else ' was'} bad: " + list_words(
-        shown, _MOST_NAMED
-    )
-
-
-def _of_detections(detections: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
-    for label, one in detections.items():
-        n_held = sum(one["suppressed"].values())
-        why = list_words([f"{reason} {n}" for reason, n in one["suppressed"].items()])
-        held = f", {n_held} suppressed ({why})" if n_held else ""
-        mark = "" if one["calibrated"] or not one["sent"] else " Its threshold is not calibrated."
-        yield f"{label}: {one['sent']} detected and sent{held}.{mark}"
-
-
-def lasting(seconds: float) -> str:
-    """A duration in words: ``10 min 2 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes or hours)
-    return " ".join([*parts, f"{rest} s"])
-
-
-def clock(seconds: float) -> str:
-    """A moment of the session: ``2:05``, or ``1:02:05``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

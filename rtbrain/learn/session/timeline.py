@@ -11,10 +11,11 @@ import numpy as np
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.files import parse_json
 from rtbrain.recording.xdf.streams import RecordedStream, open_streams
-from rtbrain.stream.lsl.decodes import StatusEvent, parse_status_line
+from rtbrain.stream.lsl.decodes import StatusEvent, parse_status_line, plain_values
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import (
     DECODE_CHANNELS,
+    TRIGGERS_TYPE,
     count_outputs,
     decode_name,
     events_name,
@@ -22,6 +23,7 @@ from rtbrain.stream_names import (
     is_status,
     sender_of,
     status_name,
+    triggers_name,
 )
 from rtbrain.types import Doubles, Floats, Mask, Times
 
@@ -77,6 +79,7 @@ class Timeline:
     bad: dict[str, list[Span]]  # contacts, with the reason
     markers: list[tuple[float, str, str]]  # s, stream, text
     detections: list[tuple[float, dict[str, Any]]]
+    triggers: list[tuple[float, dict[str, Any]]]  # decisions at outputs, sent and suppressed
     streams: list[tuple[str, str, int]]  # name, type, samples
     notes: list[str] = field(default_factory=list)
 
@@ -111,7 +114,8 @@ def read_timeline(path: Path, *, stream: str | None = None, name: str | None = N
         times = signal.stamps - origin_s
         duration_s = float(times[-1]) + 1 / signal.sfreq_hz
         status = _status(streams, decoder, origin_s)
-        ours = {events_name(decoder), *(s.name for s in streams if is_status(s.content))}
+        ours = {events_name(decoder)}
+        ours |= {s.name for s in streams if is_status(s.content) or s.content == TRIGGERS_TYPE}
         markers = sorted(
             (float(stamp) - origin_s, one.name, text)
             for one in streams
@@ -129,7 +133,8 @@ def read_timeline(path: Path, *, stream: str | None = None, name: str | None = N
             _states(status, duration_s),
             _bad(status, duration_s),
             markers,
-            _detections(streams, decoder, origin_s),
+            _json_lines(streams, events_name(decoder), origin_s),
+            _json_lines(streams, triggers_name(decoder), origin_s),
             [(one.name, one.content, one.stamps.size) for one in streams],
             notes,
         )
@@ -204,16 +209,16 @@ def _status(streams: Iterable[RecordedStream], decoder: str, origin_s: float) ->
     return sorted(events, key=lambda event: event.t)
 
 
-def _detections(
-    streams: Iterable[RecordedStream], decoder: str, origin_s: float
+def _json_lines(
+    streams: Iterable[RecordedStream], name: str, origin_s: float
 ) -> list[tuple[float, dict[str, Any]]]:
     found = []
     for one in streams:
-        if one.name == events_name(decoder):
+        if one.name == name:
             for stamp, text in zip(one.stamps, one.texts, strict=True):
                 try:
-                    fields = parse_json(text)
-                except ValueError:
+                    fields = plain_values(parse_json(text))
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(fields, dict):
                     found.append((float(stamp) - origin_s, fields))

@@ -130,7 +130,7 @@ def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
     """
     origin = {"stream": stream} if stream else {}
     try:
-        fields = _plain_values(parse_json(line))
+        fields = plain_values(parse_json(line))
     # A number of thousands of digits, or brackets within brackets, cost their own line alone.
     except (ValueError, RecursionError):
         fields = None
@@ -139,14 +139,14 @@ def parse_status_line(t: float, line: str, stream: str = "") -> StatusEvent:
     return StatusEvent(t, fields.pop("event"), {**fields, **origin})
 
 
-def _plain_values(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """JSON of a stranger as values that can be shown and computed with."""
     if isinstance(value, str):
         return plain_text(value, _MAX_FIELD_CHARS)
     if isinstance(value, dict):
-        return {plain_text(key, MAX_TEXT_CHARS): _plain_values(it) for key, it in value.items()}
+        return {plain_text(key, MAX_TEXT_CHARS): plain_values(it) for key, it in value.items()}
     if isinstance(value, list):
-        return [_plain_values(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, int | float) and not abs(value) < _MAX_NUMBER:
         return None
     return value

@@ -55,7 +55,7 @@ def test_the_words_say_the_same_plainly(run: Path) -> None:
     assert "2 min 0 s of amp were recorded: 3 channels at 256 Hz" in words
     assert "512 samples (2.0 s) are missing, in 1 gap." in words
     assert "2 contacts were bad: A2 (flat, from 0:20), A3 (mains, from 1:30)" in words
-    assert "speech: 1 detected and sent, 1 suppressed (refractory 1)." in words
+    assert "speech: 1 detected and sent; 1 suppressed (refractory: 1)." in words
     assert "not calibrated" in words
     assert "first at 1:40" in words
     assert "Not scored: name the decoder with --bundle." in words
@@ -74,6 +74,26 @@ def test_page_and_json_hold_no_name_of_a_file_and_only_plain_text(
     beside = write_report(report, tmp_path / "report.html")
     assert json.loads(beside.read_text())["words"] == report.words
     assert page.count("data:image/png;base64,") == 2
+
+
+def test_triggers_are_counted_by_output_with_the_reasons_of_those_held_back(tmp_path: Path) -> None:
+    lines = [
+        {"output": "serial", "sent": True, "acknowledged": True, "latency_s": 0.004},
+        {"output": "serial", "sent": True, "acknowledged": None, "latency_s": 0.006},
+        {"output": "serial", "sent": False, "suppressed": "not armed"},
+    ]
+    log = markers("ward-triggers", [(60.0 + k, json.dumps(line)) for k, line in enumerate(lines)])
+    log.content = "Triggers"
+    report = session_report(write_run(tmp_path / "run.xdf", log))
+    serial = report.figures["triggers"]["serial"]
+    assert (serial["sent"], serial["acknowledged"], serial["suppressed"]) == (
+        2,
+        1,
+        {"not armed": 1},
+    )
+    (sentence,) = (one for one in report.words if one.startswith("Output serial"))
+    assert "2 triggers sent, half of them within 5 ms" in sentence
+    assert "1 suppressed (not armed: 1)" in sentence
 
 
 def test_a_compressed_file_gives_the_same_report(run: Path, tmp_path: Path) -> None:
