@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from rtbrain import encoder as encoders
-from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
-from rtbrain.config import RUNNING, Recipe
+from rtbrain.buffer import EventWindows, Windows
+from rtbrain.config import RUNNING, Recipe, require_signal_left
 from rtbrain.encoder import FrameMean, RuntimeChoice
 from rtbrain.errors import SettingsError
 from rtbrain.marks import Mark
-from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver
+from rtbrain.pipeline import FeaturePipeline, Pipeline, PipelineObserver, cut_at_markers
 from rtbrain.signal import Chain, build_signal
 from rtbrain.spectrogram import (
     Bands,
@@ -92,6 +91,7 @@ def build_feature_pipeline(
             cycle = encoders.patch_cycle(model, cycle)
         used = recipe.used_frames((length - frame) // frame_hop + 1, cycle)
         n_samples = length if used is None else frame + (used - 1) * frame_hop
+    require_signal_left(recipe, n_samples / sfreq_hz)
     windows = _windows(recipe, signal.montage, length, n_samples)
     spectrogram = _spectrogram(recipe, n_channels, length, sfreq_hz, statistics, used)
     pooled = recipe.pooled_frames(spectrogram.grid.n_frames)
@@ -201,12 +201,14 @@ def _windows(
     recipe: Recipe, montage: Montage, length_samples: int, used_samples: int
 ) -> Windows | EventWindows:
     settings, sfreq_hz = recipe.window, montage.sfreq_hz
+    max_blanked = 1.0 if recipe.stimulation is None else recipe.stimulation.max_blanked
     if settings.hop_s is None:
         return EventWindows(
             montage,
             length_samples=length_samples,
             offset_samples=_whole(settings.offset_s, sfreq_hz, "window.offset_s"),
             texts=settings.texts,
+            max_blanked=max_blanked,
         )
     hop = hop_samples(recipe, sfreq_hz)
     frame_hop = 1  # patches are cut from each window anew
@@ -226,6 +228,7 @@ def _windows(
         used_samples=used_samples,
         settling_samples=round(SETTLING_S * sfreq_hz),
         coverage_floor=recipe.coverage_floor,
+        max_blanked=max_blanked,
     )
 
 
@@ -305,8 +308,8 @@ def build_live(
     clock : callable
         The clock of the source's stamps, s.
     markers : callable, optional
-        ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows; a
-        SettingsError where those have none.
+        ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows and
+        announced stimulation; a SettingsError where windows have none.
     refusal : callable
         Why the stream as a whole cannot be decoded; else empty.
     max_latency_s : float
@@ -323,6 +326,7 @@ def build_live(
                 "marker stream"
             )
         latest_only = False  # each event is decoded once, late or not
+    if markers is not None:
         features = cut_at_markers(features, markers, coverage_floor)
     return Pipeline(
         source,
@@ -336,15 +340,3 @@ def build_live(
         max_latency_s,
         max_drain_s,
     )
-
-
-def cut_at_markers(
-    pipeline: FeaturePipeline,
-    markers: Callable[[float], list[tuple[float, str]]],
-    coverage_floor: float,
-) -> FeaturePipeline:
-    """Stages whose event windows are cut at these markers; sliding windows are left as they are."""
-    if not isinstance(pipeline.windows, EventWindows):
-        return pipeline
-    cued = LiveEventWindows(pipeline.windows, markers, coverage_floor=coverage_floor)
-    return replace(pipeline, windows=cued)

@@ -26,3 +26,23 @@ class Mark:
     def reason(self) -> str:
         """Who marked, in words."""
         return f"{MANUAL_MARK}{self.source_id} on {self.host}" if self.host else OPERATOR_MARK
+
+
+# What is wrong with samples: they were replaced, or no decode may be made of them.
+BLANKED, ARTIFACT, LATE, UNSETTLED = range(1, 5)
+_REASONS = {
+    ARTIFACT: "an artifact on several contacts",
+    LATE: "a stimulation marker came too late to blank its pulse",
+    UNSETTLED: "the template of the periodic stimulation is not known yet",
+}
+
+
+def sample_flaw(worst: int, blanked: float, max_blanked: float) -> str:
+    """Why samples with this highest flag and share of `BLANKED` are not valid; else empty."""
+    if worst in _REASONS:
+        return _REASONS[worst]
+    if blanked <= max_blanked:
+        return ""
+    return (
+        f"stimulation: {blanked:.0%} of the window is blanked, expected {max_blanked:.0%} at most"
+    )

@@ -7,9 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rtbrain.buffer import Windows
+from rtbrain.buffer import EventWindows, LiveEventWindows, Windows
+from rtbrain.signal import Chain
 from rtbrain.stage import SignalStage, Sink, Source, Stage
-from rtbrain.types import Chunk, Decode, Embedding, Spectrogram, Window
+from rtbrain.types import Chunk, Decode, Embedding, Montage, Spectrogram, Window
 
 _NO_CHANNELS = np.zeros((0, 0), np.float32)
 _NO_FEATURES = np.zeros(0, np.float32)
@@ -260,3 +261,58 @@ def _join(chunks: list[Chunk]) -> Chunk:
     data = np.concatenate([chunk.data for chunk in chunks], axis=1)
     stamps = np.concatenate([chunk.timestamps for chunk in chunks])
     return Chunk(data, stamps, chunks[0].first_sample, chunks[0].gap)
+
+
+def cut_at_markers(
+    pipeline: FeaturePipeline,
+    markers: Callable[[float], list[tuple[float, str]]],
+    coverage_floor: float,
+) -> FeaturePipeline:
+    """Stages that follow these markers: event windows, and the blanking of stimulation."""
+    windows, signal = pipeline.windows, pipeline.signal
+    if isinstance(signal, Chain) and signal.texts:
+        without: frozenset[str] | None = None
+        if isinstance(windows, EventWindows):  # which are cut at pulses only where told to
+            without = signal.texts if windows.takes_all else frozenset()
+        marked = _MarkedSignal(signal, markers, without)
+        pipeline, markers = replace(pipeline, signal=marked), marked.others
+    if not isinstance(windows, EventWindows):
+        return pipeline
+    cued = LiveEventWindows(windows, markers, coverage_floor=coverage_floor)
+    return replace(pipeline, windows=cued)
+
+
+class _MarkedSignal:
+    """A signal chain that fetches the markers before each chunk, and keeps others for windows.
+
+    Those are all but `without`; None: there are no windows to cut.
+    """
+
+    def __init__(
+        self,
+        signal: Chain,
+        markers: Callable[[float], list[tuple[float, str]]],
+        without: frozenset[str] | None,
+    ) -> None:
+        self._signal, self._markers, self._without = signal, markers, without
+        self._others: list[tuple[float, str]] = []
+
+    @property
+    def montage(self) -> Montage:
+        return self._signal.montage
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        for t, text in self._markers(0.0):
+            self._signal.mark(t, text)
+            if self._without is not None and text not in self._without:
+                self._others.append((t, text))
+        return self._signal(chunk)
+
+    def others(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Markers since the last call."""
+        others, self._others = self._others, []
+        return others
+
+    def reset(self) -> None:
+        self._others = []
+        self._signal.reset()

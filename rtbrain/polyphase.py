@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rtbrain.types import Chunk, Doubles, Floats, Ints, Times
+from rtbrain.types import Chunk, Doubles, Flags, Floats, Ints, Times
 
 _BLOCK = 4096  # inputs per channel that are laid out at a time: some megabytes at 128 channels
 
@@ -19,6 +19,7 @@ class InputHistory:
         self.first = first  # number of the oldest input held
         self._values: Doubles = np.empty((self._n_channels, 0))
         self._stamps: Times = np.empty(0)
+        self._flags: Flags = np.empty(0, np.uint8)
 
     @property
     def stop(self) -> int:
@@ -28,20 +29,24 @@ class InputHistory:
     def add(self, chunk: Chunk, n_before: int) -> None:
         """Append samples; the first of all also stands for `n_before` samples ahead of it."""
         values, stamps = chunk.data.astype(np.float64), chunk.timestamps
+        flags = np.zeros(stamps.size, np.uint8) if chunk.flags is None else chunk.flags
         if self._stamps.size:
             self._values = np.concatenate([self._values, values], axis=1)
             self._stamps = np.concatenate([self._stamps, stamps])
+            self._flags = np.concatenate([self._flags, flags])
         elif chunk.n_samples:
             self.first = chunk.first_sample - n_before
             before = np.repeat(values[:, :1], n_before, axis=1)
             self._values = np.concatenate([before, values], axis=1)
             # No output lies before the first sample, so these stamps are never read.
             self._stamps = np.concatenate([np.full(n_before, np.nan), stamps])
+            self._flags = np.concatenate([np.zeros(n_before, np.uint8), flags])
 
     def drop(self, before: int) -> None:
         """Forget the inputs before a number."""
         n_old = min(max(before - self.first, 0), self._stamps.size)
         self._values, self._stamps = self._values[:, n_old:], self._stamps[n_old:]
+        self._flags = self._flags[n_old:]
         self.first += n_old
 
     def times(self, at: Ints, part: Doubles) -> Times:
@@ -50,6 +55,15 @@ class InputHistory:
         start = self._stamps[at]
         stamps: Times = start + part * (self._stamps[at + 1] - start)
         return stamps
+
+    def flags(self, at: Ints, reach: int) -> Flags | None:
+        """Highest flag from `reach` inputs before each of these to the one after; None: all 0."""
+        if not self._flags.any():
+            return None
+        held = np.concatenate([np.zeros(reach, np.uint8), self._flags, np.zeros(2, np.uint8)])
+        spans = np.lib.stride_tricks.sliding_window_view(held, reach + 2)
+        flags: Flags = spans[at - self.first].max(axis=1)
+        return flags
 
     def filter(self, oldest: Ints, taps: Doubles) -> Floats:
         """Outputs of taps [M, n_taps], each from its oldest input on: float32 [C, M].

@@ -23,6 +23,7 @@ Doubles = npt.NDArray[np.float64]
 Times = npt.NDArray[np.float64]  # s
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.uint8]
 
 
 def _check(name: str, array: npt.NDArray[Any], ndim: int, dtype: type[np.generic]) -> None:
@@ -129,16 +130,18 @@ class Chunk:
     timestamps : ndarray, float64 [n_samples]
         Seconds, LSL clock.
     first_sample : int
-        Number of the first sample, counted at this chunk's rate since the stream began, lost
-        samples included.
+        Number of the first sample at this chunk's rate since the stream began, lost ones too.
     gap : int
         Samples lost just before this chunk, at this chunk's rate.
+    flags : ndarray, uint8 [n_samples], or None
+        `BLANKED` and the like, as `rtbrain.marks` lists them; 0, or None: nothing.
     """
 
     data: Floats
     timestamps: Times
     first_sample: int = 0
     gap: int = 0
+    flags: Flags | None = None
 
     def __post_init__(self) -> None:
         _check("chunk data", self.data, 2, np.float32)
@@ -168,12 +171,15 @@ class Quality:
         Whether to act on a decode of it.
     reason : str
         Why it is not valid; else empty.
+    blanked : float
+        Share of the samples that were replaced, because of stimulation.
     """
 
     good: Mask
     lost_samples: int = 0
     valid: bool = True
     reason: str = ""
+    blanked: float = 0.0
 
     def __post_init__(self) -> None:
         _check("good", self.good, 1, np.bool_)
@@ -196,18 +202,18 @@ class Window:
     Attributes
     ----------
     data : ndarray, float32 [n_channels, n_samples]
-        Microvolts; a read-only view that is valid until the next window is cut. NaN where no
-        sample has arrived yet.
+        Microvolts; read-only, valid until the next window is cut. NaN where none has arrived.
     t_stop : float
         Time stamp of the last sample, s.
-    first_sample : int
-        Number of the first sample.
+    first_sample, flags
+        As those of a chunk.
     """
 
     data: Floats
     t_stop: float
     first_sample: int
     quality: Quality
+    flags: Flags | None = None
 
     def __post_init__(self) -> None:
         _check("window data", self.data, 2, np.float32)
@@ -248,9 +254,7 @@ class Embedding:
         One vector for all channels, which the readout reads.
     t_neural : float
         Moment of the brain that it describes, s: the middle of the pooled frames.
-    t_stop : float
-        End of the window, s.
-    drift : float
+    t_stop, drift : float
         As of a `Decode`.
     """
 
@@ -327,9 +331,7 @@ class Detection:
         End of its window, s.
     t_ready : float
         When it was decided, s; NaN offline.
-    coverage : float
-        Share of channels that were good.
-    drift : float
+    coverage, drift : float
         Of the decode.
     suppressed : str
         Why nothing is sent; empty where it is.

@@ -13,8 +13,9 @@ from rtbrain.build import build_feature_pipeline, build_live
 from rtbrain.bundling import build_decoder, bundle_parts, encoder_of_recipe
 from rtbrain.config import Recipe, find_settings, parse_settings, read_settings, settings_kind
 from rtbrain.decoder import Bundle, LinearReadout, Readout
+from rtbrain.errors import SettingsError
 from rtbrain.marks import Mark
-from rtbrain.pipeline import FeaturePipeline
+from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.types import Chunk, Decode, Spectrogram
 from tests.conftest import brain_like, cut, montage_of
 from tests.test_pipeline import Counts, Heard, Script, Time
@@ -286,3 +287,60 @@ def test_of_windows_at_events_none_is_skipped_where_sliding_ones_are() -> None:
     )
     stops = [decode.t_stop for decode in decodes]
     np.testing.assert_allclose(stops, np.array([102.0, 103.5, 104.0]) - 1 / SFREQ_HZ)
+
+
+def stimulated(step: dict[str, Any] | None, markers: list[tuple[float, str]]) -> list[Decode]:
+    """All decodes of the signal with pulses; with a step, blanked where markers announce them."""
+    values = RECIPES["linear"]
+    if step is not None:
+        pick, *others = values["signal"]
+        values = values | {"signal": [pick, {"stimulation": step}, *others]}
+    decoder = build_decoder(fitted(values), MONTAGE)
+    features, readout = decoder
+    arrived = markers.copy()
+
+    def due(timeout_s: float) -> list[tuple[float, str]]:
+        new, arrived[:] = arrived.copy(), []
+        return new
+
+    features = cut_at_markers(features, due, 0.3)
+    pulsed = SIGNAL.copy()
+    pulsed[:8, PULSES] += 5000
+    chunks = cut(pulsed, [300] * (SIGNAL.shape[1] // 300), SFREQ_HZ)
+    windows = (window for chunk in chunks for window in features.cut(chunk))
+    return [readout(features.encode(window)) for window in windows]
+
+
+PULSES = np.arange(1500, SIGNAL.shape[1], 1024)
+STEP = {"texts": ["stim"], "before_s": 0.002, "after_s": 0.01, "wait_s": 0.0}
+
+
+def test_pulses_are_blanked_where_they_are_announced_and_else_no_decode_is_valid() -> None:
+    announced = [(100 + at / SFREQ_HZ, "stim") for at in PULSES]
+    without = {d.t_stop: d for d in stimulated(None, announced)}
+    blanked = stimulated(STEP, announced)
+    silent = {d.t_stop: d for d in stimulated(STEP, [])}
+    clean = {d.t_stop: d for d in decoded(shipped("linear")[1], true_hz=SFREQ_HZ)}
+    pulses_s = 100 + PULSES / SFREQ_HZ
+    near = [((d.t_stop - 0.25 < pulses_s) & (pulses_s < d.t_stop)).any() for d in blanked]
+    ready = [d.t_stop > 103 for d in blanked]
+    for decode, is_near in zip(blanked, near, strict=True):
+        if decode.t_stop < 103 or decode.t_stop not in clean:
+            continue
+        assert decode.quality.valid
+        if is_near:
+            assert decode.quality.blanked > 0
+            assert without[decode.t_stop].quality.reason == "an artifact on several contacts"
+            assert not silent[decode.t_stop].quality.valid
+        change = np.abs(decode.values - clean[decode.t_stop].values).max()
+        assert change < np.std([d.values for d in clean.values()], axis=0).max()
+    assert sum(np.logical_and(near, ready)) > 10
+
+
+def test_what_a_blank_leaves_over_decides_whether_a_decode_is_valid() -> None:
+    announced = [(100 + at / SFREQ_HZ, "stim") for at in PULSES]
+    strict = stimulated(STEP | {"max_blanked": 0.0, "wait_s": 0.1}, announced)
+    reasons = {d.quality.reason for d in strict if d.quality.blanked}
+    assert any("is blanked, expected 0% at most" in reason for reason in reasons)
+    with pytest.raises(SettingsError, match="nothing would be left"):
+        stimulated(STEP | {"after_s": 0.4}, announced)

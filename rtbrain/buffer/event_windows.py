@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtbrain.buffer.windows import Ring, StampRing, coverage_flaw, no_windows, require_next
+from rtbrain.buffer.rings import Ring, StampRing
+from rtbrain.buffer.windows import coverage_flaw, latest_flags, no_windows, require_next
 from rtbrain.errors import SettingsError
+from rtbrain.marks import BLANKED, sample_flaw
 from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
 
 # A marker further ahead of the signal than this is not waited for: it has another clock.
@@ -77,6 +79,7 @@ class EventWindows:
         offset_samples: int,
         texts: Collection[str] | None = None,
         patience_s: float = 2.0,
+        max_blanked: float = 1.0,
     ) -> None:
         if length_samples < 1:
             raise SettingsError(
@@ -87,7 +90,7 @@ class EventWindows:
                 f"event windows: patience must be a finite time above 0 s, got {patience_s}"
             )
         self._montage = montage
-        self._length = length_samples
+        self._length, self._max_blanked = length_samples, max_blanked
         self._offset = offset_samples
         self._texts = None if texts is None else frozenset(texts)
         self._patience = math.ceil(patience_s * montage.sfreq_hz)
@@ -99,6 +102,11 @@ class EventWindows:
         self._stamp_capacity = self._capacity + max(0, offset_samples)
         self._pending: Generator[Window, None, None] = no_windows()
         self._restart()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether a window is cut at every marker, whatever its text."""
+        return self._texts is None
 
     def mark(self, t: float, text: str) -> None:
         """Add a marker at a time, s on the LSL clock; later calls give its window."""
@@ -121,6 +129,7 @@ class EventWindows:
 
     def _restart(self) -> None:
         self._ring = Ring(self._montage.n_channels, self._capacity)
+        self._flags = np.zeros(self._capacity, np.uint8)
         self._stamps = StampRing(self._stamp_capacity, self._montage.sfreq_hz)
         self._n_received = 0
         self._order = itertools.count()
@@ -145,6 +154,7 @@ class EventWindows:
             if chunk.gap > 0 and start == 0:
                 stop = 1  # markers inside the gap are placed while its edges are still held
             self._ring.push(chunk.data[:, start:stop])
+            self._flags = latest_flags(self._flags, chunk, start, stop)
             self._stamps.push(chunk.timestamps[start:stop])
             self._n_received += stop - start
             yield from self._due()
@@ -166,6 +176,7 @@ class EventWindows:
         if self._n_received:
             n_held = min(gap, self._capacity)
             self._ring.push(np.full((self._montage.n_channels, n_held), np.nan, np.float32))
+            self._flags = np.append(self._flags, np.zeros(n_held, np.uint8))[-self._capacity :]
             self._stamps.lose(gap)
             count = self._stamps.count
             self._segments.append(_Segment(count, gap, first_sample - count, lost))
@@ -234,9 +245,15 @@ class EventWindows:
                 shift_of = segment
         reason = placed.reason or self._flaw(start, n_missing)
         data = self._data(start, valid=not reason)
+        flags, blanked = None, 0.0
+        if not reason and self._flags.any():
+            held = self._flags.size - self._stamps.count + start
+            flags = self._flags[held : held + self._length]
+            blanked = float(np.mean(flags == BLANKED))
+            reason = sample_flaw(int(flags.max()), blanked, self._max_blanked)
         good = np.asarray(np.isfinite(data).all(axis=1))
-        quality = Quality(good, at_stop.lost, valid=not reason, reason=reason)
-        return Window(data, self._t_stop(placed, stop), start + shift_of.shift, quality)
+        quality = Quality(good, at_stop.lost, not reason, reason, blanked)
+        return Window(data, self._t_stop(placed, stop), start + shift_of.shift, quality, flags)
 
     def _t_stop(self, placed: _Placed, stop: int) -> float:
         """Stamp of the last sample; where it has none, an estimate from the nominal rate."""

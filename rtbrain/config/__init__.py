@@ -18,15 +18,17 @@ from rtbrain.config.files import (
 from rtbrain.config.fit import FitSettings, LabelSettings, SplitSettings
 from rtbrain.config.front_end import (
     RUNNING,
+    STIMULATION,
     BandSettings,
     PickSettings,
     SignalStep,
     SpectrogramSettings,
+    StimulationSettings,
     WindowSettings,
 )
 from rtbrain.config.live import DecodeSettings, DemoSettings, OutletSettings, StreamSettings
 from rtbrain.config.outputs import OscSettings, OutputSettings, SerialSettings, UdpSettings
-from rtbrain.config.recipe import EncoderSettings, Recipe
+from rtbrain.config.recipe import EncoderSettings, Recipe, require_signal_left
 from rtbrain.config.training import (
     CorpusSettings,
     DistillSettings,
@@ -37,6 +39,7 @@ from rtbrain.config.training import (
 __all__ = [
     "RUNNING",
     "SETTINGS_KINDS",
+    "STIMULATION",
     "BandSettings",
     "CorpusSettings",
     "DecodeSettings",
@@ -58,6 +61,7 @@ __all__ = [
     "SourceSettings",
     "SpectrogramSettings",
     "SplitSettings",
+    "StimulationSettings",
     "StreamSettings",
     "UdpSettings",
     "WindowSettings",
@@ -65,5 +69,6 @@ __all__ = [
     "load_settings",
     "parse_settings",
     "read_settings",
+    "require_signal_left",
     "settings_kind",
 ]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+STIMULATION, STIMULATION_END = "stimulation", "stimulation end"  # texts of a channel's events
 # Forms whose frames are z-scored once, by what came before.
 RUNNING = ("running", "bands")
 
@@ -44,13 +45,66 @@ class QualitySettings(Settings):
     """Mains frequency, Hz; by default both are measured."""
 
 
+class StimulationSettings(Settings):
+    """Removal of stimulation artifacts; before quality, on raw signals."""
+
+    texts: tuple[str, ...] = ()
+    """Markers that each announce a pulse, or codes of the channel; by default all its codes."""
+    stop_texts: tuple[str, ...] = ()
+    """Markers that end a train, which those of texts begin; by default each is one pulse."""
+    channel: str | None = Field(default=None, min_length=1)
+    """Channel of the stream or recording whose codes announce pulses, as STIM or DC01:2500."""
+    before_s: float | None = Field(default=None, ge=0, le=1)
+    """Blanked before each pulse, s; by default measured by rtbrain fit."""
+    after_s: float | None = Field(default=None, gt=0, le=60)
+    """Blanked after each pulse, s; by default measured by rtbrain fit."""
+    wait_s: float = Field(default=0.02, ge=0, le=10)
+    """How much later than its samples a marker may arrive, s; decodes are as much later."""
+    max_blanked: float = Field(default=0.5, ge=0, le=1)
+    """Largest blanked share of what a decode reads; 0: no decode reads any blanked sample."""
+    periodic_hz: PositiveFloat | None = None
+    """About this rate, Hz: subtract the template of what repeats, instead of blanking it."""
+
+    @property
+    def announced(self) -> bool:
+        """Whether pulses are announced."""
+        return bool(self.texts or self.channel)
+
+    def event_of(self, code: str) -> str:
+        """Marker that a code of the channel is; empty for none."""
+        if code in self.stop_texts:
+            return STIMULATION_END
+        return STIMULATION if code in self.texts or not self.texts else ""
+
+    @property
+    def markers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Markers of pulses, or of where trains begin; and of where trains end."""
+        if self.channel is None:
+            return self.texts, self.stop_texts
+        return (STIMULATION,), (STIMULATION_END,) if self.stop_texts else ()
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "StimulationSettings":
+        if not self.announced and self.periodic_hz is None:
+            raise ValueError("give texts or channel that announce pulses, or else periodic_hz")
+        if self.stop_texts and not self.texts:
+            raise ValueError("stop_texts end what texts begin: give texts as well")
+        if both := set(self.texts) & set(self.stop_texts):
+            raise ValueError(f"{', '.join(sorted(both))} cannot both begin and end a train")
+        if not self.announced and {"before_s", "after_s", "wait_s"} & self.model_fields_set:
+            raise ValueError("before_s, after_s and wait_s are for announced pulses: give texts")
+        return self
+
+
 class SignalStep(Settings):
     """One step of the signal chain: exactly one of its keys is set."""
 
     pick: PickSettings | None = None
     """Keep some of the channels."""
+    stimulation: StimulationSettings | None = None
+    """Blank stimulation pulses, or subtract periodic ones."""
     quality: QualitySettings | None = None
-    """Mask bad contacts."""
+    """Mask bad contacts, and artifacts that nothing announces."""
     notch: NotchSettings | None = None
     """Remove mains and its harmonics."""
     highpass_hz: PositiveFloat | None = None

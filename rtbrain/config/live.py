@@ -25,6 +25,8 @@ class StreamSettings(Settings):
     """Name of the LSL marker stream, of texts or numbers, for decoders with windows at events."""
     trigger: str | None = Field(default=None, min_length=1)
     """Instead: channel of the stream whose codes are events, as TRIG, Status:0xFF, DC01:2500."""
+    stimulation: str | None = Field(default=None, min_length=1)
+    """Name of the LSL marker stream that announces stimulation; by default that of markers."""
     manual_marks: str | None = Field(default="rtbrain-view-marks", min_length=1)
     """Name of the streams in which live windows send contacts marked bad manually; null: none."""
     mark_senders: tuple[str, ...] | None = None

@@ -10,6 +10,7 @@ from rtbrain.config.front_end import (
     Settings,
     SignalStep,
     SpectrogramSettings,
+    StimulationSettings,
     WindowSettings,
 )
 from rtbrain.errors import SettingsError
@@ -71,6 +72,26 @@ class EncoderSettings(Settings):
             if sizes is not None:
                 return kind, sizes
         return "brainbert", self.brainbert
+
+
+def require_signal_left(recipe: "Recipe", reads_s: float) -> None:
+    """Refuse to blank so much around each pulse that no decode would be left near it."""
+    settings = recipe.stimulation
+    if settings is None or settings.after_s is None:
+        return
+    blanks_s = settings.after_s + (settings.before_s or 0.0)
+    if settings.announced and blanks_s > settings.max_blanked * reads_s > 0:
+        raise SettingsError(
+            f"stimulation: {blanks_s:g} s are blanked around each pulse, a decode reads "
+            f"{reads_s:g} s of which {settings.max_blanked:.0%} may be: nothing would be left; "
+            "shorten before_s and after_s, lengthen the window, or raise max_blanked"
+        )
+    if settings.periodic_hz is not None and blanks_s * settings.periodic_hz >= 1:
+        raise SettingsError(
+            f"stimulation: {blanks_s:g} s are blanked around each pulse, longer than the "
+            f"{1 / settings.periodic_hz:.3g} s from one to the next: nothing would be left; "
+            "shorten before_s and after_s, or leave out texts and channel"
+        )
 
 
 # After so much signal since a gap, a streaming encoder costs a readout less than 0.01 AUC. On a
@@ -135,6 +156,11 @@ class Recipe(Settings):
                     return settings.mains_hz
         return None
 
+    @property
+    def stimulation(self) -> StimulationSettings | None:
+        """How stimulation is removed; None where no step does."""
+        return next((step.stimulation for step in self.signal if step.stimulation), None)
+
     def pooled_frames(self, n_frames: int) -> slice:
         """Frames that are averaged, of a window that holds so many."""
         n_pooled, n_listed = self.encoder.n_pooled, n_frames
@@ -169,6 +195,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _mode_fits(self) -> "Recipe":
+        if sum(step.stimulation is not None for step in self.signal) > 1:
+            raise ValueError("two steps of stimulation: keep one")
         if self.mode == "published" and self.encoder.pool != "centre":
             raise ValueError("mode published pools the centre: set encoder.pool to centre")
         if self.window.mode == "event" and self.smoothing_s:

@@ -130,6 +130,7 @@ def evaluate(
         sfreq_hz=sfreq_hz,
         scale=scale,
         trigger=labels.trigger,
+        stimulation=fitted.bundle.recipe.stimulation,
         on_note=on_note,
     ) as opened:
         opened = [select(one, exclude=exclude, kinds=kinds) for one in opened]

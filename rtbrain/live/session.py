@@ -32,6 +32,7 @@ from rtbrain.live.source import (
     open_source,
     rate_check,
     trigger_of,
+    with_pulses,
 )
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport, Triggers
 from rtbrain.pipeline import FeaturePipeline
@@ -305,8 +306,10 @@ class LiveSession:
             if recipe.window.hop_s is None:
                 trigger = trigger_of(settings.stream, bundle)
                 markers = open_markers(settings, trigger, source, self.emit, self._is_over, stack)
-                if self._is_over():
-                    return
+            of_all = self._settings, bundle, source, self.emit, self._is_over, stack
+            markers = with_pulses(markers, *of_all)
+            if self._is_over():
+                return
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(
                 decoder,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from rtbrain.config import DecodeSettings, StreamSettings
+from rtbrain.config import DecodeSettings, StimulationSettings, StreamSettings
 from rtbrain.decoder import Bundle
-from rtbrain.errors import StreamError
+from rtbrain.errors import SettingsError, StreamError, list_words, quote
 from rtbrain.stage import Source
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.lsl.markers import ManualMarks
@@ -41,7 +41,14 @@ def open_source(
             "trigger",
             reason=f"the decoder uses sliding windows: --trigger {wanted.trigger} has no effect",
         )
+    stimulation = bundle.recipe.stimulation
+    channel = None if stimulation is None else stimulation.channel
     for kind in OTHER_SOURCES:
+        if channel and getattr(wanted, kind) is not None:
+            raise SettingsError(
+                f"the decoder blanks stimulation that channel {quote(channel)} announces, which is "
+                "for LSL streams: refit it with stimulation.texts, and set stream.stimulation"
+            )
         if (address := getattr(wanted, kind)) is not None:
             sliding = bundle.recipe.window.hop_s is not None
             used = wanted.model_copy(update={"trigger": None}) if sliding else wanted
@@ -52,7 +59,7 @@ def open_source(
             stream_type=wanted.type,
             source_id=wanted.source_id,
             scale=wanted.scale,
-            trigger=trigger_of(wanted, bundle),
+            triggers=[text for text in (trigger_of(wanted, bundle), channel) if text],
             watcher=watcher,
         ),
         requirements=StreamRequirements(
@@ -61,6 +68,7 @@ def open_source(
             min_coverage=bundle.recipe.coverage_floor,
             accept_other_source=wanted.accept_other_source,
             trigger=trigger_of(wanted, bundle),
+            stimulation=channel,
         ),
         montage=montage,
         on_event=on_event,
@@ -117,12 +125,66 @@ def open_markers(
     That is the stream of the settings, else the source, where it has markers of its own or a
     trigger channel. None too where the user ended the search for that stream.
     """
-    name, timeout_s = settings.stream.markers, settings.stream.timeout_s
+    name = settings.stream.markers
     if name is None:
         if isinstance(source, SupervisedSource) and not trigger:
             return None
         own: Markers | None = getattr(source, "markers", None)
         return own
+    return _stream_of_markers(name, settings, source, on_event, stopping, stack)
+
+
+def with_pulses(
+    markers: Markers | None,
+    settings: DecodeSettings,
+    bundle: Bundle,
+    source: Source,
+    on_event: Callable[..., None],
+    stopping: Callable[[], bool],
+    stack: ExitStack,
+) -> Markers | None:
+    """The markers of the windows, and those that announce stimulation, where the decoder blanks it.
+
+    Raises a SettingsError where the settings do not say which stream they are of.
+    """
+    stimulation, stream = bundle.recipe.stimulation, settings.stream
+    if stimulation is None or not stimulation.announced:
+        return markers
+    pulses: Markers | None = None
+    if stimulation.channel is not None and isinstance(source, SupervisedSource):
+        pulses = _events_of(stimulation, source.pulses)
+    elif stream.stimulation is None and stream.markers is None:
+        raise SettingsError(
+            "the decoder blanks stimulation that markers announce "
+            f"({list_words([quote(text) for text in stimulation.texts])}): set stream.stimulation "
+            "to the name of their stream"
+        )
+    elif stream.stimulation not in (None, stream.markers) or markers is None:
+        name = stream.stimulation or stream.markers or ""
+        pulses = _stream_of_markers(name, settings, source, on_event, stopping, stack)
+    if pulses is None or markers is None:
+        return pulses or markers
+    of_windows, of_stimulation = markers, pulses
+    return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)]
+
+
+def _events_of(stimulation: StimulationSettings, codes: Markers) -> Markers:
+    def events(timeout_s: float) -> list[tuple[float, str]]:
+        named = [(t, stimulation.event_of(code)) for t, code in codes(timeout_s)]
+        return [(t, text) for t, text in named if text]
+
+    return events
+
+
+def _stream_of_markers(
+    name: str,
+    settings: DecodeSettings,
+    source: Source,
+    on_event: Callable[..., None],
+    stopping: Callable[[], bool],
+    stack: ExitStack,
+) -> Markers | None:
+    timeout_s = settings.stream.timeout_s
     signal = source.counter.clock if isinstance(source, SupervisedSource) else None
     try:
         markers = SupervisedMarkers(

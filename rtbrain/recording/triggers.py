@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from rtbrain.config import StimulationSettings
 from rtbrain.errors import SettingsError, list_words, plain_text, quote
 from rtbrain.recording.recording import Event, Recording
 from rtbrain.recording.replay import ReplaySource
@@ -71,6 +72,20 @@ def add_trigger_events(recording: Recording, trigger: str | None) -> Recording:
     kinds = tuple(TRIGGER_KIND if r in rows else kind for r, kind in enumerate(montage.kinds))
     recording = replace(recording, montage=replace(montage, kinds=kinds))
     return _with(recording, chosen, found, notes)
+
+
+def add_stimulation(recording: Recording, settings: StimulationSettings | None) -> Recording:
+    """A recording whose events hold the pulses too that a channel of these settings announces.
+
+    Raises a SettingsError where there is no such channel, or it holds noise instead of codes.
+    """
+    if settings is None or settings.channel is None:
+        return recording
+    coded = add_trigger_events(replace(recording, events=()), settings.channel)
+    named = [replace(event, text=settings.event_of(event.text)) for event in coded.events]
+    events = [*recording.events, *(event for event in named if event.text)]
+    events.sort(key=lambda event: event.onset_s)
+    return replace(recording, events=tuple(events), notes=coded.notes)
 
 
 def state_units(trigger: str | None, recordings: Sequence[Recording]) -> str | None:

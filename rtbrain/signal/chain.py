@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from rtbrain.channels import kind_of, label_keys
 from rtbrain.errors import MontageError
 from rtbrain.marks import Mark
 from rtbrain.signal.filters import Resample
+from rtbrain.signal.stimulation import Blanking
 from rtbrain.stage import SignalStage
 from rtbrain.types import Chunk, Floats, Montage
 
@@ -21,14 +23,22 @@ class Chain:
     """Stages in a row, each made for the montage of the one before; may be empty.
 
     `montage` is that of the chunks that come out; `delay_s` is how far they lag behind, because of
-    resampling.
+    resampling and of blanking.
     """
 
     def __init__(self, montage: Montage, stages: Sequence[SignalStage]) -> None:
         self._stages = tuple(stages)
         self.montage = self._stages[-1].montage if self._stages else montage
-        delays = [stage.delay_s for stage in stages if isinstance(stage, Resample | Chain)]
-        self.delay_s: float = sum(delays, start=0.0)
+        late = [stage for stage in stages if isinstance(stage, Resample | Chain | Blanking)]
+        self.delay_s: float = sum((stage.delay_s for stage in late), start=0.0)
+        self._blankings = [stage for stage in stages if isinstance(stage, Chain | Blanking)]
+        # Texts of the markers that announce stimulation.
+        self.texts: frozenset[str] = frozenset().union(*(each.texts for each in self._blankings))
+
+    def mark(self, t: float, text: str) -> None:
+        """Add a marker that may announce stimulation, before its samples or a little later."""
+        for stage in self._blankings:
+            stage.mark(t, text)
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk after every stage."""
@@ -71,7 +81,7 @@ class Pick:
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the channels kept."""
         data: Floats = chunk.data[self._rows]
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""
@@ -128,7 +138,7 @@ class ManualMask:
             return chunk
         data: Floats = chunk.data.copy()
         data[self._marked] = np.nan
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def _take(self, mark: Mark) -> None:
         if mark.text == "bad?":

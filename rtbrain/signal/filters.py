@@ -145,7 +145,7 @@ class _Cascade:
         data: Floats = filtered.astype(np.float32)
         if not whole:
             data[~finite] = np.nan
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def _bridge(self, signal: Doubles, finite: Mask) -> None:
         """Replace each non-finite sample by the last finite value, or by 0 where there is none."""
@@ -238,7 +238,8 @@ class Resample:
         values = self._inputs.filter(newest - self._phases.shape[1] + 1, taps)
         before, part = self._positions(stop, 0)
         stamps = self._inputs.times(before, part / self._up)
-        made = Chunk(values, stamps, self._next, self._next - expected)
+        flags = self._inputs.flags(before, self._down // self._up)
+        made = Chunk(values, stamps, self._next, self._next - expected, flags)
         self._next = self._expected = stop
         newest_needed = (stop * self._down + self._half) // self._up
         self._inputs.drop(newest_needed - self._phases.shape[1] + 1)

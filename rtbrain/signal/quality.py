@@ -1,10 +1,12 @@
 """Channel quality, first in the signal chain: bad contacts become NaN."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from rtbrain.errors import SettingsError
+from rtbrain.marks import BLANKED
 from rtbrain.signal.quality_rules import (
     ABSOLUTE,
     QUALITY_REASONS,
@@ -42,7 +44,8 @@ class ChannelQuality:
     Relative rules compare contacts of one kind, at least 4 that are good. Where more than half of
     all contacts break one in the same block, none counts: the reference moved.
 
-    A gap ends the block that it falls into; verdicts stay.
+    A gap ends the block that it falls into, and of a block that is blanked for the most part none
+    is judged; verdicts stay.
 
     Channels that are no contacts pass as they are. Without `mains_hz`, 50 and 60 Hz are looked for.
     `on_event` is called with ``("channel_bad", channel=label, reason=text)`` and
@@ -85,6 +88,7 @@ class ChannelQuality:
         self._correlation = ShaftCorrelation(n_contacts, *self._pairs)
         self._block = np.empty((n_contacts, self._block_samples), np.float32)
         self._n_held: int | None = None  # samples of the block so far; None until one begins
+        self._n_blanked = 0  # of them
         self._expected: int | None = None  # number of the next sample
         self._broke_absolute = np.zeros((_BLOCKS, n_contacts), np.bool_)
         self._broke_relative = np.zeros((_BLOCKS, n_contacts), np.bool_)
@@ -119,26 +123,31 @@ class ChannelQuality:
             if bad.any():
                 data = raw.copy() if data is None else data
                 data[bad, start:stop] = np.nan
-            self._hold(raw[:, start:stop], at)
+            n_blanked = 0
+            if chunk.flags is not None:
+                n_blanked = int(np.count_nonzero(chunk.flags[start:stop] == BLANKED))
+            self._hold(raw[:, start:stop], at, n_blanked)
             start = stop
         if data is None:
             return chunk
         if not self._all:
             contacts, data = data, chunk.data.copy()
             data[self._rows] = contacts
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
-    def _hold(self, samples: Floats, at: int) -> None:
+    def _hold(self, samples: Floats, at: int, n_blanked: int) -> None:
         """Put samples into the block at `at`, and measure them; judge it when it is full."""
         if at == 0:
-            self._n_held = 0
+            self._n_held = self._n_blanked = 0
             self._measures.begin()
         if self._n_held is None:
             return
         self._n_held = at + samples.shape[1]
         self._block[:, at : self._n_held] = samples
+        self._n_blanked += n_blanked
         self._measures.add(self._block, self._n_held)
-        if self._n_held == self._block_samples and self._names:
+        judged = 2 * self._n_blanked < self._block_samples
+        if self._n_held == self._block_samples and self._names and judged:
             self._judge()
 
     def _judge(self) -> None:

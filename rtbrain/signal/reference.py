@@ -46,7 +46,7 @@ class CommonAverage:
         finite = np.isfinite(data)
         total = np.where(finite, data, 0).sum(axis=0, dtype=np.float64)
         data -= (total / np.maximum(finite.sum(axis=0), 1)).astype(np.float32)
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""
@@ -90,7 +90,7 @@ class ShaftMean:
         mean = (total / np.maximum(n_finite, 1)).astype(np.float32)  # [shafts, n_samples]
         mean[n_finite < 2] = np.nan
         data -= mean[self._shaft_of]
-        return Chunk(data[self._back], chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data[self._back])
 
     def _sum(self, data: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.asarray(np.add.reduceat(data, self._starts, axis=0, dtype=dtype))
@@ -135,7 +135,7 @@ class Bipolar:
         """Chunk of the pairs' differences; NaN where either contact is NaN."""
         data: Floats = chunk.data[self._first]
         data -= chunk.data[self._second]
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""
@@ -166,7 +166,7 @@ class Laplacian:
         # An infinite contact minus an infinite neighbour is NaN.
         with np.errstate(invalid="ignore"):
             data -= around
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def reset(self) -> None:
         """Do nothing: no state is carried."""
@@ -206,11 +206,11 @@ class PublishedLaplacian:
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk of the contacts minus their neighbours; NaN where any of the three is NaN."""
-        centres = Chunk(chunk.data[self._centre], chunk.timestamps, chunk.first_sample, chunk.gap)
+        centres = replace(chunk, data=chunk.data[self._centre])
         around = self._of_below * chunk.data[self._below].astype(np.float64)
         around += self._of_above * chunk.data[self._above].astype(np.float64)
         data: Floats = (self._notch(centres).data - around).astype(np.float32)
-        return Chunk(data, chunk.timestamps, chunk.first_sample, chunk.gap)
+        return replace(chunk, data=data)
 
     def reset(self) -> None:
         """Start the notches again from zero state."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from rtbrain.config import SignalStep
+from rtbrain.config import SignalStep, StimulationSettings
+from rtbrain.errors import SettingsError
 from rtbrain.marks import Mark
+from rtbrain.signal.artifacts import ArtifactGuard
 from rtbrain.signal.chain import Chain, ManualMask, Pick
 from rtbrain.signal.filters import HighPass, NotchComb, Resample
+from rtbrain.signal.periodic import PeriodicTemplate
 from rtbrain.signal.quality import ChannelQuality
 from rtbrain.signal.reference import (
     Bipolar,
@@ -14,6 +17,7 @@ from rtbrain.signal.reference import (
     PublishedLaplacian,
     ShaftMean,
 )
+from rtbrain.signal.stimulation import Blanking
 from rtbrain.stage import SignalStage
 from rtbrain.types import Montage
 
@@ -63,7 +67,10 @@ def _signal_stage(
     step: SignalStep, montage: Montage, on_event: Callable[..., None] | None
 ) -> SignalStage | None:
     if step.quality is not None:
-        return ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
+        quality = ChannelQuality(montage, mains_hz=step.quality.mains_hz, on_event=on_event)
+        return Chain(montage, [quality, ArtifactGuard(montage, on_event=on_event)])
+    if step.stimulation is not None:
+        return _stimulation(step.stimulation, montage, on_event)
     if step.pick is not None:
         return Pick(montage, names=step.pick.names, kinds=step.pick.kinds)
     for settings, make in (
@@ -79,3 +86,29 @@ def _signal_stage(
     if step.resample_hz is not None and step.resample_hz != montage.sfreq_hz:
         return Resample(montage, step.resample_hz)
     return None
+
+
+def _stimulation(
+    settings: StimulationSettings, montage: Montage, on_event: Callable[..., None] | None
+) -> Chain:
+    stages: list[SignalStage] = []
+    if settings.periodic_hz is not None:
+        stages.append(PeriodicTemplate(montage, settings.periodic_hz, on_event=on_event))
+    if settings.announced:
+        if settings.before_s is None or settings.after_s is None:
+            raise SettingsError(
+                "stimulation: before_s and after_s are not known: fit the decoder on a recording "
+                "with stimulation, which measures them, or set both"
+            )
+        texts, stop_texts = settings.markers
+        blanking = Blanking(
+            montage,
+            texts=texts,
+            stop_texts=stop_texts,
+            before_s=settings.before_s,
+            after_s=settings.after_s,
+            wait_s=settings.wait_s,
+            on_event=on_event,
+        )
+        stages.append(blanking)
+    return Chain(montage, [*stages, ArtifactGuard(montage, on_event=on_event)])

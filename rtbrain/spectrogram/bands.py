@@ -86,6 +86,7 @@ class Bands:
             used_frames,
             hop_samples=hop_samples,
             clip=clip,
+            lengths_samples=np.repeat(lengths, n_bins),
         )
 
     @property

@@ -6,9 +6,10 @@ from copy import deepcopy
 import numpy as np
 
 from rtbrain.errors import SettingsError
+from rtbrain.marks import BLANKED
 from rtbrain.spectrogram.frames import FrameGrid, n_new_frames
 from rtbrain.spectrogram.normaliser import FrameStatistics, FrameZScore
-from rtbrain.types import Floats, Ints, Mask, Spectrogram, Window
+from rtbrain.types import Flags, Floats, Ints, Mask, Spectrogram, Window
 
 
 class RunningFrames:
@@ -30,6 +31,9 @@ class RunningFrames:
     non-finite value. Its row is zeros and it is not good in the spectrogram's quality; so is a
     row that still holds a non-finite frame, or one that came before its channel ever fed.
 
+    A bin that reads `lengths_samples`, more than half of them blanked, keeps its value of the frame
+    before, and the frame does not feed.
+
     Where only the newest `used_frames` are read, only those count for this. Older frames may be
     NaN then, where no signal had come yet; a channel without initial statistics must have fed as
     many frames as a window holds before those.
@@ -45,6 +49,7 @@ class RunningFrames:
         *,
         hop_samples: int,
         clip: float | None = None,
+        lengths_samples: Ints,  # [n_freqs], or one for all
     ) -> None:
         n_frames = grid.n_frames
         self._used = n_frames if used_frames is None else used_frames
@@ -58,6 +63,7 @@ class RunningFrames:
         self._magnitudes = magnitudes
         self._z_score = z_score
         self._clip = clip
+        self._lengths = np.broadcast_to(lengths_samples, grid.n_freqs)
         self._least_fed = np.where(z_score.statistics.count > 0, 0, n_frames - self._used)
         # Normalised frames in a ring, the oldest at `_head`, and whether they are finite.
         self._kept = np.empty((grid.n_channels, n_frames, grid.n_freqs), np.float32)
@@ -101,16 +107,29 @@ class RunningFrames:
         stop = window.first_sample + self._grid.length_samples
         magnitudes = self._magnitudes(window.data, n_new)
         finite: Mask = np.logical_and.reduce(np.isfinite(magnitudes), axis=2)
+        lost = self._lost(window.flags, n_new)
         for index in range(n_new):
             frame_stop = stop + int(self._ends[n_frames - n_new + index])
             frame = magnitudes[:, index].astype(np.float64)
             if self._fed_stop is None or frame_stop >= self._fed_stop + self._hop_samples:
                 self._fed_stop = frame_stop
-                self._z_score.feed(frame, window.quality.good & finite[:, index])
+                feeding = window.quality.good & finite[:, index] & ~lost[index].any()
+                self._z_score.feed(frame, feeding)
             z_scores = self._z_score(frame)
             if self._clip is not None:
                 np.clip(z_scores, -self._clip, self._clip, out=z_scores)
+            if n_new < n_frames or index:  # one before is known
+                z_scores[:, lost[index]] = self._kept[:, self._head - 1, lost[index]]
             self._kept[:, self._head] = z_scores
             known = self._z_score.statistics.count > 0
             self._finite[:, self._head] = finite[:, index] & known
             self._head = (self._head + 1) % n_frames
+
+    def _lost(self, flags: Flags | None, n_new: int) -> Mask:
+        """Which bins of the newest frames are more blanked than not: bool [n_new, n_freqs]."""
+        if flags is None:
+            return np.zeros((n_new, self._grid.n_freqs), np.bool_)
+        n_blanked = np.concatenate([[0], np.cumsum(flags == BLANKED)])
+        stop = self._grid.length_samples + self._ends[self._grid.n_frames - n_new :, None]
+        lost: Mask = 2 * (n_blanked[stop] - n_blanked[stop - self._lengths]) > self._lengths
+        return lost

@@ -144,7 +144,13 @@ class RunningStft:
         shape = n_channels, n_freqs
         z_score = RunningZScore(shape, time_constant_frames, statistics, frozen=frozen)
         self._frames = RunningFrames(
-            self.grid, ends, self._magnitudes, z_score, used_frames, hop_samples=hop_samples
+            self.grid,
+            ends,
+            self._magnitudes,
+            z_score,
+            used_frames,
+            hop_samples=hop_samples,
+            lengths_samples=np.array(frame_samples),
         )
 
     @property

@@ -33,6 +33,7 @@ class RandomStream(IntEnum):
     VALUE = 12
     GAIN = 13
     IMPEDANCE = 14
+    STIMULATOR = 15
 
 
 def random_generator(draw: RandomStream, *seeds: int) -> np.random.Generator:

@@ -17,6 +17,7 @@ from scipy.special import ndtr
 from rtbrain.errors import SettingsError
 from rtbrain.synthetic.implant import DRAW, N_CONTACTS, SPACES, Implant, in_space
 from rtbrain.synthetic.noise import RandomStream, Wander, random_generator
+from rtbrain.synthetic.stimulator import STIMULATION, Stimulator
 from rtbrain.synthetic.task import DIFFICULTIES, TASKS, Difficulty, StateSequence
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
@@ -74,6 +75,8 @@ class Patient:
     contacts of what wanders over hours and days: the gain of the brain's signals, and mains and
     amplifier noise, which rise with the impedance. By `mix_drift` the share of time outside the
     first class goes from 0.5 - `mix_drift` to 0.5 + `mix_drift` in 10 minutes, and back.
+    `stim_hz` pulses a second of a stimulator reach `stim_uv` at its contact, with tails of
+    `stim_tail_s`; the amplifier clips at `rail_uv`. Without them the signal is the same but clean.
     SettingsError if a value is out of range.
     """
 
@@ -91,6 +94,10 @@ class Patient:
     gain_drift_db: float = field(default=0.0, kw_only=True)  # 0 to 20
     impedance_drift_db: float = field(default=0.0, kw_only=True)  # 0 to 40
     mix_drift: float = field(default=0.0, kw_only=True)  # 0 to 0.45
+    stim_hz: float = field(default=0.0, kw_only=True)  # 0 to 300
+    stim_uv: float = field(default=5000.0, kw_only=True)  # 0 to 1e6
+    stim_tail_s: float = field(default=0.001, kw_only=True)  # 0.0001 to 0.1
+    rail_uv: float = field(default=8000.0, kw_only=True)  # 500 to 1e6
 
     def __post_init__(self) -> None:
         fewest, most = N_CONTACTS
@@ -100,6 +107,10 @@ class Patient:
             "gain_drift_db": (0, 20),
             "impedance_drift_db": (0, 40),
             "mix_drift": (0, 0.45),
+            "stim_hz": (0, 300),
+            "stim_uv": (0, 1e6),
+            "stim_tail_s": (1e-4, 0.1),
+            "rail_uv": (500, 1e6),
         }
         required = {
             f"{name} must be {low} to {high}, got {getattr(self, name)}": (
@@ -164,6 +175,21 @@ class Patient:
         return Montage(names, kinds, self.sfreq_hz, positions, self.space)
 
     @cached_property
+    def stimulator(self) -> Stimulator | None:
+        """What stimulates; None for `stim_hz` 0."""
+        if not self.stim_hz:
+            return None
+        return Stimulator(
+            self.seed,
+            self.implant.positions_mm,
+            self.sfreq_hz,
+            rate_hz=self.stim_hz,
+            amplitude_uv=self.stim_uv,
+            tail_s=self.stim_tail_s,
+            rail_uv=self.rail_uv,
+        )
+
+    @cached_property
     def _sequence(self) -> StateSequence:
         return StateSequence(self.seed, len(self.classes), self.sfreq_hz, self.mix_drift)
 
@@ -201,8 +227,15 @@ class Patient:
     def markers(self, start_sample: int, stop_sample: int) -> list[tuple[int, str]]:
         """Each state that starts in [start_sample, stop_sample): its first sample and its name.
 
-        Of task continuous there are none.
+        Of task continuous there are none. Each pulse of a stimulator has one too.
         """
+        pulses: list[tuple[int, str]] = []
+        if self.stimulator is not None:
+            at = self.stimulator.pulses(start_sample, stop_sample)
+            pulses = [(int(sample), STIMULATION) for sample in at]
+        return sorted([*self._states(start_sample, stop_sample), *pulses])
+
+    def _states(self, start_sample: int, stop_sample: int) -> list[tuple[int, str]]:
         if self.task == "continuous":
             return []
         starts, states = self._sequence.until(max(stop_sample, 0))

@@ -159,6 +159,8 @@ class SyntheticSignal:
         if self.patient.impedance_drift_db:
             signal += self._pick_up(number, times_s)
         signal += self._offset_uv
+        if self.patient.stimulator is not None:
+            self.patient.stimulator.add_to(signal, first_sample)
         if task == "continuous":
             value = self.patient.value_at(times_s)
             signal = np.concatenate([signal, value[np.newaxis].astype(np.float32)])

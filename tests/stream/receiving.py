@@ -18,7 +18,7 @@ def find(name=None, stream_type=None, source_id=None, timeout_s=DEADLINE_S):
 
 def lsl_source(max_buffer_s=30, scale=1.0, counter=None, trigger=None, **called):
     options = {"max_buffer_s": max_buffer_s, "scale": scale, "counter": counter}
-    return LslSource(find(**called), trigger=trigger, **options)
+    return LslSource(find(**called), triggers=[trigger] if trigger else [], **options)
 
 
 def marker_source(**called):

@@ -142,6 +142,7 @@ def _open(source: str, options: CompileOptions, bundle: Bundle, stack: ExitStack
         sfreq_hz=bundle.manifest.sfreq_hz if rateless else None,
         scale=options.scale,
         trigger=labels.trigger,
+        stimulation=bundle.recipe.stimulation,
         on_note=print_note,
     )
     (recording,), labels = resolve_tasks(labels, (source,), stack.enter_context(opening))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from rtbrain.build import cut_at_markers
 from rtbrain.decoder import Bundle, read_bundle, write_bundle
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import require_new_folder
@@ -18,6 +17,7 @@ from rtbrain.learn.fit.inputs import chunks_of, open_recordings, virtual_session
 from rtbrain.learn.fit.score_table import ScoreTable, fit_scores, verdict_lines
 from rtbrain.learn.report_page import fit_page
 from rtbrain.live.play import bind_session, decoder_for, play_recording
+from rtbrain.pipeline import cut_at_markers
 from rtbrain.processes import scratch_folder
 from rtbrain.recording.recording import Recording
 from rtbrain.terminal import OnProgress, no_progress
@@ -253,7 +253,11 @@ class FittedDecoder:
         return Decodes.of(self.labels, kept.decodes)
 
     def _open(self, recording: Any, **options: Any) -> AbstractContextManager[list[Recording]]:
-        return open_recordings([recording], **options, trigger=self.bundle.trigger)
+        options |= {
+            "trigger": self.bundle.trigger,
+            "stimulation": self.bundle.recipe.stimulation,
+        }
+        return open_recordings([recording], **options)
 
     def features(
         self,

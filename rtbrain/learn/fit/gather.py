@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtbrain import encoder as encoders
-from rtbrain.build import build_feature_pipeline, cut_at_markers
+from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import describe_encoder, describe_population, encoder_of_recipe
 from rtbrain.config import FitSettings, LabelSettings, Recipe
 from rtbrain.errors import RecordingError, SettingsError
@@ -44,7 +44,7 @@ from rtbrain.learn.fit.inputs import (
 from rtbrain.learn.fit.labels import Labelled, half_of, join_labels, require_classes
 from rtbrain.learn.fit.selection import neighbours_note
 from rtbrain.live.play import VirtualSession
-from rtbrain.pipeline import FeaturePipeline
+from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.recording.recording import Recording
 from rtbrain.spectrogram import Bands
 from rtbrain.terminal import OnProgress

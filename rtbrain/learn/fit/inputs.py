@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rtbrain.config import LabelSettings, Recipe, WindowSettings
+from rtbrain.config import LabelSettings, Recipe, StimulationSettings, WindowSettings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import (
     REST,
@@ -25,6 +25,7 @@ from rtbrain.recording.braintreebank_tasks import labelled_events
 from rtbrain.recording.open import amplitude_note, missing_note, read
 from rtbrain.recording.recording import Event, Recording, select
 from rtbrain.recording.replay import ReplaySource
+from rtbrain.recording.triggers import add_stimulation
 from rtbrain.signal import contradiction, measure_mains
 from rtbrain.stage import Source
 from rtbrain.stream_names import RATE_TOLERANCE, rate_note, same_rate
@@ -58,6 +59,7 @@ def open_recordings(
     sfreq_hz: float | None,
     scale: float,
     trigger: str | None = None,
+    stimulation: StimulationSettings | None = None,
     space: str | None = None,
     on_note: Callable[[str], None] = ignore_note,
 ) -> Iterator[list[Recording]]:
@@ -79,6 +81,7 @@ def open_recordings(
         recordings: list[Recording] = []
         for source in sources:
             recording = read(source, stream=stream, sfreq_hz=sfreq_hz, trigger=trigger)
+            recording = add_stimulation(recording, stimulation)
             if not isinstance(source, Recording):
                 stack.callback(recording.close)
             warnings = (missing_note(recording), amplitude_note(recording, scale=scale))

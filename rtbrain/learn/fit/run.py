@@ -19,6 +19,7 @@ from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe, linear_recipe
 from rtbrain.learn.fit.front_end.search import choose_in_folds
+from rtbrain.learn.fit.front_end.stimulation import at_stimulation
 from rtbrain.learn.fit.gather import (
     LINEAR,
     MAIN,
@@ -238,6 +239,7 @@ def fit_decoder(
         sfreq_hz=settings.sfreq_hz,
         scale=settings.scale,
         trigger=labels.trigger,
+        stimulation=recipe.stimulation,
         space=settings.space,
         on_note=note,
     ) as opened:
@@ -248,6 +250,7 @@ def fit_decoder(
         of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
         population = note_encoder(recipe, of_channels[1], encoder, note)
         recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
+        recipe = at_stimulation(recipe, recordings, note)
         gathered = gather_recordings(
             settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
         )

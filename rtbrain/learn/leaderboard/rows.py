@@ -14,13 +14,14 @@ import numpy as np
 import scipy.fft
 import torch
 
-from rtbrain.build import build_feature_pipeline, cut_at_markers
+from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings, parse_settings
 from rtbrain.encoder import ChannelEncoder, PopT, load_encoder, random_encoder, trained_folders
 from rtbrain.errors import CheckpointError, RecordingError
 from rtbrain.learn.fit.features import LinearStft, gather
 from rtbrain.learn.leaderboard.film import WINDOW_S
 from rtbrain.learn.leaderboard.sessions import BEFORE_S, SFREQ_HZ, Session
+from rtbrain.pipeline import cut_at_markers
 from rtbrain.types import Chunk, Embedding, Floats, Spectrogram, Window
 
 LINEAR, STFT, FLOOR = "linear bands", "linear STFT", "floor"

@@ -206,7 +206,7 @@ class LslSource:
         Longest signal that waits here unread, s; older samples are then dropped.
     scale : float
         Factor on top of the header's units, for senders whose header is silent or wrong.
-    trigger : str, optional
+    triggers : sequence of str
         Channels whose numbers are codes, as `parse_trigger` reads them.
     counter : SampleCounter, optional
         That of the inlets before, so that losses between them are counted; by default a new one.
@@ -232,7 +232,7 @@ class LslSource:
         *,
         max_buffer_s: int = 30,
         scale: float = 1.0,
-        trigger: str | None = None,
+        triggers: Sequence[str] = (),
         counter: SampleCounter | None = None,
     ) -> None:
         self._inlet: Any = make_inlet(found, max_buffer_s, pylsl.proc_none)
@@ -242,7 +242,7 @@ class LslSource:
         self.origin = header.origin
         self.notes = header.notes
         self._factors = keep_codes(self.montage.kinds, header.factors * scale)
-        if trigger is not None:
+        for trigger in triggers:
             with suppress(SettingsError):  # the requirements refuse it
                 chosen = parse_trigger(trigger, self.montage.names)
                 rows, factors = code_factors(chosen, self.montage, header.factors)

@@ -77,7 +77,7 @@ class LslStreamQuery:
     """The LSL stream that has every property which is not None.
 
     `scale` is a factor on top of the header's units, for senders whose header is silent or wrong;
-    `trigger` names channels whose numbers are codes, which nothing scales. A `watcher` that has
+    `triggers` name channels whose numbers are codes, which nothing scales. A `watcher` that has
     looked already knows sooner that no other stream matches.
     """
 
@@ -88,11 +88,11 @@ class LslStreamQuery:
         stream_type: str | None = None,
         source_id: str | None = None,
         scale: float = 1.0,
-        trigger: str | None = None,
+        triggers: Sequence[str] = (),
         watcher: StreamWatcher | None = None,
     ) -> None:
         self._properties = stream_properties(name, stream_type, source_id)
-        self._scale, self._trigger = scale, trigger
+        self._scale, self._triggers = scale, triggers
         # One for good: what a new one sees in its first second depends on the load.
         self._watcher = watcher or StreamWatcher()
 
@@ -122,7 +122,7 @@ class LslStreamQuery:
 
     def connect(self, candidate: Candidate) -> LslSource:
         """Inlet of this very stream, its header read."""
-        return LslSource(candidate.handle, scale=self._scale, trigger=self._trigger)
+        return LslSource(candidate.handle, scale=self._scale, triggers=self._triggers)
 
 
 def _candidate(info: Any, seen_s: float = inf) -> Candidate:

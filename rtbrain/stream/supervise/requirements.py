@@ -13,6 +13,11 @@ from rtbrain.types import Chunk, Ints, Montage
 
 _LISTED = 8
 _ABSENT = -1
+_WINDOWS = (
+    "the windows are cut at its codes: name its channel with --trigger, or a marker stream with "
+    "--markers"
+)
+_PULSES = "the decoder blanks the pulses that it announces: send it, or refit without that step"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +30,8 @@ class ChannelBinding:
     notes: tuple[str, ...] = ()  # accepted differences, one sentence each
     trigger: Trigger | None = None
     trigger_rows: tuple[int, ...] = ()  # of the stream
+    stimulation: Trigger | None = None
+    stimulation_rows: tuple[int, ...] = ()
 
     def apply(self, chunk: Chunk) -> Chunk:
         """Chunk with the required channels in their order, and NaN in those that the stream lacks.
@@ -72,6 +79,7 @@ class StreamRequirements:
     min_coverage: float = 0.5  # share of `names` that must be there
     accept_other_source: bool = False
     trigger: str | None = None  # channels whose codes are events, as `parse_trigger` reads them
+    stimulation: str | None = None  # likewise of pulses
 
     def check(
         self,
@@ -103,7 +111,10 @@ class StreamRequirements:
                 f"{self.min_coverage:.0%} must be there; missing {list_words(missing, _LISTED)}: "
                 "correct the labels at its sender, or refit the decoder"
             )
-        trigger = self._trigger(stream, montage)
+        trigger, stimulation = (
+            _trigger(text, why, stream, montage)
+            for text, why in ((self.trigger, _WINDOWS), (self.stimulation, _PULSES))
+        )
         return ChannelBinding(
             rows,
             missing,
@@ -111,16 +122,9 @@ class StreamRequirements:
             self._notes(montage.sfreq_hz, label_of, missing, source_id, sample_format),
             trigger,
             () if trigger is None else tuple(map(row_of.__getitem__, trigger.names)),
+            stimulation,
+            () if stimulation is None else tuple(map(row_of.__getitem__, stimulation.names)),
         )
-
-    def _trigger(self, stream: str, montage: Montage) -> Trigger | None:
-        try:
-            return None if self.trigger is None else parse_trigger(self.trigger, montage.names)
-        except SettingsError as error:
-            raise StreamError(
-                f"stream {stream}: {error}; the windows are cut at its codes: name its channel "
-                "with --trigger, or a marker stream with --markers"
-            ) from error
 
     def check_source(self, stream: str, source_id: str | None) -> None:
         """Refuse a sender with another source_id by a StreamError, before it is connected to."""
@@ -157,3 +161,10 @@ class StreamRequirements:
             if expected is not None and got is not None and got != expected:
                 notes.append(f"the {what} is {got!r}, it was {expected!r}")
         return tuple(notes)
+
+
+def _trigger(text: str | None, why: str, stream: str, montage: Montage) -> Trigger | None:
+    try:
+        return None if text is None else parse_trigger(text, montage.names)
+    except SettingsError as error:
+        raise StreamError(f"stream {stream}: {error}; {why}") from error

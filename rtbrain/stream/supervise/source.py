@@ -48,11 +48,10 @@ class SupervisedSource:
 
     A pull gives empty chunks while there is no stream. When one is back that meets the
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
-    filters and windows restart. `counter` numbers the samples of every connection.
-
-    A connection that falls silent stays open while the stream is looked for again: after a cut of
-    the network it delivers all that TCP held back, but late; a new one only what is new. Whichever
-    is first is used; after a silence of less than 4 s a new one waits for the old for 1 s.
+    filters restart. `counter` numbers the samples of every connection; `clock` gives LSL time, s.
+    A connection that falls silent stays open while the stream is looked for again: after a network
+    cut it delivers all that TCP held back, but late. Whichever is first is used; after a silence of
+    less than 4 s a new one waits for the old for 1 s.
 
     Parameters
     ----------
@@ -69,7 +68,6 @@ class SupervisedSource:
         network is slower than the data), ``sender_clock`` (its stamps are no LSL time),
         ``amplitude`` (the unit is probably wrong), ``search_failed`` (liblsl cannot look for
         streams now) and, every 10 s of samples, ``clock`` (the counts and the effective rate).
-    clock : callable, LSL clock, s
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class SupervisedSource:
         self._begun = self._was_live = self._fresh = False
         self._last_at = self._left_at = self._grace_until = clock()
         self._clock_reason = ""
-        self._codes = CodeQueue(montage.sfreq_hz, on_event)
+        self._codes, self._pulses = (CodeQueue(montage.sfreq_hz, on_event) for _ in range(2))
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
@@ -115,10 +113,8 @@ class SupervisedSource:
         """Find the stream and read its header, so that a mistake shows before data flow.
 
         Without this call, the first pull begins to look, and waits for a stream however long.
-        False where `stop()` ended it.
-
-        A StreamError where no stream or several match, it does not answer, or is not what the
-        decoder needs; a MontageError where its labels repeat.
+        False where `stop()` ended it. A StreamError where no stream or several match, it does not
+        answer, or is not what the decoder needs; a MontageError where its labels repeat.
         """
         self._machine.report(StreamState.WAITING.value)
         self._worker.find(timeout_s)
@@ -139,9 +135,8 @@ class SupervisedSource:
     def pull(self, timeout_s: float, at_least: int = 1) -> Chunk | None:
         """Next samples; never takes longer than `timeout_s`, whatever the stream does.
 
-        Channels are in the order of the requirements, NaN where the stream lacks one. Empty if
-        nothing came in time; None once closed; a StreamError where a second stream that matches is
-        seen within 10 s after `connect`.
+        Channels are in the order of the requirements, NaN where the stream lacks one. Empty if none
+        came in time; None once closed; a StreamError where another that matches is seen in 10 s.
         """
         if self.state is StreamState.STOPPING:
             return None
@@ -152,11 +147,16 @@ class SupervisedSource:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
         binding = self._link.binding
         self._codes.take(binding.trigger, chunk.data[list(binding.trigger_rows)], chunk)
+        self._pulses.take(binding.stimulation, chunk.data[list(binding.stimulation_rows)], chunk)
         return self._arrived(binding.apply(chunk))
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
         """Codes of the trigger channels since the last call, as (s on the LSL clock, text)."""
         return self._codes.pull()
+
+    def pulses(self, timeout_s: float) -> list[tuple[float, str]]:
+        """Codes of the channels that announce stimulation since the last call, likewise."""
+        return self._pulses.pull()
 
     def close(self) -> None:
         """Let go of the stream within about 1 s, in any state; safe to call twice."""

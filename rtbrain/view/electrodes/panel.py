@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rtbrain.buffer.windows import Ring
+from rtbrain.buffer.rings import Ring
 from rtbrain.types import Chunk, Floats, Montage
 from rtbrain.view.electrodes.map import ContactStyle, ElectrodeMap
 from rtbrain.view.streams.inlets import feed_of

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from rtbrain.buffer.windows import Ring
+from rtbrain.buffer.rings import Ring
 from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk, Doubles, Floats, Mask, Montage, Quality, Window
 

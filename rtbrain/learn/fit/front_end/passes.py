@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rtbrain.build import cut_at_markers, hop_samples
+from rtbrain.build import hop_samples
 from rtbrain.config import Recipe, SignalStep, parse_settings
 from rtbrain.errors import MontageError
 from rtbrain.learn.fit.features import FeatureRows, gather
 from rtbrain.learn.fit.front_end.names import FRAME_HOP_S, FrontEnd, referenced_steps
 from rtbrain.learn.fit.front_end.spectra import SharedSpectra
-from rtbrain.pipeline import FeaturePipeline
+from rtbrain.pipeline import FeaturePipeline, cut_at_markers
 from rtbrain.signal import Chain, build_signal
 from rtbrain.stream.clock.drift_correction import DriftCorrection
 from rtbrain.types import Chunk, Floats, Montage, Times
@@ -70,7 +70,10 @@ class SharedPass:
             pairs = list(zip(queues, futures, strict=True))
             try:
                 for chunk in chunks:
-                    ready, new = self._first(chunk), markers(0.0)
+                    for t, text in (new := markers(0.0)):
+                        for chain in {self._first, *filter(None, self._next)}:
+                            chain.mark(t, text)
+                    ready = self._first(chunk)
                     made = {stage: stage(ready) for stage in set(filter(None, self._next))}
                     items = [(made[own] if own else ready, new) for own in self._next]
                     if not all(map(_put, queues, items, futures)):

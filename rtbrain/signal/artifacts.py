@@ -1,0 +1,172 @@
+"""Artifacts that nothing announces, behind the quality of contacts: no decode is made of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rtbrain.errors import list_words
+from rtbrain.marks import ARTIFACT, BLANKED
+from rtbrain.signal.reference import contact_rows
+from rtbrain.types import Chunk, Floats, Mask, Montage
+
+# No brain moves a contact by so much within 1 ms, nor so far from where it was 0.25 s before: sharp
+# epileptic transients reach a fifth, blinks and movements a hundredth of the one.
+_STEP_UV, _STEP_S = 500.0, 0.5e-3
+_FAR_UV, _RAIL_UV, _RAIL_SAMPLES = 3000.0, 500.0, 8
+# Whatever the unit: how many times the usual change, and the usual distance, of the contact.
+_TIMES_USUAL = 20.0
+# Half of all contacts at once do not change by this many times their usual, but by stimulation.
+_TOGETHER = 12.0
+_BLOCK_S = 0.25
+_MOST_SKIPPED = 8  # blocks of artifacts, 2 s, after which they are what is usual
+_AFTER_S = 0.05
+_NEVER = -(2**62)
+_QUIET_S = 1.0  # without an artifact, before the next is reported
+_FEWEST = 2  # contacts of an artifact that spoils all of them: one alone is a contact's own
+
+
+class ArtifactGuard:
+    """Finds steps, rails and jumps of many contacts at once that no brain makes.
+
+    Such samples, and those 0.05 s after, become NaN in their contact; where there are two
+    contacts or more, the samples are flagged `ARTIFACT`, since others may hold less of the same.
+    Samples that are blanked are passed over: what remains of a pulse shows as a step across them.
+    What is usual is the median of the last 0.25 s without artifacts; for the first there is none.
+
+    ``on_event("artifact", channels=...)`` reports it, and again after 1 s without one.
+    """
+
+    def __init__(self, montage: Montage, *, on_event: Callable[..., None] | None = None) -> None:
+        self.montage = montage
+        self._rows = np.asarray(contact_rows(montage), np.int64)
+        self._on_event = on_event
+        sfreq_hz = montage.sfreq_hz
+        self._lag = max(1, round(_STEP_S * sfreq_hz))
+        self._step_uv = np.float32(_STEP_UV * max(1.0, 1e3 * self._lag / sfreq_hz))
+        self._block_samples = max(1, round(_BLOCK_S * sfreq_hz))
+        self._after = round(_AFTER_S * sfreq_hz)
+        self._quiet = round(_QUIET_S * sfreq_hz)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._usual: tuple[Floats, Floats, Floats] | None = None  # median, distance, change: [C, 1]
+        self._skipped = np.zeros(self._rows.size, np.int64)
+        self._reported_until = -self._quiet
+        self._restart()
+
+    def _restart(self) -> None:
+        n = self._rows.size
+        self._tail = np.empty((n, 0), np.float32)  # last clean samples
+        self._standing = np.zeros((n, _RAIL_SAMPLES), np.bool_)  # which did not change
+        self._last = np.full((n, 1), _NEVER, np.int64)  # last sample of an artifact
+        self._block: list[tuple[Floats, Floats]] = []
+        self._spoilt = np.zeros(n, np.bool_)  # contacts with an artifact in the block
+
+    def __call__(self, chunk: Chunk) -> Chunk:
+        """The same chunk, or one with NaN and flags where there is an artifact."""
+        if chunk.gap > 0:
+            self._restart()
+        data: Floats | None = None
+        flags = np.zeros(chunk.n_samples, np.uint8) if chunk.flags is None else chunk.flags.copy()
+        start = 0
+        while start < chunk.n_samples:
+            number = chunk.first_sample + start
+            stop = min(start + self._block_samples - number % self._block_samples, chunk.n_samples)
+            found = self._look(chunk, start, stop)
+            if found is not None:
+                if data is None:
+                    data = chunk.data.copy()
+                piece = data[self._rows, start:stop]
+                piece[found] = np.nan
+                data[self._rows, start:stop] = piece
+                together = found.sum(axis=0) >= _FEWEST
+                flags[start:stop][together] = np.maximum(flags[start:stop][together], ARTIFACT)
+                self._report(found, number)
+            start = stop
+            if (chunk.first_sample + stop) % self._block_samples == 0:
+                self._learn()
+        return chunk if data is None else replace(chunk, data=data, flags=flags)
+
+    def _look(self, chunk: Chunk, start: int, stop: int) -> Mask | None:
+        """Where contacts have an artifact, [n_contacts, n_samples]; None: nowhere."""
+        signal = chunk.data[self._rows, start:stop]
+        clean = np.arange(stop - start)
+        if chunk.flags is not None:
+            clean = np.flatnonzero(chunk.flags[start:stop] != BLANKED)
+            signal = signal[:, clean]
+        numbers = chunk.first_sample + start + np.arange(stop - start)
+        hits = np.zeros((self._rows.size, stop - start), np.bool_)
+        if clean.size:
+            hits[:, clean] = self._hits(signal)
+        if not hits.any() and self._last.max(initial=_NEVER) + self._after < numbers[0]:
+            return None
+        last = np.maximum.accumulate(np.where(hits, numbers, self._last), axis=1)
+        self._last = last[:, -1:]
+        self._spoilt |= hits.any(axis=1)
+        return np.asarray(numbers - last <= self._after)
+
+    def _hits(self, signal: Floats) -> Mask:
+        """Which of the next clean samples [n_contacts, n_samples] no brain makes."""
+        joined = np.concatenate([self._tail, signal], axis=1)
+        with np.errstate(invalid="ignore"):
+            changes = np.abs(joined[:, self._lag :] - joined[:, : -self._lag])
+        same = joined[:, 1:] == joined[:, :-1]
+        n_new, n_same = signal.shape[1], self._standing.shape[1]
+        changes = changes[:, -n_new:]
+        if changes.shape[1] < n_new:  # at the beginning
+            changes = np.pad(changes, ((0, 0), (n_new - changes.shape[1], 0)))
+        standing = np.zeros((len(signal), n_new), np.bool_)
+        new_same = same[:, -n_new:]
+        standing[:, n_new - new_same.shape[1] :] = new_same
+        standing = np.concatenate([self._standing, standing], axis=1)
+        self._tail = joined[:, -self._lag :]
+        self._standing = standing[:, -n_same:]
+        self._block.append((signal, changes))
+        if self._usual is None:
+            return np.zeros(signal.shape, np.bool_)
+        median, distance, change = self._usual
+        with np.errstate(invalid="ignore"):
+            hits: Mask = changes > np.maximum(self._step_uv, _TIMES_USUAL * change)
+            together = np.count_nonzero(changes > _TOGETHER * change, axis=0)
+            n_alive = np.count_nonzero(np.isfinite(signal), axis=0)
+            at_once = (2 * together > n_alive) & (n_alive >= 2 * _FEWEST)
+            hits |= at_once & (changes > _TOGETHER * change)
+            far = np.abs(signal - median)
+            hits |= far > np.maximum(_FAR_UV, _TIMES_USUAL * distance)
+            out = far > np.maximum(_RAIL_UV, _TIMES_USUAL * distance)
+        if out.any():
+            runs = np.lib.stride_tricks.sliding_window_view(standing, n_same, axis=1)
+            hits |= out & runs[:, 1:].all(axis=2)
+        return hits
+
+    def _learn(self) -> None:
+        """At the end of a block: what is usual, of contacts without an artifact in it."""
+        parts, spoilt = self._block, self._spoilt
+        self._block, self._spoilt = [], np.zeros_like(self._spoilt)
+        n_clean = sum(signal.shape[1] for signal, _ in parts)
+        if 2 * n_clean < self._block_samples:
+            return
+        signal, changes = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
+        thin = max(1, n_clean // 128)
+        median = np.median(signal[:, ::thin], axis=1, keepdims=True)
+        distance = np.median(np.abs(signal[:, ::thin] - median), axis=1, keepdims=True)
+        change = np.median(changes[:, ::thin], axis=1, keepdims=True)
+        if self._usual is None:
+            self._usual = median, distance, change
+        self._skipped = np.where(spoilt, self._skipped + 1, 0)
+        take = (~spoilt | (self._skipped > _MOST_SKIPPED))[:, None]
+        take &= np.isfinite(change) | ~np.isfinite(self._usual[2])
+        new = (median, distance, change)
+        self._usual = (
+            np.where(take, new[0], self._usual[0]),
+            np.where(take, new[1], self._usual[1]),
+            np.where(take, new[2], self._usual[2]),
+        )
+
+    def _report(self, found: Mask, number: int) -> None:
+        if self._on_event is not None and number >= self._reported_until:
+            rows = self._rows[np.flatnonzero(found.any(axis=1))]
+            self._on_event("artifact", channels=list_words([self.montage.names[r] for r in rows]))
+        self._reported_until = number + found.shape[1] + self._quiet
