@@ -144,7 +144,7 @@ def evaluate(
         )
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
-        wanted = _wanted(fitted.bundle, threshold, refractory_s, preset, detect)
+        wanted = wanted_detections(fitted.bundle, threshold, refractory_s, preset, detect)
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             found = decode_labelled(
                 bundle,
@@ -162,12 +162,12 @@ def evaluate(
     return evaluation_scores(figures, fitted.bundle.id)
 
 
-def _wanted(
+def wanted_detections(
     bundle: Bundle,
-    threshold: float | None,
-    refractory_s: float | None,
-    preset: str | None,
-    detect: Mapping[str, DetectSettings] | None,
+    threshold: float | None = None,
+    refractory_s: float | None = None,
+    preset: str | None = None,
+    detect: Mapping[str, DetectSettings] | None = None,
 ) -> Mapping[str, DetectSettings]:
     """What is detected, by output; by default as live, or every class but the first."""
     found = detect_settings(bundle, preset, detect)

@@ -11,7 +11,12 @@ import rtbrain
 from rtbrain.decoder import Bundle, read_bundle
 from rtbrain.errors import RecordingError, SettingsError
 from rtbrain.files import sha256, strict_json
-from rtbrain.learn.evaluate import label_settings, recorded_decodes, score_decodes
+from rtbrain.learn.evaluate import (
+    label_settings,
+    recorded_decodes,
+    score_decodes,
+    wanted_detections,
+)
 from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline, read_timeline, runs_of
 from rtbrain.learn.session.words import describe_session
 from rtbrain.types import Doubles, Floats
@@ -219,7 +224,7 @@ def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict
     """Scores as `rtbrain.evaluate` gives them, or why there are none."""
     if bundle is None:
         return {"none": "Not scored: name the decoder with --bundle."}
-    if decodes.about.get("bundle_id") not in (None, bundle.id):
+    if decodes.about.get("bundle_id") not in (None, "", bundle.id):  # empty: it was never saved
         raise SettingsError(
             f"{decodes.name} was sent by decoder {decodes.about['bundle_id']}, the bundle is "
             f"{bundle.id}: name the bundle that was used, or leave --bundle out"
@@ -231,7 +236,7 @@ def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict
         return {"none": f"Nothing to score: {error}."}
     if not found.labelled.rows.size:
         return {"none": "No cues in this run: nothing to score."}
-    return score_decodes(found, bundle, 0.5, 0.0)
+    return score_decodes(found, bundle, wanted_detections(bundle))
 
 
 def _versions(path: Path, timeline: Timeline, bundle: Bundle | None) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Decodes that were recorded are scored as those of the same decoder on the same signals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.errors import SettingsError
+from rtbrain.learn.session.report import session_report
+from tests.learn.session.run_by_hand import markers
+from tests.recording.xdf.file_by_hand import XdfStream, described, write_xdf
+
+SFREQ_HZ, DURATION_S = 512.0, 60.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle, and a run that holds its signals, cues and decodes."""
+    folder = tmp_path_factory.mktemp("run")
+    source = f"synthetic:5,duration_s={DURATION_S:g},n_channels=6"
+    recording = rtbrain.read(source, sfreq_hz=SFREQ_HZ)
+    fitted = rtbrain.fit(recording, classes=["rest", "speech"], front_end="recipe")
+    fitted.save(folder / "bundle")
+    found = fitted.decode(recording)
+    data = recording.read(0, recording.n_samples)
+    stamps = np.arange(recording.n_samples) / SFREQ_HZ
+    names = recording.montage.names
+    signal = XdfStream("amp", stamps, data.T, SFREQ_HZ, desc=described(names), source_id="amp")
+    values = np.column_stack([found.values, found.valid, np.ones((found.valid.size, 3))])
+    labels = ("rest", "speech", "valid", "coverage", "age_s", "compute_s")
+    nodes = "".join(f"<channel><label>{label}</label></channel>" for label in labels)
+    bundle_id = rtbrain.load(folder / "bundle").bundle.id
+    about = f"<rtbrain><bundle_id>{bundle_id}</bundle_id><stream>amp</stream></rtbrain>"
+    desc = f"<channels>{nodes}</channels>{about}"
+    hop_s = float(np.median(np.diff(found.t_stop_s)))
+    decodes = XdfStream(
+        "ward-decode", found.t_stop_s, values, 1 / hop_s, content="Decode", desc=desc
+    )
+    cues = markers("task", [(event.onset_s, event.text) for event in recording.events])
+    cues.stamps = cues.stamps - cues.stamps[0] + recording.events[0].onset_s
+    write_xdf(folder / "run.xdf", signal, decodes, cues)
+    return folder
+
+
+def test_recorded_decodes_score_as_those_of_the_recording(folder: Path) -> None:
+    path, bundle = folder / "run.xdf", folder / "bundle"
+    scores = rtbrain.evaluate(bundle, path, stream="amp", decodes="ward-decode")
+    live, again = scores["as decoded live"], scores["decoder"]
+    assert live["auc"] == pytest.approx(again["auc"], abs=0.01)
+    assert live["balanced_accuracy"] == pytest.approx(again["balanced_accuracy"], abs=0.02)
+    report = session_report(path, bundle=bundle)
+    assert report.figures["scores"]["auc"] == pytest.approx(live["auc"], abs=1e-6)
+    assert live["verdict"]["text"] in report.words
+
+
+def test_the_decodes_of_another_bundle_are_not_scored(folder: Path) -> None:
+    text = (folder / "run.xdf").read_bytes()
+    other = folder / "other.xdf"
+    bundle_id = rtbrain.load(folder / "bundle").bundle.id
+    other.write_bytes(text.replace(bundle_id.encode(), b"0" * len(bundle_id)))
+    with pytest.raises(SettingsError, match="name the bundle that was used"):
+        session_report(other, bundle=folder / "bundle")
