@@ -59,7 +59,7 @@ class StimulationSettings(Settings):
     after_s: float | None = Field(default=None, gt=0, le=60)
     """Blanked after each pulse, s; by default measured by rtbrain fit."""
     wait_s: float = Field(default=0.02, ge=0, le=10)
-    """How much later than its samples a marker may arrive, s; decodes are as much later."""
+    """How much later than its samples a marker may arrive, s; decodes are so much later."""
     max_blanked: float = Field(default=0.5, ge=0, le=1)
     """Largest blanked share of what a decode reads; 0: no decode reads any blanked sample."""
     periodic_hz: PositiveFloat | None = None

@@ -31,8 +31,6 @@ from rtbrain.live.source import (
     open_markers,
     open_source,
     rate_check,
-    trigger_of,
-    with_pulses,
 )
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport, Triggers
 from rtbrain.pipeline import FeaturePipeline
@@ -302,12 +300,7 @@ class LiveSession:
             outlets.callback(outlet.close)
             detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
             outlets.callback(detections.close)
-            markers = None
-            if recipe.window.hop_s is None:
-                trigger = trigger_of(settings.stream, bundle)
-                markers = open_markers(settings, trigger, source, self.emit, self._is_over, stack)
-            of_all = self._settings, bundle, source, self.emit, self._is_over, stack
-            markers = with_pulses(markers, *of_all)
+            markers = open_markers(settings, bundle, source, self.emit, self._is_over, stack)
             if self._is_over():
                 return
             # The reason of an invalid decode leaves before the decode itself.

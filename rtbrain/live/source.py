@@ -112,7 +112,7 @@ def open_other(
     return source
 
 
-def open_markers(
+def _window_markers(
     settings: DecodeSettings,
     trigger: str | None,
     source: Source,
@@ -120,11 +120,7 @@ def open_markers(
     stopping: Callable[[], bool],
     stack: ExitStack,
 ) -> Markers | None:
-    """What gives the markers that cut windows; None where there is none.
-
-    That is the stream of the settings, else the source, where it has markers of its own or a
-    trigger channel. None too where the user ended the search for that stream.
-    """
+    """What gives the markers that cut windows: a stream, else the source; None: nothing does."""
     name = settings.stream.markers
     if name is None:
         if isinstance(source, SupervisedSource) and not trigger:
@@ -134,8 +130,7 @@ def open_markers(
     return _stream_of_markers(name, settings, source, on_event, stopping, stack)
 
 
-def with_pulses(
-    markers: Markers | None,
+def open_markers(
     settings: DecodeSettings,
     bundle: Bundle,
     source: Source,
@@ -143,11 +138,17 @@ def with_pulses(
     stopping: Callable[[], bool],
     stack: ExitStack,
 ) -> Markers | None:
-    """The markers of the windows, and those that announce stimulation, where the decoder blanks it.
+    """What gives the markers that cut windows or announce stimulation; None where nothing does.
 
-    Raises a SettingsError where the settings do not say which stream they are of.
+    Those of windows are of the stream of the settings, else of the source, where it has markers of
+    its own or a trigger channel. None too where the user ended the search for a stream. Raises a
+    SettingsError where the settings do not say which stream announces stimulation.
     """
     stimulation, stream = bundle.recipe.stimulation, settings.stream
+    markers: Markers | None = None
+    if bundle.recipe.window.hop_s is None:
+        trigger = trigger_of(stream, bundle)
+        markers = _window_markers(settings, trigger, source, on_event, stopping, stack)
     if stimulation is None or not stimulation.announced:
         return markers
     pulses: Markers | None = None
