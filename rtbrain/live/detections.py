@@ -88,7 +88,7 @@ class DetectionSink:
         detector: Detector,
         outputs: Sequence[Sink[Detection]],
         on_event: Callable[..., None],
-        triggers: Triggers,
+        triggers: Triggers | None = None,
     ) -> None:
         self._detector, self._outputs, self._on_event = detector, tuple(outputs), on_event
         self._triggers = triggers
@@ -96,7 +96,8 @@ class DetectionSink:
 
     def push(self, item: Decode) -> None:
         """Take a decode of the loop."""
-        self._triggers.observe(item.quality)
+        if self._triggers is not None:
+            self._triggers.observe(item.quality)
         for found in self._detector(item):
             for output in self._outputs:
                 output.push(found)
