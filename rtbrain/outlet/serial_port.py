@@ -19,7 +19,8 @@ from rtbrain.types import Detection
 
 WATCHDOG_MS = 500
 _HELLO_S, _HELLO_EVERY_S = 4.0, 0.25  # a board that restarts when its port is opened takes 2 s
-_ANSWER_S, _SLICE_S, _WRITE_S = 0.2, 0.01, 0.05
+# pyserial calls a write late that it has done, where the process had to wait meanwhile.
+_ANSWER_S, _SLICE_S, _WRITE_S = 0.2, 0.01, 0.25
 _MAX_LINE = 80
 _BUSY = "another program uses it: end that first"
 _REASONS = {
@@ -89,6 +90,9 @@ class SerialPort:
         """Write some bytes; raises an OutputError, and closes the port, where that fails."""
         try:
             self._port.write(data)
+        except self._library.SerialTimeoutException as error:
+            late = TimeoutError(f"it took nothing for {_WRITE_S:g} s, or took it late")
+            raise self._gone(late) from error
         except (OSError, AttributeError) as error:
             raise self._gone(error) from error
 

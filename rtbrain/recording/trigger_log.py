@@ -41,6 +41,7 @@ TRIGGER_COLUMNS: dict[str, dict[str, Any]] = {
     },
 }
 _MAX_CHARS = 200
+_MOST = 1e12
 
 
 def trigger_events(rows: Iterable[tuple[float, str]]) -> tuple[list[Event], int]:
@@ -69,13 +70,13 @@ def _event(decided_s: float, fields: dict[str, Any]) -> Event:
     )
     at = left if sent and math.isfinite(left) else ready
     later_s = at - ready if math.isfinite(at - ready) else 0.0
-    acknowledged = fields.get("acknowledged")
+    said = fields.get("acknowledged")
     about = {
         "trigger_status": "sent" if sent else "suppressed",
         "trigger_reason": _text(fields.get("suppressed")),
         "trigger_number": _text(fields.get("number")),
         "trigger_output": _text(fields.get("output")),
-        "trigger_acknowledged": str(acknowledged).lower() if acknowledged is not None else "n/a",
+        "trigger_acknowledged": str(said).lower() if isinstance(said, bool) else "n/a",
         "brain_state": _text(fields["label"]),
         "brain_state_value": _shown(_number(fields.get("value"))),
         "brain_state_latency": _shown(at - neural),
@@ -88,7 +89,9 @@ def _event(decided_s: float, fields: dict[str, Any]) -> Event:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST:
+        return float(value)
+    return math.nan
 
 
 def _shown(value: float) -> str:

@@ -247,6 +247,19 @@ def test_a_port_where_nothing_speaks_the_protocol_is_refused_and_released(plain,
     open_serial(SerialSettings(port=port, drives="byte")).close()
 
 
+def test_a_port_that_takes_nothing_more_is_an_error_and_not_a_wait_without_end(monkeypatch):
+    import serial
+
+    class Stuck(StandIn):
+        def write(self, data):
+            raise serial.SerialTimeoutException("Write timeout")
+
+    monkeypatch.setattr(serial, "Serial", Stuck)
+    with pytest.raises(OutputError, match=r"serial COM3: it took nothing for 0\.25 s"):
+        open_serial(SerialSettings(port="COM3", drives="byte"))
+    assert StandIn.last.said[-1] == "close"
+
+
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "serial", None)
     with pytest.raises(RtbrainError, match=r"outputs.serial needs serial: pip install 'rtbrain\["):
