@@ -26,11 +26,12 @@ _DRAIN_S = 0.3
 class TriggerRow:
     """A decision at one output, and what came of it; times are s on the LSL clock.
 
-    `suppressed` is why nothing was sent, empty where it was; `acknowledged` whether the receiver
+    `number` counts what is handed to the outputs, None where that was not; `suppressed` is why
+    nothing was sent, empty where it was; `acknowledged` whether the receiver
     said that it has it, None where it does not say; `latency_s` the time from `t_stop` to `t_sent`.
     """
 
-    number: int
+    number: int | None
     detection: Detection
     output: str = ""
     suppressed: str = ""

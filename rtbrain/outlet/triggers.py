@@ -161,20 +161,22 @@ class Triggers:
     def push(self, item: Detection) -> None:
         """Send a detection to every output, or log why not; returns at once."""
         self.check()
-        self._number += 1
-        turn = self._turn
+        turn, t_last = self._turn, self._t_last.get(item.label, -math.inf)
         why = item.suppressed
-        if not why and item.t_stop <= self._t_last.get(item.label, -math.inf):
-            why = "a trigger of this moment was decided before"
-        elif not why and self._invalid:
-            why = f"no valid decode: {self._invalid}"
-        elif not why and not turn:
-            why = f"disarmed: {self.reason}"
-        if not item.suppressed:
-            self._t_last[item.label] = max(item.t_stop, self._t_last.get(item.label, -math.inf))
-        if why or not self._workers:
-            self.enter(TriggerRow(self._number, item, suppressed=why))
+        if not why:
+            self._t_last[item.label] = max(item.t_stop, t_last)
+            if not self._workers:
+                why = "no output is set"
+            elif item.t_stop <= t_last:
+                why = "a trigger of this moment was decided before"
+            elif self._invalid:
+                why = f"no valid decode: {self._invalid}"
+            elif not turn:
+                why = f"disarmed: {self.reason}"
+        if why:
+            self.enter(TriggerRow(None, item, suppressed=why))
             return
+        self._number += 1
         for worker in self._workers:
             job = Job(item, self._number, turn, time.monotonic())
             if why := worker.put(job):

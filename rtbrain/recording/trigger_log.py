@@ -18,7 +18,7 @@ TRIGGER_COLUMNS: dict[str, dict[str, Any]] = {
         "Levels": {"sent": "A trigger was sent", "suppressed": "Nothing was sent"},
     },
     "trigger_reason": {"Description": "Why nothing was sent"},
-    "trigger_number": {"Description": "Number of the decision in its session; one row an output"},
+    "trigger_number": {"Description": "Number of the trigger in its session; one row an output"},
     "trigger_output": {"Description": "Where the trigger went"},
     "trigger_acknowledged": {"Description": "Whether the receiver confirmed the trigger"},
     "brain_state": {"Description": "Output of the decoder that was detected"},
