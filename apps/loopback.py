@@ -28,7 +28,7 @@ def command(
         Path | None, typer.Option("--json", help="Write the figures to this file as well.")
     ] = None,
 ) -> None:
-    """Send triggers to receivers here; exit code 1 if one is lost or doubled."""
+    """Send triggers to receivers here; exit code 1 if one is dropped, lost or doubled."""
     rows = run_loopback(
         outputs or tuple(LoopbackPath),
         n_triggers=triggers,
@@ -37,5 +37,5 @@ def command(
         drives=drives,
         out=json,
     )
-    if any(row.lost or row.doubled for row in rows):
+    if any(row.dropped or row.lost or row.doubled for row in rows):
         raise typer.Exit(1)

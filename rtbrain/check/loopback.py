@@ -56,6 +56,7 @@ class LoopbackRow:
     path: str
     sent: int
     received: int
+    dropped: int  # by rtbrain, as late
     lost: int
     doubled: int
     p50_ms: float
@@ -68,6 +69,7 @@ class _Ear:
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, float]] = []
+        self.n_dropped = 0
 
     def __call__(self, number: int) -> None:
         self.heard.append((number, float(pylsl.local_clock())))
@@ -78,8 +80,9 @@ class _Ear:
         first = dict(reversed(self.heard))
         late_ms = [1e3 * (first[number] - t_sent[number - 1]) for number in known] or [np.nan]
         p50, p99, most = np.percentile(late_ms, (50, 99, 100)).tolist()
-        lost, doubled = len(t_sent) - len(known), len(numbers) - len(known)
-        return LoopbackRow(path, len(t_sent), len(numbers), lost, doubled, p50, p99, most)
+        lost, doubled = len(t_sent) - len(known) - self.n_dropped, len(numbers) - len(known)
+        counts = (len(t_sent), len(numbers), self.n_dropped, lost, doubled)
+        return LoopbackRow(path, *counts, p50, p99, most)
 
 
 def run_loopback(
@@ -111,11 +114,11 @@ def run_loopback(
             rows.append(ear.row(_named(path, port, drives), _play(sink, ear, n_triggers, rate_hz)))
     shown = table(
         f"{n_triggers} triggers, {rate_hz:g} a second: ms from the decision to the receiver",
-        ("output", "received", "lost", "doubled", "p50", "p99", "max"),
+        ("output", "received", "dropped", "lost", "doubled", "p50", "p99", "max"),
         [
             (
                 row.path,
-                *(str(n) for n in (row.received, row.lost, row.doubled)),
+                *(str(n) for n in (row.received, row.dropped, row.lost, row.doubled)),
                 *(f"{ms:.2f}" for ms in (row.p50_ms, row.p99_ms, row.max_ms)),
             )
             for row in rows
@@ -142,7 +145,7 @@ def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> 
         t_sent.append(now)
         sink.push(Detection(_LABEL, float(number + 1), now, now, now, 1.0, np.nan))
     end = time.monotonic() + _WAIT_S
-    while len(ear.heard) < n_triggers and time.monotonic() < end:
+    while len(ear.heard) + ear.n_dropped < n_triggers and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)  # for one that comes twice
     return t_sent
@@ -150,7 +153,7 @@ def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> 
 
 @contextmanager
 def _opened(
-    path: LoopbackPath, port: str | None, drives: Drives, ear: Heard
+    path: LoopbackPath, port: str | None, drives: Drives, ear: _Ear
 ) -> Iterator[Sink[Detection]]:
     """What detections are pushed into, while `ear` hears what comes back."""
     with ExitStack() as stack:
@@ -165,7 +168,7 @@ def _opened(
             stack.enter_context(_receiving(partial(_lsl_numbers, inlet, found), ear))
             yield outlet
             return
-        log: Sink[TriggerRow] | None = None
+        log = _Log(ear)
         output: TriggerOutput
         read: Callable[[], Iterable[int]] | None = None
         if path != LoopbackPath.SERIAL:
@@ -186,7 +189,7 @@ def _opened(
             if isinstance(output, WireOutput):
                 read = partial(_bytes, output, count(1))
             else:
-                log = _Acknowledged(ear)
+                log.hears = True
         gate = Triggers([output], log, lambda event, **fields: None)
         stack.callback(gate.close)
         if read is not None:
@@ -212,14 +215,15 @@ class _Lively:
         self._gate.close()
 
 
-class _Acknowledged:
-    """Log that hears what a device acknowledges."""
+class _Log:
+    """Log that counts what was dropped and, where it `hears`, takes what a device acknowledges."""
 
-    def __init__(self, ear: Heard) -> None:
-        self._ear = ear
+    def __init__(self, ear: _Ear) -> None:
+        self._ear, self.hears = ear, False
 
     def push(self, item: TriggerRow) -> None:
-        if item.acknowledged:
+        self._ear.n_dropped += bool(item.suppressed)
+        if self.hears and item.acknowledged and item.number:
             self._ear(item.number)
 
     def close(self) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import socket
+import sys
 import threading
 import uuid
 
@@ -14,7 +16,7 @@ import rtbrain
 from rtbrain.check.trigger_device import TriggerDevice
 from rtbrain.config import DecodeSettings, parse_settings
 from rtbrain.decoder import read_bundle
-from rtbrain.errors import OutputError, RtbrainError, SettingsError
+from rtbrain.errors import OutputError, RtbrainError, SettingsError, StreamError
 from rtbrain.live.control import command_decoder
 from rtbrain.live.detections import open_detections, session_detector, session_triggers
 from rtbrain.live.run import live_line
@@ -23,6 +25,7 @@ from rtbrain.recording.export.run import BidsLabels, export_recording
 from rtbrain.recording.trigger_log import TRIGGER_COLUMNS
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Decode
+from tests.apps.program import rtbrain as program
 from tests.conftest import brain_like, montage_of, wait_until
 from tests.outlet.test_triggers import INVALID, VALID
 from tests.test_live_equals_offline import bundle_of
@@ -154,6 +157,43 @@ def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged
     onsets = sorted(one["t_sent"] if one["sent"] else one["t_ready"] for one in lines)
     found = sorted(float(row["onset"]) for row in rows)
     np.testing.assert_allclose(found, np.array(onsets) - origin_s, atol=0.01)
+
+
+def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
+    bundle, name, receiver, monkeypatch
+):
+    master, slave = os.openpty()
+    seen = []
+
+    def armed():
+        try:
+            return command_decoder(name, "status")["armed"]
+        except StreamError:
+            return False
+
+    def person():
+        wait_until(armed)
+        for key, becomes in ((b"\x1b", False), (b"a", True), (b"\x1b", False)):
+            os.write(master, key)
+            wait_until(lambda becomes=becomes: armed() is becomes)
+            seen.append(command_decoder(name, "status")["reason"])
+        command_decoder(name, "stop")
+
+    with os.fdopen(slave, "r", closefd=False) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        thread = threading.Thread(target=person)
+        thread.start()
+        settings = [f"--set={pair}" for pair in (*DETECT, f"outputs.udp.to={receiver.to}")]
+        of = ("--bundle", bundle, "--stream", name, "--name", name)
+        done = program("decode", *of, "--arm", *settings)
+        thread.join()
+    os.close(master)
+    os.close(slave)
+    assert done.returncode == 0, done.stderr
+    assert seen == ["by key", "", "by key"]
+    said = [line.split(":")[0] for line in done.stderr.splitlines()]
+    order = ["ARMED by --arm", "DISARMED", "ARMED by key", "DISARMED"]
+    assert [word for word in said if word in order] == order
 
 
 @pytest.mark.parametrize(
