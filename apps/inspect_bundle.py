@@ -9,6 +9,7 @@ from rich.console import Console
 
 from rtbrain.config import WindowSettings
 from rtbrain.decoder import read_bundle
+from rtbrain.decoder.versions import versions
 from rtbrain.errors import list_words
 from rtbrain.learn.detection import written
 from rtbrain.learn.fit.score_table import describe_lags, number, verdict_lines
@@ -19,8 +20,19 @@ from rtbrain.terminal import table
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Decoder bundle, a folder.")],
+    history: Annotated[
+        bool, typer.Option("--history", help="List its versions, from the fit on.")
+    ] = False,
 ) -> None:
     """Verify a decoder bundle and show what it holds."""
+    if history:
+        names = ("version", "id", "made from", "how", "")
+        listed = [
+            (where, own[:12], parent[:12], kind, about)
+            for where, own, parent, kind, about in versions(bundle)
+        ]
+        Console().print(table(f"{bundle.name}: versions, all verified", names, listed, n_names=5))
+        return
     found = read_bundle(bundle)
     manifest, recipe = found.manifest, found.recipe
     rows = {

@@ -24,6 +24,7 @@ COMMANDS = {
     "streams": ("streams", BEDSIDE, "List the streams on the network, and who reads them."),
     "record": ("record", BEDSIDE, "Record live streams into an XDF file."),
     "fit": ("fit", BEDSIDE, "Fit a decoder on recordings, and score it beside its controls."),
+    "refit": ("refit", BEDSIDE, "Add a new session to a decoder, or keep the old one."),
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
     "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
     "report": ("report", BEDSIDE, "Report what happened in a recorded run."),

@@ -4,6 +4,7 @@ from rtbrain.learn.fit.decoder import FittedDecoder as FittedDecoder
 from rtbrain.learn.fit.decoder import load as load
 from rtbrain.learn.fit.run import fit as fit
 from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
+from rtbrain.learn.refit.run import refit as refit
 from rtbrain.live.listen import listen as listen
 from rtbrain.live.run import run as run
 from rtbrain.recording.open import read as read
@@ -34,6 +35,7 @@ __all__ = [
     "listen",
     "load",
     "read",
+    "refit",
     "run",
     "streams",
 ]

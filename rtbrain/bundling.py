@@ -13,7 +13,7 @@ from rtbrain import encoder as encoders
 from rtbrain.buffer import Windows
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
-from rtbrain.decoder import Bundle, LinearReadout, Manifest, Readout, require_matching
+from rtbrain.decoder import Bundle, LinearReadout, Manifest, Memory, Readout, require_matching
 from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError, SettingsError
 from rtbrain.marks import Mark
@@ -185,11 +185,13 @@ def bundle_parts(
     trained_on: str,
     feature_mean: Floats | None = None,
     neural_delay_s: float | None = None,
+    memory: Memory | None = None,
 ) -> tuple[Manifest, dict[str, npt.NDArray[Any]]]:
     """Manifest and arrays of a bundle for a decoder that was just fitted.
 
     `montage` is that of the source, `feature_mean` float32 [n_features] that of the training,
-    `neural_delay_s` as `decode_delay_s` gives it, or None for the middle of the frames.
+    `neural_delay_s` as `decode_delay_s` gives it, or None for the middle of the frames, `memory`
+    what the readout may be fitted on again.
     """
     trained: Any = "pretrained" if recipe.encoder.trained else "untrained"
     # The bundle holds the weights, and no path.
@@ -204,9 +206,8 @@ def bundle_parts(
     tensors: dict[str, npt.NDArray[Any]] = dict(readout.as_tensors())
     if model is None and feature_mean is not None:
         tensors["readout.feature_mean"] = feature_mean
-    if isinstance(features.spectrogram, RunningStft | Bands):
-        statistics = features.spectrogram.statistics
-        tensors |= {f"normaliser.{key}": value for key, value in asdict(statistics).items()}
+    tensors |= {} if memory is None else memory.as_tensors()
+    tensors |= normaliser_tensors(features)
     if model is not None:
         tensors |= encoders.encoder_tensors(_CHANNEL_ENCODER, model.channel_encoder)
         if model.popt is not None:
@@ -224,6 +225,14 @@ def bundle_parts(
         licence="BSD-3-Clause",
     )
     return manifest, tensors
+
+
+def normaliser_tensors(features: FeaturePipeline) -> dict[str, npt.NDArray[Any]]:
+    """What a running normaliser has seen so far, by the names of a bundle; nothing without one."""
+    if not isinstance(features.spectrogram, RunningStft | Bands):
+        return {}
+    statistics = asdict(features.spectrogram.statistics)
+    return {f"normaliser.{key}": value for key, value in statistics.items()}
 
 
 def model_of_bundle(bundle: Bundle) -> "encoders.EncoderModel | None":

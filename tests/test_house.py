@@ -23,7 +23,7 @@ LEVELS = (
     "learn learn.cue_plan learn.detection learn.embed learn.evaluation_table learn.figures "
     "learn.fit learn.held_out learn.html learn.intervals learn.metrics learn.nulls learn.presets "
     "learn.report_page learn.verdict",
-    "learn.evaluate learn.corpus learn.objectives learn.training "
+    "learn.evaluate learn.refit learn.corpus learn.objectives learn.training "
     "check check.faults check.fuzz check.demo check.loopback check.trigger_device",
     "learn.probe learn.leaderboard learn.interpret learn.session check.bench check.doctor console",
     "check.compile",

@@ -120,6 +120,8 @@ class FitSettings(Settings):
     """Number of fits with labels shifted in time, which give the null distribution."""
     max_windows: PositiveInt = 20_000
     """Most sliding windows to fit on; more are subsampled evenly."""
+    remembered_windows: NonNegativeInt = 1000
+    """Most windows whose features the bundle keeps, for refit and adapt; 0: none."""
 
     @model_validator(mode="after")
     def _tunable(self) -> "FitSettings":

@@ -4,12 +4,13 @@
 
     BUNDLE/
       manifest.json        what it is, and the SHA-256 of each other file
-      weights.safetensors  encoder, normaliser statistics, readout
+      weights.safetensors  encoder, normaliser statistics, readout and its memory
       montage.tsv          the channels it was fitted on (columns of BIDS electrodes.tsv)
       report.json          its scores, with their controls
       figures/             the scores as pictures, where it has some
       report.html          the same as one page for people
       controls/            bundles of the decoders that it is compared with, where it has some
+      versions/            bundles that a live session made of it, where labels adapted its readout
 
 Every file is verified against the manifest before anything is built from it.
 """
@@ -41,13 +42,28 @@ _OWN_HASH = re.compile(rb'("sha256": ")([0-9a-f]{64})(?=")')
 _FILES = ("weights.safetensors", "montage.tsv", "report.json")
 
 
+class Change(BaseModel):
+    """How a bundle was made from another.
+
+    `parent` is the id of that one, `readout` the SHA-256 of the readout that came of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["refit", "kept", "online"]
+    parent: str
+    readout: str
+    about: str
+
+
 class Manifest(BaseModel):
     """Description of a bundle.
 
     `recipe` holds front end and encoder as in the settings, `labels` one name per output, `detect`
     which of them are events, `files` the SHA-256 of each other file; `sha256` is of its own bytes,
     with zeros in its place. `neural_delay_s` is from the moment that a decode describes to its
-    window's end; bundles without it describe the middle of what they read.
+    window's end; bundles without it describe the middle of what they read. `history` has the
+    changes since the fit, oldest first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +81,7 @@ class Manifest(BaseModel):
     trained_on: str
     trained_by: str
     licence: str
+    history: tuple[Change, ...] = ()
     files: dict[str, str] = {}
     sha256: str = "0" * 64
 
@@ -80,7 +97,8 @@ class Bundle:
     montage : Montage
         Channels that it was fitted on.
     tensors : dict
-        Arrays by name: ``brainbert.*``, ``popt.*``, ``normaliser.*``, ``readout.*``.
+        Arrays by name: ``brainbert.*``, ``popt.*``, ``normaliser.*``, ``readout.*``,
+        ``memory.*``.
     report : dict
         Scores with their controls.
     id : str

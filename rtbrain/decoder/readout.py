@@ -56,20 +56,21 @@ class Readout:
     """Stage from Embedding to Decode.
 
     `smoothing`, 0 (none) to below 1, is the weight of the last output in each new one: a causal
-    exponential average over hops. An invalid embedding gives NaN and ends the average.
+    exponential average over hops. An invalid embedding gives NaN and ends the average. `readout`
+    may be replaced at any time by one of as many outputs.
     """
 
     def __init__(self, readout: LinearReadout, *, smoothing: float = 0.0) -> None:
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing must be from 0 to below 1, got {smoothing}")
-        self._readout = readout
+        self.readout = readout
         self._smoothing = smoothing
         self._last: Floats | None = None
 
     @property
     def n_outputs(self) -> int:
         """Values of one decode."""
-        return int(self._readout.bias.shape[0])
+        return int(self.readout.bias.shape[0])
 
     def __call__(self, item: Embedding) -> Decode:
         """Decode one embedding."""
@@ -77,7 +78,7 @@ class Readout:
             self.reset()
             values = np.full(self.n_outputs, np.nan, np.float32)
         else:
-            values = self._readout(item.population)
+            values = self.readout(item.population)
             if self._last is not None:
                 values = self._smoothing * self._last + (1 - self._smoothing) * values
                 values = values.astype(np.float32)

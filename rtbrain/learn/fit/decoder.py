@@ -156,7 +156,7 @@ class FittedDecoder:
         SettingsError
             The decoder was not made by `rtbrain.fit`.
         """
-        if "split" not in self.report:
+        if "scores" not in self.report:
             raise SettingsError("this decoder holds no scores: use rtbrain.evaluate")
         return fit_scores(self.report)
 

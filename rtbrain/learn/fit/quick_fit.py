@@ -10,10 +10,17 @@ import numpy as np
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts, decode_delay_s, describe_encoder, encoder_of_recipe
 from rtbrain.config import Recipe
-from rtbrain.decoder import write_bundle
+from rtbrain.decoder import MOST_REMEMBERED, write_bundle
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.features import LEAST_EMBARGO_S, RandomChannelSubset, gather, windows_apart
-from rtbrain.learn.fit.readout import FittedReadout, InnerFolds, contributions_of, fit_classes
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.learn.fit.readout import (
+    FittedReadout,
+    InnerFolds,
+    contributions_of,
+    fit_classes,
+    remember,
+)
 from rtbrain.learn.fit.splits import subsample
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSource
@@ -62,6 +69,8 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
     contributions = contributions_of(fitted.readout, features, np.arange(labels.size), labels)
     delay_s = decode_delay_s(recipe, pipeline, contributions)
     encoder_name = describe_encoder(recipe)
+    moments = np.repeat(found.t_stop, n_rows)
+    labelled = Labelled(np.arange(labels.size), labels, patient.classes, moments)
     report = {
         "encoder": encoder_name,
         "balanced_accuracy_blocked": fitted.validation_score,
@@ -78,6 +87,7 @@ def quick_fit(recipe: Recipe, patient: Patient, seconds: float, folder: Path) ->
         trained_on=f"synthetic patient {patient.seed} of family {patient.family}, {seconds:g} s",
         feature_mean=fitted.feature_mean,
         neural_delay_s=delay_s,
+        memory=remember(features, labelled, fitted, MOST_REMEMBERED),
     )
     write_bundle(folder, manifest, patient.montage, tensors, report)
     return QuickFit(

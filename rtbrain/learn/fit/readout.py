@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
-from rtbrain.decoder import LinearReadout
+from rtbrain.decoder import LinearReadout, Memory
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.solvers import (
@@ -157,6 +157,24 @@ def fit_readout(
             return _fit_values(features, kept.rows, kept.targets.astype(np.float64), inside)
         n_classes = len(kept.names)
         return fit_classes(features, kept.rows, kept.targets, n_classes, inside, calibrate=True)
+
+
+def targets_of(labelled: Labelled) -> Floats:
+    """Targets as a column for each output, float32 [n_labelled, n_outputs]: of classes 1 and 0."""
+    if labelled.task == "regression":
+        values: Floats = labelled.targets.astype(np.float32)
+        return values
+    classes: Floats = np.eye(len(labelled.names), dtype=np.float32)[labelled.targets]
+    return classes
+
+
+def remember(features: Floats, labelled: Labelled, fitted: FittedReadout, most: int) -> Memory:
+    """What a bundle keeps of the windows that a readout was fitted on."""
+    scaler = Standardiser.of(features, labelled.rows)
+    rows = features[labelled.rows]
+    scaling = scaler.mean, scaler.scale
+    penalty = fitted.c, fitted.temperature
+    return Memory.of(rows, targets_of(labelled), scaling, *penalty, most=most)
 
 
 def _fit_values(

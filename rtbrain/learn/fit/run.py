@@ -12,7 +12,7 @@ from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts, decode_delay_s
 from rtbrain.config import FitSettings, Recipe, parse_settings
-from rtbrain.decoder import Bundle
+from rtbrain.decoder import Bundle, Memory
 from rtbrain.errors import SettingsError
 from rtbrain.learn.cue_plan import stored_design
 from rtbrain.learn.figures import draw_fit
@@ -264,6 +264,7 @@ def fit_decoder(
     scored = score_all(gathered, on_progress, design)
     fitted: Any  # a FittedReadout or a TunedPopT
     chosen: dict[str, Any] = {}
+    memory: Memory | None = None
     if model is not None and popt is not None:
         tuning = importlib.import_module("rtbrain.learn.fit.popt")  # torch, which takes seconds
         fitted, scored = tuning.tune_decoder(gathered, popt, scored, on_progress)
@@ -271,7 +272,9 @@ def fit_decoder(
             model.channel_encoder, fitted.popt, model.pool, model.n_pooled
         )
     else:
-        fitted = select_rows(gathered, MAIN).fit()
+        rows = select_rows(gathered, MAIN)
+        fitted = rows.fit()
+        memory = rows.remember(fitted, settings.remembered_windows)
         chosen = {"c": fitted.c, "temperature": fitted.temperature}
     if model is not None and recipe.mode == "streaming":  # compiled now, not when decoding starts
         build_feature_pipeline(recipe, gathered.montage, model=model)
@@ -289,7 +292,7 @@ def fit_decoder(
     report["lag"] = lags = score_lags(gathered, main.outputs, delay_s)
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
-    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report, delay_s)
+    bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report, delay_s, memory)
     controls = {}
     if linear is not None:
         control, of = linear_recipe(recipe), {"control_of": recipe.mode}
@@ -314,6 +317,7 @@ def _bundle(
     fitted: Any,
     report: dict[str, Any],
     neural_delay_s: float | None = None,
+    memory: Memory | None = None,
 ) -> Bundle:
     """Bundle of a decoder, not yet written."""
     manifest, tensors = bundle_parts(
@@ -326,6 +330,7 @@ def _bundle(
         trained_on,
         feature_mean=fitted.feature_mean,
         neural_delay_s=neural_delay_s,
+        memory=memory,
     )
     detect = default_detections(report)
     manifest = manifest.model_copy(update={"encoder_state": state, "detect": detect})

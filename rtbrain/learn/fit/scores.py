@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtbrain.config import LabelSettings
-from rtbrain.decoder import LinearReadout
+from rtbrain.decoder import LinearReadout, Memory
 from rtbrain.learn.fit.cross_validation import (
     CrossValidated,
     cross_validate,
@@ -29,11 +29,18 @@ from rtbrain.learn.fit.gather import (
     LabelledFeatures,
 )
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.fit.readout import FittedReadout, Standardiser, contact_weights, fit_readout
+from rtbrain.learn.fit.readout import (
+    FittedReadout,
+    Standardiser,
+    contact_weights,
+    fit_readout,
+    remember,
+)
 from rtbrain.learn.fit.splits import (
     Fold,
     block_folds,
     group_folds,
+    subsample,
     unsafe_random_folds,
 )
 from rtbrain.learn.intervals import (
@@ -94,6 +101,11 @@ class FitRows:
         return fit_readout(
             self.features, self.labelled, embargo_s=self.embargo_s, max_windows=self.max_windows
         )
+
+    def remember(self, fitted: FittedReadout, most: int) -> Memory | None:
+        """What a bundle keeps of them; None where that is nothing."""
+        kept = self.labelled.pick(subsample(np.arange(self.labelled.rows.size), self.max_windows))
+        return remember(self.features, kept, fitted, most) if most else None
 
     def validate(self, folds: Sequence[Fold], on_fold: Callable[[], None]) -> CrossValidated:
         """Scores of folds of the windows: all rows of a window train, the first one is tested."""

@@ -86,13 +86,24 @@ class RidgePath:
         return values
 
 
-def fit_ridge(z: Floats, targets: npt.NDArray[Any], share: float) -> tuple[Doubles, Doubles, float]:
+def fit_ridge(
+    z: Floats,
+    targets: npt.NDArray[Any],
+    share: float,
+    *,
+    weights: Doubles | None = None,
+    penalty: float | None = None,
+) -> tuple[Doubles, Doubles, float]:
     """Weights [K, D] and biases [K] of a ridge regression, and its penalty: a share of the scale.
 
-    Solved in the smaller of the two spaces, of the features or of the windows.
+    Or the `penalty` that is given; `weights` [N] are those of the windows. Solved in the smaller of
+    the two spaces, of the features or of the windows.
     """
-    centred, z_mean, y, mean = _centred(z, targets)
-    penalty = share * _scale(centred)
+    centred, z_mean, y, mean = _centred(z, targets, weights)
+    penalty = share * _scale(centred) if penalty is None else penalty
+    if weights is not None:
+        root = np.sqrt(weights)[:, np.newaxis]
+        centred, y = (centred * root).astype(np.float32), y * root
     wide = z.shape[1] > z.shape[0]
     gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
     gram.flat[:: len(gram) + 1] += penalty
@@ -101,9 +112,15 @@ def fit_ridge(z: Floats, targets: npt.NDArray[Any], share: float) -> tuple[Doubl
     return weight, mean - weight @ z_mean, penalty
 
 
-def _centred(z: Floats, targets: npt.NDArray[Any]) -> tuple[Floats, Floats, Doubles, Doubles]:
-    z_mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
-    mean = targets.mean(axis=0, dtype=np.float64)
+def _centred(
+    z: Floats, targets: npt.NDArray[Any], weights: Doubles | None = None
+) -> tuple[Floats, Floats, Doubles, Doubles]:
+    if weights is None:
+        z_mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = targets.mean(axis=0, dtype=np.float64)
+    else:
+        z_mean = np.average(z, axis=0, weights=weights).astype(np.float32)
+        mean = np.average(targets.astype(np.float64), axis=0, weights=weights)
     return z - z_mean, z_mean, targets - mean, mean
 
 
@@ -112,11 +129,15 @@ def _scale(centred: Floats) -> float:
     return float(np.einsum("nd,nd->", centred, centred, dtype=np.float64)) / len(centred) or 1.0
 
 
-def balanced_weights(targets: Ints, n_classes: int) -> Doubles:
-    """Weight of each window so that every class weighs the same, with mean 1."""
-    counts = np.bincount(targets, minlength=n_classes)
-    weights: Doubles = targets.size / (np.count_nonzero(counts) * counts[targets])
-    return weights
+def balanced_weights(targets: Ints, n_classes: int, weights: Doubles | None = None) -> Doubles:
+    """Weight of each window so that every class weighs the same, with mean 1.
+
+    Or, where windows have `weights` already, with the sum of these.
+    """
+    own = np.ones(targets.size) if weights is None else weights
+    sums = np.bincount(targets, own, minlength=n_classes)
+    balanced: Doubles = own * own.sum() / (np.count_nonzero(sums) * sums[targets])
+    return balanced
 
 
 def fit_softmax(
@@ -127,23 +148,25 @@ def fit_softmax(
     c: float,
     tolerance: float,
     start: Doubles | None = None,
+    weights: Doubles | None = None,
 ) -> Doubles:
     """Weights [K, D + 1] of a multinomial logistic regression with balanced classes.
 
     Minimises ``sum_n w_n CE_n + |W|^2 / (2 C)``, of two classes and few features by Newton's steps,
     else by L-BFGS; of two classes the penalty is that of the one logit between them, so that C
     means what it means in scikit-learn. `start` are weights to begin with, as those of a stronger
-    penalty.
+    penalty; `weights` [N] those of the windows before classes are balanced.
     """
     N, D = z.shape
-    share = balanced_weights(targets, n_classes) / N
+    share = balanced_weights(targets, n_classes, weights)
+    total = N if weights is None else float(share.sum())
+    share, penalty = share / total, 1 / (c * total)
     if n_classes == 2 and N * D**2 <= _MOST_NEWTON:
         first = np.zeros(D + 1) if start is None else start[1] - start[0]
-        logit = _newton(z, targets == 1, share, 1 / (c * N), tolerance, first)
+        logit = _newton(z, targets == 1, share, penalty, tolerance, first)
         return np.stack((-logit / 2, logit / 2))
     # Of two classes the weights are opposite: a product with one vector takes a third of the time.
     free = np.array([[-0.5], [0.5]]) if n_classes == 2 else np.eye(n_classes)  # [K, fitted]
-    penalty = 1 / (c * N)
     at = targets, np.arange(N)
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
@@ -171,8 +194,8 @@ def fit_softmax(
         method="L-BFGS-B",
         options={"maxiter": _MOST_ITERATIONS, "gtol": tolerance, "ftol": 1e-12},
     )
-    weights: Doubles = free @ found.x.reshape(-1, D + 1)
-    return weights
+    fitted: Doubles = free @ found.x.reshape(-1, D + 1)
+    return fitted
 
 
 def _newton(

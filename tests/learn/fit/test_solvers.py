@@ -48,6 +48,26 @@ def test_a_logistic_fit_is_that_of_scikit_learn(n_features: int, n_classes: int,
         np.testing.assert_allclose(softmax(logits, axis=1), expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("n_features", [30, 300])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_weighted_fits_are_scikit_learns(n_features: int, n_classes: int) -> None:
+    z, rng = windows(120, n_features), np.random.default_rng(2)
+    truth = np.r_[np.repeat(0, 30), np.arange(90) // 15 % n_classes]
+    weights = rng.uniform(0.1, 2, 120)
+    sums = np.bincount(truth, weights)
+    balanced = weights * weights.sum() / (n_classes * sums[truth])
+    theirs = LogisticRegression(C=0.01, tol=1e-10, max_iter=10_000)
+    expected = theirs.fit(z.astype(np.float64), truth, balanced).predict_proba(z)
+    found = fit_softmax(z, truth, n_classes=n_classes, c=0.01, tolerance=1e-7, weights=weights)
+    np.testing.assert_allclose(
+        softmax(z @ found[:, :-1].T + found[:, -1], axis=1), expected, atol=2e-3
+    )
+    targets = z[:, :2] + 3 + rng.standard_normal((120, 2))
+    ridge = Ridge(alpha=7.0).fit(z.astype(np.float64), targets, sample_weight=weights)
+    weight, bias, _ = fit_ridge(z, targets, 0.0, weights=weights, penalty=7.0)
+    np.testing.assert_allclose(z @ weight.T + bias, ridge.predict(z), atol=1e-3)
+
+
 def test_no_logistic_fit_gives_none() -> None:
     nothing = np.empty((0, 40), np.int64)
     assert fit_softmaxes(windows(40, 5), nothing, n_classes=2, c=np.empty(0)).shape == (0, 2, 6)

@@ -1,0 +1,99 @@
+"""Versions of a decoder: bundles that name the one that they were made from, and why."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rtbrain.decoder.bundle import Bundle, Change, read_bundle, write_bundle
+from rtbrain.decoder.readout import LinearReadout
+from rtbrain.files import sha256
+
+VERSIONS = "versions"
+# What of a report is true of another readout, too: no scores, and no thresholds chosen by them.
+_OF_FRONT_END = {"task", "encoder", "labels", "population", "mains", "c", "temperature", "split"}
+
+
+def readout_hash(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 of the weights of a readout."""
+    return sha256(
+        b"".join(
+            np.ascontiguousarray(tensors[f"readout.{name}"]).tobytes()
+            for name in ("weight", "bias")
+        )
+    )
+
+
+def changed(
+    bundle: Bundle,
+    kind: Literal["refit", "kept", "online"],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    about: str,
+    report: Mapping[str, Any] = {},
+) -> Bundle:
+    """The bundle with other arrays in place of its own, and the change in its history.
+
+    Its report loses what describes the readout, unless that was kept, and gains `report`. Not yet
+    written, it has no id.
+    """
+    of_both = bundle.report
+    if kind != "kept":
+        of_both = {key: it for key, it in of_both.items() if key in _OF_FRONT_END}
+    whole = bundle.tensors | dict(tensors)
+    change = Change(kind=kind, parent=bundle.id, readout=readout_hash(whole), about=about)
+    manifest = bundle.manifest.model_copy(
+        update={"history": (*bundle.manifest.history, change), "sha256": "0" * 64}
+    )
+    return replace(bundle, manifest=manifest, tensors=whole, report=of_both | dict(report), id="")
+
+
+class VersionFolder:
+    """Where the versions of a bundle go that a live session makes: ``BUNDLE/versions/0001``, ….
+
+    Each is a bundle of its own, written whole or not at all; what is there is never changed.
+    """
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self._bundle = bundle
+        inside = folder.absolute().parent
+        self._folder = inside if inside.name == VERSIONS else folder / VERSIONS
+
+    def save(self, readout: LinearReadout, about: str) -> tuple[Path, str]:
+        """Write the bundle with another readout: its folder and its id.
+
+        The version after this one has it as its parent. OSError where it cannot be written.
+        """
+        bundle = self._bundle
+        version = changed(bundle, "online", readout.as_tensors(), about)
+        numbers = [int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdecimal()]
+        folder = self._folder / f"{max(numbers, default=0) + 1:04d}"
+        name = write_bundle(
+            folder, version.manifest, version.montage, version.tensors, version.report
+        )
+        self._bundle = replace(version, id=name)
+        return folder, name
+
+
+def versions(folder: Path) -> list[tuple[str, str, str, str, str]]:
+    """Every version from the fit on: where it is, its id, its parent's, its change, and about it.
+
+    Those before the bundle are known by it alone. BundleError where one was altered.
+    """
+    bundle = read_bundle(folder)
+    manifest = bundle.manifest
+    ids = [*(change.parent for change in manifest.history), bundle.id]
+    rows = [("", ids[0], "", "fit", manifest.trained_on)]
+    rows += [
+        ("", own, change.parent, change.kind, change.about)
+        for own, change in zip(ids[1:], manifest.history, strict=True)
+    ]
+    rows[-1] = (folder.name, *rows[-1][1:])
+    for path in sorted(folder.glob(f"{VERSIONS}/[0-9]*")):
+        version = read_bundle(path)
+        last = version.manifest.history[-1]
+        where = f"{folder.name}/{VERSIONS}/{path.name}"
+        rows.append((where, version.id, last.parent, last.kind, last.about))
+    return rows

@@ -1,0 +1,1 @@
+"""A decoder fitted again, with a new session beside what it was fitted on."""
