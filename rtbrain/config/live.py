@@ -90,6 +90,8 @@ class DecodeSettings(Settings):
     """Instead, by output: thresholds of your own; {} detects nothing."""
     outputs: OutputSettings = OutputSettings()
     """Where triggers go while the session is armed."""
+    adapt: Literal["statistics", "supervised"] = "statistics"
+    """What follows the signals: the normaliser alone, or the readout too, by labels of markers."""
     backlog: Literal["latest", "all"] = "latest"
     """After a delay of over 0.1 s, decode the latest window alone, or all of them."""
     max_latency_s: PositiveFloat = 1.0

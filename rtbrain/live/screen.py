@@ -68,6 +68,9 @@ _SENTENCES: dict[str, str] = {
     "channel_unknown": "channel {channel}, {reason}, is none of the decoder's",
     # the decoder
     "runtime": "the encoder runs on {runtime}, {precision}{note}",
+    "adapted": "version {folder} is written, {reason}",
+    "rolled_back": "{reason}",
+    "not_saved": "what was learned is not saved: {reason}",
     "pace": "one decode takes {step_ms} ms here{hop_ms}",
     "too_slow": "{reason}",
     # the recorder

@@ -27,6 +27,7 @@ from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime
 from rtbrain.live.recorder_process import recorder_process
 from rtbrain.live.source import (
+    adapted,
     open_manual_marks,
     open_markers,
     open_source,
@@ -303,9 +304,10 @@ class LiveSession:
             markers = open_markers(settings, bundle, source, self.emit, self._is_over, stack)
             if self._is_over():
                 return
+            stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(
-                decoder,
+                stages,
                 source,
                 (self.totals, outlet, detections, self),
                 self.totals,

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from typing import Any
 
 from rtbrain.config import DecodeSettings, StimulationSettings, StreamSettings
-from rtbrain.decoder import Bundle
+from rtbrain.decoder import Adaptation, Bundle, Readout
 from rtbrain.errors import SettingsError, StreamError, list_words, quote
-from rtbrain.stage import Source
+from rtbrain.pipeline import FeaturePipeline
+from rtbrain.stage import Source, Stage
 from rtbrain.stream.clock.rate import effective_rate_verdict
 from rtbrain.stream.lsl.markers import ManualMarks
 from rtbrain.stream.lsl.resolve import StreamWatcher
@@ -16,6 +17,7 @@ from rtbrain.stream.lsl.supervised_markers import SupervisedMarkers
 from rtbrain.stream.supervise.query import LslStreamQuery
 from rtbrain.stream.supervise.requirements import StreamRequirements
 from rtbrain.stream.supervise.source import SupervisedSource
+from rtbrain.types import Decode, Embedding
 
 # ``markers(timeout_s)`` gives those that arrived, as (s on the LSL clock, text).
 Markers = Callable[[float], list[tuple[float, str]]]
@@ -138,15 +140,15 @@ def open_markers(
     stopping: Callable[[], bool],
     stack: ExitStack,
 ) -> Markers | None:
-    """What gives the markers that cut windows or announce stimulation; None where nothing does.
+    """What gives the markers that cut windows, label them or announce stimulation; else None.
 
-    Those of windows are of the stream of the settings, else of the source, where it has markers of
-    its own or a trigger channel. None too where the user ended the search for a stream. Raises a
-    SettingsError where the settings do not say which stream announces stimulation.
+    Those of windows and labels are of the stream of the settings, else of the source, where it has
+    markers of its own or a trigger channel. None too where the user ended the search for a stream.
+    Raises a SettingsError where the settings do not say which stream announces stimulation.
     """
     stimulation, stream = bundle.recipe.stimulation, settings.stream
     markers: Markers | None = None
-    if bundle.recipe.window.hop_s is None:
+    if bundle.recipe.window.hop_s is None or settings.adapt == "supervised":
         trigger = trigger_of(stream, bundle)
         markers = _window_markers(settings, trigger, source, on_event, stopping, stack)
     if stimulation is None or not stimulation.announced:
@@ -167,6 +169,22 @@ def open_markers(
         return pulses or markers
     of_windows, of_stimulation = markers, pulses
     return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)]
+
+
+def adapted(
+    settings: DecodeSettings,
+    bundle: Bundle,
+    decoder: tuple[FeaturePipeline, Readout],
+    markers: Markers | None,
+    on_event: Callable[..., None],
+    stack: ExitStack,
+) -> tuple[tuple[FeaturePipeline, Stage[Embedding, Decode]], Markers | None]:
+    """A decoder, whose readout follows the markers where the settings say so, and the markers."""
+    if settings.adapt == "statistics":
+        return decoder, markers
+    readout = Adaptation(bundle, settings.bundle, decoder[1], markers, on_event)
+    stack.callback(readout.close)
+    return (decoder[0], readout), readout.hear
 
 
 def _events_of(stimulation: StimulationSettings, codes: Markers) -> Markers:
