@@ -150,6 +150,8 @@ class WireOutput:
 
     def send(self, item: Detection, number: int, cut: Event) -> bool | None:
         """Make a pulse, unless `cut` ends it, and leave it as long low; nobody acknowledges it."""
+        if cut.is_set():
+            raise OutputError(f"{self.name}: disarmed before the pulse")
         self._set(code_of(self._settings, item.label))
         cut.wait(self._settings.pulse_s)
         self.rest()

@@ -148,6 +148,15 @@ class Worker:
         self.output.close()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            if self._up:
+                self._rest()
+            if not self._ending.is_set():
+                self._gate.disarm(f"{self.output.name}: its thread has ended")
+
+    def _work(self) -> None:
         while not self._ending.is_set():
             try:
                 item = self._jobs.get(timeout=_BEAT_S)
@@ -162,8 +171,6 @@ class Worker:
                 self._send(item)
             elif self._up:
                 self._beat()
-        if self._up:
-            self._rest()
 
     def _arm(self, order: Order) -> None:
         try:

@@ -236,6 +236,17 @@ def test_an_output_that_fails_disarms_all_of_them(bench):
         wait_until(lambda: good.calls[-1] == "rest")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_output_whose_thread_ends_by_an_unforeseen_error_is_brought_to_rest(bench):
+    it = bench()
+    it.gate.arm("a test")
+    it.outputs[0].send = None
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    assert it.outputs[0].calls[-1] == "rest"
+    assert it.gate.reason == "fake: its thread has ended"
+
+
 def test_labels_without_a_code_are_logged_and_not_sent(bench):
     it = bench(Fake(labels={"speech"}))
     it.gate.arm("a test")
