@@ -12,7 +12,12 @@ from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
 from rtbrain.errors import RtbrainError, plain_text
-from rtbrain.processes import default_lsl_scope, end_with_parent, interrupt_on_signals
+from rtbrain.processes import (
+    at_low_priority,
+    default_lsl_scope,
+    end_with_parent,
+    interrupt_on_signals,
+)
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -28,6 +33,7 @@ COMMANDS = {
     "decode": ("decode", BEDSIDE, "Decode a live LSL stream."),
     "evaluate": ("evaluate", BEDSIDE, "Score a decoder on a recording, decoded as if live."),
     "report": ("report", BEDSIDE, "Report what happened in a recorded run."),
+    "service": ("service", BEDSIDE, "Let systemd run a command, and restart it."),
     "view": ("view", BEDSIDE, "Watch signals and decodes live."),
     "replay": ("replay", BEDSIDE, "Play a recording as a live LSL stream."),
     "bridge": ("bridge", BEDSIDE, "Send a FieldTrip buffer on as an LSL stream."),
@@ -113,6 +119,8 @@ def main() -> None:
     interrupt_on_signals()
     default_lsl_scope()
     flags = SimpleNamespace(debug=False)
+    if "--spare" in sys.argv:  # a decoder that stands by must not hold up the one that decodes
+        at_low_priority(lambda: _load("decode"))
     try:
         sys.exit(app(standalone_mode=False, obj=flags))
     except RtbrainError as error:

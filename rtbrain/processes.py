@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from uuid import uuid4
 
 import psutil
@@ -25,7 +25,9 @@ END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "p
 _END_S = 5.0
 _LOOK_EVERY_S = 0.2
 _LAST_S = 10.0  # to close files, for a process whose parent is gone
+_LOWEST_PRIORITY = 19
 _PARENT = "RTBRAIN_PARENT"
+_parents: list[int] = []  # that this process ends with
 # What still writes into the folder has a few seconds to end.
 _KEEPER = """
 import os, shutil, sys, time
@@ -41,13 +43,15 @@ for _ in range(150):
 def start_command(
     arguments: Sequence[str],
     *,
-    stdout: IO[bytes] | int,
-    stderr: IO[bytes] | int,
+    stdin: int = subprocess.DEVNULL,
+    stdout: IO[bytes] | int | None,
+    stderr: IO[bytes] | int | None,
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start ``rtbrain ARGUMENTS`` as a child; Ctrl-C does not reach one in its own session."""
     return start_child(
         [sys.executable, "-m", "rtbrain.apps.main", *arguments],
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=own_session,
@@ -64,6 +68,26 @@ def start_child(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]
     return subprocess.Popen(command, env=environment, **options)  # noqa: S603
 
 
+def at_low_priority(function: Callable[[], object]) -> None:
+    """Call a function in a thread that gives way to other processes, where the system can."""
+
+    def work() -> None:
+        if sys.platform == "linux":  # elsewhere it would hold for the whole process, and for good
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        function()
+
+    thread = threading.Thread(target=work, name="rtbrain-low", daemon=True)
+    thread.start()
+    thread.join()
+
+
+def become(module: str, *arguments: str) -> NoReturn:
+    """Go on as a Python module that calls `end_with_parent`, without the libraries loaded here."""
+    if _parents:
+        os.environ[_PARENT] = str(_parents[-1])
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+
+
 def end_with_parent(parent: int | None = None) -> None:
     """End this process once its parent is gone, however that ended: by SIGTERM, later at once.
 
@@ -77,6 +101,7 @@ def end_with_parent(parent: int | None = None) -> None:
     elif parent is None and "TORCHELASTIC_RUN_ID" in os.environ:
         parent = os.getppid()
     if parent is not None:
+        _parents.append(parent)
         threading.Thread(
             target=_end_after, args=(parent,), name="rtbrain-parent", daemon=True
         ).start()

@@ -18,6 +18,7 @@ import pytest
 from rtbrain.errors import RtbrainError
 from rtbrain.processes import (
     END_SIGNALS,
+    at_low_priority,
     end_with_parent,
     last_line,
     private_lsl_session,
@@ -172,3 +173,43 @@ def test_resident_memory_grows_by_what_the_process_holds() -> None:
     with mmap.mmap(-1, 64 << 20) as held:
         np.frombuffer(held, np.uint8)[:] = 1
         assert 60_000 < resident_kib() - before_kib < 80_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
+def test_what_runs_at_low_priority_gives_way_and_the_rest_of_the_process_does_not() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    found: list[int] = []
+    at_low_priority(
+        lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    )
+    assert found == [19]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows does not replace processes")
+def test_a_process_that_becomes_another_module_still_ends_with_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "later.py").write_text(
+        "import sys, time\nfrom rtbrain.processes import end_with_parent\nend_with_parent()\n"
+        "print(*sys.argv[1:], 'rtbrain.terminal' in sys.modules, flush=True)\ntime.sleep(60)\n"
+    )
+    first = (
+        "import rtbrain.terminal; from rtbrain.processes import become, end_with_parent\n"
+        "end_with_parent(); become('later', 'a b')"
+    )
+    parent = (
+        "import sys; from rtbrain.processes import start_child\n"
+        f"child = start_child([sys.executable, '-c', {first!r}])\n"
+        "print(child.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        assert process.stdout.readline() == "a b False\n"
+        process.kill()
+        child.wait(30)
