@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 from rtbrain.config.flags import Trigger
-from rtbrain.live.run import decode_on_screen, session_settings
+from rtbrain.live.run import (
+    decode_on_screen,
+    decode_supervised,
+    session_settings,
+    supervise_decoder,
+)
 
 
 def command(
@@ -41,6 +46,16 @@ def command(
     allow_late: Annotated[
         bool, typer.Option("--allow-late", help="Decode even if this machine is too slow.")
     ] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Start the decoder, and --record's, again after a crash."),
+    ] = False,
+    metrics: Annotated[
+        int | None,
+        typer.Option("--metrics", help="Serve counts and latencies for Prometheus on this port."),
+    ] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    spare: Annotated[bool, typer.Option("--spare", hidden=True)] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any setting, as stream.timeout_s=5; may be repeated."),
@@ -54,6 +69,14 @@ def command(
         trigger=trigger,
         name=name,
         bundle=bundle,
-        overrides=overrides or (),
+        overrides=[
+            *(() if metrics is None else (f"metrics_port={metrics}",)),
+            *(overrides or ()),
+        ],
     )
-    decode_on_screen(settings, duration, record, allow_late, arm)
+    if supervised:
+        decode_supervised(settings, duration, record, allow_late, arm)
+    elif restart:
+        supervise_decoder(settings, record)
+    else:
+        decode_on_screen(settings, duration, record, allow_late, arm)

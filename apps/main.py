@@ -11,13 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 import rtbrain
+from rtbrain import processes
 from rtbrain.errors import RtbrainError, plain_text
-from rtbrain.processes import (
-    at_low_priority,
-    default_lsl_scope,
-    end_with_parent,
-    interrupt_on_signals,
-)
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -115,13 +110,13 @@ def _options(
 
 def main() -> None:
     """Run the program: exit code 2 and one line for a user's mistake."""
-    end_with_parent()
-    interrupt_on_signals()
-    default_lsl_scope()
+    processes.end_with_parent()
+    processes.interrupt_on_signals()
+    processes.default_lsl_scope()
     flags = SimpleNamespace(debug=False)
-    if "--spare" in sys.argv:  # a decoder that stands by must not hold up the one that decodes
-        at_low_priority(lambda: _load("decode"))
     try:
+        if "--spare" in sys.argv:  # it must not hold up the decoder that it stands by for
+            processes.at_low_priority(lambda: _load("decode"))
         sys.exit(app(standalone_mode=False, obj=flags))
     except RtbrainError as error:
         if flags.debug:

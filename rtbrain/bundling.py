@@ -40,10 +40,12 @@ def build_decoder(
     on_event: Callable[..., None] | None = None,
     manual_marks: Callable[[], Sequence[Mark]] | None = None,
     runtime: RuntimeChoice = RuntimeChoice(),
+    statistics: FrameStatistics | None = None,
 ) -> tuple[FeaturePipeline, Readout]:
     """Decoder of a bundle for a stream of these channels, re-bound by label.
 
-    The other arguments are those of `build_feature_pipeline`. Raises a StreamError where the stream
+    The other arguments are those of `build_feature_pipeline`; the normaliser begins with the
+    bundle's statistics where none are given. Raises a StreamError where the stream
     lacks a channel of the bundle, or has another rate.
     """
     require_matching(bundle, montage)
@@ -52,7 +54,7 @@ def build_decoder(
         recipe,
         bundle.montage,
         model=model_of_bundle(bundle),
-        statistics=statistics_of_bundle(bundle),
+        statistics=statistics_of_bundle(bundle) if statistics is None else statistics,
         feature_mean=bundle.tensors.get("readout.feature_mean"),
         on_event=on_event,
         manual_marks=manual_marks,

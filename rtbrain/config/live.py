@@ -102,6 +102,8 @@ class DecodeSettings(Settings):
     """What runs the encoder; auto takes what rtbrain compile chose, otherwise torchscript."""
     precision: Literal["fp32", "bf16", "int8"] | None = None
     """Precision of the channel encoder; by default what rtbrain compile chose, otherwise fp32."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Serve counts and latencies for Prometheus on this port of this machine."""
     lsl_scope: Literal["machine", "link", "site"] = "machine"
     """How far LSL looks: this machine, its network link, or the whole site."""
 

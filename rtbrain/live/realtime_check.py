@@ -76,6 +76,14 @@ def require_realtime(
     report("too_slow", reason=reason)
 
 
+def runtime_choice(settings: DecodeSettings) -> encoders.RuntimeChoice:
+    """What runs the encoder, by the settings of a session."""
+    compiled = None if settings.bundle is None else encoders.compiled_folder_of(settings.bundle)
+    return encoders.RuntimeChoice(
+        settings.runtime, settings.precision, settings.threads, compiled_folder=compiled
+    )
+
+
 def _fastest_pace(decoder: tuple[FeaturePipeline, Readout], recipe: Recipe) -> StepTiming:
     """Pace of the first measurement that fits, or the fastest of several."""
     fastest = measure_step(*decoder, recipe)

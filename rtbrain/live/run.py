@@ -1,5 +1,6 @@
 """Start a live session: in a notebook's thread, or on the screen of `rtbrain decode`."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +11,15 @@ from rich.text import Text
 from rtbrain.config import DecodeSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import OutputError, SettingsError
+from rtbrain.errors import OutputError, RtbrainError, SettingsError, one_line
 from rtbrain.live.control import keys, obey
 from rtbrain.live.recorder_files import require_new_recording
+from rtbrain.live.recorder_process import record_flags
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
+from rtbrain.live.supervision.children import free_recording
+from rtbrain.live.supervision.supervisor import supervise
+from rtbrain.live.supervision.turn import Turn, await_turn
 from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 
@@ -158,19 +163,22 @@ def decode_on_screen(
     record: Path | None,
     allow_late: bool,
     arm: bool = False,
+    turn: Turn | None = None,
 ) -> None:
     """Run a live session until Ctrl-C, and show it: messages, and one live line.
 
-    In a terminal, A arms the outputs and Esc disarms them.
+    In a terminal, A arms the outputs and Esc disarms them. One whose `turn` it is ends by a
+    SystemExit with code 1 where it fails after its first decode: that is no mistake of the user.
     """
-    if settings.bundle is None:
-        raise SettingsError("no decoder: pass --bundle FOLDER, or bundle in the settings")
-    if record is not None:
+    folder, turn = _bundle_folder(settings), turn or Turn()
+    if record is not None and not turn.supervised:
         require_new_recording(record)
     use_lsl_scope(settings.lsl_scope)
     stopping = stop_on_signals()
-    bundle = read_bundle(settings.bundle)
+    bundle = read_bundle(folder)
     screen = LiveScreen()
+    if duration_s is not None:
+        duration_s = max(0.0, duration_s - turn.elapsed_s)
 
     def stop() -> bool:
         screen.show(lambda: live_line(session))
@@ -182,9 +190,10 @@ def decode_on_screen(
         stop=stop,
         on_event=screen.report,
         record=record,
-        allow_late=allow_late,
+        allow_late=allow_late or turn.restarts > 0,
         duration_s=duration_s,
-        arm=arm,
+        arm=arm and not turn.restarts,  # after a crash by hand alone
+        turn=turn,
     )
 
     def press(command: str) -> None:
@@ -198,7 +207,45 @@ def decode_on_screen(
         stack.callback(screen.close)
         if outputs.osc or outputs.udp or outputs.serial:
             stack.enter_context(keys(press))
-        session.run()
+        try:
+            session.run()
+        except RtbrainError as error:
+            if not turn.supervised or session.last is None:
+                raise
+            sys.exit(f"rtbrain: {one_line(error)}")
+
+
+def decode_supervised(
+    settings: DecodeSettings,
+    duration_s: float | None,
+    record: Path | None,
+    allow_late: bool,
+    arm: bool,
+) -> None:
+    """Wait for the supervisor's word, then run a live session as `decode_on_screen`."""
+    use_lsl_scope(settings.lsl_scope)
+    turn = await_turn(_bundle_folder(settings))
+    if turn is not None:
+        decode_on_screen(settings, duration_s, record, allow_late, arm, turn)
+
+
+def supervise_decoder(settings: DecodeSettings, record: Path | None) -> None:
+    """Go on as the supervisor of this command; a recording that exists is continued in another."""
+    bundle = read_bundle(_bundle_folder(settings))
+    use_lsl_scope(settings.lsl_scope)
+    recording = None
+    if record is not None:
+        path = free_recording(record)
+        require_new_recording(path)
+        about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
+        recording = record, record_flags(settings, about)
+    supervise(sys.argv[1:], recording)
+
+
+def _bundle_folder(settings: DecodeSettings) -> Path:
+    if settings.bundle is None:
+        raise SettingsError("no decoder: pass --bundle FOLDER, or bundle in the settings")
+    return settings.bundle
 
 
 def live_line(session: LiveSession) -> Text:

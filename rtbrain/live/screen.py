@@ -73,6 +73,10 @@ _SENTENCES: dict[str, str] = {
     "not_saved": "what was learned is not saved: {reason}",
     "pace": "one decode takes {step_ms} ms here{hop_ms}",
     "too_slow": "{reason}",
+    "restarted": "the decoder was started again after a crash ({reason}), restart {restarts}",
+    "statistics": "the normaliser begins {restored}: saved statistics are {note}",
+    "state_not_saved": "what the normaliser has seen cannot be saved: {reason}",
+    "metrics_failed": "no metrics: {reason}",
     # the recorder
     "record_started": "recording into {file}",
     "record_failed": "the recorder has ended with code {code}; decoding goes on",
@@ -102,6 +106,7 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("connected", "notes"): lambda notes: "".join(f"; {note}" for note in notes),
     ("refused", "reason"): lambda reason: f"the stream is refused: {reason}",
     ("runtime", "note"): lambda note: f"; {note}" if note else "",
+    ("statistics", "restored"): lambda yes: "where it was" if yes else "anew",
     ("pace", "hop_ms"): lambda ms: f", of a hop of {ms:g} ms",
     ("detecting", "calibrated"): lambda labels: ", ".join(
         label if calibrated else f"{label} (not calibrated)" for label, calibrated in labels.items()

@@ -19,12 +19,11 @@ from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
-from rtbrain.encoder import RuntimeChoice, compiled_folder_of
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
 from rtbrain.live.detections import open_detections, session_detector, session_triggers
 from rtbrain.live.listen import LiveDecode, live_decode
-from rtbrain.live.realtime_check import require_realtime
+from rtbrain.live.realtime_check import require_realtime, runtime_choice
 from rtbrain.live.recorder_process import recorder_process
 from rtbrain.live.source import (
     adapted,
@@ -33,10 +32,12 @@ from rtbrain.live.source import (
     open_source,
     rate_check,
 )
+from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
+from rtbrain.live.supervision.state import SavedState
+from rtbrain.live.supervision.turn import Turn
 from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport, Triggers
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stream.lsl.inlet import lsl_clock
-from rtbrain.stream.lsl.resolve import StreamWatcher
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import decode_name, status_name
@@ -76,6 +77,7 @@ class LiveSession:
         allow_late: bool = False,
         duration_s: float | None = None,
         arm: bool = False,
+        turn: Turn | None = None,
     ) -> None:
         self.state = "starting"
         self.triggers = Triggers((), None, self.emit)
@@ -85,12 +87,12 @@ class LiveSession:
         self._record, self._allow_late, self._arm = record, allow_late, arm
         self._stop, self._on_event, self._duration_s = stop, on_event, duration_s
         self._end_s = math.inf
+        self._turn = turn or Turn()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._bad, self._mains = dict[str, str](), ""
-        self._inputs: dict[str, str] = {}
         self._status: StatusOutlet | None = None
+        self._metrics = Metrics(settings, bundle, self.totals, self._turn)
         self._poll_recorder: Callable[[], None] = lambda: None
 
     @property
@@ -107,18 +109,18 @@ class LiveSession:
             There is no such stream, it does not suit the decoder, the name is taken, or this
             machine is too slow.
         """
-        settings, bundle = self._settings, self._bundle
+        settings, bundle, turn = self._settings, self._bundle, self._turn
         name = settings.outlet.name
         try:
-            require_matching_runtime(bundle.manifest.mode, _runtime_choice(settings))
+            require_matching_runtime(bundle.manifest.mode, runtime_choice(settings))
             with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
                 # Small products stall on more than one thread where the cores are busy; the
                 # encoder's runtime alone takes what the settings give it.
                 stack.enter_context(threadpool_limits(1))
                 # While the network is searched; what fails is raised when the decoder is built.
                 pool.submit(load_libraries, bundle)
-                watcher = StreamWatcher()
-                require_free_name(decode_name(name), watcher)
+                if not turn.restarts:  # otherwise it was that of the decoder before
+                    require_free_name(decode_name(name), turn.watcher)
                 self._status = StatusOutlet(name, source_id=status_name(name))
                 stack.callback(self._status.close)
                 # Before all that takes time: an output may be absent.
@@ -129,10 +131,14 @@ class LiveSession:
                     )
                 )
                 stack.enter_context(control_channel(name, self, self.emit))
+                stack.enter_context(metrics_endpoint(settings, self._metrics, self.emit, turn))
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
-                recording = recorder_process(self._record, settings, about, self.emit)
+                record = None if turn.supervised else self._record
+                recording = recorder_process(record, settings, about, self.emit)
                 self._poll_recorder = stack.enter_context(recording)
-                self._run_and_report(self._status, watcher, detector)
+                if turn.restarts:
+                    self.emit("restarted", restarts=turn.restarts, reason=turn.reason)
+                self._run_and_report(self._status, detector)
         except BaseException as error:
             self.state, self._error = "failed", error
             raise
@@ -229,41 +235,28 @@ class LiveSession:
         """Send an event to the status stream and to the caller.
 
         With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels, a wrong
-        mains frequency and why decodes are invalid, for those who began to listen later.
+        mains frequency, restarts and why decodes are invalid, for those who began to listen later.
         """
         if event in _STATES:
             self.state = event
-        elif event == "connected" and not self._inputs:
-            self._inputs = {
-                "stream": str(fields["stream"]),
-                "stream_id": str(fields.get("source_id", "")),
-            }
-        elif event == "channel_bad":
-            self._bad[str(fields["channel"])] = str(fields["reason"])
-        elif event == "channel_good":
-            self._bad.pop(str(fields["channel"]), None)
-        elif event == "mains":
-            self._mains = str(fields["reason"])
+        self._metrics.take(event, fields)
         if self._status is not None and event != "recorder":
             self._status.emit(event, **fields)
             if event == "clock":
                 reason = self.last.reason if self.last is not None else ""
-                known = {"state": self.state, "bad": self._bad, "mains": self._mains}
-                triggers = self.triggers.status()
-                self._status.emit("summary", **known, reason=reason, triggers=triggers)
+                summary, triggers = self._metrics.summary(), self.triggers.status()
+                self._status.emit("summary", **summary, reason=reason, triggers=triggers)
         if self._on_event is not None:
             self._on_event(event, **fields)
 
-    def _run_and_report(
-        self, status: StatusOutlet, watcher: StreamWatcher, detector: Detector
-    ) -> None:
+    def _run_and_report(self, status: StatusOutlet, detector: Detector) -> None:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
             outlets.callback(self.triggers.close)
             never_began = False
             try:
-                self._decode(outlets, watcher, detector)
+                self._decode(outlets, detector)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
                 never_began = self.last is None
@@ -272,9 +265,9 @@ class LiveSession:
                 if not never_began:
                     self.totals.report_totals()
 
-    def _decode(self, outlets: ExitStack, watcher: StreamWatcher, detector: Detector) -> None:
+    def _decode(self, outlets: ExitStack, detector: Detector) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
-        source = open_source(settings, bundle, self.emit, self._is_over, watcher)
+        source = open_source(settings, bundle, self.emit, self._is_over, self._turn.watcher)
         if source is None:
             return
         with ExitStack() as stack:
@@ -282,12 +275,14 @@ class LiveSession:
             marks = open_manual_marks(settings, self.emit)
             if marks is not None:
                 stack.callback(marks.close)
+            saved = SavedState(settings, bundle, self.emit, self._turn)
             decoder = build_decoder(
                 bundle,
                 source.montage,
                 on_event=self.emit,
                 manual_marks=marks,
-                runtime=_runtime_choice(settings),
+                runtime=runtime_choice(settings),
+                statistics=saved.restore(),
             )
             require_realtime(
                 decoder,
@@ -305,11 +300,12 @@ class LiveSession:
             if self._is_over():
                 return
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
+            keeper = stack.enter_context(saved.keeper(decoder[0]))
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(
                 stages,
                 source,
-                (self.totals, outlet, detections, self),
+                (self.totals, outlet, detections, self, self._metrics, keeper),
                 self.totals,
                 latest_only=settings.backlog == "latest",
                 coverage_floor=recipe.coverage_floor,
@@ -318,8 +314,9 @@ class LiveSession:
                 refusal=rate_check(source),
                 max_latency_s=settings.max_latency_s,
             )
-            about = {"mode": bundle.manifest.mode, "to": decode_name(settings.outlet.name)}
-            self.emit("decoding", **about, population=describe_population(recipe, bundle.montage))
+            population = describe_population(recipe, bundle.montage)
+            to = decode_name(settings.outlet.name)
+            self.emit("decoding", mode=bundle.manifest.mode, to=to, population=population)
             if self._duration_s is not None:
                 self._end_s = lsl_clock() + self._duration_s
             gc.freeze()  # what libraries made is looked through no more while decodes are due
@@ -337,12 +334,5 @@ class LiveSession:
             source_id=decode_name(name),
             unit="probability" if bundle.manifest.task == "classification" else "value",
             delay_s=features.neural_delay_s,
-            inputs=self._inputs,
+            inputs=self._metrics.inputs,
         )
-
-
-def _runtime_choice(settings: DecodeSettings) -> RuntimeChoice:
-    compiled = None if settings.bundle is None else compiled_folder_of(settings.bundle)
-    return RuntimeChoice(
-        settings.runtime, settings.precision, settings.threads, compiled_folder=compiled
-    )
