@@ -30,7 +30,6 @@ from rtbrain.live.source import (
     open_manual_marks,
     open_markers,
     open_source,
-    rate_check,
 )
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
 from rtbrain.live.supervision.state import SavedState
@@ -296,7 +295,8 @@ class LiveSession:
             outlets.callback(outlet.close)
             detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
             outlets.callback(detections.close)
-            markers = open_markers(settings, bundle, source, self.emit, self._is_over, stack)
+            given = settings, bundle, source, self.emit, self._is_over, stack
+            markers, refusal = open_markers(*given)
             if self._is_over():
                 return
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
@@ -311,7 +311,7 @@ class LiveSession:
                 coverage_floor=recipe.coverage_floor,
                 clock=lsl_clock,
                 markers=markers,
-                refusal=rate_check(source),
+                refusal=refusal,
                 max_latency_s=settings.max_latency_s,
             )
             population = describe_population(recipe, bundle.montage)

@@ -139,20 +139,34 @@ def open_markers(
     on_event: Callable[..., None],
     stopping: Callable[[], bool],
     stack: ExitStack,
-) -> Markers | None:
-    """What gives the markers that cut windows, label them or announce stimulation; else None.
+) -> tuple[Markers | None, Callable[[], str]]:
+    """What gives the markers that cut or label windows or announce stimulation, and a refusal.
 
-    Those of windows and labels are of the stream of the settings, else of the source, where it has
-    markers of its own or a trigger channel. None too where the user ended the search for a stream.
-    Raises a SettingsError where the settings do not say which stream announces stimulation.
+    Markers of windows are of the stream of the settings, else of the source, where it has its own
+    or a trigger channel. None where there are none to give, or the user ended the search. Decodes
+    are refused as long as the rate is wrong, or the sender of what announces stimulation is away.
+    Raises a SettingsError where the settings do not say which stream that is.
     """
     stimulation, stream = bundle.recipe.stimulation, settings.stream
     markers: Markers | None = None
+    lost: list[str] = []
+    check = rate_check(source)
+
+    def refusal() -> str:
+        return lost[0] if lost else check()
+
+    def follow(event: str, **fields: Any) -> None:
+        if event == "markers_lost" and stimulation is not None and stimulation.texts:
+            lost[:] = ["the markers that announce stimulation are lost"]
+        elif event == "markers_recovered":
+            lost.clear()
+        on_event(event, **fields)
+
     if bundle.recipe.window.hop_s is None or settings.adapt == "supervised":
         trigger = trigger_of(stream, bundle)
-        markers = _window_markers(settings, trigger, source, on_event, stopping, stack)
+        markers = _window_markers(settings, trigger, source, follow, stopping, stack)
     if stimulation is None or not stimulation.announced:
-        return markers
+        return markers, refusal
     pulses: Markers | None = None
     if stimulation.channel is not None and isinstance(source, SupervisedSource):
         pulses = _events_of(stimulation, source.pulses)
@@ -164,11 +178,11 @@ def open_markers(
         )
     elif stream.stimulation not in (None, stream.markers) or markers is None:
         name = stream.stimulation or stream.markers or ""
-        pulses = _stream_of_markers(name, settings, source, on_event, stopping, stack)
+        pulses = _stream_of_markers(name, settings, source, follow, stopping, stack)
     if pulses is None or markers is None:
-        return pulses or markers
+        return pulses or markers, refusal
     of_windows, of_stimulation = markers, pulses
-    return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)]
+    return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)], refusal
 
 
 def adapted(

@@ -40,6 +40,7 @@ class ArtifactGuard:
     def __init__(self, montage: Montage, *, on_event: Callable[..., None] | None = None) -> None:
         self.montage = montage
         self._rows = np.asarray(contact_rows(montage), np.int64)
+        self._all = self._rows.size == montage.n_channels
         self._on_event = on_event
         sfreq_hz = montage.sfreq_hz
         self._lag = max(1, round(_STEP_S * sfreq_hz))
@@ -59,7 +60,6 @@ class ArtifactGuard:
     def _restart(self) -> None:
         n = self._rows.size
         self._tail = np.empty((n, 0), np.float32)  # last clean samples
-        self._standing = np.zeros((n, _RAIL_SAMPLES), np.bool_)  # which did not change
         self._last = np.full((n, 1), _NEVER, np.int64)  # last sample of an artifact
         self._block: list[tuple[Floats, Floats]] = []
         self._spoilt = np.zeros(n, np.bool_)  # contacts with an artifact in the block
@@ -91,54 +91,57 @@ class ArtifactGuard:
 
     def _look(self, chunk: Chunk, start: int, stop: int) -> Mask | None:
         """Where contacts have an artifact, [n_contacts, n_samples]; None: nowhere."""
-        signal = chunk.data[self._rows, start:stop]
-        clean = np.arange(stop - start)
+        signal = chunk.data[:, start:stop]
+        signal = signal if self._all else signal[self._rows]
+        clean = None
         if chunk.flags is not None:
             clean = np.flatnonzero(chunk.flags[start:stop] != BLANKED)
             signal = signal[:, clean]
-        numbers = chunk.first_sample + start + np.arange(stop - start)
-        hits = np.zeros((self._rows.size, stop - start), np.bool_)
-        if clean.size:
-            hits[:, clean] = self._hits(signal)
-        if not hits.any() and self._last.max(initial=_NEVER) + self._after < numbers[0]:
+        number = chunk.first_sample + start
+        found = self._hits(signal) if signal.size else None
+        if found is None and self._last.max(initial=_NEVER) + self._after < number:
             return None
+        hits = np.zeros((self._rows.size, stop - start), np.bool_)
+        if found is not None:
+            hits[:, slice(None) if clean is None else clean] = found
+        numbers = number + np.arange(stop - start)
         last = np.maximum.accumulate(np.where(hits, numbers, self._last), axis=1)
         self._last = last[:, -1:]
         self._spoilt |= hits.any(axis=1)
         return np.asarray(numbers - last <= self._after)
 
-    def _hits(self, signal: Floats) -> Mask:
-        """Which of the next clean samples [n_contacts, n_samples] no brain makes."""
+    def _hits(self, signal: Floats) -> Mask | None:
+        """Which of the next clean samples [n_contacts, n_samples] no brain makes; None: none."""
+        n_new = signal.shape[1]
         joined = np.concatenate([self._tail, signal], axis=1)
+        self._tail = joined[:, -max(self._lag, _RAIL_SAMPLES) :]
         with np.errstate(invalid="ignore"):
-            changes = np.abs(joined[:, self._lag :] - joined[:, : -self._lag])
-        same = joined[:, 1:] == joined[:, :-1]
-        n_new, n_same = signal.shape[1], self._standing.shape[1]
-        changes = changes[:, -n_new:]
+            changes = joined[:, self._lag :] - joined[:, : -self._lag]
+        changes = np.abs(changes[:, -n_new:], out=changes[:, -n_new:])
         if changes.shape[1] < n_new:  # at the beginning
             changes = np.pad(changes, ((0, 0), (n_new - changes.shape[1], 0)))
-        standing = np.zeros((len(signal), n_new), np.bool_)
-        new_same = same[:, -n_new:]
-        standing[:, n_new - new_same.shape[1] :] = new_same
-        standing = np.concatenate([self._standing, standing], axis=1)
-        self._tail = joined[:, -self._lag :]
-        self._standing = standing[:, -n_same:]
-        self._block.append((signal, changes))
+        self._block.append((joined[:, -n_new:], changes))
         if self._usual is None:
-            return np.zeros(signal.shape, np.bool_)
+            return None
         median, distance, change = self._usual
+        rail = np.maximum(_RAIL_UV, _TIMES_USUAL * distance)
         with np.errstate(invalid="ignore"):
+            far = np.maximum(_highest(signal) - median[:, 0], median[:, 0] + _highest(-signal))
+            jumps = _highest(changes) > _TOGETHER * change[:, 0]
+            if not jumps.any() and not (far > rail[:, 0]).any():
+                return None
             hits: Mask = changes > np.maximum(self._step_uv, _TIMES_USUAL * change)
             together = np.count_nonzero(changes > _TOGETHER * change, axis=0)
             n_alive = np.count_nonzero(np.isfinite(signal), axis=0)
             at_once = (2 * together > n_alive) & (n_alive >= 2 * _FEWEST)
             hits |= at_once & (changes > _TOGETHER * change)
-            far = np.abs(signal - median)
-            hits |= far > np.maximum(_FAR_UV, _TIMES_USUAL * distance)
-            out = far > np.maximum(_RAIL_UV, _TIMES_USUAL * distance)
-        if out.any():
-            runs = np.lib.stride_tricks.sliding_window_view(standing, n_same, axis=1)
-            hits |= out & runs[:, 1:].all(axis=2)
+            beyond = np.abs(signal - median)
+            hits |= beyond > np.maximum(_FAR_UV, _TIMES_USUAL * distance)
+            same = joined[:, 1:] == joined[:, :-1]
+        missing = max(0, n_new + _RAIL_SAMPLES - 1 - same.shape[1])
+        same = np.pad(same, ((0, 0), (missing, 0)))[:, -(n_new + _RAIL_SAMPLES - 1) :]
+        runs = np.lib.stride_tricks.sliding_window_view(same, _RAIL_SAMPLES, axis=1)
+        hits |= (beyond > rail) & runs.all(axis=2)
         return hits
 
     def _learn(self) -> None:
@@ -149,7 +152,7 @@ class ArtifactGuard:
         if 2 * n_clean < self._block_samples:
             return
         signal, changes = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
-        thin = max(1, n_clean // 128)
+        thin = max(1, n_clean // 64)
         median = np.median(signal[:, ::thin], axis=1, keepdims=True)
         distance = np.median(np.abs(signal[:, ::thin] - median), axis=1, keepdims=True)
         change = np.median(changes[:, ::thin], axis=1, keepdims=True)
@@ -170,3 +173,10 @@ class ArtifactGuard:
             rows = self._rows[np.flatnonzero(found.any(axis=1))]
             self._on_event("artifact", channels=list_words([self.montage.names[r] for r in rows]))
         self._reported_until = number + found.shape[1] + self._quiet
+
+
+def _highest(values: Floats) -> Floats:
+    """Highest value of each row, but for NaN."""
+    highest: Floats = values.max(axis=1)
+    # Twice as slow.
+    return highest if np.isfinite(highest).all() else np.fmax.reduce(values, axis=1)

@@ -2,6 +2,8 @@
 
 import threading
 import uuid
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ import pytest
 import rtbrain
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts
-from rtbrain.config import Recipe, parse_settings
+from rtbrain.config import Recipe, StimulationSettings, parse_settings
 from rtbrain.decoder import LinearReadout, write_bundle
 from rtbrain.errors import SettingsError, StreamError
+from rtbrain.live import source
+from rtbrain.live.run import session_settings
 from rtbrain.outlet import MarkerOutlet, SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Montage
@@ -103,3 +107,33 @@ def test_a_session_without_what_announces_the_pulses_is_refused(tmp_path):
         if match != "no such":
             assert match in str(refused.value)
     outlet.close()
+
+
+def test_no_decode_is_valid_while_what_announces_the_pulses_is_away():
+    events, streams = [], {}
+
+    class Stream:
+        def __init__(self, name, *, on_event, **others):
+            streams[name] = on_event
+
+        def pull(self, timeout_s):
+            return [(1.0, "pulse")]
+
+        def close(self):
+            pass
+
+    settings = session_settings(None, stream="amp", overrides=["stream.stimulation=pulses"])
+    stimulation = StimulationSettings(texts=("pulse",))
+    recipe = SimpleNamespace(window=SimpleNamespace(hop_s=0.1), stimulation=stimulation)
+    bundle = SimpleNamespace(recipe=recipe)
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(source, "SupervisedMarkers", Stream)
+        given = settings, bundle, None, lambda event, **_: events.append(event), bool, stack
+        markers, refusal = source.open_markers(*given)
+    assert markers(0.0) == [(1.0, "pulse")]
+    assert refusal() == ""
+    streams["pulses"]("markers_lost", reason="gone")
+    assert refusal() == "the markers that announce stimulation are lost"
+    streams["pulses"]("markers_recovered", stream="pulses")
+    assert refusal() == ""
+    assert events == ["markers_lost", "markers_recovered"]
