@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rtbrain.signal import (
+    ArtifactGuard,
     Bipolar,
+    Blanking,
     Chain,
     CommonAverage,
     HighPass,
@@ -45,6 +47,8 @@ STAGES: dict[str, Maker] = {
     "same rate": lambda m: Resample(m, m.sfreq_hz),
     "pick": lambda m: Pick(m, names=m.names[::-1]),
     "empty chain": lambda m: Chain(m, []),
+    "blanking": lambda m: Blanking(m, texts=("stim",), before_s=0.01, after_s=0.02),
+    "guard": ArtifactGuard,
 }
 
 

@@ -288,3 +288,16 @@ def test_settings_that_leave_nothing_or_announce_nothing_are_refused():
     step = SignalStep(stimulation=StimulationSettings(texts=("stim",)))
     with pytest.raises(SettingsError, match="before_s and after_s are not known"):
         build_signal([step], MONTAGE)
+
+
+def test_a_template_is_forgotten_by_a_reset_and_leaves_its_input_as_it_was():
+    data = periodic()[1]
+    kept = data.copy()
+    used = PeriodicTemplate(MONTAGE, 130.0)
+    used(whole(data))
+    np.testing.assert_array_equal(data, kept)
+    used.reset()
+    again, new = used(whole(data)), PeriodicTemplate(MONTAGE, 130.0)(whole(data))
+    np.testing.assert_array_equal(again.data, new.data)
+    empty = Chunk(np.empty((6, 0), np.float32), np.empty(0), 8000)
+    assert used(empty).n_samples == 0
