@@ -12,7 +12,7 @@ from rtbrain.config import SignalStep, StimulationSettings
 from rtbrain.errors import SettingsError
 from rtbrain.marks import ARTIFACT, BLANKED, LATE, UNSETTLED
 from rtbrain.signal import ArtifactGuard, Blanking, PeriodicTemplate, build_signal, find_rate
-from rtbrain.types import Montage
+from rtbrain.types import Chunk, Montage
 from tests.conftest import brain_like, cut, montage_of
 from tests.signal.recording import cut_sizes, joined, pieces, same, segments
 

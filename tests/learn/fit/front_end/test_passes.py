@@ -1,13 +1,14 @@
 """One pass for several front ends: each gets what it would get alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import Recipe, load_settings
-from rtbrain.learn.fit.features import gather
+from rtbrain.learn.fit.features import FeatureRows, gather
 from rtbrain.learn.fit.front_end.names import parse_front_end
 from rtbrain.learn.fit.front_end.passes import (
     Markers,
@@ -17,6 +18,7 @@ from rtbrain.learn.fit.front_end.passes import (
     rows_job,
 )
 from rtbrain.learn.fit.front_end.recipes import linear_recipe
+from rtbrain.pipeline import cut_at_markers
 from rtbrain.types import Chunk
 from tests.conftest import brain_like, montage_of
 
@@ -51,6 +53,38 @@ def test_features_of_a_shared_pass_are_those_of_a_pass_of_its_own() -> None:
         assert got.t_stop.size > 3
         np.testing.assert_array_equal(got.t_stop, expected.t_stop)
         np.testing.assert_array_equal(got.rows[""], expected.rows[""])
+
+
+def test_pulses_are_blanked_in_a_shared_pass_as_they_are_alone() -> None:
+    values = RARELY.model_dump(exclude_unset=True)
+    step = {"stimulation": {"texts": ["stim"], "before_s": 0.002, "after_s": 0.01}}
+    recipe = Recipe.model_validate(values | {"signal": [step, *values["signal"]]})
+    at = np.arange(4000, DATA.shape[1], 1500)
+    chunks = [replace(chunk, data=chunk.data.copy()) for chunk in pieces()]
+    for chunk in chunks:
+        inside = at[(at >= chunk.first_sample) & (at < chunk.first_sample + chunk.n_samples)]
+        chunk.data[:, inside - chunk.first_sample] += 3000
+    announced = [(sample / SFREQ_HZ, "stim") for sample in at]
+
+    def rows(shared: bool, *given: tuple[float, str]) -> FeatureRows:
+        waiting = list(given)
+
+        def markers(timeout_s: float) -> list[tuple[float, str]]:
+            new, waiting[:] = waiting.copy(), []
+            return new
+
+        features = build_feature_pipeline(recipe, MONTAGE, whole_windows=True)
+        if not shared:
+            features = cut_at_markers(features, markers, 0.3)
+            return gather(iter(chunks), features, {"": features.encoder}, every=2)
+        one = SharedPass(MONTAGE, [recipe.signal, recipe.signal])
+        jobs = [rows_job(one.within(features, 0), 2, 0.3)]
+        return one.run(iter(chunks), markers, jobs)[0]
+
+    alone, together = rows(False, *announced), rows(True, *announced)
+    assert together.t_stop.size > 3
+    np.testing.assert_array_equal(together.rows[""], alone.rows[""])
+    assert rows(True).t_stop.size < 2  # not announced, they are artifacts
 
 
 def test_the_row_of_v0_1_0_reads_the_same_stretch_in_the_same_frames() -> None:
