@@ -203,11 +203,10 @@ def _read_line(link: socket.socket) -> bytes:
 
 
 @contextmanager
-def keys(press: Callable[[str], None]) -> Iterator[None]:
-    """Take single keys of the terminal while the block runs, where there is one.
+def keys(triggers: Callable[[], Triggers]) -> Iterator[None]:
+    """Take keys of the terminal while the block runs, where there is one: A arms, Esc disarms.
 
-    ``press`` is called in a thread of its own with ``arm`` for A and ``disarm`` for Esc, of which
-    any sequence that begins with it counts: to disarm by an arrow key is no harm.
+    Any sequence that begins with Esc counts: to disarm by an arrow key is no harm.
     """
     if not sys.stdin or not sys.stdin.isatty():
         yield
@@ -216,11 +215,14 @@ def keys(press: Callable[[str], None]) -> Iterator[None]:
 
     def listen() -> None:
         while not ended.is_set():
-            pressed = _pressed()
+            try:
+                pressed = _pressed()
+            except (OSError, EOFError):
+                return  # the terminal is gone
             if _ESCAPE in pressed:
-                press("disarm")
+                triggers().disarm("by key")
             elif _ARM in pressed.lower():
-                press("arm")
+                triggers().arm_soon("key")
 
     with _unbuffered():
         thread = threading.Thread(target=listen, name="rtbrain-keys", daemon=True)
@@ -236,7 +238,9 @@ def _pressed() -> str:
     """Keys that were pressed, after a wait of 20 ms at most."""
     if os.name == "posix":
         ready, _, _ = select.select([sys.stdin], [], [], _KEYS_S)
-        return os.read(sys.stdin.fileno(), 64).decode("utf-8", "replace") if ready else ""
+        if ready and not (data := os.read(sys.stdin.fileno(), 64)):
+            raise EOFError
+        return data.decode("utf-8", "replace") if ready else ""
     time.sleep(_KEYS_S)
     windows = load_extra("msvcrt", "outputs", "keys")
     return str(windows.getwch()) if windows.kbhit() else ""
@@ -256,4 +260,5 @@ def _unbuffered() -> Iterator[None]:
         tty.setcbreak(sys.stdin)
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -11,8 +11,8 @@ from rich.text import Text
 from rtbrain.config import DecodeSettings, parse_settings, read_settings
 from rtbrain.config.flags import override
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import OutputError, RtbrainError, SettingsError, one_line
-from rtbrain.live.control import keys, obey
+from rtbrain.errors import RtbrainError, SettingsError, one_line
+from rtbrain.live.control import keys
 from rtbrain.live.recorder_files import require_new_recording
 from rtbrain.live.recorder_process import record_flags
 from rtbrain.live.screen import LiveScreen
@@ -196,17 +196,11 @@ def decode_on_screen(
         turn=turn,
     )
 
-    def press(command: str) -> None:
-        try:
-            obey(session, command, "key")
-        except OutputError as error:
-            screen.say(str(error))
-
     outputs = settings.outputs
     with ExitStack() as stack:
         stack.callback(screen.close)
         if outputs.osc or outputs.udp or outputs.serial:
-            stack.enter_context(keys(press))
+            stack.enter_context(keys(lambda: session.triggers))
         try:
             session.run()
         except RtbrainError as error:

@@ -52,7 +52,7 @@ class Triggers:
         self._log, self.report, self._clock = log, report, clock
         self._disarm_after_s = disarm_after_s
         self._lock, self._arming = Lock(), Lock()
-        self._turn, self._n_turns = 0, 0  # 0 while disarmed
+        self._turn = self._n_armed = self._n_disarmed = 0
         self._number = 0
         self._t_last: dict[str, float] = {}  # t_stop of the last trigger of each label
         self._invalid = "no decode yet"
@@ -87,12 +87,14 @@ class Triggers:
             "suppressed": self.n_suppressed,
         }
 
-    def arm(self, by: str) -> None:
+    def arm(self, by: str, since: int | None = None) -> None:
         """Send triggers from now on; returns once every output is ready.
 
-        Raises an OutputError, and stays disarmed, where there is no output, no valid decode, or
-        an output that is not ready.
+        A `disarm` that comes meanwhile wins. Raises an OutputError, and stays disarmed, where there
+        is no output, no valid decode, or an output that is not ready; `since` is the number of
+        disarmings at which it was asked for.
         """
+        since = self._n_disarmed if since is None else since
         if not self._workers:
             raise OutputError("not armed: no output is set: see outputs in the settings")
         if self._invalid:
@@ -101,18 +103,23 @@ class Triggers:
             with self._lock:
                 if self._turn:
                     return
-                self._n_turns += 1
-                turn = self._n_turns
             why = self._ready()
             with self._lock:
-                if not why and (turn != self._n_turns or self._invalid):
-                    why = self._invalid or "disarmed meanwhile"
+                why = why or self._invalid
+                if since != self._n_disarmed:
+                    why = "it was disarmed meanwhile"
                 if not why:
-                    self._turn, self.reason = turn, ""
+                    self._n_armed += 1
+                    self._turn, self.reason = self._n_armed, ""
             if why:
                 self._wake()
                 raise OutputError(f"not armed: {why}")
         self.report("armed", by=by, outputs=list(self.outputs))
+
+    def arm_soon(self, by: str) -> None:
+        """Arm in a thread of its own, and report it if that fails."""
+        since = self._n_disarmed
+        threading.Thread(target=self._arm_or_report, args=(by, since), daemon=True).start()
 
     def arm_when_valid(self, by: str) -> None:
         """Arm at the first valid decode, unless it is disarmed before."""
@@ -122,7 +129,7 @@ class Triggers:
         """Send nothing more, at once: what waits is dropped, a pulse is cut short."""
         with self._lock:
             was, self._turn = self._turn, 0
-            self._n_turns += 1  # an arming under way fails
+            self._n_disarmed += 1  # an arming under way fails
             pending, self._arm_at_valid = self._arm_at_valid, ""
             if was or pending:
                 self.reason = reason
@@ -136,7 +143,7 @@ class Triggers:
             self._invalid = ""
             if self._arm_at_valid:
                 by, self._arm_at_valid = self._arm_at_valid, ""
-                threading.Thread(target=self._arm_or_report, args=(by,), daemon=True).start()
+                self.arm_soon(by)
             return
         if not self._invalid:
             self._t_invalid = self._clock()
@@ -213,9 +220,9 @@ class Triggers:
         for worker in self._workers:
             worker.wake()
 
-    def _arm_or_report(self, by: str) -> None:
+    def _arm_or_report(self, by: str, since: int) -> None:
         try:
-            self.arm(by)
+            self.arm(by, since)
         except RtbrainError as error:
             self.report("disarmed", reason=str(error))
 

@@ -7,6 +7,7 @@ import pty
 import socket
 import stat
 import sys
+import termios
 import threading
 import time
 
@@ -15,7 +16,7 @@ import pytest
 
 from rtbrain.errors import OutputError, SettingsError, StreamError
 from rtbrain.live import control
-from rtbrain.live.control import command_decoder, control_channel, keys, obey
+from rtbrain.live.control import command_decoder, control_channel, keys
 from tests.conftest import wait_until
 from tests.outlet.test_triggers import VALID, Bench, Fake
 
@@ -152,12 +153,10 @@ def terminal(monkeypatch):
 
 
 def test_a_key_arms_and_esc_disarms_within_a_tenth_of_a_second(terminal):
-    import termios
-
     session = Session()
     session.triggers.observe(VALID)
     before = termios.tcgetattr(sys.stdin)
-    with keys(lambda command: obey(session, command, "key")):
+    with keys(lambda: session.triggers):
         for key in (b"\x1b", b"\x1b[A", b"x\x1b"):
             os.write(terminal, b"a")
             wait_until(lambda: session.triggers.armed)
@@ -170,7 +169,18 @@ def test_a_key_arms_and_esc_disarms_within_a_tenth_of_a_second(terminal):
     session.triggers.close()
 
 
+def test_a_terminal_that_goes_away_ends_the_keys_and_nothing_else(monkeypatch):
+    master, slave = pty.openpty()
+    before = threading.active_count()
+    with os.fdopen(slave, "r", closefd=False) as ours:
+        monkeypatch.setattr(sys, "stdin", ours)
+        with keys(lambda: pytest.fail("no key")):
+            os.close(master)
+            wait_until(lambda: threading.active_count() == before)
+    os.close(slave)
+
+
 def test_without_a_terminal_there_are_no_keys(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    with keys(lambda _: pytest.fail("no key was pressed")):
+    with keys(lambda: pytest.fail("no key was pressed")):
         pass

@@ -270,6 +270,24 @@ def test_it_arms_at_the_first_valid_decode_where_that_was_asked_unless_it_is_dis
     assert other.events == [("disarmed", {"reason": "Esc"})]
 
 
+def test_to_disarm_wins_over_an_arming_that_is_under_way_or_was_asked_for_before(bench):
+    slow = Fake()
+    begun, go_on = threading.Event(), threading.Event()
+    slow.arm = lambda: begun.set() or go_on.wait(10.0)
+    it = bench(slow)
+    it.gate.arm_soon("a key")
+    assert begun.wait(10.0)
+    it.gate.disarm("Esc")
+    go_on.set()
+    wait_until(lambda: it.events)
+    assert it.events == [("disarmed", {"reason": "not armed: it was disarmed meanwhile"})]
+    assert not it.gate.armed
+    before = it.gate._n_disarmed
+    it.gate.disarm("Esc")
+    with pytest.raises(OutputError, match="disarmed meanwhile"):
+        it.gate.arm("asked for before", before)
+
+
 def test_two_that_arm_at_once_and_one_that_disarms_leave_it_in_one_state(bench):
     it = bench()
     for number in range(20):
