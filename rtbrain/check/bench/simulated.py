@@ -9,10 +9,14 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 from scipy.special import ndtri
 
-from rtbrain.types import Doubles, Floats, Ints
+from rtbrain.learn.detection import Timeline
+from rtbrain.learn.fit.labels import Labelled
+from rtbrain.types import Decode, Doubles, Floats, Ints, Quality, Times
 
 HOP_S = 0.5
 _TIMES_S = np.geomspace(0.3, 120, 8)  # time constants of the features
+_BEFORE_S, _TOGETHER_S = 600.0, 60.0  # groups that began before; how far alarms of one lie apart
+_GOOD = Quality(np.ones(1, np.bool_))
 _DRIFT = 2.0  # standard deviations of slow drift, over those of the features
 
 
@@ -117,6 +121,54 @@ COVERAGE: tuple[tuple[str, float, Targets, float], ...] = (
     ("alternating 5 to 10 s, 5 min, AUC 0.99", 5, alternating(5, 10), 0.99),
     ("value of 10 s, 20 min", 20, value(10), 0.5),
 )
+
+
+# False alarms: how many an hour, how many of them come together, and for how many minutes.
+ALARMS = tuple(
+    (per_hour, together, minutes)
+    for per_hour in (10, 60)
+    for together in (1, 4, 12)
+    for minutes in (22, 60)
+)
+
+
+def _alarms(rng: np.random.Generator, per_hour: float, together: int, seconds: float) -> Ints:
+    """Hops at which an output is high for one; those that come together do so over minutes.
+
+    Their counts in long windows have a variance over mean of about `together`.
+
+    References
+    ----------
+    Neyman & Scott 1958, Statistical approach to problems of cosmology,
+    doi:10.1111/j.2517-6161.1958.tb00272.x.
+    """
+    n = rng.poisson(per_hour / together * (seconds + _BEFORE_S) / 3600)
+    starts_s = rng.uniform(-_BEFORE_S, seconds, n)
+    if together > 1:
+        counts = 1 + rng.poisson(together - 1, n)
+        starts_s = np.repeat(starts_s, counts) + rng.exponential(_TOGETHER_S, counts.sum())
+    inside = starts_s[(starts_s >= 0) & (starts_s < seconds)]
+    return np.unique((inside / HOP_S).astype(np.int64))
+
+
+def alarm_timeline(
+    rng: np.random.Generator, per_hour: float, together: int, seconds: float, rarely: bool = False
+) -> Timeline:
+    """Decodes of rest with false alarms; `rarely` gives those about alarms alone."""
+    at = _alarms(rng, per_hour, together, seconds)
+    numbers = np.union1d(at, at + 1) if rarely else np.arange(round(seconds / HOP_S))
+    values = np.where(np.isin(numbers, at), np.float32(0.9), np.float32(0.1))
+    outputs = np.stack((1 - values, values), axis=1)
+    times = numbers * HOP_S
+    decodes = [
+        Decode(row, at_s, at_s, _GOOD) for row, at_s in zip(outputs, times.tolist(), strict=True)
+    ]
+
+    def label(t_s: Times) -> Labelled:
+        rest = np.zeros(t_s.size, np.int64)
+        return Labelled(np.arange(t_s.size), rest, ("rest", "event"), t_s)
+
+    return Timeline.of(decodes, label, HOP_S)
 
 
 def simulated_features(

@@ -18,17 +18,21 @@ from rich.console import Console
 from scipy.stats import binom
 
 from rtbrain.check.bench.simulated import (
+    ALARMS,
     COVERAGE,
     FAMILIES,
     HOP_S,
     Family,
     Targets,
+    alarm_timeline,
     random_of,
     simulated_features,
     simulated_outputs,
 )
+from rtbrain.config import DetectSettings
 from rtbrain.errors import SettingsError
 from rtbrain.files import strict_json, write_atomically
+from rtbrain.learn.detection import rate_interval
 from rtbrain.learn.fit.cross_validation import cross_validate, null_distribution
 from rtbrain.learn.fit.labels import Labelled
 from rtbrain.learn.fit.splits import block_folds
@@ -52,6 +56,7 @@ _LEAST_WITH = 8
 _LIKELY = 0.994  # 18 of 200 at a true 5 %
 _COVERAGE, _UNLIKELY = 0.92, 0.02  # 176 of 200
 _OLD_DRAWS = 200
+_ALARMS_COVERED, _TRUTH_S = 0.9, 20 * 3600.0
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class RowCounts:
     n_eff: float = 0.0
     covered: int = 0
     covered_v0_1_0: int = 0
-    what: str = "no information"  # or weak, strong, coverage
+    what: str = "no information"  # or weak, strong, coverage, alarms
 
     @property
     def failed(self) -> bool:
@@ -80,6 +85,8 @@ class RowCounts:
             return self.yes > int(binom.ppf(_LIKELY, self.n, ALPHA))
         if self.what == "coverage" and self.blocks >= GOOD_BLOCKS:
             return self.covered < int(binom.ppf(_UNLIKELY, self.n, _COVERAGE))
+        if self.what == "alarms":
+            return self.covered < _ALARMS_COVERED * self.n
         return False
 
 
@@ -111,6 +118,10 @@ def bench_statistics(console: Console, n_recordings: int, path: Path | None) -> 
 def _jobs() -> Iterator[tuple[str, str, Callable[[int], RowCounts]]]:
     for name, minutes, targets, truth in COVERAGE:
         yield name, "coverage", partial(_coverage_row, name, minutes, targets, truth)
+    for per_hour, together, minutes in ALARMS:
+        groups = f"in groups of {together}" if together > 1 else "singly"
+        name = f"{per_hour} an hour, {groups}, {minutes} min"
+        yield name, "alarms", partial(_alarms_row, name, per_hour, together, 60 * minutes)
     for what, lift in (("no information", 0.0), ("weak", _WEAK), ("strong", _STRONG)):
         for family in FAMILIES:
             if not lift or family.powers:
@@ -190,6 +201,24 @@ def _coverage_row(name: str, minutes: float, targets: Targets, truth: float, n: 
     return found
 
 
+def _alarms_row(name: str, per_hour: float, together: int, seconds: float, n: int) -> RowCounts:
+    """Intervals of false alarms an hour by a detector, by how many hold the rate of 20 hours."""
+    found = RowCounts(name, what="alarms", score=per_hour)
+    settings = DetectSettings(up=0.5)
+    for seed in range(n):
+        rng = random_of(name, 0.0, seed)
+        counted = alarm_timeline(rng, per_hour, together, seconds).count("event", settings)
+        low, high = counted.summary("event")["false_alarms_per_hour_interval_95"]
+        single = rate_interval(counted.false_s.size, counted.rest_s)
+        more = alarm_timeline(rng, per_hour, together, _TRUTH_S, rarely=True)
+        n_more = more.count("event", settings).false_s.size
+        rate = 3600 * n_more / (_TRUTH_S - n_more * settings.refractory_s)
+        found.n += 1
+        found.covered += low <= rate <= high
+        found.covered_v0_1_0 += single[0] <= rate <= single[1]
+    return found
+
+
 def _old_interval(
     outputs: npt.NDArray[Any], targets: npt.NDArray[Any], key: str, seed: int
 ) -> tuple[float, float]:
@@ -240,9 +269,13 @@ def _figures(rows: list[RowCounts], n_recordings: int) -> dict[str, Any]:
 
 def _line(row: RowCounts) -> str:
     mark = "  FAILED" if row.failed else ""
-    if row.what == "coverage":
+    if row.what in ("coverage", "alarms"):
         return f"{row.row}: truth in {row.covered} of {row.n} intervals{mark}"
     return f"{row.row}, {row.what}: yes in {row.yes} of {row.n}{mark}"
+
+
+def _failed(row: RowCounts) -> str:
+    return "FAILED" if row.failed else ""
 
 
 def _tables(rows: list[RowCounts]) -> dict[str, tuple[tuple[str, ...], list[tuple[str, ...]]]]:
@@ -258,9 +291,17 @@ def _tables(rows: list[RowCounts]) -> dict[str, tuple[tuple[str, ...], list[tupl
                 f"{row.covered} of {row.n}",
                 f"{row.covered_v0_1_0}",
                 f"{row.yes}",
-                "FAILED" if row.failed else "",
+                _failed(row),
             )
             for row in coverage
+        ],
+    )
+    shown["Intervals of false alarms an hour that hold the rate of 20 hours"] = (
+        ("false alarms", "hold it", "if singly", ""),
+        [
+            (row.row, f"{row.covered} of {row.n}", f"{row.covered_v0_1_0}", _failed(row))
+            for row in rows
+            if row.what == "alarms"
         ],
     )
     for what in ("no information", "weak", "strong"):
@@ -294,7 +335,7 @@ def _tables(rows: list[RowCounts]) -> dict[str, tuple[tuple[str, ...], list[tupl
                     f"{row.score:.2f}",
                     f"{row.n_eff:.0f}",
                     f"{row.blocks:.0f}",
-                    "FAILED" if row.failed else "",
+                    _failed(row),
                 )
                 for row in of
             ],

@@ -12,6 +12,7 @@ from rtbrain.check.bench.simulated import (
     COVERAGE,
     FAMILIES,
     Family,
+    alarm_timeline,
     alternating,
     events,
     mixed,
@@ -31,6 +32,8 @@ QUIET = Console(quiet=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "FAMILIES", (SHORT,))
     monkeypatch.setattr(statistics, "COVERAGE", COVERAGE[1:2])
+    monkeypatch.setattr(statistics, "ALARMS", ((60, 4, 22),))
+    monkeypatch.setattr(statistics, "_TRUTH_S", 7200.0)
     monkeypatch.setattr(statistics, "_N_DRAWS", 59)
     monkeypatch.setattr(statistics, "_LEAST_WITH", 3)
 
@@ -41,13 +44,14 @@ def test_rows_count_verdicts_and_intervals_and_a_run_goes_on_where_it_stopped(
     path = tmp_path / "figures.json"
     figures = bench_statistics(QUIET, 4, path)
     whats = [row["what"] for row in figures["rows"]]
-    assert whats == ["coverage", "no information", "weak", "strong"]
-    assert [row["n"] for row in figures["rows"]] == [4, 4, 3, 3]
-    null, strong = figures["rows"][1], figures["rows"][3]
+    assert whats == ["coverage", "alarms", "no information", "weak", "strong"]
+    assert [row["n"] for row in figures["rows"]] == [4, 4, 4, 3, 3]
+    assert figures["rows"][1]["covered"] >= 2
+    null, strong = figures["rows"][2], figures["rows"][4]
     assert null["yes"] <= 1 < strong["yes"]
     assert strong["score"] > 0.65 > 0.56 > null["score"]
     assert json.loads(path.read_text())["rows"] == figures["rows"]
-    stored = figures | {"rows": figures["rows"][:3]}
+    stored = figures | {"rows": figures["rows"][:4]}
     path.write_text(json.dumps(stored))
     made: list[str] = []
     monkeypatch.setattr(
@@ -66,6 +70,18 @@ def test_a_row_fails_by_too_many_false_verdicts_or_too_few_intervals_that_hold()
     assert not RowCounts("", covered=176, **held).failed
     assert RowCounts("", covered=175, **held).failed
     assert not RowCounts("", covered=100, **held | {"blocks": 12.0}).failed
+    assert not RowCounts("", n=100, covered=90, what="alarms").failed
+    assert RowCounts("", n=100, covered=89, what="alarms").failed
+
+
+@pytest.mark.parametrize(("together", "dispersion"), [(1, 1.0), (4, 4.0), (12, 12.0)])
+def test_simulated_alarms_come_at_their_rate_and_in_groups(together, dispersion) -> None:
+    hours = 200
+    timeline = alarm_timeline(random_of("x", 0, 0), 20, together, 3600.0 * hours, rarely=True)
+    at_s = [one.t_stop for one in timeline.decodes if one.values[1] > 0.5]
+    counts = np.bincount((np.array(at_s) / 900).astype(int), minlength=4 * hours)
+    assert counts.mean() == pytest.approx(5, rel=0.15)
+    assert counts.var() / counts.mean() == pytest.approx(dispersion, rel=0.3)
 
 
 def test_simulated_labels_are_as_their_rows_say() -> None:
