@@ -28,6 +28,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "Chunk": "rtbrain.types",
     "Decode": "rtbrain.types",
+    "Detection": "rtbrain.types",
     "Embedding": "rtbrain.types",
     "FittedDecoder": "rtbrain.learn.fit.decoder",
     "Montage": "rtbrain.types",
@@ -35,6 +36,7 @@ _MODULES = {
     "ScoreTable": "rtbrain.learn.fit.score_table",
     "Spectrogram": "rtbrain.types",
     "Window": "rtbrain.types",
+    "detections": "rtbrain.live.listen",
     "evaluate": "rtbrain.learn.evaluate",
     "fit": "rtbrain.learn.fit.run",
     "listen": "rtbrain.live.listen",
@@ -48,6 +50,7 @@ _MODULES = {
 __all__ = [
     "Chunk",
     "Decode",
+    "Detection",
     "Embedding",
     "FittedDecoder",
     "Montage",
@@ -57,6 +60,7 @@ __all__ = [
     "Spectrogram",
     "Window",
     "__version__",
+    "detections",
     "evaluate",
     "fit",
     "listen",

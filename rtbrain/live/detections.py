@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
@@ -102,11 +103,11 @@ class DetectionSink:
             for output in self._outputs:
                 output.push(found)
             self.n_sent += not found.suppressed
-            about = {"label": found.label, "value": found.value, "t_neural": found.t_neural}
-            if found.suppressed:
-                self._on_event("suppressed", **about, reason=found.suppressed)
+            about = asdict(found)
+            if reason := about.pop("suppressed"):
+                self._on_event("suppressed", **about, reason=reason)
             else:
-                self._on_event("detected", **about, calibrated=found.calibrated)
+                self._on_event("detected", **about)
 
     def close(self) -> None:
         """Close the outputs."""

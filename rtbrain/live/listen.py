@@ -4,19 +4,20 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 from rtbrain.errors import StreamLostError
 from rtbrain.processes import default_lsl_scope
 from rtbrain.stream.lsl.decodes import DecodeListener, ReceivedDecode
-from rtbrain.types import Decode
+from rtbrain.types import Decode, Detection
 
 _PULL_S = 0.1
 _END_S = 3.0
 _POLL_S = 0.02
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +74,36 @@ def live_decode(decode: Decode, labels: tuple[str, ...]) -> LiveDecode:
     )
 
 
-class DecodeFeed:
-    """Live decodes of one decoder, an iterator; ends when the decoder does, or with `close`.
+class LiveFeed(Generic[Item]):
+    """What one decoder sends, an iterator; ends when the decoder does, or with `close`.
 
-    A thread receives them, so that none is lost while the caller is busy with another.
+    A thread receives it, so that nothing is lost while the caller is busy. `wanted` is what of it.
     """
 
-    def __init__(self, name: str, timeout_s: float) -> None:
+    def __init__(self, name: str, timeout_s: float, wanted: type[Item]) -> None:
+        self._wanted = wanted
         self._listener = DecodeListener(name)
         self._listener.wait(timeout_s)
         header = self._listener.header
         self.labels: tuple[str, ...] = () if header is None else header.labels
         self._delay_s = math.nan if header is None else header.delay_s
         self._closed = threading.Event()
-        # Decodes; then None at the decoder's end, or the error that ended it.
-        self._received: queue.Queue[LiveDecode | StreamLostError | None] = queue.Queue()
+        # Items; then None at the decoder's end, or the error that ended it.
+        self._received: queue.Queue[Item | StreamLostError | None] = queue.Queue()
         self._reason = ""
         self._stopped = False
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[LiveDecode]:
+    def __iter__(self) -> Iterator[Item]:
         return self
 
-    def __next__(self) -> LiveDecode:
+    def __next__(self) -> Item:
         item = None if self._closed.is_set() else self._received.get()
-        if isinstance(item, LiveDecode):
+        if isinstance(item, self._wanted):
             return item
         self.close()
-        if item is not None:
+        if isinstance(item, StreamLostError):
             raise item
         raise StopIteration
 
@@ -128,11 +130,15 @@ class DecodeFeed:
                 decodes = self._listener.pull(_PULL_S)
                 self._take_events()
                 for decode in decodes:
-                    self._received.put(self._live(decode))
+                    self._put(self._live(decode))
         except StreamLostError as error:
             self._received.put(None if self._ended_in_order() else error)
         finally:
             self._listener.close()
+
+    def _put(self, item: object) -> None:
+        if isinstance(item, self._wanted):
+            self._received.put(item)
 
     def _ended_in_order(self) -> bool:
         """Whether the decoder reports its end, which it does a little after its last decode."""
@@ -147,6 +153,8 @@ class DecodeFeed:
             self._stopped |= one.event in ("stopped", "failed")
             if one.event in ("invalid", "summary") and "reason" in one.fields:
                 self._reason = str(one.fields["reason"])
+            elif one.event == "detected":
+                self._put(_detection(one.fields))
 
     def _live(self, decode: ReceivedDecode) -> LiveDecode:
         return LiveDecode(
@@ -163,7 +171,55 @@ class DecodeFeed:
         )
 
 
-def listen(name: str = "rtbrain", *, timeout_s: float = 10.0) -> DecodeFeed:
+def _detection(fields: Mapping[str, Any]) -> Detection:
+    """A detection as its decoder reports it; what is no number there is NaN here."""
+
+    def number(key: str) -> float:
+        value = fields.get(key)
+        return float(value) if isinstance(value, int | float) else math.nan
+
+    return Detection(
+        str(fields.get("label", "")),
+        number("value"),
+        number("t_neural"),
+        number("t_stop"),
+        number("t_ready"),
+        number("coverage"),
+        number("drift"),
+        calibrated=fields.get("calibrated") is True,
+    )
+
+
+def detections(name: str = "rtbrain", *, timeout_s: float = 10.0) -> LiveFeed[Detection]:
+    """Listen to the events that a running decoder detects and sends.
+
+    Parameters
+    ----------
+    name, timeout_s
+        As for `listen`.
+
+    Returns
+    -------
+    iterator of Detection
+        Ends as that of `listen`. Detections that were suppressed are not among them.
+
+    Raises
+    ------
+    StreamError
+        As for `listen`.
+
+    Examples
+    --------
+    ::
+
+        for event in rtbrain.detections("rtbrain"):
+            print(event.label, event.value, event.t_neural, event.calibrated)
+    """
+    default_lsl_scope()
+    return LiveFeed(name, timeout_s, Detection)
+
+
+def listen(name: str = "rtbrain", *, timeout_s: float = 10.0) -> LiveFeed[LiveDecode]:
     """Listen to the decodes of a running decoder.
 
     Parameters
@@ -192,4 +248,4 @@ def listen(name: str = "rtbrain", *, timeout_s: float = 10.0) -> DecodeFeed:
                 stimulate()
     """
     default_lsl_scope()
-    return DecodeFeed(name, timeout_s)
+    return LiveFeed(name, timeout_s, LiveDecode)

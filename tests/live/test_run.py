@@ -88,7 +88,8 @@ def test_a_session_decodes_in_a_thread_and_is_listened_to_and_seen(bundle, name)
 @pytest.mark.lsl
 def test_a_session_detects_by_the_settings_and_says_that_they_are_not_calibrated(bundle, name):
     events = {}
-    options = ["detect.speech.up=1e-6", "detect.speech.refractory_s=0"]
+    # The random readout crosses one half all the time.
+    options = ["detect.speech.up=0.5", "detect.speech.refractory_s=0"]
     with rtbrain.run(
         bundle,
         name,
@@ -96,9 +97,13 @@ def test_a_session_detects_by_the_settings_and_says_that_they_are_not_calibrated
         on_event=lambda event, **fields: events.setdefault(event, fields),
         overrides=options,
     ):
-        inlet = marker_source(name=f"{name}-events", timeout_s=WITHIN_S)
-        wait_until(lambda: "detected" in events)
-        inlet.close()
+        marker_source(name=f"{name}-events", timeout_s=WITHIN_S).close()
+        with rtbrain.detections(name, timeout_s=WITHIN_S) as feed:
+            wait_until(lambda: "detected" in events)
+            found = next(feed)
+    assert (found.label, found.calibrated, found.coverage) == ("speech", False, 1.0)
+    assert found.t_neural < found.t_stop < found.t_ready
+    assert found.drift != found.drift
     assert events["detecting"] == {"calibrated": {"speech": False}, "to": f"{name}-events"}
     assert events["detected"].items() >= {"label": "speech", "calibrated": False}.items()
 
