@@ -12,9 +12,9 @@ def command(
     outputs: Annotated[
         list[LoopbackPath] | None, typer.Argument(help="Outputs to try; all by default.")
     ] = None,
-    triggers: Annotated[int, typer.Option("--triggers", min=1, help="How many to send.")] = 500,
+    triggers: Annotated[int, typer.Option("--triggers", min=1, help="How many to send.")] = 200,
     rate: Annotated[float, typer.Option("--rate", min=0.1, max=1000, help="Triggers a second.")] = (
-        50.0
+        20.0
     ),
     port: Annotated[
         str | None,

@@ -88,8 +88,8 @@ class _Ear:
 def run_loopback(
     paths: Sequence[LoopbackPath] = tuple(LoopbackPath),
     *,
-    n_triggers: int = 500,
-    rate_hz: float = 50.0,
+    n_triggers: int = 200,
+    rate_hz: float = 20.0,
     port: str | None = None,
     drives: Drives = "device",
     out: Path | None = None,
