@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
@@ -73,8 +73,13 @@ def build_detector(bundle: Bundle, settings: Mapping[str, DetectSettings]) -> De
 
 
 def session_detector(settings: DecodeSettings, bundle: Bundle) -> Detector:
-    """Detector of a live session; a SettingsError as of `detect_settings` or `build_detector`."""
-    return build_detector(bundle, detect_settings(bundle, settings.preset, settings.detect))
+    """Detector of a live session; a SettingsError as of `detect_settings` or `build_detector`.
+
+    Of a readout that adapts no threshold is calibrated.
+    """
+    wanted = detect_settings(bundle, settings.preset, settings.detect)
+    adapts = settings.adapt == "supervised"
+    return build_detector(replace(bundle, report={}) if adapts else bundle, wanted)
 
 
 class DetectionSink:

@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = load_settings("linear", Recipe).model_dump(exclude_unset=True)
     values["signal"] = [step for step in values["signal"] if "resample_hz" not in step]
     values["window"]["hop_s"] = 0.25
+    values["spectrogram"]["time_constant_s"] = 10.0
     patient = Patient(3, n_channels=8, sfreq_hz=HZ)
     found = tmp_path_factory.mktemp("bundles") / "old"
     quick_fit(Recipe.model_validate(values), patient, 50.0, found)

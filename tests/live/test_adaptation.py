@@ -1,0 +1,107 @@
+"""A session whose decoder follows the labels of markers, and the versions that it leaves."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rtbrain
+from rtbrain.build import build_live
+from rtbrain.bundling import build_decoder
+from rtbrain.config import DecodeSettings, parse_settings
+from rtbrain.decoder import Bundle, read_bundle
+from rtbrain.errors import SettingsError
+from rtbrain.live.play import CollectingSink, VirtualSession
+from rtbrain.live.source import adapted
+from rtbrain.recording.recording import Recording
+from rtbrain.recording.replay import ReplaySource
+from rtbrain.types import Floats
+from tests.apps.program import rtbrain as program
+from tests.learn.refit.test_run import HZ, folder
+
+__all__ = ["folder"]
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return rtbrain.read("synthetic:3,duration_s=45,n_channels=8,gain_drift_db=12", sfreq_hz=HZ)
+
+
+def played(
+    bundle: Bundle, at: Path, recording: Recording, chunk_samples: int, adapt: str = "supervised"
+) -> tuple[Floats, list[tuple[str, dict[str, Any]]]]:
+    """Decodes of a session by these settings, and what it reports."""
+    values = {"stream": {"name": "amplifier"}, "bundle": str(at), "adapt": adapt}
+    settings = parse_settings(values, DecodeSettings, where="test")
+    source = ReplaySource(recording, chunk_samples=chunk_samples, names=bundle.montage.names)
+    session, kept = VirtualSession(source, recording.events), CollectingSink()
+    events: list[tuple[str, dict[str, Any]]] = []
+    with ExitStack() as stack:
+        stages, markers = adapted(
+            settings,
+            bundle,
+            build_decoder(bundle, bundle.montage),
+            session.markers,
+            lambda event, **fields: events.append((event, fields)),
+            stack,
+        )
+        build_live(
+            stages,
+            session,
+            (kept,),
+            kept,
+            latest_only=False,
+            coverage_floor=0.3,
+            clock=session.clock,
+            markers=markers,
+        ).run(lambda: False)
+    return np.array([decode.values for decode in kept.decodes]), events
+
+
+def test_a_session_that_adapts_leaves_a_version_and_the_bundle_as_it_was(
+    folder: Path, recording: Recording
+) -> None:
+    bundle = read_bundle(folder)
+    adapting, events = played(bundle, folder, recording, 64)
+    plain, none = played(bundle, folder, recording, 64, "statistics")
+    again, _ = played(bundle, folder, recording, 1000)
+    np.testing.assert_array_equal(adapting, again)  # whole or in pieces
+    assert not none
+    changed = np.flatnonzero((adapting != plain).any(axis=1) & np.isfinite(plain[:, 0]))
+    assert changed[0] * 0.25 > 20, "the normaliser forgets the last session first"
+    assert [name for name, _ in events] == ["adapted"]
+    assert events[0][1]["folder"] == "0001"
+    assert "labelled windows" in events[0][1]["reason"]
+    version = read_bundle(folder / "versions" / "0001")
+    assert version.manifest.history[-1].parent == bundle.id == read_bundle(folder).id
+    assert version.id.startswith(events[0][1]["version"])
+    assert program("inspect", folder, "--history").stdout.count("online") == 2
+
+
+def test_what_cannot_be_saved_is_said_and_decoding_goes_on(
+    folder: Path, recording: Recording, tmp_path: Path
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("")
+    values, events = played(read_bundle(folder), taken, recording, 1000)
+    assert len(values) > 150
+    ((name, fields),) = events
+    assert name == "not_saved"
+    assert "file" in fields["reason"]
+
+
+def test_labels_and_a_memory_are_needed(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    settings = parse_settings(
+        {"stream": {"name": "amplifier"}, "adapt": "supervised"}, DecodeSettings, where="test"
+    )
+    decoder = build_decoder(bundle, bundle.montage)
+    with ExitStack() as stack:
+        with pytest.raises(SettingsError, match="marker stream"):
+            adapted(settings, bundle, decoder, None, lambda event, **fields: None, stack)
+        for name in [name for name in bundle.tensors if name.startswith("memory.")]:
+            del bundle.tensors[name]
+        with pytest.raises(SettingsError, match="refit it --with"):
+            adapted(settings, bundle, decoder, lambda timeout_s: [], print, stack)
