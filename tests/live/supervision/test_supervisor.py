@@ -8,12 +8,14 @@ import sys
 import urllib.request
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings, OutletSettings, StreamSettings
+from rtbrain.live import run
 from rtbrain.live.supervision import supervisor
 from rtbrain.live.supervision.children import end_in_words, free_recording
 from rtbrain.live.supervision.state import SavedState
@@ -198,7 +200,10 @@ def test_a_killed_decoder_is_started_again_where_it_was_and_its_recording_goes_o
             wait_until(lambda: log.read_text().count("decodes are valid") == 2)
             wait_until(lambda: n_valid(path, name, since_s=killed_s) > 5)
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                assert b"rtbrain_restarts_total 1\n" in answer.read()
+                counted = answer.read().decode().splitlines()
+            assert "rtbrain_restarts_total 1" in counted
+            assert 'rtbrain_state{state="live"} 1' in counted
+            assert 'rtbrain_latency_seconds_count{part="total"} 0' not in counted
             children = children_of(process.pid)
             process.send_signal(signal.SIGINT)
             assert process.wait(WITHIN_S) == 0
@@ -232,6 +237,25 @@ def child_of(process, command):
         if command.encode() in words and b"--spare" not in words:
             return child
     raise AssertionError(f"no {command} runs")
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_after_a_crash_outputs_are_armed_by_hand_alone(restarts, monkeypatch, tmp_path):
+    given = {}
+
+    def session(settings, bundle, **options):
+        given.update(options)
+        return SimpleNamespace(run=lambda: None)
+
+    monkeypatch.setattr(run, "LiveSession", session)
+    monkeypatch.setattr(run, "read_bundle", lambda folder: None)
+    monkeypatch.setattr(run, "stop_on_signals", lambda: lambda: False)
+    settings = DecodeSettings(stream=StreamSettings(name="amp"), bundle=tmp_path)
+    turn = Turn(restarts=restarts, elapsed_s=4.0, supervised=True)
+    run.decode_on_screen(settings, 10.0, tmp_path / "s.xdf", False, True, turn)
+    assert given["arm"] is (restarts == 0)
+    assert given["allow_late"] is (restarts > 0)
+    assert given["duration_s"] == 6.0
 
 
 def test_a_users_mistake_ends_the_supervisor_with_one_line(tmp_path):
