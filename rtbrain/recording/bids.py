@@ -213,8 +213,11 @@ def _space(path: Path, electrodes: Path, notes: list[str]) -> tuple[str, float]:
 
 def _events(path: Path, notes: list[str]) -> tuple[Event, ...]:
     events = []
-    n_without_onset = 0
+    n_without_onset = n_triggers = 0
     for row in _rows(path, "onset"):
+        if row.get("trigger_status", "").lower() not in _NOT_STATED:
+            n_triggers += 1  # what a decoder did labels nothing
+            continue
         onset_s, duration_s = parse_number(row["onset"]), parse_number(row.get("duration", ""))
         if not math.isfinite(onset_s):
             n_without_onset += 1
@@ -224,4 +227,6 @@ def _events(path: Path, notes: list[str]) -> tuple[Event, ...]:
         events.append(Event(onset_s, duration_s if math.isfinite(duration_s) else 0.0, text))
     if n_without_onset:
         notes.append(f"{n_without_onset} events in {path.name} have no onset: left out")
+    if n_triggers:
+        notes.append(f"{n_triggers} events in {path.name} are a decoder's triggers: left out")
     return tuple(sorted(events, key=lambda event: event.onset_s))

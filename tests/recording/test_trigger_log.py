@@ -79,7 +79,9 @@ def test_the_log_is_no_event_and_lines_that_are_none_are_noted(session):
 
 def test_bids_has_a_row_for_each_with_columns_that_its_sidecar_describes(session, tmp_path):
     recording = rtbrain.read(session)
-    export_recording(recording, tmp_path / "set", "bids", labels=BidsLabels(), mains_hz=50.0)
+    made, _ = export_recording(
+        recording, tmp_path / "set", "bids", labels=BidsLabels(), mains_hz=50.0
+    )
     (table,) = (tmp_path / "set").rglob("*_events.tsv")
     rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
     about = json.loads(table.with_suffix(".json").read_text())
@@ -113,6 +115,10 @@ def test_bids_has_a_row_for_each_with_columns_that_its_sidecar_describes(session
     assert gap["trial_type"].startswith("BAD gap")
     assert float(third["onset"]) == pytest.approx(3.6, abs=1e-6)  # by samples, as all events are
     recording.close()
+    again = rtbrain.read(made)
+    assert [event.text for event in again.events] == ["speech"]
+    assert any("3 events in" in note and "a decoder's triggers" in note for note in again.notes)
+    again.close()
 
 
 def test_other_formats_say_that_they_leave_the_log_out(session, tmp_path):
