@@ -14,11 +14,13 @@ from rtbrain.buffer import Windows
 from rtbrain.build import build_feature_pipeline
 from rtbrain.config import EncoderSettings, Recipe
 from rtbrain.decoder import Bundle, LinearReadout, Manifest, Memory, Readout, require_matching
+from rtbrain.decoder.drift import DriftModel, DriftMonitor
+from rtbrain.decoder.drift_input import DriftInput
 from rtbrain.encoder import RuntimeChoice
 from rtbrain.errors import BundleError, SettingsError
 from rtbrain.marks import Mark
 from rtbrain.pipeline import FeaturePipeline
-from rtbrain.signal import Chain, MainsCheck, Pick, build_signal
+from rtbrain.signal import Chain, ChannelQuality, MainsCheck, Pick, build_signal
 from rtbrain.spectrogram import (
     Bands,
     FrameStatistics,
@@ -71,7 +73,16 @@ def build_decoder(
             f"the bundle's readout reads {weights.weight.shape[1]} features, its encoder gives "
             f"{features.n_features}: fit it again"
         )
+    if (drift := DriftModel.from_tensors(bundle.part("drift"))) is not None:
+        features = replace(features, drift=DriftMonitor(drift_input(features), drift, on_event))
     return features, Readout(weights, smoothing=smoothing_of(recipe, features))
+
+
+def drift_input(features: FeaturePipeline) -> DriftInput:
+    """What the drift of a decoder is judged by, from its own stages."""
+    signal = features.signal
+    quality = signal.find(ChannelQuality) if isinstance(signal, Chain) else None
+    return DriftInput(signal.montage, features.n_features, quality)
 
 
 def smoothing_of(recipe: Recipe, features: FeaturePipeline) -> float:

@@ -253,6 +253,9 @@ def live_line(session: LiveSession) -> Text:
             shown = list(last.values.items())[:_MAX_VALUES]
             parts.append(", ".join(f"{label} {value:.3g}" for label, value in shown))
         parts.append(f"latency {last.latency_s:.3f} s")
+        if last.drift == last.drift:
+            unlike = "UNLIKE CALIBRATION, " if last.drift >= 1 else ""
+            parts.append(f"{unlike}drift {last.drift:.2f}")
     elif last is not None:
         parts.append(f"no valid decode: {last.reason}")
     triggers = session.triggers

@@ -30,6 +30,9 @@ _SENTENCES: dict[str, str] = {
     "search_failed": "streams cannot be looked for now: {reason}",
     "amplitude": "{stream}{reason}",
     "mains": "{reason}",
+    "drift": "the signal is unlike calibration: {reason}",
+    "drift_over": "the signal is like calibration again",
+    "trend": "",
     "link_slow": "the network is too slow: {link_mbit_s} of {data_mbit_s} Mbit/s arrive, and the "
     "signal is {latency_s} s old",
     "sender_clock": "{reason}",

@@ -234,7 +234,7 @@ class LiveSession:
         """Send an event to the status stream and to the caller.
 
         With each ``clock``, every 10 s, goes ``summary``: the state, the bad channels, a wrong
-        mains frequency, restarts and why decodes are invalid, for those who began to listen later.
+        mains frequency, a drift, restarts and why decodes are invalid, for those who listen later.
         """
         if event in _STATES:
             self.state = event

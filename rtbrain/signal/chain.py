@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from rtbrain.types import Chunk, Floats, Montage
 # Strangers may send any text: so many of their labels are remembered, and marks of a contact.
 _MAX_UNKNOWN = 256
 _MAX_AUTHORS = 8
+AnyStage = TypeVar("AnyStage")
 
 
 class Chain:
@@ -45,6 +47,14 @@ class Chain:
         for stage in self._stages:
             chunk = stage(chunk)
         return chunk
+
+    def find(self, kind: type[AnyStage]) -> AnyStage | None:
+        """First stage of a kind, in chains within this one too; None where there is none."""
+        for stage in self._stages:
+            found = stage.find(kind) if isinstance(stage, Chain) else stage
+            if isinstance(found, kind):
+                return found
+        return None
 
     def reset(self) -> None:
         """Reset every stage."""

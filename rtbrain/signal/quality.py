@@ -1,7 +1,9 @@
 """Channel quality, first in the signal chain: bad contacts become NaN."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +32,15 @@ _BAD_RELATIVE = 4
 # Blocks without a fault, 5 s, before a contact is good again: longer than the look back, so that
 # a loose plug does not come and go.
 _CLEAN_BLOCKS = 20
+_KEPT_BLOCKS = 256
+
+
+class ContactLevels(NamedTuple):
+    """What was measured of the contacts in a block, and which were bad after it."""
+
+    t_stop: float  # s
+    levels_db: Floats  # float32 [2, n_contacts]: change from sample to sample, mains; NaN if bad
+    bad: Mask  # bool [n_contacts]
 
 
 class ChannelQuality:
@@ -74,7 +85,7 @@ class ChannelQuality:
         self._rows = np.asarray(rows, np.int64)
         self._all = len(rows) == montage.n_channels
         contacts = montage.pick([montage.names[row] for row in rows])
-        self._names = contacts.names
+        self.names = contacts.names
         self._pairs = shaft_pairs(contacts, _REACH)
         self._measures = BlockMeasures(
             len(rows), self._block_samples, montage.sfreq_hz, mains_hz, *self._pairs
@@ -84,7 +95,7 @@ class ChannelQuality:
 
     def reset(self) -> None:
         """Forget everything; all contacts are good again, without an event."""
-        n_contacts = len(self._names)
+        n_contacts = len(self.names)
         self._correlation = ShaftCorrelation(n_contacts, *self._pairs)
         self._block = np.empty((n_contacts, self._block_samples), np.float32)
         self._n_held: int | None = None  # samples of the block so far; None until one begins
@@ -95,14 +106,14 @@ class ChannelQuality:
         self._at = 0
         self._latest = np.zeros(n_contacts, np.int8)  # last rule that each contact broke
         self._clean = np.zeros(n_contacts, np.int64)  # blocks without a fault
+        self.blocks: deque[ContactLevels] = deque(maxlen=_KEPT_BLOCKS)  # the newest last
         self._reason = np.zeros(n_contacts, np.int8)  # why it is bad; 0 where it is good
 
     @property
     def bad(self) -> dict[str, str]:
         """Labels of the bad contacts, and why they are."""
         return {
-            self._names[row]: QUALITY_REASONS[self._reason[row]]
-            for row in self._reason.nonzero()[0]
+            self.names[row]: QUALITY_REASONS[self._reason[row]] for row in self._reason.nonzero()[0]
         }
 
     def __call__(self, chunk: Chunk) -> Chunk:
@@ -126,7 +137,7 @@ class ChannelQuality:
             n_blanked = 0
             if chunk.flags is not None:
                 n_blanked = int(np.count_nonzero(chunk.flags[start:stop] == BLANKED))
-            self._hold(raw[:, start:stop], at, n_blanked)
+            self._hold(raw[:, start:stop], at, n_blanked, float(chunk.timestamps[stop - 1]))
             start = stop
         if data is None:
             return chunk
@@ -135,7 +146,7 @@ class ChannelQuality:
             data[self._rows] = contacts
         return replace(chunk, data=data)
 
-    def _hold(self, samples: Floats, at: int, n_blanked: int) -> None:
+    def _hold(self, samples: Floats, at: int, n_blanked: int, t_stop: float) -> None:
         """Put samples into the block at `at`, and measure them; judge it when it is full."""
         if at == 0:
             self._n_held = self._n_blanked = 0
@@ -147,10 +158,10 @@ class ChannelQuality:
         self._n_blanked += n_blanked
         self._measures.add(self._block, self._n_held)
         judged = 2 * self._n_blanked < self._block_samples
-        if self._n_held == self._block_samples and self._names and judged:
-            self._judge()
+        if self._n_held == self._block_samples and self.names and judged:
+            self._judge(t_stop)
 
-    def _judge(self) -> None:
+    def _judge(self, t_stop: float) -> None:
         measured = self._measures.finish(self._block)
         absolute = absolute_codes(measured)
         alive = absolute == 0
@@ -158,7 +169,7 @@ class ChannelQuality:
         correlation = self._correlation(measured.correlation, good)
         relative, judged = relative_codes(measured, correlation, self._kinds, alive, good)
         relative[~alive] = 0
-        if 2 * np.count_nonzero(relative) > len(self._names):
+        if 2 * np.count_nonzero(relative) > len(self.names):
             relative[:] = 0
             judged[:] = False
         self._remember(absolute, relative, judged)
@@ -170,6 +181,10 @@ class ChannelQuality:
         for row in np.flatnonzero((self._clean >= _CLEAN_BLOCKS) & (self._reason > 0)):
             reason, self._reason[row] = self._reason[row], 0
             self._report("channel_good", int(row), reason)
+        levels_db = np.stack((measured.change_db, measured.mains_db)).astype(np.float32)
+        bad = self._reason > 0
+        levels_db[:, bad | ~np.isfinite(levels_db).all(axis=0)] = np.nan
+        self.blocks.append(ContactLevels(t_stop, levels_db, bad))
 
     def _remember(self, absolute: QualityCodes, relative: QualityCodes, judged: Mask) -> None:
         self._broke_absolute[self._at] = absolute > 0
@@ -185,4 +200,4 @@ class ChannelQuality:
 
     def _report(self, event: str, row: int, reason: int) -> None:
         if self._on_event is not None:
-            self._on_event(event, channel=self._names[row], reason=QUALITY_REASONS[reason])
+            self._on_event(event, channel=self.names[row], reason=QUALITY_REASONS[reason])

@@ -200,7 +200,7 @@ def test_those_who_listen_later_are_told_of_hum_that_is_not_removed(bundle):
     session._status = SimpleNamespace(emit=lambda event, **fields: sent.append((event, fields)))
     session.emit("mains", reason="hum at 50 Hz")
     session.emit("clock")
-    summary = {"state": "starting", "bad": {}, "mains": "hum at 50 Hz", "reason": ""}
+    summary = {"state": "starting", "bad": {}, "mains": "hum at 50 Hz", "drift": "", "reason": ""}
     assert sent[-1] == ("summary", summary | {"triggers": session.triggers.status()})
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +12,11 @@ import numpy as np
 from rtbrain import encoder as encoders
 from rtbrain.build import build_feature_pipeline
 from rtbrain.bundling import bundle_parts, decode_delay_s
-from rtbrain.config import FitSettings, Recipe, parse_settings
+from rtbrain.config import FitSettings, LabelSettings, Recipe, parse_settings
 from rtbrain.decoder import Bundle, Memory
 from rtbrain.errors import SettingsError
 from rtbrain.learn.cue_plan import stored_design
+from rtbrain.learn.drift import calibrate_drift
 from rtbrain.learn.figures import draw_fit
 from rtbrain.learn.fit.decoder import FittedDecoder
 from rtbrain.learn.fit.front_end.recipes import embargo_s, fit_recipe, linear_recipe
@@ -48,6 +50,7 @@ from rtbrain.learn.fit.scores import (
 from rtbrain.learn.fit.selection import choose_channels, weight_warnings
 from rtbrain.learn.held_out import propose_detections
 from rtbrain.learn.presets import default_detections
+from rtbrain.recording.recording import Recording
 from rtbrain.recording.triggers import state_units
 from rtbrain.terminal import OnProgress, no_progress
 
@@ -125,8 +128,7 @@ def fit(
     n_folds : int
         Number of folds, for blocks of time.
     embargo_s : float, optional
-        Gap between training and test, s, no less than the longest window that may be chosen; by
-        default that window, at least 5 s, plus 1 s in which the filters settle.
+        Gap between training and test, s; by default the longest window that may be chosen plus 1 s.
     on_progress : callable
         ``on_progress(done, total, what)``, called after each piece of work.
     **settings
@@ -220,13 +222,6 @@ def fit_decoder(
     if settings.window and labels.events is None and labels.task is None:
         raise SettingsError("window is for events and tasks: states have the recipe's window")
     recipe = fit_recipe(settings)
-    gap_s = embargo_s(settings, recipe)
-    model, state, encoder = model_of(settings, recipe)
-    popt = model.popt if model is not None and settings.tune == "popt" else None
-    if settings.tune == "popt" and popt is None:
-        raise SettingsError(
-            "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
-        )
     notes: list[str] = []
 
     def note(text: str) -> None:
@@ -243,21 +238,41 @@ def fit_decoder(
         space=settings.space,
         on_note=note,
     ) as opened:
-        labels = labels.model_copy(update={"trigger": state_units(labels.trigger, opened)})
-        recordings, resolved = resolve_tasks(labels, sources, opened)
-        events = [event for recording in recordings for event in recording.events]
-        require_events(resolved.classes or resolved.events or (), events)
-        of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
-        population = note_encoder(recipe, of_channels[1], encoder, note)
-        recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
-        recipe = at_stimulation(recipe, recordings, note)
-        gathered = gather_recordings(
-            settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
+        fitted = _fit_opened(sources, settings, labels, recipe, opened, on_progress, note)
+    return replace(fitted, notes=tuple(notes))
+
+
+def _fit_opened(
+    sources: Sequence[Any],
+    settings: FitSettings,
+    labels: LabelSettings,
+    recipe: Recipe,
+    opened: Sequence[Recording],
+    on_progress: OnProgress,
+    note: Callable[[str], None],
+) -> FittedDecoder:
+    gap_s = embargo_s(settings, recipe)
+    model, state, encoder = model_of(settings, recipe)
+    popt = model.popt if model is not None and settings.tune == "popt" else None
+    if settings.tune == "popt" and popt is None:
+        raise SettingsError(
+            "tune popt: the recipe has no PopT; set encoder.popt, as edge does, or tune readout"
         )
-        gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
-        recipe, trained_on = gathered.recipe, describe_recordings(recordings)
-        delay_s = gathered.label_delay_s  # a pipeline that was chosen may have another
-        design = stored_design(resolved, recordings, gathered.labelled, delay_s, note)
+    labels = labels.model_copy(update={"trigger": state_units(labels.trigger, opened)})
+    recordings, resolved = resolve_tasks(labels, sources, opened)
+    events = [event for recording in recordings for event in recording.events]
+    require_events(resolved.classes or resolved.events or (), events)
+    of_channels = choose_channels(names_of_sources(sources), recordings, settings, recipe, note)
+    population = note_encoder(recipe, of_channels[1], encoder, note)
+    recipe, mains = at_mains(recipe, settings.mains_hz, recordings, note)
+    recipe = at_stimulation(recipe, recordings, note)
+    gathered = gather_recordings(
+        settings, resolved, recipe, model, gap_s, of_channels, on_progress, note
+    )
+    gathered = choose_in_folds(gathered, folds_of(gathered), on_progress)
+    recipe, trained_on = gathered.recipe, describe_recordings(recordings)
+    at_s = gathered.label_delay_s  # a pipeline that was chosen may have another
+    design = stored_design(resolved, recordings, gathered.labelled, at_s, note)
     if labels.threshold == "half" and len(recordings) == 1:
         # Half of what was fitted on, whatever the range of the next recording.
         labels = labels.model_copy(update={"threshold": gathered.threshold})
@@ -282,8 +297,7 @@ def fit_decoder(
     of_weights = (fitted, MAIN) if linear is None else (linear, LINEAR)
     weights = channel_weights(gathered, of_weights[0].readout, of_weights[1])
     report = fit_report(gathered, labels, scored, encoder) | population | chosen | mains
-    filtered = gathered.pipeline.signal.montage
-    main = scored.validated[MAIN]
+    filtered, main = gathered.pipeline.signal.montage, scored.validated[MAIN]
     delay_s = decode_delay_s(recipe, gathered.pipeline, main.contributions)
     if settings.detect:
         report["detections"] = propose_detections(
@@ -293,19 +307,17 @@ def fit_decoder(
     if warnings := weight_warnings(recordings, gathered.montage, filtered, weights):
         report["warnings"] = warnings
     bundle = _bundle(gathered, trained_on, recipe, model, state, fitted, report, delay_s, memory)
+    bundle = calibrate_drift(bundle, of_channels[0], resolved, gathered.names, on_progress)
     controls = {}
     if linear is not None:
         control, of = linear_recipe(recipe), {"control_of": recipe.mode}
         controls[LINEAR] = _bundle(gathered, trained_on, control, None, "none", linear, of)
     labelled = gathered.labelled
     classes = labelled.targets if labelled.task == "classification" else None
-    of_contacts = None if linear else weights
     of_score = scored.intervals[MAIN][lags["score"]] if lags else None
     interval = (of_score.low, of_score.high) if of_score else (np.nan, np.nan)
-    draw = partial(
-        draw_fit, main.outputs, classes, labelled.names, filtered, of_contacts, lags, interval
-    )
-    return FittedDecoder(bundle, controls, draw, tuple(notes))
+    shown = classes, labelled.names, filtered, None if linear else weights, lags, interval
+    return FittedDecoder(bundle, controls, partial(draw_fit, main.outputs, *shown))
 
 
 def _bundle(

@@ -170,6 +170,7 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
     lines = [*_front_end(report), describe_lags(report)]
     if "simplest" in report:
         lines.append(f"Simplest decoder: {report['simplest']['text']}.")
+    lines.append(report.get("drift", {}).get("text", ""))
     return [line for line in lines if line]
 
 

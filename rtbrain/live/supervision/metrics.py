@@ -52,7 +52,7 @@ class Metrics:
         self._n_invalid = self._n_reconnections = 0
         self._state = "starting"
         self._bad: dict[str, str] = {}  # why each is left out
-        self._mains = ""
+        self._remarks = {"mains": "", "drift": ""}
         self._last: tuple[Decode, float] | None = None  # and when, Unix time
         self._counts = {part: [0] * (len(_BUCKETS) + 1) for part in _PARTS}
         self._sums = dict.fromkeys(_PARTS, 0.0)
@@ -81,15 +81,15 @@ class Metrics:
             self._bad[str(fields["channel"])] = str(fields["reason"])
         elif event == "channel_good":
             self._bad.pop(str(fields["channel"]), None)
-        elif event == "mains":
-            self._mains = str(fields["reason"])
+        elif event in ("mains", "drift", "drift_over"):
+            self._remarks[event.removesuffix("_over")] = str(fields.get("reason", ""))
         elif event == "connected" and not self.inputs:
             name, source_id = fields["stream"], fields.get("source_id", "")
             self.inputs = {"stream": str(name), "stream_id": str(source_id)}
 
     def summary(self) -> dict[str, object]:
         """What a listener that came later must know."""
-        known = {"state": self._state, "bad": self._bad, "mains": self._mains}
+        known = {"state": self._state, "bad": self._bad, **self._remarks}
         turn = self._turn
         return known | ({"restarts": turn.restarts, "crash": turn.reason} if turn.restarts else {})
 

@@ -31,6 +31,8 @@ _DECODER_STATES = {
     "failed": "bad",
     "stopped": "faint",
 }
+# What a decoder that works may report beside, as events of these names and in its summary.
+_REMARKS = {"mains": "mains hum not removed", "drift": "SIGNAL UNLIKE CALIBRATION"}
 _BUSY = 0.9
 _MAX_TEXT_CHARS = 300
 _OLD_HOPS = 2.0
@@ -123,15 +125,18 @@ class DecoderStatus:
     def __init__(self) -> None:
         self._state = ""
         self._reason = ""
-        self._mains = ""
+        self._remarks = dict.fromkeys(_REMARKS, "")
 
     def update(self, event: StatusEvent) -> None:
         """Note an event."""
         if event.event == "summary":
             self._state = str(event.fields.get("state") or self._state)
-            self._mains = str(event.fields.get("mains", self._mains))[:_MAX_TEXT_CHARS]
-        elif event.event == "mains":
-            self._mains = str(event.fields.get("reason", ""))[:_MAX_TEXT_CHARS]
+            for name, known in self._remarks.items():
+                self._remarks[name] = str(event.fields.get(name, known))[:_MAX_TEXT_CHARS]
+        elif event.event in _REMARKS:
+            self._remarks[event.event] = str(event.fields.get("reason", ""))[:_MAX_TEXT_CHARS]
+        elif event.event == "drift_over":
+            self._remarks["drift"] = ""
         elif event.event == "stopped" and self._state == "failed":
             return  # a decoder that failed reports its totals too
         elif event.event in _DECODER_STATES and not is_from_recorder(event):
@@ -150,12 +155,11 @@ class DecoderStatus:
         if status.state == "lost" and not is_over:
             state, severity = "gone", "bad"
             tip += "\nIts status stream is gone: the decoder has ended, or cannot be reached"
-        if self._mains and severity == "good":
-            state, severity, tip = (
-                f"{state}, mains hum not removed",
-                "warn",
-                f"{tip}\n{self._mains}",
-            )
+        remarks = self._remarks if severity == "good" else {}
+        for name, remark in remarks.items():
+            if remark:
+                state, severity = f"{state}, {_REMARKS[name]}", "warn"
+                tip += f"\n{remark}"
         return Indicator(f"decoder: {state}", severity, tip)
 
 

@@ -101,6 +101,7 @@ def test_a_listener_that_comes_later_is_told_the_state_of_things():
         "state": "live",
         "bad": {"A2": "noisy"},
         "mains": "50 Hz",
+        "drift": "",
         "restarts": 4,
         "crash": "exit code 1",
     }

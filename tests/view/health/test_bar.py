@@ -326,3 +326,14 @@ def test_a_lost_signal_says_since_when_until_it_is_back(shown):
     session.set("decode", state="live")
     banner.draw(103.3)
     assert banner.height() == 0
+
+
+def test_a_signal_unlike_calibration_is_a_warning_until_it_is_over():
+    status = DecoderStatus()
+    for event in (status_event("live"), status_event("drift", reason="level 2 times: A1")):
+        status.update(event)
+    word = status.indicator(feed("decode"), feed("status"))
+    assert (word.text, word.severity) == ("decoder: live, SIGNAL UNLIKE CALIBRATION", "warn")
+    assert "A1" in word.tip
+    status.update(status_event("drift_over", drift=0.7))
+    assert status.indicator(feed("decode"), feed("status")).text == "decoder: live"
