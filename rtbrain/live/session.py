@@ -18,10 +18,14 @@ from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
 from rtbrain.decoder import Bundle
-from rtbrain.detect import Detector
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
-from rtbrain.live.detections import open_detections, session_detector, session_triggers
+from rtbrain.live.detections import (
+    DetectionSink,
+    open_detections,
+    session_detector,
+    session_triggers,
+)
 from rtbrain.live.listen import LiveDecode, live_decode
 from rtbrain.live.realtime_check import require_realtime, runtime_choice
 from rtbrain.live.recorder_process import recorder_process
@@ -129,6 +133,9 @@ class LiveSession:
                         detector, settings, bundle, self._record, self.emit, arm=self._arm
                     )
                 )
+                # And its events, so that recorders find them before the first.
+                detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
+                stack.callback(detections.close)
                 stack.enter_context(control_channel(name, self, self.emit))
                 stack.enter_context(metrics_endpoint(settings, self._metrics, self.emit, turn))
                 about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
@@ -137,7 +144,7 @@ class LiveSession:
                 self._poll_recorder = stack.enter_context(recording)
                 if turn.restarts:
                     self.emit("restarted", restarts=turn.restarts, reason=turn.reason)
-                self._run_and_report(self._status, detector)
+                self._run_and_report(self._status, detections)
         except BaseException as error:
             self.state, self._error = "failed", error
             raise
@@ -248,14 +255,14 @@ class LiveSession:
         if self._on_event is not None:
             self._on_event(event, **fields)
 
-    def _run_and_report(self, status: StatusOutlet, detector: Detector) -> None:
+    def _run_and_report(self, status: StatusOutlet, detections: DetectionSink) -> None:
         """Decode; the end is reported before the streams close, so that listeners know of it."""
         with ExitStack() as outlets:
             outlets.callback(status.close)
             outlets.callback(self.triggers.close)
             never_began = False
             try:
-                self._decode(outlets, detector)
+                self._decode(outlets, detections)
             except RtbrainError as error:
                 status.emit("failed", reason=str(error))
                 never_began = self.last is None
@@ -264,7 +271,7 @@ class LiveSession:
                 if not never_began:
                     self.totals.report_totals()
 
-    def _decode(self, outlets: ExitStack, detector: Detector) -> None:
+    def _decode(self, outlets: ExitStack, detections: DetectionSink) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
         source = open_source(settings, bundle, self.emit, self._is_over, self._turn.watcher)
         if source is None:
@@ -293,7 +300,6 @@ class LiveSession:
             )
             outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
-            detections = open_detections(detector, settings, bundle, self.emit, self.triggers)
             outlets.callback(detections.close)
             given = settings, bundle, source, self.emit, self._is_over, stack
             markers, refusal = open_markers(*given)
