@@ -62,10 +62,14 @@ def session(tmp_path):
         for name, content, told in (
             ("ward-triggers", "Triggers", lines),
             ("cues", "Markers", [(1.0, "speech")]),
+            ("ward-events", "Markers", [(1.8, '{"label": "speech"}')]),
         ):
             texts = np.array([[text] for _, text in told], object)
             at = np.array([T0 + t for t, _ in told])
-            writer.samples(writer.add_stream(markers(name, content)), texts, at)
+            ours = content == "Triggers" or name == "ward-events"
+            about = b"<desc><rtbrain><origin>decoder</origin></rtbrain>" if ours else b"<desc>"
+            head = markers(name, content).replace(b"<desc>", about)
+            writer.samples(writer.add_stream(head), texts, at)
     return path
 
 

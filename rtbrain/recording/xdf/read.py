@@ -117,8 +117,11 @@ def read_stamped_texts(path: Path, stream: Stream, notes: list[str]) -> Texts:
     return [(stamp, text) for stamp, (_, text) in zip(stamps.tolist(), found, strict=True)]
 
 
-def _is_output(content: str) -> bool:
-    return is_status(content) or content in {"Decode", TRIGGERS_TYPE}
+def _is_output(stream: Stream) -> bool:
+    """Whether a decoder or a recorder sent it: decodes, detections, triggers, status."""
+    content = stream.text("type")
+    known = is_status(content) or content in {"Decode", TRIGGERS_TYPE}
+    return known or stream.text("desc/rtbrain/origin") == "decoder"
 
 
 def _codes(path: Path, stream: Stream, notes: list[str]) -> Texts:
@@ -223,7 +226,7 @@ def _read(path: Path, wanted: str | None) -> Recording:
     chosen = choose_streams(path, streams, wanted, notes)
     montage, factors, fields = _montage(path, chosen[0], notes)
     # What a program reports of itself is no event of the session, nor are decodes.
-    marked = [one for one in streams if one.may_mark and not _is_output(one.text("type"))]
+    marked = [one for one in streams if one.may_mark and not _is_output(one)]
     parts = [part for one in chosen if (part := read_numbers(path, one, notes)).stamps.size]
     if not parts:
         raise RecordingError(f"{path}: stream {chosen[0].shown} holds no sample that can be read")
