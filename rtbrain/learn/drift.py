@@ -284,6 +284,7 @@ def _mean_covariance(covariances: Doubles) -> Doubles:
     scale = np.diagonal(some, axis1=1, axis2=2).mean(axis=0)
     floor = 1e-6 * np.diag(scale)
     values, vectors = np.linalg.eigh(some + floor)
+    values = np.maximum(values, 1e-9 * values[:, -1:])  # a common average leaves a rank out
     logs = (vectors * np.log(values)[:, None]) @ np.swapaxes(vectors, 1, 2)
     values, axes = np.linalg.eigh(logs.mean(axis=0))
     out[np.ix_(used, used)] = (axes * np.exp(values)) @ axes.T

@@ -296,3 +296,14 @@ def test_an_input_without_a_quality_step_knows_features_and_covariance_only() ->
     assert item.contacts.shape == (2, 0)
     busy = SimpleNamespace(names=("A1",), blocks=[])
     assert np.isnan(DriftInput(MONTAGE, 3, busy)(window, embedding).contacts).all()
+
+
+def test_channels_that_add_up_to_nothing_have_a_mean_covariance() -> None:
+    common = np.eye(4) - 0.25
+    items = [
+        item._replace(covariance=(1 + 1e-3 * n) * common - 1e-7)
+        for n, item in enumerate(snapshots(5))
+    ]
+    model, _ = fit_drift(items, np.zeros(len(items), np.int64))
+    assert model is not None
+    assert np.isfinite(model.covariance).all()
