@@ -106,6 +106,8 @@ class DriftModel:
         mean = self.covariance if whole else self.covariance[pick]
         scale = np.sqrt(np.diag(mean))
         now = (item.covariance if whole else item.covariance[pick]) / (scale[:, None] * scale)
+        if not np.isfinite(now).all():  # two that were bad in turn
+            return math.nan
         return riemannian_distance(shrunk(now), shrunk(mean / (scale[:, None] * scale)))
 
 

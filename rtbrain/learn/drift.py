@@ -276,7 +276,7 @@ def _mean_covariance(covariances: Doubles) -> Doubles:
     finite = np.isfinite(np.diagonal(covariances, axis1=1, axis2=2))  # [T, C]
     used: Mask = finite.mean(axis=0) >= _KNOWN_SHARE
     out = np.full(covariances.shape[1:], np.nan)
-    rows = finite[:, used].all(axis=1)
+    rows = np.isfinite(covariances[:, used][:, :, used]).all(axis=(1, 2))
     if np.count_nonzero(used) < 2 or not rows.any():
         return out
     some = covariances[rows][:: max(1, np.count_nonzero(rows) // _COMPONENT_ROWS)]
