@@ -1,6 +1,7 @@
 """A session whose decoder follows the labels of markers, and the versions that it leaves."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings, parse_settings
 from rtbrain.decoder import Bundle, read_bundle
 from rtbrain.errors import SettingsError
+from rtbrain.live.detections import session_detector
 from rtbrain.live.play import CollectingSink, VirtualSession
 from rtbrain.live.source import adapted
 from rtbrain.recording.recording import Recording
@@ -90,6 +92,16 @@ def test_what_cannot_be_saved_is_said_and_decoding_goes_on(
     ((name, fields),) = events
     assert name == "not_saved"
     assert "file" in fields["reason"]
+
+
+def test_thresholds_of_a_readout_that_adapts_are_not_calibrated(folder: Path) -> None:
+    plain = read_bundle(folder)
+    chosen = {"calibrated": True, "presets": {"balanced": {"settings": {"up": 0.5}}}}
+    bundle = replace(plain, report=plain.report | {"detections": {"speech": chosen}})
+    for adapt, calibrated in (("statistics", True), ("supervised", False)):
+        values = {"stream": {"name": "amplifier"}, "adapt": adapt, "preset": "balanced"}
+        settings = parse_settings(values, DecodeSettings, where="test")
+        assert session_detector(settings, bundle).calibrated == {"speech": calibrated}
 
 
 def test_labels_and_a_memory_are_needed(folder: Path) -> None:

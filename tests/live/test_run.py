@@ -160,6 +160,13 @@ def test_a_callers_stop_ends_a_session(bundle, name):
 
 
 @pytest.mark.lsl
+def test_a_session_that_is_to_adapt_needs_the_stream_of_its_labels(bundle, name):
+    session = rtbrain.run(bundle, name, name=name, overrides=["adapt=supervised"])
+    with pytest.raises(SettingsError, match=r"marker stream \(--markers\)"):
+        session.wait(WITHIN_S)
+
+
+@pytest.mark.lsl
 def test_errors_are_those_of_rtbrain_and_are_raised_once(bundle, name):
     with pytest.raises(SettingsError, match=f"{name}.*rtbrain decode --stream"):
         rtbrain.run(bundle)
