@@ -14,7 +14,8 @@ from rtbrain.files import sha256
 
 VERSIONS = "versions"
 # What of a report is true of another readout, too: no scores, and no thresholds chosen by them.
-_OF_FRONT_END = {"task", "encoder", "labels", "population", "mains", "c", "temperature", "split"}
+_OF_FRONT_END = {"task", "encoder", "labels", "population", "mains", "drift"}
+_OF_FRONT_END |= {"c", "temperature", "split"}
 
 
 def readout_hash(tensors: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -57,9 +57,10 @@ def test_an_altered_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_readout_that_was_kept_keeps_its_scores(tmp_path: Path) -> None:
     bundle = read_bundle(written(tmp_path))
+    bundle = replace(bundle, report=bundle.report | {"drift": {"text": "as before"}})
     kept, other = (changed(bundle, kind, {}, "", {"refit": 1}) for kind in ("kept", "refit"))
     assert kept.report == bundle.report | {"refit": 1}
-    assert other.report == {"refit": 1}
+    assert other.report == {"refit": 1, "drift": {"text": "as before"}}
 
 
 def test_a_memory_is_read_as_it_was_written_and_thins_evenly(tmp_path: Path) -> None:
