@@ -26,7 +26,7 @@ from rtbrain.config.flags import (
 from rtbrain.errors import SettingsError
 from rtbrain.files import require_new_folder
 from rtbrain.learn.fit.run import fit_decoder
-from rtbrain.learn.presets import HEADINGS, detection_tables
+from rtbrain.learn.fit.score_table import report_tables
 from rtbrain.recording.playing import print_note
 from rtbrain.terminal import show_progress, table
 
@@ -128,8 +128,8 @@ def command(
         )
     decoder.save(out)
     console.print(decoder.scores)
-    for title, rows in detection_tables(decoder.report):
-        console.print(table(title, HEADINGS, rows, n_names=len(HEADINGS), lines=True))
+    for one in report_tables(decoder.report):
+        console.print(table(*one, n_names=len(one.headings), lines=True))
     console.print(f"{out.name}: written in {time.monotonic() - started:.0f} s")
     use = decoder.report.get("simplest", {}).get("use", "decoder")
     if use != "decoder":

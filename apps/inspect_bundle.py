@@ -12,8 +12,7 @@ from rtbrain.decoder import read_bundle
 from rtbrain.decoder.versions import versions
 from rtbrain.errors import list_words
 from rtbrain.learn.detection import written
-from rtbrain.learn.fit.score_table import describe_lags, number, verdict_lines
-from rtbrain.learn.presets import HEADINGS, detection_tables
+from rtbrain.learn.fit.score_table import describe_lags, number, report_tables, verdict_lines
 from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.terminal import table
 
@@ -58,8 +57,8 @@ def command(
     }
     console = Console()
     console.print(table(f"{bundle.name}: verified", ("", ""), rows.items(), n_names=2))
-    for title, presets in detection_tables(found.report):
-        console.print(table(title, HEADINGS, presets, n_names=len(HEADINGS), lines=True))
+    for one in report_tables(found.report):
+        console.print(table(*one, n_names=len(one.headings), lines=True))
 
 
 def _reported(report: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rtbrain.channels import places_of
 from rtbrain.files import write_atomically
-from rtbrain.learn.metrics import reliability, roc_curve
+from rtbrain.learn.metrics import count_confusions, reliability, roc_curve
 from rtbrain.types import Doubles, Floats, Ints, Montage
 
 GREY = "#9a9a9a"
@@ -50,10 +50,7 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> None:
 
 def draw_confusion(outputs: Floats, targets: Ints, names: Sequence[str]) -> Figure:
     """Which class was taken for which: shares of each true class, counts below."""
-    kept = np.isfinite(outputs).all(axis=1)
-    n_classes = len(names)
-    pairs = targets[kept] * n_classes + outputs[kept].argmax(axis=1)
-    counts = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    counts, n_classes = count_confusions(outputs, targets), len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.7 * n_classes
     figure, axes = new_axes(side + 0.6, side)

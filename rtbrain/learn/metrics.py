@@ -43,6 +43,13 @@ def states_at(times: Times, markers: Sequence[tuple[float, str]], labels: Sequen
     return classes[np.searchsorted(stamps, times, side="right")]
 
 
+def count_confusions(outputs: Floats, targets: Ints) -> Ints:
+    """Windows of each true class (rows) by the class decoded, int64 [n_classes, n_classes]."""
+    kept, n = (targets >= 0) & np.isfinite(outputs).all(axis=1), outputs.shape[1]
+    pairs = targets[kept] * n + outputs[kept].argmax(axis=1)
+    return np.bincount(pairs, minlength=n**2).reshape(n, n).astype(np.int64)
+
+
 def score_classes(probabilities: Floats, states: Ints) -> Score:
     """Score probabilities [n_windows, n_classes] against class numbers [n_windows]."""
     kept = (states >= 0) & np.isfinite(probabilities).all(axis=1)

@@ -119,17 +119,18 @@ def default_detections(report: Mapping[str, Any]) -> dict[str, DetectSettings]:
     }
 
 
-class DetectionTable(NamedTuple):
-    """What a fit proposes to detect of one output: a row for each preset."""
+class ReportTable(NamedTuple):
+    """Part of a report, in words."""
 
     title: str
+    headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
 
-HEADINGS = ("", "thresholds", "found", "false alarms", "delay, median")
+_HEADINGS = ("", "thresholds", "found", "false alarms", "delay, median")
 
 
-def detection_tables(report: Mapping[str, Any]) -> list[DetectionTable]:
+def detection_tables(report: Mapping[str, Any]) -> list[ReportTable]:
     """Presets of each output that was to be detected, with their rates, in words."""
     tables = []
     for label, found in report.get("detections", {}).items():
@@ -152,7 +153,7 @@ def detection_tables(report: Mapping[str, Any]) -> list[DetectionTable]:
             )
             for name, one in found["presets"].items()
         ]
-        tables.append(DetectionTable(title, rows))
+        tables.append(ReportTable(title, _HEADINGS, rows))
     return tables
 
 

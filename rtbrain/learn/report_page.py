@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rtbrain.decoder import Bundle
-from rtbrain.learn.fit.score_table import fit_scores, remarks, verdict_lines
+from rtbrain.learn.fit.score_table import fit_scores, remarks, report_tables, verdict_lines
 from rtbrain.learn.html import banner, bullets, figure, page, table, text
 from rtbrain.learn.nulls import PERMUTED, REDRAWN, SHIFTED
-from rtbrain.learn.presets import HEADINGS, detection_tables
 from rtbrain.learn.verdict import Clock, decisive, describe_null
 
 _COLOURS = {"yes": "#e3f1e3", "not shown": "#fbeed5", "not enough data": "#ececec"}
@@ -63,7 +62,7 @@ def fit_page(bundle: Bundle, pictures: Mapping[str, bytes]) -> str:
         "<h2>Scores on held-out time</h2>",
         _scores(report),
         *(f"<p>{text(line)}</p>" for line in _reading(report)),
-        *_detections(report),
+        *_tables(report),
         "<h2>Measured on</h2>",
         table((), _measured(bundle)),
         "<h2>Pictures</h2>" if pictures else "",
@@ -129,10 +128,10 @@ def _scores(report: Mapping[str, Any]) -> str:
     return table(("", *scores.columns), rows)
 
 
-def _detections(report: Mapping[str, Any]) -> Iterable[str]:
-    for title, rows in detection_tables(report):
-        yield f"<h2>Detections</h2>\n<p>{text(title)}</p>"
-        yield table(HEADINGS, [[text(cell) for cell in row] for row in rows])
+def _tables(report: Mapping[str, Any]) -> Iterable[str]:
+    for title, headings, rows in report_tables(report):
+        yield f"<h2>{text(title)}</h2>"
+        yield table(headings, [[text(cell) for cell in row] for row in rows])
 
 
 def _reading(report: Mapping[str, Any]) -> Iterable[str]:

@@ -119,6 +119,20 @@ def test_hold_is_by_the_times_of_decodes_and_not_by_their_count():
     assert found[0].t_stop - times[0] < 0.5 + HOP_S
 
 
+def test_each_class_has_thresholds_of_its_own():
+    settings = {
+        name: DetectSettings(up=up, refractory_s=0.0) for name, up in (("a", 0.6), ("b", 0.3))
+    }
+    one = Detector(settings, ("rest", "a", "b"), HOP_S)
+    values = [(0.3, 0.4, 0.3), (0.1, 0.7, 0.2), (0.1, 0.55, 0.35)]
+    good = Quality(np.ones(1, bool))
+    decodes = [
+        Decode(np.array(of, np.float32), n * HOP_S, n * HOP_S, good) for n, of in enumerate(values)
+    ]
+    found = [(each.label, round(each.t_stop / HOP_S)) for each in run(one, decodes)]
+    assert found == [("b", 0), ("a", 1), ("b", 2)]
+
+
 def test_thresholds_of_values_may_be_any_number():
     one = detector(task="regression", up=-3.0, down=-5.0)
     found = run(one, [decode(value, n * HOP_S) for n, value in enumerate((-6, -2, -4, -2, -6, -3))])

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import pearsonr
-from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, r2_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from rtbrain.learn.metrics import (
+    count_confusions,
     roc_curve,
     score_classes,
     score_values,
@@ -28,6 +29,10 @@ def test_scores_of_classes_are_scikit_learns(seed: int, n_classes: int, ties: bo
     scores = score_classes(told.astype(np.float32), states)
     assert scores["balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(states, told.astype(np.float32).argmax(axis=1))
+    )
+    np.testing.assert_array_equal(
+        count_confusions(told.astype(np.float32), states),
+        confusion_matrix(states, told.astype(np.float32).argmax(axis=1)),
     )
     told32 = told.astype(np.float32).astype(np.float64)
     told32 /= told32.sum(axis=1, keepdims=True)

@@ -6,7 +6,8 @@ import pytest
 from rtbrain.config import DetectSettings
 from rtbrain.learn.detection import Timeline
 from rtbrain.learn.fit.labels import Labelled
-from rtbrain.learn.presets import HEADINGS, default_detections, detection_tables, propose_presets
+from rtbrain.learn.fit.score_table import report_tables
+from rtbrain.learn.presets import default_detections, detection_tables, propose_presets
 from rtbrain.types import Decode, Quality
 
 HOP_S, SLOT_S, LAG_S = 0.25, 20.0, 0.25
@@ -80,20 +81,32 @@ def test_with_few_events_rates_are_of_the_same_data_and_with_fewer_there_is_no_p
     assert (few["calibrated"], few["same_data"]) == (False, False)
     report = {"detections": {"b": few | {"of": "this recording"}}}
     assert default_detections(report) == {}
-    ((title, rows),) = detection_tables(report)
+    ((title, headings, rows),) = detection_tables(report)
     assert title.startswith("No preset for b: 8 events, 20 are needed. Not calibrated, counted on")
-    assert {len(row) for row in rows} == {len(HEADINGS)}
+    assert {len(row) for row in rows} == {len(headings)}
 
 
 def test_reports_say_where_rates_are_from_and_that_alarms_come_in_groups() -> None:
     report = {"detections": {"b": proposed(80) | {"of": "2 recordings"}}}
-    ((title, rows),) = detection_tables(report)
+    ((title, headings, rows),) = detection_tables(report)
     assert title == (
         "Detections of b, counted on odd stretches of 2 recordings, thresholds from the even ones."
     )
-    few_alarms = dict(zip(HEADINGS, rows[2], strict=True))
+    few_alarms = dict(zip(headings, rows[2], strict=True))
     assert few_alarms[""] == "few alarms"
     assert "since alarms come in groups" in few_alarms["false alarms"]
     assert "of 40 b found (95 %: " in few_alarms["found"]
     default = default_detections(report)["b"]
     assert default == DetectSettings(**report["detections"]["b"]["presets"]["balanced"]["settings"])
+
+
+def test_reports_of_three_classes_say_which_was_taken_for_which() -> None:
+    windows = [[8, 1, 1], [0, 10, 0], [5, 0, 5]]
+    report = {"confusion": {"classes": ["rest", "left", "right"], "windows": windows}}
+    ((title, headings, rows),) = report_tables(report)
+    assert title == "Held-out windows by class"
+    assert headings == ("", "decoded rest", "decoded left", "decoded right", "right")
+    assert rows[0] == ("true rest", "8", "1", "1", "80%")
+    assert [row[-1] for row in rows] == ["80%", "100%", "50%"]
+    two = {"classes": ["a", "b"], "windows": [[1, 0], [0, 1]]}
+    assert report_tables({"confusion": two}) == []

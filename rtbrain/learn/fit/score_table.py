@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rtbrain.learn.presets import ReportTable, detection_tables
 from rtbrain.learn.verdict import decisive, describe_null
 from rtbrain.terminal import table
 
 TITLES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy", "pearson_r": "r", "r2": "R²"}
 EARLIER = "This report is of an earlier version: fit again for a verdict and intervals."
-_WIDTH, _MAX_COLUMNS = 118, 3
+_WIDTH, _MAX_COLUMNS, _MIN_CONFUSED = 118, 3, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +137,19 @@ def fit_scores(report: Mapping[str, Any]) -> ScoreTable:
             )
         ),
     )
+
+
+def report_tables(report: Mapping[str, Any]) -> list[ReportTable]:
+    """Of three classes or more, which was taken for which; and what is to be detected."""
+    tables, found = detection_tables(report), report.get("confusion")
+    if found and len(found["classes"]) > _MIN_CONFUSED:
+        rows = [
+            (f"true {name}", *(str(n) for n in row), f"{row[at] / max(1, sum(row)):.0%}")
+            for at, (name, row) in enumerate(zip(found["classes"], found["windows"], strict=True))
+        ]
+        headings = ("", *(f"decoded {name}" for name in found["classes"]), "right")
+        tables.insert(0, ReportTable("Held-out windows by class", headings, rows))
+    return tables
 
 
 def _earlier_scores(report: Mapping[str, Any]) -> ScoreTable:

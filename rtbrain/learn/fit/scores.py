@@ -51,7 +51,7 @@ from rtbrain.learn.intervals import (
     paired_jackknife,
     stretch_blocks,
 )
-from rtbrain.learn.metrics import scores_of
+from rtbrain.learn.metrics import count_confusions, scores_of
 from rtbrain.learn.nulls import (
     Design,
     NullDistribution,
@@ -258,6 +258,10 @@ def fit_report(
         report["front_end"] = gathered.front_end.report
     if labelled.task == "classification":
         report["windows_by_class"] = labelled.counts
+        report["confusion"] = {
+            "classes": list(labelled.names),
+            "windows": count_confusions(scored.validated[MAIN].outputs, labelled.targets).tolist(),
+        }
     if scored.null is not None:
         report["null_distribution"] = scored.null.summary()
     report["clock"] = asdict(scored.clock)
