@@ -5,6 +5,7 @@ from rtbrain.learn.fit.decoder import load as load
 from rtbrain.learn.fit.run import fit as fit
 from rtbrain.learn.fit.score_table import ScoreTable as ScoreTable
 from rtbrain.learn.refit.run import refit as refit
+from rtbrain.learn.session.report import session_report as session_report
 from rtbrain.live.listen import detections as detections
 from rtbrain.live.listen import listen as listen
 from rtbrain.live.run import run as run
@@ -41,5 +42,6 @@ __all__ = [
     "read",
     "refit",
     "run",
+    "session_report",
     "streams",
 ]

@@ -16,7 +16,7 @@ LEAST_EVENTS = 20  # to choose thresholds by
 _FOUND, _WANTED = 0.95, 0.5  # share of events that few misses, and few alarms, should find
 _TAILS = (*(1 - np.geomspace(0.3, 0.0005, 9)), 1.0)  # of the values that are no event
 _PEAKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # and of the highest values within events
-_HOLDS_S = (0.0, 0.1, 0.3)
+_HOLDS_S = (0.0, 0.1, 0.3, 1.0)
 _HYSTERESIS = 1.0  # between the logits of up and down
 WORDS = {"few_misses": "few misses", "balanced": "balanced", "few_alarms": "few alarms"}
 

@@ -15,7 +15,7 @@ GOOD = Quality(np.ones(1, np.bool_))
 
 
 def planted(n_events: int, heights=(0.7, 0.95), false=(0.6, 0.8), seed=0) -> Timeline:
-    """An event of 3 s every 20 s, and one false alarm between two, of these heights."""
+    """An event of 3 s every 20 s, and a false alarm as long between two, of these heights."""
     rng, decodes = np.random.default_rng(seed), []
     times = np.arange(LAG_S, n_events * SLOT_S, HOP_S)
     high, low = rng.uniform(*heights, n_events), rng.uniform(*false, n_events)
@@ -24,7 +24,7 @@ def planted(n_events: int, heights=(0.7, 0.95), false=(0.6, 0.8), seed=0) -> Tim
         b = rng.uniform(0.05, 0.2)
         if 6.0 <= inside < 8.5:
             b = high[int(slot)]
-        elif 14.0 <= inside < 14.5:
+        elif 14.0 <= inside < 16.5:
             b = low[int(slot)]
         decodes.append(Decode(np.array([1 - b, b], np.float32), at - LAG_S, at, GOOD))
 
