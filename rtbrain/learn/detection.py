@@ -5,8 +5,7 @@ Only time with valid decodes counts: where nothing was decoded, nothing could ha
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,8 @@ class Timeline:
 
     `times` float64 [n_valid] is when each valid decode was there: it holds for a hop, or until the
     next. Of those in `known` it is known what was true. `events` are the stretches of each class,
-    also where nothing was decoded. `labelled` are the labels of the valid decodes, in `rows`.
+    also where nothing was decoded, and `elsewhere` those that are not counted, whose time is no
+    rest. `labelled` are the labels of the valid decodes, in `rows`.
     """
 
     decodes: Sequence[Decode]
@@ -112,6 +112,7 @@ class Timeline:
     events: Mapping[str, Sequence[LabelSpan]]
     labelled: Labelled
     hop_s: float
+    elsewhere: Mapping[str, Sequence[LabelSpan]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -153,15 +154,18 @@ class Timeline:
 
     def within(self, kept: Mask) -> "Timeline":
         """Of the events that begin, and the time, where `kept`, bool [n_valid], is true."""
-        events = {
-            name: [one for one in spans if self._at(one, kept)]
-            for name, spans in self.events.items()
+        sides: dict[bool, dict[str, list[LabelSpan]]] = {
+            side: {name: [] for name in self.events} for side in (True, False)
         }
-        return replace(self, known=self.known & kept, events=events)
+        for name, spans in self.events.items():
+            for span in spans:
+                at = int(np.searchsorted(self.times, span.start_s))
+                sides[bool(kept[min(at, kept.size - 1)])][name].append(span)
+        return replace(self, known=self.known & kept, events=sides[True], elsewhere=sides[False])
 
-    def _at(self, span: LabelSpan, kept: Mask) -> bool:
-        at = int(np.searchsorted(self.times, span.start_s))
-        return bool(kept[min(at, kept.size - 1)])
+    def rest(self, label: str) -> Mask:
+        """Valid decodes of which it is known that no event of this class is on, bool [n_valid]."""
+        return self.known & ~_inside(self.times, self.elsewhere.get(label, ()))
 
     def count(
         self, label: str, settings: DetectSettings, task: str = "classification"
@@ -178,7 +182,7 @@ class Timeline:
             self.events[label],
             sent_s,
             self.times,
-            self.known,
+            self.rest(label),
             hop_s=self.hop_s,
             refractory_s=settings.refractory_s,
         )
@@ -230,15 +234,14 @@ def detect(
         As of a `Timeline`.
     """
     sent = np.asarray(sent_s, np.float64)
-    edges = np.array([(one.start_s, one.stop_s + grace_s) for one in events]).reshape(-1, 2)
+    edges = _edges(events, grace_s)
     n_decoded = np.searchsorted(times, edges[:, 1], "right") - np.searchsorted(times, edges[:, 0])
     first = np.searchsorted(sent, edges[:, 0])
     delays = np.append(sent, np.inf)[first] - edges[:, 0]
     delays[delays > edges[:, 1] - edges[:, 0]] = np.inf
     delays = delays[n_decoded > 0]
     lasts_s = np.minimum(np.append(np.diff(times), hop_s), hop_s)
-    inside = partial(_inside, edges[:, 0], edges[:, 1])
-    rest = known & ~inside(times)
+    rest = known & ~_inside(times, events, grace_s)
     if refractory_s:
         before = np.append(-np.inf, sent)[np.searchsorted(sent, times)]
         rest &= times > before + refractory_s
@@ -249,13 +252,19 @@ def detect(
         delays.size,
         int(np.isfinite(delays).sum()),
         delays,
-        passed_s[at[~inside(sent) & known[at]]],
+        passed_s[at[~_inside(sent, events, grace_s) & known[at]]],
         float(passed_s[-1]),
     )
 
 
-def _inside(starts_s: Times, stops_s: Times, times: Times) -> Mask:
+def _edges(spans: Sequence[LabelSpan], grace_s: float) -> Times:
+    """Starts, and ends with grace, [n_spans, 2]."""
+    return np.array([(one.start_s, one.stop_s + grace_s) for one in spans]).reshape(-1, 2)
+
+
+def _inside(times: Times, spans: Sequence[LabelSpan], grace_s: float = GRACE_S) -> Mask:
     """Which times lie in one of these spans, in the order of their starts; both ends do."""
+    starts_s, stops_s = _edges(spans, grace_s).T
     latest_s = np.append(-np.inf, np.maximum.accumulate(stops_s))
     return np.asarray(times <= latest_s[np.searchsorted(starts_s, times, "right")])
 

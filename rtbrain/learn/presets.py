@@ -62,7 +62,7 @@ def _candidates(timeline: Timeline, label: str) -> list[DetectSettings]:
     """Thresholds to try: values that are rare, and those that most events reach."""
     row = timeline.labelled.names.index(label)
     outputs = np.array([one.values[row] for one in timeline.decodes if one.quality.valid])
-    rest, peaks = timeline.known.copy(), []
+    rest, peaks = timeline.rest(label), []
     for event in timeline.events[label]:
         inside = (timeline.times >= event.start_s) & (timeline.times <= event.stop_s + GRACE_S)
         peaks.append(outputs[inside].max(initial=0.0))

@@ -110,3 +110,30 @@ def test_reports_of_three_classes_say_which_was_taken_for_which() -> None:
     assert [row[-1] for row in rows] == ["80%", "100%", "50%"]
     two = {"classes": ["a", "b"], "windows": [[1, 0], [0, 1]]}
     assert report_tables({"confusion": two}) == []
+
+
+def test_the_halves_of_an_event_that_spans_a_cut_are_no_rest() -> None:
+    """Stretches are cut in the middle of the commonest class, which may be the detected one."""
+    times = np.arange(LAG_S, 600.0, HOP_S)
+
+    def on(t_s):
+        return (t_s % 20.0) < 12.0
+
+    # The output dips in the middle of each event, and never rises outside one.
+    high = on(times - LAG_S) & (np.abs((times - LAG_S) % 20.0 - 6.0) > 1.0)
+    decodes = [
+        Decode(np.array([1 - b, b], np.float32), t - LAG_S, t, GOOD)
+        for t, b in zip(times, np.where(high, 0.9, 0.1), strict=True)
+    ]
+
+    def label(t_stop):
+        states = on(t_stop - LAG_S).astype(np.int64)
+        return Labelled(np.arange(t_stop.size), states, ("rest", "b"), t_stop)
+
+    timeline = Timeline.of(decodes, label, HOP_S)
+    number = ((times + 14.0) // 20.0).astype(np.int64)  # cuts at the middle of each event
+    settings = DetectSettings(up=0.5, refractory_s=0.0)
+    whole = timeline.count("b", settings)
+    halves = [timeline.within(number % 2 == side).count("b", settings) for side in (0, 1)]
+    assert whole.false_s.size == sum(half.false_s.size for half in halves) == 0
+    assert sum(half.rest_s for half in halves) == pytest.approx(whole.rest_s, abs=2.0)
