@@ -37,7 +37,7 @@ def install_service(name: str, arguments: Sequence[str]) -> str:
     """Write the unit of ``rtbrain ARGUMENTS``, and say what was written and what enables it.
 
     A decoder is run with ``--restart``. Raises a SettingsError where there is no systemd, where
-    there is such a unit, or where the command is none that runs for days.
+    there is such a unit, where the command is none that runs for days, or for ``--arm``.
     """
     path = _unit_path(name)
     if not arguments or arguments[0] not in _COMMANDS:
@@ -45,6 +45,8 @@ def install_service(name: str, arguments: Sequence[str]) -> str:
         raise SettingsError(
             f"service install: expected one of {', '.join(_COMMANDS)} behind --, got {got}"
         )
+    if "--arm" in arguments:
+        raise SettingsError("service install: --arm is refused: only a person arms, once it runs")
     if path.exists():
         raise SettingsError(f"{path} {EXISTS}: remove it by rtbrain service remove {name}")
     text = unit_text(name, arguments)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from rtbrain.live.supervision.service import unit_text
+from rtbrain.errors import SettingsError
+from rtbrain.live.supervision.service import install_service, unit_text
 from tests.apps.program import refused, rtbrain
 
 
@@ -44,6 +45,12 @@ def test_a_unit_is_written_shown_asked_about_and_removed(units, tmp_path):
     asked = (tmp_path / "bin" / "asked").read_text().splitlines()
     assert "--user disable --now rtbrain-ward-3.service" in asked
     assert "there is no service ward-3" in refused("service", "remove", "ward-3")
+
+
+def test_a_service_does_not_arm_itself_with_nobody_present(units):
+    with pytest.raises(SettingsError, match="--arm is refused: only a person arms"):
+        install_service("ward-3", ["decode", "--bundle", "b", "--arm"])
+    assert not units.exists()
 
 
 @pytest.mark.usefixtures("units")
