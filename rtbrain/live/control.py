@@ -4,6 +4,7 @@ A command and its answer are one line of text each, over a socket that only this
 """
 
 import json
+import math
 import os
 import select
 import socket
@@ -29,7 +30,7 @@ _COMMANDS = ("arm", "disarm", "stop", "status")
 _ANSWER_S = 10.0
 _LOOK_S = 0.1
 _MAX_LINE = 2**16
-_KEYS_S = 0.02
+_KEYS_S, _AFTER_ESCAPE_S = 0.02, 0.05
 _ESCAPE, _ARM = "\x1b", "a"
 _UNIX = hasattr(socket, "AF_UNIX")
 
@@ -206,22 +207,25 @@ def _read_line(link: socket.socket) -> bytes:
 def keys(triggers: Callable[[], Triggers]) -> Iterator[None]:
     """Take keys of the terminal while the block runs, where there is one: A arms, Esc disarms.
 
-    Any sequence that begins with Esc counts: to disarm by an arrow key is no harm.
+    Any sequence that begins with Esc counts: to disarm by an arrow key is no harm. Only an A by
+    itself arms: not one in pasted text, nor at the end of a sequence that arrives in pieces.
     """
     if not sys.stdin or not sys.stdin.isatty():
         yield
         return
-    ended = threading.Event()
+    ended, t_escape = threading.Event(), -math.inf
 
     def listen() -> None:
+        nonlocal t_escape
         while not ended.is_set():
             try:
                 pressed = _pressed()
             except (OSError, EOFError):
                 return  # the terminal is gone
             if _ESCAPE in pressed:
+                t_escape = time.monotonic()
                 triggers().disarm("by key")
-            elif _ARM in pressed.lower():
+            elif pressed.lower() == _ARM and time.monotonic() - t_escape > _AFTER_ESCAPE_S:
                 triggers().arm_soon("key")
 
     with _unbuffered():
@@ -243,7 +247,10 @@ def _pressed() -> str:
         return data.decode("utf-8", "replace") if ready else ""
     time.sleep(_KEYS_S)
     windows = load_extra("msvcrt", "outputs", "keys")
-    return str(windows.getwch()) if windows.kbhit() else ""
+    text = ""
+    while windows.kbhit():
+        text += windows.getwch()
+    return text
 
 
 @contextmanager

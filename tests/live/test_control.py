@@ -10,6 +10,7 @@ import sys
 import termios
 import threading
 import time
+from types import SimpleNamespace
 
 import platformdirs
 import pytest
@@ -152,14 +153,44 @@ def terminal(monkeypatch):
     os.close(slave)
 
 
+def press_until(terminal, key, done):
+    """Press a key until it counts: right after Esc, A does not."""
+    wait_until(lambda: done() or (os.write(terminal, key) and False))
+
+
+def test_only_an_a_by_itself_arms_and_none_that_comes_with_or_after_escape(monkeypatch):
+    pieces = ["arm", "aa", "[A", "\x1b", "a", "\x1b[", "A", "b"]
+    armed, disarmed, over = [], [], threading.Event()
+
+    def pressed():
+        if not pieces:
+            over.wait(0.01)
+            over.set()
+            return ""
+        return pieces.pop(0)
+
+    triggers = SimpleNamespace(arm_soon=armed.append, disarm=disarmed.append)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(control, "_unbuffered", contextlib.nullcontext)
+    monkeypatch.setattr(control, "_pressed", pressed)
+    monkeypatch.setattr(control, "_AFTER_ESCAPE_S", 60.0)
+    with keys(lambda: triggers):
+        assert over.wait(10.0)
+    assert (armed, len(disarmed)) == ([], 2)
+    pieces.append("A")
+    over.clear()
+    with keys(lambda: triggers):
+        assert over.wait(10.0)
+    assert armed == ["key"]
+
+
 def test_a_key_arms_and_esc_disarms_within_a_tenth_of_a_second(terminal):
     session = Session()
     session.triggers.observe(VALID)
     before = termios.tcgetattr(sys.stdin)
     with keys(lambda: session.triggers):
         for key in (b"\x1b", b"\x1b[A", b"x\x1b"):
-            os.write(terminal, b"a")
-            wait_until(lambda: session.triggers.armed)
+            press_until(terminal, b"a", lambda: session.triggers.armed)
             began = time.monotonic()
             os.write(terminal, key)
             wait_until(lambda: not session.triggers.armed)

@@ -27,6 +27,7 @@ from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.types import Chunk, Decode
 from tests.apps.program import rtbrain as program
 from tests.conftest import brain_like, montage_of, wait_until
+from tests.live.test_control import press_until
 from tests.outlet.test_triggers import INVALID, VALID
 from tests.test_live_equals_offline import bundle_of
 
@@ -175,8 +176,7 @@ def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
     def person():
         wait_until(armed)
         for key, becomes in ((b"\x1b", False), (b"a", True), (b"\x1b", False)):
-            os.write(master, key)
-            wait_until(lambda becomes=becomes: armed() is becomes)
+            press_until(master, key, lambda becomes=becomes: armed() is becomes)
             seen.append(command_decoder(name, "status")["reason"])
         command_decoder(name, "stop")
 
