@@ -8,7 +8,8 @@ The data path, one folder per step::
     Spectrogram  spectrogram/  STFT, superlets
     Embedding    encoder/      BrainBERT and the Population Transformer, compiled
     Decode       decoder/      a readout, and the bundle that carries it
-                 outlet/       decodes and their quality, over LSL
+    Detection    detect/       events: thresholds, hold and refractory times
+                 outlet/       decodes and events over LSL, and what acts on the world
 
 In a notebook::
 
