@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rtbrain.config.flags import RecordingStream
-from rtbrain.learn.session.page import write_report
+from rtbrain.learn.session.page import report_files, write_report
 from rtbrain.learn.session.report import session_report
 
 
@@ -22,6 +22,7 @@ def command(
     ] = None,
 ) -> None:
     """Report what happened in a recorded run: losses, contacts, decodes, detections, scores."""
+    report_files(out)  # before the work
     report = session_report(recording, bundle=bundle, stream=stream, name=name)
     beside = write_report(report, out)
     typer.echo("\n".join(report.words))

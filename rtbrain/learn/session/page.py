@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtbrain.files import require_writable_file, write_atomically
+from rtbrain.errors import SettingsError
+from rtbrain.files import EXISTS, require_writable_file, write_atomically
 from rtbrain.learn.evaluation_table import evaluation_scores
 from rtbrain.learn.html import bullets, figure, page, table, text
 from rtbrain.learn.session.pictures import draw_session
@@ -18,15 +19,28 @@ _CAPTIONS = {
 _WIDTHS = {"timeline.png": 840}
 
 
+def report_files(path: Path) -> tuple[Path, Path]:
+    """The page, and the file of figures beside it.
+
+    Raises a SettingsError where one of them exists, cannot be written, or is no page.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"--out {path.name}: expected a page, such as report.html")
+    files = path, path.with_suffix(".json")
+    for one in files:
+        if one.exists():
+            raise SettingsError(f"--out {path.name}: {one.name} {EXISTS}: name another page")
+        require_writable_file(one, "--out")
+    return files
+
+
 def write_report(report: SessionReport, path: Path) -> Path:
     """Write the page, and its figures as JSON beside it; gives the JSON's path.
 
-    Raises a SettingsError where one of them cannot be written.
+    Raises a SettingsError as `report_files`.
     """
-    beside = path.with_suffix(".json")
-    for one in (path, beside):
-        require_writable_file(one, "--out")
-    write_atomically(path, session_page(report))
+    page_file, beside = report_files(path)
+    write_atomically(page_file, session_page(report))
     write_atomically(beside, report.as_json())
     return beside
 

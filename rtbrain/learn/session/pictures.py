@@ -6,12 +6,13 @@ import numpy as np
 
 from rtbrain.learn.figures import COLOURS, GREY, new_axes, new_figure, png
 from rtbrain.learn.session.report import FLAG, SessionReport, invalid_spans
-from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline
+from rtbrain.learn.session.timeline import RecordedDecodes, SessionTimeline, Span
 from rtbrain.learn.session.words import clock
 from rtbrain.types import Floats
 
 _BLUE, _RED = COLOURS[0], "#b4201a"
-_MOST_CONTACTS, _MOST_STATES = 8, ("stalled", "lost", "refused", "waiting", "connecting", "warming")
+_MOST_CONTACTS = 8
+_NOT_LIVE = ("stalled", "lost", "refused", "waiting", "connecting", "warming")
 _MOST_POINTS = 4000  # of a curve; more cannot be seen
 
 
@@ -26,7 +27,7 @@ def draw_session(report: SessionReport) -> dict[str, bytes]:
     return pictures
 
 
-def _timeline(timeline: Timeline) -> Any:
+def _timeline(timeline: SessionTimeline) -> Any:
     decodes = timeline.decodes
     drifts = decodes is not None and bool(np.isfinite(decodes.drift).any())
     lanes = _lanes(timeline)
@@ -50,24 +51,25 @@ def _timeline(timeline: Timeline) -> Any:
     return figure
 
 
-def _draw_decodes(axes: Any, timeline: Timeline, decodes: RecordedDecodes) -> None:
+def _draw_decodes(axes: Any, timeline: SessionTimeline, decodes: RecordedDecodes) -> None:
     """Each output, of two classes the second; hatched where nothing was valid."""
-    rows = [1] if len(decodes.labels) == 2 else range(len(decodes.labels))
+    probable = decodes.unit == "probability"
+    rows = [1] if probable and len(decodes.labels) == 2 else range(len(decodes.labels))
     values = np.where(decodes.valid[:, None], decodes.values, np.nan)
     step = max(1, values.shape[0] // _MOST_POINTS)
     for number, row in enumerate(rows):
         colour = COLOURS[number % len(COLOURS)]
-        label = decodes.labels[row]
+        label = _plain(decodes.labels[row])
         axes.plot(decodes.t_stop[::step], values[::step, row], lw=0.7, color=colour, label=label)
     for span in invalid_spans(timeline, decodes):
         axes.axvspan(
             span.start_s, span.stop_s, facecolor="none", edgecolor=GREY, hatch="////", lw=0
         )
     for t, fields in timeline.detections:
-        height = float(fields.get("value", 1.0))
-        axes.plot([t], [height], marker="v", color=_BLUE, ms=6, clip_on=False)
+        if isinstance(height := fields.get("value"), int | float):
+            axes.plot([t], [height], marker="v", color=_BLUE, ms=6, clip_on=False)
     axes.set_ylabel("decode")
-    if len(decodes.labels) > 1:
+    if probable:
         axes.set_ylim(0, 1.02)
     above = {"loc": "lower right", "bbox_to_anchor": (1, 0.98), "borderaxespad": 0}
     axes.legend(fontsize=8, frameon=False, ncols=6, **above)
@@ -81,10 +83,10 @@ def _draw_drift(axes: Any, decodes: RecordedDecodes) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _lanes(timeline: Timeline) -> list[tuple[str, list[Span], str]]:
+def _lanes(timeline: SessionTimeline) -> list[tuple[str, list[Span], str]]:
     """Rows of the timeline, from the top: name, stretches or moments, colour."""
     lanes = [("gaps of the signal", timeline.gaps, _RED)]
-    trouble = [span for span in timeline.states if span.text in _MOST_STATES]
+    trouble = [span for span in timeline.states if span.text in _NOT_LIVE]
     lanes.append(("stream not live", trouble, _RED))
     if timeline.decodes is not None:
         lanes.append(("no valid decode", invalid_spans(timeline, timeline.decodes), GREY))
@@ -113,7 +115,7 @@ def _draw_lanes(axes: Any, lanes: list[tuple[str, list[Span], str]]) -> None:
             (one.start_s, one.stop_s - one.start_s) for one in spans if one.stop_s > one.start_s
         ]
         axes.broken_barh(bars, (row - 0.3, 0.6), color=colour, lw=1.0, edgecolor=colour)
-    axes.set_yticks(range(len(lanes)), [_short(name) for name, _, _ in lanes], fontsize=8)
+    axes.set_yticks(range(len(lanes)), [_plain(_short(name)) for name, _, _ in lanes], fontsize=8)
     axes.set_ylim(len(lanes) - 0.4, -0.6)
 
 
@@ -127,6 +129,11 @@ def _latency(ages_ms: Floats) -> Any:
         axes.text(value, axes.get_ylim()[1], f" {share:.0%}: {value:.0f} ms", va="top", fontsize=8)
     axes.set(xlabel="latency, ms", ylabel="decodes")
     return figure
+
+
+def _plain(name: str) -> str:
+    """A name that somebody else chose, which is no formula."""
+    return name.replace("$", r"\$")
 
 
 def _short(name: str, most: int = 22) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 import rtbrain
 from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import RecordingError, SettingsError
+from rtbrain.errors import RecordingError, SettingsError, list_words
 from rtbrain.files import sha256, strict_json
 from rtbrain.learn.evaluate import (
     label_settings,
@@ -17,7 +17,14 @@ from rtbrain.learn.evaluate import (
     score_decodes,
     wanted_detections,
 )
-from rtbrain.learn.session.timeline import RecordedDecodes, Span, Timeline, read_timeline, runs_of
+from rtbrain.learn.session.timeline import (
+    RecordedDecodes,
+    SessionTimeline,
+    Span,
+    read_timeline,
+    runs_of,
+    without_name,
+)
 from rtbrain.learn.session.words import describe_session
 from rtbrain.types import Doubles, Floats
 
@@ -35,13 +42,13 @@ class SessionReport:
         The most important things first, one sentence each.
     figures : dict
         All of it as plain values.
-    timeline : Timeline
+    timeline : SessionTimeline
         What they were computed from.
     """
 
     words: list[str]
     figures: dict[str, Any]
-    timeline: Timeline
+    timeline: SessionTimeline
 
     def as_json(self) -> str:
         """Words and figures as JSON."""
@@ -93,12 +100,12 @@ def session_report(
         figures["drift"] = _drift(decodes)
         figures["detections"] = _detections(timeline)
         figures["triggers"] = _triggers(timeline)
-        figures["scores"] = _scores(path, known, decodes)
+        figures["scores"] = _scores(path, known, timeline, decodes)
     figures["made_by"] = _versions(path, timeline, known)
     return SessionReport(describe_session(figures, timeline), figures, timeline)
 
 
-def _signal(timeline: Timeline) -> dict[str, Any]:
+def _signal(timeline: SessionTimeline) -> dict[str, Any]:
     signal = timeline.signal
     return {
         "name": signal.name,
@@ -110,14 +117,14 @@ def _signal(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _markers(timeline: Timeline) -> dict[str, dict[str, int]]:
+def _markers(timeline: SessionTimeline) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
     for _, stream, text in timeline.markers:
         found.setdefault(stream, Counter())[text] += 1
     return {stream: dict(counts.most_common(50)) for stream, counts in found.items()}
 
 
-def _decodes(timeline: Timeline, decodes: RecordedDecodes) -> dict[str, Any]:
+def _decodes(timeline: SessionTimeline, decodes: RecordedDecodes) -> dict[str, Any]:
     without = [span for span in invalid_spans(timeline, decodes) if span.stop_s > span.start_s]
     seconds: dict[str, float] = {}
     for span in without:
@@ -137,7 +144,7 @@ def _decodes(timeline: Timeline, decodes: RecordedDecodes) -> dict[str, Any]:
     }
 
 
-def _valid_share(timeline: Timeline, decodes: RecordedDecodes) -> float:
+def _valid_share(timeline: SessionTimeline, decodes: RecordedDecodes) -> float:
     """Share of the time since the first decode in which a valid one held."""
     if not np.isfinite(decodes.hop_s):
         return float(decodes.valid.mean())
@@ -146,7 +153,7 @@ def _valid_share(timeline: Timeline, decodes: RecordedDecodes) -> float:
     return min(1.0, float(lasts[decodes.valid].sum()) / whole)
 
 
-def invalid_spans(timeline: Timeline, decodes: RecordedDecodes) -> list[Span]:
+def invalid_spans(timeline: SessionTimeline, decodes: RecordedDecodes) -> list[Span]:
     """Stretches since the first valid decode without one, with the reason that was reported."""
     if not decodes.valid.any() or not np.isfinite(decodes.hop_s):
         return []
@@ -188,7 +195,7 @@ def _drift(decodes: RecordedDecodes) -> dict[str, Any]:
     }
 
 
-def _detections(timeline: Timeline) -> dict[str, dict[str, Any]]:
+def _detections(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for event in timeline.of("detected", "suppressed"):
         label = str(event.fields.get("label", ""))
@@ -201,7 +208,7 @@ def _detections(timeline: Timeline) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _triggers(timeline: Timeline) -> dict[str, dict[str, Any]]:
+def _triggers(timeline: SessionTimeline) -> dict[str, dict[str, Any]]:
     """By output: what was sent, how fast, what the receiver said, and why the rest was not."""
     found: dict[str, dict[str, Any]] = {}
     latencies: dict[str, list[float]] = {}
@@ -220,7 +227,9 @@ def _triggers(timeline: Timeline) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict[str, Any]:
+def _scores(
+    path: Path, bundle: Bundle | None, timeline: SessionTimeline, decodes: RecordedDecodes
+) -> dict[str, Any]:
     """Scores as `rtbrain.evaluate` gives them, or why there are none."""
     if bundle is None:
         return {"none": "Not scored: name the decoder with --bundle."}
@@ -230,16 +239,19 @@ def _scores(path: Path, bundle: Bundle | None, decodes: RecordedDecodes) -> dict
             f"{bundle.id}: name the bundle that was used, or leave --bundle out"
         )
     labels = label_settings(bundle, None)
+    texts = {text for _, _, text in timeline.markers}
+    if missing := [name for name in labels.classes or () if name not in texts]:
+        if len(missing) == len(labels.classes or ()):
+            return {"none": "No cues in this run: nothing to score."}
+        return {"none": f"No cues of {list_words(missing)} in this run: nothing to score."}
     try:
         found = recorded_decodes(path, decodes.name, bundle, labels)
     except (RecordingError, SettingsError) as error:
-        return {"none": f"Nothing to score: {error}."}
-    if not found.labelled.rows.size:
-        return {"none": "No cues in this run: nothing to score."}
+        return {"none": f"Nothing to score: {without_name(str(error), path)}."}
     return score_decodes(found, bundle, wanted_detections(bundle))
 
 
-def _versions(path: Path, timeline: Timeline, bundle: Bundle | None) -> dict[str, Any]:
+def _versions(path: Path, timeline: SessionTimeline, bundle: Bundle | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "report": f"rtbrain {rtbrain.__version__}",
         "recording_sha256": sha256(path),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rtbrain.errors import RecordingError, list_words
 from rtbrain.files import parse_json
-from rtbrain.recording.xdf.streams import RecordedStream, open_streams
+from rtbrain.recording.xdf.streams import FileStream, open_streams
 from rtbrain.stream.lsl.decodes import StatusEvent, parse_status_line, plain_values
 from rtbrain.stream.supervise.states import StreamState
 from rtbrain.stream_names import (
@@ -52,6 +52,7 @@ class RecordedDecodes:
     sfreq_hz: float
     t_stop: Times
     values: Floats  # float32 [n_decodes, n_outputs]
+    unit: str  # ``probability`` or ``value``
     valid: Mask
     coverage: Floats
     age_s: Floats
@@ -65,10 +66,10 @@ class RecordedDecodes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timeline:
+class SessionTimeline:
     """A session in s from the first sample of its signal."""
 
-    signal: RecordedStream
+    signal: FileStream
     duration_s: float
     n_samples: int
     n_expected: int  # by the rate of the signal's own stamps
@@ -88,7 +89,9 @@ class Timeline:
         return [one for one in self.status if one.event in events]
 
 
-def read_timeline(path: Path, *, stream: str | None = None, name: str | None = None) -> Timeline:
+def read_timeline(
+    path: Path, *, stream: str | None = None, name: str | None = None
+) -> SessionTimeline:
     """What happened in a session.
 
     Parameters
@@ -111,6 +114,8 @@ def read_timeline(path: Path, *, stream: str | None = None, name: str | None = N
         signal = _signal_of(path, streams, stream or _decoded(sent))
         origin_s = float(signal.stamps[0])
         decodes = _decodes(sent, origin_s) if sent else None
+        if n_other := sum(one.labels != sent[0].labels for one in sent):
+            notes.append(f"{n_other} streams of {sent[0].name} have other outputs and are left out")
         times = signal.stamps - origin_s
         duration_s = float(times[-1]) + 1 / signal.sfreq_hz
         status = _status(streams, decoder, origin_s)
@@ -122,7 +127,7 @@ def read_timeline(path: Path, *, stream: str | None = None, name: str | None = N
             if one.texts and one.name not in ours
             for stamp, text in zip(one.stamps, one.texts, strict=True)
         )
-        return Timeline(
+        return SessionTimeline(
             signal,
             duration_s,
             times.size,
@@ -136,12 +141,24 @@ def read_timeline(path: Path, *, stream: str | None = None, name: str | None = N
             _json_lines(streams, events_name(decoder), origin_s),
             _json_lines(streams, triggers_name(decoder), origin_s),
             [(one.name, one.content, one.stamps.size) for one in streams],
-            notes,
+            [without_name(note, path) for note in notes],
         )
 
 
-def _decoder_of(path: Path, streams: Sequence[RecordedStream], name: str | None) -> str:
-    names = dict.fromkeys(sender_of(one.name) for one in streams if one.content == DECODE)
+def without_name(text: str, path: Path) -> str:
+    """A text without the name of the file, which may be that of a person."""
+    text = text.removeprefix(f"{path.name}: ")
+    return text.replace(str(path), "the recording").replace(path.name, "the recording")
+
+
+def _decoder_of(path: Path, streams: Sequence[FileStream], name: str | None) -> str:
+    decoders = (one for one in streams if one.content == DECODE)
+    names = dict.fromkeys(sender_of(one.name) for one in decoders)
+    if not names:  # it may have reported why it never decoded
+        reports = (one for one in streams if is_status(one.content))
+        names = dict.fromkeys(
+            sender_of(one.name) for one in reports if not is_recorder_status(one.name)
+        )
     if name is not None and sender_of(name) not in names:
         there = f"there is {list_words(list(names))}" if names else "there is none"
         raise RecordingError(f"{path} holds no decodes of {name!r}: {there}")
@@ -152,14 +169,21 @@ def _decoder_of(path: Path, streams: Sequence[RecordedStream], name: str | None)
     return sender_of(name) if name is not None else next(iter(names), "")
 
 
-def _decoded(sent: Sequence[RecordedStream]) -> str | None:
+def _decoded(sent: Sequence[FileStream]) -> str | None:
     return next((one.about["stream"] for one in sent if one.about.get("stream")), None)
 
 
-def _signal_of(path: Path, streams: Sequence[RecordedStream], name: str | None) -> RecordedStream:
+def _signal_of(path: Path, streams: Sequence[FileStream], name: str | None) -> FileStream:
     signals = [one for one in streams if one.sfreq_hz > 0 and one.content != DECODE]
     if name is not None:
         signals = [one for one in signals if one.name == name]
+    if (
+        signals
+        and len({(one.name, one.source_id, one.labels, one.sfreq_hz) for one in signals}) == 1
+    ):
+        signals.sort(key=lambda one: float(one.stamps[0]))
+        stamps = np.concatenate([one.stamps for one in signals])  # its sender was started anew
+        return replace(signals[0], stamps=stamps)
     if len(signals) != 1:
         there = list_words([one.name for one in streams if one.sfreq_hz > 0]) or "none"
         wanted = f"one signal {name!r}" if name is not None else "one signal"
@@ -170,7 +194,7 @@ def _signal_of(path: Path, streams: Sequence[RecordedStream], name: str | None) 
     return signals[0]
 
 
-def _decodes(sent: Sequence[RecordedStream], origin_s: float) -> RecordedDecodes:
+def _decodes(sent: Sequence[FileStream], origin_s: float) -> RecordedDecodes:
     """Decodes of a decoder, which may have been started anew within the recording."""
     first = sent[0]
     n_outputs = count_outputs(first.labels)
@@ -191,6 +215,7 @@ def _decodes(sent: Sequence[RecordedStream], origin_s: float) -> RecordedDecodes
         first.sfreq_hz,
         t_stop,
         rows[:, :n_outputs],
+        first.unit,
         valid == 1,
         coverage,
         age_s,
@@ -199,7 +224,7 @@ def _decodes(sent: Sequence[RecordedStream], origin_s: float) -> RecordedDecodes
     )
 
 
-def _status(streams: Iterable[RecordedStream], decoder: str, origin_s: float) -> list[StatusEvent]:
+def _status(streams: Iterable[FileStream], decoder: str, origin_s: float) -> list[StatusEvent]:
     events = [
         parse_status_line(float(stamp) - origin_s, text)
         for one in streams
@@ -210,7 +235,7 @@ def _status(streams: Iterable[RecordedStream], decoder: str, origin_s: float) ->
 
 
 def _json_lines(
-    streams: Iterable[RecordedStream], name: str, origin_s: float
+    streams: Iterable[FileStream], name: str, origin_s: float
 ) -> list[tuple[float, dict[str, Any]]]:
     found = []
     for one in streams:

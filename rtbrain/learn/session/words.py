@@ -5,13 +5,13 @@ from typing import Any
 
 from rtbrain.errors import list_words
 from rtbrain.learn.fit.score_table import verdict_lines
-from rtbrain.learn.session.timeline import Timeline
+from rtbrain.learn.session.timeline import SessionTimeline
 from rtbrain.learn.verdict import describe_null
 
 _MOST_NAMED = 6
 
 
-def describe_session(figures: Mapping[str, Any], timeline: Timeline) -> list[str]:
+def describe_session(figures: Mapping[str, Any], timeline: SessionTimeline) -> list[str]:
     """Sentences on the figures of a report."""
     words = [_of_signal(figures["signal"], timeline)]
     if "decodes" in figures:
@@ -30,7 +30,7 @@ def describe_session(figures: Mapping[str, Any], timeline: Timeline) -> list[str
     return words
 
 
-def _of_signal(signal: Mapping[str, Any], timeline: Timeline) -> str:
+def _of_signal(signal: Mapping[str, Any], timeline: SessionTimeline) -> str:
     n_channels = signal["channels"]
     first = (
         f"{lasting(timeline.duration_s)} of {signal['name']} were recorded: {n_channels} "
@@ -71,7 +71,7 @@ def _of_decodes(figures: Mapping[str, Any]) -> Iterable[str]:
         )
 
 
-def _of_contacts(timeline: Timeline) -> str:
+def _of_contacts(timeline: SessionTimeline) -> str:
     if not timeline.status:
         return "Contacts were not judged: the file holds no status of a decoder."
     bad = timeline.bad

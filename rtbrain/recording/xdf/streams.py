@@ -18,7 +18,7 @@ _MAX_FIELD_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RecordedStream:
+class FileStream:
     """One stream of a file.
 
     Attributes
@@ -27,6 +27,8 @@ class RecordedStream:
         As its header says; `content` is its type.
     labels : tuple of str
         Of its channels, as far as the header has them.
+    unit : str
+        Of its first channel.
     contacts : tuple of str
         Of a stream of decodes: the contacts that the decoder reads.
     sfreq_hz : float
@@ -45,6 +47,7 @@ class RecordedStream:
     content: str
     source_id: str
     labels: tuple[str, ...]
+    unit: str
     contacts: tuple[str, ...]
     sfreq_hz: float
     stamps: Times
@@ -54,7 +57,7 @@ class RecordedStream:
 
 
 @contextmanager
-def open_streams(path: Path) -> Iterator[tuple[list[RecordedStream], list[str]]]:
+def open_streams(path: Path) -> Iterator[tuple[list[FileStream], list[str]]]:
     """Streams of a file that hold a sample, in its order, and what is wrong in it.
 
     Only stamps and texts are read at once; numbers when `values` is called, before the end of the
@@ -67,7 +70,7 @@ def open_streams(path: Path) -> Iterator[tuple[list[RecordedStream], list[str]]]
         yield [stream for stream in found if stream is not None], notes
 
 
-def _read(path: Path, stream: Stream, notes: list[str]) -> RecordedStream | None:
+def _read(path: Path, stream: Stream, notes: list[str]) -> FileStream | None:
     texts: tuple[str, ...] = ()
     if stream.is_text:
         found = read_stamped_texts(path, stream, notes)
@@ -82,11 +85,12 @@ def _read(path: Path, stream: Stream, notes: list[str]) -> RecordedStream | None
     if not stamps.size:
         return None
     ours = stream.header.find("desc/rtbrain")
-    return RecordedStream(
+    return FileStream(
         plain_text(stream.text("name"), _MAX_FIELD_CHARS),
         plain_text(stream.text("type"), _MAX_FIELD_CHARS),
         plain_text(stream.text("source_id"), _MAX_FIELD_CHARS),
         _labels(stream, "desc/channels/channel"),
+        plain_text(stream.text("desc/channels/channel/unit")),
         _labels(stream, "desc/montage/contacts/contact"),
         stream.sfreq_hz,
         stamps,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtbrain.errors import RecordingError, RtbrainError
+from rtbrain.errors import RecordingError, RtbrainError, SettingsError
 from rtbrain.learn.session.page import session_page, write_report
 from rtbrain.learn.session.report import session_report
 from tests.learn.session.run_by_hand import (
@@ -18,6 +18,7 @@ from tests.learn.session.run_by_hand import (
     decodes,
     markers,
     signal,
+    status,
     write_run,
 )
 from tests.recording.xdf.file_by_hand import write_xdf
@@ -94,6 +95,45 @@ def test_triggers_are_counted_by_output_with_the_reasons_of_those_held_back(tmp_
     (sentence,) = (one for one in report.words if one.startswith("Output serial"))
     assert "2 triggers sent, half of them within 5 ms" in sentence
     assert "1 suppressed (not armed: 1)" in sentence
+
+
+def test_no_report_replaces_what_is_there(run: Path, tmp_path: Path) -> None:
+    report = session_report(run)
+    (tmp_path / "night.json").write_text("of the recorder")
+    for name, words in (
+        ("night.html", "night.json already exists"),
+        ("night.xdf", "expected a page"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            write_report(report, tmp_path / name)
+    write_report(report, tmp_path / "report.html")
+    with pytest.raises(SettingsError, match=r"report\.html already exists"):
+        write_report(report, tmp_path / "report.html")
+    assert (tmp_path / "night.json").read_text() == "of the recorder"
+
+
+def test_values_and_names_of_strangers_draw_no_traceback(tmp_path: Path) -> None:
+    odd = [json.dumps({"label": "speech", "value": value}) for value in (None, "high", [1], {})]
+    events = markers("ward-events", [(10.0 + k, text) for k, text in enumerate(odd)])
+    formula = markers(r"a$\x$", [(1.0, "x")])
+    report = session_report(write_run(tmp_path / "run.xdf", events, formula))
+    assert len(report.timeline.detections) == 5
+    assert session_page(report).count("data:image/png;base64,") == 2
+
+
+def test_a_sender_that_was_started_anew_is_one_signal(tmp_path: Path) -> None:
+    again = signal()
+    again.stamps = again.stamps + DURATION_S + 1.0
+    figures = session_report(write_run(tmp_path / "run.xdf", again)).figures
+    assert figures["signal"]["samples"] == 2 * (DURATION_S - 2) * SFREQ_HZ
+    assert len(figures["signal"]["gaps_s"]) == 3
+
+
+def test_a_decoder_that_never_decoded_is_reported_by_its_status(tmp_path: Path) -> None:
+    path = tmp_path / "run.xdf"
+    write_xdf(path, signal(), status())
+    report = session_report(path)
+    assert any(sentence.startswith("2 contacts were bad") for sentence in report.words)
 
 
 def test_a_compressed_file_gives_the_same_report(run: Path, tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_recorded_decodes_score_as_those_of_the_recording(folder: Path) -> None:
     assert live["verdict"]["text"] in report.words
 
 
+def test_a_run_without_cues_is_not_scored(folder: Path) -> None:
+    other = folder / "quiet.xdf"
+    other.write_bytes((folder / "run.xdf").read_bytes().replace(b"speech", b"sPeech"))
+    words = session_report(other, bundle=folder / "bundle").words
+    assert "No cues of speech in this run: nothing to score." in words
+
+
 def test_the_decodes_of_another_bundle_are_not_scored(folder: Path) -> None:
     text = (folder / "run.xdf").read_bytes()
     other = folder / "other.xdf"
