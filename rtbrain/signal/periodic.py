@@ -15,6 +15,7 @@ _SECONDS = 4  # the period is measured on so many at most, anew every second
 _STEP_S = 1 / 16  # the template follows as often, by so much:
 _FOLLOWS = 1 / 64
 _WITHIN = 0.02  # of the nominal rate
+_LEFT, _DEVIATIONS = 0.1, 3.0  # share of the template that may be left, and of its noise
 _HARMONICS, _CONTACTS, _COARSE, _FINE = 3, 8, 128, 64
 # Power of the harmonics at the best period, in medians of those near it: of noise it reaches 3.
 _FOUND = 8.0
@@ -32,7 +33,10 @@ class PeriodicTemplate:
     Every second the period is measured on up to 4 s, within 2 % of `rate_hz`, where the power of
     its first harmonics, of the contacts that hold most of it, is highest. From the second in which
     it is found on, samples are flagged `UNSETTLED` until a template is there, after one more
-    second; where it is no longer found, nothing is subtracted.
+    second, which alone it is made of, for the one before may be empty in part; where it is no longer
+    found, nothing is subtracted. Every 1/16 s, what is left is compared with the template: samples
+    are flagged `UNSETTLED` after a share of more than 0.1 (and 3 standard deviations of what else
+    is left) was left or added, and after a second of this, the template is made anew.
 
     ``on_event("stimulation", rate_hz=...)`` reports when it is found, with 0 when no longer.
     SettingsError if a rate is too low for a template, or the sampling rate below three times that.
@@ -70,7 +74,7 @@ class PeriodicTemplate:
         self._past: list[Floats] = []  # whole seconds
         self._steps: list[Floats] = []  # of the second that fills
         self._now = np.empty((self._rows.size, self._step), np.float32)  # the step that fills
-        self._n_now = self._n_found = 0
+        self._n_now = self._n_found = self._n_off = 0  # steps since the template is off
         self._phase, self._pace = 0.0, 0.0  # of the step's first sample; from one to the next
         self._template: Doubles | None = None  # [n_contacts, 2 n_harmonics]
         self._expected: Floats | None = None  # of this step, [n_contacts, n_samples]
@@ -90,7 +94,7 @@ class PeriodicTemplate:
             self._now[:, inside] = chunk.data[self._rows, start:stop]
             if self._expected is not None:
                 data[self._rows, start:stop] -= self._expected[:, inside]
-            elif self._n_found:
+            if self._n_found and (self._expected is None or self._n_off):
                 flags[start:stop] = np.maximum(flags[start:stop], UNSETTLED)
             self._n_now = inside.stop
             if self._n_now == self._step:
@@ -104,6 +108,7 @@ class PeriodicTemplate:
         self._n_now = 0
         if self._template is not None and self._expected is not None:
             left = np.nan_to_num(self._now - self._expected).astype(np.float64)
+            self._n_off = self._n_off + 1 if _is_off(left, self._expected) else 0
             self._template += _FOLLOWS * 2 / self._step * left @ self._waves(self._step)
         self._phase = (self._phase + self._step * self._pace) % 1.0
         if len(self._steps) == self._n_steps:
@@ -135,11 +140,27 @@ class PeriodicTemplate:
         self._n_found += 1
         if self._n_found == 1 and self._on_event is not None:
             self._on_event("stimulation", rate_hz=self.rate_hz)
-        if self._n_found == 2:
-            waves = self._waves(joined.shape[1])
-            centred = joined - joined.mean(axis=1, keepdims=True)
+        if self._n_found == 2 or self._n_off >= self._n_steps:
+            waves = self._waves(second.shape[1])
+            centred = second - second.mean(axis=1, keepdims=True)
             self._template = np.linalg.lstsq(waves, centred.T.astype(np.float64), rcond=1e-6)[0].T
-            self._phase = (self._phase + joined.shape[1] * self._pace) % 1.0
+            self._phase = (self._phase + second.shape[1] * self._pace) % 1.0
+            self._n_off = 0
+
+
+def _is_off(left: Doubles, expected: Floats) -> bool:
+    """Whether a template [n_contacts, n_samples] is not that of the stimulation, by what is left.
+
+    By changes from sample to sample, which hold little of the brain.
+    """
+    changes, of_template = np.diff(left, axis=1), np.diff(expected.astype(np.float64), axis=1)
+    power = float(np.square(of_template).sum())
+    if not power:
+        return False
+    share = float((changes * of_template).sum()) / power
+    # As if all contacts had the same noise.
+    noise = float(np.sqrt(np.square(changes).mean() * len(changes) / power))
+    return abs(share) > _LEFT + _DEVIATIONS * noise
 
 
 def find_rate(samples: Floats, sfreq_hz: float, near_hz: float) -> float | None:

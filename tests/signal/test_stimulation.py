@@ -205,6 +205,24 @@ def test_stimulation_that_stops_is_subtracted_no_more():
     assert events == [pytest.approx(129.16, rel=1e-4), 0.0]
 
 
+@pytest.mark.parametrize("begins", [1300, 1500, 1900])
+def test_what_is_subtracted_from_a_valid_sample_was_there_whenever_it_begins_and_ends(begins):
+    clean, data = periodic(n=9000)
+    ends = begins + 5000
+    data[:, :begins], data[:, ends:] = clean[:, :begins], clean[:, ends:]
+    data[:, begins + 2500 : ends] += 0.5 * (data - clean)[:, begins + 2500 : ends]
+    made = PeriodicTemplate(MONTAGE, 130.0)(whole(data))
+    flags = flags_of(made)
+    left = (made.data - clean) * (flags != UNSETTLED)
+    assert (flags[begins + 2624 : begins + 3000] == UNSETTLED).all()
+    for change in (begins + 2500, ends):  # it is judged every 1/16 s
+        left[:, change : change + 124] = 0
+    left[:, begins : 2000 + (begins > 1500) * 1000] = 0
+    assert (flags[-700:] == 0).all()
+    high = np.diff(left, axis=1)
+    assert np.abs(high).max() < 0.1 * np.abs(np.diff(data - clean, axis=1)).max()
+
+
 def guarded(data, events=None, montage=MONTAGE):
     def on_event(event, **fields):
         if events is not None:
