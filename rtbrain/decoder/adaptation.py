@@ -11,7 +11,7 @@ from rtbrain.decoder.memory import Memory
 from rtbrain.decoder.online import Markers, SupervisedReadout
 from rtbrain.decoder.readout import LinearReadout, Readout
 from rtbrain.decoder.versions import VersionFolder
-from rtbrain.errors import SettingsError
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.types import Decode, Embedding
 
 SAVE_EVERY_S = 180.0
@@ -65,7 +65,7 @@ class Adaptation:
         self._reason = ""
         self._due = time.monotonic() + SAVE_EVERY_S
 
-        self.hear = self.readout.hear
+        self.hear, self.forget_labels = self.readout.hear, self.readout.forget_labels
 
     def __call__(self, item: Embedding) -> Decode:
         """Decode one embedding, and write a version if that is due."""
@@ -107,7 +107,7 @@ class Adaptation:
             return
         try:
             folder, version = writing.result()
-        except (OSError, SettingsError) as error:
+        except (OSError, RtbrainError) as error:
             self._on_event("not_saved", reason=str(error))
         else:
             self._on_event("adapted", version=version[:12], folder=folder.name, reason=self._reason)

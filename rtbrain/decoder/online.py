@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from rtbrain.decoder.memory import Memory
 from rtbrain.decoder.readout import LinearReadout, Readout
+from rtbrain.errors import quote
 from rtbrain.types import Decode, Doubles, Embedding, Floats
 
 Markers = Callable[[float], list[tuple[float, str]]]
@@ -29,10 +30,16 @@ _NOISE = 1e-6  # of the largest eigenvalue
 _PRIOR = 0.5  # weight of a window of the fit, beside one that was just labelled
 _HALF_LIFE = 2400  # labelled windows until one counts for half, as 10 min of states
 _LARGEST_STEP = 0.5  # of the outputs at one update: logits, or deviations of the target
+_LARGEST_CHANGE = 4.0  # of the outputs in all, the same
 _MEMORY = 480  # labelled windows over which the two are compared, by half-life
 _MARGIN = 0.05  # of balanced accuracy, or of R², that is not lost
 _FEWEST = 40  # labelled windows of a class before it counts
-_MOST_UNHEARD = 1000  # markers that nobody else asked for
+_MOST_MARKERS = 1000  # kept: that no window has used yet, or that nobody else asked for
+_LONGEST_S = 30.0  # that a label lasts; less where the last ones came in quicker succession
+_PAUSES = 3.0  # longest of the last pauses between labels that the next one lasts
+_N_PAUSES = 20
+_SHORTEST_S = 1.0
+_BEYOND = 3.0  # ranges of the fit outside which a value is no label
 _NEAR_S = 0.01  # between a marker and the event of its window
 _TOLERANCE_S = 1e-6
 
@@ -51,13 +58,16 @@ class SupervisedReadout:
     """Stage from Embedding to Decode whose weights follow the labels of a marker stream.
 
     A state lasts from its marker to the next of any of the labels; of values, markers are numbers
-    that hold until the next. A window is labelled `GRACE_S` after the moment that it describes,
+    that hold until the next. No label lasts longer than three of the last pauses between them, nor
+    30 s, so that none outlives its task; values beyond three times the range of the fit are none,
+    which is reported once. A window is labelled `GRACE_S` after the moment that it describes,
     and scored before it is learned from, beside the readout of the bundle. Where that one has been
     better by more than 0.05 of balanced accuracy (of values, of R²), it is returned to.
 
     The readout changes along the principal axes of what it was fitted on. With forgetting, what
     was learned fades and what was fitted stays. Of classes the curvature of the loss is bounded
-    [1]_, so that no step goes too far; the change of the outputs in one step is limited as well.
+    [1]_, so that no step goes too far; the change of the outputs, in one step and in all, is limited as
+    well.
 
     Parameters
     ----------
@@ -72,7 +82,7 @@ class SupervisedReadout:
     settle_s : float
         How long nothing is learned at first, s: while the normaliser forgets another session.
     on_event : callable
-        Called with ``rolled_back`` and the ``reason``.
+        Called with ``rolled_back`` or ``label_ignored``, and the ``reason``.
 
     References
     ----------
@@ -107,6 +117,7 @@ class SupervisedReadout:
             weights = weights * (memory.targets @ (weights.sum() / (sums.size * sums)))
         else:
             self._spread = float(memory.targets.std()) or 1.0
+        self._range = memory.targets.min(axis=0), memory.targets.max(axis=0)  # [K] each
         self._axes = _principal_axes(z * np.sqrt(weights)[:, np.newaxis])
         x = self._coordinates(z)
         self._curvature = 0.5 if self._classes else 1.0
@@ -119,7 +130,6 @@ class SupervisedReadout:
         self._metric /= weights.sum()
         # What is learned is what was fitted: the readout before its outputs were calibrated.
         self._temperature = memory.temperature.item()
-        self.n_labelled = self.n_rolled_back = 0
         self.reset()
 
     @property
@@ -127,7 +137,8 @@ class SupervisedReadout:
         """What was learned from, and what came of it."""
         score = "balanced accuracy" if self._classes else "R²"
         back = f", back to the bundle's {self.n_rolled_back} times" if self.n_rolled_back else ""
-        return f"{self.n_labelled} labelled windows, {self.better:+.2f} of {score}{back}"
+        none = f", {self.n_ignored} values out of range ignored" if self.n_ignored else ""
+        return f"{self.n_labelled} labelled windows, {self.better:+.2f} of {score}{back}{none}"
 
     @property
     def n_outputs(self) -> int:
@@ -139,9 +150,10 @@ class SupervisedReadout:
         self._heard: list[tuple[float, str]] = []
         self._unheard: list[tuple[float, str]] = []
         self._waiting: deque[_Waiting] = deque()
+        self._pauses: deque[float] = deque(maxlen=_N_PAUSES)
         self._last_s, self._from_s = -np.inf, np.nan
         self._stage.reset()
-        self.n_labelled = self.n_rolled_back = 0
+        self.n_labelled = self.n_rolled_back = self.n_ignored = 0
         self._roll_back()
 
     def _roll_back(self) -> None:
@@ -162,12 +174,31 @@ class SupervisedReadout:
         found, self._unheard = self._unheard, []
         return found
 
+    def forget_labels(self) -> None:
+        """Label nothing more until the next marker: its stream is gone."""
+        self._heard.clear()
+
     def _listen(self, timeout_s: float) -> None:
         found = self._markers(timeout_s)
-        self._unheard = [*self._unheard, *found][-_MOST_UNHEARD:]
+        self._unheard = [*self._unheard, *found][-_MOST_MARKERS:]
         for marker in found:
-            if self._value_of(marker[1]) is not None:
+            value = self._value_of(marker[1])
+            if value is not None and (self._classes or self._is_likely(value, marker[1])):
                 insort(self._heard, marker)
+        del self._heard[:-_MOST_MARKERS]
+
+    def _is_likely(self, value: Doubles, text: str) -> bool:
+        """Whether a value is near the range of the fit; the first that is not is reported."""
+        low, high = self._range
+        reach = _BEYOND * np.maximum((high - low) / 2, self._spread)
+        if (np.abs(value - (low + high) / 2) <= reach).all():
+            return True
+        self.n_ignored += 1
+        if self.n_ignored == 1:
+            reason = f"{quote(text)} is beyond {_BEYOND:g} times the range of the fit, "
+            reason += f"{low.min():.3g} to {high.max():.3g}: such values are ignored"
+            self._on_event("label_ignored", reason=reason)
+        return False
 
     def __call__(self, item: Embedding) -> Decode:
         """Learn what is due, then decode one embedding."""
@@ -204,14 +235,19 @@ class SupervisedReadout:
     def _label(self, moment_s: float) -> Doubles | None:
         """Target [K] of a moment: of the last marker, or of the event that a window is cut at."""
         while len(self._heard) > 1 and self._heard[1][0] <= moment_s + _TOLERANCE_S:
-            self._heard.pop(0)
+            before_s, _ = self._heard.pop(0)
+            self._pauses.append(self._heard[0][0] - before_s)
         if not self._heard:
             return None
         at_s, text = self._heard[0]
         if self._event_s is not None:
             at_s, text = min(self._heard, key=lambda one: abs(one[0] - moment_s))
             return self._value_of(text) if abs(at_s - moment_s) <= _NEAR_S else None
-        return self._value_of(text) if at_s <= moment_s + _TOLERANCE_S else None
+        lasts_s = _LONGEST_S
+        if self._pauses:
+            lasts_s = min(lasts_s, max(_SHORTEST_S, _PAUSES * max(self._pauses)))
+        is_on = at_s <= moment_s + _TOLERANCE_S and moment_s <= at_s + lasts_s
+        return self._value_of(text) if is_on else None
 
     def _value_of(self, text: str) -> Doubles | None:
         if self._classes:
@@ -280,10 +316,8 @@ class SupervisedReadout:
         found = solve(
             self._information, before + added @ self._change.T + slope.T, assume_a="pos"
         ).T
-        step = found - self._change
-        lengths = np.sqrt(np.einsum("kr,rs,ks->k", step, self._metric, step))
-        lengths /= self._temperature * self._spread
-        self._change = self._change + step / max(1.0, lengths.max() / _LARGEST_STEP)
+        change = self._change + self._within(found - self._change, _LARGEST_STEP)
+        self._change = self._within(change, _LARGEST_CHANGE)
         change = self._change / self._temperature
         weight = (change[:, :-1] @ self._axes.T) / self._memory.scale
         bias = change[:, -1] - weight @ self._memory.mean
@@ -292,6 +326,13 @@ class SupervisedReadout:
             (self.frozen.bias + bias).astype(np.float32),
             self.frozen.task,
         )
+
+    def _within(self, change: Doubles, largest: float) -> Doubles:
+        """A change of the outputs, no larger than this on the windows of the fit."""
+        lengths = np.sqrt(np.einsum("kr,rs,ks->k", change, self._metric, change))
+        lengths /= self._temperature * self._spread
+        limited: Doubles = change / max(1.0, lengths.max() / largest)
+        return limited
 
     def _coordinates(self, z: Doubles) -> Doubles:
         return np.concatenate((z @ self._axes, np.ones((len(z), 1))), axis=1)  # [N, R + 1]

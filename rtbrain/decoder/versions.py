@@ -1,5 +1,6 @@
 """Versions of a decoder: bundles that name the one that they were made from, and why."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy.typing as npt
 
 from rtbrain.decoder.bundle import Bundle, Change, read_bundle, write_bundle
 from rtbrain.decoder.readout import LinearReadout
+from rtbrain.errors import BundleError
 from rtbrain.files import sha256
 
 VERSIONS = "versions"
+_KEPT = 5  # newest versions of one session
 # What of a report is true of another readout, too: no scores, and no thresholds chosen by them.
 _OF_FRONT_END = {"task", "encoder", "labels", "population", "mains", "drift"}
 _OF_FRONT_END |= {"c", "temperature", "split"}
@@ -54,27 +57,34 @@ def changed(
 class VersionFolder:
     """Where the versions of a bundle go that a live session makes: ``BUNDLE/versions/0001``, ….
 
-    Each is a bundle of its own, written whole or not at all; what is there is never changed.
+    Each is a bundle of its own, written whole or not at all; what was there is never changed, and
+    of its own the newest 5 are kept.
     """
 
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         self._bundle = bundle
         inside = folder.absolute().parent
+        self._made: list[Path] = []
         self._folder = inside if inside.name == VERSIONS else folder / VERSIONS
 
     def save(self, readout: LinearReadout, about: str) -> tuple[Path, str]:
         """Write the bundle with another readout: its folder and its id.
 
-        The version after this one has it as its parent. OSError where it cannot be written.
+        The version after this one has it as its parent. OSError or BundleError where it cannot be
+        written.
         """
         bundle = self._bundle
         version = changed(bundle, "online", readout.as_tensors(), about)
-        numbers = [int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdecimal()]
-        folder = self._folder / f"{max(numbers, default=0) + 1:04d}"
+        last = max((int(path.name) for path in _numbered(self._folder)), default=0)
+        folder = self._folder / f"{last + 1:04d}"
         name = write_bundle(
             folder, version.manifest, version.montage, version.tensors, version.report
         )
         self._bundle = replace(version, id=name)
+        self._made.append(folder)
+        for old in self._made[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+        del self._made[:-_KEPT]
         return folder, name
 
 
@@ -92,9 +102,28 @@ def versions(folder: Path) -> list[tuple[str, str, str, str, str]]:
         for own, change in zip(ids[1:], manifest.history, strict=True)
     ]
     rows[-1] = (folder.name, *rows[-1][1:])
-    for path in sorted(folder.glob(f"{VERSIONS}/[0-9]*")):
+    _refuse_other_readout(folder, bundle)
+    for path in _numbered(folder / VERSIONS):
         version = read_bundle(path)
-        last = version.manifest.history[-1]
-        where = f"{folder.name}/{VERSIONS}/{path.name}"
-        rows.append((where, version.id, last.parent, last.kind, last.about))
+        _refuse_other_readout(path, version)
+        where, about = f"{folder.name}/{VERSIONS}/{path.name}", version.manifest
+        change = ("", "fit", about.trained_on)  # of a bundle that was put there
+        if about.history:
+            last = about.history[-1]
+            change = last.parent, last.kind, last.about
+        rows.append((where, version.id, *change))
     return rows
+
+
+def _numbered(folder: Path) -> list[Path]:
+    paths = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    return sorted(paths, key=lambda path: int(path.name))
+
+
+def _refuse_other_readout(folder: Path, bundle: Bundle) -> None:
+    history = bundle.manifest.history
+    if history and history[-1].readout != readout_hash(bundle.tensors):
+        raise BundleError(
+            f"{folder.name}: its readout is not the one that its history names: it was changed "
+            "elsewhere; refit it, or use another version"
+        )

@@ -73,6 +73,7 @@ _SENTENCES: dict[str, str] = {
     "runtime": "the encoder runs on {runtime}, {precision}{note}",
     "adapted": "version {folder} is written, {reason}",
     "rolled_back": "{reason}",
+    "label_ignored": "{reason}",
     "not_saved": "what was learned is not saved: {reason}",
     "pace": "one decode takes {step_ms} ms here{hop_ms}",
     "too_slow": "{reason}",

@@ -17,7 +17,7 @@ from rtbrain.buffer import Windows
 from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
-from rtbrain.decoder import Bundle
+from rtbrain.decoder import Adaptation, Bundle
 from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
 from rtbrain.live.detections import (
@@ -97,6 +97,7 @@ class LiveSession:
         self._status: StatusOutlet | None = None
         self._metrics = Metrics(settings, bundle, self.totals, self._turn)
         self._poll_recorder: Callable[[], None] = lambda: None
+        self._forget_labels: Callable[[], None] = lambda: None
 
     @property
     def task(self) -> str:
@@ -245,6 +246,8 @@ class LiveSession:
         """
         if event in _STATES:
             self.state = event
+        if event == "markers_lost":
+            self._forget_labels()
         self._metrics.take(event, fields)
         if self._status is not None and event != "recorder":
             self._status.emit(event, **fields)
@@ -306,6 +309,8 @@ class LiveSession:
             if self._is_over():
                 return
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
+            if isinstance(stages[1], Adaptation):
+                self._forget_labels = stages[1].forget_labels
             keeper = stack.enter_context(saved.keeper(decoder[0]))
             # The reason of an invalid decode leaves before the decode itself.
             pipeline = build_live(

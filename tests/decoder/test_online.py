@@ -175,12 +175,89 @@ def test_no_step_moves_the_outputs_far_whatever_the_markers_say() -> None:
     old = rng.normal(3, 2, (160, 6)).astype(np.float32)
     values = (old[:, :1] + rng.normal(0, 0.3, (160, 1))).astype(np.float32)
     stage, memory = fitted(old, values, ["value"])
-    live = Live(["1e6"] * 8)
+    most = 2.9 * (values.max() - values.min()) / 2 + (values.max() + values.min()) / 2
+    live = Live([repr(float(most))] * 8)
     readout = SupervisedReadout(stage, memory, ["value"], live.markers)
     live.decode(readout, old[:8])
     finish(live, readout, 8)
     moved = [readout.readout(row) - readout.frozen(row) for row in old]
     assert 0 < np.sqrt(np.square(moved).mean()) < 0.55 * values.std()
+
+
+def values_of(n: int, seed: int) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(3, 2, (n, 6)).astype(np.float32)
+    return features, (features[:, :1] + rng.normal(0, 0.3, (n, 1))).astype(np.float32)
+
+
+def test_the_last_value_labels_nothing_once_its_task_is_over() -> None:
+    (old, of_old), (new, of_new) = values_of(160, 17), values_of(480, 18)
+    stage, memory = fitted(old, of_old, ["value"])
+    live = Live([repr(float(value)) for value in of_new[:80, 0]])
+    readout = SupervisedReadout(stage, memory, ["value"], live.markers)
+    live.decode(readout, new)
+    assert 80 <= readout.n_labelled <= 84
+    moved = np.array([readout.readout(row) - readout.frozen(row) for row in new])
+    assert np.sqrt(np.square(moved).mean()) < 0.2 * of_old.std()
+
+
+def test_a_class_ends_after_half_a_minute_or_with_its_stream() -> None:
+    (old, of_old), (new, _) = session(200, seed=19), session(400, seed=20)
+    stage, memory = fitted(old, of_old)
+    live = Live(["speech"] * 400)
+    readout = SupervisedReadout(stage, memory, LABELS, live.markers)
+    live.decode(readout, new)
+    assert readout.n_labelled == 121
+    readout.reset()
+    live = Live(["speech"] * 400)
+    readout._markers = live.markers
+    live.decode(readout, new[:20])
+    readout.forget_labels()
+    live.decode(readout, new[20:], first=20)
+    assert 15 <= readout.n_labelled <= 20
+
+
+def test_values_that_cannot_be_are_ignored_and_said_once() -> None:
+    (old, of_old), (new, of_new) = values_of(160, 21), values_of(320, 22)
+    told = [repr(float(value)) for value in of_new[:, 0]]
+    told[40], told[41] = "1e9", "-1e200"
+    stage, memory = fitted(old, of_old, ["value"])
+    live, events = Live(told), []
+    readout = SupervisedReadout(
+        stage, memory, ["value"], live.markers, on_event=lambda *of, **at: events.append((of, at))
+    )
+    with np.errstate(all="raise"):
+        outputs = live.decode(readout, new)
+    assert np.isfinite(outputs).all()
+    ((event, fields),) = events
+    assert event == ("label_ignored",)
+    assert "1e9" in fields["reason"]
+    assert "2 values out of range ignored" in readout.about
+    assert readout._square < 1e5, "what a roll-back is judged by is of this world"
+
+
+def test_markers_that_no_window_uses_are_not_kept_for_ever() -> None:
+    (old, of_old), (new, _) = session(200, seed=23), session(8, seed=24)
+    stage, memory = fitted(old, of_old)
+    many = iter(range(5000))
+    readout = SupervisedReadout(
+        stage, memory, LABELS, lambda timeout_s: [(float(next(many)), "rest")]
+    )
+    for number in range(3000):
+        readout(embedding(new[0], float(number), valid=False))
+    assert len(readout._heard) <= 1000
+
+
+def test_however_long_the_markers_mislead_the_outputs_move_only_so_far() -> None:
+    rng = np.random.default_rng(25)
+    (old, of_old), (new, _) = values_of(160, 26), values_of(800, 27)
+    stage, memory = fitted(old, of_old, ["value"])
+    high = (of_old.max() + of_old.min()) / 2 + 1.3 * np.ptp(of_old)  # 6 deviations
+    live = Live([repr(float(high + one)) for one in rng.normal(size=800)])
+    readout = SupervisedReadout(stage, memory, ["value"], live.markers, prior=1e-3)
+    live.decode(readout, new)
+    moved = [readout.readout(row) - readout.frozen(row) for row in old]
+    assert np.sqrt(np.square(moved).mean()) / of_old.std() == pytest.approx(4.0, abs=0.2)
 
 
 def test_nothing_is_learned_while_the_normaliser_forgets_another_session() -> None:

@@ -1,5 +1,6 @@
 """Versions of a decoder: who was made from whom, and that none is ever changed."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,37 @@ def test_an_altered_version_is_refused(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"online"', '"refit"'))
     with pytest.raises(BundleError, match="was altered"):
         versions(folder)
+
+
+def test_of_a_long_session_the_newest_versions_are_kept_and_those_of_others(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    VersionFolder(folder, read_bundle(folder)).save(other_readout(0), "yesterday")
+    kept = VersionFolder(folder, read_bundle(folder))
+    for value in range(9):
+        kept.save(other_readout(value), "")
+    names = [f"{number:04d}" for number in (1, 6, 7, 8, 9, 10)]
+    assert sorted(path.name for path in (folder / "versions").iterdir()) == names
+
+
+def test_versions_are_listed_by_number_also_one_that_was_put_there(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    shutil.copytree(folder, folder / "versions" / "9999")
+    VersionFolder(folder, read_bundle(folder)).save(other_readout(1), "")
+    listed = [(where, kind) for where, _, _, kind, _ in versions(folder)]
+    assert listed == [
+        ("mine", "fit"),
+        ("mine/versions/9999", "fit"),
+        ("mine/versions/10000", "online"),
+    ]
+
+
+def test_a_readout_that_its_history_does_not_name_is_refused(tmp_path: Path) -> None:
+    bundle = read_bundle(written(tmp_path))
+    version = changed(bundle, "refit", {}, "")
+    tensors = version.tensors | other_readout(7).as_tensors()
+    write_bundle(tmp_path / "other", version.manifest, bundle.montage, tensors, {})
+    with pytest.raises(BundleError, match="not the one that its history names"):
+        versions(tmp_path / "other")
 
 
 def test_a_readout_that_was_kept_keeps_its_scores(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import rtbrain
 from rtbrain.build import build_live
 from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings, parse_settings
-from rtbrain.decoder import Bundle, read_bundle
-from rtbrain.errors import SettingsError
+from rtbrain.decoder import Bundle, read_bundle, versions
+from rtbrain.errors import BundleError, SettingsError
 from rtbrain.live.detections import session_detector
 from rtbrain.live.play import CollectingSink, VirtualSession
 from rtbrain.live.source import adapted
@@ -92,6 +92,17 @@ def test_what_cannot_be_saved_is_said_and_decoding_goes_on(
     ((name, fields),) = events
     assert name == "not_saved"
     assert "file" in fields["reason"]
+
+
+def test_a_version_whose_name_was_taken_meanwhile_stops_nothing(
+    folder: Path, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(*of: object) -> str:
+        raise BundleError("0001 already exists")
+
+    monkeypatch.setattr(versions, "write_bundle", taken)
+    _, events = played(read_bundle(folder), folder, recording, 1000)
+    assert events == [("not_saved", {"reason": "0001 already exists"})]
 
 
 def test_thresholds_of_a_readout_that_adapts_are_not_calibrated(folder: Path) -> None:
