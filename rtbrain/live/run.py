@@ -192,7 +192,7 @@ def decode_on_screen(
         record=record,
         allow_late=allow_late or turn.restarts > 0,
         duration_s=duration_s,
-        arm=arm and not turn.restarts,  # after a crash by hand alone
+        arm=arm and not turn.restarts,  # after a crash by a person alone
         turn=turn,
     )
 
@@ -224,7 +224,16 @@ def decode_supervised(
 
 
 def supervise_decoder(settings: DecodeSettings, record: Path | None) -> None:
-    """Go on as the supervisor of this command; a recording that exists is continued in another."""
+    """Go on as the supervisor of this command; a recording that exists is continued in another.
+
+    Raises a SettingsError where a trigger's wire is a line that each start would raise.
+    """
+    serial = settings.outputs.serial
+    if serial is not None and serial.drives in ("rts", "dtr"):
+        raise SettingsError(
+            f"outputs.serial.drives {serial.drives} with --restart: each start opens the port, "
+            "which raises its lines: leave --restart out, or use a device with a watchdog"
+        )
     bundle = read_bundle(_bundle_folder(settings))
     use_lsl_scope(settings.lsl_scope)
     recording = None

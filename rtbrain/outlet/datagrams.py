@@ -12,6 +12,7 @@ from rtbrain.config.outputs import OscSettings, UdpSettings, parse_address
 from rtbrain.errors import OutputError, one_line
 from rtbrain.extras import load_extra
 from rtbrain.files import finite
+from rtbrain.outlet.trigger_worker import Sent
 from rtbrain.types import Detection
 
 Encode = Callable[[Detection, int], bytes]
@@ -27,6 +28,7 @@ class DatagramOutput:
     def __init__(self, kind: str, to: str, encode: Encode) -> None:
         self.name = f"{kind} {to}"
         self.labels: Collection[str] | None = None
+        self.t_free = 0.0
         self._encode = encode
         host, port = parse_address(to)
         try:
@@ -48,18 +50,15 @@ class DatagramOutput:
     def arm(self) -> None:
         """Do nothing: a socket is always ready."""
 
-    def send(self, item: Detection, number: int, cut: Event) -> bool | None:
-        """Send a trigger: False where nobody received it, None where that is unknown.
-
-        Raises an OutputError where it did not leave.
-        """
+    def send(self, item: Detection, number: int, cut: Event) -> Sent:
+        """Send a trigger, whether or not somebody receives it; an OutputError where it stays."""
         data = self._encode(item, number)
         self._refusal()  # of the one before, which would be taken for this one's
         try:
             self._socket.send(data)
         except OSError as error:
             raise OutputError(f"{self.name}: {one_line(error)}") from error
-        return False if self._refusal() else None
+        return Sent(float(pylsl.local_clock()), False if self._refusal() else None)
 
     def beat(self) -> None:
         """Do nothing: no receiver waits for a sign of life."""

@@ -12,9 +12,12 @@ from functools import reduce
 from threading import Event
 from typing import Any
 
+import pylsl
+
 from rtbrain.config.outputs import SerialSettings
 from rtbrain.errors import OutputError, one_line
 from rtbrain.extras import load_extra
+from rtbrain.outlet.trigger_worker import Sent
 from rtbrain.types import Detection
 
 WATCHDOG_MS = 500
@@ -58,7 +61,10 @@ class Lines:
 
 
 class SerialPort:
-    """A serial port that an output owns: nobody else may open it, and its lines begin low."""
+    """A serial port that an output owns: nobody else may open it, and its lines begin low.
+
+    Linux raises both lines for a moment at each open.
+    """
 
     def __init__(self, settings: SerialSettings) -> None:
         self.settings = settings
@@ -67,18 +73,24 @@ class SerialPort:
         self._port: Any = None
         self.open()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open: it closes where it fails."""
+        return self._port is not None
+
     def open(self) -> None:
         """Open the port, unless it is; raises an OutputError where it is absent or busy."""
         if self._port is not None:
             return
-        # Without a name it is not opened yet, so that both lines are low from the beginning.
+        # Without a name it is not opened yet. Linux raises both lines at the open; pyserial, which
+        # knows by then that they are to be low, lowers them right after it.
         port = self._library.Serial(
             baudrate=self.settings.baud, timeout=_SLICE_S, write_timeout=_WRITE_S, exclusive=True
         )
         port.port, port.dtr, port.rts = self.settings.port, False, False
         try:
             port.open()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             number = error.errno if isinstance(error, OSError) else None
             raise OutputError(
                 f"outputs.serial.port {self.settings.port!r} cannot be opened: "
@@ -129,7 +141,8 @@ class WireOutput:
     """A plain byte and 0 after it, or a pulse at RTS or DTR, which this process times.
 
     At its end the line is low. Where the process is killed, a byte stays as it was; lines RTS and
-    DTR fall with the port that the system closes.
+    DTR fall with the port that the system closes. Each opening of the port raises them for a
+    moment, so that a port that was lost is not opened again.
     """
 
     def __init__(self, settings: SerialSettings) -> None:
@@ -137,6 +150,7 @@ class WireOutput:
         self.port = SerialPort(settings)
         self.name = self.port.name
         self.labels: Collection[str] | None = settings.codes.keys() or None
+        self.t_free = 0.0
         try:
             self.rest()
         except OutputError:
@@ -144,29 +158,40 @@ class WireOutput:
             raise
 
     def arm(self) -> None:
-        """Open the port where it was lost, and begin low."""
-        self.port.open()
+        """Begin low; an OutputError where the port was lost, and opening it would raise lines."""
         self.rest()
 
-    def send(self, item: Detection, number: int, cut: Event) -> bool | None:
+    def send(self, item: Detection, number: int, cut: Event) -> Sent:
         """Make a pulse, unless `cut` ends it, and leave it as long low; nobody acknowledges it."""
         if cut.is_set():
             raise OutputError(f"{self.name}: disarmed before the pulse")
         self._set(code_of(self._settings, item.label))
+        t_sent = float(pylsl.local_clock())
         cut.wait(self._settings.pulse_s)
-        self.rest()
-        cut.wait(self._settings.pulse_s)
-        return None
+        try:
+            self.rest()
+        except OutputError as error:
+            return Sent(t_sent, None, error)
+        self.t_free = time.monotonic() + self._settings.pulse_s
+        return Sent(t_sent)
 
     def beat(self) -> None:
         """Do nothing: nobody waits for a sign of life."""
 
     def rest(self) -> None:
-        """Go low."""
+        """Go low, a plain byte also by a port that has to be opened again."""
+        if not self.port.is_open and self._settings.drives != "byte":
+            raise OutputError(
+                f"{self.name}: the port was lost, and to open it would raise both lines: "
+                "disconnect the stimulator, then start the session again"
+            )
+        self.port.open()
         self._set(0)
 
     def close(self) -> None:
         """Go low and close the port; safe to call twice."""
+        if not self.port.is_open:
+            return
         try:
             self.rest()
         except OutputError:
@@ -192,7 +217,7 @@ class DeviceOutput:
         self._lines = Lines()
         self._answers: deque[str] = deque(maxlen=64)
         self._lost = ""
-        self._t_answer = self._t_free = 0.0
+        self._t_answer = self.t_free = 0.0
         try:
             self._greet()
         except OutputError:
@@ -204,30 +229,37 @@ class DeviceOutput:
         self._port.open()
         self._greet()
         self._port.write(frame(f"A {WATCHDOG_MS}"))
-        if not self._wait("A 1", _ANSWER_S):
+        if not self._wait(_ANSWER_S, "A 1"):
             raise OutputError(f"{self.name}: the device does not let itself be armed")
         self._lost = ""
         self._t_answer = time.monotonic()
 
-    def send(self, item: Detection, number: int, cut: Event) -> bool | None:
-        """Have a pulse made: whether the device acknowledged it; None where `cut` came first.
+    def send(self, item: Detection, number: int, cut: Event) -> Sent:
+        """Have a pulse made; whether the device acknowledged it is unknown where `cut` came first.
 
-        It follows the one before by as much time as a pulse takes.
+        The next one follows it by as much time as a pulse takes. Raises an OutputError where the
+        device refused it.
         """
         if self._lost:
             raise OutputError(f"{self.name}: {self._lost}")
-        if cut.wait(max(0.0, self._t_free - time.monotonic())):
+        if cut.is_set():
             raise OutputError(f"{self.name}: disarmed before the pulse")
         code, pulse_us = code_of(self._settings, item.label), round(self._settings.pulse_s * 1e6)
         self._port.write(frame(f"T {number} {code} {pulse_us}"))
-        done = self._wait(f"T {number} 1", _ANSWER_S, cut)
-        self._t_free = time.monotonic() + 2 * self._settings.pulse_s
-        if done:
-            return True
+        t_sent, made, refused = float(pylsl.local_clock()), f"T {number} 1", f"T {number} 0"
+        try:
+            answer = self._wait(_ANSWER_S, made, refused, cut=cut)
+        except OutputError as error:
+            return Sent(t_sent, None, error)
+        if answer == refused:
+            raise OutputError(f"{self.name}: the device refused trigger {number}")
+        self.t_free = time.monotonic() + 2 * self._settings.pulse_s
+        if answer == made:
+            return Sent(t_sent, True)
         if cut.is_set():
-            return None
+            return Sent(t_sent)
         self._lost = f"the device did not acknowledge trigger {number}"
-        return False
+        return Sent(t_sent, False)
 
     def beat(self) -> None:
         """Give a sign of life; an OutputError where the device gives none, or is not armed."""
@@ -245,7 +277,7 @@ class DeviceOutput:
         """Disarm the device, which goes low at once."""
         self._answers.clear()
         self._port.write(frame("D"))
-        if not self._wait("D", _ANSWER_S):
+        if not self._wait(_ANSWER_S, "D"):
             raise OutputError(
                 f"{self.name}: the device did not confirm that it is low; its watchdog sees to "
                 f"that within {WATCHDOG_MS} ms"
@@ -265,7 +297,7 @@ class DeviceOutput:
         end = time.monotonic() + _HELLO_S
         while time.monotonic() < end:
             self._port.write(frame("D"))
-            if self._wait("D", _HELLO_EVERY_S):
+            if self._wait(_HELLO_EVERY_S, "D"):
                 return
         raise OutputError(
             f"{self.name}: no device with rtbrain's trigger protocol answers at "
@@ -273,13 +305,14 @@ class DeviceOutput:
             "byte, rts or dtr"
         )
 
-    def _wait(self, answer: str, within_s: float, cut: Event | None = None) -> bool:
+    def _wait(self, within_s: float, *answers: str, cut: Event | None = None) -> str:
+        """The answer of these that has come in time; else empty."""
         end = time.monotonic() + within_s
-        while answer not in self._answers:
+        while not (found := next((one for one in answers if one in self._answers), "")):
             if time.monotonic() >= end or (cut is not None and cut.is_set()):
-                return False
+                break
             self._take()
-        return True
+        return found
 
     def _take(self) -> None:
         found = self._lines(self._port.read())

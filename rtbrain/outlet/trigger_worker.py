@@ -16,11 +16,23 @@ from rtbrain.errors import OutputError
 from rtbrain.outlet.trigger_log import TriggerRow
 from rtbrain.types import Detection
 
-_BEAT_S = 0.1
+_BEAT_S, _AGAIN_S = 0.1, 1.0
 _END_S = 1.0
 _MAX_WAITING = 64
 # What waited longer than that for its output is late, and no longer sent.
 _MAX_WAIT_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A trigger that left, as an output knows of it."""
+
+    t_sent: float
+    """When it had been written, s on the LSL clock."""
+    acknowledged: bool | None = None
+    """Whether the receiver said that it has it; None where that cannot be known."""
+    error: OutputError | None = None
+    """What failed after it had left."""
 
 
 class TriggerOutput(Protocol):
@@ -29,16 +41,15 @@ class TriggerOutput(Protocol):
     name: str
     labels: Collection[str] | None
     """Labels that it takes; None: all."""
+    t_free: float
+    """When it can take the next trigger, s of `time.monotonic`."""
 
     def arm(self) -> None:
         """Be ready, and low; raises an OutputError where it cannot."""
         ...
 
-    def send(self, item: Detection, number: int, cut: Event) -> bool | None:
-        """Send a trigger once, no longer than until `cut`: whether it is acknowledged.
-
-        None where that cannot be known. Raises an OutputError where nothing left.
-        """
+    def send(self, item: Detection, number: int, cut: Event) -> Sent:
+        """Send a trigger once, no longer than until `cut`; an OutputError where nothing left."""
         ...
 
     def beat(self) -> None:
@@ -107,6 +118,8 @@ class Worker:
         self._jobs: queue.Queue[Job | Order | None] = queue.Queue(_MAX_WAITING)
         self._cut, self._ending = Event(), Event()
         self._up = False  # armed, so that it must be brought to rest
+        self._stuck = False  # it could not be brought to rest
+        self._t_next = 0.0  # when the next sign of life is due, or it is tried to go low again
         self._reported = False
         self._thread = threading.Thread(
             target=self._run, name=f"rtbrain-{output.name}", daemon=True
@@ -151,7 +164,7 @@ class Worker:
         try:
             self._work()
         finally:
-            if self._up:
+            if self._up or self._stuck:
                 self._rest()
             if not self._ending.is_set():
                 self._gate.disarm(f"{self.output.name}: its thread has ended")
@@ -169,12 +182,16 @@ class Worker:
                 self._arm(item)
             elif isinstance(item, Job):
                 self._send(item)
-            elif self._up:
+            if time.monotonic() < self._t_next:
+                continue  # triggers and those that are late must not keep it from a sign of life
+            if self._up:
                 self._beat()
+            elif self._stuck:
+                self._rest()
 
     def _arm(self, order: Order) -> None:
         try:
-            self._up = True
+            self._up, self._stuck, self._t_next = True, False, 0.0
             self.output.arm()
         except OutputError as error:
             order.error = error
@@ -182,37 +199,54 @@ class Worker:
 
     def _send(self, job: Job) -> None:
         name, why = self.output.name, ""
-        waited_s = time.monotonic() - job.t_put
+        waited_s = max(time.monotonic(), self.output.t_free) - job.t_put
+        if job.turn == self._gate.turn and waited_s <= _MAX_WAIT_S:
+            self._await_turn()
         if job.turn != self._gate.turn:
             why = f"disarmed before it left: {self._gate.reason}"
         elif waited_s > _MAX_WAIT_S:
-            why = f"late: it waited {waited_s:.2f} s for this output"
+            why = f"late: it would leave {waited_s:.2f} s after its decision"
         if why:
             self._gate.enter(TriggerRow(job.number, job.detection, name, why))
             return
-        t_sent = float(pylsl.local_clock())
         try:
-            known = self.output.send(job.detection, job.number, self._cut)
+            sent = self.output.send(job.detection, job.number, self._cut)
         except OutputError as error:
             self._gate.enter(TriggerRow(job.number, job.detection, name, f"failed: {error}"))
             self._gate.disarm(str(error))
             return
-        t_done = float(pylsl.local_clock()) if known else math.nan
-        self._gate.enter(TriggerRow(job.number, job.detection, name, "", t_sent, known, t_done))
+        known, t_done = sent.acknowledged, float(pylsl.local_clock())
+        t_known = t_done if known else math.nan
+        row = TriggerRow(job.number, job.detection, name, "", sent.t_sent, known, t_known)
+        self._gate.enter(row)
+        if sent.error is not None:
+            self._gate.disarm(str(sent.error))
         if known is not False:
             self._reported = False
         elif not self._reported:
             self._reported = True
             self._gate.report("output_failed", output=name, reason="nobody received the trigger")
 
+    def _await_turn(self) -> None:
+        """Wait until the output can take the next trigger, with signs of life meanwhile."""
+        while (wait_s := self.output.t_free - time.monotonic()) > 0:
+            if self._cut.wait(min(wait_s, _BEAT_S)):
+                return
+            self._beat()
+
     def _rest(self) -> None:
-        self._up = False
+        """Bring it to rest; where that fails, it is tried again, and reported once."""
+        self._up, self._t_next = False, time.monotonic() + _AGAIN_S
+        was_stuck, self._stuck = self._stuck, False
         try:
             self.output.rest()
         except OutputError as error:
-            self._gate.report("output_failed", output=self.output.name, reason=str(error))
+            self._stuck = True
+            if not was_stuck:
+                self._gate.report("output_failed", output=self.output.name, reason=str(error))
 
     def _beat(self) -> None:
+        self._t_next = time.monotonic() + _BEAT_S
         try:
             self.output.beat()
         except OutputError as error:

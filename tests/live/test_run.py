@@ -13,7 +13,7 @@ import rtbrain
 from rtbrain.decoder import read_bundle
 from rtbrain.errors import SettingsError, StreamError
 from rtbrain.live.listen import LiveDecode
-from rtbrain.live.run import live_line, session_settings
+from rtbrain.live.run import live_line, session_settings, supervise_decoder
 from rtbrain.live.session import LiveSession
 from rtbrain.outlet import SignalOutlet
 from rtbrain.stream.lsl.inlet import lsl_clock
@@ -209,6 +209,14 @@ def test_those_who_listen_later_are_told_of_hum_that_is_not_removed(bundle):
     session.emit("clock")
     summary = {"state": "starting", "bad": {}, "mains": "hum at 50 Hz", "drift": "", "reason": ""}
     assert sent[-1] == ("summary", summary | {"triggers": session.triggers.status()})
+
+
+@pytest.mark.parametrize("line", ["rts", "dtr"])
+def test_a_wire_whose_line_each_start_raises_is_refused_together_with_restart(line):
+    overrides = ("outputs.serial.port=COM3", f"outputs.serial.drives={line}")
+    settings = session_settings(None, stream="x", bundle=Path("absent"), overrides=overrides)
+    with pytest.raises(SettingsError, match=f"drives {line} with --restart: each start opens"):
+        supervise_decoder(settings, None)
 
 
 def test_a_line_says_state_decision_latency_and_losses(bundle):

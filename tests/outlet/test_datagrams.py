@@ -34,7 +34,7 @@ def test_an_osc_message_holds_label_value_number_and_how_old_the_moment_is(recei
     ours, to = receiver
     output = open_osc(OscSettings(to=to, address="/patient/speech"))
     now = pylsl.local_clock()
-    assert output.send(detection(now, "spræch"), 41, CUT) is None
+    assert output.send(detection(now, "spræch"), 41, CUT).acknowledged is None
     message = OscMessage(ours.recv(1024))
     label, value, number, age_s = message.params
     assert message.address == "/patient/speech"
@@ -47,7 +47,7 @@ def test_an_osc_message_holds_label_value_number_and_how_old_the_moment_is(recei
 def test_a_datagram_of_json_holds_what_is_known_of_a_decision(receiver):
     ours, to = receiver
     output = open_udp(UdpSettings(to=to))
-    assert output.send(detection(7.0), 41, CUT) is None
+    assert output.send(detection(7.0), 41, CUT).acknowledged is None
     told = json.loads(ours.recv(4096))
     assert told == {
         "number": 41,

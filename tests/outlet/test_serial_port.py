@@ -1,5 +1,6 @@
 """Triggers at a serial port, against the reference device and against plain ports."""
 
+import errno
 import os
 import select
 import signal
@@ -67,7 +68,7 @@ def test_a_line_carries_its_check_and_a_damaged_one_is_left_out(text):
 
 
 def test_a_device_makes_each_pulse_and_acknowledges_it(device):
-    settings = SerialSettings(port=device.port, codes={"speech": 7, "rest": 255}, pulse_s=0.005)
+    settings = SerialSettings(port=device.port, codes={"speech": 7, "rest": 255}, pulse_s=0.05)
     it = Bench(open_serial(settings))
     it.gate.arm("a test")
     for number, label in enumerate(("speech", "rest", "other"), 1):
@@ -77,8 +78,10 @@ def test_a_device_makes_each_pulse_and_acknowledges_it(device):
     rows = {row.number: row for row in it.rows}
     assert rows[1].acknowledged
     assert rows[2].acknowledged
-    assert rows[1].t_sent <= device.edges[0][0] <= rows[1].t_acknowledged
-    assert 0.004 < device.edges[1][0] - device.edges[0][0] < 0.5
+    assert device.edges[0][0] <= rows[1].t_acknowledged
+    assert rows[2].t_sent - rows[1].t_sent > 0.09  # after the wait for its turn
+    assert rows[2].t_sent <= rows[2].t_acknowledged
+    assert 0.04 < device.edges[1][0] - device.edges[0][0] < 0.5
     assert rows[3].suppressed == "no code for other"
     it.gate.close()
     assert not device.armed
@@ -130,6 +133,50 @@ def test_a_device_that_falls_silent_disarms_the_session(device, monkeypatch):
         it.gate.arm("a test")
     device.answering = True
     it.gate.arm("a test")
+    it.gate.close()
+
+
+def test_a_trigger_that_the_device_refuses_is_not_logged_as_sent(device):
+    it = Bench(open_serial(SerialSettings(port=device.port)))
+    it.gate.arm("a test")
+    device._last = 5  # as if it had had this number
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    assert "the device refused trigger 1" in it.gate.reason
+    assert it.rows.whys() == [f"failed: {it.gate.reason}"]
+    it.gate.close()
+
+
+def test_a_long_pulse_lasts_while_triggers_that_are_late_keep_coming(device):
+    it = Bench(open_serial(SerialSettings(port=device.port, pulse_s=1.0)))
+    it.gate.arm("a test")
+    pushed = 0
+    while len(device.edges) < 2:
+        pushed += 1
+        it.gate.push(detection(float(pushed)))
+        wait_until(lambda pushed=pushed: len(it.rows) == pushed)
+    assert it.gate.armed
+    assert device.edges[1][0] - device.edges[0][0] > 0.95
+    assert {why.split(":")[0] for why in it.rows.whys()} == {"", "late"}
+    it.gate.close()
+
+
+def test_a_port_that_fails_after_the_trigger_went_out_leaves_it_logged_as_sent(device, monkeypatch):
+    output = open_serial(SerialSettings(port=device.port))
+    it = Bench(output)
+    it.gate.arm("a test")
+    read = output._port.read
+
+    def fail():
+        if device.fired:
+            raise OutputError("the port is gone")
+        return read()
+
+    monkeypatch.setattr(output._port, "read", fail)
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    assert it.gate.reason == "the port is gone"
+    assert [(row.suppressed, row.acknowledged) for row in it.rows] == [("", None)]
     it.gate.close()
 
 
@@ -223,6 +270,41 @@ def test_a_wire_at_a_line_begins_low_and_is_up_for_a_pulse(monkeypatch, line, ot
     assert (other, True) not in said
 
 
+def test_a_wire_whose_port_was_lost_is_not_opened_again_for_that_raises_its_lines(monkeypatch):
+    import serial
+
+    monkeypatch.setattr(serial, "Serial", StandIn)
+    output = open_serial(SerialSettings(port="COM3", drives="rts"))
+    output.port.close()
+    StandIn.last.said.clear()
+    with pytest.raises(OutputError, match="disconnect the stimulator, then start the session"):
+        output.arm()
+    assert not StandIn.last.said
+
+
+def test_a_byte_that_was_sent_counts_and_0_follows_by_a_port_that_is_opened_again(monkeypatch):
+    import serial
+
+    written = []
+
+    class Broken(StandIn):
+        def write(self, data):
+            written.append(data)
+            if written == [b"\0", b"\0", b"\1", b"\0"]:
+                raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(serial, "Serial", Broken)
+    it = Bench(open_serial(SerialSettings(port="COM3", drives="byte", pulse_s=0.001)))
+    it.gate.arm("a test")
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    assert "Input/output error" in it.gate.reason
+    assert [row.suppressed for row in it.rows] == [""]
+    wait_until(lambda: len(written) == 5)
+    it.gate.close()
+    assert set(written[4:]) == {b"\0"}
+
+
 def test_a_port_that_is_absent_busy_or_without_lines_is_refused_in_one_line(plain, tmp_path):
     port, _ = plain
     with pytest.raises(OutputError, match=r"outputs.serial.port '/dev/ttyNONE' .*plug the device"):
@@ -230,6 +312,8 @@ def test_a_port_that_is_absent_busy_or_without_lines_is_refused_in_one_line(plai
     (tmp_path / "file").write_text("no port")
     with pytest.raises(OutputError, match="cannot be opened"):
         open_serial(SerialSettings(port=str(tmp_path / "file"), drives="byte"))
+    with pytest.raises(OutputError, match=r"cannot be opened: .*too large"):
+        open_serial(SerialSettings(port=port, drives="byte", baud=10**30))
     with pytest.raises(OutputError, match=f"serial {port}: "):
         open_serial(SerialSettings(port=port, drives="rts"))
     first = open_serial(SerialSettings(port=port, drives="byte"))

@@ -4,10 +4,12 @@ import threading
 import time
 
 import numpy as np
+import pylsl
 import pytest
 
 from rtbrain.errors import OutputError
 from rtbrain.outlet import Triggers
+from rtbrain.outlet.trigger_worker import Sent
 from rtbrain.types import Detection, Quality
 from tests.conftest import wait_until
 
@@ -23,7 +25,7 @@ class Fake:
     """An output in memory, which takes its time and fails as a test says."""
 
     def __init__(self, name="fake", *, takes_s=0.0, labels=None):
-        self.name, self.labels, self.takes_s = name, labels, takes_s
+        self.name, self.labels, self.takes_s, self.t_free = name, labels, takes_s, 0.0
         self.numbers, self.calls, self.cut_after_s = [], [], []
         self.fails = set()
 
@@ -41,7 +43,7 @@ class Fake:
         self.numbers.append(number)
         cut.wait(self.takes_s)
         self.cut_after_s.append(time.monotonic() - began)
-        return True
+        return Sent(float(pylsl.local_clock()), True)
 
     def beat(self):
         self._call("beat")
@@ -166,7 +168,7 @@ def test_while_decodes_are_invalid_nothing_is_sent_and_after_a_while_it_disarms(
     assert it.gate.reason == "no valid decode for 5 s: a gap"
     it.gate.observe(VALID)
     it.gate.push(detection(8.0))
-    assert not it.gate.armed  # by hand alone
+    assert not it.gate.armed  # only a person arms it again
     assert it.rows.whys()[-1] == "disarmed: no valid decode for 5 s: a gap"
     assert it.events[-1][0] == "disarmed"
 

@@ -1,0 +1,59 @@
+"""The thread of one output: what it logs, its signs of life, and what it drops as late."""
+
+import time
+
+import pytest
+
+from rtbrain.errors import OutputError
+from rtbrain.outlet.trigger_worker import Sent
+from tests.conftest import wait_until
+from tests.outlet.test_triggers import Bench, Fake, detection
+
+
+@pytest.fixture
+def it():
+    it = Bench(Fake(takes_s=0.02))
+    it.gate.arm("a test")
+    yield it
+    it.gate.close()
+
+
+def test_a_trigger_that_left_is_logged_as_sent_though_the_output_failed_after_it(it):
+    (output,) = it.outputs
+    output.send = lambda *_: Sent(5.0, None, OutputError("it cannot go low"))
+    output.fails = {"rest"}
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    (row,) = it.rows
+    assert (row.suppressed, row.t_sent, row.acknowledged) == ("", 5.0, None)
+    assert it.gate.reason == "it cannot go low"
+    assert it.gate.n_sent == 1
+    wait_until(lambda: output.calls.count("rest") >= 3)  # it goes on trying
+    output.fails = set()
+    wait_until(lambda: output.calls[-1] == "rest" and output.calls.count("rest") >= 4)
+    assert [event for event, _ in it.events].count("output_failed") == 1
+
+
+def test_an_output_hears_a_sign_of_life_though_triggers_come_faster(it):
+    it.outputs[0].calls.clear()
+    for number in range(30):
+        it.gate.push(detection(number + 1.0))
+        wait_until(lambda number=number: len(it.rows) > number)
+    assert it.outputs[0].calls.count("beat") >= 3
+
+
+def test_a_trigger_whose_turn_comes_too_late_is_dropped_and_signs_of_life_go_on(it):
+    (output,) = it.outputs
+    output.t_free = time.monotonic() + 0.2
+    output.calls.clear()
+    it.gate.push(detection(1.0))
+    wait_until(lambda: it.rows)
+    assert output.calls[:2] == ["beat", "beat"]
+    assert "send" in output.calls
+    output.t_free = time.monotonic() + 20.0
+    it.gate.push(detection(2.0))
+    wait_until(lambda: len(it.rows) == 2)
+    assert it.rows.whys()[0] == ""
+    assert it.rows.whys()[1].startswith("late: it would leave 20.0")
+    assert output.numbers == [1]
+    assert it.gate.armed
