@@ -8,6 +8,7 @@ import typer
 from rtbrain.config.flags import names_of
 from rtbrain.live.record import record, selected_names
 from rtbrain.live.recorder_files import parse_duration
+from rtbrain.live.supervision.children import free_recording
 from rtbrain.stream.lsl.streams import unnamed_stream_error
 
 
@@ -49,6 +50,9 @@ def command(
     note: Annotated[
         list[str] | None, typer.Option("--note", help="KEY=VALUE for OUT.json; may be repeated.")
     ] = None,
+    free_name: Annotated[
+        bool, typer.Option("--free-name", help="Where OUT.xdf exists, take OUT-2.xdf and so on.")
+    ] = False,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
     """Record live LSL streams, every sample, into one XDF file."""
@@ -59,7 +63,7 @@ def command(
     if not (names or others or everything):
         raise unnamed_stream_error("rtbrain record OUT.xdf --all, or --stream")
     whole = record(
-        out,
+        free_recording(out) if free_name else out,
         names,
         others,
         name=name,

@@ -66,8 +66,8 @@ class SupervisedReadout:
 
     The readout changes along the principal axes of what it was fitted on. With forgetting, what
     was learned fades and what was fitted stays. Of classes the curvature of the loss is bounded
-    [1]_, so that no step goes too far; the change of the outputs, in one step and in all, is limited as
-    well.
+    [1]_, so that no step goes too far; the change of the outputs, in one step and in all, is
+    limited as well.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from rtbrain.live.recorder_process import record_flags
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
 from rtbrain.live.supervision.children import free_recording
+from rtbrain.live.supervision.state import state_path
 from rtbrain.live.supervision.supervisor import supervise
 from rtbrain.live.supervision.turn import Turn, await_turn
 from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope
@@ -242,7 +243,7 @@ def supervise_decoder(settings: DecodeSettings, record: Path | None) -> None:
         require_new_recording(path)
         about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
         recording = record, record_flags(settings, about)
-    supervise(sys.argv[1:], recording)
+    supervise(sys.argv[1:], recording, state_path(settings))
 
 
 def _bundle_folder(settings: DecodeSettings) -> Path:

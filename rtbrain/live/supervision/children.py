@@ -20,6 +20,7 @@ _POLL_EVERY_S = 0.5
 _RECORDER_END_S = 2.0
 _DECODER_END_S = 5.0
 _POLL_S = 0.02
+_ENDS = (".xdf", ".json")
 # Events of the recorder that concern whoever decodes.
 _ALARMS = {
     "disk_low",
@@ -162,12 +163,19 @@ def end_in_words(code: int) -> str:
 
 
 def free_recording(out: Path) -> Path:
-    """OUT.xdf, or OUT-2.xdf, OUT-3.xdf and so on: the first that would overwrite nothing."""
+    """OUT.xdf, or OUT-2.xdf, OUT-3.xdf and so on: the first that would overwrite nothing.
+
+    Nor one of the files OUT_001.xdf and so on that it may be split into.
+    """
     number, path = 1, out
-    while path.exists() or path.with_suffix(".json").exists():
+    while path.exists() or path.with_suffix(".json").exists() or _was_split(path):
         number += 1
         path = out.with_stem(f"{out.stem}-{number}")
     return path
+
+
+def _was_split(path: Path) -> bool:
+    return any(path.with_stem(f"{path.stem}_001").with_suffix(end).exists() for end in _ENDS)
 
 
 def _wait(process: subprocess.Popen[bytes], within_s: float) -> None:

@@ -25,7 +25,7 @@ ExecStart={start}
 WorkingDirectory={folder}
 {environment}Restart=on-failure
 RestartSec=5
-KillMode=mixed
+KillMode=process
 TimeoutStopSec=20
 
 [Install]
@@ -36,8 +36,9 @@ WantedBy=default.target
 def install_service(name: str, arguments: Sequence[str]) -> str:
     """Write the unit of ``rtbrain ARGUMENTS``, and say what was written and what enables it.
 
-    A decoder is run with ``--restart``. Raises a SettingsError where there is no systemd, where
-    there is such a unit, where the command is none that runs for days, or for ``--arm``.
+    A decoder is run with ``--restart``, a recorder with ``--free-name``. Only the main process gets
+    systemd's signals: the others end with it, in order. Raises a SettingsError where there is no
+    systemd, where there is such a unit, where the command is none that runs for days, or for ``--arm``.
     """
     path = _unit_path(name)
     if not arguments or arguments[0] not in _COMMANDS:
@@ -82,17 +83,18 @@ def service_status(name: str) -> str:
 def unit_text(name: str, arguments: Sequence[str]) -> str:
     """The unit, plain text; it holds the command, the folder and LSL's settings, no secret."""
     command = list(arguments)
-    if command[0] == "decode" and "--restart" not in command:
-        command.insert(1, "--restart")
+    own = {"decode": "--restart", "record": "--free-name"}.get(command[0])
+    if own is not None and own not in command:
+        command.insert(1, own)
     settings = os.environ.get("LSLAPICFG", "")
     # Those of rtbrain itself are chosen anew at each start.
-    own = not settings or Path(settings).parent.name == "configs"
+    ours = not settings or Path(settings).parent.name == "configs"
     return _UNIT.format(
         command=command[0],
         name=name,
         start=" ".join(map(_word, [sys.executable, "-m", "rtbrain.apps.main", *command])),
         folder=_plain(str(Path.cwd())).replace("%", "%%"),
-        environment="" if own else f"Environment={_word(f'LSLAPICFG={settings}', dollar='$')}\n",
+        environment="" if ours else f"Environment={_word(f'LSLAPICFG={settings}', dollar='$')}\n",
     )
 
 

@@ -1,5 +1,6 @@
 """What a decoder's normaliser has seen, saved so that another decoder can go on from there."""
 
+import contextlib
 import json
 import os
 import threading
@@ -37,14 +38,19 @@ _MAX_BYTES = 64 * 1024**2
 _END_S = 2.0
 
 
+def state_path(settings: DecodeSettings) -> Path:
+    """File of a decoder's state, by its name."""
+    folder = platformdirs.user_state_path("rtbrain", appauthor=False) / "decoders"
+    return folder / f"{sha256(settings.outlet.name)[:16]}.state"
+
+
 class SavedState:
     """The file of a decoder's state, by its name and bundle; unless it is supervised, unused."""
 
     def __init__(
         self, settings: DecodeSettings, bundle: Bundle, report: Callable[..., None], turn: Turn
     ) -> None:
-        folder = platformdirs.user_state_path("rtbrain", appauthor=False) / "decoders"
-        self.path: Path = folder / f"{sha256(settings.outlet.name)[:16]}.state"
+        self.path = state_path(settings)
         self.report = report
         self.kept = turn.supervised
         self._bundle = bundle
@@ -134,7 +140,8 @@ class StateKeeper:
     ) -> None:
         self.close()
         if kind is None and self._saved.kept and os.getppid() == self._parent:
-            self._saved.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._saved.path.unlink(missing_ok=True)
 
     def _save(self) -> None:
         failed = False

@@ -5,12 +5,12 @@ spare decoder that has loaded its libraries takes over from one that ended. The 
 none of these libraries.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +157,18 @@ class KeptDecoder:
             self._current.end()
 
 
-def supervise(arguments: Sequence[str], record: tuple[Path, Sequence[str]] | None) -> None:
+def supervise(
+    arguments: Sequence[str], record: tuple[Path, Sequence[str]] | None, state: Path
+) -> None:
     """Go on as the supervisor of ``rtbrain ARGUMENTS``, and of a recorder with its file and flags.
 
-    It ends this process: with the decoder's exit code, or with 0 when it is asked to end.
+    `state` is the file of the decoder's state, removed at an end in order. It ends this process:
+    with the decoder's exit code, or with 0 when it is asked to end.
     """
     out, flags = (None, []) if record is None else (str(record[0]), list(record[1]))
-    plan = json.dumps({"arguments": list(arguments), "out": out, "flags": flags})
+    plan = json.dumps(
+        {"arguments": list(arguments), "out": out, "flags": flags, "state": str(state)}
+    )
     if os.name == "posix":
         become(__name__, plan)
     sys.exit(run(plan))
@@ -189,6 +194,9 @@ def run(plan: str) -> int:
             decoder.end()
             if recorder is not None:
                 recorder.end()
+    # Also where the decoder was down just then.
+    with contextlib.suppress(OSError):
+        Path(chosen["state"]).unlink(missing_ok=True)
     return code or 0
 
 
@@ -196,7 +204,7 @@ def _at_a_terminal() -> bool:
     return os.name == "posix" and bool(sys.stdin) and sys.stdin.isatty()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _terminal_restored() -> Iterator[None]:
     """At the end, leave the terminal as a decoder that was killed could not."""
     if not _at_a_terminal():

@@ -73,6 +73,12 @@ def test_settings_of_lsl_that_the_user_chose_go_with_it(monkeypatch):
     assert "--restart" not in unit_text("a", ["record", "a.xdf"])
 
 
+def test_a_service_that_records_takes_a_free_name_and_its_children_end_by_themselves():
+    text = unit_text("a", ["record", "a.xdf", "--all"])
+    assert '"record" "--free-name" "a.xdf" "--all"' in text
+    assert "KillMode=process\n" in text, "mixed kills the recorder when its supervisor has ended"
+
+
 def test_systemd_itself_takes_the_unit(tmp_path, monkeypatch):
     analyze = shutil.which("systemd-analyze")
     if analyze is None:

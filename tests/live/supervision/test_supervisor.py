@@ -50,6 +50,30 @@ def test_a_recording_that_is_begun_again_has_a_name_of_its_own(tmp_path):
     out.touch()
     (tmp_path / "night-2.json").touch()
     assert free_recording(out) == tmp_path / "night-3.xdf"
+    (tmp_path / "night-3_001.xdf").touch()
+    assert free_recording(out) == tmp_path / "night-4.xdf"
+
+
+def test_an_end_in_order_leaves_no_state_also_while_the_decoder_is_down(tmp_path, monkeypatch):
+    class Absent:
+        def __init__(self, *arguments):
+            return
+
+        def poll(self):
+            return None
+
+        def end(self):
+            (tmp_path / "ended").touch()
+
+    monkeypatch.setattr(supervisor, "KeptDecoder", Absent)
+    monkeypatch.setattr(supervisor, "stop_on_signals", lambda: lambda: True)
+    state = tmp_path / "a.state"
+    state.touch()
+    plan = {"arguments": [], "out": None, "flags": [], "state": str(state)}
+    assert supervisor.run(json.dumps(plan)) == 0
+    assert (tmp_path / "ended").exists()
+    assert not state.exists()
+    assert supervisor.run(json.dumps(plan | {"state": str(tmp_path)})) == 0  # cannot be removed
 
 
 def test_how_a_process_ended_is_said_in_words():
