@@ -106,6 +106,8 @@ class _Output:
     def take(self, item: Decode) -> Detection | None:
         value, now_s = float(item.values[self._row]), item.t_stop
         passed_s, self._last_s = now_s - self._last_s, now_s
+        if passed_s < 0:  # time has stepped back: what was sent counts as sent just now
+            self._sent_s = deque(min(at_s, now_s) for at_s in self._sent_s)
         valid = item.quality.valid and math.isfinite(value)
         lost = self._hop_s is None or not 0 < passed_s <= _GAP * self._hop_s
         ended = None

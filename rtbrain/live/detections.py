@@ -172,6 +172,7 @@ def session_triggers(
             on_event,
             log=None if record is None else record.with_suffix(".jsonl"),
             bundle_id=bundle.id,
+            at_events=bundle.recipe.window.hop_s is None,
         )
     ) as triggers:
         if arm:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -213,11 +214,13 @@ _LAST_LINE_S = 0.3
 class StatusOutlet:
     """Events as the LSL stream ``NAME-status``, type ``Status``: one line of JSON each.
 
-    It is made as a `MarkerOutlet`.
+    It is made as a `MarkerOutlet`. Any thread may push; liblsl itself takes one at a time. Once it
+    is closed, what threads still push is dropped.
     """
 
     def __init__(self, name: str, *, source_id: str) -> None:
         self._stream = SentStream(text_info(status_name(name), STATUS_TYPE, source_id))
+        self._lock, self._closed = Lock(), False
 
     def emit(self, event: str, **fields: object) -> None:
         """Send an event, stamped now: ``emit("gap", lost=512)``; fields may be numpy arrays."""
@@ -226,13 +229,17 @@ class StatusOutlet:
     def push(self, item: dict[str, object]) -> None:
         """Send an event, stamped now, with null for numbers that are not finite."""
         line = json.dumps(finite(item), allow_nan=False)
-        self._stream.outlet.push_sample([line], pylsl.local_clock())
+        with self._lock:
+            if not self._closed:
+                self._stream.outlet.push_sample([line], pylsl.local_clock())
 
     def close(self) -> None:
         """End the stream once listeners had time to read the last line, in under 0.9 s.
 
         Safe to call twice.
         """
+        with self._lock:
+            self._closed = True
         self._stream.close(_LAST_LINE_S)
 
 

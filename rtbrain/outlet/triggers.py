@@ -3,10 +3,13 @@
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
+
+import pylsl
 
 from rtbrain.config import OscSettings, OutputSettings, SerialSettings, UdpSettings
 from rtbrain.errors import OutputError, RtbrainError, SettingsError, list_words, quote
@@ -20,6 +23,8 @@ from rtbrain.types import Detection, Quality
 _ARM_S = 6.0
 # A session that gives no sign of life for so long hangs, or its process stood still.
 _MAX_SILENCE_S = 2.0
+# Stamps may lie in the future by the error of a sender's clock; beyond it, time has stepped back.
+_MAX_AHEAD_S = 1.0
 
 
 class Triggers:
@@ -27,8 +32,9 @@ class Triggers:
 
     It is armed by `arm` only. It disarms itself where an output fails, where decodes were invalid
     for longer than `disarm_after_s`, and where the session gives no sign of life; while decodes
-    are invalid nothing is sent. Each output has its own thread and queue: a receiver that is slow
-    or absent delays no decode, and no other output.
+    are invalid nothing is sent. With `at_events` decodes come with events, and the silence between
+    two of them is no invalid time. Each output has its own thread and queue: a receiver that is
+    slow or absent delays no decode, and no other output.
 
     Attributes
     ----------
@@ -47,16 +53,18 @@ class Triggers:
         report: Callable[..., None],
         *,
         disarm_after_s: float = 5.0,
+        at_events: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self.report, self._clock = log, report, clock
-        self._disarm_after_s = disarm_after_s
-        self._lock, self._arming = Lock(), Lock()
+        self._disarm_after_s, self._at_events = disarm_after_s, at_events
+        self._lock, self._arming, self._reporting = Lock(), Lock(), Lock()
+        self._changes: deque[tuple[str, dict[str, object]]] = deque()  # to be reported
         self._turn = self._n_armed = self._n_disarmed = 0
         self._number = 0
         self._t_last: dict[str, float] = {}  # t_stop of the last trigger of each label
         self._invalid = "no decode yet"
-        self._t_invalid = self._t_alive = clock()
+        self._t_invalid = self._t_decode = self._t_alive = clock()
         self._arm_at_valid = ""
         self.reason = "not armed yet"
         self.n_sent = self.n_suppressed = 0
@@ -78,7 +86,7 @@ class Triggers:
         return tuple(worker.output.name for worker in self._workers)
 
     def status(self) -> dict[str, object]:
-        """What somebody who asks is told."""
+        """Answer to those who ask, for JSON."""
         return {
             "armed": self.armed,
             "reason": self.reason,
@@ -111,10 +119,12 @@ class Triggers:
                 if not why:
                     self._n_armed += 1
                     self._turn, self.reason = self._n_armed, ""
+                    armed: dict[str, object] = {"by": by, "outputs": list(self.outputs)}
+                    self._changes.append(("armed", armed))
             if why:
                 self._wake()
                 raise OutputError(f"not armed: {why}")
-        self.report("armed", by=by, outputs=list(self.outputs))
+        self._report_changes()
 
     def arm_soon(self, by: str) -> None:
         """Arm in a thread of its own, and report it if that fails."""
@@ -133,12 +143,13 @@ class Triggers:
             pending, self._arm_at_valid = self._arm_at_valid, ""
             if was or pending:
                 self.reason = reason
+                self._changes.append(("disarmed", {"reason": reason}))
         self._wake()
-        if was or pending:
-            self.report("disarmed", reason=reason)
+        self._report_changes()
 
     def observe(self, quality: Quality) -> None:
         """Take the quality of the newest decode, which is seen before its detections."""
+        self._t_decode = self._clock()
         if quality.valid:
             self._invalid = ""
             if self._arm_at_valid:
@@ -146,7 +157,7 @@ class Triggers:
                 self.arm_soon(by)
             return
         if not self._invalid:
-            self._t_invalid = self._clock()
+            self._t_invalid = self._t_decode
         self._invalid = quality.reason or "a decode is invalid"
         self.check()
 
@@ -160,7 +171,8 @@ class Triggers:
         if not self._turn:
             return
         now = self._clock()
-        if self._invalid and now - self._t_invalid >= self._disarm_after_s:
+        known = self._t_decode if self._at_events else now
+        if self._invalid and known - self._t_invalid >= self._disarm_after_s:
             self.disarm(f"no valid decode for {self._disarm_after_s:g} s: {self._invalid}")
         elif now - self._t_alive > _MAX_SILENCE_S:
             self.disarm(f"the decoder stood still for more than {_MAX_SILENCE_S:g} s")
@@ -170,6 +182,8 @@ class Triggers:
         self.check()
         turn, t_last = self._turn, self._t_last.get(item.label, -math.inf)
         why = item.suppressed
+        if t_last > float(pylsl.local_clock()) + _MAX_AHEAD_S:
+            t_last = -math.inf  # time has stepped back
         if not why:
             self._t_last[item.label] = max(item.t_stop, t_last)
             if not self._workers:
@@ -216,6 +230,16 @@ class Triggers:
         if self._log is not None:
             self._log.push(row)
 
+    def _report_changes(self) -> None:
+        """Report what has changed, in that order; a thread that is at it reports it for others."""
+        while self._changes and self._reporting.acquire(blocking=False):
+            try:
+                while self._changes:
+                    event, fields = self._changes.popleft()
+                    self.report(event, **fields)
+            finally:
+                self._reporting.release()
+
     def _wake(self) -> None:
         for worker in self._workers:
             worker.wake()
@@ -224,7 +248,8 @@ class Triggers:
         try:
             self.arm(by, since)
         except RtbrainError as error:
-            self.report("disarmed", reason=str(error))
+            self._changes.append(("disarmed", {"reason": str(error)}))
+            self._report_changes()
 
 
 def _open(settings: OscSettings | UdpSettings | SerialSettings) -> TriggerOutput:
@@ -241,6 +266,7 @@ def open_triggers(
     *,
     log: Path | None = None,
     bundle_id: str = "",
+    at_events: bool = False,
 ) -> Triggers:
     """Open the outputs of a session, disarmed, and its log, which `settings` may place elsewhere.
 
@@ -261,4 +287,6 @@ def open_triggers(
                 opened.callback(outputs[-1].close)
         rows = TriggerLog(name, settings.log or log, report, bundle_id=bundle_id)
         opened.pop_all()
-    return Triggers(outputs, rows, report, disarm_after_s=settings.disarm_after_s)
+    return Triggers(
+        outputs, rows, report, disarm_after_s=settings.disarm_after_s, at_events=at_events
+    )

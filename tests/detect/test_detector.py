@@ -159,6 +159,15 @@ def test_thresholds_out_of_order_are_refused_where_they_are_written():
         parse_settings(values, DecodeSettings, where="live")
 
 
+def test_after_time_has_stepped_back_the_last_event_counts_as_sent_just_then():
+    stage = detector(refractory_s=4 * HOP_S, max_per_min=2)
+    assert hops(run(stage, series([0.9, 0.1], 3600.0)))[0] == [round(3600.0 / HOP_S)]
+    sent, suppressed = hops(run(stage, series([0.9, 0.9, 0.9, 0.9, 0.9, 0.1], 0.0)))
+    assert sent == [4]
+    assert suppressed == [(0, "within 0.125 s after the last one")]
+    assert not hops(run(stage, series([0.9], 10 * HOP_S)))[0]  # the third in a minute
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.integers(1, 3)), max_size=80))
 def test_reset_is_as_new_and_the_future_changes_nothing(items):
     settings = {"down": 0.6, "hold_s": 2 * HOP_S, "refractory_s": 5 * HOP_S, "max_per_min": 3}

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,6 +233,27 @@ def test_without_detections_there_is_nothing_to_arm(bundle):
         session_triggers(detector, settings, opened, None, print, arm=True),
     ):
         pass
+
+
+def test_of_a_decoder_at_events_the_silence_between_them_is_no_invalid_time(bundle, receiver):
+    opened = read_bundle(bundle)
+    window = opened.recipe.window.model_copy(update={"hop_s": None})
+    opened = replace(opened, recipe=opened.recipe.model_copy(update={"window": window}))
+    values = {
+        "stream": {"name": "x"},
+        "outlet": {"name": uuid.uuid4().hex},
+        "detect": {"speech": {"up": 0.5}},
+        "outputs": {"udp": {"to": receiver.to}, "disarm_after_s": 0.2},
+    }
+    settings = parse_settings(values, DecodeSettings, where="test")
+    detector, ignore = session_detector(settings, opened), lambda *_, **__: None
+    with session_triggers(detector, settings, opened, None, ignore, arm=False) as triggers:
+        triggers.observe(VALID)
+        triggers.arm("a test")
+        triggers.observe(INVALID)
+        end_s = lsl_clock() + 0.4
+        wait_until(lambda: lsl_clock() > end_s)
+        assert triggers.armed
 
 
 def test_what_is_to_be_armed_at_the_start_is_armed_at_the_first_valid_decode(bundle, receiver):

@@ -293,7 +293,6 @@ def test_a_closed_outlet_refuses_and_closes_twice(source_id):
     montage = montage_of(1, SFREQ_HZ)
     signal = signal_outlet(source_id, 1)
     markers = MarkerOutlet("m", source_id=source_id)
-    status = StatusOutlet("s", source_id=source_id)
     decodes = DecodeOutlet(
         "d", ("x",), hop_s=0.5, montage=montage, bundle_id="b", source_id=source_id
     )
@@ -302,7 +301,6 @@ def test_a_closed_outlet_refuses_and_closes_twice(source_id):
     for outlet, push in (
         (signal, lambda: signal.push(chunk)),
         (markers, lambda: markers.push("x", 1.0)),
-        (status, lambda: status.emit("x")),
         (decodes, lambda: decodes.push(decode)),
     ):
         outlet.close()

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from rtbrain.errors import OutputError
+from rtbrain.outlet import trigger_worker
 from rtbrain.outlet.trigger_worker import Sent
 from tests.conftest import wait_until
 from tests.outlet.test_triggers import Bench, Fake, detection
@@ -18,7 +19,8 @@ def it():
     it.gate.close()
 
 
-def test_a_trigger_that_left_is_logged_as_sent_though_the_output_failed_after_it(it):
+def test_a_trigger_that_left_is_logged_as_sent_though_the_output_failed_after_it(it, monkeypatch):
+    monkeypatch.setattr(trigger_worker, "_AGAIN_S", 0.02)
     (output,) = it.outputs
     output.send = lambda *_: Sent(5.0, None, OutputError("it cannot go low"))
     output.fails = {"rest"}
@@ -57,3 +59,12 @@ def test_a_trigger_whose_turn_comes_too_late_is_dropped_and_signs_of_life_go_on(
     assert it.rows.whys()[1].startswith("late: it would leave 20.0")
     assert output.numbers == [1]
     assert it.gate.armed
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_output_whose_thread_ends_by_an_unforeseen_error_is_brought_to_rest(it):
+    it.outputs[0].send = None
+    it.gate.push(detection(1.0))
+    wait_until(lambda: not it.gate.armed)
+    assert it.outputs[0].calls[-1] == "rest"
+    assert it.gate.reason == "fake: its thread has ended"

@@ -173,6 +173,27 @@ def test_while_decodes_are_invalid_nothing_is_sent_and_after_a_while_it_disarms(
     assert it.events[-1][0] == "disarmed"
 
 
+def test_the_silence_between_events_is_no_invalid_time(bench):
+    it = bench(disarm_after_s=5.0, at_events=True)
+    it.gate.arm("a test")
+    it.gate.observe(INVALID)
+    for it.now in np.arange(1.0, 60.0):
+        it.gate.alive()
+    assert it.gate.armed
+    it.gate.observe(INVALID)  # a minute in which no event was decoded
+    assert it.gate.reason == "no valid decode for 5 s: a gap"
+
+
+def test_after_time_has_stepped_back_triggers_are_sent_again(bench):
+    it = bench()
+    it.gate.arm("a test")
+    now = pylsl.local_clock()
+    for t_stop in (now + 3600.0, now, now):
+        it.gate.push(detection(t_stop))
+    wait_until(lambda: len(it.rows) == 3)
+    assert it.outputs[0].numbers == [1, 2]
+
+
 def test_a_session_that_stands_still_is_disarmed_before_anything_else_happens(bench):
     it = bench()
     it.gate.arm("a test")
@@ -238,17 +259,6 @@ def test_an_output_that_fails_disarms_all_of_them(bench):
         wait_until(lambda: good.calls[-1] == "rest")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_output_whose_thread_ends_by_an_unforeseen_error_is_brought_to_rest(bench):
-    it = bench()
-    it.gate.arm("a test")
-    it.outputs[0].send = None
-    it.gate.push(detection(1.0))
-    wait_until(lambda: not it.gate.armed)
-    assert it.outputs[0].calls[-1] == "rest"
-    assert it.gate.reason == "fake: its thread has ended"
-
-
 def test_labels_without_a_code_are_logged_and_not_sent(bench):
     it = bench(Fake(labels={"speech"}))
     it.gate.arm("a test")
@@ -303,6 +313,27 @@ def test_two_that_arm_at_once_and_one_that_disarms_leave_it_in_one_state(bench):
         wait_until(lambda number=number: len(it.outputs[0].numbers) == number + 1)
         it.gate.disarm("Esc")
         wait_until(lambda: it.outputs[0].calls[-1] == "rest")
+
+
+def test_what_changes_is_reported_in_that_order_and_to_disarm_waits_for_no_report():
+    events, begun, go_on = [], threading.Event(), threading.Event()
+
+    def report(event, **_):
+        if event == "armed":
+            begun.set()
+            assert go_on.wait(10.0)
+        events.append(event)
+
+    gate = Triggers([Fake()], Rows(), report)
+    gate.observe(VALID)
+    gate.arm_soon("a test")
+    assert begun.wait(10.0)
+    gate.disarm("Esc")
+    assert not events
+    go_on.set()
+    wait_until(lambda: len(events) == 2)
+    assert events == ["armed", "disarmed"]
+    gate.close()
 
 
 def test_the_end_of_a_session_disarms_and_releases_every_output(bench):
