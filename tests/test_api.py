@@ -13,6 +13,7 @@ import pytest
 import rtbrain
 from rtbrain import encoder
 from rtbrain.errors import MontageError, RecordingError, SettingsError
+from tests.learn.session.run_by_hand import write_run
 
 ROOT = Path(rtbrain.__file__).parent
 HEAVY = ("torch", "mne", "PySide6", "pylsl", "scipy", "sklearn", "pandas")
@@ -95,6 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         n_permutations=10,
         front_end="recipe",
     ).save(made / "bundle")
+    write_run(made / "run.xdf")
     return made
 
 

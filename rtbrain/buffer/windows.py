@@ -49,13 +49,19 @@ class Windows:
         max_blanked: float = 1.0,
     ) -> None:
         self._used = length_samples if used_samples is None else used_samples
-        if not (1 <= self._used <= length_samples and hop_samples >= 1):
+        if length_samples < 1 or hop_samples < 1:
             raise SettingsError(
-                f"windows: expected a length and a hop of 1 sample or more, and to use 1 to all of "
-                f"it, got {length_samples}, {hop_samples} and {used_samples}"
+                f"windows: length and hop must be 1 sample or more, got a length of "
+                f"{length_samples} and a hop of {hop_samples}"
+            )
+        if not 1 <= self._used <= length_samples:
+            raise SettingsError(
+                f"windows: expected to use 1 to all {length_samples} samples, got {used_samples}"
             )
         if not 0 <= coverage_floor <= 1:
-            raise SettingsError(f"windows: expected a coverage_floor of 0 to 1: {coverage_floor}")
+            raise SettingsError(
+                f"windows: expected a coverage_floor of 0 to 1, got {coverage_floor}"
+            )
         n_hops = max(0, -(-(settling_samples - length_samples) // hop_samples))
         self._settling = length_samples + n_hops * hop_samples
         self._montage = montage

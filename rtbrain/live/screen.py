@@ -68,6 +68,9 @@ _SENTENCES: dict[str, str] = {
     # channels
     "channel_bad": "channel {channel} is left out: {reason}",
     "channel_good": "channel {channel} is used again",
+    "artifact": "an artifact on {channels}: decodes are not valid while it lasts",
+    "stimulation": "periodic stimulation of {rate_hz} Hz is subtracted; 0: no longer",
+    "stimulation_late": "a stimulation marker came too late, by {late_s} s, marker {markers}",
     "channel_unknown": "channel {channel}, {reason}, is none of the decoder's",
     # the decoder
     "runtime": "the encoder runs on {runtime}, {precision}{note}",

@@ -34,7 +34,7 @@ class Event:
     onset_s: float
     duration_s: float
     text: str
-    about: tuple[tuple[str, str], ...] = ()
+    about: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

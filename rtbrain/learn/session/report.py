@@ -79,6 +79,15 @@ def session_report(
         The file cannot be read, or it is not clear which of its streams is meant.
     SettingsError
         The decodes are those of another bundle.
+
+    Examples
+    --------
+    >>> import rtbrain
+    >>> report = rtbrain.session_report("run.xdf")
+    >>> report.figures["signal"]["missing"]
+    512
+    >>> print(report.words[0])
+    2 min 0 s of amp were recorded: 3 channels at 256 Hz; 512 samples (2.0 s) are missing, in 1 gap.
     """
     path = Path(recording)
     known = read_bundle(Path(bundle)) if isinstance(bundle, str | Path) else bundle
