@@ -292,6 +292,7 @@ def build_live(
     coverage_floor: float,
     clock: Callable[[], float],
     markers: Callable[[float], list[tuple[float, str]]] | None = None,
+    missed: Callable[[], bool] = lambda: False,
     refusal: Callable[[], str] = lambda: "",
     max_latency_s: float = math.inf,
 ) -> Pipeline:
@@ -310,6 +311,8 @@ def build_live(
     markers : callable, optional
         ``markers(timeout_s)`` gives the markers that arrived, as (s, text), for event windows and
         announced stimulation; a SettingsError where windows have none.
+    missed : callable
+        Whether markers of stimulation may be missing since its last call.
     refusal : callable
         Why the stream as a whole cannot be decoded; else empty.
     max_latency_s : float
@@ -327,7 +330,7 @@ def build_live(
             )
         latest_only = False  # each event is decoded once, late or not
     if markers is not None:
-        features = cut_at_markers(features, markers, coverage_floor)
+        features = cut_at_markers(features, markers, coverage_floor, missed)
     return Pipeline(
         source,
         features,

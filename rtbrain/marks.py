@@ -29,11 +29,13 @@ class Mark:
 
 
 # What is wrong with samples: they were replaced, or no decode may be made of them.
-BLANKED, ARTIFACT, LATE, UNSETTLED = range(1, 5)
+BLANKED, ARTIFACT, LATE, UNSETTLED, AWAY, UNKNOWN = range(1, 7)
 _REASONS = {
     ARTIFACT: "an artifact on several contacts",
     LATE: "a stimulation marker came too late to blank its pulse",
     UNSETTLED: "the template of the periodic stimulation is not known yet",
+    AWAY: "what announces the stimulation was not received: its pulses may not be blanked",
+    UNKNOWN: "whether stimulation is on is unknown until a marker begins or ends it",
 }
 
 

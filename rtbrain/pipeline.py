@@ -267,14 +267,18 @@ def cut_at_markers(
     pipeline: FeaturePipeline,
     markers: Callable[[float], list[tuple[float, str]]],
     coverage_floor: float,
+    missed: Callable[[], bool] = lambda: False,
 ) -> FeaturePipeline:
-    """Stages that follow these markers: event windows, and the blanking of stimulation."""
+    """Stages that follow these markers: event windows, and the blanking of stimulation.
+
+    `missed` gives whether markers that announce stimulation may be missing since its last call.
+    """
     windows, signal = pipeline.windows, pipeline.signal
     if isinstance(signal, Chain) and signal.texts:
         without: frozenset[str] | None = None
         if isinstance(windows, EventWindows):  # which are cut at pulses only where told to
             without = signal.texts if windows.takes_all else frozenset()
-        marked = _MarkedSignal(signal, markers, without)
+        marked = _MarkedSignal(signal, markers, without, missed)
         pipeline, markers = replace(pipeline, signal=marked), marked.others
     if not isinstance(windows, EventWindows):
         return pipeline
@@ -293,8 +297,10 @@ class _MarkedSignal:
         signal: Chain,
         markers: Callable[[float], list[tuple[float, str]]],
         without: frozenset[str] | None,
+        missed: Callable[[], bool],
     ) -> None:
         self._signal, self._markers, self._without = signal, markers, without
+        self._missed = missed
         self._others: list[tuple[float, str]] = []
 
     @property
@@ -306,6 +312,8 @@ class _MarkedSignal:
             self._signal.mark(t, text)
             if self._without is not None and text not in self._without:
                 self._others.append((t, text))
+        if self._missed():
+            self._signal.miss()
         return self._signal(chunk)
 
     def others(self, timeout_s: float) -> list[tuple[float, str]]:

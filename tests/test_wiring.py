@@ -289,7 +289,9 @@ def test_of_windows_at_events_none_is_skipped_where_sliding_ones_are() -> None:
     np.testing.assert_allclose(stops, np.array([102.0, 103.5, 104.0]) - 1 / SFREQ_HZ)
 
 
-def stimulated(step: dict[str, Any] | None, markers: list[tuple[float, str]]) -> list[Decode]:
+def stimulated(
+    step: dict[str, Any] | None, markers: list[tuple[float, str]], *, missed: bool = False
+) -> list[Decode]:
     """All decodes of the signal with pulses; with a step, blanked where markers announce them."""
     values = RECIPES["linear"]
     if step is not None:
@@ -303,7 +305,7 @@ def stimulated(step: dict[str, Any] | None, markers: list[tuple[float, str]]) ->
         new, arrived[:] = arrived.copy(), []
         return new
 
-    features = cut_at_markers(features, due, 0.3)
+    features = cut_at_markers(features, due, 0.3, lambda: missed)
     pulsed = SIGNAL.copy()
     pulsed[:8, PULSES] += 5000
     chunks = cut(pulsed, [300] * (SIGNAL.shape[1] // 300), SFREQ_HZ)
@@ -344,3 +346,5 @@ def test_what_a_blank_leaves_over_decides_whether_a_decode_is_valid() -> None:
     assert any("is blanked, expected 0% at most" in reason for reason in reasons)
     with pytest.raises(SettingsError, match="nothing would be left"):
         stimulated(STEP | {"after_s": 0.4}, announced)
+    lost = {d.quality.reason for d in stimulated(STEP, announced, missed=True)[20:]}
+    assert [reason[:28] for reason in lost] == ["what announces the stimulati"]

@@ -52,6 +52,8 @@ class StimulationSettings(Settings):
     """Markers that each announce a pulse, or codes of the channel; by default all its codes."""
     stop_texts: tuple[str, ...] = ()
     """Markers that end a train, which those of texts begin; by default each is one pulse."""
+    max_train_s: float = Field(default=600.0, gt=0)
+    """Longest train, s: one without an end is then taken to be over, which is reported."""
     channel: str | None = Field(default=None, min_length=1)
     """Channel of the stream or recording whose codes announce pulses, as STIM or DC01:2500."""
     before_s: float | None = Field(default=None, ge=0, le=1)

@@ -31,9 +31,11 @@ from rtbrain.live.realtime_check import require_realtime, runtime_choice
 from rtbrain.live.recorder_process import recorder_process
 from rtbrain.live.source import (
     adapted,
+    begin_early,
     open_manual_marks,
     open_markers,
     open_source,
+    rate_check,
 )
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
 from rtbrain.live.supervision.state import SavedState
@@ -281,6 +283,12 @@ class LiveSession:
             return
         with ExitStack() as stack:
             stack.callback(source.close)
+            # Before the signal flows, so that no marker of its samples is missed.
+            given = settings, bundle, source, self.emit, self._is_over, stack
+            markers, missed = open_markers(*given)
+            if self._is_over():
+                return
+            begin_early(source, recipe)
             marks = open_manual_marks(settings, self.emit)
             if marks is not None:
                 stack.callback(marks.close)
@@ -304,10 +312,6 @@ class LiveSession:
             outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
             outlets.callback(detections.close)
-            given = settings, bundle, source, self.emit, self._is_over, stack
-            markers, refusal = open_markers(*given)
-            if self._is_over():
-                return
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
             if isinstance(stages[1], Adaptation):
                 self._forget_labels = stages[1].forget_labels
@@ -322,7 +326,8 @@ class LiveSession:
                 coverage_floor=recipe.coverage_floor,
                 clock=lsl_clock,
                 markers=markers,
-                refusal=refusal,
+                missed=missed,
+                refusal=rate_check(source),
                 max_latency_s=settings.max_latency_s,
             )
             population = describe_population(recipe, bundle.montage)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from rtbrain.config import DecodeSettings, StimulationSettings, StreamSettings
+from rtbrain.config import DecodeSettings, Recipe, StimulationSettings, StreamSettings
 from rtbrain.decoder import Adaptation, Bundle, Readout
 from rtbrain.errors import SettingsError, StreamError, list_words, quote
 from rtbrain.pipeline import FeaturePipeline
@@ -83,9 +83,14 @@ def open_source(
             source.close()
     if not connected:
         return None
-    if bundle.recipe.mode == "linear" and bundle.recipe.window.hop_s is not None:
-        source.begin()  # the first window fills while the decoder is built, which takes a moment
     return source
+
+
+def begin_early(source: Source, recipe: Recipe) -> None:
+    """Let the first window fill while a linear decoder is built, which takes a moment."""
+    is_sliding = recipe.window.hop_s is not None
+    if is_sliding and recipe.mode == "linear" and isinstance(source, SupervisedSource):
+        source.begin()
 
 
 def trigger_of(stream: StreamSettings, bundle: Bundle) -> str | None:
@@ -139,37 +144,40 @@ def open_markers(
     on_event: Callable[..., None],
     stopping: Callable[[], bool],
     stack: ExitStack,
-) -> tuple[Markers | None, Callable[[], str]]:
-    """What gives the markers that cut or label windows or announce stimulation, and a refusal.
+) -> tuple[Markers | None, Callable[[], bool]]:
+    """What gives the markers that cut or label windows or announce stimulation.
 
     Markers of windows are of the stream of the settings, else of the source, where it has its own
-    or a trigger channel. None where there are none to give, or the user ended the search. Decodes
-    are refused as long as the rate is wrong, or the sender of what announces stimulation is away.
-    Raises a SettingsError where the settings do not say which stream that is.
+    or a trigger channel. None where there are none to give, or the user ended the search. The other
+    function gives whether some that announce stimulation may be missing since its last call: at
+    first, and while their sender is away. Raises a SettingsError where the settings do not say
+    which stream that is.
     """
     stimulation, stream = bundle.recipe.stimulation, settings.stream
     markers: Markers | None = None
-    lost: list[str] = []
-    check = rate_check(source)
+    is_away, was_away = False, True
 
-    def refusal() -> str:
-        return lost[0] if lost else check()
+    def missed() -> bool:
+        nonlocal was_away
+        missing, was_away = was_away, is_away
+        return missing
 
     def follow(event: str, **fields: Any) -> None:
-        if event == "markers_lost" and stimulation is not None and stimulation.texts:
-            lost[:] = ["the markers that announce stimulation are lost"]
-        elif event == "markers_recovered":
-            lost.clear()
+        nonlocal is_away, was_away
+        is_away = event == "markers_lost" or (is_away and event != "markers_recovered")
+        was_away |= is_away
         on_event(event, **fields)
 
     if bundle.recipe.window.hop_s is None or settings.adapt == "supervised":
         trigger = trigger_of(stream, bundle)
-        markers = _window_markers(settings, trigger, source, follow, stopping, stack)
+        both = stream.stimulation in (None, stream.markers)  # one stream for windows and pulses
+        of = follow if both else on_event
+        markers = _window_markers(settings, trigger, source, of, stopping, stack)
     if stimulation is None or not stimulation.announced:
-        return markers, refusal
+        return markers, lambda: False
     pulses: Markers | None = None
     if stimulation.channel is not None and isinstance(source, SupervisedSource):
-        pulses = _events_of(stimulation, source.pulses)
+        pulses, missed = _events_of(stimulation, source.pulses.pull), source.pulses.missed
     elif stream.stimulation is None and stream.markers is None:
         raise SettingsError(
             "the decoder blanks stimulation that markers announce "
@@ -180,9 +188,9 @@ def open_markers(
         name = stream.stimulation or stream.markers or ""
         pulses = _stream_of_markers(name, settings, source, follow, stopping, stack)
     if pulses is None or markers is None:
-        return pulses or markers, refusal
+        return pulses or markers, missed
     of_windows, of_stimulation = markers, pulses
-    return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)], refusal
+    return lambda timeout_s: [*of_windows(timeout_s), *of_stimulation(0.0)], missed
 
 
 def adapted(

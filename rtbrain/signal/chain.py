@@ -42,6 +42,11 @@ class Chain:
         for stage in self._blankings:
             stage.mark(t, text)
 
+    def miss(self) -> None:
+        """Take markers that announce stimulation as missed, up to the next chunk."""
+        for stage in self._blankings:
+            stage.miss()
+
     def __call__(self, chunk: Chunk) -> Chunk:
         """Chunk after every stage."""
         for stage in self._stages:

@@ -33,10 +33,10 @@ class PeriodicTemplate:
     Every second the period is measured on up to 4 s, within 2 % of `rate_hz`, where the power of
     its first harmonics, of the contacts that hold most of it, is highest. From the second in which
     it is found on, samples are flagged `UNSETTLED` until a template is there, after one more
-    second, which alone it is made of, for the one before may be empty in part; where it is no longer
-    found, nothing is subtracted. Every 1/16 s, what is left is compared with the template: samples
-    are flagged `UNSETTLED` after a share of more than 0.1 (and 3 standard deviations of what else
-    is left) was left or added, and after a second of this, the template is made anew.
+    second. It is made of that alone, since the one before may be empty in part; where it is no
+    longer found, nothing is subtracted. Every 1/16 s, what is left is compared with the template:
+    samples are flagged `UNSETTLED` after a share of more than 0.1 (and 3 standard deviations of
+    what else is left) was left or added, and after a second of this, the template is made anew.
 
     ``on_event("stimulation", rate_hz=...)`` reports when it is found, with 0 when no longer.
     SettingsError if a rate is too low for a template, or the sampling rate below three times that.

@@ -105,6 +105,7 @@ def _stimulation(
             montage,
             texts=texts,
             stop_texts=stop_texts,
+            max_train_s=settings.max_train_s,
             before_s=settings.before_s,
             after_s=settings.after_s,
             wait_s=settings.wait_s,

@@ -151,7 +151,7 @@ class TriggerEdges:
     """
 
     def __init__(self, trigger: Trigger, sfreq_hz: float) -> None:
-        self._trigger = trigger
+        self.trigger = trigger
         shortest = math.ceil(trigger.shortest_s * sfreq_hz - 1e-6)
         settling = max(_SETTLING_SAMPLES, math.ceil(_SETTLING_S * sfreq_hz - 1e-6))
         hold = max(1, shortest) if trigger.shortest_s else settling
@@ -163,7 +163,7 @@ class TriggerEdges:
         events: list[tuple[float, str]] = []
         several = len(self._lines) > 1
         self._n_samples += chunk.n_samples
-        for of, line, row in zip(self._trigger.lines, self._lines, values, strict=True):
+        for of, line, row in zip(self.trigger.lines, self._lines, values, strict=True):
             if chunk.gap > 0:
                 events += _named(line.restart(), of, several)
             codes = self._codes(of, np.asarray(row, np.float64), line.code)
@@ -173,7 +173,7 @@ class TriggerEdges:
     def finish(self) -> list[tuple[float, str]]:
         """Events that are not over at the end."""
         several = len(self._lines) > 1
-        pairs = zip(self._trigger.lines, self._lines, strict=True)
+        pairs = zip(self.trigger.lines, self._lines, strict=True)
         return sorted(one for of, line in pairs for one in _named(line.restart(), of, several))
 
     @property
@@ -216,14 +216,12 @@ class TriggerEdges:
 
 def noise_reason(trigger: Trigger) -> str:
     """Why there are no events, and what to write instead."""
-    reason = (
-        f"trigger {list_words([quote(name) for name in trigger.names])} holds no codes: its values "
-        "vary like a signal"
-    )
+    names = list_words([quote(name) for name in trigger.names])
+    reason = f"trigger {names} holds no codes: its values vary like a signal"
     if any(line.level is not None for line in trigger.lines):
         return f"{reason}; give another level"
-    first = plain_text(trigger.names[0])
-    return f"{reason}. If it carries pulses, give a level below their height, such as {first}:1000"
+    such = f"{plain_text(trigger.names[0])}:1000"
+    return f"{reason}. If it carries pulses, give a level below their height, such as {such}"
 
 
 class CodeQueue:
@@ -235,22 +233,22 @@ class CodeQueue:
 
     def __init__(self, sfreq_hz: float, on_event: Callable[..., None]) -> None:
         self._sfreq_hz, self._on_event = sfreq_hz, on_event
-        self._n_ignored = 0  # when it was last reported
-        self._reported_noise = False
-        self._trigger: Trigger | None = None
+        self._n_ignored, self._reported_noise = 0, False  # when they were last reported
+        self._missed = True  # what it holds at first began before
         self._edges: TriggerEdges | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_MAX_WAITING)
 
     def take(self, trigger: Trigger | None, values: npt.NDArray[np.floating], chunk: Chunk) -> None:
         """Find the events in a chunk; None has no trigger channel."""
-        if self._edges is None or trigger != self._trigger:
-            self._trigger = trigger
-            self._edges = None if trigger is None else TriggerEdges(trigger, self._sfreq_hz)
-        if self._edges is None or trigger is None:
+        if trigger is None:
+            self._edges = None
             return
+        if self._edges is None or trigger != self._edges.trigger:
+            self._edges = TriggerEdges(trigger, self._sfreq_hz)
         events = self._edges(values, chunk)
+        n_skipped = len(self._events) + len(events) - _MAX_WAITING
+        self._missed |= chunk.gap > 0 or n_skipped > 0 or self._edges.is_noise
         if not self._edges.is_noise:
-            n_skipped = len(self._events) + len(events) - _MAX_WAITING
             self._events.extend(events)
             if n_skipped > 0:
                 self._on_event("markers_skipped", events=n_skipped)
@@ -263,17 +261,19 @@ class CodeQueue:
         n_ignored = edges.n_ignored + edges.n_unplaced
         if n_ignored >= max(1, 2 * self._n_ignored):
             self._n_ignored = n_ignored
-            reason = (
-                f"ignored: {edges.n_ignored} codes that were too short, {edges.n_unplaced} that "
-                "began before the first sample or in a gap"
-            )
+            counts = f"{edges.n_ignored} codes that were too short, {edges.n_unplaced} that"
+            reason = f"ignored: {counts} began before the first sample or in a gap"
             self._on_event("trigger", reason=reason)
 
-    def pull(self) -> list[tuple[float, str]]:
-        """Events since the last call, as (s, text)."""
-        events = list(self._events)
-        self._events.clear()
+    def pull(self, timeout_s: float = 0.0) -> list[tuple[float, str]]:
+        """Events since the last call, as (s, text), without waiting."""
+        events, self._events = list(self._events), deque(maxlen=_MAX_WAITING)
         return events
+
+    def missed(self) -> bool:
+        """Whether events may be missing since the last call: at first, in a gap or by noise."""
+        missed, self._missed = self._missed, False
+        return missed
 
 
 def _named(

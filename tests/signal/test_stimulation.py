@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rtbrain.config import SignalStep, StimulationSettings
 from rtbrain.errors import SettingsError
-from rtbrain.marks import ARTIFACT, BLANKED, LATE, UNSETTLED
-from rtbrain.signal import ArtifactGuard, Blanking, PeriodicTemplate, build_signal, find_rate
-from rtbrain.types import Chunk, Montage
+from rtbrain.marks import AWAY, BLANKED, LATE, UNKNOWN
+from rtbrain.signal import Blanking, PeriodicTemplate, build_signal
+from rtbrain.types import Montage
 from tests.conftest import brain_like, cut, montage_of
 from tests.signal.recording import cut_sizes, joined, pieces, same, segments
 
@@ -132,6 +132,68 @@ def test_a_train_holds_the_last_clean_value_and_ends_in_a_line():
     assert not made.flags[2006:].any()
 
 
+def test_samples_whose_markers_may_be_missing_are_flagged_and_others_are_not():
+    stage = blanking()
+    parts = pieces(whole(), [500])
+    flags = [flags_of(stage(parts[0]))]
+    stage.miss()
+    flags += [flags_of(stage(part)) for part in parts[1:3]]
+    # Those too that had not come out when their sender was lost.
+    assert (np.flatnonzero(np.concatenate(flags) == AWAY) == np.arange(480, 1000)).all()
+
+
+@pytest.mark.parametrize(("text", "known_from"), [("stim", 1710 - 2), ("off", 1710 + 6)])
+def test_whether_a_train_is_on_is_unknown_from_a_loss_to_the_next_marker(text, known_from):
+    stage, calm = blanking(stop_texts=("off",)), blanking(stop_texts=("off",))
+    marked(stage, [1710], text)
+    parts = pieces(whole(), [100])
+    flags = []
+    for number, part in enumerate(parts):
+        if number == 5:
+            stage.miss()
+        flags.append(flags_of(stage(part)))
+    flags = np.concatenate(flags)
+    assert (flags[480:500] == AWAY).all()
+    assert (np.flatnonzero(flags == UNKNOWN) == np.arange(500, known_from)).all()
+    assert ((flags[known_from:] == BLANKED) == (text == "stim")).all()
+    assert not flags_of(calm(whole())).any()  # in a file nothing is missing
+
+
+def test_a_train_without_an_end_is_over_after_the_longest_and_reported():
+    events = []
+    stage = blanking(
+        stop_texts=("off",), max_train_s=1.0, on_event=lambda event, **_: events.append(event)
+    )
+    stage.miss()
+    marked(stage, [2500])
+    flags = np.concatenate([flags_of(stage(part)) for part in pieces(whole(), [100])])
+    assert (np.flatnonzero(flags == UNKNOWN) == np.arange(1100)).all()
+    assert (np.flatnonzero(flags == BLANKED) == np.arange(2498, 3500)).all()
+    assert events == ["stimulation_endless"]
+
+
+def test_the_end_of_a_train_that_comes_too_late_is_reported_and_flagged():
+    events = []
+    stage = blanking(stop_texts=("off",), on_event=lambda event, **_: events.append(event))
+    parts = pieces(whole(), [500])
+    marked(stage, [200])
+    stage(parts[0])
+    marked(stage, [300], "off")
+    assert flags_of(stage(parts[1]))[0] == LATE
+    assert events == ["stimulation_late"]
+
+
+@pytest.mark.parametrize("t", [T_0 - 61.0, T_0 + 70.0])
+def test_a_marker_of_another_clock_is_reported_not_dropped(t):
+    events = []
+    stage = blanking(on_event=lambda event, **f: events.append((event, round(f["late_s"]))))
+    stage.mark(t, "stim")
+    assert not flags_of(stage(whole())).any()
+    assert events == [
+        ("stimulation_late", round(abs(t - (T_0 + 4 * (t > T_0)))) * (1, -1)[t > T_0])
+    ]
+
+
 def test_the_future_changes_no_blanked_sample_that_came_out():
     for at in (302, 303, 310, 900):
         calm, wild = marked(blanking()), marked(blanking())
@@ -165,134 +227,6 @@ def test_channels_that_are_no_contacts_pass_as_they_are():
     np.testing.assert_array_equal(made.data[5], pulsed()[5, : made.n_samples])
 
 
-def periodic(rate_hz=129.16, height_uv=200.0, n=8000):
-    clean = brain_like(6, n, SFREQ_HZ, seed=5)
-    phases = np.arange(n) * rate_hz / SFREQ_HZ % 1
-    artifact = height_uv * np.exp(-(((phases - 0.3) / 0.05) ** 2))
-    return clean, (clean + artifact * np.linspace(0.2, 1, 6)[:, None]).astype(np.float32)
-
-
-def test_the_rate_of_periodic_stimulation_is_measured_to_a_millionth_or_not_found():
-    clean, data = periodic()
-    assert find_rate(data[:, :4000], SFREQ_HZ, 130.0) == pytest.approx(129.16, rel=3e-6)
-    assert find_rate(data[:, :1000], SFREQ_HZ, 130.0) == pytest.approx(129.16, rel=1e-4)
-    assert find_rate(clean[:, :4000], SFREQ_HZ, 130.0) is None
-    assert find_rate(data[:, :4000], SFREQ_HZ, 140.0) is None
-    assert find_rate(np.zeros((3, 4000), np.float32), SFREQ_HZ, 130.0) is None
-
-
-def test_the_template_of_periodic_stimulation_leaves_the_brain_behind():
-    clean, data = periodic()
-    stage = PeriodicTemplate(MONTAGE, 130.0)
-    made = stage(whole(data))
-    flags = flags_of(made)
-    assert (flags[1000:1980] == UNSETTLED).all()
-    assert not flags[2000:].any()
-    left = (made.data - clean)[:, 2000:]
-    left -= left.mean(axis=1, keepdims=True)  # an offset is no rhythm
-    assert left.std() < 0.04 * (data - clean)[:, 2000:].std()
-
-
-def test_stimulation_that_stops_is_subtracted_no_more():
-    clean, data = periodic()
-    data[:, 4000:] = clean[:, 4000:]
-    events = []
-    stage = PeriodicTemplate(
-        MONTAGE, 130.0, on_event=lambda event, **f: events.append(f["rate_hz"])
-    )
-    made = stage(whole(data))
-    np.testing.assert_array_equal(made.data[:, 5000:], clean[:, 5000:])
-    assert events == [pytest.approx(129.16, rel=1e-4), 0.0]
-
-
-@pytest.mark.parametrize("begins", [1300, 1500, 1900])
-def test_what_is_subtracted_from_a_valid_sample_was_there_whenever_it_begins_and_ends(begins):
-    clean, data = periodic(n=9000)
-    ends = begins + 5000
-    data[:, :begins], data[:, ends:] = clean[:, :begins], clean[:, ends:]
-    data[:, begins + 2500 : ends] += 0.5 * (data - clean)[:, begins + 2500 : ends]
-    made = PeriodicTemplate(MONTAGE, 130.0)(whole(data))
-    flags = flags_of(made)
-    left = (made.data - clean) * (flags != UNSETTLED)
-    assert (flags[begins + 2624 : begins + 3000] == UNSETTLED).all()
-    for change in (begins + 2500, ends):  # it is judged every 1/16 s
-        left[:, change : change + 124] = 0
-    left[:, begins : 2000 + (begins > 1500) * 1000] = 0
-    assert (flags[-700:] == 0).all()
-    high = np.diff(left, axis=1)
-    assert np.abs(high).max() < 0.1 * np.abs(np.diff(data - clean, axis=1)).max()
-
-
-def guarded(data, events=None, montage=MONTAGE):
-    def on_event(event, **fields):
-        if events is not None:
-            events.append((event, fields))
-
-    return ArtifactGuard(montage, on_event=on_event)(whole(data))
-
-
-def test_a_normal_signal_passes_the_guard_as_it_is():
-    chunk = whole(SIGNAL * 3)
-    assert ArtifactGuard(MONTAGE)(chunk) is chunk
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_an_unannounced_pulse_spoils_its_window_whatever_the_unit(scale):
-    # Below a thousandth of a millivolt, only contacts that jump together show it.
-    events = []
-    made = guarded((pulsed() * scale).astype(np.float32), events)
-    flags = flags_of(made)
-    for at in PULSES:
-        assert (flags[at : at + 50] == ARTIFACT).all()
-    assert not flags[:300].any()
-    assert events[0][0] == "artifact"
-
-
-def test_one_contact_alone_is_left_out_and_the_others_are_not_spoilt():
-    data = SIGNAL.copy()
-    data[2, 2000] += 5000
-    made = guarded(data)
-    assert not flags_of(made).any()
-    assert np.isnan(made.data[2, 2000:2050]).all()
-    assert np.isfinite(np.delete(made.data, 2, 0)).all()
-
-
-def test_a_rail_is_an_artifact_even_where_it_is_reached_slowly():
-    data = SIGNAL.copy()
-    ramp = np.clip(np.arange(200) * 20, 0, 900)
-    data[:3, 2000:2200] += ramp
-    data[:3, 2045:2200] = data[:3, 2045:2046]
-    flags = flags_of(guarded(data))
-    assert (flags[2060:2200] == ARTIFACT).all()
-
-
-def test_what_a_blank_is_too_short_for_is_an_artifact():
-    data = SIGNAL.copy()
-    data[:, 1000:1030] += 2000  # longer than what is blanked
-    chain = build_signal(
-        [
-            SignalStep(
-                stimulation=StimulationSettings(texts=("stim",), before_s=0.002, after_s=0.006)
-            )
-        ],
-        MONTAGE,
-    )
-    chain.mark(T_0 + 1.0, "stim")
-    flags = flags_of(chain(whole(data)))
-    assert flags[999] == BLANKED
-    assert (flags[1006:1030] == ARTIFACT).all()
-
-
-@given(sizes=cut_sizes())
-@few
-def test_the_guard_finds_the_same_whole_or_in_pieces(sizes):
-    one, other = ArtifactGuard(MONTAGE), ArtifactGuard(MONTAGE)
-    got = [other(piece) for piece in pieces(whole(pulsed()), sizes)]
-    want = one(whole(pulsed()))
-    np.testing.assert_array_equal(np.concatenate([c.data for c in got], axis=1), want.data)
-    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in got]), flags_of(want))
-
-
 def test_settings_that_leave_nothing_or_announce_nothing_are_refused():
     for values in (
         {},
@@ -306,16 +240,3 @@ def test_settings_that_leave_nothing_or_announce_nothing_are_refused():
     step = SignalStep(stimulation=StimulationSettings(texts=("stim",)))
     with pytest.raises(SettingsError, match="before_s and after_s are not known"):
         build_signal([step], MONTAGE)
-
-
-def test_a_template_is_forgotten_by_a_reset_and_leaves_its_input_as_it_was():
-    data = periodic()[1]
-    kept = data.copy()
-    used = PeriodicTemplate(MONTAGE, 130.0)
-    used(whole(data))
-    np.testing.assert_array_equal(data, kept)
-    used.reset()
-    again, new = used(whole(data)), PeriodicTemplate(MONTAGE, 130.0)(whole(data))
-    np.testing.assert_array_equal(again.data, new.data)
-    empty = Chunk(np.empty((6, 0), np.float32), np.empty(0), 8000)
-    assert used(empty).n_samples == 0

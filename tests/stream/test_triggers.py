@@ -185,6 +185,7 @@ def test_numbers_have_the_text_that_people_write():
 def test_what_is_ignored_live_is_reported_at_first_and_as_it_doubles():
     reported = []
     codes = CodeQueue(SFREQ_HZ, lambda event, **fields: reported.append((event, fields["reason"])))
+    assert [codes.missed(), codes.missed()] == [True, False]  # it began before
     trigger = parse_trigger("TRIG@10ms", ["TRIG"])
     row = np.tile(pulses((1, 10, 3), (2, 50, 20), n_samples=100), 8)
     for start in range(0, row.size, 5):
@@ -204,6 +205,7 @@ def test_a_live_channel_that_changes_like_a_signal_gives_no_events():
         stamps = np.arange(start, start + 100) / SFREQ_HZ
         chunk = Chunk(np.zeros((0, 100), np.float32), stamps, start)
         codes.take(parse_trigger("A1", ["A1"]), noise[:, start : start + 100], chunk)
+        assert codes.missed()
     assert codes.pull() == []
     (reason,) = reported
     assert "'A1' holds no codes: its values vary like a signal" in reason

@@ -48,7 +48,8 @@ class SupervisedSource:
 
     A pull gives empty chunks while there is no stream. When one is back that meets the
     requirements, the first chunk's `gap` counts exactly the samples that were lost, so that
-    filters restart. `counter` numbers the samples of every connection; `clock` gives LSL time, s.
+    filters restart. `counter` numbers the samples of every connection; `clock` gives LSL time, s;
+    `pulses` holds the codes of the channels that announce stimulation.
     A connection that falls silent stays open while the stream is looked for again: after a network
     cut it delivers all that TCP held back, but late. Whichever is first is used; after a silence of
     less than 4 s a new one waits for the old for 1 s.
@@ -101,7 +102,7 @@ class SupervisedSource:
         self._begun = self._was_live = self._fresh = False
         self._last_at = self._left_at = self._grace_until = clock()
         self._clock_reason = ""
-        self._codes, self._pulses = (CodeQueue(montage.sfreq_hz, on_event) for _ in range(2))
+        self._codes, self.pulses = (CodeQueue(montage.sfreq_hz, on_event) for _ in range(2))
         self._clock_due = round(_REPORT_CLOCK_S * requirements.sfreq_hz)
 
     @property
@@ -147,16 +148,12 @@ class SupervisedSource:
             return empty_chunk(self.montage.n_channels, self.counter.next_sample)
         binding = self._link.binding
         self._codes.take(binding.trigger, chunk.data[list(binding.trigger_rows)], chunk)
-        self._pulses.take(binding.stimulation, chunk.data[list(binding.stimulation_rows)], chunk)
+        self.pulses.take(binding.stimulation, chunk.data[list(binding.stimulation_rows)], chunk)
         return self._arrived(binding.apply(chunk))
 
     def markers(self, timeout_s: float) -> list[tuple[float, str]]:
         """Codes of the trigger channels since the last call, as (s on the LSL clock, text)."""
         return self._codes.pull()
-
-    def pulses(self, timeout_s: float) -> list[tuple[float, str]]:
-        """Codes of the channels that announce stimulation since the last call, likewise."""
-        return self._pulses.pull()
 
     def close(self) -> None:
         """Let go of the stream within about 1 s, in any state; safe to call twice."""

@@ -1,0 +1,90 @@
+"""Artifacts that nothing announces do not pass unnoticed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from rtbrain.config import SignalStep, StimulationSettings
+from rtbrain.marks import ARTIFACT, BLANKED
+from rtbrain.signal import ArtifactGuard, build_signal
+from tests.signal.recording import cut_sizes, pieces
+from tests.signal.test_stimulation import (
+    MONTAGE,
+    PULSES,
+    SIGNAL,
+    T_0,
+    few,
+    flags_of,
+    pulsed,
+    whole,
+)
+
+
+def guarded(data, events=None, montage=MONTAGE):
+    def on_event(event, **fields):
+        if events is not None:
+            events.append((event, fields))
+
+    return ArtifactGuard(montage, on_event=on_event)(whole(data))
+
+
+def test_a_normal_signal_passes_the_guard_as_it_is():
+    chunk = whole(SIGNAL * 3)
+    assert ArtifactGuard(MONTAGE)(chunk) is chunk
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_an_unannounced_pulse_spoils_its_window_whatever_the_unit(scale):
+    # Below a thousandth of a millivolt, only contacts that jump together show it.
+    events = []
+    made = guarded((pulsed() * scale).astype(np.float32), events)
+    flags = flags_of(made)
+    for at in PULSES:
+        assert (flags[at : at + 50] == ARTIFACT).all()
+    assert not flags[:300].any()
+    assert events[0][0] == "artifact"
+
+
+def test_one_contact_alone_is_left_out_and_the_others_are_not_spoilt():
+    data = SIGNAL.copy()
+    data[2, 2000] += 5000
+    made = guarded(data)
+    assert not flags_of(made).any()
+    assert np.isnan(made.data[2, 2000:2050]).all()
+    assert np.isfinite(np.delete(made.data, 2, 0)).all()
+
+
+def test_a_rail_is_an_artifact_even_where_it_is_reached_slowly():
+    data = SIGNAL.copy()
+    ramp = np.clip(np.arange(200) * 20, 0, 900)
+    data[:3, 2000:2200] += ramp
+    data[:3, 2045:2200] = data[:3, 2045:2046]
+    flags = flags_of(guarded(data))
+    assert (flags[2060:2200] == ARTIFACT).all()
+
+
+def test_what_a_blank_is_too_short_for_is_an_artifact():
+    data = SIGNAL.copy()
+    data[:, 1000:1030] += 2000  # longer than what is blanked
+    chain = build_signal(
+        [
+            SignalStep(
+                stimulation=StimulationSettings(texts=("stim",), before_s=0.002, after_s=0.006)
+            )
+        ],
+        MONTAGE,
+    )
+    chain.mark(T_0 + 1.0, "stim")
+    flags = flags_of(chain(whole(data)))
+    assert flags[999] == BLANKED
+    assert (flags[1006:1030] == ARTIFACT).all()
+
+
+@given(sizes=cut_sizes())
+@few
+def test_the_guard_finds_the_same_whole_or_in_pieces(sizes):
+    one, other = ArtifactGuard(MONTAGE), ArtifactGuard(MONTAGE)
+    got = [other(piece) for piece in pieces(whole(pulsed()), sizes)]
+    want = one(whole(pulsed()))
+    np.testing.assert_array_equal(np.concatenate([c.data for c in got], axis=1), want.data)
+    np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in got]), flags_of(want))
