@@ -19,7 +19,7 @@ from rich.console import Console
 
 from rtbrain.check.trigger_device import TriggerDevice
 from rtbrain.config import OscSettings, SerialSettings, UdpSettings
-from rtbrain.errors import OutputError
+from rtbrain.errors import OutputError, SettingsError
 from rtbrain.extras import load_extra
 from rtbrain.files import parse_json, require_writable_file, strict_json, write_atomically
 from rtbrain.outlet import DetectionOutlet, Triggers
@@ -37,7 +37,7 @@ Drives = Literal["device", "byte"]
 _WAIT_S, _FIND_S, _SLICE_S = 2.0, 10.0, 0.1
 _PULSE_S = 0.002
 _LABEL = "loopback"
-Heard = Callable[[int], None]
+OnNumber = Callable[[int], None]
 
 
 class LoopbackPath(StrEnum):
@@ -64,20 +64,20 @@ class LoopbackRow:
     max_ms: float
 
 
-class _Ear:
+class _Receiver:
     """Notes when each trigger came back."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[int, float]] = []
+        self.received: list[tuple[int, float]] = []
         self.n_dropped = 0
 
     def __call__(self, number: int) -> None:
-        self.heard.append((number, float(pylsl.local_clock())))
+        self.received.append((number, float(pylsl.local_clock())))
 
     def row(self, path: str, t_sent: list[float]) -> LoopbackRow:
-        numbers = [number for number, _ in self.heard]
+        numbers = [number for number, _ in self.received]
         known = set(numbers) & set(range(1, len(t_sent) + 1))
-        first = dict(reversed(self.heard))
+        first = dict(reversed(self.received))
         late_ms = [1e3 * (first[number] - t_sent[number - 1]) for number in known] or [np.nan]
         p50, p99, most = np.percentile(late_ms, (50, 99, 100)).tolist()
         lost, doubled = len(t_sent) - len(known) - self.n_dropped, len(numbers) - len(known)
@@ -103,15 +103,23 @@ def run_loopback(
     Raises
     ------
     RtbrainError
-        An output or its receiver cannot be opened, or `out` cannot be written.
+        An output or its receiver cannot be opened, `out` cannot be written, or ``byte`` has no
+        port.
     """
+    if drives == "byte" and port is None:
+        raise SettingsError(
+            "--drives byte without --port: the simulated port has a device: name the port whose TX "
+            "is wired to its RX"
+        )
     if out is not None:
         require_writable_file(out, "--json")
     rows = []
     for path in paths:
-        ear = _Ear()
-        with _opened(path, port, drives, ear) as sink:
-            rows.append(ear.row(_named(path, port, drives), _play(sink, ear, n_triggers, rate_hz)))
+        receiver = _Receiver()
+        with _opened(path, port, drives, receiver) as sink:
+            rows.append(
+                receiver.row(_named(path, port, drives), _play(sink, receiver, n_triggers, rate_hz))
+            )
     shown = table(
         f"{n_triggers} triggers, {rate_hz:g} a second: ms from the decision to the receiver",
         ("output", "received", "dropped", "lost", "doubled", "p50", "p99", "max"),
@@ -135,7 +143,9 @@ def _named(path: str, port: str | None, drives: str) -> str:
     return path if path != "serial" else f"serial, {drives} at {port or 'a simulated port'}"
 
 
-def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> list[float]:
+def _play(
+    sink: Sink[Detection], receiver: _Receiver, n_triggers: int, rate_hz: float
+) -> list[float]:
     """Push detections at a steady rate: when each was decided."""
     t_sent: list[float] = []
     began = time.monotonic()
@@ -145,7 +155,7 @@ def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> 
         t_sent.append(now)
         sink.push(Detection(_LABEL, float(number + 1), now, now, now, 1.0, np.nan))
     end = time.monotonic() + _WAIT_S
-    while len(ear.heard) + ear.n_dropped < n_triggers and time.monotonic() < end:
+    while len(receiver.received) + receiver.n_dropped < n_triggers and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)  # for one that comes twice
     return t_sent
@@ -153,9 +163,9 @@ def _play(sink: Sink[Detection], ear: _Ear, n_triggers: int, rate_hz: float) -> 
 
 @contextmanager
 def _opened(
-    path: LoopbackPath, port: str | None, drives: Drives, ear: _Ear
+    path: LoopbackPath, port: str | None, drives: Drives, receiver: _Receiver
 ) -> Iterator[Sink[Detection]]:
-    """What detections are pushed into, while `ear` hears what comes back."""
+    """What detections are pushed into, while `receiver` receives what comes back."""
     with ExitStack() as stack:
         if path == LoopbackPath.LSL:
             name = f"loopback-{uuid.uuid4().hex[:8]}"
@@ -165,10 +175,10 @@ def _opened(
             inlet = make_inlet(found, 10)
             open_inlet(inlet, found, _FIND_S)
             stack.callback(inlet.close_stream)
-            stack.enter_context(_receiving(partial(_lsl_numbers, inlet, found), ear))
+            stack.enter_context(_receiving(partial(_lsl_numbers, inlet, found), receiver))
             yield outlet
             return
-        log = _Log(ear)
+        log = _Log(receiver)
         output: TriggerOutput
         read: Callable[[], Iterable[int]] | None = None
         if path != LoopbackPath.SERIAL:
@@ -182,18 +192,18 @@ def _opened(
             read = partial(_datagrams, ours, number_of)
         elif port is None:
             device = stack.enter_context(TriggerDevice())
-            device.on_edge = lambda at, code: ear(device.fired[-1]) if code else None
+            device.on_edge = lambda at, code: receiver(device.fired[-1]) if code else None
             output = open_serial(SerialSettings(port=device.port, pulse_s=_PULSE_S))
         else:
             output = open_serial(SerialSettings(port=port, drives=drives, pulse_s=_PULSE_S))
             if isinstance(output, WireOutput):
                 read = partial(_bytes, output, count(1))
             else:
-                log.hears = True
+                log.receives = True
         gate = Triggers([output], log, lambda event, **fields: None)
         stack.callback(gate.close)
         if read is not None:
-            stack.enter_context(_receiving(read, ear))
+            stack.enter_context(_receiving(read, receiver))
         gate.observe(Quality(np.ones(1, np.bool_)))
         gate.arm("rtbrain loopback")
         yield _Lively(gate)
@@ -216,30 +226,30 @@ class _Lively:
 
 
 class _Log:
-    """Log that counts what was dropped and, where it `hears`, takes what a device acknowledges."""
+    """Log that counts what was dropped, and `receives`, or not, what a device acknowledges."""
 
-    def __init__(self, ear: _Ear) -> None:
-        self._ear, self.hears = ear, False
+    def __init__(self, receiver: _Receiver) -> None:
+        self._receiver, self.receives = receiver, False
 
     def push(self, item: TriggerRow) -> None:
-        self._ear.n_dropped += bool(item.suppressed)
-        if self.hears and item.acknowledged and item.number:
-            self._ear(item.number)
+        self._receiver.n_dropped += bool(item.suppressed)
+        if self.receives and item.acknowledged and item.number:
+            self._receiver(item.number)
 
     def close(self) -> None:
         pass
 
 
 @contextmanager
-def _receiving(read: Callable[[], Iterable[int]], ear: Heard) -> Iterator[None]:
-    """Hear numbers in a thread of its own while the block runs."""
+def _receiving(read: Callable[[], Iterable[int]], receiver: OnNumber) -> Iterator[None]:
+    """Receive numbers in a thread of its own while the block runs."""
     ended = threading.Event()
 
     def listen() -> None:
         with suppress(OutputError):  # the port is gone, as whoever sends says
             while not ended.is_set():
                 for number in read():
-                    ear(number)
+                    receiver(number)
 
     thread = threading.Thread(target=listen, name="rtbrain-loopback", daemon=True)
     thread.start()

@@ -133,8 +133,9 @@ def parse_settings(values: Mapping[str, Any], model: type[SettingsT], *, where: 
             raise SettingsError(
                 f"{where}: unknown key {key}{hint or '; known are ' + ', '.join(names)}"
             ) from error
-        got = "" if first["type"] == "missing" else f", got {first['input']!r:.80}"
         message = first["msg"].removeprefix("Value error, ")
+        said = first["type"] == "missing" or ", got " in message
+        got = "" if said else f", got {first['input']!r:.80}"
         raise SettingsError(f"{where}: {key or 'settings'}: {message}{got}") from error
 
 

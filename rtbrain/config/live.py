@@ -107,6 +107,12 @@ class DecodeSettings(Settings):
     lsl_scope: Literal["machine", "link", "site"] = "machine"
     """How far LSL looks: this machine, its network link, or the whole site."""
 
+    @model_validator(mode="after")
+    def _one_way_to_detect(self) -> "DecodeSettings":
+        if self.preset is not None and self.detect is not None:
+            raise ValueError(f"give one of preset and detect, got preset {self.preset} and detect")
+        return self
+
 
 class DemoSettings(Settings):
     """A synthetic patient and the decoder that the demo runs on it."""

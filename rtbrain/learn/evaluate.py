@@ -31,7 +31,7 @@ from rtbrain.learn.fit.splits import block_folds
 from rtbrain.learn.intervals import Interval, jackknife, stretch_blocks
 from rtbrain.learn.nulls import null_of_outputs, null_targets
 from rtbrain.learn.verdict import judge_scores
-from rtbrain.live.detections import detect_settings
+from rtbrain.live.detections import build_detector, detect_settings
 from rtbrain.live.play import bind_session, decoder_for, play_recording
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.recording.open import read_recording
@@ -122,6 +122,8 @@ def evaluate(
     ['speech']
     """
     fitted = decoder if isinstance(decoder, FittedDecoder) else load(decoder)
+    wanted = wanted_detections(fitted.bundle, threshold, refractory_s, preset, detect)
+    build_detector(fitted.bundle, wanted)  # refuse it before any work
     labels = label_settings(fitted.bundle, classes, trigger)
     figures = {}
     with open_recordings(
@@ -144,7 +146,6 @@ def evaluate(
         )
         if wrong := contradiction(mains, fitted.bundle.recipe.mains_hz):
             on_note(wrong)
-        wanted = wanted_detections(fitted.bundle, threshold, refractory_s, preset, detect)
         for name, bundle in {"decoder": fitted.bundle, **fitted.controls}.items():
             found = decode_labelled(
                 bundle,
@@ -170,6 +171,8 @@ def wanted_detections(
     detect: Mapping[str, DetectSettings] | None = None,
 ) -> Mapping[str, DetectSettings]:
     """What is detected, by output; by default as live, or every class but the first."""
+    if preset is not None and (threshold is not None or refractory_s is not None):
+        raise SettingsError(f"preset {preset} has a threshold and a refractory time: give no other")
     found = detect_settings(bundle, preset, detect)
     if threshold is None and refractory_s is None and (found or detect is not None):
         return found

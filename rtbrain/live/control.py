@@ -204,14 +204,16 @@ def _read_line(link: socket.socket) -> bytes:
 
 
 @contextmanager
-def keys(triggers: Callable[[], Triggers]) -> Iterator[None]:
-    """Take keys of the terminal while the block runs, where there is one: A arms, Esc disarms.
+def keys(triggers: Callable[[], Triggers]) -> Iterator[bool]:
+    """Take keys of the terminal while the block runs, if there is one: A arms, Esc disarms.
+
+    It yields whether there is one.
 
     Any sequence that begins with Esc counts: to disarm by an arrow key is no harm. Only an A by
     itself arms: not one in pasted text, nor at the end of a sequence that arrives in pieces.
     """
     if not sys.stdin or not sys.stdin.isatty():
-        yield
+        yield False
         return
     ended, t_escape = threading.Event(), -math.inf
 
@@ -232,7 +234,7 @@ def keys(triggers: Callable[[], Triggers]) -> Iterator[None]:
         thread = threading.Thread(target=listen, name="rtbrain-keys", daemon=True)
         thread.start()
         try:
-            yield
+            yield True
         finally:
             ended.set()
             thread.join()

@@ -245,7 +245,9 @@ def listen(name: str = "rtbrain", *, timeout_s: float = 10.0) -> LiveFeed[LiveDe
 
         for decode in rtbrain.listen("rtbrain"):
             if decode.valid and decode.values["speech"] > 0.8:
-                stimulate()
+                print(decode.t_stop)
+
+    What acts on the world is set in ``outputs`` instead: armed by a person, watched and logged.
     """
     default_lsl_scope()
     return LiveFeed(name, timeout_s, LiveDecode)

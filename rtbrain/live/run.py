@@ -200,8 +200,9 @@ def decode_on_screen(
     outputs = settings.outputs
     with ExitStack() as stack:
         stack.callback(screen.close)
-        if outputs.osc or outputs.udp or outputs.serial:
-            stack.enter_context(keys(lambda: session.triggers))
+        acting = outputs.osc or outputs.udp or outputs.serial
+        if acting and stack.enter_context(keys(lambda: session.triggers)):
+            screen.say("A arms the outputs, Esc disarms them at once")
         try:
             session.run()
         except RtbrainError as error:

@@ -51,7 +51,7 @@ _SENTENCES: dict[str, str] = {
     "detecting": "detecting {calibrated} to {to}",
     "detected": "{label} detected ({value}){calibrated}",
     "suppressed": "",
-    "outputs": "outputs: {outputs}; disarmed: A arms them, Esc disarms them at once",
+    "outputs": "outputs: {outputs}; disarmed",
     "armed": "ARMED by {by}: {outputs}",
     "disarmed": "DISARMED: {reason}",
     "control_failed": "no other program can arm or stop this decoder: {reason}",

@@ -218,7 +218,7 @@ class LiveSession:
         self.triggers.arm(by)
 
     def disarm(self, reason: str = "by Python") -> None:
-        """Send nothing more, at once; it is armed again by hand alone."""
+        """Send nothing more, at once; only a person arms it again."""
         self.triggers.disarm(reason)
 
     def push(self, item: Decode) -> None:

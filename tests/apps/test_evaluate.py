@@ -11,7 +11,7 @@ import pytest
 
 import rtbrain as rtbrain_api
 from rtbrain.config import Recipe, load_settings
-from rtbrain.errors import RtbrainError
+from rtbrain.errors import RtbrainError, SettingsError
 from rtbrain.learn.fit.quick_fit import quick_fit
 from rtbrain.recording.open import read_recording
 from rtbrain.synthetic.patient import Patient
@@ -98,6 +98,22 @@ def test_what_a_fit_that_was_cut_off_left_is_no_control(bundle: Path, tmp_path: 
     (twin / "controls" / ".bundle-half").mkdir(parents=True)
     done = rtbrain("evaluate", twin, *SHORT)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"threshold": 0.0}, "expected thresholds above 0 and at most 1"),
+        (
+            {"threshold": 0.7, "preset": "balanced"},
+            "preset balanced has a threshold and a refractory time",
+        ),
+        ({"refractory_s": 0.0, "preset": "balanced"}, "preset balanced has a threshold"),
+    ],
+)
+def test_what_it_cannot_detect_by_is_refused_before_any_work(bundle: Path, options, says) -> None:
+    with pytest.raises(SettingsError, match=says):
+        rtbrain_api.evaluate(bundle, "absent.xdf", **options)
 
 
 def test_a_recording_without_a_valid_decode_is_refused(bundle: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rtbrain.check import loopback
 from rtbrain.check.loopback import LoopbackPath, run_loopback
-from rtbrain.errors import OutputError
+from rtbrain.errors import OutputError, SettingsError
 from tests.apps.program import refused
 
 QUIET = Console(quiet=True)
@@ -81,6 +81,11 @@ def test_a_device_that_falls_silent_ends_it_in_one_line(monkeypatch):
     with pytest.raises(OutputError, match="did not acknowledge trigger 1"):
         run_loopback([LoopbackPath.SERIAL], n_triggers=100, rate_hz=50.0, console=QUIET)
     assert made[0].code == 0
+
+
+def test_bytes_need_a_port_that_is_wired_to_itself():
+    with pytest.raises(SettingsError, match="--drives byte without --port"):
+        run_loopback([LoopbackPath.SERIAL], drives="byte", console=QUIET)
 
 
 def test_a_port_that_is_absent_is_refused_in_one_line():

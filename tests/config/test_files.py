@@ -171,6 +171,12 @@ def test_live_settings_need_a_stream_to_look_for(tmp_path: Path) -> None:
     assert "at least one of" in refused(tmp_path, "stream: {timeout_s: 3}\n", DecodeSettings)
 
 
+def test_thresholds_and_a_preset_are_not_set_together() -> None:
+    values = {"stream": {"name": "x"}, "preset": "balanced", "detect": {"speech": {"up": 0.5}}}
+    with pytest.raises(SettingsError, match="give one of preset and detect, got preset balanced"):
+        parse_settings(values, DecodeSettings, where="live.yaml")
+
+
 def test_a_fieldtrip_buffer_has_no_other_source_to_accept(tmp_path: Path) -> None:
     text = 'stream: {fieldtrip: "127.0.0.1:1972", accept_other_source: true}\n'
     assert "accept_other_source is for LSL streams" in refused(tmp_path, text, DecodeSettings)

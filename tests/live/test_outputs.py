@@ -193,6 +193,7 @@ def test_keys_of_the_terminal_arm_and_disarm_what_was_armed_at_the_start(
     os.close(slave)
     assert done.returncode == 0, done.stderr
     assert seen == ["by key", "", "by key"]
+    assert "A arms the outputs, Esc disarms them at once" in done.stderr
     said = [line.split(":")[0] for line in done.stderr.splitlines()]
     order = ["ARMED by --arm", "DISARMED", "ARMED by key", "DISARMED"]
     assert [word for word in said if word in order] == order

@@ -92,8 +92,9 @@ def test_a_receiver_that_is_absent_is_reported_once_and_gets_the_next_when_it_is
 )
 def test_an_address_that_does_not_parse_is_refused_in_one_line(to):
     values = {"stream": {"name": "x"}, "outputs": {"osc": {"to": to}}}
-    with pytest.raises(SettingsError, match=r"outputs\.osc\.to.*expected HOST:PORT"):
+    with pytest.raises(SettingsError, match=r"outputs\.osc\.to.*expected HOST:PORT") as refused:
         parse_settings(values, DecodeSettings, where="live.yaml")
+    assert str(refused.value).count("got") == 1
 
 
 @pytest.mark.parametrize("address", ["", "speech", "/", "//a", "/a b", "/a*", "/a[1]", "/é", "/a/"])

@@ -144,6 +144,9 @@ def test_labels_of_the_log_are_anonymized_as_those_of_events(session, tmp_path):
     )
     (table,) = (tmp_path / "set").rglob("*_events.tsv")
     assert "speech" not in table.read_text()
+    rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
+    assert {row["trigger_reason"] for row in rows} == {"n/a"}  # "no code for speech"
+    assert {row["trigger_output"] for row in rows} == {"n/a"}  # the name of a machine
     recording.close()
 
 

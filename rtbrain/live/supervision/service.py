@@ -38,7 +38,8 @@ def install_service(name: str, arguments: Sequence[str]) -> str:
 
     A decoder is run with ``--restart``, a recorder with ``--free-name``. Only the main process gets
     systemd's signals: the others end with it, in order. Raises a SettingsError where there is no
-    systemd, where there is such a unit, where the command is none that runs for days, or for ``--arm``.
+    systemd, where there is such a unit, where the command is none that runs for days, or for
+    ``--arm``.
     """
     path = _unit_path(name)
     if not arguments or arguments[0] not in _COMMANDS:

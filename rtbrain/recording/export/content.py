@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -58,7 +58,8 @@ def content_of(
     """Content of a recording; with `gaps`, each gap is an event ``BAD gap of N samples``.
 
     With `triggers`, so is each row of its trigger log. `anonymize_events` replaces texts by
-    ``event-1``, ``event-2``, in the order in which they come.
+    ``event-1``, ``event-2``, in the order in which they come, and leaves out why and where to
+    triggers went, which may name labels and machines.
     """
     notes: list[str] = []
     if triggers:
@@ -78,11 +79,15 @@ def content_of(
         def numbered(text: str) -> str:
             return f"event-{numbers.setdefault(text, len(numbers) + 1)}"
 
+        anonymous: dict[str, Callable[[str], str]] = {
+            "brain_state": numbered,
+            **dict.fromkeys(("trigger_reason", "trigger_output"), lambda _: "n/a"),
+        }
         marks = [
             mark._replace(
                 text=numbered(mark.text),
                 about=tuple(
-                    (key, numbered(text) if key == "brain_state" else text)
+                    (key, anonymous[key](text) if key in anonymous else text)
                     for key, text in mark.about
                 ),
             )
