@@ -5,7 +5,9 @@ import math
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,7 @@ from rtbrain.stream_names import TRIGGERS_TYPE, triggers_name
 from rtbrain.types import Detection
 
 _MAX_WAITING = 4096
-_DRAIN_S = 0.3
+_DRAIN_S, _END_S = 0.3, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ class TriggerRow:
 
 
 class TriggerLog:
-    """Writes rows in a thread of its own: neither a disk nor a listener holds a decision up."""
+    """Writes rows in a thread of its own: neither a disk nor a listener holds a decision up.
+
+    In the file, the rows of each session follow a line about it, ``session``, which is no row.
+    """
 
     def __init__(
         self, name: str, path: Path | None, report: Callable[..., None], *, bundle_id: str = ""
@@ -76,7 +81,13 @@ class TriggerLog:
         )
         self._rows: queue.Queue[TriggerRow | None] = queue.Queue(_MAX_WAITING)
         self.n_dropped = 0
-        self._failed = False
+        self._failed = self._given_up = False
+        about = {
+            "bundle": bundle_id,
+            "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "t_began": float(pylsl.local_clock()),
+        }
+        self._write(json.dumps({"session": about}))
         self._thread: threading.Thread | None = threading.Thread(
             target=self._run, name="rtbrain-trigger-log", daemon=True
         )
@@ -90,20 +101,30 @@ class TriggerLog:
             self.n_dropped += 1
 
     def close(self) -> None:
-        """Write what waits, and close the file and the stream; safe to call twice."""
+        """Write what waits, and close the file and the stream; safe to call twice.
+
+        What a disk that hangs has not taken after 2 s is given up, and reported.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._rows.put(None)
-        thread.join()
+        with suppress(queue.Full):  # its thread hangs, then
+            self._rows.put(None, timeout=_END_S)
+        thread.join(_END_S)
+        self._given_up = thread.is_alive()
+        if self._given_up:
+            self._failed_by(f"the disk takes nothing; {self._rows.qsize()} rows wait for it")
+        elif self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:  # it tries once more what was not written
+                self._failed_by(one_line(error.strerror))
         if self.n_dropped:
             self._report("trigger_log_failed", reason=f"{self.n_dropped} rows are missing in it")
-        if self._file is not None:
-            self._file.close()
         self._stream.close(_DRAIN_S)
 
     def _run(self) -> None:
-        while (row := self._rows.get()) is not None:
+        while (row := self._rows.get()) is not None and not self._given_up:
             line = json.dumps(row.values(), allow_nan=False, ensure_ascii=False)
             at = row.detection.t_ready
             self._stream.outlet.push_sample(
@@ -119,7 +140,11 @@ class TriggerLog:
             self._file.flush()
             self._failed = False
         except OSError as error:
-            if not self._failed:
-                self._report("trigger_log_failed", reason=one_line(error.strerror))
-            self._failed = True
+            self._failed_by(one_line(error.strerror))
             self.n_dropped += 1
+
+    def _failed_by(self, reason: str) -> None:
+        """Report why the file fails, once."""
+        if not self._failed:
+            self._report("trigger_log_failed", reason=reason)
+        self._failed = True

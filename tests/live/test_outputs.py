@@ -126,7 +126,8 @@ def test_what_is_detected_reaches_each_output_once_while_armed_and_all_is_logged
             assert "disarmed: " in live_line(session).plain
         assert device.code == 0
         fired = device.fired
-    lines = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    about, *lines = map(json.loads, out.with_suffix(".jsonl").read_text().splitlines())
+    assert about["session"]["bundle"] == read_bundle(bundle).id
     sent = {
         kind: [one["number"] for one in lines if one["sent"] and one["output"].startswith(kind)]
         for kind in ("udp", "serial")

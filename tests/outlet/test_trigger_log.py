@@ -2,12 +2,16 @@
 
 import errno
 import json
+import threading
 import uuid
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import pylsl
 import pytest
 
 from rtbrain.errors import SettingsError
+from rtbrain.outlet import trigger_log
 from rtbrain.outlet.trigger_log import TriggerLog, TriggerRow
 from tests.conftest import wait_until
 from tests.outlet.test_triggers import detection
@@ -27,7 +31,11 @@ def test_each_row_is_a_line_of_json_in_the_file_and_on_the_stream(tmp_path):
     listener.close()
     log.close()
     log.close()
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    about, *lines = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert about["session"]["bundle"] == "abc"
+    assert abs(about["session"]["t_began"] - pylsl.local_clock()) < 60
+    began = datetime.fromisoformat(about["session"]["began"])
+    assert abs((datetime.now(UTC) - began).total_seconds()) < 60
     assert [json.loads(text) for _, text in heard] == lines
     assert lines[0] == {
         "label": "speech",
@@ -52,7 +60,8 @@ def test_each_row_is_a_line_of_json_in_the_file_and_on_the_stream(tmp_path):
     again = TriggerLog(name, tmp_path / "log.jsonl", lambda *_, **__: None)
     again.push(TriggerRow(1, detection(1.0)))
     again.close()
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+    lines = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert ["session" in line for line in lines] == [True, False, False, True, False]
 
 
 def test_a_full_disk_is_reported_once_and_costs_lines_of_the_file_alone(tmp_path):
@@ -63,7 +72,7 @@ def test_a_full_disk_is_reported_once_and_costs_lines_of_the_file_alone(tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     log._file.close()
-    log._file = SimpleNamespace(write=full, flush=lambda: None, close=lambda: None)
+    log._file = SimpleNamespace(write=full, flush=lambda: None, close=lambda: full(None))
     listener = marker_source(name=f"{name}-triggers", timeout_s=30.0)
     for number in range(3):
         log.push(TriggerRow(number, detection(1.0)))
@@ -73,6 +82,25 @@ def test_a_full_disk_is_reported_once_and_costs_lines_of_the_file_alone(tmp_path
     log.close()
     assert events == ["trigger_log_failed"] * 2  # at the first line, and how many at the end
     assert log.n_dropped == 3
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(trigger_log, "_END_S", 0.05)
+    reasons, go_on = [], threading.Event()
+    log = TriggerLog("x", tmp_path / "log.jsonl", lambda _, reason: reasons.append(reason))
+    log._file.close()
+    log._file = SimpleNamespace(write=lambda _: go_on.wait(10.0), flush=lambda: None)
+    log._rows.maxsize = 2
+    thread = log._thread
+    log.push(TriggerRow(0, detection(1.0)))
+    wait_until(log._rows.empty)
+    for number in (1, 2):
+        log.push(TriggerRow(number, detection(1.0)))
+    log.close()
+    assert reasons == ["the disk takes nothing; 2 rows wait for it"]
+    go_on.set()
+    thread.join(10.0)
+    assert not thread.is_alive()
 
 
 def test_a_log_that_cannot_be_made_is_refused(tmp_path):
