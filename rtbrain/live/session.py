@@ -301,14 +301,8 @@ class LiveSession:
                 runtime=runtime_choice(settings),
                 statistics=saved.restore(),
             )
-            require_realtime(
-                decoder,
-                recipe,
-                settings,
-                bundle.montage.n_channels,
-                self.emit,
-                self._allow_late,
-            )
+            n_channels = bundle.montage.n_channels
+            require_realtime(decoder, recipe, settings, n_channels, self.emit, self._allow_late)
             outlet = self._open_outlet(decoder[0])
             outlets.callback(outlet.close)
             outlets.callback(detections.close)
