@@ -112,7 +112,8 @@ class Pipeline:
     latest_only: bool  # after a delay, decode the latest window and skip the others
     observer: PipelineObserver  # follows lost samples and skipped windows
     refusal: Callable[[], str] = lambda: ""
-    max_latency_s: float = math.inf  # windows that arrive later than that are stale, and invalid
+    # Windows whose samples arrive later than that are stale, and invalid.
+    max_latency_s: float = math.inf
     max_drain_s: float = math.inf  # longest time to look for a later window before decoding
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -133,10 +134,10 @@ class Pipeline:
                 last = self._take(held, chunk, t_received, stop) or last
                 # The chunk may be the first of a backlog, of which the last window was decoded.
                 t_newest = float(chunk.timestamps[-1])
-                if (
-                    t_received - max(t_newest, last.t_stop if last else t_newest)
-                    > self.max_latency_s
-                ):
+                newest = max(
+                    t_newest, last.t_stop + self.features.signal_delay_s if last else -math.inf
+                )
+                if t_received - newest > self.max_latency_s:
                     why = self._stale
             elif t_received - t_last > silence_s:
                 why = f"no samples for {silence_s:g} s"
@@ -234,7 +235,8 @@ class Pipeline:
                 yield window, t_received
 
     def _decode(self, window: Window, t_received: float) -> Decode:
-        if window.quality.valid and t_received - window.t_stop > self.max_latency_s:
+        late_s = t_received - window.t_stop - self.features.signal_delay_s
+        if window.quality.valid and late_s > self.max_latency_s:
             quality = replace(window.quality, valid=False, reason=self._stale)
             window = replace(window, quality=quality)
         decode = self.readout(self.features.encode(window))

@@ -346,5 +346,5 @@ def test_what_a_blank_leaves_over_decides_whether_a_decode_is_valid() -> None:
     assert any("is blanked, expected 0% at most" in reason for reason in reasons)
     with pytest.raises(SettingsError, match="nothing would be left"):
         stimulated(STEP | {"after_s": 0.4}, announced)
-    lost = {d.quality.reason for d in stimulated(STEP, announced, missed=True)[20:]}
-    assert [reason[:28] for reason in lost] == ["what announces the stimulati"]
+    lost = {d.quality.reason for d in stimulated(STEP, announced, missed=True)}
+    assert {reason.split()[0] for reason in lost} == {"filling:", "settling:", "what"}

@@ -12,7 +12,7 @@ import numpy as np
 from rtbrain.buffer.rings import Ring, StampRing
 from rtbrain.buffer.windows import coverage_flaw, latest_flags, no_windows, require_next
 from rtbrain.errors import SettingsError
-from rtbrain.marks import BLANKED, sample_flaw
+from rtbrain.marks import BLANKED, LATE, sample_flaw
 from rtbrain.types import Chunk, Floats, Montage, Quality, Times, Window
 
 # A marker further ahead of the signal than this is not waited for: it has another clock.
@@ -62,6 +62,7 @@ class EventWindows:
     marker's own sample was lost, so that its place is an estimate; and where no sample belongs to
     the marker: its time is not finite, before the stream or the samples held (decided after another
     `patience_s`, since a clock may be set back), or over 60 s ahead of signal that came after it.
+    A sample flagged `LATE` spoils all that are held before it: one of them holds a pulse.
 
     Windows own their data. If the iterator is not exhausted, the next call takes in the remaining
     samples first, and the old iterator ends.
@@ -155,6 +156,8 @@ class EventWindows:
                 stop = 1  # markers inside the gap are placed while its edges are still held
             self._ring.push(chunk.data[:, start:stop])
             self._flags = latest_flags(self._flags, chunk, start, stop)
+            if (late := np.flatnonzero(self._flags == LATE)).size:  # what came before holds a pulse
+                self._flags[: late[-1]] = np.maximum(self._flags[: late[-1]], LATE)
             self._stamps.push(chunk.timestamps[start:stop])
             self._n_received += stop - start
             yield from self._due()

@@ -283,7 +283,7 @@ class LiveSession:
             return
         with ExitStack() as stack:
             stack.callback(source.close)
-            # Before the signal flows, so that no marker of its samples is missed.
+            # Before the signal flows.
             given = settings, bundle, source, self.emit, self._is_over, stack
             markers, missed = open_markers(*given)
             if self._is_over():

@@ -8,7 +8,7 @@ import numpy as np
 from rtbrain.errors import list_words
 from rtbrain.marks import ARTIFACT, BLANKED
 from rtbrain.signal.reference import contact_rows
-from rtbrain.types import Chunk, Floats, Mask, Montage
+from rtbrain.types import Chunk, Floats, Ints, Mask, Montage
 
 # No brain moves a contact by so much within 1 ms, nor so far from where it was 0.25 s before: sharp
 # epileptic transients reach a fifth, blinks and movements a hundredth of the one.
@@ -19,7 +19,9 @@ _TIMES_USUAL = 20.0
 # Half of all contacts at once do not change by this many times their usual, but by stimulation.
 _TOGETHER = 12.0
 _BLOCK_S = 0.25
-_MOST_SKIPPED = 8  # blocks of artifacts, 2 s, after which they are what is usual
+# Blocks of artifacts, 2 s, after which they are what is usual. Where contacts change together it
+# takes 30 s: shorter than a decoder should be blind for, longer than it takes to look at a report.
+_MOST_SKIPPED, _MOST_TOGETHER = 8, 120
 _AFTER_S = 0.05
 _NEVER = -(2**62)
 _QUIET_S = 1.0  # without an artifact, before the next is reported
@@ -32,9 +34,15 @@ class ArtifactGuard:
     Such samples, and those 0.05 s after, become NaN in their contact; where there are two
     contacts or more, the samples are flagged `ARTIFACT`, since others may hold less of the same.
     Samples that are blanked are passed over: what remains of a pulse shows as a step across them.
-    What is usual is the median of the last 0.25 s without artifacts; for the first there is none.
+    The change across a blank may be larger, by the square root of its length. What is usual is the
+    median of the last 0.25 s without artifacts; for the first there is none. After 2 s of artifacts
+    in a contact they are what is usual: it has another level, or is its own. Not so changes of two
+    contacts or more: those above the limits that no brain reaches never are, as unannounced
+    stimulation, and those below only after 30 s, as a seizure, whose decodes must not be invalid
+    until it ends.
 
-    ``on_event("artifact", channels=...)`` reports it, and again after 1 s without one.
+    ``on_event("artifact", channels=...)`` reports it, and again after 1 s without one;
+    ``on_event("artifact_usual", channels=...)`` that such changes are taken as usual.
     """
 
     def __init__(self, montage: Montage, *, on_event: Callable[..., None] | None = None) -> None:
@@ -60,9 +68,11 @@ class ArtifactGuard:
     def _restart(self) -> None:
         n = self._rows.size
         self._tail = np.empty((n, 0), np.float32)  # last clean samples
+        self._tail_at = np.empty(0, np.int64)  # their numbers
         self._last = np.full((n, 1), _NEVER, np.int64)  # last sample of an artifact
         self._block: list[tuple[Floats, Floats]] = []
-        self._spoilt = np.zeros(n, np.bool_)  # contacts with an artifact in the block
+        # Contacts with an artifact in the block, with changes of several, and of no brain.
+        self._spoilt, self._changed, self._leapt = np.zeros((3, n), np.bool_)
 
     def __call__(self, chunk: Chunk) -> Chunk:
         """The same chunk, or one with NaN and flags where there is an artifact."""
@@ -94,23 +104,24 @@ class ArtifactGuard:
         signal = chunk.data[:, start:stop]
         signal = signal if self._all else signal[self._rows]
         clean = None
+        number = chunk.first_sample + start
+        numbers = number + np.arange(stop - start)
+        at = numbers
         if chunk.flags is not None:
             clean = np.flatnonzero(chunk.flags[start:stop] != BLANKED)
-            signal = signal[:, clean]
-        number = chunk.first_sample + start
-        found = self._hits(signal) if signal.size else None
+            signal, at = signal[:, clean], numbers[clean]
+        found = self._hits(signal, at) if signal.size else None
         if found is None and self._last.max(initial=_NEVER) + self._after < number:
             return None
         hits = np.zeros((self._rows.size, stop - start), np.bool_)
         if found is not None:
             hits[:, slice(None) if clean is None else clean] = found
-        numbers = number + np.arange(stop - start)
         last = np.maximum.accumulate(np.where(hits, numbers, self._last), axis=1)
         self._last = last[:, -1:]
         self._spoilt |= hits.any(axis=1)
         return np.asarray(numbers - last <= self._after)
 
-    def _hits(self, signal: Floats) -> Mask | None:
+    def _hits(self, signal: Floats, numbers: Ints) -> Mask | None:
         """Which of the next clean samples [n_contacts, n_samples] no brain makes; None: none."""
         n_new = signal.shape[1]
         joined = np.concatenate([self._tail, signal], axis=1)
@@ -120,6 +131,7 @@ class ArtifactGuard:
         changes = np.abs(changes[:, -n_new:], out=changes[:, -n_new:])
         if changes.shape[1] < n_new:  # at the beginning
             changes = np.pad(changes, ((0, 0), (n_new - changes.shape[1], 0)))
+        across = self._across(numbers)
         self._block.append((joined[:, -n_new:], changes))
         if self._usual is None:
             return None
@@ -130,11 +142,13 @@ class ArtifactGuard:
             jumps = _highest(changes) > _TOGETHER * change[:, 0]
             if not jumps.any() and not (far > rail[:, 0]).any():
                 return None
-            hits: Mask = changes > np.maximum(self._step_uv, _TIMES_USUAL * change)
-            together = np.count_nonzero(changes > _TOGETHER * change, axis=0)
+            hits: Mask = changes > across * np.maximum(self._step_uv, _TIMES_USUAL * change)
+            above = (changes > _TOGETHER * change) & (across <= 1)
+            together = np.count_nonzero(above, axis=0)
             n_alive = np.count_nonzero(np.isfinite(signal), axis=0)
             at_once = (2 * together > n_alive) & (n_alive >= 2 * _FEWEST)
-            hits |= at_once & (changes > _TOGETHER * change)
+            self._note(hits, hits | (at_once & above))
+            hits |= at_once & above
             beyond = np.abs(signal - median)
             hits |= beyond > np.maximum(_FAR_UV, _TIMES_USUAL * distance)
             same = joined[:, 1:] == joined[:, :-1]
@@ -144,10 +158,24 @@ class ArtifactGuard:
         hits |= (beyond > rail) & runs.all(axis=2)
         return hits
 
+    def _across(self, numbers: Ints) -> Floats:
+        """How much larger than usual the change to each of these clean samples may be."""
+        joined = np.concatenate([self._tail_at, numbers])
+        self._tail_at = joined[-max(self._lag, _RAIL_SAMPLES) :]
+        elapsed = (joined[self._lag :] - joined[: -self._lag])[-numbers.size :]
+        elapsed = np.pad(elapsed, (numbers.size - elapsed.size, 0), constant_values=self._lag)
+        return np.sqrt(elapsed / self._lag).astype(np.float32)
+
+    def _note(self, leaps: Mask, changes: Mask) -> None:
+        """Remember contacts whose changes spoil all of them."""
+        for contacts, found in ((self._leapt, leaps), (self._changed, changes)):
+            contacts |= found[:, found.sum(axis=0) >= _FEWEST].any(axis=1)
+
     def _learn(self) -> None:
         """At the end of a block: what is usual, of contacts without an artifact in it."""
-        parts, spoilt = self._block, self._spoilt
-        self._block, self._spoilt = [], np.zeros_like(self._spoilt)
+        parts, spoilt, changed, leapt = self._block, self._spoilt, self._changed, self._leapt
+        self._block = []
+        self._spoilt, self._changed, self._leapt = np.zeros((3, spoilt.size), np.bool_)
         n_clean = sum(signal.shape[1] for signal, _ in parts)
         if 2 * n_clean < self._block_samples:
             return
@@ -159,20 +187,26 @@ class ArtifactGuard:
         if self._usual is None:
             self._usual = median, distance, change
         self._skipped = np.where(spoilt, self._skipped + 1, 0)
-        take = (~spoilt | (self._skipped > _MOST_SKIPPED))[:, None]
-        take &= np.isfinite(change) | ~np.isfinite(self._usual[2])
-        new = (median, distance, change)
+        is_usual = ~spoilt | (self._skipped > _MOST_SKIPPED)
+        now = is_usual & changed & ~leapt & (self._skipped > _MOST_TOGETHER)
+        known = np.isfinite(change) | ~np.isfinite(self._usual[2])
+        take, take_change = is_usual[:, None] & known, (is_usual & ~changed | now)[:, None] & known
         self._usual = (
-            np.where(take, new[0], self._usual[0]),
-            np.where(take, new[1], self._usual[1]),
-            np.where(take, new[2], self._usual[2]),
+            np.where(take, median, self._usual[0]),
+            np.where(take, distance, self._usual[1]),
+            np.where(take_change, change, self._usual[2]),
         )
+        if now.any() and self._on_event is not None:
+            self._on_event("artifact_usual", channels=self._names(now))
 
     def _report(self, found: Mask, number: int) -> None:
         if self._on_event is not None and number >= self._reported_until:
-            rows = self._rows[np.flatnonzero(found.any(axis=1))]
-            self._on_event("artifact", channels=list_words([self.montage.names[r] for r in rows]))
+            self._on_event("artifact", channels=self._names(found.any(axis=1)))
         self._reported_until = number + found.shape[1] + self._quiet
+
+    def _names(self, contacts: Mask) -> str:
+        rows = self._rows[np.flatnonzero(contacts)]
+        return list_words([self.montage.names[row] for row in rows])
 
 
 def _highest(values: Floats) -> Floats:

@@ -118,11 +118,13 @@ class RunningFrames:
             z_scores = self._z_score(frame)
             if self._clip is not None:
                 np.clip(z_scores, -self._clip, self._clip, out=z_scores)
-            if n_new < n_frames or index:  # one before is known
-                z_scores[:, lost[index]] = self._kept[:, self._head - 1, lost[index]]
-            self._kept[:, self._head] = z_scores
             known = self._z_score.statistics.count > 0
-            self._finite[:, self._head] = finite[:, index] & known
+            finite_now = finite[:, index] & known
+            if (n_new < n_frames or index) and lost[index].any():  # one before is known
+                z_scores[:, lost[index]] = self._kept[:, self._head - 1, lost[index]]
+                finite_now &= np.isfinite(z_scores).all(axis=1) & self._finite[:, self._head - 1]
+            self._kept[:, self._head] = z_scores
+            self._finite[:, self._head] = finite_now
             self._head = (self._head + 1) % n_frames
 
     def _lost(self, flags: Flags | None, n_new: int) -> Mask:

@@ -1,11 +1,13 @@
 """Flags of samples become the quality of the windows that use them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from rtbrain.buffer import EventWindows, Windows
-from rtbrain.marks import ARTIFACT, BLANKED
+from rtbrain.marks import ARTIFACT, BLANKED, LATE
 from rtbrain.signal import Resample
 from rtbrain.spectrogram import RunningStft
 from rtbrain.types import Chunk
@@ -66,6 +68,18 @@ def test_a_window_at_an_event_counts_them_too():
     assert [window.quality.valid for window in made] == [True, True, False, False]
 
 
+def test_no_window_is_cut_from_before_a_sample_that_a_late_marker_spoilt():
+    windows = EventWindows(MONTAGE, length_samples=100, offset_samples=0)
+    made = []
+    for piece in with_flags(flagged([(1500, 1501, LATE)]), [100]):
+        for at in (1000, 1600):
+            if piece.first_sample == at + 1000:
+                windows.mark(100 + at / SFREQ_HZ, "go")
+        made += windows(piece)
+    assert [window.quality.valid for window in made] == [False, True]
+    assert "came too late" in made[0].quality.reason
+
+
 @pytest.mark.parametrize("ratio", [0.5, 0.4, 1.5, 0.40975601])
 def test_no_flag_is_lost_between_rates(ratio):
     chunk = flagged([(1000, 1001, ARTIFACT), (1500, 1520, BLANKED)])
@@ -79,6 +93,20 @@ def test_no_flag_is_lost_between_rates(ratio):
     assert np.abs(at / ratio - 1000).max() < 1.01 / min(ratio, 1) + 1
     blanked = np.flatnonzero(flags == BLANKED)
     assert np.abs(np.array([blanked[0], blanked[-1] + 1]) / ratio - [1500, 1520]).max() < 6
+
+
+def test_a_blanked_frame_after_one_that_was_not_finite_is_not_good_either():
+    data = SIGNAL.copy()
+    data[1, 1420:1450] = np.nan
+    stft = RunningStft(
+        3, 500, frame_samples=100, hop_samples=50, n_freqs=5, time_constant_frames=100
+    )
+    windows = Windows(MONTAGE, length_samples=500, hop_samples=50)
+    chunk = replace(flagged([(1460, 1530, BLANKED)]), data=data)
+    made = {w.first_sample + 500: stft(w) for w in windows(chunk)}
+    # What was not finite has left the window at 1950, the frame that copies it has not.
+    assert [bool(made[stop].quality.good[1]) for stop in (1400, 1950, 2000)] == [True, False, True]
+    assert all(np.isfinite(one.data[one.quality.good]).all() for one in made.values())
 
 
 def test_a_frame_that_is_blanked_for_the_most_part_keeps_the_frame_before():

@@ -1,5 +1,7 @@
 """Artifacts that nothing announces do not pass unnoticed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,12 @@ from hypothesis import given
 from rtbrain.config import SignalStep, StimulationSettings
 from rtbrain.marks import ARTIFACT, BLANKED
 from rtbrain.signal import ArtifactGuard, build_signal
+from tests.conftest import brain_like
 from tests.signal.recording import cut_sizes, pieces
 from tests.signal.test_stimulation import (
     MONTAGE,
     PULSES,
+    SFREQ_HZ,
     SIGNAL,
     T_0,
     few,
@@ -88,3 +92,24 @@ def test_the_guard_finds_the_same_whole_or_in_pieces(sizes):
     want = one(whole(pulsed()))
     np.testing.assert_array_equal(np.concatenate([c.data for c in got], axis=1), want.data)
     np.testing.assert_array_equal(np.concatenate([flags_of(c) for c in got]), flags_of(want))
+
+
+@pytest.mark.parametrize(("height_uv", "is_usual_s"), [(5000.0, None), (200.0, 30.0)])
+def test_changes_of_several_contacts_become_usual_late_or_never(height_uv, is_usual_s):
+    events, n = [], int(34 * SFREQ_HZ)
+    data = brain_like(6, n, SFREQ_HZ, seed=4)
+    data[:, 1000:] += height_uv * np.sin(2 * np.pi * 130 * np.arange(n - 1000) / SFREQ_HZ)
+    flags = flags_of(guarded(data.astype(np.float32), events))
+    until = n if is_usual_s is None else 1000 + int(is_usual_s * SFREQ_HZ)
+    assert (flags[1008:until] == ARTIFACT).all()
+    if is_usual_s is not None:
+        assert not flags[until + 1000 :].any()
+    assert [event for event, _ in events] == ["artifact", "artifact_usual"][: 1 + bool(is_usual_s)]
+
+
+def test_the_change_across_a_long_blank_is_none_that_no_brain_makes():
+    flags = np.zeros(4000, np.uint8)
+    flags[1000:2500] = BLANKED
+    data = SIGNAL + 300 * np.sin(2 * np.pi * 0.2 * np.arange(4000) / SFREQ_HZ).astype(np.float32)
+    chunk = replace(whole(data), flags=flags)
+    assert not (flags_of(ArtifactGuard(MONTAGE)(chunk)) == ARTIFACT).any()
