@@ -17,7 +17,7 @@ import pylsl
 from rtbrain.config.outputs import SerialSettings
 from rtbrain.errors import OutputError, one_line
 from rtbrain.extras import load_extra
-from rtbrain.outlet.trigger_worker import Sent
+from rtbrain.outlet.trigger_worker import Sent, UnsureError
 from rtbrain.types import Detection
 
 WATCHDOG_MS = 500
@@ -104,7 +104,7 @@ class SerialPort:
             self._port.write(data)
         except self._library.SerialTimeoutException as error:
             late = TimeoutError(f"it took nothing for {_WRITE_S:g} s, or took it late")
-            raise self._gone(late) from error
+            raise UnsureError(str(self._gone(late))) from error
         except (OSError, AttributeError) as error:
             raise self._gone(error) from error
 

@@ -35,6 +35,10 @@ class Sent:
     """What failed after it had left."""
 
 
+class UnsureError(OutputError):
+    """What was written may have left, or may still leave."""
+
+
 class TriggerOutput(Protocol):
     """Something that acts on the world; one thread of its own calls all but `close`."""
 
@@ -211,6 +215,8 @@ class Worker:
             return
         try:
             sent = self.output.send(job.detection, job.number, self._cut)
+        except UnsureError as error:
+            sent = Sent(float(pylsl.local_clock()), None, error)
         except OutputError as error:
             self._gate.enter(TriggerRow(job.number, job.detection, name, f"failed: {error}"))
             self._gate.disarm(str(error))
