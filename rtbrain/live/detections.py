@@ -1,18 +1,38 @@
-"""Detections of a live session: by which thresholds, and where they go."""
+"""Decodes and detections of a live session: by which thresholds, and where they go."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from rtbrain.buffer import Windows
 from rtbrain.config import DecodeSettings, DetectSettings, parse_settings
 from rtbrain.decoder import Bundle
 from rtbrain.detect import Detector
 from rtbrain.errors import SettingsError
-from rtbrain.outlet import DetectionOutlet, Triggers, open_triggers
+from rtbrain.outlet import DecodeOutlet, DetectionOutlet, Triggers, open_triggers
+from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Sink
-from rtbrain.stream_names import events_name
+from rtbrain.stream_names import decode_name, events_name
 from rtbrain.types import Decode, Detection
+
+
+def open_decodes(
+    settings: DecodeSettings, bundle: Bundle, features: FeaturePipeline, inputs: dict[str, str]
+) -> DecodeOutlet:
+    """Outlet of the decodes, which names what is decoded."""
+    name = settings.outlet.name
+    return DecodeOutlet(
+        name,
+        bundle.manifest.labels,
+        hop_s=features.windows.hop_s if isinstance(features.windows, Windows) else None,
+        montage=bundle.montage,
+        bundle_id=bundle.id,
+        source_id=decode_name(name),
+        unit="probability" if bundle.manifest.task == "classification" else "value",
+        delay_s=features.neural_delay_s,
+        inputs=inputs,
+    )
 
 
 def bundle_presets(bundle: Bundle) -> dict[str, dict[str, DetectSettings]]:

@@ -22,13 +22,18 @@ def recorder_process(
     if out is None:
         yield lambda: None
         return
-    if settings.stream.fieldtrip or settings.stream.mne_client:
-        report("recorder", said="the signal is no LSL stream: only decodes and status are recorded")
+    report_unrecorded(settings, report)
     child = RecorderProcess(out, record_flags(settings, about), report)
     try:
         yield child.poll
     finally:
         child.end()
+
+
+def report_unrecorded(settings: DecodeSettings, report: Callable[..., None]) -> None:
+    """Report a signal that a recorder of LSL streams cannot record."""
+    if settings.stream.fieldtrip or settings.stream.mne_client:
+        report("recorder", said="the signal is no LSL stream: only decodes and status are recorded")
 
 
 def record_flags(settings: DecodeSettings, about: dict[str, str]) -> list[str]:

@@ -14,12 +14,12 @@ from rtbrain.decoder import Bundle, read_bundle
 from rtbrain.errors import RtbrainError, SettingsError, one_line
 from rtbrain.live.control import keys
 from rtbrain.live.recorder_files import require_new_recording
-from rtbrain.live.recorder_process import record_flags
+from rtbrain.live.recorder_process import record_flags, report_unrecorded
 from rtbrain.live.screen import LiveScreen
 from rtbrain.live.session import LiveSession
 from rtbrain.live.supervision.children import free_recording
 from rtbrain.live.supervision.state import state_path
-from rtbrain.live.supervision.supervisor import supervise
+from rtbrain.live.supervision.supervisor import report, supervise
 from rtbrain.live.supervision.turn import Turn, await_turn
 from rtbrain.processes import default_lsl_scope, stop_on_signals, use_lsl_scope
 from rtbrain.stream.lsl.streams import unnamed_stream_error
@@ -244,6 +244,7 @@ def supervise_decoder(settings: DecodeSettings, record: Path | None) -> None:
         require_new_recording(path)
         about = {"bundle": bundle.id, "mode": bundle.manifest.mode}
         recording = record, record_flags(settings, about)
+        report_unrecorded(settings, report)
     supervise(sys.argv[1:], recording, state_path(settings))
 
 

@@ -18,7 +18,7 @@ _MAX_CHARS = 2000
 # of an event that is absent here are listed behind its name.
 _SENTENCES: dict[str, str] = {
     # the stream
-    "waiting": "looking for the stream",
+    "waiting": "looking for the stream{reason}",
     "connecting": "connecting to {stream}",
     "connected": "connected to {stream}{channels}{rate_hz}{missing}{notes}",
     "warming": "connected; waiting for the first samples",
@@ -111,6 +111,7 @@ _WORDS: dict[tuple[str, str], Callable[[Any], str]] = {
     ("connected", "rate_hz"): lambda hz: f" at {hz:g} Hz",
     ("connected", "missing"): lambda names: f"; missing {', '.join(names)}" if names else "",
     ("connected", "notes"): lambda notes: "".join(f"; {note}" for note in notes),
+    ("waiting", "reason"): lambda reason: f"; {reason}",
     ("refused", "reason"): lambda reason: f"the stream is refused: {reason}",
     ("runtime", "note"): lambda note: f"; {note}" if note else "",
     ("statistics", "restored"): lambda yes: "where it was" if yes else "anew",

@@ -13,7 +13,6 @@ from typing import Self
 
 from threadpoolctl import threadpool_limits
 
-from rtbrain.buffer import Windows
 from rtbrain.build import build_live, require_matching_runtime
 from rtbrain.bundling import build_decoder, describe_population, load_libraries
 from rtbrain.config import DecodeSettings
@@ -22,6 +21,7 @@ from rtbrain.errors import RtbrainError
 from rtbrain.live.control import control_channel
 from rtbrain.live.detections import (
     DetectionSink,
+    open_decodes,
     open_detections,
     session_detector,
     session_triggers,
@@ -35,13 +35,14 @@ from rtbrain.live.source import (
     open_manual_marks,
     open_markers,
     open_source,
+    patiently,
     rate_check,
 )
+from rtbrain.live.supervision.children import ALIVE, FOUND
 from rtbrain.live.supervision.metrics import Metrics, metrics_endpoint
 from rtbrain.live.supervision.state import SavedState
 from rtbrain.live.supervision.turn import Turn
-from rtbrain.outlet import DecodeOutlet, StatusOutlet, StatusReport, Triggers
-from rtbrain.pipeline import FeaturePipeline
+from rtbrain.outlet import StatusOutlet, StatusReport, Triggers
 from rtbrain.stream.lsl.inlet import lsl_clock
 from rtbrain.stream.lsl.streams import require_free_name
 from rtbrain.stream.supervise.states import StreamState
@@ -236,9 +237,17 @@ class LiveSession:
         """Whether to stop; looked at several times a second, as is the recorder."""
         self._poll_recorder()
         self.triggers.alive()
+        for event, fields in self._turn.news():  # of the recorder, which is on the screen already
+            if self._status is not None:
+                self._status.emit(event, **fields)
         if self._stopping.is_set() or lsl_clock() >= self._end_s:
             return True
         return self._stop is not None and self._stop()
+
+    def _has_ended(self) -> bool:
+        """The same, of one that decodes."""
+        self._turn.sign(ALIVE)
+        return self._is_over()
 
     def emit(self, event: str, **fields: object) -> None:
         """Send an event to the status stream and to the caller.
@@ -278,21 +287,27 @@ class LiveSession:
 
     def _decode(self, outlets: ExitStack, detections: DetectionSink) -> None:
         settings, bundle, recipe = self._settings, self._bundle, self._bundle.recipe
-        source = open_source(settings, bundle, self.emit, self._is_over, self._turn.watcher)
+        turn, given = self._turn, (self.emit, self._is_over)
+        source = patiently(
+            lambda one: open_source(one, bundle, *given, turn.watcher), settings, *given, turn
+        )
         if source is None:
             return
+        turn.sign(FOUND)
         with ExitStack() as stack:
             stack.callback(source.close)
-            # Before the signal flows.
-            given = settings, bundle, source, self.emit, self._is_over, stack
-            markers, missed = open_markers(*given)
+            # Before the signal flows, so that no marker of its samples is missed.
+            markers, missed = patiently(
+                lambda one: open_markers(one, bundle, source, *given, stack),
+                *(settings, *given, turn, "markers_refused"),
+            )
             if self._is_over():
                 return
             begin_early(source, recipe)
             marks = open_manual_marks(settings, self.emit)
             if marks is not None:
                 stack.callback(marks.close)
-            saved = SavedState(settings, bundle, self.emit, self._turn)
+            saved = SavedState(settings, bundle, self.emit, turn)
             decoder = build_decoder(
                 bundle,
                 source.montage,
@@ -303,7 +318,7 @@ class LiveSession:
             )
             n_channels = bundle.montage.n_channels
             require_realtime(decoder, recipe, settings, n_channels, self.emit, self._allow_late)
-            outlet = self._open_outlet(decoder[0])
+            outlet = open_decodes(settings, bundle, decoder[0], self._metrics.inputs)
             outlets.callback(outlet.close)
             outlets.callback(detections.close)
             stages, markers = adapted(settings, bundle, decoder, markers, self.emit, stack)
@@ -331,18 +346,4 @@ class LiveSession:
                 self._end_s = lsl_clock() + self._duration_s
             gc.freeze()  # what libraries made is looked through no more while decodes are due
             stack.callback(gc.unfreeze)
-            pipeline.run(self._is_over)
-
-    def _open_outlet(self, features: FeaturePipeline) -> DecodeOutlet:
-        bundle, name = self._bundle, self._settings.outlet.name
-        return DecodeOutlet(
-            name,
-            bundle.manifest.labels,
-            hop_s=features.windows.hop_s if isinstance(features.windows, Windows) else None,
-            montage=bundle.montage,
-            bundle_id=bundle.id,
-            source_id=decode_name(name),
-            unit="probability" if bundle.manifest.task == "classification" else "value",
-            delay_s=features.neural_delay_s,
-            inputs=self._metrics.inputs,
-        )
+            pipeline.run(self._has_ended)

@@ -1,13 +1,15 @@
 """Where a live session takes its samples from: the source, its markers and manual marks."""
 
 import importlib
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from rtbrain.config import DecodeSettings, Recipe, StimulationSettings, StreamSettings
 from rtbrain.decoder import Adaptation, Bundle, Readout
 from rtbrain.errors import SettingsError, StreamError, list_words, quote
+from rtbrain.live.supervision.turn import Turn
 from rtbrain.pipeline import FeaturePipeline
 from rtbrain.stage import Source, Stage
 from rtbrain.stream.clock.rate import effective_rate_verdict
@@ -21,12 +23,39 @@ from rtbrain.types import Decode, Embedding
 
 # ``markers(timeout_s)`` gives those that arrived, as (s on the LSL clock, text).
 Markers = Callable[[float], list[tuple[float, str]]]
+_T = TypeVar("_T")
+_ENDLESS_S = 1e9
+_AGAIN_S = 5.0  # until a stream that was refused is looked at again
+_LOOK_EVERY_S = 0.1
 # Key of the stream settings: module whose `open_source` connects to it. Loaded
 # when asked for, since they need libraries that LSL does not.
 OTHER_SOURCES = {
     "fieldtrip": "rtbrain.stream.fieldtrip.source",
     "mne_client": "rtbrain.stream.fieldtrip.mne_client",
 }
+
+
+def patiently(
+    open_: Callable[[DecodeSettings], _T],
+    settings: DecodeSettings,
+    on_event: Callable[..., None],
+    stopping: Callable[[], bool],
+    turn: Turn,
+    event: str = "waiting",
+) -> _T:
+    """What `open_` opens; under a supervisor, what is absent is reported, and waited for."""
+    while True:
+        try:
+            return open_(settings)
+        except StreamError as error:
+            if not turn.supervised:
+                raise
+            on_event(event, reason=str(error))
+        again_s = time.monotonic() + _AGAIN_S
+        while not stopping() and time.monotonic() < again_s:
+            time.sleep(_LOOK_EVERY_S)
+        stream = settings.stream.model_copy(update={"timeout_s": _ENDLESS_S})
+        settings = settings.model_copy(update={"stream": stream})
 
 
 def open_source(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rtbrain.live.screen import sentence
@@ -20,6 +20,9 @@ _POLL_EVERY_S = 0.5
 _RECORDER_END_S = 2.0
 _DECODER_END_S = 5.0
 _POLL_S = 0.02
+_HANGS_S = 10.0
+# Signs that a decoder gives: it has found its stream, and later that it decodes on.
+FOUND, ALIVE = b"f", b"a"
 _ENDS = (".xdf", ".json")
 # Events of the recorder that concern whoever decodes.
 _ALARMS = {
@@ -116,16 +119,39 @@ class DecoderProcess:
         self._process = start_command(
             [*arguments, "--supervised", *(["--spare"] if spare else [])],
             stdin=subprocess.PIPE,
-            stdout=None,
+            stdout=subprocess.PIPE,
             stderr=None,
         )
+        self.found = os.name != "posix"  # where a pipe cannot be read without waiting
+        self._decodes = False
+        self._looked_s = self._alive_s = self._began_s
+        if not self.found and (signs := self._process.stdout) is not None:
+            os.set_blocking(signs.fileno(), False)
+
+    def hangs(self) -> bool:
+        """Whether it decoded, and gave no sign for 10 s; to be asked several times a second."""
+        now, said = time.monotonic(), b""
+        if os.name == "posix" and (signs := self._process.stdout) is not None:
+            with contextlib.suppress(BlockingIOError):
+                said = os.read(signs.fileno(), 4096)
+        self.found |= FOUND in said
+        self._decodes |= ALIVE in said
+        # Where this process itself was stopped for a while, so was the decoder.
+        if said or now - self._looked_s > 1.0:
+            self._alive_s = now
+        self._looked_s = now
+        return self._decodes and now - self._alive_s > _HANGS_S
 
     def begin(self, **turn: object) -> None:
         """Let it decode."""
         self._began_s = time.monotonic()
+        self.write(turn)
+
+    def write(self, words: Mapping[str, object]) -> None:
+        """Pass on its turn, or an event."""
         if (pipe := self._process.stdin) is not None:
             with contextlib.suppress(OSError):  # it has ended, which is seen later
-                pipe.write(json.dumps(turn).encode() + b"\n")
+                pipe.write(json.dumps(words).encode() + b"\n")
                 pipe.flush()
 
     @property
@@ -148,9 +174,10 @@ class DecoderProcess:
         """End it at once; safe to call twice."""
         self._process.kill()
         self._process.wait()
-        if (pipe := self._process.stdin) is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
 
 def end_in_words(code: int) -> str:

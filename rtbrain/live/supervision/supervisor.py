@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ class KeptDecoder:
         self._current: DecoderProcess | None = None
         self._spare: DecoderProcess | None = None
         self._due_s = 0.0
+        self.found = False  # whether one of them has found its stream
         self._spare_due_s = self._began_s + _SPARE_AFTER_S
         self._turn: dict[str, Any] = {"restarts": 0, "reason": "", "terminal": _at_a_terminal()}
 
@@ -107,6 +108,10 @@ class KeptDecoder:
             if now >= self._due_s:
                 self._begin(now)
         elif (code := self._current.ended) is None:
+            if self._current.hangs():
+                self._say("the decoder hangs, and is ended")
+                self._current.kill()
+            self.found |= self._current.found
             self._see_to_spare(now)
         elif code == 0 or (code == _USERS_MISTAKE and not self._turn["restarts"]):
             return code
@@ -149,6 +154,11 @@ class KeptDecoder:
             except OSError:
                 return  # without one, the next start takes longer
 
+    def pass_on(self, event: str, fields: Mapping[str, object]) -> None:
+        """Let the status stream hold an event of the recorder."""
+        if self._current is not None:
+            self._current.write({"event": event, **fields})
+
     def end(self) -> None:
         """End the spare, then the decoder, within 5 s."""
         if self._spare is not None:
@@ -179,14 +189,20 @@ def run(plan: str) -> int:
     stopping, chosen = stop_on_signals(), json.loads(plan)
     decoder = KeptDecoder(chosen["arguments"], _say)
     recorder = None
+
+    def report_recorder(event: str, **fields: object) -> None:
+        report(event, **fields)
+        if event == "record_failed":
+            decoder.pass_on(event, fields)
+
     if chosen["out"] is not None:
-        recorder = KeptRecorder(Path(chosen["out"]), chosen["flags"], _report)
+        recorder = KeptRecorder(Path(chosen["out"]), chosen["flags"], report_recorder)
     code = None
     with _terminal_restored():
         try:
             while code is None and not stopping():
                 code = decoder.poll()
-                if recorder is not None:
+                if recorder is not None and decoder.found:
                     recorder.poll()
                 time.sleep(_LOOK_EVERY_S)
         finally:
@@ -220,7 +236,8 @@ def _terminal_restored() -> Iterator[None]:
         _say(_SHOW_CURSOR)
 
 
-def _report(event: str, **fields: object) -> None:
+def report(event: str, **fields: object) -> None:
+    """Say an event in words."""
     _say(sentence(event, fields))
 
 

@@ -6,8 +6,10 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rtbrain.bundling import load_libraries
 from rtbrain.decoder import read_bundle
@@ -29,13 +31,30 @@ class Turn:
     terminal: bool = False  # whether a person is there
     supervised: bool = False
     watcher: StreamWatcher = field(default_factory=StreamWatcher)  # of the streams that are there
+    words: "queue.Queue[bytes]" = field(default_factory=queue.Queue)  # of the supervisor
+
+    def sign(self, word: bytes) -> None:
+        """Give the supervisor a sign: `FOUND` its stream, then `ALIVE` while it decodes."""
+        if self.supervised:
+            with contextlib.suppress(OSError):  # a supervisor that hangs is not waited for
+                os.write(sys.stdout.fileno(), word)
+
+    def news(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Events that the supervisor reports, and their fields."""
+        while not self.words.empty():
+            for line in self.words.get().splitlines():
+                fields = json.loads(line)
+                yield fields.pop("event"), fields
 
 
 def await_turn(bundle: Path) -> Turn | None:
     """Wait for the supervisor's word, with all libraries loaded; None where it has gone."""
     words: queue.Queue[bytes] = queue.Queue()
+    pipe = os.dup(sys.stdin.fileno())  # the terminal may take its place
+    if os.name == "posix":
+        os.set_blocking(sys.stdout.fileno(), False)
     watcher = StreamWatcher()
-    threading.Thread(target=_listen, args=(words,), name="rtbrain-turn", daemon=True).start()
+    threading.Thread(target=_listen, args=(words, pipe), name="rtbrain-turn", daemon=True).start()
     word = _next(words, _AT_ONCE_S)
     if word is None:
         at_low_priority(lambda: _load(bundle))
@@ -44,7 +63,9 @@ def await_turn(bundle: Path) -> Turn | None:
         word = _next(words, _LOOK_EVERY_S)
     if not word:
         return None
-    turn = Turn(**json.loads(word), supervised=True, watcher=watcher)
+    word, _, rest = word.partition(b"\n")
+    words.put(rest)
+    turn = Turn(**json.loads(word), supervised=True, watcher=watcher, words=words)
     if turn.terminal:
         with contextlib.suppress(OSError):  # for the keys that arm and disarm
             os.dup2(os.open("/dev/tty", os.O_RDWR), sys.stdin.fileno())
@@ -56,9 +77,13 @@ def _load(bundle: Path) -> None:
         load_libraries(read_bundle(bundle))
 
 
-def _listen(words: queue.Queue[bytes]) -> None:
+def _listen(words: queue.Queue[bytes], pipe: int) -> None:
     # Not by sys.stdin, whose lock would be held when the interpreter ends.
-    words.put(os.read(sys.stdin.fileno(), 1 << 16))
+    word = b"-"
+    while word:
+        word = os.read(pipe, 1 << 16)
+        words.put(word)
+    os.close(pipe)
 
 
 def _next(words: queue.Queue[bytes], within_s: float) -> bytes | None:

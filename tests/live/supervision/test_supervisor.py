@@ -17,7 +17,6 @@ from rtbrain.bundling import build_decoder
 from rtbrain.config import DecodeSettings, OutletSettings, StreamSettings
 from rtbrain.live import run
 from rtbrain.live.supervision import supervisor
-from rtbrain.live.supervision.children import end_in_words, free_recording
 from rtbrain.live.supervision.state import SavedState
 from rtbrain.live.supervision.supervisor import Backoff, KeptDecoder, KeptRecorder
 from rtbrain.live.supervision.turn import Turn
@@ -44,16 +43,6 @@ def test_a_process_that_ran_is_started_at_once_and_one_that_keeps_ending_ever_la
     assert [backoff.wait_s(3.0) for _ in range(2)] == [0, 1]
 
 
-def test_a_recording_that_is_begun_again_has_a_name_of_its_own(tmp_path):
-    out = tmp_path / "night.xdf"
-    assert free_recording(out) == out
-    out.touch()
-    (tmp_path / "night-2.json").touch()
-    assert free_recording(out) == tmp_path / "night-3.xdf"
-    (tmp_path / "night-3_001.xdf").touch()
-    assert free_recording(out) == tmp_path / "night-4.xdf"
-
-
 def test_an_end_in_order_leaves_no_state_also_while_the_decoder_is_down(tmp_path, monkeypatch):
     class Absent:
         def __init__(self, *arguments):
@@ -76,23 +65,26 @@ def test_an_end_in_order_leaves_no_state_also_while_the_decoder_is_down(tmp_path
     assert supervisor.run(json.dumps(plan | {"state": str(tmp_path)})) == 0  # cannot be removed
 
 
-def test_how_a_process_ended_is_said_in_words():
-    assert [end_in_words(code) for code in (1, -9, -99)] == [
-        "exit code 1",
-        "signal SIGKILL",
-        "signal 99",
-    ]
-
-
 class FakeDecoder:
     made: "list[FakeDecoder]"
 
     def __init__(self, arguments, *, spare=False):
         self.spare, self.ended, self.seconds, self.turn = spare, None, 60.0, None
+        self.found = self.frozen = False
+        self.told = []
         self.made.append(self)
 
     def begin(self, **turn):
         self.turn = turn
+
+    def hangs(self):
+        return self.frozen
+
+    def kill(self):
+        self.ended = -signal.SIGKILL
+
+    def write(self, words):
+        self.told.append(words)
 
 
 @pytest.fixture
@@ -127,6 +119,53 @@ def test_the_spare_that_stands_by_takes_over_from_a_decoder_that_crashed(kept):
     again = {"restarts": 1, "reason": "signal SIGKILL", "terminal": False, "elapsed_s": 60.05}
     assert made[1].turn == again
     assert said == ["the decoder has crashed (signal SIGKILL); it is started again now, restart 1"]
+
+
+def test_a_decoder_that_hangs_is_ended_and_started_again(kept):
+    poll, made, said = kept
+    made[0].frozen = True
+    for at_s in (60.0, 60.1, 60.2):
+        poll(at_s)
+    assert made[1].turn["reason"] == "signal SIGKILL"
+    assert said[0] == "the decoder hangs, and is ended"
+
+
+def test_the_recorder_begins_once_the_stream_is_found_and_its_end_is_in_the_status(monkeypatch):
+    made, polls = [], []
+
+    class Decoder(KeptDecoder):
+        def __init__(self, *of):
+            super().__init__(*of)
+            made.append(self)
+            self._current = FakeDecoder([])
+
+        def poll(self):
+            polls.append(len(recorders))
+            self.found = len(polls) > 3
+            return 0 if len(polls) > 6 else None
+
+        def end(self):
+            return
+
+    class Recorder:
+        def __init__(self, out, flags, report):
+            self.report = report
+
+        def poll(self):
+            recorders.append(self)
+            self.report("record_failed", code=-9)
+
+        def end(self):
+            return
+
+    recorders, FakeDecoder.made = [], []
+    monkeypatch.setattr(supervisor, "KeptDecoder", Decoder)
+    monkeypatch.setattr(supervisor, "KeptRecorder", Recorder)
+    monkeypatch.setattr(supervisor, "stop_on_signals", lambda: lambda: False)
+    plan = {"arguments": [], "out": "s.xdf", "flags": [], "state": "absent.state"}
+    assert supervisor.run(json.dumps(plan)) == 0
+    assert polls[:5] == [0, 0, 0, 0, 1]
+    assert made[0]._current.told[0] == {"event": "record_failed", "code": -9}
 
 
 def test_a_spare_that_ends_is_replaced_later_and_missed_by_nobody(kept):
@@ -243,8 +282,9 @@ def test_a_killed_decoder_is_started_again_where_it_was_and_its_recording_goes_o
 
 def recorded(path, name):
     """Stamps and values of a stream of a recording that may be in progress."""
-    if path.exists() and path.stat().st_size > 4:
-        for stream in read(path.read_bytes(), synchronize_clocks=False):
+    content = path.read_bytes() if path.exists() else b""
+    if content.startswith(b"XDF:") and len(content) > 4:
+        for stream in read(content, synchronize_clocks=False):
             if stream["info"]["name"] == [name]:
                 return stream["time_stamps"], stream["time_series"]
     return np.zeros(0), np.zeros((0, 6))
@@ -280,6 +320,16 @@ def test_after_a_crash_outputs_are_armed_by_hand_alone(restarts, monkeypatch, tm
     assert given["arm"] is (restarts == 0)
     assert given["allow_late"] is (restarts > 0)
     assert given["duration_s"] == 6.0
+
+
+def test_a_signal_that_is_no_lsl_stream_is_said_not_to_be_recorded(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "supervise", lambda arguments, recording, state: None)
+    bundle_of("linear", MONTAGE, tmp_path / "bundle")
+    settings = DecodeSettings(
+        stream=StreamSettings(fieldtrip="localhost:1972"), bundle=tmp_path / "bundle"
+    )
+    run.supervise_decoder(settings, tmp_path / "s.xdf")
+    assert "only decodes and status are recorded" in capsys.readouterr().err
 
 
 def test_a_users_mistake_ends_the_supervisor_with_one_line(tmp_path):

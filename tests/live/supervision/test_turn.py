@@ -20,12 +20,10 @@ def supervisor(monkeypatch):
     """The supervisor's end of this process' standard input."""
     reading, writing = os.pipe()
     monkeypatch.setattr(turn.sys, "stdin", SimpleNamespace(fileno=lambda: reading))
+    monkeypatch.setattr(turn.os, "set_blocking", lambda of, blocking: None)  # the test's own
     yield writing
-    for end in (reading, writing):
-        try:
-            os.close(end)
-        except OSError:
-            assert end == writing  # closed by a test
+    os.close(writing)
+    os.close(reading)
 
 
 def word(restarts):
@@ -40,6 +38,10 @@ def test_the_first_decoder_begins_at_once_without_loading_anything(
     os.write(supervisor, word(0))
     mine = await_turn(tmp_path)
     assert (mine.restarts, mine.reason, mine.elapsed_s) == (0, "exit code 1", 3.5)
+    os.write(supervisor, b'{"event": "record_failed", "code": 1}\n')
+    news = []
+    wait_until(lambda: news.extend(mine.news()) or news)
+    assert news == [("record_failed", {"code": 1})]
 
 
 @pytest.mark.lsl
@@ -61,5 +63,6 @@ def test_one_that_stands_by_knows_the_streams_by_the_time_it_takes_over(supervis
 
 
 def test_one_whose_supervisor_has_gone_ends(supervisor, tmp_path):
-    os.close(supervisor)
+    with open(os.devnull, "w") as elsewhere:
+        os.dup2(elsewhere.fileno(), supervisor)  # its number stays taken
     assert await_turn(tmp_path) is None
