@@ -10,6 +10,7 @@ from rtbrain.config import Recipe, load_settings
 from rtbrain.errors import SettingsError
 from rtbrain.learn.fit.front_end.stimulation import at_stimulation, edges_s
 from rtbrain.recording.open import read
+from rtbrain.recording.recording import Event
 from rtbrain.synthetic.patient import Patient
 from rtbrain.synthetic.signal import SyntheticSignal
 
@@ -41,8 +42,7 @@ def test_blocks_of_the_stimulator_join():
 
 def test_how_long_an_artifact_lasts_is_measured():
     recording = read(RECORDING, sfreq_hz=1024.0)
-    onsets = np.array([e.onset_s for e in recording.events if e.text == "stimulation"])
-    before_s, after_s = edges_s(recording, onsets)
+    before_s, after_s = edges_s([recording], ["stimulation"])
     assert before_s <= 0.004
     # The pulse of 5 mV falls to a microvolt or two after 10 time constants.
     assert 0.006 < after_s < 0.026
@@ -68,9 +68,42 @@ def test_a_fit_measures_what_the_recipe_leaves_open_and_refuses_what_is_not_ther
         at_stimulation(recipe(periodic_hz=130.0), [clean], notes.append)
     long = "synthetic:3,n_channels=8,duration_s=3,stim_hz=130,stim_tail_s=0.02"
     fast = read(long, sfreq_hz=1024.0)
-    onsets = np.array([e.onset_s for e in fast.events if e.text == "stimulation"])
     with pytest.raises(SettingsError, match="does not end within"):
-        edges_s(fast, onsets)
+        edges_s([fast], ["stimulation"])
+    nothing = tuple(replace(event, onset_s=event.onset_s + 0.1) for event in recording.events)
+    with pytest.raises(SettingsError, match="no artifact is found from"):
+        edges_s([replace(clean, events=nothing)], ["stimulation"])
+
+
+def moved(recording, by_s):
+    events = tuple(replace(event, onset_s=event.onset_s + by_s) for event in recording.events)
+    return replace(recording, events=events)
+
+
+@pytest.mark.parametrize("by_s", [-0.02, 0.02])
+def test_an_artifact_that_leads_or_lags_its_marker_is_measured_over_all_recordings(by_s):
+    recording = read(RECORDING, sfreq_hz=1024.0)
+    without = replace(recording, events=())
+    at_marker = edges_s([recording], ["stimulation"])
+    found = edges_s([without, moved(recording, by_s)], ["stimulation"])
+    # To a sample beside the marker, where the artifact does not reach it.
+    assert found[by_s < 0] == pytest.approx(0.02 + at_marker[by_s < 0], abs=0.003)
+    assert found[by_s > 0] < 0.004
+
+
+def test_where_trains_begin_and_end_is_measured_from_their_markers():
+    clean = read("synthetic:3,n_channels=8,duration_s=12", sfreq_hz=1024.0)
+    begins_s = np.arange(1.0, 11.0, 2.0)
+    data = clean.read(0, clean.n_samples)
+    for begin in (begins_s * 1024).astype(int):
+        on = slice(begin - 10, begin + 1024 + 20)  # from 10 samples before to 20 after its markers
+        data[:, on] += 1000.0 * (-1.0) ** np.arange(1054)
+    times = [(t, "on") for t in begins_s] + [(t + 1, "off") for t in begins_s]
+    events = tuple(Event(t, 0.0, text) for t, text in sorted(times))
+    trains = replace(clean, reader=lambda start, stop: data[:, start:stop], events=events)
+    before_s, after_s = edges_s([trains], ["on"], ["off"])
+    assert before_s == pytest.approx(10 / 1024, abs=0.004)
+    assert after_s == pytest.approx(20 / 1024, abs=0.004)
 
 
 def test_a_patient_whose_stimulator_is_out_of_range_is_refused():
