@@ -201,7 +201,7 @@ class ArtifactGuard:
 
     def _report(self, found: Mask, number: int) -> None:
         if self._on_event is not None and number >= self._reported_until:
-            self._on_event("artifact", channels=self._names(found.any(axis=1)))
+            self._on_event("artifact", channels=self._names(np.asarray(found.any(axis=1))))
         self._reported_until = number + found.shape[1] + self._quiet
 
     def _names(self, contacts: Mask) -> str:
