@@ -186,11 +186,10 @@ class Worker:
                 self._arm(item)
             elif isinstance(item, Job):
                 self._send(item)
-            if time.monotonic() < self._t_next:
-                continue  # triggers and those that are late must not keep it from a sign of life
-            if self._up:
+            # Also between triggers, which must not keep it from a sign of life.
+            if self._up and time.monotonic() >= self._t_next:
                 self._beat()
-            elif self._stuck:
+            elif self._stuck and time.monotonic() >= self._t_next:
                 self._rest()
 
     def _arm(self, order: Order) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -62,7 +63,8 @@ def test_a_terminal_gets_one_live_view_and_a_file_a_line_every_10_s(monkeypatch)
     for terminal in (True, False):
         out = io.StringIO()
         now = iter((0.0, 0.1, 9.9, 10.1, 10.2, 19.9))
-        monkeypatch.setattr("rtbrain.live.screen.time.monotonic", lambda now=now: next(now))
+        clock = SimpleNamespace(monotonic=lambda now=now: next(now))
+        monkeypatch.setattr("rtbrain.live.screen.time", clock)
         screen = LiveScreen(Console(file=out, force_terminal=terminal, width=80))
         screen.report("live")
         for _ in range(5):
