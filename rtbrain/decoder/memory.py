@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rtbrain.types import Doubles, Floats
 
 MOST_REMEMBERED = 1000  # windows; a fit chooses its penalty on as many
+_FEWEST_FEATURES = 4  # by which a window is known: fewer may be equal by chance
 _FURTHEST = 1e4  # deviations from the mean, within the range of float16
 
 
@@ -79,6 +80,13 @@ class Memory:
         """Features [N, D] in the units of `z`, float32."""
         z: Floats = (features - self.mean) / self.scale
         return z
+
+    def n_known(self, features: Floats) -> int:
+        """How many of these windows [N, D] it remembers, found by their features."""
+        if features.shape[1] < _FEWEST_FEATURES:
+            return 0
+        both = {row.tobytes() for row in self.z}
+        return len(both & {row.tobytes() for row in _halves(self.standardise(features))})
 
     def aged(self, factor: float) -> "Memory":
         """The same, of which every window counts for less."""

@@ -28,6 +28,7 @@ from rtbrain.terminal import OnProgress, no_progress
 from rtbrain.types import Floats, Ints
 
 HALF_LIFE = 2.0  # sessions until what a decoder was fitted on counts for half
+_FEWEST_KNOWN = 3  # windows by which a session is known
 _N_FOLDS = (5, 4, 3, 2)
 
 
@@ -85,7 +86,8 @@ def refit(
     Raises
     ------
     SettingsError
-        The labels are not those of the decoder, or nothing is known of what it was fitted on.
+        The labels are not those of the decoder, nothing is known of what it was fitted on, or it
+        was fitted on the session already.
     RecordingError
         A recording cannot be read, or holds no valid window.
     StreamError
@@ -125,6 +127,8 @@ def refit(
     # As in a fit the normaliser begins anew. It would take minutes to forget the last session, and
     # a readout of these minutes is wrong after them: 0.72 in place of 0.83 on a synthetic patient.
     after = read(recordings, None)
+    for each in (Memory.from_tensors(bundle.tensors), memory):
+        _refuse_known(each, after)
     # A frozen one keeps the statistics of its session, with the old readout.
     frozen = bundle.recipe.spectrogram.frozen and statistics is not None
     before = after
@@ -213,6 +217,16 @@ def compare(
     of_old, of_new = (scores_of(one, labelled.targets)[key] for one in (outputs, held_out))
     took = difference.low > -margin
     return Comparison(readout, temperature, key, of_old, of_new, difference, took)
+
+
+def _refuse_known(memory: Memory | None, session: SessionRows) -> None:
+    """Refuse a session that is remembered: nothing of it would be held out."""
+    n_known = 0 if memory is None else memory.n_known(session.features)
+    if n_known >= _FEWEST_KNOWN:
+        raise SettingsError(
+            f"the decoder was fitted on this session already ({n_known} of its windows are "
+            "remembered): nothing would be held out; name another recording"
+        )
 
 
 def _folds(labelled: Labelled, embargo_s: float) -> list[Fold]:

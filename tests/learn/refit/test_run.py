@@ -66,14 +66,17 @@ def test_a_new_session_is_added_and_compared_on_time_that_was_held_out(
     assert "refit" in shown.stdout
     assert old.id[:12] in shown.stdout
     # Refitted once more, it is one session older.
-    third = rtbrain.refit(tmp_path / "new", new, half_life=1.0)
+    with pytest.raises(RtbrainError, match="fitted on this session already"):
+        rtbrain.refit(tmp_path / "new", new)
+    other = rtbrain.read("synthetic:4,duration_s=40,n_channels=8", sfreq_hz=HZ)
+    third = rtbrain.refit(tmp_path / "new", other, half_life=1.0)
     assert [one.kind for one in third.bundle.manifest.history] == ["refit", "refit"]
 
 
 def test_a_session_too_short_to_compare_keeps_the_old_readout(folder: Path, new: Recording) -> None:
     old = read_bundle(folder)
     short = rtbrain.refit(
-        folder, rtbrain.read("synthetic:3,duration_s=22,n_channels=8", sfreq_hz=HZ)
+        folder, rtbrain.read("synthetic:4,duration_s=22,n_channels=8", sfreq_hz=HZ)
     )
     assert short.report["refit"]["kept"] == "old"
     assert "too few to compare them; the old one is kept" in short.report["refit"]["text"]
@@ -100,6 +103,14 @@ def test_recordings_that_are_named_again_replace_what_is_remembered(
     old = rtbrain.read("synthetic:3,duration_s=50,n_channels=8", sfreq_hz=HZ)
     again = rtbrain.refit(decoder, new, old=old)
     assert again.report["refit"]["new"] > 0.8
+    with pytest.raises(RtbrainError, match="fitted on this session already"):
+        rtbrain.refit(decoder, new, old=[old, new])
+
+
+def test_the_recording_of_the_fit_is_no_new_session(folder: Path) -> None:
+    fitted = rtbrain.read("synthetic:3,duration_s=50,n_channels=8", sfreq_hz=HZ)
+    with pytest.raises(RtbrainError, match="nothing would be held out"):
+        rtbrain.refit(folder, fitted)
 
 
 @pytest.mark.parametrize(
