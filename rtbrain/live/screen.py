@@ -69,6 +69,8 @@ _SENTENCES: dict[str, str] = {
     "channel_bad": "channel {channel} is left out: {reason}",
     "channel_good": "channel {channel} is used again",
     "artifact": "an artifact on {channels}: decodes are not valid while it lasts",
+    "artifact_usual": "jumps of {channels} last, and count as their signal from now on",
+    "stimulation_endless": "a train has no end after {train_s} s: it is taken to be over",
     "stimulation": "periodic stimulation of {rate_hz} Hz is subtracted; 0: no longer",
     "stimulation_late": "a stimulation marker came too late, by {late_s} s, marker {markers}",
     "channel_unknown": "channel {channel}, {reason}, is none of the decoder's",
